@@ -1,0 +1,23 @@
+/**
+ * An open byte stream, as the engine sees it. A `Deno.Conn` is one as it stands, so the common case costs no
+ * adapter; every other kind of stream gets a small class with these members.
+ *
+ * The engine keeps at most one `read` and one `write` pending, never reads or writes after `close`, and calls
+ * `close` exactly once.
+ */
+export interface Transport {
+  /** Reads at most `into.length` bytes; resolves with their number, or `null` at the end of the stream. */
+  read(into: Uint8Array): Promise<number | null>;
+  /** Writes some of `data`; resolves with the number of bytes that the system has taken, which may be fewer. */
+  write(data: Uint8Array): Promise<number>;
+  /** Ends our direction and leaves the other one open. */
+  closeWrite(): Promise<void>;
+  /** Ends both directions at once; pending reads and writes settle (their outcome is ignored). */
+  close(): void;
+  /** Lets pending reads keep the process alive, which is the default. */
+  ref?(): void;
+  /** Lets the process end although a read is pending. */
+  unref?(): void;
+  readonly localAddr?: Deno.Addr | null;
+  readonly remoteAddr?: Deno.Addr | null;
+}
