@@ -1,0 +1,80 @@
+import type { CloseRecord } from "./close_record.ts";
+
+/** A message as an application hands it to `send`, and as a refusal gives it back. */
+export type Message = string | ArrayBuffer | ArrayBufferView;
+
+/** Thrown by `send` and its kin where the connection isn't open; carries the message that was not accepted. */
+export class ConnectionClosedError extends Error {
+  override readonly name = "ConnectionClosedError";
+  /** The message that was refused, as it was passed; `undefined` where there was none. */
+  readonly data: unknown;
+  /** How the connection closed, where it has. */
+  readonly close: CloseRecord | undefined;
+
+  /**
+   * @param message What was attempted, and in which state.
+   * @param options The refused message and the close record, where there are any.
+   */
+  constructor(message: string, options: { data?: unknown; close?: CloseRecord } = {}) {
+    super(message);
+    this.data = options.data;
+    this.close = options.close;
+    if (options.close?.cause !== undefined) this.cause = options.close.cause;
+  }
+}
+
+/** Thrown where a queue is at its limit; carries what was not accepted. */
+export class QueueFullError extends Error {
+  override readonly name = "QueueFullError";
+  /** The message that was refused, as it was passed. */
+  readonly data: unknown;
+
+  /**
+   * @param message What was attempted, and the limit.
+   * @param data The refused message.
+   */
+  constructor(message: string, data: unknown) {
+    super(message);
+    this.data = data;
+  }
+}
+
+/** A handshake that ended in anything but a WebSocket: refused, malformed, or not HTTP at all. */
+export class HandshakeError extends Error {
+  override readonly name = "HandshakeError";
+  /** The HTTP status of the answer; 0 where none was received. */
+  readonly status: number;
+  /** The headers of the answer. */
+  readonly headers: Headers;
+  /** The first 4 KiB of the answer's body. */
+  readonly body: Uint8Array;
+
+  /**
+   * @param message What went wrong.
+   * @param answer What the other side answered, as far as it is known.
+   */
+  constructor(
+    message: string,
+    answer: { status?: number; headers?: Headers; body?: Uint8Array; cause?: unknown } = {},
+  ) {
+    super(message, answer.cause === undefined ? undefined : { cause: answer.cause });
+    this.status = answer.status ?? 0;
+    this.headers = answer.headers ?? new Headers();
+    this.body = answer.body ?? new Uint8Array(0);
+  }
+}
+
+/** An operation that the state of the connection doesn't allow now, such as `send` amid an unfinished message. */
+export class InvalidStateError extends Error {
+  override readonly name = "InvalidStateError";
+}
+
+/** A member or option that this kind of connection can't honour; the message names the way that can. */
+export class UnsupportedError extends Error {
+  override readonly name = "UnsupportedError";
+}
+
+/** Something took longer than its limit: the message says what, and in which phase. */
+export class TimeoutError extends Error {
+  override readonly name = "TimeoutError";
+}
