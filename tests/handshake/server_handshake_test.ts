@@ -83,7 +83,7 @@ Deno.test("RFC 6455 4.2.1: what else is accepted", () => {
       { "Content-Length": "0" },
       { "Origin": "null" },
       { "Sec-WebSocket-Extensions": "" },
-    ]
+    ] as Record<string, string>[]
   ) assertEquals(readUpgrade(request(changes)).key, KEY);
   assertEquals(readUpgrade(request({}, "GET / HTTP/1.2")).key, KEY);
   assertEquals(readUpgrade(request({}, "GET ws://other/x?y HTTP/1.1")).path, "/x?y");
