@@ -54,6 +54,8 @@ export class ClientHandshake {
   #head: ResponseHead | null = null;
 
   /**
+   * Writes the request, which is yet to be sent.
+   *
    * @param target Where to, as `parseUrl` read it.
    * @param offer What to offer.
    * @throws {TypeError} If a subprotocol, an extension or a header can't be sent.

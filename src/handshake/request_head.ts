@@ -24,6 +24,8 @@ export class RequestHead {
   readonly fields: Fields;
 
   /**
+   * Makes a head of its parts.
+   *
    * @param method The method.
    * @param target The request target.
    * @param version The version, such as `"1.1"`.

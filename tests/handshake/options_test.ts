@@ -72,7 +72,10 @@ Deno.test("RFC 9110 5: names and values that are sent", () => {
   for (const value of INJECTIONS) {
     const { message } = assertThrows(() => checkFieldValue("X", value), TypeError) as TypeError;
     assert(message.startsWith('Cannot send the header "X"'), message);
-    assert(!/[\0-\x1f\x7f]/.test(message), "a message must not carry the injection either");
+    assert(
+      [...message].every((char) => char >= " " && char !== "\x7f"),
+      "a message must not carry the injection either",
+    );
   }
   for (let code = 0; code < 0x20; code++) {
     if (code === 9) continue;
