@@ -1,6 +1,7 @@
 import { type CloseRecord, closeRecord } from "./close_record.ts";
 import type { Connection, ConnectionStats } from "./connection.ts";
-import { ConnectionClosedError, TimeoutError } from "./errors.ts";
+import type { Consumer } from "./consumer.ts";
+import { abortError, ConnectionClosedError, TimeoutError } from "./errors.ts";
 import { encodeControl } from "./flow/control_lane.ts";
 import { Inbox } from "./flow/inbox.ts";
 import { ReadPump, type ReadSink } from "./flow/read_pump.ts";
@@ -14,7 +15,6 @@ import {
   decodeClosePayload,
   encodeClosePayload,
   INTERNAL_ERROR,
-  NO_STATUS,
   TRY_AGAIN_LATER,
 } from "./protocol/close_code.ts";
 import { Closing } from "./protocol/closing.ts";
@@ -49,6 +49,7 @@ export interface Owner {
 
 /** What the handshake said. */
 export interface HandshakeFacts {
+  readonly url: string;
   readonly protocol: string;
   readonly extensions: string;
   /** The request, built when asked for. */
@@ -87,6 +88,8 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Wat
   pings: Pings | null = null;
   /** Ends an attempt to connect. */
   cancel: (() => void) | null = null;
+  /** Who takes messages one by one. */
+  consumer: Consumer | null = null;
   /** Called with each message or the end, by those who await one; oldest first. */
   takers: (() => void)[] = [];
   /** The fragmented message that is being sent. */
@@ -189,6 +192,8 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Wat
 
   wanted(): number {
     if (this.holds === 0 || this.#discarding || this.#deaf) return Infinity;
+    // Whoever awaits a message takes the next one, however large.
+    if (this.takers.length > 0 && (this.holds & PAUSED) === 0) return Infinity;
     const held = (this.inbox?.bytes ?? 0) + this.#assembler!.buffered;
     return this.settings.readAhead - held;
   }
@@ -216,7 +221,7 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Wat
       this.#deliver(data, lent);
     } else {
       (this.inbox ??= new Inbox()).push(lent ? (data as Uint8Array).slice() : data);
-      if (this.takers.length > 0 && (this.holds & PAUSED) === 0) this.takers.shift()!();
+      if (this.takers.length > 0 && this.canTake()) this.takers.shift()!();
       if (this.wanted() <= 0) this.#assembler!.frames.halted = true;
     }
   }
@@ -273,22 +278,17 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Wat
     if (this.#delivering || this.state === "closed") return;
     this.#delivering = true;
     this.writer.cork();
-    const inbox = this.inbox;
-    while (this.holds === 0 && inbox !== null && inbox.length > 0) {
-      this.#deliver(inbox.shift(), false);
-    }
-    while ((this.holds & PAUSED) === 0 && this.takers.length > 0 && inbox !== null && inbox.length > 0) {
-      this.takers.shift()!();
-    }
+    while (this.holds === 0 && this.canTake()) this.#deliver(this.inbox!.shift(), false);
+    while (this.takers.length > 0 && this.canTake()) this.takers.shift()!();
     this.#delivering = false;
     this.writer.uncork();
     if (this.#ended) this.#complete();
     else this.reader?.pull();
   }
 
-  /** Takes a waiting message for an iterator. */
-  take(): ReceivedMessage {
-    return this.inbox!.shift();
+  /** Whether a message waits that may be taken. */
+  canTake(): boolean {
+    return this.inbox !== null && this.inbox.length > 0 && (this.holds & PAUSED) === 0;
   }
 
   /** Sets or clears a reason to hold messages. */
@@ -366,7 +366,9 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Wat
 
   /** Promises that the queue has drained. */
   drained(): Promise<void> {
-    if (this.state === "closed") return Promise.reject(this.closedError("wait for the queue to drain"));
+    if (this.state === "closed") {
+      return Promise.reject(this.closedError("wait for the queue to drain"));
+    }
     if (this.queue.bytes <= this.settings.lowWaterMark) return Promise.resolve();
     return new Promise((resolve, reject) => (this.#drainWaiters ??= []).push({ resolve, reject }));
   }
@@ -376,7 +378,7 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Wat
     this.drains++;
     const waiters = this.#drainWaiters;
     this.#drainWaiters = null;
-    if (waiters !== null) for (const { resolve } of waiters) resolve();
+    if (waiters !== null) { for (const { resolve } of waiters) resolve(); }
     if (this.handlers.onDrain) this.call(() => this.handlers.onDrain!(this.conn));
   }
 
@@ -430,7 +432,7 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Wat
 
   #cancelConnecting(by: string): void {
     const { cancel } = this;
-    this.abandon(new DOMException(`The connection was cancelled by ${by}`, "AbortError"), false);
+    this.abandon(abortError(`The attempt to connect was cancelled by ${by}`), false);
     cancel?.();
   }
 
