@@ -39,12 +39,12 @@ export interface LoadResult {
   rssAfter: number;
 }
 
-/** The command line for `options`. */
+/** The command line for `options`; flags that are off are left out. */
 export function toArguments({ mode, ...rest }: LoadOptions): string[] {
   return [
     mode,
     ...Object.entries(rest).flatMap(([name, value]) =>
-      value === true ? [`--${name}`] : value === false ? [] : [`--${name}`, String(value)]
+      value === true ? [`--${name}`] : typeof value === "number" ? [`--${name}`, String(value)] : []
     ),
   ];
 }

@@ -4,6 +4,8 @@ import { Context } from "../../mod.ts";
 
 const LARGEST = 64 * 1024 * 1024;
 
+const context = new Context({ maxMessageSize: LARGEST, maxQueueBytes: 2 * LARGEST });
+
 interface ServeOptions {
   broadcast: boolean;
   tls?: { cert: string; key: string };
@@ -11,7 +13,6 @@ interface ServeOptions {
 
 /** Echoes every message, or broadcasts it as often as its first byte says. */
 export function serve({ broadcast, tls }: ServeOptions): number {
-  const context = new Context({ maxMessageSize: LARGEST, maxQueueBytes: 2 * LARGEST });
   const listener = context.listen({
     port: 0,
     hostname: "127.0.0.1",
@@ -35,7 +36,7 @@ export async function connect(
   _size: number,
   onMessage: (length: number) => void,
 ): Promise<(payload: Uint8Array) => void> {
-  const conn = new Context().connect(url, { onMessage: (_conn, data) => onMessage(data.length) });
+  const conn = context.connect(url, { onMessage: (_conn, data) => onMessage(data.length) });
   await conn.opened;
   return (payload) => void conn.send(payload);
 }
