@@ -11,7 +11,7 @@ import { chart } from "./lib/chart.ts";
 import { machineLine, versionsLine } from "./lib/machine.ts";
 import { loadDescription } from "./lib/measure.ts";
 import { type PeerName, preparePeers } from "./lib/peers.ts";
-import { missedTargets, page, table } from "./lib/report.ts";
+import { missedTargets, notes, page, table } from "./lib/report.ts";
 import { rows as allRows } from "./lib/rows.ts";
 import { measureAll } from "./lib/session.ts";
 
@@ -43,11 +43,11 @@ if (values.list || unknown.length > 0) {
   Deno.exit(unknown.length > 0 ? 1 : 0);
 }
 
-const progress = (text: string) => console.error(text);
 const missing: string[] = [];
+const progress = (text: string) => console.error(text);
 const peers = await preparePeers(wanted as PeerName[], (name, why) => {
-  missing.push(`${name}, in every row: ${why}`);
-  progress(`Left out: ${missing.at(-1)}`);
+  missing.push(`Left out: ${name}: ${why}.`);
+  progress(missing.at(-1)!);
 });
 const plan = quick ? QUICK : FULL;
 const rounds = Number(values.rounds ?? plan.rounds);
@@ -63,12 +63,12 @@ const date = new Date().toISOString().slice(0, 10);
 const complete = !quick && !only && !values.peers;
 const directory = join(import.meta.dirname!, "results", complete ? "" : "tmp");
 await Deno.mkdir(directory, { recursive: true });
-const text = page(results, { rounds, quick, machine, versions, load, missing, date });
+const text = page(results, { rounds, quick, machine, versions, load, date, missing });
 await Deno.writeTextFile(join(directory, "compare.md"), text);
 const title = `${versions} · median of ${rounds} round${rounds === 1 ? "" : "s"}`;
 await Deno.writeTextFile(join(directory, "compare.svg"), chart(results, title));
 
 console.log(`${table(results)}\n\n${machine}\n${versions}; load client: ${load}`);
-for (const note of [...missing, ...results.failures()]) console.log(`Not measured: ${note}`);
+for (const note of [...missing, ...notes(results)]) console.log(note);
 for (const miss of missedTargets(results)) console.log(`Missed: ${miss}`);
 console.log(`Written to ${complete ? "bench/results/" : "bench/results/tmp/"}`);

@@ -5,7 +5,7 @@
 import { parseArgs } from "node:util";
 import { machineLine, versionsLine } from "./lib/machine.ts";
 import { type PeerName, preparePeers } from "./lib/peers.ts";
-import { table } from "./lib/report.ts";
+import { notes, table } from "./lib/report.ts";
 import { idleRow } from "./lib/rows.ts";
 import { measureAll } from "./lib/session.ts";
 
@@ -27,4 +27,4 @@ const rounds = Number(values.rounds);
 const times = { warmup: 2, seconds: 0 };
 const results = await measureAll([row], peers, { rounds, times, progress });
 console.log(`${table(results)}\n\n${machineLine()}\n${await versionsLine(peers)}`);
-for (const failure of results.failures()) console.log(`Not measured: ${failure}`);
+for (const note of notes(results)) console.log(note);

@@ -8,14 +8,24 @@ function read(path: string): string {
   }
 }
 
+// Linux has 100 ticks per second everywhere.
+const TICKS = 100;
+
 /** CPU seconds that process `pid` has used. */
-export function serverCpu(pid: number): number {
+export function cpuSeconds(pid: number): number {
   const fields = read(`/proc/${pid}/stat`).split(") ")[1]?.split(" ");
-  // utime and stime, in ticks, of which Linux has 100 per second everywhere.
-  return fields ? (Number(fields[11]) + Number(fields[12])) / 100 : 0;
+  return fields ? (Number(fields[11]) + Number(fields[12])) / TICKS : 0;
 }
 
 /** Resident bytes of process `pid`. */
-export function serverRss(pid: number): number {
+export function residentBytes(pid: number): number {
   return Number(/VmRSS:\s*(\d+)/.exec(read(`/proc/${pid}/status`))?.[1] ?? 0) * 1024;
+}
+
+/** CPU seconds since the start: of the whole machine, and of this process and its ended children. */
+export function cpuAccount(): { machine: number; ours: number } {
+  const [user, nice, system] = read("/proc/stat").split(/\s+/).slice(1, 4).map(Number);
+  const own = read("/proc/self/stat").split(") ")[1]?.split(" ").slice(11, 15).map(Number);
+  const ours = (own ?? []).reduce((sum, ticks) => sum + ticks, 0);
+  return { machine: (user + nice + system) / TICKS, ours: ours / TICKS };
 }

@@ -87,7 +87,7 @@ async function* lines(stream: ReadableStream<Uint8Array<ArrayBuffer>>): AsyncGen
 
 function lastLines(text: string): string {
   const meaningful = text.replaceAll(ROOT, "").trim().split("\n").filter((line) =>
-    !/^\s+at |^Stack backtrace/.test(line)
+    !/^\s+(at|\d+:) |^Stack backtrace/.test(line)
   );
   return meaningful.slice(0, 3).join(" ").replace(/\s+/g, " ").slice(0, 300);
 }

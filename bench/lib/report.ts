@@ -66,6 +66,16 @@ export function missedTargets(results: Results): string[] {
   );
 }
 
+/** What a reader must know to trust the figures: disturbance, what is missing, lower bounds. */
+export function notes(results: Results): string[] {
+  const percent = (results.disturbance * 100).toFixed(1);
+  return [
+    `Other processes took ${percent} % of the machine's CPU time during the run.`,
+    ...results.loadBound().map((what) => `Bound by the load client, so a lower bound: ${what}.`),
+    ...results.failures().map((what) => `Not measured: ${what}.`),
+  ];
+}
+
 /** What the page says around the table. */
 export interface PageOptions {
   rounds: number;
@@ -73,14 +83,14 @@ export interface PageOptions {
   machine: string;
   versions: string;
   load: string;
-  missing: string[];
   date: string;
+  /** Peers that could not be had, as sentences. */
+  missing: string[];
 }
 
 /** The page bench/results/compare.md. */
 export function page(results: Results, options: PageOptions): string {
-  const { rounds, quick, machine, versions, load, missing, date } = options;
-  const notes = [...missing, ...results.failures()];
+  const { rounds, quick, machine, versions, load, date, missing } = options;
   return [
     "# Comparison",
     "",
@@ -96,6 +106,7 @@ export function page(results: Results, options: PageOptions): string {
     "",
     table(results),
     "",
-    ...(notes.length ? ["Not measured:", "", ...notes.map((note) => `- ${note}`), ""] : []),
+    ...[...missing, ...notes(results)].map((note) => `- ${note}`),
+    "",
   ].join("\n");
 }

@@ -25,6 +25,8 @@ export interface Row {
 const everyone: PeerName[] = ["sluice", "deno", "ws", "bun", "tcp"];
 const sockets: PeerName[] = ["sluice", "deno", "ws", "bun"];
 const MIB = 1024 * 1024;
+// Heaps and queues of some peers take a second of large messages to find their size.
+const LONG: Times = { warmup: 1.5, seconds: 1.5 };
 
 /** An idle row for so many connections; bench/idle_memory.ts takes other numbers. */
 export function idleRow(connections: number): Row {
@@ -92,6 +94,7 @@ export const rows: Row[] = [
     title: "4 × 4 × 1 MiB",
     peers: everyone,
     measure: load("echo", { connections: 4, depth: 4, size: MIB }),
+    times: LONG,
     figures: [megabytes(MIB, { deno: 1.5, ws: 1, bun: 0.95, tcp: 0.65 })],
   },
   {
@@ -120,6 +123,7 @@ export const rows: Row[] = [
     title: "TLS, 4 × 4 × 1 MiB",
     peers: sockets,
     measure: load("echo", { connections: 4, depth: 4, size: MIB }, { tls: true }),
+    times: LONG,
     figures: [megabytes(MIB, { deno: 1.2, ws: 1 })],
   },
   {

@@ -1,6 +1,7 @@
 import { type Figure, summarise, type Summary } from "./figures.ts";
 import type { Sample, Times } from "./measure.ts";
 import type { Peer, PeerName } from "./peers.ts";
+import { cpuAccount } from "./proc.ts";
 import type { Row } from "./rows.ts";
 
 /** The samples of one peer in one row, and why there are no more of them. */
@@ -11,6 +12,8 @@ interface Cell {
 
 /** What a run measured. */
 export class Results {
+  /** Share of the machine's CPU time that other processes took during the run. */
+  disturbance = 0;
   readonly #cells = new Map<string, Cell>();
 
   /** @param rows the rows measured. @param peers the peers that took part. */
@@ -34,6 +37,16 @@ export class Results {
     const ours = this.summary(row, figure, "sluice");
     const theirs = this.summary(row, figure, peer);
     return ours && theirs && ours.median / theirs.median;
+  }
+
+  /** Where the load client had no time left but the server had: the figure is a lower bound. */
+  loadBound(): string[] {
+    const busy = ({ cpu = 0, loadCpu = 0, seconds }: Sample) =>
+      loadCpu > 0.95 * seconds && cpu < 0.9 * seconds;
+    return this.rows.flatMap((row) =>
+      this.peers.filter(({ name }) => this.cell(row, name).samples.some(busy))
+        .map(({ label }) => `${row.title}, ${label}`)
+    );
   }
 
   /** What could not be measured, a sentence for each reason. */
@@ -69,6 +82,8 @@ export async function measureAll(
   { rounds, times, progress }: SessionOptions,
 ): Promise<Results> {
   const results = new Results(rows, peers);
+  const before = cpuAccount();
+  const start = performance.now();
   for (let round = 0; round < rounds; round++) {
     for (const row of rows) {
       const taking = peers.filter(({ name }) => row.peers.includes(name));
@@ -92,5 +107,9 @@ export async function measureAll(
       }
     }
   }
+  const after = cpuAccount();
+  const others = (after.machine - before.machine) - (after.ours - before.ours);
+  const seconds = (performance.now() - start) / 1000 * navigator.hardwareConcurrency;
+  results.disturbance = Math.max(0, others / seconds);
   return results;
 }

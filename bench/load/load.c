@@ -254,14 +254,16 @@ int main(int argc, char **argv) {
   run_for(warmup);
   uint64_t m = messages, b = bytes, start = now();
   double cpu = server_cpu();
+  clock_t own = clock();
   started = 1;
   run_for(window);
   double seconds = (now() - start) / 1e9;
   cpu = server_cpu() - cpu;
+  double own_cpu = (double)(clock() - own) / CLOCKS_PER_SEC;
   qsort(samples, sample_count, sizeof *samples, compare_samples);
   printf("{\"messages\":%lu,\"bytes\":%lu,\"seconds\":%.6f,\"p50\":%.2f,\"p99\":%.2f,\"cpu\":%.2f,"
-         "\"rssBefore\":%.0f,\"rssAfter\":%.0f}\n",
-         messages - m, bytes - b, seconds, percentile(0.5), percentile(0.99), cpu, rss_before,
+         "\"loadCpu\":%.2f,\"rssBefore\":%.0f,\"rssAfter\":%.0f}\n",
+         messages - m, bytes - b, seconds, percentile(0.5), percentile(0.99), cpu, own_cpu, rss_before,
          server_rss());
   return 0;
 }

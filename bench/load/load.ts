@@ -3,7 +3,7 @@
 
 import { buildFrames, buildRequest } from "./frames.ts";
 import { fromArguments, type LoadResult } from "./options.ts";
-import { serverCpu, serverRss } from "../lib/proc.ts";
+import { cpuSeconds, residentBytes } from "../lib/proc.ts";
 import { LoadSocket } from "./socket.ts";
 
 const MAX_OPENING = 64;
@@ -90,13 +90,14 @@ function percentile(p: number): number {
   return sampleCount ? samples[Math.floor(p * (sampleCount - 1))] * 1000 : -1;
 }
 
-const rssBefore = serverRss(pid);
+const rssBefore = residentBytes(pid);
 if (mode !== "handshakes") await openAll();
 ({ echo, broadcast, rate, handshakes, idle: () => {} })[mode]();
 await sleep(options.warmup);
 measuring = true;
 const before = messages;
-const cpuBefore = serverCpu(pid);
+const cpuBefore = cpuSeconds(pid);
+const ownBefore = cpuSeconds(Deno.pid);
 const start = performance.now();
 await sleep(options.seconds);
 const seconds = (performance.now() - start) / 1000;
@@ -108,9 +109,10 @@ const result: LoadResult = {
   seconds,
   p50: percentile(0.5),
   p99: percentile(0.99),
-  cpu: serverCpu(pid) - cpuBefore,
+  cpu: cpuSeconds(pid) - cpuBefore,
+  loadCpu: cpuSeconds(Deno.pid) - ownBefore,
   rssBefore,
-  rssAfter: serverRss(pid),
+  rssAfter: residentBytes(pid),
 };
 console.log(JSON.stringify(result));
 Deno.exit(0);

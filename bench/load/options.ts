@@ -35,6 +35,8 @@ export interface LoadResult {
   p99: number;
   /** CPU seconds of the server in the window. */
   cpu: number;
+  /** CPU seconds of the load client in the window. */
+  loadCpu: number;
   rssBefore: number;
   rssAfter: number;
 }
