@@ -96,7 +96,7 @@ export async function startTlsClient(
     if (!native) return await nodeTls(raw, name, options);
     open = raw;
     const conn = await Deno.startTls(raw as Deno.TcpConn, {
-      hostname: name.includes(":") ? `[${name}]` : name,
+      hostname: name,
       caCerts: options.caCerts ?? [],
       alpnProtocols: ["http/1.1"],
     });
