@@ -1,5 +1,5 @@
 import { headerSize, writeHeader } from "../protocol/frame_header.ts";
-import { applyMask } from "../protocol/mask.ts";
+import { advanceKey, applyMask } from "../protocol/mask.ts";
 import { encodeUtf8 } from "../protocol/utf8.ts";
 import { acquire, type Buffer, LARGEST, release, SIZES } from "./buffer_pool.ts";
 
@@ -16,6 +16,8 @@ export interface Block {
   messages: number;
   /** Whether it ends inside a frame, which the next block completes: nothing may come between. */
   open: boolean;
+  /** Whether no frame may be added. */
+  sealed: boolean;
   next: Block | null;
 }
 
@@ -59,7 +61,7 @@ export class SendQueue {
   push(first: number, payload: Uint8Array, messages: number, owned: boolean): void {
     const length = payload.length, masked = this.#nextKey !== null;
     if (length + LONGEST_HEADER > SIZES[LARGEST]) {
-      this.#pushLarge(first, owned ? payload : payload.slice(), messages);
+      this.#pushLarge(first, payload, messages, owned);
       return;
     }
     const block = this.#room(headerSize(length, masked) + length);
@@ -127,9 +129,15 @@ export class SendQueue {
 
   /** Drops what waits, except what completes an open frame that is on its way already. */
   drop(completing: boolean): void {
-    const kept = completing ? this.shift() : null;
+    const kept: Block[] = [];
+    for (let open = completing; open;) {
+      const block = this.shift()!;
+      block.next = null;
+      kept.push(block);
+      open = block.open;
+    }
     for (let block = this.shift(); block !== null; block = this.shift()) this.taken(block);
-    if (kept !== null) this.#append(kept);
+    for (const block of kept) this.#appendBlock(block);
   }
 
   #finish(block: Block, at: number, body: number, length: number, messages: number): void {
@@ -145,19 +153,42 @@ export class SendQueue {
     this.messages += messages;
   }
 
-  #pushLarge(first: number, payload: Uint8Array, messages: number): void {
+  /**
+   * Appends a frame that fills more than a block. It begins and ends with a block of its own: only between blocks
+   * that are whole frames can a control frame pass.
+   */
+  #pushLarge(first: number, payload: Uint8Array, messages: number, owned: boolean): void {
     const length = payload.length, masked = this.#nextKey !== null;
-    const block = this.#room(LONGEST_HEADER);
-    let at = writeHeader(block.bytes, block.end, first, length, masked ? 0x80 : 0);
-    if (this.#nextKey !== null) {
-      const key = this.#nextKey();
-      block.buffer!.view.setInt32(at, key, true);
-      at += 4;
-      applyMask(new DataView(payload.buffer, payload.byteOffset, length), 0, length, key);
+    const key = this.#nextKey === null ? 0 : this.#nextKey();
+    let block = this.#append(acquire(owned ? 0 : LARGEST));
+    block.end = writeHeader(block.bytes, block.end, first, length, masked ? 0x80 : 0);
+    if (masked) {
+      block.buffer!.view.setInt32(block.end, key, true);
+      block.end += 4;
     }
-    block.end = at;
     block.open = true;
-    this.#append(newBlock(null, payload, 0, length, length, messages));
+    if (owned) {
+      if (masked) {
+        applyMask(new DataView(payload.buffer, payload.byteOffset, length), 0, length, key);
+      }
+      block = this.#appendBlock(newBlock(null, payload, 0, length, length));
+    } else {
+      for (let at = 0;;) {
+        const from = block.end,
+          part = payload.subarray(at, at + SIZES[LARGEST] - (from - block.start));
+        block.bytes.set(part, from);
+        block.end += part.length;
+        block.payload = part.length;
+        if (masked) applyMask(block.buffer!.view, from, block.end, advanceKey(key, at));
+        at += part.length;
+        if (at === length) break;
+        block.open = true;
+        block = this.#append(acquire(sizeFor(Math.min(length - at, SIZES[LARGEST]))));
+      }
+    }
+    block.open = false;
+    block.sealed = true;
+    block.messages = messages;
     this.bytes += length;
     this.messages += messages;
   }
@@ -165,7 +196,7 @@ export class SendQueue {
   /** A block at the end of the queue with room for `size` bytes more. */
   #room(size: number): Block {
     const tail = this.#tail;
-    if (tail !== null && tail.buffer !== null && !tail.open) {
+    if (tail !== null && tail.buffer !== null && !tail.sealed) {
       const buffer = tail.buffer, capacity = SIZES[buffer.size];
       const used = tail.end - buffer.start;
       if (used + size <= capacity) return tail;
@@ -181,16 +212,18 @@ export class SendQueue {
         return tail;
       }
     }
-    const buffer = acquire(sizeFor(size));
-    const block = newBlock(buffer, buffer.bytes, buffer.start, buffer.start, 0, 0);
-    this.#append(block);
-    return block;
+    return this.#append(acquire(sizeFor(size)));
   }
 
-  #append(block: Block): void {
+  #append(buffer: Buffer): Block {
+    return this.#appendBlock(newBlock(buffer, buffer.bytes, buffer.start, buffer.start, 0));
+  }
+
+  #appendBlock(block: Block): Block {
     if (this.#tail === null) this.#head = block;
     else this.#tail.next = block;
     this.#tail = block;
+    return block;
   }
 }
 
@@ -206,9 +239,18 @@ function newBlock(
   start: number,
   end: number,
   payload: number,
-  messages: number,
 ): Block {
-  return { buffer, bytes, start, end, payload, messages, open: false, next: null };
+  return {
+    buffer,
+    bytes,
+    start,
+    end,
+    payload,
+    messages: 0,
+    open: false,
+    sealed: false,
+    next: null,
+  };
 }
 
 /** Encodes behind a gap for the header; -1 where it doesn't fit. */
