@@ -1,8 +1,5 @@
-/** A code and reason as they stood in a close frame; 1005 and `""` where the frame was empty (RFC 6455 7.1.5). */
-export interface CloseFrame {
-  readonly code: number;
-  readonly reason: string;
-}
+import { closeCodeName } from "./protocol/close_code.ts";
+import type { CloseFrame } from "./protocol/closing.ts";
 
 /** How a connection ended. */
 export interface CloseRecord {
@@ -28,4 +25,27 @@ export interface CloseRecord {
   readonly undelivered: number;
   /** The record as a sentence. */
   toString(): string;
+}
+
+/** Makes the record print as a sentence. */
+export function closeRecord(fields: Omit<CloseRecord, "toString">): CloseRecord {
+  return { ...fields, toString: sentence };
+}
+
+function sentence(this: CloseRecord): string {
+  const frames = [
+    this.sent ? `sent ${describe(this.sent)}` : "no close frame sent",
+    this.received ? `received ${describe(this.received)}` : "no close frame received",
+  ];
+  if (this.initiator === "remote") frames.reverse();
+  let text = frames.join("; ");
+  if (this.cause instanceof Error) text += `: ${this.cause.message}`;
+  if (this.unsentMessages > 0) text += `; ${this.unsentMessages} messages unsent`;
+  if (this.undelivered > 0) text += `; ${this.undelivered} messages undelivered`;
+  return text;
+}
+
+function describe({ code, reason }: CloseFrame): string {
+  if (code === 1005) return "a close frame without code";
+  return `${code} (${closeCodeName(code)})${reason ? ` ${JSON.stringify(reason)}` : ""}`;
 }

@@ -1,0 +1,42 @@
+// What a message costs besides its payload: without it, empty messages would be free to pile up.
+const OVERHEAD = 64;
+
+/** Messages that have arrived and wait to be delivered, in order. */
+export class Inbox {
+  /** What the waiting messages cost. */
+  bytes = 0;
+  #items: (string | Uint8Array)[] = [];
+  #head = 0;
+
+  /** Number of waiting messages. */
+  get length(): number {
+    return this.#items.length - this.#head;
+  }
+
+  /** Adds a message. */
+  push(data: string | Uint8Array): void {
+    this.#items.push(data);
+    this.bytes += data.length + OVERHEAD;
+  }
+
+  /** Takes the oldest message; there must be one. */
+  shift(): string | Uint8Array {
+    const data = this.#items[this.#head];
+    this.#items[this.#head++] = "";
+    this.bytes -= data.length + OVERHEAD;
+    if (this.#head === this.#items.length) {
+      this.#items = [];
+      this.#head = 0;
+    }
+    return data;
+  }
+
+  /** Drops all messages; returns how many. */
+  clear(): number {
+    const count = this.length;
+    this.#items = [];
+    this.#head = 0;
+    this.bytes = 0;
+    return count;
+  }
+}

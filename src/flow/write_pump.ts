@@ -1,0 +1,177 @@
+import type { Transport } from "../transport/transport.ts";
+import { ControlLane } from "./control_lane.ts";
+import type { Block, SendQueue } from "./send_queue.ts";
+
+/** What the write pump reports. */
+export interface WriteSink {
+  /** The system has taken bytes; called before the next write starts. */
+  wrote(): void;
+  /** The stream can't be written any more. */
+  writeFailed(error: unknown): void;
+}
+
+// Pumps that have something to write, and are asked once per turn: all that is sent in a turn leaves in one write.
+let waiting: WritePump[] = [];
+
+function flushWaiting(): void {
+  const pumps = waiting;
+  waiting = [];
+  for (const pump of pumps) pump.flushScheduled();
+}
+
+/**
+ * Moves blocks to the transport, one write in flight. Control frames have a lane of their own and go first, between
+ * blocks; so a ping waits for at most the block on its way, and never stands inside a frame.
+ */
+export class WritePump {
+  /** Control frames that wait. */
+  readonly control: ControlLane = new ControlLane();
+  /** While set, data wait and only control frames are written. */
+  held = false;
+  /** Bytes that the system has taken. */
+  written = 0;
+
+  readonly #queue: SendQueue;
+  readonly #sink: WriteSink;
+  #transport: Transport | null = null;
+  #flying: Block | null = null;
+  #completing = false; // the block before ended inside a frame
+  #corked = false;
+  #scheduled = false;
+  #stopped = false;
+  // Made with the first write; most connections of a large server write rarely.
+  #onWritten: ((count: number) => void) | null = null;
+  #onError: ((error: unknown) => void) | null = null;
+
+  constructor(queue: SendQueue, sink: WriteSink) {
+    this.#queue = queue;
+    this.#sink = sink;
+  }
+
+  /** Starts to write to a transport. */
+  start(transport: Transport): void {
+    this.#transport = transport;
+    this.flush();
+  }
+
+  /** Whether a write is in flight. */
+  get busy(): boolean {
+    return this.#flying !== null;
+  }
+
+  /** Whether everything queued has been taken by the system. */
+  get idle(): boolean {
+    return this.#flying === null && this.#queue.empty && this.control.empty;
+  }
+
+  /** Whether the frame on its way, or half-way, needs the head of the queue to complete it. */
+  get completing(): boolean {
+    return this.#flying === null ? this.#completing : this.#flying.open;
+  }
+
+  /** Holds writing back while a batch of received frames is handled. */
+  cork(): void {
+    this.#corked = true;
+  }
+
+  /** Ends the batch, and writes what it sent. */
+  uncork(): void {
+    this.#corked = false;
+    this.control.endBatch();
+    this.flush();
+  }
+
+  /** Asks for a flush at the end of this turn. */
+  schedule(): void {
+    if (this.#scheduled || this.#corked || this.#flying !== null) return;
+    this.#scheduled = true;
+    if (waiting.push(this) === 1) queueMicrotask(flushWaiting);
+  }
+
+  /** For the end of the turn. */
+  flushScheduled(): void {
+    this.#scheduled = false;
+    this.flush();
+  }
+
+  /** Starts the next write, unless one is in flight. */
+  flush(): void {
+    if (this.#corked || this.#flying !== null || this.#transport === null || this.#stopped) return;
+    if (!this.control.empty && !this.#completing) {
+      this.#write(controlBlock(this.control.take()));
+      return;
+    }
+    // A frame that is half-way has to be completed even where data are held.
+    if (this.held && !this.#completing) return;
+    const block = this.#queue.shift();
+    if (block !== null) this.#write(block);
+  }
+
+  /** Stops for good; the write in flight is left to the transport. */
+  stop(): void {
+    this.#stopped = true;
+    this.control.clear();
+    this.#transport = null;
+    if (this.#flying !== null) {
+      // The transport may still be reading from the buffer, so it can't go back to the pool.
+      this.#flying.buffer = null;
+      this.#queue.taken(this.#flying);
+      this.#flying = null;
+    }
+    this.#queue.drop(false);
+  }
+
+  #write(block: Block): void {
+    this.#flying = block;
+    this.#completing = block.open;
+    this.#send(block);
+  }
+
+  #send(block: Block): void {
+    this.#onWritten ??= (count) => this.#written(count);
+    this.#onError ??= (error) => this.#failed(error);
+    const { bytes, start, end } = block;
+    const rest = start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end);
+    this.#transport!.write(rest).then(this.#onWritten, this.#onError);
+  }
+
+  #written(count: number): void {
+    const block = this.#flying;
+    if (block === null) return;
+    this.written += count;
+    block.start += count;
+    if (block.start < block.end) {
+      // In a block of its own every byte is payload; elsewhere it counts until the whole block is gone.
+      if (block.buffer === null && block.payload > 0) {
+        block.payload -= count;
+        this.#queue.bytes -= count;
+      }
+      this.#sink.wrote();
+      if (this.#flying === block) this.#send(block);
+      return;
+    }
+    this.#flying = null;
+    this.#queue.taken(block);
+    this.cork();
+    this.#sink.wrote();
+    this.uncork();
+  }
+
+  #failed(error: unknown): void {
+    if (this.#stopped) return;
+    this.#sink.writeFailed(error);
+  }
+}
+
+function controlBlock(bytes: Uint8Array): Block {
+  return {
+    buffer: null,
+    bytes,
+    start: 0,
+    end: bytes.length,
+    payload: 0,
+    messages: 0,
+    open: false,
+    next: null,
+  };
+}

@@ -1,0 +1,209 @@
+import { HandshakeError } from "../errors.ts";
+import { acceptKey, createKey } from "./accept_key.ts";
+import { BadHeadError } from "./bad_head_error.ts";
+import { equalsIgnoreCase, show } from "./chars.ts";
+import { type Extension, formatExtensions, parseExtensions } from "./extension_list.ts";
+import type { Field } from "./field_value.ts";
+import { HeadParser } from "./head_parser.ts";
+import { writeLatin1 } from "./latin1.ts";
+import { parseResponseHead, type ResponseHead } from "./response_head.ts";
+import { formatFields } from "./server_response.ts";
+import { checkProtocol, listContains } from "./token_list.ts";
+import type { Target } from "./url.ts";
+
+/** What a client offers. */
+export interface ClientOffer {
+  /** The subprotocols, in order of preference. */
+  protocols?: readonly string[];
+  /** The extensions, in order of preference. */
+  extensions?: readonly Extension[];
+  /** Further headers. */
+  headers?: readonly Field[];
+  /** The largest response head that is taken, interim responses included. @default {16384} */
+  maxHeaderBytes?: number;
+  /** The key; left out, a random one, which is what anything but a test wants. */
+  key?: string;
+}
+
+/** What client and server have agreed on. */
+export interface Agreement {
+  /** The subprotocol; `""` for none. */
+  protocol: string;
+  /** The extensions, as the server answered them; their parameters are yet to be judged. */
+  extensions: Extension[];
+  /** The headers of the response. */
+  headers: Headers;
+}
+
+/**
+ * The client's side of an opening handshake (RFC 6455 4.1). Send {@linkcode ClientHandshake.request}, give what is
+ * read to {@linkcode ClientHandshake.push} until it returns something else than -1, then, by
+ * {@linkcode ClientHandshake.accepted}, call {@linkcode ClientHandshake.finish} or collect the body of the refusal and
+ * throw {@linkcode ClientHandshake.refused}.
+ */
+export class ClientHandshake {
+  /** The bytes of the request. */
+  readonly request: Uint8Array;
+  readonly #href: string;
+  readonly #key: string;
+  readonly #protocols: readonly string[];
+  readonly #extensions: readonly Extension[];
+  readonly #maxHeaderBytes: number;
+  readonly #parser: HeadParser;
+  #received = 0;
+  #head: ResponseHead | null = null;
+
+  /**
+   * @param target Where to, as `parseUrl` read it.
+   * @param offer What to offer.
+   * @throws {TypeError} If a subprotocol, an extension or a header can't be sent.
+   */
+  constructor(target: Target, offer: ClientOffer = {}) {
+    this.#href = target.href;
+    this.#key = offer.key ?? createKey();
+    this.#protocols = offer.protocols ?? [];
+    this.#extensions = offer.extensions ?? [];
+    this.#maxHeaderBytes = offer.maxHeaderBytes ?? 16384;
+    this.#parser = new HeadParser(this.#maxHeaderBytes);
+    this.request = formatRequest(target, this.#key, offer);
+  }
+
+  /** The head of the final response, or `null` before it is complete. */
+  get head(): ResponseHead | null {
+    return this.#head;
+  }
+
+  /** Whether the final response is a 101; what it says has yet to be checked by {@linkcode ClientHandshake.finish}. */
+  get accepted(): boolean {
+    return this.#head?.status === 101;
+  }
+
+  /**
+   * Takes the next bytes of the response. Interim responses such as 100 and 103 are skipped (RFC 9110 15.2).
+   *
+   * @param bytes What was read; the buffer is the caller's again on return.
+   * @returns -1 while the head isn't complete; else the index in `bytes` just behind it, where the first frames or the
+   * body of a refusal begin.
+   * @throws {HandshakeError} If the response isn't HTTP/1.x, or its head too large.
+   */
+  push(bytes: Uint8Array): number {
+    let at = 0;
+    try {
+      while (true) {
+        const used = this.#parser.push(at === 0 ? bytes : bytes.subarray(at));
+        if (used === -1) return -1;
+        at += used;
+        const head = parseResponseHead(this.#parser.text);
+        if (head.status >= 200 || head.status === 101) {
+          this.#head = head;
+          return at;
+        }
+        // Without a bound over all of them, a server could keep us waiting with interim responses for ever.
+        this.#received += this.#parser.text.length;
+        if (this.#received > this.#maxHeaderBytes) {
+          throw new BadHeadError(431, `Interim responses exceed ${this.#maxHeaderBytes} bytes`);
+        }
+      }
+    } catch (cause) {
+      if (!(cause instanceof BadHeadError)) throw cause;
+      throw new HandshakeError(`Cannot open ${this.#href}: ${cause.message}`, { cause });
+    }
+  }
+
+  /**
+   * Checks the server's 101 (RFC 6455 4.1, the list at the end).
+   *
+   * @returns What was agreed.
+   * @throws {HandshakeError} If the answer isn't the one to our request.
+   */
+  finish(): Agreement {
+    const head = this.#head;
+    if (head === null || head.status !== 101) throw this.refused();
+    const { fields, version } = head;
+    if (version === "1.0") throw this.#invalid("101 in HTTP/1.0");
+    const upgrade = fields.get("upgrade");
+    if (upgrade === null || !equalsIgnoreCase(upgrade, 0, upgrade.length, "websocket")) {
+      throw this.#invalid(`Upgrade must be "websocket", not ${show(upgrade)}`);
+    }
+    const connection = fields.get("connection");
+    if (!listContains(connection, "upgrade")) {
+      throw this.#invalid(`Connection must contain "Upgrade", not ${show(connection)}`);
+    }
+    const accept = fields.get("sec-websocket-accept");
+    if (accept !== acceptKey(this.#key)) {
+      throw this.#invalid(`Sec-WebSocket-Accept doesn't answer our key: ${show(accept)}`);
+    }
+    const protocol = fields.get("sec-websocket-protocol");
+    if (protocol !== null && !this.#protocols.includes(protocol)) {
+      throw this.#invalid(`the subprotocol ${show(protocol)} wasn't offered`);
+    }
+    return {
+      protocol: protocol ?? "",
+      extensions: this.#readExtensions(fields.get("sec-websocket-extensions")),
+      headers: fields.toHeaders(),
+    };
+  }
+
+  /**
+   * Makes the error of a refused handshake.
+   *
+   * @param body What was collected of the response's body.
+   * @returns The error to reject with.
+   */
+  refused(body?: Uint8Array): HandshakeError {
+    const head = this.#head;
+    if (head === null) return new HandshakeError(`Cannot open ${this.#href}: no answer`);
+    const { status, reason, fields } = head;
+    const location = status >= 300 && status < 400 ? fields.get("location") : null;
+    const redirect = location === null ? "" : ` to ${show(location)}, which is not followed`;
+    const answer = reason === "" ? String(status) : `${status} ${reason}`;
+    return new HandshakeError(
+      `Cannot open ${this.#href}: the server answered ${answer}${redirect}`,
+      {
+        status,
+        headers: fields.toHeaders(),
+        body,
+      },
+    );
+  }
+
+  #readExtensions(list: string | null): Extension[] {
+    if (list === null) return [];
+    let extensions: Extension[];
+    try {
+      extensions = parseExtensions(list);
+    } catch (cause) {
+      if (!(cause instanceof SyntaxError)) throw cause;
+      throw this.#invalid(cause.message);
+    }
+    for (const { name } of extensions) {
+      if (!this.#extensions.some((offered) => offered.name === name)) {
+        throw this.#invalid(`the extension ${show(name)} wasn't offered`);
+      }
+    }
+    return extensions;
+  }
+
+  #invalid(why: string): HandshakeError {
+    const headers = this.#head!.fields.toHeaders();
+    return new HandshakeError(`Cannot open ${this.#href}: ${why}`, { status: 101, headers });
+  }
+}
+
+function formatRequest(target: Target, key: string, offer: ClientOffer): Uint8Array {
+  const { protocols, extensions, headers } = offer;
+  let text = `GET ${target.path} HTTP/1.1\r\nHost: ${target.hostHeader}\r\n` +
+    "Upgrade: websocket\r\nConnection: Upgrade\r\n" +
+    `Sec-WebSocket-Key: ${key}\r\nSec-WebSocket-Version: 13\r\n`;
+  if (protocols !== undefined && protocols.length > 0) {
+    text += `Sec-WebSocket-Protocol: ${protocols.map(checkProtocol).join(", ")}\r\n`;
+  }
+  if (extensions !== undefined && extensions.length > 0) {
+    text += `Sec-WebSocket-Extensions: ${formatExtensions(extensions)}\r\n`;
+  }
+  if (headers !== undefined) text += formatFields(headers);
+  text += "\r\n";
+  const bytes = new Uint8Array(text.length);
+  writeLatin1(text, bytes, 0);
+  return bytes;
+}

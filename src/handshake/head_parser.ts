@@ -1,0 +1,134 @@
+import { BadHeadError } from "./bad_head_error.ts";
+import { FIELD_CHAR, TOKEN_CHAR } from "./chars.ts";
+import { decodeLatin1 } from "./latin1.ts";
+
+const CR = 0x0d;
+const LF = 0x0a;
+const INITIAL_BUFFER_SIZE = 512;
+
+/**
+ * Finds the head of an HTTP/1.1 message in a stream of bytes (RFC 9112 2.1), however the stream is cut.
+ *
+ * - A head that arrives whole is turned into text straight from the caller's buffer.
+ * - A head that drips in is kept in a buffer that doubles, and the search goes on where it stopped, so the work is
+ *   linear in the number of bytes.
+ * - No more than the bound is ever kept.
+ * - An incomplete head that can't become a valid one fails at once, so a peer that speaks something else (TLS, say)
+ *   is refused at its first byte, not at the handshake timeout.
+ *
+ * Only the end of the head and the alphabet are found here; {@linkcode parseRequestHead} and
+ * {@linkcode parseResponseHead} read what it says. Once a head is complete the parser is ready for the next one.
+ */
+export class HeadParser {
+  readonly #maxBytes: number;
+  #buffer: Uint8Array | null = null;
+  #length = 0;
+  #text = "";
+
+  /** @param maxBytes The largest head that is taken, its closing empty line included. */
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes;
+  }
+
+  /** The last complete head, one code unit per byte, closing empty line included; `""` before there is one. */
+  get text(): string {
+    return this.#text;
+  }
+
+  /** The number of bytes kept of a head that isn't complete yet. */
+  get pendingBytes(): number {
+    return this.#length;
+  }
+
+  /**
+   * Takes the next bytes of the stream.
+   *
+   * @param bytes What was read; the buffer is the caller's again on return.
+   * @returns -1 while the head isn't complete; else the index in `bytes` just behind it. The bytes from there on are
+   * what follows the head: the first frames, or a body.
+   * @throws {BadHeadError} If the head is over the bound (431) or can't become a valid one (400).
+   */
+  push(bytes: Uint8Array): number {
+    const before = this.#length;
+    const room = this.#maxBytes - before;
+    const taken = bytes.length < room ? bytes.length : room;
+    if (before === 0) {
+      const end = findEnd(bytes, 0, taken);
+      if (end !== -1) {
+        this.#text = decodeLatin1(bytes, 0, end);
+        return end;
+      }
+    }
+    const buffer = this.#keep(bytes, taken);
+    if (before !== 0) {
+      // The last three bytes of what was searched before may be the beginning of the end.
+      const end = findEnd(buffer, before > 3 ? before - 3 : 0, this.#length);
+      if (end !== -1) {
+        this.#text = decodeLatin1(buffer, 0, end);
+        this.#buffer = null;
+        this.#length = 0;
+        return end - before;
+      }
+    }
+    checkIncomplete(buffer, before, this.#length);
+    if (this.#length >= this.#maxBytes) {
+      throw new BadHeadError(431, `The head is larger than ${this.#maxBytes} bytes`);
+    }
+    return -1;
+  }
+
+  #keep(bytes: Uint8Array, taken: number): Uint8Array {
+    const needed = this.#length + taken;
+    let buffer = this.#buffer;
+    if (buffer === null || buffer.length < needed) {
+      const doubled = Math.max(needed, INITIAL_BUFFER_SIZE, 2 * (buffer?.length ?? 0));
+      const grown = new Uint8Array(Math.min(doubled, this.#maxBytes));
+      if (buffer !== null) grown.set(buffer.subarray(0, this.#length));
+      this.#buffer = buffer = grown;
+    }
+    buffer.set(taken === bytes.length ? bytes : bytes.subarray(0, taken), this.#length);
+    this.#length = needed;
+    return buffer;
+  }
+}
+
+/**
+ * Finds CR LF CR LF between `from` and `to`; returns the index behind it, or -1. `at` is where its last byte might
+ * be. A byte that is neither CR nor LF can't be any of the four, so three bytes out of four are never looked at.
+ */
+function findEnd(bytes: Uint8Array, from: number, to: number): number {
+  let at = from + 3;
+  while (at < to) {
+    const byte = bytes[at];
+    if (byte === LF) {
+      if (bytes[at - 1] === CR && bytes[at - 2] === LF && bytes[at - 3] === CR) return at + 1;
+      at += 2;
+    } else if (byte === CR) {
+      at += 1;
+    } else {
+      at += 4;
+    }
+  }
+  return -1;
+}
+
+/**
+ * Refuses what no valid head can contain. RFC 9112 2.2 lets a recipient read a bare LF as the end of a line; two
+ * parsers that differ on that are what request smuggling is made of, so it is refused here, and a bare CR as well. A
+ * line that begins with white space is an obsolete fold (RFC 9112 5.2) or an attempt to hide a field name.
+ */
+function checkIncomplete(buffer: Uint8Array, from: number, to: number): void {
+  let previous = from === 0 ? LF : buffer[from - 1];
+  for (let at = from; at < to; at++) {
+    const byte = buffer[at];
+    if (byte === LF) {
+      if (previous !== CR) throw new BadHeadError(400, "The head has a line feed without a CR");
+    } else if (previous === CR) {
+      throw new BadHeadError(400, "The head has a CR without a line feed");
+    } else if (byte !== CR && (previous === LF ? TOKEN_CHAR : FIELD_CHAR)[byte] === 0) {
+      const hex = byte.toString(16).padStart(2, "0");
+      throw new BadHeadError(400, `The head has the byte 0x${hex} where none such may be`);
+    }
+    previous = byte;
+  }
+}

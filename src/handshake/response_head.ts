@@ -1,0 +1,53 @@
+import { BadHeadError } from "./bad_head_error.ts";
+import { FIELD_CHAR, show } from "./chars.ts";
+import { type Fields, parseFields } from "./fields.ts";
+
+/** The head of a response: its status line and its fields. */
+export class ResponseHead {
+  /** The version: `"1.1"`, `"1.0"` or a later 1.x. */
+  readonly version: string;
+  /** The status code, 100 to 599. */
+  readonly status: number;
+  /** The reason phrase; often `""`. */
+  readonly reason: string;
+  /** The header fields. */
+  readonly fields: Fields;
+
+  /**
+   * @param version The version, such as `"1.1"`.
+   * @param status The status code.
+   * @param reason The reason phrase.
+   * @param fields The header fields.
+   */
+  constructor(version: string, status: number, reason: string, fields: Fields) {
+    this.version = version;
+    this.status = status;
+    this.reason = reason;
+    this.fields = fields;
+  }
+}
+
+/**
+ * Reads the head of a response (RFC 9112 4). The space behind the status code is required where there is no reason
+ * phrase either, but many servers leave it out, and nothing can be misread without it.
+ *
+ * @param text The head, closing empty line included, one code unit per byte.
+ * @returns What it says.
+ * @throws {BadHeadError} If it isn't the head of an HTTP/1.x response.
+ */
+export function parseResponseHead(text: string): ResponseHead {
+  const end = text.indexOf("\r\n");
+  const line = text.substring(0, end === -1 ? text.length : end);
+  const parts = /^HTTP\/1\.(\d) ([1-5]\d\d)(?: (.*))?$/s.exec(line);
+  if (end === -1 || parts === null) {
+    throw new BadHeadError(400, `The status line is malformed: ${show(line)}`);
+  }
+  const reason = parts[3] ?? "";
+  for (let at = 0; at < reason.length; at++) {
+    if (FIELD_CHAR[reason.charCodeAt(at)] !== 1) {
+      throw new BadHeadError(400, `The status line is malformed: ${show(line)}`);
+    }
+  }
+  const fields = parseFields(text, end + 2);
+  return new ResponseHead(`1.${parts[1]}`, Number(parts[2]), reason, fields);
+}

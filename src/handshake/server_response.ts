@@ -1,0 +1,168 @@
+import { ACCEPT_KEY_LENGTH, writeAcceptKey } from "./accept_key.ts";
+import { type Extension, formatExtensions } from "./extension_list.ts";
+import { checkFieldName, checkFieldValue, type Field } from "./field_value.ts";
+import { writeLatin1 } from "./latin1.ts";
+import { checkProtocol, listContains } from "./token_list.ts";
+
+const encoder = new TextEncoder();
+
+/** All of a 101 up to the value that depends on the key (RFC 6455 4.2.2, item 5). */
+const ACCEPT_START: Uint8Array = encoder.encode(
+  "HTTP/1.1 101 Switching Protocols\r\n" +
+    "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ",
+);
+
+/** What a server agrees to. */
+export interface Acceptance {
+  /** The client's key. */
+  key: string;
+  /** The subprotocol; `""` or left out for none. */
+  protocol?: string;
+  /** The extensions, as they are agreed. */
+  extensions?: readonly Extension[];
+  /** Further headers. */
+  headers?: readonly Field[];
+}
+
+/**
+ * Writes the 101 that completes a handshake. Whatever goes into it is checked once more, so that there is no way
+ * round the check.
+ *
+ * @param acceptance What is agreed.
+ * @returns The bytes of the response.
+ * @throws {TypeError} If the subprotocol, an extension or a header can't be sent.
+ */
+export function formatAccept(acceptance: Acceptance): Uint8Array {
+  const { key, protocol, extensions, headers } = acceptance;
+  let rest = "\r\n";
+  if (protocol !== undefined && protocol !== "") {
+    rest += `Sec-WebSocket-Protocol: ${checkProtocol(protocol)}\r\n`;
+  }
+  if (extensions !== undefined && extensions.length > 0) {
+    rest += `Sec-WebSocket-Extensions: ${formatExtensions(extensions)}\r\n`;
+  }
+  if (headers !== undefined) rest += formatFields(headers);
+  rest += "\r\n";
+  const bytes = new Uint8Array(ACCEPT_START.length + ACCEPT_KEY_LENGTH + rest.length);
+  bytes.set(ACCEPT_START);
+  writeLatin1(rest, bytes, writeAcceptKey(key, bytes, ACCEPT_START.length));
+  return bytes;
+}
+
+/**
+ * Writes field lines.
+ *
+ * @param fields The headers.
+ * @returns One line each, its end included.
+ * @throws {TypeError} If a name or a value can't be sent.
+ */
+export function formatFields(fields: readonly Field[]): string {
+  let text = "";
+  for (const [name, value] of fields) {
+    text += `${checkFieldName(name)}: ${checkFieldValue(name, value)}\r\n`;
+  }
+  return text;
+}
+
+/** The reason phrases of RFC 9110 15, RFC 6585 and RFC 7725. */
+const REASONS: Record<number, string> = {
+  200: "OK",
+  201: "Created",
+  202: "Accepted",
+  203: "Non-Authoritative Information",
+  204: "No Content",
+  205: "Reset Content",
+  206: "Partial Content",
+  300: "Multiple Choices",
+  301: "Moved Permanently",
+  302: "Found",
+  303: "See Other",
+  304: "Not Modified",
+  307: "Temporary Redirect",
+  308: "Permanent Redirect",
+  400: "Bad Request",
+  401: "Unauthorized",
+  402: "Payment Required",
+  403: "Forbidden",
+  404: "Not Found",
+  405: "Method Not Allowed",
+  406: "Not Acceptable",
+  407: "Proxy Authentication Required",
+  408: "Request Timeout",
+  409: "Conflict",
+  410: "Gone",
+  411: "Length Required",
+  412: "Precondition Failed",
+  413: "Content Too Large",
+  414: "URI Too Long",
+  415: "Unsupported Media Type",
+  416: "Range Not Satisfiable",
+  417: "Expectation Failed",
+  421: "Misdirected Request",
+  422: "Unprocessable Content",
+  426: "Upgrade Required",
+  428: "Precondition Required",
+  429: "Too Many Requests",
+  431: "Request Header Fields Too Large",
+  451: "Unavailable For Legal Reasons",
+  500: "Internal Server Error",
+  501: "Not Implemented",
+  502: "Bad Gateway",
+  503: "Service Unavailable",
+  504: "Gateway Timeout",
+  505: "HTTP Version Not Supported",
+  511: "Network Authentication Required",
+};
+
+/**
+ * Writes the response that refuses a handshake, complete with its body. The connection ends behind it, so it says
+ * `Connection: close`; the body's length is ours to say, whatever the headers held.
+ *
+ * @param status The status, 200 to 599.
+ * @param headers Its headers.
+ * @param body Its body; a string goes as UTF-8 and, unless the headers say otherwise, as plain text.
+ * @param omitBody Whether the request was a HEAD, whose answer has the fields of a body without the body.
+ * @returns The bytes of the response.
+ * @throws {RangeError} If the status isn't that of a final response.
+ * @throws {TypeError} If a header can't be sent.
+ */
+export function formatRefusal(
+  status: number,
+  headers: readonly Field[] = [],
+  body: string | Uint8Array = "",
+  omitBody = false,
+): Uint8Array {
+  if (!Number.isInteger(status) || status < 200 || status > 599) {
+    throw new RangeError(`Cannot refuse a handshake with the status ${status}: not in 200 to 599`);
+  }
+  const isText = typeof body === "string";
+  let content = isText ? encoder.encode(body) : body;
+  const bodiless = status === 204 || status === 304;
+  if (bodiless) content = new Uint8Array(0);
+
+  let connection = "close";
+  let hasType = false;
+  const kept: Field[] = [];
+  for (const field of headers) {
+    const lower = field[0].toLowerCase();
+    if (lower === "content-length" || lower === "transfer-encoding") continue;
+    if (lower === "connection") {
+      if (listContains(field[1], "close")) connection = field[1];
+      continue;
+    }
+    if (lower === "content-type") hasType = true;
+    kept.push(field);
+  }
+  let text = `HTTP/1.1 ${status} ${REASONS[status] ?? ""}\r\n` +
+    formatFields(kept) + formatFields([["Connection", connection]]);
+  if (isText && !hasType && content.length > 0) {
+    text += "Content-Type: text/plain; charset=utf-8\r\n";
+  }
+  // RFC 9110 8.6: none in a 204.
+  if (!bodiless) text += `Content-Length: ${content.length}\r\n`;
+  text += "\r\n";
+  if (omitBody) content = new Uint8Array(0);
+  const bytes = new Uint8Array(text.length + content.length);
+  bytes.set(content, writeLatin1(text, bytes, 0));
+  return bytes;
+}

@@ -1,0 +1,68 @@
+import { show } from "./chars.ts";
+
+/** Where a client connects to, and what it asks for there. */
+export interface Target {
+  /** Whether it is `wss:`. */
+  secure: boolean;
+  /** The host to connect to: a name, an IPv4 address, or an IPv6 address without brackets. */
+  hostname: string;
+  /** The port to connect to. */
+  port: number;
+  /** The value of the `Host` field: brackets round IPv6, and the port where it isn't the scheme's own. */
+  hostHeader: string;
+  /** Path and query, as they go into the request line. */
+  path: string;
+  /** The whole URL, with `ws:` or `wss:`. */
+  href: string;
+}
+
+/**
+ * Reads the URL of a server (RFC 6455 3), by the rules of the WHATWG: `http:` and `https:` are read as `ws:` and
+ * `wss:`.
+ *
+ * @param url What `connect` was given.
+ * @returns Its parts.
+ * @throws {TypeError} If it isn't a URL of these schemes, or has a fragment, user info or port 0.
+ */
+export function parseUrl(url: string | URL): Target {
+  if (typeof url !== "string" && !(url instanceof URL)) {
+    throw new TypeError(`Cannot connect to ${show(url)}: the url must be a string or a URL`);
+  }
+  const given = String(url);
+  let parsed: URL;
+  try {
+    parsed = new URL(given);
+  } catch {
+    throw refuse(given, "not a valid URL");
+  }
+  const secure = parsed.protocol === "wss:" || parsed.protocol === "https:";
+  if (!secure && parsed.protocol !== "ws:" && parsed.protocol !== "http:") {
+    throw refuse(given, "the scheme must be ws: or wss:");
+  }
+  // An empty fragment leaves `hash` empty, but its sign is still there; elsewhere the parser has escaped it.
+  if (parsed.href.includes("#")) throw refuse(given, "a WebSocket URL has no fragment");
+  if (parsed.username !== "" || parsed.password !== "") {
+    throw refuse(
+      given,
+      "user info in the URL is not sent, use the option headers with an Authorization header",
+    );
+  }
+  if (parsed.port === "0") throw refuse(given, "port 0 cannot be connected to");
+  // Both pairs of schemes have the same default ports, so that the parser has left those out already.
+  parsed.protocol = secure ? "wss:" : "ws:";
+  const { host, hostname, pathname, search } = parsed;
+  return {
+    secure,
+    hostname: hostname.startsWith("[") ? hostname.slice(1, -1) : hostname,
+    port: parsed.port === "" ? (secure ? 443 : 80) : Number(parsed.port),
+    hostHeader: host,
+    path: pathname + search,
+    href: parsed.href,
+  };
+}
+
+/** Messages end up in logs, so that user info is left out of the URL shown, also where the URL can't be parsed. */
+function refuse(given: string, why: string): TypeError {
+  const shown = given.replace(/^(\s*[a-z+.-]*:)?[/\\]*[^/\\?#]*@/i, "$1//…@");
+  return new TypeError(`Cannot connect to ${show(shown)}: ${why}`);
+}

@@ -1,0 +1,90 @@
+import { ProtocolError } from "./protocol_error.ts";
+import { encodeUtf8, isUtf8 } from "./utf8.ts";
+
+export const NORMAL = 1000;
+export const GOING_AWAY = 1001;
+export const PROTOCOL_ERROR = 1002;
+export const NO_STATUS = 1005;
+export const ABNORMAL = 1006;
+export const INVALID_PAYLOAD = 1007;
+export const TOO_BIG = 1009;
+export const INTERNAL_ERROR = 1011;
+export const TRY_AGAIN_LATER = 1013;
+
+const NAMES: Record<number, string> = {
+  1000: "normal closure",
+  1001: "going away",
+  1002: "protocol error",
+  1003: "unsupported data",
+  1007: "invalid payload data",
+  1008: "policy violation",
+  1009: "message too big",
+  1010: "mandatory extension",
+  1011: "internal error",
+  1012: "service restart",
+  1013: "try again later",
+  1014: "bad gateway",
+};
+
+/**
+ * Whether a code may stand in a close frame (RFC 6455 7.4, and the IANA registry for 1012 to 1014). 1004 is
+ * reserved; 1005, 1006 and 1015 say that there was no code; 1016 to 2999 are unassigned.
+ */
+export function isCloseCode(code: number): boolean {
+  return Number.isInteger(code) &&
+    ((code >= 3000 && code <= 4999) || (code >= 1000 && code <= 1014 && (code < 1004 || code > 1006)));
+}
+
+/** The registered name of a code, for people. */
+export function closeCodeName(code: number): string {
+  if (code >= 4000) return "private use";
+  if (code >= 3000) return "registered";
+  return NAMES[code] ?? "unknown";
+}
+
+/** The payload of a close frame: nothing for 1005, else the code and the reason in UTF-8 (RFC 6455 5.5.1). */
+export function encodeClosePayload(code: number, reason: string): Uint8Array {
+  if (code === NO_STATUS) return new Uint8Array(0);
+  const text = encodeUtf8(reason);
+  const payload = new Uint8Array(2 + text.length);
+  payload[0] = code >> 8;
+  payload[1] = code & 0xff;
+  payload.set(text, 2);
+  return payload;
+}
+
+/** Reads the payload of a received close frame; an empty one has code 1005 (RFC 6455 7.1.5). */
+export function decodeClosePayload(payload: Uint8Array): { code: number; reason: string } {
+  if (payload.length === 0) return { code: NO_STATUS, reason: "" };
+  if (payload.length === 1) {
+    throw new ProtocolError(PROTOCOL_ERROR, "Received a close frame with a payload of one byte");
+  }
+  const code = (payload[0] << 8) | payload[1];
+  if (!isCloseCode(code)) {
+    throw new ProtocolError(PROTOCOL_ERROR, `Received close code ${code}, which must not be sent`);
+  }
+  const reason = payload.subarray(2);
+  if (!isUtf8(reason)) {
+    throw new ProtocolError(INVALID_PAYLOAD, "Received a close reason that is not UTF-8");
+  }
+  return { code, reason: new TextDecoder().decode(reason) };
+}
+
+/** Checks the arguments of our own `close`; the reason is bounded by the 125 bytes of a control frame. */
+export function checkClose(code: number, reason: string): void {
+  if (!isCloseCode(code)) {
+    throw new RangeError(
+      `Cannot close with code ${code}: use 1000 to 1003, 1007 to 1014 or 3000 to 4999`,
+    );
+  }
+  if (typeof reason !== "string") {
+    throw new TypeError(`Cannot close with a reason that is not a string: received ${typeof reason}`);
+  }
+  // A UTF-16 code unit takes at most 3 bytes, so short reasons need no encoding to be measured.
+  if (reason.length * 3 > 123) {
+    const bytes = encodeUtf8(reason).length;
+    if (bytes > 123) {
+      throw new RangeError(`Cannot close with a reason of ${bytes} bytes: at most 123 fit`);
+    }
+  }
+}

@@ -1,0 +1,217 @@
+import { PROTOCOL_ERROR, TOO_BIG } from "./close_code.ts";
+import { advanceKey, applyMask } from "./mask.ts";
+import { BINARY, CLOSE, FIN, PONG, type Role, RSV } from "./opcode.ts";
+import { ProtocolError } from "./protocol_error.ts";
+
+/** Received bytes, and the same bytes for access by words. */
+export interface Source {
+  readonly bytes: Uint8Array;
+  readonly view: DataView;
+}
+
+/** Where the decoder's findings go. Either call may throw a {@linkcode ProtocolError}. */
+export interface FrameSink {
+  /** A legal header: its fields stand in the decoder. */
+  frameStart(): void;
+  /** Payload, unmasked in place; `last` ends the frame. A frame without payload brings one empty call. */
+  frameData(source: Source, start: number, end: number, last: boolean): void;
+}
+
+const FIRST = 0;
+const SECOND = 1;
+const LENGTH = 2;
+const KEY = 3;
+const PAYLOAD = 4;
+
+/**
+ * Incremental decoder of frames (RFC 6455 5.2) for either role. Input may be split anywhere. A header is checked
+ * byte by byte, so an illegal one fails before anything behind it has arrived.
+ */
+export class FrameDecoder {
+  /** The fields of the frame that is being received. */
+  fin = false;
+  rsv = 0;
+  opcode = 0;
+  length = 0;
+  /** Set by the sink to stop after the current frame; whoever set it clears it. */
+  halted = false;
+
+  readonly #sink: FrameSink;
+  // Clients mask, servers don't (RFC 6455 5.1): what we require is the opposite of our own role's duty.
+  readonly #maskBit: number;
+  readonly #allowedRsv: number;
+  #stage = FIRST;
+  #missing = 0; // bytes of the length or the key still to come
+  #minimum = 0; // smallest length that may stand in the form used
+  #key = 0;
+  #remaining = 0;
+
+  /** @param allowedRsv Reserved bits that a negotiated extension gives a meaning. */
+  constructor(role: Role, sink: FrameSink, allowedRsv = 0) {
+    this.#maskBit = role === "server" ? 0x80 : 0;
+    this.#sink = sink;
+    this.#allowedRsv = allowedRsv;
+  }
+
+  /** Payload bytes of the current frame that are still to come. */
+  get remaining(): number {
+    return this.#stage === PAYLOAD ? this.#remaining : 0;
+  }
+
+  /** Decodes `source[start..end)`; returns the position where it stopped, `end` unless halted. */
+  decode(source: Source, start: number, end: number): number {
+    const view = source.view;
+    let at = start;
+    while (at < end) {
+      if (this.#stage === PAYLOAD) {
+        at = this.#payload(source, at, end);
+      } else if (this.#stage === FIRST && end - at >= 14) {
+        // The whole header is here, whatever its form: no stage has to be kept.
+        this.#first(view.getUint8(at));
+        let length = view.getUint8(at + 1);
+        this.#second(length);
+        length &= 0x7f;
+        at += 2;
+        if (length === 126) {
+          length = view.getUint16(at);
+          this.#minimum = 126;
+          at += 2;
+        } else if (length === 127) {
+          length = longLength(view.getUint32(at), view.getUint32(at + 4));
+          this.#minimum = 65536;
+          at += 8;
+        }
+        if (this.#maskBit !== 0) {
+          this.#key = view.getInt32(at, true);
+          at += 4;
+        }
+        this.length = length;
+        this.#begin();
+        at = this.#payload(source, at, end);
+      } else {
+        this.#headerByte(view.getUint8(at++));
+        if (this.#stage === PAYLOAD && this.#remaining === 0) this.#payload(source, at, at);
+      }
+      if (this.halted && this.#stage === FIRST) break;
+    }
+    return at;
+  }
+
+  #payload(source: Source, at: number, end: number): number {
+    const remaining = this.#remaining;
+    if (end - at > remaining) end = at + remaining;
+    const count = end - at;
+    if (this.#maskBit !== 0 && count > 0) {
+      applyMask(source.view, at, end, this.#key);
+      if (count < remaining) this.#key = advanceKey(this.#key, count);
+    }
+    this.#remaining = remaining - count;
+    const last = count === remaining;
+    if (last) this.#stage = FIRST;
+    if (last || count > 0) this.#sink.frameData(source, at, end, last);
+    return end;
+  }
+
+  #headerByte(byte: number): void {
+    switch (this.#stage) {
+      case FIRST:
+        this.#first(byte);
+        this.#stage = SECOND;
+        return;
+      case SECOND: {
+        this.#second(byte);
+        const short = byte & 0x7f;
+        this.length = 0;
+        if (short < 126) {
+          this.length = short;
+          this.#lengthDone();
+        } else {
+          this.#missing = short === 126 ? 2 : 8;
+          this.#minimum = short === 126 ? 126 : 65536;
+          this.#stage = LENGTH;
+        }
+        return;
+      }
+      case LENGTH:
+        this.length = this.length * 256 + byte;
+        if (this.length > Number.MAX_SAFE_INTEGER) tooLong();
+        if (this.#missing === 8 && byte > 0x7f) badLength();
+        if (--this.#missing === 0) this.#lengthDone();
+        return;
+      case KEY:
+        this.#key |= byte << ((4 - this.#missing) << 3);
+        if (--this.#missing === 0) this.#begin();
+    }
+  }
+
+  #lengthDone(): void {
+    if (this.#maskBit !== 0) {
+      this.#checkLength();
+      this.#key = 0;
+      this.#missing = 4;
+      this.#stage = KEY;
+    } else {
+      this.#begin();
+    }
+  }
+
+  #first(byte: number): void {
+    const opcode = byte & 0x0f, rsv = byte & RSV;
+    if (opcode > PONG || (opcode > BINARY && opcode < CLOSE)) {
+      throw new ProtocolError(PROTOCOL_ERROR, `Received a frame with reserved opcode ${opcode}`);
+    }
+    // No extension that we know gives the bits of a control frame a meaning.
+    if (rsv !== 0 && (opcode >= CLOSE || (rsv & ~this.#allowedRsv) !== 0)) {
+      throw new ProtocolError(PROTOCOL_ERROR, "Received a frame with a reserved bit set");
+    }
+    if (opcode >= CLOSE && (byte & FIN) === 0) {
+      throw new ProtocolError(PROTOCOL_ERROR, "Received a fragmented control frame");
+    }
+    this.fin = (byte & FIN) !== 0;
+    this.rsv = rsv;
+    this.opcode = opcode;
+    this.#minimum = 0;
+  }
+
+  #second(byte: number): void {
+    if ((byte & 0x80) !== this.#maskBit) {
+      throw new ProtocolError(
+        PROTOCOL_ERROR,
+        this.#maskBit === 0
+          ? "Received a masked frame from a server"
+          : "Received an unmasked frame from a client",
+      );
+    }
+    if (this.opcode >= CLOSE && (byte & 0x7f) > 125) {
+      throw new ProtocolError(PROTOCOL_ERROR, "Received a control frame of more than 125 bytes");
+    }
+  }
+
+  #checkLength(): void {
+    if (this.length < this.#minimum) {
+      throw new ProtocolError(PROTOCOL_ERROR, "Received a frame length that is not in its minimal form");
+    }
+  }
+
+  #begin(): void {
+    this.#checkLength();
+    this.#remaining = this.length;
+    this.#stage = PAYLOAD;
+    this.#sink.frameStart();
+  }
+}
+
+function longLength(high: number, low: number): number {
+  if (high > 0x7fffffff) badLength();
+  const length = high * 0x100000000 + low;
+  if (length > Number.MAX_SAFE_INTEGER) tooLong();
+  return length;
+}
+
+function badLength(): never {
+  throw new ProtocolError(PROTOCOL_ERROR, "Received a frame length with its highest bit set");
+}
+
+function tooLong(): never {
+  throw new ProtocolError(TOO_BIG, "Received a frame header that announces more than 2^53 bytes");
+}

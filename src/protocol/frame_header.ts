@@ -1,0 +1,39 @@
+/** Bytes that the header of a frame takes (RFC 6455 5.2): lengths stand in their minimal form. */
+export function headerSize(length: number, masked: boolean): number {
+  return (length < 126 ? 2 : length < 65536 ? 4 : 10) + (masked ? 4 : 0);
+}
+
+/**
+ * Writes a frame header, without the masking key, and returns the position behind it.
+ *
+ * @param first FIN, the reserved bits and the opcode.
+ * @param maskBit `0x80` where a masking key follows, else 0.
+ */
+export function writeHeader(
+  into: Uint8Array,
+  at: number,
+  first: number,
+  length: number,
+  maskBit: number,
+): number {
+  into[at++] = first;
+  if (length < 126) {
+    into[at++] = maskBit | length;
+  } else if (length < 65536) {
+    into[at++] = maskBit | 126;
+    into[at++] = length >>> 8;
+    into[at++] = length;
+  } else {
+    into[at++] = maskBit | 127;
+    const high = Math.floor(length / 0x100000000);
+    into[at++] = high >>> 24;
+    into[at++] = high >>> 16;
+    into[at++] = high >>> 8;
+    into[at++] = high;
+    into[at++] = length >>> 24;
+    into[at++] = length >>> 16;
+    into[at++] = length >>> 8;
+    into[at++] = length;
+  }
+  return at;
+}

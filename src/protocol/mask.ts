@@ -1,0 +1,44 @@
+/**
+ * XORs `view[start..end)` in place with a masking key (RFC 6455 5.3), by words: `DataView` compiles to plain
+ * unaligned loads and stores, so no alignment has to be arranged.
+ *
+ * @param key The four bytes of the key as a little-endian 32-bit integer, the byte for `start` lowest.
+ */
+export function applyMask(view: DataView, start: number, end: number, key: number): void {
+  let i = start;
+  for (const wide = end - 16; i <= wide; i += 16) {
+    view.setInt32(i, view.getInt32(i, true) ^ key, true);
+    view.setInt32(i + 4, view.getInt32(i + 4, true) ^ key, true);
+    view.setInt32(i + 8, view.getInt32(i + 8, true) ^ key, true);
+    view.setInt32(i + 12, view.getInt32(i + 12, true) ^ key, true);
+  }
+  for (const word = end - 4; i <= word; i += 4) {
+    view.setInt32(i, view.getInt32(i, true) ^ key, true);
+  }
+  for (; i < end; i++) {
+    view.setUint8(i, view.getUint8(i) ^ key);
+    key = (key >>> 8) | (key << 24);
+  }
+}
+
+/** The key for the byte that follows `count` masked ones. */
+export function advanceKey(key: number, count: number): number {
+  const bits = (count & 3) << 3;
+  return bits === 0 ? key : (key >>> bits) | (key << (32 - bits));
+}
+
+// `crypto.getRandomValues` costs about as much for 4 bytes as for 4096, so keys are drawn in blocks
+// (RFC 6455 10.3 asks for keys from a strong source; it doesn't ask for one call each).
+const POOL = new Int32Array(1024);
+let next = POOL.length;
+
+/** A fresh, unpredictable masking key as a little-endian 32-bit integer. */
+export function randomKey(): number {
+  if (next === POOL.length) {
+    crypto.getRandomValues(POOL);
+    next = 0;
+  }
+  const key = POOL[next];
+  POOL[next++] = 0;
+  return key;
+}

@@ -1,0 +1,46 @@
+import { Buffer } from "node:buffer";
+import { Utf8Validator } from "./utf8.ts";
+
+// Node's slicing methods work on any Uint8Array and are several times cheaper than a TextDecoder call on short
+// messages; the byte check below comes first, so nothing is ever replaced silently.
+const { latin1Slice, utf8Slice } = Buffer.prototype as unknown as {
+  latin1Slice(this: Uint8Array, start: number, end: number): string;
+  utf8Slice(this: Uint8Array, start: number, end: number): string;
+};
+// Above some kilobytes its vectorised decoding wins.
+const DECODER = new TextDecoder("utf-8", { ignoreBOM: true });
+const LARGE = 2048;
+
+const validator = new Utf8Validator();
+
+/** Whether every byte of `view[start..end)` is ASCII. */
+function isAscii(view: DataView, start: number, end: number): boolean {
+  let i = start, bits = 0;
+  for (const wide = end - 16; i <= wide; i += 16) {
+    bits |= view.getInt32(i) | view.getInt32(i + 4) | view.getInt32(i + 8) | view.getInt32(i + 12);
+    if ((bits & 0x80808080) !== 0) return false;
+  }
+  for (const word = end - 4; i <= word; i += 4) bits |= view.getInt32(i);
+  for (; i < end; i++) bits |= view.getUint8(i);
+  return (bits & 0x80808080) === 0;
+}
+
+/** The string that `bytes[start..end)` encode, or `null` where they aren't UTF-8. */
+export function decodeText(
+  bytes: Uint8Array,
+  view: DataView,
+  start: number,
+  end: number,
+): string | null {
+  if (isAscii(view, start, end)) return latin1Slice.call(bytes, start, end);
+  validator.reset();
+  if (!validator.push(view, start, end) || !validator.complete) return null;
+  return decodeValidText(bytes, start, end);
+}
+
+/** The same for bytes that have been validated as they came. */
+export function decodeValidText(bytes: Uint8Array, start: number, end: number): string {
+  return end - start < LARGE
+    ? utf8Slice.call(bytes, start, end)
+    : DECODER.decode(bytes.subarray(start, end));
+}
