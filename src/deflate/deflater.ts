@@ -73,7 +73,7 @@ export class Deflater implements Sliced {
     if (payload.length === 0) return this.#empty(final, out);
     const context = this.#context ??= this.#take();
     context.run(SYNC_FLUSH, payload, 0, payload.length, out, 0, out.length);
-    if (context.outputLeft === 0) return this.#overflow(context, out, final);
+    if (context.outputLeft === 0) return this.#overflow(context, out, payload, final);
     let length = out.length - context.outputLeft;
     if (final) {
       // 7.2.1, step 3: the empty stored block's 00 00 FF FF is left out.
@@ -145,9 +145,15 @@ export class Deflater implements Sliced {
   }
 
   /** The output fills the buffer, perhaps by chance: get the rest, which makes it a buffer of its own. */
-  #overflow(context: RawZlib, out: Uint8Array, final: boolean): Uint8Array {
+  #overflow(
+    context: RawZlib,
+    out: Uint8Array,
+    payload: Uint8Array,
+    final: boolean,
+  ): Uint8Array {
     const pieces = [out.slice()];
-    this.#collect(context, SYNC_FLUSH, out, 0, 0, pieces);
+    const { inputLeft } = context;
+    this.#collect(context, SYNC_FLUSH, payload, payload.length - inputLeft, inputLeft, pieces);
     if (final) {
       dropTail(pieces);
       if (this.#shelf !== null) this.#putBack();

@@ -22,28 +22,26 @@ export class History {
     return this.#full ? this.#size : this.#at;
   }
 
-  /** Remembers what was produced last. */
-  add(bytes: Uint8Array): void {
+  /** Remembers what was produced last: the first `length` bytes of `bytes`. */
+  add(bytes: Uint8Array, length: number): void {
     const size = this.#size;
-    let length = bytes.length;
     if (length >= size) {
       this.#reserve(size);
-      this.#bytes.set(length === size ? bytes : bytes.subarray(length - size));
+      this.#bytes.set(bytes.subarray(length - size, length));
       this.#at = 0;
       this.#full = true;
       return;
     }
     if (!this.#full) this.#reserve(Math.min(this.#at + length, size));
     const room = size - this.#at;
-    if (length >= room) {
-      this.#bytes.set(length === room ? bytes : bytes.subarray(0, room), this.#at);
-      this.#at = 0;
+    const first = Math.min(length, room);
+    this.#bytes.set(bytes.subarray(0, first), this.#at);
+    this.#at += first;
+    if (first === room) {
       this.#full = true;
-      bytes = bytes.subarray(room);
-      length -= room;
+      this.#at = length - first;
+      this.#bytes.set(bytes.subarray(first, length));
     }
-    if (length > 0) this.#bytes.set(bytes, this.#at);
-    this.#at += length;
   }
 
   /** The bytes as a stored block of deflate data (RFC 1951 3.2.4), in one to three pieces. */

@@ -1,3 +1,5 @@
+import { INVALID_PAYLOAD, TOO_BIG } from "../protocol/close_code.ts";
+import type { Source } from "../protocol/frame_decoder.ts";
 import { ProtocolError } from "../protocol/protocol_error.ts";
 import { History } from "./history.ts";
 import { RawZlib, SYNC_FLUSH } from "./raw_zlib.ts";
@@ -9,7 +11,7 @@ export const INFLATE_SLICE: number = 256 * 1024;
 
 /** zlib fills this, and the sink empties it; so no more than this is ever produced unasked. */
 const OUTPUT_LENGTH = 64 * 1024;
-let output: Uint8Array<ArrayBuffer> | null = null;
+let output: Source | null = null;
 
 /** What 7.2.2 appends to a message before it is inflated. */
 const TAIL = Uint8Array.of(0x00, 0x00, 0xff, 0xff);
@@ -27,13 +29,18 @@ export interface InflaterSettings {
   maxMessageSize: number;
 }
 
-/**
- * Gets a message's bytes as they are produced.
- *
- * @param bytes The next bytes, in a buffer that is overwritten after the call; they may be none.
- * @param last Whether the message ends with them.
- */
-export type InflateSink = (bytes: Uint8Array, last: boolean) => void;
+/** Where inflated messages go. */
+export interface InflateSink {
+  /**
+   * Gets a message's bytes as they are produced.
+   *
+   * @param source A buffer that is overwritten after the call.
+   * @param start Where the next bytes start in it.
+   * @param end Where they end; they may be none.
+   * @param last Whether the message ends with them.
+   */
+  inflated(source: Source, start: number, end: number, last: boolean): void;
+}
 
 /** Called when all that was pushed is inflated, with the error where that failed. */
 export type InflateDone = (error: unknown) => void;
@@ -54,6 +61,8 @@ export class Inflater implements Sliced {
   #context: RawZlib | null = null;
   /** What the message at hand has produced so far. */
   #produced = 0;
+  /** Whether the message at hand has brought any byte. */
+  #begun = false;
   /** Whether a block of the message at hand had BFINAL set: what follows in it is ignored. */
   #ended = false;
   #closed = false;
@@ -61,6 +70,7 @@ export class Inflater implements Sliced {
   // The piece at hand:
   #input: Uint8Array = TAIL;
   #offset = 0;
+  #end = 0;
   #final = false;
   /** Whether the tail is still to come after the input. */
   #tail = false;
@@ -87,33 +97,41 @@ export class Inflater implements Sliced {
    * Inflates the next piece of a message: part of a frame's payload, or all of it. What takes longer
    * than a slice goes on in turns with other connections; until then nothing may be pushed.
    *
-   * @param input The piece. It is the caller's again on return.
+   * @param bytes Holds the piece. It is the caller's again on return.
+   * @param start Where the piece starts.
+   * @param end Where it ends.
    * @param final Whether the message ends with it.
    * @param done Called where this function returned false, when it is done, unless closed before.
    * @returns Whether all of it has been inflated.
    * @throws {ProtocolError} Where the data are corrupt or the message exceeds the limit.
    */
-  push(input: Uint8Array, final: boolean, done: InflateDone): boolean {
+  push(
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    final: boolean,
+    done: InflateDone,
+  ): boolean {
+    const length = end - start;
     this.#final = final;
-    this.#offset = 0;
-    this.#tail = final;
-    const length = input.length;
-    if (final && length <= JOIN_LENGTH) {
+    this.#setInput(bytes, start, end);
+    if (length > 0) this.#begun = true;
+    // A message without any byte isn't one that 7.2.1 can produce, but what it means is plain, and
+    // the tail alone would be taken for the start of a block.
+    this.#tail = final && this.#begun;
+    if (this.#tail && length <= JOIN_LENGTH) {
       const buffer = joined ??= new Uint8Array(JOIN_LENGTH + TAIL.length);
-      buffer.set(input);
+      buffer.set(bytes.subarray(start, end));
       buffer.set(TAIL, length);
-      this.#input = length === JOIN_LENGTH ? buffer : buffer.subarray(0, length + TAIL.length);
+      this.#setInput(buffer, 0, length + TAIL.length);
       this.#tail = false;
-    } else {
-      this.#input = input;
     }
     if (!this.#work()) {
       this.#input = TAIL;
       return true;
     }
     // The rest of it has to outlive the caller's buffer.
-    this.#input = this.#input.slice(this.#offset);
-    this.#offset = 0;
+    this.#keepInput();
     this.#done = done;
     takeTurns(this);
     return false;
@@ -154,17 +172,28 @@ export class Inflater implements Sliced {
     this.#input = TAIL;
   }
 
+  #setInput(bytes: Uint8Array, start: number, end: number): void {
+    this.#input = bytes;
+    this.#offset = start;
+    this.#end = end;
+  }
+
+  #keepInput(): void {
+    const rest = this.#input.slice(this.#offset, this.#end);
+    this.#setInput(rest, 0, rest.length);
+  }
+
   /** One slice. Returns whether there is more to do. */
   #work(): boolean {
-    const out = output ??= new Uint8Array(OUTPUT_LENGTH);
+    const out = output ??= makeOutput();
     const context = this.#context ??= this.#take();
     let used = 0;
     let budget = INFLATE_SLICE;
     for (;;) {
       if (!this.#ended) {
         const room = Math.min(OUTPUT_LENGTH - used, this.#limit + 1 - this.#produced);
-        const length = Math.min(this.#input.length - this.#offset, INFLATE_SLICE);
-        this.#run(context, length, out, used, room);
+        const length = Math.min(this.#end - this.#offset, INFLATE_SLICE);
+        this.#run(context, length, out.bytes, used, room);
         const produced = room - context.outputLeft;
         used += produced;
         this.#produced += produced;
@@ -173,32 +202,28 @@ export class Inflater implements Sliced {
         budget -= Math.max(produced, consumed);
         if (this.#produced > this.#limit) {
           this.#release();
-          throw new ProtocolError(1009, `Message exceeds ${this.#limit} bytes when inflated`);
+          throw new ProtocolError(TOO_BIG, `Message exceeds ${this.#limit} bytes when inflated`);
         }
         if (context.outputLeft === 0) {
-          // There may be more where this came from, even if no input is left.
-          if (used === OUTPUT_LENGTH) {
-            this.#emit(out, used);
-            if (this.#closed) return false;
-            used = 0;
-          }
-          if (budget > 0) continue;
-          if (used > 0) this.#emit(out, used);
-          return !this.#closed;
+          // The buffer is full; there may be more where this came from, even if no input is left.
+          this.#emit(out, used);
+          if (this.#closed) return false;
+          if (budget <= 0) return true;
+          used = 0;
+          continue;
         }
         // zlib stops short of its input with room to spare only behind a final block.
         if (context.inputLeft > 0) this.#ended = true;
       }
       if (this.#ended) {
         this.#tail = false;
-      } else if (this.#offset < this.#input.length) {
+      } else if (this.#offset < this.#end) {
         if (budget > 0) continue;
         if (used > 0) this.#emit(out, used);
         return !this.#closed;
       } else if (this.#tail) {
         this.#tail = false;
-        this.#input = TAIL;
-        this.#offset = 0;
+        this.#setInput(TAIL, 0, TAIL.length);
         continue;
       }
       this.#finish(context, out, used);
@@ -207,38 +232,30 @@ export class Inflater implements Sliced {
   }
 
   /** The piece at hand is through. */
-  #finish(context: RawZlib, out: Uint8Array, used: number): void {
+  #finish(context: RawZlib, out: Source, used: number): void {
     if (!this.#final) {
       if (used > 0) this.#emit(out, used);
       return;
     }
-    const bytes = out.subarray(0, used);
     this.#produced = 0;
+    this.#begun = false;
     if (this.#shelf !== null) {
       this.#context = null;
       this.#shelf.put(context);
     } else {
-      this.#remember(bytes);
+      this.#history!.add(out.bytes, used);
       if (this.#ended) this.#revive(context);
     }
     this.#ended = false;
-    this.#sink(bytes, true);
+    this.#sink.inflated(out, 0, used, true);
   }
 
   /** Hands on what isn't the end of the message. */
-  #emit(out: Uint8Array, used: number): void {
-    const bytes = used === out.length ? out : out.subarray(0, used);
-    if (this.#shelf === null) this.#remember(bytes);
-    if (this.#input.buffer === joined?.buffer) {
-      // The sink may lead to another connection's messages, which use that buffer too.
-      this.#input = this.#input.slice(this.#offset);
-      this.#offset = 0;
-    }
-    this.#sink(bytes, false);
-  }
-
-  #remember(bytes: Uint8Array): void {
-    (this.#history ??= new History(this.#windowBits)).add(bytes);
+  #emit(out: Source, used: number): void {
+    if (this.#shelf === null) this.#history!.add(out.bytes, used);
+    // The sink may lead to another connection's messages, which use that buffer too.
+    if (this.#input === joined) this.#keepInput();
+    this.#sink.inflated(out, 0, used, false);
   }
 
   /** Makes a context that has seen a final block go on with the window that it had. */
@@ -261,12 +278,19 @@ export class Inflater implements Sliced {
     } catch (error) {
       this.#release();
       const { message } = error as Error;
-      throw new ProtocolError(1007, `Compressed message is corrupt: ${message}`);
+      throw new ProtocolError(INVALID_PAYLOAD, `Compressed message is corrupt: ${message}`);
     }
   }
 
   #take(): RawZlib {
     if (this.#closed) throw new Error("Cannot inflate with a closed inflater");
-    return this.#shelf !== null ? this.#shelf.take() : RawZlib.inflate(this.#windowBits);
+    if (this.#shelf !== null) return this.#shelf.take();
+    this.#history = new History(this.#windowBits);
+    return RawZlib.inflate(this.#windowBits);
   }
+}
+
+function makeOutput(): Source {
+  const bytes = new Uint8Array(OUTPUT_LENGTH);
+  return { bytes, view: new DataView(bytes.buffer) };
 }

@@ -1,8 +1,8 @@
 import { HandshakeError } from "../errors.ts";
+import type { Extension } from "../handshake/extension_list.ts";
 import type { CompressionSettings } from "./compression_options.ts";
 import {
   type DeflateParameters,
-  type Extension,
   PERMESSAGE_DEFLATE,
   readParameters,
   writeParameters,

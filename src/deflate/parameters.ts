@@ -1,10 +1,4 @@
-/** One extension of a `Sec-WebSocket-Extensions` header, parsed: a parameter without a value is `true`. */
-export interface Extension {
-  /** The extension's token. */
-  name: string;
-  /** Its parameters in the order in which they were written. */
-  params: [name: string, value: string | true][];
-}
+import type { Extension } from "../handshake/extension_list.ts";
 
 /** The token of permessage-deflate (RFC 7692 7). */
 export const PERMESSAGE_DEFLATE = "permessage-deflate";
@@ -100,18 +94,4 @@ export function writeParameters(parameters: DeflateParameters): Extension {
     params.push(["client_max_window_bits", value]);
   }
   return { name: PERMESSAGE_DEFLATE, params };
-}
-
-/**
- * The text of an extension, as it stands in the header and in `conn.extensions`.
- *
- * @param extension The extension; its parameters' values must be tokens, as those of RFC 7692 are.
- * @returns For example `permessage-deflate; client_max_window_bits=12`.
- */
-export function formatExtension(extension: Extension): string {
-  let text = extension.name;
-  for (const [name, value] of extension.params) {
-    text += value === true ? `; ${name}` : `; ${name}=${value}`;
-  }
-  return text;
 }
