@@ -5,6 +5,7 @@
 // The same of `ws` on Node: node bench/micro/deflate_codec_ws.mjs [level]
 import { Deflater } from "../../src/deflate/deflater.ts";
 import { Inflater } from "../../src/deflate/inflater.ts";
+import { PackedFrame } from "../../src/deflate/packed_frame.ts";
 import { feed } from "../feed.mjs";
 
 const level = Number(Deno.args[0] ?? 6);
@@ -32,9 +33,10 @@ for (const takeover of [true, false]) {
         if (i >= 0) wire += packed.length;
         if (!inflater.push(packed, 0, packed.length, true, () => {})) throw new Error("in turns");
       } else {
-        const pieces = await new Promise<Uint8Array[]>((resolve) =>
-          deflater.deflateInTurns(message, true, resolve)
-        );
+        const pieces = await new Promise<Uint8Array[]>((resolve) => {
+          const frame = new PackedFrame(message.length, null);
+          deflater.deflateInTurns(message, true, frame, () => resolve(frame.payload()));
+        });
         for (const piece of pieces) {
           if (i >= 0) wire += piece.length;
           await new Promise<void>((resolve) => {

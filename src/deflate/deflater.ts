@@ -1,3 +1,4 @@
+import { PackedFrame } from "./packed_frame.ts";
 import { NO_FLUSH, RawZlib, SYNC_FLUSH } from "./raw_zlib.ts";
 import { deflaterShelf, type Shelf } from "./shelf.ts";
 import { leaveTurns, type Sliced, takeTurns } from "./turns.ts";
@@ -24,28 +25,24 @@ export interface DeflaterSettings {
   level: number;
 }
 
-/** Gets the compressed payload in pieces, and their total length. */
-export type DeflateDone = (pieces: Uint8Array[], length: number) => void;
-
 interface Job {
-  payload: Uint8Array;
+  readonly payload: Uint8Array;
   offset: number;
-  final: boolean;
-  pieces: Uint8Array[];
-  done: DeflateDone;
+  readonly final: boolean;
+  readonly frame: PackedFrame;
+  readonly done: () => void;
 }
 
 /**
- * Compresses the messages of one connection (RFC 7692 7.2.1).
- *
- * One payload at a time: while {@linkcode busy}, the caller holds back what comes after. Nothing is
- * allocated before the first payload.
+ * Compresses the messages of one connection (RFC 7692 7.2.1), short ones at once, long ones in turns
+ * with those of other connections. While it is {@linkcode busy}, short ones too have to stand in line.
+ * Nothing is allocated before the first message.
  */
 export class Deflater implements Sliced {
   readonly #settings: DeflaterSettings;
   readonly #shelf: Shelf | null;
   #context: RawZlib | null = null;
-  #job: Job | null = null;
+  #jobs: Job[] = [];
   #closed = false;
 
   /** @param settings What was agreed, and the levels of our choice. */
@@ -55,14 +52,14 @@ export class Deflater implements Sliced {
     this.#shelf = takeover ? null : deflaterShelf(windowBits, memLevel, level);
   }
 
-  /** Whether a payload is being compressed in turns. */
+  /** Whether payloads stand in line, so that a further one has to go there too. */
   get busy(): boolean {
-    return this.#job !== null;
+    return this.#jobs.length > 0;
   }
 
   /**
-   * Compresses a message, or a fragment of one, at once. For at most `DEFLATE_SLICE` bytes; more
-   * would hold up the event loop.
+   * Compresses a message, or a fragment of one, at once. For at most `DEFLATE_SLICE` bytes, since more
+   * would hold up the event loop, and only while the deflater isn't busy.
    *
    * @param payload The message or fragment.
    * @param final Whether the message ends with it.
@@ -70,147 +67,144 @@ export class Deflater implements Sliced {
    */
   deflate(payload: Uint8Array, final: boolean): Uint8Array {
     const out = scratch ??= new Uint8Array(DEFLATE_SLICE + DEFLATE_SLICE / 4);
-    if (payload.length === 0) return this.#empty(final, out);
+    const inputLength = payload.length;
+    if (inputLength === 0) {
+      if (!final) return out.subarray(0, 0);
+      this.#release();
+      out[0] = EMPTY_BLOCK;
+      return out.subarray(0, 1);
+    }
     const context = this.#context ??= this.#take();
-    context.run(SYNC_FLUSH, payload, 0, payload.length, out, 0, out.length);
+    context.run(SYNC_FLUSH, payload, 0, inputLength, out, 0, out.length);
     if (context.outputLeft === 0) return this.#overflow(context, out, payload, final);
     let length = out.length - context.outputLeft;
     if (final) {
       // 7.2.1, step 3: the empty stored block's 00 00 FF FF is left out.
       length -= 4;
-      if (this.#shelf !== null) this.#putBack();
+      this.#release();
     }
     return out.subarray(0, length);
   }
 
   /**
-   * Compresses a long message or fragment, slice by slice, taking turns with other connections.
+   * Compresses a message or fragment behind those that are in line, slice by slice, taking turns with
+   * other connections.
    *
    * @param payload The message or fragment; nobody may write to it until it is done.
    * @param final Whether the message ends with it.
-   * @param done Gets the frame's payload. It isn't called if the deflater is closed before.
+   * @param frame Gets the frame's payload.
+   * @param done Called when it is complete; not if the deflater is closed before.
    */
-  deflateInTurns(payload: Uint8Array, final: boolean, done: DeflateDone): void {
-    this.#job = { payload, offset: 0, final, pieces: [], done };
-    takeTurns(this);
+  deflateInTurns(
+    payload: Uint8Array,
+    final: boolean,
+    frame: PackedFrame,
+    done: () => void,
+  ): void {
+    if (this.#closed) throw closedError();
+    if (this.#jobs.push({ payload, offset: 0, final, frame, done }) === 1) takeTurns(this);
   }
 
-  /** Does the next slice of what `deflateInTurns` was given; called by the turns. */
+  /** Does the next slice of what stands in line; called by the turns. */
   slice(): boolean {
-    const job = this.#job;
-    if (job === null) return false;
-    const { payload, offset, final, pieces } = job;
-    const length = Math.min(DEFLATE_SLICE, payload.length - offset);
-    job.offset += length;
-    const more = job.offset < payload.length;
-    if (payload.length === 0) {
-      pieces.push(this.#empty(final, scratch ??= new Uint8Array(DEFLATE_SLICE)).slice());
-    } else {
-      const context = this.#context ??= this.#take();
-      this.#collect(context, more ? NO_FLUSH : SYNC_FLUSH, payload, offset, length, pieces);
+    let budget = DEFLATE_SLICE;
+    while (budget > 0 && this.#jobs.length > 0) {
+      const job = this.#jobs[0];
+      const { payload, offset, final, frame } = job;
+      const length = Math.min(budget, payload.length - offset);
+      job.offset += length;
+      budget -= length;
+      const more = job.offset < payload.length;
+      if (payload.length > 0) {
+        const context = this.#context ??= this.#take();
+        this.#run(context, more ? NO_FLUSH : SYNC_FLUSH, payload, offset, length, frame);
+        if (more) break;
+        if (final) frame.dropTail();
+      } else if (final) {
+        frame.makeRoom();
+        frame.chunk[frame.at] = EMPTY_BLOCK;
+        frame.advance(1);
+      }
+      if (final) this.#release();
+      this.#jobs.shift();
+      job.done();
     }
-    if (more) return true;
-    if (final && payload.length > 0) {
-      dropTail(pieces);
-      if (this.#shelf !== null) this.#putBack();
-    }
-    this.#job = null;
-    let total = 0;
-    for (const piece of pieces) total += piece.length;
-    job.done(pieces, total);
-    return false;
+    return this.#jobs.length > 0;
   }
 
   /** Stops what is under way and gives the memory back. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    if (this.#job !== null) {
-      this.#job = null;
+    if (this.#jobs.length > 0) {
+      this.#jobs = [];
       leaveTurns(this);
     }
     this.#context?.close();
     this.#context = null;
   }
 
-  /**
-   * zlib writes nothing for a flush right after a flush, but a message that ends with an empty
-   * fragment, or is empty, needs a block: one byte (7.2.3.6), the rest of which the peer appends.
-   */
-  #empty(final: boolean, out: Uint8Array): Uint8Array {
-    if (!final) return out.subarray(0, 0);
-    if (this.#shelf !== null) this.#putBack();
-    out[0] = 0;
-    return out.subarray(0, 1);
-  }
-
-  /** The output fills the buffer, perhaps by chance: get the rest, which makes it a buffer of its own. */
+  /** The output fills the buffer, perhaps by chance: go on in a buffer that grows. */
   #overflow(
     context: RawZlib,
     out: Uint8Array,
     payload: Uint8Array,
     final: boolean,
   ): Uint8Array {
-    const pieces = [out.slice()];
+    const start = out.slice();
     const { inputLeft } = context;
-    this.#collect(context, SYNC_FLUSH, payload, payload.length - inputLeft, inputLeft, pieces);
-    if (final) {
-      dropTail(pieces);
-      if (this.#shelf !== null) this.#putBack();
-    }
-    let total = 0;
-    for (const piece of pieces) total += piece.length;
-    const whole = new Uint8Array(total);
-    let at = 0;
-    for (const piece of pieces) {
+    const rest = new PackedFrame(inputLeft, null);
+    this.#run(context, SYNC_FLUSH, payload, payload.length - inputLeft, inputLeft, rest);
+    if (final) this.#release();
+    const whole = new Uint8Array(start.length + rest.length);
+    whole.set(start);
+    let at = start.length;
+    for (const piece of rest.payload()) {
       whole.set(piece, at);
       at += piece.length;
     }
-    return whole;
+    return final ? whole.subarray(0, whole.length - 4) : whole;
   }
 
-  #collect(
+  #run(
     context: RawZlib,
     flush: number,
     input: Uint8Array,
     offset: number,
     length: number,
-    pieces: Uint8Array[],
+    frame: PackedFrame,
   ): void {
-    const out = scratch ??= new Uint8Array(DEFLATE_SLICE + DEFLATE_SLICE / 4);
     const end = offset + length;
     do {
-      context.run(flush, input, offset, end - offset, out, 0, out.length);
+      frame.makeRoom();
+      const room = frame.chunk.length - frame.at;
+      context.run(flush, input, offset, end - offset, frame.chunk, frame.at, room);
       offset = end - context.inputLeft;
-      if (context.outputLeft < out.length) {
-        pieces.push(out.slice(0, out.length - context.outputLeft));
-      }
+      frame.advance(room - context.outputLeft);
     } while (context.outputLeft === 0);
   }
 
   #take(): RawZlib {
-    if (this.#closed) throw new Error("Cannot compress with a closed deflater");
+    if (this.#closed) throw closedError();
     if (this.#shelf !== null) return this.#shelf.take();
     const { windowBits, memLevel, level } = this.#settings;
     return RawZlib.deflate(windowBits, memLevel, level);
   }
 
-  #putBack(): void {
-    if (this.#context === null) return;
-    this.#shelf!.put(this.#context);
+  /** The message is complete: without takeover the context goes back. */
+  #release(): void {
+    if (this.#shelf === null || this.#context === null) return;
+    this.#shelf.put(this.#context);
     this.#context = null;
   }
 }
 
-/** Takes the last four bytes off, wherever the pieces were cut. */
-function dropTail(pieces: Uint8Array[]): void {
-  for (let excess = 4; excess > 0;) {
-    const last = pieces[pieces.length - 1];
-    if (last.length > excess) {
-      pieces[pieces.length - 1] = last.subarray(0, last.length - excess);
-      return;
-    }
-    excess -= last.length;
-    pieces.pop();
-  }
+/**
+ * zlib writes nothing for a flush right after a flush, but a message that ends with an empty fragment,
+ * or is empty, needs a block: one byte, the rest of which the peer appends (7.2.3.6).
+ */
+const EMPTY_BLOCK = 0x00;
+
+function closedError(): Error {
+  return new Error("Cannot compress with a closed deflater");
 }

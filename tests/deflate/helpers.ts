@@ -1,5 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { Inflater, type InflaterSettings, type InflateSink } from "../../src/deflate/inflater.ts";
+import { PackedFrame } from "../../src/deflate/packed_frame.ts";
 import type { Source } from "../../src/protocol/frame_decoder.ts";
 import type { Deflater, DeflaterSettings } from "../../src/deflate/deflater.ts";
 
@@ -49,15 +50,25 @@ export function push(inflater: Inflater, bytes: Uint8Array, final = true): Promi
   });
 }
 
-/** Compresses in turns, whatever the length. */
-export function deflateInTurns(
+/** Compresses in turns, whatever the length; the payload as it came, in pieces. */
+export function packInTurns(
+  deflater: Deflater,
+  payload: Uint8Array,
+  final = true,
+): Promise<Uint8Array[]> {
+  return new Promise((resolve) => {
+    const frame = new PackedFrame(payload.length, null);
+    deflater.deflateInTurns(payload, final, frame, () => resolve(frame.payload()));
+  });
+}
+
+/** The same in one piece. */
+export async function deflateInTurns(
   deflater: Deflater,
   payload: Uint8Array,
   final = true,
 ): Promise<Uint8Array> {
-  return new Promise((resolve) => {
-    deflater.deflateInTurns(payload, final, (pieces) => resolve(concat(pieces)));
-  });
+  return concat(await packInTurns(deflater, payload, final));
 }
 
 export function concat(parts: readonly Uint8Array[]): Uint8Array {

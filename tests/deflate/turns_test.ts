@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertLess } from "@std/assert";
 import { Deflater } from "../../src/deflate/deflater.ts";
 import { leaveTurns, takeTurns, turnsWaiting } from "../../src/deflate/turns.ts";
-import { deflateInTurns, inflater, json, noise, push, TAKEOVER } from "./helpers.ts";
+import { deflateInTurns, inflater, json, noise, packInTurns, push, TAKEOVER } from "./helpers.ts";
 
 function turn(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, 1));
@@ -77,9 +77,7 @@ Deno.test("A timer is at most 50 ms late while 64 MiB are in the codec", async (
     ticks++;
   }, 10);
   const deflater = new Deflater({ ...TAKEOVER, level: 4 });
-  const pieces = await new Promise<Uint8Array[]>((resolve) => {
-    deflater.deflateInTurns(message, true, resolve);
-  });
+  const pieces = await packInTurns(deflater, message);
   deflater.close();
   const { inflater: codec, got } = inflater();
   let length = 0;
