@@ -24,7 +24,7 @@ export class Alarm extends Timer {
  */
 export class Timers {
   #heap: Timer[] = [];
-  #system: number | undefined;
+  #system: ReturnType<typeof setTimeout> | undefined;
   #systemDue = Infinity;
 
   /** Arms a timer to fire after `delay` ms, in place of any earlier arming. */
@@ -58,8 +58,9 @@ export class Timers {
     if (this.#system !== undefined) clearTimeout(this.#system);
     this.#systemDue = due;
     const delay = Math.min(Math.max(0, Math.ceil(due - performance.now())), 0x7fffffff);
-    this.#system = setTimeout(() => this.#run(), delay);
-    Deno.unrefTimer(this.#system);
+    const system = setTimeout(() => this.#run(), delay);
+    Deno.unrefTimer(system);
+    this.#system = system;
   }
 
   #cancel(): void {

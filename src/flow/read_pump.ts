@@ -53,6 +53,11 @@ export class ReadPump {
     return this.#reading;
   }
 
+  /** Whether the stream may bring more. */
+  get open(): boolean {
+    return !this.#stopped;
+  }
+
   /** Hands over bytes that were read before the pump was there; they are handled by the next `pull`. */
   prepend(bytes: Uint8Array): void {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);

@@ -69,6 +69,13 @@ export class SendQueue {
     this.#finish(block, at, body, length, messages);
   }
 
+  /** Appends a frame whose payload counts for nothing, such as a close frame. */
+  pushUncounted(first: number, payload: Uint8Array): void {
+    this.push(first, payload, 0, false);
+    this.#tail!.payload -= payload.length;
+    this.bytes -= payload.length;
+  }
+
   /**
    * Appends a frame with a text.
    *

@@ -48,10 +48,11 @@ export class WritePump {
     this.#sink = sink;
   }
 
-  /** Starts to write to a transport. */
-  start(transport: Transport): void {
+  /** Starts to write to a transport, `first` before anything else. */
+  start(transport: Transport, first: Uint8Array | null): void {
     this.#transport = transport;
-    this.flush();
+    if (first !== null) this.#write(rawBlock(first));
+    else this.flush();
   }
 
   /** Whether a write is in flight. */
@@ -98,7 +99,7 @@ export class WritePump {
   flush(): void {
     if (this.#corked || this.#flying !== null || this.#transport === null || this.#stopped) return;
     if (!this.control.empty && !this.#completing) {
-      this.#write(controlBlock(this.control.take()));
+      this.#write(rawBlock(this.control.take()));
       return;
     }
     // A frame that is half-way has to be completed even where data are held.
@@ -163,7 +164,7 @@ export class WritePump {
   }
 }
 
-function controlBlock(bytes: Uint8Array): Block {
+function rawBlock(bytes: Uint8Array): Block {
   return {
     buffer: null,
     bytes,

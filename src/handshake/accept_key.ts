@@ -1,3 +1,5 @@
+import { decodeLatin1 } from "./latin1.ts";
+
 /**
  * SHA-1 of a key and the GUID (RFC 6455 4.2.2), written for just that: the message is always 24 + 36 = 60 bytes, so
  * the padding is constant and the second block's schedule can be computed once. That takes a third of the time of
@@ -47,7 +49,7 @@ export function isValidKey(key: string): boolean {
  * @returns The key.
  */
 export function createKey(): string {
-  return btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(16))));
+  return btoa(decodeLatin1(crypto.getRandomValues(new Uint8Array(16)), 0, 16));
 }
 
 /**
@@ -60,7 +62,7 @@ export function createKey(): string {
 export function acceptKey(key: string): string {
   const bytes = new Uint8Array(ACCEPT_KEY_LENGTH);
   writeAcceptKey(key, bytes, 0);
-  return String.fromCharCode(...bytes);
+  return decodeLatin1(bytes, 0, ACCEPT_KEY_LENGTH);
 }
 
 /**

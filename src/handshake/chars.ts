@@ -59,7 +59,13 @@ export function equalsIgnoreCase(text: string, start: number, end: number, lower
  */
 export function show(value: unknown): string {
   if (typeof value === "string") {
-    return value.length > 120 ? `${JSON.stringify(value.slice(0, 120))}…` : JSON.stringify(value);
+    const quoted = JSON.stringify(value.length > 120 ? value.slice(0, 120) : value);
+    // JSON leaves DEL and the C1 controls as they are; a terminal doesn't.
+    const escaped = quoted.replace(
+      /[\x7f-\x9f]/g,
+      (char) => `\\u00${char.charCodeAt(0).toString(16)}`,
+    );
+    return value.length > 120 ? `${escaped}…` : escaped;
   }
   if (value === null || value === undefined) return String(value);
   if (typeof value === "object") return `an object of type ${value.constructor?.name ?? "Object"}`;

@@ -1,9 +1,9 @@
 import { HandshakeError } from "../errors.ts";
-import { acceptKey, createKey } from "./accept_key.ts";
+import { acceptKey, createKey, isValidKey } from "./accept_key.ts";
 import { BadHeadError } from "./bad_head_error.ts";
 import { equalsIgnoreCase, show } from "./chars.ts";
 import { type Extension, formatExtensions, parseExtensions } from "./extension_list.ts";
-import type { Field } from "./field_value.ts";
+import { checkFieldValue, type Field } from "./field_value.ts";
 import { HeadParser } from "./head_parser.ts";
 import { writeLatin1 } from "./latin1.ts";
 import { parseResponseHead, type ResponseHead } from "./response_head.ts";
@@ -54,6 +54,8 @@ export class ClientHandshake {
   #head: ResponseHead | null = null;
 
   /**
+   * Writes the request, which is yet to be sent.
+   *
    * @param target Where to, as `parseUrl` read it.
    * @param offer What to offer.
    * @throws {TypeError} If a subprotocol, an extension or a header can't be sent.
@@ -192,6 +194,14 @@ export class ClientHandshake {
 
 function formatRequest(target: Target, key: string, offer: ClientOffer): Uint8Array {
   const { protocols, extensions, headers } = offer;
+  // The URL parser leaves nothing behind that could end the line; a target that was put together might.
+  if (!/^\/[\x21-\x7e]*$/.test(target.path)) {
+    throw new TypeError(`Cannot send a request for ${show(target.path)}: not a path`);
+  }
+  if (!isValidKey(key)) {
+    throw new TypeError(`Cannot send the key ${show(key)}: not 16 bytes in base64`);
+  }
+  checkFieldValue("Host", target.hostHeader);
   let text = `GET ${target.path} HTTP/1.1\r\nHost: ${target.hostHeader}\r\n` +
     "Upgrade: websocket\r\nConnection: Upgrade\r\n" +
     `Sec-WebSocket-Key: ${key}\r\nSec-WebSocket-Version: 13\r\n`;

@@ -16,6 +16,8 @@ export class Fields implements Iterable<[name: string, value: string]> {
   readonly #index: readonly number[];
 
   /**
+   * Makes fields of what {@linkcode parseFields} found.
+   *
    * @param text The head.
    * @param index For each field: where its name begins and ends, and where its value begins and ends.
    */
@@ -37,13 +39,10 @@ export class Fields implements Iterable<[name: string, value: string]> {
    * @returns The value, or `null` where there is no such field.
    */
   get(name: string): string | null {
-    const index = this.#index;
-    let value: string | null = null;
-    for (let at = 0; at < index.length; at += 4) {
-      if (!equalsIgnoreCase(this.#text, index[at], index[at + 1], name)) continue;
-      const next = this.#text.substring(index[at + 2], index[at + 3]);
-      value = value === null ? next : `${value}, ${next}`;
-    }
+    let at = this.#find(name, 0);
+    if (at === -1) return null;
+    let value = this.#valueAt(at);
+    while ((at = this.#find(name, at + 4)) !== -1) value += `, ${this.#valueAt(at)}`;
     return value;
   }
 
@@ -54,11 +53,9 @@ export class Fields implements Iterable<[name: string, value: string]> {
    * @returns The values, in order.
    */
   getAll(name: string): string[] {
-    const index = this.#index;
     const values: string[] = [];
-    for (let at = 0; at < index.length; at += 4) {
-      if (!equalsIgnoreCase(this.#text, index[at], index[at + 1], name)) continue;
-      values.push(this.#text.substring(index[at + 2], index[at + 3]));
+    for (let at = this.#find(name, 0); at !== -1; at = this.#find(name, at + 4)) {
+      values.push(this.#valueAt(at));
     }
     return values;
   }
@@ -70,11 +67,8 @@ export class Fields implements Iterable<[name: string, value: string]> {
    * @returns The number of fields of that name.
    */
   count(name: string): number {
-    const index = this.#index;
     let count = 0;
-    for (let at = 0; at < index.length; at += 4) {
-      if (equalsIgnoreCase(this.#text, index[at], index[at + 1], name)) count++;
-    }
+    for (let at = this.#find(name, 0); at !== -1; at = this.#find(name, at + 4)) count++;
     return count;
   }
 
@@ -85,7 +79,7 @@ export class Fields implements Iterable<[name: string, value: string]> {
    * @returns Whether there is at least one.
    */
   has(name: string): boolean {
-    return this.count(name) > 0;
+    return this.#find(name, 0) !== -1;
   }
 
   /**
@@ -105,9 +99,25 @@ export class Fields implements Iterable<[name: string, value: string]> {
     for (let at = 0; at < index.length; at += 4) {
       yield [
         this.#text.substring(index[at], index[at + 1]),
-        this.#text.substring(index[at + 2], index[at + 3]),
+        this.#valueAt(at),
       ];
     }
+  }
+
+  /** Where the next field of a name is in the index, from `from` on; -1 where there is none. */
+  #find(name: string, from: number): number {
+    const index = this.#index;
+    const length = name.length;
+    for (let at = from; at < index.length; at += 4) {
+      // Lengths alone tell most names apart, without a call.
+      if (index[at + 1] - index[at] !== length) continue;
+      if (equalsIgnoreCase(this.#text, index[at], index[at + 1], name)) return at;
+    }
+    return -1;
+  }
+
+  #valueAt(at: number): string {
+    return this.#text.substring(this.#index[at + 2], this.#index[at + 3]);
   }
 }
 

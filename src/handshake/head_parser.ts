@@ -25,7 +25,11 @@ export class HeadParser {
   #length = 0;
   #text = "";
 
-  /** @param maxBytes The largest head that is taken, its closing empty line included. */
+  /**
+   * Makes a parser that has seen nothing yet.
+   *
+   * @param maxBytes The largest head that is taken, its closing empty line included.
+   */
   constructor(maxBytes: number) {
     this.#maxBytes = maxBytes;
   }

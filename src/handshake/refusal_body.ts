@@ -22,7 +22,11 @@ export class RefusalBody {
   #sizeDigits = 0;
   #done: boolean;
 
-  /** @param head The response's head. */
+  /**
+   * Reads from the head how the body is framed.
+   *
+   * @param head The response's head.
+   */
   constructor(head: ResponseHead) {
     const { fields, status } = head;
     this.#isChunked = fields.get("transfer-encoding")?.toLowerCase().endsWith("chunked") ?? false;

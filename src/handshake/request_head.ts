@@ -7,7 +7,7 @@ const CR = 0x0d;
 const LF = 0x0a;
 
 /** `scheme://authority`, then the rest; an authority with user info is refused (RFC 9110 4.2.4). */
-const ABSOLUTE_FORM = /^(?:http|ws)s?:\/\/([^/?@]+)(.*)$/i;
+const ABSOLUTE_FORM = /^(?:http|ws)s?:\/\/([^/?@]+)([/?].*)?$/i;
 
 /** `uri-host [ ":" port ]` (RFC 9110 7.2), of the characters that RFC 3986 3.2.2 allows. */
 const AUTHORITY = /^(?:\[[0-9A-Za-z:.%_~-]+\]|[0-9A-Za-z._~!$&'()*+,;=%-]+)(?::\d{0,5})?$/;
@@ -24,6 +24,8 @@ export class RequestHead {
   readonly fields: Fields;
 
   /**
+   * Makes a head of its parts.
+   *
    * @param method The method.
    * @param target The request target.
    * @param version The version, such as `"1.1"`.

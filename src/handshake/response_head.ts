@@ -14,6 +14,8 @@ export class ResponseHead {
   readonly fields: Fields;
 
   /**
+   * Makes a head of its parts.
+   *
    * @param version The version, such as `"1.1"`.
    * @param status The status code.
    * @param reason The reason phrase.

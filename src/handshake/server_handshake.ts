@@ -23,6 +23,7 @@ export interface Upgrade {
 
 /** A request that a server answers with something else than 101. */
 export class Refusal extends Error {
+  /** The name of the class. */
   override readonly name = "Refusal";
   /** The status of the answer. */
   readonly status: number;
@@ -30,6 +31,8 @@ export class Refusal extends Error {
   readonly headers: readonly Field[];
 
   /**
+   * Makes the refusal.
+   *
    * @param status The status of the answer.
    * @param message The reason, which may be sent as its body.
    * @param headers The headers that the answer needs.

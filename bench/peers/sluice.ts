@@ -1,0 +1,42 @@
+// Ours, for what examples/echo_server.ts doesn't show: TLS, broadcast, and the client.
+
+import { Context } from "../../mod.ts";
+
+const LARGEST = 64 * 1024 * 1024;
+
+const context = new Context({ maxMessageSize: LARGEST, maxQueueBytes: 2 * LARGEST });
+
+interface ServeOptions {
+  broadcast: boolean;
+  tls?: { cert: string; key: string };
+}
+
+/** Echoes every message, or broadcasts it as often as its first byte says. */
+export function serve({ broadcast, tls }: ServeOptions): number {
+  const listener = context.listen({
+    port: 0,
+    hostname: "127.0.0.1",
+    tls,
+    onError: () => {},
+    onMessage: broadcast
+      ? (_conn, data) => {
+        for (let i = 0; i < (data as Uint8Array)[0]; i++) context.broadcast(data);
+      }
+      : (conn, data) => {
+        // As in the example: a peer that doesn't read its echoes isn't read from.
+        if (!conn.send(data)) return conn.drained();
+      },
+  });
+  return listener.port;
+}
+
+/** A client that sends and receives binary messages. */
+export async function connect(
+  url: string,
+  _size: number,
+  onMessage: (length: number) => void,
+): Promise<(payload: Uint8Array) => void> {
+  const conn = context.connect(url, { onMessage: (_conn, data) => onMessage(data.length) });
+  await conn.opened;
+  return (payload) => void conn.send(payload);
+}

@@ -1,0 +1,60 @@
+/** Where {@linkcode dialTcp} connects to. */
+export interface DialTcpOptions {
+  /** A host name or an IP address, IPv6 without brackets. */
+  hostname: string;
+  /** The TCP port. */
+  port: number;
+  /** Ends the attempt; what was opened is closed. */
+  signal?: AbortSignal;
+}
+
+/**
+ * Opens a TCP connection with no delay.
+ *
+ * `Deno.connect` races the addresses of a host as RFC 8305 says (IPv6 first, the next one at once after a refusal, else
+ * after 250 ms), so a host that has both and listens on one is reached either way.
+ *
+ * @param options Where to, and a signal.
+ * @returns The connection.
+ * @throws What `Deno.connect` throws, with the host in its message; the signal's reason.
+ */
+export async function dialTcp(options: DialTcpOptions): Promise<Deno.TcpConn> {
+  const { hostname, port, signal } = options;
+  let conn: Deno.TcpConn;
+  try {
+    conn = await Deno.connect({ hostname, port, signal });
+  } catch (error) {
+    if (signal?.aborted || !(error instanceof Error)) throw signal?.reason ?? error;
+    throw connectError(`Cannot connect to ${formatAddress(hostname, port)}`, error);
+  }
+  conn.setNoDelay(true);
+  return conn;
+}
+
+/**
+ * Writes an address as it stands in a URL.
+ *
+ * @param hostname The host, IPv6 without brackets.
+ * @param port The port.
+ * @returns `host:port`, with brackets around IPv6.
+ */
+export function formatAddress(hostname: string, port: number): string {
+  return hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
+}
+
+/**
+ * Says what was attempted in front of what the system said, and keeps the error's class, which is what callers test.
+ *
+ * @param attempt What was attempted.
+ * @param cause The system's error.
+ * @returns The new error, with the other one as its cause.
+ */
+export function connectError(attempt: string, cause: Error): Error {
+  const message = `${attempt}: ${cause.message}`;
+  for (const Kind of [Deno.errors.ConnectionRefused, Deno.errors.NotFound, Deno.errors.TimedOut]) {
+    if (cause instanceof Kind) return new Kind(message, { cause });
+  }
+  // A missing permission stays as it is: its message is an instruction.
+  if (cause instanceof Deno.errors.NotCapable || cause instanceof TypeError) return cause;
+  return new Error(message, { cause });
+}

@@ -1,0 +1,671 @@
+import { type CloseRecord, closeRecord } from "./close_record.ts";
+import type { Connection, ConnectionStats } from "./connection.ts";
+import type { Consumer } from "./consumer.ts";
+import { abortError, ConnectionClosedError, TimeoutError } from "./errors.ts";
+import { encodeControl } from "./flow/control_lane.ts";
+import { Inbox } from "./flow/inbox.ts";
+import { ReadPump, type ReadSink } from "./flow/read_pump.ts";
+import { SendQueue } from "./flow/send_queue.ts";
+import { WritePump, type WriteSink } from "./flow/write_pump.ts";
+import { KeepAlive } from "./keep_alive.ts";
+import type { ConnectionHandlers, ReceivedMessage, Settings } from "./options.ts";
+import { freshPayload, Pings } from "./pings.ts";
+import {
+  ABNORMAL,
+  decodeClosePayload,
+  encodeClosePayload,
+  INTERNAL_ERROR,
+  TRY_AGAIN_LATER,
+} from "./protocol/close_code.ts";
+import { Closing } from "./protocol/closing.ts";
+import type { Source } from "./protocol/frame_decoder.ts";
+import { randomKey } from "./protocol/mask.ts";
+import { MessageAssembler, type MessageSink } from "./protocol/message_assembler.ts";
+import { CLOSE, FIN, PING, PONG, type Role } from "./protocol/opcode.ts";
+import { ProtocolError } from "./protocol/protocol_error.ts";
+import { SendTimeout } from "./send_timeout.ts";
+import type { OpenMessage } from "./sender.ts";
+import { Alarm, type Timers } from "./timers.ts";
+import type { Transport } from "./transport/transport.ts";
+import type { Watched } from "./watchdog.ts";
+
+/** The state of a connection; it only ever moves to the right. */
+export type ConnectionState = "connecting" | "open" | "closing" | "closed";
+
+/** What holds the delivery of messages. */
+export const PAUSED = 1;
+const IN_CONNECT = 2; // onConnect's promise is unsettled
+const IN_MESSAGE = 4; // onMessage's promise is unsettled
+const NO_TAKER = 8; // neither onMessage nor anyone who awaits a message
+
+/** What an engine needs of whoever made it. */
+export interface Owner {
+  readonly timers: Timers;
+  /** The handshake is complete. */
+  opened(engine: Engine): void;
+  /** The connection has ended, whatever its state was. */
+  closed(engine: Engine): void;
+}
+
+/** What the handshake said. */
+export interface HandshakeFacts {
+  readonly url: string;
+  readonly protocol: string;
+  readonly extensions: string;
+  /** The request, built when asked for. */
+  request(): Request | null;
+  responseHeaders(): Headers;
+}
+
+interface Waiter {
+  resolve(): void;
+  reject(error: unknown): void;
+}
+
+/**
+ * One connection from its handshake to its end: the protocol between a read pump and a write pump, callbacks, and
+ * the closing handshake. `Connection` is its face.
+ */
+// deno-lint-ignore no-explicit-any
+export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Watched {
+  readonly role: Role;
+  readonly settings: Settings;
+  readonly owner: Owner;
+  /** Gives masking keys; `null` for a server. */
+  readonly nextKey: (() => number) | null;
+  readonly queue: SendQueue;
+  readonly writer: WritePump;
+  conn!: Connection<Data>;
+  handlers: ConnectionHandlers<Data>;
+  state: ConnectionState = "connecting";
+  facts: HandshakeFacts | null = null;
+  transport: Transport | null = null;
+  reader: ReadPump | null = null;
+  /** Reasons for which messages are held. */
+  holds: number;
+  inbox: Inbox | null = null;
+  record: CloseRecord | null = null;
+  pings: Pings | null = null;
+  /** Ends an attempt to connect. */
+  cancel: (() => void) | null = null;
+  /** Who takes messages one by one. */
+  consumer: Consumer | null = null;
+  /** Called with each message or the end, by those who await one; oldest first. */
+  takers: (() => void)[] = [];
+  /** The fragmented message that is being sent. */
+  openMessage: OpenMessage | null = null;
+  messagesSent = 0;
+  messagesReceived = 0;
+  queueHighWater = 0;
+  pauses = 0;
+  drains = 0;
+  dropped = 0;
+
+  #assembler: MessageAssembler | null = null;
+  #closing: Closing | null = null;
+  #keepAlive: KeepAlive | null = null;
+  #sendTimeout: SendTimeout | null = null;
+  #closeTimer: Alarm | null = null;
+  #drainArmed = false;
+  #drainWaiters: Waiter[] | null = null;
+  #openWaiters: Waiter[] | null = null;
+  #closedWaiters: ((record: CloseRecord) => void)[] | null = null;
+  #cause: unknown;
+  #delivering = false;
+  #discarding = false; // messages are dropped: we closed
+  #deaf = false; // input is dropped undecoded: the peer closed, or we failed it
+  #failed = false;
+  #ended = false; // the transport is gone, what is left is to deliver
+  #undelivered = 0;
+  #unsentMessages = 0;
+  #unsentBytes = 0;
+
+  constructor(owner: Owner, role: Role, settings: Settings, handlers: ConnectionHandlers<Data>) {
+    this.owner = owner;
+    this.role = role;
+    this.settings = settings;
+    this.handlers = handlers;
+    this.holds = handlers.onMessage === undefined ? NO_TAKER : 0;
+    this.nextKey = role === "server" ? null : keySource(settings.maskGenerator);
+    this.queue = new SendQueue(this.nextKey);
+    this.writer = new WritePump(this.queue, this);
+  }
+
+  // ---- Opening ----------------------------------------------------------------------------------------------------
+
+  /**
+   * The handshake is complete.
+   *
+   * @param answer What still has to be written of it, or `null`.
+   * @param early Bytes that came behind it, or `null`.
+   */
+  open(
+    transport: Transport,
+    facts: HandshakeFacts,
+    answer: Uint8Array | null,
+    early: Uint8Array | null,
+  ): void {
+    const { settings } = this;
+    this.cancel = null;
+    this.transport = transport;
+    this.facts = facts;
+    this.#assembler = new MessageAssembler(
+      this.role,
+      this,
+      settings.maxMessageSize,
+      settings.lend,
+      0,
+    );
+    const reader = this.reader = new ReadPump(transport, this);
+    if (early !== null && early.length > 0) reader.prepend(early);
+    this.state = "open";
+    if (settings.keepAlive !== null) {
+      this.#keepAlive = new KeepAlive(this.owner.timers, settings.keepAlive, this);
+    }
+    this.owner.opened(this);
+    for (const { resolve } of this.#openWaiters?.splice(0) ?? []) resolve();
+    this.writer.start(transport, answer);
+    const { onConnect } = this.handlers;
+    if (onConnect !== undefined) {
+      const settled = this.call(() => this.handlers.onConnect!(this.conn));
+      if (settled !== null) this.#holdUntil(settled, IN_CONNECT);
+    }
+    if (!this.#ended) reader.pull();
+  }
+
+  /** The handshake has failed; `reported` where `onError` is to hear of it. */
+  abandon(error: unknown, reported: boolean): void {
+    if (this.state === "closed") return;
+    this.#cause = error;
+    if (reported) this.#reportFailure(error);
+    this.#end();
+  }
+
+  /** Promises that the handshake is complete. */
+  opened(): Promise<void> {
+    if (this.facts !== null) return Promise.resolve();
+    if (this.state !== "connecting") return Promise.reject(this.#cause);
+    return new Promise((resolve, reject) => (this.#openWaiters ??= []).push({ resolve, reject }));
+  }
+
+  // ---- Receiving --------------------------------------------------------------------------------------------------
+
+  wanted(): number {
+    if (this.holds === 0 || this.#discarding || this.#deaf) return Infinity;
+    // Whoever awaits a message takes the next one, however large.
+    if (this.takers.length > 0 && (this.holds & PAUSED) === 0) return Infinity;
+    const held = (this.inbox?.bytes ?? 0) + this.#assembler!.buffered;
+    return this.settings.readAhead - held;
+  }
+
+  received(source: Source, start: number, end: number): number {
+    if (this.#deaf) return end;
+    const { frames } = this.#assembler!;
+    this.writer.cork();
+    frames.halted = false;
+    let at = end;
+    try {
+      at = frames.decode(source, start, end);
+    } catch (error) {
+      this.fail(error);
+    }
+    this.writer.uncork();
+    return this.#deaf ? end : at;
+  }
+
+  message(data: ReceivedMessage, lent: boolean): void {
+    this.messagesReceived++;
+    if (this.#discarding) {
+      this.#undelivered++;
+    } else if (this.holds === 0 && (this.inbox === null || this.inbox.length === 0)) {
+      this.#deliver(data, lent);
+    } else {
+      (this.inbox ??= new Inbox()).push(lent ? (data as Uint8Array).slice() : data);
+      if (this.takers.length > 0 && this.canTake()) this.takers.shift()!();
+      if (this.wanted() <= 0) this.#assembler!.frames.halted = true;
+    }
+  }
+
+  control(opcode: number, payload: Uint8Array): void {
+    if (opcode === PING) {
+      this.#answerPing(payload);
+      if (this.handlers.onPing) this.call(() => this.handlers.onPing!(this.conn, payload));
+    } else if (opcode === PONG) {
+      this.pings?.answered(payload);
+      if (this.handlers.onPong) this.call(() => this.handlers.onPong!(this.conn, payload));
+    } else if (opcode === CLOSE) {
+      this.#receiveClose(payload);
+    }
+  }
+
+  ended(): void {
+    const closing = this.#closing;
+    if (closing !== null && closing.complete) {
+      // The peer has closed its direction; our answer may still be on its way.
+      if (this.writer.idle) this.#end();
+    } else {
+      this.#lost(
+        new Deno.errors.UnexpectedEof("The connection ended without a close frame from the peer"),
+      );
+    }
+  }
+
+  readFailed(error: unknown): void {
+    this.#lost(error);
+  }
+
+  #deliver(data: ReceivedMessage, lent: boolean): void {
+    let result;
+    try {
+      result = this.handlers.onMessage!(this.conn, data);
+    } catch (error) {
+      this.report(error);
+      return;
+    }
+    if (isThenable(result)) {
+      const source = lent ? this.reader!.lend() : null;
+      this.#holdUntil(
+        result.then(undefined, (error) => this.report(error)).then(() => {
+          if (source !== null) this.reader!.giveBack(source);
+        }),
+        IN_MESSAGE,
+      );
+    }
+  }
+
+  /** Delivers what waits, as far as nothing holds it, and goes on reading. */
+  resumeDelivery(): void {
+    if (this.#delivering || this.state === "closed") return;
+    this.#delivering = true;
+    this.writer.cork();
+    while (this.holds === 0 && this.canTake()) this.#deliver(this.inbox!.shift(), false);
+    while (this.takers.length > 0 && this.canTake()) this.takers.shift()!();
+    this.#delivering = false;
+    this.writer.uncork();
+    if (this.#ended) this.#complete();
+    else this.reader?.pull();
+  }
+
+  /** Whether a message waits that may be taken. */
+  canTake(): boolean {
+    return this.inbox !== null && this.inbox.length > 0 && (this.holds & PAUSED) === 0;
+  }
+
+  /** Sets or clears a reason to hold messages. */
+  hold(reason: number, on: boolean): void {
+    if (on) {
+      this.holds |= reason;
+    } else if ((this.holds & reason) !== 0) {
+      this.holds &= ~reason;
+      queueMicrotask(() => this.resumeDelivery());
+    }
+  }
+
+  /** Replaces callbacks. */
+  on(handlers: ConnectionHandlers<Data>): void {
+    this.handlers = { ...this.handlers, ...handlers };
+    this.hold(NO_TAKER, this.handlers.onMessage === undefined);
+  }
+
+  #holdUntil(settled: PromiseLike<unknown>, reason: number): void {
+    this.holds |= reason;
+    settled.then(() => {
+      this.holds &= ~reason;
+      this.resumeDelivery();
+    });
+  }
+
+  #answerPing(payload: Uint8Array): void {
+    // Behind our close frame nothing may follow (RFC 6455 5.5.1); while it waits in the queue, pongs may pass it.
+    if (this.#closing?.sent && this.queue.empty) return;
+    this.writer.control.answer(this.#encodeControl(PONG, payload));
+    this.writer.schedule();
+  }
+
+  // ---- Sending ----------------------------------------------------------------------------------------------------
+
+  /** Sends a control frame that the application asked for. */
+  requestControl(opcode: number, payload: Uint8Array): void {
+    this.writer.control.request(this.#encodeControl(opcode, payload));
+    this.writer.schedule();
+  }
+
+  #encodeControl(opcode: number, payload: Uint8Array): Uint8Array {
+    return encodeControl(opcode, payload, this.nextKey === null ? null : this.nextKey());
+  }
+
+  /** To be called when something was added to the queue. */
+  queued(): void {
+    const { bytes } = this.queue;
+    if (bytes > this.settings.lowWaterMark) this.#drainArmed = true;
+    if (bytes > this.queueHighWater) this.queueHighWater = bytes;
+    if (this.settings.sendTimeout > 0) {
+      this.#sendTimeout ??= new SendTimeout(this.owner.timers, this.settings.sendTimeout, this);
+      this.#sendTimeout.arm();
+    }
+    this.writer.schedule();
+  }
+
+  wrote(): void {
+    if (this.#drainArmed && this.queue.bytes <= this.settings.lowWaterMark) this.#drained();
+    const closing = this.#closing;
+    if (closing === null || this.#ended) return;
+    if (closing.sent !== null && this.writer.idle) this.#closeFrameSent();
+    else this.#armCloseTimer();
+  }
+
+  writeFailed(error: unknown): void {
+    // What the peer sent before it went, a close frame even, may still be there to be read.
+    this.#cause ??= error;
+    this.#countUnsent();
+    this.writer.stop();
+    if (this.state === "open") this.state = "closing";
+    if (this.reader!.reading) this.#armCloseTimer();
+    else this.#lost(error);
+  }
+
+  /** Promises that the queue has drained. */
+  drained(): Promise<void> {
+    if (this.state === "closed") {
+      return Promise.reject(this.closedError("wait for the queue to drain"));
+    }
+    if (this.queue.bytes <= this.settings.lowWaterMark) return Promise.resolve();
+    return new Promise((resolve, reject) => (this.#drainWaiters ??= []).push({ resolve, reject }));
+  }
+
+  #drained(): void {
+    this.#drainArmed = false;
+    this.drains++;
+    const waiters = this.#drainWaiters;
+    this.#drainWaiters = null;
+    if (waiters !== null) { for (const { resolve } of waiters) resolve(); }
+    if (this.handlers.onDrain) this.call(() => this.handlers.onDrain!(this.conn));
+  }
+
+  // ---- Closing ----------------------------------------------------------------------------------------------------
+
+  /** Starts the closing handshake, behind what is queued. */
+  close(code: number, reason: string): void {
+    if (this.state === "connecting") {
+      this.#cancelConnecting("close()");
+    } else if (this.state === "open") {
+      this.#discard();
+      this.#sendClose(code, reason);
+      this.holds &= ~PAUSED;
+      this.reader!.pull();
+    }
+  }
+
+  /** Ends the connection without a close frame. */
+  terminate(cause?: unknown): void {
+    if (this.state === "connecting") {
+      this.#cancelConnecting("terminate()");
+    } else if (this.state !== "closed") {
+      this.#cause ??= cause;
+      this.#discard();
+      this.#end();
+    }
+  }
+
+  /** The one way in which a connection is failed (RFC 6455 7.1.7). */
+  fail(error: unknown): void {
+    if (this.#failed || this.#ended) return;
+    this.#failed = true;
+    this.#cause ??= error;
+    this.#reportFailure(error);
+    this.#deaf = true;
+    this.#assembler!.discard();
+    const code = error instanceof ProtocolError ? error.closeCode : INTERNAL_ERROR;
+    const reason = error instanceof ProtocolError ? error.message.slice(0, 120) : "";
+    if (this.#closing?.sent) this.#end();
+    else this.#sendClose(code, reason);
+  }
+
+  /** Gives up on a peer whose queue has overflowed, where the application chose so. */
+  overflow(error: Error): void {
+    this.#cause ??= error;
+    this.#reportFailure(error);
+    this.#countUnsent();
+    this.queue.drop(this.writer.completing);
+    this.#sendClose(TRY_AGAIN_LATER, "");
+  }
+
+  #cancelConnecting(by: string): void {
+    const { cancel } = this;
+    this.abandon(abortError(`The attempt to connect was cancelled by ${by}`), false);
+    cancel?.();
+  }
+
+  #sendClose(code: number, reason: string): void {
+    this.state = "closing";
+    const closing = this.#closing ??= new Closing();
+    if (!closing.send(code, reason)) return;
+    // It is queued as data without a payload to count: what was sent before goes out before (RFC 6455 7.1.2).
+    this.queue.pushUncounted(FIN | CLOSE, encodeClosePayload(code, reason));
+    this.writer.held = false;
+    this.#armCloseTimer();
+    this.writer.schedule();
+  }
+
+  #receiveClose(payload: Uint8Array): void {
+    const frame = decodeClosePayload(payload);
+    const closing = this.#closing ??= new Closing();
+    closing.receive(frame);
+    this.#deaf = true;
+    this.#assembler!.frames.halted = true;
+    this.#assembler!.discard();
+    if (closing.sent === null) this.#sendClose(frame.code, frame.reason);
+    else if (this.writer.idle) this.#closeFrameSent();
+  }
+
+  /** The system has taken our close frame, and all that stood before it. */
+  #closeFrameSent(): void {
+    if (this.#failed) {
+      // Closing with input unread would reset the connection and lose our close frame on its way.
+      this.transport!.closeWrite().catch(() => {});
+      this.reader!.pull();
+    } else if (this.#closing!.complete && (this.role === "server" || !this.reader!.open)) {
+      // The server closes the stream first, the client waits for that (RFC 6455 7.1.1).
+      this.#end();
+    } else {
+      this.reader!.pull();
+    }
+  }
+
+  #armCloseTimer(): void {
+    this.#closeTimer ??= new Alarm(() => {
+      if (this.#ended) this.#complete(true);
+      else this.terminate(new TimeoutError(`Not closed within ${this.settings.closeTimeout} ms`));
+    });
+    this.owner.timers.set(this.#closeTimer, this.settings.closeTimeout);
+  }
+
+  /** The stream has failed or ended where it should not have. */
+  #lost(error: unknown): void {
+    if (this.#ended) return;
+    const closing = this.#closing;
+    if (closing === null || !closing.complete) {
+      const expected = this.#failed || closing?.initiator === "local";
+      if (!expected) {
+        this.#cause ??= error;
+        this.#reportFailure(this.#cause);
+      }
+    }
+    this.#end();
+  }
+
+  #discard(): void {
+    this.#discarding = true;
+    this.#undelivered += this.inbox?.clear() ?? 0;
+  }
+
+  #countUnsent(): void {
+    this.#unsentMessages += this.queue.messages;
+    this.#unsentBytes += this.queue.bytes;
+  }
+
+  /** Lets go of the stream and of all that watches over it. */
+  #end(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.state = "closing";
+    const { timers } = this.owner;
+    this.#countUnsent();
+    if (this.#closeTimer !== null) timers.clear(this.#closeTimer);
+    this.#keepAlive?.stop();
+    this.#sendTimeout?.stop();
+    this.reader?.stop();
+    this.writer.stop();
+    this.transport?.close();
+    for (const { reject } of this.#openWaiters?.splice(0) ?? []) reject(this.#cause);
+    this.pings?.fail(() => this.closedError("wait for a pong"));
+    const waiters = this.#drainWaiters;
+    this.#drainWaiters = null;
+    if (waiters !== null) {
+      for (const { reject } of waiters) reject(this.closedError("wait for the queue to drain"));
+    }
+    if (this.#mustDeliver()) {
+      // A pause is the application's, and ends when it says; a callback that never settles is waited for in vain.
+      if ((this.holds & PAUSED) === 0) this.#armCloseTimer();
+    } else {
+      this.state = "closed";
+      queueMicrotask(() => this.#complete());
+    }
+  }
+
+  /** Whether received messages still have to be delivered before the end is. */
+  #mustDeliver(): boolean {
+    return !this.#discarding && (this.inbox?.length ?? 0) > 0 && (this.holds & NO_TAKER) === 0;
+  }
+
+  #complete(giveUp = false): void {
+    if (this.record !== null || (!giveUp && this.#mustDeliver())) return;
+    if (giveUp) this.#discard();
+    if (this.#closeTimer !== null) this.owner.timers.clear(this.#closeTimer);
+    this.state = "closed";
+    const sent = this.#closing?.sent ?? null, received = this.#closing?.received ?? null;
+    const record = this.record = closeRecord({
+      code: received?.code ?? ABNORMAL,
+      reason: received?.reason ?? "",
+      wasClean: sent !== null && received !== null,
+      sent,
+      received,
+      initiator: this.#closing?.initiator ?? null,
+      cause: this.#cause,
+      unsentMessages: this.#unsentMessages,
+      unsentBytes: this.#unsentBytes,
+      undelivered: this.#undelivered,
+    });
+    this.owner.closed(this);
+    for (const resolve of this.#closedWaiters ?? []) resolve(record);
+    for (const taker of this.takers.splice(0)) taker();
+    if (this.handlers.onClose) this.call(() => this.handlers.onClose!(this.conn, record));
+  }
+
+  /** Promises the close record. */
+  closed(): Promise<CloseRecord> {
+    if (this.record !== null) return Promise.resolve(this.record);
+    return new Promise((resolve) => (this.#closedWaiters ??= []).push(resolve));
+  }
+
+  /** The error of what was attempted on a connection that isn't open. */
+  closedError(action: string, data?: unknown): ConnectionClosedError {
+    return new ConnectionClosedError(`Cannot ${action} on a ${this.state} connection`, {
+      data,
+      close: this.record ?? undefined,
+    });
+  }
+
+  // ---- Watching ---------------------------------------------------------------------------------------------------
+
+  progress(): number {
+    return (this.reader?.reads ?? 0) + this.writer.written;
+  }
+
+  excused(): boolean {
+    return this.reader !== null && !this.reader.reading;
+  }
+
+  keepAlivePing(): void {
+    if (this.state !== "open") return;
+    const payload = freshPayload();
+    (this.pings ??= new Pings()).note(payload);
+    this.requestControl(PING, payload);
+  }
+
+  keepAliveFailed(timeout: number): void {
+    this.#lost(new TimeoutError(`The peer was silent for ${timeout} ms after a ping`));
+  }
+
+  sendTimedOut(): void {
+    this.#lost(
+      new TimeoutError(`The peer took nothing for ${this.settings.sendTimeout} ms`),
+    );
+  }
+
+  // ---- Callbacks --------------------------------------------------------------------------------------------------
+
+  /** Runs a callback; returns a promise of its end where it is asynchronous. Its failures are reported. */
+  call(callback: () => unknown): Promise<void> | null {
+    try {
+      const result = callback();
+      if (isThenable(result)) {
+        return Promise.resolve(result).then(() => {}, (error) => this.report(error));
+      }
+    } catch (error) {
+      this.report(error);
+    }
+    return null;
+  }
+
+  /** Reports what ended the connection; the close record carries it too. */
+  #reportFailure(error: unknown): void {
+    if (this.handlers.onError !== undefined) this.report(error);
+  }
+
+  /** Reports an error to `onError`, or to the console where there is none. */
+  report(error: unknown): void {
+    if (this.handlers.onError === undefined) {
+      console.error("A callback of a WebSocket connection failed:", error);
+      return;
+    }
+    try {
+      const result = this.handlers.onError(this.conn, error);
+      if (isThenable(result)) {
+        result.then(undefined, (error) => console.error("An onError callback failed:", error));
+      }
+    } catch (error) {
+      console.error("An onError callback failed:", error);
+    }
+  }
+
+  /** Counters. */
+  stats(): ConnectionStats {
+    return {
+      messagesSent: this.messagesSent,
+      messagesReceived: this.messagesReceived,
+      bytesSent: this.writer.written,
+      bytesReceived: this.reader?.bytes ?? 0,
+      queuedBytes: this.queue.bytes,
+      queueHighWater: this.queueHighWater,
+      pauses: this.pauses,
+      drains: this.drains,
+      dropped: this.dropped,
+      lastRoundTrip: this.pings?.lastRoundTrip ?? null,
+    };
+  }
+}
+
+function keySource(fill: ((key: Uint8Array) => void) | null): () => number {
+  if (fill === null) return randomKey;
+  return () => {
+    const key = new Uint8Array(4);
+    fill(key);
+    return new DataView(key.buffer).getInt32(0, true);
+  };
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === "object" && value !== null &&
+    typeof (value as PromiseLike<unknown>).then === "function";
+}

@@ -1,0 +1,152 @@
+import type { Engine } from "./engine.ts";
+import { InvalidStateError, type Message, QueueFullError } from "./errors.ts";
+import { BINARY, CONTINUATION, FIN, TEXT } from "./protocol/opcode.ts";
+import { encodeUtf8, isUtf8, Utf8Validator } from "./protocol/utf8.ts";
+
+/** A message that is being sent in fragments. */
+export interface OpenMessage {
+  readonly binary: boolean;
+  /** Whether its first frame has gone out. */
+  started: boolean;
+  /** A high surrogate whose other half is still to come. */
+  carry: string;
+  /** Checks text that is given as bytes. */
+  readonly utf8: Utf8Validator;
+}
+
+/** Sends a whole message; `opcode` fixes its type where the data don't. */
+export function sendMessage(
+  engine: Engine,
+  data: Message,
+  opcode: number,
+  owned: boolean,
+): boolean {
+  if (engine.state !== "open" || engine.openMessage !== null) refuseNow(engine, data);
+  const { queue, settings: { maxQueueBytes } } = engine;
+  const room = maxQueueBytes === 0 ? Infinity : maxQueueBytes - queue.bytes;
+  if (typeof data === "string" && opcode === TEXT) {
+    if (queue.pushText(FIN | TEXT, data, 1, room) < 0) return overflow(engine, data);
+  } else {
+    const bytes = typeof data === "string" ? encodeUtf8(data) : toBytes(data);
+    if (bytes.length > room) return overflow(engine, data);
+    queue.push(FIN | opcode, bytes, 1, owned);
+  }
+  engine.messagesSent++;
+  engine.queued();
+  return queue.bytes <= engine.settings.highWaterMark;
+}
+
+/** Sends a part of a message. */
+export function sendFragment(
+  engine: Engine,
+  data: Message,
+  options: { binary?: boolean; final?: boolean },
+): boolean {
+  if (engine.state !== "open") throw engine.closedError("send a fragment", data);
+  const final = options.final ?? false;
+  const message = engine.openMessage ??
+    {
+      binary: options.binary ?? typeof data !== "string",
+      started: false,
+      carry: "",
+      utf8: new Utf8Validator(),
+    };
+  let carry = "", bytes: Uint8Array;
+  if (typeof data === "string") {
+    let text = message.carry + data;
+    if (!final && !message.binary && isHighSurrogate(text.charCodeAt(text.length - 1))) {
+      carry = text.slice(-1);
+      text = text.slice(0, -1);
+    }
+    bytes = encodeUtf8(text);
+  } else {
+    bytes = toBytes(data);
+    if (message.carry !== "") bytes = concat(encodeUtf8(message.carry), bytes);
+  }
+  const { queue, settings } = engine;
+  if (settings.maxQueueBytes !== 0 && queue.bytes + bytes.length > settings.maxQueueBytes) {
+    // A message can't go out with a hole in it, so there is nothing to drop.
+    if (settings.queuePolicy === "close") return overflow(engine, data);
+    throw queueFull(engine, data);
+  }
+  if (!message.binary) {
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    if (!message.utf8.push(view, 0, bytes.length) || (final && !message.utf8.complete)) {
+      throw new TypeError("Cannot send a fragment of a text message that is not UTF-8");
+    }
+  }
+  const opcode = message.started ? CONTINUATION : message.binary ? BINARY : TEXT;
+  queue.push((final ? FIN : 0) | opcode, bytes, final ? 1 : 0, false);
+  message.started = true;
+  message.carry = carry;
+  engine.openMessage = final ? null : message;
+  if (final) engine.messagesSent++;
+  engine.queued();
+  return queue.bytes <= settings.highWaterMark;
+}
+
+/** Any accepted binary payload as bytes. */
+export function toBytes(data: unknown): Uint8Array {
+  if (data instanceof Uint8Array) return data;
+  if (ArrayBuffer.isView(data)) {
+    return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  }
+  if (data instanceof ArrayBuffer) return new Uint8Array(data);
+  throw new TypeError(
+    `Cannot send ${describe(data)}: use a string, an ArrayBuffer or a view of one`,
+  );
+}
+
+/** Bytes that are to be sent as text: they must be UTF-8. */
+export function checkText(data: Message): Message {
+  if (typeof data !== "string" && !isUtf8(toBytes(data))) {
+    throw new TypeError("Cannot send bytes as text that are not UTF-8");
+  }
+  return data;
+}
+
+function describe(data: unknown): string {
+  if (data === null) return "null";
+  if (typeof data !== "object") return `a value of type ${typeof data}`;
+  return `a value of class ${data.constructor?.name ?? "Object"}`;
+}
+
+function refuseNow(engine: Engine, data: unknown): never {
+  if (engine.state !== "open") throw engine.closedError("send", data);
+  throw new InvalidStateError(
+    "Cannot send amid an unfinished fragmented message: end it with sendFragment(data, { final: true })",
+  );
+}
+
+function queueFull(engine: Engine, data: unknown): QueueFullError {
+  const { queue, settings } = engine;
+  return new QueueFullError(
+    `Cannot queue the message: ${queue.bytes} of ${settings.maxQueueBytes} bytes are queued`,
+    data,
+  );
+}
+
+function overflow(engine: Engine, data: unknown): false {
+  const error = queueFull(engine, data);
+  switch (engine.settings.queuePolicy) {
+    case "throw":
+      throw error;
+    case "drop":
+      engine.dropped++;
+      return false;
+    case "close":
+      engine.overflow(error);
+      return false;
+  }
+}
+
+function isHighSurrogate(code: number): boolean {
+  return code >= 0xd800 && code <= 0xdbff;
+}
+
+function concat(a: Uint8Array, b: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(a.length + b.length);
+  bytes.set(a);
+  bytes.set(b, a.length);
+  return bytes;
+}

@@ -1,0 +1,171 @@
+import type { Duplex } from "node:stream";
+import type { Transport } from "./transport.ts";
+
+/** One write at most this long, so that the progress of a large one shows. */
+const WRITE_LIMIT = 64 * 1024;
+
+/** What a `net.Socket` has beyond a `Duplex`; any of it may be missing. */
+interface SocketExtras {
+  setNoDelay?(noDelay: boolean): unknown;
+  setTimeout?(timeout: number): unknown;
+  ref?(): unknown;
+  unref?(): unknown;
+  localAddress?: string;
+  localPort?: number;
+  remoteAddress?: string;
+  remotePort?: number;
+}
+
+/**
+ * Tells whether a value is a Node stream that can be read and written.
+ *
+ * @param value Anything.
+ * @returns Whether it has the members that {@linkcode NodeStreamTransport} needs.
+ */
+export function isNodeDuplex(value: unknown): value is Duplex {
+  const stream = value as Partial<Duplex> | null;
+  return typeof stream === "object" && stream !== null && typeof stream.on === "function" &&
+    typeof stream.read === "function" && typeof stream.write === "function" &&
+    typeof stream.end === "function" && typeof stream.destroy === "function";
+}
+
+/**
+ * A Node stream as a transport: the socket of a `node:http` upgrade, of `node:net`, or any other `Duplex` of bytes.
+ *
+ * The stream is read in paused mode, so what isn't asked for stays in its buffer, and when that is full (its own
+ * high-water mark) in the system's. A write counts as taken when the stream calls back, which a socket does when the
+ * system has the bytes.
+ */
+export class NodeStreamTransport implements Transport {
+  readonly #stream: Duplex & SocketExtras;
+  #rest: Uint8Array | undefined;
+  #ended = false;
+  #failure: Error | undefined;
+  #closed = false;
+  #wakeReader: (() => void) | undefined;
+  #rejectWrite: ((error: Error) => void) | undefined;
+
+  /**
+   * @param stream The stream; ours from now on.
+   * @throws {TypeError} If it carries objects or has been destroyed or ended, and then it is left as it was.
+   */
+  constructor(stream: Duplex) {
+    if (stream.readableObjectMode || stream.writableObjectMode) {
+      throw new TypeError("Cannot take over a stream of objects: it must carry bytes");
+    }
+    if (stream.destroyed || stream.writableEnded || stream.readableEnded) {
+      throw new TypeError("Cannot take over a stream that has been closed");
+    }
+    if (stream.readableEncoding !== null && stream.readableEncoding !== undefined) {
+      throw new TypeError("Cannot take over a stream that has been set to decode text");
+    }
+    this.#stream = stream;
+    // The end of the peer's direction must not end ours: the close frame may have to go out yet.
+    stream.allowHalfOpen = true;
+    this.#stream.setNoDelay?.(true);
+    this.#stream.setTimeout?.(0);
+    stream.on("error", this.#onError);
+    stream.on("end", this.#onEnd);
+    stream.on("close", this.#onClose);
+    // A listener for "readable" ends flowing mode, so nothing is lost from here on.
+    stream.on("readable", this.#onReadable);
+  }
+
+  get localAddr(): Deno.Addr | null {
+    const { localAddress, localPort } = this.#stream;
+    return address(localAddress, localPort);
+  }
+
+  get remoteAddr(): Deno.Addr | null {
+    const { remoteAddress, remotePort } = this.#stream;
+    return address(remoteAddress, remotePort);
+  }
+
+  async read(into: Uint8Array): Promise<number | null> {
+    for (;;) {
+      const chunk: Uint8Array | null = this.#rest ?? this.#stream.read();
+      if (chunk !== null) return this.#give(chunk, into);
+      if (this.#ended) return null;
+      if (this.#failure) throw this.#failure;
+      await new Promise<void>((resolve) => this.#wakeReader = resolve);
+    }
+  }
+
+  #give(chunk: Uint8Array, into: Uint8Array): number {
+    if (chunk.length <= into.length) {
+      into.set(chunk);
+      this.#rest = undefined;
+      return chunk.length;
+    }
+    into.set(chunk.subarray(0, into.length));
+    this.#rest = chunk.subarray(into.length);
+    return into.length;
+  }
+
+  write(data: Uint8Array): Promise<number> {
+    const piece = data.length > WRITE_LIMIT ? data.subarray(0, WRITE_LIMIT) : data;
+    return new Promise((resolve, reject) => {
+      if (this.#failure) return reject(this.#failure);
+      this.#rejectWrite = reject;
+      this.#stream.write(piece, (error?: Error | null) => {
+        this.#rejectWrite = undefined;
+        if (error) reject(this.#failure ?? error);
+        else resolve(piece.length);
+      });
+    });
+  }
+
+  closeWrite(): Promise<void> {
+    if (this.#closed || this.#stream.writableEnded) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#stream.once("close", () => resolve());
+      this.#stream.end(() => resolve());
+    });
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#stream.destroy();
+    this.#fail(new Deno.errors.BadResource("The stream is closed"));
+  }
+
+  ref(): void {
+    this.#stream.ref?.();
+  }
+
+  unref(): void {
+    this.#stream.unref?.();
+  }
+
+  #onReadable = (): void => this.#wake();
+
+  #onEnd = (): void => {
+    this.#ended = true;
+    this.#wake();
+  };
+
+  #onError = (error: Error): void => this.#fail(error);
+
+  #onClose = (): void => {
+    this.#fail(new Deno.errors.ConnectionReset("The stream was closed before its end"));
+  };
+
+  #wake(): void {
+    const wake = this.#wakeReader;
+    this.#wakeReader = undefined;
+    wake?.();
+  }
+
+  #fail(error: Error): void {
+    this.#failure ??= error;
+    this.#wake();
+    const reject = this.#rejectWrite;
+    this.#rejectWrite = undefined;
+    reject?.(this.#failure);
+  }
+}
+
+function address(hostname: string | undefined, port: number | undefined): Deno.Addr | null {
+  return hostname === undefined || port === undefined ? null : { transport: "tcp", hostname, port };
+}

@@ -1,0 +1,135 @@
+import { createPrivateKey, X509Certificate } from "node:crypto";
+import { isIP } from "node:net";
+import tls from "node:tls";
+import { tlsError } from "./tls_errors.ts";
+import { handshake, TlsOutcome } from "./tls_handshake.ts";
+import { CipherSide, closeQuietly, TlsTransport } from "./tls_stream.ts";
+import type { Transport } from "./transport.ts";
+
+/** How a client talks TLS; all certificates and keys as PEM text. */
+export interface TlsClientOptions {
+  /** Authorities to trust besides the default ones. */
+  caCerts?: string[];
+  /** The client's certificate, followed by those of the authorities between it and a root. */
+  cert?: string;
+  /** The private key of `cert`. */
+  key?: string;
+  /** The name that the server's certificate must be for, and that is sent to it. @default the host of the URL */
+  serverName?: string;
+  /** Accept any certificate of any host: for tests and for devices with certificates of their own making. */
+  insecure?: boolean;
+}
+
+/**
+ * Checks a client's TLS options, so that a mistake throws where it was made.
+ *
+ * @param options The options.
+ * @throws {TypeError} Where a PEM can't be read, or key and certificate don't belong together.
+ */
+export function checkTlsClientOptions(options: TlsClientOptions): void {
+  const { caCerts, cert, key, serverName } = options;
+  if ((cert === undefined) !== (key === undefined)) {
+    throw new TypeError(
+      "Cannot connect with TLS: cert and key go together, and only one was given",
+    );
+  }
+  if (caCerts !== undefined) {
+    if (!Array.isArray(caCerts)) {
+      throw new TypeError(
+        `Cannot connect with TLS: caCerts must be an array, got ${typeof caCerts}`,
+      );
+    }
+    for (const pem of caCerts) parseCertificate(pem, "caCerts has an entry that");
+  }
+  if (cert !== undefined && key !== undefined) {
+    const certificate = parseCertificate(cert, "cert");
+    let privateKey;
+    try {
+      privateKey = createPrivateKey(key);
+    } catch (cause) {
+      throw new TypeError("Cannot connect with TLS: key isn't a private key in PEM", { cause });
+    }
+    if (!certificate.checkPrivateKey(privateKey)) {
+      throw new TypeError("Cannot connect with TLS: key isn't the private key of cert");
+    }
+  }
+  if (
+    serverName !== undefined && (typeof serverName !== "string" || !/^[\w.:-]+$/.test(serverName))
+  ) {
+    throw new TypeError(`Cannot connect with TLS: serverName isn't a host name: ${serverName}`);
+  }
+}
+
+function parseCertificate(pem: string, what: string): X509Certificate {
+  try {
+    return new X509Certificate(pem);
+  } catch (cause) {
+    throw new TypeError(`Cannot connect with TLS: ${what} isn't a certificate in PEM`, { cause });
+  }
+}
+
+/**
+ * Performs the client's side of a TLS handshake.
+ *
+ * Over a plain TCP connection Deno's own TLS does it. What that can't do goes through `node:tls`: client certificates
+ * (`Deno.startTls` ignores them silently), `insecure`, and any stream that isn't a `Deno.TcpConn`, such as the inside of
+ * a TLS connection to a proxy.
+ *
+ * @param raw The connection, with no delay set and no read pending; ours from now on, and closed if the handshake fails.
+ * Closing it aborts the handshake, but see `onTaken`.
+ * @param hostname The host that was asked for, without brackets.
+ * @param options See {@linkcode TlsClientOptions}.
+ * @param onTaken Called when closing `raw` has no effect any more, with what is to be closed instead.
+ * @returns The decrypted stream.
+ * @throws {HandshakeError} With the reason in its message.
+ */
+export async function startTlsClient(
+  raw: Transport,
+  hostname: string,
+  options: TlsClientOptions = {},
+  onTaken?: (transport: Transport) => void,
+): Promise<Transport> {
+  const native = isTcpConn(raw) && !options.insecure && options.cert === undefined;
+  const name = options.serverName ?? hostname;
+  let open: Transport | undefined;
+  try {
+    if (!native) return await nodeTls(raw, name, options);
+    open = raw;
+    const conn = await Deno.startTls(raw as Deno.TcpConn, {
+      hostname: name,
+      caCerts: options.caCerts ?? [],
+      alpnProtocols: ["http/1.1"],
+    });
+    open = conn;
+    onTaken?.(conn);
+    await conn.handshake();
+    return conn;
+  } catch (error) {
+    if (open !== undefined) closeQuietly(open);
+    throw tlsError(`Cannot connect to ${hostname} over TLS`, error);
+  }
+}
+
+function isTcpConn(raw: Transport): boolean {
+  return typeof (raw as Partial<Deno.TcpConn>).setNoDelay === "function";
+}
+
+function nodeTls(raw: Transport, name: string, options: TlsClientOptions): Promise<Transport> {
+  const cipher = new CipherSide(raw);
+  const outcome = new TlsOutcome<Transport>(cipher);
+  const socket = tls.connect({
+    socket: cipher,
+    // An address can't be sent as a server name, yet the certificate is checked against it.
+    ...(isIP(name) ? {} : { servername: name }),
+    host: name,
+    ca: options.caCerts === undefined || options.caCerts.length === 0 ? undefined : options.caCerts,
+    cert: options.cert,
+    key: options.key,
+    rejectUnauthorized: !options.insecure,
+    ALPNProtocols: ["http/1.1"],
+  });
+  const transport = new TlsTransport(raw, cipher, socket);
+  socket.once("error", (error: Error) => outcome.fail(error));
+  socket.once("secureConnect", () => outcome.succeed(transport));
+  return handshake(raw, cipher, outcome);
+}

@@ -1,0 +1,82 @@
+import { HandshakeError } from "../errors.ts";
+
+/** What the two TLS engines (Deno's own and `node:tls`) say, and what it means. The first match wins. */
+const REASONS: ReadonlyArray<readonly [RegExp, string]> = [
+  [/PEER_DID_NOT_RETURN_A_CERTIFICATE|sent no certificates/, "the peer sent no certificate"],
+  [
+    /alert: ?CertificateRequired|CERTIFICATE_REQUIRED/i,
+    "the peer demands a client certificate and got none",
+  ],
+  [/CERT_HAS_EXPIRED|certificate: Expired|certificate expired/i, "the certificate has expired"],
+  [/CERT_NOT_YET_VALID|NotValidYet|not valid yet/i, "the certificate isn't valid yet"],
+  [/CERT_REVOKED|: Revoked/, "the certificate was revoked"],
+  [
+    /ALTNAME_INVALID|NotValidForName|not valid for name/i,
+    "the certificate is for another host name",
+  ],
+  [/CaUsedAsEndEntity/, "the certificate is that of an authority, not of a host"],
+  [/SELF_SIGNED|SelfSigned/, "the certificate is self-signed"],
+  [
+    /UnknownIssuer|UNABLE_TO_VERIFY|UNABLE_TO_GET_ISSUER|unable to verify/,
+    "the certificate comes from an unknown issuer",
+  ],
+  [/InvalidPurpose|INVALID_PURPOSE/, "the certificate isn't meant for this purpose"],
+  [
+    /alert: ?(UnknownCA|UnknownCa)|ALERT_UNKNOWN_CA/,
+    "the peer doesn't know our certificate's issuer",
+  ],
+  [
+    /alert: ?CertificateExpired|ALERT_CERTIFICATE_EXPIRED/,
+    "the peer says that our certificate has expired",
+  ],
+  [
+    /alert: ?(BadCertificate|CertificateUnknown|UnsupportedCertificate|AccessDenied)|ALERT_(BAD_CERTIFICATE|CERTIFICATE_UNKNOWN|UNSUPPORTED_CERTIFICATE)/,
+    "the peer refused our certificate",
+  ],
+  [
+    /NoApplicationProtocol|NO_APPLICATION_PROTOCOL|support any known protocol/,
+    "there is no application protocol in common (http/1.1 was offered)",
+  ],
+  [
+    /WRONG_VERSION_NUMBER|InvalidContentType|corrupt message|InvalidMessage/,
+    "the peer doesn't speak TLS",
+  ],
+  [
+    /ProtocolVersion|peer is incompatible|UNSUPPORTED_PROTOCOL|PeerIncompatible/,
+    "there is no TLS version or cipher in common",
+  ],
+  [/ECONNRESET|ConnectionReset|reset by peer/i, "the connection was reset"],
+  [/UnexpectedEof|eof|EPIPE|BrokenPipe/i, "the peer closed the connection in the middle of it"],
+];
+
+/**
+ * Says in words why a TLS handshake, or the first read after one, failed.
+ *
+ * With TLS 1.3 a client learns only after its own handshake that its certificate was refused, so the errors of its
+ * first reads need this as well.
+ *
+ * @param error What `Deno.startTls`, a `Deno.TlsConn` or `node:tls` threw.
+ * @returns The reason, or `undefined` if the error isn't one of TLS.
+ */
+export function tlsReason(error: unknown): string | undefined {
+  if (!(error instanceof Error)) return undefined;
+  const code = (error as { code?: unknown }).code;
+  const text = `${typeof code === "string" ? code : ""} ${error.name}: ${error.message}`;
+  for (const [pattern, reason] of REASONS) {
+    if (pattern.test(text)) return reason;
+  }
+  return undefined;
+}
+
+/**
+ * Makes the error that a failed TLS handshake surfaces as.
+ *
+ * @param attempt What was attempted, such as `Cannot connect to example.com over TLS`.
+ * @param cause What was thrown; kept as `cause`.
+ * @returns An error whose message names the reason.
+ */
+export function tlsError(attempt: string, cause: unknown): HandshakeError {
+  if (cause instanceof HandshakeError) return cause;
+  const said = cause instanceof Error ? cause.message : String(cause);
+  return new HandshakeError(`${attempt}: ${tlsReason(cause) ?? said}`, { cause });
+}

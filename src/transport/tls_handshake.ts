@@ -1,0 +1,62 @@
+import { type CipherSide, closeQuietly } from "./tls_stream.ts";
+import type { Transport } from "./transport.ts";
+
+/** How a handshake in `node:tls` ends: the events that tell so, and what to make of them. */
+export class TlsOutcome<Result> {
+  /** What it ended with, or `undefined` as long as it hasn't. */
+  result: Result | undefined;
+  /** Why it failed, or `undefined` as long as it hasn't. */
+  failure: Error | undefined;
+  readonly #cipher: CipherSide;
+
+  constructor(cipher: CipherSide) {
+    this.#cipher = cipher;
+  }
+
+  /** Ends it well. */
+  succeed(result: Result): void {
+    this.result ??= result;
+  }
+
+  /** Ends it badly: the alert that `node:tls` has written goes out, then reading from the transport below ends. */
+  fail(error: Error): void {
+    if (this.result !== undefined || this.failure !== undefined) return;
+    this.failure = error;
+    this.#cipher.abandon();
+  }
+}
+
+/**
+ * Feeds `node:tls` from the transport below until the handshake has ended.
+ *
+ * @param raw The transport below.
+ * @param cipher The encrypted side over it.
+ * @param outcome Told of the end by event handlers.
+ * @returns The outcome's result.
+ * @throws Its failure, or that of the transport below.
+ */
+export async function handshake<Result>(
+  raw: Transport,
+  cipher: CipherSide,
+  outcome: TlsOutcome<Result>,
+): Promise<Result> {
+  try {
+    const buffer = new Uint8Array(4096);
+    while (outcome.result === undefined) {
+      const count = await raw.read(buffer);
+      if (outcome.failure !== undefined) throw outcome.failure;
+      if (count === null) {
+        throw new Deno.errors.UnexpectedEof("the peer closed the connection in the middle of it");
+      }
+      cipher.emit("data", buffer.subarray(0, count));
+      // Errors, unlike success, come a tick late.
+      if (outcome.result === undefined) {
+        await new Promise((resolve) => queueMicrotask(() => resolve(null)));
+      }
+    }
+    return outcome.result;
+  } catch (error) {
+    if (outcome.failure === undefined) closeQuietly(raw);
+    throw outcome.failure ?? error;
+  }
+}

@@ -1,0 +1,135 @@
+import { createPrivateKey, X509Certificate } from "node:crypto";
+import tls from "node:tls";
+import { type PeerCertificate, peerCertificate } from "./peer_certificate.ts";
+import { tlsError } from "./tls_errors.ts";
+import { handshake, TlsOutcome } from "./tls_handshake.ts";
+import { CipherSide, TlsTransport } from "./tls_stream.ts";
+import type { Transport } from "./transport.ts";
+
+/** What a TLS server needs, all as PEM text. */
+export interface TlsAcceptorOptions {
+  /** The server's certificate, followed by those of the authorities between it and a root. */
+  cert: string;
+  /** The certificate's private key. */
+  key: string;
+  /** Authorities whose client certificates are accepted; given, every client must show one (mutual TLS). */
+  clientCa?: string | string[];
+}
+
+/** What {@linkcode TlsAcceptor.accept} resolves with. */
+export interface AcceptedTls {
+  /** The decrypted stream. */
+  transport: Transport;
+  /** The client's certificate; only with `clientCa`, and then always. */
+  peerCertificate: PeerCertificate | undefined;
+}
+
+/**
+ * Makes TLS streams of accepted connections.
+ *
+ * `Deno.listenTls` can't serve: its connections have Nagle's algorithm on, which holds a second small message back until
+ * the first one is acknowledged, as much as 40 ms later, and offer no way to turn it off. So `node:tls` does the
+ * cryptography (the same rustls) over an ordinary `Deno.TcpConn` with no delay.
+ */
+export class TlsAcceptor {
+  readonly #context: tls.SecureContext;
+  readonly #options: TlsAcceptorOptions;
+  readonly #clientCa: string[] | undefined;
+
+  /**
+   * @param options Certificate, key, and the client authorities if clients must show a certificate.
+   * @throws {TypeError} Where a PEM can't be read, or the key isn't the certificate's.
+   */
+  constructor(options: TlsAcceptorOptions) {
+    const { cert, key, clientCa } = options;
+    const certificate = readCertificate(cert, "cert");
+    let privateKey;
+    try {
+      privateKey = createPrivateKey(key);
+    } catch (cause) {
+      throw new TypeError("Cannot listen with TLS: key isn't a private key in PEM", { cause });
+    }
+    if (!certificate.checkPrivateKey(privateKey)) {
+      throw new TypeError("Cannot listen with TLS: key isn't the private key of cert");
+    }
+    if (clientCa !== undefined) {
+      this.#clientCa = typeof clientCa === "string" ? [clientCa] : [...clientCa];
+      if (this.#clientCa.length === 0) {
+        throw new TypeError("Cannot listen with TLS: clientCa is an empty list");
+      }
+      for (const pem of this.#clientCa) readCertificate(pem, "clientCa");
+    }
+    this.#options = { cert, key };
+    this.#context = tls.createSecureContext({ cert, key });
+  }
+
+  /**
+   * Performs the server's side of a TLS handshake.
+   *
+   * @param raw The accepted connection, with no delay set; ours from now on, and closed if the handshake fails. Closing
+   * it aborts the handshake.
+   * @returns The decrypted stream and the client's certificate.
+   * @throws {HandshakeError} With the reason in its message.
+   */
+  async accept(raw: Transport): Promise<AcceptedTls> {
+    const cipher = new CipherSide(raw);
+    const outcome = new TlsOutcome<AcceptedTls>(cipher);
+    if (this.#clientCa === undefined) this.#start(raw, cipher, outcome);
+    else this.#startMutual(raw, cipher, outcome, this.#clientCa);
+    try {
+      return await handshake(raw, cipher, outcome);
+    } catch (error) {
+      throw tlsError("TLS handshake failed", error);
+    }
+  }
+
+  #start(raw: Transport, cipher: CipherSide, outcome: TlsOutcome<AcceptedTls>): void {
+    const socket = new tls.TLSSocket(cipher, {
+      isServer: true,
+      secureContext: this.#context,
+      ALPNProtocols: ["http/1.1"],
+    });
+    const transport = new TlsTransport(raw, cipher, socket);
+    socket.once("error", (error: Error) => outcome.fail(error));
+    socket.once("secure", () => outcome.succeed({ transport, peerCertificate: undefined }));
+  }
+
+  /** A client's certificate is judged by `tls.Server` alone, not by a socket on its own; so each gets a server. */
+  #startMutual(
+    raw: Transport,
+    cipher: CipherSide,
+    outcome: TlsOutcome<AcceptedTls>,
+    ca: string[],
+  ): void {
+    const server = tls.createServer({
+      ...this.#options,
+      ca,
+      requestCert: true,
+      rejectUnauthorized: true,
+      ALPNProtocols: ["http/1.1"],
+    });
+    server.once("secureConnection", (socket) => {
+      const certificate = peerCertificate(socket);
+      if (!socket.authorized || certificate === undefined) {
+        outcome.fail(new Error("the client's certificate wasn't accepted"));
+        return;
+      }
+      const transport = new TlsTransport(raw, cipher, socket);
+      outcome.succeed({ transport, peerCertificate: certificate });
+    });
+    // An unknown or expired certificate is only noted on the socket; the error says that the connection was reset.
+    server.once("tlsClientError", (error, socket) => {
+      const verdict = socket.authorizationError as Error | string | null | undefined;
+      outcome.fail(verdict ? new Error(String(verdict), { cause: error }) : error);
+    });
+    server.emit("connection", cipher);
+  }
+}
+
+function readCertificate(pem: string, name: string): X509Certificate {
+  try {
+    return new X509Certificate(pem);
+  } catch (cause) {
+    throw new TypeError(`Cannot listen with TLS: ${name} isn't a certificate in PEM`, { cause });
+  }
+}

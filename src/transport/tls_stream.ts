@@ -1,0 +1,274 @@
+import { Duplex } from "node:stream";
+import type { TLSSocket } from "node:tls";
+import { tlsReason } from "./tls_errors.ts";
+import type { Transport } from "./transport.ts";
+
+/** One write at most this long: larger ones make `node:tls` allocate buffers that the system maps and unmaps. */
+const WRITE_LIMIT = 64 * 1024;
+
+type Callback = (error?: Error | null) => void;
+
+/**
+ * The encrypted side of a `node:tls` socket: a `Duplex` in name, so that `node:tls` takes it, whose reading is pushed by
+ * {@linkcode TlsTransport} and whose writing goes straight to the transport below.
+ *
+ * Two reasons why it isn't an ordinary `Duplex`. `node:tls` has no receive backpressure in Deno: whatever is paused,
+ * it goes on reading. Here nothing is read but on demand. And the queues, ticks and events of a real one cost three
+ * times as much as TLS itself does.
+ */
+export class CipherSide extends Duplex {
+  readonly #raw: Transport;
+  #queue: Uint8Array[] = [];
+  #callbacks: Callback[] = [];
+  #flushing = false;
+  #failure: Error | undefined;
+  #gone = false;
+  /** Called once when everything that was written has been taken, or can't be. */
+  onIdle: ((failure: Error | undefined) => void) | undefined;
+  /** Called when `node:tls` has nothing more to write, or gives the connection up. */
+  onFinished: (() => void) | undefined;
+
+  constructor(raw: Transport) {
+    super({ autoDestroy: false, emitClose: false });
+    this.#raw = raw;
+  }
+
+  /** Whether bytes are on their way to the system. */
+  get busy(): boolean {
+    return this.#flushing;
+  }
+
+  get failure(): Error | undefined {
+    return this.#failure;
+  }
+
+  // Reading is ours to start and stop, not the stream machinery's.
+  override pause(): this {
+    return this;
+  }
+  override resume(): this {
+    return this;
+  }
+  override cork(): void {}
+  override uncork(): void {}
+  override _read(): void {}
+
+  override write(chunk: Uint8Array, encoding?: unknown, callback?: unknown): boolean {
+    const done = typeof encoding === "function" ? encoding : callback;
+    this.#queue.push(chunk);
+    if (typeof done === "function") this.#callbacks.push(done as Callback);
+    if (!this.#flushing) void this.#flush();
+    return true;
+  }
+
+  async #flush(): Promise<void> {
+    this.#flushing = true;
+    try {
+      for (let chunk = this.#queue.shift(); chunk !== undefined; chunk = this.#queue.shift()) {
+        let taken = await this.#raw.write(chunk);
+        while (taken < chunk.length) taken += await this.#raw.write(chunk.subarray(taken));
+      }
+    } catch (error) {
+      this.#queue.length = 0;
+      this.#failure = error instanceof Error ? error : new Error(String(error));
+    }
+    this.#flushing = false;
+    const callbacks = this.#callbacks;
+    if (callbacks.length > 0) {
+      this.#callbacks = [];
+      for (const callback of callbacks) callback(this.#failure);
+    }
+    const onIdle = this.onIdle;
+    this.onIdle = undefined;
+    onIdle?.(this.#failure);
+  }
+
+  override end(...args: unknown[]): this {
+    const done = args.findLast((arg) => typeof arg === "function") as (() => void) | undefined;
+    const shut = () => {
+      this.onFinished?.();
+      this.#raw.closeWrite().then(done, done);
+    };
+    if (this.#flushing && this.onFinished === undefined) this.onIdle = shut;
+    else shut();
+    return this;
+  }
+
+  override destroy(): this {
+    if (this.#gone) return this;
+    this.#gone = true;
+    this.onFinished?.();
+    this.emit("close");
+    return this;
+  }
+
+  /** Closes the transport below as soon as what was written, such as a fatal alert, has been handed to the system. */
+  abandon(): void {
+    if (this.#flushing) this.onIdle = () => closeQuietly(this.#raw);
+    else closeQuietly(this.#raw);
+  }
+}
+
+/**
+ * Closes a transport that others may have closed already.
+ *
+ * @param raw The transport.
+ */
+export function closeQuietly(raw: Transport): void {
+  try {
+    raw.close();
+  } catch {
+    // Closed by whoever gave up waiting for it.
+  }
+}
+
+/**
+ * A `node:tls` socket as a transport. It reads from the transport below only while a `read` is pending, into that
+ * read's own buffer, so an idle connection owns no buffer and a paused one holds the peer back through TCP.
+ */
+export class TlsTransport implements Transport {
+  readonly #raw: Transport;
+  readonly #cipher: CipherSide;
+  readonly #tls: TLSSocket;
+  /** Decrypted and not read yet: what exceeded the reader's buffer, which is at most a few TLS records. */
+  #plain: Uint8Array[] = [];
+  #plainOffset = 0;
+  #ended = false;
+  #failure: Error | undefined;
+  #closed = false;
+  #shut = false;
+  #rejectWrite: ((error: Error) => void) | undefined;
+
+  /**
+   * @param raw The transport below; from now on ours.
+   * @param cipher The encrypted side, made over `raw`.
+   * @param tls The socket made over `cipher`.
+   */
+  constructor(raw: Transport, cipher: CipherSide, tls: TLSSocket) {
+    this.#raw = raw;
+    this.#cipher = cipher;
+    this.#tls = tls;
+    // Decrypted bytes come as `push` calls; the queue and events of a Readable would only be in the way.
+    tls.push = (chunk: Uint8Array | null): boolean => {
+      if (chunk === null) this.#ended = true;
+      else if (chunk.length > 0) this.#plain.push(chunk);
+      return true;
+    };
+    // What came in the same segment as the end of the handshake.
+    for (let chunk = tls.read(); chunk !== null; chunk = tls.read()) this.#plain.push(chunk);
+    tls.on("error", (error: Error) => this.#fail(error));
+    // After "error", if there is one.
+    tls.once("close", () => this.#fail(new Error("The TLS session ended")));
+  }
+
+  get localAddr(): Deno.Addr | null | undefined {
+    return this.#raw.localAddr;
+  }
+
+  get remoteAddr(): Deno.Addr | null | undefined {
+    return this.#raw.remoteAddr;
+  }
+
+  async read(into: Uint8Array): Promise<number | null> {
+    for (;;) {
+      if (this.#plain.length > 0) return this.#take(into);
+      if (this.#ended) return null;
+      if (this.#failure) throw this.#failure;
+      const count = await this.#raw.read(into);
+      // Copied and decrypted before `emit` returns, so the caller's buffer may serve for the encrypted bytes as well.
+      if (count === null) this.#ended = true;
+      else this.#cipher.emit("data", into.subarray(0, count));
+    }
+  }
+
+  #take(into: Uint8Array): number {
+    let filled = 0;
+    while (this.#plain.length > 0 && filled < into.length) {
+      const chunk = this.#plain[0];
+      const count = Math.min(chunk.length - this.#plainOffset, into.length - filled);
+      if (count === chunk.length) into.set(chunk, filled);
+      else into.set(chunk.subarray(this.#plainOffset, this.#plainOffset + count), filled);
+      filled += count;
+      this.#plainOffset += count;
+      if (this.#plainOffset === chunk.length) {
+        this.#plain.shift();
+        this.#plainOffset = 0;
+      }
+    }
+    return filled;
+  }
+
+  write(data: Uint8Array): Promise<number> {
+    const piece = data.length > WRITE_LIMIT ? data.subarray(0, WRITE_LIMIT) : data;
+    return new Promise((resolve, reject) => {
+      if (this.#failure || this.#closed || this.#shut) {
+        reject(this.#failure ?? new Deno.errors.BadResource("Cannot write to a closed TLS stream"));
+        return;
+      }
+      this.#rejectWrite = reject;
+      this.#tls.write(piece, (error) => {
+        if (error) return reject(this.#failure ?? error);
+        const cipher = this.#cipher;
+        if (!cipher.busy) return this.#settleWrite(cipher.failure, piece.length, resolve, reject);
+        cipher.onIdle = (failure) => this.#settleWrite(failure, piece.length, resolve, reject);
+      });
+    });
+  }
+
+  #settleWrite(
+    failure: Error | undefined,
+    length: number,
+    resolve: (count: number) => void,
+    reject: (error: Error) => void,
+  ): void {
+    this.#rejectWrite = undefined;
+    if (failure) reject(failure);
+    else resolve(length);
+  }
+
+  closeWrite(): Promise<void> {
+    if (this.#closed || this.#shut) return Promise.resolve();
+    this.#shut = true;
+    // Sends close_notify, then ends the transport's own direction.
+    return new Promise((resolve) => {
+      this.#tls.once("close", () => resolve());
+      this.#tls.end(() => resolve());
+    });
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    const raw = this.#raw;
+    if (this.#shut || this.#failure || this.#cipher.busy) {
+      closeQuietly(raw);
+      this.#tls.destroy();
+    } else {
+      // A peer that is told of the end can tell it from a cut. The alert is in the system's hands when `onFinished` is
+      // called, a tick from now; one that doesn't fit there is lost.
+      this.#cipher.onFinished = () => closeQuietly(raw);
+      this.#tls.destroySoon();
+    }
+    this.#fail(new Deno.errors.BadResource("The TLS stream is closed"));
+  }
+
+  ref(): void {
+    this.#raw.ref?.();
+  }
+
+  unref(): void {
+    this.#raw.unref?.();
+  }
+
+  #fail(error: Error): void {
+    if (this.#failure === undefined) {
+      const reason = tlsReason(error);
+      this.#failure = reason === undefined
+        ? error
+        : new Error(`TLS failed: ${reason}`, { cause: error });
+    }
+    const reject = this.#rejectWrite;
+    this.#rejectWrite = undefined;
+    reject?.(this.#failure);
+  }
+}

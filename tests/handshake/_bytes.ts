@@ -1,0 +1,51 @@
+import { decodeLatin1, writeLatin1 } from "../../src/handshake/latin1.ts";
+
+/** The bytes of a head, one per character. */
+export function bytes(text: string): Uint8Array {
+  const into = new Uint8Array(text.length);
+  writeLatin1(text, into, 0);
+  return into;
+}
+
+/** The text of bytes, one character per byte. */
+export function text(from: Uint8Array): string {
+  return decodeLatin1(from, 0, from.length);
+}
+
+/** Lines as a head: each ended by CR LF, and an empty one at the end. */
+export function head(...lines: string[]): string {
+  return [...lines, "", ""].join("\r\n");
+}
+
+/** The example of RFC 6455 1.2. */
+export const REQUEST: string = head(
+  "GET /chat HTTP/1.1",
+  "Host: server.example.com",
+  "Upgrade: websocket",
+  "Connection: Upgrade",
+  "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+  "Origin: http://example.com",
+  "Sec-WebSocket-Protocol: chat, superchat",
+  "Sec-WebSocket-Version: 13",
+);
+
+/** Its answer. */
+export const RESPONSE: string = head(
+  "HTTP/1.1 101 Switching Protocols",
+  "Upgrade: websocket",
+  "Connection: Upgrade",
+  "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=",
+  "Sec-WebSocket-Protocol: chat",
+);
+
+/** Strings that would end a line, or that no byte can stand for. */
+export const INJECTIONS: string[] = [
+  "a\r\nX-Injected: 1",
+  "a\rb",
+  "a\nb",
+  "a\0b",
+  "a\x7fb",
+  "a\x1bb",
+  "a\u010ab", // its low byte is a line feed
+  "a\u{1f600}b",
+];

@@ -1,0 +1,112 @@
+/** Certificates made with the `openssl` tool for the tests of one file, in a directory of their own. */
+
+/** A certificate and its private key, as PEM. */
+export interface Pair {
+  cert: string;
+  key: string;
+}
+
+/** What {@linkcode makeCertificates} makes. */
+export interface Certificates extends Disposable {
+  readonly dir: string;
+  /** The authority that signed all but `stranger`. */
+  readonly ca: string;
+  /** For `localhost`, `127.0.0.1` and `::1`. */
+  readonly server: Pair;
+  readonly expired: Pair;
+  /** For `elsewhere.example`. */
+  readonly elsewhere: Pair;
+  /** For `localhost`, signed by an authority that nobody knows. */
+  readonly stranger: Pair;
+  /** A client named alice. */
+  readonly client: Pair;
+  readonly expiredClient: Pair;
+  /** A client signed by the unknown authority. */
+  readonly strangeClient: Pair;
+}
+
+function openssl(dir: string, ...args: string[]): void {
+  const { success, stderr } = new Deno.Command("openssl", {
+    args,
+    cwd: dir,
+    stdin: "null",
+    stdout: "null",
+    stderr: "piped",
+  }).outputSync();
+  if (!success) throw new Error(new TextDecoder().decode(stderr));
+}
+
+const KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
+
+function authority(dir: string, name: string): void {
+  openssl(
+    dir,
+    ...["req", "-x509", ...KEY, "-keyout", `${name}.key`, "-out", `${name}.pem`],
+    ...["-days", "30", "-subj", `/CN=${name}`],
+  );
+}
+
+function leaf(
+  dir: string,
+  name: string,
+  options: { ca?: string; cn: string; extensions: string; days?: string },
+): Pair {
+  openssl(
+    dir,
+    ...[
+      "req",
+      ...KEY,
+      "-keyout",
+      `${name}.key`,
+      "-out",
+      `${name}.csr`,
+      "-subj",
+      `/CN=${options.cn}`,
+    ],
+  );
+  Deno.writeTextFileSync(
+    `${dir}/${name}.ext`,
+    `basicConstraints=CA:FALSE\n${options.extensions}\n`,
+  );
+  const ca = options.ca ?? "ca";
+  openssl(
+    dir,
+    ...["x509", "-req", "-in", `${name}.csr`, "-CA", `${ca}.pem`, "-CAkey", `${ca}.key`],
+    ...["-CAcreateserial", "-days", options.days ?? "30"],
+    ...["-extfile", `${name}.ext`, "-out", `${name}.pem`],
+  );
+  return {
+    cert: Deno.readTextFileSync(`${dir}/${name}.pem`),
+    key: Deno.readTextFileSync(`${dir}/${name}.key`),
+  };
+}
+
+/** Makes an authority, another one, and the leaves that the tests need. */
+export function makeCertificates(): Certificates {
+  const dir = Deno.makeTempDirSync({ prefix: "sluice-certificates-" });
+  authority(dir, "ca");
+  authority(dir, "unknown-ca");
+  const here = "subjectAltName=DNS:localhost,IP:127.0.0.1,IP:::1";
+  const client = "extendedKeyUsage=clientAuth";
+  return {
+    dir,
+    ca: Deno.readTextFileSync(`${dir}/ca.pem`),
+    server: leaf(dir, "server", { cn: "localhost", extensions: here }),
+    expired: leaf(dir, "expired", { cn: "localhost", extensions: here, days: "-1" }),
+    elsewhere: leaf(dir, "elsewhere", {
+      cn: "elsewhere.example",
+      extensions: "subjectAltName=DNS:elsewhere.example",
+    }),
+    stranger: leaf(dir, "stranger", { cn: "localhost", extensions: here, ca: "unknown-ca" }),
+    client: leaf(dir, "client", { cn: "alice", extensions: client }),
+    expiredClient: leaf(dir, "expired-client", { cn: "alice", extensions: client, days: "-1" }),
+    strangeClient: leaf(dir, "strange-client", {
+      cn: "mallory",
+      extensions: client,
+      ca: "unknown-ca",
+    }),
+    [Symbol.dispose]() {
+      Deno.removeSync(dir, { recursive: true });
+    },
+  };
+}

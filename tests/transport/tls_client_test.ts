@@ -1,0 +1,179 @@
+import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
+import { delay } from "@std/async/delay";
+import { HandshakeError } from "../../src/errors.ts";
+import {
+  checkTlsClientOptions,
+  startTlsClient,
+  type TlsClientOptions,
+} from "../../src/transport/tls_client.ts";
+import { tlsReason } from "../../src/transport/tls_errors.ts";
+import { TlsAcceptor } from "../../src/transport/tls_server.ts";
+import type { Transport } from "../../src/transport/transport.ts";
+import { makeCertificates, type Pair } from "./certificates.ts";
+import { echo, failure, pattern, readExactly, tcpPair, writeAll } from "./streams.ts";
+
+const certificates = makeCertificates();
+const { ca, server, client } = certificates;
+addEventListener("unload", () => certificates[Symbol.dispose]());
+
+/** Connects to a TLS server that echoes and shows `pair`. */
+async function connect(
+  pair: Pair,
+  hostname: string,
+  options: TlsClientOptions,
+  clientCa?: string,
+): Promise<{ client: Transport; serving: Promise<unknown> }> {
+  const [near, far] = await tcpPair();
+  const serving = new TlsAcceptor({ ...pair, clientCa }).accept(far)
+    .then(({ transport }) => echo(transport).finally(() => transport.close()))
+    .catch((error) => error);
+  try {
+    return { client: await startTlsClient(near, hostname, options), serving };
+  } catch (error) {
+    await serving;
+    throw error;
+  }
+}
+
+/** The streams behave alike, whoever does the cryptography. */
+for (
+  const [name, hostname, options, clientCa] of [
+    ["Deno's own TLS", "localhost", { caCerts: [ca] }, undefined],
+    ["Deno's own TLS, by address", "127.0.0.1", { caCerts: [ca] }, undefined],
+    ["Deno's own TLS, by IPv6 address", "::1", { caCerts: [ca] }, undefined],
+    [
+      "Deno's own TLS, other name",
+      "elsewhere",
+      { caCerts: [ca], serverName: "localhost" },
+      undefined,
+    ],
+    ["a client certificate", "localhost", { caCerts: [ca], ...client }, ca],
+    ["a client certificate, by address", "127.0.0.1", { caCerts: [ca], ...client }, ca],
+    ["insecure", "anything.example", { insecure: true }, undefined],
+    ["insecure, with a client certificate", "::1", { insecure: true, ...client }, ca],
+  ] as [string, string, TlsClientOptions, string | undefined][]
+) {
+  Deno.test(`8 MiB come back: ${name}`, async () => {
+    const { client, serving } = await connect(server, hostname, options, clientCa);
+    const bytes = pattern(8 << 20);
+    const [back] = await Promise.all([readExactly(client, bytes.length), writeAll(client, bytes)]);
+    assertEquals(back, bytes);
+    await client.closeWrite();
+    assertEquals(await client.read(new Uint8Array(1)), null);
+    client.close();
+    assertEquals(await serving, undefined);
+  });
+}
+
+for (const [way, more] of [["Deno's own TLS", {}], ["node:tls", client]] as const) {
+  const options = { caCerts: [ca], ...more };
+  for (
+    const [name, pair, hostname, reason, given] of [
+      ["an expired certificate", certificates.expired, "localhost", /has expired/, options],
+      ["the wrong host", certificates.elsewhere, "localhost", /another host name/, options],
+      ["the wrong address", server, "127.0.0.2", /another host name/, options],
+      ["an unknown issuer", certificates.stranger, "localhost", /unknown issuer/, options],
+      ["no caCerts", server, "localhost", /unknown issuer/, { ...more }],
+    ] as [string, Pair, string, RegExp, TlsClientOptions][]
+  ) {
+    Deno.test(`${name} is named, by ${way}`, async () => {
+      const error = await failure(connect(pair, hostname, given));
+      assert(error instanceof HandshakeError);
+      assertMatch(error.message, new RegExp(`^Cannot connect to ${hostname} over TLS: .*`));
+      assertMatch(error.message, reason);
+    });
+  }
+
+  Deno.test(`plain text from the other side is named, by ${way}`, async () => {
+    const [near, far] = await tcpPair();
+    const connecting = failure(startTlsClient(near, "localhost", options));
+    await writeAll(far, "HTTP/1.1 400 Bad Request\r\n\r\n");
+    assertMatch((await connecting).message, /doesn't speak TLS/);
+    far.close();
+  });
+
+  Deno.test(`a server that leaves in the middle is named, by ${way}`, async () => {
+    const [near, far] = await tcpPair();
+    const connecting = failure(startTlsClient(near, "localhost", options));
+    far.close();
+    assertMatch((await connecting).message, /over TLS: .*(closed|reset)/);
+  });
+
+  Deno.test(`a handshake that hangs can be aborted, by ${way}`, async () => {
+    const [near, far] = await tcpPair();
+    let open: Transport = near;
+    const connecting = failure(
+      startTlsClient(near, "localhost", options, (taken) => open = taken),
+    );
+    await delay(20);
+    open.close();
+    assert(await connecting instanceof HandshakeError);
+    far.close();
+  });
+
+  Deno.test(`a paused reader holds the server back, by ${way}`, async () => {
+    const [near, far] = await tcpPair();
+    const [{ transport }, reader] = await Promise.all([
+      new TlsAcceptor(server).accept(far),
+      startTlsClient(near, "localhost", options),
+    ]);
+    let sent = 0;
+    const total = 48 << 20;
+    const chunk = pattern(64 * 1024);
+    const sending = (async () => {
+      while (sent < total) {
+        await writeAll(transport, chunk);
+        sent += chunk.length;
+      }
+    })();
+    await delay(300);
+    assert(sent < 24 << 20, `${sent} bytes were taken from the server`);
+    await Promise.all([sending, readExactly(reader, total)]);
+    transport.close();
+    reader.close();
+  });
+}
+
+Deno.test("a demand for a client certificate is named where it shows: in the first read", async () => {
+  const { client, serving } = await connect(server, "localhost", { caCerts: [ca] }, ca);
+  const error = await failure(client.read(new Uint8Array(1)));
+  assertEquals(tlsReason(error), "the peer demands a client certificate and got none");
+  client.close();
+  await serving;
+});
+
+Deno.test("TLS inside of TLS, as through an https proxy", async () => {
+  const [near, far] = await tcpPair();
+  const acceptor = new TlsAcceptor(server);
+  const serving = (async () => {
+    const { transport: outer } = await acceptor.accept(far);
+    const { transport: inner } = await acceptor.accept(outer);
+    await echo(inner);
+  })();
+  const outer = await startTlsClient(near, "localhost", { caCerts: [ca] });
+  const inner = await startTlsClient(outer, "localhost", { caCerts: [ca] });
+  const bytes = pattern(4 << 20);
+  const [back] = await Promise.all([readExactly(inner, bytes.length), writeAll(inner, bytes)]);
+  assertEquals(back, bytes);
+  inner.close();
+  await serving;
+});
+
+Deno.test("wrong options throw at once", () => {
+  const { cert, key } = client;
+  for (
+    const [options, message] of [
+      [{ cert }, "cert and key go together"],
+      [{ key }, "cert and key go together"],
+      [{ cert, key: "x" }, "key isn't a private key"],
+      [{ cert: "x", key }, "cert isn't a certificate"],
+      [{ cert, key: server.key }, "key isn't the private key of cert"],
+      [{ caCerts: ["x"] }, "caCerts has an entry that isn't a certificate"],
+      [{ caCerts: ca as unknown as string[] }, "caCerts must be an array, got string"],
+      [{ serverName: "a b" }, "serverName isn't a host name: a b"],
+    ] as [TlsClientOptions, string][]
+  ) {
+    assertThrows(() => checkTlsClientOptions(options), TypeError, message);
+  }
+  checkTlsClientOptions({ cert, key, caCerts: [ca], serverName: "localhost", insecure: true });
+});

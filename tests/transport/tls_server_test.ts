@@ -1,0 +1,209 @@
+import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
+import { delay } from "@std/async/delay";
+import { HandshakeError } from "../../src/errors.ts";
+import { TlsAcceptor } from "../../src/transport/tls_server.ts";
+import type { Transport } from "../../src/transport/transport.ts";
+import { makeCertificates, type Pair } from "./certificates.ts";
+import { echo, failure, pattern, readExactly, tcpPair, writeAll } from "./streams.ts";
+
+const certificates = makeCertificates();
+const { ca, server, client, expiredClient, strangeClient } = certificates;
+addEventListener("unload", () => certificates[Symbol.dispose]());
+
+/** A TLS server on one end of a TCP pair, Deno's own client on the other. */
+async function connected(acceptor: TlsAcceptor): Promise<[Transport, Deno.TlsConn]> {
+  const [near, far] = await tcpPair();
+  const [accepted, conn] = await Promise.all([
+    acceptor.accept(far),
+    Deno.startTls(near, { hostname: "localhost", caCerts: [ca] }).then(async (conn) => {
+      await conn.handshake();
+      return conn;
+    }),
+  ]);
+  return [accepted.transport, conn];
+}
+
+/** A listener whose connections go through `acceptor`, and a native client that shows `pair`. */
+async function withClientCertificate(
+  acceptor: TlsAcceptor,
+  pair: Pair | undefined,
+): Promise<{ accepted: ReturnType<TlsAcceptor["accept"]>; conn: Deno.TlsConn | undefined }> {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const accepting = listener.accept();
+  const connecting = Deno.connectTls({
+    hostname: "localhost",
+    port: listener.addr.port,
+    caCerts: [ca],
+    ...pair,
+  });
+  const accepted = acceptor.accept(await accepting);
+  accepted.catch(() => {});
+  const conn = await connecting;
+  await conn.handshake().catch(() => {});
+  return { accepted, conn };
+}
+
+Deno.test("TlsAcceptor throws at once on a PEM that can't be read", () => {
+  const { cert, key } = server;
+  assertThrows(() => new TlsAcceptor({ cert: "x", key }), TypeError, "cert isn't a certificate");
+  assertThrows(() => new TlsAcceptor({ cert, key: "x" }), TypeError, "key isn't a private key");
+  assertThrows(
+    () => new TlsAcceptor({ cert, key: client.key }),
+    TypeError,
+    "key isn't the private key of cert",
+  );
+  assertThrows(
+    () => new TlsAcceptor({ cert, key, clientCa: "x" }),
+    TypeError,
+    "clientCa isn't a certificate",
+  );
+  assertThrows(() => new TlsAcceptor({ cert, key, clientCa: [] }), TypeError, "empty");
+});
+
+for (const size of [1, 512, 64 * 1024]) {
+  Deno.test(`8 MiB come back through an echo that reads ${size} bytes at a time`, async () => {
+    const [transport, conn] = await connected(new TlsAcceptor(server));
+    const echoing = echo(transport, size);
+    const bytes = pattern(size === 1 ? 64 * 1024 : 8 << 20);
+    const [back] = await Promise.all([readExactly(conn, bytes.length), writeAll(conn, bytes)]);
+    assertEquals(back, bytes);
+    await conn.closeWrite();
+    assertEquals(await conn.read(new Uint8Array(1)), null);
+    await echoing;
+    conn.close();
+  });
+}
+
+Deno.test("a client sees a clean end, and the server the client's", async () => {
+  const [transport, conn] = await connected(new TlsAcceptor(server));
+  await writeAll(transport, "bye");
+  await transport.closeWrite();
+  assertEquals(new TextDecoder().decode(await readExactly(conn, 3)), "bye");
+  assertEquals(await conn.read(new Uint8Array(1)), null);
+  await writeAll(conn, "late");
+  assertEquals(new TextDecoder().decode(await readExactly(transport, 4)), "late");
+  conn.close();
+  assertEquals(await transport.read(new Uint8Array(1)), null);
+  transport.close();
+});
+
+Deno.test("close settles a pending read and a pending write", async () => {
+  const [transport, conn] = await connected(new TlsAcceptor(server));
+  const reading = transport.read(new Uint8Array(1)).catch(() => "settled");
+  const writing = writeAll(transport, new Uint8Array(32 << 20)).catch(() => "settled");
+  await delay(50);
+  transport.close();
+  assert(["settled", null].includes(await reading as string | null));
+  assertEquals(await writing as unknown, "settled");
+  await failure(transport.write(new Uint8Array(1)));
+  conn.close();
+});
+
+Deno.test("a server that doesn't read holds its client back", async () => {
+  const [transport, conn] = await connected(new TlsAcceptor(server));
+  const before = Deno.memoryUsage().rss;
+  let sent = 0;
+  const total = 64 << 20;
+  const chunk = pattern(64 * 1024);
+  const sending = (async () => {
+    while (sent < total) {
+      await writeAll(conn, chunk);
+      sent += chunk.length;
+    }
+  })();
+  await delay(300);
+  assert(sent < 24 << 20, `${sent} bytes were taken from the client`);
+  assert(Deno.memoryUsage().rss - before < 48 << 20);
+  await Promise.all([sending, readExactly(transport, total)]);
+  transport.close();
+  conn.close();
+});
+
+Deno.test("two messages a millisecond apart arrive within 5 ms of each other", async () => {
+  const [transport, conn] = await connected(new TlsAcceptor(server));
+  const gaps: number[] = [];
+  for (let i = 0; i < 100; i++) {
+    // A question first: it makes the client's system delay the acknowledgement of what answers it.
+    await writeAll(conn, "?");
+    await readExactly(transport, 1);
+    const [first] = await Promise.all([
+      readExactly(conn, 1).then(() => performance.now()),
+      (async () => {
+        await writeAll(transport, "1");
+        await delay(1);
+        await writeAll(transport, "2");
+      })(),
+    ]);
+    await readExactly(conn, 1);
+    gaps.push(performance.now() - first);
+  }
+  gaps.sort((a, b) => a - b);
+  assert(gaps[98] < 5, `p99 is ${gaps[98]} ms`);
+  transport.close();
+  conn.close();
+});
+
+Deno.test("plain text on a TLS port is named", async () => {
+  const [near, far] = await tcpPair();
+  const accepting = failure(new TlsAcceptor(server).accept(far));
+  await writeAll(near, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  const error = await accepting;
+  assert(error instanceof HandshakeError);
+  assertMatch(error.message, /^TLS handshake failed: .*doesn't speak TLS/);
+  near.close();
+});
+
+Deno.test("a client that leaves in the middle of the handshake is named", async () => {
+  const [near, far] = await tcpPair();
+  const accepting = failure(new TlsAcceptor(server).accept(far));
+  await writeAll(near, new Uint8Array([22, 3, 1, 2, 0, 1]));
+  near.close();
+  assertMatch((await accepting).message, /TLS handshake failed: .*(closed|reset)/);
+});
+
+Deno.test("a client that stalls delays nobody, and closing its connection ends it", async () => {
+  const acceptor = new TlsAcceptor(server);
+  const [near, far] = await tcpPair();
+  const stalled = failure(acceptor.accept(far));
+  const [transport, conn] = await connected(acceptor);
+  await writeAll(conn, "ping");
+  await readExactly(transport, 4);
+  far.close();
+  assert(await stalled instanceof HandshakeError);
+  near.close();
+  transport.close();
+  conn.close();
+});
+
+Deno.test("mutual TLS hands over the client's certificate, and the bytes behind it", async () => {
+  const acceptor = new TlsAcceptor({ ...server, clientCa: ca });
+  const { accepted, conn } = await withClientCertificate(acceptor, client);
+  const { transport, peerCertificate } = await accepted;
+  assertEquals(peerCertificate?.subject, { CN: "alice" });
+  assertEquals(peerCertificate?.issuer, { CN: "ca" });
+  assert(peerCertificate!.validTo > new Date());
+  const echoing = echo(transport);
+  const bytes = pattern(1 << 20);
+  const [back] = await Promise.all([readExactly(conn!, bytes.length), writeAll(conn!, bytes)]);
+  assertEquals(back, bytes);
+  conn!.close();
+  await echoing;
+});
+
+for (
+  const [name, pair, reason] of [
+    ["no certificate", undefined, /the peer sent no certificate/],
+    ["an expired certificate", expiredClient, /the certificate has expired/],
+    ["a certificate of an unknown authority", strangeClient, /unknown issuer/],
+  ] as const
+) {
+  Deno.test(`mutual TLS refuses ${name} and says so`, async () => {
+    const acceptor = new TlsAcceptor({ ...server, clientCa: [ca] });
+    const { accepted, conn } = await withClientCertificate(acceptor, pair);
+    const error = await failure(accepted);
+    assert(error instanceof HandshakeError);
+    assertMatch(error.message, reason);
+    await conn!.read(new Uint8Array(1)).catch(() => {});
+    conn!.close();
+  });
+}
