@@ -20,7 +20,9 @@ export function serve({ broadcast, tls }: ServeOptions): number {
     onError: () => {},
     onMessage: broadcast
       ? (_conn, data) => {
-        for (let i = 0; i < (data as Uint8Array)[0]; i++) context.broadcast(data);
+        for (let i = 0; i < (data as Uint8Array)[0]; i++) {
+          for (const each of context.connections) each.send(data);
+        }
       }
       : (conn, data) => {
         // As in the example: a peer that doesn't read its echoes isn't read from.
