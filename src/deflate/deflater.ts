@@ -25,12 +25,15 @@ export interface DeflaterSettings {
   level: number;
 }
 
+/** Called when a frame is complete, with the error where that failed. */
+export type DeflateDone = (error: unknown) => void;
+
 interface Job {
   readonly payload: Uint8Array;
   offset: number;
   readonly final: boolean;
   readonly frame: PackedFrame;
-  readonly done: () => void;
+  readonly done: DeflateDone;
 }
 
 /**
@@ -93,13 +96,13 @@ export class Deflater implements Sliced {
    * @param payload The message or fragment; nobody may write to it until it is done.
    * @param final Whether the message ends with it.
    * @param frame Gets the frame's payload.
-   * @param done Called when it is complete; not if the deflater is closed before.
+   * @param done Called when it is complete, or has failed; not if the deflater is closed before.
    */
   deflateInTurns(
     payload: Uint8Array,
     final: boolean,
     frame: PackedFrame,
-    done: () => void,
+    done: DeflateDone,
   ): void {
     if (this.#closed) throw closedError();
     if (this.#jobs.push({ payload, offset: 0, final, frame, done }) === 1) takeTurns(this);
@@ -107,6 +110,18 @@ export class Deflater implements Sliced {
 
   /** Does the next slice of what stands in line; called by the turns. */
   slice(): boolean {
+    try {
+      return this.#slice();
+    } catch (error) {
+      // zlib has no memory left, most likely: what stands in line can't be compressed any more.
+      const { done } = this.#jobs[0];
+      this.close();
+      done(error);
+      return false;
+    }
+  }
+
+  #slice(): boolean {
     let budget = DEFLATE_SLICE;
     while (budget > 0 && this.#jobs.length > 0) {
       const job = this.#jobs[0];
@@ -127,7 +142,7 @@ export class Deflater implements Sliced {
       }
       if (final) this.#release();
       this.#jobs.shift();
-      job.done();
+      job.done(null);
     }
     return this.#jobs.length > 0;
   }

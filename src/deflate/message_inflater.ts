@@ -1,5 +1,6 @@
 import { INVALID_PAYLOAD } from "../protocol/close_code.ts";
 import type { Source } from "../protocol/frame_decoder.ts";
+import type { CompressedMessages, InflatedMessageSink } from "../protocol/message_assembler.ts";
 import { copyPayload } from "../protocol/payload_slab.ts";
 import { ProtocolError } from "../protocol/protocol_error.ts";
 import { decodeText } from "../protocol/text.ts";
@@ -13,14 +14,8 @@ const CHUNK = 64 * 1024;
 /** What is copied at once when a long message is joined. */
 const JOIN_SLICE = 1024 * 1024;
 
-/** Where inflated messages go. */
-export interface InflatedMessageSink {
-  /** A whole message: a string for text, bytes of its own for binary. */
-  inflatedMessage(data: string | Uint8Array): void;
-}
-
 /** Inflates the compressed messages of a connection and puts them together. */
-export class MessageInflater implements InflateSink, Sliced {
+export class MessageInflater implements CompressedMessages, InflateSink, Sliced {
   readonly #inflater: Inflater;
   readonly #sink: InflatedMessageSink;
   #text = false;

@@ -194,5 +194,7 @@ export function codecSettings(
 }
 
 function refusal(problem: string): HandshakeError {
-  return new HandshakeError(`Cannot accept the server's ${PERMESSAGE_DEFLATE}: ${problem}`);
+  return new HandshakeError(
+    `The server's answer to ${PERMESSAGE_DEFLATE} is not acceptable: ${problem}`,
+  );
 }

@@ -143,7 +143,7 @@ export class WritePump {
     block.start += count;
     if (block.start < block.end) {
       // In a block of its own every byte is payload; elsewhere it counts until the whole block is gone.
-      if (block.buffer === null && block.payload > 0) {
+      if (block.buffer === null && block.payload > 0 && !block.packed) {
         block.payload -= count;
         this.#queue.bytes -= count;
       }
@@ -173,6 +173,8 @@ function rawBlock(bytes: Uint8Array): Block {
     payload: 0,
     messages: 0,
     open: false,
+    pending: false,
+    packed: false,
     next: null,
   };
 }
