@@ -57,7 +57,18 @@ export class RawPeer {
 
   /** Sends a frame; `first` is FIN, reserved bits and opcode. */
   async send(first: number, payload: Uint8Array): Promise<void> {
-    const { length } = payload, mask = this.#masks ? 0x80 : 0;
+    await this.sendAll([[first, payload]]);
+  }
+
+  /** Sends frames in one go. */
+  async sendAll(frames: [first: number, payload: Uint8Array][]): Promise<void> {
+    const parts: Uint8Array[] = [];
+    for (const [first, payload] of frames) parts.push(this.#header(first, payload.length), payload);
+    await writeAll(this.#conn, concat(parts));
+  }
+
+  #header(first: number, length: number): Uint8Array {
+    const mask = this.#masks ? 0x80 : 0;
     const head = length < 126
       ? [first, mask | length]
       : length < 65536
@@ -65,7 +76,7 @@ export class RawPeer {
       : [first, mask | 127, 0, 0, 0, 0, ...[24, 16, 8, 0].map((bits) => length >>> bits & 255)];
     // A key of zeros: the payload stays as it is.
     if (this.#masks) head.push(0, 0, 0, 0);
-    await writeAll(this.#conn, concat([Uint8Array.from(head), payload]));
+    return Uint8Array.from(head);
   }
 
   /** Reads a frame; null at the end of the stream. */
