@@ -9,9 +9,9 @@ export interface CompressionOptions {
   threshold?: number;
   /**
    * Whether a message may refer back to earlier ones, in both directions. It makes short messages of
-   * a feed several times smaller, and costs each connection that has compressed a message its own
-   * memory: about 256 KiB to compress at the defaults, and 70 KiB to inflate. With `false` a
-   * connection that says nothing holds neither.
+   * a feed several times smaller, and costs each connection that has sent or received a compressed
+   * message memory of its own until it closes: about 310 KiB to compress at the defaults, and 75 KiB to
+   * inflate. With `false` a connection holds neither between messages.
    *
    * @default true
    */
@@ -26,8 +26,8 @@ export interface CompressionOptions {
    */
   windowBits?: number;
   /**
-   * zlib's own trade of memory for speed, 1 to 9: compressing takes
-   * `2 ** (windowBits + 2) + 2 ** (memLevel + 9)` bytes.
+   * zlib's own trade of memory for compression, 1 to 9. At 1, and with a window of 9 bits, compressing
+   * takes 140 KiB instead of 310, and inflating 7 instead of 75.
    *
    * @default 8
    */

@@ -64,6 +64,7 @@ const DATA: Data[] = [
   },
   {
     what: "a text, in binary frames",
+    // A slice may end inside a character.
     binary: true,
     bytes: lines((_i, r) =>
       `${[...r.subarray(0, 7)].map((n) => WORD[n % WORD.length]).join(" ")},\n`
@@ -124,7 +125,6 @@ function section(number: string, data: Data, agreement: { offer: string; answer:
         const cut = fragment === 0 ? "" : `, in fragments of ${fragment}`;
         await t.step(`${number}.${i + 1}: messages of ${length} bytes${cut}`, async () => {
           await using ctx = new Context();
-          // A slice of text may end inside a character: what isn't ASCII only goes binary here.
           const echo = (conn: Connection, message: string | Uint8Array) => void conn.send(message);
           const options = { compression: { threshold: 0 }, onMessage: echo };
           if (role === "server") {
