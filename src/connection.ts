@@ -53,6 +53,11 @@ export interface HandshakeInfo {
 export interface SendOptions {
   /** Hands the buffer over: large ones aren't copied, and nobody may change them afterwards. @default {false} */
   transfer?: boolean;
+  /**
+   * Whether to compress the message, whatever its length; without an agreement on compression it has no effect.
+   * Default: by `compression.threshold`.
+   */
+  compress?: boolean;
 }
 
 /** Options of `sendFragment`. */
@@ -61,6 +66,11 @@ export interface FragmentOptions {
   binary?: boolean;
   /** Whether this fragment ends the message. @default {false} */
   final?: boolean;
+  /**
+   * Whether to compress the message, fixed by its first fragment; without an agreement on compression it has no
+   * effect. Default: yes.
+   */
+  compress?: boolean;
 }
 
 /** Makes the face of an engine. */
@@ -144,6 +154,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
       data,
       typeof data === "string" ? TEXT : BINARY,
       options !== undefined && options.transfer === true,
+      options?.compress,
     );
   }
 

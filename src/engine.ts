@@ -1,6 +1,9 @@
 import { type CloseRecord, closeRecord } from "./close_record.ts";
 import type { Connection, ConnectionStats } from "./connection.ts";
 import type { Consumer } from "./consumer.ts";
+import { MessageInflater } from "./deflate/message_inflater.ts";
+import type { CodecSettings } from "./deflate/negotiation.ts";
+import { Packer, type PackerOwner } from "./deflate/packer.ts";
 import { abortError, ConnectionClosedError, TimeoutError } from "./errors.ts";
 import { encodeControl } from "./flow/control_lane.ts";
 import { Inbox } from "./flow/inbox.ts";
@@ -51,6 +54,8 @@ export interface HandshakeFacts {
   readonly url: string;
   readonly protocol: string;
   readonly extensions: string;
+  /** What was agreed about compression; `null` for none. */
+  readonly compression: CodecSettings | null;
   /** The request, built when asked for. */
   request(): Request | null;
   responseHeaders(): Headers;
@@ -66,7 +71,8 @@ interface Waiter {
  * the closing handshake. `Connection` is its face.
  */
 // deno-lint-ignore no-explicit-any
-export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, KeptAlive {
+export class Engine<Data = any>
+  implements MessageSink, ReadSink, WriteSink, PackerOwner, KeptAlive {
   readonly role: Role;
   readonly settings: Settings;
   readonly owner: Owner;
@@ -91,6 +97,8 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Kep
   consumer: Consumer | null = null;
   /** Called with each message or the end, by those who await one; oldest first. */
   takers: (() => void)[] = [];
+  /** Compresses what is sent; `null` where that wasn't agreed. */
+  packer: Packer | null = null;
   /** The fragmented message that is being sent. */
   openMessage: OpenMessage | null = null;
   messagesSent = 0;
@@ -144,7 +152,7 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Kep
     answer: Uint8Array | null,
     early: Uint8Array | null,
   ): void {
-    const { settings } = this;
+    const { settings } = this, { compression } = facts;
     this.cancel = null;
     this.transport = transport;
     this.facts = facts;
@@ -154,7 +162,15 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Kep
       settings.maxMessageSize,
       settings.lend,
       0,
+      compression === null ? null : (sink) =>
+        new MessageInflater(
+          { ...compression.inflate, maxMessageSize: settings.maxMessageSize },
+          sink,
+        ),
     );
+    if (compression !== null && compression.deflate !== null) {
+      this.packer = new Packer(compression.deflate, settings.compression!.threshold, this);
+    }
     const reader = this.reader = new ReadPump(transport, this);
     if (early !== null && early.length > 0) reader.prepend(early);
     this.state = "open";
@@ -190,6 +206,7 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Kep
   // ---- Receiving --------------------------------------------------------------------------------------------------
 
   wanted(): number {
+    if (this.#assembler!.busy) return 0;
     if (this.holds === 0 || this.#discarding || this.#deaf) return Infinity;
     // Whoever awaits a message takes the next one, however large.
     if (this.takers.length > 0 && (this.holds & PAUSED) === 0) return Infinity;
@@ -199,6 +216,7 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Kep
 
   received(source: Source, start: number, end: number): number {
     if (this.#deaf) return end;
+    if (this.#assembler!.busy) return start;
     const { frames } = this.#assembler!;
     this.writer.cork();
     frames.halted = false;
@@ -238,6 +256,11 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Kep
       if (this.takers.length > 0 && this.canTake()) this.takers.shift()!();
       if (this.wanted() <= 0) this.#assembler!.frames.halted = true;
     }
+  }
+
+  inflated(error: unknown): void {
+    if (error !== null) this.fail(error);
+    if (!this.#ended && this.wanted() > 0) this.reader!.pull();
   }
 
   control(opcode: number, payload: Uint8Array): void {
@@ -360,6 +383,16 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Kep
     this.writer.schedule();
   }
 
+  packed(): void {
+    this.writer.schedule();
+    // The peer isn't to blame for the time that compressing took.
+    if (this.#closing !== null) this.#armCloseTimer();
+  }
+
+  packFailed(error: unknown): void {
+    this.terminate(error);
+  }
+
   wrote(): void {
     if (this.#drainArmed && this.queue.bytes <= this.settings.lowWaterMark) this.#drained();
     const closing = this.#closing;
@@ -428,7 +461,7 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Kep
     this.#cause ??= error;
     this.#reportFailure(error);
     this.#deaf = true;
-    this.#assembler!.discard();
+    this.#assembler!.close();
     const code = error instanceof ProtocolError ? error.closeCode : INTERNAL_ERROR;
     const reason = error instanceof ProtocolError ? error.message.slice(0, 120) : "";
     if (this.#closing?.sent) this.#end();
@@ -441,6 +474,7 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Kep
     this.#reportFailure(error);
     this.#countUnsent();
     this.queue.drop(this.writer.completing);
+    this.packer?.close();
     this.#sendClose(TRY_AGAIN_LATER, "");
   }
 
@@ -530,6 +564,8 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Kep
     this.#sendTimeout?.stop();
     this.reader?.stop();
     this.writer.stop();
+    this.packer?.close();
+    this.#assembler?.close();
     this.transport?.close();
     for (const { reject } of this.#openWaiters?.splice(0) ?? []) reject(this.#cause);
     this.pings?.fail(() => this.closedError("wait for a pong"));

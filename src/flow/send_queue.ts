@@ -18,6 +18,10 @@ export interface Block {
   open: boolean;
   /** Whether no frame may be added. */
   sealed: boolean;
+  /** Whether its frame is still being compressed: nothing from here on can be written yet. */
+  pending: boolean;
+  /** Whether `payload` is what was compressed, and so leaves the queue at once. */
+  packed: boolean;
   next: Block | null;
 }
 
@@ -25,6 +29,7 @@ export interface Block {
 const LONGEST_HEADER = 14;
 // Where a call to the encoder costs more than a loop over the characters.
 const SHORT_TEXT = 24;
+const NOTHING = new Uint8Array(0);
 const ENCODER = new TextEncoder();
 
 /**
@@ -79,6 +84,55 @@ export class SendQueue {
   }
 
   /**
+   * Appends a frame with a copy of a compressed payload.
+   *
+   * @param first FIN, reserved bits and opcode.
+   * @param counted The length before it was compressed, with which it counts until the system has all of it.
+   * @param messages 1 where the frame ends a message.
+   */
+  pushPacked(first: number, payload: Uint8Array, counted: number, messages: number): void {
+    this.push(first, payload, messages, false);
+    const tail = this.#tail!, excess = counted - payload.length;
+    tail.payload += excess;
+    this.bytes += excess;
+    tail.packed = tail.buffer === null;
+  }
+
+  /**
+   * Appends the place of a frame that is still being compressed. What comes behind it waits.
+   *
+   * @returns The place, for `fill`.
+   */
+  reserve(counted: number, messages: number): Block {
+    const block = this.#appendBlock(newBlock(null, NOTHING, 0, 0, counted));
+    block.messages = messages;
+    block.pending = block.packed = true;
+    this.bytes += counted;
+    this.messages += messages;
+    return block;
+  }
+
+  /** Puts the frame in its place, unless that has been dropped. */
+  fill(place: Block, pieces: Uint8Array[]): void {
+    if (!place.pending) return;
+    const { payload, messages, next } = place;
+    let last = place;
+    place.pending = false;
+    place.bytes = pieces[0];
+    place.end = pieces[0].length;
+    place.payload = place.messages = 0;
+    for (let i = 1; i < pieces.length; i++) {
+      const block = newBlock(null, pieces[i], 0, pieces[i].length, 0);
+      block.packed = last.open = true;
+      last = last.next = block;
+    }
+    last.payload = payload;
+    last.messages = messages;
+    last.next = next;
+    if (this.#tail === place) this.#tail = last;
+  }
+
+  /**
    * Appends a frame with a text.
    *
    * @param room Bytes that may be added to the queue.
@@ -110,10 +164,11 @@ export class SendQueue {
     return length;
   }
 
-  /** Takes the next block to write. */
+  /** Takes the next block to write, where there is one that can be written. */
   shift(): Block | null {
     const block = this.#head;
     if (block !== null) {
+      if (block.pending) return null;
       this.#head = block.next;
       if (this.#head === null) this.#tail = null;
     }
@@ -129,15 +184,19 @@ export class SendQueue {
 
   /** Drops what waits, except what completes an open frame that is on its way already. */
   drop(completing: boolean): void {
-    const kept: Block[] = [];
-    for (let open = completing; open;) {
-      const block = this.shift()!;
-      block.next = null;
-      kept.push(block);
-      open = block.open;
+    let rest = this.#head;
+    this.#head = this.#tail = null;
+    while (completing && rest !== null) {
+      const kept = rest;
+      rest = kept.next;
+      kept.next = null;
+      this.#appendBlock(kept);
+      completing = kept.open;
     }
-    for (let block = this.shift(); block !== null; block = this.shift()) this.taken(block);
-    for (const block of kept) this.#appendBlock(block);
+    for (; rest !== null; rest = rest.next) {
+      rest.pending = false;
+      this.taken(rest);
+    }
   }
 
   #finish(block: Block, at: number, body: number, length: number, messages: number): void {
@@ -249,6 +308,8 @@ function newBlock(
     messages: 0,
     open: false,
     sealed: false,
+    pending: false,
+    packed: false,
     next: null,
   };
 }

@@ -151,7 +151,7 @@ export class WritePump {
     block.start += count;
     if (block.start < block.end) {
       // In a block of its own every byte is payload; elsewhere it counts until the whole block is gone.
-      if (block.buffer === null && block.payload > 0) {
+      if (block.buffer === null && block.payload > 0 && !block.packed) {
         block.payload -= count;
         this.#queue.bytes -= count;
       }
@@ -182,6 +182,8 @@ function rawBlock(bytes: Uint8Array): Block {
     messages: 0,
     open: false,
     sealed: true,
+    pending: false,
+    packed: false,
     next: null,
   };
 }

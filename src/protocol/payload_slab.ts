@@ -9,7 +9,7 @@ const INLINE = 256;
 
 let slab = new Uint8Array(0);
 let slabView = new DataView(slab.buffer);
-let used = SLAB;
+let used = SLAB + 1; // more than a slab: even an empty payload finds the first one full
 
 /** A copy of `source[start..end)` that the application may keep. */
 export function copyPayload({ bytes, view }: Source, start: number, end: number): Uint8Array {
