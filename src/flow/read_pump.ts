@@ -38,6 +38,8 @@ export class ReadPump {
   #reading = false;
   #handling = false;
   #stopped = false;
+  #stalled = 0;
+  #stalledAt = -1; // since when nothing is read; -1 while something is
   readonly #onRead: (count: number | null) => void;
   readonly #onError: (error: unknown) => void;
 
@@ -51,6 +53,11 @@ export class ReadPump {
   /** Whether a read is pending. */
   get reading(): boolean {
     return this.#reading;
+  }
+
+  /** How long reading has been stopped altogether, in ms. */
+  get stalled(): number {
+    return this.#stalled + (this.#stalledAt < 0 ? 0 : performance.now() - this.#stalledAt);
   }
 
   /** Whether the stream may bring more. */
@@ -76,6 +83,7 @@ export class ReadPump {
     }
     if (this.#stopped) this.#release();
     else if (this.#from === this.#to) this.#request();
+    else this.#stall();
   }
 
   /** Stops for good. */
@@ -101,7 +109,12 @@ export class ReadPump {
     if (wanted <= 0) {
       // Nothing is pending, so the buffer needn't stay.
       this.#release();
+      this.#stall();
       return;
+    }
+    if (this.#stalledAt >= 0) {
+      this.#stalled += performance.now() - this.#stalledAt;
+      this.#stalledAt = -1;
     }
     let buffer = this.#buffer;
     if (buffer === null || this.#lent || buffer.size !== this.#size) {
@@ -113,6 +126,10 @@ export class ReadPump {
     this.#reading = true;
     this.#transport.read(wanted < target.length ? target.subarray(0, wanted) : target)
       .then(this.#onRead, this.#onError);
+  }
+
+  #stall(): void {
+    if (this.#stalledAt < 0) this.#stalledAt = performance.now();
   }
 
   #read(count: number | null): void {
