@@ -85,7 +85,7 @@ export class SendQueue {
   pushText(first: number, text: string, messages: number, room: number): number {
     const characters = text.length, masked = this.#nextKey !== null;
     if (characters > room) return -1;
-    if (characters * 3 + LONGEST_HEADER > SIZES[LARGEST]) {
+    if (characters * 3 + LONGEST_HEADER > SIZES[LARGEST] || characters * 3 > room) {
       const bytes = encodeUtf8(text);
       if (bytes.length > room) return -1;
       this.push(first, bytes, messages, true);
@@ -102,7 +102,6 @@ export class SendQueue {
       const from = block.end + LONGEST_HEADER;
       block.bytes.copyWithin(block.end + size, from, from + length);
     }
-    if (length > room) return -1;
     const at = writeHeader(block.bytes, block.end, first, length, masked ? 0x80 : 0);
     this.#finish(block, at, block.end + size, length, messages);
     return length;
@@ -147,7 +146,8 @@ export class SendQueue {
 
   #pushLarge(first: number, payload: Uint8Array, messages: number): void {
     const length = payload.length, masked = this.#nextKey !== null;
-    const block = this.#room(LONGEST_HEADER);
+    // Not behind other frames: a ping has to wait for those, or for this one, and not for both.
+    const block = this.#fresh(LONGEST_HEADER);
     let at = writeHeader(block.bytes, block.end, first, length, masked ? 0x80 : 0);
     if (this.#nextKey !== null) {
       const key = this.#nextKey();
@@ -181,6 +181,11 @@ export class SendQueue {
         return tail;
       }
     }
+    return this.#fresh(size);
+  }
+
+  /** A new block at the end of the queue. */
+  #fresh(size: number): Block {
     const buffer = acquire(sizeFor(size));
     const block = newBlock(buffer, buffer.bytes, buffer.start, buffer.start, 0, 0);
     this.#append(block);
