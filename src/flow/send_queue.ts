@@ -141,7 +141,7 @@ export class SendQueue {
   pushText(first: number, text: string, messages: number, room: number): number {
     const characters = text.length, masked = this.#nextKey !== null;
     if (characters > room) return -1;
-    if (characters * 3 + LONGEST_HEADER > SIZES[LARGEST]) {
+    if (characters * 3 + LONGEST_HEADER > SIZES[LARGEST] || characters * 3 > room) {
       const bytes = encodeUtf8(text);
       if (bytes.length > room) return -1;
       this.push(first, bytes, messages, true);
@@ -158,7 +158,6 @@ export class SendQueue {
       const from = block.end + LONGEST_HEADER;
       block.bytes.copyWithin(block.end + size, from, from + length);
     }
-    if (length > room) return -1;
     const at = writeHeader(block.bytes, block.end, first, length, masked ? 0x80 : 0);
     this.#finish(block, at, block.end + size, length, messages);
     return length;
