@@ -7,7 +7,7 @@ import { Inbox } from "./flow/inbox.ts";
 import { ReadPump, type ReadSink } from "./flow/read_pump.ts";
 import { SendQueue } from "./flow/send_queue.ts";
 import { WritePump, type WriteSink } from "./flow/write_pump.ts";
-import { KeepAlive } from "./keep_alive.ts";
+import { KeepAlive, type KeptAlive } from "./keep_alive.ts";
 import type { ConnectionHandlers, ReceivedMessage, Settings } from "./options.ts";
 import { freshPayload, Pings } from "./pings.ts";
 import {
@@ -27,7 +27,6 @@ import { SendTimeout } from "./send_timeout.ts";
 import type { OpenMessage } from "./sender.ts";
 import { Alarm, type Timers } from "./timers.ts";
 import type { Transport } from "./transport/transport.ts";
-import type { Watched } from "./watchdog.ts";
 
 /** The state of a connection; it only ever moves to the right. */
 export type ConnectionState = "connecting" | "open" | "closing" | "closed";
@@ -67,7 +66,7 @@ interface Waiter {
  * the closing handshake. `Connection` is its face.
  */
 // deno-lint-ignore no-explicit-any
-export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Watched {
+export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, KeptAlive {
   readonly role: Role;
   readonly settings: Settings;
   readonly owner: Owner;
@@ -160,7 +159,7 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Wat
     if (early !== null && early.length > 0) reader.prepend(early);
     this.state = "open";
     if (settings.keepAlive !== null) {
-      this.#keepAlive = new KeepAlive(this.owner.timers, settings.keepAlive, this);
+      this.#keepAlive = new KeepAlive(this);
     }
     this.owner.opened(this);
     for (const { resolve } of this.#openWaiters?.splice(0) ?? []) resolve();
@@ -340,7 +339,7 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Wat
     if (bytes > this.settings.lowWaterMark) this.#drainArmed = true;
     if (bytes > this.queueHighWater) this.queueHighWater = bytes;
     if (this.settings.sendTimeout > 0) {
-      this.#sendTimeout ??= new SendTimeout(this.owner.timers, this.settings.sendTimeout, this);
+      this.#sendTimeout ??= new SendTimeout(this);
       this.#sendTimeout.arm();
     }
     this.writer.schedule();
@@ -582,7 +581,7 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Wat
     return (this.reader?.reads ?? 0) + this.writer.written;
   }
 
-  excused(): boolean {
+  deafened(): boolean {
     return this.reader !== null && !this.reader.reading;
   }
 

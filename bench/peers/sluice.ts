@@ -11,6 +11,14 @@ interface ServeOptions {
   tls?: { cert: string; key: string };
 }
 
+// Stands in for `broadcast` as long as a context doesn't have it.
+function sendToEach(data: string | Uint8Array): void {
+  for (const conn of context.connections) conn.send(data);
+}
+
+const { broadcast: ours } = context as { broadcast?: typeof sendToEach };
+const toAll = ours?.bind(context) ?? sendToEach;
+
 /** Echoes every message, or broadcasts it as often as its first byte says. */
 export function serve({ broadcast, tls }: ServeOptions): number {
   const listener = context.listen({
@@ -20,14 +28,13 @@ export function serve({ broadcast, tls }: ServeOptions): number {
     onError: () => {},
     onMessage: broadcast
       ? (_conn, data) => {
-        for (let i = 0; i < (data as Uint8Array)[0]; i++) {
-          for (const each of context.connections) each.send(data);
-        }
+        for (let i = 0; i < (data as Uint8Array)[0]; i++) toAll(data);
       }
       : (conn, data) => {
-        // As in the example: a peer that doesn't read its echoes isn't read from.
-        if (!conn.send(data)) return conn.drained();
+        if (!conn.send(data)) conn.pause();
       },
+    // As in the example: a peer that doesn't read its echoes isn't read from.
+    onDrain: (conn) => conn.resume(),
   });
   return listener.port;
 }
