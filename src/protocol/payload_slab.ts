@@ -3,9 +3,9 @@
 const SLAB = 16 * 1024;
 const SMALL = 2 * 1024;
 
-let slab = new Uint8Array(0);
+let slab = new Uint8Array(SLAB);
 let view = new DataView(slab.buffer);
-let used = SLAB;
+let used = 0;
 
 /** A copy of `bytes[start..end)` that the application may keep. */
 export function copyPayload(bytes: Uint8Array, start: number, end: number): Uint8Array {
