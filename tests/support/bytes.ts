@@ -24,6 +24,11 @@ export function text(bytes: Uint8Array): string {
 
 /** One array out of several. */
 export function concat(...parts: Uint8Array[]): Uint8Array {
+  return join(parts);
+}
+
+/** One array out of any number of them: more than fit on the stack as arguments. */
+export function join(parts: readonly Uint8Array[]): Uint8Array {
   const joined = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
   let at = 0;
   for (const part of parts) {
@@ -35,7 +40,7 @@ export function concat(...parts: Uint8Array[]): Uint8Array {
 
 /** The same bytes `count` times. */
 export function repeat(part: Uint8Array, count: number): Uint8Array {
-  return concat(...Array.from({ length: count }, () => part));
+  return join(Array.from({ length: count }, () => part));
 }
 
 /** Pieces of at most `size` bytes. */

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { concat, utf8 } from "./bytes.ts";
+import { concat, join, utf8 } from "./bytes.ts";
 import { type Frame, FrameReader, masked } from "./frames.ts";
 
 const GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -98,13 +98,13 @@ export class RawPeer implements Disposable {
   }
 
   /** Frames as this side has to send them: masked by a client. */
-  encode(...frames: Uint8Array[]): Uint8Array {
-    return concat(...frames.map((frame) => this.#role === "client" ? masked(frame) : frame));
+  encode(frames: Uint8Array[]): Uint8Array {
+    return join(frames.map((frame) => this.#role === "client" ? masked(frame) : frame));
   }
 
   /** Sends frames in one write. */
   send(...frames: Uint8Array[]): Promise<void> {
-    return this.write(this.encode(...frames));
+    return this.write(this.encode(frames));
   }
 
   /** Reads to the end of a head; what follows it is kept for `frame`. */
@@ -149,7 +149,7 @@ export class RawPeer implements Disposable {
     const parts = [this.#early];
     for (;;) {
       const count = await this.conn.read(this.#chunk);
-      if (count === null) return concat(...parts);
+      if (count === null) return join(parts);
       parts.push(this.#chunk.slice(0, count));
     }
   }
