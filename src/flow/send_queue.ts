@@ -141,7 +141,8 @@ export class SendQueue {
   pushText(first: number, text: string, messages: number, room: number): number {
     const characters = text.length, masked = this.#nextKey !== null;
     if (characters > room) return -1;
-    if (characters * 3 + LONGEST_HEADER > SIZES[LARGEST] || characters * 3 > room) {
+    // Where room is scarce the length has to be known first: a block, once there, can't be taken back.
+    if (characters * 3 > room || characters * 3 + LONGEST_HEADER > SIZES[LARGEST]) {
       const bytes = encodeUtf8(text);
       if (bytes.length > room) return -1;
       this.push(first, bytes, messages, true);
