@@ -230,6 +230,21 @@ export class Engine<Data = any>
     return this.#deaf ? end : at;
   }
 
+  landing(): Uint8Array | null {
+    return this.#deaf ? null : this.#assembler!.landing();
+  }
+
+  landed(count: number): void {
+    if (this.#deaf) return;
+    this.writer.cork();
+    try {
+      this.#assembler!.landed(count);
+    } catch (error) {
+      this.fail(error);
+    }
+    this.writer.uncork();
+  }
+
   message(data: ReceivedMessage, lent: boolean): void {
     this.messagesReceived++;
     if (this.#discarding) {

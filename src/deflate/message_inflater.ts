@@ -87,7 +87,7 @@ export class MessageInflater implements CompressedMessages, InflateSink, Sliced 
         if (text === null) throw notUtf8();
         this.#sink.inflatedMessage(text);
       } else {
-        this.#sink.inflatedMessage(copyPayload(bytes, start, end));
+        this.#sink.inflatedMessage(copyPayload(source, start, end));
       }
       return;
     }

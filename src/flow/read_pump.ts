@@ -8,6 +8,10 @@ export interface ReadSink {
   wanted(): number;
   /** Handles bytes; returns the position up to which it did, before `end` where it has to wait. */
   received(source: Source, start: number, end: number): number;
+  /** Memory of the sink's own that the next bytes belong into, or `null`. */
+  landing(): Uint8Array | null;
+  /** Handles bytes that were read into it. */
+  landed(count: number): void;
   /** The peer's direction has ended. */
   ended(): void;
   /** The stream can't be read any more. */
@@ -35,6 +39,7 @@ export class ReadPump {
   #size = 0;
   #small = 0;
   #lent = false;
+  #landing = false; // the pending read goes into memory of the sink's
   #reading = false;
   #handling = false;
   #stopped = false;
@@ -103,6 +108,14 @@ export class ReadPump {
       this.#release();
       return;
     }
+    const landing = wanted === Infinity ? this.#sink.landing() : null;
+    if (landing !== null) {
+      this.#release();
+      this.#landing = true;
+      this.#reading = true;
+      this.#transport.read(landing).then(this.#onRead, this.#onError);
+      return;
+    }
     let buffer = this.#buffer;
     if (buffer === null || this.#lent || buffer.size !== this.#size) {
       if (buffer !== null && !this.#lent) release(buffer);
@@ -129,9 +142,16 @@ export class ReadPump {
     }
     this.reads++;
     this.bytes += count;
-    this.#resize(count);
-    this.#from = this.#buffer!.start;
-    this.#to = this.#from + count;
+    if (this.#landing) {
+      this.#landing = false;
+      this.#handling = true;
+      this.#sink.landed(count);
+      this.#handling = false;
+    } else {
+      this.#resize(count);
+      this.#from = this.#buffer!.start;
+      this.#to = this.#from + count;
+    }
     this.pull();
   }
 

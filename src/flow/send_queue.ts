@@ -1,5 +1,5 @@
 import { headerSize, writeHeader } from "../protocol/frame_header.ts";
-import { applyMask } from "../protocol/mask.ts";
+import { advanceKey, applyMask } from "../protocol/mask.ts";
 import { encodeUtf8 } from "../protocol/utf8.ts";
 import { acquire, type Buffer, LARGEST, release, SIZES } from "./buffer_pool.ts";
 
@@ -16,6 +16,8 @@ export interface Block {
   messages: number;
   /** Whether it ends inside a frame, which the next block completes: nothing may come between. */
   open: boolean;
+  /** Whether no frame may be added. */
+  sealed: boolean;
   /** Whether its frame is still being compressed: nothing from here on can be written yet. */
   pending: boolean;
   /** Whether `payload` is what was compressed, and so leaves the queue at once. */
@@ -64,7 +66,7 @@ export class SendQueue {
   push(first: number, payload: Uint8Array, messages: number, owned: boolean): void {
     const length = payload.length, masked = this.#nextKey !== null;
     if (length + LONGEST_HEADER > SIZES[LARGEST]) {
-      this.#pushLarge(first, owned ? payload : payload.slice(), messages);
+      this.#pushLarge(first, payload, messages, owned);
       return;
     }
     const block = this.#room(headerSize(length, masked) + length);
@@ -102,9 +104,9 @@ export class SendQueue {
    * @returns The place, for `fill`.
    */
   reserve(counted: number, messages: number): Block {
-    const block = newBlock(null, NOTHING, 0, 0, counted, messages);
+    const block = this.#appendBlock(newBlock(null, NOTHING, 0, 0, counted));
+    block.messages = messages;
     block.pending = block.packed = true;
-    this.#append(block);
     this.bytes += counted;
     this.messages += messages;
     return block;
@@ -120,7 +122,7 @@ export class SendQueue {
     place.end = pieces[0].length;
     place.payload = place.messages = 0;
     for (let i = 1; i < pieces.length; i++) {
-      const block = newBlock(null, pieces[i], 0, pieces[i].length, 0, 0);
+      const block = newBlock(null, pieces[i], 0, pieces[i].length, 0);
       block.packed = last.open = true;
       last = last.next = block;
     }
@@ -188,7 +190,7 @@ export class SendQueue {
       const kept = rest;
       rest = kept.next;
       kept.next = null;
-      this.#append(kept);
+      this.#appendBlock(kept);
       completing = kept.open;
     }
     for (; rest !== null; rest = rest.next) {
@@ -210,19 +212,42 @@ export class SendQueue {
     this.messages += messages;
   }
 
-  #pushLarge(first: number, payload: Uint8Array, messages: number): void {
+  /**
+   * Appends a frame that fills more than a block. It begins and ends with a block of its own: only between blocks
+   * that are whole frames can a control frame pass.
+   */
+  #pushLarge(first: number, payload: Uint8Array, messages: number, owned: boolean): void {
     const length = payload.length, masked = this.#nextKey !== null;
-    const block = this.#room(LONGEST_HEADER);
-    let at = writeHeader(block.bytes, block.end, first, length, masked ? 0x80 : 0);
-    if (this.#nextKey !== null) {
-      const key = this.#nextKey();
-      block.buffer!.view.setInt32(at, key, true);
-      at += 4;
-      applyMask(new DataView(payload.buffer, payload.byteOffset, length), 0, length, key);
+    const key = this.#nextKey === null ? 0 : this.#nextKey();
+    let block = this.#append(acquire(owned ? 0 : LARGEST));
+    block.end = writeHeader(block.bytes, block.end, first, length, masked ? 0x80 : 0);
+    if (masked) {
+      block.buffer!.view.setInt32(block.end, key, true);
+      block.end += 4;
     }
-    block.end = at;
     block.open = true;
-    this.#append(newBlock(null, payload, 0, length, length, messages));
+    if (owned) {
+      if (masked) {
+        applyMask(new DataView(payload.buffer, payload.byteOffset, length), 0, length, key);
+      }
+      block = this.#appendBlock(newBlock(null, payload, 0, length, length));
+    } else {
+      for (let at = 0;;) {
+        const from = block.end,
+          part = payload.subarray(at, at + SIZES[LARGEST] - (from - block.start));
+        block.bytes.set(part, from);
+        block.end += part.length;
+        block.payload = part.length;
+        if (masked) applyMask(block.buffer!.view, from, block.end, advanceKey(key, at));
+        at += part.length;
+        if (at === length) break;
+        block.open = true;
+        block = this.#append(acquire(sizeFor(Math.min(length - at, SIZES[LARGEST]))));
+      }
+    }
+    block.open = false;
+    block.sealed = true;
+    block.messages = messages;
     this.bytes += length;
     this.messages += messages;
   }
@@ -230,7 +255,7 @@ export class SendQueue {
   /** A block at the end of the queue with room for `size` bytes more. */
   #room(size: number): Block {
     const tail = this.#tail;
-    if (tail !== null && tail.buffer !== null && !tail.open) {
+    if (tail !== null && tail.buffer !== null && !tail.sealed) {
       const buffer = tail.buffer, capacity = SIZES[buffer.size];
       const used = tail.end - buffer.start;
       if (used + size <= capacity) return tail;
@@ -246,16 +271,18 @@ export class SendQueue {
         return tail;
       }
     }
-    const buffer = acquire(sizeFor(size));
-    const block = newBlock(buffer, buffer.bytes, buffer.start, buffer.start, 0, 0);
-    this.#append(block);
-    return block;
+    return this.#append(acquire(sizeFor(size)));
   }
 
-  #append(block: Block): void {
+  #append(buffer: Buffer): Block {
+    return this.#appendBlock(newBlock(buffer, buffer.bytes, buffer.start, buffer.start, 0));
+  }
+
+  #appendBlock(block: Block): Block {
     if (this.#tail === null) this.#head = block;
     else this.#tail.next = block;
     this.#tail = block;
+    return block;
   }
 }
 
@@ -271,7 +298,6 @@ function newBlock(
   start: number,
   end: number,
   payload: number,
-  messages: number,
 ): Block {
   return {
     buffer,
@@ -279,8 +305,9 @@ function newBlock(
     start,
     end,
     payload,
-    messages,
+    messages: 0,
     open: false,
+    sealed: false,
     pending: false,
     packed: false,
     next: null,

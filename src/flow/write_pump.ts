@@ -181,6 +181,7 @@ function rawBlock(bytes: Uint8Array): Block {
     payload: 0,
     messages: 0,
     open: false,
+    sealed: true,
     pending: false,
     packed: false,
     next: null,

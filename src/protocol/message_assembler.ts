@@ -43,9 +43,13 @@ export interface MessageSink {
 
 const EMPTY: Source = { bytes: new Uint8Array(0), view: new DataView(new ArrayBuffer(0)) };
 // The first allocation for a message that comes in parts, and how it grows: a header that announces much costs
-// nothing until the bytes are there, and a message is copied once or twice on its way, not logarithmically often.
+// little until the bytes are there (untouched memory isn't resident), and what is there is copied once at most twice.
 const FIRST_CAPACITY = 4 * 1024;
-const GROWTH = 4;
+const GROWTH = 16;
+// From so many missing bytes on, the transport had better write into the message itself.
+const LANDING = 64 * 1024;
+// What is read at once is unmasked at once, while the processor's cache still has it.
+const LONGEST_LANDING = 256 * 1024;
 
 /**
  * Puts messages together from frames (RFC 6455 5.4) with control frames in between (5.5), and checks what only
@@ -139,15 +143,29 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
   frameData(source: Source, start: number, end: number, last: boolean): void {
     const frames = this.frames;
     if (frames.opcode >= CLOSE) {
-      this.#controlData(source.bytes, start, end, last);
+      this.#controlData(source, start, end, last);
     } else if (this.#packed) {
       this.#inflateData(source, start, end, last && frames.fin);
-    } else if (last && frames.fin && end - start === this.#length) {
+    } else if (last && frames.fin && end - start === this.#length && source !== this.#buffer) {
       this.#whole(source, start, end);
     } else {
       this.#part(source, start, end);
       if (last && frames.fin) this.#assembled();
     }
+  }
+
+  /** Where the next bytes of a large payload belong; `null` where they had better come by `frames.decode`. */
+  landing(): Uint8Array | null {
+    const { remaining, opcode } = this.frames;
+    if (remaining < LANDING || opcode >= CLOSE || this.#packed) return null;
+    if (this.#filled + LANDING > this.#buffer.bytes.length) this.#grow(this.#filled + LANDING);
+    const end = this.#filled + Math.min(remaining, LONGEST_LANDING);
+    return this.#buffer.bytes.subarray(this.#filled, end);
+  }
+
+  /** Handles bytes that were put where `landing` said. */
+  landed(count: number): void {
+    this.frames.decode(this.#buffer, this.#filled, this.#filled + count);
   }
 
   /** Forgets an unfinished message. */
@@ -191,18 +209,18 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
     if (!done) this.frames.halted = true;
   }
 
-  #whole({ bytes, view }: Source, start: number, end: number): void {
+  #whole(source: Source, start: number, end: number): void {
     const text = this.opcode === TEXT;
     this.#length = 0;
     this.opcode = CONTINUATION;
     if (text) {
-      const string = decodeText(bytes, view, start, end);
+      const string = decodeText(source.bytes, source.view, start, end);
       if (string === null) notUtf8();
       this.#sink.message(string, false);
     } else if (this.#lend) {
-      this.#sink.message(bytes.subarray(start, end), true);
+      this.#sink.message(source.bytes.subarray(start, end), true);
     } else {
-      this.#sink.message(copyPayload(bytes, start, end), false);
+      this.#sink.message(copyPayload(source, start, end), false);
     }
   }
 
@@ -213,14 +231,16 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
     }
     const filled = this.#filled + end - start;
     if (filled > this.#buffer.bytes.length) this.#grow(filled);
-    this.#buffer.bytes.set(source.bytes.subarray(start, end), this.#filled);
+    if (source !== this.#buffer) {
+      this.#buffer.bytes.set(source.bytes.subarray(start, end), this.#filled);
+    }
     this.#filled = filled;
   }
 
   #grow(needed: number): void {
     // The final size is known in the last frame; before, it is at least what has been announced.
     let capacity = Math.max(needed * GROWTH, FIRST_CAPACITY);
-    if (this.frames.fin && capacity > this.#length / 2) capacity = this.#length;
+    if (this.frames.fin && capacity >= this.#length / 2) capacity = this.#length;
     else if (this.#maxMessageSize !== 0) capacity = Math.min(capacity, this.#maxMessageSize);
     const bytes = new Uint8Array(capacity);
     bytes.set(this.#buffer.bytes.subarray(0, this.#filled));
@@ -238,17 +258,17 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
     }
   }
 
-  #controlData(bytes: Uint8Array, start: number, end: number, last: boolean): void {
+  #controlData(source: Source, start: number, end: number, last: boolean): void {
     const { opcode, length } = this.frames;
     if (last && end - start === length) {
-      this.#sink.control(opcode, copyPayload(bytes, start, end));
+      this.#sink.control(opcode, copyPayload(source, start, end));
       return;
     }
     if (this.#control === null) {
       this.#control = new Uint8Array(length);
       this.#controlFilled = 0;
     }
-    this.#control.set(bytes.subarray(start, end), this.#controlFilled);
+    this.#control.set(source.bytes.subarray(start, end), this.#controlFilled);
     this.#controlFilled += end - start;
     if (last) {
       const payload = this.#control;
