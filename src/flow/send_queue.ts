@@ -91,11 +91,21 @@ export class SendQueue {
    * @param messages 1 where the frame ends a message.
    */
   pushPacked(first: number, payload: Uint8Array, counted: number, messages: number): void {
+    const before = this.#tail, excess = counted - payload.length;
     this.push(first, payload, messages, false);
-    const tail = this.#tail!, excess = counted - payload.length;
+    const tail = this.#tail!;
     tail.payload += excess;
     this.bytes += excess;
-    tail.packed = tail.buffer === null;
+    if (payload.length + LONGEST_HEADER <= SIZES[LARGEST]) return;
+    // In blocks of its own: it leaves the queue with the last of them.
+    for (
+      let block = before === null ? this.#head! : before.next!;
+      block !== tail;
+      block = block.next!
+    ) {
+      block.payload = 0;
+    }
+    tail.payload = counted;
   }
 
   /**
