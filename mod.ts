@@ -16,6 +16,12 @@
  *
  * @module
  */
+export type {
+  BroadcastOptions,
+  BroadcastResult,
+  PublishOptions,
+  SlowPolicy,
+} from "./src/broadcast.ts";
 export type { CloseRecord } from "./src/close_record.ts";
 export type { ConnectOptions, ConnectTlsOptions } from "./src/connect_options.ts";
 export {
@@ -54,5 +60,6 @@ export type {
 } from "./src/options.ts";
 export type { PingOptions } from "./src/pings.ts";
 export type { CloseFrame } from "./src/protocol/closing.ts";
+export { PreparedMessage, type Sendable } from "./src/prepared_message.ts";
 export { ProtocolError } from "./src/protocol/protocol_error.ts";
 export type { ShutdownOptions, ShutdownResult } from "./src/registry.ts";

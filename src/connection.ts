@@ -9,10 +9,12 @@ import {
   HANDLERS,
   type ReceivedMessage,
 } from "./options.ts";
+import { PreparedMessage, type Sendable } from "./prepared_message.ts";
 import { freshPayload, type PingOptions, Pings } from "./pings.ts";
 import { checkClose, NORMAL } from "./protocol/close_code.ts";
 import { BINARY, PING, PONG, TEXT } from "./protocol/opcode.ts";
 import { encodeUtf8 } from "./protocol/utf8.ts";
+import { sendPrepared } from "./send_prepared.ts";
 import { checkText, sendFragment, sendMessage, toBytes } from "./sender.ts";
 
 /** Counters of a connection. */
@@ -127,7 +129,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
 
   /**
    * Queues a message: text for a string (a lone surrogate becomes U+FFFD), binary for an `ArrayBuffer` or any view of
-   * one. The buffer is the caller's again on return.
+   * one, or what `ctx.prepare` made. The buffer is the caller's again on return.
    *
    * @param data The message.
    * @param options Whether the buffer is handed over.
@@ -138,7 +140,8 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    * @throws {InvalidStateError} Amid an unfinished fragmented message.
    * @throws {TypeError} If the data are of another type.
    */
-  send(data: Message, options?: SendOptions): boolean {
+  send(data: Sendable, options?: SendOptions): boolean {
+    if (data instanceof PreparedMessage) return sendPrepared(this.#engine, data);
     return sendMessage(
       this.#engine,
       data,

@@ -1,8 +1,9 @@
+import { broadcast, type BroadcastOptions, type BroadcastResult } from "./broadcast.ts";
 import { type ConnectOptions, resolveConnect } from "./connect_options.ts";
 import { type Connection, makeConnection } from "./connection.ts";
 import { Dial } from "./dial.ts";
 import { Engine } from "./engine.ts";
-import { abortError } from "./errors.ts";
+import { abortError, type Message } from "./errors.ts";
 import type { ListenOptions } from "./listen_options.ts";
 import { type Listener, makeListener } from "./listener.ts";
 import {
@@ -12,6 +13,7 @@ import {
   pickHandlers,
   resolveSettings,
 } from "./options.ts";
+import { type PreparedMessage, prepareMessage, type Sendable } from "./prepared_message.ts";
 import { Registry, type ShutdownOptions, type ShutdownResult } from "./registry.ts";
 import { shutdownArguments } from "./shutdown.ts";
 import { Timers } from "./timers.ts";
@@ -144,6 +146,30 @@ export class Context<Data = unknown> implements AsyncDisposable {
     this.#listeners.add(listener);
     listener.finished.then(() => this.#listeners.delete(listener));
     return listener;
+  }
+
+  /**
+   * Encodes a message once, to be sent any number of times.
+   *
+   * @param data The message, as for `send`.
+   * @returns What `send`, `broadcast` and `publish` take.
+   * @throws {TypeError} If the data are of another type.
+   */
+  prepare(data: Message): PreparedMessage {
+    return prepareMessage(data);
+  }
+
+  /**
+   * Sends a message to every server-side connection, never to the context's own clients. It is encoded once. A
+   * connection amid an unfinished `sendFragment` message gets it behind that.
+   *
+   * @param data The message, as for `send`.
+   * @param options Who gets it, who doesn't, and what becomes of slow receivers.
+   * @returns How many receivers got it, and what became of the others.
+   * @throws {TypeError} If the data or an option make no sense.
+   */
+  broadcast(data: Sendable, options?: BroadcastOptions<Data>): BroadcastResult {
+    return broadcast(this.connections, data, options);
   }
 
   /**

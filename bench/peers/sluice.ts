@@ -21,7 +21,7 @@ export function serve({ broadcast, tls }: ServeOptions): number {
     onMessage: broadcast
       ? (_conn, data) => {
         for (let i = 0; i < (data as Uint8Array)[0]; i++) {
-          for (const each of context.connections) each.send(data);
+          context.broadcast(data);
         }
       }
       : (conn, data) => {

@@ -1,11 +1,13 @@
 import { headerSize, writeHeader } from "../protocol/frame_header.ts";
 import { applyMask } from "../protocol/mask.ts";
+import { FIN } from "../protocol/opcode.ts";
 import { encodeUtf8 } from "../protocol/utf8.ts";
 import { acquire, type Buffer, LARGEST, release, SIZES } from "./buffer_pool.ts";
+import { LARGEST_IN_SLAB, type SharedFrame } from "./shared_frame.ts";
 
 /** A stretch of encoded frames that goes to the system in one piece. */
 export interface Block {
-  /** The pooled buffer, or `null` where `bytes` is a payload of its own. */
+  /** The pooled buffer, or `null` where `bytes` is a payload of its own or shared with other queues. */
   buffer: Buffer | null;
   bytes: Uint8Array;
   /** What is still to be written. */
@@ -16,6 +18,8 @@ export interface Block {
   messages: number;
   /** Whether it ends inside a frame, which the next block completes: nothing may come between. */
   open: boolean;
+  /** Whether `bytes` are shared with other queues. */
+  shared: boolean;
   next: Block | null;
 }
 
@@ -38,6 +42,7 @@ export class SendQueue {
   readonly #nextKey: (() => number) | null;
   #head: Block | null = null;
   #tail: Block | null = null;
+  #postponed: SharedFrame[] | null = null;
 
   /** @param nextKey Gives a masking key for each frame; `null` for a server, which masks nothing. */
   constructor(nextKey: (() => number) | null) {
@@ -108,6 +113,57 @@ export class SendQueue {
     return length;
   }
 
+  /**
+   * Appends a frame that other queues have as well. A queue that is alone with it refers to it; where it must be
+   * joined to others it is copied, so that what one turn brings still leaves in one write.
+   *
+   * @param busy Whether a write is in flight: then the frame may wait for long, and must not keep a slab in memory.
+   */
+  pushShared(frame: SharedFrame, busy: boolean): void {
+    const size = frame.end - frame.start, tail = this.#tail;
+    if (this.#nextKey !== null) {
+      this.push(FIN | frame.opcode, frame.payload(), 1, false);
+    } else if (
+      tail !== null && tail.shared && tail.bytes === frame.bytes && tail.end === frame.start
+    ) {
+      tail.end = frame.end;
+      tail.payload += frame.length;
+      tail.messages++;
+      this.bytes += frame.length;
+      this.messages++;
+    } else if (size > LARGEST_IN_SLAB || (tail === null && !busy)) {
+      const { bytes, start, end, length } = frame;
+      const block = newBlock(null, bytes, start, end, length, 1);
+      block.shared = true;
+      this.#append(block);
+      this.bytes += length;
+      this.messages++;
+    } else {
+      const block = this.#room(size);
+      block.bytes.set(frame.bytes.subarray(frame.start, frame.end), block.end);
+      block.end += size;
+      block.payload += frame.length;
+      block.messages++;
+      this.bytes += frame.length;
+      this.messages++;
+    }
+  }
+
+  /** Keeps a frame until the fragmented message has ended that is being queued; it counts at once. */
+  postpone(frame: SharedFrame): void {
+    (this.#postponed ??= []).push(frame);
+    this.bytes += frame.length;
+    this.messages++;
+  }
+
+  /** Appends what was postponed. */
+  resume(): void {
+    const frames = this.#postponed;
+    if (frames === null) return;
+    this.#forgetPostponed();
+    for (const frame of frames) this.pushShared(frame, true);
+  }
+
   /** Takes the next block to write. */
   shift(): Block | null {
     const block = this.#head;
@@ -130,6 +186,15 @@ export class SendQueue {
     const kept = completing ? this.shift() : null;
     for (let block = this.shift(); block !== null; block = this.shift()) this.taken(block);
     if (kept !== null) this.#append(kept);
+    this.#forgetPostponed();
+  }
+
+  #forgetPostponed(): void {
+    for (const frame of this.#postponed ?? []) {
+      this.bytes -= frame.length;
+      this.messages--;
+    }
+    this.#postponed = null;
   }
 
   #finish(block: Block, at: number, body: number, length: number, messages: number): void {
@@ -180,6 +245,19 @@ export class SendQueue {
         release(buffer);
         return tail;
       }
+    } else if (tail !== null && tail.shared && tail.end - tail.start <= LARGEST_IN_SLAB) {
+      const used = tail.end - tail.start;
+      const buffer = acquire(sizeFor(Math.min(used + size, SIZES[LARGEST])));
+      if (used + size <= SIZES[buffer.size]) {
+        buffer.bytes.set(tail.bytes.subarray(tail.start, tail.end), buffer.start);
+        tail.shared = false;
+        tail.buffer = buffer;
+        tail.bytes = buffer.bytes;
+        tail.start = buffer.start;
+        tail.end = buffer.start + used;
+        return tail;
+      }
+      release(buffer);
     }
     const buffer = acquire(sizeFor(size));
     const block = newBlock(buffer, buffer.bytes, buffer.start, buffer.start, 0, 0);
@@ -208,7 +286,7 @@ function newBlock(
   payload: number,
   messages: number,
 ): Block {
-  return { buffer, bytes, start, end, payload, messages, open: false, next: null };
+  return { buffer, bytes, start, end, payload, messages, open: false, shared: false, next: null };
 }
 
 /** Encodes behind a gap for the header; -1 where it doesn't fit. */

@@ -1,6 +1,7 @@
 import type { Transport } from "../transport/transport.ts";
 import { ControlLane } from "./control_lane.ts";
 import type { Block, SendQueue } from "./send_queue.ts";
+import { sharedView } from "./shared_frame.ts";
 
 /** What the write pump reports. */
 export interface WriteSink {
@@ -132,7 +133,11 @@ export class WritePump {
     this.#onWritten ??= (count) => this.#written(count);
     this.#onError ??= (error) => this.#failed(error);
     const { bytes, start, end } = block;
-    const rest = start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end);
+    const rest = block.shared
+      ? sharedView(bytes, start, end)
+      : start === 0 && end === bytes.length
+      ? bytes
+      : bytes.subarray(start, end);
     this.#transport!.write(rest).then(this.#onWritten, this.#onError);
   }
 
@@ -142,10 +147,12 @@ export class WritePump {
     this.written += count;
     block.start += count;
     if (block.start < block.end) {
-      // In a block of its own every byte is payload; elsewhere it counts until the whole block is gone.
-      if (block.buffer === null && block.payload > 0) {
-        block.payload -= count;
-        this.#queue.bytes -= count;
+      // In a block of its own every byte is payload, and nearly so in a shared one; elsewhere it counts until the whole
+      // block is gone.
+      const left = block.end - block.start;
+      if (block.buffer === null && block.payload > left) {
+        this.#queue.bytes -= block.payload - left;
+        block.payload = left;
       }
       this.#sink.wrote();
       if (this.#flying === block) this.#send(block);
@@ -173,6 +180,7 @@ function rawBlock(bytes: Uint8Array): Block {
     payload: 0,
     messages: 0,
     open: false,
+    shared: false,
     next: null,
   };
 }
