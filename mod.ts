@@ -22,6 +22,14 @@ export type {
   PublishOptions,
   SlowPolicy,
 } from "./src/broadcast.ts";
+export {
+  type Broker,
+  BrokerError,
+  type BrokerGap,
+  type BrokerLink,
+  type BrokerMessage,
+} from "./src/broker/broker.ts";
+export type { BrokerReports } from "./src/broker/broker_client.ts";
 export type { CloseRecord } from "./src/close_record.ts";
 export type { ConnectOptions, ConnectTlsOptions } from "./src/connect_options.ts";
 export {
@@ -63,3 +71,4 @@ export type { CloseFrame } from "./src/protocol/closing.ts";
 export { PreparedMessage, type Sendable } from "./src/prepared_message.ts";
 export { ProtocolError } from "./src/protocol/protocol_error.ts";
 export type { ShutdownOptions, ShutdownResult } from "./src/registry.ts";
+export type { PublishResult } from "./src/topics.ts";

@@ -26,6 +26,7 @@ import { ProtocolError } from "./protocol/protocol_error.ts";
 import { SendTimeout } from "./send_timeout.ts";
 import type { OpenMessage } from "./sender.ts";
 import { Alarm, type Timers } from "./timers.ts";
+import type { Topics } from "./topics.ts";
 import type { Transport } from "./transport/transport.ts";
 import type { Watched } from "./watchdog.ts";
 
@@ -41,6 +42,7 @@ const NO_TAKER = 8; // neither onMessage nor anyone who awaits a message
 /** What an engine needs of whoever made it. */
 export interface Owner {
   readonly timers: Timers;
+  readonly topics: Topics;
   /** The handshake is complete. */
   opened(engine: Engine): void;
   /** The connection has ended, whatever its state was. */
@@ -92,6 +94,8 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Wat
   consumer: Consumer | null = null;
   /** Called with each message or the end, by those who await one; oldest first. */
   takers: (() => void)[] = [];
+  /** Topics that the connection has subscribed to; made with the first. */
+  topics: Set<string> | null = null;
   /** The fragmented message that is being sent. */
   openMessage: OpenMessage | null = null;
   messagesSent = 0;

@@ -2,6 +2,7 @@ import type { Transport } from "../transport/transport.ts";
 import { ControlLane } from "./control_lane.ts";
 import type { Block, SendQueue } from "./send_queue.ts";
 import { sharedView } from "./shared_frame.ts";
+import { flushAfterTurn } from "./turn.ts";
 
 /** What the write pump reports. */
 export interface WriteSink {
@@ -9,15 +10,6 @@ export interface WriteSink {
   wrote(): void;
   /** The stream can't be written any more. */
   writeFailed(error: unknown): void;
-}
-
-// Pumps that have something to write, and are asked once per turn: all that is sent in a turn leaves in one write.
-let waiting: WritePump[] = [];
-
-function flushWaiting(): void {
-  const pumps = waiting;
-  waiting = [];
-  for (const pump of pumps) pump.flushScheduled();
 }
 
 /**
@@ -87,7 +79,7 @@ export class WritePump {
   schedule(): void {
     if (this.#scheduled || this.#corked || this.#flying !== null) return;
     this.#scheduled = true;
-    if (waiting.push(this) === 1) queueMicrotask(flushWaiting);
+    flushAfterTurn(this);
   }
 
   /** For the end of the turn. */
