@@ -7,7 +7,7 @@ export interface Flushable {
 // A write costs the system some 10 to 20 µs, so ten thousand of them would keep timers and reads waiting for a fifth of
 // a second. What takes longer than a slice goes on in the next turn of the event loop.
 const SLICE = 8;
-/** So few are written without a look at the clock. */
+/** So few are written without a look at the clock, whatever else waits. */
 const FEW = 32;
 
 // What was sent in this turn.
@@ -30,7 +30,7 @@ function flushWaiting(): void {
     for (const item of items) item.flushScheduled();
     return;
   }
-  // The new ones don't wait for the backlog of a large broadcast, unless there are many of them.
+  // An answer doesn't wait for the backlog of a large broadcast; another broadcast does.
   const start = performance.now();
   const done = flushSome(items, SLICE - spent);
   if (done < items.length) {
@@ -43,9 +43,9 @@ function flushWaiting(): void {
 function flushSome(items: Flushable[], budget: number): number {
   const end = performance.now() + budget;
   let at = 0;
-  while (at < items.length && performance.now() < end) {
+  do {
     for (const stop = Math.min(at + FEW, items.length); at < stop; at++) items[at].flushScheduled();
-  }
+  } while (at < items.length && performance.now() < end);
   return at;
 }
 
