@@ -1,3 +1,4 @@
+import type { PublishOptions } from "./broadcast.ts";
 import type { CloseRecord } from "./close_record.ts";
 import { Consumer } from "./consumer.ts";
 import { type ConnectionState, type Engine, PAUSED } from "./engine.ts";
@@ -9,11 +10,14 @@ import {
   HANDLERS,
   type ReceivedMessage,
 } from "./options.ts";
+import { PreparedMessage, type Sendable } from "./prepared_message.ts";
 import { freshPayload, type PingOptions, Pings } from "./pings.ts";
 import { checkClose, NORMAL } from "./protocol/close_code.ts";
 import { BINARY, PING, PONG, TEXT } from "./protocol/opcode.ts";
 import { encodeUtf8 } from "./protocol/utf8.ts";
+import { sendPrepared } from "./send_prepared.ts";
 import { checkText, sendFragment, sendMessage, toBytes } from "./sender.ts";
+import type { PublishResult } from "./topics.ts";
 
 /** Counters of a connection. */
 export interface ConnectionStats {
@@ -137,7 +141,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
 
   /**
    * Queues a message: text for a string (a lone surrogate becomes U+FFFD), binary for an `ArrayBuffer` or any view of
-   * one. The buffer is the caller's again on return.
+   * one, or what `ctx.prepare` made. The buffer is the caller's again on return.
    *
    * @param data The message.
    * @param options Whether the buffer is handed over.
@@ -148,7 +152,8 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    * @throws {InvalidStateError} Amid an unfinished fragmented message.
    * @throws {TypeError} If the data are of another type.
    */
-  send(data: Message, options?: SendOptions): boolean {
+  send(data: Sendable, options?: SendOptions): boolean {
+    if (data instanceof PreparedMessage) return sendPrepared(this.#engine, data);
     return sendMessage(
       this.#engine,
       data,
@@ -247,6 +252,45 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    */
   drained(): Promise<void> {
     return handled(this.#engine.drained());
+  }
+
+  // ---- Topics -----------------------------------------------------------------------------------------------------
+
+  /**
+   * Subscribes to a topic until `unsubscribe` or the end of the connection.
+   *
+   * @param topic 1 to 256 bytes of UTF-8; topics come to be by being used.
+   * @returns Whether it wasn't subscribed before.
+   * @throws {ConnectionClosedError} If the connection isn't open.
+   * @throws {TypeError | RangeError} If the name is not a string, empty, or too long.
+   */
+  subscribe(topic: string): boolean {
+    return this.#engine.owner.topics.subscribe(this.#engine as Engine, topic);
+  }
+
+  /**
+   * Ends a subscription. What was published before still arrives.
+   *
+   * @param topic The topic.
+   * @returns Whether it was subscribed.
+   * @throws {TypeError | RangeError} If the name is not a string, empty, or too long.
+   */
+  unsubscribe(topic: string): boolean {
+    return this.#engine.owner.topics.unsubscribe(this.#engine as Engine, topic);
+  }
+
+  /**
+   * Publishes to all other connections that subscribed to a topic. The connection itself need not have, nor be open.
+   *
+   * @param topic The topic.
+   * @param data The message, as for `send`.
+   * @param options Who doesn't get it, and what becomes of slow receivers.
+   * @returns How many receivers of this context got it, and what became of the others.
+   * @throws {TypeError | RangeError} If an argument makes no sense.
+   * @throws {BrokerError} If the context's broker has refused for good.
+   */
+  publish(topic: string, data: Sendable, options: PublishOptions<Data> = {}): PublishResult {
+    return this.#engine.owner.topics.publish(topic, data, options, this.#engine as Engine);
   }
 
   // ---- Receiving --------------------------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ import { ProtocolError } from "./protocol/protocol_error.ts";
 import { SendTimeout } from "./send_timeout.ts";
 import type { OpenMessage } from "./sender.ts";
 import { Alarm, type Timers } from "./timers.ts";
+import type { Topics } from "./topics.ts";
 import type { Transport } from "./transport/transport.ts";
 
 /** The state of a connection; it only ever moves to the right. */
@@ -43,6 +44,7 @@ const NO_TAKER = 8; // neither onMessage nor anyone who awaits a message
 /** What an engine needs of whoever made it. */
 export interface Owner {
   readonly timers: Timers;
+  readonly topics: Topics;
   /** The handshake is complete. */
   opened(engine: Engine): void;
   /** The connection has ended, whatever its state was. */
@@ -99,6 +101,8 @@ export class Engine<Data = any>
   takers: (() => void)[] = [];
   /** Compresses what is sent; `null` where that wasn't agreed. */
   packer: Packer | null = null;
+  /** Topics that the connection has subscribed to; made with the first. */
+  topics: Set<string> | null = null;
   /** The fragmented message that is being sent. */
   openMessage: OpenMessage | null = null;
   /** Whether the connection keeps the process alive. */

@@ -25,7 +25,7 @@ export function sendMessage(
   owned: boolean,
   compress?: boolean,
 ): boolean {
-  if (engine.state !== "open" || engine.openMessage !== null) refuseNow(engine, data);
+  checkSendable(engine, data);
   const { queue, packer, settings: { maxQueueBytes } } = engine;
   const room = maxQueueBytes === 0 ? Infinity : maxQueueBytes - queue.bytes;
   if (packer !== null && compress !== false) {
@@ -129,7 +129,10 @@ export function sendFragment(
   message.started = true;
   message.carry = carry;
   engine.openMessage = final ? null : message;
-  if (final) engine.messagesSent++;
+  if (final) {
+    engine.messagesSent++;
+    queue.resume();
+  }
   engine.queued();
   return queue.bytes <= settings.highWaterMark;
 }
@@ -160,6 +163,11 @@ function describe(data: unknown): string {
   return `a value of class ${data.constructor?.name ?? "Object"}`;
 }
 
+/** Throws unless a whole message may be sent now. */
+export function checkSendable(engine: Engine, data: unknown): void {
+  if (engine.state !== "open" || engine.openMessage !== null) refuseNow(engine, data);
+}
+
 function refuseNow(engine: Engine, data: unknown): never {
   if (engine.state !== "open") throw engine.closedError("send", data);
   throw new InvalidStateError(
@@ -175,7 +183,8 @@ function queueFull(engine: Engine, data: unknown): QueueFullError {
   );
 }
 
-function overflow(engine: Engine, data: unknown): false {
+/** What the queue policy says about a message that doesn't fit. */
+export function overflow(engine: Engine, data: unknown): false {
   const error = queueFull(engine, data);
   switch (engine.settings.queuePolicy) {
     case "throw":
