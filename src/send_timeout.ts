@@ -15,7 +15,7 @@ export class SendTimeout extends Watchdog {
     const { writer } = peer;
     super(timers, {
       progress: () => writer.written,
-      excused: () => writer.held && !writer.busy,
+      excused: () => writer.waiting,
     });
     this.#timeout = timeout;
     this.#peer = peer;

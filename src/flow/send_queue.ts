@@ -16,6 +16,8 @@ export interface Block {
   messages: number;
   /** Whether it ends inside a frame, which the next block completes: nothing may come between. */
   open: boolean;
+  /** Whether it is only a place, and nothing from here on can be written yet. */
+  pending: boolean;
   next: Block | null;
 }
 
@@ -23,6 +25,7 @@ export interface Block {
 const LONGEST_HEADER = 14;
 // Where a call to the encoder costs more than a loop over the characters.
 const SHORT_TEXT = 24;
+const NOTHING = new Uint8Array(0);
 const ENCODER = new TextEncoder();
 
 /**
@@ -108,10 +111,72 @@ export class SendQueue {
     return length;
   }
 
-  /** Takes the next block to write. */
+  /**
+   * Opens a place for a message that comes piece by piece. What is appended later waits behind it.
+   *
+   * @returns The place, for `fillPlace`, `closePlace` or `cutAt`.
+   */
+  openPlace(): Block {
+    const place = newPlace();
+    this.#append(place);
+    return place;
+  }
+
+  /** Moves what another queue holds to an open place; returns the place behind it, which is open. */
+  fillPlace(place: Block, from: SendQueue): Block {
+    const first = from.#head, last = from.#tail;
+    if (first === null || last === null) return place;
+    const behind = newPlace();
+    behind.next = place.next;
+    // The place turns into the first block, so that nobody has to look for what stands before it.
+    Object.assign(place, first);
+    (last === first ? place : last).next = behind;
+    if (this.#tail === place) this.#tail = behind;
+    this.bytes += from.bytes;
+    this.messages += from.messages;
+    from.#head = from.#tail = null;
+    from.bytes = from.messages = 0;
+    return behind;
+  }
+
+  /** Whether everything before an open place is on its way. */
+  isNext(place: Block): boolean {
+    return this.#head === place;
+  }
+
+  /** Whether the next block is an open place, so that nothing can be written. */
+  get blocked(): boolean {
+    return this.#head !== null && this.#head.pending;
+  }
+
+  /** Closes a place: what waited behind it may go. */
+  closePlace(place: Block): void {
+    this.#cut(place, place.next);
+  }
+
+  /** Drops an open place and everything behind it. */
+  cutAt(place: Block): void {
+    if (!this.#cut(place, null)) return;
+    for (let block: Block | null = place; block !== null; block = block.next) this.taken(block);
+  }
+
+  #cut(place: Block, rest: Block | null): boolean {
+    let before: Block | null = null, block = this.#head;
+    for (; block !== place; block = block.next) {
+      if (block === null) return false;
+      before = block;
+    }
+    if (before === null) this.#head = rest;
+    else before.next = rest;
+    if (rest === null) this.#tail = before;
+    return true;
+  }
+
+  /** Takes the next block to write, where there is one that can be written. */
   shift(): Block | null {
     const block = this.#head;
     if (block !== null) {
+      if (block.pending) return null;
       this.#head = block.next;
       if (this.#head === null) this.#tail = null;
     }
@@ -128,8 +193,13 @@ export class SendQueue {
   /** Drops what waits, except what completes an open frame that is on its way already. */
   drop(completing: boolean): void {
     const kept = completing ? this.shift() : null;
-    for (let block = this.shift(); block !== null; block = this.shift()) this.taken(block);
-    if (kept !== null) this.#append(kept);
+    let block = this.#head;
+    this.#head = this.#tail = null;
+    for (; block !== null; block = block.next) this.taken(block);
+    if (kept !== null) {
+      kept.next = null;
+      this.#append(kept);
+    }
   }
 
   #finish(block: Block, at: number, body: number, length: number, messages: number): void {
@@ -208,7 +278,13 @@ function newBlock(
   payload: number,
   messages: number,
 ): Block {
-  return { buffer, bytes, start, end, payload, messages, open: false, next: null };
+  return { buffer, bytes, start, end, payload, messages, open: false, pending: false, next: null };
+}
+
+function newPlace(): Block {
+  const place = newBlock(null, NOTHING, 0, 0, 0, 0);
+  place.pending = true;
+  return place;
 }
 
 /** Encodes behind a gap for the header; -1 where it doesn't fit. */

@@ -60,6 +60,11 @@ export class WritePump {
     return this.#flying !== null;
   }
 
+  /** Whether nothing can be written although something is queued: it is not the peer who keeps us waiting. */
+  get waiting(): boolean {
+    return this.#flying === null && (this.held || this.#queue.blocked);
+  }
+
   /** Whether everything queued has been taken by the system. */
   get idle(): boolean {
     return this.#flying === null && this.#queue.empty && this.control.empty;
@@ -173,6 +178,7 @@ function rawBlock(bytes: Uint8Array): Block {
     payload: 0,
     messages: 0,
     open: false,
+    pending: false,
     next: null,
   };
 }
