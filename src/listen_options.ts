@@ -2,7 +2,8 @@ import { checkExtensions, type Extension } from "./handshake/extension_list.ts";
 import { checkHeaders, type Field, type HeadersOption } from "./handshake/field_value.ts";
 import { checkOriginRule, type OriginRule } from "./handshake/origin.ts";
 import { checkProtocol, checkProtocols } from "./handshake/token_list.ts";
-import type { ConnectionOptions } from "./options.ts";
+import type { ConnectionHandlers, ConnectionOptions } from "./options.ts";
+import type { Listener } from "./listener.ts";
 import { amount, checkHandlers, HANDLERS, resolveSettings, type Settings } from "./options.ts";
 
 /** Who is on the other end of a request. */
@@ -20,7 +21,7 @@ export interface HandshakeAnswer<Data = unknown> {
   /** The subprotocol, one of those offered; `""` for none. Default: what `protocols` or `selectProtocol` chose. */
   protocol?: string;
   /** Extensions of the application's own, as they stand in the header. */
-  extensions?: string | readonly Extension[];
+  extensions?: string | readonly (string | Extension)[];
   /** The connection's `data`. */
   data?: Data;
 }
@@ -34,12 +35,36 @@ export type HandshakeDecision<Data = unknown> =
   | Response
   | HandshakeAnswer<Data>;
 
+/** The callbacks of a listener, those of its connections included. */
+export interface ListenerHandlers<Data = unknown> extends ConnectionHandlers<Data> {
+  /** Decides about each handshake. One that throws refuses with 500 and shows nothing of the error. */
+  onHandshake?(
+    request: Request,
+    info: PeerInfo,
+  ): HandshakeDecision<Data> | Promise<HandshakeDecision<Data>>;
+  /** A handshake that never became a connection: bad TLS, a bad head, a timeout, a refusal. */
+  onHandshakeError?(error: unknown, info: PeerInfo): unknown;
+  /** Called every `tickInterval` until the listener closes; if it returns a promise, the next call waits for it. */
+  onTick?(listener: Listener<Data>): unknown;
+  /**
+   * The listener shuts down: no connection is accepted any more, and those there are can still be used. If it returns
+   * a promise, they are closed when it has settled, or at the timeout of the shutdown.
+   */
+  onShutdown?(listener: Listener<Data>): unknown;
+}
+
 /** Options of `listen`. */
-export interface ListenOptions<Data = unknown> extends ConnectionOptions<Data> {
+export interface ListenOptions<Data = unknown>
+  extends ConnectionOptions<Data>, ListenerHandlers<Data> {
   /** The port; 0 for any that is free. @default {0} */
   port?: number;
   /** The address to bind to. @default {"0.0.0.0"} */
   hostname?: string;
+  /**
+   * A listener of Deno's that is bound already (TCP, TLS or Unix), in place of `port` and `hostname`. It is ours from
+   * here on, and closed with ours.
+   */
+  listener?: Deno.Listener | Deno.TlsListener | Deno.UnixListener;
   /** Certificate and key, PEM text. */
   tls?: { cert: string; key: string };
   /** Lets several processes or workers listen on the same port; needs `--unstable-net`. @default {false} */
@@ -58,13 +83,8 @@ export interface ListenOptions<Data = unknown> extends ConnectionOptions<Data> {
   handshakeTimeout?: number;
   /** The largest request head, in bytes. @default {16384} */
   maxHeaderBytes?: number;
-  /** Decides about each handshake. One that throws refuses with 500 and shows nothing of the error. */
-  onHandshake?: (
-    request: Request,
-    info: PeerInfo,
-  ) => HandshakeDecision<Data> | Promise<HandshakeDecision<Data>>;
-  /** A handshake that never became a connection: bad TLS, a bad head, a timeout, a refusal. */
-  onHandshakeError?: (error: unknown, info: PeerInfo) => unknown;
+  /** From one `onTick` to the next, in ms. @default {1000} */
+  tickInterval?: number;
 }
 
 /** The options of a listener, checked. */
@@ -79,16 +99,24 @@ export interface ListenSettings<Data> {
   readonly maxHeaderBytes: number;
   readonly onHandshake: ListenOptions<Data>["onHandshake"];
   readonly onHandshakeError: ListenOptions<Data>["onHandshakeError"];
+  readonly tickInterval: number;
+  readonly onTick: ListenOptions<Data>["onTick"];
+  readonly onShutdown: ListenOptions<Data>["onShutdown"];
 }
+
+/** The names of the callbacks that a listener has besides those of its connections. */
+export const LISTENER_HANDLERS = [
+  "onHandshake",
+  "onHandshakeError",
+  "onTick",
+  "onShutdown",
+] as const;
 
 /** Checks the options of `listen`, besides where to listen. */
 export function resolveListen<Data>(options: ListenOptions<Data>): ListenSettings<Data> {
-  checkHandlers("listen", options, [
-    ...HANDLERS,
-    "onHandshake",
-    "onHandshakeError",
-    "selectProtocol",
-  ]);
+  checkHandlers("listen", options, [...HANDLERS, ...LISTENER_HANDLERS, "selectProtocol"]);
+  const tickInterval = amount("listen", "tickInterval", options.tickInterval, 1000);
+  if (tickInterval === 0) throw new RangeError("Cannot listen with tickInterval 0");
   return {
     connection: resolveSettings("listen", options as ConnectionOptions, true),
     protocols: checkProtocols(options.protocols),
@@ -100,11 +128,18 @@ export function resolveListen<Data>(options: ListenOptions<Data>): ListenSetting
     maxHeaderBytes: amount("listen", "maxHeaderBytes", options.maxHeaderBytes, 16 * 1024),
     onHandshake: options.onHandshake,
     onHandshakeError: options.onHandshakeError,
+    tickInterval,
+    onTick: options.onTick,
+    onShutdown: options.onShutdown,
   };
 }
 
 /** Checks an answer of `onHandshake`. */
-export function resolveAnswer(answer: HandshakeAnswer, offered: readonly string[]): {
+export function resolveAnswer(
+  answer: HandshakeAnswer,
+  offered: readonly string[],
+  offeredExtensions: readonly Extension[],
+): {
   headers: Field[];
   protocol: string | undefined;
   extensions: Extension[];
@@ -113,11 +148,12 @@ export function resolveAnswer(answer: HandshakeAnswer, offered: readonly string[
   if (protocol !== undefined && protocol !== "" && !offered.includes(checkProtocol(protocol))) {
     throw new TypeError(`Cannot accept with subprotocol ${protocol}, which wasn't offered`);
   }
-  return {
-    protocol,
-    headers: checkHeaders(answer.headers, "server"),
-    extensions: typeof extensions === "string"
-      ? checkExtensions([extensions])
-      : checkExtensions(extensions),
-  };
+  const agreed = checkExtensions(typeof extensions === "string" ? [extensions] : extensions);
+  for (const { name } of agreed) {
+    // A client fails a connection with an extension that it didn't ask for (RFC 6455 4.1).
+    if (!offeredExtensions.some((offer) => offer.name === name)) {
+      throw new TypeError(`Cannot accept with extension ${name}, which wasn't offered`);
+    }
+  }
+  return { protocol, headers: checkHeaders(answer.headers, "server"), extensions: agreed };
 }
