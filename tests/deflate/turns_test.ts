@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertLess } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { Deflater } from "../../src/deflate/deflater.ts";
 import { leaveTurns, takeTurns, turnsWaiting } from "../../src/deflate/turns.ts";
 import { deflateInTurns, inflater, json, noise, packInTurns, push, TAKEOVER } from "./helpers.ts";
