@@ -277,7 +277,9 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Wat
     while (this.holds === 0 && inbox !== null && inbox.length > 0) {
       this.#deliver(inbox.shift(), false);
     }
-    while ((this.holds & PAUSED) === 0 && this.takers.length > 0 && inbox !== null && inbox.length > 0) {
+    while (
+      (this.holds & PAUSED) === 0 && this.takers.length > 0 && inbox !== null && inbox.length > 0
+    ) {
       this.takers.shift()!();
     }
     this.#delivering = false;
@@ -366,7 +368,9 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Wat
 
   /** Promises that the queue has drained. */
   drained(): Promise<void> {
-    if (this.state === "closed") return Promise.reject(this.closedError("wait for the queue to drain"));
+    if (this.state === "closed") {
+      return Promise.reject(this.closedError("wait for the queue to drain"));
+    }
     if (this.queue.bytes <= this.settings.lowWaterMark) return Promise.resolve();
     return new Promise((resolve, reject) => (this.#drainWaiters ??= []).push({ resolve, reject }));
   }
@@ -376,7 +380,7 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Wat
     this.drains++;
     const waiters = this.#drainWaiters;
     this.#drainWaiters = null;
-    if (waiters !== null) for (const { resolve } of waiters) resolve();
+    if (waiters !== null) { for (const { resolve } of waiters) resolve(); }
     if (this.handlers.onDrain) this.call(() => this.handlers.onDrain!(this.conn));
   }
 

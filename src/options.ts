@@ -154,7 +154,9 @@ export const HANDLERS = [
 export function amount(action: string, name: string, value: unknown, fallback: number): number {
   if (value === undefined) return fallback;
   if (typeof value !== "number") {
-    throw new TypeError(`Cannot ${action} with ${name} that is not a number: received ${typeof value}`);
+    throw new TypeError(
+      `Cannot ${action} with ${name} that is not a number: received ${typeof value}`,
+    );
   }
   if (!(value >= 0)) throw new RangeError(`Cannot ${action} with ${name} ${value}`);
   return value;
@@ -183,7 +185,9 @@ function keepAlive(
   if (value === undefined) return byDefault ? { interval: 20_000, timeout: 20_000 } : null;
   if (value === false) return null;
   if (typeof value !== "object" || value === null) {
-    throw new TypeError(`Cannot ${action} with keepAlive ${value}: use { interval, timeout } or false`);
+    throw new TypeError(
+      `Cannot ${action} with keepAlive ${value}: use { interval, timeout } or false`,
+    );
   }
   const interval = amount(action, "keepAlive.interval", value.interval, 20_000);
   const timeout = amount(action, "keepAlive.timeout", value.timeout, 20_000);

@@ -65,7 +65,9 @@ export class Pings {
         else give(new TimeoutError(`No pong within ${timeout} ms`));
       });
       const abort = () =>
-        give(new DOMException("The ping was aborted", { name: "AbortError", cause: signal!.reason }));
+        give(
+          new DOMException("The ping was aborted", { name: "AbortError", cause: signal!.reason }),
+        );
       pending.release = () => {
         timers.clear(alarm);
         signal?.removeEventListener("abort", abort);

@@ -15,7 +15,12 @@ export interface OpenMessage {
 }
 
 /** Sends a whole message; `opcode` fixes its type where the data don't. */
-export function sendMessage(engine: Engine, data: Message, opcode: number, owned: boolean): boolean {
+export function sendMessage(
+  engine: Engine,
+  data: Message,
+  opcode: number,
+  owned: boolean,
+): boolean {
   if (engine.state !== "open" || engine.openMessage !== null) refuseNow(engine, data);
   const { queue, settings: { maxQueueBytes } } = engine;
   const room = maxQueueBytes === 0 ? Infinity : maxQueueBytes - queue.bytes;
@@ -40,7 +45,12 @@ export function sendFragment(
   if (engine.state !== "open") throw engine.closedError("send a fragment", data);
   const final = options.final ?? false;
   const message = engine.openMessage ??
-    { binary: options.binary ?? typeof data !== "string", started: false, carry: "", utf8: new Utf8Validator() };
+    {
+      binary: options.binary ?? typeof data !== "string",
+      started: false,
+      carry: "",
+      utf8: new Utf8Validator(),
+    };
   let carry = "", bytes: Uint8Array;
   if (typeof data === "string") {
     let text = message.carry + data;
@@ -78,7 +88,9 @@ export function sendFragment(
 /** Any accepted binary payload as bytes. */
 export function toBytes(data: unknown): Uint8Array {
   if (data instanceof Uint8Array) return data;
-  if (ArrayBuffer.isView(data)) return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  if (ArrayBuffer.isView(data)) {
+    return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  }
   if (data instanceof ArrayBuffer) return new Uint8Array(data);
   throw new TypeError(
     `Cannot send ${describe(data)}: use a string, an ArrayBuffer or a view of one`,

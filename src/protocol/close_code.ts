@@ -32,7 +32,8 @@ const NAMES: Record<number, string> = {
  */
 export function isCloseCode(code: number): boolean {
   return Number.isInteger(code) &&
-    ((code >= 3000 && code <= 4999) || (code >= 1000 && code <= 1014 && (code < 1004 || code > 1006)));
+    ((code >= 3000 && code <= 4999) ||
+      (code >= 1000 && code <= 1014 && (code < 1004 || code > 1006)));
 }
 
 /** The registered name of a code, for people. */
@@ -78,7 +79,9 @@ export function checkClose(code: number, reason: string): void {
     );
   }
   if (typeof reason !== "string") {
-    throw new TypeError(`Cannot close with a reason that is not a string: received ${typeof reason}`);
+    throw new TypeError(
+      `Cannot close with a reason that is not a string: received ${typeof reason}`,
+    );
   }
   // A UTF-16 code unit takes at most 3 bytes, so short reasons need no encoding to be measured.
   if (reason.length * 3 > 123) {

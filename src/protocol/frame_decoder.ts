@@ -189,7 +189,10 @@ export class FrameDecoder {
 
   #checkLength(): void {
     if (this.length < this.#minimum) {
-      throw new ProtocolError(PROTOCOL_ERROR, "Received a frame length that is not in its minimal form");
+      throw new ProtocolError(
+        PROTOCOL_ERROR,
+        "Received a frame length that is not in its minimal form",
+      );
     }
   }
 

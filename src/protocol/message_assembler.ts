@@ -71,7 +71,10 @@ export class MessageAssembler implements FrameSink {
     if (opcode >= CLOSE) return;
     if (opcode === CONTINUATION) {
       if (this.opcode === CONTINUATION) {
-        throw new ProtocolError(PROTOCOL_ERROR, "Received a continuation without a message to continue");
+        throw new ProtocolError(
+          PROTOCOL_ERROR,
+          "Received a continuation without a message to continue",
+        );
       }
     } else {
       if (this.opcode !== CONTINUATION) {

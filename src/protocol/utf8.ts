@@ -34,7 +34,9 @@ export class Utf8Validator {
     let i = start;
     while (i < end) {
       if (need === 0) {
-        while (i + 8 <= end && ((bytes.getInt32(i) | bytes.getInt32(i + 4)) & 0x80808080) === 0) i += 8;
+        while (i + 8 <= end && ((bytes.getInt32(i) | bytes.getInt32(i + 4)) & 0x80808080) === 0) {
+          i += 8;
+        }
         if (i === end) break;
         const byte = bytes.getUint8(i++);
         if (byte < 0x80) continue;
