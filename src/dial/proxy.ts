@@ -1,4 +1,4 @@
-import { startTlsClient, type TlsClientOptions } from "../transport/tls_client.ts";
+import { startTlsClient } from "../transport/tls_client.ts";
 import { closeQuietly } from "../transport/tls_stream.ts";
 import type { Transport } from "../transport/transport.ts";
 import { connectHttpProxy } from "./http_proxy.ts";
@@ -35,8 +35,7 @@ export async function dialProxy(proxy: Proxy, options: DialProxyOptions): Promis
   signal?.addEventListener("abort", abort);
   try {
     if (proxy.kind === "https") {
-      const tls: TlsClientOptions = { caCerts: options.caCerts };
-      open = await startTlsClient(open, proxy.hostname, tls, (taken) => open = taken);
+      open = await startTlsClient(open, proxy.hostname, { caCerts: options.caCerts });
     }
     const connect = proxy.kind === "socks5" ? connectSocks5 : connectHttpProxy;
     const tunnelled = await connect(open, tunnel);
