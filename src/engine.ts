@@ -1,12 +1,13 @@
 import { type CloseRecord, closeRecord } from "./close_record.ts";
 import type { Connection, ConnectionStats } from "./connection.ts";
-import { ConnectionClosedError, TimeoutError } from "./errors.ts";
+import type { Consumer } from "./consumer.ts";
+import { abortError, ConnectionClosedError, TimeoutError } from "./errors.ts";
 import { encodeControl } from "./flow/control_lane.ts";
 import { Inbox } from "./flow/inbox.ts";
 import { ReadPump, type ReadSink } from "./flow/read_pump.ts";
 import { SendQueue } from "./flow/send_queue.ts";
 import { WritePump, type WriteSink } from "./flow/write_pump.ts";
-import { KeepAlive } from "./keep_alive.ts";
+import { KeepAlive, type KeptAlive } from "./keep_alive.ts";
 import type { ConnectionHandlers, ReceivedMessage, Settings } from "./options.ts";
 import { freshPayload, Pings } from "./pings.ts";
 import {
@@ -14,7 +15,6 @@ import {
   decodeClosePayload,
   encodeClosePayload,
   INTERNAL_ERROR,
-  NO_STATUS,
   TRY_AGAIN_LATER,
 } from "./protocol/close_code.ts";
 import { Closing } from "./protocol/closing.ts";
@@ -27,7 +27,6 @@ import { SendTimeout } from "./send_timeout.ts";
 import type { OpenMessage } from "./sender.ts";
 import { Alarm, type Timers } from "./timers.ts";
 import type { Transport } from "./transport/transport.ts";
-import type { Watched } from "./watchdog.ts";
 
 /** The state of a connection; it only ever moves to the right. */
 export type ConnectionState = "connecting" | "open" | "closing" | "closed";
@@ -49,6 +48,7 @@ export interface Owner {
 
 /** What the handshake said. */
 export interface HandshakeFacts {
+  readonly url: string;
   readonly protocol: string;
   readonly extensions: string;
   /** The request, built when asked for. */
@@ -66,7 +66,7 @@ interface Waiter {
  * the closing handshake. `Connection` is its face.
  */
 // deno-lint-ignore no-explicit-any
-export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Watched {
+export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, KeptAlive {
   readonly role: Role;
   readonly settings: Settings;
   readonly owner: Owner;
@@ -87,6 +87,8 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Wat
   pings: Pings | null = null;
   /** Ends an attempt to connect. */
   cancel: (() => void) | null = null;
+  /** Who takes messages one by one. */
+  consumer: Consumer | null = null;
   /** Called with each message or the end, by those who await one; oldest first. */
   takers: (() => void)[] = [];
   /** The fragmented message that is being sent. */
@@ -157,7 +159,7 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Wat
     if (early !== null && early.length > 0) reader.prepend(early);
     this.state = "open";
     if (settings.keepAlive !== null) {
-      this.#keepAlive = new KeepAlive(this.owner.timers, settings.keepAlive, this);
+      this.#keepAlive = new KeepAlive(this);
     }
     this.owner.opened(this);
     for (const { resolve } of this.#openWaiters?.splice(0) ?? []) resolve();
@@ -189,6 +191,8 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Wat
 
   wanted(): number {
     if (this.holds === 0 || this.#discarding || this.#deaf) return Infinity;
+    // Whoever awaits a message takes the next one, however large.
+    if (this.takers.length > 0 && (this.holds & PAUSED) === 0) return Infinity;
     const held = (this.inbox?.bytes ?? 0) + this.#assembler!.buffered;
     return this.settings.readAhead - held;
   }
@@ -216,7 +220,7 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Wat
       this.#deliver(data, lent);
     } else {
       (this.inbox ??= new Inbox()).push(lent ? (data as Uint8Array).slice() : data);
-      if (this.takers.length > 0 && (this.holds & PAUSED) === 0) this.takers.shift()!();
+      if (this.takers.length > 0 && this.canTake()) this.takers.shift()!();
       if (this.wanted() <= 0) this.#assembler!.frames.halted = true;
     }
   }
@@ -273,6 +277,7 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Wat
     if (this.#delivering || this.state === "closed") return;
     this.#delivering = true;
     this.writer.cork();
+<<<<<<< HEAD
     const inbox = this.inbox;
     while (this.holds === 0 && inbox !== null && inbox.length > 0) {
       this.#deliver(inbox.shift(), false);
@@ -282,15 +287,19 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Wat
     ) {
       this.takers.shift()!();
     }
+=======
+    while (this.holds === 0 && this.canTake()) this.#deliver(this.inbox!.shift(), false);
+    while (this.takers.length > 0 && this.canTake()) this.takers.shift()!();
+>>>>>>> main
     this.#delivering = false;
     this.writer.uncork();
     if (this.#ended) this.#complete();
     else this.reader?.pull();
   }
 
-  /** Takes a waiting message for an iterator. */
-  take(): ReceivedMessage {
-    return this.inbox!.shift();
+  /** Whether a message waits that may be taken. */
+  canTake(): boolean {
+    return this.inbox !== null && this.inbox.length > 0 && (this.holds & PAUSED) === 0;
   }
 
   /** Sets or clears a reason to hold messages. */
@@ -342,7 +351,7 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Wat
     if (bytes > this.settings.lowWaterMark) this.#drainArmed = true;
     if (bytes > this.queueHighWater) this.queueHighWater = bytes;
     if (this.settings.sendTimeout > 0) {
-      this.#sendTimeout ??= new SendTimeout(this.owner.timers, this.settings.sendTimeout, this);
+      this.#sendTimeout ??= new SendTimeout(this);
       this.#sendTimeout.arm();
     }
     this.writer.schedule();
@@ -434,7 +443,7 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Wat
 
   #cancelConnecting(by: string): void {
     const { cancel } = this;
-    this.abandon(new DOMException(`The connection was cancelled by ${by}`, "AbortError"), false);
+    this.abandon(abortError(`The attempt to connect was cancelled by ${by}`), false);
     cancel?.();
   }
 
@@ -584,7 +593,7 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Wat
     return (this.reader?.reads ?? 0) + this.writer.written;
   }
 
-  excused(): boolean {
+  deafened(): boolean {
     return this.reader !== null && !this.reader.reading;
   }
 

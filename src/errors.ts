@@ -5,6 +5,7 @@ export type Message = string | ArrayBuffer | ArrayBufferView;
 
 /** Thrown by `send` and its kin where the connection isn't open; carries the message that was not accepted. */
 export class ConnectionClosedError extends Error {
+  /** The name of the class. */
   override readonly name = "ConnectionClosedError";
   /** The message that was refused, as it was passed; `undefined` where there was none. */
   readonly data: unknown;
@@ -12,6 +13,8 @@ export class ConnectionClosedError extends Error {
   readonly close: CloseRecord | undefined;
 
   /**
+   * Makes the error.
+   *
    * @param message What was attempted, and in which state.
    * @param options The refused message and the close record, where there are any.
    */
@@ -25,11 +28,14 @@ export class ConnectionClosedError extends Error {
 
 /** Thrown where a queue is at its limit; carries what was not accepted. */
 export class QueueFullError extends Error {
+  /** The name of the class. */
   override readonly name = "QueueFullError";
   /** The message that was refused, as it was passed. */
   readonly data: unknown;
 
   /**
+   * Makes the error.
+   *
    * @param message What was attempted, and the limit.
    * @param data The refused message.
    */
@@ -41,6 +47,7 @@ export class QueueFullError extends Error {
 
 /** A handshake that ended in anything but a WebSocket: refused, malformed, or not HTTP at all. */
 export class HandshakeError extends Error {
+  /** The name of the class. */
   override readonly name = "HandshakeError";
   /** The HTTP status of the answer; 0 where none was received. */
   readonly status: number;
@@ -50,6 +57,8 @@ export class HandshakeError extends Error {
   readonly body: Uint8Array;
 
   /**
+   * Makes the error.
+   *
    * @param message What went wrong.
    * @param answer What the other side answered, as far as it is known.
    */
@@ -66,15 +75,25 @@ export class HandshakeError extends Error {
 
 /** An operation that the state of the connection doesn't allow now, such as `send` amid an unfinished message. */
 export class InvalidStateError extends Error {
+  /** The name of the class. */
   override readonly name = "InvalidStateError";
 }
 
 /** A member or option that this kind of connection can't honour; the message names the way that can. */
 export class UnsupportedError extends Error {
+  /** The name of the class. */
   override readonly name = "UnsupportedError";
 }
 
 /** Something took longer than its limit: the message says what, and in which phase. */
 export class TimeoutError extends Error {
+  /** The name of the class. */
   override readonly name = "TimeoutError";
+}
+
+/** The error of what was given up on purpose, as the platform names it. */
+export function abortError(message: string, cause?: unknown): DOMException {
+  const error = new DOMException(message, "AbortError");
+  if (cause !== undefined) Object.defineProperty(error, "cause", { value: cause });
+  return error;
 }

@@ -193,3 +193,10 @@ function keepAlive(
   const timeout = amount(action, "keepAlive.timeout", value.timeout, 20_000);
   return interval === 0 ? null : { interval, timeout };
 }
+
+/** The callbacks among options. */
+export function pickHandlers<Data>(options: ConnectionHandlers<Data>): ConnectionHandlers<Data> {
+  const handlers: Record<string, unknown> = {};
+  for (const name of HANDLERS) if (options[name] !== undefined) handlers[name] = options[name];
+  return handlers;
+}

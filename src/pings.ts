@@ -1,5 +1,5 @@
 import { Alarm, type Timers } from "./timers.ts";
-import { TimeoutError } from "./errors.ts";
+import { abortError, TimeoutError } from "./errors.ts";
 
 /** Options of a single ping. */
 export interface PingOptions {
@@ -64,10 +64,7 @@ export class Pings {
         if (frozen()) timers.set(alarm, timeout);
         else give(new TimeoutError(`No pong within ${timeout} ms`));
       });
-      const abort = () =>
-        give(
-          new DOMException("The ping was aborted", { name: "AbortError", cause: signal!.reason }),
-        );
+      const abort = () => give(abortError("The ping was aborted", signal!.reason));
       pending.release = () => {
         timers.clear(alarm);
         signal?.removeEventListener("abort", abort);

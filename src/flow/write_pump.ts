@@ -24,8 +24,6 @@ function flushWaiting(): void {
  * blocks; so a ping waits for at most the block on its way, and never stands inside a frame.
  */
 export class WritePump {
-  /** Control frames that wait. */
-  readonly control: ControlLane = new ControlLane();
   /** While set, data wait and only control frames are written. */
   held = false;
   /** Bytes that the system has taken. */
@@ -36,16 +34,22 @@ export class WritePump {
   #transport: Transport | null = null;
   #flying: Block | null = null;
   #completing = false; // the block before ended inside a frame
+  // Like the callbacks below, made when first needed: most connections of a large server are silent.
+  #control: ControlLane | null = null;
   #corked = false;
   #scheduled = false;
   #stopped = false;
-  // Made with the first write; most connections of a large server write rarely.
   #onWritten: ((count: number) => void) | null = null;
   #onError: ((error: unknown) => void) | null = null;
 
   constructor(queue: SendQueue, sink: WriteSink) {
     this.#queue = queue;
     this.#sink = sink;
+  }
+
+  /** Control frames that wait. */
+  get control(): ControlLane {
+    return this.#control ??= new ControlLane();
   }
 
   /** Starts to write to a transport, `first` before anything else. */
@@ -62,7 +66,7 @@ export class WritePump {
 
   /** Whether everything queued has been taken by the system. */
   get idle(): boolean {
-    return this.#flying === null && this.#queue.empty && this.control.empty;
+    return this.#flying === null && this.#queue.empty && !this.#controlWaits();
   }
 
   /** Whether the frame on its way, or half-way, needs the head of the queue to complete it. */
@@ -78,7 +82,7 @@ export class WritePump {
   /** Ends the batch, and writes what it sent. */
   uncork(): void {
     this.#corked = false;
-    this.control.endBatch();
+    if (this.#control !== null) this.#control.endBatch();
     this.flush();
   }
 
@@ -98,8 +102,8 @@ export class WritePump {
   /** Starts the next write, unless one is in flight. */
   flush(): void {
     if (this.#corked || this.#flying !== null || this.#transport === null || this.#stopped) return;
-    if (!this.control.empty && !this.#completing) {
-      this.#write(rawBlock(this.control.take()));
+    if (this.#controlWaits() && !this.#completing) {
+      this.#write(rawBlock(this.#control!.take()));
       return;
     }
     // A frame that is half-way has to be completed even where data are held.
@@ -111,7 +115,7 @@ export class WritePump {
   /** Stops for good; the write in flight is left to the transport. */
   stop(): void {
     this.#stopped = true;
-    this.control.clear();
+    this.#control = null;
     this.#transport = null;
     if (this.#flying !== null) {
       // The transport may still be reading from the buffer, so it can't go back to the pool.
@@ -120,6 +124,10 @@ export class WritePump {
       this.#flying = null;
     }
     this.#queue.drop(false);
+  }
+
+  #controlWaits(): boolean {
+    return this.#control !== null && !this.#control.empty;
   }
 
   #write(block: Block): void {

@@ -1,0 +1,51 @@
+// Ours, for what examples/echo_server.ts doesn't show: TLS, broadcast, and the client.
+
+import { Context } from "../../mod.ts";
+
+const LARGEST = 64 * 1024 * 1024;
+
+const context = new Context({ maxMessageSize: LARGEST, maxQueueBytes: 2 * LARGEST });
+
+interface ServeOptions {
+  broadcast: boolean;
+  tls?: { cert: string; key: string };
+}
+
+// Stands in for `broadcast` as long as a context doesn't have it.
+function sendToEach(data: string | Uint8Array): void {
+  for (const conn of context.connections) conn.send(data);
+}
+
+const { broadcast: ours } = context as { broadcast?: typeof sendToEach };
+const toAll = ours?.bind(context) ?? sendToEach;
+
+/** Echoes every message, or broadcasts it as often as its first byte says. */
+export function serve({ broadcast, tls }: ServeOptions): number {
+  const listener = context.listen({
+    port: 0,
+    hostname: "127.0.0.1",
+    tls,
+    onError: () => {},
+    onMessage: broadcast
+      ? (_conn, data) => {
+        for (let i = 0; i < (data as Uint8Array)[0]; i++) toAll(data);
+      }
+      : (conn, data) => {
+        if (!conn.send(data)) conn.pause();
+      },
+    // As in the example: a peer that doesn't read its echoes isn't read from.
+    onDrain: (conn) => conn.resume(),
+  });
+  return listener.port;
+}
+
+/** A client that sends and receives binary messages. */
+export async function connect(
+  url: string,
+  _size: number,
+  onMessage: (length: number) => void,
+): Promise<(payload: Uint8Array) => void> {
+  const conn = context.connect(url, { onMessage: (_conn, data) => onMessage(data.length) });
+  await conn.opened;
+  return (payload) => void conn.send(payload);
+}

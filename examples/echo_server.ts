@@ -1,0 +1,32 @@
+/**
+ * An echo server with backpressure: it stops reading from a peer that doesn't read its echoes.
+ *
+ *     deno run --allow-net examples/echo_server.ts [--port N] [--hostname H]
+ *
+ * @module
+ */
+import { parseArgs } from "@std/cli/parse-args";
+import { Context } from "../mod.ts";
+
+const LARGEST = 64 * 1024 * 1024;
+
+const args = parseArgs(Deno.args, {
+  string: ["hostname", "port"],
+  default: { hostname: "127.0.0.1", port: "0" },
+});
+
+const ctx = new Context();
+const listener = ctx.listen({
+  hostname: args.hostname,
+  port: Number(args.port),
+  maxMessageSize: LARGEST,
+  // Room for one echo of the largest size behind what is below the high-water mark.
+  maxQueueBytes: 2 * LARGEST,
+  onMessage(conn, data) {
+    if (!conn.send(data)) conn.pause();
+  },
+  onDrain(conn) {
+    conn.resume();
+  },
+});
+console.log(`listening on ws://${listener.hostname}:${listener.port}/`);

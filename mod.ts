@@ -1,0 +1,58 @@
+/**
+ * WebSocket client and server with explicit flow control: send queues with water marks, drain notifications, and a
+ * pause that reaches the peer through TCP.
+ *
+ * @example Echo
+ * ```ts
+ * import { Context } from "@sluice/websocket";
+ *
+ * await using ctx = new Context();
+ * const listener = ctx.listen({ port: 0, onMessage: (conn, data) => conn.send(data) });
+ * await using conn = ctx.connect(listener.url);
+ * await conn.opened;
+ * conn.send("hello");
+ * console.log(await conn.receive());
+ * ```
+ *
+ * @module
+ */
+export type { CloseRecord } from "./src/close_record.ts";
+export type { ConnectOptions, ConnectTlsOptions } from "./src/connect_options.ts";
+export {
+  Connection,
+  type ConnectionStats,
+  type FragmentOptions,
+  type HandshakeInfo,
+  type SendOptions,
+} from "./src/connection.ts";
+export { Context, type ContextOptions, type ContextStats } from "./src/context.ts";
+export type { ConnectionState } from "./src/engine.ts";
+export {
+  ConnectionClosedError,
+  HandshakeError,
+  InvalidStateError,
+  type Message,
+  QueueFullError,
+  TimeoutError,
+  UnsupportedError,
+} from "./src/errors.ts";
+export type { Extension, ExtensionParam } from "./src/handshake/extension_list.ts";
+export type { HeadersOption } from "./src/handshake/field_value.ts";
+export type { OriginRule } from "./src/handshake/origin.ts";
+export type {
+  HandshakeAnswer,
+  HandshakeDecision,
+  ListenOptions,
+  PeerInfo,
+} from "./src/listen_options.ts";
+export { Listener } from "./src/listener.ts";
+export type {
+  ConnectionHandlers,
+  ConnectionOptions,
+  KeepAliveOptions,
+  ReceivedMessage,
+} from "./src/options.ts";
+export type { PingOptions } from "./src/pings.ts";
+export type { CloseFrame } from "./src/protocol/closing.ts";
+export { ProtocolError } from "./src/protocol/protocol_error.ts";
+export type { ShutdownOptions, ShutdownResult } from "./src/registry.ts";

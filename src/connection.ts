@@ -1,0 +1,437 @@
+import type { CloseRecord } from "./close_record.ts";
+import { Consumer } from "./consumer.ts";
+import { type ConnectionState, type Engine, PAUSED } from "./engine.ts";
+import { type Message, QueueFullError } from "./errors.ts";
+import type { Listener } from "./listener.ts";
+import {
+  checkHandlers,
+  type ConnectionHandlers,
+  HANDLERS,
+  type ReceivedMessage,
+} from "./options.ts";
+import { freshPayload, type PingOptions, Pings } from "./pings.ts";
+import { checkClose, NORMAL } from "./protocol/close_code.ts";
+import { BINARY, PING, PONG, TEXT } from "./protocol/opcode.ts";
+import { encodeUtf8 } from "./protocol/utf8.ts";
+import { checkText, sendFragment, sendMessage, toBytes } from "./sender.ts";
+
+/** Counters of a connection. */
+export interface ConnectionStats {
+  /** Messages accepted by `send` and its kin. */
+  messagesSent: number;
+  /** Messages received whole. */
+  messagesReceived: number;
+  /** Bytes that the system has taken, framing included. */
+  bytesSent: number;
+  /** Bytes received, framing included. */
+  bytesReceived: number;
+  /** Payload bytes that the system has not taken yet. */
+  queuedBytes: number;
+  /** The most that `queuedBytes` has been. */
+  queueHighWater: number;
+  /** Calls of `pause` that paused. */
+  pauses: number;
+  /** Times that the queue has drained. */
+  drains: number;
+  /** Messages dropped by the queue policy `"drop"`. */
+  dropped: number;
+  /** The round trip of the last answered ping in ms; `null` before the first. */
+  lastRoundTrip: number | null;
+}
+
+/** What the handshake agreed on. */
+export interface HandshakeInfo {
+  /** The subprotocol; `""` for none. */
+  protocol: string;
+  /** The extensions, as the `Sec-WebSocket-Extensions` header names them; `""` for none. */
+  extensions: string;
+  /** The headers of the response. */
+  headers: Headers;
+}
+
+/** Options of a single `send`. */
+export interface SendOptions {
+  /** Hands the buffer over: large ones aren't copied, and nobody may change them afterwards. @default {false} */
+  transfer?: boolean;
+}
+
+/** Options of `sendFragment`. */
+export interface FragmentOptions {
+  /** The type of the message, fixed by its first fragment. Default: by the type of that fragment's data. */
+  binary?: boolean;
+  /** Whether this fragment ends the message. @default {false} */
+  final?: boolean;
+}
+
+/** Makes the face of an engine. */
+export let makeConnection: <Data>(
+  engine: Engine<Data>,
+  init: ConnectionInit<Data>,
+) => Connection<Data>;
+
+/** The engine behind a connection. */
+export let engineOf: (conn: Connection) => Engine;
+
+/** What a connection knows from the start. */
+export interface ConnectionInit<Data> {
+  /** The URL, where it is known before the handshake. */
+  readonly url: string;
+  readonly listener: Listener<Data> | null;
+  readonly data: Data;
+}
+
+/**
+ * A WebSocket connection, client or server.
+ *
+ * - Messages arrive in order, each once, and none after `onClose`.
+ * - `send` queues and returns at once; what it accepted goes out in order, or is counted in the close record.
+ * - The queue never exceeds `maxQueueBytes`, and what is read ahead of a slow consumer never exceeds `readAhead`.
+ * - `onDrain` and `drained()` come once for each time that the queue rose above `lowWaterMark`.
+ * - `onClose` comes exactly once, and `closed` never rejects.
+ *
+ * @example Take messages one by one
+ * ```ts
+ * import { Context } from "@sluice/websocket";
+ *
+ * await using ctx = new Context();
+ * const listener = ctx.listen({ port: 0, onMessage: (conn, data) => conn.send(data) });
+ * await using conn = ctx.connect(listener.url);
+ * await conn.opened;
+ * conn.send("hello");
+ * console.log(await conn.receive());
+ * ```
+ *
+ * @typeParam Data The type of `data`.
+ */
+export class Connection<Data = unknown> implements AsyncDisposable {
+  static {
+    makeConnection = (engine, init) => new Connection(engine, init);
+    engineOf = (conn) => conn.#engine;
+  }
+
+  /** Anything of the application's. */
+  data: Data;
+  /** The listener that accepted the connection; `null` elsewhere. */
+  readonly listener: Listener<Data> | null;
+  readonly #engine: Engine<Data>;
+  readonly #url: string;
+
+  private constructor(engine: Engine<Data>, init: ConnectionInit<Data>) {
+    this.#engine = engine;
+    this.data = init.data;
+    this.#url = init.url;
+    this.listener = init.listener;
+  }
+
+  // ---- Sending ----------------------------------------------------------------------------------------------------
+
+  /**
+   * Queues a message: text for a string (a lone surrogate becomes U+FFFD), binary for an `ArrayBuffer` or any view of
+   * one. The buffer is the caller's again on return.
+   *
+   * @param data The message.
+   * @param options Whether the buffer is handed over.
+   * @returns Whether `queuedBytes` is at or below `highWaterMark`; above it the message is queued all the same, and
+   * `onDrain` tells when to go on.
+   * @throws {ConnectionClosedError} If the connection isn't open; it carries the message.
+   * @throws {QueueFullError} If the queue would exceed `maxQueueBytes`; it carries the message.
+   * @throws {InvalidStateError} Amid an unfinished fragmented message.
+   * @throws {TypeError} If the data are of another type.
+   */
+  send(data: Message, options?: SendOptions): boolean {
+    return sendMessage(
+      this.#engine,
+      data,
+      typeof data === "string" ? TEXT : BINARY,
+      options !== undefined && options.transfer === true,
+    );
+  }
+
+  /**
+   * Queues a text message; bytes must be UTF-8.
+   *
+   * @param data The message.
+   * @returns As {@linkcode Connection.send}.
+   * @throws {TypeError} If bytes aren't UTF-8.
+   */
+  sendText(data: Message): boolean {
+    return sendMessage(this.#engine, checkText(data), TEXT, false);
+  }
+
+  /**
+   * Queues a binary message; a string goes as its UTF-8.
+   *
+   * @param data The message.
+   * @returns As {@linkcode Connection.send}.
+   */
+  sendBinary(data: Message): boolean {
+    return sendMessage(this.#engine, data, BINARY, false);
+  }
+
+  /**
+   * Queues a part of a message: the first call starts it, later ones continue it, `final: true` ends it. A surrogate
+   * pair or a UTF-8 sequence may be split between calls. Control frames may pass between fragments (RFC 6455 5.4).
+   *
+   * @param data The part, which may be empty.
+   * @param options Type of the message, and whether this is its end.
+   * @returns As {@linkcode Connection.send}.
+   * @throws {ConnectionClosedError} If the connection isn't open.
+   * @throws {QueueFullError} If the queue would exceed `maxQueueBytes`, with the policy `"drop"` as well: a message
+   * can't have a hole.
+   */
+  sendFragment(data: Message, options: FragmentOptions = {}): boolean {
+    return sendFragment(this.#engine, data, options);
+  }
+
+  /**
+   * Sends a ping, ahead of queued data.
+   *
+   * @param payload At most 125 bytes; left out, one that no other ping has.
+   * @param options When to give up.
+   * @returns The round trip in ms. A pong resolves its ping and all earlier ones.
+   * @throws {RangeError} If the payload is longer than 125 bytes.
+   * @throws {QueueFullError} If 64 pings and pongs wait to be sent.
+   */
+  ping(payload?: Message, options: PingOptions = {}): Promise<number> {
+    const engine = this.#engine;
+    const bytes = payload === undefined ? freshPayload() : controlPayload(payload, "ping");
+    this.#checkControl("ping", payload);
+    const pings = engine.pings ??= new Pings();
+    const promise = pings.wait(bytes, options, engine.owner.timers, () => !engine.reader!.reading);
+    engine.requestControl(PING, bytes);
+    return promise;
+  }
+
+  /**
+   * Sends a pong that answers nothing, as a one-way heartbeat (RFC 6455 5.5.3). Pings are answered by themselves.
+   *
+   * @param payload At most 125 bytes.
+   * @throws {RangeError} If the payload is longer than 125 bytes.
+   * @throws {QueueFullError} If 64 pings and pongs wait to be sent.
+   */
+  pong(payload: Message = ""): void {
+    const bytes = controlPayload(payload, "pong");
+    this.#checkControl("pong", payload);
+    this.#engine.requestControl(PONG, bytes);
+  }
+
+  /** Payload bytes that the system has not taken yet; 0 when closed. */
+  get queuedBytes(): number {
+    return this.#engine.queue.bytes;
+  }
+
+  /** Messages that the system has not taken entirely yet; 0 when closed. */
+  get queuedMessages(): number {
+    return this.#engine.queue.messages;
+  }
+
+  /**
+   * Waits for the queue to be at or below `lowWaterMark`.
+   *
+   * @returns Resolves at once if it is; rejects with a `ConnectionClosedError` when the connection closes first.
+   */
+  drained(): Promise<void> {
+    return handled(this.#engine.drained());
+  }
+
+  // ---- Receiving --------------------------------------------------------------------------------------------------
+
+  /**
+   * Holds messages until `resume`. Up to `readAhead` bytes are still read, so that pings are answered; then the peer is
+   * held back through TCP. A peer whose own keepalive is shorter than the pause will leave.
+   */
+  pause(): void {
+    const engine = this.#engine;
+    if ((engine.holds & PAUSED) !== 0 || engine.state === "closing" || engine.state === "closed") {
+      return;
+    }
+    engine.pauses++;
+    engine.hold(PAUSED, true);
+  }
+
+  /** Goes on after `pause`, with what was held first. */
+  resume(): void {
+    this.#engine.hold(PAUSED, false);
+  }
+
+  /** Whether `pause` holds messages. */
+  get isPaused(): boolean {
+    return (this.#engine.holds & PAUSED) !== 0;
+  }
+
+  /**
+   * The next message, without `onMessage`.
+   *
+   * @param options Gives up when aborted.
+   * @returns Rejects with a `ConnectionClosedError` when the connection has closed.
+   * @throws {TypeError} Beside `onMessage` or another consumer.
+   */
+  receive(options: { signal?: AbortSignal } = {}): Promise<ReceivedMessage> {
+    const consumer = new Consumer(this.#engine, "receive from", true);
+    return consumer.receive(options.signal).finally(() => consumer.release());
+  }
+
+  /**
+   * Iterates over messages, with backpressure: while no message is awaited the connection is held.
+   *
+   * @param options Whether leaving the loop leaves the connection open.
+   * @returns Ends when the connection closes with 1000, 1001 or without code; throws a `ConnectionClosedError` otherwise.
+   * @throws {TypeError} Beside `onMessage` or another consumer.
+   */
+  messages(
+    options: { preventClose?: boolean } = {},
+  ): AsyncIterableIterator<ReceivedMessage, undefined> {
+    return new Consumer(this.#engine, "iterate over", options.preventClose ?? false);
+  }
+
+  /** Iterates over messages; leaving the loop closes with 1000. */
+  [Symbol.asyncIterator](): AsyncIterableIterator<ReceivedMessage, undefined> {
+    return this.messages();
+  }
+
+  /**
+   * Replaces callbacks; those that aren't named stay.
+   *
+   * @param handlers The new ones.
+   */
+  on(handlers: ConnectionHandlers<Data>): void {
+    checkHandlers("set callbacks", handlers, HANDLERS);
+    if (handlers.onMessage !== undefined && this.#engine.consumer !== null) {
+      throw new TypeError("Cannot set onMessage on a connection whose messages are being taken");
+    }
+    this.#engine.on(handlers);
+  }
+
+  // ---- Closing ----------------------------------------------------------------------------------------------------
+
+  /**
+   * Closes: queued data goes out first, then a close frame. No message is delivered any more. While connecting it
+   * cancels; on a closing or closed connection it does nothing.
+   *
+   * @param code 1000 to 1003, 1007 to 1014, or 3000 to 4999.
+   * @param reason At most 123 bytes of UTF-8.
+   * @throws {RangeError} If the code or the length of the reason isn't allowed.
+   */
+  close(code: number = NORMAL, reason: string = ""): void {
+    checkClose(code, reason);
+    this.#engine.close(code, reason);
+  }
+
+  /** Ends the connection at once, without a close frame. */
+  terminate(): void {
+    this.#engine.terminate();
+  }
+
+  /** Resolves when the handshake is complete; rejects when it has failed or was cancelled. */
+  get opened(): Promise<HandshakeInfo> {
+    const engine = this.#engine;
+    return handled(
+      engine.opened().then(() => ({
+        protocol: engine.facts!.protocol,
+        extensions: engine.facts!.extensions,
+        headers: engine.facts!.responseHeaders(),
+      })),
+    );
+  }
+
+  /** Resolves when the connection has ended, with how; never rejects. */
+  get closed(): Promise<CloseRecord> {
+    return this.#engine.closed();
+  }
+
+  // ---- Facts ------------------------------------------------------------------------------------------------------
+
+  /** Where the connection stands. */
+  get state(): ConnectionState {
+    return this.#engine.state;
+  }
+
+  /** The URL: the one connected to, or the one that was asked for. */
+  get url(): string {
+    return this.#engine.facts?.url ?? this.#url;
+  }
+
+  /** Which end we are. */
+  get role(): "client" | "server" {
+    return this.#engine.role;
+  }
+
+  /** The agreed subprotocol; `""` for none. */
+  get protocol(): string {
+    return this.#engine.facts?.protocol ?? "";
+  }
+
+  /** The agreed extensions; `""` for none. */
+  get extensions(): string {
+    return this.#engine.facts?.extensions ?? "";
+  }
+
+  /** The request of the handshake, as a server received it; `null` on a client. */
+  get request(): Request | null {
+    return this.#engine.facts?.request() ?? null;
+  }
+
+  /** The headers of the handshake's response; `null` before it. */
+  get responseHeaders(): Headers | null {
+    return this.#engine.facts?.responseHeaders() ?? null;
+  }
+
+  /** The peer's address; `null` where there is none. */
+  get remoteAddress(): Deno.Addr | null {
+    return this.#engine.transport?.remoteAddr ?? null;
+  }
+
+  /** Our own address; `null` where there is none. */
+  get localAddress(): Deno.Addr | null {
+    return this.#engine.transport?.localAddr ?? null;
+  }
+
+  /**
+   * Reads the counters.
+   *
+   * @returns A snapshot.
+   */
+  stats(): ConnectionStats {
+    return this.#engine.stats();
+  }
+
+  /** Keeps the process alive while the connection is open, which is the default. */
+  ref(): void {
+    this.#engine.transport?.ref?.();
+  }
+
+  /** Lets the process end although the connection is open. */
+  unref(): void {
+    this.#engine.transport?.unref?.();
+  }
+
+  /** Closes with 1000 and waits for the end. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.close();
+    await this.closed;
+  }
+
+  #checkControl(action: string, payload: unknown): void {
+    const engine = this.#engine;
+    if (engine.state !== "open") throw engine.closedError(action, payload);
+    if (engine.writer.control.full) {
+      throw new QueueFullError(`Cannot ${action}: 64 pings and pongs wait to be sent`, payload);
+    }
+  }
+}
+
+function controlPayload(payload: Message, action: string): Uint8Array {
+  const bytes = typeof payload === "string" ? encodeUtf8(payload) : toBytes(payload).slice();
+  if (bytes.length > 125) {
+    throw new RangeError(
+      `Cannot ${action} with a payload of ${bytes.length} bytes: at most 125 fit`,
+    );
+  }
+  return bytes;
+}
+
+/** Marks a promise as handled: who awaits it sees a rejection, and nobody has to. */
+function handled<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => {});
+  return promise;
+}

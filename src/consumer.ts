@@ -1,0 +1,98 @@
+import type { Engine } from "./engine.ts";
+import { abortError } from "./errors.ts";
+import { NORMAL } from "./protocol/close_code.ts";
+import type { ReceivedMessage } from "./options.ts";
+
+// Closes that end an iteration instead of failing it: done, going away, and no code at all.
+const ORDERLY = [1000, 1001, 1005];
+
+/**
+ * Whoever takes messages one by one. There is at most one at a time, and none beside `onMessage`: two would each
+ * get some of the messages.
+ */
+export class Consumer implements AsyncIterableIterator<ReceivedMessage> {
+  readonly #engine: Engine;
+  readonly #preventClose: boolean;
+  #done = false;
+
+  /** Claims the messages of a connection. */
+  constructor(engine: Engine, action: string, preventClose: boolean) {
+    if (engine.handlers.onMessage !== undefined) {
+      throw new TypeError(`Cannot ${action} a connection that has an onMessage callback`);
+    }
+    if (engine.settings.lend) {
+      throw new TypeError(`Cannot ${action} a connection with payload "view": use "copy"`);
+    }
+    if (engine.consumer !== null) {
+      throw new TypeError(`Cannot ${action} a connection whose messages are being taken already`);
+    }
+    engine.consumer = this;
+    this.#engine = engine;
+    this.#preventClose = preventClose;
+  }
+
+  /** The next message; the end after an orderly close, an error after any other. */
+  next(): Promise<IteratorResult<ReceivedMessage, undefined>> {
+    return this.receive().then(
+      (value) => ({ value, done: false as const }),
+      (error) => {
+        this.release();
+        const { record } = this.#engine;
+        if (this.#done || (record !== null && ORDERLY.includes(record.code))) {
+          return { value: undefined, done: true as const };
+        }
+        throw error;
+      },
+    );
+  }
+
+  /** Ends the iteration, and the connection with it unless told otherwise. */
+  return(): Promise<IteratorResult<ReceivedMessage, undefined>> {
+    this.#done = true;
+    this.release();
+    if (!this.#preventClose) this.#engine.close(NORMAL, "");
+    return Promise.resolve({ value: undefined, done: true });
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  /** The next message; rejects at the end. */
+  receive(signal?: AbortSignal): Promise<ReceivedMessage> {
+    const engine = this.#engine;
+    if (this.#done) return Promise.reject(engine.closedError("receive"));
+    if (signal?.aborted) {
+      return Promise.reject(abortError("The receive was aborted", signal.reason));
+    }
+    if (engine.takers.length === 0 && engine.canTake()) return Promise.resolve(this.#take());
+    if (engine.record !== null) return Promise.reject(engine.closedError("receive"));
+    return new Promise((resolve, reject) => {
+      const settle = () => {
+        signal?.removeEventListener("abort", abort);
+        if (engine.canTake()) resolve(this.#take());
+        else reject(engine.closedError("receive"));
+      };
+      const abort = () => {
+        engine.takers.splice(engine.takers.indexOf(settle), 1);
+        reject(abortError("The receive was aborted", signal!.reason));
+      };
+      signal?.addEventListener("abort", abort, { once: true });
+      engine.takers.push(settle);
+      engine.reader?.pull();
+    });
+  }
+
+  /** Leaves the messages to others. */
+  release(): void {
+    if (this.#engine.consumer === this) this.#engine.consumer = null;
+  }
+
+  #take(): ReceivedMessage {
+    const engine = this.#engine;
+    const message = engine.inbox!.shift();
+    // There is room again: reading may go on.
+    engine.reader!.pull();
+    return message;
+  }
+}

@@ -1,0 +1,129 @@
+import type { ConnectSettings } from "./connect_options.ts";
+import type { Engine } from "./engine.ts";
+import { abortError, TimeoutError } from "./errors.ts";
+import { ClientFacts } from "./facts.ts";
+import { ClientHandshake } from "./handshake/client_handshake.ts";
+import { formatExtensions } from "./handshake/extension_list.ts";
+import { MAX_REFUSAL_BODY, RefusalBody } from "./handshake/refusal_body.ts";
+import { readHead, writeAll } from "./head_reader.ts";
+import { Alarm } from "./timers.ts";
+import { startTlsClient } from "./transport/tls_client.ts";
+import { closeQuietly } from "./transport/tls_stream.ts";
+import type { Transport } from "./transport/transport.ts";
+
+/** An attempt to connect: what is open is closed when it fails, is cancelled or takes too long. */
+export class Dial {
+  readonly #engine: Engine;
+  readonly #settings: ConnectSettings;
+  readonly #abort = new AbortController();
+  readonly #handshake: ClientHandshake;
+  #raw: Transport | null = null;
+  #phase = "connecting";
+
+  /** @throws {TypeError} If something of the handshake can't be sent. */
+  constructor(engine: Engine, settings: ConnectSettings) {
+    this.#engine = engine;
+    this.#settings = settings;
+    const { protocols, extensions, headers } = settings;
+    this.#handshake = new ClientHandshake(settings.target, { protocols, extensions, headers });
+  }
+
+  /** Connects, and opens the engine or abandons it. */
+  async run(): Promise<void> {
+    const { connectTimeout, signal } = this.#settings;
+    const engine = this.#engine, { timers } = engine.owner;
+    const alarm = new Alarm(() =>
+      this.#cancel(
+        new TimeoutError(
+          `Cannot connect to ${this.#settings.target.href}: timed out after ${connectTimeout} ms while ${this.#phase}`,
+        ),
+        true,
+      )
+    );
+    const aborted = () =>
+      this.#cancel(abortError("The attempt to connect was aborted", signal!.reason), false);
+    engine.cancel = () => this.#close();
+    if (connectTimeout > 0) timers.set(alarm, connectTimeout);
+    signal?.addEventListener("abort", aborted, { once: true });
+    try {
+      await this.#connect();
+    } catch (error) {
+      this.#close();
+      engine.abandon(error, true);
+    } finally {
+      timers.clear(alarm);
+      signal?.removeEventListener("abort", aborted);
+    }
+  }
+
+  async #connect(): Promise<void> {
+    const { target, tls } = this.#settings;
+    const tcp = await Deno.connect({
+      hostname: target.hostname,
+      port: target.port,
+      signal: this.#abort.signal,
+    });
+    this.#own(tcp);
+    tcp.setNoDelay(true);
+    let transport: Transport = tcp;
+    if (target.secure) {
+      this.#phase = "negotiating TLS";
+      const taken = (conn: Transport) => this.#own(conn);
+      transport = this.#own(await startTlsClient(tcp, target.hostname, tls, taken));
+    }
+    await this.#shakeHands(transport);
+  }
+
+  async #shakeHands(transport: Transport): Promise<void> {
+    this.#phase = "waiting for the answer to the handshake";
+    const handshake = this.#handshake;
+    await writeAll(transport, handshake.request);
+    const early = await readHead(transport, (bytes) => handshake.push(bytes));
+    if (early === null) throw handshake.refused();
+    if (!handshake.accepted) throw handshake.refused(await this.#readBody(transport, early));
+    const { protocol, extensions, headers } = handshake.finish();
+    if (this.#abort.signal.aborted) throw this.#abort.signal.reason;
+    this.#raw = null;
+    const { href } = this.#settings.target;
+    this.#engine.open(
+      transport,
+      new ClientFacts(href, protocol, formatExtensions(extensions), headers),
+      null,
+      early,
+    );
+  }
+
+  async #readBody(transport: Transport, early: Uint8Array): Promise<Uint8Array> {
+    const body = new RefusalBody(this.#handshake.head!);
+    const buffer = new Uint8Array(MAX_REFUSAL_BODY);
+    let done = body.push(early);
+    while (!done) {
+      const count = await transport.read(buffer).catch(() => null);
+      if (count === null) break;
+      done = body.push(buffer.subarray(0, count));
+    }
+    return body.bytes;
+  }
+
+  /** Takes charge of a stream; closes it at once where the attempt is over already. */
+  #own<T extends Transport>(transport: T): T {
+    this.#raw = transport;
+    if (this.#abort.signal.aborted) {
+      this.#close();
+      throw this.#abort.signal.reason;
+    }
+    return transport;
+  }
+
+  #cancel(error: unknown, reported: boolean): void {
+    this.#engine.abandon(error, reported);
+    this.#close();
+  }
+
+  #close(): void {
+    this.#abort.abort();
+    const raw = this.#raw;
+    this.#raw = null;
+    if (raw !== null) closeQuietly(raw);
+  }
+}

@@ -1,0 +1,125 @@
+import { type Acceptance, decide } from "./accept.ts";
+import { TimeoutError } from "./errors.ts";
+import { acquire, release } from "./flow/buffer_pool.ts";
+import { HeadParser } from "./handshake/head_parser.ts";
+import { readHead, writeAll } from "./head_reader.ts";
+import type { ListenSettings, PeerInfo } from "./listen_options.ts";
+import { refusalOf, Refused } from "./refused.ts";
+import { Timer, type Timers } from "./timers.ts";
+import type { Transport } from "./transport/transport.ts";
+
+// How long a refused peer has to take the answer and to close.
+const LINGER = 1000;
+
+/** A handshake that is being answered, from the accepted socket to the 101 or to a refusal. */
+export class IncomingHandshake<Data> extends Timer {
+  readonly #raw: Transport;
+  readonly #settings: ListenSettings<Data>;
+  readonly #timers: Timers;
+  #transport: Transport | null = null;
+  #ending: unknown;
+  #refused = false;
+  #closed = false;
+
+  /** @param raw The accepted socket, on which TLS may still be to come. */
+  constructor(raw: Transport, settings: ListenSettings<Data>, timers: Timers) {
+    super();
+    this.#raw = raw;
+    this.#settings = settings;
+    this.#timers = timers;
+    timers.set(this, settings.handshakeTimeout);
+  }
+
+  /** Reads the request and decides about it; what came behind the head is `early`. */
+  async run(
+    transport: Transport,
+    secure: boolean,
+    info: PeerInfo,
+  ): Promise<Acceptance<Data> & { early: Uint8Array }> {
+    this.#transport = transport;
+    const parser = new HeadParser(this.#settings.maxHeaderBytes);
+    const early = await readHead(transport, (bytes) => {
+      this.#check();
+      return parser.push(bytes);
+    });
+    this.#check();
+    if (early === null) {
+      this.#transport = null;
+      throw new Deno.errors.UnexpectedEof("The stream ended before the handshake was complete");
+    }
+    const decision = decide(parser.text, secure, this.#settings, info);
+    const acceptance = decision instanceof Promise ? await decision : decision;
+    this.#check();
+    this.#timers.clear(this);
+    return { ...acceptance, early };
+  }
+
+  /** The handshake took too long, or the refused peer did. */
+  override fire(): void {
+    if (this.#refused) {
+      this.#close();
+    } else {
+      this.abort(
+        408,
+        new TimeoutError(`No handshake within ${this.#settings.handshakeTimeout} ms`),
+      );
+    }
+  }
+
+  /** Ends it with a status, from outside. */
+  abort(status: number, error: unknown): void {
+    if (this.#ending !== undefined) return;
+    this.#ending = error;
+    this.#timers.clear(this);
+    if (this.#transport === null) this.#close();
+    else this.#answer(new Refused(status, (error as Error).message));
+  }
+
+  /**
+   * Answers a handshake that has failed, and closes it without resetting the connection under the answer.
+   *
+   * @returns The error to report.
+   */
+  async refuse(error: unknown): Promise<unknown> {
+    const transport = this.#transport;
+    const refused = refusalOf(error);
+    try {
+      if (transport !== null) {
+        if (!this.#refused && refused !== null) this.#answer(refused);
+        if (this.#refused) await drain(transport);
+      }
+    } catch {
+      // The peer is gone, and with it the need to tell it anything.
+    }
+    this.#timers.clear(this);
+    this.#close();
+    return this.#ending ?? refused?.error ?? error;
+  }
+
+  #close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#raw.close();
+  }
+
+  #check(): void {
+    if (this.#ending !== undefined) throw this.#ending;
+  }
+
+  #answer(refused: Refused): void {
+    const transport = this.#transport!;
+    this.#refused = true;
+    this.#timers.set(this, LINGER);
+    writeAll(transport, refused.answer).then(() => transport.closeWrite()).catch(() => {});
+  }
+}
+
+/** Reads to the end of the stream. */
+async function drain(transport: Transport): Promise<void> {
+  const buffer = acquire(1);
+  try {
+    while (await transport.read(buffer.target) !== null);
+  } finally {
+    release(buffer);
+  }
+}

@@ -1,0 +1,123 @@
+import { checkExtensions, type Extension } from "./handshake/extension_list.ts";
+import { checkHeaders, type Field, type HeadersOption } from "./handshake/field_value.ts";
+import { checkOriginRule, type OriginRule } from "./handshake/origin.ts";
+import { checkProtocol, checkProtocols } from "./handshake/token_list.ts";
+import type { ConnectionOptions } from "./options.ts";
+import { amount, checkHandlers, HANDLERS, resolveSettings, type Settings } from "./options.ts";
+
+/** Who is on the other end of a request. */
+export interface PeerInfo {
+  /** The peer's address. */
+  readonly remoteAddr: Deno.Addr;
+  /** The address that it has reached. */
+  readonly localAddr: Deno.Addr;
+}
+
+/** With what a handshake is accepted. */
+export interface HandshakeAnswer<Data = unknown> {
+  /** Headers for the 101, behind those of the listener. */
+  headers?: HeadersOption;
+  /** The subprotocol, one of those offered; `""` for none. Default: what `protocols` or `selectProtocol` chose. */
+  protocol?: string;
+  /** Extensions of the application's own, as they stand in the header. */
+  extensions?: string | readonly Extension[];
+  /** The connection's `data`. */
+  data?: Data;
+}
+
+/** Accept (`true`, nothing, or an answer) or refuse (`false`: 403, or just that response). */
+export type HandshakeDecision<Data = unknown> =
+  | boolean
+  | void
+  | undefined
+  | null
+  | Response
+  | HandshakeAnswer<Data>;
+
+/** Options of `listen`. */
+export interface ListenOptions<Data = unknown> extends ConnectionOptions<Data> {
+  /** The port; 0 for any that is free. @default {0} */
+  port?: number;
+  /** The address to bind to. @default {"0.0.0.0"} */
+  hostname?: string;
+  /** Certificate and key, PEM text. */
+  tls?: { cert: string; key: string };
+  /** Lets several processes or workers listen on the same port; needs `--unstable-net`. @default {false} */
+  reusePort?: boolean;
+  /** Subprotocols that are spoken, the preferred first. With nothing in common the connection has none. */
+  protocols?: readonly string[];
+  /** Chooses among the offered subprotocols instead; `""` or nothing for none. */
+  selectProtocol?: (offered: string[], request: Request) => string | undefined;
+  /** Headers for every 101. */
+  headers?: HeadersOption;
+  /** Origins that are accepted; a request without `Origin` passes, `"null"` only if listed. Default: all. */
+  origins?: OriginRule;
+  /** More connections are refused with 503. @default {Infinity} */
+  maxConnections?: number;
+  /** From the accepted socket to the 101, in ms. @default {10000} */
+  handshakeTimeout?: number;
+  /** The largest request head, in bytes. @default {16384} */
+  maxHeaderBytes?: number;
+  /** Decides about each handshake. One that throws refuses with 500 and shows nothing of the error. */
+  onHandshake?: (
+    request: Request,
+    info: PeerInfo,
+  ) => HandshakeDecision<Data> | Promise<HandshakeDecision<Data>>;
+  /** A handshake that never became a connection: bad TLS, a bad head, a timeout, a refusal. */
+  onHandshakeError?: (error: unknown, info: PeerInfo) => unknown;
+}
+
+/** The options of a listener, checked. */
+export interface ListenSettings<Data> {
+  readonly connection: Settings;
+  readonly protocols: readonly string[];
+  readonly selectProtocol: ListenOptions<Data>["selectProtocol"];
+  readonly headers: readonly Field[];
+  readonly origins: OriginRule | null;
+  readonly maxConnections: number;
+  readonly handshakeTimeout: number;
+  readonly maxHeaderBytes: number;
+  readonly onHandshake: ListenOptions<Data>["onHandshake"];
+  readonly onHandshakeError: ListenOptions<Data>["onHandshakeError"];
+}
+
+/** Checks the options of `listen`, besides where to listen. */
+export function resolveListen<Data>(options: ListenOptions<Data>): ListenSettings<Data> {
+  checkHandlers("listen", options, [
+    ...HANDLERS,
+    "onHandshake",
+    "onHandshakeError",
+    "selectProtocol",
+  ]);
+  return {
+    connection: resolveSettings("listen", options as ConnectionOptions, true),
+    protocols: checkProtocols(options.protocols),
+    selectProtocol: options.selectProtocol,
+    headers: checkHeaders(options.headers, "server"),
+    origins: options.origins === undefined ? null : checkOriginRule(options.origins),
+    maxConnections: amount("listen", "maxConnections", options.maxConnections, Infinity),
+    handshakeTimeout: amount("listen", "handshakeTimeout", options.handshakeTimeout, 10_000),
+    maxHeaderBytes: amount("listen", "maxHeaderBytes", options.maxHeaderBytes, 16 * 1024),
+    onHandshake: options.onHandshake,
+    onHandshakeError: options.onHandshakeError,
+  };
+}
+
+/** Checks an answer of `onHandshake`. */
+export function resolveAnswer(answer: HandshakeAnswer, offered: readonly string[]): {
+  headers: Field[];
+  protocol: string | undefined;
+  extensions: Extension[];
+} {
+  const { protocol, extensions } = answer;
+  if (protocol !== undefined && protocol !== "" && !offered.includes(checkProtocol(protocol))) {
+    throw new TypeError(`Cannot accept with subprotocol ${protocol}, which wasn't offered`);
+  }
+  return {
+    protocol,
+    headers: checkHeaders(answer.headers, "server"),
+    extensions: typeof extensions === "string"
+      ? checkExtensions([extensions])
+      : checkExtensions(extensions),
+  };
+}
