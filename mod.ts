@@ -56,3 +56,6 @@ export type { PingOptions } from "./src/pings.ts";
 export type { CloseFrame } from "./src/protocol/closing.ts";
 export { ProtocolError } from "./src/protocol/protocol_error.ts";
 export type { ShutdownOptions, ShutdownResult } from "./src/registry.ts";
+export type { CertificateName, PeerCertificate } from "./src/transport/peer_certificate.ts";
+export type { TlsClientOptions } from "./src/transport/tls_client.ts";
+export type { TlsAcceptorOptions } from "./src/transport/tls_server.ts";

@@ -13,6 +13,7 @@ import { freshPayload, type PingOptions, Pings } from "./pings.ts";
 import { checkClose, NORMAL } from "./protocol/close_code.ts";
 import { BINARY, PING, PONG, TEXT } from "./protocol/opcode.ts";
 import { encodeUtf8 } from "./protocol/utf8.ts";
+import type { PeerCertificate } from "./transport/peer_certificate.ts";
 import { checkText, sendFragment, sendMessage, toBytes } from "./sender.ts";
 
 /** Counters of a connection. */
@@ -384,6 +385,11 @@ export class Connection<Data = unknown> implements AsyncDisposable {
   /** Our own address; `null` where there is none. */
   get localAddress(): Deno.Addr | null {
     return this.#engine.transport?.localAddr ?? null;
+  }
+
+  /** The certificate that the peer showed, where the listener asked for one (`tls.clientCa`); `null` elsewhere. */
+  get peerCertificate(): PeerCertificate | null {
+    return this.#engine.transport?.peerCertificate ?? null;
   }
 
   /**

@@ -1,6 +1,7 @@
 import { type ConnectOptions, resolveConnect } from "./connect_options.ts";
 import { type Connection, makeConnection } from "./connection.ts";
 import { Dial } from "./dial.ts";
+import { parseProxyUrl } from "./dial/proxy_url.ts";
 import { Engine } from "./engine.ts";
 import { abortError } from "./errors.ts";
 import type { ListenOptions } from "./listen_options.ts";
@@ -15,11 +16,14 @@ import {
 import { Registry, type ShutdownOptions, type ShutdownResult } from "./registry.ts";
 import { shutdownArguments } from "./shutdown.ts";
 import { Timers } from "./timers.ts";
+import { checkTlsClientOptions } from "./transport/tls_client.ts";
 
 /** Options of a context: defaults for every connection. */
 export interface ContextOptions<Data = unknown> extends ConnectionOptions<Data> {
   /** How clients do TLS, where `connect` doesn't say. */
   tls?: ConnectOptions["tls"];
+  /** The proxy of clients, where `connect` doesn't say. */
+  proxy?: ConnectOptions["proxy"];
 }
 
 /** Counters of a context. */
@@ -85,6 +89,8 @@ export class Context<Data = unknown> implements AsyncDisposable {
   constructor(options: ContextOptions<Data> = {}) {
     checkHandlers("make a context", options, HANDLERS);
     resolveSettings("make a context", options as ConnectionOptions, false);
+    checkTlsClientOptions(options.tls ?? {});
+    if (options.proxy !== undefined && options.proxy !== null) parseProxyUrl(options.proxy);
     this.#options = { ...options };
   }
 
@@ -139,7 +145,7 @@ export class Context<Data = unknown> implements AsyncDisposable {
    */
   listen(options: ListenOptions<Data> = {}): Listener<Data> {
     this.#checkAlive("listen");
-    const { tls: _, ...defaults } = this.#options;
+    const { tls: _tls, proxy: _proxy, ...defaults } = this.#options;
     const listener = makeListener(this.#registry, { ...defaults, ...options });
     this.#listeners.add(listener);
     listener.finished.then(() => this.#listeners.delete(listener));

@@ -277,20 +277,8 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Kep
     if (this.#delivering || this.state === "closed") return;
     this.#delivering = true;
     this.writer.cork();
-<<<<<<< HEAD
-    const inbox = this.inbox;
-    while (this.holds === 0 && inbox !== null && inbox.length > 0) {
-      this.#deliver(inbox.shift(), false);
-    }
-    while (
-      (this.holds & PAUSED) === 0 && this.takers.length > 0 && inbox !== null && inbox.length > 0
-    ) {
-      this.takers.shift()!();
-    }
-=======
     while (this.holds === 0 && this.canTake()) this.#deliver(this.inbox!.shift(), false);
     while (this.takers.length > 0 && this.canTake()) this.takers.shift()!();
->>>>>>> main
     this.#delivering = false;
     this.writer.uncork();
     if (this.#ended) this.#complete();

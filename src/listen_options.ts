@@ -4,6 +4,8 @@ import { checkOriginRule, type OriginRule } from "./handshake/origin.ts";
 import { checkProtocol, checkProtocols } from "./handshake/token_list.ts";
 import type { ConnectionOptions } from "./options.ts";
 import { amount, checkHandlers, HANDLERS, resolveSettings, type Settings } from "./options.ts";
+import type { PeerCertificate } from "./transport/peer_certificate.ts";
+import type { TlsAcceptorOptions } from "./transport/tls_server.ts";
 
 /** Who is on the other end of a request. */
 export interface PeerInfo {
@@ -11,6 +13,8 @@ export interface PeerInfo {
   readonly remoteAddr: Deno.Addr;
   /** The address that it has reached. */
   readonly localAddr: Deno.Addr;
+  /** The certificate that the peer showed, with `tls.clientCa`. */
+  readonly peerCertificate?: PeerCertificate;
 }
 
 /** With what a handshake is accepted. */
@@ -40,8 +44,10 @@ export interface ListenOptions<Data = unknown> extends ConnectionOptions<Data> {
   port?: number;
   /** The address to bind to. @default {"0.0.0.0"} */
   hostname?: string;
-  /** Certificate and key, PEM text. */
-  tls?: { cert: string; key: string };
+  /** A Unix socket to listen on, in place of port and hostname. A file that a dead process has left is replaced. */
+  path?: string;
+  /** Certificate and key, PEM text; with `clientCa` every client must show a certificate of those authorities. */
+  tls?: TlsAcceptorOptions;
   /** Lets several processes or workers listen on the same port; needs `--unstable-net`. @default {false} */
   reusePort?: boolean;
   /** Subprotocols that are spoken, the preferred first. With nothing in common the connection has none. */

@@ -13,6 +13,7 @@ import { Registry, type ShutdownOptions, type ShutdownResult } from "./registry.
 import { Alarm } from "./timers.ts";
 import { TlsAcceptor } from "./transport/tls_server.ts";
 import type { Transport } from "./transport/transport.ts";
+import { bindUnix } from "./unix.ts";
 import { shutdownArguments } from "./shutdown.ts";
 
 // How long accepting rests after it has failed (no descriptors left, say), growing up to the second.
@@ -43,9 +44,11 @@ export class Listener<Data = unknown> implements AsyncDisposable {
 
   /** The port that it listens on; 0 for a Unix socket. */
   readonly port: number;
-  /** The address that it is bound to. */
+  /** The address that it is bound to; `""` for a Unix socket. */
   readonly hostname: string;
-  /** A URL that reaches it from this machine. */
+  /** The Unix socket that it listens on; `null` for TCP. */
+  readonly path: string | null = null;
+  /** A URL that reaches it from this machine; with a Unix socket, together with `path`. */
   readonly url: string;
   /** Resolves when it accepts connections, which it does at once. */
   readonly ready: Promise<void> = Promise.resolve();
@@ -74,10 +77,18 @@ export class Listener<Data = unknown> implements AsyncDisposable {
     this.#finish = resolve;
     this.#registry = new Registry(parent.timers, parent, () => this.#checkFinished());
     this.#socket = bind(options);
-    const address = this.#socket.addr as Deno.NetAddr;
-    this.hostname = address.hostname;
-    this.port = address.port;
-    this.url = urlOf(address, this.#tls !== null);
+    const { addr } = this.#socket;
+    const secure = this.#tls !== null;
+    if (addr.transport === "tcp") {
+      this.hostname = addr.hostname;
+      this.port = addr.port;
+      this.url = urlOf(addr, secure);
+    } else {
+      this.path = options.path!;
+      this.hostname = "";
+      this.port = 0;
+      this.url = `${secure ? "wss" : "ws"}://localhost/`;
+    }
     this.#accept();
   }
 
@@ -163,14 +174,14 @@ export class Listener<Data = unknown> implements AsyncDisposable {
 
   async #serve(raw: Deno.Conn): Promise<void> {
     const settings = this.#settings;
-    const info: PeerInfo = { remoteAddr: raw.remoteAddr, localAddr: raw.localAddr };
+    let info: PeerInfo = { remoteAddr: raw.remoteAddr, localAddr: raw.localAddr };
     const handshake = new IncomingHandshake(raw, settings, this.#registry.timers);
     this.#pending.add(handshake);
     try {
       if ("setNoDelay" in raw) (raw as Deno.TcpConn).setNoDelay(true);
-      const transport: Transport = this.#tls === null
-        ? raw
-        : (await this.#tls.accept(raw as Deno.TcpConn)).transport;
+      const transport: Transport = this.#tls === null ? raw : await this.#tls.accept(raw);
+      const { peerCertificate } = transport;
+      if (peerCertificate !== undefined) info = { ...info, peerCertificate };
       const accepted = await handshake.run(transport, this.#tls !== null, info);
       if (this.#registry.connections.size >= settings.maxConnections) {
         throw new Refused(503, "Too many connections");
@@ -210,7 +221,13 @@ export class Listener<Data = unknown> implements AsyncDisposable {
 }
 
 function bind<Data>(options: ListenOptions<Data>): Deno.Listener {
-  const { port = 0, hostname = "0.0.0.0", reusePort = false } = options;
+  const { port = 0, hostname = "0.0.0.0", reusePort = false, path } = options;
+  if (path !== undefined) {
+    if (options.port !== undefined || options.hostname !== undefined) {
+      throw new TypeError("Cannot listen on a path and on a port: give one of them");
+    }
+    return bindUnix(path);
+  }
   if (!Number.isInteger(port) || port < 0 || port > 65535) {
     throw new RangeError(`Cannot listen on port ${port}: use 0 to 65535`);
   }

@@ -24,7 +24,7 @@ async function connect(
 ): Promise<{ client: Transport; serving: Promise<unknown> }> {
   const [near, far] = await tcpPair();
   const serving = new TlsAcceptor({ ...pair, clientCa }).accept(far)
-    .then(({ transport }) => echo(transport).finally(() => transport.close()))
+    .then((transport) => echo(transport).finally(() => transport.close()))
     .catch((error) => error);
   try {
     return { client: await startTlsClient(near, hostname, options), serving };
@@ -115,7 +115,7 @@ for (
 
   Deno.test(`a paused reader holds the server back, to ${way}`, async () => {
     const [near, far] = await tcpPair();
-    const [{ transport }, reader] = await Promise.all([
+    const [transport, reader] = await Promise.all([
       new TlsAcceptor(server).accept(far),
       startTlsClient(near, "localhost", options),
     ]);
@@ -148,8 +148,8 @@ Deno.test("TLS inside of TLS, as through an https proxy", async () => {
   const [near, far] = await tcpPair();
   const acceptor = new TlsAcceptor(server);
   const serving = (async () => {
-    const { transport: outer } = await acceptor.accept(far);
-    const { transport: inner } = await acceptor.accept(outer);
+    const outer = await acceptor.accept(far);
+    const inner = await acceptor.accept(outer);
     await echo(inner);
   })();
   const outer = await startTlsClient(near, "localhost", { caCerts: [ca] });
