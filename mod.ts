@@ -59,3 +59,6 @@ export type { ShutdownOptions, ShutdownResult } from "./src/registry.ts";
 export type { CertificateName, PeerCertificate } from "./src/transport/peer_certificate.ts";
 export type { TlsClientOptions } from "./src/transport/tls_client.ts";
 export type { TlsAcceptorOptions } from "./src/transport/tls_server.ts";
+export type { AdoptOptions } from "./src/adopt_options.ts";
+export type { AdoptSource } from "./src/adopt_source.ts";
+export type { StreamPair } from "./src/transport/web_stream.ts";

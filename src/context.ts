@@ -1,3 +1,6 @@
+import { adopt } from "./adopt.ts";
+import type { AdoptOptions } from "./adopt_options.ts";
+import type { AdoptSource } from "./adopt_source.ts";
 import { type ConnectOptions, resolveConnect } from "./connect_options.ts";
 import { type Connection, makeConnection } from "./connection.ts";
 import { Dial } from "./dial.ts";
@@ -150,6 +153,35 @@ export class Context<Data = unknown> implements AsyncDisposable {
     this.#listeners.add(listener);
     listener.finished.then(() => this.#listeners.delete(listener));
     return listener;
+  }
+
+  /**
+   * Takes over an open byte stream: a `Deno.Conn`, a Node socket (that of `node:http`'s `upgrade` event, say), or a pair
+   * of WHATWG streams. If it throws, the stream is untouched and its owner's; once it has returned, ours, and closed
+   * exactly once. No callback comes before the next microtask.
+   *
+   * @param source The stream.
+   * @param options Which end we are, whether the handshake is still to be done, and options of the connection.
+   * @returns The connection: `"open"` where the handshake was done elsewhere, `"connecting"` where it is yet to be.
+   * @throws {TypeError | RangeError} If an option makes no sense, or the stream is locked or closed.
+   *
+   * @example In a node:http server
+   * ```ts
+   * import { createServer } from "node:http";
+   * import { Context } from "@sluice/websocket";
+   *
+   * const ctx = new Context();
+   * const server = createServer((_request, response) => response.end("hello"));
+   * server.on("upgrade", (request, socket, head) => {
+   *   ctx.adopt(socket, { request, initialData: head, onMessage: (conn, data) => conn.send(data) });
+   * });
+   * server.listen(0, () => server.close());
+   * ```
+   */
+  adopt(source: AdoptSource, options: AdoptOptions<Data> = {}): Connection<Data> {
+    this.#checkAlive("adopt");
+    const { tls: _tls, proxy: _proxy, ...defaults } = this.#options;
+    return adopt(this.#registry, source, { ...defaults, ...options });
   }
 
   /**

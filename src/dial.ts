@@ -31,6 +31,11 @@ export class Dial {
     this.#handshake = new ClientHandshake(settings.target, { protocols, extensions, headers });
   }
 
+  /** Shakes hands on a stream that is open, in place of one that is yet to be opened. */
+  useTransport(transport: Transport): void {
+    this.#raw = transport;
+  }
+
   /** Connects, and opens the engine or abandons it. */
   async run(): Promise<void> {
     const { connectTimeout, signal } = this.#settings;
@@ -60,6 +65,7 @@ export class Dial {
   }
 
   async #connect(): Promise<void> {
+    if (this.#raw !== null) return await this.#shakeHands(this.#raw);
     const { target, tls } = this.#settings;
     let transport = this.#own(await this.#reach());
     if (target.secure) {

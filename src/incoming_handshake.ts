@@ -47,11 +47,22 @@ export class IncomingHandshake<Data> extends Timer {
       this.#transport = null;
       throw new Deno.errors.UnexpectedEof("The stream ended before the handshake was complete");
     }
-    const decision = decide(parser.text, secure, this.#settings, info);
+    return { ...await this.decide(transport, parser.text, secure, info), early };
+  }
+
+  /** Decides about a request whose head has been read already. */
+  async decide(
+    transport: Transport,
+    head: string,
+    secure: boolean,
+    info: PeerInfo,
+  ): Promise<Acceptance<Data>> {
+    this.#transport = transport;
+    const decision = decide(head, secure, this.#settings, info);
     const acceptance = decision instanceof Promise ? await decision : decision;
     this.#check();
     this.#timers.clear(this);
-    return { ...acceptance, early };
+    return acceptance;
   }
 
   /** The handshake took too long, or the refused peer did. */

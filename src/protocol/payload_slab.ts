@@ -11,7 +11,8 @@ let used = SLAB;
 export function copyPayload(bytes: Uint8Array, start: number, end: number): Uint8Array {
   const length = end - start;
   if (length > SMALL) return bytes.slice(start, end);
-  if (length > SLAB - used) {
+  // Also for nothing at all: before the first payload there is no slab that it could be in.
+  if (length >= SLAB - used) {
     slab = new Uint8Array(SLAB);
     view = new DataView(slab.buffer);
     used = 0;
