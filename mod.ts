@@ -25,6 +25,7 @@ export {
   type HandshakeInfo,
   type SendOptions,
 } from "./src/connection.ts";
+export type { CompressionOptions } from "./src/deflate/compression_options.ts";
 export { Context, type ContextOptions, type ContextStats } from "./src/context.ts";
 export type { ConnectionState } from "./src/engine.ts";
 export {

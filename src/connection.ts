@@ -1,7 +1,7 @@
 import type { CloseRecord } from "./close_record.ts";
 import { Consumer } from "./consumer.ts";
 import { type ConnectionState, type Engine, PAUSED } from "./engine.ts";
-import { type Message, QueueFullError } from "./errors.ts";
+import { abortError, type Message, QueueFullError } from "./errors.ts";
 import type { Listener } from "./listener.ts";
 import {
   checkHandlers,
@@ -54,6 +54,11 @@ export interface HandshakeInfo {
 export interface SendOptions {
   /** Hands the buffer over: large ones aren't copied, and nobody may change them afterwards. @default {false} */
   transfer?: boolean;
+  /**
+   * Whether to compress the message, whatever its length; without an agreement on compression it has no effect.
+   * Default: by `compression.threshold`.
+   */
+  compress?: boolean;
 }
 
 /** Options of `sendFragment`. */
@@ -62,6 +67,11 @@ export interface FragmentOptions {
   binary?: boolean;
   /** Whether this fragment ends the message. @default {false} */
   final?: boolean;
+  /**
+   * Whether to compress the message, fixed by its first fragment; without an agreement on compression it has no
+   * effect. Default: yes.
+   */
+  compress?: boolean;
 }
 
 /** Makes the face of an engine. */
@@ -145,6 +155,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
       data,
       typeof data === "string" ? TEXT : BINARY,
       options !== undefined && options.transfer === true,
+      options?.compress,
     );
   }
 
@@ -197,8 +208,12 @@ export class Connection<Data = unknown> implements AsyncDisposable {
     const engine = this.#engine;
     const bytes = payload === undefined ? freshPayload() : controlPayload(payload, "ping");
     this.#checkControl("ping", payload);
+    const { signal } = options;
+    if (signal?.aborted) {
+      return handled(Promise.reject(abortError("The ping was aborted", signal.reason)));
+    }
     const pings = engine.pings ??= new Pings();
-    const promise = pings.wait(bytes, options, engine.owner.timers, () => !engine.reader!.reading);
+    const promise = pings.wait(bytes, options, engine.owner.timers, () => engine.reader!.stalled);
     engine.requestControl(PING, bytes);
     return promise;
   }
@@ -243,9 +258,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    */
   pause(): void {
     const engine = this.#engine;
-    if ((engine.holds & PAUSED) !== 0 || engine.state === "closing" || engine.state === "closed") {
-      return;
-    }
+    if ((engine.holds & PAUSED) !== 0 || engine.state === "closed" || engine.discarding) return;
     engine.pauses++;
     engine.hold(PAUSED, true);
   }
@@ -403,11 +416,13 @@ export class Connection<Data = unknown> implements AsyncDisposable {
 
   /** Keeps the process alive while the connection is open, which is the default. */
   ref(): void {
+    this.#engine.refed = true;
     this.#engine.transport?.ref?.();
   }
 
   /** Lets the process end although the connection is open. */
   unref(): void {
+    this.#engine.refed = false;
     this.#engine.transport?.unref?.();
   }
 

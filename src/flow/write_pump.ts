@@ -64,9 +64,21 @@ export class WritePump {
     return this.#flying !== null;
   }
 
-  /** Whether everything queued has been taken by the system. */
+  /** Whether everything queued has been taken by the system, or nothing can be any more. */
   get idle(): boolean {
-    return this.#flying === null && this.#queue.empty && !this.#controlWaits();
+    return this.#stopped || (this.#flying === null && this.#queue.empty && !this.#controlWaits());
+  }
+
+  /** Whether it was stopped for good. */
+  get stopped(): boolean {
+    return this.#stopped;
+  }
+
+  /** Whether all of the data lane has been taken by the system. */
+  get dataTaken(): boolean {
+    const flying = this.#flying;
+    return this.#queue.empty &&
+      (flying === null || (flying.buffer === null && flying.payload === 0));
   }
 
   /** Whether the frame on its way, or half-way, needs the head of the queue to complete it. */
@@ -151,7 +163,7 @@ export class WritePump {
     block.start += count;
     if (block.start < block.end) {
       // In a block of its own every byte is payload; elsewhere it counts until the whole block is gone.
-      if (block.buffer === null && block.payload > 0) {
+      if (block.buffer === null && block.payload > 0 && !block.packed) {
         block.payload -= count;
         this.#queue.bytes -= count;
       }
@@ -181,6 +193,9 @@ function rawBlock(bytes: Uint8Array): Block {
     payload: 0,
     messages: 0,
     open: false,
+    sealed: true,
+    pending: false,
+    packed: false,
     next: null,
   };
 }
