@@ -2,12 +2,12 @@ import type { AdoptOptions } from "./adopt_options.ts";
 import { type AdoptSource, isEncrypted, takeOver } from "./adopt_source.ts";
 import { resolveConnect } from "./connect_options.ts";
 import { type Connection, makeConnection } from "./connection.ts";
+import { codecSettings, readAgreement } from "./deflate/negotiation.ts";
 import { Dial } from "./dial.ts";
 import { Engine, type HandshakeFacts } from "./engine.ts";
 import { abortError } from "./errors.ts";
 import { makeRequest } from "./facts.ts";
-import { formatExtensions } from "./handshake/extension_list.ts";
-import { checkExtensions } from "./handshake/extension_list.ts";
+import { checkExtensions, formatExtensions } from "./handshake/extension_list.ts";
 import { IncomingHandshake } from "./incoming_handshake.ts";
 import { type ListenOptions, type PeerInfo, resolveListen } from "./listen_options.ts";
 import { pickHandlers, resolveSettings } from "./options.ts";
@@ -51,22 +51,24 @@ function adoptOpen<Data>(
   role: "server" | "client",
 ): Connection<Data> {
   const { extensions = [], protocol = "", request, url = "" } = options;
-  const given = typeof extensions === "string"
-    ? extensions
-    : formatExtensions(checkExtensions(extensions));
+  const agreed = checkExtensions(typeof extensions === "string" ? [extensions] : extensions);
   const head = request === undefined || request instanceof Request
     ? null
     : formatRequestHead(request);
   const secure = isEncrypted(source);
+  // What was agreed is a fact, so it holds whether the option was given or not.
+  const agreement = readAgreement(agreed);
+  const compression = agreement === null ? false : options.compression || true;
+  const engine = makeEngine(registry, role, { ...options, compression }, String(url));
   const facts: HandshakeFacts = {
     protocol,
-    extensions: given,
+    extensions: formatExtensions(agreed),
+    compression: agreement && codecSettings(agreement, role, engine.settings.compression!),
     url: url !== "" || request === undefined ? String(url) : webSocketUrl(request, head, secure),
     request: () =>
       request instanceof Request ? request : head === null ? null : makeRequest(head, secure),
     responseHeaders: () => new Headers(),
   };
-  const engine = makeEngine(registry, role, options, facts.url);
   const transport = takeOver(source, undefined);
   engine.open(transport, facts, null, copyOf(options.initialData), true);
   return engine.conn;
