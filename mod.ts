@@ -63,3 +63,4 @@ export type { TlsAcceptorOptions } from "./src/transport/tls_server.ts";
 export type { AdoptOptions } from "./src/adopt_options.ts";
 export type { AdoptSource } from "./src/adopt_source.ts";
 export type { StreamPair } from "./src/transport/web_stream.ts";
+export type { HttpHandler } from "./src/http/front_door.ts";

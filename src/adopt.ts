@@ -1,5 +1,6 @@
 import type { AdoptOptions } from "./adopt_options.ts";
 import { type AdoptSource, isEncrypted, takeOver } from "./adopt_source.ts";
+import type { Acceptance } from "./accept.ts";
 import { resolveConnect } from "./connect_options.ts";
 import { type Connection, makeConnection } from "./connection.ts";
 import { codecSettings, readAgreement } from "./deflate/negotiation.ts";
@@ -80,7 +81,7 @@ function adoptServer<Data>(
   options: AdoptOptions<Data>,
 ): Connection<Data> {
   const { request, initialData } = options;
-  const settings = resolveListen(options as ListenOptions<Data>);
+  const settings = resolveListen({ ...options, handler: undefined } as ListenOptions<Data>);
   const head = request === undefined ? null : formatRequestHead(request);
   const secure = isEncrypted(source) ||
     (request instanceof Request && new URL(request.url).protocol === "https:");
@@ -95,12 +96,18 @@ function adoptServer<Data>(
     // Callbacks come no earlier than the next microtask.
     await Promise.resolve();
     try {
-      const accepted = head === null
-        ? await incoming.run(transport, secure, info)
-        : { ...await incoming.decide(transport, head, secure, info), early: copyOf(initialData) };
+      let accepted: Acceptance<Data>;
+      let early = copyOf(initialData);
+      if (head !== null) accepted = await incoming.decide(transport, head, secure, info);
+      else {
+        const read = await incoming.run(transport, secure, info);
+        // Without a handler, whatever isn't accepted is refused.
+        accepted = read.accepted!;
+        early = read.early;
+      }
       if (engine.state !== "connecting") throw abortError("The handshake was cancelled");
       if (accepted.data !== undefined) engine.conn.data = accepted.data;
-      engine.open(transport, accepted.facts, accepted.answer, accepted.early);
+      engine.open(transport, accepted.facts, accepted.answer, early);
     } catch (error) {
       engine.abandon(await incoming.refuse(error), true);
     }

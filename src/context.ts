@@ -209,10 +209,12 @@ export class Context<Data = unknown> implements AsyncDisposable {
   shutdown(options: ShutdownOptions = {}): Promise<ShutdownResult> {
     if (this.#shutdown !== null) return this.#shutdown;
     const { code, reason, timeout } = shutdownArguments(options);
-    const listeners = [...this.#listeners];
     // The listeners' connections are among the context's, so they are counted there.
-    for (const listener of listeners) listener.shutdown({ code, reason, timeout });
-    this.#shutdown = this.#registry.shutdown(code, reason, timeout);
+    const listeners = [...this.#listeners].map((listener) =>
+      listener.shutdown({ code, reason, timeout })
+    );
+    this.#shutdown = this.#registry.shutdown(code, reason, timeout)
+      .then((result) => Promise.all(listeners).then(() => result));
     return this.#shutdown;
   }
 

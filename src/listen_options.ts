@@ -2,6 +2,7 @@ import { checkExtensions, type Extension } from "./handshake/extension_list.ts";
 import { checkHeaders, type Field, type HeadersOption } from "./handshake/field_value.ts";
 import { checkOriginRule, type OriginRule } from "./handshake/origin.ts";
 import { checkProtocol, checkProtocols } from "./handshake/token_list.ts";
+import type { HttpHandler } from "./http/front_door.ts";
 import type { ConnectionOptions } from "./options.ts";
 import { amount, checkHandlers, HANDLERS, resolveSettings, type Settings } from "./options.ts";
 import type { PeerCertificate } from "./transport/peer_certificate.ts";
@@ -69,6 +70,8 @@ export interface ListenOptions<Data = unknown> extends ConnectionOptions<Data> {
     request: Request,
     info: PeerInfo,
   ) => HandshakeDecision<Data> | Promise<HandshakeDecision<Data>>;
+  /** Answers ordinary HTTP requests on the same port, as the handler of a `Deno.serve` would; without it they get 426. */
+  handler?: HttpHandler;
   /** A handshake that never became a connection: bad TLS, a bad head, a timeout, a refusal. */
   onHandshakeError?: (error: unknown, info: PeerInfo) => unknown;
 }
@@ -85,6 +88,7 @@ export interface ListenSettings<Data> {
   readonly maxHeaderBytes: number;
   readonly onHandshake: ListenOptions<Data>["onHandshake"];
   readonly onHandshakeError: ListenOptions<Data>["onHandshakeError"];
+  readonly handler: HttpHandler | undefined;
 }
 
 /** Checks the options of `listen`, besides where to listen. */
@@ -94,6 +98,7 @@ export function resolveListen<Data>(options: ListenOptions<Data>): ListenSetting
     "onHandshake",
     "onHandshakeError",
     "selectProtocol",
+    "handler",
   ]);
   return {
     connection: resolveSettings("listen", options as ConnectionOptions, true),
@@ -106,6 +111,7 @@ export function resolveListen<Data>(options: ListenOptions<Data>): ListenSetting
     maxHeaderBytes: amount("listen", "maxHeaderBytes", options.maxHeaderBytes, 16 * 1024),
     onHandshake: options.onHandshake,
     onHandshakeError: options.onHandshakeError,
+    handler: options.handler,
   };
 }
 

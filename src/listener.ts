@@ -1,5 +1,6 @@
 import { type Connection, type ConnectionInit, makeConnection } from "./connection.ts";
 import { Engine } from "./engine.ts";
+import { FrontDoor } from "./http/front_door.ts";
 import { IncomingHandshake } from "./incoming_handshake.ts";
 import {
   type ListenOptions,
@@ -59,6 +60,8 @@ export class Listener<Data = unknown> implements AsyncDisposable {
   readonly #settings: ListenSettings<Data>;
   readonly #registry: Registry;
   readonly #tls: TlsAcceptor | null;
+  /** Where ordinary HTTP goes; `null` without a handler. */
+  readonly #frontDoor: FrontDoor | null;
   readonly #pending = new Set<IncomingHandshake<Data>>();
   readonly #data: Data;
   readonly #finish: () => void;
@@ -89,6 +92,8 @@ export class Listener<Data = unknown> implements AsyncDisposable {
       this.port = 0;
       this.url = `${secure ? "wss" : "ws"}://localhost/`;
     }
+    const { handler, maxHeaderBytes } = this.#settings;
+    this.#frontDoor = handler === undefined ? null : new FrontDoor(handler, secure, maxHeaderBytes);
     this.#accept();
   }
 
@@ -112,6 +117,7 @@ export class Listener<Data = unknown> implements AsyncDisposable {
     if (this.#closed) return;
     this.#closed = true;
     this.#socket.close();
+    this.#frontDoor?.close();
     this.#checkFinished();
   }
 
@@ -129,17 +135,29 @@ export class Listener<Data = unknown> implements AsyncDisposable {
     for (const handshake of [...this.#pending]) {
       handshake.abort(503, new Error("The server is shutting down"));
     }
-    return this.#shutdown = this.#registry.shutdown(code, reason, timeout);
+    return this.#shutdown = this.#end(code, reason, timeout);
+  }
+
+  async #end(code: number, reason: string, timeout: number): Promise<ShutdownResult> {
+    const frontDoor = this.#frontDoor;
+    if (frontDoor === null) return this.#registry.shutdown(code, reason, timeout);
+    const timer = setTimeout(() => frontDoor.terminate(), timeout);
+    const result = await this.#registry.shutdown(code, reason, timeout);
+    await this.finished;
+    clearTimeout(timer);
+    return result;
   }
 
   /** Keeps the process alive while it accepts, which is the default. */
   ref(): void {
     this.#socket.ref();
+    this.#frontDoor?.ref();
   }
 
   /** Lets the process end although it accepts. */
   unref(): void {
     this.#socket.unref();
+    this.#frontDoor?.unref();
   }
 
   /** Shuts down with the defaults. */
@@ -175,14 +193,24 @@ export class Listener<Data = unknown> implements AsyncDisposable {
   async #serve(raw: Deno.Conn): Promise<void> {
     const settings = this.#settings;
     let info: PeerInfo = { remoteAddr: raw.remoteAddr, localAddr: raw.localAddr };
-    const handshake = new IncomingHandshake(raw, settings, this.#registry.timers);
+    let handshake = new IncomingHandshake(raw, settings, this.#registry.timers);
     this.#pending.add(handshake);
     try {
       if ("setNoDelay" in raw) (raw as Deno.TcpConn).setNoDelay(true);
       const transport: Transport = this.#tls === null ? raw : await this.#tls.accept(raw);
       const { peerCertificate } = transport;
       if (peerCertificate !== undefined) info = { ...info, peerCertificate };
-      const accepted = await handshake.run(transport, this.#tls !== null, info);
+      const secure = this.#tls !== null;
+      let { accepted, head, early } = await handshake.run(transport, secure, info);
+      if (accepted === null) {
+        this.#pending.delete(handshake);
+        const late = await this.#frontDoor!.serve(transport, head, early, info);
+        if (late === null) return this.#checkFinished();
+        handshake = new IncomingHandshake(raw, settings, this.#registry.timers);
+        this.#pending.add(handshake);
+        early = late.early;
+        accepted = await handshake.decide(transport, late.head, secure, info);
+      }
       if (this.#registry.connections.size >= settings.maxConnections) {
         throw new Refused(503, "Too many connections");
       }
@@ -199,7 +227,7 @@ export class Listener<Data = unknown> implements AsyncDisposable {
         data: accepted.data === undefined ? this.#data : accepted.data,
       };
       engine.conn = makeConnection(engine, init);
-      engine.open(transport, accepted.facts, accepted.answer, accepted.early);
+      engine.open(transport, accepted.facts, accepted.answer, early);
     } catch (error) {
       const reason = await handshake.refuse(error);
       this.#pending.delete(handshake);
@@ -215,8 +243,11 @@ export class Listener<Data = unknown> implements AsyncDisposable {
   #checkFinished(): void {
     if (
       this.#closed && !this.#accepting && this.#pending.size === 0 &&
-      this.#registry.connections.size === 0
-    ) this.#finish();
+      this.#registry.connections.size === 0 && (this.#frontDoor?.size ?? 0) === 0
+    ) {
+      if (this.#frontDoor === null) this.#finish();
+      else this.#frontDoor.stop().then(this.#finish);
+    }
   }
 }
 
