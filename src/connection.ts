@@ -18,6 +18,7 @@ import { encodeUtf8 } from "./protocol/utf8.ts";
 import { sendPrepared } from "./send_prepared.ts";
 import { type Frame, sendFrame } from "./raw_frame.ts";
 import { sendStream, type StreamOptions, type StreamSource } from "./send_stream.ts";
+import type { PeerCertificate } from "./transport/peer_certificate.ts";
 import { checkText, sendFragment, sendMessage, toBytes } from "./sender.ts";
 import type { PublishResult } from "./topics.ts";
 
@@ -507,6 +508,11 @@ export class Connection<Data = unknown> implements AsyncDisposable {
   /** Our own address; `null` where there is none. */
   get localAddress(): Deno.Addr | null {
     return this.#engine.transport?.localAddr ?? null;
+  }
+
+  /** The certificate that the peer showed, where the listener asked for one (`tls.clientCa`); `null` elsewhere. */
+  get peerCertificate(): PeerCertificate | null {
+    return this.#engine.transport?.peerCertificate ?? null;
   }
 
   /**

@@ -1,3 +1,6 @@
+import { adopt } from "./adopt.ts";
+import type { AdoptOptions } from "./adopt_options.ts";
+import type { AdoptSource } from "./adopt_source.ts";
 import {
   broadcast,
   type BroadcastOptions,
@@ -9,6 +12,7 @@ import { BrokerClient, type BrokerReports } from "./broker/broker_client.ts";
 import { type ConnectOptions, resolveConnect } from "./connect_options.ts";
 import { type Connection, makeConnection } from "./connection.ts";
 import { Dial } from "./dial.ts";
+import { parseProxyUrl } from "./dial/proxy_url.ts";
 import { Engine } from "./engine.ts";
 import { abortError, type Message } from "./errors.ts";
 import type { ListenOptions } from "./listen_options.ts";
@@ -26,6 +30,7 @@ import { shutdownAfter, shutdownArguments } from "./shutdown.ts";
 import { Timers } from "./timers.ts";
 import type { PublishResult } from "./topics.ts";
 import { type Watch, Watches } from "./watch.ts";
+import { checkTlsClientOptions } from "./transport/tls_client.ts";
 
 /** Options of a context: defaults for every connection. */
 export interface ContextOptions<Data = unknown> extends ConnectionOptions<Data>, BrokerReports {
@@ -33,6 +38,8 @@ export interface ContextOptions<Data = unknown> extends ConnectionOptions<Data>,
   broker?: Broker;
   /** How clients do TLS, where `connect` doesn't say. */
   tls?: ConnectOptions["tls"];
+  /** The proxy of clients, where `connect` doesn't say. */
+  proxy?: ConnectOptions["proxy"];
 }
 
 /** Counters of a context. */
@@ -101,6 +108,8 @@ export class Context<Data = unknown> implements AsyncDisposable {
     checkHandlers("make a context", options, HANDLERS);
     resolveSettings("make a context", options as ConnectionOptions, false);
     checkHandlers("make a context", options, ["onBrokerGap", "onBrokerError"]);
+    checkTlsClientOptions(options.tls ?? {});
+    if (options.proxy !== undefined && options.proxy !== null) parseProxyUrl(options.proxy);
     const { broker, onBrokerGap, onBrokerError, ...defaults } = options;
     this.#options = defaults;
     if (broker !== undefined) {
@@ -172,7 +181,7 @@ export class Context<Data = unknown> implements AsyncDisposable {
    */
   listen(options: ListenOptions<Data> = {}): Listener<Data> {
     this.#checkAlive("listen");
-    const { tls: _, ...defaults } = this.#options;
+    const { tls: _tls, proxy: _proxy, ...defaults } = this.#options;
     const listener = makeListener(this.#registry, { ...defaults, ...options });
     this.#listeners.add(listener);
     listener.finished.then(() => this.#listeners.delete(listener));
@@ -256,6 +265,35 @@ export class Context<Data = unknown> implements AsyncDisposable {
   }
 
   /**
+   * Takes over an open byte stream: a `Deno.Conn`, a Node socket (that of `node:http`'s `upgrade` event, say), or a pair
+   * of WHATWG streams. If it throws, the stream is untouched and its owner's; once it has returned, ours, and closed
+   * exactly once. No callback comes before the next microtask.
+   *
+   * @param source The stream.
+   * @param options Which end we are, whether the handshake is still to be done, and options of the connection.
+   * @returns The connection: `"open"` where the handshake was done elsewhere, `"connecting"` where it is yet to be.
+   * @throws {TypeError | RangeError} If an option makes no sense, or the stream is locked or closed.
+   *
+   * @example In a node:http server
+   * ```ts
+   * import { createServer } from "node:http";
+   * import { Context } from "@sluice/websocket";
+   *
+   * const ctx = new Context();
+   * const server = createServer((_request, response) => response.end("hello"));
+   * server.on("upgrade", (request, socket, head) => {
+   *   ctx.adopt(socket, { request, initialData: head, onMessage: (conn, data) => conn.send(data) });
+   * });
+   * server.listen(0, () => server.close());
+   * ```
+   */
+  adopt(source: AdoptSource, options: AdoptOptions<Data> = {}): Connection<Data> {
+    this.#checkAlive("adopt");
+    const { tls: _tls, proxy: _proxy, ...defaults } = this.#options;
+    return adopt(this.#registry, source, { ...defaults, ...options });
+  }
+
+  /**
    * Reads the counters, of ended connections too.
    *
    * @returns A snapshot.
@@ -295,8 +333,12 @@ export class Context<Data = unknown> implements AsyncDisposable {
       this.#watches.end();
       for (const listener of listeners) listener.shutdown(settled);
     });
-    // The broker last, so that what is published when connections end still goes out.
-    resolve(ended.finally(() => this.#broker?.close()));
+    resolve(ended.finally(async () => {
+      // Ordinary HTTP of theirs may take longer.
+      await Promise.all(listeners.map((listener) => listener.shutdown(settled)));
+      // The broker last, so that what is published when connections end still goes out.
+      await this.#broker?.close();
+    }));
     return promise;
   }
 

@@ -187,12 +187,14 @@ export class Engine<Data = any>
    *
    * @param answer What still has to be written of it, or `null`.
    * @param early Bytes that came behind it, or `null`.
+   * @param later Whether callbacks have to wait for the next microtask: whoever made the connection must have it first.
    */
   open(
     transport: Transport,
     facts: HandshakeFacts,
     answer: Uint8Array | null,
     early: Uint8Array | null,
+    later = false,
   ): void {
     const { settings } = this, { compression } = facts;
     this.cancel = null;
@@ -226,12 +228,23 @@ export class Engine<Data = any>
     this.owner.opened(this);
     for (const { resolve } of this.#openWaiters?.splice(0) ?? []) resolve();
     this.writer.start(transport, answer);
+    if (later) {
+      this.holds |= IN_CONNECT;
+      queueMicrotask(() => this.#begin());
+    } else {
+      this.#begin();
+    }
+  }
+
+  #begin(): void {
+    if (this.#ended) return;
+    this.holds &= ~IN_CONNECT;
     const { onConnect } = this.handlers;
     if (onConnect !== undefined) {
       const settled = this.call(() => this.handlers.onConnect!(this.conn));
       if (settled !== null) this.#holdUntil(settled, IN_CONNECT);
     }
-    if (!this.#ended) reader.pull();
+    if (!this.#ended) this.reader!.pull();
   }
 
   /** The handshake has failed; `reported` where `onError` is to hear of it. */

@@ -2,9 +2,12 @@ import { checkExtensions, type Extension } from "./handshake/extension_list.ts";
 import { checkHeaders, type Field, type HeadersOption } from "./handshake/field_value.ts";
 import { checkOriginRule, type OriginRule } from "./handshake/origin.ts";
 import { checkProtocol, checkProtocols } from "./handshake/token_list.ts";
+import type { HttpHandler } from "./http/front_door.ts";
 import type { ConnectionHandlers, ConnectionOptions } from "./options.ts";
 import type { Listener } from "./listener.ts";
 import { amount, checkHandlers, HANDLERS, resolveSettings, type Settings } from "./options.ts";
+import type { PeerCertificate } from "./transport/peer_certificate.ts";
+import type { TlsAcceptorOptions } from "./transport/tls_server.ts";
 
 /** Who is on the other end of a request. */
 export interface PeerInfo {
@@ -12,6 +15,8 @@ export interface PeerInfo {
   readonly remoteAddr: Deno.Addr;
   /** The address that it has reached. */
   readonly localAddr: Deno.Addr;
+  /** The certificate that the peer showed, with `tls.clientCa`. */
+  readonly peerCertificate?: PeerCertificate;
 }
 
 /** With what a handshake is accepted. */
@@ -60,13 +65,15 @@ export interface ListenOptions<Data = unknown>
   port?: number;
   /** The address to bind to. @default {"0.0.0.0"} */
   hostname?: string;
+  /** A Unix socket to listen on, in place of port and hostname. A file that a dead process has left is replaced. */
+  path?: string;
   /**
    * A listener of Deno's that is bound already (TCP, TLS or Unix), in place of `port` and `hostname`. It is ours from
    * here on, and closed with ours.
    */
   listener?: Deno.Listener | Deno.TlsListener | Deno.UnixListener;
-  /** Certificate and key, PEM text. */
-  tls?: { cert: string; key: string };
+  /** Certificate and key, PEM text; with `clientCa` every client must show a certificate of those authorities. */
+  tls?: TlsAcceptorOptions;
   /** Lets several processes or workers listen on the same port; needs `--unstable-net`. @default {false} */
   reusePort?: boolean;
   /** Subprotocols that are spoken, the preferred first. With nothing in common the connection has none. */
@@ -83,6 +90,8 @@ export interface ListenOptions<Data = unknown>
   handshakeTimeout?: number;
   /** The largest request head, in bytes. @default {16384} */
   maxHeaderBytes?: number;
+  /** Answers ordinary HTTP requests on the same port, as the handler of a `Deno.serve` would; without it they get 426. */
+  handler?: HttpHandler;
   /** From one `onTick` to the next, in ms. @default {1000} */
   tickInterval?: number;
 }
@@ -102,6 +111,7 @@ export interface ListenSettings<Data> {
   readonly tickInterval: number;
   readonly onTick: ListenOptions<Data>["onTick"];
   readonly onShutdown: ListenOptions<Data>["onShutdown"];
+  readonly handler: HttpHandler | undefined;
 }
 
 /** The names of the callbacks that a listener has besides those of its connections. */
@@ -114,7 +124,12 @@ export const LISTENER_HANDLERS = [
 
 /** Checks the options of `listen`, besides where to listen. */
 export function resolveListen<Data>(options: ListenOptions<Data>): ListenSettings<Data> {
-  checkHandlers("listen", options, [...HANDLERS, ...LISTENER_HANDLERS, "selectProtocol"]);
+  checkHandlers("listen", options, [
+    ...HANDLERS,
+    ...LISTENER_HANDLERS,
+    "selectProtocol",
+    "handler",
+  ]);
   const tickInterval = amount("listen", "tickInterval", options.tickInterval, 1000);
   if (tickInterval === 0) throw new RangeError("Cannot listen with tickInterval 0");
   return {
@@ -131,6 +146,7 @@ export function resolveListen<Data>(options: ListenOptions<Data>): ListenSetting
     tickInterval,
     onTick: options.onTick,
     onShutdown: options.onShutdown,
+    handler: options.handler,
   };
 }
 

@@ -1,6 +1,7 @@
 import { broadcast, type BroadcastOptions, type BroadcastResult } from "./broadcast.ts";
 import { type Connection, type ConnectionInit, makeConnection } from "./connection.ts";
 import { Engine } from "./engine.ts";
+import { FrontDoor } from "./http/front_door.ts";
 import { IncomingHandshake } from "./incoming_handshake.ts";
 import {
   LISTENER_HANDLERS,
@@ -18,6 +19,7 @@ import { Ticker } from "./ticker.ts";
 import { Alarm } from "./timers.ts";
 import { TlsAcceptor } from "./transport/tls_server.ts";
 import type { Transport } from "./transport/transport.ts";
+import { bindUnix } from "./unix.ts";
 import { shutdownAfter, shutdownArguments, within } from "./shutdown.ts";
 
 // How long accepting rests after it has failed (no descriptors left, say), growing up to the second.
@@ -57,7 +59,9 @@ export class Listener<Data = unknown> implements AsyncDisposable {
   readonly port: number;
   /** The address that it is bound to; `""` for a Unix socket. */
   readonly hostname: string;
-  /** A URL that reaches it from this machine. */
+  /** The Unix socket that it listens on; `null` for TCP. */
+  readonly path: string | null;
+  /** A URL that reaches it from this machine; with a Unix socket, together with `path`. */
   readonly url: string;
   /** Resolves when it accepts connections, which it does at once. */
   readonly ready: Promise<void> = Promise.resolve();
@@ -68,6 +72,8 @@ export class Listener<Data = unknown> implements AsyncDisposable {
   #settings: ListenSettings<Data>;
   readonly #registry: Registry;
   readonly #tls: TlsAcceptor | null;
+  /** Where ordinary HTTP goes; `null` without a handler. */
+  readonly #frontDoor: FrontDoor | null;
   readonly #pending = new Set<IncomingHandshake<Data>>();
   readonly #data: Data;
   readonly #finish: () => void;
@@ -89,10 +95,14 @@ export class Listener<Data = unknown> implements AsyncDisposable {
     this.#registry = new Registry(parent.timers, parent, () => this.#checkFinished());
     this.#socket = options.listener === undefined ? bind(options) : given(options, this.#tls);
     const { addr } = this.#socket;
+    const secure = this.#tls !== null;
     const address = "hostname" in addr ? addr : { hostname: "", port: 0 };
     this.hostname = address.hostname;
     this.port = address.port;
-    this.url = urlOf(address, this.#tls !== null);
+    this.path = options.path ?? null;
+    this.url = urlOf(address, secure);
+    const { handler, maxHeaderBytes } = this.#settings;
+    this.#frontDoor = handler === undefined ? null : new FrontDoor(handler, secure, maxHeaderBytes);
     this.#tick();
     this.#accept();
   }
@@ -137,6 +147,7 @@ export class Listener<Data = unknown> implements AsyncDisposable {
     this.#closed = true;
     this.#ticker?.stop();
     this.#socket.close();
+    this.#frontDoor?.close();
     this.#checkFinished();
   }
 
@@ -154,7 +165,8 @@ export class Listener<Data = unknown> implements AsyncDisposable {
     // Set before anything of the application's runs, which may call this again.
     this.#shutdown = promise;
     const prepared = this.#prepare(timeout);
-    resolve(shutdownAfter(prepared, this.#registry, { code, reason, timeout }));
+    const ended = shutdownAfter(prepared, this.#registry, { code, reason, timeout });
+    resolve(this.#end(ended, timeout));
     return promise;
   }
 
@@ -184,14 +196,26 @@ export class Listener<Data = unknown> implements AsyncDisposable {
     this.#ticker = new Ticker(timers, tickInterval, () => this.#settings.onTick?.(this));
   }
 
+  async #end(shutdown: Promise<ShutdownResult>, timeout: number): Promise<ShutdownResult> {
+    const frontDoor = this.#frontDoor;
+    if (frontDoor === null) return shutdown;
+    const timer = setTimeout(() => frontDoor.terminate(), timeout);
+    const result = await shutdown;
+    await this.finished;
+    clearTimeout(timer);
+    return result;
+  }
+
   /** Keeps the process alive while it accepts, which is the default. */
   ref(): void {
     this.#socket.ref();
+    this.#frontDoor?.ref();
   }
 
   /** Lets the process end although it accepts. */
   unref(): void {
     this.#socket.unref();
+    this.#frontDoor?.unref();
   }
 
   /** Shuts down with the defaults. */
@@ -226,17 +250,26 @@ export class Listener<Data = unknown> implements AsyncDisposable {
 
   async #serve(raw: Deno.Conn): Promise<void> {
     const settings = this.#settings;
-    // A listener that was bound elsewhere may do TLS by itself, which then begins with the first read.
-    const secure = this.#tls !== null || "handshake" in raw;
-    const info: PeerInfo = { remoteAddr: raw.remoteAddr, localAddr: raw.localAddr };
-    const handshake = new IncomingHandshake(raw, settings, this.#registry.timers);
+    let info: PeerInfo = { remoteAddr: raw.remoteAddr, localAddr: raw.localAddr };
+    let handshake = new IncomingHandshake(raw, settings, this.#registry.timers);
     this.#pending.add(handshake);
     try {
       if ("setNoDelay" in raw) (raw as Deno.TcpConn).setNoDelay(true);
-      const transport: Transport = this.#tls === null
-        ? raw
-        : (await this.#tls.accept(raw as Deno.TcpConn)).transport;
-      const accepted = await handshake.run(transport, secure, info);
+      const transport: Transport = this.#tls === null ? raw : await this.#tls.accept(raw);
+      const { peerCertificate } = transport;
+      if (peerCertificate !== undefined) info = { ...info, peerCertificate };
+      // A listener that was bound elsewhere may do TLS by itself, which then begins with the first read.
+      const secure = this.#tls !== null || "handshake" in raw;
+      let { accepted, head, early } = await handshake.run(transport, secure, info);
+      if (accepted === null) {
+        this.#pending.delete(handshake);
+        const late = await this.#frontDoor!.serve(transport, head, early, info);
+        if (late === null) return this.#checkFinished();
+        handshake = new IncomingHandshake(raw, settings, this.#registry.timers);
+        this.#pending.add(handshake);
+        early = late.early;
+        accepted = await handshake.decide(transport, late.head, secure, info);
+      }
       if (this.#registry.connections.size >= settings.maxConnections) {
         throw new Refused(503, "Too many connections");
       }
@@ -253,7 +286,7 @@ export class Listener<Data = unknown> implements AsyncDisposable {
         data: accepted.data === undefined ? this.#data : accepted.data,
       };
       engine.conn = makeConnection(engine, init);
-      engine.open(transport, accepted.facts, accepted.answer, accepted.early);
+      engine.open(transport, accepted.facts, accepted.answer, early);
     } catch (error) {
       const reason = await handshake.refuse(error);
       this.#pending.delete(handshake);
@@ -269,13 +302,22 @@ export class Listener<Data = unknown> implements AsyncDisposable {
   #checkFinished(): void {
     if (
       this.#closed && !this.#accepting && this.#pending.size === 0 &&
-      this.#registry.connections.size === 0
-    ) this.#finish();
+      this.#registry.connections.size === 0 && (this.#frontDoor?.size ?? 0) === 0
+    ) {
+      if (this.#frontDoor === null) this.#finish();
+      else this.#frontDoor.stop().then(this.#finish);
+    }
   }
 }
 
 function bind<Data>(options: ListenOptions<Data>): Deno.Listener {
-  const { port = 0, hostname = "0.0.0.0", reusePort = false } = options;
+  const { port = 0, hostname = "0.0.0.0", reusePort = false, path } = options;
+  if (path !== undefined) {
+    if (options.port !== undefined || options.hostname !== undefined) {
+      throw new TypeError("Cannot listen on a path and on a port: give one of them");
+    }
+    return bindUnix(path);
+  }
   if (!Number.isInteger(port) || port < 0 || port > 65535) {
     throw new RangeError(`Cannot listen on port ${port}: use 0 to 65535`);
   }
@@ -291,7 +333,7 @@ function given<Data>(options: ListenOptions<Data>, tls: TlsAcceptor | null): Den
   if (typeof listener?.accept !== "function" || typeof listener.close !== "function") {
     throw new TypeError("Cannot listen with a listener that is none of Deno's");
   }
-  for (const name of ["port", "hostname", "reusePort"] as const) {
+  for (const name of ["port", "hostname", "path", "reusePort"] as const) {
     if (options[name] !== undefined) {
       throw new TypeError(`Cannot listen with both listener and ${name}: the listener is bound`);
     }
