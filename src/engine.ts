@@ -38,6 +38,7 @@ import {
   TEXT,
 } from "./protocol/opcode.ts";
 import { ProtocolError } from "./protocol/protocol_error.ts";
+import { type Limited, RateLimit } from "./rate_limit.ts";
 import type { SendStreams } from "./send_stream.ts";
 import { SendTimeout } from "./send_timeout.ts";
 import { NO_MORE, type OpenMessage } from "./sender.ts";
@@ -92,7 +93,7 @@ interface Waiter {
  */
 // deno-lint-ignore no-explicit-any
 export class Engine<Data = any>
-  implements MessageSink, ReadSink, WriteSink, PackerOwner, KeptAlive {
+  implements MessageSink, ReadSink, WriteSink, PackerOwner, KeptAlive, Limited {
   readonly role: Role;
   readonly settings: Settings;
   readonly owner: Owner;
@@ -147,6 +148,7 @@ export class Engine<Data = any>
   #closing: Closing | null = null;
   #keepAlive: KeepAlive | null = null;
   #sendTimeout: SendTimeout | null = null;
+  #limit: RateLimit | null = null; // lifted with the first close frame, ours or the peer's
   #closeTimer: Alarm | null = null;
   #drainArmed = false;
   #drainWaiters: Waiter[] | null = null;
@@ -225,6 +227,7 @@ export class Engine<Data = any>
     if (settings.keepAlive !== null) {
       this.#keepAlive = new KeepAlive(this);
     }
+    if (settings.rateLimit !== null) this.#limit = new RateLimit(settings.rateLimit, this);
     this.owner.opened(this);
     for (const { resolve } of this.#openWaiters?.splice(0) ?? []) resolve();
     this.writer.start(transport, answer);
@@ -266,6 +269,12 @@ export class Engine<Data = any>
   // ---- Receiving --------------------------------------------------------------------------------------------------
 
   wanted(): number {
+    const wanted = this.#wanted();
+    if (this.#limit === null || wanted <= 0) return wanted;
+    return Math.min(wanted, this.#limit.room(this.reader!.bytes));
+  }
+
+  #wanted(): number {
     if (this.#assembler!.busy) return 0;
     if (this.holds === 0 || this.#discarding || this.#deaf) return Infinity;
     if ((this.holds & this.frameHolds) !== 0) return 0;
@@ -279,6 +288,7 @@ export class Engine<Data = any>
     if (this.#deaf) return end;
     if (this.#assembler!.busy) return start;
     if ((this.holds & this.frameHolds) !== 0 && !this.#discarding) return start;
+    if (this.#limit !== null && this.#limit.dry) return start;
     const { frames } = this.#assembler!;
     this.writer.cork();
     frames.halted = false;
@@ -309,6 +319,7 @@ export class Engine<Data = any>
 
   message(data: ReceivedMessage, lent: boolean): void {
     this.messagesReceived++;
+    if (this.#limit !== null && this.#limit.took()) this.#assembler!.frames.halted = true;
     if (this.#discarding) {
       this.#undelivered++;
     } else if (this.holds === 0 && (this.inbox === null || this.inbox.length === 0)) {
@@ -319,7 +330,7 @@ export class Engine<Data = any>
         this.#header(),
       );
       if (this.takers.length > 0 && this.canTake()) this.takers.shift()!();
-      if (this.wanted() <= 0) this.#assembler!.frames.halted = true;
+      if (this.#wanted() <= 0) this.#assembler!.frames.halted = true;
     }
   }
 
@@ -340,6 +351,16 @@ export class Engine<Data = any>
     };
   }
 
+  unlimited(): void {
+    if (!this.#ended) this.reader!.pull();
+  }
+
+  /** What follows is decoded to be discarded, and the peer's close frame must not have to wait. */
+  #liftLimit(): void {
+    this.#limit?.stop();
+    this.#limit = null;
+  }
+
   /** Looks at data frames, from when anyone wants to. */
   #observe(): void {
     const { onFrameStart, onFrameChunk, onFrameEnd } = this.handlers;
@@ -352,6 +373,7 @@ export class Engine<Data = any>
 
   control(opcode: number, payload: Uint8Array): void {
     this.trace?.control("<-", opcode, payload);
+    if (this.#limit !== null && this.#limit.took()) this.#assembler!.frames.halted = true;
     if (opcode === PING) {
       this.#answerPing(payload);
       if (this.handlers.onPing) this.call(() => this.handlers.onPing!(this.conn, payload));
@@ -623,6 +645,7 @@ export class Engine<Data = any>
     this.#failed = true;
     this.#cause ??= error;
     this.#deaf = true;
+    this.#liftLimit();
     this.#assembler!.close();
     const code = error instanceof ProtocolError ? error.closeCode : INTERNAL_ERROR;
     const reason = error instanceof ProtocolError ? error.message.slice(0, 120) : "";
@@ -684,6 +707,7 @@ export class Engine<Data = any>
     const closing = this.#closing ??= new Closing();
     closing.receive(frame);
     this.#deaf = true;
+    this.#liftLimit();
     this.#assembler!.frames.halted = true;
     this.#assembler!.discard();
     if (closing.sent === null) this.#sendClose(frame.code, frame.reason);
@@ -733,6 +757,7 @@ export class Engine<Data = any>
   }
 
   #discard(): void {
+    this.#liftLimit();
     this.#discarding = true;
     this.holds &= ~PAUSED;
     if (this.#hooks !== null) this.#hooks.muted = true;
@@ -758,6 +783,7 @@ export class Engine<Data = any>
     if (this.#closeTimer !== null) timers.clear(this.#closeTimer);
     this.#keepAlive?.stop();
     this.#sendTimeout?.stop();
+    this.#liftLimit();
     this.reader?.stop();
     this.writer.stop();
     this.packer?.close();
