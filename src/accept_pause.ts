@@ -1,5 +1,3 @@
-import { Alarm, type Timers } from "./timers.ts";
-
 // How long accepting rests after it has failed (no descriptors left, say), growing up to the second.
 const FIRST = 20;
 const LONGEST = 1000;
@@ -8,14 +6,12 @@ const NEWS = 60_000;
 
 /** Rests between attempts to accept that fail, and says so once, however often they do. */
 export class AcceptPause {
-  readonly #timers: Timers;
   #next = FIRST;
   #failedAt = -Infinity;
-  #alarm: Alarm | null = null;
-
-  constructor(timers: Timers) {
-    this.#timers = timers;
-  }
+  // A timer of its own and not of the context's: while it runs nothing else may keep the process alive.
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #resume: (() => void) | null = null;
+  #refed = true;
 
   /** A connection was accepted. */
   succeeded(): void {
@@ -32,15 +28,23 @@ export class AcceptPause {
     const rest = this.#next;
     this.#next = Math.min(rest * 2, LONGEST);
     return new Promise((resolve) => {
-      this.#alarm = new Alarm(resolve);
-      this.#timers.set(this.#alarm, rest);
+      this.#resume = resolve;
+      this.#timer = setTimeout(resolve, rest);
+      if (!this.#refed) Deno.unrefTimer(this.#timer);
     });
+  }
+
+  /** Says whether a rest keeps the process alive, as the listener does. */
+  ref(on: boolean): void {
+    this.#refed = on;
+    if (this.#timer === undefined) return;
+    if (on) Deno.refTimer(this.#timer);
+    else Deno.unrefTimer(this.#timer);
   }
 
   /** Ends a rest at once. */
   end(): void {
-    if (this.#alarm === null) return;
-    this.#timers.clear(this.#alarm);
-    this.#alarm.fire();
+    clearTimeout(this.#timer);
+    this.#resume?.();
   }
 }

@@ -75,7 +75,7 @@ export class Listener<Data = unknown> implements AsyncDisposable {
   /** Where ordinary HTTP goes; `null` without a handler. */
   readonly #frontDoor: FrontDoor | null;
   readonly #pending = new Set<IncomingHandshake<Data>>();
-  readonly #pause: AcceptPause;
+  readonly #pause = new AcceptPause();
   /** `null` where there is no bound. */
   readonly #addresses: AddressCount | null;
   readonly #data: Data;
@@ -105,7 +105,6 @@ export class Listener<Data = unknown> implements AsyncDisposable {
     this.path = options.path ?? null;
     this.url = urlOf(address, secure);
     const { handler, maxHeaderBytes, maxConnectionsPerAddress: most } = this.#settings;
-    this.#pause = new AcceptPause(parent.timers);
     this.#addresses = most === Infinity ? null : new AddressCount(most);
     this.#frontDoor = handler === undefined ? null : new FrontDoor(handler, secure, maxHeaderBytes);
     this.#tick();
@@ -215,12 +214,14 @@ export class Listener<Data = unknown> implements AsyncDisposable {
   /** Keeps the process alive while it accepts, which is the default. */
   ref(): void {
     this.#socket.ref();
+    this.#pause.ref(true);
     this.#frontDoor?.ref();
   }
 
   /** Lets the process end although it accepts. */
   unref(): void {
     this.#socket.unref();
+    this.#pause.ref(false);
     this.#frontDoor?.unref();
   }
 
