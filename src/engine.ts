@@ -266,6 +266,8 @@ export class Engine<Data = any>
   // ---- Receiving --------------------------------------------------------------------------------------------------
 
   wanted(): number {
+    // A server closes the stream once its answer is out: a read that were pending then would only be interrupted.
+    if (this.role === "server" && this.#closing !== null && this.#closing.complete) return 0;
     if (this.#assembler!.busy) return 0;
     if (this.holds === 0 || this.#discarding || this.#deaf) return Infinity;
     if ((this.holds & this.frameHolds) !== 0) return 0;
