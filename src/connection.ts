@@ -1,7 +1,7 @@
 import type { CloseRecord } from "./close_record.ts";
 import { Consumer } from "./consumer.ts";
 import { type ConnectionState, type Engine, PAUSED } from "./engine.ts";
-import { type Message, QueueFullError } from "./errors.ts";
+import { abortError, type Message, QueueFullError } from "./errors.ts";
 import type { Listener } from "./listener.ts";
 import {
   checkHandlers,
@@ -207,8 +207,12 @@ export class Connection<Data = unknown> implements AsyncDisposable {
     const engine = this.#engine;
     const bytes = payload === undefined ? freshPayload() : controlPayload(payload, "ping");
     this.#checkControl("ping", payload);
+    const { signal } = options;
+    if (signal?.aborted) {
+      return handled(Promise.reject(abortError("The ping was aborted", signal.reason)));
+    }
     const pings = engine.pings ??= new Pings();
-    const promise = pings.wait(bytes, options, engine.owner.timers, () => !engine.reader!.reading);
+    const promise = pings.wait(bytes, options, engine.owner.timers, () => engine.reader!.stalled);
     engine.requestControl(PING, bytes);
     return promise;
   }
@@ -253,9 +257,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    */
   pause(): void {
     const engine = this.#engine;
-    if ((engine.holds & PAUSED) !== 0 || engine.state === "closing" || engine.state === "closed") {
-      return;
-    }
+    if ((engine.holds & PAUSED) !== 0 || engine.state === "closed" || engine.discarding) return;
     engine.pauses++;
     engine.hold(PAUSED, true);
   }
@@ -408,11 +410,13 @@ export class Connection<Data = unknown> implements AsyncDisposable {
 
   /** Keeps the process alive while the connection is open, which is the default. */
   ref(): void {
+    this.#engine.refed = true;
     this.#engine.transport?.ref?.();
   }
 
   /** Lets the process end although the connection is open. */
   unref(): void {
+    this.#engine.refed = false;
     this.#engine.transport?.unref?.();
   }
 

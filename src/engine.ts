@@ -101,6 +101,8 @@ export class Engine<Data = any>
   packer: Packer | null = null;
   /** The fragmented message that is being sent. */
   openMessage: OpenMessage | null = null;
+  /** Whether the connection keeps the process alive. */
+  refed = true;
   messagesSent = 0;
   messagesReceived = 0;
   queueHighWater = 0;
@@ -126,6 +128,8 @@ export class Engine<Data = any>
   #undelivered = 0;
   #unsentMessages = 0;
   #unsentBytes = 0;
+  #closeUnsent = false; // our close frame was made, and never taken by the system
+  #writtenWhileBusy = 0;
 
   constructor(owner: Owner, role: Role, settings: Settings, handlers: ConnectionHandlers<Data>) {
     this.owner = owner;
@@ -133,7 +137,9 @@ export class Engine<Data = any>
     this.settings = settings;
     this.handlers = handlers;
     this.holds = handlers.onMessage === undefined ? NO_TAKER : 0;
-    this.nextKey = role === "server" ? null : keySource(settings.maskGenerator);
+    this.nextKey = role === "server"
+      ? null
+      : keySource(settings.maskGenerator, (error) => this.report(error));
     this.queue = new SendQueue(this.nextKey);
     this.writer = new WritePump(this.queue, this);
   }
@@ -155,6 +161,7 @@ export class Engine<Data = any>
     const { settings } = this, { compression } = facts;
     this.cancel = null;
     this.transport = transport;
+    if (!this.refed) transport.unref?.();
     this.facts = facts;
     this.#assembler = new MessageAssembler(
       this.role,
@@ -192,8 +199,8 @@ export class Engine<Data = any>
   abandon(error: unknown, reported: boolean): void {
     if (this.state === "closed") return;
     this.#cause = error;
-    if (reported) this.#reportFailure(error);
     this.#end();
+    if (reported) this.#reportFailure(error);
   }
 
   /** Promises that the handshake is complete. */
@@ -277,8 +284,8 @@ export class Engine<Data = any>
 
   ended(): void {
     const closing = this.#closing;
-    if (closing !== null && closing.complete) {
-      // The peer has closed its direction; our answer may still be on its way.
+    if (closing !== null && (closing.complete || this.#failed)) {
+      // The peer has closed its direction; our close frame may still be on its way.
       if (this.writer.idle) this.#end();
     } else {
       this.#lost(
@@ -302,7 +309,7 @@ export class Engine<Data = any>
     if (isThenable(result)) {
       const source = lent ? this.reader!.lend() : null;
       this.#holdUntil(
-        result.then(undefined, (error) => this.report(error)).then(() => {
+        Promise.resolve(result).then(undefined, (error) => this.report(error)).then(() => {
           if (source !== null) this.reader!.giveBack(source);
         }),
         IN_MESSAGE,
@@ -312,11 +319,12 @@ export class Engine<Data = any>
 
   /** Delivers what waits, as far as nothing holds it, and goes on reading. */
   resumeDelivery(): void {
-    if (this.#delivering || this.state === "closed") return;
+    if (this.#delivering) return;
     this.#delivering = true;
     this.writer.cork();
     while (this.holds === 0 && this.canTake()) this.#deliver(this.inbox!.shift(), false);
     while (this.takers.length > 0 && this.canTake()) this.takers.shift()!();
+    if (this.record !== null && !this.inbox?.length) this.#endTakers();
     this.#delivering = false;
     this.writer.uncork();
     if (this.#ended) this.#complete();
@@ -326,6 +334,11 @@ export class Engine<Data = any>
   /** Whether a message waits that may be taken. */
   canTake(): boolean {
     return this.inbox !== null && this.inbox.length > 0 && (this.holds & PAUSED) === 0;
+  }
+
+  /** Whether messages are dropped, because we have closed. */
+  get discarding(): boolean {
+    return this.#discarding;
   }
 
   /** Sets or clears a reason to hold messages. */
@@ -397,8 +410,8 @@ export class Engine<Data = any>
     if (this.#drainArmed && this.queue.bytes <= this.settings.lowWaterMark) this.#drained();
     const closing = this.#closing;
     if (closing === null || this.#ended) return;
+    this.#armCloseTimer();
     if (closing.sent !== null && this.writer.idle) this.#closeFrameSent();
-    else this.#armCloseTimer();
   }
 
   writeFailed(error: unknown): void {
@@ -406,6 +419,8 @@ export class Engine<Data = any>
     this.#cause ??= error;
     this.#countUnsent();
     this.writer.stop();
+    this.#rejectDrainWaiters();
+    this.#keepAlive?.stop();
     if (this.state === "open") this.state = "closing";
     if (this.reader!.reading) this.#armCloseTimer();
     else this.#lost(error);
@@ -413,7 +428,7 @@ export class Engine<Data = any>
 
   /** Promises that the queue has drained. */
   drained(): Promise<void> {
-    if (this.state === "closed") {
+    if (this.state === "closed" || this.writer.stopped) {
       return Promise.reject(this.closedError("wait for the queue to drain"));
     }
     if (this.queue.bytes <= this.settings.lowWaterMark) return Promise.resolve();
@@ -425,8 +440,23 @@ export class Engine<Data = any>
     this.drains++;
     const waiters = this.#drainWaiters;
     this.#drainWaiters = null;
-    if (waiters !== null) { for (const { resolve } of waiters) resolve(); }
-    if (this.handlers.onDrain) this.call(() => this.handlers.onDrain!(this.conn));
+    if (waiters === null) {
+      this.#callDrain();
+    } else {
+      for (const { resolve } of waiters) resolve();
+      // Those who await it come first.
+      queueMicrotask(() => this.#callDrain());
+    }
+  }
+
+  #callDrain(): void {
+    if (this.handlers.onDrain && !this.#ended) this.call(() => this.handlers.onDrain!(this.conn));
+  }
+
+  #rejectDrainWaiters(): void {
+    for (const { reject } of this.#drainWaiters?.splice(0) ?? []) {
+      reject(this.closedError("wait for the queue to drain"));
+    }
   }
 
   // ---- Closing ----------------------------------------------------------------------------------------------------
@@ -438,8 +468,12 @@ export class Engine<Data = any>
     } else if (this.state === "open") {
       this.#discard();
       this.#sendClose(code, reason);
-      this.holds &= ~PAUSED;
       this.reader!.pull();
+    } else if (this.state === "closing" && !this.#discarding) {
+      // The peer closed first: on the wire nothing changes, but the application wants no more messages.
+      this.#discard();
+      if (this.#ended) this.#finish();
+      else this.reader!.pull();
     }
   }
 
@@ -450,7 +484,8 @@ export class Engine<Data = any>
     } else if (this.state !== "closed") {
       this.#cause ??= cause;
       this.#discard();
-      this.#end();
+      if (this.#ended) this.#finish();
+      else this.#end();
     }
   }
 
@@ -459,23 +494,27 @@ export class Engine<Data = any>
     if (this.#failed || this.#ended) return;
     this.#failed = true;
     this.#cause ??= error;
-    this.#reportFailure(error);
     this.#deaf = true;
     this.#assembler!.close();
     const code = error instanceof ProtocolError ? error.closeCode : INTERNAL_ERROR;
     const reason = error instanceof ProtocolError ? error.message.slice(0, 120) : "";
-    if (this.#closing?.sent) this.#end();
-    else this.#sendClose(code, reason);
+    if (!this.#closing?.sent) this.#sendClose(code, reason);
+    else if (this.writer.idle) this.#closeFrameSent();
+    this.#reportFailure(error);
   }
 
   /** Gives up on a peer whose queue has overflowed, where the application chose so. */
   overflow(error: Error): void {
     this.#cause ??= error;
-    this.#reportFailure(error);
-    this.#countUnsent();
+    const { messages, bytes } = this.queue;
     this.queue.drop(this.writer.completing);
     this.packer?.close();
+    this.#unsentMessages += messages - this.queue.messages;
+    this.#unsentBytes += bytes - this.queue.bytes;
+    this.#discard();
     this.#sendClose(TRY_AGAIN_LATER, "");
+    this.reader!.pull();
+    this.#reportFailure(error);
   }
 
   #cancelConnecting(by: string): void {
@@ -486,6 +525,7 @@ export class Engine<Data = any>
 
   #sendClose(code: number, reason: string): void {
     this.state = "closing";
+    this.#keepAlive?.stop();
     const closing = this.#closing ??= new Closing();
     if (!closing.send(code, reason)) return;
     // It is queued as data without a payload to count: what was sent before goes out before (RFC 6455 7.1.2).
@@ -503,16 +543,16 @@ export class Engine<Data = any>
     this.#assembler!.frames.halted = true;
     this.#assembler!.discard();
     if (closing.sent === null) this.#sendClose(frame.code, frame.reason);
-    else if (this.writer.idle) this.#closeFrameSent();
+    if (this.writer.idle) this.#closeFrameSent();
   }
 
   /** The system has taken our close frame, and all that stood before it. */
   #closeFrameSent(): void {
-    if (this.#failed) {
+    if (this.#failed && this.reader!.open) {
       // Closing with input unread would reset the connection and lose our close frame on its way.
       this.transport!.closeWrite().catch(() => {});
       this.reader!.pull();
-    } else if (this.#closing!.complete && (this.role === "server" || !this.reader!.open)) {
+    } else if (!this.reader!.open || (this.#closing!.complete && this.role === "server")) {
       // The server closes the stream first, the client waits for that (RFC 6455 7.1.1).
       this.#end();
     } else {
@@ -522,8 +562,14 @@ export class Engine<Data = any>
 
   #armCloseTimer(): void {
     this.#closeTimer ??= new Alarm(() => {
-      if (this.#ended) this.#complete(true);
-      else this.terminate(new TimeoutError(`Not closed within ${this.settings.closeTimeout} ms`));
+      if (this.#ended) {
+        if ((this.holds & PAUSED) === 0) this.#complete(true);
+      } else if (this.writer.stopped) {
+        // Nothing can be written any more, and the peer's last words didn't come.
+        this.#lost(this.#cause);
+      } else {
+        this.terminate(new TimeoutError(`Not closed within ${this.settings.closeTimeout} ms`));
+      }
     });
     this.owner.timers.set(this.#closeTimer, this.settings.closeTimeout);
   }
@@ -532,24 +578,23 @@ export class Engine<Data = any>
   #lost(error: unknown): void {
     if (this.#ended) return;
     const closing = this.#closing;
-    if (closing === null || !closing.complete) {
-      const expected = this.#failed || closing?.initiator === "local";
-      if (!expected) {
-        this.#cause ??= error;
-        this.#reportFailure(this.#cause);
-      }
-    }
+    const clean = closing !== null && closing.complete;
+    if (!clean) this.#cause ??= error;
     this.#end();
+    const expected = this.#failed || closing?.initiator === "local";
+    if (!clean && !expected) this.#reportFailure(this.#cause);
   }
 
   #discard(): void {
     this.#discarding = true;
+    this.holds &= ~PAUSED;
     this.#undelivered += this.inbox?.clear() ?? 0;
   }
 
   #countUnsent(): void {
     this.#unsentMessages += this.queue.messages;
     this.#unsentBytes += this.queue.bytes;
+    if (!this.writer.dataTaken) this.#closeUnsent = true;
   }
 
   /** Lets go of the stream and of all that watches over it. */
@@ -557,6 +602,9 @@ export class Engine<Data = any>
     if (this.#ended) return;
     this.#ended = true;
     this.state = "closing";
+    // What is left of the bytes that are being decoded came too late.
+    this.#deaf = true;
+    if (this.#assembler !== null) this.#assembler.frames.halted = true;
     const { timers } = this.owner;
     this.#countUnsent();
     if (this.#closeTimer !== null) timers.clear(this.#closeTimer);
@@ -569,47 +617,60 @@ export class Engine<Data = any>
     this.transport?.close();
     for (const { reject } of this.#openWaiters?.splice(0) ?? []) reject(this.#cause);
     this.pings?.fail(() => this.closedError("wait for a pong"));
-    const waiters = this.#drainWaiters;
-    this.#drainWaiters = null;
-    if (waiters !== null) {
-      for (const { reject } of waiters) reject(this.closedError("wait for the queue to drain"));
-    }
-    if (this.#mustDeliver()) {
-      // A pause is the application's, and ends when it says; a callback that never settles is waited for in vain.
-      if ((this.holds & PAUSED) === 0) this.#armCloseTimer();
-    } else {
-      this.state = "closed";
-      queueMicrotask(() => this.#complete());
-    }
+    this.#rejectDrainWaiters();
+    if (this.#mustDeliver()) this.#awaitDelivery();
+    else this.#finish();
+  }
+
+  #finish(): void {
+    this.state = "closed";
+    queueMicrotask(() => this.#complete());
   }
 
   /** Whether received messages still have to be delivered before the end is. */
   #mustDeliver(): boolean {
-    return !this.#discarding && (this.inbox?.length ?? 0) > 0 && (this.holds & NO_TAKER) === 0;
+    return !this.#discarding && (this.inbox?.length ?? 0) > 0 &&
+      ((this.holds & NO_TAKER) === 0 || this.takers.length > 0);
+  }
+
+  #awaitDelivery(): void {
+    // A pause is the application's, and ends when it says; a callback that never settles is waited for in vain.
+    if ((this.holds & PAUSED) === 0) this.#armCloseTimer();
+    else if (this.#closeTimer !== null) this.owner.timers.clear(this.#closeTimer);
   }
 
   #complete(giveUp = false): void {
-    if (this.record !== null || (!giveUp && this.#mustDeliver())) return;
+    if (this.record !== null) return;
+    if (!giveUp && this.#mustDeliver()) {
+      this.#awaitDelivery();
+      return;
+    }
     if (giveUp) this.#discard();
     if (this.#closeTimer !== null) this.owner.timers.clear(this.#closeTimer);
     this.state = "closed";
-    const sent = this.#closing?.sent ?? null, received = this.#closing?.received ?? null;
+    const sent = this.#closeUnsent ? null : this.#closing?.sent ?? null;
+    const received = this.#closing?.received ?? null;
     const record = this.record = closeRecord({
       code: received?.code ?? ABNORMAL,
       reason: received?.reason ?? "",
       wasClean: sent !== null && received !== null,
       sent,
       received,
-      initiator: this.#closing?.initiator ?? null,
+      initiator: sent === null && received === null ? null : this.#closing!.initiator,
       cause: this.#cause,
       unsentMessages: this.#unsentMessages,
       unsentBytes: this.#unsentBytes,
-      undelivered: this.#undelivered,
+      // Whoever takes messages one by one may still take what waits.
+      undelivered: () => this.#undelivered + (this.inbox?.length ?? 0),
     });
     this.owner.closed(this);
     for (const resolve of this.#closedWaiters ?? []) resolve(record);
-    for (const taker of this.takers.splice(0)) taker();
+    this.#endTakers();
     if (this.handlers.onClose) this.call(() => this.handlers.onClose!(this.conn, record));
+  }
+
+  #endTakers(): void {
+    for (const taker of this.takers.splice(0)) taker();
   }
 
   /** Promises the close record. */
@@ -629,7 +690,9 @@ export class Engine<Data = any>
   // ---- Watching ---------------------------------------------------------------------------------------------------
 
   progress(): number {
-    return (this.reader?.reads ?? 0) + this.writer.written;
+    // What is received is life. So is what goes out while the system makes us wait: then the peer has taken something.
+    if (this.writer.busy) this.#writtenWhileBusy = this.writer.written;
+    return (this.reader?.reads ?? 0) + this.#writtenWhileBusy;
   }
 
   deafened(): boolean {
@@ -706,11 +769,19 @@ export class Engine<Data = any>
   }
 }
 
-function keySource(fill: ((key: Uint8Array) => void) | null): () => number {
+function keySource(
+  fill: ((key: Uint8Array) => void) | null,
+  report: (error: unknown) => void,
+): () => number {
   if (fill === null) return randomKey;
   return () => {
     const key = new Uint8Array(4);
-    fill(key);
+    try {
+      fill(key);
+    } catch (error) {
+      report(error);
+      return randomKey();
+    }
     return new DataView(key.buffer).getInt32(0, true);
   };
 }

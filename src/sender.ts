@@ -14,7 +14,7 @@ export interface OpenMessage {
   /** A high surrogate whose other half is still to come. */
   carry: string;
   /** Checks text that is given as bytes. */
-  readonly utf8: Utf8Validator;
+  utf8: Utf8Validator;
 }
 
 /** Sends a whole message; `opcode` fixes its type where the data don't. */
@@ -109,9 +109,12 @@ export function sendFragment(
   }
   if (!message.binary) {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-    if (!message.utf8.push(view, 0, bytes.length) || (final && !message.utf8.complete)) {
+    // On a copy: a refused fragment leaves the message as it was.
+    const utf8 = message.utf8.copy();
+    if (!utf8.push(view, 0, bytes.length) || (final && !utf8.complete)) {
       throw new TypeError("Cannot send a fragment of a text message that is not UTF-8");
     }
+    message.utf8 = utf8;
   }
   const { packer } = engine;
   let first = message.started ? CONTINUATION : message.binary ? BINARY : TEXT;

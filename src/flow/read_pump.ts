@@ -43,6 +43,8 @@ export class ReadPump {
   #reading = false;
   #handling = false;
   #stopped = false;
+  #stalled = 0;
+  #stalledAt = -1; // since when nothing is read; -1 while something is
   readonly #onRead: (count: number | null) => void;
   readonly #onError: (error: unknown) => void;
 
@@ -56,6 +58,11 @@ export class ReadPump {
   /** Whether a read is pending. */
   get reading(): boolean {
     return this.#reading;
+  }
+
+  /** How long reading has been stopped altogether, in ms. */
+  get stalled(): number {
+    return this.#stalled + (this.#stalledAt < 0 ? 0 : performance.now() - this.#stalledAt);
   }
 
   /** Whether the stream may bring more. */
@@ -81,6 +88,7 @@ export class ReadPump {
     }
     if (this.#stopped) this.#release();
     else if (this.#from === this.#to) this.#request();
+    else this.#stall();
   }
 
   /** Stops for good. */
@@ -106,7 +114,12 @@ export class ReadPump {
     if (wanted <= 0) {
       // Nothing is pending, so the buffer needn't stay.
       this.#release();
+      this.#stall();
       return;
+    }
+    if (this.#stalledAt >= 0) {
+      this.#stalled += performance.now() - this.#stalledAt;
+      this.#stalledAt = -1;
     }
     const landing = wanted === Infinity ? this.#sink.landing() : null;
     if (landing !== null) {
@@ -126,6 +139,10 @@ export class ReadPump {
     this.#reading = true;
     this.#transport.read(wanted < target.length ? target.subarray(0, wanted) : target)
       .then(this.#onRead, this.#onError);
+  }
+
+  #stall(): void {
+    if (this.#stalledAt < 0) this.#stalledAt = performance.now();
   }
 
   #read(count: number | null): void {

@@ -151,7 +151,8 @@ export class SendQueue {
   pushText(first: number, text: string, messages: number, room: number): number {
     const characters = text.length, masked = this.#nextKey !== null;
     if (characters > room) return -1;
-    if (characters * 3 + LONGEST_HEADER > SIZES[LARGEST]) {
+    // Where room is scarce the length has to be known first: a block, once there, can't be taken back.
+    if (characters * 3 > room || characters * 3 + LONGEST_HEADER > SIZES[LARGEST]) {
       const bytes = encodeUtf8(text);
       if (bytes.length > room) return -1;
       this.push(first, bytes, messages, true);
@@ -168,7 +169,6 @@ export class SendQueue {
       const from = block.end + LONGEST_HEADER;
       block.bytes.copyWithin(block.end + size, from, from + length);
     }
-    if (length > room) return -1;
     const at = writeHeader(block.bytes, block.end, first, length, masked ? 0x80 : 0);
     this.#finish(block, at, block.end + size, length, messages);
     return length;

@@ -64,9 +64,21 @@ export class WritePump {
     return this.#flying !== null;
   }
 
-  /** Whether everything queued has been taken by the system. */
+  /** Whether everything queued has been taken by the system, or nothing can be any more. */
   get idle(): boolean {
-    return this.#flying === null && this.#queue.empty && !this.#controlWaits();
+    return this.#stopped || (this.#flying === null && this.#queue.empty && !this.#controlWaits());
+  }
+
+  /** Whether it was stopped for good. */
+  get stopped(): boolean {
+    return this.#stopped;
+  }
+
+  /** Whether all of the data lane has been taken by the system. */
+  get dataTaken(): boolean {
+    const flying = this.#flying;
+    return this.#queue.empty &&
+      (flying === null || (flying.buffer === null && flying.payload === 0));
   }
 
   /** Whether the frame on its way, or half-way, needs the head of the queue to complete it. */
