@@ -16,6 +16,20 @@
  *
  * @module
  */
+export type {
+  BroadcastOptions,
+  BroadcastResult,
+  PublishOptions,
+  SlowPolicy,
+} from "./src/broadcast.ts";
+export {
+  type Broker,
+  BrokerError,
+  type BrokerGap,
+  type BrokerLink,
+  type BrokerMessage,
+} from "./src/broker/broker.ts";
+export type { BrokerReports } from "./src/broker/broker_client.ts";
 export type { CloseRecord } from "./src/close_record.ts";
 export type { ConnectOptions, ConnectTlsOptions } from "./src/connect_options.ts";
 export {
@@ -25,6 +39,7 @@ export {
   type HandshakeInfo,
   type SendOptions,
 } from "./src/connection.ts";
+export type { CompressionOptions } from "./src/deflate/compression_options.ts";
 export { Context, type ContextOptions, type ContextStats } from "./src/context.ts";
 export type { ConnectionState } from "./src/engine.ts";
 export {
@@ -54,5 +69,7 @@ export type {
 } from "./src/options.ts";
 export type { PingOptions } from "./src/pings.ts";
 export type { CloseFrame } from "./src/protocol/closing.ts";
+export { PreparedMessage, type Sendable } from "./src/prepared_message.ts";
 export { ProtocolError } from "./src/protocol/protocol_error.ts";
 export type { ShutdownOptions, ShutdownResult } from "./src/registry.ts";
+export type { PublishResult } from "./src/topics.ts";

@@ -1,3 +1,4 @@
+import { acceptOffer, type CodecSettings, codecSettings } from "./deflate/negotiation.ts";
 import { makeRequest, ServerFacts } from "./facts.ts";
 import { type Extension, formatExtensions } from "./handshake/extension_list.ts";
 import type { Field } from "./handshake/field_value.ts";
@@ -100,10 +101,17 @@ function accept<Data>(
   const headers = choice.headers.length === 0
     ? settings.headers
     : [...settings.headers, ...choice.headers];
-  const { extensions } = choice;
+  const { compression } = settings.connection;
+  let { extensions } = choice;
+  let codecs: CodecSettings | null = null;
+  const accepted = compression === null ? null : acceptOffer(upgrade.extensions, compression);
+  if (accepted !== null) {
+    extensions = [...extensions, accepted.answer];
+    codecs = codecSettings(accepted.agreement, "server", compression!);
+  }
   return {
     answer: formatAccept({ key: upgrade.key, protocol, extensions, headers }),
-    facts: new ServerFacts(head, secure, protocol, formatExtensions(extensions), headers),
+    facts: new ServerFacts(head, secure, protocol, formatExtensions(extensions), headers, codecs),
     data: choice.data,
   };
 }

@@ -1,7 +1,8 @@
+import type { PublishOptions } from "./broadcast.ts";
 import type { CloseRecord } from "./close_record.ts";
 import { Consumer } from "./consumer.ts";
 import { type ConnectionState, type Engine, PAUSED } from "./engine.ts";
-import { type Message, QueueFullError } from "./errors.ts";
+import { abortError, type Message, QueueFullError } from "./errors.ts";
 import type { Listener } from "./listener.ts";
 import {
   checkHandlers,
@@ -9,11 +10,14 @@ import {
   HANDLERS,
   type ReceivedMessage,
 } from "./options.ts";
+import { PreparedMessage, type Sendable } from "./prepared_message.ts";
 import { freshPayload, type PingOptions, Pings } from "./pings.ts";
 import { checkClose, NORMAL } from "./protocol/close_code.ts";
 import { BINARY, PING, PONG, TEXT } from "./protocol/opcode.ts";
 import { encodeUtf8 } from "./protocol/utf8.ts";
+import { sendPrepared } from "./send_prepared.ts";
 import { checkText, sendFragment, sendMessage, toBytes } from "./sender.ts";
+import type { PublishResult } from "./topics.ts";
 
 /** Counters of a connection. */
 export interface ConnectionStats {
@@ -53,6 +57,11 @@ export interface HandshakeInfo {
 export interface SendOptions {
   /** Hands the buffer over: large ones aren't copied, and nobody may change them afterwards. @default {false} */
   transfer?: boolean;
+  /**
+   * Whether to compress the message, whatever its length; without an agreement on compression it has no effect.
+   * Default: by `compression.threshold`.
+   */
+  compress?: boolean;
 }
 
 /** Options of `sendFragment`. */
@@ -61,6 +70,11 @@ export interface FragmentOptions {
   binary?: boolean;
   /** Whether this fragment ends the message. @default {false} */
   final?: boolean;
+  /**
+   * Whether to compress the message, fixed by its first fragment; without an agreement on compression it has no
+   * effect. Default: yes.
+   */
+  compress?: boolean;
 }
 
 /** Makes the face of an engine. */
@@ -127,7 +141,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
 
   /**
    * Queues a message: text for a string (a lone surrogate becomes U+FFFD), binary for an `ArrayBuffer` or any view of
-   * one. The buffer is the caller's again on return.
+   * one, or what `ctx.prepare` made. The buffer is the caller's again on return.
    *
    * @param data The message.
    * @param options Whether the buffer is handed over.
@@ -138,12 +152,14 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    * @throws {InvalidStateError} Amid an unfinished fragmented message.
    * @throws {TypeError} If the data are of another type.
    */
-  send(data: Message, options?: SendOptions): boolean {
+  send(data: Sendable, options?: SendOptions): boolean {
+    if (data instanceof PreparedMessage) return sendPrepared(this.#engine, data);
     return sendMessage(
       this.#engine,
       data,
       typeof data === "string" ? TEXT : BINARY,
       options !== undefined && options.transfer === true,
+      options?.compress,
     );
   }
 
@@ -196,8 +212,12 @@ export class Connection<Data = unknown> implements AsyncDisposable {
     const engine = this.#engine;
     const bytes = payload === undefined ? freshPayload() : controlPayload(payload, "ping");
     this.#checkControl("ping", payload);
+    const { signal } = options;
+    if (signal?.aborted) {
+      return handled(Promise.reject(abortError("The ping was aborted", signal.reason)));
+    }
     const pings = engine.pings ??= new Pings();
-    const promise = pings.wait(bytes, options, engine.owner.timers, () => !engine.reader!.reading);
+    const promise = pings.wait(bytes, options, engine.owner.timers, () => engine.reader!.stalled);
     engine.requestControl(PING, bytes);
     return promise;
   }
@@ -234,6 +254,45 @@ export class Connection<Data = unknown> implements AsyncDisposable {
     return handled(this.#engine.drained());
   }
 
+  // ---- Topics -----------------------------------------------------------------------------------------------------
+
+  /**
+   * Subscribes to a topic until `unsubscribe` or the end of the connection.
+   *
+   * @param topic 1 to 256 bytes of UTF-8; topics come to be by being used.
+   * @returns Whether it wasn't subscribed before.
+   * @throws {ConnectionClosedError} If the connection isn't open.
+   * @throws {TypeError | RangeError} If the name is not a string, empty, or too long.
+   */
+  subscribe(topic: string): boolean {
+    return this.#engine.owner.topics.subscribe(this.#engine as Engine, topic);
+  }
+
+  /**
+   * Ends a subscription. What was published before still arrives.
+   *
+   * @param topic The topic.
+   * @returns Whether it was subscribed.
+   * @throws {TypeError | RangeError} If the name is not a string, empty, or too long.
+   */
+  unsubscribe(topic: string): boolean {
+    return this.#engine.owner.topics.unsubscribe(this.#engine as Engine, topic);
+  }
+
+  /**
+   * Publishes to all other connections that subscribed to a topic. The connection itself need not have, nor be open.
+   *
+   * @param topic The topic.
+   * @param data The message, as for `send`.
+   * @param options Who doesn't get it, and what becomes of slow receivers.
+   * @returns How many receivers of this context got it, and what became of the others.
+   * @throws {TypeError | RangeError} If an argument makes no sense.
+   * @throws {BrokerError} If the context's broker has refused for good.
+   */
+  publish(topic: string, data: Sendable, options: PublishOptions<Data> = {}): PublishResult {
+    return this.#engine.owner.topics.publish(topic, data, options, this.#engine as Engine);
+  }
+
   // ---- Receiving --------------------------------------------------------------------------------------------------
 
   /**
@@ -242,9 +301,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    */
   pause(): void {
     const engine = this.#engine;
-    if ((engine.holds & PAUSED) !== 0 || engine.state === "closing" || engine.state === "closed") {
-      return;
-    }
+    if ((engine.holds & PAUSED) !== 0 || engine.state === "closed" || engine.discarding) return;
     engine.pauses++;
     engine.hold(PAUSED, true);
   }
@@ -397,11 +454,13 @@ export class Connection<Data = unknown> implements AsyncDisposable {
 
   /** Keeps the process alive while the connection is open, which is the default. */
   ref(): void {
+    this.#engine.refed = true;
     this.#engine.transport?.ref?.();
   }
 
   /** Lets the process end although the connection is open. */
   unref(): void {
+    this.#engine.refed = false;
     this.#engine.transport?.unref?.();
   }
 

@@ -1,8 +1,16 @@
+import {
+  broadcast,
+  type BroadcastOptions,
+  type BroadcastResult,
+  type PublishOptions,
+} from "./broadcast.ts";
+import type { Broker } from "./broker/broker.ts";
+import { BrokerClient, type BrokerReports } from "./broker/broker_client.ts";
 import { type ConnectOptions, resolveConnect } from "./connect_options.ts";
 import { type Connection, makeConnection } from "./connection.ts";
 import { Dial } from "./dial.ts";
 import { Engine } from "./engine.ts";
-import { abortError } from "./errors.ts";
+import { abortError, type Message } from "./errors.ts";
 import type { ListenOptions } from "./listen_options.ts";
 import { type Listener, makeListener } from "./listener.ts";
 import {
@@ -12,12 +20,16 @@ import {
   pickHandlers,
   resolveSettings,
 } from "./options.ts";
+import { type PreparedMessage, prepareMessage, type Sendable } from "./prepared_message.ts";
 import { Registry, type ShutdownOptions, type ShutdownResult } from "./registry.ts";
 import { shutdownArguments } from "./shutdown.ts";
 import { Timers } from "./timers.ts";
+import type { PublishResult } from "./topics.ts";
 
 /** Options of a context: defaults for every connection. */
-export interface ContextOptions<Data = unknown> extends ConnectionOptions<Data> {
+export interface ContextOptions<Data = unknown> extends ConnectionOptions<Data>, BrokerReports {
+  /** What connects the topics of this context with those of others. Default: nothing, the context is alone. */
+  broker?: Broker;
   /** How clients do TLS, where `connect` doesn't say. */
   tls?: ConnectOptions["tls"];
 }
@@ -74,6 +86,7 @@ export class Context<Data = unknown> implements AsyncDisposable {
   readonly #options: ContextOptions<Data>;
   readonly #registry = new Registry(new Timers());
   readonly #listeners = new Set<Listener<Data>>();
+  #broker: BrokerClient | null = null;
   #shutdown: Promise<ShutdownResult> | null = null;
 
   /**
@@ -85,7 +98,25 @@ export class Context<Data = unknown> implements AsyncDisposable {
   constructor(options: ContextOptions<Data> = {}) {
     checkHandlers("make a context", options, HANDLERS);
     resolveSettings("make a context", options as ConnectionOptions, false);
-    this.#options = { ...options };
+    checkHandlers("make a context", options, ["onBrokerGap", "onBrokerError"]);
+    const { broker, onBrokerGap, onBrokerError, ...defaults } = options;
+    this.#options = defaults;
+    if (broker !== undefined) {
+      const { topics } = this.#registry;
+      topics.broker = this.#broker = new BrokerClient(
+        broker,
+        { onBrokerGap, onBrokerError },
+        (topic, message) => topics.received(topic, message),
+      );
+    }
+  }
+
+  /**
+   * Resolves when the broker is connected and has all subscriptions made so far: publications of other contexts arrive
+   * from then on. At once without a broker. Rejects with the broker's words where it refuses.
+   */
+  get ready(): Promise<void> {
+    return this.#broker === null ? Promise.resolve() : this.#broker.ready;
   }
 
   /** The connections that are open or closing, clients' and servers'. */
@@ -147,6 +178,46 @@ export class Context<Data = unknown> implements AsyncDisposable {
   }
 
   /**
+   * Encodes a message once, to be sent any number of times.
+   *
+   * @param data The message, as for `send`.
+   * @returns What `send`, `broadcast` and `publish` take.
+   * @throws {TypeError} If the data are of another type.
+   */
+  prepare(data: Message): PreparedMessage {
+    return prepareMessage(data);
+  }
+
+  /**
+   * Sends a message to every server-side connection, never to the context's own clients. It is encoded once. A
+   * connection amid an unfinished `sendFragment` message gets it behind that.
+   *
+   * @param data The message, as for `send`.
+   * @param options Who gets it, who doesn't, and what becomes of slow receivers.
+   * @returns How many receivers got it, and what became of the others.
+   * @throws {TypeError} If the data or an option make no sense.
+   */
+  broadcast(data: Sendable, options?: BroadcastOptions<Data>): BroadcastResult {
+    return broadcast(this.connections, data, options);
+  }
+
+  /**
+   * Publishes to every connection that subscribed to a topic, in other contexts too where there is a broker. The queues
+   * have it when this returns, so the order of the calls is the order of arrival; to many receivers it is written in
+   * slices, which leave timers and reads their time.
+   *
+   * @param topic 1 to 256 bytes of UTF-8.
+   * @param data The message, as for `send`.
+   * @param options Who doesn't get it, and what becomes of slow receivers.
+   * @returns How many receivers of this context got it, and what became of the others; `relayed` tells about the rest.
+   * @throws {TypeError | RangeError} If an argument makes no sense.
+   * @throws {BrokerError} If the broker has refused for good.
+   */
+  publish(topic: string, data: Sendable, options: PublishOptions<Data> = {}): PublishResult {
+    return this.#registry.topics.publish(topic, data, options, null);
+  }
+
+  /**
    * Reads the counters, of ended connections too.
    *
    * @returns A snapshot.
@@ -174,13 +245,20 @@ export class Context<Data = unknown> implements AsyncDisposable {
     const listeners = [...this.#listeners];
     // The listeners' connections are among the context's, so they are counted there.
     for (const listener of listeners) listener.shutdown({ code, reason, timeout });
-    this.#shutdown = this.#registry.shutdown(code, reason, timeout);
+    this.#shutdown = this.#end(code, reason, timeout);
     return this.#shutdown;
   }
 
   /** Shuts down with the defaults. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.shutdown();
+  }
+
+  async #end(code: number, reason: string, timeout: number): Promise<ShutdownResult> {
+    const result = await this.#registry.shutdown(code, reason, timeout);
+    // Last, so that what is published when connections end still goes out.
+    await this.#broker?.close();
+    return result;
   }
 
   #checkAlive(action: string): void {

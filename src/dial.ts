@@ -1,9 +1,15 @@
 import type { ConnectSettings } from "./connect_options.ts";
 import type { Engine } from "./engine.ts";
-import { abortError, TimeoutError } from "./errors.ts";
+import {
+  acceptAnswer,
+  type CodecSettings,
+  codecSettings,
+  makeOffer,
+} from "./deflate/negotiation.ts";
+import { abortError, HandshakeError, TimeoutError } from "./errors.ts";
 import { ClientFacts } from "./facts.ts";
 import { ClientHandshake } from "./handshake/client_handshake.ts";
-import { formatExtensions } from "./handshake/extension_list.ts";
+import { type Extension, formatExtensions } from "./handshake/extension_list.ts";
 import { MAX_REFUSAL_BODY, RefusalBody } from "./handshake/refusal_body.ts";
 import { readHead, writeAll } from "./head_reader.ts";
 import { Alarm } from "./timers.ts";
@@ -24,7 +30,10 @@ export class Dial {
   constructor(engine: Engine, settings: ConnectSettings) {
     this.#engine = engine;
     this.#settings = settings;
-    const { protocols, extensions, headers } = settings;
+    const { protocols, headers, connection: { compression } } = settings;
+    const extensions = compression === null
+      ? settings.extensions
+      : [...settings.extensions, makeOffer(compression)];
     this.#handshake = new ClientHandshake(settings.target, { protocols, extensions, headers });
   }
 
@@ -82,15 +91,28 @@ export class Dial {
     if (early === null) throw handshake.refused();
     if (!handshake.accepted) throw handshake.refused(await this.#readBody(transport, early));
     const { protocol, extensions, headers } = handshake.finish();
+    const codecs = this.#agreeOnCompression(extensions, headers);
     if (this.#abort.signal.aborted) throw this.#abort.signal.reason;
     this.#raw = null;
     const { href } = this.#settings.target;
     this.#engine.open(
       transport,
-      new ClientFacts(href, protocol, formatExtensions(extensions), headers),
+      new ClientFacts(href, protocol, formatExtensions(extensions), headers, codecs),
       null,
       early,
     );
+  }
+
+  #agreeOnCompression(answer: Extension[], headers: Headers): CodecSettings | null {
+    const { connection: { compression }, target } = this.#settings;
+    if (compression === null) return null;
+    try {
+      const accepted = acceptAnswer(answer, compression);
+      return accepted && codecSettings(accepted.agreement, "client", compression);
+    } catch (cause) {
+      const { message } = cause as Error;
+      throw new HandshakeError(`Cannot open ${target.href}: ${message}`, { status: 101, headers });
+    }
   }
 
   async #readBody(transport: Transport, early: Uint8Array): Promise<Uint8Array> {

@@ -1,6 +1,9 @@
 import { type CloseRecord, closeRecord } from "./close_record.ts";
 import type { Connection, ConnectionStats } from "./connection.ts";
 import type { Consumer } from "./consumer.ts";
+import { MessageInflater } from "./deflate/message_inflater.ts";
+import type { CodecSettings } from "./deflate/negotiation.ts";
+import { Packer, type PackerOwner } from "./deflate/packer.ts";
 import { abortError, ConnectionClosedError, TimeoutError } from "./errors.ts";
 import { encodeControl } from "./flow/control_lane.ts";
 import { Inbox } from "./flow/inbox.ts";
@@ -26,6 +29,7 @@ import { ProtocolError } from "./protocol/protocol_error.ts";
 import { SendTimeout } from "./send_timeout.ts";
 import type { OpenMessage } from "./sender.ts";
 import { Alarm, type Timers } from "./timers.ts";
+import type { Topics } from "./topics.ts";
 import type { Transport } from "./transport/transport.ts";
 
 /** The state of a connection; it only ever moves to the right. */
@@ -40,6 +44,7 @@ const NO_TAKER = 8; // neither onMessage nor anyone who awaits a message
 /** What an engine needs of whoever made it. */
 export interface Owner {
   readonly timers: Timers;
+  readonly topics: Topics;
   /** The handshake is complete. */
   opened(engine: Engine): void;
   /** The connection has ended, whatever its state was. */
@@ -51,6 +56,8 @@ export interface HandshakeFacts {
   readonly url: string;
   readonly protocol: string;
   readonly extensions: string;
+  /** What was agreed about compression; `null` for none. */
+  readonly compression: CodecSettings | null;
   /** The request, built when asked for. */
   request(): Request | null;
   responseHeaders(): Headers;
@@ -66,7 +73,8 @@ interface Waiter {
  * the closing handshake. `Connection` is its face.
  */
 // deno-lint-ignore no-explicit-any
-export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, KeptAlive {
+export class Engine<Data = any>
+  implements MessageSink, ReadSink, WriteSink, PackerOwner, KeptAlive {
   readonly role: Role;
   readonly settings: Settings;
   readonly owner: Owner;
@@ -91,8 +99,14 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Kep
   consumer: Consumer | null = null;
   /** Called with each message or the end, by those who await one; oldest first. */
   takers: (() => void)[] = [];
+  /** Compresses what is sent; `null` where that wasn't agreed. */
+  packer: Packer | null = null;
+  /** Topics that the connection has subscribed to; made with the first. */
+  topics: Set<string> | null = null;
   /** The fragmented message that is being sent. */
   openMessage: OpenMessage | null = null;
+  /** Whether the connection keeps the process alive. */
+  refed = true;
   messagesSent = 0;
   messagesReceived = 0;
   queueHighWater = 0;
@@ -118,6 +132,8 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Kep
   #undelivered = 0;
   #unsentMessages = 0;
   #unsentBytes = 0;
+  #closeUnsent = false; // our close frame was made, and never taken by the system
+  #writtenWhileBusy = 0;
 
   constructor(owner: Owner, role: Role, settings: Settings, handlers: ConnectionHandlers<Data>) {
     this.owner = owner;
@@ -125,7 +141,9 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Kep
     this.settings = settings;
     this.handlers = handlers;
     this.holds = handlers.onMessage === undefined ? NO_TAKER : 0;
-    this.nextKey = role === "server" ? null : keySource(settings.maskGenerator);
+    this.nextKey = role === "server"
+      ? null
+      : keySource(settings.maskGenerator, (error) => this.report(error));
     this.queue = new SendQueue(this.nextKey);
     this.writer = new WritePump(this.queue, this);
   }
@@ -144,9 +162,10 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Kep
     answer: Uint8Array | null,
     early: Uint8Array | null,
   ): void {
-    const { settings } = this;
+    const { settings } = this, { compression } = facts;
     this.cancel = null;
     this.transport = transport;
+    if (!this.refed) transport.unref?.();
     this.facts = facts;
     this.#assembler = new MessageAssembler(
       this.role,
@@ -154,7 +173,15 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Kep
       settings.maxMessageSize,
       settings.lend,
       0,
+      compression === null ? null : (sink) =>
+        new MessageInflater(
+          { ...compression.inflate, maxMessageSize: settings.maxMessageSize },
+          sink,
+        ),
     );
+    if (compression !== null && compression.deflate !== null) {
+      this.packer = new Packer(compression.deflate, settings.compression!.threshold, this);
+    }
     const reader = this.reader = new ReadPump(transport, this);
     if (early !== null && early.length > 0) reader.prepend(early);
     this.state = "open";
@@ -176,8 +203,8 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Kep
   abandon(error: unknown, reported: boolean): void {
     if (this.state === "closed") return;
     this.#cause = error;
-    if (reported) this.#reportFailure(error);
     this.#end();
+    if (reported) this.#reportFailure(error);
   }
 
   /** Promises that the handshake is complete. */
@@ -190,6 +217,7 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Kep
   // ---- Receiving --------------------------------------------------------------------------------------------------
 
   wanted(): number {
+    if (this.#assembler!.busy) return 0;
     if (this.holds === 0 || this.#discarding || this.#deaf) return Infinity;
     // Whoever awaits a message takes the next one, however large.
     if (this.takers.length > 0 && (this.holds & PAUSED) === 0) return Infinity;
@@ -199,6 +227,7 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Kep
 
   received(source: Source, start: number, end: number): number {
     if (this.#deaf) return end;
+    if (this.#assembler!.busy) return start;
     const { frames } = this.#assembler!;
     this.writer.cork();
     frames.halted = false;
@@ -212,6 +241,21 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Kep
     return this.#deaf ? end : at;
   }
 
+  landing(): Uint8Array | null {
+    return this.#deaf ? null : this.#assembler!.landing();
+  }
+
+  landed(count: number): void {
+    if (this.#deaf) return;
+    this.writer.cork();
+    try {
+      this.#assembler!.landed(count);
+    } catch (error) {
+      this.fail(error);
+    }
+    this.writer.uncork();
+  }
+
   message(data: ReceivedMessage, lent: boolean): void {
     this.messagesReceived++;
     if (this.#discarding) {
@@ -223,6 +267,11 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Kep
       if (this.takers.length > 0 && this.canTake()) this.takers.shift()!();
       if (this.wanted() <= 0) this.#assembler!.frames.halted = true;
     }
+  }
+
+  inflated(error: unknown): void {
+    if (error !== null) this.fail(error);
+    if (!this.#ended && this.wanted() > 0) this.reader!.pull();
   }
 
   control(opcode: number, payload: Uint8Array): void {
@@ -239,8 +288,8 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Kep
 
   ended(): void {
     const closing = this.#closing;
-    if (closing !== null && closing.complete) {
-      // The peer has closed its direction; our answer may still be on its way.
+    if (closing !== null && (closing.complete || this.#failed)) {
+      // The peer has closed its direction; our close frame may still be on its way.
       if (this.writer.idle) this.#end();
     } else {
       this.#lost(
@@ -264,7 +313,7 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Kep
     if (isThenable(result)) {
       const source = lent ? this.reader!.lend() : null;
       this.#holdUntil(
-        result.then(undefined, (error) => this.report(error)).then(() => {
+        Promise.resolve(result).then(undefined, (error) => this.report(error)).then(() => {
           if (source !== null) this.reader!.giveBack(source);
         }),
         IN_MESSAGE,
@@ -274,11 +323,12 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Kep
 
   /** Delivers what waits, as far as nothing holds it, and goes on reading. */
   resumeDelivery(): void {
-    if (this.#delivering || this.state === "closed") return;
+    if (this.#delivering) return;
     this.#delivering = true;
     this.writer.cork();
     while (this.holds === 0 && this.canTake()) this.#deliver(this.inbox!.shift(), false);
     while (this.takers.length > 0 && this.canTake()) this.takers.shift()!();
+    if (this.record !== null && !this.inbox?.length) this.#endTakers();
     this.#delivering = false;
     this.writer.uncork();
     if (this.#ended) this.#complete();
@@ -288,6 +338,11 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Kep
   /** Whether a message waits that may be taken. */
   canTake(): boolean {
     return this.inbox !== null && this.inbox.length > 0 && (this.holds & PAUSED) === 0;
+  }
+
+  /** Whether messages are dropped, because we have closed. */
+  get discarding(): boolean {
+    return this.#discarding;
   }
 
   /** Sets or clears a reason to hold messages. */
@@ -345,12 +400,22 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Kep
     this.writer.schedule();
   }
 
+  packed(): void {
+    this.writer.schedule();
+    // The peer isn't to blame for the time that compressing took.
+    if (this.#closing !== null) this.#armCloseTimer();
+  }
+
+  packFailed(error: unknown): void {
+    this.terminate(error);
+  }
+
   wrote(): void {
     if (this.#drainArmed && this.queue.bytes <= this.settings.lowWaterMark) this.#drained();
     const closing = this.#closing;
     if (closing === null || this.#ended) return;
+    this.#armCloseTimer();
     if (closing.sent !== null && this.writer.idle) this.#closeFrameSent();
-    else this.#armCloseTimer();
   }
 
   writeFailed(error: unknown): void {
@@ -358,6 +423,8 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Kep
     this.#cause ??= error;
     this.#countUnsent();
     this.writer.stop();
+    this.#rejectDrainWaiters();
+    this.#keepAlive?.stop();
     if (this.state === "open") this.state = "closing";
     if (this.reader!.reading) this.#armCloseTimer();
     else this.#lost(error);
@@ -365,7 +432,7 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Kep
 
   /** Promises that the queue has drained. */
   drained(): Promise<void> {
-    if (this.state === "closed") {
+    if (this.state === "closed" || this.writer.stopped) {
       return Promise.reject(this.closedError("wait for the queue to drain"));
     }
     if (this.queue.bytes <= this.settings.lowWaterMark) return Promise.resolve();
@@ -377,8 +444,23 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Kep
     this.drains++;
     const waiters = this.#drainWaiters;
     this.#drainWaiters = null;
-    if (waiters !== null) { for (const { resolve } of waiters) resolve(); }
-    if (this.handlers.onDrain) this.call(() => this.handlers.onDrain!(this.conn));
+    if (waiters === null) {
+      this.#callDrain();
+    } else {
+      for (const { resolve } of waiters) resolve();
+      // Those who await it come first.
+      queueMicrotask(() => this.#callDrain());
+    }
+  }
+
+  #callDrain(): void {
+    if (this.handlers.onDrain && !this.#ended) this.call(() => this.handlers.onDrain!(this.conn));
+  }
+
+  #rejectDrainWaiters(): void {
+    for (const { reject } of this.#drainWaiters?.splice(0) ?? []) {
+      reject(this.closedError("wait for the queue to drain"));
+    }
   }
 
   // ---- Closing ----------------------------------------------------------------------------------------------------
@@ -390,8 +472,12 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Kep
     } else if (this.state === "open") {
       this.#discard();
       this.#sendClose(code, reason);
-      this.holds &= ~PAUSED;
       this.reader!.pull();
+    } else if (this.state === "closing" && !this.#discarding) {
+      // The peer closed first: on the wire nothing changes, but the application wants no more messages.
+      this.#discard();
+      if (this.#ended) this.#finish();
+      else this.reader!.pull();
     }
   }
 
@@ -402,7 +488,8 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Kep
     } else if (this.state !== "closed") {
       this.#cause ??= cause;
       this.#discard();
-      this.#end();
+      if (this.#ended) this.#finish();
+      else this.#end();
     }
   }
 
@@ -411,22 +498,27 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Kep
     if (this.#failed || this.#ended) return;
     this.#failed = true;
     this.#cause ??= error;
-    this.#reportFailure(error);
     this.#deaf = true;
-    this.#assembler!.discard();
+    this.#assembler!.close();
     const code = error instanceof ProtocolError ? error.closeCode : INTERNAL_ERROR;
     const reason = error instanceof ProtocolError ? error.message.slice(0, 120) : "";
-    if (this.#closing?.sent) this.#end();
-    else this.#sendClose(code, reason);
+    if (!this.#closing?.sent) this.#sendClose(code, reason);
+    else if (this.writer.idle) this.#closeFrameSent();
+    this.#reportFailure(error);
   }
 
   /** Gives up on a peer whose queue has overflowed, where the application chose so. */
   overflow(error: Error): void {
     this.#cause ??= error;
-    this.#reportFailure(error);
-    this.#countUnsent();
+    const { messages, bytes } = this.queue;
     this.queue.drop(this.writer.completing);
+    this.packer?.close();
+    this.#unsentMessages += messages - this.queue.messages;
+    this.#unsentBytes += bytes - this.queue.bytes;
+    this.#discard();
     this.#sendClose(TRY_AGAIN_LATER, "");
+    this.reader!.pull();
+    this.#reportFailure(error);
   }
 
   #cancelConnecting(by: string): void {
@@ -437,6 +529,7 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Kep
 
   #sendClose(code: number, reason: string): void {
     this.state = "closing";
+    this.#keepAlive?.stop();
     const closing = this.#closing ??= new Closing();
     if (!closing.send(code, reason)) return;
     // It is queued as data without a payload to count: what was sent before goes out before (RFC 6455 7.1.2).
@@ -454,16 +547,16 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Kep
     this.#assembler!.frames.halted = true;
     this.#assembler!.discard();
     if (closing.sent === null) this.#sendClose(frame.code, frame.reason);
-    else if (this.writer.idle) this.#closeFrameSent();
+    if (this.writer.idle) this.#closeFrameSent();
   }
 
   /** The system has taken our close frame, and all that stood before it. */
   #closeFrameSent(): void {
-    if (this.#failed) {
+    if (this.#failed && this.reader!.open) {
       // Closing with input unread would reset the connection and lose our close frame on its way.
       this.transport!.closeWrite().catch(() => {});
       this.reader!.pull();
-    } else if (this.#closing!.complete && (this.role === "server" || !this.reader!.open)) {
+    } else if (!this.reader!.open || (this.#closing!.complete && this.role === "server")) {
       // The server closes the stream first, the client waits for that (RFC 6455 7.1.1).
       this.#end();
     } else {
@@ -473,8 +566,14 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Kep
 
   #armCloseTimer(): void {
     this.#closeTimer ??= new Alarm(() => {
-      if (this.#ended) this.#complete(true);
-      else this.terminate(new TimeoutError(`Not closed within ${this.settings.closeTimeout} ms`));
+      if (this.#ended) {
+        if ((this.holds & PAUSED) === 0) this.#complete(true);
+      } else if (this.writer.stopped) {
+        // Nothing can be written any more, and the peer's last words didn't come.
+        this.#lost(this.#cause);
+      } else {
+        this.terminate(new TimeoutError(`Not closed within ${this.settings.closeTimeout} ms`));
+      }
     });
     this.owner.timers.set(this.#closeTimer, this.settings.closeTimeout);
   }
@@ -483,24 +582,23 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Kep
   #lost(error: unknown): void {
     if (this.#ended) return;
     const closing = this.#closing;
-    if (closing === null || !closing.complete) {
-      const expected = this.#failed || closing?.initiator === "local";
-      if (!expected) {
-        this.#cause ??= error;
-        this.#reportFailure(this.#cause);
-      }
-    }
+    const clean = closing !== null && closing.complete;
+    if (!clean) this.#cause ??= error;
     this.#end();
+    const expected = this.#failed || closing?.initiator === "local";
+    if (!clean && !expected) this.#reportFailure(this.#cause);
   }
 
   #discard(): void {
     this.#discarding = true;
+    this.holds &= ~PAUSED;
     this.#undelivered += this.inbox?.clear() ?? 0;
   }
 
   #countUnsent(): void {
     this.#unsentMessages += this.queue.messages;
     this.#unsentBytes += this.queue.bytes;
+    if (!this.writer.dataTaken) this.#closeUnsent = true;
   }
 
   /** Lets go of the stream and of all that watches over it. */
@@ -508,6 +606,9 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Kep
     if (this.#ended) return;
     this.#ended = true;
     this.state = "closing";
+    // What is left of the bytes that are being decoded came too late.
+    this.#deaf = true;
+    if (this.#assembler !== null) this.#assembler.frames.halted = true;
     const { timers } = this.owner;
     this.#countUnsent();
     if (this.#closeTimer !== null) timers.clear(this.#closeTimer);
@@ -515,50 +616,65 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Kep
     this.#sendTimeout?.stop();
     this.reader?.stop();
     this.writer.stop();
+    this.packer?.close();
+    this.#assembler?.close();
     this.transport?.close();
     for (const { reject } of this.#openWaiters?.splice(0) ?? []) reject(this.#cause);
     this.pings?.fail(() => this.closedError("wait for a pong"));
-    const waiters = this.#drainWaiters;
-    this.#drainWaiters = null;
-    if (waiters !== null) {
-      for (const { reject } of waiters) reject(this.closedError("wait for the queue to drain"));
-    }
-    if (this.#mustDeliver()) {
-      // A pause is the application's, and ends when it says; a callback that never settles is waited for in vain.
-      if ((this.holds & PAUSED) === 0) this.#armCloseTimer();
-    } else {
-      this.state = "closed";
-      queueMicrotask(() => this.#complete());
-    }
+    this.#rejectDrainWaiters();
+    if (this.#mustDeliver()) this.#awaitDelivery();
+    else this.#finish();
+  }
+
+  #finish(): void {
+    this.state = "closed";
+    queueMicrotask(() => this.#complete());
   }
 
   /** Whether received messages still have to be delivered before the end is. */
   #mustDeliver(): boolean {
-    return !this.#discarding && (this.inbox?.length ?? 0) > 0 && (this.holds & NO_TAKER) === 0;
+    return !this.#discarding && (this.inbox?.length ?? 0) > 0 &&
+      ((this.holds & NO_TAKER) === 0 || this.takers.length > 0);
+  }
+
+  #awaitDelivery(): void {
+    // A pause is the application's, and ends when it says; a callback that never settles is waited for in vain.
+    if ((this.holds & PAUSED) === 0) this.#armCloseTimer();
+    else if (this.#closeTimer !== null) this.owner.timers.clear(this.#closeTimer);
   }
 
   #complete(giveUp = false): void {
-    if (this.record !== null || (!giveUp && this.#mustDeliver())) return;
+    if (this.record !== null) return;
+    if (!giveUp && this.#mustDeliver()) {
+      this.#awaitDelivery();
+      return;
+    }
     if (giveUp) this.#discard();
     if (this.#closeTimer !== null) this.owner.timers.clear(this.#closeTimer);
     this.state = "closed";
-    const sent = this.#closing?.sent ?? null, received = this.#closing?.received ?? null;
+    const sent = this.#closeUnsent ? null : this.#closing?.sent ?? null;
+    const received = this.#closing?.received ?? null;
     const record = this.record = closeRecord({
       code: received?.code ?? ABNORMAL,
       reason: received?.reason ?? "",
       wasClean: sent !== null && received !== null,
       sent,
       received,
-      initiator: this.#closing?.initiator ?? null,
+      initiator: sent === null && received === null ? null : this.#closing!.initiator,
       cause: this.#cause,
       unsentMessages: this.#unsentMessages,
       unsentBytes: this.#unsentBytes,
-      undelivered: this.#undelivered,
+      // Whoever takes messages one by one may still take what waits.
+      undelivered: () => this.#undelivered + (this.inbox?.length ?? 0),
     });
     this.owner.closed(this);
     for (const resolve of this.#closedWaiters ?? []) resolve(record);
-    for (const taker of this.takers.splice(0)) taker();
+    this.#endTakers();
     if (this.handlers.onClose) this.call(() => this.handlers.onClose!(this.conn, record));
+  }
+
+  #endTakers(): void {
+    for (const taker of this.takers.splice(0)) taker();
   }
 
   /** Promises the close record. */
@@ -578,7 +694,9 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Kep
   // ---- Watching ---------------------------------------------------------------------------------------------------
 
   progress(): number {
-    return (this.reader?.reads ?? 0) + this.writer.written;
+    // What is received is life. So is what goes out while the system makes us wait: then the peer has taken something.
+    if (this.writer.busy) this.#writtenWhileBusy = this.writer.written;
+    return (this.reader?.reads ?? 0) + this.#writtenWhileBusy;
   }
 
   deafened(): boolean {
@@ -655,11 +773,19 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Kep
   }
 }
 
-function keySource(fill: ((key: Uint8Array) => void) | null): () => number {
+function keySource(
+  fill: ((key: Uint8Array) => void) | null,
+  report: (error: unknown) => void,
+): () => number {
   if (fill === null) return randomKey;
   return () => {
     const key = new Uint8Array(4);
-    fill(key);
+    try {
+      fill(key);
+    } catch (error) {
+      report(error);
+      return randomKey();
+    }
     return new DataView(key.buffer).getInt32(0, true);
   };
 }

@@ -1,3 +1,4 @@
+import { broadcast, type BroadcastOptions, type BroadcastResult } from "./broadcast.ts";
 import { type Connection, type ConnectionInit, makeConnection } from "./connection.ts";
 import { Engine } from "./engine.ts";
 import { IncomingHandshake } from "./incoming_handshake.ts";
@@ -8,6 +9,7 @@ import {
   resolveListen,
 } from "./listen_options.ts";
 import { checkHandlers, type ConnectionHandlers, HANDLERS, pickHandlers } from "./options.ts";
+import type { Sendable } from "./prepared_message.ts";
 import { Refused } from "./refused.ts";
 import { Registry, type ShutdownOptions, type ShutdownResult } from "./registry.ts";
 import { Alarm } from "./timers.ts";
@@ -84,6 +86,18 @@ export class Listener<Data = unknown> implements AsyncDisposable {
   /** The connections that are open or closing. */
   get connections(): ReadonlySet<Connection<Data>> {
     return this.#registry.connections as ReadonlySet<Connection<Data>>;
+  }
+
+  /**
+   * Sends a message to every connection of this listener, as `Context.broadcast` does to all.
+   *
+   * @param data The message, as for `send`.
+   * @param options Who gets it, who doesn't, and what becomes of slow receivers.
+   * @returns How many receivers got it, and what became of the others.
+   * @throws {TypeError} If the data or an option make no sense.
+   */
+  broadcast(data: Sendable, options?: BroadcastOptions<Data>): BroadcastResult {
+    return broadcast(this.connections, data, options);
   }
 
   /**

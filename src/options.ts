@@ -1,5 +1,11 @@
 import type { Connection } from "./connection.ts";
 import type { CloseRecord } from "./close_record.ts";
+import {
+  type CompressionOptions,
+  type CompressionSettings,
+  readCompression,
+} from "./deflate/compression_options.ts";
+import { isSupported } from "./deflate/raw_zlib.ts";
 
 /** A received message: a string for text, bytes for binary. */
 export type ReceivedMessage = string | Uint8Array;
@@ -70,6 +76,13 @@ export interface ConnectionOptions<Data = unknown> extends ConnectionHandlers<Da
    * @default {"copy"}
    */
   payload?: "copy" | "view";
+  /**
+   * Compresses messages (permessage-deflate, RFC 7692) where the peer agrees to it. Costs memory per connection, see
+   * `contextTakeover`, and time: leave it off where messages are small or don't shrink.
+   *
+   * @default {false}
+   */
+  compression?: boolean | CompressionOptions;
   /** Fills the 4-byte masking key of each client frame. Default: unpredictable keys (RFC 6455 10.3). */
   maskGenerator?: (key: Uint8Array) => void;
 }
@@ -86,6 +99,7 @@ export interface Settings {
   readonly closeTimeout: number;
   readonly sendTimeout: number;
   readonly lend: boolean;
+  readonly compression: CompressionSettings | null;
   readonly maskGenerator: ((key: Uint8Array) => void) | null;
 }
 
@@ -108,6 +122,7 @@ export function resolveSettings(
       `Cannot ${action} with lowWaterMark ${lowWaterMark} above highWaterMark ${highWaterMark}`,
     );
   }
+  const compression = readCompression(options.compression);
   const { maskGenerator } = options;
   if (maskGenerator !== undefined && typeof maskGenerator !== "function") {
     throw new TypeError(`Cannot ${action} with a maskGenerator that is not a function`);
@@ -123,6 +138,8 @@ export function resolveSettings(
     closeTimeout: bytes("closeTimeout", 10_000),
     sendTimeout: bytes("sendTimeout", 0),
     lend: choice(action, "payload", options.payload, ["copy", "view"]) === "view",
+    // Where the runtime has no means to compress, connections work as if it weren't asked for.
+    compression: compression !== null && isSupported() ? compression : null,
     maskGenerator: maskGenerator ?? null,
   };
 }

@@ -1,6 +1,7 @@
+import type { Packer } from "./deflate/packer.ts";
 import type { Engine } from "./engine.ts";
 import { InvalidStateError, type Message, QueueFullError } from "./errors.ts";
-import { BINARY, CONTINUATION, FIN, TEXT } from "./protocol/opcode.ts";
+import { BINARY, CONTINUATION, FIN, RSV1, TEXT } from "./protocol/opcode.ts";
 import { encodeUtf8, isUtf8, Utf8Validator } from "./protocol/utf8.ts";
 
 /** A message that is being sent in fragments. */
@@ -8,10 +9,12 @@ export interface OpenMessage {
   readonly binary: boolean;
   /** Whether its first frame has gone out. */
   started: boolean;
+  /** Whether it goes compressed. */
+  packed: boolean;
   /** A high surrogate whose other half is still to come. */
   carry: string;
   /** Checks text that is given as bytes. */
-  readonly utf8: Utf8Validator;
+  utf8: Utf8Validator;
 }
 
 /** Sends a whole message; `opcode` fixes its type where the data don't. */
@@ -20,10 +23,14 @@ export function sendMessage(
   data: Message,
   opcode: number,
   owned: boolean,
+  compress?: boolean,
 ): boolean {
-  if (engine.state !== "open" || engine.openMessage !== null) refuseNow(engine, data);
-  const { queue, settings: { maxQueueBytes } } = engine;
+  checkSendable(engine, data);
+  const { queue, packer, settings: { maxQueueBytes } } = engine;
   const room = maxQueueBytes === 0 ? Infinity : maxQueueBytes - queue.bytes;
+  if (packer !== null && compress !== false) {
+    return sendPacked(engine, packer, data, opcode, owned, compress, room);
+  }
   if (typeof data === "string" && opcode === TEXT) {
     if (queue.pushText(FIN | TEXT, data, 1, room) < 0) return overflow(engine, data);
   } else {
@@ -36,11 +43,41 @@ export function sendMessage(
   return queue.bytes <= engine.settings.highWaterMark;
 }
 
+/** Sends a whole message where compression was agreed: compressed, unless it is too short for that. */
+function sendPacked(
+  engine: Engine,
+  packer: Packer,
+  data: Message,
+  opcode: number,
+  owned: boolean,
+  compress: boolean | undefined,
+  room: number,
+): boolean {
+  const { queue } = engine;
+  let bytes: Uint8Array;
+  if (typeof data === "string") {
+    if (data.length > room) return overflow(engine, data);
+    bytes = packer.encode(data);
+    owned = packer.isOwn(bytes);
+  } else {
+    bytes = toBytes(data);
+  }
+  if (bytes.length > room) return overflow(engine, data);
+  if (packer.wants(bytes.length, compress)) {
+    packer.push(FIN | RSV1 | opcode, bytes, true, owned);
+  } else {
+    queue.push(FIN | opcode, bytes, 1, owned);
+  }
+  engine.messagesSent++;
+  engine.queued();
+  return queue.bytes <= engine.settings.highWaterMark;
+}
+
 /** Sends a part of a message. */
 export function sendFragment(
   engine: Engine,
   data: Message,
-  options: { binary?: boolean; final?: boolean },
+  options: { binary?: boolean; final?: boolean; compress?: boolean },
 ): boolean {
   if (engine.state !== "open") throw engine.closedError("send a fragment", data);
   const final = options.final ?? false;
@@ -48,6 +85,7 @@ export function sendFragment(
     {
       binary: options.binary ?? typeof data !== "string",
       started: false,
+      packed: false,
       carry: "",
       utf8: new Utf8Validator(),
     };
@@ -71,16 +109,30 @@ export function sendFragment(
   }
   if (!message.binary) {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-    if (!message.utf8.push(view, 0, bytes.length) || (final && !message.utf8.complete)) {
+    // On a copy: a refused fragment leaves the message as it was.
+    const utf8 = message.utf8.copy();
+    if (!utf8.push(view, 0, bytes.length) || (final && !utf8.complete)) {
       throw new TypeError("Cannot send a fragment of a text message that is not UTF-8");
     }
+    message.utf8 = utf8;
   }
-  const opcode = message.started ? CONTINUATION : message.binary ? BINARY : TEXT;
-  queue.push((final ? FIN : 0) | opcode, bytes, final ? 1 : 0, false);
+  const { packer } = engine;
+  let first = message.started ? CONTINUATION : message.binary ? BINARY : TEXT;
+  if (!message.started && packer !== null) {
+    // How long the whole will be isn't known, but that it comes in parts says that it isn't short.
+    message.packed = options.compress ?? (!final || packer.wants(bytes.length, undefined));
+    if (message.packed) first |= RSV1;
+  }
+  if (final) first |= FIN;
+  if (message.packed) packer!.push(first, bytes, final, typeof data === "string");
+  else queue.push(first, bytes, final ? 1 : 0, false);
   message.started = true;
   message.carry = carry;
   engine.openMessage = final ? null : message;
-  if (final) engine.messagesSent++;
+  if (final) {
+    engine.messagesSent++;
+    queue.resume();
+  }
   engine.queued();
   return queue.bytes <= settings.highWaterMark;
 }
@@ -111,6 +163,11 @@ function describe(data: unknown): string {
   return `a value of class ${data.constructor?.name ?? "Object"}`;
 }
 
+/** Throws unless a whole message may be sent now. */
+export function checkSendable(engine: Engine, data: unknown): void {
+  if (engine.state !== "open" || engine.openMessage !== null) refuseNow(engine, data);
+}
+
 function refuseNow(engine: Engine, data: unknown): never {
   if (engine.state !== "open") throw engine.closedError("send", data);
   throw new InvalidStateError(
@@ -126,7 +183,8 @@ function queueFull(engine: Engine, data: unknown): QueueFullError {
   );
 }
 
-function overflow(engine: Engine, data: unknown): false {
+/** What the queue policy says about a message that doesn't fit. */
+export function overflow(engine: Engine, data: unknown): false {
   const error = queueFull(engine, data);
   switch (engine.settings.queuePolicy) {
     case "throw":

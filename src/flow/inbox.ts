@@ -1,5 +1,7 @@
 // What a message costs besides its payload: without it, empty messages would be free to pile up.
 const OVERHEAD = 64;
+// Taken slots that are worth a copy of what is left.
+const COMPACT = 1024;
 
 /** Messages that have arrived and wait to be delivered, in order. */
 export class Inbox {
@@ -26,6 +28,10 @@ export class Inbox {
     this.bytes -= data.length + OVERHEAD;
     if (this.#head === this.#items.length) {
       this.#items = [];
+      this.#head = 0;
+    } else if (this.#head >= COMPACT && this.#head * 2 >= this.#items.length) {
+      // One that never runs empty must not grow by what it has handed out.
+      this.#items = this.#items.slice(this.#head);
       this.#head = 0;
     }
     return data;

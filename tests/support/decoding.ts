@@ -52,6 +52,7 @@ export class Decoding {
             this.events.push([opcode === PING ? "ping" : "pong", toHex(payload)]);
           }
         },
+        inflated: () => {},
       },
       maxMessageSize,
       lend,
