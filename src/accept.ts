@@ -80,7 +80,10 @@ async function ask<Data>(
     if (decision instanceof Response) throw await refuseWith(decision);
     if (typeof decision === "object" && decision !== null) {
       const answer: HandshakeAnswer<Data> = decision;
-      choice = { ...resolveAnswer(answer, upgrade.protocols), data: answer.data };
+      choice = {
+        ...resolveAnswer(answer, upgrade.protocols, upgrade.extensions),
+        data: answer.data,
+      };
     }
   } catch (error) {
     if (error instanceof Refused) throw error;

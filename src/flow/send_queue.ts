@@ -20,7 +20,7 @@ export interface Block {
   open: boolean;
   /** Whether no frame may be added. */
   sealed: boolean;
-  /** Whether its frame is still being compressed: nothing from here on can be written yet. */
+  /** Whether it is only a place, to be filled: nothing from here on can be written yet. */
   pending: boolean;
   /** Whether `payload` is what was compressed, and so leaves the queue at once. */
   packed: boolean;
@@ -230,6 +230,67 @@ export class SendQueue {
     for (const frame of frames) this.pushShared(frame, true);
   }
 
+  /**
+   * Opens a place for a message that comes piece by piece. What is appended later waits behind it.
+   *
+   * @returns The place, for `fillPlace`, `closePlace` or `cutAt`.
+   */
+  openPlace(): Block {
+    const place = newPlace();
+    this.#appendBlock(place);
+    return place;
+  }
+
+  /** Moves what another queue holds to an open place; returns the place behind it, which is open. */
+  fillPlace(place: Block, from: SendQueue): Block {
+    const first = from.#head, last = from.#tail;
+    if (first === null || last === null) return place;
+    const behind = newPlace();
+    behind.next = place.next;
+    // The place turns into the first block, so that nobody has to look for what stands before it.
+    Object.assign(place, first);
+    (last === first ? place : last).next = behind;
+    if (this.#tail === place) this.#tail = behind;
+    this.bytes += from.bytes;
+    this.messages += from.messages;
+    from.#head = from.#tail = null;
+    from.bytes = from.messages = 0;
+    return behind;
+  }
+
+  /** Whether everything before an open place is on its way. */
+  isNext(place: Block): boolean {
+    return this.#head === place;
+  }
+
+  /** Whether the next block is an open place, so that nothing can be written. */
+  get blocked(): boolean {
+    return this.#head !== null && this.#head.pending;
+  }
+
+  /** Closes a place: what waited behind it may go. */
+  closePlace(place: Block): void {
+    this.#cut(place, place.next);
+  }
+
+  /** Drops an open place and everything behind it. */
+  cutAt(place: Block): void {
+    if (!this.#cut(place, null)) return;
+    for (let block: Block | null = place; block !== null; block = block.next) this.taken(block);
+  }
+
+  #cut(place: Block, rest: Block | null): boolean {
+    let before: Block | null = null, block = this.#head;
+    for (; block !== place; block = block.next) {
+      if (block === null) return false;
+      before = block;
+    }
+    if (before === null) this.#head = rest;
+    else before.next = rest;
+    if (rest === null) this.#tail = before;
+    return true;
+  }
+
   /** Takes the next block to write, where there is one that can be written. */
   shift(): Block | null {
     const block = this.#head;
@@ -401,6 +462,12 @@ function newBlock(
     shared: false,
     next: null,
   };
+}
+
+function newPlace(): Block {
+  const place = newBlock(null, NOTHING, 0, 0, 0);
+  place.pending = true;
+  return place;
 }
 
 /** Encodes behind a gap for the header; -1 where it doesn't fit. */

@@ -57,6 +57,11 @@ export class WritePump {
     return this.#flying !== null;
   }
 
+  /** Whether nothing can be written although something is queued: it is not the peer who keeps us waiting. */
+  get waiting(): boolean {
+    return this.#flying === null && (this.held || this.#queue.blocked);
+  }
+
   /** Whether everything queued has been taken by the system, or nothing can be any more. */
   get idle(): boolean {
     return this.#stopped || (this.#flying === null && this.#queue.empty && !this.#controlWaits());
