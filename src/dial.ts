@@ -155,6 +155,8 @@ export class Dial {
   }
 
   #cancel(error: unknown, reported: boolean): void {
+    // Whoever awaits `opened` may abort before `run` has let go of the signal; what is open stays open.
+    if (this.#engine.state !== "connecting") return;
     this.#engine.abandon(error, reported);
     this.#close();
   }
