@@ -5,7 +5,7 @@ const SMALL = 2 * 1024;
 
 let slab = new Uint8Array(0);
 let view = new DataView(slab.buffer);
-let used = SLAB;
+let used = SLAB + 1; // no room, not even for an empty payload
 
 /** A copy of `bytes[start..end)` that the application may keep. */
 export function copyPayload(bytes: Uint8Array, start: number, end: number): Uint8Array {
