@@ -188,11 +188,13 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Wat
     if (reported) this.#reportFailure(error);
   }
 
-  /** Promises that the handshake is complete. */
-  opened(): Promise<void> {
-    if (this.facts !== null) return Promise.resolve();
+  /** Promises what `info` makes of a complete handshake; without a detour, so that a rejection precedes `onClose`. */
+  opened<Info>(info: () => Info): Promise<Info> {
+    if (this.facts !== null) return Promise.resolve(info());
     if (this.state !== "connecting") return Promise.reject(this.#cause);
-    return new Promise((resolve, reject) => (this.#openWaiters ??= []).push({ resolve, reject }));
+    return new Promise((resolve, reject) => {
+      (this.#openWaiters ??= []).push({ resolve: () => resolve(info()), reject });
+    });
   }
 
   // ---- Receiving --------------------------------------------------------------------------------------------------
