@@ -32,7 +32,8 @@ export class KeepAlive extends Watchdog {
     } else {
       this.#pinged = true;
       this.#peer.keepAlivePing();
-      this.start(this.#timeout);
+      // An answer must not be noticed late by the measure of a long timeout: the interval begins with it.
+      this.start(this.#timeout, this.#interval);
     }
   }
 }

@@ -16,6 +16,7 @@ export abstract class Watchdog extends Timer {
   readonly #timers: Timers;
   #watched: Watched;
   #interval = 0;
+  #look = 0;
   #last = 0;
   #since = 0;
 
@@ -25,12 +26,13 @@ export abstract class Watchdog extends Timer {
     this.#watched = watched;
   }
 
-  /** Starts to watch; progress so far doesn't count. */
-  start(interval: number): void {
+  /** Starts to watch; progress so far doesn't count. `shortest` bounds how late it may be seen. */
+  start(interval: number, shortest = interval): void {
     this.#interval = interval;
+    this.#look = Math.min(interval, shortest) / LOOKS;
     this.#last = this.#watched.progress();
     this.#since = performance.now();
-    this.#timers.set(this, interval / LOOKS);
+    this.#timers.set(this, this.#look);
   }
 
   /** Stops watching. */
@@ -49,7 +51,7 @@ export abstract class Watchdog extends Timer {
     }
     const silence = now - this.#since;
     if (silence >= this.#interval) this.expired();
-    else this.#timers.set(this, Math.min(this.#interval / LOOKS, this.#interval - silence));
+    else this.#timers.set(this, Math.min(this.#look, this.#interval - silence));
   }
 
   /** Called when there was progress since the last look. */
