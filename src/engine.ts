@@ -588,7 +588,6 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Wat
   #awaitDelivery(): void {
     // A pause is the application's, and ends when it says; a callback that never settles is waited for in vain.
     if ((this.holds & PAUSED) === 0) this.#armCloseTimer();
-    else if (this.#closeTimer !== null) this.owner.timers.clear(this.#closeTimer);
   }
 
   #complete(giveUp = false): void {

@@ -397,6 +397,7 @@ Deno.test("sendFragment: one message of any cut, control frames between, types a
   fragment(new Uint8Array([0xc3]));
   assertThrows(() => fragment(new Uint8Array([0x28])), TypeError, "UTF-8");
   assertThrows(() => fragment("", true), TypeError, "UTF-8");
+  assertThrows(() => fragment(new Uint8Array([0xa9, 0xe2]), true), TypeError, "UTF-8");
   fragment(new Uint8Array([0xa9]));
   assertThrows(() => fragment("x".repeat(200)), Error, "100");
   fragment("", true);
