@@ -450,7 +450,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
   get opened(): Promise<HandshakeInfo> {
     const engine = this.#engine;
     return handled(
-      engine.opened().then(() => ({
+      engine.opened(() => ({
         protocol: engine.facts!.protocol,
         extensions: engine.facts!.extensions,
         headers: engine.facts!.responseHeaders(),
