@@ -358,6 +358,7 @@ Deno.test("N15 ip, port, server, nodelay, max_send_size, max_recv_size", async (
   const lengths = new Events<number>();
   await using both = await pair({
     maxMessageSize: 1024 * 1024,
+    onMessage: () => {},
     onFrameStart: (_conn, { length }) => lengths.push(length),
   });
   const { client, server, listener } = both;
