@@ -300,10 +300,14 @@ Deno.test("X10 a source that throws half-way: 1011, and its own error", async ()
 
 Deno.test("X10 a source that throws before its first piece leaves the connection as it was", async () => {
   await using both = await pair();
-  const failing = async () =>
-    await both.client.sendStream((function* (): Generator<string> {
-      throw new Error("early");
-    })());
+  const source: Iterable<string> = {
+    [Symbol.iterator]: () => ({
+      next() {
+        throw new Error("early");
+      },
+    }),
+  };
+  const failing = () => both.client.sendStream(source);
   await assertRejects(failing, Error, "early");
   await assertRejects(() => both.client.sendStream(42 as never), TypeError, "no iterable");
   await assertRejects(() => both.client.sendStream("text"), TypeError, "goes by send");
