@@ -137,8 +137,6 @@ redisTest(
     for (const url of [redis.url, `redis://:wrong@127.0.0.1:${redis.port}`]) {
       const words = url === redis.url ? /NOAUTH/ : /WRONGPASS/;
       await using a = side({ url });
-      await a.room.join();
-      a.room.members[0].subscribe("x");
       const { relayed } = a.room.server.publish("x", "1");
       for (const promise of [relayed, a.room.server.ready]) {
         const error = await assertRejects(() => promise, BrokerError);
