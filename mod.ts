@@ -30,6 +30,7 @@ export {
   type BrokerMessage,
 } from "./src/broker/broker.ts";
 export type { BrokerReports } from "./src/broker/broker_client.ts";
+export { type HubPort, WorkerBroker, WorkerHub } from "./src/broker/worker_broker.ts";
 export type { CloseRecord } from "./src/close_record.ts";
 export type { ConnectOptions, ConnectTlsOptions } from "./src/connect_options.ts";
 export {
