@@ -23,7 +23,7 @@ export class Consumer implements AsyncIterableIterator<ReceivedMessage> {
     if (engine.settings.lend) {
       throw new TypeError(`Cannot ${action} a connection with payload "view": use "copy"`);
     }
-    if (engine.consumer !== null) {
+    if (engine.consumer !== null || engine.incoming !== null) {
       throw new TypeError(`Cannot ${action} a connection whose messages are being taken already`);
     }
     engine.consumer = this;
