@@ -40,6 +40,7 @@ export {
   type HandshakeInfo,
   type SendOptions,
 } from "./src/connection.ts";
+export type { CompressionOptions } from "./src/deflate/compression_options.ts";
 export { Context, type ContextOptions, type ContextStats } from "./src/context.ts";
 export type { ConnectionState } from "./src/engine.ts";
 export {
@@ -57,13 +58,17 @@ export type { OriginRule } from "./src/handshake/origin.ts";
 export type {
   HandshakeAnswer,
   HandshakeDecision,
+  ListenerHandlers,
   ListenOptions,
   PeerInfo,
 } from "./src/listen_options.ts";
 export { Listener } from "./src/listener.ts";
+export type { MessageHeader } from "./src/flow/inbox.ts";
 export type {
+  AllowRsv,
   ConnectionHandlers,
   ConnectionOptions,
+  FrameHeader,
   KeepAliveOptions,
   ReceivedMessage,
 } from "./src/options.ts";
@@ -71,5 +76,15 @@ export type { PingOptions } from "./src/pings.ts";
 export type { CloseFrame } from "./src/protocol/closing.ts";
 export { PreparedMessage, type Sendable } from "./src/prepared_message.ts";
 export { ProtocolError } from "./src/protocol/protocol_error.ts";
+export type { Frame, RsvOptions } from "./src/raw_frame.ts";
 export type { ShutdownOptions, ShutdownResult } from "./src/registry.ts";
 export type { PublishResult } from "./src/topics.ts";
+export type { StreamOptions, StreamSource } from "./src/send_stream.ts";
+export type { Watch } from "./src/watch.ts";
+export type { CertificateName, PeerCertificate } from "./src/transport/peer_certificate.ts";
+export type { TlsClientOptions } from "./src/transport/tls_client.ts";
+export type { TlsAcceptorOptions } from "./src/transport/tls_server.ts";
+export type { AdoptOptions } from "./src/adopt_options.ts";
+export type { AdoptSource } from "./src/adopt_source.ts";
+export type { StreamPair } from "./src/transport/web_stream.ts";
+export type { HttpHandler } from "./src/http/front_door.ts";

@@ -1,3 +1,4 @@
+import { acceptOffer, type CodecSettings, codecSettings } from "./deflate/negotiation.ts";
 import { makeRequest, ServerFacts } from "./facts.ts";
 import { type Extension, formatExtensions } from "./handshake/extension_list.ts";
 import type { Field } from "./handshake/field_value.ts";
@@ -70,7 +71,10 @@ async function ask<Data>(
     if (decision instanceof Response) throw await refuseWith(decision);
     if (typeof decision === "object" && decision !== null) {
       const answer: HandshakeAnswer<Data> = decision;
-      choice = { ...resolveAnswer(answer, upgrade.protocols), data: answer.data };
+      choice = {
+        ...resolveAnswer(answer, upgrade.protocols, upgrade.extensions),
+        data: answer.data,
+      };
     }
   } catch (error) {
     if (error instanceof Refused) throw error;
@@ -91,10 +95,17 @@ function accept<Data>(
   const headers = choice.headers.length === 0
     ? settings.headers
     : [...settings.headers, ...choice.headers];
-  const { extensions } = choice;
+  const { compression } = settings.connection;
+  let { extensions } = choice;
+  let codecs: CodecSettings | null = null;
+  const accepted = compression === null ? null : acceptOffer(upgrade.extensions, compression);
+  if (accepted !== null) {
+    extensions = [...extensions, accepted.answer];
+    codecs = codecSettings(accepted.agreement, "server", compression!);
+  }
   return {
     answer: formatAccept({ key: upgrade.key, protocol, extensions, headers }),
-    facts: new ServerFacts(head, secure, protocol, formatExtensions(extensions), headers),
+    facts: new ServerFacts(head, secure, protocol, formatExtensions(extensions), headers, codecs),
     data: choice.data,
   };
 }

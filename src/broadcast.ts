@@ -95,7 +95,7 @@ export function offer(
   slow: SlowPolicy,
   result: BroadcastResult,
 ): void {
-  if (engine.state !== "open") {
+  if (engine.state !== "open" || engine.writeShut) {
     result.failed++;
     return;
   }

@@ -2,7 +2,7 @@ import type { PublishOptions } from "./broadcast.ts";
 import type { CloseRecord } from "./close_record.ts";
 import { Consumer } from "./consumer.ts";
 import { type ConnectionState, type Engine, PAUSED } from "./engine.ts";
-import { type Message, QueueFullError } from "./errors.ts";
+import { abortError, InvalidStateError, type Message, QueueFullError } from "./errors.ts";
 import type { Listener } from "./listener.ts";
 import {
   checkHandlers,
@@ -16,6 +16,9 @@ import { checkClose, NORMAL } from "./protocol/close_code.ts";
 import { BINARY, PING, PONG, TEXT } from "./protocol/opcode.ts";
 import { encodeUtf8 } from "./protocol/utf8.ts";
 import { sendPrepared } from "./send_prepared.ts";
+import { type Frame, sendFrame } from "./raw_frame.ts";
+import { sendStream, type StreamOptions, type StreamSource } from "./send_stream.ts";
+import type { PeerCertificate } from "./transport/peer_certificate.ts";
 import { checkText, sendFragment, sendMessage, toBytes } from "./sender.ts";
 import type { PublishResult } from "./topics.ts";
 
@@ -57,6 +60,11 @@ export interface HandshakeInfo {
 export interface SendOptions {
   /** Hands the buffer over: large ones aren't copied, and nobody may change them afterwards. @default {false} */
   transfer?: boolean;
+  /**
+   * Whether to compress the message, whatever its length; without an agreement on compression it has no effect.
+   * Default: by `compression.threshold`.
+   */
+  compress?: boolean;
 }
 
 /** Options of `sendFragment`. */
@@ -65,6 +73,11 @@ export interface FragmentOptions {
   binary?: boolean;
   /** Whether this fragment ends the message. @default {false} */
   final?: boolean;
+  /**
+   * Whether to compress the message, fixed by its first fragment; without an agreement on compression it has no
+   * effect. Default: yes.
+   */
+  compress?: boolean;
 }
 
 /** Makes the face of an engine. */
@@ -149,6 +162,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
       data,
       typeof data === "string" ? TEXT : BINARY,
       options !== undefined && options.transfer === true,
+      options?.compress,
     );
   }
 
@@ -189,6 +203,66 @@ export class Connection<Data = unknown> implements AsyncDisposable {
   }
 
   /**
+   * Queues one raw data frame, for an extension of the application's own: reserved bits may be set where `allowRsv` says
+   * so. A message that it leaves unfinished is continued with opcode 0, or by `sendFragment`. Text must be UTF-8, unless
+   * a reserved bit is set in its first frame.
+   *
+   * @param frame Opcode, payload and bits.
+   * @returns As {@linkcode Connection.send}.
+   * @throws {TypeError} If a reserved bit isn't allowed.
+   * @throws {RangeError} If the opcode isn't 0, 1 or 2.
+   * @throws {InvalidStateError} If the opcode continues nothing, or begins a message amid an unfinished one.
+   * @throws {ConnectionClosedError} If the connection isn't open; it carries the payload.
+   * @throws {QueueFullError} If the queue would exceed `maxQueueBytes`.
+   */
+  sendFrame(frame: Frame): boolean {
+    return sendFrame(this.#engine, frame);
+  }
+
+  /**
+   * Sends one message from a source that is too large to hold, or not there yet. The source is asked for more only as
+   * the queue drains: at most `highWaterMark` bytes of it wait. What is sent meanwhile queues behind it, another stream
+   * too.
+   *
+   * A source that throws half-way leaves a message that can't be completed: the connection fails with 1011. Where it
+   * throws before its first piece, nothing has happened to the connection.
+   *
+   * @param source Pieces of the message: strings or bytes, which needn't end where a character does.
+   * @param options Type of the message, and reserved bits of its first frame.
+   * @returns Resolves when all of it is queued; rejects with the source's error, or with a `ConnectionClosedError` when
+   * the connection closes first.
+   */
+  sendStream(source: StreamSource, options: StreamOptions = {}): Promise<void> {
+    return handled((async () => await sendStream(this.#engine, source, options))());
+  }
+
+  /** Holds data back, also from the system, until `resumeSending` or `close`. Pings, pongs and answers go on. */
+  pauseSending(): void {
+    this.#engine.holdSending(true);
+  }
+
+  /** Goes on after `pauseSending`. */
+  resumeSending(): void {
+    this.#engine.holdSending(false);
+  }
+
+  /**
+   * Ends our direction for good: what is queued goes out, then the stream is half-closed without a close frame, and
+   * every later send throws. Many peers take that for a lost connection; `close` is the polite way.
+   */
+  shutdownWrite(): void {
+    this.#engine.shutWrite();
+  }
+
+  /**
+   * Ends the other direction for good: input is read and dropped undecoded, pings and close frames among it, and what
+   * was held is dropped. The end of the stream is still noticed; `close` then waits for no answer.
+   */
+  shutdownRead(): void {
+    this.#engine.shutRead();
+  }
+
+  /**
    * Sends a ping, ahead of queued data.
    *
    * @param payload At most 125 bytes; left out, one that no other ping has.
@@ -196,13 +270,21 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    * @returns The round trip in ms. A pong resolves its ping and all earlier ones.
    * @throws {RangeError} If the payload is longer than 125 bytes.
    * @throws {QueueFullError} If 64 pings and pongs wait to be sent.
+   * @throws {InvalidStateError} After `shutdownRead`, since no pong could be seen.
    */
   ping(payload?: Message, options: PingOptions = {}): Promise<number> {
     const engine = this.#engine;
     const bytes = payload === undefined ? freshPayload() : controlPayload(payload, "ping");
     this.#checkControl("ping", payload);
+    if (engine.readShut) {
+      throw new InvalidStateError("Cannot ping after shutdownRead(): no pong could be received");
+    }
+    const { signal } = options;
+    if (signal?.aborted) {
+      return handled(Promise.reject(abortError("The ping was aborted", signal.reason)));
+    }
     const pings = engine.pings ??= new Pings();
-    const promise = pings.wait(bytes, options, engine.owner.timers, () => !engine.reader!.reading);
+    const promise = pings.wait(bytes, options, engine.owner.timers, () => engine.reader!.stalled);
     engine.requestControl(PING, bytes);
     return promise;
   }
@@ -286,9 +368,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    */
   pause(): void {
     const engine = this.#engine;
-    if ((engine.holds & PAUSED) !== 0 || engine.state === "closing" || engine.state === "closed") {
-      return;
-    }
+    if ((engine.holds & PAUSED) !== 0 || engine.state === "closed" || engine.discarding) return;
     engine.pauses++;
     engine.hold(PAUSED, true);
   }
@@ -430,6 +510,11 @@ export class Connection<Data = unknown> implements AsyncDisposable {
     return this.#engine.transport?.localAddr ?? null;
   }
 
+  /** The certificate that the peer showed, where the listener asked for one (`tls.clientCa`); `null` elsewhere. */
+  get peerCertificate(): PeerCertificate | null {
+    return this.#engine.transport?.peerCertificate ?? null;
+  }
+
   /**
    * Reads the counters.
    *
@@ -441,11 +526,13 @@ export class Connection<Data = unknown> implements AsyncDisposable {
 
   /** Keeps the process alive while the connection is open, which is the default. */
   ref(): void {
+    this.#engine.refed = true;
     this.#engine.transport?.ref?.();
   }
 
   /** Lets the process end although the connection is open. */
   unref(): void {
+    this.#engine.refed = false;
     this.#engine.transport?.unref?.();
   }
 
@@ -457,7 +544,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
 
   #checkControl(action: string, payload: unknown): void {
     const engine = this.#engine;
-    if (engine.state !== "open") throw engine.closedError(action, payload);
+    if (engine.state !== "open" || engine.writeShut) throw engine.closedError(action, payload);
     if (engine.writer.control.full) {
       throw new QueueFullError(`Cannot ${action}: 64 pings and pongs wait to be sent`, payload);
     }

@@ -1,6 +1,8 @@
 import { acquire, type Buffer, LARGEST, release } from "./flow/buffer_pool.ts";
 import type { Transport } from "./transport/transport.ts";
 
+const NOTHING = new Uint8Array(0);
+
 /**
  * Reads until a parser has found the end of a head.
  *
@@ -19,7 +21,7 @@ export async function readHead(
       if (count === null) return null;
       const bytes = buffer.target.subarray(0, count);
       const end = push(bytes);
-      if (end >= 0) return bytes.slice(end);
+      if (end >= 0) return end === count ? NOTHING : bytes.slice(end);
       if (count === buffer.target.length && buffer.size < LARGEST) {
         release(buffer);
         buffer = acquire(buffer.size + 1);

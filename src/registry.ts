@@ -103,7 +103,7 @@ export class Registry implements Owner {
     // This timer keeps the process alive on purpose: someone waits for the result.
     const timer = setTimeout(() => {
       for (const conn of [...this.connections]) conn.terminate();
-    }, timeout);
+    }, Math.min(timeout, 0x7fffffff));
     await Promise.all(ends);
     clearTimeout(timer);
     return result;

@@ -25,9 +25,10 @@ export function serve({ broadcast, tls }: ServeOptions): number {
         }
       }
       : (conn, data) => {
-        // As in the example: a peer that doesn't read its echoes isn't read from.
-        if (!conn.send(data)) return conn.drained();
+        if (!conn.send(data)) conn.pause();
       },
+    // As in the example: a peer that doesn't read its echoes isn't read from.
+    onDrain: (conn) => conn.resume(),
   });
   return listener.port;
 }

@@ -1,5 +1,5 @@
 import { headerSize, writeHeader } from "../protocol/frame_header.ts";
-import { applyMask } from "../protocol/mask.ts";
+import { advanceKey, applyMask } from "../protocol/mask.ts";
 import { FIN } from "../protocol/opcode.ts";
 import { encodeUtf8 } from "../protocol/utf8.ts";
 import { acquire, type Buffer, LARGEST, release, SIZES } from "./buffer_pool.ts";
@@ -18,6 +18,12 @@ export interface Block {
   messages: number;
   /** Whether it ends inside a frame, which the next block completes: nothing may come between. */
   open: boolean;
+  /** Whether no frame may be added. */
+  sealed: boolean;
+  /** Whether it is only a place, to be filled: nothing from here on can be written yet. */
+  pending: boolean;
+  /** Whether `payload` is what was compressed, and so leaves the queue at once. */
+  packed: boolean;
   /** Whether `bytes` are shared with other queues. */
   shared: boolean;
   next: Block | null;
@@ -27,6 +33,7 @@ export interface Block {
 const LONGEST_HEADER = 14;
 // Where a call to the encoder costs more than a loop over the characters.
 const SHORT_TEXT = 24;
+const NOTHING = new Uint8Array(0);
 const ENCODER = new TextEncoder();
 
 /**
@@ -64,7 +71,7 @@ export class SendQueue {
   push(first: number, payload: Uint8Array, messages: number, owned: boolean): void {
     const length = payload.length, masked = this.#nextKey !== null;
     if (length + LONGEST_HEADER > SIZES[LARGEST]) {
-      this.#pushLarge(first, owned ? payload : payload.slice(), messages);
+      this.#pushLarge(first, payload, messages, owned);
       return;
     }
     const block = this.#room(headerSize(length, masked) + length);
@@ -82,6 +89,65 @@ export class SendQueue {
   }
 
   /**
+   * Appends a frame with a copy of a compressed payload.
+   *
+   * @param first FIN, reserved bits and opcode.
+   * @param counted The length before it was compressed, with which it counts until the system has all of it.
+   * @param messages 1 where the frame ends a message.
+   */
+  pushPacked(first: number, payload: Uint8Array, counted: number, messages: number): void {
+    const before = this.#tail, excess = counted - payload.length;
+    this.push(first, payload, messages, false);
+    const tail = this.#tail!;
+    tail.payload += excess;
+    this.bytes += excess;
+    if (payload.length + LONGEST_HEADER <= SIZES[LARGEST]) return;
+    // In blocks of its own: it leaves the queue with the last of them.
+    for (
+      let block = before === null ? this.#head! : before.next!;
+      block !== tail;
+      block = block.next!
+    ) {
+      block.payload = 0;
+    }
+    tail.payload = counted;
+  }
+
+  /**
+   * Appends the place of a frame that is still being compressed. What comes behind it waits.
+   *
+   * @returns The place, for `fill`.
+   */
+  reserve(counted: number, messages: number): Block {
+    const block = this.#appendBlock(newBlock(null, NOTHING, 0, 0, counted));
+    block.messages = messages;
+    block.pending = block.packed = true;
+    this.bytes += counted;
+    this.messages += messages;
+    return block;
+  }
+
+  /** Puts the frame in its place, unless that has been dropped. */
+  fill(place: Block, pieces: Uint8Array[]): void {
+    if (!place.pending) return;
+    const { payload, messages, next } = place;
+    let last = place;
+    place.pending = false;
+    place.bytes = pieces[0];
+    place.end = pieces[0].length;
+    place.payload = place.messages = 0;
+    for (let i = 1; i < pieces.length; i++) {
+      const block = newBlock(null, pieces[i], 0, pieces[i].length, 0);
+      block.packed = last.open = true;
+      last = last.next = block;
+    }
+    last.payload = payload;
+    last.messages = messages;
+    last.next = next;
+    if (this.#tail === place) this.#tail = last;
+  }
+
+  /**
    * Appends a frame with a text.
    *
    * @param room Bytes that may be added to the queue.
@@ -90,7 +156,8 @@ export class SendQueue {
   pushText(first: number, text: string, messages: number, room: number): number {
     const characters = text.length, masked = this.#nextKey !== null;
     if (characters > room) return -1;
-    if (characters * 3 + LONGEST_HEADER > SIZES[LARGEST]) {
+    // Where room is scarce the length has to be known first: a block, once there, can't be taken back.
+    if (characters * 3 > room || characters * 3 + LONGEST_HEADER > SIZES[LARGEST]) {
       const bytes = encodeUtf8(text);
       if (bytes.length > room) return -1;
       this.push(first, bytes, messages, true);
@@ -107,7 +174,6 @@ export class SendQueue {
       const from = block.end + LONGEST_HEADER;
       block.bytes.copyWithin(block.end + size, from, from + length);
     }
-    if (length > room) return -1;
     const at = writeHeader(block.bytes, block.end, first, length, masked ? 0x80 : 0);
     this.#finish(block, at, block.end + size, length, messages);
     return length;
@@ -133,9 +199,9 @@ export class SendQueue {
       this.messages++;
     } else if (size > LARGEST_IN_SLAB || (tail === null && !busy)) {
       const { bytes, start, end, length } = frame;
-      const block = newBlock(null, bytes, start, end, length, 1);
+      const block = this.#appendBlock(newBlock(null, bytes, start, end, length));
+      block.messages = 1;
       block.shared = true;
-      this.#append(block);
       this.bytes += length;
       this.messages++;
     } else {
@@ -164,10 +230,72 @@ export class SendQueue {
     for (const frame of frames) this.pushShared(frame, true);
   }
 
-  /** Takes the next block to write. */
+  /**
+   * Opens a place for a message that comes piece by piece. What is appended later waits behind it.
+   *
+   * @returns The place, for `fillPlace`, `closePlace` or `cutAt`.
+   */
+  openPlace(): Block {
+    const place = newPlace();
+    this.#appendBlock(place);
+    return place;
+  }
+
+  /** Moves what another queue holds to an open place; returns the place behind it, which is open. */
+  fillPlace(place: Block, from: SendQueue): Block {
+    const first = from.#head, last = from.#tail;
+    if (first === null || last === null) return place;
+    const behind = newPlace();
+    behind.next = place.next;
+    // The place turns into the first block, so that nobody has to look for what stands before it.
+    Object.assign(place, first);
+    (last === first ? place : last).next = behind;
+    if (this.#tail === place) this.#tail = behind;
+    this.bytes += from.bytes;
+    this.messages += from.messages;
+    from.#head = from.#tail = null;
+    from.bytes = from.messages = 0;
+    return behind;
+  }
+
+  /** Whether everything before an open place is on its way. */
+  isNext(place: Block): boolean {
+    return this.#head === place;
+  }
+
+  /** Whether the next block is an open place, so that nothing can be written. */
+  get blocked(): boolean {
+    return this.#head !== null && this.#head.pending;
+  }
+
+  /** Closes a place: what waited behind it may go. */
+  closePlace(place: Block): void {
+    this.#cut(place, place.next);
+  }
+
+  /** Drops an open place and everything behind it. */
+  cutAt(place: Block): void {
+    if (!this.#cut(place, null)) return;
+    for (let block: Block | null = place; block !== null; block = block.next) this.taken(block);
+  }
+
+  #cut(place: Block, rest: Block | null): boolean {
+    let before: Block | null = null, block = this.#head;
+    for (; block !== place; block = block.next) {
+      if (block === null) return false;
+      before = block;
+    }
+    if (before === null) this.#head = rest;
+    else before.next = rest;
+    if (rest === null) this.#tail = before;
+    return true;
+  }
+
+  /** Takes the next block to write, where there is one that can be written. */
   shift(): Block | null {
     const block = this.#head;
     if (block !== null) {
+      if (block.pending) return null;
       this.#head = block.next;
       if (this.#head === null) this.#tail = null;
     }
@@ -183,9 +311,19 @@ export class SendQueue {
 
   /** Drops what waits, except what completes an open frame that is on its way already. */
   drop(completing: boolean): void {
-    const kept = completing ? this.shift() : null;
-    for (let block = this.shift(); block !== null; block = this.shift()) this.taken(block);
-    if (kept !== null) this.#append(kept);
+    let rest = this.#head;
+    this.#head = this.#tail = null;
+    while (completing && rest !== null) {
+      const kept = rest;
+      rest = kept.next;
+      kept.next = null;
+      this.#appendBlock(kept);
+      completing = kept.open;
+    }
+    for (; rest !== null; rest = rest.next) {
+      rest.pending = false;
+      this.taken(rest);
+    }
     this.#forgetPostponed();
   }
 
@@ -210,19 +348,42 @@ export class SendQueue {
     this.messages += messages;
   }
 
-  #pushLarge(first: number, payload: Uint8Array, messages: number): void {
+  /**
+   * Appends a frame that fills more than a block. It begins and ends with a block of its own: only between blocks
+   * that are whole frames can a control frame pass.
+   */
+  #pushLarge(first: number, payload: Uint8Array, messages: number, owned: boolean): void {
     const length = payload.length, masked = this.#nextKey !== null;
-    const block = this.#room(LONGEST_HEADER);
-    let at = writeHeader(block.bytes, block.end, first, length, masked ? 0x80 : 0);
-    if (this.#nextKey !== null) {
-      const key = this.#nextKey();
-      block.buffer!.view.setInt32(at, key, true);
-      at += 4;
-      applyMask(new DataView(payload.buffer, payload.byteOffset, length), 0, length, key);
+    const key = this.#nextKey === null ? 0 : this.#nextKey();
+    let block = this.#append(acquire(owned ? 0 : LARGEST));
+    block.end = writeHeader(block.bytes, block.end, first, length, masked ? 0x80 : 0);
+    if (masked) {
+      block.buffer!.view.setInt32(block.end, key, true);
+      block.end += 4;
     }
-    block.end = at;
     block.open = true;
-    this.#append(newBlock(null, payload, 0, length, length, messages));
+    if (owned) {
+      if (masked) {
+        applyMask(new DataView(payload.buffer, payload.byteOffset, length), 0, length, key);
+      }
+      block = this.#appendBlock(newBlock(null, payload, 0, length, length));
+    } else {
+      for (let at = 0;;) {
+        const from = block.end,
+          part = payload.subarray(at, at + SIZES[LARGEST] - (from - block.start));
+        block.bytes.set(part, from);
+        block.end += part.length;
+        block.payload = part.length;
+        if (masked) applyMask(block.buffer!.view, from, block.end, advanceKey(key, at));
+        at += part.length;
+        if (at === length) break;
+        block.open = true;
+        block = this.#append(acquire(sizeFor(Math.min(length - at, SIZES[LARGEST]))));
+      }
+    }
+    block.open = false;
+    block.sealed = true;
+    block.messages = messages;
     this.bytes += length;
     this.messages += messages;
   }
@@ -230,7 +391,7 @@ export class SendQueue {
   /** A block at the end of the queue with room for `size` bytes more. */
   #room(size: number): Block {
     const tail = this.#tail;
-    if (tail !== null && tail.buffer !== null && !tail.open) {
+    if (tail !== null && tail.buffer !== null && !tail.sealed) {
       const buffer = tail.buffer, capacity = SIZES[buffer.size];
       const used = tail.end - buffer.start;
       if (used + size <= capacity) return tail;
@@ -259,16 +420,18 @@ export class SendQueue {
       }
       release(buffer);
     }
-    const buffer = acquire(sizeFor(size));
-    const block = newBlock(buffer, buffer.bytes, buffer.start, buffer.start, 0, 0);
-    this.#append(block);
-    return block;
+    return this.#append(acquire(sizeFor(size)));
   }
 
-  #append(block: Block): void {
+  #append(buffer: Buffer): Block {
+    return this.#appendBlock(newBlock(buffer, buffer.bytes, buffer.start, buffer.start, 0));
+  }
+
+  #appendBlock(block: Block): Block {
     if (this.#tail === null) this.#head = block;
     else this.#tail.next = block;
     this.#tail = block;
+    return block;
   }
 }
 
@@ -284,9 +447,27 @@ function newBlock(
   start: number,
   end: number,
   payload: number,
-  messages: number,
 ): Block {
-  return { buffer, bytes, start, end, payload, messages, open: false, shared: false, next: null };
+  return {
+    buffer,
+    bytes,
+    start,
+    end,
+    payload,
+    messages: 0,
+    open: false,
+    sealed: false,
+    pending: false,
+    packed: false,
+    shared: false,
+    next: null,
+  };
+}
+
+function newPlace(): Block {
+  const place = newBlock(null, NOTHING, 0, 0, 0);
+  place.pending = true;
+  return place;
 }
 
 /** Encodes behind a gap for the header; -1 where it doesn't fit. */

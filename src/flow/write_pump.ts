@@ -17,8 +17,6 @@ export interface WriteSink {
  * blocks; so a ping waits for at most the block on its way, and never stands inside a frame.
  */
 export class WritePump {
-  /** Control frames that wait. */
-  readonly control: ControlLane = new ControlLane();
   /** While set, data wait and only control frames are written. */
   held = false;
   /** Bytes that the system has taken. */
@@ -29,16 +27,22 @@ export class WritePump {
   #transport: Transport | null = null;
   #flying: Block | null = null;
   #completing = false; // the block before ended inside a frame
+  // Like the callbacks below, made when first needed: most connections of a large server are silent.
+  #control: ControlLane | null = null;
   #corked = false;
   #scheduled = false;
   #stopped = false;
-  // Made with the first write; most connections of a large server write rarely.
   #onWritten: ((count: number) => void) | null = null;
   #onError: ((error: unknown) => void) | null = null;
 
   constructor(queue: SendQueue, sink: WriteSink) {
     this.#queue = queue;
     this.#sink = sink;
+  }
+
+  /** Control frames that wait. */
+  get control(): ControlLane {
+    return this.#control ??= new ControlLane();
   }
 
   /** Starts to write to a transport, `first` before anything else. */
@@ -53,9 +57,26 @@ export class WritePump {
     return this.#flying !== null;
   }
 
-  /** Whether everything queued has been taken by the system. */
+  /** Whether nothing can be written although something is queued: it is not the peer who keeps us waiting. */
+  get waiting(): boolean {
+    return this.#flying === null && (this.held || this.#queue.blocked);
+  }
+
+  /** Whether everything queued has been taken by the system, or nothing can be any more. */
   get idle(): boolean {
-    return this.#flying === null && this.#queue.empty && this.control.empty;
+    return this.#stopped || (this.#flying === null && this.#queue.empty && !this.#controlWaits());
+  }
+
+  /** Whether it was stopped for good. */
+  get stopped(): boolean {
+    return this.#stopped;
+  }
+
+  /** Whether all of the data lane has been taken by the system. */
+  get dataTaken(): boolean {
+    const flying = this.#flying;
+    return this.#queue.empty &&
+      (flying === null || (flying.buffer === null && flying.payload === 0));
   }
 
   /** Whether the frame on its way, or half-way, needs the head of the queue to complete it. */
@@ -71,7 +92,7 @@ export class WritePump {
   /** Ends the batch, and writes what it sent. */
   uncork(): void {
     this.#corked = false;
-    this.control.endBatch();
+    if (this.#control !== null) this.#control.endBatch();
     this.flush();
   }
 
@@ -91,8 +112,8 @@ export class WritePump {
   /** Starts the next write, unless one is in flight. */
   flush(): void {
     if (this.#corked || this.#flying !== null || this.#transport === null || this.#stopped) return;
-    if (!this.control.empty && !this.#completing) {
-      this.#write(rawBlock(this.control.take()));
+    if (this.#controlWaits() && !this.#completing) {
+      this.#write(rawBlock(this.#control!.take()));
       return;
     }
     // A frame that is half-way has to be completed even where data are held.
@@ -104,7 +125,7 @@ export class WritePump {
   /** Stops for good; the write in flight is left to the transport. */
   stop(): void {
     this.#stopped = true;
-    this.control.clear();
+    this.#control = null;
     this.#transport = null;
     if (this.#flying !== null) {
       // The transport may still be reading from the buffer, so it can't go back to the pool.
@@ -113,6 +134,10 @@ export class WritePump {
       this.#flying = null;
     }
     this.#queue.drop(false);
+  }
+
+  #controlWaits(): boolean {
+    return this.#control !== null && !this.#control.empty;
   }
 
   #write(block: Block): void {
@@ -142,7 +167,7 @@ export class WritePump {
       // In a block of its own every byte is payload, and nearly so in a shared one; elsewhere it counts until the whole
       // block is gone.
       const left = block.end - block.start;
-      if (block.buffer === null && block.payload > left) {
+      if (block.buffer === null && !block.packed && block.payload > left) {
         this.#queue.bytes -= block.payload - left;
         block.payload = left;
       }
@@ -172,6 +197,9 @@ function rawBlock(bytes: Uint8Array): Block {
     payload: 0,
     messages: 0,
     open: false,
+    sealed: true,
+    pending: false,
+    packed: false,
     shared: false,
     next: null,
   };

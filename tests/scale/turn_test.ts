@@ -17,6 +17,7 @@ const facts: HandshakeFacts = {
   extensions: "",
   request: () => null,
   responseHeaders: () => new Headers(),
+  compression: null,
 };
 
 class BusyTransport implements Transport {
