@@ -160,7 +160,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    * @throws {TypeError} If the data are of another type.
    */
   send(data: Sendable, options?: SendOptions): boolean {
-    if (data instanceof PreparedMessage) return sendPrepared(this.#engine, data);
+    if (data instanceof PreparedMessage) return sendPrepared(this.#engine, data, options?.compress);
     return sendMessage(
       this.#engine,
       data,
