@@ -50,6 +50,15 @@ export async function pair(
   };
 }
 
+/** Lets the loop turn: round trips on a connection of its own, with messages of several sizes. */
+export async function busy(): Promise<void> {
+  await using both = await pair({ onMessage: (conn, data) => conn.send(data) });
+  for (let i = 0; i < 20; i++) {
+    both.client.send(new Uint8Array(1 << i % 17).fill(0xee));
+    await both.client.receive();
+  }
+}
+
 /** A list that can be awaited: `next` waits for the next member, `take` for several. */
 export class Events<T> {
   readonly all: T[] = [];

@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { type Connection, Context, type FrameHeader, type MessageHeader } from "../../mod.ts";
 import { FrameDecoder } from "../../src/protocol/frame_decoder.ts";
-import { Events, frame, pair, rawClient } from "./_support.ts";
+import { busy, Events, frame, pair, rawClient } from "./_support.ts";
 
 const MiB = 1024 * 1024;
 
@@ -129,11 +129,12 @@ Deno.test("X7 on_frame_recv_start, _chunk, _end: each frame as it arrives", asyn
 Deno.test("X7 a promise of a frame callback holds reading, and the peer through TCP", async () => {
   const release = Promise.withResolvers<void>();
   const events = new Events<string>();
-  let held = false;
+  let held = false, calls = 0;
   await using both = await pair({
     buffering: false,
     maxMessageSize: 0,
     async onFrameChunk(_conn, bytes) {
+      calls++;
       if (held) return;
       held = true;
       const copy = bytes.slice();
@@ -147,8 +148,11 @@ Deno.test("X7 a promise of a frame callback holds reading, and the peer through 
   const { client } = both;
   client.send(new Uint8Array(32 * MiB).fill(5), { transfer: true });
   assertEquals(await events.next(), "held");
-  // More than the system holds is queued, and none of it can go.
-  assertEquals(both.server.stats().bytesReceived <= 64 * 1024 + 14, true);
+  const { bytesReceived } = both.server.stats();
+  // Meanwhile another connection reads into whatever buffers are free, often enough for this one to read on too.
+  await busy();
+  assertEquals([both.server.stats().bytesReceived, calls], [bytesReceived, 1]);
+  assert(client.queuedBytes > 0);
   release.resolve();
   assertEquals(await events.take(2), ["same true", "end true"]);
   assertEquals(client.queuedBytes, 0);
@@ -420,6 +424,7 @@ Deno.test("X15 shutdown_read: input is discarded, its end noticed, and close() w
   const accepted = Promise.withResolvers<Connection>();
   await using listener = ctx.listen({
     hostname: "127.0.0.1",
+    closeTimeout: 1_000_000,
     onConnect: (conn) => accepted.resolve(conn),
     onMessage: () => assert(false, "a message was delivered"),
   });

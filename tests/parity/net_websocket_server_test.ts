@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { type Connection, Context, HandshakeError, type Listener } from "../../mod.ts";
 import { makeCertificates } from "../transport/certificates.ts";
-import { Events, frame, join, pair, rawClient, request } from "./_support.ts";
+import { busy, Events, frame, join, pair, rawClient, request } from "./_support.ts";
 
 const local = { hostname: "127.0.0.1" };
 
@@ -299,8 +299,12 @@ Deno.test("N11 watch_writable: called when there is room, and not in a spin", as
   gate.resolve();
   assertEquals(await taken.next(), "chunk 2");
   const writer = await idle.promise;
-  await writer.write("by hand");
+  await busy();
   assertEquals(calls, 3);
+  await writer.write("by hand");
+  await taken.next();
+  await busy();
+  assertEquals(calls, 4);
   watch.unwatch();
   assertEquals([ctx.watched.size, stream.locked], [0, false]);
   await ctx.shutdown();
