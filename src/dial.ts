@@ -1,4 +1,7 @@
 import type { ConnectSettings } from "./connect_options.ts";
+import { dialProxy } from "./dial/proxy.ts";
+import { proxyFromEnvironment } from "./dial/proxy_environment.ts";
+import { dialTcp } from "./dial/tcp.ts";
 import type { Engine } from "./engine.ts";
 import {
   acceptAnswer,
@@ -37,6 +40,11 @@ export class Dial {
     this.#handshake = new ClientHandshake(settings.target, { protocols, extensions, headers });
   }
 
+  /** Shakes hands on a stream that is open, in place of one that is yet to be opened. */
+  useTransport(transport: Transport): void {
+    this.#raw = transport;
+  }
+
   /** Connects, and opens the engine or abandons it. */
   async run(): Promise<void> {
     const { connectTimeout, signal } = this.#settings;
@@ -66,21 +74,30 @@ export class Dial {
   }
 
   async #connect(): Promise<void> {
+    if (this.#raw !== null) return await this.#shakeHands(this.#raw);
     const { target, tls } = this.#settings;
-    const tcp = await Deno.connect({
-      hostname: target.hostname,
-      port: target.port,
-      signal: this.#abort.signal,
-    });
-    this.#own(tcp);
-    tcp.setNoDelay(true);
-    let transport: Transport = tcp;
+    let transport = this.#own(await this.#reach());
     if (target.secure) {
       this.#phase = "negotiating TLS";
-      const taken = (conn: Transport) => this.#own(conn);
-      transport = this.#own(await startTlsClient(tcp, target.hostname, tls, taken));
+      transport = this.#own(await startTlsClient(transport, target.hostname, tls));
     }
     await this.#shakeHands(transport);
+  }
+
+  /** Opens a stream to the target: over a Unix socket, through a proxy, or straight. */
+  async #reach(): Promise<Transport> {
+    const { target, tls, path } = this.#settings;
+    const { hostname, port, secure } = target;
+    const { signal } = this.#abort;
+    if (path !== undefined) {
+      const conn = await Deno.connect({ transport: "unix", path });
+      return conn;
+    }
+    let { proxy } = this.#settings;
+    if (proxy === undefined) proxy = proxyFromEnvironment(secure, hostname, port) ?? null;
+    if (proxy === null) return await dialTcp({ hostname, port, signal });
+    this.#phase = "connecting through the proxy";
+    return await dialProxy(proxy, { hostname, port, signal, caCerts: tls.caCerts });
   }
 
   async #shakeHands(transport: Transport): Promise<void> {
@@ -138,6 +155,8 @@ export class Dial {
   }
 
   #cancel(error: unknown, reported: boolean): void {
+    // Whoever awaits `opened` may abort before `run` has let go of the signal; what is open stays open.
+    if (this.#engine.state !== "connecting") return;
     this.#engine.abandon(error, reported);
     this.#close();
   }

@@ -2,14 +2,27 @@ import { type Acceptance, decide } from "./accept.ts";
 import { TimeoutError } from "./errors.ts";
 import { acquire, release } from "./flow/buffer_pool.ts";
 import { HeadParser } from "./handshake/head_parser.ts";
+import { parseRequestHead } from "./handshake/request_head.ts";
+import { isUpgradeRequest } from "./handshake/server_handshake.ts";
 import { readHead, writeAll } from "./head_reader.ts";
 import type { ListenSettings, PeerInfo } from "./listen_options.ts";
 import { refusalOf, Refused } from "./refused.ts";
 import { Timer, type Timers } from "./timers.ts";
+import { closeQuietly } from "./transport/tls_stream.ts";
 import type { Transport } from "./transport/transport.ts";
 
 // How long a refused peer has to take the answer and to close.
 const LINGER = 1000;
+
+/** A request that came in. */
+export interface Incoming<Data> {
+  /** Our consent to a WebSocket; `null` for an ordinary HTTP request, where there is a handler for those. */
+  accepted: Acceptance<Data> | null;
+  /** The text of its head. */
+  head: string;
+  /** What came behind it. */
+  early: Uint8Array;
+}
 
 /** A handshake that is being answered, from the accepted socket to the 101 or to a refusal. */
 export class IncomingHandshake<Data> extends Timer {
@@ -35,7 +48,7 @@ export class IncomingHandshake<Data> extends Timer {
     transport: Transport,
     secure: boolean,
     info: PeerInfo,
-  ): Promise<Acceptance<Data> & { early: Uint8Array }> {
+  ): Promise<Incoming<Data>> {
     this.#transport = transport;
     const parser = new HeadParser(this.#settings.maxHeaderBytes);
     const early = await readHead(transport, (bytes) => {
@@ -47,11 +60,27 @@ export class IncomingHandshake<Data> extends Timer {
       this.#transport = null;
       throw new Deno.errors.UnexpectedEof("The stream ended before the handshake was complete");
     }
-    const decision = decide(parser.text, secure, this.#settings, info);
+    const { text } = parser;
+    if (this.#settings.handler !== undefined && !isUpgradeRequest(parseRequestHead(text))) {
+      this.#timers.clear(this);
+      return { accepted: null, head: text, early };
+    }
+    return { accepted: await this.decide(transport, text, secure, info), head: text, early };
+  }
+
+  /** Decides about a request whose head has been read already. */
+  async decide(
+    transport: Transport,
+    head: string,
+    secure: boolean,
+    info: PeerInfo,
+  ): Promise<Acceptance<Data>> {
+    this.#transport = transport;
+    const decision = decide(head, secure, this.#settings, info);
     const acceptance = decision instanceof Promise ? await decision : decision;
     this.#check();
     this.#timers.clear(this);
-    return { ...acceptance, early };
+    return acceptance;
   }
 
   /** The handshake took too long, or the refused peer did. */
@@ -99,7 +128,8 @@ export class IncomingHandshake<Data> extends Timer {
   #close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#raw.close();
+    // A failed TLS handshake has closed it already.
+    closeQuietly(this.#raw);
   }
 
   #check(): void {

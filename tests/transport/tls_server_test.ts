@@ -20,7 +20,7 @@ async function connected(acceptor: TlsAcceptor): Promise<[Transport, Deno.TlsCon
       return conn;
     }),
   ]);
-  return [accepted.transport, conn];
+  return [accepted, conn];
 }
 
 /** A listener whose connections go through `acceptor`, and a native client that shows `pair`. */
@@ -178,7 +178,8 @@ Deno.test("a client that stalls delays nobody, and closing its connection ends i
 Deno.test("mutual TLS hands over the client's certificate, and the bytes behind it", async () => {
   const acceptor = new TlsAcceptor({ ...server, clientCa: ca });
   const { accepted, conn } = await withClientCertificate(acceptor, client);
-  const { transport, peerCertificate } = await accepted;
+  const transport = await accepted;
+  const { peerCertificate } = transport;
   assertEquals(peerCertificate?.subject, { CN: "alice" });
   assertEquals(peerCertificate?.issuer, { CN: "ca" });
   assert(peerCertificate!.validTo > new Date());
