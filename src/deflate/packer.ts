@@ -2,7 +2,7 @@ import type { SendQueue } from "../flow/send_queue.ts";
 import type { SharedFrame } from "../flow/shared_frame.ts";
 import { FIN, RSV1 } from "../protocol/opcode.ts";
 import { encodeUtf8 } from "../protocol/utf8.ts";
-import { DEFLATE_SLICE, Deflater, type DeflaterSettings } from "./deflater.ts";
+import { Deflater, type DeflaterSettings } from "./deflater.ts";
 import { PackedFrame } from "./packed_frame.ts";
 import { mayRunNow, spend } from "./turns.ts";
 
@@ -84,7 +84,7 @@ export class Packer {
   push(first: number, payload: Uint8Array, final: boolean, owned: boolean): void {
     const { queue, nextKey } = this.#owner;
     const messages = final ? 1 : 0;
-    if (payload.length <= DEFLATE_SLICE && !this.#deflater.busy && mayRunNow()) {
+    if (payload.length <= this.#deflater.atOnce && !this.#deflater.busy && mayRunNow()) {
       spend(payload.length * COST);
       queue.pushPacked(first, this.#deflater.deflate(payload, final), payload.length, messages);
       return;
