@@ -1,7 +1,7 @@
 import type { CloseRecord } from "./close_record.ts";
 import { Consumer } from "./consumer.ts";
 import { type ConnectionState, type Engine, PAUSED } from "./engine.ts";
-import { abortError, type Message, QueueFullError } from "./errors.ts";
+import { abortError, type Message, QueueFullError, UnsupportedError } from "./errors.ts";
 import { Incoming, type StreamedMessage } from "./incoming.ts";
 import type { Listener } from "./listener.ts";
 import { messageReadable, messageWritable } from "./message_streams.ts";
@@ -470,6 +470,11 @@ export class Connection<Data = unknown> implements AsyncDisposable {
 
   #checkControl(action: string, payload: unknown): void {
     const engine = this.#engine;
+    if (engine.transport?.messagesOnly) {
+      throw new UnsupportedError(
+        `Cannot ${action} on a connection of upgrade, which carries messages only; use listen or adopt`,
+      );
+    }
     if (engine.state !== "open") throw engine.closedError(action, payload);
     if (engine.writer.control.full) {
       throw new QueueFullError(`Cannot ${action}: 64 pings and pongs wait to be sent`, payload);
