@@ -89,3 +89,4 @@ export type { AdoptSource } from "./src/adopt_source.ts";
 export type { StreamPair } from "./src/transport/web_stream.ts";
 export type { HttpHandler } from "./src/http/front_door.ts";
 export type { StreamedMessage } from "./src/incoming.ts";
+export type { Upgraded, UpgradeOptions } from "./src/upgrade_options.ts";

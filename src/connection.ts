@@ -2,7 +2,13 @@ import type { PublishOptions } from "./broadcast.ts";
 import type { CloseRecord } from "./close_record.ts";
 import { Consumer } from "./consumer.ts";
 import { type ConnectionState, type Engine, PAUSED } from "./engine.ts";
-import { abortError, InvalidStateError, type Message, QueueFullError } from "./errors.ts";
+import {
+  abortError,
+  InvalidStateError,
+  type Message,
+  QueueFullError,
+  UnsupportedError,
+} from "./errors.ts";
 import { Incoming, type StreamedMessage } from "./incoming.ts";
 import type { Listener } from "./listener.ts";
 import { messageReadable, messageWritable } from "./message_streams.ts";
@@ -580,6 +586,11 @@ export class Connection<Data = unknown> implements AsyncDisposable {
 
   #checkControl(action: string, payload: unknown): void {
     const engine = this.#engine;
+    if (engine.transport?.messagesOnly) {
+      throw new UnsupportedError(
+        `Cannot ${action} on a connection of upgrade, which carries messages only; use listen or adopt`,
+      );
+    }
     if (engine.state !== "open" || engine.writeShut) throw engine.closedError(action, payload);
     if (engine.writer.control.full) {
       throw new QueueFullError(`Cannot ${action}: 64 pings and pongs wait to be sent`, payload);
