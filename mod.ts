@@ -76,6 +76,7 @@ export type { PingOptions } from "./src/pings.ts";
 export type { CloseFrame } from "./src/protocol/closing.ts";
 export { PreparedMessage, type Sendable } from "./src/prepared_message.ts";
 export { ProtocolError } from "./src/protocol/protocol_error.ts";
+export type { RateLimitOptions } from "./src/rate_limit.ts";
 export type { Frame, RsvOptions } from "./src/raw_frame.ts";
 export type { ShutdownOptions, ShutdownResult } from "./src/registry.ts";
 export type { PublishResult } from "./src/topics.ts";

@@ -39,6 +39,7 @@ import {
   TEXT,
 } from "./protocol/opcode.ts";
 import { ProtocolError } from "./protocol/protocol_error.ts";
+import { type Limited, RateLimit } from "./rate_limit.ts";
 import type { SendStreams } from "./send_stream.ts";
 import { SendTimeout } from "./send_timeout.ts";
 import { NO_MORE, type OpenMessage } from "./sender.ts";
@@ -93,7 +94,7 @@ interface Waiter {
  */
 // deno-lint-ignore no-explicit-any
 export class Engine<Data = any>
-  implements MessageSink, ReadSink, WriteSink, PackerOwner, KeptAlive {
+  implements MessageSink, ReadSink, WriteSink, PackerOwner, KeptAlive, Limited {
   readonly role: Role;
   readonly settings: Settings;
   readonly owner: Owner;
@@ -150,6 +151,7 @@ export class Engine<Data = any>
   #closing: Closing | null = null;
   #keepAlive: KeepAlive | null = null;
   #sendTimeout: SendTimeout | null = null;
+  #limit: RateLimit | null = null; // lifted with the first close frame, ours or the peer's
   #closeTimer: Alarm | null = null;
   #drainArmed = false;
   #drainWaiters: Waiter[] | null = null;
@@ -229,6 +231,7 @@ export class Engine<Data = any>
     if (settings.keepAlive !== null) {
       this.#keepAlive = new KeepAlive(this);
     }
+    if (settings.rateLimit !== null) this.#limit = new RateLimit(settings.rateLimit, this);
     this.owner.opened(this);
     for (const { resolve } of this.#openWaiters?.splice(0) ?? []) resolve();
     this.writer.start(transport, answer);
@@ -272,6 +275,12 @@ export class Engine<Data = any>
   // ---- Receiving --------------------------------------------------------------------------------------------------
 
   wanted(): number {
+    const wanted = this.#wanted();
+    if (this.#limit === null || wanted <= 0) return wanted;
+    return Math.min(wanted, this.#limit.room(this.reader!.bytes));
+  }
+
+  #wanted(): number {
     // A server closes the stream once its answer is out: a read that were pending then would only be interrupted.
     if (this.role === "server" && this.#closing !== null && this.#closing.complete) return 0;
     if (this.#assembler!.busy) return 0;
@@ -288,6 +297,7 @@ export class Engine<Data = any>
     if (this.#deaf) return end;
     if (this.#assembler!.busy) return start;
     if ((this.holds & this.frameHolds) !== 0 && !this.#discarding) return start;
+    if (this.#limit !== null && this.#limit.dry) return start;
     const { frames } = this.#assembler!;
     this.writer.cork();
     frames.halted = false;
@@ -318,6 +328,7 @@ export class Engine<Data = any>
 
   message(data: ReceivedMessage, lent: boolean): void {
     this.messagesReceived++;
+    if (this.#limit !== null && this.#limit.took()) this.#assembler!.frames.halted = true;
     if (this.#discarding) {
       this.#undelivered++;
     } else if (this.holds === 0 && (this.inbox === null || this.inbox.length === 0)) {
@@ -331,7 +342,7 @@ export class Engine<Data = any>
         );
       }
       if (this.takers.length > 0 && this.canTake()) this.takers.shift()!();
-      if (this.wanted() <= 0) this.#assembler!.frames.halted = true;
+      if (this.#wanted() <= 0) this.#assembler!.frames.halted = true;
     }
   }
 
@@ -352,6 +363,16 @@ export class Engine<Data = any>
     };
   }
 
+  unlimited(): void {
+    if (!this.#ended) this.reader!.pull();
+  }
+
+  /** What follows is decoded to be discarded, and the peer's close frame must not have to wait. */
+  #liftLimit(): void {
+    this.#limit?.stop();
+    this.#limit = null;
+  }
+
   /** Looks at data frames, from when anyone wants to. */
   #observe(): void {
     const { onFrameStart, onFrameChunk, onFrameEnd } = this.handlers;
@@ -364,6 +385,7 @@ export class Engine<Data = any>
 
   control(opcode: number, payload: Uint8Array): void {
     this.trace?.control("<-", opcode, payload);
+    if (this.#limit !== null && this.#limit.took()) this.#assembler!.frames.halted = true;
     if (opcode === PING) {
       this.#answerPing(payload);
       if (this.handlers.onPing) this.call(() => this.handlers.onPing!(this.conn, payload));
@@ -662,6 +684,7 @@ export class Engine<Data = any>
     this.#failed = true;
     this.#cause ??= error;
     this.#deaf = true;
+    this.#liftLimit();
     this.#assembler!.close();
     const code = error instanceof ProtocolError ? error.closeCode : INTERNAL_ERROR;
     const reason = error instanceof ProtocolError ? error.message.slice(0, 120) : "";
@@ -723,6 +746,7 @@ export class Engine<Data = any>
     const closing = this.#closing ??= new Closing();
     closing.receive(frame);
     this.#deaf = true;
+    this.#liftLimit();
     this.#assembler!.frames.halted = true;
     this.#assembler!.discard();
     if (closing.sent === null) this.#sendClose(frame.code, frame.reason);
@@ -772,6 +796,7 @@ export class Engine<Data = any>
   }
 
   #discard(): void {
+    this.#liftLimit();
     this.#discarding = true;
     this.incoming?.discard();
     this.holds &= ~PAUSED;
@@ -798,6 +823,7 @@ export class Engine<Data = any>
     if (this.#closeTimer !== null) timers.clear(this.#closeTimer);
     this.#keepAlive?.stop();
     this.#sendTimeout?.stop();
+    this.#liftLimit();
     this.reader?.stop();
     this.writer.stop();
     this.packer?.close();
