@@ -1,7 +1,8 @@
 import type { PublishOptions } from "./broadcast.ts";
 import type { CloseRecord } from "./close_record.ts";
 import { Consumer } from "./consumer.ts";
-import { type ConnectionState, type Engine, PAUSED } from "./engine.ts";
+import { PAUSED } from "./delivery.ts";
+import type { ConnectionState, Engine } from "./engine.ts";
 import {
   abortError,
   InvalidStateError,
@@ -378,19 +379,19 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    */
   pause(): void {
     const engine = this.#engine;
-    if ((engine.holds & PAUSED) !== 0 || engine.state === "closed" || engine.discarding) return;
+    if (engine.delivery.paused || engine.state === "closed" || engine.delivery.discarding) return;
     engine.pauses++;
-    engine.hold(PAUSED, true);
+    engine.delivery.hold(PAUSED, true);
   }
 
   /** Goes on after `pause`, with what was held first. */
   resume(): void {
-    this.#engine.hold(PAUSED, false);
+    this.#engine.delivery.hold(PAUSED, false);
   }
 
   /** Whether `pause` holds messages. */
   get isPaused(): boolean {
-    return (this.#engine.holds & PAUSED) !== 0;
+    return this.#engine.delivery.paused;
   }
 
   /**
@@ -461,7 +462,8 @@ export class Connection<Data = unknown> implements AsyncDisposable {
   on(handlers: ConnectionHandlers<Data>): void {
     checkHandlers("set callbacks", handlers, HANDLERS);
     if (
-      handlers.onMessage !== undefined && (this.#engine.consumer ?? this.#engine.incoming) !== null
+      handlers.onMessage !== undefined &&
+      (this.#engine.delivery.consumer ?? this.#engine.delivery.incoming) !== null
     ) {
       throw new TypeError("Cannot set onMessage on a connection whose messages are being taken");
     }
