@@ -16,6 +16,21 @@
  *
  * @module
  */
+export type {
+  BroadcastOptions,
+  BroadcastResult,
+  PublishOptions,
+  SlowPolicy,
+} from "./src/broadcast.ts";
+export {
+  type Broker,
+  BrokerError,
+  type BrokerGap,
+  type BrokerLink,
+  type BrokerMessage,
+} from "./src/broker/broker.ts";
+export type { BrokerReports } from "./src/broker/broker_client.ts";
+export { type HubPort, WorkerBroker, WorkerHub } from "./src/broker/worker_broker.ts";
 export type { CloseRecord } from "./src/close_record.ts";
 export type { ConnectOptions, ConnectTlsOptions } from "./src/connect_options.ts";
 export {
@@ -43,20 +58,29 @@ export type { OriginRule } from "./src/handshake/origin.ts";
 export type {
   HandshakeAnswer,
   HandshakeDecision,
+  ListenerHandlers,
   ListenOptions,
   PeerInfo,
 } from "./src/listen_options.ts";
 export { Listener } from "./src/listener.ts";
+export type { MessageHeader } from "./src/flow/inbox.ts";
 export type {
+  AllowRsv,
   ConnectionHandlers,
   ConnectionOptions,
+  FrameHeader,
   KeepAliveOptions,
   ReceivedMessage,
 } from "./src/options.ts";
 export type { PingOptions } from "./src/pings.ts";
 export type { CloseFrame } from "./src/protocol/closing.ts";
+export { PreparedMessage, type Sendable } from "./src/prepared_message.ts";
 export { ProtocolError } from "./src/protocol/protocol_error.ts";
+export type { Frame, RsvOptions } from "./src/raw_frame.ts";
 export type { ShutdownOptions, ShutdownResult } from "./src/registry.ts";
+export type { PublishResult } from "./src/topics.ts";
+export type { StreamOptions, StreamSource } from "./src/send_stream.ts";
+export type { Watch } from "./src/watch.ts";
 export type { CertificateName, PeerCertificate } from "./src/transport/peer_certificate.ts";
 export type { TlsClientOptions } from "./src/transport/tls_client.ts";
 export type { TlsAcceptorOptions } from "./src/transport/tls_server.ts";

@@ -1,7 +1,14 @@
+import type { PublishOptions } from "./broadcast.ts";
 import type { CloseRecord } from "./close_record.ts";
 import { Consumer } from "./consumer.ts";
 import { type ConnectionState, type Engine, PAUSED } from "./engine.ts";
-import { abortError, type Message, QueueFullError, UnsupportedError } from "./errors.ts";
+import {
+  abortError,
+  InvalidStateError,
+  type Message,
+  QueueFullError,
+  UnsupportedError,
+} from "./errors.ts";
 import { Incoming, type StreamedMessage } from "./incoming.ts";
 import type { Listener } from "./listener.ts";
 import { messageReadable, messageWritable } from "./message_streams.ts";
@@ -11,12 +18,17 @@ import {
   HANDLERS,
   type ReceivedMessage,
 } from "./options.ts";
+import { PreparedMessage, type Sendable } from "./prepared_message.ts";
 import { freshPayload, type PingOptions, Pings } from "./pings.ts";
 import { checkClose, NORMAL } from "./protocol/close_code.ts";
 import { BINARY, PING, PONG, TEXT } from "./protocol/opcode.ts";
 import { encodeUtf8 } from "./protocol/utf8.ts";
+import { sendPrepared } from "./send_prepared.ts";
+import { type Frame, sendFrame } from "./raw_frame.ts";
+import { sendStream, type StreamOptions, type StreamSource } from "./send_stream.ts";
 import type { PeerCertificate } from "./transport/peer_certificate.ts";
 import { checkText, sendFragment, sendMessage, toBytes } from "./sender.ts";
+import type { PublishResult } from "./topics.ts";
 
 /** Counters of a connection. */
 export interface ConnectionStats {
@@ -142,7 +154,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
 
   /**
    * Queues a message: text for a string (a lone surrogate becomes U+FFFD), binary for an `ArrayBuffer` or any view of
-   * one. The buffer is the caller's again on return.
+   * one, or what `ctx.prepare` made. The buffer is the caller's again on return.
    *
    * @param data The message.
    * @param options Whether the buffer is handed over.
@@ -153,7 +165,8 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    * @throws {InvalidStateError} Amid an unfinished fragmented message.
    * @throws {TypeError} If the data are of another type.
    */
-  send(data: Message, options?: SendOptions): boolean {
+  send(data: Sendable, options?: SendOptions): boolean {
+    if (data instanceof PreparedMessage) return sendPrepared(this.#engine, data, options?.compress);
     return sendMessage(
       this.#engine,
       data,
@@ -200,6 +213,68 @@ export class Connection<Data = unknown> implements AsyncDisposable {
   }
 
   /**
+   * Queues one raw data frame, for an extension of the application's own: reserved bits may be set where `allowRsv` says
+   * so. A message that it leaves unfinished is continued with opcode 0, or by `sendFragment`. Text must be UTF-8, unless
+   * a reserved bit is set in its first frame.
+   *
+   * @param frame Opcode, payload and bits.
+   * @returns As {@linkcode Connection.send}.
+   * @throws {TypeError} If a reserved bit isn't allowed.
+   * @throws {RangeError} If the opcode isn't 0, 1 or 2.
+   * @throws {InvalidStateError} If the opcode continues nothing, or begins a message amid an unfinished one.
+   * @throws {ConnectionClosedError} If the connection isn't open; it carries the payload.
+   * @throws {QueueFullError} If the queue would exceed `maxQueueBytes`.
+   */
+  sendFrame(frame: Frame): boolean {
+    this.#needFrames("send a frame");
+    return sendFrame(this.#engine, frame);
+  }
+
+  /**
+   * Sends one message from a source that is too large to hold, or not there yet. The source is asked for more only as
+   * the queue drains: at most `highWaterMark` bytes of it wait. What is sent meanwhile queues behind it, another stream
+   * too.
+   *
+   * A source that throws half-way leaves a message that can't be completed: the connection fails with 1011. Where it
+   * throws before its first piece, nothing has happened to the connection.
+   *
+   * @param source Pieces of the message: strings or bytes, which needn't end where a character does.
+   * @param options Type of the message, and reserved bits of its first frame.
+   * @returns Resolves when all of it is queued; rejects with the source's error, or with a `ConnectionClosedError` when
+   * the connection closes first.
+   */
+  sendStream(source: StreamSource, options: StreamOptions = {}): Promise<void> {
+    return handled((async () => await sendStream(this.#engine, source, options))());
+  }
+
+  /** Holds data back, also from the system, until `resumeSending` or `close`. Pings, pongs and answers go on. */
+  pauseSending(): void {
+    this.#engine.holdSending(true);
+  }
+
+  /** Goes on after `pauseSending`. */
+  resumeSending(): void {
+    this.#engine.holdSending(false);
+  }
+
+  /**
+   * Ends our direction for good: what is queued goes out, then the stream is half-closed without a close frame, and
+   * every later send throws. Many peers take that for a lost connection; `close` is the polite way.
+   */
+  shutdownWrite(): void {
+    this.#needFrames("end one direction");
+    this.#engine.shutWrite();
+  }
+
+  /**
+   * Ends the other direction for good: input is read and dropped undecoded, pings and close frames among it, and what
+   * was held is dropped. The end of the stream is still noticed; `close` then waits for no answer.
+   */
+  shutdownRead(): void {
+    this.#engine.shutRead();
+  }
+
+  /**
    * Sends a ping, ahead of queued data.
    *
    * @param payload At most 125 bytes; left out, one that no other ping has.
@@ -207,11 +282,15 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    * @returns The round trip in ms. A pong resolves its ping and all earlier ones.
    * @throws {RangeError} If the payload is longer than 125 bytes.
    * @throws {QueueFullError} If 64 pings and pongs wait to be sent.
+   * @throws {InvalidStateError} After `shutdownRead`, since no pong could be seen.
    */
   ping(payload?: Message, options: PingOptions = {}): Promise<number> {
     const engine = this.#engine;
     const bytes = payload === undefined ? freshPayload() : controlPayload(payload, "ping");
     this.#checkControl("ping", payload);
+    if (engine.readShut) {
+      throw new InvalidStateError("Cannot ping after shutdownRead(): no pong could be received");
+    }
     const { signal } = options;
     if (signal?.aborted) {
       return handled(Promise.reject(abortError("The ping was aborted", signal.reason)));
@@ -252,6 +331,45 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    */
   drained(): Promise<void> {
     return handled(this.#engine.drained());
+  }
+
+  // ---- Topics -----------------------------------------------------------------------------------------------------
+
+  /**
+   * Subscribes to a topic until `unsubscribe` or the end of the connection.
+   *
+   * @param topic 1 to 256 bytes of UTF-8; topics come to be by being used.
+   * @returns Whether it wasn't subscribed before.
+   * @throws {ConnectionClosedError} If the connection isn't open.
+   * @throws {TypeError | RangeError} If the name is not a string, empty, or too long.
+   */
+  subscribe(topic: string): boolean {
+    return this.#engine.owner.topics.subscribe(this.#engine as Engine, topic);
+  }
+
+  /**
+   * Ends a subscription. What was published before still arrives.
+   *
+   * @param topic The topic.
+   * @returns Whether it was subscribed.
+   * @throws {TypeError | RangeError} If the name is not a string, empty, or too long.
+   */
+  unsubscribe(topic: string): boolean {
+    return this.#engine.owner.topics.unsubscribe(this.#engine as Engine, topic);
+  }
+
+  /**
+   * Publishes to all other connections that subscribed to a topic. The connection itself need not have, nor be open.
+   *
+   * @param topic The topic.
+   * @param data The message, as for `send`.
+   * @param options Who doesn't get it, and what becomes of slow receivers.
+   * @returns How many receivers of this context got it, and what became of the others.
+   * @throws {TypeError | RangeError} If an argument makes no sense.
+   * @throws {BrokerError} If the context's broker has refused for good.
+   */
+  publish(topic: string, data: Sendable, options: PublishOptions<Data> = {}): PublishResult {
+    return this.#engine.owner.topics.publish(topic, data, options, this.#engine as Engine);
   }
 
   // ---- Receiving --------------------------------------------------------------------------------------------------
@@ -376,7 +494,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
   get opened(): Promise<HandshakeInfo> {
     const engine = this.#engine;
     return handled(
-      engine.opened().then(() => ({
+      engine.opened(() => ({
         protocol: engine.facts!.protocol,
         extensions: engine.facts!.extensions,
         headers: engine.facts!.responseHeaders(),
@@ -468,14 +586,18 @@ export class Connection<Data = unknown> implements AsyncDisposable {
     await this.closed;
   }
 
+  /** @throws {UnsupportedError} Where only whole messages can be carried. */
+  #needFrames(action: string): void {
+    if (!this.#engine.transport?.messagesOnly) return;
+    throw new UnsupportedError(
+      `Cannot ${action} on a connection of upgrade, which carries messages only; use listen or adopt`,
+    );
+  }
+
   #checkControl(action: string, payload: unknown): void {
     const engine = this.#engine;
-    if (engine.transport?.messagesOnly) {
-      throw new UnsupportedError(
-        `Cannot ${action} on a connection of upgrade, which carries messages only; use listen or adopt`,
-      );
-    }
-    if (engine.state !== "open") throw engine.closedError(action, payload);
+    this.#needFrames(action);
+    if (engine.state !== "open" || engine.writeShut) throw engine.closedError(action, payload);
     if (engine.writer.control.full) {
       throw new QueueFullError(`Cannot ${action}: 64 pings and pongs wait to be sent`, payload);
     }

@@ -23,6 +23,9 @@ export class Consumer implements AsyncIterableIterator<ReceivedMessage> {
     if (engine.settings.lend) {
       throw new TypeError(`Cannot ${action} a connection with payload "view": use "copy"`);
     }
+    if (!engine.settings.buffering) {
+      throw new TypeError(`Cannot ${action} a connection without buffering: it has no messages`);
+    }
     if (engine.consumer !== null || engine.incoming !== null) {
       throw new TypeError(`Cannot ${action} a connection whose messages are being taken already`);
     }

@@ -1,14 +1,22 @@
 import { adopt } from "./adopt.ts";
 import type { AdoptOptions } from "./adopt_options.ts";
 import type { AdoptSource } from "./adopt_source.ts";
+import {
+  broadcast,
+  type BroadcastOptions,
+  type BroadcastResult,
+  type PublishOptions,
+} from "./broadcast.ts";
+import type { Broker } from "./broker/broker.ts";
+import { BrokerClient, type BrokerReports } from "./broker/broker_client.ts";
 import { type ConnectOptions, resolveConnect } from "./connect_options.ts";
 import { type Connection, makeConnection } from "./connection.ts";
 import { Dial } from "./dial.ts";
 import { parseProxyUrl } from "./dial/proxy_url.ts";
 import { Engine } from "./engine.ts";
-import { abortError } from "./errors.ts";
+import { abortError, type Message } from "./errors.ts";
 import type { ListenOptions } from "./listen_options.ts";
-import { type Listener, makeListener } from "./listener.ts";
+import { type Listener, makeListener, prepareShutdown } from "./listener.ts";
 import {
   checkHandlers,
   type ConnectionOptions,
@@ -16,15 +24,20 @@ import {
   pickHandlers,
   resolveSettings,
 } from "./options.ts";
+import { type PreparedMessage, prepareMessage, type Sendable } from "./prepared_message.ts";
 import { Registry, type ShutdownOptions, type ShutdownResult } from "./registry.ts";
-import { shutdownArguments } from "./shutdown.ts";
+import { shutdownAfter, shutdownArguments } from "./shutdown.ts";
 import { Timers } from "./timers.ts";
+import type { PublishResult } from "./topics.ts";
+import { type Watch, Watches } from "./watch.ts";
 import { checkTlsClientOptions } from "./transport/tls_client.ts";
 import { upgrade } from "./upgrade.ts";
 import { checkUpgradeOptions, type Upgraded, type UpgradeOptions } from "./upgrade_options.ts";
 
 /** Options of a context: defaults for every connection. */
-export interface ContextOptions<Data = unknown> extends ConnectionOptions<Data> {
+export interface ContextOptions<Data = unknown> extends ConnectionOptions<Data>, BrokerReports {
+  /** What connects the topics of this context with those of others. Default: nothing, the context is alone. */
+  broker?: Broker;
   /** How clients do TLS, where `connect` doesn't say. */
   tls?: ConnectOptions["tls"];
   /** The proxy of clients, where `connect` doesn't say. */
@@ -83,6 +96,8 @@ export class Context<Data = unknown> implements AsyncDisposable {
   readonly #options: ContextOptions<Data>;
   readonly #registry = new Registry(new Timers());
   readonly #listeners = new Set<Listener<Data>>();
+  #broker: BrokerClient | null = null;
+  readonly #watches = new Watches();
   #shutdown: Promise<ShutdownResult> | null = null;
 
   /**
@@ -94,9 +109,27 @@ export class Context<Data = unknown> implements AsyncDisposable {
   constructor(options: ContextOptions<Data> = {}) {
     checkHandlers("make a context", options, HANDLERS);
     resolveSettings("make a context", options as ConnectionOptions, false);
+    checkHandlers("make a context", options, ["onBrokerGap", "onBrokerError"]);
     checkTlsClientOptions(options.tls ?? {});
     if (options.proxy !== undefined && options.proxy !== null) parseProxyUrl(options.proxy);
-    this.#options = { ...options };
+    const { broker, onBrokerGap, onBrokerError, ...defaults } = options;
+    this.#options = defaults;
+    if (broker !== undefined) {
+      const { topics } = this.#registry;
+      topics.broker = this.#broker = new BrokerClient(
+        broker,
+        { onBrokerGap, onBrokerError },
+        (topic, message) => topics.received(topic, message),
+      );
+    }
+  }
+
+  /**
+   * Resolves when the broker is connected and has all subscriptions made so far: publications of other contexts arrive
+   * from then on. At once without a broker. Rejects with the broker's words where it refuses.
+   */
+  get ready(): Promise<void> {
+    return this.#broker === null ? Promise.resolve() : this.#broker.ready;
   }
 
   /** The connections that are open or closing, clients' and servers'. */
@@ -155,6 +188,82 @@ export class Context<Data = unknown> implements AsyncDisposable {
     this.#listeners.add(listener);
     listener.finished.then(() => this.#listeners.delete(listener));
     return listener;
+  }
+
+  /**
+   * Encodes a message once, to be sent any number of times.
+   *
+   * @param data The message, as for `send`.
+   * @returns What `send`, `broadcast` and `publish` take.
+   * @throws {TypeError} If the data are of another type.
+   */
+  prepare(data: Message): PreparedMessage {
+    return prepareMessage(data);
+  }
+
+  /**
+   * Sends a message to every server-side connection, never to the context's own clients. It is encoded once. A
+   * connection amid an unfinished `sendFragment` message gets it behind that.
+   *
+   * @param data The message, as for `send`.
+   * @param options Who gets it, who doesn't, and what becomes of slow receivers.
+   * @returns How many receivers got it, and what became of the others.
+   * @throws {TypeError} If the data or an option make no sense.
+   */
+  broadcast(data: Sendable, options?: BroadcastOptions<Data>): BroadcastResult {
+    return broadcast(this.connections, data, options);
+  }
+
+  /**
+   * Publishes to every connection that subscribed to a topic, in other contexts too where there is a broker. The queues
+   * have it when this returns, so the order of the calls is the order of arrival; to many receivers it is written in
+   * slices, which leave timers and reads their time.
+   *
+   * @param topic 1 to 256 bytes of UTF-8.
+   * @param data The message, as for `send`.
+   * @param options Who doesn't get it, and what becomes of slow receivers.
+   * @returns How many receivers of this context got it, and what became of the others; `relayed` tells about the rest.
+   * @throws {TypeError | RangeError} If an argument makes no sense.
+   * @throws {BrokerError} If the broker has refused for good.
+   */
+  publish(topic: string, data: Sendable, options: PublishOptions<Data> = {}): PublishResult {
+    return this.#registry.topics.publish(topic, data, options, null);
+  }
+
+  /**
+   * Watches a stream of the program's, such as standard input, beside the connections. The next chunk is read when the
+   * callback has returned and its promise has settled, so a slow one holds the stream back.
+   *
+   * @param stream The stream; locked while it is watched.
+   * @param callback Gets each chunk. Its failures go to the console.
+   * @returns A handle; `shutdown` cancels the stream, `unwatch` gives it back.
+   * @throws {TypeError} If it is no readable stream, or locked.
+   */
+  watchReadable<T>(stream: ReadableStream<T>, callback: (chunk: T) => unknown): Watch {
+    this.#checkAlive("watch a stream");
+    return this.#watches.readable(stream, callback);
+  }
+
+  /**
+   * Calls back whenever a stream of the program's has room to be written to: at once, and each time that what was
+   * written has been taken. A callback that writes nothing is called again when someone has written.
+   *
+   * @param stream The stream; locked while it is watched.
+   * @param callback Gets the stream's writer, to write to it. Its failures go to the console.
+   * @returns A handle; `unwatch` and `shutdown` give the stream back, unclosed.
+   * @throws {TypeError} If it is no writable stream, or locked.
+   */
+  watchWritable<T>(
+    stream: WritableStream<T>,
+    callback: (writer: WritableStreamDefaultWriter<T>) => unknown,
+  ): Watch {
+    this.#checkAlive("watch a stream");
+    return this.#watches.writable(stream, callback);
+  }
+
+  /** The streams that are watched. */
+  get watched(): ReadonlySet<Watch> {
+    return this.#watches.all;
   }
 
   /**
@@ -235,8 +344,9 @@ export class Context<Data = unknown> implements AsyncDisposable {
   }
 
   /**
-   * Ends everything: closes the listening sockets, answers unfinished handshakes with 503, closes every connection and
-   * terminates what is left at the timeout. Further calls return the same promise.
+   * Ends everything: closes the listening sockets, answers unfinished handshakes with 503, calls the listeners'
+   * `onShutdown`, closes every connection, terminates what is left at the timeout, and watches no stream any more.
+   * Further calls return the same promise.
    *
    * @param options Code, reason and timeout.
    * @returns How it went.
@@ -244,13 +354,27 @@ export class Context<Data = unknown> implements AsyncDisposable {
   shutdown(options: ShutdownOptions = {}): Promise<ShutdownResult> {
     if (this.#shutdown !== null) return this.#shutdown;
     const { code, reason, timeout } = shutdownArguments(options);
+    const listeners = [...this.#listeners];
+    const { promise, resolve } = Promise.withResolvers<ShutdownResult>();
+    // Set before anything of the application's runs, which may call this again.
+    this.#shutdown = promise;
+    const preparing = listeners
+      .map((listener) => prepareShutdown(listener as Listener, timeout))
+      .filter((prepared) => prepared !== null);
+    const prepared = preparing.length === 0 ? null : Promise.all(preparing);
+    const settled = { code, reason, timeout };
     // The listeners' connections are among the context's, so they are counted there.
-    const listeners = [...this.#listeners].map((listener) =>
-      listener.shutdown({ code, reason, timeout })
-    );
-    this.#shutdown = this.#registry.shutdown(code, reason, timeout)
-      .then((result) => Promise.all(listeners).then(() => result));
-    return this.#shutdown;
+    const ended = shutdownAfter(prepared, this.#registry, settled, () => {
+      this.#watches.end();
+      for (const listener of listeners) listener.shutdown(settled);
+    });
+    resolve(ended.finally(async () => {
+      // Ordinary HTTP of theirs may take longer.
+      await Promise.all(listeners.map((listener) => listener.shutdown(settled)));
+      // The broker last, so that what is published when connections end still goes out.
+      await this.#broker?.close();
+    }));
+    return promise;
   }
 
   /** Shuts down with the defaults. */

@@ -6,12 +6,13 @@ import type { CodecSettings } from "./deflate/negotiation.ts";
 import { Packer, type PackerOwner } from "./deflate/packer.ts";
 import { abortError, ConnectionClosedError, TimeoutError } from "./errors.ts";
 import { encodeControl } from "./flow/control_lane.ts";
-import { Inbox } from "./flow/inbox.ts";
+import { Inbox, type MessageHeader } from "./flow/inbox.ts";
 import { ReadPump, type ReadSink } from "./flow/read_pump.ts";
 import { SendQueue } from "./flow/send_queue.ts";
 import { WritePump, type WriteSink } from "./flow/write_pump.ts";
 import type { Incoming } from "./incoming.ts";
 import { KeepAlive, type KeptAlive } from "./keep_alive.ts";
+import { FrameHooks } from "./frame_hooks.ts";
 import type { ConnectionHandlers, ReceivedMessage, Settings } from "./options.ts";
 import { freshPayload, Pings } from "./pings.ts";
 import {
@@ -25,11 +26,25 @@ import { Closing } from "./protocol/closing.ts";
 import type { Source } from "./protocol/frame_decoder.ts";
 import { randomKey } from "./protocol/mask.ts";
 import { MessageAssembler, type MessageSink } from "./protocol/message_assembler.ts";
-import { CLOSE, FIN, PING, PONG, type Role } from "./protocol/opcode.ts";
+import {
+  BINARY,
+  CLOSE,
+  FIN,
+  PING,
+  PONG,
+  type Role,
+  RSV1,
+  RSV2,
+  RSV3,
+  TEXT,
+} from "./protocol/opcode.ts";
 import { ProtocolError } from "./protocol/protocol_error.ts";
+import type { SendStreams } from "./send_stream.ts";
 import { SendTimeout } from "./send_timeout.ts";
-import type { OpenMessage } from "./sender.ts";
+import { NO_MORE, type OpenMessage } from "./sender.ts";
 import { Alarm, type Timers } from "./timers.ts";
+import type { Topics } from "./topics.ts";
+import { Trace, TracedQueue } from "./trace.ts";
 import type { Transport } from "./transport/transport.ts";
 
 /** The state of a connection; it only ever moves to the right. */
@@ -40,10 +55,15 @@ export const PAUSED = 1;
 const IN_CONNECT = 2; // onConnect's promise is unsettled
 const IN_MESSAGE = 4; // onMessage's promise is unsettled
 const NO_TAKER = 8; // neither onMessage nor anyone who awaits a message
+/** The promise of a frame callback is unsettled. */
+export const IN_FRAME = 16;
+// What holds frames back where someone wants to see them: they can't be kept for later.
+const FRAME_HOLDS = PAUSED | IN_CONNECT | IN_FRAME;
 
 /** What an engine needs of whoever made it. */
 export interface Owner {
   readonly timers: Timers;
+  readonly topics: Topics;
   /** The handshake is complete. */
   opened(engine: Engine): void;
   /** The connection has ended, whatever its state was. */
@@ -102,10 +122,21 @@ export class Engine<Data = any>
   takers: (() => void)[] = [];
   /** Compresses what is sent; `null` where that wasn't agreed. */
   packer: Packer | null = null;
+  /** Topics that the connection has subscribed to; made with the first. */
+  topics: Set<string> | null = null;
   /** The fragmented message that is being sent. */
   openMessage: OpenMessage | null = null;
   /** Whether the connection keeps the process alive. */
   refed = true;
+  /** The messages that are being sent from sources. */
+  streams: SendStreams | null = null;
+  readonly trace: Trace | null;
+  /** Those of `holds` that stop reading at once. */
+  frameHolds = 0;
+  /** Whether nothing can be sent any more. */
+  writeShut = false;
+  /** Whether nothing can be received any more. */
+  readShut = false;
   messagesSent = 0;
   messagesReceived = 0;
   queueHighWater = 0;
@@ -114,6 +145,8 @@ export class Engine<Data = any>
   dropped = 0;
 
   #assembler: MessageAssembler | null = null;
+  #hooks: FrameHooks | null = null;
+  #halfClosed = false;
   #closing: Closing | null = null;
   #keepAlive: KeepAlive | null = null;
   #sendTimeout: SendTimeout | null = null;
@@ -139,11 +172,14 @@ export class Engine<Data = any>
     this.role = role;
     this.settings = settings;
     this.handlers = handlers;
-    this.holds = handlers.onMessage === undefined ? NO_TAKER : 0;
+    this.holds = settings.buffering && handlers.onMessage === undefined ? NO_TAKER : 0;
+    this.trace = settings.trace === null ? null : new Trace(settings.trace, role);
     this.nextKey = role === "server"
       ? null
       : keySource(settings.maskGenerator, (error) => this.report(error));
-    this.queue = new SendQueue(this.nextKey);
+    this.queue = this.trace === null
+      ? new SendQueue(this.nextKey)
+      : new TracedQueue(this.nextKey, this.trace);
     this.writer = new WritePump(this.queue, this);
   }
 
@@ -173,20 +209,23 @@ export class Engine<Data = any>
       this,
       settings.maxMessageSize,
       settings.lend,
-      0,
+      settings.allowedRsv,
       compression === null ? null : (sink) =>
         new MessageInflater(
           { ...compression.inflate, maxMessageSize: settings.maxMessageSize },
           sink,
         ),
+      settings.buffering,
     );
     if (compression !== null && compression.deflate !== null) {
       this.packer = new Packer(compression.deflate, settings.compression!.threshold, this);
     }
+    this.#observe();
     this.#assembler.chunks = this.incoming;
     const reader = this.reader = new ReadPump(transport, this);
     if (early !== null && early.length > 0) reader.prepend(early);
     this.state = "open";
+    this.trace?.opened(facts.url, facts.request(), facts.responseHeaders());
     if (settings.keepAlive !== null) {
       this.#keepAlive = new KeepAlive(this);
     }
@@ -216,22 +255,28 @@ export class Engine<Data = any>
   abandon(error: unknown, reported: boolean): void {
     if (this.state === "closed") return;
     this.#cause = error;
+    this.trace?.line(`handshake failed: ${error}`);
     this.#end();
     if (reported) this.#reportFailure(error);
   }
 
-  /** Promises that the handshake is complete. */
-  opened(): Promise<void> {
-    if (this.facts !== null) return Promise.resolve();
+  /** Promises what `info` makes of a complete handshake; without a detour, so that a rejection precedes `onClose`. */
+  opened<Info>(info: () => Info): Promise<Info> {
+    if (this.facts !== null) return Promise.resolve(info());
     if (this.state !== "connecting") return Promise.reject(this.#cause);
-    return new Promise((resolve, reject) => (this.#openWaiters ??= []).push({ resolve, reject }));
+    return new Promise((resolve, reject) => {
+      (this.#openWaiters ??= []).push({ resolve: () => resolve(info()), reject });
+    });
   }
 
   // ---- Receiving --------------------------------------------------------------------------------------------------
 
   wanted(): number {
+    // A server closes the stream once its answer is out: a read that were pending then would only be interrupted.
+    if (this.role === "server" && this.#closing !== null && this.#closing.complete) return 0;
     if (this.#assembler!.busy) return 0;
     if (this.holds === 0 || this.#discarding || this.#deaf) return Infinity;
+    if ((this.holds & this.frameHolds) !== 0) return 0;
     // Whoever awaits a message takes the next one, however large.
     if (this.takers.length > 0 && (this.holds & PAUSED) === 0) return Infinity;
     const held = (this.inbox?.bytes ?? 0) + (this.incoming?.bytes ?? 0) +
@@ -242,6 +287,7 @@ export class Engine<Data = any>
   received(source: Source, start: number, end: number): number {
     if (this.#deaf) return end;
     if (this.#assembler!.busy) return start;
+    if ((this.holds & this.frameHolds) !== 0 && !this.#discarding) return start;
     const { frames } = this.#assembler!;
     this.writer.cork();
     frames.halted = false;
@@ -275,10 +321,15 @@ export class Engine<Data = any>
     if (this.#discarding) {
       this.#undelivered++;
     } else if (this.holds === 0 && (this.inbox === null || this.inbox.length === 0)) {
-      this.#deliver(data, lent);
+      this.#deliver(data, lent, this.#header());
     } else {
       if (this.incoming !== null) this.incoming.whole(data);
-      else (this.inbox ??= new Inbox()).push(lent ? (data as Uint8Array).slice() : data);
+      else {
+        (this.inbox ??= new Inbox()).push(
+          lent ? (data as Uint8Array).slice() : data,
+          this.#header(),
+        );
+      }
       if (this.takers.length > 0 && this.canTake()) this.takers.shift()!();
       if (this.wanted() <= 0) this.#assembler!.frames.halted = true;
     }
@@ -289,7 +340,30 @@ export class Engine<Data = any>
     if (!this.#ended && this.wanted() > 0) this.reader!.pull();
   }
 
+  /** The header of a message that has just arrived, where the application wants to see it. */
+  #header(): MessageHeader | undefined {
+    if (this.settings.allowedRsv === 0) return undefined;
+    const { rsv, text } = this.#assembler!;
+    return {
+      opcode: text ? TEXT : BINARY,
+      rsv1: (rsv & RSV1) !== 0,
+      rsv2: (rsv & RSV2) !== 0,
+      rsv3: (rsv & RSV3) !== 0,
+    };
+  }
+
+  /** Looks at data frames, from when anyone wants to. */
+  #observe(): void {
+    const { onFrameStart, onFrameChunk, onFrameEnd } = this.handlers;
+    const wanted = !this.settings.buffering ||
+      (onFrameStart ?? onFrameChunk ?? onFrameEnd) !== undefined;
+    if (wanted) this.frameHolds = FRAME_HOLDS;
+    if (this.#assembler === null || this.#hooks !== null || !(wanted || this.trace)) return;
+    this.#hooks = this.#assembler.observer = new FrameHooks(this, this.#assembler.frames);
+  }
+
   control(opcode: number, payload: Uint8Array): void {
+    this.trace?.control("<-", opcode, payload);
     if (opcode === PING) {
       this.#answerPing(payload);
       if (this.handlers.onPing) this.call(() => this.handlers.onPing!(this.conn, payload));
@@ -303,7 +377,10 @@ export class Engine<Data = any>
 
   ended(): void {
     const closing = this.#closing;
-    if (closing !== null && (closing.complete || this.#failed)) {
+    if (this.readShut || this.writeShut) {
+      // The peer could not be heard, or has drawn its conclusion from our end.
+      this.#end();
+    } else if (closing !== null && (closing.complete || this.#failed)) {
       // The peer has closed its direction; our close frame may still be on its way.
       if (this.writer.idle) this.#end();
     } else {
@@ -317,10 +394,10 @@ export class Engine<Data = any>
     this.#lost(error);
   }
 
-  #deliver(data: ReceivedMessage, lent: boolean): void {
+  #deliver(data: ReceivedMessage, lent: boolean, header: MessageHeader | undefined): void {
     let result;
     try {
-      result = this.handlers.onMessage!(this.conn, data);
+      result = this.handlers.onMessage!(this.conn, data, header);
     } catch (error) {
       this.report(error);
       return;
@@ -341,7 +418,9 @@ export class Engine<Data = any>
     if (this.#delivering) return;
     this.#delivering = true;
     this.writer.cork();
-    while (this.holds === 0 && this.canTake()) this.#deliver(this.inbox!.shift(), false);
+    while (this.holds === 0 && this.canTake()) {
+      this.#deliver(this.inbox!.shift(), false, this.inbox!.header);
+    }
     while (this.takers.length > 0 && this.canTake()) this.takers.shift()!();
     this.incoming?.wake();
     if (this.record !== null && !this.inbox?.length) this.#endTakers();
@@ -400,7 +479,8 @@ export class Engine<Data = any>
   /** Replaces callbacks. */
   on(handlers: ConnectionHandlers<Data>): void {
     this.handlers = { ...this.handlers, ...handlers };
-    this.hold(NO_TAKER, this.handlers.onMessage === undefined);
+    this.hold(NO_TAKER, this.settings.buffering && this.handlers.onMessage === undefined);
+    this.#observe();
   }
 
   #holdUntil(settled: PromiseLike<unknown>, reason: number): void {
@@ -413,7 +493,7 @@ export class Engine<Data = any>
 
   #answerPing(payload: Uint8Array): void {
     // Behind our close frame nothing may follow (RFC 6455 5.5.1); while it waits in the queue, pongs may pass it.
-    if (this.#closing?.sent && this.queue.empty) return;
+    if (this.writeShut || (this.#closing?.sent && this.queue.empty)) return;
     this.writer.control.answer(this.#encodeControl(PONG, payload));
     this.writer.schedule();
   }
@@ -427,6 +507,7 @@ export class Engine<Data = any>
   }
 
   #encodeControl(opcode: number, payload: Uint8Array): Uint8Array {
+    this.trace?.control("->", opcode, payload);
     return encodeControl(opcode, payload, this.nextKey === null ? null : this.nextKey());
   }
 
@@ -454,6 +535,8 @@ export class Engine<Data = any>
 
   wrote(): void {
     if (this.#drainArmed && this.queue.bytes <= this.settings.lowWaterMark) this.#drained();
+    if (this.streams !== null) this.streams.room();
+    if (this.writeShut) this.#halfClose();
     const closing = this.#closing;
     if (closing === null || this.#ended) return;
     this.#armCloseTimer();
@@ -484,6 +567,7 @@ export class Engine<Data = any>
   #drained(): void {
     this.#drainArmed = false;
     this.drains++;
+    this.trace?.line("queue drained");
     const waiters = this.#drainWaiters;
     this.#drainWaiters = null;
     if (waiters === null) {
@@ -505,7 +589,44 @@ export class Engine<Data = any>
     }
   }
 
+  /** Holds data back, or lets them go on. */
+  holdSending(on: boolean): void {
+    if (this.state === "closing" || this.state === "closed") return;
+    this.writer.held = on;
+    if (!on) this.writer.schedule();
+  }
+
   // ---- Closing ----------------------------------------------------------------------------------------------------
+
+  /** Receives nothing any more, for good: input is read and dropped undecoded. */
+  shutRead(): void {
+    if (this.readShut || this.#ended || this.reader === null) return;
+    this.trace?.line("reading is shut down");
+    this.readShut = this.#deaf = true;
+    this.#discard();
+    this.#assembler!.frames.halted = true;
+    this.#assembler!.discard();
+    this.pings?.fail(() => this.closedError("wait for a pong"));
+    this.holds &= ~PAUSED;
+    this.reader.pull();
+  }
+
+  /** Sends nothing any more, for good: what is queued goes out, then our direction ends without a close frame. */
+  shutWrite(): void {
+    if (this.writeShut || this.state !== "open") return;
+    this.trace?.line("writing is shut down");
+    this.writeShut = true;
+    this.openMessage = NO_MORE;
+    // Nobody can be pinged any more.
+    this.#keepAlive?.stop();
+    this.#halfClose();
+  }
+
+  #halfClose(): void {
+    if (this.#halfClosed || this.#ended || !this.writer.idle) return;
+    this.#halfClosed = true;
+    this.transport!.closeWrite().catch(() => {});
+  }
 
   /** Starts the closing handshake, behind what is queued. */
   close(code: number, reason: string): void {
@@ -570,8 +691,16 @@ export class Engine<Data = any>
   }
 
   #sendClose(code: number, reason: string): void {
+    if (this.state === "open") this.trace?.line("state closing");
     this.state = "closing";
     this.#keepAlive?.stop();
+    if (this.streams !== null) this.#cutStreams(this.streams);
+    if (this.writeShut) {
+      // No close frame can be sent; where there is nothing to wait for either, this is the end.
+      if (this.readShut || this.#failed || this.#closing !== null) this.#end();
+      else this.#armCloseTimer();
+      return;
+    }
     const closing = this.#closing ??= new Closing();
     if (!closing.send(code, reason)) return;
     // It is queued as data without a payload to count: what was sent before goes out before (RFC 6455 7.1.2).
@@ -579,6 +708,14 @@ export class Engine<Data = any>
     this.writer.held = false;
     this.#armCloseTimer();
     this.writer.schedule();
+  }
+
+  /** Messages that wait behind an unfinished one can't be sent any more. */
+  #cutStreams(streams: SendStreams): void {
+    const { messages, bytes } = this.queue;
+    streams.abort();
+    this.#unsentMessages += messages - this.queue.messages;
+    this.#unsentBytes += bytes - this.queue.bytes;
   }
 
   #receiveClose(payload: Uint8Array): void {
@@ -594,7 +731,10 @@ export class Engine<Data = any>
 
   /** The system has taken our close frame, and all that stood before it. */
   #closeFrameSent(): void {
-    if (this.#failed && this.reader!.open) {
+    if (this.readShut) {
+      // There is no answer to wait for.
+      this.#end();
+    } else if (this.#failed && this.reader!.open) {
       // Closing with input unread would reset the connection and lose our close frame on its way.
       this.transport!.closeWrite().catch(() => {});
       this.reader!.pull();
@@ -635,6 +775,7 @@ export class Engine<Data = any>
     this.#discarding = true;
     this.incoming?.discard();
     this.holds &= ~PAUSED;
+    if (this.#hooks !== null) this.#hooks.muted = true;
     this.#undelivered += this.inbox?.clear() ?? 0;
   }
 
@@ -662,6 +803,7 @@ export class Engine<Data = any>
     this.packer?.close();
     this.#assembler?.close();
     this.transport?.close();
+    this.streams?.abort();
     for (const { reject } of this.#openWaiters?.splice(0) ?? []) reject(this.#cause);
     this.pings?.fail(() => this.closedError("wait for a pong"));
     this.#rejectDrainWaiters();
@@ -683,7 +825,6 @@ export class Engine<Data = any>
   #awaitDelivery(): void {
     // A pause is the application's, and ends when it says; a callback that never settles is waited for in vain.
     if ((this.holds & PAUSED) === 0) this.#armCloseTimer();
-    else if (this.#closeTimer !== null) this.owner.timers.clear(this.#closeTimer);
   }
 
   #complete(giveUp = false): void {
@@ -710,6 +851,7 @@ export class Engine<Data = any>
       // Whoever takes messages one by one may still take what waits.
       undelivered: () => this.#undelivered + (this.inbox?.length ?? 0),
     });
+    this.trace?.line(`state closed: ${record}`);
     this.owner.closed(this);
     for (const resolve of this.#closedWaiters ?? []) resolve(record);
     this.#endTakers();

@@ -40,7 +40,7 @@ export class IncomingHandshake<Data> extends Timer {
     this.#raw = raw;
     this.#settings = settings;
     this.#timers = timers;
-    timers.set(this, settings.handshakeTimeout);
+    if (settings.handshakeTimeout > 0) timers.set(this, settings.handshakeTimeout);
   }
 
   /** Reads the request and decides about it; what came behind the head is `early`. */
@@ -52,10 +52,10 @@ export class IncomingHandshake<Data> extends Timer {
     this.#transport = transport;
     const parser = new HeadParser(this.#settings.maxHeaderBytes);
     const early = await readHead(transport, (bytes) => {
-      this.#check();
+      this.check();
       return parser.push(bytes);
     });
-    this.#check();
+    this.check();
     if (early === null) {
       this.#transport = null;
       throw new Deno.errors.UnexpectedEof("The stream ended before the handshake was complete");
@@ -78,7 +78,7 @@ export class IncomingHandshake<Data> extends Timer {
     this.#transport = transport;
     const decision = decide(head, secure, this.#settings, info);
     const acceptance = decision instanceof Promise ? await decision : decision;
-    this.#check();
+    this.check();
     this.#timers.clear(this);
     return acceptance;
   }
@@ -128,11 +128,12 @@ export class IncomingHandshake<Data> extends Timer {
   #close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    // A TLS handshake that failed has closed it.
+    // A failed TLS handshake has closed it already.
     closeQuietly(this.#raw);
   }
 
-  #check(): void {
+  /** Throws if it was ended from outside. */
+  check(): void {
     if (this.#ending !== undefined) throw this.#ending;
   }
 

@@ -3,7 +3,8 @@ import { checkHeaders, type Field, type HeadersOption } from "./handshake/field_
 import { checkOriginRule, type OriginRule } from "./handshake/origin.ts";
 import { checkProtocol, checkProtocols } from "./handshake/token_list.ts";
 import type { HttpHandler } from "./http/front_door.ts";
-import type { ConnectionOptions } from "./options.ts";
+import type { ConnectionHandlers, ConnectionOptions } from "./options.ts";
+import type { Listener } from "./listener.ts";
 import { amount, checkHandlers, HANDLERS, resolveSettings, type Settings } from "./options.ts";
 import type { PeerCertificate } from "./transport/peer_certificate.ts";
 import type { TlsAcceptorOptions } from "./transport/tls_server.ts";
@@ -25,7 +26,7 @@ export interface HandshakeAnswer<Data = unknown> {
   /** The subprotocol, one of those offered; `""` for none. Default: what `protocols` or `selectProtocol` chose. */
   protocol?: string;
   /** Extensions of the application's own, as they stand in the header. */
-  extensions?: string | readonly Extension[];
+  extensions?: string | readonly (string | Extension)[];
   /** The connection's `data`. */
   data?: Data;
 }
@@ -39,14 +40,38 @@ export type HandshakeDecision<Data = unknown> =
   | Response
   | HandshakeAnswer<Data>;
 
+/** The callbacks of a listener, those of its connections included. */
+export interface ListenerHandlers<Data = unknown> extends ConnectionHandlers<Data> {
+  /** Decides about each handshake. One that throws refuses with 500 and shows nothing of the error. */
+  onHandshake?(
+    request: Request,
+    info: PeerInfo,
+  ): HandshakeDecision<Data> | Promise<HandshakeDecision<Data>>;
+  /** A handshake that never became a connection: bad TLS, a bad head, a timeout, a refusal. */
+  onHandshakeError?(error: unknown, info: PeerInfo): unknown;
+  /** Called every `tickInterval` until the listener closes; if it returns a promise, the next call waits for it. */
+  onTick?(listener: Listener<Data>): unknown;
+  /**
+   * The listener shuts down: no connection is accepted any more, and those there are can still be used. If it returns
+   * a promise, they are closed when it has settled, or at the timeout of the shutdown.
+   */
+  onShutdown?(listener: Listener<Data>): unknown;
+}
+
 /** Options of `listen`. */
-export interface ListenOptions<Data = unknown> extends ConnectionOptions<Data> {
+export interface ListenOptions<Data = unknown>
+  extends ConnectionOptions<Data>, ListenerHandlers<Data> {
   /** The port; 0 for any that is free. @default {0} */
   port?: number;
   /** The address to bind to. @default {"0.0.0.0"} */
   hostname?: string;
   /** A Unix socket to listen on, in place of port and hostname. A file that a dead process has left is replaced. */
   path?: string;
+  /**
+   * A listener of Deno's that is bound already (TCP, TLS or Unix), in place of `port` and `hostname`. It is ours from
+   * here on, and closed with ours.
+   */
+  listener?: Deno.Listener | Deno.TlsListener | Deno.UnixListener;
   /** Certificate and key, PEM text; with `clientCa` every client must show a certificate of those authorities. */
   tls?: TlsAcceptorOptions;
   /** Lets several processes or workers listen on the same port; needs `--unstable-net`. @default {false} */
@@ -61,19 +86,14 @@ export interface ListenOptions<Data = unknown> extends ConnectionOptions<Data> {
   origins?: OriginRule;
   /** More connections are refused with 503. @default {Infinity} */
   maxConnections?: number;
-  /** From the accepted socket to the 101, in ms. @default {10000} */
+  /** From the accepted socket to the 101, in ms; 0 for ever. @default {10000} */
   handshakeTimeout?: number;
   /** The largest request head, in bytes. @default {16384} */
   maxHeaderBytes?: number;
-  /** Decides about each handshake. One that throws refuses with 500 and shows nothing of the error. */
-  onHandshake?: (
-    request: Request,
-    info: PeerInfo,
-  ) => HandshakeDecision<Data> | Promise<HandshakeDecision<Data>>;
   /** Answers ordinary HTTP requests on the same port, as the handler of a `Deno.serve` would; without it they get 426. */
   handler?: HttpHandler;
-  /** A handshake that never became a connection: bad TLS, a bad head, a timeout, a refusal. */
-  onHandshakeError?: (error: unknown, info: PeerInfo) => unknown;
+  /** From one `onTick` to the next, in ms. @default {1000} */
+  tickInterval?: number;
 }
 
 /** The options of a listener, checked. */
@@ -88,18 +108,30 @@ export interface ListenSettings<Data> {
   readonly maxHeaderBytes: number;
   readonly onHandshake: ListenOptions<Data>["onHandshake"];
   readonly onHandshakeError: ListenOptions<Data>["onHandshakeError"];
+  readonly tickInterval: number;
+  readonly onTick: ListenOptions<Data>["onTick"];
+  readonly onShutdown: ListenOptions<Data>["onShutdown"];
   readonly handler: HttpHandler | undefined;
 }
+
+/** The names of the callbacks that a listener has besides those of its connections. */
+export const LISTENER_HANDLERS = [
+  "onHandshake",
+  "onHandshakeError",
+  "onTick",
+  "onShutdown",
+] as const;
 
 /** Checks the options of `listen`, besides where to listen. */
 export function resolveListen<Data>(options: ListenOptions<Data>): ListenSettings<Data> {
   checkHandlers("listen", options, [
     ...HANDLERS,
-    "onHandshake",
-    "onHandshakeError",
+    ...LISTENER_HANDLERS,
     "selectProtocol",
     "handler",
   ]);
+  const tickInterval = amount("listen", "tickInterval", options.tickInterval, 1000);
+  if (tickInterval === 0) throw new RangeError("Cannot listen with tickInterval 0");
   return {
     connection: resolveSettings("listen", options as ConnectionOptions, true),
     protocols: checkProtocols(options.protocols),
@@ -111,12 +143,19 @@ export function resolveListen<Data>(options: ListenOptions<Data>): ListenSetting
     maxHeaderBytes: amount("listen", "maxHeaderBytes", options.maxHeaderBytes, 16 * 1024),
     onHandshake: options.onHandshake,
     onHandshakeError: options.onHandshakeError,
+    tickInterval,
+    onTick: options.onTick,
+    onShutdown: options.onShutdown,
     handler: options.handler,
   };
 }
 
 /** Checks an answer of `onHandshake`. */
-export function resolveAnswer(answer: HandshakeAnswer, offered: readonly string[]): {
+export function resolveAnswer(
+  answer: HandshakeAnswer,
+  offered: readonly string[],
+  offeredExtensions: readonly Extension[],
+): {
   headers: Field[];
   protocol: string | undefined;
   extensions: Extension[];
@@ -125,11 +164,12 @@ export function resolveAnswer(answer: HandshakeAnswer, offered: readonly string[
   if (protocol !== undefined && protocol !== "" && !offered.includes(checkProtocol(protocol))) {
     throw new TypeError(`Cannot accept with subprotocol ${protocol}, which wasn't offered`);
   }
-  return {
-    protocol,
-    headers: checkHeaders(answer.headers, "server"),
-    extensions: typeof extensions === "string"
-      ? checkExtensions([extensions])
-      : checkExtensions(extensions),
-  };
+  const agreed = checkExtensions(typeof extensions === "string" ? [extensions] : extensions);
+  for (const { name } of agreed) {
+    // A client fails a connection with an extension that it didn't ask for (RFC 6455 4.1).
+    if (!offeredExtensions.some((offer) => offer.name === name)) {
+      throw new TypeError(`Cannot accept with extension ${name}, which wasn't offered`);
+    }
+  }
+  return { protocol, headers: checkHeaders(answer.headers, "server"), extensions: agreed };
 }

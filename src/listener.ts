@@ -1,21 +1,26 @@
+import { broadcast, type BroadcastOptions, type BroadcastResult } from "./broadcast.ts";
 import { type Connection, type ConnectionInit, makeConnection } from "./connection.ts";
 import { Engine } from "./engine.ts";
 import { FrontDoor } from "./http/front_door.ts";
 import { IncomingHandshake } from "./incoming_handshake.ts";
 import {
+  LISTENER_HANDLERS,
+  type ListenerHandlers,
   type ListenOptions,
   type ListenSettings,
   type PeerInfo,
   resolveListen,
 } from "./listen_options.ts";
 import { checkHandlers, type ConnectionHandlers, HANDLERS, pickHandlers } from "./options.ts";
+import type { Sendable } from "./prepared_message.ts";
 import { Refused } from "./refused.ts";
 import { Registry, type ShutdownOptions, type ShutdownResult } from "./registry.ts";
+import { Ticker } from "./ticker.ts";
 import { Alarm } from "./timers.ts";
 import { TlsAcceptor } from "./transport/tls_server.ts";
 import type { Transport } from "./transport/transport.ts";
 import { bindUnix } from "./unix.ts";
-import { shutdownArguments } from "./shutdown.ts";
+import { shutdownAfter, shutdownArguments, within } from "./shutdown.ts";
 
 // How long accepting rests after it has failed (no descriptors left, say), growing up to the second.
 const FIRST_REST = 20;
@@ -23,6 +28,12 @@ const LONGEST_REST = 1000;
 
 /** Makes a listener that is already bound. */
 export let makeListener: <Data>(registry: Registry, options: ListenOptions<Data>) => Listener<Data>;
+
+/**
+ * Prepares a listener's shutdown: it accepts no more, and `onShutdown` is called. Returns a promise where it has to be
+ * waited for.
+ */
+export let prepareShutdown: (listener: Listener, timeout: number) => Promise<void> | null;
 
 /**
  * A listening socket, and the connections that it has accepted.
@@ -41,6 +52,7 @@ export let makeListener: <Data>(registry: Registry, options: ListenOptions<Data>
 export class Listener<Data = unknown> implements AsyncDisposable {
   static {
     makeListener = (registry, options) => new Listener(registry, options);
+    prepareShutdown = (listener, timeout) => listener.#prepare(timeout);
   }
 
   /** The port that it listens on; 0 for a Unix socket. */
@@ -48,7 +60,7 @@ export class Listener<Data = unknown> implements AsyncDisposable {
   /** The address that it is bound to; `""` for a Unix socket. */
   readonly hostname: string;
   /** The Unix socket that it listens on; `null` for TCP. */
-  readonly path: string | null = null;
+  readonly path: string | null;
   /** A URL that reaches it from this machine; with a Unix socket, together with `path`. */
   readonly url: string;
   /** Resolves when it accepts connections, which it does at once. */
@@ -57,7 +69,7 @@ export class Listener<Data = unknown> implements AsyncDisposable {
   readonly finished: Promise<void>;
 
   readonly #socket: Deno.Listener;
-  readonly #settings: ListenSettings<Data>;
+  #settings: ListenSettings<Data>;
   readonly #registry: Registry;
   readonly #tls: TlsAcceptor | null;
   /** Where ordinary HTTP goes; `null` without a handler. */
@@ -68,6 +80,8 @@ export class Listener<Data = unknown> implements AsyncDisposable {
   #handlers: ConnectionHandlers<Data>;
   #closed = false;
   #accepting = true;
+  #ticker: Ticker | null = null;
+  #prepared: Promise<void> | null | undefined = undefined;
   #shutdown: Promise<ShutdownResult> | null = null;
 
   private constructor(parent: Registry, options: ListenOptions<Data>) {
@@ -79,21 +93,17 @@ export class Listener<Data = unknown> implements AsyncDisposable {
     this.finished = promise;
     this.#finish = resolve;
     this.#registry = new Registry(parent.timers, parent, () => this.#checkFinished());
-    this.#socket = bind(options);
+    this.#socket = options.listener === undefined ? bind(options) : given(options, this.#tls);
     const { addr } = this.#socket;
     const secure = this.#tls !== null;
-    if (addr.transport === "tcp") {
-      this.hostname = addr.hostname;
-      this.port = addr.port;
-      this.url = urlOf(addr, secure);
-    } else {
-      this.path = options.path!;
-      this.hostname = "";
-      this.port = 0;
-      this.url = `${secure ? "wss" : "ws"}://localhost/`;
-    }
+    const address = "hostname" in addr ? addr : { hostname: "", port: 0 };
+    this.hostname = address.hostname;
+    this.port = address.port;
+    this.path = options.path ?? null;
+    this.url = urlOf(address, secure);
     const { handler, maxHeaderBytes } = this.#settings;
     this.#frontDoor = handler === undefined ? null : new FrontDoor(handler, secure, maxHeaderBytes);
+    this.#tick();
     this.#accept();
   }
 
@@ -103,27 +113,47 @@ export class Listener<Data = unknown> implements AsyncDisposable {
   }
 
   /**
-   * Replaces callbacks for connections to come; those that aren't named stay.
+   * Sends a message to every connection of this listener, as `Context.broadcast` does to all.
+   *
+   * @param data The message, as for `send`.
+   * @param options Who gets it, who doesn't, and what becomes of slow receivers.
+   * @returns How many receivers got it, and what became of the others.
+   * @throws {TypeError} If the data or an option make no sense.
+   */
+  broadcast(data: Sendable, options?: BroadcastOptions<Data>): BroadcastResult {
+    return broadcast(this.connections, data, options);
+  }
+
+  /**
+   * Replaces callbacks, those of connections for connections to come; those that aren't named stay.
    *
    * @param handlers The new ones.
    */
-  on(handlers: ConnectionHandlers<Data>): void {
-    checkHandlers("set callbacks", handlers, HANDLERS);
+  on(handlers: ListenerHandlers<Data>): void {
+    checkHandlers("set callbacks", handlers, [...HANDLERS, ...LISTENER_HANDLERS]);
     this.#handlers = { ...this.#handlers, ...pickHandlers(handlers) };
+    const own = LISTENER_HANDLERS.filter((name) => handlers[name] !== undefined);
+    // A copy, since handshakes under way go on with what they began with.
+    this.#settings = {
+      ...this.#settings,
+      ...Object.fromEntries(own.map((name) => [name, handlers[name]])),
+    };
+    this.#tick();
   }
 
   /** Stops accepting; connections stay. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#ticker?.stop();
     this.#socket.close();
     this.#frontDoor?.close();
     this.#checkFinished();
   }
 
   /**
-   * Stops accepting, answers unfinished handshakes with 503, closes every connection and terminates what is left at
-   * the timeout. Further calls return the same promise.
+   * Stops accepting, answers unfinished handshakes with 503, calls `onShutdown`, closes every connection and terminates
+   * what is left at the timeout. Further calls return the same promise.
    *
    * @param options Code, reason and timeout.
    * @returns How it went.
@@ -131,18 +161,46 @@ export class Listener<Data = unknown> implements AsyncDisposable {
   shutdown(options: ShutdownOptions = {}): Promise<ShutdownResult> {
     if (this.#shutdown !== null) return this.#shutdown;
     const { code, reason, timeout } = shutdownArguments(options);
+    const { promise, resolve } = Promise.withResolvers<ShutdownResult>();
+    // Set before anything of the application's runs, which may call this again.
+    this.#shutdown = promise;
+    const prepared = this.#prepare(timeout);
+    const ended = shutdownAfter(prepared, this.#registry, { code, reason, timeout });
+    resolve(this.#end(ended, timeout));
+    return promise;
+  }
+
+  #prepare(timeout: number): Promise<void> | null {
+    if (this.#prepared !== undefined) return this.#prepared;
+    this.#prepared = null;
     this.close();
     for (const handshake of [...this.#pending]) {
       handshake.abort(503, new Error("The server is shutting down"));
     }
-    return this.#shutdown = this.#end(code, reason, timeout);
+    const { onShutdown } = this.#settings;
+    if (onShutdown === undefined) return null;
+    try {
+      const result = onShutdown(this);
+      if (result instanceof Promise) {
+        this.#prepared = within(timeout, result.catch(reportShutdown));
+      }
+    } catch (error) {
+      reportShutdown(error);
+    }
+    return this.#prepared;
   }
 
-  async #end(code: number, reason: string, timeout: number): Promise<ShutdownResult> {
+  #tick(): void {
+    if (this.#ticker !== null || this.#closed || this.#settings.onTick === undefined) return;
+    const { timers } = this.#registry, { tickInterval } = this.#settings;
+    this.#ticker = new Ticker(timers, tickInterval, () => this.#settings.onTick?.(this));
+  }
+
+  async #end(shutdown: Promise<ShutdownResult>, timeout: number): Promise<ShutdownResult> {
     const frontDoor = this.#frontDoor;
-    if (frontDoor === null) return this.#registry.shutdown(code, reason, timeout);
+    if (frontDoor === null) return shutdown;
     const timer = setTimeout(() => frontDoor.terminate(), timeout);
-    const result = await this.#registry.shutdown(code, reason, timeout);
+    const result = await shutdown;
     await this.finished;
     clearTimeout(timer);
     return result;
@@ -200,7 +258,8 @@ export class Listener<Data = unknown> implements AsyncDisposable {
       const transport: Transport = this.#tls === null ? raw : await this.#tls.accept(raw);
       const { peerCertificate } = transport;
       if (peerCertificate !== undefined) info = { ...info, peerCertificate };
-      const secure = this.#tls !== null;
+      // A listener that was bound elsewhere may do TLS by itself, which then begins with the first read.
+      const secure = this.#tls !== null || "handshake" in raw;
       let { accepted, head, early } = await handshake.run(transport, secure, info);
       if (accepted === null) {
         this.#pending.delete(handshake);
@@ -211,6 +270,8 @@ export class Listener<Data = unknown> implements AsyncDisposable {
         early = late.early;
         accepted = await handshake.decide(transport, late.head, secure, info);
       }
+      // A shutdown may have come since it was accepted.
+      handshake.check();
       if (this.#registry.connections.size >= settings.maxConnections) {
         throw new Refused(503, "Too many connections");
       }
@@ -268,7 +329,31 @@ function bind<Data>(options: ListenOptions<Data>): Deno.Listener {
   return Deno.listen({ port, hostname, ...(reusePort ? { reusePort } : {}) });
 }
 
-function urlOf({ hostname, port }: Deno.NetAddr, secure: boolean): string {
+/** Checks a listener that was bound elsewhere, which nobody has touched so far. */
+function given<Data>(options: ListenOptions<Data>, tls: TlsAcceptor | null): Deno.Listener {
+  const listener = options.listener as Deno.Listener;
+  if (typeof listener?.accept !== "function" || typeof listener.close !== "function") {
+    throw new TypeError("Cannot listen with a listener that is none of Deno's");
+  }
+  for (const name of ["port", "hostname", "path", "reusePort"] as const) {
+    if (options[name] !== undefined) {
+      throw new TypeError(`Cannot listen with both listener and ${name}: the listener is bound`);
+    }
+  }
+  if (tls !== null && listener.addr.transport !== "tcp") {
+    throw new TypeError("Cannot listen with tls on a listener that is not TCP");
+  }
+  return listener;
+}
+
+function reportShutdown(error: unknown): void {
+  console.error("An onShutdown callback failed:", error);
+}
+
+type Address = Pick<Deno.NetAddr, "hostname" | "port">;
+
+function urlOf({ hostname, port }: Address, secure: boolean): string {
+  if (hostname === "") return `${secure ? "wss" : "ws"}://localhost/`;
   let host = hostname;
   if (host === "0.0.0.0") host = "127.0.0.1";
   else if (host === "::") host = "[::1]";

@@ -38,7 +38,7 @@ export function messageWritable(engine: Engine): WritableStream<Message> {
     async start(controller) {
       // Not awaited: the stream takes chunks at once where the connection is open.
       engine.closed().then(() => controller.error(engine.closedError("write to")));
-      await engine.opened();
+      await engine.opened(() => {});
     },
     async write(data) {
       if (!sendMessage(engine, data, typeof data === "string" ? TEXT : BINARY, false)) {

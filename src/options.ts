@@ -6,9 +6,32 @@ import {
   readCompression,
 } from "./deflate/compression_options.ts";
 import { isSupported } from "./deflate/raw_zlib.ts";
+import type { MessageHeader } from "./flow/inbox.ts";
+import { RSV1, RSV2, RSV3 } from "./protocol/opcode.ts";
+import { resolveDebug } from "./trace.ts";
 
 /** A received message: a string for text, bytes for binary. */
 export type ReceivedMessage = string | Uint8Array;
+
+/** The header of a data frame, as `onFrameStart` gets it. */
+export interface FrameHeader extends MessageHeader {
+  /** Whether the frame ends its message. */
+  readonly fin: boolean;
+  /** 1 for text, 2 for binary, 0 for the continuation of a message. */
+  readonly opcode: number;
+  /** Bytes of payload that follow. */
+  readonly length: number;
+}
+
+/** Reserved bits of a frame that an extension of the application's own uses (RFC 6455 9). */
+export interface AllowRsv {
+  /** The first one, which `permessage-deflate` uses. @default {false} */
+  rsv1?: boolean;
+  /** The second one. @default {false} */
+  rsv2?: boolean;
+  /** The third one. @default {false} */
+  rsv3?: boolean;
+}
 
 /**
  * The callbacks of a connection. One that throws, or whose promise rejects, is reported to `onError` (or to the
@@ -17,8 +40,12 @@ export type ReceivedMessage = string | Uint8Array;
 export interface ConnectionHandlers<Data = unknown> {
   /** The handshake is complete. No message is delivered before this has returned, or its promise settled. */
   onConnect?(conn: Connection<Data>): unknown;
-  /** A whole message. If it returns a promise, the next message waits for it. */
-  onMessage?(conn: Connection<Data>, data: ReceivedMessage): unknown;
+  /**
+   * A whole message. If it returns a promise, the next message waits for it. With `allowRsv` it gets the header of the
+   * message's first frame; and text with a reserved bit set that isn't UTF-8, since an extension has transformed it,
+   * comes as bytes.
+   */
+  onMessage?(conn: Connection<Data>, data: ReceivedMessage, header?: MessageHeader): unknown;
   /** The connection has ended; exactly once, failed connects included, after the last message. */
   onClose?(conn: Connection<Data>, close: CloseRecord): unknown;
   /** A failed connect, a violation of the protocol, an I/O failure, or a callback that threw. */
@@ -29,6 +56,15 @@ export interface ConnectionHandlers<Data = unknown> {
   onPong?(conn: Connection<Data>, payload: Uint8Array): unknown;
   /** The queue rose above `lowWaterMark` and has sunk to it or below: once per crossing. */
   onDrain?(conn: Connection<Data>): unknown;
+  /** A data frame begins. If it returns a promise, reading waits for it. */
+  onFrameStart?(conn: Connection<Data>, header: FrameHeader): unknown;
+  /**
+   * Some payload of the frame, a view that is valid until the callback returns or its promise settles. If it returns a
+   * promise, reading waits for it.
+   */
+  onFrameChunk?(conn: Connection<Data>, bytes: Uint8Array): unknown;
+  /** The frame is complete. If it returns a promise, reading waits for it. */
+  onFrameEnd?(conn: Connection<Data>): unknown;
 }
 
 /** When a silent peer is pinged, and when one that doesn't answer is given up. */
@@ -83,6 +119,20 @@ export interface ConnectionOptions<Data = unknown> extends ConnectionHandlers<Da
    * @default {false}
    */
   compression?: boolean | CompressionOptions;
+  /**
+   * `false`: no message is assembled and `onMessage` isn't called, for messages that are too large to hold. The frame
+   * callbacks get them in pieces; UTF-8 and `maxMessageSize` are checked as ever. Not with compression.
+   *
+   * @default {true}
+   */
+  buffering?: boolean;
+  /** Reserved bits that may be set in data frames, sent and received; `rsv1` not with compression. Default: none. */
+  allowRsv?: AllowRsv;
+  /**
+   * Writes a trace of handshake, frames, queue and state: `true` to the console, or calls the function with each line.
+   * Default: the console if the environment has `SLUICE_DEBUG=1` and permission to read it is already granted.
+   */
+  debug?: boolean | ((line: string) => void);
   /** Fills the 4-byte masking key of each client frame. Default: unpredictable keys (RFC 6455 10.3). */
   maskGenerator?: (key: Uint8Array) => void;
 }
@@ -101,6 +151,11 @@ export interface Settings {
   readonly lend: boolean;
   readonly compression: CompressionSettings | null;
   readonly maskGenerator: ((key: Uint8Array) => void) | null;
+  readonly buffering: boolean;
+  /** Bits of a frame's first byte. */
+  readonly allowedRsv: number;
+  /** Takes the lines of a trace. */
+  readonly trace: ((line: string) => void) | null;
 }
 
 /**
@@ -127,6 +182,18 @@ export function resolveSettings(
   if (maskGenerator !== undefined && typeof maskGenerator !== "function") {
     throw new TypeError(`Cannot ${action} with a maskGenerator that is not a function`);
   }
+  const { buffering = true } = options;
+  if (typeof buffering !== "boolean") {
+    throw new TypeError(`Cannot ${action} with buffering of type ${typeof buffering}`);
+  }
+  const allowedRsv = rsvBits(action, options.allowRsv);
+  // Frames of a compressed message mean nothing to the application, and its first bit is taken.
+  if ((options as { compression?: unknown }).compression) {
+    if (!buffering) throw new TypeError(`Cannot ${action} with compression and without buffering`);
+    if ((allowedRsv & RSV1) !== 0) {
+      throw new TypeError(`Cannot ${action} with compression and allowRsv.rsv1: both use the bit`);
+    }
+  }
   return {
     highWaterMark,
     lowWaterMark,
@@ -141,7 +208,18 @@ export function resolveSettings(
     // Where the runtime has no means to compress, connections work as if it weren't asked for.
     compression: compression !== null && isSupported() ? compression : null,
     maskGenerator: maskGenerator ?? null,
+    buffering,
+    allowedRsv,
+    trace: resolveDebug(action, options.debug),
   };
+}
+
+function rsvBits(action: string, allowRsv: AllowRsv | undefined): number {
+  if (allowRsv === undefined) return 0;
+  if (typeof allowRsv !== "object" || allowRsv === null) {
+    throw new TypeError(`Cannot ${action} with allowRsv ${allowRsv}: use { rsv1, rsv2, rsv3 }`);
+  }
+  return (allowRsv.rsv1 ? RSV1 : 0) | (allowRsv.rsv2 ? RSV2 : 0) | (allowRsv.rsv3 ? RSV3 : 0);
 }
 
 /** Throws unless every callback is a function. */
@@ -165,6 +243,9 @@ export const HANDLERS = [
   "onPing",
   "onPong",
   "onDrain",
+  "onFrameStart",
+  "onFrameChunk",
+  "onFrameEnd",
 ] as const;
 
 /** A whole number that isn't negative, such as bytes or milliseconds. */

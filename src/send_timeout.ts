@@ -42,7 +42,7 @@ export class SendTimeout extends Watchdog {
   }
 
   protected override excused(): boolean {
-    return this.#peer.writer.held && !this.#peer.writer.busy;
+    return this.#peer.writer.waiting;
   }
 
   protected override expired(): void {

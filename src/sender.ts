@@ -15,6 +15,8 @@ export interface OpenMessage {
   carry: string;
   /** Checks text that is given as bytes. */
   utf8: Utf8Validator;
+  /** Whether its bytes aren't checked, since an extension of the application's has transformed them. */
+  readonly opaque: boolean;
 }
 
 /** Sends a whole message; `opcode` fixes its type where the data don't. */
@@ -25,7 +27,7 @@ export function sendMessage(
   owned: boolean,
   compress?: boolean,
 ): boolean {
-  if (engine.state !== "open" || engine.openMessage !== null) refuseNow(engine, data);
+  checkSendable(engine, data);
   const { queue, packer, settings: { maxQueueBytes } } = engine;
   const room = maxQueueBytes === 0 ? Infinity : maxQueueBytes - queue.bytes;
   if (packer !== null && compress !== false) {
@@ -79,7 +81,7 @@ export function sendFragment(
   data: Message,
   options: { binary?: boolean; final?: boolean; compress?: boolean },
 ): boolean {
-  if (engine.state !== "open") throw engine.closedError("send a fragment", data);
+  if (engine.state !== "open" || engine.writeShut) refuseNow(engine, data);
   const final = options.final ?? false;
   const message = engine.openMessage ??
     {
@@ -88,6 +90,7 @@ export function sendFragment(
       packed: false,
       carry: "",
       utf8: new Utf8Validator(),
+      opaque: false,
     };
   let carry = "", bytes: Uint8Array;
   if (typeof data === "string") {
@@ -107,7 +110,7 @@ export function sendFragment(
     if (settings.queuePolicy === "close") return overflow(engine, data);
     throw queueFull(engine, data);
   }
-  if (!message.binary) {
+  if (!message.binary && !message.opaque) {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     // On a copy: a refused fragment leaves the message as it was.
     const utf8 = message.utf8.copy();
@@ -129,7 +132,10 @@ export function sendFragment(
   message.started = true;
   message.carry = carry;
   engine.openMessage = final ? null : message;
-  if (final) engine.messagesSent++;
+  if (final) {
+    engine.messagesSent++;
+    queue.resume();
+  }
   engine.queued();
   return queue.bytes <= settings.highWaterMark;
 }
@@ -160,14 +166,31 @@ function describe(data: unknown): string {
   return `a value of class ${data.constructor?.name ?? "Object"}`;
 }
 
-function refuseNow(engine: Engine, data: unknown): never {
-  if (engine.state !== "open") throw engine.closedError("send", data);
+/** Throws unless a whole message may be sent now. */
+export function checkSendable(engine: Engine, data: unknown): void {
+  if (engine.state !== "open" || engine.openMessage !== null) refuseNow(engine, data);
+}
+
+/** Stands for an unfinished message for ever, where nothing can be sent any more though the connection is open. */
+export const NO_MORE: OpenMessage = {
+  binary: true,
+  started: true,
+  carry: "",
+  utf8: new Utf8Validator(),
+  opaque: true,
+  packed: false,
+};
+
+/** Throws what says why nothing can be sent now. */
+export function refuseNow(engine: Engine, data: unknown): never {
+  if (engine.state !== "open" || engine.writeShut) throw engine.closedError("send", data);
   throw new InvalidStateError(
     "Cannot send amid an unfinished fragmented message: end it with sendFragment(data, { final: true })",
   );
 }
 
-function queueFull(engine: Engine, data: unknown): QueueFullError {
+/** The error of a queue that is at its limit. */
+export function queueFull(engine: Engine, data: unknown): QueueFullError {
   const { queue, settings } = engine;
   return new QueueFullError(
     `Cannot queue the message: ${queue.bytes} of ${settings.maxQueueBytes} bytes are queued`,
@@ -175,7 +198,8 @@ function queueFull(engine: Engine, data: unknown): QueueFullError {
   );
 }
 
-function overflow(engine: Engine, data: unknown): false {
+/** What the queue policy says about a message that doesn't fit. */
+export function overflow(engine: Engine, data: unknown): false {
   const error = queueFull(engine, data);
   switch (engine.settings.queuePolicy) {
     case "throw":
@@ -189,11 +213,13 @@ function overflow(engine: Engine, data: unknown): false {
   }
 }
 
-function isHighSurrogate(code: number): boolean {
+/** Whether a code unit is the first half of a surrogate pair. */
+export function isHighSurrogate(code: number): boolean {
   return code >= 0xd800 && code <= 0xdbff;
 }
 
-function concat(a: Uint8Array, b: Uint8Array): Uint8Array {
+/** Two stretches of bytes as one. */
+export function concat(a: Uint8Array, b: Uint8Array): Uint8Array {
   const bytes = new Uint8Array(a.length + b.length);
   bytes.set(a);
   bytes.set(b, a.length);

@@ -11,14 +11,6 @@ interface ServeOptions {
   tls?: { cert: string; key: string };
 }
 
-// Stands in for `broadcast` as long as a context doesn't have it.
-function sendToEach(data: string | Uint8Array): void {
-  for (const conn of context.connections) conn.send(data);
-}
-
-const { broadcast: ours } = context as { broadcast?: typeof sendToEach };
-const toAll = ours?.bind(context) ?? sendToEach;
-
 /** Echoes every message, or broadcasts it as often as its first byte says. */
 export function serve({ broadcast, tls }: ServeOptions): number {
   const listener = context.listen({
@@ -28,7 +20,9 @@ export function serve({ broadcast, tls }: ServeOptions): number {
     onError: () => {},
     onMessage: broadcast
       ? (_conn, data) => {
-        for (let i = 0; i < (data as Uint8Array)[0]; i++) toAll(data);
+        for (let i = 0; i < (data as Uint8Array)[0]; i++) {
+          context.broadcast(data);
+        }
       }
       : (conn, data) => {
         if (!conn.send(data)) conn.pause();

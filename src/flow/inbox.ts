@@ -3,10 +3,25 @@ const OVERHEAD = 64;
 // Taken slots that are worth a copy of what is left.
 const COMPACT = 1024;
 
+/** The header of a message's first frame, as `onMessage` gets it where `allowRsv` was given. */
+export interface MessageHeader {
+  /** 1 for text, 2 for binary. */
+  readonly opcode: number;
+  /** The first reserved bit. */
+  readonly rsv1: boolean;
+  /** The second reserved bit. */
+  readonly rsv2: boolean;
+  /** The third reserved bit. */
+  readonly rsv3: boolean;
+}
+
 /** Messages that have arrived and wait to be delivered, in order. */
 export class Inbox {
   /** What the waiting messages cost. */
   bytes = 0;
+  /** The header of the message that was taken last, where there is one. */
+  header: MessageHeader | undefined = undefined;
+  #headers: (MessageHeader | undefined)[] | null = null;
   #items: (string | Uint8Array)[] = [];
   #head = 0;
 
@@ -16,7 +31,8 @@ export class Inbox {
   }
 
   /** Adds a message. */
-  push(data: string | Uint8Array): void {
+  push(data: string | Uint8Array, header?: MessageHeader): void {
+    if (header !== undefined) (this.#headers ??= [])[this.#items.length] = header;
     this.#items.push(data);
     this.bytes += data.length + OVERHEAD;
   }
@@ -24,10 +40,12 @@ export class Inbox {
   /** Takes the oldest message; there must be one. */
   shift(): string | Uint8Array {
     const data = this.#items[this.#head];
+    if (this.#headers !== null) this.header = this.#headers[this.#head];
     this.#items[this.#head++] = "";
     this.bytes -= data.length + OVERHEAD;
     if (this.#head === this.#items.length) {
       this.#items = [];
+      this.#headers = null;
       this.#head = 0;
     } else if (this.#head >= COMPACT && this.#head * 2 >= this.#items.length) {
       // One that never runs empty must not grow by what it has handed out.
@@ -41,6 +59,7 @@ export class Inbox {
   clear(): number {
     const count = this.length;
     this.#items = [];
+    this.#headers = null;
     this.#head = 0;
     this.bytes = 0;
     return count;

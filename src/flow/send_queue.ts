@@ -1,11 +1,13 @@
 import { headerSize, writeHeader } from "../protocol/frame_header.ts";
 import { advanceKey, applyMask } from "../protocol/mask.ts";
+import { FIN } from "../protocol/opcode.ts";
 import { encodeUtf8 } from "../protocol/utf8.ts";
 import { acquire, type Buffer, LARGEST, release, SIZES } from "./buffer_pool.ts";
+import { LARGEST_IN_SLAB, type SharedFrame } from "./shared_frame.ts";
 
 /** A stretch of encoded frames that goes to the system in one piece. */
 export interface Block {
-  /** The pooled buffer, or `null` where `bytes` is a payload of its own. */
+  /** The pooled buffer, or `null` where `bytes` is a payload of its own or shared with other queues. */
   buffer: Buffer | null;
   bytes: Uint8Array;
   /** What is still to be written. */
@@ -18,10 +20,12 @@ export interface Block {
   open: boolean;
   /** Whether no frame may be added. */
   sealed: boolean;
-  /** Whether its frame is still being compressed: nothing from here on can be written yet. */
+  /** Whether it is only a place, to be filled: nothing from here on can be written yet. */
   pending: boolean;
   /** Whether `payload` is what was compressed, and so leaves the queue at once. */
   packed: boolean;
+  /** Whether `bytes` are shared with other queues. */
+  shared: boolean;
   next: Block | null;
 }
 
@@ -45,6 +49,7 @@ export class SendQueue {
   readonly #nextKey: (() => number) | null;
   #head: Block | null = null;
   #tail: Block | null = null;
+  #postponed: SharedFrame[] | null = null;
 
   /** @param nextKey Gives a masking key for each frame; `null` for a server, which masks nothing. */
   constructor(nextKey: (() => number) | null) {
@@ -91,11 +96,21 @@ export class SendQueue {
    * @param messages 1 where the frame ends a message.
    */
   pushPacked(first: number, payload: Uint8Array, counted: number, messages: number): void {
+    const before = this.#tail, excess = counted - payload.length;
     this.push(first, payload, messages, false);
-    const tail = this.#tail!, excess = counted - payload.length;
+    const tail = this.#tail!;
     tail.payload += excess;
     this.bytes += excess;
-    tail.packed = tail.buffer === null;
+    if (payload.length + LONGEST_HEADER <= SIZES[LARGEST]) return;
+    // In blocks of its own: it leaves the queue with the last of them.
+    for (
+      let block = before === null ? this.#head! : before.next!;
+      block !== tail;
+      block = block.next!
+    ) {
+      block.payload = 0;
+    }
+    tail.payload = counted;
   }
 
   /**
@@ -141,7 +156,8 @@ export class SendQueue {
   pushText(first: number, text: string, messages: number, room: number): number {
     const characters = text.length, masked = this.#nextKey !== null;
     if (characters > room) return -1;
-    if (characters * 3 + LONGEST_HEADER > SIZES[LARGEST] || characters * 3 > room) {
+    // Where room is scarce the length has to be known first: a block, once there, can't be taken back.
+    if (characters * 3 > room || characters * 3 + LONGEST_HEADER > SIZES[LARGEST]) {
       const bytes = encodeUtf8(text);
       if (bytes.length > room) return -1;
       this.push(first, bytes, messages, true);
@@ -161,6 +177,120 @@ export class SendQueue {
     const at = writeHeader(block.bytes, block.end, first, length, masked ? 0x80 : 0);
     this.#finish(block, at, block.end + size, length, messages);
     return length;
+  }
+
+  /**
+   * Appends a frame that other queues have as well. A queue that is alone with it refers to it; where it must be
+   * joined to others it is copied, so that what one turn brings still leaves in one write.
+   *
+   * @param busy Whether a write is in flight: then the frame may wait for long, and must not keep a slab in memory.
+   */
+  pushShared(frame: SharedFrame, busy: boolean): void {
+    const size = frame.end - frame.start, tail = this.#tail;
+    if (this.#nextKey !== null) {
+      this.push(FIN | frame.opcode, frame.payload(), 1, false);
+    } else if (
+      tail !== null && tail.shared && tail.bytes === frame.bytes && tail.end === frame.start
+    ) {
+      tail.end = frame.end;
+      tail.payload += frame.length;
+      tail.packed ||= frame.isPacked;
+      tail.messages++;
+      this.bytes += frame.length;
+      this.messages++;
+    } else if (size > LARGEST_IN_SLAB || (tail === null && !busy)) {
+      const { bytes, start, end, length } = frame;
+      const block = this.#appendBlock(newBlock(null, bytes, start, end, length));
+      block.messages = 1;
+      block.shared = true;
+      block.packed = frame.isPacked;
+      this.bytes += length;
+      this.messages++;
+    } else {
+      const block = this.#room(size);
+      block.bytes.set(frame.bytes.subarray(frame.start, frame.end), block.end);
+      block.end += size;
+      block.payload += frame.length;
+      block.messages++;
+      this.bytes += frame.length;
+      this.messages++;
+    }
+  }
+
+  /** Keeps a frame until the fragmented message has ended that is being queued; it counts at once. */
+  postpone(frame: SharedFrame): void {
+    (this.#postponed ??= []).push(frame);
+    this.bytes += frame.length;
+    this.messages++;
+  }
+
+  /** Appends what was postponed. */
+  resume(): void {
+    const frames = this.#postponed;
+    if (frames === null) return;
+    this.#forgetPostponed();
+    for (const frame of frames) this.pushShared(frame, true);
+  }
+
+  /**
+   * Opens a place for a message that comes piece by piece. What is appended later waits behind it.
+   *
+   * @returns The place, for `fillPlace`, `closePlace` or `cutAt`.
+   */
+  openPlace(): Block {
+    const place = newPlace();
+    this.#appendBlock(place);
+    return place;
+  }
+
+  /** Moves what another queue holds to an open place; returns the place behind it, which is open. */
+  fillPlace(place: Block, from: SendQueue): Block {
+    const first = from.#head, last = from.#tail;
+    if (first === null || last === null) return place;
+    const behind = newPlace();
+    behind.next = place.next;
+    // The place turns into the first block, so that nobody has to look for what stands before it.
+    Object.assign(place, first);
+    (last === first ? place : last).next = behind;
+    if (this.#tail === place) this.#tail = behind;
+    this.bytes += from.bytes;
+    this.messages += from.messages;
+    from.#head = from.#tail = null;
+    from.bytes = from.messages = 0;
+    return behind;
+  }
+
+  /** Whether everything before an open place is on its way. */
+  isNext(place: Block): boolean {
+    return this.#head === place;
+  }
+
+  /** Whether the next block is an open place, so that nothing can be written. */
+  get blocked(): boolean {
+    return this.#head !== null && this.#head.pending;
+  }
+
+  /** Closes a place: what waited behind it may go. */
+  closePlace(place: Block): void {
+    this.#cut(place, place.next);
+  }
+
+  /** Drops an open place and everything behind it. */
+  cutAt(place: Block): void {
+    if (!this.#cut(place, null)) return;
+    for (let block: Block | null = place; block !== null; block = block.next) this.taken(block);
+  }
+
+  #cut(place: Block, rest: Block | null): boolean {
+    let before: Block | null = null, block = this.#head;
+    for (; block !== place; block = block.next) {
+      if (block === null) return false;
+      before = block;
+    }
+    if (before === null) this.#head = rest;
+    else before.next = rest;
+    if (rest === null) this.#tail = before;
+    return true;
   }
 
   /** Takes the next block to write, where there is one that can be written. */
@@ -196,6 +326,15 @@ export class SendQueue {
       rest.pending = false;
       this.taken(rest);
     }
+    this.#forgetPostponed();
+  }
+
+  #forgetPostponed(): void {
+    for (const frame of this.#postponed ?? []) {
+      this.bytes -= frame.length;
+      this.messages--;
+    }
+    this.#postponed = null;
   }
 
   #finish(block: Block, at: number, body: number, length: number, messages: number): void {
@@ -269,6 +408,19 @@ export class SendQueue {
         release(buffer);
         return tail;
       }
+    } else if (tail !== null && tail.shared && tail.end - tail.start <= LARGEST_IN_SLAB) {
+      const used = tail.end - tail.start;
+      const buffer = acquire(sizeFor(Math.min(used + size, SIZES[LARGEST])));
+      if (used + size <= SIZES[buffer.size]) {
+        buffer.bytes.set(tail.bytes.subarray(tail.start, tail.end), buffer.start);
+        tail.shared = false;
+        tail.buffer = buffer;
+        tail.bytes = buffer.bytes;
+        tail.start = buffer.start;
+        tail.end = buffer.start + used;
+        return tail;
+      }
+      release(buffer);
     }
     return this.#append(acquire(sizeFor(size)));
   }
@@ -309,8 +461,15 @@ function newBlock(
     sealed: false,
     pending: false,
     packed: false,
+    shared: false,
     next: null,
   };
+}
+
+function newPlace(): Block {
+  const place = newBlock(null, NOTHING, 0, 0, 0);
+  place.pending = true;
+  return place;
 }
 
 /** Encodes behind a gap for the header; -1 where it doesn't fit. */

@@ -1,6 +1,8 @@
 import type { Transport } from "../transport/transport.ts";
 import { ControlLane } from "./control_lane.ts";
 import type { Block, SendQueue } from "./send_queue.ts";
+import { sharedView } from "./shared_frame.ts";
+import { flushAfterTurn } from "./turn.ts";
 
 /** What the write pump reports. */
 export interface WriteSink {
@@ -8,15 +10,6 @@ export interface WriteSink {
   wrote(): void;
   /** The stream can't be written any more. */
   writeFailed(error: unknown): void;
-}
-
-// Pumps that have something to write, and are asked once per turn: all that is sent in a turn leaves in one write.
-let waiting: WritePump[] = [];
-
-function flushWaiting(): void {
-  const pumps = waiting;
-  waiting = [];
-  for (const pump of pumps) pump.flushScheduled();
 }
 
 /**
@@ -64,6 +57,11 @@ export class WritePump {
     return this.#flying !== null;
   }
 
+  /** Whether nothing can be written although something is queued: it is not the peer who keeps us waiting. */
+  get waiting(): boolean {
+    return this.#flying === null && (this.held || this.#queue.blocked);
+  }
+
   /** Whether everything queued has been taken by the system, or nothing can be any more. */
   get idle(): boolean {
     return this.#stopped || (this.#flying === null && this.#queue.empty && !this.#controlWaits());
@@ -102,7 +100,7 @@ export class WritePump {
   schedule(): void {
     if (this.#scheduled || this.#corked || this.#flying !== null) return;
     this.#scheduled = true;
-    if (waiting.push(this) === 1) queueMicrotask(flushWaiting);
+    flushAfterTurn(this);
   }
 
   /** For the end of the turn. */
@@ -152,7 +150,11 @@ export class WritePump {
     this.#onWritten ??= (count) => this.#written(count);
     this.#onError ??= (error) => this.#failed(error);
     const { bytes, start, end } = block;
-    const rest = start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end);
+    const rest = block.shared
+      ? sharedView(bytes, start, end)
+      : start === 0 && end === bytes.length
+      ? bytes
+      : bytes.subarray(start, end);
     this.#transport!.write(rest).then(this.#onWritten, this.#onError);
   }
 
@@ -162,10 +164,12 @@ export class WritePump {
     this.written += count;
     block.start += count;
     if (block.start < block.end) {
-      // In a block of its own every byte is payload; elsewhere it counts until the whole block is gone.
-      if (block.buffer === null && block.payload > 0 && !block.packed) {
-        block.payload -= count;
-        this.#queue.bytes -= count;
+      // In a block of its own every byte is payload, and nearly so in a shared one; elsewhere it counts until the whole
+      // block is gone.
+      const left = block.end - block.start;
+      if (block.buffer === null && !block.packed && block.payload > left) {
+        this.#queue.bytes -= block.payload - left;
+        block.payload = left;
       }
       this.#sink.wrote();
       if (this.#flying === block) this.#send(block);
@@ -196,6 +200,7 @@ function rawBlock(bytes: Uint8Array): Block {
     sealed: true,
     pending: false,
     packed: false,
+    shared: false,
     next: null,
   };
 }

@@ -33,7 +33,7 @@ export class FrameDecoder {
   rsv = 0;
   opcode = 0;
   length = 0;
-  /** Set by the sink to stop after the current frame; whoever set it clears it. */
+  /** Set by the sink to stop after the current frame, or behind its header; whoever set it clears it. */
   halted = false;
 
   readonly #sink: FrameSink;
@@ -87,12 +87,13 @@ export class FrameDecoder {
         }
         this.length = length;
         this.#begin();
+        if (this.halted && length > 0) break;
         at = this.#payload(source, at, end);
       } else {
         this.#headerByte(view.getUint8(at++));
         if (this.#stage === PAYLOAD && this.#remaining === 0) this.#payload(source, at, at);
       }
-      if (this.halted && this.#stage === FIRST) break;
+      if (this.halted && (this.#stage === FIRST || this.#stage === PAYLOAD)) break;
     }
     return at;
   }

@@ -51,6 +51,14 @@ export interface MessageSink {
   inflated(error: unknown): void;
 }
 
+/** Who sees data frames as they arrive, besides or instead of messages. */
+export interface FrameObserver {
+  /** A legal header: its fields stand in the decoder. */
+  start(): void;
+  /** Payload of a data frame, unmasked; `last` ends the frame. */
+  data(source: Source, start: number, end: number, last: boolean): void;
+}
+
 const EMPTY: Source = { bytes: new Uint8Array(0), view: new DataView(new ArrayBuffer(0)) };
 // The first allocation for a message that comes in parts, and how it grows: a header that announces much costs
 // little until the bytes are there (untouched memory isn't resident), and what is there is copied once at most twice.
@@ -68,9 +76,13 @@ const LONGEST_LANDING = 256 * 1024;
 export class MessageAssembler implements FrameSink, InflatedMessageSink {
   /** Reserved bits of the first frame of the message that is delivered. */
   rsv = 0;
+  /** Whether that message is text. */
+  text = false;
   /** Opcode of the message under way, 0 between messages. */
   opcode = CONTINUATION;
 
+  /** Sees data frames as they arrive. */
+  observer: FrameObserver | null = null;
   /** Takes the pieces of messages that come in several; `null` to put them together. Not to be changed amid one. */
   chunks: ChunkSink | null = null;
   /** The decoder that feeds this assembler. */
@@ -78,6 +90,7 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
   readonly #sink: MessageSink;
   readonly #maxMessageSize: number;
   readonly #lend: boolean;
+  readonly #buffering: boolean;
   #length = 0; // of the message so far, the current frame's announced length included
   #filled = 0; // bytes of it in #buffer
   #buffer = EMPTY;
@@ -96,6 +109,7 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
    * @param lend Whether whole binary payloads may be handed on as views of the source.
    * @param allowedRsv Reserved bits that an extension of the application's own gives a meaning.
    * @param makeInflater Makes what takes messages with RSV1; `null` where compression wasn't agreed.
+   * @param buffering Whether messages are put together at all; otherwise there has to be an observer.
    */
   constructor(
     role: Role,
@@ -104,12 +118,18 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
     lend: boolean,
     allowedRsv: number,
     makeInflater: ((sink: InflatedMessageSink) => CompressedMessages) | null = null,
+    buffering = true,
   ) {
-    this.frames = new FrameDecoder(role, this, makeInflater === null ? allowedRsv : RSV1);
+    this.frames = new FrameDecoder(
+      role,
+      this,
+      makeInflater === null ? allowedRsv : allowedRsv | RSV1,
+    );
     this.#makeInflater = makeInflater;
     this.#sink = sink;
     this.#maxMessageSize = maxMessageSize;
     this.#lend = lend;
+    this.#buffering = buffering;
   }
 
   /** Bytes of an unfinished message that are held. */
@@ -133,31 +153,41 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
         );
       }
       // RFC 7692 6.1: RSV1 belongs to the first fragment alone.
-      if (this.#makeInflater !== null && this.frames.rsv !== 0) badRsv();
+      if (this.#makeInflater !== null && (this.frames.rsv & RSV1) !== 0) badRsv();
     } else {
       if (this.opcode !== CONTINUATION) {
         throw new ProtocolError(PROTOCOL_ERROR, "Received a new message amid an unfinished one");
       }
       this.opcode = opcode;
+      this.text = opcode === TEXT;
       this.rsv = this.frames.rsv;
       if ((this.rsv & RSV1) !== 0) this.#packed = this.#makeInflater !== null;
     }
     // What a compressed message will be long shows only when it is inflated.
-    if (this.#packed) return;
-    this.#length += length;
+    if (!this.#packed) this.#length += length;
     if (this.#maxMessageSize !== 0 && this.#length > this.#maxMessageSize) {
       throw new ProtocolError(
         TOO_BIG,
         `Received a message of at least ${this.#length} bytes: the limit is ${this.#maxMessageSize}`,
       );
     }
+    if (this.observer !== null) this.observer.start();
   }
 
   frameData(source: Source, start: number, end: number, last: boolean): void {
     const frames = this.frames;
     if (frames.opcode >= CLOSE) {
       this.#controlData(source, start, end, last);
-    } else if (this.#packed) {
+      return;
+    }
+    if (this.observer !== null) {
+      if (!this.#buffering) {
+        this.#pass(source, start, end, last);
+        return;
+      }
+      this.observer.data(source, start, end, last);
+    }
+    if (this.#packed) {
       this.#inflateData(source, start, end, last && frames.fin);
     } else if (last && frames.fin && end - start === this.#length && source !== this.#buffer) {
       this.#whole(source, start, end);
@@ -170,7 +200,9 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
   /** Where the next bytes of a large payload belong; `null` where they had better come by `frames.decode`. */
   landing(): Uint8Array | null {
     const { remaining, opcode } = this.frames;
-    if (remaining < LANDING || opcode >= CLOSE || this.#packed || this.#passing) return null;
+    if (
+      remaining < LANDING || opcode >= CLOSE || this.#packed || !this.#buffering || this.#passing
+    ) return null;
     // The first piece decides where the others go.
     if (this.chunks !== null && this.#filled === 0) return null;
     if (this.#filled + LANDING > this.#buffer.bytes.length) this.#grow(this.#filled + LANDING);
@@ -192,6 +224,19 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
     this.opcode = CONTINUATION;
     this.#packed = false;
     this.#passing = false;
+    this.#utf8?.reset();
+  }
+
+  /** Hands payload to the observer, and checks what the message would be checked for. */
+  #pass(source: Source, start: number, end: number, last: boolean): void {
+    const ends = last && this.frames.fin;
+    if (this.opcode === TEXT && this.rsv === 0) {
+      const utf8 = this.#utf8 ??= new Utf8Validator();
+      if (!utf8.push(source.view, start, end) || (ends && !utf8.complete)) notUtf8();
+    }
+    // Before the observer, which may close the connection and discard everything.
+    if (ends) this.discard();
+    this.observer!.data(source, start, end, last);
   }
 
   /** Gives back what the inflater holds; nothing may be decoded after it. */
@@ -231,8 +276,9 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
     this.opcode = CONTINUATION;
     if (text) {
       const string = decodeText(source.bytes, source.view, start, end);
-      if (string === null) notUtf8();
-      this.#sink.message(string, false);
+      if (string === null && this.rsv === 0) notUtf8();
+      // What an extension has transformed needn't be text until it has been transformed back.
+      this.#sink.message(string ?? copyPayload(source, start, end), false);
     } else if (this.#lend) {
       this.#sink.message(source.bytes.subarray(start, end), true);
     } else {
@@ -241,7 +287,7 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
   }
 
   #part(source: Source, start: number, end: number): void {
-    if (this.opcode === TEXT) {
+    if (this.opcode === TEXT && this.rsv === 0) {
       if (this.#filled === 0 && !this.#passing) (this.#utf8 ??= new Utf8Validator()).reset();
       if (!this.#utf8!.push(source.view, start, end)) notUtf8();
     }
@@ -272,15 +318,20 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
   #assembled(): void {
     if (this.#passing) {
       const text = this.opcode === TEXT;
+      const complete = this.rsv !== 0 || this.#utf8 === null || this.#utf8.complete;
       this.discard();
-      if (text && !this.#utf8!.complete) notUtf8();
+      if (text && !complete) notUtf8();
       this.chunks!.end();
       return;
     }
-    const { bytes } = this.#buffer, length = this.#length, text = this.opcode === TEXT;
+    const { bytes, view } = this.#buffer, length = this.#length, text = this.opcode === TEXT;
+    const transformed = text && this.rsv !== 0 ? decodeText(bytes, view, 0, length) : null;
+    const complete = this.#utf8 === null || this.#utf8.complete;
     this.discard();
-    if (text) {
-      if (!this.#utf8!.complete) notUtf8();
+    if (transformed !== null) {
+      this.#sink.message(transformed, false);
+    } else if (text && this.rsv === 0) {
+      if (!complete) notUtf8();
       this.#sink.message(decodeValidText(bytes, 0, length), false);
     } else {
       this.#sink.message(bytes.length === length ? bytes : bytes.slice(0, length), false);

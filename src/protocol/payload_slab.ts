@@ -7,16 +7,15 @@ const SMALL = 2 * 1024;
 // Up to here a loop over words beats a call.
 const INLINE = 256;
 
-let slab = new Uint8Array(0);
+let slab = new Uint8Array(SLAB);
 let slabView = new DataView(slab.buffer);
-let used = SLAB + 1; // more than a slab: even an empty payload finds the first one full
+let used = 0;
 
 /** A copy of `source[start..end)` that the application may keep. */
 export function copyPayload({ bytes, view }: Source, start: number, end: number): Uint8Array {
   const length = end - start;
   if (length > SMALL) return bytes.slice(start, end);
-  // Also for nothing at all: before the first payload there is no slab that it could be in.
-  if (length >= SLAB - used) {
+  if (length > SLAB - used) {
     slab = new Uint8Array(SLAB);
     slabView = new DataView(slab.buffer);
     used = 0;

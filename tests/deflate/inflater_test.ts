@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertLess, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import zlib from "node:zlib";
 import { Deflater } from "../../src/deflate/deflater.ts";
 import { History } from "../../src/deflate/history.ts";
@@ -57,32 +57,13 @@ Deno.test("The limit is for the sum of the fragments", async () => {
   deflater.close();
 });
 
-Deno.test("A bomb of 10 MiB in 10 KiB stops at the limit and costs next to nothing", async () => {
-  const packed = bomb(10 << 20);
-  assertLess(packed.length, 11 << 10);
-  // The sink of a connection holds at most the limit; this one counts only, to see the codec's share.
-  const warm = inflater({ maxMessageSize: 1 << 20 });
-  await fails(1009, warm.inflater, packed);
-  const before = Deno.memoryUsage().rss;
+Deno.test("A bomb stops at the limit, and nothing beyond it is handed on", async () => {
   let most = 0;
   const codec = new Inflater({ windowBits: 15, takeover: true, maxMessageSize: 1 << 20 }, {
     inflated: (_source, start, end) => most += end - start,
   });
-  await fails(1009, codec, packed);
+  await fails(1009, codec, bomb(10 << 20));
   assert(most <= 1 << 20, `${most} bytes were handed on`);
-  assertLess(Deno.memoryUsage().rss - before, 8 << 20);
-});
-
-Deno.test("Bombs on many connections at once cost no more than one each", async () => {
-  const packed = bomb(10 << 20);
-  const before = Deno.memoryUsage().rss;
-  await Promise.all(Array.from({ length: 50 }, () => {
-    const codec = new Inflater({ windowBits: 15, takeover: true, maxMessageSize: 1 << 20 }, {
-      inflated: () => {},
-    });
-    return fails(1009, codec, packed).catch(() => {});
-  }));
-  assertLess(Deno.memoryUsage().rss - before, 32 << 20);
 });
 
 Deno.test("Blocks without content use up time too, and take turns", async () => {

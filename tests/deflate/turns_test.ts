@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertLess } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { Deflater } from "../../src/deflate/deflater.ts";
 import { leaveTurns, takeTurns, turnsWaiting } from "../../src/deflate/turns.ts";
 import { deflateInTurns, inflater, json, noise, packInTurns, push, TAKEOVER } from "./helpers.ts";
@@ -51,6 +51,28 @@ Deno.test("One slice a turn: a microtask between any two", async () => {
   assertEquals(slices, 10);
 });
 
+Deno.test("Short work is done at once until there is as much as some slices, then once in turn", async () => {
+  takeTurns(worker("reset", 1, []));
+  while (turnsWaiting() > 0) await turn();
+  const deflater = new Deflater(TAKEOVER);
+  const packed = deflater.deflate(new Uint8Array(65536), true).slice();
+  deflater.close();
+  // One connection each, as they might all be read in one turn of the loop.
+  const codecs = Array.from({ length: 40 }, () => inflater({ takeover: false }));
+  let atOnce = 0, later = 0;
+  for (const { inflater: codec } of codecs) {
+    if (codec.push(packed, 0, packed.length, true, () => later++)) atOnce++;
+  }
+  assertEquals([atOnce, later], [16, 0]);
+  assertEquals(turnsWaiting(), 24);
+  while (turnsWaiting() > 0) await turn();
+  assertEquals(later, 24);
+  for (const { inflater: codec, got } of codecs) {
+    assertEquals(got.messages.map(({ length }) => length), [65536]);
+    codec.close();
+  }
+});
+
 Deno.test("A short message overtakes another connection's long one", async () => {
   const long = new Deflater(TAKEOVER), short = new Deflater(TAKEOVER);
   const order: string[] = [];
@@ -63,22 +85,18 @@ Deno.test("A short message overtakes another connection's long one", async () =>
   short.close();
 });
 
-Deno.test("A timer is at most 50 ms late while 64 MiB are in the codec", async () => {
-  const message = new Uint8Array(64 << 20);
+// How late timers get is a figure, which bench/deflate.ts prints; that they get their turn is behaviour.
+Deno.test("Timers fire all along while a large message is in the codec", async () => {
+  const message = new Uint8Array(16 << 20);
   const pattern = json(1 << 20);
   for (let at = 0; at < message.length; at += pattern.length) message.set(pattern, at);
-  message.set(noise(8 << 20), 8 << 20);
-  let latest = 0, ticks = 0;
-  let last = performance.now();
-  const timer = setInterval(() => {
-    const now = performance.now();
-    latest = Math.max(latest, now - last - 10);
-    last = now;
-    ticks++;
-  }, 10);
+  message.set(noise(2 << 20), 2 << 20);
+  let ticks = 0;
+  const timer = setInterval(() => ticks++, 1);
   const deflater = new Deflater({ ...TAKEOVER, level: 4 });
   const pieces = await packInTurns(deflater, message);
   deflater.close();
+  const packing = ticks;
   const { inflater: codec, got } = inflater();
   let length = 0;
   got.inflated = (_source, start, end) => {
@@ -89,6 +107,6 @@ Deno.test("A timer is at most 50 ms late while 64 MiB are in the codec", async (
   clearInterval(timer);
   codec.close();
   assertEquals(length, message.length);
-  assert(ticks > 10);
-  assertLess(latest, 50);
+  assert(packing > 5, `${packing} ticks while packing`);
+  assert(ticks - packing > 5, `${ticks - packing} ticks while inflating`);
 });

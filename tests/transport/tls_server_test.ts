@@ -119,40 +119,30 @@ Deno.test("a server that doesn't read holds its client back", async () => {
   conn.close();
 });
 
-/** The time between two messages that are sent a millisecond apart, its 99th percentile. */
-async function gapOfTwo(server: Transport, client: Transport): Promise<number> {
+// Nagle's algorithm would hold nearly every second message for 40 ms. The tail of the gaps is a matter of the machine,
+// and a figure: bench/tls_gap.ts prints it.
+Deno.test("a second small message isn't held back until the first is acknowledged", async () => {
+  const [transport, conn] = await connected(new TlsAcceptor(server));
   const gaps: number[] = [];
   for (let i = 0; i < 100; i++) {
     // A question first: it makes the client's system delay the acknowledgement of what answers it.
-    await writeAll(client, "?");
-    await readExactly(server, 1);
+    await writeAll(conn, "?");
+    await readExactly(transport, 1);
     const [first] = await Promise.all([
-      readExactly(client, 1).then(() => performance.now()),
+      readExactly(conn, 1).then(() => performance.now()),
       (async () => {
-        await writeAll(server, "1");
+        await writeAll(transport, "1");
         await delay(1);
-        await writeAll(server, "2");
+        await writeAll(transport, "2");
       })(),
     ]);
-    await readExactly(client, 1);
+    await readExactly(conn, 1);
     gaps.push(performance.now() - first);
   }
-  server.close();
-  client.close();
-  return gaps.sort((a, b) => a - b)[98];
-}
-
-Deno.test("two messages a millisecond apart arrive within 5 ms of each other", async () => {
-  // Nagle's algorithm would make each wait 40 ms. A machine that others keep busy makes some wait, so it is asked how
-  // many, by plain TCP.
-  let secure = 0;
-  let plain = 0;
-  for (let attempt = 0; attempt < 5; attempt++) {
-    secure = await gapOfTwo(...await connected(new TlsAcceptor(server)));
-    plain = await gapOfTwo(...await tcpPair());
-    if (secure < Math.max(5, 2 * plain)) return;
-  }
-  assert(false, `p99 is ${secure} ms, and ${plain} ms over plain TCP`);
+  gaps.sort((a, b) => a - b);
+  assert(gaps[50] < 20, `the median is ${gaps[50]} ms`);
+  transport.close();
+  conn.close();
 });
 
 Deno.test("plain text on a TLS port is named", async () => {
