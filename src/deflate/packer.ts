@@ -111,7 +111,7 @@ export class Packer {
   pushShared(frame: SharedFrame, busy: boolean): void {
     const { queue, nextKey } = this.#owner;
     if (
-      this.#shareKey === 0 || nextKey !== null || frame.length > DEFLATE_SLICE ||
+      this.#shareKey === 0 || nextKey !== null || frame.length > this.#deflater.atOnce ||
       this.#deflater.busy
     ) {
       this.push(FIN | RSV1 | frame.opcode, frame.payload(), true, true);
