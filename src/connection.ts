@@ -227,6 +227,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    * @throws {QueueFullError} If the queue would exceed `maxQueueBytes`.
    */
   sendFrame(frame: Frame): boolean {
+    this.#needFrames("send a frame");
     return sendFrame(this.#engine, frame);
   }
 
@@ -262,6 +263,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    * every later send throws. Many peers take that for a lost connection; `close` is the polite way.
    */
   shutdownWrite(): void {
+    this.#needFrames("end one direction");
     this.#engine.shutWrite();
   }
 
@@ -586,13 +588,17 @@ export class Connection<Data = unknown> implements AsyncDisposable {
     await this.closed;
   }
 
+  /** @throws {UnsupportedError} Where only whole messages can be carried. */
+  #needFrames(action: string): void {
+    if (!this.#engine.transport?.messagesOnly) return;
+    throw new UnsupportedError(
+      `Cannot ${action} on a connection of upgrade, which carries messages only; use listen or adopt`,
+    );
+  }
+
   #checkControl(action: string, payload: unknown): void {
     const engine = this.#engine;
-    if (engine.transport?.messagesOnly) {
-      throw new UnsupportedError(
-        `Cannot ${action} on a connection of upgrade, which carries messages only; use listen or adopt`,
-      );
-    }
+    this.#needFrames(action);
     if (engine.state !== "open" || engine.writeShut) throw engine.closedError(action, payload);
     if (engine.writer.control.full) {
       throw new QueueFullError(`Cannot ${action}: 64 pings and pongs wait to be sent`, payload);

@@ -26,6 +26,28 @@ async function tinyproxy(program: string, lines = ""): Promise<AsyncDisposable &
   };
 }
 
+/** Connects in a process with another environment: `open`, or the status of the refusal. */
+async function connectOnce(
+  url: string,
+  env: Record<string, string>,
+  options = "",
+  permissions = ["-A"],
+): Promise<string> {
+  const code = `import { Context } from "${new URL("../../mod.ts", import.meta.url)}";
+    const conn = new Context().connect(${JSON.stringify(url)}, { ${options} });
+    console.log(await conn.opened.then(() => "open", (error) => error.status ?? error.message));
+    conn.terminate();`;
+  const file = await Deno.makeTempFile({ suffix: ".ts" });
+  await Deno.writeTextFile(file, code);
+  const { stdout } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "--no-check", "--no-prompt", "--no-config", ...permissions, file],
+    env,
+    stdin: "null",
+  }).output();
+  await Deno.remove(file);
+  return new TextDecoder().decode(stdout).trim();
+}
+
 const TINYPROXY = findProgram("tinyproxy");
 const MICROSOCKS = findProgram("microsocks");
 
@@ -60,20 +82,25 @@ Deno.test({
       ctx.connect(listener.url, { proxy: `http://user:wrong@127.0.0.1:${proxy.port}` }).opened,
     ) as HandshakeError;
     assert(wrong.status === 401 || wrong.status === 407, wrong.message);
-    Deno.env.set("http_proxy", `http://127.0.0.1:${proxy.port}`);
-    try {
-      const refused = await failure(ctx.connect(listener.url).opened) as HandshakeError;
-      assertEquals(refused.status, 407);
-      await exercise(ctx.connect(listener.url, { ...ROOM, proxy: null }), 1000);
-      Deno.env.set("no_proxy", "127.0.0.0/8");
-      await exercise(ctx.connect(listener.url, ROOM), 1000);
-      Deno.env.delete("no_proxy");
-      Deno.env.set("http_proxy", url);
-      await exercise(ctx.connect(listener.url, ROOM), 1000);
-    } finally {
-      Deno.env.delete("http_proxy");
-      Deno.env.delete("no_proxy");
-    }
+    // In processes of their own: the environment is that of all tests.
+    const bare = `http://127.0.0.1:${proxy.port}`;
+    assertEquals(await connectOnce(listener.url, { http_proxy: bare }), "407");
+    assertEquals(await connectOnce(listener.url, { http_proxy: url }), "open");
+    assertEquals(
+      await connectOnce(listener.url, { HTTP_PROXY: url, no_proxy: "a.example" }),
+      "open",
+    );
+    assertEquals(await connectOnce(listener.url, { all_proxy: bare }), "407");
+    assertEquals(
+      await connectOnce(listener.url, { http_proxy: bare, no_proxy: "127.0.0.0/8" }),
+      "open",
+    );
+    assertEquals(await connectOnce(listener.url, { http_proxy: bare }, "proxy: null"), "open");
+    // Without the permission to read it, there is no proxy.
+    assertEquals(
+      await connectOnce(listener.url, { http_proxy: bare }, "", ["--allow-net"]),
+      "open",
+    );
   },
 });
 

@@ -164,6 +164,9 @@ Deno.test("upgrade: what needs frames throws and names the ways that can", async
   await conn.opened;
   assertEquals((await failure(Promise.resolve().then(() => conn.ping()))).name, "UnsupportedError");
   assertThrows(() => conn.pong(), UnsupportedError, "listen or adopt");
+  assertThrows(() => conn.shutdownWrite(), UnsupportedError, "listen or adopt");
+  const frame = { opcode: 1, payload: "x", fin: true } as Parameters<typeof conn.sendFrame>[0];
+  assertThrows(() => conn.sendFrame(frame), UnsupportedError, "listen or adopt");
   // The client's pings are answered by the runtime.
   assert(await client.ping() >= 0);
 });
