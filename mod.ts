@@ -88,3 +88,4 @@ export type { AdoptOptions } from "./src/adopt_options.ts";
 export type { AdoptSource } from "./src/adopt_source.ts";
 export type { StreamPair } from "./src/transport/web_stream.ts";
 export type { HttpHandler } from "./src/http/front_door.ts";
+export type { StreamedMessage } from "./src/incoming.ts";

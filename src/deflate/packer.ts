@@ -2,9 +2,12 @@ import type { SendQueue } from "../flow/send_queue.ts";
 import type { SharedFrame } from "../flow/shared_frame.ts";
 import { FIN, RSV1 } from "../protocol/opcode.ts";
 import { encodeUtf8 } from "../protocol/utf8.ts";
-import { DEFLATE_SLICE, Deflater, type DeflaterSettings } from "./deflater.ts";
+import { Deflater, type DeflaterSettings } from "./deflater.ts";
 import { PackedFrame } from "./packed_frame.ts";
+import { mayRunNow, spend } from "./turns.ts";
 
+/** How much longer a byte takes to compress than to inflate. */
+const COST = 4;
 const ENCODER = new TextEncoder();
 /** A text is encoded here before it is compressed, where it fits whatever its characters are. */
 const MOST_CHARACTERS = 32 * 1024;
@@ -81,7 +84,8 @@ export class Packer {
   push(first: number, payload: Uint8Array, final: boolean, owned: boolean): void {
     const { queue, nextKey } = this.#owner;
     const messages = final ? 1 : 0;
-    if (payload.length <= DEFLATE_SLICE && !this.#deflater.busy) {
+    if (payload.length <= this.#deflater.atOnce && !this.#deflater.busy && mayRunNow()) {
+      spend(payload.length * COST);
       queue.pushPacked(first, this.#deflater.deflate(payload, final), payload.length, messages);
       return;
     }
