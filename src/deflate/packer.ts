@@ -111,15 +111,17 @@ export class Packer {
   pushShared(frame: SharedFrame, busy: boolean): void {
     const { queue, nextKey } = this.#owner;
     if (
-      this.#shareKey === 0 || nextKey !== null || frame.length > DEFLATE_SLICE ||
+      this.#shareKey === 0 || nextKey !== null || frame.length > this.#deflater.atOnce ||
       this.#deflater.busy
     ) {
       this.push(FIN | RSV1 | frame.opcode, frame.payload(), true, true);
     } else {
-      queue.pushShared(
-        frame.packed(this.#shareKey, (payload) => this.#deflater.deflate(payload, true)),
-        busy,
-      );
+      // Even where it isn't our turn: done once now, it is done for all the others.
+      const packed = frame.packed(this.#shareKey, (payload) => {
+        spend(payload.length * COST);
+        return this.#deflater.deflate(payload, true);
+      });
+      queue.pushShared(packed, busy);
     }
   }
 
