@@ -49,7 +49,7 @@ export interface ConnectionStats {
   pauses: number;
   /** Times that the queue has drained. */
   drains: number;
-  /** Messages dropped by the queue policy `"drop"`. */
+  /** Messages dropped by the queue policy `"drop"`, or for being sent to many with `slow: "drop"`. */
   dropped: number;
   /** The round trip of the last answered ping in ms; `null` before the first. */
   lastRoundTrip: number | null;

@@ -66,7 +66,7 @@ export interface ContextStats {
   pauses: number;
   /** Times that a queue has drained. */
   drains: number;
-  /** Messages dropped by the queue policy `"drop"`. */
+  /** Messages dropped by the queue policy `"drop"`, or for being sent to many with `slow: "drop"`. */
   dropped: number;
 }
 
