@@ -34,6 +34,7 @@ import {
   RSV3,
   TEXT,
 } from "./protocol/opcode.ts";
+import { ObservedFrames } from "./protocol/observed_frames.ts";
 import { ProtocolError } from "./protocol/protocol_error.ts";
 import type { SendStreams } from "./send_stream.ts";
 import { SendTimeout } from "./send_timeout.ts";
@@ -130,6 +131,7 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Wat
 
   #assembler: MessageAssembler | null = null;
   #hooks: FrameHooks | null = null;
+  readonly #headers: boolean; // whether messages come with their headers
   #halfClosed = false;
   #closing: Closing | null = null;
   #keepAlive: KeepAlive | null = null;
@@ -155,6 +157,7 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Wat
     this.settings = settings;
     this.handlers = handlers;
     this.holds = settings.buffering && handlers.onMessage === undefined ? NO_TAKER : 0;
+    this.#headers = settings.allowedRsv !== 0;
     this.trace = settings.trace === null ? null : new Trace(settings.trace, role);
     this.nextKey = role === "server" ? null : keySource(settings.maskGenerator);
     this.queue = this.trace === null
@@ -187,7 +190,6 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Wat
       settings.maxMessageSize,
       settings.lend,
       settings.allowedRsv,
-      settings.buffering,
     );
     this.#observe();
     const reader = this.reader = new ReadPump(transport, this);
@@ -256,11 +258,11 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Wat
     if (this.#discarding) {
       this.#undelivered++;
     } else if (this.holds === 0 && (this.inbox === null || this.inbox.length === 0)) {
-      this.#deliver(data, lent, this.#header());
+      this.#deliver(data, lent, this.#headers ? this.#header(data) : undefined);
     } else {
       (this.inbox ??= new Inbox()).push(
         lent ? (data as Uint8Array).slice() : data,
-        this.#header(),
+        this.#headers ? this.#header(data) : undefined,
       );
       if (this.takers.length > 0 && this.canTake()) this.takers.shift()!();
       if (this.wanted() <= 0) this.#assembler!.frames.halted = true;
@@ -268,11 +270,10 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Wat
   }
 
   /** The header of a message that has just arrived, where the application wants to see it. */
-  #header(): MessageHeader | undefined {
-    if (this.settings.allowedRsv === 0) return undefined;
-    const { rsv, text } = this.#assembler!;
+  #header(data: ReceivedMessage): MessageHeader {
+    const { rsv, opaque } = this.#assembler!;
     return {
-      opcode: text ? TEXT : BINARY,
+      opcode: opaque || typeof data === "string" ? TEXT : BINARY,
       rsv1: (rsv & RSV1) !== 0,
       rsv2: (rsv & RSV2) !== 0,
       rsv3: (rsv & RSV3) !== 0,
@@ -286,7 +287,9 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Wat
       (onFrameStart ?? onFrameChunk ?? onFrameEnd) !== undefined;
     if (wanted) this.frameHolds = FRAME_HOLDS;
     if (this.#assembler === null || this.#hooks !== null || !(wanted || this.trace)) return;
-    this.#hooks = this.#assembler.observer = new FrameHooks(this, this.#assembler.frames);
+    const { frames } = this.#assembler;
+    this.#hooks = new FrameHooks(this, frames);
+    frames.redirect(new ObservedFrames(this.#assembler, this.#hooks, this.settings.buffering));
   }
 
   control(opcode: number, payload: Uint8Array): void {

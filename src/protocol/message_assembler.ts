@@ -14,14 +14,6 @@ export interface MessageSink {
   control(opcode: number, payload: Uint8Array): void;
 }
 
-/** Who sees data frames as they arrive, besides or instead of messages. */
-export interface FrameObserver {
-  /** A legal header: its fields stand in the decoder. */
-  start(): void;
-  /** Payload of a data frame, unmasked; `last` ends the frame. */
-  data(source: Source, start: number, end: number, last: boolean): void;
-}
-
 const EMPTY: Source = { bytes: new Uint8Array(0), view: new DataView(new ArrayBuffer(0)) };
 // The first allocation for a message that comes in parts, and how it grows: a header that announces much costs
 // nothing until the bytes are there, and a message is copied once or twice on its way, not logarithmically often.
@@ -35,19 +27,16 @@ const GROWTH = 4;
 export class MessageAssembler implements FrameSink {
   /** Reserved bits of the first frame of the message that is delivered. */
   rsv = 0;
-  /** Whether that message is text. */
-  text = false;
+  /** Whether that message is text although it is delivered as bytes. */
+  opaque = false;
   /** Opcode of the message under way, 0 between messages. */
   opcode = CONTINUATION;
 
-  /** Sees data frames as they arrive. */
-  observer: FrameObserver | null = null;
   /** The decoder that feeds this assembler. */
   readonly frames: FrameDecoder;
   readonly #sink: MessageSink;
   readonly #maxMessageSize: number;
   readonly #lend: boolean;
-  readonly #buffering: boolean;
   #length = 0; // of the message so far, the current frame's announced length included
   #filled = 0; // bytes of it in #buffer
   #buffer = EMPTY;
@@ -60,7 +49,6 @@ export class MessageAssembler implements FrameSink {
    * @param maxMessageSize Bytes, inclusive; 0 for no limit.
    * @param lend Whether whole binary payloads may be handed on as views of the source.
    * @param allowedRsv Reserved bits that a negotiated extension gives a meaning.
-   * @param buffering Whether messages are put together at all; otherwise there has to be an observer.
    */
   constructor(
     role: Role,
@@ -68,13 +56,11 @@ export class MessageAssembler implements FrameSink {
     maxMessageSize: number,
     lend: boolean,
     allowedRsv: number,
-    buffering = true,
   ) {
     this.frames = new FrameDecoder(role, this, allowedRsv);
     this.#sink = sink;
     this.#maxMessageSize = maxMessageSize;
     this.#lend = lend;
-    this.#buffering = buffering;
   }
 
   /** Bytes of an unfinished message that are held. */
@@ -97,7 +83,6 @@ export class MessageAssembler implements FrameSink {
         throw new ProtocolError(PROTOCOL_ERROR, "Received a new message amid an unfinished one");
       }
       this.opcode = opcode;
-      this.text = opcode === TEXT;
       this.rsv = this.frames.rsv;
     }
     this.#length += length;
@@ -107,23 +92,13 @@ export class MessageAssembler implements FrameSink {
         `Received a message of at least ${this.#length} bytes: the limit is ${this.#maxMessageSize}`,
       );
     }
-    if (this.observer !== null) this.observer.start();
   }
 
   frameData(source: Source, start: number, end: number, last: boolean): void {
     const frames = this.frames;
     if (frames.opcode >= CLOSE) {
       this.#controlData(source.bytes, start, end, last);
-      return;
-    }
-    if (this.observer !== null) {
-      if (!this.#buffering) {
-        this.#pass(source, start, end, last);
-        return;
-      }
-      this.observer.data(source, start, end, last);
-    }
-    if (last && frames.fin && end - start === this.#length) {
+    } else if (last && frames.fin && end - start === this.#length) {
       this.#whole(source, start, end);
     } else {
       this.#part(source, start, end);
@@ -138,19 +113,6 @@ export class MessageAssembler implements FrameSink {
     this.#length = 0;
     this.#control = null;
     this.opcode = CONTINUATION;
-    this.#utf8?.reset();
-  }
-
-  /** Hands payload to the observer, and checks what the message would be checked for. */
-  #pass(source: Source, start: number, end: number, last: boolean): void {
-    const ends = last && this.frames.fin;
-    if (this.opcode === TEXT && this.rsv === 0) {
-      const utf8 = this.#utf8 ??= new Utf8Validator();
-      if (!utf8.push(source.view, start, end) || (ends && !utf8.complete)) notUtf8();
-    }
-    // Before the observer, which may close the connection and discard everything.
-    if (ends) this.discard();
-    this.observer!.data(source, start, end, last);
   }
 
   #whole({ bytes, view }: Source, start: number, end: number): void {
@@ -159,14 +121,21 @@ export class MessageAssembler implements FrameSink {
     this.opcode = CONTINUATION;
     if (text) {
       const string = decodeText(bytes, view, start, end);
-      if (string === null && this.rsv === 0) notUtf8();
-      // What an extension has transformed needn't be text until it has been transformed back.
-      this.#sink.message(string ?? copyPayload(bytes, start, end), false);
+      if (string === null) this.#opaque(bytes.slice(start, end));
+      else this.#sink.message(string, false);
     } else if (this.#lend) {
       this.#sink.message(bytes.subarray(start, end), true);
     } else {
       this.#sink.message(copyPayload(bytes, start, end), false);
     }
+  }
+
+  /** Text that isn't UTF-8: where an extension has transformed it, it needn't be before it is transformed back. */
+  #opaque(bytes: Uint8Array): void {
+    if (this.rsv === 0) notUtf8();
+    this.opaque = true;
+    this.#sink.message(bytes, false);
+    this.opaque = false;
   }
 
   #part(source: Source, start: number, end: number): void {
@@ -192,13 +161,13 @@ export class MessageAssembler implements FrameSink {
 
   #assembled(): void {
     const { bytes, view } = this.#buffer, length = this.#length, text = this.opcode === TEXT;
-    const transformed = text && this.rsv !== 0 ? decodeText(bytes, view, 0, length) : null;
-    const complete = this.#utf8 === null || this.#utf8.complete;
     this.discard();
-    if (transformed !== null) {
-      this.#sink.message(transformed, false);
-    } else if (text && this.rsv === 0) {
-      if (!complete) notUtf8();
+    if (text && this.rsv !== 0) {
+      const string = decodeText(bytes, view, 0, length);
+      if (string === null) this.#opaque(bytes.slice(0, length));
+      else this.#sink.message(string, false);
+    } else if (text) {
+      if (!this.#utf8!.complete) notUtf8();
       this.#sink.message(decodeValidText(bytes, 0, length), false);
     } else {
       this.#sink.message(bytes.length === length ? bytes : bytes.slice(0, length), false);
