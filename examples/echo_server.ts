@@ -1,7 +1,7 @@
 /**
  * An echo server with backpressure: it stops reading from a peer that doesn't read its echoes.
  *
- *     deno run --allow-net examples/echo_server.ts [--port N] [--hostname H]
+ *     deno run --allow-net examples/echo_server.ts [--port N] [--hostname H] [--compression]
  *
  * @module
  */
@@ -12,6 +12,7 @@ const LARGEST = 64 * 1024 * 1024;
 
 const args = parseArgs(Deno.args, {
   string: ["hostname", "port"],
+  boolean: ["compression"],
   default: { hostname: "127.0.0.1", port: "0" },
 });
 
@@ -20,6 +21,7 @@ const listener = ctx.listen({
   hostname: args.hostname,
   port: Number(args.port),
   maxMessageSize: LARGEST,
+  compression: args.compression,
   // Room for one echo of the largest size behind what is below the high-water mark.
   maxQueueBytes: 2 * LARGEST,
   onMessage(conn, data) {

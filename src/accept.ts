@@ -1,7 +1,9 @@
+import { adviseOrigins } from "./cookie_advice.ts";
+import { acceptOffer, type CodecSettings, codecSettings } from "./deflate/negotiation.ts";
 import { makeRequest, ServerFacts } from "./facts.ts";
 import { type Extension, formatExtensions } from "./handshake/extension_list.ts";
 import type { Field } from "./handshake/field_value.ts";
-import { originAllowed } from "./handshake/origin.ts";
+import { originAllowed, type OriginRule } from "./handshake/origin.ts";
 import { parseRequestHead } from "./handshake/request_head.ts";
 import { readUpgrade, type Upgrade } from "./handshake/server_handshake.ts";
 import { formatAccept } from "./handshake/server_response.ts";
@@ -43,17 +45,28 @@ export function decide<Data>(
   settings: ListenSettings<Data>,
   info: PeerInfo,
 ): Acceptance<Data> | Promise<Acceptance<Data>> {
-  const upgrade = readUpgrade(parseRequestHead(head));
+  const request = parseRequestHead(head);
+  const upgrade = readUpgrade(request);
   if (!URL.canParse(`http://${upgrade.host}${upgrade.path}`)) {
     throw new Refused(400, "The Host and the target of the request make no URL");
   }
-  if (settings.origins !== null && !originAllowed(settings.origins, upgrade.origin)) {
+  if (!isWelcome(settings.origins, upgrade.origin)) {
     throw new Refused(403, "The origin is not allowed");
   }
   if (settings.onHandshake === undefined) {
+    if (settings.origins === null && request.fields.has("cookie")) adviseOrigins();
     return accept(head, secure, settings, upgrade, NO_CHOICE);
   }
   return ask(head, secure, settings, info, upgrade);
+}
+
+function isWelcome(origins: OriginRule | null, origin: string | null): boolean {
+  try {
+    return origins === null || originAllowed(origins, origin);
+  } catch (error) {
+    // A predicate of the application's has thrown: as with onHandshake, the peer is told so much and no more.
+    throw new Refused(500, "Internal Server Error", [], undefined, error);
+  }
 }
 
 async function ask<Data>(
@@ -94,10 +107,17 @@ function accept<Data>(
   const headers = choice.headers.length === 0
     ? settings.headers
     : [...settings.headers, ...choice.headers];
-  const { extensions } = choice;
+  const { compression } = settings.connection;
+  let { extensions } = choice;
+  let codecs: CodecSettings | null = null;
+  const accepted = compression === null ? null : acceptOffer(upgrade.extensions, compression);
+  if (accepted !== null) {
+    extensions = [...extensions, accepted.answer];
+    codecs = codecSettings(accepted.agreement, "server", compression!);
+  }
   return {
     answer: formatAccept({ key: upgrade.key, protocol, extensions, headers }),
-    facts: new ServerFacts(head, secure, protocol, formatExtensions(extensions), headers),
+    facts: new ServerFacts(head, secure, protocol, formatExtensions(extensions), headers, codecs),
     data: choice.data,
   };
 }

@@ -21,15 +21,24 @@ export interface CloseRecord {
   readonly unsentMessages: number;
   /** Payload bytes accepted by `send` that the system had not taken. */
   readonly unsentBytes: number;
-  /** Received messages that were never delivered. */
+  /** Received messages that were not delivered; those that an iterator still takes are subtracted as it does. */
   readonly undelivered: number;
   /** The record as a sentence. */
   toString(): string;
 }
 
 /** Makes the record print as a sentence. */
-export function closeRecord(fields: Omit<CloseRecord, "toString">): CloseRecord {
-  return { ...fields, toString: sentence };
+export function closeRecord(
+  fields: Omit<CloseRecord, "toString" | "undelivered"> & { undelivered: () => number },
+): CloseRecord {
+  const { undelivered, ...rest } = fields;
+  return {
+    ...rest,
+    get undelivered() {
+      return undelivered();
+    },
+    toString: sentence,
+  };
 }
 
 function sentence(this: CloseRecord): string {

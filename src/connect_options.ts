@@ -1,3 +1,5 @@
+import { parseProxyUrl, type Proxy } from "./dial/proxy_url.ts";
+import { show } from "./handshake/chars.ts";
 import { checkExtensions, type Extension } from "./handshake/extension_list.ts";
 import { checkHeaders, type Field, type HeadersOption } from "./handshake/field_value.ts";
 import { checkProtocols } from "./handshake/token_list.ts";
@@ -10,20 +12,10 @@ import {
   resolveSettings,
   type Settings,
 } from "./options.ts";
+import { checkTlsClientOptions, type TlsClientOptions } from "./transport/tls_client.ts";
 
 /** How a client does TLS. */
-export interface ConnectTlsOptions {
-  /** Further authorities to trust, PEM text. */
-  caCerts?: string[];
-  /** The client's certificate, PEM text. */
-  cert?: string;
-  /** The key of the client's certificate, PEM text. */
-  key?: string;
-  /** The name that the server's certificate must carry. Default: the host of the URL. */
-  serverName?: string;
-  /** Accepts any certificate. @default {false} */
-  insecure?: boolean;
-}
+export type ConnectTlsOptions = TlsClientOptions;
 
 /** Options of `connect`. */
 export interface ConnectOptions<Data = unknown> extends ConnectionOptions<Data> {
@@ -39,6 +31,13 @@ export interface ConnectOptions<Data = unknown> extends ConnectionOptions<Data> 
   signal?: AbortSignal;
   /** How to do TLS. */
   tls?: ConnectTlsOptions;
+  /**
+   * The proxy to go through: `http://[user:pass@]host:port`, `https://…` or `socks5://…`; `null` for none. Left out, the
+   * environment's (`https_proxy`, `http_proxy`, `all_proxy`, `no_proxy`), where reading it has been permitted already.
+   */
+  proxy?: string | URL | null;
+  /** A Unix socket to connect to, in place of the URL's host and port. */
+  path?: string;
 }
 
 /** The options of `connect`, checked. */
@@ -51,11 +50,18 @@ export interface ConnectSettings {
   readonly connectTimeout: number;
   readonly signal: AbortSignal | undefined;
   readonly tls: ConnectTlsOptions;
+  /** The proxy; `null` for none, `undefined` for the environment's. */
+  readonly proxy: Proxy | null | undefined;
+  readonly path: string | undefined;
 }
 
 /** Checks the arguments of `connect`. */
 export function resolveConnect(url: string | URL, options: ConnectOptions): ConnectSettings {
   checkHandlers("connect", options, HANDLERS);
+  checkTlsClientOptions(options.tls ?? {});
+  if (options.path !== undefined && (typeof options.path !== "string" || options.path === "")) {
+    throw new TypeError(`Cannot connect to the path ${JSON.stringify(options.path)}: not a path`);
+  }
   return {
     connection: resolveSettings("connect", options, false),
     target: parseUrl(url),
@@ -63,7 +69,18 @@ export function resolveConnect(url: string | URL, options: ConnectOptions): Conn
     extensions: checkExtensions(options.extensions),
     headers: checkHeaders(options.headers, "client"),
     connectTimeout: amount("connect", "connectTimeout", options.connectTimeout, 10_000),
-    signal: options.signal,
+    signal: checkSignal(options.signal),
     tls: options.tls ?? {},
+    proxy: options.proxy === undefined || options.proxy === null
+      ? options.proxy
+      : parseProxyUrl(options.proxy),
+    path: options.path,
   };
+}
+
+function checkSignal(signal: AbortSignal | undefined): AbortSignal | undefined {
+  if (signal === undefined || signal instanceof AbortSignal) return signal;
+  throw new TypeError(
+    `Cannot connect with a signal that is not an AbortSignal: received ${show(signal)}`,
+  );
 }

@@ -1,21 +1,34 @@
+import type { PublishOptions } from "./broadcast.ts";
 import type { CloseRecord } from "./close_record.ts";
 import { Consumer } from "./consumer.ts";
 import { type ConnectionState, type Engine, PAUSED } from "./engine.ts";
-import { InvalidStateError, type Message, QueueFullError } from "./errors.ts";
+import {
+  abortError,
+  InvalidStateError,
+  type Message,
+  QueueFullError,
+  UnsupportedError,
+} from "./errors.ts";
+import { Incoming, type StreamedMessage } from "./incoming.ts";
 import type { Listener } from "./listener.ts";
+import { messageReadable, messageWritable } from "./message_streams.ts";
 import {
   checkHandlers,
   type ConnectionHandlers,
   HANDLERS,
   type ReceivedMessage,
 } from "./options.ts";
+import { PreparedMessage, type Sendable } from "./prepared_message.ts";
 import { freshPayload, type PingOptions, Pings } from "./pings.ts";
 import { checkClose, NORMAL } from "./protocol/close_code.ts";
 import { BINARY, PING, PONG, TEXT } from "./protocol/opcode.ts";
 import { encodeUtf8 } from "./protocol/utf8.ts";
+import { sendPrepared } from "./send_prepared.ts";
 import { type Frame, sendFrame } from "./raw_frame.ts";
 import { sendStream, type StreamOptions, type StreamSource } from "./send_stream.ts";
+import type { PeerCertificate } from "./transport/peer_certificate.ts";
 import { checkText, sendFragment, sendMessage, toBytes } from "./sender.ts";
+import type { PublishResult } from "./topics.ts";
 
 /** Counters of a connection. */
 export interface ConnectionStats {
@@ -55,6 +68,11 @@ export interface HandshakeInfo {
 export interface SendOptions {
   /** Hands the buffer over: large ones aren't copied, and nobody may change them afterwards. @default {false} */
   transfer?: boolean;
+  /**
+   * Whether to compress the message, whatever its length; without an agreement on compression it has no effect.
+   * Default: by `compression.threshold`.
+   */
+  compress?: boolean;
 }
 
 /** Options of `sendFragment`. */
@@ -63,6 +81,11 @@ export interface FragmentOptions {
   binary?: boolean;
   /** Whether this fragment ends the message. @default {false} */
   final?: boolean;
+  /**
+   * Whether to compress the message, fixed by its first fragment; without an agreement on compression it has no
+   * effect. Default: yes.
+   */
+  compress?: boolean;
 }
 
 /** Makes the face of an engine. */
@@ -117,6 +140,8 @@ export class Connection<Data = unknown> implements AsyncDisposable {
   readonly listener: Listener<Data> | null;
   readonly #engine: Engine<Data>;
   readonly #url: string;
+  #readable: ReadableStream<ReceivedMessage> | undefined;
+  #writable: WritableStream<Message> | undefined;
 
   private constructor(engine: Engine<Data>, init: ConnectionInit<Data>) {
     this.#engine = engine;
@@ -129,7 +154,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
 
   /**
    * Queues a message: text for a string (a lone surrogate becomes U+FFFD), binary for an `ArrayBuffer` or any view of
-   * one. The buffer is the caller's again on return.
+   * one, or what `ctx.prepare` made. The buffer is the caller's again on return.
    *
    * @param data The message.
    * @param options Whether the buffer is handed over.
@@ -140,12 +165,14 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    * @throws {InvalidStateError} Amid an unfinished fragmented message.
    * @throws {TypeError} If the data are of another type.
    */
-  send(data: Message, options?: SendOptions): boolean {
+  send(data: Sendable, options?: SendOptions): boolean {
+    if (data instanceof PreparedMessage) return sendPrepared(this.#engine, data, options?.compress);
     return sendMessage(
       this.#engine,
       data,
       typeof data === "string" ? TEXT : BINARY,
       options !== undefined && options.transfer === true,
+      options?.compress,
     );
   }
 
@@ -262,8 +289,12 @@ export class Connection<Data = unknown> implements AsyncDisposable {
     if (engine.readShut) {
       throw new InvalidStateError("Cannot ping after shutdownRead(): no pong could be received");
     }
+    const { signal } = options;
+    if (signal?.aborted) {
+      return handled(Promise.reject(abortError("The ping was aborted", signal.reason)));
+    }
     const pings = engine.pings ??= new Pings();
-    const promise = pings.wait(bytes, options, engine.owner.timers, () => !engine.reader!.reading);
+    const promise = pings.wait(bytes, options, engine.owner.timers, () => engine.reader!.stalled);
     engine.requestControl(PING, bytes);
     return promise;
   }
@@ -300,6 +331,45 @@ export class Connection<Data = unknown> implements AsyncDisposable {
     return handled(this.#engine.drained());
   }
 
+  // ---- Topics -----------------------------------------------------------------------------------------------------
+
+  /**
+   * Subscribes to a topic until `unsubscribe` or the end of the connection.
+   *
+   * @param topic 1 to 256 bytes of UTF-8; topics come to be by being used.
+   * @returns Whether it wasn't subscribed before.
+   * @throws {ConnectionClosedError} If the connection isn't open.
+   * @throws {TypeError | RangeError} If the name is not a string, empty, or too long.
+   */
+  subscribe(topic: string): boolean {
+    return this.#engine.owner.topics.subscribe(this.#engine as Engine, topic);
+  }
+
+  /**
+   * Ends a subscription. What was published before still arrives.
+   *
+   * @param topic The topic.
+   * @returns Whether it was subscribed.
+   * @throws {TypeError | RangeError} If the name is not a string, empty, or too long.
+   */
+  unsubscribe(topic: string): boolean {
+    return this.#engine.owner.topics.unsubscribe(this.#engine as Engine, topic);
+  }
+
+  /**
+   * Publishes to all other connections that subscribed to a topic. The connection itself need not have, nor be open.
+   *
+   * @param topic The topic.
+   * @param data The message, as for `send`.
+   * @param options Who doesn't get it, and what becomes of slow receivers.
+   * @returns How many receivers of this context got it, and what became of the others.
+   * @throws {TypeError | RangeError} If an argument makes no sense.
+   * @throws {BrokerError} If the context's broker has refused for good.
+   */
+  publish(topic: string, data: Sendable, options: PublishOptions<Data> = {}): PublishResult {
+    return this.#engine.owner.topics.publish(topic, data, options, this.#engine as Engine);
+  }
+
   // ---- Receiving --------------------------------------------------------------------------------------------------
 
   /**
@@ -308,9 +378,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    */
   pause(): void {
     const engine = this.#engine;
-    if ((engine.holds & PAUSED) !== 0 || engine.state === "closing" || engine.state === "closed") {
-      return;
-    }
+    if ((engine.holds & PAUSED) !== 0 || engine.state === "closed" || engine.discarding) return;
     engine.pauses++;
     engine.hold(PAUSED, true);
   }
@@ -356,13 +424,45 @@ export class Connection<Data = unknown> implements AsyncDisposable {
   }
 
   /**
+   * Iterates over messages as streams of their bytes, so that a large one needn't fit into memory: what isn't read is
+   * bounded by `readAhead`, and then the peer is held back. Read or cancel each stream: what stays unread stands before
+   * the next message. `maxMessageSize` applies as elsewhere; a compressed message comes whole.
+   *
+   * @returns Ends when the connection closes with 1000, 1001 or without code; throws a `ConnectionClosedError` otherwise.
+   * @throws {TypeError} Beside `onMessage` or another consumer.
+   */
+  incoming(): AsyncIterableIterator<StreamedMessage, undefined> {
+    return new Incoming(this.#engine);
+  }
+
+  /**
+   * The received messages as a stream, with backpressure. It ends on an orderly close, fails on any other, and cancelling
+   * it closes with 1000.
+   *
+   * @throws {TypeError} Beside `onMessage` or another consumer.
+   */
+  get readable(): ReadableStream<ReceivedMessage> {
+    return this.#readable ??= messageReadable(this.#engine);
+  }
+
+  /**
+   * A stream whose chunks are sent as messages, with backpressure: a write waits while the queue is above
+   * `highWaterMark`. Closing it closes with 1000 behind what is queued, aborting it terminates.
+   */
+  get writable(): WritableStream<Message> {
+    return this.#writable ??= messageWritable(this.#engine);
+  }
+
+  /**
    * Replaces callbacks; those that aren't named stay.
    *
    * @param handlers The new ones.
    */
   on(handlers: ConnectionHandlers<Data>): void {
     checkHandlers("set callbacks", handlers, HANDLERS);
-    if (handlers.onMessage !== undefined && this.#engine.consumer !== null) {
+    if (
+      handlers.onMessage !== undefined && (this.#engine.consumer ?? this.#engine.incoming) !== null
+    ) {
       throw new TypeError("Cannot set onMessage on a connection whose messages are being taken");
     }
     this.#engine.on(handlers);
@@ -392,7 +492,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
   get opened(): Promise<HandshakeInfo> {
     const engine = this.#engine;
     return handled(
-      engine.opened().then(() => ({
+      engine.opened(() => ({
         protocol: engine.facts!.protocol,
         extensions: engine.facts!.extensions,
         headers: engine.facts!.responseHeaders(),
@@ -452,6 +552,11 @@ export class Connection<Data = unknown> implements AsyncDisposable {
     return this.#engine.transport?.localAddr ?? null;
   }
 
+  /** The certificate that the peer showed, where the listener asked for one (`tls.clientCa`); `null` elsewhere. */
+  get peerCertificate(): PeerCertificate | null {
+    return this.#engine.transport?.peerCertificate ?? null;
+  }
+
   /**
    * Reads the counters.
    *
@@ -463,11 +568,13 @@ export class Connection<Data = unknown> implements AsyncDisposable {
 
   /** Keeps the process alive while the connection is open, which is the default. */
   ref(): void {
+    this.#engine.refed = true;
     this.#engine.transport?.ref?.();
   }
 
   /** Lets the process end although the connection is open. */
   unref(): void {
+    this.#engine.refed = false;
     this.#engine.transport?.unref?.();
   }
 
@@ -479,6 +586,11 @@ export class Connection<Data = unknown> implements AsyncDisposable {
 
   #checkControl(action: string, payload: unknown): void {
     const engine = this.#engine;
+    if (engine.transport?.messagesOnly) {
+      throw new UnsupportedError(
+        `Cannot ${action} on a connection of upgrade, which carries messages only; use listen or adopt`,
+      );
+    }
     if (engine.state !== "open" || engine.writeShut) throw engine.closedError(action, payload);
     if (engine.writer.control.full) {
       throw new QueueFullError(`Cannot ${action}: 64 pings and pongs wait to be sent`, payload);

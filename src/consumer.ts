@@ -26,7 +26,7 @@ export class Consumer implements AsyncIterableIterator<ReceivedMessage> {
     if (!engine.settings.buffering) {
       throw new TypeError(`Cannot ${action} a connection without buffering: it has no messages`);
     }
-    if (engine.consumer !== null) {
+    if (engine.consumer !== null || engine.incoming !== null) {
       throw new TypeError(`Cannot ${action} a connection whose messages are being taken already`);
     }
     engine.consumer = this;
@@ -41,9 +41,9 @@ export class Consumer implements AsyncIterableIterator<ReceivedMessage> {
       (error) => {
         this.release();
         const { record } = this.#engine;
-        if (this.#done || (record !== null && ORDERLY.includes(record.code))) {
-          return { value: undefined, done: true as const };
-        }
+        const orderly = this.#done || (record !== null && ORDERLY.includes(record.code));
+        this.#done = true;
+        if (orderly) return { value: undefined, done: true as const };
         throw error;
       },
     );
@@ -53,6 +53,8 @@ export class Consumer implements AsyncIterableIterator<ReceivedMessage> {
   return(): Promise<IteratorResult<ReceivedMessage, undefined>> {
     this.#done = true;
     this.release();
+    // Who still awaits a message gets the end, not the next message.
+    for (const taker of this.#engine.takers.splice(0)) taker();
     if (!this.#preventClose) this.#engine.close(NORMAL, "");
     return Promise.resolve({ value: undefined, done: true });
   }
@@ -69,11 +71,13 @@ export class Consumer implements AsyncIterableIterator<ReceivedMessage> {
       return Promise.reject(abortError("The receive was aborted", signal.reason));
     }
     if (engine.takers.length === 0 && engine.canTake()) return Promise.resolve(this.#take());
-    if (engine.record !== null) return Promise.reject(engine.closedError("receive"));
+    if (engine.record !== null && !this.#waiting) {
+      return Promise.reject(engine.closedError("receive"));
+    }
     return new Promise((resolve, reject) => {
       const settle = () => {
         signal?.removeEventListener("abort", abort);
-        if (engine.canTake()) resolve(this.#take());
+        if (!this.#done && engine.canTake()) resolve(this.#take());
         else reject(engine.closedError("receive"));
       };
       const abort = () => {
@@ -89,6 +93,11 @@ export class Consumer implements AsyncIterableIterator<ReceivedMessage> {
   /** Leaves the messages to others. */
   release(): void {
     if (this.#engine.consumer === this) this.#engine.consumer = null;
+  }
+
+  /** Whether there is a message to take, even if a pause holds it. */
+  get #waiting(): boolean {
+    return (this.#engine.inbox?.length ?? 0) > 0;
   }
 
   #take(): ReceivedMessage {

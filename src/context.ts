@@ -1,8 +1,20 @@
+import { adopt } from "./adopt.ts";
+import type { AdoptOptions } from "./adopt_options.ts";
+import type { AdoptSource } from "./adopt_source.ts";
+import {
+  broadcast,
+  type BroadcastOptions,
+  type BroadcastResult,
+  type PublishOptions,
+} from "./broadcast.ts";
+import type { Broker } from "./broker/broker.ts";
+import { BrokerClient, type BrokerReports } from "./broker/broker_client.ts";
 import { type ConnectOptions, resolveConnect } from "./connect_options.ts";
 import { type Connection, makeConnection } from "./connection.ts";
 import { Dial } from "./dial.ts";
+import { parseProxyUrl } from "./dial/proxy_url.ts";
 import { Engine } from "./engine.ts";
-import { abortError } from "./errors.ts";
+import { abortError, type Message } from "./errors.ts";
 import type { ListenOptions } from "./listen_options.ts";
 import { type Listener, makeListener, prepareShutdown } from "./listener.ts";
 import {
@@ -12,15 +24,24 @@ import {
   pickHandlers,
   resolveSettings,
 } from "./options.ts";
+import { type PreparedMessage, prepareMessage, type Sendable } from "./prepared_message.ts";
 import { Registry, type ShutdownOptions, type ShutdownResult } from "./registry.ts";
 import { shutdownAfter, shutdownArguments } from "./shutdown.ts";
 import { Timers } from "./timers.ts";
+import type { PublishResult } from "./topics.ts";
 import { type Watch, Watches } from "./watch.ts";
+import { checkTlsClientOptions } from "./transport/tls_client.ts";
+import { upgrade } from "./upgrade.ts";
+import { checkUpgradeOptions, type Upgraded, type UpgradeOptions } from "./upgrade_options.ts";
 
 /** Options of a context: defaults for every connection. */
-export interface ContextOptions<Data = unknown> extends ConnectionOptions<Data> {
+export interface ContextOptions<Data = unknown> extends ConnectionOptions<Data>, BrokerReports {
+  /** What connects the topics of this context with those of others. Default: nothing, the context is alone. */
+  broker?: Broker;
   /** How clients do TLS, where `connect` doesn't say. */
   tls?: ConnectOptions["tls"];
+  /** The proxy of clients, where `connect` doesn't say. */
+  proxy?: ConnectOptions["proxy"];
 }
 
 /** Counters of a context. */
@@ -75,6 +96,7 @@ export class Context<Data = unknown> implements AsyncDisposable {
   readonly #options: ContextOptions<Data>;
   readonly #registry = new Registry(new Timers());
   readonly #listeners = new Set<Listener<Data>>();
+  #broker: BrokerClient | null = null;
   readonly #watches = new Watches();
   #shutdown: Promise<ShutdownResult> | null = null;
 
@@ -87,7 +109,27 @@ export class Context<Data = unknown> implements AsyncDisposable {
   constructor(options: ContextOptions<Data> = {}) {
     checkHandlers("make a context", options, HANDLERS);
     resolveSettings("make a context", options as ConnectionOptions, false);
-    this.#options = { ...options };
+    checkHandlers("make a context", options, ["onBrokerGap", "onBrokerError"]);
+    checkTlsClientOptions(options.tls ?? {});
+    if (options.proxy !== undefined && options.proxy !== null) parseProxyUrl(options.proxy);
+    const { broker, onBrokerGap, onBrokerError, ...defaults } = options;
+    this.#options = defaults;
+    if (broker !== undefined) {
+      const { topics } = this.#registry;
+      topics.broker = this.#broker = new BrokerClient(
+        broker,
+        { onBrokerGap, onBrokerError },
+        (topic, message) => topics.received(topic, message),
+      );
+    }
+  }
+
+  /**
+   * Resolves when the broker is connected and has all subscriptions made so far: publications of other contexts arrive
+   * from then on. At once without a broker. Rejects with the broker's words where it refuses.
+   */
+  get ready(): Promise<void> {
+    return this.#broker === null ? Promise.resolve() : this.#broker.ready;
   }
 
   /** The connections that are open or closing, clients' and servers'. */
@@ -141,11 +183,51 @@ export class Context<Data = unknown> implements AsyncDisposable {
    */
   listen(options: ListenOptions<Data> = {}): Listener<Data> {
     this.#checkAlive("listen");
-    const { tls: _, ...defaults } = this.#options;
+    const { tls: _tls, proxy: _proxy, ...defaults } = this.#options;
     const listener = makeListener(this.#registry, { ...defaults, ...options });
     this.#listeners.add(listener);
     listener.finished.then(() => this.#listeners.delete(listener));
     return listener;
+  }
+
+  /**
+   * Encodes a message once, to be sent any number of times.
+   *
+   * @param data The message, as for `send`.
+   * @returns What `send`, `broadcast` and `publish` take.
+   * @throws {TypeError} If the data are of another type.
+   */
+  prepare(data: Message): PreparedMessage {
+    return prepareMessage(data);
+  }
+
+  /**
+   * Sends a message to every server-side connection, never to the context's own clients. It is encoded once. A
+   * connection amid an unfinished `sendFragment` message gets it behind that.
+   *
+   * @param data The message, as for `send`.
+   * @param options Who gets it, who doesn't, and what becomes of slow receivers.
+   * @returns How many receivers got it, and what became of the others.
+   * @throws {TypeError} If the data or an option make no sense.
+   */
+  broadcast(data: Sendable, options?: BroadcastOptions<Data>): BroadcastResult {
+    return broadcast(this.connections, data, options);
+  }
+
+  /**
+   * Publishes to every connection that subscribed to a topic, in other contexts too where there is a broker. The queues
+   * have it when this returns, so the order of the calls is the order of arrival; to many receivers it is written in
+   * slices, which leave timers and reads their time.
+   *
+   * @param topic 1 to 256 bytes of UTF-8.
+   * @param data The message, as for `send`.
+   * @param options Who doesn't get it, and what becomes of slow receivers.
+   * @returns How many receivers of this context got it, and what became of the others; `relayed` tells about the rest.
+   * @throws {TypeError | RangeError} If an argument makes no sense.
+   * @throws {BrokerError} If the broker has refused for good.
+   */
+  publish(topic: string, data: Sendable, options: PublishOptions<Data> = {}): PublishResult {
+    return this.#registry.topics.publish(topic, data, options, null);
   }
 
   /**
@@ -185,6 +267,68 @@ export class Context<Data = unknown> implements AsyncDisposable {
   }
 
   /**
+   * Takes over an open byte stream: a `Deno.Conn`, a Node socket (that of `node:http`'s `upgrade` event, say), or a pair
+   * of WHATWG streams. If it throws, the stream is untouched and its owner's; once it has returned, ours, and closed
+   * exactly once. No callback comes before the next microtask.
+   *
+   * @param source The stream.
+   * @param options Which end we are, whether the handshake is still to be done, and options of the connection.
+   * @returns The connection: `"open"` where the handshake was done elsewhere, `"connecting"` where it is yet to be.
+   * @throws {TypeError | RangeError} If an option makes no sense, or the stream is locked or closed.
+   *
+   * @example In a node:http server
+   * ```ts
+   * import { createServer } from "node:http";
+   * import { Context } from "@sluice/websocket";
+   *
+   * const ctx = new Context();
+   * const server = createServer((_request, response) => response.end("hello"));
+   * server.on("upgrade", (request, socket, head) => {
+   *   ctx.adopt(socket, { request, initialData: head, onMessage: (conn, data) => conn.send(data) });
+   * });
+   * server.listen(0, () => server.close());
+   * ```
+   */
+  adopt(source: AdoptSource, options: AdoptOptions<Data> = {}): Connection<Data> {
+    this.#checkAlive("adopt");
+    const { tls: _tls, proxy: _proxy, ...defaults } = this.#options;
+    return adopt(this.#registry, source, { ...defaults, ...options });
+  }
+
+  /**
+   * Makes a connection of a request that `Deno.serve`, or a framework on it, has received. It is the same as any other,
+   * within what Deno's own sockets can do: no pings, no frames, and a pause holds messages back here but not the peer.
+   *
+   * @param request The request; its handler has to return the response.
+   * @param options Options of the handshake and of the connection.
+   * @returns The response and the connection.
+   * @throws {UnsupportedError} For options that need frames; it names `listen` and `adopt`.
+   * @throws {TypeError} If the request isn't a WebSocket handshake, or an option makes no sense.
+   *
+   * @example
+   * ```ts
+   * import { Context } from "@sluice/websocket";
+   *
+   * const ctx = new Context();
+   * const server = Deno.serve({ port: 0 }, (request) => {
+   *   if (request.headers.get("upgrade") !== "websocket") return new Response("hello");
+   *   const { response } = ctx.upgrade(request, { onMessage: (conn, data) => conn.send(data) });
+   *   return response;
+   * });
+   * await server.shutdown();
+   * ```
+   */
+  upgrade(
+    request: Request,
+    options: UpgradeOptions<Data> = {},
+  ): Upgraded<Connection<Data>> {
+    this.#checkAlive("upgrade");
+    checkUpgradeOptions(options);
+    const { tls: _tls, proxy: _proxy, ...defaults } = this.#options;
+    return upgrade(this.#registry, request, { ...defaults, ...options });
+  }
+
+  /**
    * Reads the counters, of ended connections too.
    *
    * @returns A snapshot.
@@ -201,7 +345,8 @@ export class Context<Data = unknown> implements AsyncDisposable {
 
   /**
    * Ends everything: closes the listening sockets, answers unfinished handshakes with 503, calls the listeners'
-   * `onShutdown`, closes every connection, terminates what is left at the timeout, and watches no stream any more. Further calls return the same promise.
+   * `onShutdown`, closes every connection, terminates what is left at the timeout, and watches no stream any more.
+   * Further calls return the same promise.
    *
    * @param options Code, reason and timeout.
    * @returns How it went.
@@ -219,9 +364,15 @@ export class Context<Data = unknown> implements AsyncDisposable {
     const prepared = preparing.length === 0 ? null : Promise.all(preparing);
     const settled = { code, reason, timeout };
     // The listeners' connections are among the context's, so they are counted there.
-    resolve(shutdownAfter(prepared, this.#registry, settled, () => {
+    const ended = shutdownAfter(prepared, this.#registry, settled, () => {
       this.#watches.end();
       for (const listener of listeners) listener.shutdown(settled);
+    });
+    resolve(ended.finally(async () => {
+      // Ordinary HTTP of theirs may take longer.
+      await Promise.all(listeners.map((listener) => listener.shutdown(settled)));
+      // The broker last, so that what is published when connections end still goes out.
+      await this.#broker?.close();
     }));
     return promise;
   }

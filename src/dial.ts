@@ -1,9 +1,18 @@
 import type { ConnectSettings } from "./connect_options.ts";
+import { dialProxy } from "./dial/proxy.ts";
+import { proxyFromEnvironment } from "./dial/proxy_environment.ts";
+import { dialTcp } from "./dial/tcp.ts";
 import type { Engine } from "./engine.ts";
-import { abortError, TimeoutError } from "./errors.ts";
+import {
+  acceptAnswer,
+  type CodecSettings,
+  codecSettings,
+  makeOffer,
+} from "./deflate/negotiation.ts";
+import { abortError, HandshakeError, TimeoutError } from "./errors.ts";
 import { ClientFacts } from "./facts.ts";
 import { ClientHandshake } from "./handshake/client_handshake.ts";
-import { formatExtensions } from "./handshake/extension_list.ts";
+import { type Extension, formatExtensions } from "./handshake/extension_list.ts";
 import { MAX_REFUSAL_BODY, RefusalBody } from "./handshake/refusal_body.ts";
 import { readHead, writeAll } from "./head_reader.ts";
 import { Alarm } from "./timers.ts";
@@ -19,27 +28,29 @@ export class Dial {
   readonly #handshake: ClientHandshake;
   #raw: Transport | null = null;
   #phase = "connecting";
+  #refusal: RefusalBody | null = null; // what is being read of the body of a refusal
 
   /** @throws {TypeError} If something of the handshake can't be sent. */
   constructor(engine: Engine, settings: ConnectSettings) {
     this.#engine = engine;
     this.#settings = settings;
-    const { protocols, extensions, headers } = settings;
+    const { protocols, headers, connection: { compression } } = settings;
+    const extensions = compression === null
+      ? settings.extensions
+      : [...settings.extensions, makeOffer(compression)];
     this.#handshake = new ClientHandshake(settings.target, { protocols, extensions, headers });
+  }
+
+  /** Shakes hands on a stream that is open, in place of one that is yet to be opened. */
+  useTransport(transport: Transport): void {
+    this.#raw = transport;
   }
 
   /** Connects, and opens the engine or abandons it. */
   async run(): Promise<void> {
     const { connectTimeout, signal } = this.#settings;
     const engine = this.#engine, { timers } = engine.owner;
-    const alarm = new Alarm(() =>
-      this.#cancel(
-        new TimeoutError(
-          `Cannot connect to ${this.#settings.target.href}: timed out after ${connectTimeout} ms while ${this.#phase}`,
-        ),
-        true,
-      )
-    );
+    const alarm = new Alarm(() => this.#cancel(this.#timedOut(), true));
     const aborted = () =>
       this.#cancel(abortError("The attempt to connect was aborted", signal!.reason), false);
     engine.cancel = () => this.#close();
@@ -57,21 +68,30 @@ export class Dial {
   }
 
   async #connect(): Promise<void> {
+    if (this.#raw !== null) return await this.#shakeHands(this.#raw);
     const { target, tls } = this.#settings;
-    const tcp = await Deno.connect({
-      hostname: target.hostname,
-      port: target.port,
-      signal: this.#abort.signal,
-    });
-    this.#own(tcp);
-    tcp.setNoDelay(true);
-    let transport: Transport = tcp;
+    let transport = this.#own(await this.#reach());
     if (target.secure) {
       this.#phase = "negotiating TLS";
-      const taken = (conn: Transport) => this.#own(conn);
-      transport = this.#own(await startTlsClient(tcp, target.hostname, tls, taken));
+      transport = this.#own(await startTlsClient(transport, target.hostname, tls));
     }
     await this.#shakeHands(transport);
+  }
+
+  /** Opens a stream to the target: over a Unix socket, through a proxy, or straight. */
+  async #reach(): Promise<Transport> {
+    const { target, tls, path } = this.#settings;
+    const { hostname, port, secure } = target;
+    const { signal } = this.#abort;
+    if (path !== undefined) {
+      const conn = await Deno.connect({ transport: "unix", path });
+      return conn;
+    }
+    let { proxy } = this.#settings;
+    if (proxy === undefined) proxy = proxyFromEnvironment(secure, hostname, port) ?? null;
+    if (proxy === null) return await dialTcp({ hostname, port, signal });
+    this.#phase = "connecting through the proxy";
+    return await dialProxy(proxy, { hostname, port, signal, caCerts: tls.caCerts });
   }
 
   async #shakeHands(transport: Transport): Promise<void> {
@@ -82,19 +102,32 @@ export class Dial {
     if (early === null) throw handshake.refused();
     if (!handshake.accepted) throw handshake.refused(await this.#readBody(transport, early));
     const { protocol, extensions, headers } = handshake.finish();
+    const codecs = this.#agreeOnCompression(extensions, headers);
     if (this.#abort.signal.aborted) throw this.#abort.signal.reason;
     this.#raw = null;
     const { href } = this.#settings.target;
     this.#engine.open(
       transport,
-      new ClientFacts(href, protocol, formatExtensions(extensions), headers),
+      new ClientFacts(href, protocol, formatExtensions(extensions), headers, codecs),
       null,
       early,
     );
   }
 
+  #agreeOnCompression(answer: Extension[], headers: Headers): CodecSettings | null {
+    const { connection: { compression }, target } = this.#settings;
+    if (compression === null) return null;
+    try {
+      const accepted = acceptAnswer(answer, compression);
+      return accepted && codecSettings(accepted.agreement, "client", compression);
+    } catch (cause) {
+      const { message } = cause as Error;
+      throw new HandshakeError(`Cannot open ${target.href}: ${message}`, { status: 101, headers });
+    }
+  }
+
   async #readBody(transport: Transport, early: Uint8Array): Promise<Uint8Array> {
-    const body = new RefusalBody(this.#handshake.head!);
+    const body = this.#refusal = new RefusalBody(this.#handshake.head!);
     const buffer = new Uint8Array(MAX_REFUSAL_BODY);
     let done = body.push(early);
     while (!done) {
@@ -115,7 +148,18 @@ export class Dial {
     return transport;
   }
 
+  #timedOut(): Error {
+    // A refusal says more than a timeout, even one whose body never ends.
+    if (this.#refusal !== null) return this.#handshake.refused(this.#refusal.bytes);
+    const { target: { href }, connectTimeout } = this.#settings;
+    return new TimeoutError(
+      `Cannot connect to ${href}: timed out after ${connectTimeout} ms while ${this.#phase}`,
+    );
+  }
+
   #cancel(error: unknown, reported: boolean): void {
+    // Whoever awaits `opened` may abort before `run` has let go of the signal; what is open stays open.
+    if (this.#engine.state !== "connecting") return;
     this.#engine.abandon(error, reported);
     this.#close();
   }

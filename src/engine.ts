@@ -1,14 +1,18 @@
 import { type CloseRecord, closeRecord } from "./close_record.ts";
 import type { Connection, ConnectionStats } from "./connection.ts";
 import type { Consumer } from "./consumer.ts";
+import { MessageInflater } from "./deflate/message_inflater.ts";
+import type { CodecSettings } from "./deflate/negotiation.ts";
+import { Packer, type PackerOwner } from "./deflate/packer.ts";
 import { abortError, ConnectionClosedError, TimeoutError } from "./errors.ts";
 import { encodeControl } from "./flow/control_lane.ts";
 import { Inbox, type MessageHeader } from "./flow/inbox.ts";
 import { ReadPump, type ReadSink } from "./flow/read_pump.ts";
 import { SendQueue } from "./flow/send_queue.ts";
 import { WritePump, type WriteSink } from "./flow/write_pump.ts";
+import type { Incoming } from "./incoming.ts";
+import { KeepAlive, type KeptAlive } from "./keep_alive.ts";
 import { FrameHooks } from "./frame_hooks.ts";
-import { KeepAlive } from "./keep_alive.ts";
 import type { ConnectionHandlers, ReceivedMessage, Settings } from "./options.ts";
 import { freshPayload, Pings } from "./pings.ts";
 import {
@@ -36,13 +40,14 @@ import {
 } from "./protocol/opcode.ts";
 import { ObservedFrames } from "./protocol/observed_frames.ts";
 import { ProtocolError } from "./protocol/protocol_error.ts";
+import { type Limited, RateLimit } from "./rate_limit.ts";
 import type { SendStreams } from "./send_stream.ts";
 import { SendTimeout } from "./send_timeout.ts";
 import { NO_MORE, type OpenMessage } from "./sender.ts";
 import { Alarm, type Timers } from "./timers.ts";
+import type { Topics } from "./topics.ts";
 import { Trace, TracedQueue } from "./trace.ts";
 import type { Transport } from "./transport/transport.ts";
-import type { Watched } from "./watchdog.ts";
 
 /** The state of a connection; it only ever moves to the right. */
 export type ConnectionState = "connecting" | "open" | "closing" | "closed";
@@ -60,6 +65,7 @@ const FRAME_HOLDS = PAUSED | IN_CONNECT | IN_FRAME;
 /** What an engine needs of whoever made it. */
 export interface Owner {
   readonly timers: Timers;
+  readonly topics: Topics;
   /** The handshake is complete. */
   opened(engine: Engine): void;
   /** The connection has ended, whatever its state was. */
@@ -71,6 +77,8 @@ export interface HandshakeFacts {
   readonly url: string;
   readonly protocol: string;
   readonly extensions: string;
+  /** What was agreed about compression; `null` for none. */
+  readonly compression: CodecSettings | null;
   /** The request, built when asked for. */
   request(): Request | null;
   responseHeaders(): Headers;
@@ -86,7 +94,8 @@ interface Waiter {
  * the closing handshake. `Connection` is its face.
  */
 // deno-lint-ignore no-explicit-any
-export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Watched {
+export class Engine<Data = any>
+  implements MessageSink, ReadSink, WriteSink, PackerOwner, KeptAlive, Limited {
   readonly role: Role;
   readonly settings: Settings;
   readonly owner: Owner;
@@ -107,12 +116,20 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Wat
   pings: Pings | null = null;
   /** Ends an attempt to connect. */
   cancel: (() => void) | null = null;
+  /** Who takes messages as streams. */
+  incoming: Incoming | null = null;
   /** Who takes messages one by one. */
   consumer: Consumer | null = null;
   /** Called with each message or the end, by those who await one; oldest first. */
   takers: (() => void)[] = [];
+  /** Compresses what is sent; `null` where that wasn't agreed. */
+  packer: Packer | null = null;
+  /** Topics that the connection has subscribed to; made with the first. */
+  topics: Set<string> | null = null;
   /** The fragmented message that is being sent. */
   openMessage: OpenMessage | null = null;
+  /** Whether the connection keeps the process alive. */
+  refed = true;
   /** The messages that are being sent from sources. */
   streams: SendStreams | null = null;
   readonly trace: Trace | null;
@@ -136,6 +153,7 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Wat
   #closing: Closing | null = null;
   #keepAlive: KeepAlive | null = null;
   #sendTimeout: SendTimeout | null = null;
+  #limit: RateLimit | null = null; // lifted with the first close frame, ours or the peer's
   #closeTimer: Alarm | null = null;
   #drainArmed = false;
   #drainWaiters: Waiter[] | null = null;
@@ -150,6 +168,8 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Wat
   #undelivered = 0;
   #unsentMessages = 0;
   #unsentBytes = 0;
+  #closeUnsent = false; // our close frame was made, and never taken by the system
+  #writtenWhileBusy = 0;
 
   constructor(owner: Owner, role: Role, settings: Settings, handlers: ConnectionHandlers<Data>) {
     this.owner = owner;
@@ -159,7 +179,9 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Wat
     this.holds = settings.buffering && handlers.onMessage === undefined ? NO_TAKER : 0;
     this.#headers = settings.allowedRsv !== 0;
     this.trace = settings.trace === null ? null : new Trace(settings.trace, role);
-    this.nextKey = role === "server" ? null : keySource(settings.maskGenerator);
+    this.nextKey = role === "server"
+      ? null
+      : keySource(settings.maskGenerator, (error) => this.report(error));
     this.queue = this.trace === null
       ? new SendQueue(this.nextKey)
       : new TracedQueue(this.nextKey, this.trace);
@@ -173,16 +195,19 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Wat
    *
    * @param answer What still has to be written of it, or `null`.
    * @param early Bytes that came behind it, or `null`.
+   * @param later Whether callbacks have to wait for the next microtask: whoever made the connection must have it first.
    */
   open(
     transport: Transport,
     facts: HandshakeFacts,
     answer: Uint8Array | null,
     early: Uint8Array | null,
+    later = false,
   ): void {
-    const { settings } = this;
+    const { settings } = this, { compression } = facts;
     this.cancel = null;
     this.transport = transport;
+    if (!this.refed) transport.unref?.();
     this.facts = facts;
     this.#assembler = new MessageAssembler(
       this.role,
@@ -190,24 +215,45 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Wat
       settings.maxMessageSize,
       settings.lend,
       settings.allowedRsv,
+      compression === null ? null : (sink) =>
+        new MessageInflater(
+          { ...compression.inflate, maxMessageSize: settings.maxMessageSize },
+          sink,
+        ),
     );
+    if (compression !== null && compression.deflate !== null) {
+      this.packer = new Packer(compression.deflate, settings.compression!.threshold, this);
+    }
     this.#observe();
+    this.#assembler.chunks = this.incoming;
     const reader = this.reader = new ReadPump(transport, this);
     if (early !== null && early.length > 0) reader.prepend(early);
     this.state = "open";
     this.trace?.opened(facts.url, facts.request(), facts.responseHeaders());
     if (settings.keepAlive !== null) {
-      this.#keepAlive = new KeepAlive(this.owner.timers, settings.keepAlive, this);
+      this.#keepAlive = new KeepAlive(this);
     }
+    if (settings.rateLimit !== null) this.#limit = new RateLimit(settings.rateLimit, this);
     this.owner.opened(this);
     for (const { resolve } of this.#openWaiters?.splice(0) ?? []) resolve();
     this.writer.start(transport, answer);
+    if (later) {
+      this.holds |= IN_CONNECT;
+      queueMicrotask(() => this.#begin());
+    } else {
+      this.#begin();
+    }
+  }
+
+  #begin(): void {
+    if (this.#ended) return;
+    this.holds &= ~IN_CONNECT;
     const { onConnect } = this.handlers;
     if (onConnect !== undefined) {
       const settled = this.call(() => this.handlers.onConnect!(this.conn));
       if (settled !== null) this.#holdUntil(settled, IN_CONNECT);
     }
-    if (!this.#ended) reader.pull();
+    if (!this.#ended) this.reader!.pull();
   }
 
   /** The handshake has failed; `reported` where `onError` is to hear of it. */
@@ -215,31 +261,45 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Wat
     if (this.state === "closed") return;
     this.#cause = error;
     this.trace?.line(`handshake failed: ${error}`);
-    if (reported) this.#reportFailure(error);
     this.#end();
+    if (reported) this.#reportFailure(error);
   }
 
-  /** Promises that the handshake is complete. */
-  opened(): Promise<void> {
-    if (this.facts !== null) return Promise.resolve();
+  /** Promises what `info` makes of a complete handshake; without a detour, so that a rejection precedes `onClose`. */
+  opened<Info>(info: () => Info): Promise<Info> {
+    if (this.facts !== null) return Promise.resolve(info());
     if (this.state !== "connecting") return Promise.reject(this.#cause);
-    return new Promise((resolve, reject) => (this.#openWaiters ??= []).push({ resolve, reject }));
+    return new Promise((resolve, reject) => {
+      (this.#openWaiters ??= []).push({ resolve: () => resolve(info()), reject });
+    });
   }
 
   // ---- Receiving --------------------------------------------------------------------------------------------------
 
   wanted(): number {
+    const wanted = this.#wanted();
+    if (this.#limit === null || wanted <= 0) return wanted;
+    return Math.min(wanted, this.#limit.room(this.reader!.bytes));
+  }
+
+  #wanted(): number {
+    // A server closes the stream once its answer is out: a read that were pending then would only be interrupted.
+    if (this.role === "server" && this.#closing !== null && this.#closing.complete) return 0;
+    if (this.#assembler!.busy) return 0;
     if (this.holds === 0 || this.#discarding || this.#deaf) return Infinity;
     if ((this.holds & this.frameHolds) !== 0) return 0;
     // Whoever awaits a message takes the next one, however large.
     if (this.takers.length > 0 && (this.holds & PAUSED) === 0) return Infinity;
-    const held = (this.inbox?.bytes ?? 0) + this.#assembler!.buffered;
+    const held = (this.inbox?.bytes ?? 0) + (this.incoming?.bytes ?? 0) +
+      this.#assembler!.buffered;
     return this.settings.readAhead - held;
   }
 
   received(source: Source, start: number, end: number): number {
     if (this.#deaf) return end;
+    if (this.#assembler!.busy) return start;
     if ((this.holds & this.frameHolds) !== 0 && !this.#discarding) return start;
+    if (this.#limit !== null && this.#limit.dry) return start;
     const { frames } = this.#assembler!;
     this.writer.cork();
     frames.halted = false;
@@ -253,20 +313,45 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Wat
     return this.#deaf ? end : at;
   }
 
+  landing(): Uint8Array | null {
+    // Who looks at frames is lent the reader's buffer.
+    return this.#deaf || this.#hooks !== null ? null : this.#assembler!.landing();
+  }
+
+  landed(count: number): void {
+    if (this.#deaf) return;
+    this.writer.cork();
+    try {
+      this.#assembler!.landed(count);
+    } catch (error) {
+      this.fail(error);
+    }
+    this.writer.uncork();
+  }
+
   message(data: ReceivedMessage, lent: boolean): void {
     this.messagesReceived++;
+    if (this.#limit !== null && this.#limit.took()) this.#assembler!.frames.halted = true;
     if (this.#discarding) {
       this.#undelivered++;
     } else if (this.holds === 0 && (this.inbox === null || this.inbox.length === 0)) {
       this.#deliver(data, lent, this.#headers ? this.#header(data) : undefined);
     } else {
-      (this.inbox ??= new Inbox()).push(
-        lent ? (data as Uint8Array).slice() : data,
-        this.#headers ? this.#header(data) : undefined,
-      );
+      if (this.incoming !== null) this.incoming.whole(data);
+      else {
+        (this.inbox ??= new Inbox()).push(
+          lent ? (data as Uint8Array).slice() : data,
+          this.#headers ? this.#header(data) : undefined,
+        );
+      }
       if (this.takers.length > 0 && this.canTake()) this.takers.shift()!();
-      if (this.wanted() <= 0) this.#assembler!.frames.halted = true;
+      if (this.#wanted() <= 0) this.#assembler!.frames.halted = true;
     }
+  }
+
+  inflated(error: unknown): void {
+    if (error !== null) this.fail(error);
+    if (!this.#ended && this.wanted() > 0) this.reader!.pull();
   }
 
   /** The header of a message that has just arrived, where the application wants to see it. */
@@ -278,6 +363,16 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Wat
       rsv2: (rsv & RSV2) !== 0,
       rsv3: (rsv & RSV3) !== 0,
     };
+  }
+
+  unlimited(): void {
+    if (!this.#ended) this.reader!.pull();
+  }
+
+  /** What follows is decoded to be discarded, and the peer's close frame must not have to wait. */
+  #liftLimit(): void {
+    this.#limit?.stop();
+    this.#limit = null;
   }
 
   /** Looks at data frames, from when anyone wants to. */
@@ -294,6 +389,7 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Wat
 
   control(opcode: number, payload: Uint8Array): void {
     this.trace?.control("<-", opcode, payload);
+    if (this.#limit !== null && this.#limit.took()) this.#assembler!.frames.halted = true;
     if (opcode === PING) {
       this.#answerPing(payload);
       if (this.handlers.onPing) this.call(() => this.handlers.onPing!(this.conn, payload));
@@ -310,8 +406,8 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Wat
     if (this.readShut || this.writeShut) {
       // The peer could not be heard, or has drawn its conclusion from our end.
       this.#end();
-    } else if (closing !== null && closing.complete) {
-      // The peer has closed its direction; our answer may still be on its way.
+    } else if (closing !== null && (closing.complete || this.#failed)) {
+      // The peer has closed its direction; our close frame may still be on its way.
       if (this.writer.idle) this.#end();
     } else {
       this.#lost(
@@ -335,7 +431,7 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Wat
     if (isThenable(result)) {
       const source = lent ? this.reader!.lend() : null;
       this.#holdUntil(
-        result.then(undefined, (error) => this.report(error)).then(() => {
+        Promise.resolve(result).then(undefined, (error) => this.report(error)).then(() => {
           if (source !== null) this.reader!.giveBack(source);
         }),
         IN_MESSAGE,
@@ -345,22 +441,55 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Wat
 
   /** Delivers what waits, as far as nothing holds it, and goes on reading. */
   resumeDelivery(): void {
-    if (this.#delivering || this.state === "closed") return;
+    if (this.#delivering) return;
     this.#delivering = true;
     this.writer.cork();
     while (this.holds === 0 && this.canTake()) {
       this.#deliver(this.inbox!.shift(), false, this.inbox!.header);
     }
     while (this.takers.length > 0 && this.canTake()) this.takers.shift()!();
+    this.incoming?.wake();
+    if (this.record !== null && !this.inbox?.length) this.#endTakers();
     this.#delivering = false;
     this.writer.uncork();
     if (this.#ended) this.#complete();
     else this.reader?.pull();
   }
 
+  /** Whether `pause` holds messages. */
+  get paused(): boolean {
+    return (this.holds & PAUSED) !== 0;
+  }
+
+  /** Gives messages to one who takes them as streams, those that wait first. */
+  claimIncoming(incoming: Incoming): void {
+    if (this.handlers.onMessage !== undefined || this.consumer !== null || this.incoming !== null) {
+      throw new TypeError(
+        "Cannot iterate over a connection whose messages are being taken already",
+      );
+    }
+    if (this.settings.lend) {
+      throw new TypeError('Cannot iterate over a connection with payload "view": use "copy"');
+    }
+    this.incoming = incoming;
+    if (this.#assembler !== null) this.#assembler.chunks = incoming;
+    const { inbox } = this;
+    if (inbox !== null) { while (inbox.length > 0) incoming.whole(inbox.shift()); }
+  }
+
+  /** Goes on reading for one who takes messages as streams. */
+  pullIncoming(): void {
+    if (!this.#ended && this.reader !== null && this.wanted() > 0) this.reader.pull();
+  }
+
   /** Whether a message waits that may be taken. */
   canTake(): boolean {
     return this.inbox !== null && this.inbox.length > 0 && (this.holds & PAUSED) === 0;
+  }
+
+  /** Whether messages are dropped, because we have closed. */
+  get discarding(): boolean {
+    return this.#discarding;
   }
 
   /** Sets or clears a reason to hold messages. */
@@ -414,10 +543,20 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Wat
     if (bytes > this.settings.lowWaterMark) this.#drainArmed = true;
     if (bytes > this.queueHighWater) this.queueHighWater = bytes;
     if (this.settings.sendTimeout > 0) {
-      this.#sendTimeout ??= new SendTimeout(this.owner.timers, this.settings.sendTimeout, this);
+      this.#sendTimeout ??= new SendTimeout(this);
       this.#sendTimeout.arm();
     }
     this.writer.schedule();
+  }
+
+  packed(): void {
+    this.writer.schedule();
+    // The peer isn't to blame for the time that compressing took.
+    if (this.#closing !== null) this.#armCloseTimer();
+  }
+
+  packFailed(error: unknown): void {
+    this.terminate(error);
   }
 
   wrote(): void {
@@ -426,8 +565,8 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Wat
     if (this.writeShut) this.#halfClose();
     const closing = this.#closing;
     if (closing === null || this.#ended) return;
+    this.#armCloseTimer();
     if (closing.sent !== null && this.writer.idle) this.#closeFrameSent();
-    else this.#armCloseTimer();
   }
 
   writeFailed(error: unknown): void {
@@ -435,6 +574,8 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Wat
     this.#cause ??= error;
     this.#countUnsent();
     this.writer.stop();
+    this.#rejectDrainWaiters();
+    this.#keepAlive?.stop();
     if (this.state === "open") this.state = "closing";
     if (this.reader!.reading) this.#armCloseTimer();
     else this.#lost(error);
@@ -442,7 +583,7 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Wat
 
   /** Promises that the queue has drained. */
   drained(): Promise<void> {
-    if (this.state === "closed") {
+    if (this.state === "closed" || this.writer.stopped) {
       return Promise.reject(this.closedError("wait for the queue to drain"));
     }
     if (this.queue.bytes <= this.settings.lowWaterMark) return Promise.resolve();
@@ -455,8 +596,23 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Wat
     this.trace?.line("queue drained");
     const waiters = this.#drainWaiters;
     this.#drainWaiters = null;
-    if (waiters !== null) { for (const { resolve } of waiters) resolve(); }
-    if (this.handlers.onDrain) this.call(() => this.handlers.onDrain!(this.conn));
+    if (waiters === null) {
+      this.#callDrain();
+    } else {
+      for (const { resolve } of waiters) resolve();
+      // Those who await it come first.
+      queueMicrotask(() => this.#callDrain());
+    }
+  }
+
+  #callDrain(): void {
+    if (this.handlers.onDrain && !this.#ended) this.call(() => this.handlers.onDrain!(this.conn));
+  }
+
+  #rejectDrainWaiters(): void {
+    for (const { reject } of this.#drainWaiters?.splice(0) ?? []) {
+      reject(this.closedError("wait for the queue to drain"));
+    }
   }
 
   /** Holds data back, or lets them go on. */
@@ -505,8 +661,12 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Wat
     } else if (this.state === "open") {
       this.#discard();
       this.#sendClose(code, reason);
-      this.holds &= ~PAUSED;
       this.reader!.pull();
+    } else if (this.state === "closing" && !this.#discarding) {
+      // The peer closed first: on the wire nothing changes, but the application wants no more messages.
+      this.#discard();
+      if (this.#ended) this.#finish();
+      else this.reader!.pull();
     }
   }
 
@@ -517,7 +677,8 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Wat
     } else if (this.state !== "closed") {
       this.#cause ??= cause;
       this.#discard();
-      this.#end();
+      if (this.#ended) this.#finish();
+      else this.#end();
     }
   }
 
@@ -526,22 +687,28 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Wat
     if (this.#failed || this.#ended) return;
     this.#failed = true;
     this.#cause ??= error;
-    this.#reportFailure(error);
     this.#deaf = true;
-    this.#assembler!.discard();
+    this.#liftLimit();
+    this.#assembler!.close();
     const code = error instanceof ProtocolError ? error.closeCode : INTERNAL_ERROR;
     const reason = error instanceof ProtocolError ? error.message.slice(0, 120) : "";
-    if (this.#closing?.sent) this.#end();
-    else this.#sendClose(code, reason);
+    if (!this.#closing?.sent) this.#sendClose(code, reason);
+    else if (this.writer.idle) this.#closeFrameSent();
+    this.#reportFailure(error);
   }
 
   /** Gives up on a peer whose queue has overflowed, where the application chose so. */
   overflow(error: Error): void {
     this.#cause ??= error;
-    this.#reportFailure(error);
-    this.#countUnsent();
+    const { messages, bytes } = this.queue;
     this.queue.drop(this.writer.completing);
+    this.packer?.close();
+    this.#unsentMessages += messages - this.queue.messages;
+    this.#unsentBytes += bytes - this.queue.bytes;
+    this.#discard();
     this.#sendClose(TRY_AGAIN_LATER, "");
+    this.reader!.pull();
+    this.#reportFailure(error);
   }
 
   #cancelConnecting(by: string): void {
@@ -553,6 +720,7 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Wat
   #sendClose(code: number, reason: string): void {
     if (this.state === "open") this.trace?.line("state closing");
     this.state = "closing";
+    this.#keepAlive?.stop();
     if (this.streams !== null) this.#cutStreams(this.streams);
     if (this.writeShut) {
       // No close frame can be sent; where there is nothing to wait for either, this is the end.
@@ -582,10 +750,11 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Wat
     const closing = this.#closing ??= new Closing();
     closing.receive(frame);
     this.#deaf = true;
+    this.#liftLimit();
     this.#assembler!.frames.halted = true;
     this.#assembler!.discard();
     if (closing.sent === null) this.#sendClose(frame.code, frame.reason);
-    else if (this.writer.idle) this.#closeFrameSent();
+    if (this.writer.idle) this.#closeFrameSent();
   }
 
   /** The system has taken our close frame, and all that stood before it. */
@@ -593,11 +762,11 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Wat
     if (this.readShut) {
       // There is no answer to wait for.
       this.#end();
-    } else if (this.#failed) {
+    } else if (this.#failed && this.reader!.open) {
       // Closing with input unread would reset the connection and lose our close frame on its way.
       this.transport!.closeWrite().catch(() => {});
       this.reader!.pull();
-    } else if (this.#closing!.complete && (this.role === "server" || !this.reader!.open)) {
+    } else if (!this.reader!.open || (this.#closing!.complete && this.role === "server")) {
       // The server closes the stream first, the client waits for that (RFC 6455 7.1.1).
       this.#end();
     } else {
@@ -607,8 +776,14 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Wat
 
   #armCloseTimer(): void {
     this.#closeTimer ??= new Alarm(() => {
-      if (this.#ended) this.#complete(true);
-      else this.terminate(new TimeoutError(`Not closed within ${this.settings.closeTimeout} ms`));
+      if (this.#ended) {
+        if ((this.holds & PAUSED) === 0) this.#complete(true);
+      } else if (this.writer.stopped) {
+        // Nothing can be written any more, and the peer's last words didn't come.
+        this.#lost(this.#cause);
+      } else {
+        this.terminate(new TimeoutError(`Not closed within ${this.settings.closeTimeout} ms`));
+      }
     });
     this.owner.timers.set(this.#closeTimer, this.settings.closeTimeout);
   }
@@ -617,18 +792,18 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Wat
   #lost(error: unknown): void {
     if (this.#ended) return;
     const closing = this.#closing;
-    if (closing === null || !closing.complete) {
-      const expected = this.#failed || closing?.initiator === "local";
-      if (!expected) {
-        this.#cause ??= error;
-        this.#reportFailure(this.#cause);
-      }
-    }
+    const clean = closing !== null && closing.complete;
+    if (!clean) this.#cause ??= error;
     this.#end();
+    const expected = this.#failed || closing?.initiator === "local";
+    if (!clean && !expected) this.#reportFailure(this.#cause);
   }
 
   #discard(): void {
+    this.#liftLimit();
     this.#discarding = true;
+    this.incoming?.discard();
+    this.holds &= ~PAUSED;
     if (this.#hooks !== null) this.#hooks.muted = true;
     this.#undelivered += this.inbox?.clear() ?? 0;
   }
@@ -636,6 +811,7 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Wat
   #countUnsent(): void {
     this.#unsentMessages += this.queue.messages;
     this.#unsentBytes += this.queue.bytes;
+    if (!this.writer.dataTaken) this.#closeUnsent = true;
   }
 
   /** Lets go of the stream and of all that watches over it. */
@@ -643,59 +819,77 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Wat
     if (this.#ended) return;
     this.#ended = true;
     this.state = "closing";
+    // What is left of the bytes that are being decoded came too late.
+    this.#deaf = true;
+    if (this.#assembler !== null) this.#assembler.frames.halted = true;
     const { timers } = this.owner;
     this.#countUnsent();
     if (this.#closeTimer !== null) timers.clear(this.#closeTimer);
     this.#keepAlive?.stop();
     this.#sendTimeout?.stop();
+    this.#liftLimit();
     this.reader?.stop();
     this.writer.stop();
+    this.packer?.close();
+    this.#assembler?.close();
     this.transport?.close();
     this.streams?.abort();
     for (const { reject } of this.#openWaiters?.splice(0) ?? []) reject(this.#cause);
     this.pings?.fail(() => this.closedError("wait for a pong"));
-    const waiters = this.#drainWaiters;
-    this.#drainWaiters = null;
-    if (waiters !== null) {
-      for (const { reject } of waiters) reject(this.closedError("wait for the queue to drain"));
-    }
-    if (this.#mustDeliver()) {
-      // A pause is the application's, and ends when it says; a callback that never settles is waited for in vain.
-      if ((this.holds & PAUSED) === 0) this.#armCloseTimer();
-    } else {
-      this.state = "closed";
-      queueMicrotask(() => this.#complete());
-    }
+    this.#rejectDrainWaiters();
+    if (this.#mustDeliver()) this.#awaitDelivery();
+    else this.#finish();
+  }
+
+  #finish(): void {
+    this.state = "closed";
+    queueMicrotask(() => this.#complete());
   }
 
   /** Whether received messages still have to be delivered before the end is. */
   #mustDeliver(): boolean {
-    return !this.#discarding && (this.inbox?.length ?? 0) > 0 && (this.holds & NO_TAKER) === 0;
+    return !this.#discarding && (this.inbox?.length ?? 0) > 0 &&
+      ((this.holds & NO_TAKER) === 0 || this.takers.length > 0);
+  }
+
+  #awaitDelivery(): void {
+    // A pause is the application's, and ends when it says; a callback that never settles is waited for in vain.
+    if ((this.holds & PAUSED) === 0) this.#armCloseTimer();
   }
 
   #complete(giveUp = false): void {
-    if (this.record !== null || (!giveUp && this.#mustDeliver())) return;
+    if (this.record !== null) return;
+    if (!giveUp && this.#mustDeliver()) {
+      this.#awaitDelivery();
+      return;
+    }
     if (giveUp) this.#discard();
     if (this.#closeTimer !== null) this.owner.timers.clear(this.#closeTimer);
     this.state = "closed";
-    const sent = this.#closing?.sent ?? null, received = this.#closing?.received ?? null;
+    const sent = this.#closeUnsent ? null : this.#closing?.sent ?? null;
+    const received = this.#closing?.received ?? null;
     const record = this.record = closeRecord({
       code: received?.code ?? ABNORMAL,
       reason: received?.reason ?? "",
       wasClean: sent !== null && received !== null,
       sent,
       received,
-      initiator: this.#closing?.initiator ?? null,
+      initiator: sent === null && received === null ? null : this.#closing!.initiator,
       cause: this.#cause,
       unsentMessages: this.#unsentMessages,
       unsentBytes: this.#unsentBytes,
-      undelivered: this.#undelivered,
+      // Whoever takes messages one by one may still take what waits.
+      undelivered: () => this.#undelivered + (this.inbox?.length ?? 0),
     });
     this.trace?.line(`state closed: ${record}`);
     this.owner.closed(this);
     for (const resolve of this.#closedWaiters ?? []) resolve(record);
-    for (const taker of this.takers.splice(0)) taker();
+    this.#endTakers();
     if (this.handlers.onClose) this.call(() => this.handlers.onClose!(this.conn, record));
+  }
+
+  #endTakers(): void {
+    for (const taker of this.takers.splice(0)) taker();
   }
 
   /** Promises the close record. */
@@ -715,11 +909,12 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Wat
   // ---- Watching ---------------------------------------------------------------------------------------------------
 
   progress(): number {
-    // What we write is no sign of the peer: a ping that the system has taken must not count as its own answer.
-    return this.reader?.reads ?? 0;
+    // What is received is life. So is what goes out while the system makes us wait: then the peer has taken something.
+    if (this.writer.busy) this.#writtenWhileBusy = this.writer.written;
+    return (this.reader?.reads ?? 0) + this.#writtenWhileBusy;
   }
 
-  excused(): boolean {
+  deafened(): boolean {
     return this.reader !== null && !this.reader.reading;
   }
 
@@ -793,11 +988,19 @@ export class Engine<Data = any> implements MessageSink, ReadSink, WriteSink, Wat
   }
 }
 
-function keySource(fill: ((key: Uint8Array) => void) | null): () => number {
+function keySource(
+  fill: ((key: Uint8Array) => void) | null,
+  report: (error: unknown) => void,
+): () => number {
   if (fill === null) return randomKey;
   return () => {
     const key = new Uint8Array(4);
-    fill(key);
+    try {
+      fill(key);
+    } catch (error) {
+      report(error);
+      return randomKey();
+    }
     return new DataView(key.buffer).getInt32(0, true);
   };
 }

@@ -1,3 +1,4 @@
+import type { CodecSettings } from "./deflate/negotiation.ts";
 import type { HandshakeFacts } from "./engine.ts";
 import { acceptKey } from "./handshake/accept_key.ts";
 import type { Field } from "./handshake/field_value.ts";
@@ -7,6 +8,7 @@ import { parseRequestHead } from "./handshake/request_head.ts";
 export class ServerFacts implements HandshakeFacts {
   readonly protocol: string;
   readonly extensions: string;
+  readonly compression: CodecSettings | null;
   readonly #head: string;
   readonly #secure: boolean;
   readonly #headers: readonly Field[];
@@ -18,8 +20,10 @@ export class ServerFacts implements HandshakeFacts {
     protocol: string,
     extensions: string,
     headers: readonly Field[],
+    compression: CodecSettings | null = null,
   ) {
     this.#head = head;
+    this.compression = compression;
     this.#secure = secure;
     this.protocol = protocol;
     this.extensions = extensions;
@@ -62,9 +66,17 @@ export class ClientFacts implements HandshakeFacts {
   readonly url: string;
   readonly protocol: string;
   readonly extensions: string;
+  readonly compression: CodecSettings | null;
   readonly #headers: Headers;
 
-  constructor(url: string, protocol: string, extensions: string, headers: Headers) {
+  constructor(
+    url: string,
+    protocol: string,
+    extensions: string,
+    headers: Headers,
+    compression: CodecSettings | null = null,
+  ) {
+    this.compression = compression;
     this.url = url;
     this.protocol = protocol;
     this.extensions = extensions;

@@ -2,6 +2,8 @@ import { type Acceptance, decide } from "./accept.ts";
 import { TimeoutError } from "./errors.ts";
 import { acquire, release } from "./flow/buffer_pool.ts";
 import { HeadParser } from "./handshake/head_parser.ts";
+import { parseRequestHead } from "./handshake/request_head.ts";
+import { isUpgradeRequest } from "./handshake/server_handshake.ts";
 import { readHead, writeAll } from "./head_reader.ts";
 import type { ListenSettings, PeerInfo } from "./listen_options.ts";
 import { refusalOf, Refused } from "./refused.ts";
@@ -12,6 +14,16 @@ import type { Transport } from "./transport/transport.ts";
 // How long a refused peer has to take the answer and to close.
 const LINGER = 1000;
 
+/** A request that came in. */
+export interface Incoming<Data> {
+  /** Our consent to a WebSocket; `null` for an ordinary HTTP request, where there is a handler for those. */
+  accepted: Acceptance<Data> | null;
+  /** The text of its head. */
+  head: string;
+  /** What came behind it. */
+  early: Uint8Array;
+}
+
 /** A handshake that is being answered, from the accepted socket to the 101 or to a refusal. */
 export class IncomingHandshake<Data> extends Timer {
   readonly #raw: Transport;
@@ -21,6 +33,7 @@ export class IncomingHandshake<Data> extends Timer {
   #ending: unknown;
   #refused = false;
   #closed = false;
+  #deciding = false;
 
   /** @param raw The accepted socket, on which TLS may still be to come. */
   constructor(raw: Transport, settings: ListenSettings<Data>, timers: Timers) {
@@ -28,7 +41,12 @@ export class IncomingHandshake<Data> extends Timer {
     this.#raw = raw;
     this.#settings = settings;
     this.#timers = timers;
-    timers.set(this, settings.handshakeTimeout);
+    if (settings.handshakeTimeout > 0) timers.set(this, settings.handshakeTimeout);
+  }
+
+  /** Whether it is the application that keeps it waiting, and not the peer. */
+  get deciding(): boolean {
+    return this.#deciding;
   }
 
   /** Reads the request and decides about it; what came behind the head is `early`. */
@@ -36,23 +54,47 @@ export class IncomingHandshake<Data> extends Timer {
     transport: Transport,
     secure: boolean,
     info: PeerInfo,
-  ): Promise<Acceptance<Data> & { early: Uint8Array }> {
+  ): Promise<Incoming<Data>> {
     this.#transport = transport;
     const parser = new HeadParser(this.#settings.maxHeaderBytes);
     const early = await readHead(transport, (bytes) => {
-      this.#check();
+      this.check();
       return parser.push(bytes);
     });
-    this.#check();
+    this.check();
     if (early === null) {
       this.#transport = null;
       throw new Deno.errors.UnexpectedEof("The stream ended before the handshake was complete");
     }
-    const decision = decide(parser.text, secure, this.#settings, info);
-    const acceptance = decision instanceof Promise ? await decision : decision;
-    this.#check();
+    const { text } = parser;
+    if (this.#settings.handler !== undefined && !isUpgradeRequest(parseRequestHead(text))) {
+      this.#timers.clear(this);
+      return { accepted: null, head: text, early };
+    }
+    return { accepted: await this.decide(transport, text, secure, info), head: text, early };
+  }
+
+  /** Decides about a request whose head has been read already. */
+  async decide(
+    transport: Transport,
+    head: string,
+    secure: boolean,
+    info: PeerInfo,
+  ): Promise<Acceptance<Data>> {
+    this.#transport = transport;
+    const decision = decide(head, secure, this.#settings, info);
+    let acceptance = decision as Acceptance<Data>;
+    if (decision instanceof Promise) {
+      this.#deciding = true;
+      try {
+        acceptance = await decision;
+      } finally {
+        this.#deciding = false;
+      }
+    }
+    this.check();
     this.#timers.clear(this);
-    return { ...acceptance, early };
+    return acceptance;
   }
 
   /** The handshake took too long, or the refused peer did. */
@@ -74,6 +116,18 @@ export class IncomingHandshake<Data> extends Timer {
     this.#timers.clear(this);
     if (this.#transport === null) this.#close();
     else this.#answer(new Refused(status, (error as Error).message));
+  }
+
+  /** Closes it without an answer, to make room for others. */
+  evict(): void {
+    this.#ending ??= new Error("The handshake had to make room for later ones");
+    this.#close();
+  }
+
+  /** Refuses before anything was read, in the clear where that means anything to the peer. */
+  turnAway(transport: Transport | null, message: string): never {
+    this.#transport = transport;
+    throw new Refused(503, message);
   }
 
   /**
@@ -104,7 +158,8 @@ export class IncomingHandshake<Data> extends Timer {
     closeQuietly(this.#raw);
   }
 
-  #check(): void {
+  /** Throws if it was ended from outside. */
+  check(): void {
     if (this.#ending !== undefined) throw this.#ending;
   }
 

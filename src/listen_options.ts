@@ -2,9 +2,12 @@ import { checkExtensions, type Extension } from "./handshake/extension_list.ts";
 import { checkHeaders, type Field, type HeadersOption } from "./handshake/field_value.ts";
 import { checkOriginRule, type OriginRule } from "./handshake/origin.ts";
 import { checkProtocol, checkProtocols } from "./handshake/token_list.ts";
+import type { HttpHandler } from "./http/front_door.ts";
 import type { ConnectionHandlers, ConnectionOptions } from "./options.ts";
 import type { Listener } from "./listener.ts";
 import { amount, checkHandlers, HANDLERS, resolveSettings, type Settings } from "./options.ts";
+import type { PeerCertificate } from "./transport/peer_certificate.ts";
+import type { TlsAcceptorOptions } from "./transport/tls_server.ts";
 
 /** Who is on the other end of a request. */
 export interface PeerInfo {
@@ -12,6 +15,8 @@ export interface PeerInfo {
   readonly remoteAddr: Deno.Addr;
   /** The address that it has reached. */
   readonly localAddr: Deno.Addr;
+  /** The certificate that the peer showed, with `tls.clientCa`. */
+  readonly peerCertificate?: PeerCertificate;
 }
 
 /** With what a handshake is accepted. */
@@ -60,13 +65,15 @@ export interface ListenOptions<Data = unknown>
   port?: number;
   /** The address to bind to. @default {"0.0.0.0"} */
   hostname?: string;
+  /** A Unix socket to listen on, in place of port and hostname. A file that a dead process has left is replaced. */
+  path?: string;
   /**
    * A listener of Deno's that is bound already (TCP, TLS or Unix), in place of `port` and `hostname`. It is ours from
    * here on, and closed with ours.
    */
   listener?: Deno.Listener | Deno.TlsListener | Deno.UnixListener;
-  /** Certificate and key, PEM text. */
-  tls?: { cert: string; key: string };
+  /** Certificate and key, PEM text; with `clientCa` every client must show a certificate of those authorities. */
+  tls?: TlsAcceptorOptions;
   /** Lets several processes or workers listen on the same port; needs `--unstable-net`. @default {false} */
   reusePort?: boolean;
   /** Subprotocols that are spoken, the preferred first. With nothing in common the connection has none. */
@@ -79,10 +86,22 @@ export interface ListenOptions<Data = unknown>
   origins?: OriginRule;
   /** More connections are refused with 503. @default {Infinity} */
   maxConnections?: number;
-  /** From the accepted socket to the 101, in ms. @default {10000} */
+  /**
+   * More connections from one address are refused with 503: handshakes, ordinary HTTP and WebSockets together, and of
+   * IPv6 a whole /64 counts as one. Behind a reverse proxy all come from the proxy. @default {Infinity}
+   */
+  maxConnectionsPerAddress?: number;
+  /**
+   * More handshakes in progress make the oldest one go that waits for its peer, without an answer; where all wait for
+   * `onHandshake`, the newest. @default {4096}
+   */
+  maxHandshakes?: number;
+  /** From the accepted socket to the 101, in ms; 0 for ever. @default {10000} */
   handshakeTimeout?: number;
   /** The largest request head, in bytes. @default {16384} */
   maxHeaderBytes?: number;
+  /** Answers ordinary HTTP requests on the same port, as the handler of a `Deno.serve` would; without it they get 426. */
+  handler?: HttpHandler;
   /** From one `onTick` to the next, in ms. @default {1000} */
   tickInterval?: number;
 }
@@ -95,6 +114,8 @@ export interface ListenSettings<Data> {
   readonly headers: readonly Field[];
   readonly origins: OriginRule | null;
   readonly maxConnections: number;
+  readonly maxConnectionsPerAddress: number;
+  readonly maxHandshakes: number;
   readonly handshakeTimeout: number;
   readonly maxHeaderBytes: number;
   readonly onHandshake: ListenOptions<Data>["onHandshake"];
@@ -102,6 +123,7 @@ export interface ListenSettings<Data> {
   readonly tickInterval: number;
   readonly onTick: ListenOptions<Data>["onTick"];
   readonly onShutdown: ListenOptions<Data>["onShutdown"];
+  readonly handler: HttpHandler | undefined;
 }
 
 /** The names of the callbacks that a listener has besides those of its connections. */
@@ -114,7 +136,12 @@ export const LISTENER_HANDLERS = [
 
 /** Checks the options of `listen`, besides where to listen. */
 export function resolveListen<Data>(options: ListenOptions<Data>): ListenSettings<Data> {
-  checkHandlers("listen", options, [...HANDLERS, ...LISTENER_HANDLERS, "selectProtocol"]);
+  checkHandlers("listen", options, [
+    ...HANDLERS,
+    ...LISTENER_HANDLERS,
+    "selectProtocol",
+    "handler",
+  ]);
   const tickInterval = amount("listen", "tickInterval", options.tickInterval, 1000);
   if (tickInterval === 0) throw new RangeError("Cannot listen with tickInterval 0");
   return {
@@ -124,6 +151,12 @@ export function resolveListen<Data>(options: ListenOptions<Data>): ListenSetting
     headers: checkHeaders(options.headers, "server"),
     origins: options.origins === undefined ? null : checkOriginRule(options.origins),
     maxConnections: amount("listen", "maxConnections", options.maxConnections, Infinity),
+    maxConnectionsPerAddress: positive(
+      "maxConnectionsPerAddress",
+      options.maxConnectionsPerAddress,
+      Infinity,
+    ),
+    maxHandshakes: positive("maxHandshakes", options.maxHandshakes, 4096),
     handshakeTimeout: amount("listen", "handshakeTimeout", options.handshakeTimeout, 10_000),
     maxHeaderBytes: amount("listen", "maxHeaderBytes", options.maxHeaderBytes, 16 * 1024),
     onHandshake: options.onHandshake,
@@ -131,7 +164,15 @@ export function resolveListen<Data>(options: ListenOptions<Data>): ListenSetting
     tickInterval,
     onTick: options.onTick,
     onShutdown: options.onShutdown,
+    handler: options.handler,
   };
+}
+
+/** A number of which at least one is needed for anybody to get in. */
+function positive(name: string, value: unknown, fallback: number): number {
+  const number = amount("listen", name, value, fallback);
+  if (number < 1) throw new RangeError(`Cannot listen with ${name} ${number}`);
+  return number;
 }
 
 /** Checks an answer of `onHandshake`. */

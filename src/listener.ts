@@ -1,5 +1,10 @@
+import { AcceptPause } from "./accept_pause.ts";
+import { AddressCount } from "./address_count.ts";
+import { broadcast, type BroadcastOptions, type BroadcastResult } from "./broadcast.ts";
 import { type Connection, type ConnectionInit, makeConnection } from "./connection.ts";
 import { Engine } from "./engine.ts";
+import { FrontDoor } from "./http/front_door.ts";
+import { makeRoom } from "./handshake_bound.ts";
 import { IncomingHandshake } from "./incoming_handshake.ts";
 import {
   LISTENER_HANDLERS,
@@ -10,17 +15,16 @@ import {
   resolveListen,
 } from "./listen_options.ts";
 import { checkHandlers, type ConnectionHandlers, HANDLERS, pickHandlers } from "./options.ts";
+import type { Sendable } from "./prepared_message.ts";
 import { Refused } from "./refused.ts";
 import { Registry, type ShutdownOptions, type ShutdownResult } from "./registry.ts";
 import { Ticker } from "./ticker.ts";
-import { Alarm } from "./timers.ts";
 import { TlsAcceptor } from "./transport/tls_server.ts";
 import type { Transport } from "./transport/transport.ts";
+import { bindUnix } from "./unix.ts";
 import { shutdownAfter, shutdownArguments, within } from "./shutdown.ts";
 
-// How long accepting rests after it has failed (no descriptors left, say), growing up to the second.
-const FIRST_REST = 20;
-const LONGEST_REST = 1000;
+const NOTHING = () => {};
 
 /** Makes a listener that is already bound. */
 export let makeListener: <Data>(registry: Registry, options: ListenOptions<Data>) => Listener<Data>;
@@ -55,7 +59,9 @@ export class Listener<Data = unknown> implements AsyncDisposable {
   readonly port: number;
   /** The address that it is bound to; `""` for a Unix socket. */
   readonly hostname: string;
-  /** A URL that reaches it from this machine. */
+  /** The Unix socket that it listens on; `null` for TCP. */
+  readonly path: string | null;
+  /** A URL that reaches it from this machine; with a Unix socket, together with `path`. */
   readonly url: string;
   /** Resolves when it accepts connections, which it does at once. */
   readonly ready: Promise<void> = Promise.resolve();
@@ -66,7 +72,12 @@ export class Listener<Data = unknown> implements AsyncDisposable {
   #settings: ListenSettings<Data>;
   readonly #registry: Registry;
   readonly #tls: TlsAcceptor | null;
+  /** Where ordinary HTTP goes; `null` without a handler. */
+  readonly #frontDoor: FrontDoor | null;
   readonly #pending = new Set<IncomingHandshake<Data>>();
+  readonly #pause = new AcceptPause();
+  /** `null` where there is no bound. */
+  readonly #addresses: AddressCount | null;
   readonly #data: Data;
   readonly #finish: () => void;
   #handlers: ConnectionHandlers<Data>;
@@ -87,10 +98,15 @@ export class Listener<Data = unknown> implements AsyncDisposable {
     this.#registry = new Registry(parent.timers, parent, () => this.#checkFinished());
     this.#socket = options.listener === undefined ? bind(options) : given(options, this.#tls);
     const { addr } = this.#socket;
+    const secure = this.#tls !== null;
     const address = "hostname" in addr ? addr : { hostname: "", port: 0 };
     this.hostname = address.hostname;
     this.port = address.port;
-    this.url = urlOf(address, this.#tls !== null);
+    this.path = options.path ?? null;
+    this.url = urlOf(address, secure);
+    const { handler, maxHeaderBytes, maxConnectionsPerAddress: most } = this.#settings;
+    this.#addresses = most === Infinity ? null : new AddressCount(most);
+    this.#frontDoor = handler === undefined ? null : new FrontDoor(handler, secure, maxHeaderBytes);
     this.#tick();
     this.#accept();
   }
@@ -98,6 +114,18 @@ export class Listener<Data = unknown> implements AsyncDisposable {
   /** The connections that are open or closing. */
   get connections(): ReadonlySet<Connection<Data>> {
     return this.#registry.connections as ReadonlySet<Connection<Data>>;
+  }
+
+  /**
+   * Sends a message to every connection of this listener, as `Context.broadcast` does to all.
+   *
+   * @param data The message, as for `send`.
+   * @param options Who gets it, who doesn't, and what becomes of slow receivers.
+   * @returns How many receivers got it, and what became of the others.
+   * @throws {TypeError} If the data or an option make no sense.
+   */
+  broadcast(data: Sendable, options?: BroadcastOptions<Data>): BroadcastResult {
+    return broadcast(this.connections, data, options);
   }
 
   /**
@@ -123,6 +151,8 @@ export class Listener<Data = unknown> implements AsyncDisposable {
     this.#closed = true;
     this.#ticker?.stop();
     this.#socket.close();
+    this.#pause.end();
+    this.#frontDoor?.close();
     this.#checkFinished();
   }
 
@@ -140,7 +170,8 @@ export class Listener<Data = unknown> implements AsyncDisposable {
     // Set before anything of the application's runs, which may call this again.
     this.#shutdown = promise;
     const prepared = this.#prepare(timeout);
-    resolve(shutdownAfter(prepared, this.#registry, { code, reason, timeout }));
+    const ended = shutdownAfter(prepared, this.#registry, { code, reason, timeout });
+    resolve(this.#end(ended, timeout));
     return promise;
   }
 
@@ -170,14 +201,28 @@ export class Listener<Data = unknown> implements AsyncDisposable {
     this.#ticker = new Ticker(timers, tickInterval, () => this.#settings.onTick?.(this));
   }
 
+  async #end(shutdown: Promise<ShutdownResult>, timeout: number): Promise<ShutdownResult> {
+    const frontDoor = this.#frontDoor;
+    if (frontDoor === null) return shutdown;
+    const timer = setTimeout(() => frontDoor.terminate(), timeout);
+    const result = await shutdown;
+    await this.finished;
+    clearTimeout(timer);
+    return result;
+  }
+
   /** Keeps the process alive while it accepts, which is the default. */
   ref(): void {
     this.#socket.ref();
+    this.#pause.ref(true);
+    this.#frontDoor?.ref();
   }
 
   /** Lets the process end although it accepts. */
   unref(): void {
     this.#socket.unref();
+    this.#pause.ref(false);
+    this.#frontDoor?.unref();
   }
 
   /** Shuts down with the defaults. */
@@ -186,48 +231,62 @@ export class Listener<Data = unknown> implements AsyncDisposable {
   }
 
   async #accept(): Promise<void> {
-    let rest = FIRST_REST;
     while (!this.#closed) {
       try {
         const conn = await this.#socket.accept();
-        rest = FIRST_REST;
+        this.#pause.succeeded();
         // Not awaited: the next one is accepted while this one is still shaking hands.
         this.#serve(conn);
       } catch (error) {
         if (this.#closed) break;
-        if (rest === FIRST_REST) {
-          console.error("Accepting WebSocket connections has failed:", error);
-        }
-        await this.#rest(rest);
-        rest = Math.min(rest * 2, LONGEST_REST);
+        await this.#pause.failed(error);
       }
     }
     this.#accepting = false;
     this.#checkFinished();
   }
 
-  #rest(ms: number): Promise<void> {
-    return new Promise((resolve) => this.#registry.timers.set(new Alarm(resolve), ms));
-  }
-
   async #serve(raw: Deno.Conn): Promise<void> {
     const settings = this.#settings;
-    // A listener that was bound elsewhere may do TLS by itself, which then begins with the first read.
-    const secure = this.#tls !== null || "handshake" in raw;
-    const info: PeerInfo = { remoteAddr: raw.remoteAddr, localAddr: raw.localAddr };
-    const handshake = new IncomingHandshake(raw, settings, this.#registry.timers);
+    let info: PeerInfo = { remoteAddr: raw.remoteAddr, localAddr: raw.localAddr };
+    // Whether there is room is found out before this one is among those that could make it.
+    const room = makeRoom(this.#pending, settings.maxHandshakes);
+    let handshake = new IncomingHandshake(raw, settings, this.#registry.timers);
     this.#pending.add(handshake);
+    const release = this.#addresses === null ? NOTHING : this.#addresses.take(raw.remoteAddr);
+    let engine: Engine<Data> | null = null;
     try {
       if ("setNoDelay" in raw) (raw as Deno.TcpConn).setNoDelay(true);
-      const transport: Transport = this.#tls === null
-        ? raw
-        : (await this.#tls.accept(raw as Deno.TcpConn)).transport;
-      const accepted = await handshake.run(transport, secure, info);
+      if (!room) handshake.turnAway(null, "Too many handshakes");
+      if (release === null) {
+        const encrypted = this.#tls !== null || "handshake" in raw;
+        handshake.turnAway(encrypted ? null : raw, "Too many connections from this address");
+      }
+      const transport: Transport = this.#tls === null ? raw : await this.#tls.accept(raw);
+      const { peerCertificate } = transport;
+      if (peerCertificate !== undefined) info = { ...info, peerCertificate };
+      // A listener that was bound elsewhere may do TLS by itself, which then begins with the first read.
+      const secure = this.#tls !== null || "handshake" in raw;
+      let { accepted, head, early } = await handshake.run(transport, secure, info);
+      if (accepted === null) {
+        this.#pending.delete(handshake);
+        const late = await this.#frontDoor!.serve(transport, head, early, info);
+        if (late === null) {
+          release?.();
+          return this.#checkFinished();
+        }
+        handshake = new IncomingHandshake(raw, settings, this.#registry.timers);
+        this.#pending.add(handshake);
+        early = late.early;
+        accepted = await handshake.decide(transport, late.head, secure, info);
+      }
+      // A shutdown may have come since it was accepted.
+      handshake.check();
       if (this.#registry.connections.size >= settings.maxConnections) {
         throw new Refused(503, "Too many connections");
       }
       this.#pending.delete(handshake);
-      const engine = new Engine<Data>(
+      engine = new Engine<Data>(
         this.#registry,
         "server",
         settings.connection,
@@ -239,10 +298,13 @@ export class Listener<Data = unknown> implements AsyncDisposable {
         data: accepted.data === undefined ? this.#data : accepted.data,
       };
       engine.conn = makeConnection(engine, init);
-      engine.open(transport, accepted.facts, accepted.answer, accepted.early);
+      if (release !== NOTHING) engine.closed().then(release);
+      engine.open(transport, accepted.facts, accepted.answer, early);
     } catch (error) {
       const reason = await handshake.refuse(error);
       this.#pending.delete(handshake);
+      // Before the callback, whose promise may never settle.
+      if (engine === null) release?.();
       try {
         await settings.onHandshakeError?.(reason, info);
       } catch (error) {
@@ -255,13 +317,22 @@ export class Listener<Data = unknown> implements AsyncDisposable {
   #checkFinished(): void {
     if (
       this.#closed && !this.#accepting && this.#pending.size === 0 &&
-      this.#registry.connections.size === 0
-    ) this.#finish();
+      this.#registry.connections.size === 0 && (this.#frontDoor?.size ?? 0) === 0
+    ) {
+      if (this.#frontDoor === null) this.#finish();
+      else this.#frontDoor.stop().then(this.#finish);
+    }
   }
 }
 
 function bind<Data>(options: ListenOptions<Data>): Deno.Listener {
-  const { port = 0, hostname = "0.0.0.0", reusePort = false } = options;
+  const { port = 0, hostname = "0.0.0.0", reusePort = false, path } = options;
+  if (path !== undefined) {
+    if (options.port !== undefined || options.hostname !== undefined) {
+      throw new TypeError("Cannot listen on a path and on a port: give one of them");
+    }
+    return bindUnix(path);
+  }
   if (!Number.isInteger(port) || port < 0 || port > 65535) {
     throw new RangeError(`Cannot listen on port ${port}: use 0 to 65535`);
   }
@@ -277,7 +348,7 @@ function given<Data>(options: ListenOptions<Data>, tls: TlsAcceptor | null): Den
   if (typeof listener?.accept !== "function" || typeof listener.close !== "function") {
     throw new TypeError("Cannot listen with a listener that is none of Deno's");
   }
-  for (const name of ["port", "hostname", "reusePort"] as const) {
+  for (const name of ["port", "hostname", "path", "reusePort"] as const) {
     if (options[name] !== undefined) {
       throw new TypeError(`Cannot listen with both listener and ${name}: the listener is bound`);
     }

@@ -1,7 +1,14 @@
 import type { Connection } from "./connection.ts";
 import type { CloseRecord } from "./close_record.ts";
+import {
+  type CompressionOptions,
+  type CompressionSettings,
+  readCompression,
+} from "./deflate/compression_options.ts";
+import { isSupported } from "./deflate/raw_zlib.ts";
 import type { MessageHeader } from "./flow/inbox.ts";
 import { RSV1, RSV2, RSV3 } from "./protocol/opcode.ts";
+import { type RateLimitOptions, type RateLimitSettings, readRateLimit } from "./rate_limit.ts";
 import { resolveDebug } from "./trace.ts";
 
 /** A received message: a string for text, bytes for binary. */
@@ -97,6 +104,11 @@ export interface ConnectionOptions<Data = unknown> extends ConnectionHandlers<Da
   /** How long a peer may take no byte while data are queued; 0 for ever. @default {0} */
   sendTimeout?: number;
   /**
+   * How much is read per second. What exceeds it isn't dropped: reading stops until there is room again, and TCP holds
+   * the peer back. A second's worth may come at once. Where we close, the limit is lifted. Default: none.
+   */
+  rateLimit?: RateLimitOptions;
+  /**
    * `"view"`: binary payloads are valid only until the callback returns (or its promise settles), and cost no copy;
    * not with iterators.
    *
@@ -106,6 +118,13 @@ export interface ConnectionOptions<Data = unknown> extends ConnectionHandlers<Da
    * @default {"copy"}
    */
   payload?: "copy" | "view";
+  /**
+   * Compresses messages (permessage-deflate, RFC 7692) where the peer agrees to it. Costs memory per connection, see
+   * `contextTakeover`, and time: leave it off where messages are small or don't shrink.
+   *
+   * @default {false}
+   */
+  compression?: boolean | CompressionOptions;
   /**
    * `false`: no message is assembled and `onMessage` isn't called, for messages that are too large to hold. The frame
    * callbacks get them in pieces; UTF-8 and `maxMessageSize` are checked as ever. Not with compression.
@@ -135,7 +154,9 @@ export interface Settings {
   readonly keepAlive: { interval: number; timeout: number } | null;
   readonly closeTimeout: number;
   readonly sendTimeout: number;
+  readonly rateLimit: RateLimitSettings | null;
   readonly lend: boolean;
+  readonly compression: CompressionSettings | null;
   readonly maskGenerator: ((key: Uint8Array) => void) | null;
   readonly buffering: boolean;
   /** Bits of a frame's first byte. */
@@ -163,6 +184,7 @@ export function resolveSettings(
       `Cannot ${action} with lowWaterMark ${lowWaterMark} above highWaterMark ${highWaterMark}`,
     );
   }
+  const compression = readCompression(options.compression);
   const { maskGenerator } = options;
   if (maskGenerator !== undefined && typeof maskGenerator !== "function") {
     throw new TypeError(`Cannot ${action} with a maskGenerator that is not a function`);
@@ -189,7 +211,10 @@ export function resolveSettings(
     keepAlive: keepAlive(action, options.keepAlive, keepAliveDefault),
     closeTimeout: bytes("closeTimeout", 10_000),
     sendTimeout: bytes("sendTimeout", 0),
+    rateLimit: readRateLimit(action, options.rateLimit),
     lend: choice(action, "payload", options.payload, ["copy", "view"]) === "view",
+    // Where the runtime has no means to compress, connections work as if it weren't asked for.
+    compression: compression !== null && isSupported() ? compression : null,
     maskGenerator: maskGenerator ?? null,
     buffering,
     allowedRsv,

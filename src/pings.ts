@@ -43,13 +43,13 @@ export class Pings {
   /**
    * Notes a ping and promises its round trip.
    *
-   * @param frozen Whether reading has stopped, so that the pong can't be seen: the timeout starts anew then.
+   * @param stalled For how many ms in all reading has been stopped: the pong can't be seen, and time stands still.
    */
   wait(
     payload: Uint8Array,
     options: PingOptions,
     timers: Timers,
-    frozen: () => boolean,
+    stalled: () => number,
   ): Promise<number> {
     const promise = new Promise<number>((resolve, reject) => {
       const pending = this.#add(payload, resolve, reject);
@@ -60,8 +60,12 @@ export class Pings {
         pending.resolve = pending.reject = null;
         reject(error);
       };
+      let excused = stalled();
       const alarm = new Alarm(() => {
-        if (frozen()) timers.set(alarm, timeout);
+        const more = stalled() - excused;
+        excused += more;
+        // Not too soon again, where it goes on standing still.
+        if (more > 0) timers.set(alarm, Math.max(more, timeout / 4));
         else give(new TimeoutError(`No pong within ${timeout} ms`));
       });
       const abort = () => give(abortError("The ping was aborted", signal!.reason));

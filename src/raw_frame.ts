@@ -52,6 +52,9 @@ export function sendFrame(engine: Engine, frame: Frame): boolean {
   if (opcode === CONTINUATION && open === null) {
     throw new InvalidStateError("Cannot send a continuation: there is no unfinished message");
   }
+  if (open?.packed) {
+    throw new InvalidStateError("Cannot send a raw frame amid a message that is being compressed");
+  }
   const bytes = typeof payload === "string" ? encodeUtf8(payload) : toBytes(payload);
   const { queue, settings } = engine;
   if (settings.maxQueueBytes !== 0 && queue.bytes + bytes.length > settings.maxQueueBytes) {
@@ -63,6 +66,7 @@ export function sendFrame(engine: Engine, frame: Frame): boolean {
   const message = open ?? {
     binary: opcode === BINARY,
     started: true,
+    packed: false,
     carry: "",
     utf8: new Utf8Validator(),
     // What an extension has transformed isn't text on its way.

@@ -1,6 +1,7 @@
 import { type Connection, engineOf } from "./connection.ts";
 import type { Engine, Owner } from "./engine.ts";
 import type { Timers } from "./timers.ts";
+import { Topics } from "./topics.ts";
 
 /** Options of `shutdown`. */
 export interface ShutdownOptions {
@@ -36,6 +37,8 @@ export interface Totals {
 /** Who holds the connections of a context, or of one of its listeners. */
 export class Registry implements Owner {
   readonly timers: Timers;
+  /** The topics of the context. */
+  readonly topics: Topics;
   readonly #parent: Registry | null;
   /** Connections that are open or closing, by their face. */
   readonly connections: Set<Connection> = new Set();
@@ -58,6 +61,7 @@ export class Registry implements Owner {
   /** @param onClosed Called whenever a connection has ended. */
   constructor(timers: Timers, parent: Registry | null = null, onClosed: () => void = () => {}) {
     this.timers = timers;
+    this.topics = parent === null ? new Topics() : parent.topics;
     this.#parent = parent;
     this.#onClosed = onClosed;
   }
@@ -70,6 +74,7 @@ export class Registry implements Owner {
   }
 
   closed(engine: Engine): void {
+    this.topics.leave(engine);
     this.connecting.delete(engine);
     if (this.connections.delete(engine.conn)) add(this.#totals, engine);
     this.#parent?.closed(engine);
@@ -98,7 +103,7 @@ export class Registry implements Owner {
     // This timer keeps the process alive on purpose: someone waits for the result.
     const timer = setTimeout(() => {
       for (const conn of [...this.connections]) conn.terminate();
-    }, timeout);
+    }, Math.min(timeout, 0x7fffffff));
     await Promise.all(ends);
     clearTimeout(timer);
     return result;

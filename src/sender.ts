@@ -1,6 +1,7 @@
+import type { Packer } from "./deflate/packer.ts";
 import type { Engine } from "./engine.ts";
 import { InvalidStateError, type Message, QueueFullError } from "./errors.ts";
-import { BINARY, CONTINUATION, FIN, TEXT } from "./protocol/opcode.ts";
+import { BINARY, CONTINUATION, FIN, RSV1, TEXT } from "./protocol/opcode.ts";
 import { encodeUtf8, isUtf8, Utf8Validator } from "./protocol/utf8.ts";
 
 /** A message that is being sent in fragments. */
@@ -8,10 +9,12 @@ export interface OpenMessage {
   readonly binary: boolean;
   /** Whether its first frame has gone out. */
   started: boolean;
+  /** Whether it goes compressed. */
+  packed: boolean;
   /** A high surrogate whose other half is still to come. */
   carry: string;
   /** Checks text that is given as bytes. */
-  readonly utf8: Utf8Validator;
+  utf8: Utf8Validator;
   /** Whether its bytes aren't checked, since an extension of the application's has transformed them. */
   readonly opaque: boolean;
 }
@@ -22,10 +25,14 @@ export function sendMessage(
   data: Message,
   opcode: number,
   owned: boolean,
+  compress?: boolean,
 ): boolean {
-  if (engine.state !== "open" || engine.openMessage !== null) refuseNow(engine, data);
-  const { queue, settings: { maxQueueBytes } } = engine;
+  checkSendable(engine, data);
+  const { queue, packer, settings: { maxQueueBytes } } = engine;
   const room = maxQueueBytes === 0 ? Infinity : maxQueueBytes - queue.bytes;
+  if (packer !== null && compress !== false) {
+    return sendPacked(engine, packer, data, opcode, owned, compress, room);
+  }
   if (typeof data === "string" && opcode === TEXT) {
     if (queue.pushText(FIN | TEXT, data, 1, room) < 0) return overflow(engine, data);
   } else {
@@ -38,11 +45,41 @@ export function sendMessage(
   return queue.bytes <= engine.settings.highWaterMark;
 }
 
+/** Sends a whole message where compression was agreed: compressed, unless it is too short for that. */
+function sendPacked(
+  engine: Engine,
+  packer: Packer,
+  data: Message,
+  opcode: number,
+  owned: boolean,
+  compress: boolean | undefined,
+  room: number,
+): boolean {
+  const { queue } = engine;
+  let bytes: Uint8Array;
+  if (typeof data === "string") {
+    if (data.length > room) return overflow(engine, data);
+    bytes = packer.encode(data);
+    owned = packer.isOwn(bytes);
+  } else {
+    bytes = toBytes(data);
+  }
+  if (bytes.length > room) return overflow(engine, data);
+  if (packer.wants(bytes.length, compress)) {
+    packer.push(FIN | RSV1 | opcode, bytes, true, owned);
+  } else {
+    queue.push(FIN | opcode, bytes, 1, owned);
+  }
+  engine.messagesSent++;
+  engine.queued();
+  return queue.bytes <= engine.settings.highWaterMark;
+}
+
 /** Sends a part of a message. */
 export function sendFragment(
   engine: Engine,
   data: Message,
-  options: { binary?: boolean; final?: boolean },
+  options: { binary?: boolean; final?: boolean; compress?: boolean },
 ): boolean {
   if (engine.state !== "open" || engine.writeShut) refuseNow(engine, data);
   const final = options.final ?? false;
@@ -50,6 +87,7 @@ export function sendFragment(
     {
       binary: options.binary ?? typeof data !== "string",
       started: false,
+      packed: false,
       carry: "",
       utf8: new Utf8Validator(),
       opaque: false,
@@ -74,16 +112,30 @@ export function sendFragment(
   }
   if (!message.binary && !message.opaque) {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-    if (!message.utf8.push(view, 0, bytes.length) || (final && !message.utf8.complete)) {
+    // On a copy: a refused fragment leaves the message as it was.
+    const utf8 = message.utf8.copy();
+    if (!utf8.push(view, 0, bytes.length) || (final && !utf8.complete)) {
       throw new TypeError("Cannot send a fragment of a text message that is not UTF-8");
     }
+    message.utf8 = utf8;
   }
-  const opcode = message.started ? CONTINUATION : message.binary ? BINARY : TEXT;
-  queue.push((final ? FIN : 0) | opcode, bytes, final ? 1 : 0, false);
+  const { packer } = engine;
+  let first = message.started ? CONTINUATION : message.binary ? BINARY : TEXT;
+  if (!message.started && packer !== null) {
+    // How long the whole will be isn't known, but that it comes in parts says that it isn't short.
+    message.packed = options.compress ?? (!final || packer.wants(bytes.length, undefined));
+    if (message.packed) first |= RSV1;
+  }
+  if (final) first |= FIN;
+  if (message.packed) packer!.push(first, bytes, final, typeof data === "string");
+  else queue.push(first, bytes, final ? 1 : 0, false);
   message.started = true;
   message.carry = carry;
   engine.openMessage = final ? null : message;
-  if (final) engine.messagesSent++;
+  if (final) {
+    engine.messagesSent++;
+    queue.resume();
+  }
   engine.queued();
   return queue.bytes <= settings.highWaterMark;
 }
@@ -114,6 +166,11 @@ function describe(data: unknown): string {
   return `a value of class ${data.constructor?.name ?? "Object"}`;
 }
 
+/** Throws unless a whole message may be sent now. */
+export function checkSendable(engine: Engine, data: unknown): void {
+  if (engine.state !== "open" || engine.openMessage !== null) refuseNow(engine, data);
+}
+
 /** Stands for an unfinished message for ever, where nothing can be sent any more though the connection is open. */
 export const NO_MORE: OpenMessage = {
   binary: true,
@@ -121,6 +178,7 @@ export const NO_MORE: OpenMessage = {
   carry: "",
   utf8: new Utf8Validator(),
   opaque: true,
+  packed: false,
 };
 
 /** Throws what says why nothing can be sent now. */
@@ -140,7 +198,7 @@ export function queueFull(engine: Engine, data: unknown): QueueFullError {
   );
 }
 
-/** Does with a message that doesn't fit what the policy says. */
+/** What the queue policy says about a message that doesn't fit. */
 export function overflow(engine: Engine, data: unknown): false {
   const error = queueFull(engine, data);
   switch (engine.settings.queuePolicy) {

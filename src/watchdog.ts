@@ -3,58 +3,58 @@ import { Timer, type Timers } from "./timers.ts";
 // Progress is looked at so often per interval, instead of asking the clock whenever there is some.
 const LOOKS = 4;
 
-/** What a watchdog watches. */
-export interface Watched {
-  /** A number that changes with every sign of life. */
-  progress(): number;
-  /** Whether the peer can't show any just now, and time stands still for it. */
-  excused(): boolean;
-}
-
-/** Notices when a connection has made no progress for an interval, at most a quarter of it late. */
+/**
+ * Notices when there has been no progress for an interval, at most a quarter of it late. A connection may own one
+ * for as long as it lives, so it has no fields that the classes which know more can do without.
+ */
 export abstract class Watchdog extends Timer {
-  readonly #timers: Timers;
-  #watched: Watched;
-  #interval = 0;
   #last = 0;
-  #since = 0;
+  #since = 0; // whole ms, which costs no number object
 
-  constructor(timers: Timers, watched: Watched) {
-    super();
-    this.#timers = timers;
-    this.#watched = watched;
+  /** Where it is armed. */
+  protected abstract get timers(): Timers;
+  /** What may pass without progress, in ms. */
+  protected abstract get interval(): number;
+  /** Bounds how late progress may be seen, where that matters sooner than its absence. */
+  protected get shortest(): number {
+    return this.interval;
   }
+  /** A number that changes with every sign of life. */
+  protected abstract progress(): number;
+  /** Whether the peer can't show any just now, and time stands still for it. */
+  protected abstract excused(): boolean;
+  /** Called when there was progress since the last look. */
+  protected progressed(): void {}
+  /** Called after an interval without progress; watching ends unless started anew. */
+  protected abstract expired(): void;
 
   /** Starts to watch; progress so far doesn't count. */
-  start(interval: number): void {
-    this.#interval = interval;
-    this.#last = this.#watched.progress();
-    this.#since = performance.now();
-    this.#timers.set(this, interval / LOOKS);
+  start(): void {
+    this.#last = this.progress();
+    this.#since = Math.round(performance.now());
+    this.timers.set(this, this.#look());
+  }
+
+  #look(): number {
+    return Math.min(this.interval, this.shortest) / LOOKS;
   }
 
   /** Stops watching. */
   stop(): void {
-    this.#timers.clear(this);
+    this.timers.clear(this);
   }
 
   override fire(): void {
-    const progress = this.#watched.progress(), now = performance.now();
+    const progress = this.progress(), now = performance.now();
     if (progress !== this.#last) {
       this.#last = progress;
-      this.#since = now;
+      this.#since = Math.round(now);
       this.progressed();
-    } else if (this.#watched.excused()) {
-      this.#since = now;
+    } else if (this.excused()) {
+      this.#since = Math.round(now);
     }
-    const silence = now - this.#since;
-    if (silence >= this.#interval) this.expired();
-    else this.#timers.set(this, Math.min(this.#interval / LOOKS, this.#interval - silence));
+    const { interval } = this, silence = now - this.#since;
+    if (silence >= interval) this.expired();
+    else this.timers.set(this, Math.min(this.#look(), interval - silence));
   }
-
-  /** Called when there was progress since the last look. */
-  protected progressed(): void {}
-
-  /** Called after an interval without progress; watching ends unless started anew. */
-  protected abstract expired(): void;
 }

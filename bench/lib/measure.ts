@@ -3,6 +3,7 @@
 import { join } from "node:path";
 import { type LoadOptions, type LoadResult, toArguments } from "../load/options.ts";
 import { attempt, CACHE } from "./cache.ts";
+import type { Child } from "./process.ts";
 import {
   denoScript,
   type Peer,
@@ -28,6 +29,12 @@ export type Measurement = (peer: Peer, times: Times, all: Peer[]) => Promise<Sam
 
 const SOURCE = join(import.meta.dirname!, "..", "load", "load.c");
 const TYPESCRIPT = denoScript("load", "load.ts");
+
+async function resultOf(child: Child, mode: LoadOptions["mode"]): Promise<Sample> {
+  const sample = JSON.parse((await child.line(/^\{.*\}$/, SLACK))[0]);
+  if (mode !== "idle" && !(sample.messages > 0)) throw new Error("Nothing came back");
+  return sample;
+}
 
 /** The load client: compiled C where there is a compiler, else TypeScript. */
 export async function prepareLoad(): Promise<{ command: string[]; description: string }> {
@@ -69,7 +76,7 @@ export function load(
     });
     const command = server.tls ? TYPESCRIPT : (await plainLoad).command;
     await using client = runScript([...command, ...args], 1);
-    return JSON.parse((await client.line(/^\{.*\}$/, SLACK))[0]);
+    return await resultOf(client, mode);
   };
 }
 
@@ -81,7 +88,7 @@ export function client(options: Omit<LoadOptions, "mode" | "port">): Measurement
     await using running = await startServer(fixed, {});
     const args = toArguments({ mode: "echo", port: 0, ...times, ...options });
     await using child = runPeer(peer, ["client", "--url", running.url, ...args], 1);
-    return JSON.parse((await child.line(/^\{.*\}$/, SLACK))[0]);
+    return await resultOf(child, "echo");
   };
 }
 
@@ -90,6 +97,6 @@ export function oneProcess(options: Omit<LoadOptions, "mode" | "port">): Measure
   return async (peer, times) => {
     const args = toArguments({ mode: "echo", port: 0, ...times, ...options });
     await using child = runPeer(peer, ["both", ...args], 0);
-    return JSON.parse((await child.line(/^\{.*\}$/, SLACK))[0]);
+    return await resultOf(child, "echo");
   };
 }

@@ -22,10 +22,33 @@ export function residentBytes(pid: number): number {
   return Number(/VmRSS:\s*(\d+)/.exec(read(`/proc/${pid}/status`))?.[1] ?? 0) * 1024;
 }
 
-/** CPU seconds since the start: of the whole machine, and of this process and its ended children. */
-export function cpuAccount(): { machine: number; ours: number } {
-  const [user, nice, system] = read("/proc/stat").split(/\s+/).slice(1, 4).map(Number);
+/** A stretch of time on the machine. */
+export interface Stretch {
+  /** CPU seconds that there were. */
+  available: number;
+  /** CPU seconds that other processes took of them. */
+  others: number;
+}
+
+/** Starts a stretch; call what it returns at the end, when all children have ended. */
+export function stretch(): () => Stretch {
+  const start = performance.now();
+  const before = cpuAccount();
+  return () => {
+    const after = cpuAccount();
+    const others = (after.machine - before.machine) - (after.ours - before.ours);
+    const seconds = (performance.now() - start) / 1000;
+    return { available: seconds * navigator.hardwareConcurrency, others: Math.max(0, others) };
+  };
+}
+
+// Since the start: of the whole machine, and of this process and its ended children, whose time
+// includes the interrupts that they were charged with.
+function cpuAccount(): { machine: number; ours: number } {
+  const [user, nice, system, , , irq, softirq] = read("/proc/stat").split(/\s+/).slice(1).map(
+    Number,
+  );
   const own = read("/proc/self/stat").split(") ")[1]?.split(" ").slice(11, 15).map(Number);
   const ours = (own ?? []).reduce((sum, ticks) => sum + ticks, 0);
-  return { machine: (user + nice + system) / TICKS, ours: ours / TICKS };
+  return { machine: (user + nice + system + irq + softirq) / TICKS, ours: ours / TICKS };
 }

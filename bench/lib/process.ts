@@ -20,6 +20,15 @@ function pinned(core: Core, command: string[]): string[] {
   return taskset ? ["taskset", "-c", String(core), ...command] : command;
 }
 
+const running = new Set<Child>();
+
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  Deno.addSignalListener(signal, () => {
+    for (const child of running) child.kill();
+    Deno.exit(1);
+  });
+}
+
 /** A running child with its standard output as lines. */
 export class Child implements AsyncDisposable {
   /** Its process id. */
@@ -39,13 +48,14 @@ export class Child implements AsyncDisposable {
       stderr: "piped",
     }).spawn();
     this.pid = this.#process.pid;
+    running.add(this);
     this.#errors = new Response(this.#process.stderr).text();
     this.#lines = lines(this.#process.stdout);
   }
 
   /** The next line of standard output that matches; rejects with standard error at the end. */
   async line(pattern: RegExp, timeout: number): Promise<RegExpExecArray> {
-    const timer = setTimeout(() => this.#kill(), timeout);
+    const timer = setTimeout(() => this.kill(), timeout);
     try {
       for (;;) {
         const { value, done } = await this.#lines.next();
@@ -58,7 +68,8 @@ export class Child implements AsyncDisposable {
     }
   }
 
-  #kill(): void {
+  /** Ends the process without waiting for it. */
+  kill(): void {
     try {
       this.#process.kill("SIGKILL");
     } catch {
@@ -68,8 +79,9 @@ export class Child implements AsyncDisposable {
 
   /** Ends the process and waits for it. */
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#kill();
+    this.kill();
     await this.#process.status;
+    running.delete(this);
     // The pipes end with the process; nobody is interested in what they still hold.
     await this.#lines.return?.();
     await this.#errors;

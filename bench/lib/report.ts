@@ -68,9 +68,11 @@ export function missedTargets(results: Results): string[] {
 
 /** What a reader must know to trust the figures: disturbance, what is missing, lower bounds. */
 export function notes(results: Results): string[] {
-  const percent = (results.disturbance * 100).toFixed(1);
+  const { share, cells } = results.disturbance();
+  const which = cells.length > 8 ? `${cells.length} cells of the table` : cells.join(", ");
   return [
-    `Other processes took ${percent} % of the machine's CPU time during the run.`,
+    `Other processes took ${(share * 100).toFixed(1)} % of the machine's CPU time during the run.`,
+    ...(cells.length ? [`They disturbed ${which}.`] : []),
     ...results.loadBound().map((what) => `Bound by the load client, so a lower bound: ${what}.`),
     ...results.failures().map((what) => `Not measured: ${what}.`),
   ];

@@ -1,19 +1,21 @@
 import { type Figure, summarise, type Summary } from "./figures.ts";
 import type { Sample, Times } from "./measure.ts";
 import type { Peer, PeerName } from "./peers.ts";
-import { cpuAccount } from "./proc.ts";
+import { type Stretch, stretch } from "./proc.ts";
 import type { Row } from "./rows.ts";
+
+// Above this share of the machine in other hands, a figure says little.
+const MUCH = 0.05;
 
 /** The samples of one peer in one row, and why there are no more of them. */
 interface Cell {
   samples: Sample[];
+  stretches: Stretch[];
   error?: string;
 }
 
 /** What a run measured. */
 export class Results {
-  /** Share of the machine's CPU time that other processes took during the run. */
-  disturbance = 0;
   readonly #cells = new Map<string, Cell>();
 
   /** @param rows the rows measured. @param peers the peers that took part. */
@@ -22,7 +24,7 @@ export class Results {
   /** The samples of `peer` in `row`. */
   cell(row: Row, peer: PeerName): Cell {
     const key = `${row.id} ${peer}`;
-    const cell = this.#cells.get(key) ?? { samples: [] };
+    const cell = this.#cells.get(key) ?? { samples: [], stretches: [] };
     this.#cells.set(key, cell);
     return cell;
   }
@@ -37,6 +39,18 @@ export class Results {
     const ours = this.summary(row, figure, "sluice");
     const theirs = this.summary(row, figure, peer);
     return ours && theirs && ours.median / theirs.median;
+  }
+
+  /** Share of the machine's CPU time that other processes took, and the cells where it was much. */
+  disturbance(): { share: number; cells: string[] } {
+    const shareOf = (stretches: Stretch[]) =>
+      stretches.reduce((sum, { others }) => sum + others, 0) /
+      (stretches.reduce((sum, { available }) => sum + available, 0) || 1);
+    const cells = [...this.#cells].filter(([, { stretches }]) => shareOf(stretches) > MUCH);
+    return {
+      share: shareOf([...this.#cells.values()].flatMap(({ stretches }) => stretches)),
+      cells: cells.map(([key]) => key),
+    };
   }
 
   /** Where the load client had no time left but the server had: the figure is a lower bound. */
@@ -82,8 +96,6 @@ export async function measureAll(
   { rounds, times, progress }: SessionOptions,
 ): Promise<Results> {
   const results = new Results(rows, peers);
-  const before = cpuAccount();
-  const start = performance.now();
   for (let round = 0; round < rounds; round++) {
     for (const row of rows) {
       const taking = peers.filter(({ name }) => row.peers.includes(name));
@@ -94,8 +106,10 @@ export async function measureAll(
         if (cell.error !== undefined && cell.samples.length === 0) continue;
         const where = `${round + 1}/${rounds}  ${row.title}  ${peer.label}`;
         try {
+          const end = stretch();
           const sample = await row.measure(peer, row.times ?? times, peers);
           cell.samples.push(sample);
+          cell.stretches.push(end());
           const [figure] = row.figures;
           progress(
             `${where}: ${Math.round(figure.value(sample)).toLocaleString("en")} ${figure.unit}`,
@@ -107,9 +121,5 @@ export async function measureAll(
       }
     }
   }
-  const after = cpuAccount();
-  const others = (after.machine - before.machine) - (after.ours - before.ours);
-  const seconds = (performance.now() - start) / 1000 * navigator.hardwareConcurrency;
-  results.disturbance = Math.max(0, others / seconds);
   return results;
 }

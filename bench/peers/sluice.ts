@@ -21,13 +21,14 @@ export function serve({ broadcast, tls }: ServeOptions): number {
     onMessage: broadcast
       ? (_conn, data) => {
         for (let i = 0; i < (data as Uint8Array)[0]; i++) {
-          for (const each of context.connections) each.send(data);
+          context.broadcast(data);
         }
       }
       : (conn, data) => {
-        // As in the example: a peer that doesn't read its echoes isn't read from.
-        if (!conn.send(data)) return conn.drained();
+        if (!conn.send(data)) conn.pause();
       },
+    // As in the example: a peer that doesn't read its echoes isn't read from.
+    onDrain: (conn) => conn.resume(),
   });
   return listener.port;
 }

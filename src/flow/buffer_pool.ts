@@ -17,8 +17,8 @@ export const SIZES = [512, 8 * 1024, 64 * 1024 + 14];
 export const LARGEST = SIZES.length - 1;
 // Slots are cut from slabs: a typed array with a backing store of its own costs more than a slot holds.
 const SLAB = 64 * 1024;
-// How many free buffers of each size are kept: some 2 MiB of each.
-const KEPT = [4096, 256, 32];
+// How many free buffers of each size are kept: 2 MiB of the smaller ones, 8 MiB of the largest.
+const KEPT = [4096, 256, 128];
 const free: Buffer[][] = [[], [], []];
 
 /** Takes a buffer of the given size; it is not cleared. */

@@ -1,5 +1,7 @@
 // What a message costs besides its payload: without it, empty messages would be free to pile up.
 const OVERHEAD = 64;
+// Taken slots that are worth a copy of what is left.
+const COMPACT = 1024;
 
 /** The header of a message's first frame, as `onMessage` gets it where `allowRsv` was given. */
 export interface MessageHeader {
@@ -44,6 +46,10 @@ export class Inbox {
     if (this.#head === this.#items.length) {
       this.#items = [];
       this.#headers = null;
+      this.#head = 0;
+    } else if (this.#head >= COMPACT && this.#head * 2 >= this.#items.length) {
+      // One that never runs empty must not grow by what it has handed out.
+      this.#items = this.#items.slice(this.#head);
       this.#head = 0;
     }
     return data;

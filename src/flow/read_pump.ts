@@ -8,6 +8,10 @@ export interface ReadSink {
   wanted(): number;
   /** Handles bytes; returns the position up to which it did, before `end` where it has to wait. */
   received(source: Source, start: number, end: number): number;
+  /** Memory of the sink's own that the next bytes belong into, or `null`. */
+  landing(): Uint8Array | null;
+  /** Handles bytes that were read into it. */
+  landed(count: number): void;
   /** The peer's direction has ended. */
   ended(): void;
   /** The stream can't be read any more. */
@@ -35,9 +39,12 @@ export class ReadPump {
   #size = 0;
   #small = 0;
   #lent = false;
+  #landing = false; // the pending read goes into memory of the sink's
   #reading = false;
   #handling = false;
   #stopped = false;
+  #stalled = 0;
+  #stalledAt = -1; // since when nothing is read; -1 while something is
   readonly #onRead: (count: number | null) => void;
   readonly #onError: (error: unknown) => void;
 
@@ -51,6 +58,11 @@ export class ReadPump {
   /** Whether a read is pending. */
   get reading(): boolean {
     return this.#reading;
+  }
+
+  /** How long reading has been stopped altogether, in ms. */
+  get stalled(): number {
+    return this.#stalled + (this.#stalledAt < 0 ? 0 : performance.now() - this.#stalledAt);
   }
 
   /** Whether the stream may bring more. */
@@ -76,6 +88,7 @@ export class ReadPump {
     }
     if (this.#stopped) this.#release();
     else if (this.#from === this.#to) this.#request();
+    else this.#stall();
   }
 
   /** Stops for good. */
@@ -101,6 +114,19 @@ export class ReadPump {
     if (wanted <= 0) {
       // Nothing is pending, so the buffer needn't stay.
       this.#release();
+      this.#stall();
+      return;
+    }
+    if (this.#stalledAt >= 0) {
+      this.#stalled += performance.now() - this.#stalledAt;
+      this.#stalledAt = -1;
+    }
+    const landing = wanted === Infinity ? this.#sink.landing() : null;
+    if (landing !== null) {
+      this.#release();
+      this.#landing = true;
+      this.#reading = true;
+      this.#transport.read(landing).then(this.#onRead, this.#onError);
       return;
     }
     let buffer = this.#buffer;
@@ -113,6 +139,10 @@ export class ReadPump {
     this.#reading = true;
     this.#transport.read(wanted < target.length ? target.subarray(0, wanted) : target)
       .then(this.#onRead, this.#onError);
+  }
+
+  #stall(): void {
+    if (this.#stalledAt < 0) this.#stalledAt = performance.now();
   }
 
   #read(count: number | null): void {
@@ -129,9 +159,16 @@ export class ReadPump {
     }
     this.reads++;
     this.bytes += count;
-    this.#resize(count);
-    this.#from = this.#buffer!.start;
-    this.#to = this.#from + count;
+    if (this.#landing) {
+      this.#landing = false;
+      this.#handling = true;
+      this.#sink.landed(count);
+      this.#handling = false;
+    } else {
+      this.#resize(count);
+      this.#from = this.#buffer!.start;
+      this.#to = this.#from + count;
+    }
     this.pull();
   }
 

@@ -1,11 +1,13 @@
 import { headerSize, writeHeader } from "../protocol/frame_header.ts";
-import { applyMask } from "../protocol/mask.ts";
+import { advanceKey, applyMask } from "../protocol/mask.ts";
+import { FIN } from "../protocol/opcode.ts";
 import { encodeUtf8 } from "../protocol/utf8.ts";
 import { acquire, type Buffer, LARGEST, release, SIZES } from "./buffer_pool.ts";
+import { LARGEST_IN_SLAB, type SharedFrame } from "./shared_frame.ts";
 
 /** A stretch of encoded frames that goes to the system in one piece. */
 export interface Block {
-  /** The pooled buffer, or `null` where `bytes` is a payload of its own. */
+  /** The pooled buffer, or `null` where `bytes` is a payload of its own or shared with other queues. */
   buffer: Buffer | null;
   bytes: Uint8Array;
   /** What is still to be written. */
@@ -16,8 +18,14 @@ export interface Block {
   messages: number;
   /** Whether it ends inside a frame, which the next block completes: nothing may come between. */
   open: boolean;
-  /** Whether it is only a place, and nothing from here on can be written yet. */
+  /** Whether no frame may be added. */
+  sealed: boolean;
+  /** Whether it is only a place, to be filled: nothing from here on can be written yet. */
   pending: boolean;
+  /** Whether `payload` is what was compressed, and so leaves the queue at once. */
+  packed: boolean;
+  /** Whether `bytes` are shared with other queues. */
+  shared: boolean;
   next: Block | null;
 }
 
@@ -41,6 +49,7 @@ export class SendQueue {
   readonly #nextKey: (() => number) | null;
   #head: Block | null = null;
   #tail: Block | null = null;
+  #postponed: SharedFrame[] | null = null;
 
   /** @param nextKey Gives a masking key for each frame; `null` for a server, which masks nothing. */
   constructor(nextKey: (() => number) | null) {
@@ -62,7 +71,7 @@ export class SendQueue {
   push(first: number, payload: Uint8Array, messages: number, owned: boolean): void {
     const length = payload.length, masked = this.#nextKey !== null;
     if (length + LONGEST_HEADER > SIZES[LARGEST]) {
-      this.#pushLarge(first, owned ? payload : payload.slice(), messages);
+      this.#pushLarge(first, payload, messages, owned);
       return;
     }
     const block = this.#room(headerSize(length, masked) + length);
@@ -80,6 +89,65 @@ export class SendQueue {
   }
 
   /**
+   * Appends a frame with a copy of a compressed payload.
+   *
+   * @param first FIN, reserved bits and opcode.
+   * @param counted The length before it was compressed, with which it counts until the system has all of it.
+   * @param messages 1 where the frame ends a message.
+   */
+  pushPacked(first: number, payload: Uint8Array, counted: number, messages: number): void {
+    const before = this.#tail, excess = counted - payload.length;
+    this.push(first, payload, messages, false);
+    const tail = this.#tail!;
+    tail.payload += excess;
+    this.bytes += excess;
+    if (payload.length + LONGEST_HEADER <= SIZES[LARGEST]) return;
+    // In blocks of its own: it leaves the queue with the last of them.
+    for (
+      let block = before === null ? this.#head! : before.next!;
+      block !== tail;
+      block = block.next!
+    ) {
+      block.payload = 0;
+    }
+    tail.payload = counted;
+  }
+
+  /**
+   * Appends the place of a frame that is still being compressed. What comes behind it waits.
+   *
+   * @returns The place, for `fill`.
+   */
+  reserve(counted: number, messages: number): Block {
+    const block = this.#appendBlock(newBlock(null, NOTHING, 0, 0, counted));
+    block.messages = messages;
+    block.pending = block.packed = true;
+    this.bytes += counted;
+    this.messages += messages;
+    return block;
+  }
+
+  /** Puts the frame in its place, unless that has been dropped. */
+  fill(place: Block, pieces: Uint8Array[]): void {
+    if (!place.pending) return;
+    const { payload, messages, next } = place;
+    let last = place;
+    place.pending = false;
+    place.bytes = pieces[0];
+    place.end = pieces[0].length;
+    place.payload = place.messages = 0;
+    for (let i = 1; i < pieces.length; i++) {
+      const block = newBlock(null, pieces[i], 0, pieces[i].length, 0);
+      block.packed = last.open = true;
+      last = last.next = block;
+    }
+    last.payload = payload;
+    last.messages = messages;
+    last.next = next;
+    if (this.#tail === place) this.#tail = last;
+  }
+
+  /**
    * Appends a frame with a text.
    *
    * @param room Bytes that may be added to the queue.
@@ -88,7 +156,8 @@ export class SendQueue {
   pushText(first: number, text: string, messages: number, room: number): number {
     const characters = text.length, masked = this.#nextKey !== null;
     if (characters > room) return -1;
-    if (characters * 3 + LONGEST_HEADER > SIZES[LARGEST]) {
+    // Where room is scarce the length has to be known first: a block, once there, can't be taken back.
+    if (characters * 3 > room || characters * 3 + LONGEST_HEADER > SIZES[LARGEST]) {
       const bytes = encodeUtf8(text);
       if (bytes.length > room) return -1;
       this.push(first, bytes, messages, true);
@@ -105,10 +174,62 @@ export class SendQueue {
       const from = block.end + LONGEST_HEADER;
       block.bytes.copyWithin(block.end + size, from, from + length);
     }
-    if (length > room) return -1;
     const at = writeHeader(block.bytes, block.end, first, length, masked ? 0x80 : 0);
     this.#finish(block, at, block.end + size, length, messages);
     return length;
+  }
+
+  /**
+   * Appends a frame that other queues have as well. A queue that is alone with it refers to it; where it must be
+   * joined to others it is copied, so that what one turn brings still leaves in one write.
+   *
+   * @param busy Whether a write is in flight: then the frame may wait for long, and must not keep a slab in memory.
+   */
+  pushShared(frame: SharedFrame, busy: boolean): void {
+    const size = frame.end - frame.start, tail = this.#tail;
+    if (this.#nextKey !== null) {
+      this.push(FIN | frame.opcode, frame.payload(), 1, false);
+    } else if (
+      tail !== null && tail.shared && tail.bytes === frame.bytes && tail.end === frame.start
+    ) {
+      tail.end = frame.end;
+      tail.payload += frame.length;
+      tail.packed ||= frame.isPacked;
+      tail.messages++;
+      this.bytes += frame.length;
+      this.messages++;
+    } else if (size > LARGEST_IN_SLAB || (tail === null && !busy)) {
+      const { bytes, start, end, length } = frame;
+      const block = this.#appendBlock(newBlock(null, bytes, start, end, length));
+      block.messages = 1;
+      block.shared = true;
+      block.packed = frame.isPacked;
+      this.bytes += length;
+      this.messages++;
+    } else {
+      const block = this.#room(size);
+      block.bytes.set(frame.bytes.subarray(frame.start, frame.end), block.end);
+      block.end += size;
+      block.payload += frame.length;
+      block.messages++;
+      this.bytes += frame.length;
+      this.messages++;
+    }
+  }
+
+  /** Keeps a frame until the fragmented message has ended that is being queued; it counts at once. */
+  postpone(frame: SharedFrame): void {
+    (this.#postponed ??= []).push(frame);
+    this.bytes += frame.length;
+    this.messages++;
+  }
+
+  /** Appends what was postponed. */
+  resume(): void {
+    const frames = this.#postponed;
+    if (frames === null) return;
+    this.#forgetPostponed();
+    for (const frame of frames) this.pushShared(frame, true);
   }
 
   /**
@@ -118,7 +239,7 @@ export class SendQueue {
    */
   openPlace(): Block {
     const place = newPlace();
-    this.#append(place);
+    this.#appendBlock(place);
     return place;
   }
 
@@ -192,14 +313,28 @@ export class SendQueue {
 
   /** Drops what waits, except what completes an open frame that is on its way already. */
   drop(completing: boolean): void {
-    const kept = completing ? this.shift() : null;
-    let block = this.#head;
+    let rest = this.#head;
     this.#head = this.#tail = null;
-    for (; block !== null; block = block.next) this.taken(block);
-    if (kept !== null) {
+    while (completing && rest !== null) {
+      const kept = rest;
+      rest = kept.next;
       kept.next = null;
-      this.#append(kept);
+      this.#appendBlock(kept);
+      completing = kept.open;
     }
+    for (; rest !== null; rest = rest.next) {
+      rest.pending = false;
+      this.taken(rest);
+    }
+    this.#forgetPostponed();
+  }
+
+  #forgetPostponed(): void {
+    for (const frame of this.#postponed ?? []) {
+      this.bytes -= frame.length;
+      this.messages--;
+    }
+    this.#postponed = null;
   }
 
   #finish(block: Block, at: number, body: number, length: number, messages: number): void {
@@ -215,19 +350,42 @@ export class SendQueue {
     this.messages += messages;
   }
 
-  #pushLarge(first: number, payload: Uint8Array, messages: number): void {
+  /**
+   * Appends a frame that fills more than a block. It begins and ends with a block of its own: only between blocks
+   * that are whole frames can a control frame pass.
+   */
+  #pushLarge(first: number, payload: Uint8Array, messages: number, owned: boolean): void {
     const length = payload.length, masked = this.#nextKey !== null;
-    const block = this.#room(LONGEST_HEADER);
-    let at = writeHeader(block.bytes, block.end, first, length, masked ? 0x80 : 0);
-    if (this.#nextKey !== null) {
-      const key = this.#nextKey();
-      block.buffer!.view.setInt32(at, key, true);
-      at += 4;
-      applyMask(new DataView(payload.buffer, payload.byteOffset, length), 0, length, key);
+    const key = this.#nextKey === null ? 0 : this.#nextKey();
+    let block = this.#append(acquire(owned ? 0 : LARGEST));
+    block.end = writeHeader(block.bytes, block.end, first, length, masked ? 0x80 : 0);
+    if (masked) {
+      block.buffer!.view.setInt32(block.end, key, true);
+      block.end += 4;
     }
-    block.end = at;
     block.open = true;
-    this.#append(newBlock(null, payload, 0, length, length, messages));
+    if (owned) {
+      if (masked) {
+        applyMask(new DataView(payload.buffer, payload.byteOffset, length), 0, length, key);
+      }
+      block = this.#appendBlock(newBlock(null, payload, 0, length, length));
+    } else {
+      for (let at = 0;;) {
+        const from = block.end,
+          part = payload.subarray(at, at + SIZES[LARGEST] - (from - block.start));
+        block.bytes.set(part, from);
+        block.end += part.length;
+        block.payload = part.length;
+        if (masked) applyMask(block.buffer!.view, from, block.end, advanceKey(key, at));
+        at += part.length;
+        if (at === length) break;
+        block.open = true;
+        block = this.#append(acquire(sizeFor(Math.min(length - at, SIZES[LARGEST]))));
+      }
+    }
+    block.open = false;
+    block.sealed = true;
+    block.messages = messages;
     this.bytes += length;
     this.messages += messages;
   }
@@ -235,7 +393,7 @@ export class SendQueue {
   /** A block at the end of the queue with room for `size` bytes more. */
   #room(size: number): Block {
     const tail = this.#tail;
-    if (tail !== null && tail.buffer !== null && !tail.open) {
+    if (tail !== null && tail.buffer !== null && !tail.sealed) {
       const buffer = tail.buffer, capacity = SIZES[buffer.size];
       const used = tail.end - buffer.start;
       if (used + size <= capacity) return tail;
@@ -250,17 +408,32 @@ export class SendQueue {
         release(buffer);
         return tail;
       }
+    } else if (tail !== null && tail.shared && tail.end - tail.start <= LARGEST_IN_SLAB) {
+      const used = tail.end - tail.start;
+      const buffer = acquire(sizeFor(Math.min(used + size, SIZES[LARGEST])));
+      if (used + size <= SIZES[buffer.size]) {
+        buffer.bytes.set(tail.bytes.subarray(tail.start, tail.end), buffer.start);
+        tail.shared = false;
+        tail.buffer = buffer;
+        tail.bytes = buffer.bytes;
+        tail.start = buffer.start;
+        tail.end = buffer.start + used;
+        return tail;
+      }
+      release(buffer);
     }
-    const buffer = acquire(sizeFor(size));
-    const block = newBlock(buffer, buffer.bytes, buffer.start, buffer.start, 0, 0);
-    this.#append(block);
-    return block;
+    return this.#append(acquire(sizeFor(size)));
   }
 
-  #append(block: Block): void {
+  #append(buffer: Buffer): Block {
+    return this.#appendBlock(newBlock(buffer, buffer.bytes, buffer.start, buffer.start, 0));
+  }
+
+  #appendBlock(block: Block): Block {
     if (this.#tail === null) this.#head = block;
     else this.#tail.next = block;
     this.#tail = block;
+    return block;
   }
 }
 
@@ -276,13 +449,25 @@ function newBlock(
   start: number,
   end: number,
   payload: number,
-  messages: number,
 ): Block {
-  return { buffer, bytes, start, end, payload, messages, open: false, pending: false, next: null };
+  return {
+    buffer,
+    bytes,
+    start,
+    end,
+    payload,
+    messages: 0,
+    open: false,
+    sealed: false,
+    pending: false,
+    packed: false,
+    shared: false,
+    next: null,
+  };
 }
 
 function newPlace(): Block {
-  const place = newBlock(null, NOTHING, 0, 0, 0, 0);
+  const place = newBlock(null, NOTHING, 0, 0, 0);
   place.pending = true;
   return place;
 }

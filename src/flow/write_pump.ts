@@ -1,6 +1,8 @@
 import type { Transport } from "../transport/transport.ts";
 import { ControlLane } from "./control_lane.ts";
 import type { Block, SendQueue } from "./send_queue.ts";
+import { sharedView } from "./shared_frame.ts";
+import { flushAfterTurn } from "./turn.ts";
 
 /** What the write pump reports. */
 export interface WriteSink {
@@ -10,22 +12,11 @@ export interface WriteSink {
   writeFailed(error: unknown): void;
 }
 
-// Pumps that have something to write, and are asked once per turn: all that is sent in a turn leaves in one write.
-let waiting: WritePump[] = [];
-
-function flushWaiting(): void {
-  const pumps = waiting;
-  waiting = [];
-  for (const pump of pumps) pump.flushScheduled();
-}
-
 /**
  * Moves blocks to the transport, one write in flight. Control frames have a lane of their own and go first, between
  * blocks; so a ping waits for at most the block on its way, and never stands inside a frame.
  */
 export class WritePump {
-  /** Control frames that wait. */
-  readonly control: ControlLane = new ControlLane();
   /** While set, data wait and only control frames are written. */
   held = false;
   /** Bytes that the system has taken. */
@@ -36,16 +27,22 @@ export class WritePump {
   #transport: Transport | null = null;
   #flying: Block | null = null;
   #completing = false; // the block before ended inside a frame
+  // Like the callbacks below, made when first needed: most connections of a large server are silent.
+  #control: ControlLane | null = null;
   #corked = false;
   #scheduled = false;
   #stopped = false;
-  // Made with the first write; most connections of a large server write rarely.
   #onWritten: ((count: number) => void) | null = null;
   #onError: ((error: unknown) => void) | null = null;
 
   constructor(queue: SendQueue, sink: WriteSink) {
     this.#queue = queue;
     this.#sink = sink;
+  }
+
+  /** Control frames that wait. */
+  get control(): ControlLane {
+    return this.#control ??= new ControlLane();
   }
 
   /** Starts to write to a transport, `first` before anything else. */
@@ -65,9 +62,21 @@ export class WritePump {
     return this.#flying === null && (this.held || this.#queue.blocked);
   }
 
-  /** Whether everything queued has been taken by the system. */
+  /** Whether everything queued has been taken by the system, or nothing can be any more. */
   get idle(): boolean {
-    return this.#flying === null && this.#queue.empty && this.control.empty;
+    return this.#stopped || (this.#flying === null && this.#queue.empty && !this.#controlWaits());
+  }
+
+  /** Whether it was stopped for good. */
+  get stopped(): boolean {
+    return this.#stopped;
+  }
+
+  /** Whether all of the data lane has been taken by the system. */
+  get dataTaken(): boolean {
+    const flying = this.#flying;
+    return this.#queue.empty &&
+      (flying === null || (flying.buffer === null && flying.payload === 0));
   }
 
   /** Whether the frame on its way, or half-way, needs the head of the queue to complete it. */
@@ -83,7 +92,7 @@ export class WritePump {
   /** Ends the batch, and writes what it sent. */
   uncork(): void {
     this.#corked = false;
-    this.control.endBatch();
+    if (this.#control !== null) this.#control.endBatch();
     this.flush();
   }
 
@@ -91,7 +100,7 @@ export class WritePump {
   schedule(): void {
     if (this.#scheduled || this.#corked || this.#flying !== null) return;
     this.#scheduled = true;
-    if (waiting.push(this) === 1) queueMicrotask(flushWaiting);
+    flushAfterTurn(this);
   }
 
   /** For the end of the turn. */
@@ -103,8 +112,8 @@ export class WritePump {
   /** Starts the next write, unless one is in flight. */
   flush(): void {
     if (this.#corked || this.#flying !== null || this.#transport === null || this.#stopped) return;
-    if (!this.control.empty && !this.#completing) {
-      this.#write(rawBlock(this.control.take()));
+    if (this.#controlWaits() && !this.#completing) {
+      this.#write(rawBlock(this.#control!.take()));
       return;
     }
     // A frame that is half-way has to be completed even where data are held.
@@ -116,7 +125,7 @@ export class WritePump {
   /** Stops for good; the write in flight is left to the transport. */
   stop(): void {
     this.#stopped = true;
-    this.control.clear();
+    this.#control = null;
     this.#transport = null;
     if (this.#flying !== null) {
       // The transport may still be reading from the buffer, so it can't go back to the pool.
@@ -125,6 +134,10 @@ export class WritePump {
       this.#flying = null;
     }
     this.#queue.drop(false);
+  }
+
+  #controlWaits(): boolean {
+    return this.#control !== null && !this.#control.empty;
   }
 
   #write(block: Block): void {
@@ -137,7 +150,11 @@ export class WritePump {
     this.#onWritten ??= (count) => this.#written(count);
     this.#onError ??= (error) => this.#failed(error);
     const { bytes, start, end } = block;
-    const rest = start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end);
+    const rest = block.shared
+      ? sharedView(bytes, start, end)
+      : start === 0 && end === bytes.length
+      ? bytes
+      : bytes.subarray(start, end);
     this.#transport!.write(rest).then(this.#onWritten, this.#onError);
   }
 
@@ -147,10 +164,12 @@ export class WritePump {
     this.written += count;
     block.start += count;
     if (block.start < block.end) {
-      // In a block of its own every byte is payload; elsewhere it counts until the whole block is gone.
-      if (block.buffer === null && block.payload > 0) {
-        block.payload -= count;
-        this.#queue.bytes -= count;
+      // In a block of its own every byte is payload, and nearly so in a shared one; elsewhere it counts until the whole
+      // block is gone.
+      const left = block.end - block.start;
+      if (block.buffer === null && !block.packed && block.payload > left) {
+        this.#queue.bytes -= block.payload - left;
+        block.payload = left;
       }
       this.#sink.wrote();
       if (this.#flying === block) this.#send(block);
@@ -178,7 +197,10 @@ function rawBlock(bytes: Uint8Array): Block {
     payload: 0,
     messages: 0,
     open: false,
+    sealed: true,
     pending: false,
+    packed: false,
+    shared: false,
     next: null,
   };
 }

@@ -11,6 +11,9 @@ export const TOO_BIG = 1009;
 export const INTERNAL_ERROR = 1011;
 export const TRY_AGAIN_LATER = 1013;
 
+// A byte order mark is text like any other (RFC 6455 8.1 knows none), so it stays.
+const DECODER = new TextDecoder("utf-8", { ignoreBOM: true });
+
 const NAMES: Record<number, string> = {
   1000: "normal closure",
   1001: "going away",
@@ -68,7 +71,7 @@ export function decodeClosePayload(payload: Uint8Array): { code: number; reason:
   if (!isUtf8(reason)) {
     throw new ProtocolError(INVALID_PAYLOAD, "Received a close reason that is not UTF-8");
   }
-  return { code, reason: new TextDecoder().decode(reason) };
+  return { code, reason: DECODER.decode(reason) };
 }
 
 /** Checks the arguments of our own `close`; the reason is bounded by the 125 bytes of a control frame. */

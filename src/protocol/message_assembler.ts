@@ -1,10 +1,45 @@
 import { INVALID_PAYLOAD, PROTOCOL_ERROR, TOO_BIG } from "./close_code.ts";
 import { FrameDecoder, type FrameSink, type Source } from "./frame_decoder.ts";
-import { CLOSE, CONTINUATION, type Role, TEXT } from "./opcode.ts";
+import { CLOSE, CONTINUATION, type Role, RSV1, TEXT } from "./opcode.ts";
 import { copyPayload } from "./payload_slab.ts";
 import { ProtocolError } from "./protocol_error.ts";
 import { decodeText, decodeValidText } from "./text.ts";
 import { Utf8Validator } from "./utf8.ts";
+
+/** Where inflated messages go. */
+export interface InflatedMessageSink {
+  /** A whole message: a string for text, bytes of its own for binary. */
+  inflatedMessage(data: string | Uint8Array): void;
+}
+
+/** Where a message goes that isn't to be put together. */
+export interface ChunkSink {
+  /** A message begins that didn't come in one piece. */
+  start(text: boolean): void;
+  /** Bytes of it, for the sink to keep; of text, whole so far. */
+  chunk(bytes: Uint8Array): void;
+  /** It is complete. */
+  end(): void;
+}
+
+/** What inflates compressed messages and puts them together (RFC 7692). */
+export interface CompressedMessages {
+  /** Whether a piece is being worked at in turns: until that is done nothing may be pushed. */
+  readonly busy: boolean;
+  /** Bytes of an unfinished message that are held. */
+  readonly buffered: number;
+  /** Takes the next piece; returns false where it goes on in turns, and `done` is called at their end. */
+  push(
+    text: boolean,
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    final: boolean,
+    done: (error: unknown) => void,
+  ): boolean;
+  /** Gives back what it holds. */
+  close(): void;
+}
 
 /** Where whole messages and control frames go. */
 export interface MessageSink {
@@ -12,19 +47,25 @@ export interface MessageSink {
   message(data: string | Uint8Array, lent: boolean): void;
   /** A ping, pong or close frame with its payload. */
   control(opcode: number, payload: Uint8Array): void;
+  /** What was inflated in turns is done, with the error where that failed: decoding may go on. */
+  inflated(error: unknown): void;
 }
 
 const EMPTY: Source = { bytes: new Uint8Array(0), view: new DataView(new ArrayBuffer(0)) };
 // The first allocation for a message that comes in parts, and how it grows: a header that announces much costs
-// nothing until the bytes are there, and a message is copied once or twice on its way, not logarithmically often.
+// little until the bytes are there (untouched memory isn't resident), and what is there is copied once at most twice.
 const FIRST_CAPACITY = 4 * 1024;
-const GROWTH = 4;
+const GROWTH = 16;
+// From so many missing bytes on, the transport had better write into the message itself.
+const LANDING = 64 * 1024;
+// What is read at once is unmasked at once, while the processor's cache still has it.
+const LONGEST_LANDING = 256 * 1024;
 
 /**
  * Puts messages together from frames (RFC 6455 5.4) with control frames in between (5.5), and checks what only
  * whole messages show: order of fragments, size, UTF-8 (8.1).
  */
-export class MessageAssembler implements FrameSink {
+export class MessageAssembler implements FrameSink, InflatedMessageSink {
   /** Reserved bits of the first frame of the message that is delivered. */
   rsv = 0;
   /** Whether that message is text although it is delivered as bytes. */
@@ -32,6 +73,8 @@ export class MessageAssembler implements FrameSink {
   /** Opcode of the message under way, 0 between messages. */
   opcode = CONTINUATION;
 
+  /** Takes the pieces of messages that come in several; `null` to put them together. Not to be changed amid one. */
+  chunks: ChunkSink | null = null;
   /** The decoder that feeds this assembler. */
   readonly frames: FrameDecoder;
   readonly #sink: MessageSink;
@@ -41,6 +84,11 @@ export class MessageAssembler implements FrameSink {
   #filled = 0; // bytes of it in #buffer
   #buffer = EMPTY;
   #utf8: Utf8Validator | null = null;
+  readonly #makeInflater: ((sink: InflatedMessageSink) => CompressedMessages) | null;
+  #inflater: CompressedMessages | null = null; // made for the first compressed message
+  #onInflated: ((error: unknown) => void) | null = null;
+  #packed = false; // the message under way is compressed
+  #passing = false; // its pieces go to `chunks`
   // A control frame that came in parts; most come whole.
   #control: Uint8Array | null = null;
   #controlFilled = 0;
@@ -48,7 +96,8 @@ export class MessageAssembler implements FrameSink {
   /**
    * @param maxMessageSize Bytes, inclusive; 0 for no limit.
    * @param lend Whether whole binary payloads may be handed on as views of the source.
-   * @param allowedRsv Reserved bits that a negotiated extension gives a meaning.
+   * @param allowedRsv Reserved bits that an extension of the application's own gives a meaning.
+   * @param makeInflater Makes what takes messages with RSV1; `null` where compression wasn't agreed.
    */
   constructor(
     role: Role,
@@ -56,8 +105,14 @@ export class MessageAssembler implements FrameSink {
     maxMessageSize: number,
     lend: boolean,
     allowedRsv: number,
+    makeInflater: ((sink: InflatedMessageSink) => CompressedMessages) | null = null,
   ) {
-    this.frames = new FrameDecoder(role, this, allowedRsv);
+    this.frames = new FrameDecoder(
+      role,
+      this,
+      makeInflater === null ? allowedRsv : allowedRsv | RSV1,
+    );
+    this.#makeInflater = makeInflater;
     this.#sink = sink;
     this.#maxMessageSize = maxMessageSize;
     this.#lend = lend;
@@ -65,7 +120,12 @@ export class MessageAssembler implements FrameSink {
 
   /** Bytes of an unfinished message that are held. */
   get buffered(): number {
-    return this.#filled;
+    return this.#inflater === null ? this.#filled : this.#filled + this.#inflater.buffered;
+  }
+
+  /** Whether a message is being inflated in turns: nothing may be decoded until `inflated` is called. */
+  get busy(): boolean {
+    return this.#inflater !== null && this.#inflater.busy;
   }
 
   frameStart(): void {
@@ -78,14 +138,18 @@ export class MessageAssembler implements FrameSink {
           "Received a continuation without a message to continue",
         );
       }
+      // RFC 7692 6.1: RSV1 belongs to the first fragment alone.
+      if (this.#makeInflater !== null && (this.frames.rsv & RSV1) !== 0) badRsv();
     } else {
       if (this.opcode !== CONTINUATION) {
         throw new ProtocolError(PROTOCOL_ERROR, "Received a new message amid an unfinished one");
       }
       this.opcode = opcode;
       this.rsv = this.frames.rsv;
+      if ((this.rsv & RSV1) !== 0) this.#packed = this.#makeInflater !== null;
     }
-    this.#length += length;
+    // What a compressed message will be long shows only when it is inflated.
+    if (!this.#packed) this.#length += length;
     if (this.#maxMessageSize !== 0 && this.#length > this.#maxMessageSize) {
       throw new ProtocolError(
         TOO_BIG,
@@ -97,13 +161,33 @@ export class MessageAssembler implements FrameSink {
   frameData(source: Source, start: number, end: number, last: boolean): void {
     const frames = this.frames;
     if (frames.opcode >= CLOSE) {
-      this.#controlData(source.bytes, start, end, last);
-    } else if (last && frames.fin && end - start === this.#length) {
+      this.#controlData(source, start, end, last);
+    } else if (this.#packed) {
+      this.#inflateData(source, start, end, last && frames.fin);
+    } else if (last && frames.fin && end - start === this.#length && source !== this.#buffer) {
       this.#whole(source, start, end);
     } else {
       this.#part(source, start, end);
       if (last && frames.fin) this.#assembled();
     }
+  }
+
+  /** Where the next bytes of a large payload belong; `null` where they had better come by `frames.decode`. */
+  landing(): Uint8Array | null {
+    const { remaining, opcode } = this.frames;
+    if (
+      remaining < LANDING || opcode >= CLOSE || this.#packed || this.#passing
+    ) return null;
+    // The first piece decides where the others go.
+    if (this.chunks !== null && this.#filled === 0) return null;
+    if (this.#filled + LANDING > this.#buffer.bytes.length) this.#grow(this.#filled + LANDING);
+    const end = this.#filled + Math.min(remaining, LONGEST_LANDING);
+    return this.#buffer.bytes.subarray(this.#filled, end);
+  }
+
+  /** Handles bytes that were put where `landing` said. */
+  landed(count: number): void {
+    this.frames.decode(this.#buffer, this.#filled, this.#filled + count);
   }
 
   /** Forgets an unfinished message. */
@@ -113,20 +197,53 @@ export class MessageAssembler implements FrameSink {
     this.#length = 0;
     this.#control = null;
     this.opcode = CONTINUATION;
+    this.#packed = false;
+    this.#passing = false;
   }
 
-  #whole({ bytes, view }: Source, start: number, end: number): void {
+  /** Gives back what the inflater holds; nothing may be decoded after it. */
+  close(): void {
+    this.discard();
+    this.#inflater?.close();
+  }
+
+  /** Called by the inflater, with a whole message. */
+  inflatedMessage(data: string | Uint8Array): void {
+    this.#sink.message(data, false);
+  }
+
+  #inflateData({ bytes }: Source, start: number, end: number, final: boolean): void {
+    const text = this.opcode === TEXT;
+    if (final) {
+      this.#packed = false;
+      this.opcode = CONTINUATION;
+    }
+    const inflater = this.#inflater ??= this.#makeInflater!(this);
+    const done = inflater.push(
+      text,
+      bytes,
+      start,
+      end,
+      final,
+      this.#onInflated ??= (error) => {
+        this.#sink.inflated(error);
+      },
+    );
+    if (!done) this.frames.halted = true;
+  }
+
+  #whole(source: Source, start: number, end: number): void {
     const text = this.opcode === TEXT;
     this.#length = 0;
     this.opcode = CONTINUATION;
     if (text) {
-      const string = decodeText(bytes, view, start, end);
-      if (string === null) this.#opaque(bytes.slice(start, end));
+      const string = decodeText(source.bytes, source.view, start, end);
+      if (string === null) this.#opaque(source.bytes.slice(start, end));
       else this.#sink.message(string, false);
     } else if (this.#lend) {
-      this.#sink.message(bytes.subarray(start, end), true);
+      this.#sink.message(source.bytes.subarray(start, end), true);
     } else {
-      this.#sink.message(copyPayload(bytes, start, end), false);
+      this.#sink.message(copyPayload(source, start, end), false);
     }
   }
 
@@ -140,19 +257,27 @@ export class MessageAssembler implements FrameSink {
 
   #part(source: Source, start: number, end: number): void {
     if (this.opcode === TEXT && this.rsv === 0) {
-      if (this.#filled === 0) (this.#utf8 ??= new Utf8Validator()).reset();
+      if (this.#filled === 0 && !this.#passing) (this.#utf8 ??= new Utf8Validator()).reset();
       if (!this.#utf8!.push(source.view, start, end)) notUtf8();
+    }
+    if (this.#passing || (this.chunks !== null && this.#filled === 0)) {
+      if (!this.#passing) this.chunks!.start(this.opcode === TEXT);
+      this.#passing = true;
+      this.chunks!.chunk(source.bytes.slice(start, end));
+      return;
     }
     const filled = this.#filled + end - start;
     if (filled > this.#buffer.bytes.length) this.#grow(filled);
-    this.#buffer.bytes.set(source.bytes.subarray(start, end), this.#filled);
+    if (source !== this.#buffer) {
+      this.#buffer.bytes.set(source.bytes.subarray(start, end), this.#filled);
+    }
     this.#filled = filled;
   }
 
   #grow(needed: number): void {
     // The final size is known in the last frame; before, it is at least what has been announced.
     let capacity = Math.max(needed * GROWTH, FIRST_CAPACITY);
-    if (this.frames.fin && capacity > this.#length / 2) capacity = this.#length;
+    if (this.frames.fin && capacity >= this.#length / 2) capacity = this.#length;
     else if (this.#maxMessageSize !== 0) capacity = Math.min(capacity, this.#maxMessageSize);
     const bytes = new Uint8Array(capacity);
     bytes.set(this.#buffer.bytes.subarray(0, this.#filled));
@@ -160,6 +285,14 @@ export class MessageAssembler implements FrameSink {
   }
 
   #assembled(): void {
+    if (this.#passing) {
+      const text = this.opcode === TEXT;
+      const complete = this.rsv !== 0 || this.#utf8 === null || this.#utf8.complete;
+      this.discard();
+      if (text && !complete) notUtf8();
+      this.chunks!.end();
+      return;
+    }
     const { bytes, view } = this.#buffer, length = this.#length, text = this.opcode === TEXT;
     this.discard();
     if (text && this.rsv !== 0) {
@@ -174,17 +307,17 @@ export class MessageAssembler implements FrameSink {
     }
   }
 
-  #controlData(bytes: Uint8Array, start: number, end: number, last: boolean): void {
+  #controlData(source: Source, start: number, end: number, last: boolean): void {
     const { opcode, length } = this.frames;
     if (last && end - start === length) {
-      this.#sink.control(opcode, copyPayload(bytes, start, end));
+      this.#sink.control(opcode, copyPayload(source, start, end));
       return;
     }
     if (this.#control === null) {
       this.#control = new Uint8Array(length);
       this.#controlFilled = 0;
     }
-    this.#control.set(bytes.subarray(start, end), this.#controlFilled);
+    this.#control.set(source.bytes.subarray(start, end), this.#controlFilled);
     this.#controlFilled += end - start;
     if (last) {
       const payload = this.#control;
@@ -192,6 +325,10 @@ export class MessageAssembler implements FrameSink {
       this.#sink.control(opcode, payload);
     }
   }
+}
+
+function badRsv(): never {
+  throw new ProtocolError(PROTOCOL_ERROR, "Received a continuation with a reserved bit set");
 }
 
 function notUtf8(): never {

@@ -28,6 +28,15 @@ export class Utf8Validator {
     this.#high = 0xbf;
   }
 
+  /** A validator that stands where this one does. */
+  copy(): Utf8Validator {
+    const copy = new Utf8Validator();
+    copy.#need = this.#need;
+    copy.#low = this.#low;
+    copy.#high = this.#high;
+    return copy;
+  }
+
   /** Checks the next bytes of the text; `false` as soon as it can't be UTF-8 any more. */
   push(bytes: DataView, start: number, end: number): boolean {
     let need = this.#need, low = this.#low, high = this.#high;

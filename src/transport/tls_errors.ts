@@ -1,6 +1,6 @@
 import { HandshakeError } from "../errors.ts";
 
-/** What the two TLS engines (Deno's own and `node:tls`) say, and what it means. The first match wins. */
+/** What `node:tls` and Deno's own TLS say, and what it means. The first match wins. */
 const REASONS: ReadonlyArray<readonly [RegExp, string]> = [
   [/PEER_DID_NOT_RETURN_A_CERTIFICATE|sent no certificates/, "the peer sent no certificate"],
   [

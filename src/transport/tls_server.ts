@@ -1,6 +1,6 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import tls from "node:tls";
-import { type PeerCertificate, peerCertificate } from "./peer_certificate.ts";
+import { peerCertificate } from "./peer_certificate.ts";
 import { tlsError } from "./tls_errors.ts";
 import { handshake, TlsOutcome } from "./tls_handshake.ts";
 import { CipherSide, TlsTransport } from "./tls_stream.ts";
@@ -14,14 +14,6 @@ export interface TlsAcceptorOptions {
   key: string;
   /** Authorities whose client certificates are accepted; given, every client must show one (mutual TLS). */
   clientCa?: string | string[];
-}
-
-/** What {@linkcode TlsAcceptor.accept} resolves with. */
-export interface AcceptedTls {
-  /** The decrypted stream. */
-  transport: Transport;
-  /** The client's certificate; only with `clientCa`, and then always. */
-  peerCertificate: PeerCertificate | undefined;
 }
 
 /**
@@ -68,12 +60,12 @@ export class TlsAcceptor {
    *
    * @param raw The accepted connection, with no delay set; ours from now on, and closed if the handshake fails. Closing
    * it aborts the handshake.
-   * @returns The decrypted stream and the client's certificate.
+   * @returns The decrypted stream, with the client's certificate if one was asked for.
    * @throws {HandshakeError} With the reason in its message.
    */
-  async accept(raw: Transport): Promise<AcceptedTls> {
+  async accept(raw: Transport): Promise<Transport> {
     const cipher = new CipherSide(raw);
-    const outcome = new TlsOutcome<AcceptedTls>(cipher);
+    const outcome = new TlsOutcome<Transport>(cipher);
     if (this.#clientCa === undefined) this.#start(raw, cipher, outcome);
     else this.#startMutual(raw, cipher, outcome, this.#clientCa);
     try {
@@ -83,7 +75,7 @@ export class TlsAcceptor {
     }
   }
 
-  #start(raw: Transport, cipher: CipherSide, outcome: TlsOutcome<AcceptedTls>): void {
+  #start(raw: Transport, cipher: CipherSide, outcome: TlsOutcome<Transport>): void {
     const socket = new tls.TLSSocket(cipher, {
       isServer: true,
       secureContext: this.#context,
@@ -91,14 +83,14 @@ export class TlsAcceptor {
     });
     const transport = new TlsTransport(raw, cipher, socket);
     socket.once("error", (error: Error) => outcome.fail(error));
-    socket.once("secure", () => outcome.succeed({ transport, peerCertificate: undefined }));
+    socket.once("secure", () => outcome.succeed(transport));
   }
 
   /** A client's certificate is judged by `tls.Server` alone, not by a socket on its own; so each gets a server. */
   #startMutual(
     raw: Transport,
     cipher: CipherSide,
-    outcome: TlsOutcome<AcceptedTls>,
+    outcome: TlsOutcome<Transport>,
     ca: string[],
   ): void {
     const server = tls.createServer({
@@ -114,8 +106,7 @@ export class TlsAcceptor {
         outcome.fail(new Error("the client's certificate wasn't accepted"));
         return;
       }
-      const transport = new TlsTransport(raw, cipher, socket);
-      outcome.succeed({ transport, peerCertificate: certificate });
+      outcome.succeed(new TlsTransport(raw, cipher, socket, certificate));
     });
     // An unknown or expired certificate is only noted on the socket; the error says that the connection was reset.
     server.once("tlsClientError", (error, socket) => {

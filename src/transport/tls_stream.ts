@@ -1,5 +1,6 @@
 import { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
+import type { PeerCertificate } from "./peer_certificate.ts";
 import { tlsReason } from "./tls_errors.ts";
 import type { Transport } from "./transport.ts";
 
@@ -127,6 +128,7 @@ export function closeQuietly(raw: Transport): void {
  * read's own buffer, so an idle connection owns no buffer and a paused one holds the peer back through TCP.
  */
 export class TlsTransport implements Transport {
+  readonly peerCertificate: PeerCertificate | undefined;
   readonly #raw: Transport;
   readonly #cipher: CipherSide;
   readonly #tls: TLSSocket;
@@ -143,8 +145,15 @@ export class TlsTransport implements Transport {
    * @param raw The transport below; from now on ours.
    * @param cipher The encrypted side, made over `raw`.
    * @param tls The socket made over `cipher`.
+   * @param peerCertificate The certificate that the peer was asked for.
    */
-  constructor(raw: Transport, cipher: CipherSide, tls: TLSSocket) {
+  constructor(
+    raw: Transport,
+    cipher: CipherSide,
+    tls: TLSSocket,
+    peerCertificate?: PeerCertificate,
+  ) {
+    this.peerCertificate = peerCertificate;
     this.#raw = raw;
     this.#cipher = cipher;
     this.#tls = tls;

@@ -1,3 +1,5 @@
+import type { PeerCertificate } from "./peer_certificate.ts";
+
 /**
  * An open byte stream, as the engine sees it. A `Deno.Conn` is one as it stands, so the common case costs no
  * adapter; every other kind of stream gets a small class with these members.
@@ -20,4 +22,8 @@ export interface Transport {
   unref?(): void;
   readonly localAddr?: Deno.Addr | null;
   readonly remoteAddr?: Deno.Addr | null;
+  /** The certificate that the peer showed and that was verified, where it was asked for one. */
+  readonly peerCertificate?: PeerCertificate;
+  /** Set where only whole messages can be carried, so that there are no pings and no frames of one's own. */
+  readonly messagesOnly?: boolean;
 }

@@ -360,7 +360,8 @@ Deno.test("X12 wait(cb): drained() and onDrain", async () => {
   both.client.send("x".repeat(1000));
   const drained = both.client.drained().then(() => drains.all.length);
   assertEquals(await drains.next(), 0);
-  assertEquals(await drained, 1);
+  // The promise resolves before the callback is called.
+  assertEquals(await drained, 0);
 });
 
 Deno.test("X13 queued_count: queuedMessages", async () => {

@@ -34,7 +34,7 @@ export async function echo(transport: Transport, size = 64 * 1024): Promise<void
 }
 
 /** Bytes that differ everywhere. */
-export function pattern(length: number): Uint8Array {
+export function pattern(length: number): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(length);
   for (let i = 0, x = 1; i < length; i++) {
     x = (x * 1103515245 + 12345) & 0x7fffffff;

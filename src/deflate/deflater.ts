@@ -1,0 +1,234 @@
+import { PackedFrame } from "./packed_frame.ts";
+import { NO_FLUSH, RawZlib, SYNC_FLUSH } from "./raw_zlib.ts";
+import { deflaterShelf, type Shelf } from "./shelf.ts";
+import { leaveTurns, type Sliced, takeTurns } from "./turns.ts";
+
+/** What is compressed at once, or in a turn, at most: a millisecond's work for most data. */
+export const DEFLATE_SLICE: number = 64 * 1024;
+/**
+ * The same for the levels from which zlib searches long: for data that repeat a little everywhere, such
+ * as random bits in bytes, they take ten times as long as for most.
+ */
+const THOROUGH = 7;
+const THOROUGH_SLICE = 16 * 1024;
+
+/**
+ * Room for what a slice can become: zlib's bound for data that don't compress is an eighth more and
+ * some bytes. Shared, since what is in it is gone with the next call; a connection that compresses
+ * nothing costs nothing.
+ */
+let scratch: Uint8Array<ArrayBuffer> | null = null;
+
+/** How a deflater compresses. */
+export interface DeflaterSettings {
+  /** Base-two logarithm of the window, 9 to 15. */
+  windowBits: number;
+  /** Whether the window lives on from one message to the next. */
+  takeover: boolean;
+  /** zlib's memory level, 1 to 9. */
+  memLevel: number;
+  /** zlib's compression level, 0 to 9. */
+  level: number;
+}
+
+/** Called when a frame is complete, with the error where that failed. */
+export type DeflateDone = (error: unknown) => void;
+
+interface Job {
+  readonly payload: Uint8Array;
+  offset: number;
+  readonly final: boolean;
+  readonly frame: PackedFrame;
+  readonly done: DeflateDone;
+}
+
+/**
+ * Compresses the messages of one connection (RFC 7692 7.2.1), short ones at once, long ones in turns
+ * with those of other connections. While it is {@linkcode busy}, short ones too have to stand in line.
+ * Nothing is allocated before the first message.
+ */
+export class Deflater implements Sliced {
+  /** Payloads up to this length are compressed at once, longer ones in turns of so many bytes. */
+  readonly atOnce: number;
+  readonly #settings: DeflaterSettings;
+  readonly #shelf: Shelf | null;
+  #context: RawZlib | null = null;
+  #jobs: Job[] = [];
+  #closed = false;
+
+  /** @param settings What was agreed, and the levels of our choice. */
+  constructor(settings: DeflaterSettings) {
+    const { windowBits, takeover, memLevel, level } = settings;
+    this.#settings = settings;
+    this.atOnce = level < THOROUGH ? DEFLATE_SLICE : THOROUGH_SLICE;
+    this.#shelf = takeover ? null : deflaterShelf(windowBits, memLevel, level);
+  }
+
+  /** Whether payloads stand in line, so that a further one has to go there too. */
+  get busy(): boolean {
+    return this.#jobs.length > 0;
+  }
+
+  /**
+   * Compresses a message, or a fragment of one, at once. For at most `atOnce` bytes, since more
+   * would hold up the event loop, and only while the deflater isn't busy.
+   *
+   * @param payload The message or fragment.
+   * @param final Whether the message ends with it.
+   * @returns The frame's payload, in a buffer that the next call of any deflater overwrites.
+   */
+  deflate(payload: Uint8Array, final: boolean): Uint8Array {
+    const out = scratch ??= new Uint8Array(DEFLATE_SLICE + DEFLATE_SLICE / 4);
+    const inputLength = payload.length;
+    if (inputLength === 0) {
+      if (!final) return out.subarray(0, 0);
+      this.#release();
+      out[0] = EMPTY_BLOCK;
+      return out.subarray(0, 1);
+    }
+    const context = this.#context ??= this.#take();
+    context.run(SYNC_FLUSH, payload, 0, inputLength, out, 0, out.length);
+    if (context.outputLeft === 0) return this.#overflow(context, out, payload, final);
+    let length = out.length - context.outputLeft;
+    if (final) {
+      // 7.2.1, step 3: the empty stored block's 00 00 FF FF is left out.
+      length -= 4;
+      this.#release();
+    }
+    return out.subarray(0, length);
+  }
+
+  /**
+   * Compresses a message or fragment behind those that are in line, slice by slice, taking turns with
+   * other connections.
+   *
+   * @param payload The message or fragment; nobody may write to it until it is done.
+   * @param final Whether the message ends with it.
+   * @param frame Gets the frame's payload.
+   * @param done Called when it is complete, or has failed; not if the deflater is closed before.
+   */
+  deflateInTurns(
+    payload: Uint8Array,
+    final: boolean,
+    frame: PackedFrame,
+    done: DeflateDone,
+  ): void {
+    if (this.#closed) throw closedError();
+    if (this.#jobs.push({ payload, offset: 0, final, frame, done }) === 1) takeTurns(this);
+  }
+
+  /** Does the next slice of what stands in line; called by the turns. */
+  slice(): boolean {
+    try {
+      return this.#slice();
+    } catch (error) {
+      // zlib has no memory left, most likely: what stands in line can't be compressed any more.
+      const { done } = this.#jobs[0];
+      this.close();
+      done(error);
+      return false;
+    }
+  }
+
+  #slice(): boolean {
+    let budget = this.atOnce;
+    while (budget > 0 && this.#jobs.length > 0) {
+      const job = this.#jobs[0];
+      const { payload, offset, final, frame } = job;
+      const length = Math.min(budget, payload.length - offset);
+      job.offset += length;
+      budget -= length;
+      const more = job.offset < payload.length;
+      if (payload.length > 0) {
+        const context = this.#context ??= this.#take();
+        this.#run(context, more ? NO_FLUSH : SYNC_FLUSH, payload, offset, length, frame);
+        if (more) break;
+        if (final) frame.dropTail();
+      } else if (final) {
+        frame.makeRoom();
+        frame.chunk[frame.at] = EMPTY_BLOCK;
+        frame.advance(1);
+      }
+      if (final) this.#release();
+      this.#jobs.shift();
+      job.done(null);
+    }
+    return this.#jobs.length > 0;
+  }
+
+  /** Stops what is under way and gives the memory back. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    if (this.#jobs.length > 0) {
+      this.#jobs = [];
+      leaveTurns(this);
+    }
+    this.#context?.close();
+    this.#context = null;
+  }
+
+  /** The output fills the buffer, perhaps by chance: go on in a buffer that grows. */
+  #overflow(
+    context: RawZlib,
+    out: Uint8Array,
+    payload: Uint8Array,
+    final: boolean,
+  ): Uint8Array {
+    const start = out.slice();
+    const { inputLeft } = context;
+    const rest = new PackedFrame(inputLeft, null);
+    this.#run(context, SYNC_FLUSH, payload, payload.length - inputLeft, inputLeft, rest);
+    if (final) this.#release();
+    const whole = new Uint8Array(start.length + rest.length);
+    whole.set(start);
+    let at = start.length;
+    for (const piece of rest.payload()) {
+      whole.set(piece, at);
+      at += piece.length;
+    }
+    return final ? whole.subarray(0, whole.length - 4) : whole;
+  }
+
+  #run(
+    context: RawZlib,
+    flush: number,
+    input: Uint8Array,
+    offset: number,
+    length: number,
+    frame: PackedFrame,
+  ): void {
+    const end = offset + length;
+    do {
+      frame.makeRoom();
+      const room = frame.chunk.length - frame.at;
+      context.run(flush, input, offset, end - offset, frame.chunk, frame.at, room);
+      offset = end - context.inputLeft;
+      frame.advance(room - context.outputLeft);
+    } while (context.outputLeft === 0);
+  }
+
+  #take(): RawZlib {
+    if (this.#closed) throw closedError();
+    if (this.#shelf !== null) return this.#shelf.take();
+    const { windowBits, memLevel, level } = this.#settings;
+    return RawZlib.deflate(windowBits, memLevel, level);
+  }
+
+  /** The message is complete: without takeover the context goes back. */
+  #release(): void {
+    if (this.#shelf === null || this.#context === null) return;
+    this.#shelf.put(this.#context);
+    this.#context = null;
+  }
+}
+
+/**
+ * zlib writes nothing for a flush right after a flush, but a message that ends with an empty fragment,
+ * or is empty, needs a block: one byte, the rest of which the peer appends (7.2.3.6).
+ */
+const EMPTY_BLOCK = 0x00;
+
+function closedError(): Error {
+  return new Error("Cannot compress with a closed deflater");
+}

@@ -1,0 +1,66 @@
+// After a block with BFINAL zlib takes no more data, and making it do so makes it forget its window,
+// to which the messages after it refer (RFC 7692 7.2.3.4 with context takeover). zlib can't be asked
+// for the window, so the last bytes that came out are kept beside it: one copy of what goes to the
+// application anyway.
+
+/** The last bytes that an inflater has produced, as many as its window holds. */
+export class History {
+  readonly #size: number;
+  #bytes: Uint8Array<ArrayBuffer> = new Uint8Array(0);
+  /** Where the next byte goes. */
+  #at = 0;
+  /** Whether all bytes of the window are in use: the oldest is then the one at `#at`. */
+  #full = false;
+
+  /** @param windowBits Base-two logarithm of the window. */
+  constructor(windowBits: number) {
+    this.#size = 1 << windowBits;
+  }
+
+  /** How many bytes are remembered. */
+  get length(): number {
+    return this.#full ? this.#size : this.#at;
+  }
+
+  /** Remembers what was produced last: the first `length` bytes of `bytes`. */
+  add(bytes: Uint8Array, length: number): void {
+    const size = this.#size;
+    if (length >= size) {
+      this.#reserve(size);
+      this.#bytes.set(bytes.subarray(length - size, length));
+      this.#at = 0;
+      this.#full = true;
+      return;
+    }
+    if (!this.#full) this.#reserve(Math.min(this.#at + length, size));
+    const room = size - this.#at;
+    const first = Math.min(length, room);
+    this.#bytes.set(bytes.subarray(0, first), this.#at);
+    this.#at += first;
+    if (first === room) {
+      this.#full = true;
+      this.#at = length - first;
+      this.#bytes.set(bytes.subarray(first, length));
+    }
+  }
+
+  /** The bytes as a stored block of deflate data (RFC 1951 3.2.4), in one to three pieces. */
+  storedBlock(): Uint8Array[] {
+    const length = this.length;
+    const low = length & 0xff;
+    const high = length >> 8;
+    const pieces: Uint8Array[] = [Uint8Array.of(0, low, high, low ^ 0xff, high ^ 0xff)];
+    if (this.#full) pieces.push(this.#bytes.subarray(this.#at, this.#size));
+    if (this.#at > 0) pieces.push(this.#bytes.subarray(0, this.#at));
+    return pieces;
+  }
+
+  /** Grows by doubling, so that a connection of few and short messages needn't pay for a window. */
+  #reserve(length: number): void {
+    const { length: old } = this.#bytes;
+    if (length <= old) return;
+    const grown = new Uint8Array(Math.min(this.#size, Math.max(length, old * 2, 512)));
+    grown.set(this.#bytes);
+    this.#bytes = grown;
+  }
+}

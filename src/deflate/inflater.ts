@@ -1,0 +1,298 @@
+import { INVALID_PAYLOAD, TOO_BIG } from "../protocol/close_code.ts";
+import type { Source } from "../protocol/frame_decoder.ts";
+import { ProtocolError } from "../protocol/protocol_error.ts";
+import { History } from "./history.ts";
+import { RawZlib, SYNC_FLUSH } from "./raw_zlib.ts";
+import { inflaterShelf, type Shelf } from "./shelf.ts";
+import { leaveTurns, mayRunNow, type Sliced, spend, takeTurns } from "./turns.ts";
+
+/** What one slice produces, or uses up, at most before others get their turn. */
+export const INFLATE_SLICE: number = 256 * 1024;
+
+/** zlib fills this, and the sink empties it; so no more than this is ever produced unasked. */
+const OUTPUT_LENGTH = 64 * 1024;
+let output: Source | null = null;
+
+/** What 7.2.2 appends to a message before it is inflated. */
+const TAIL = Uint8Array.of(0x00, 0x00, 0xff, 0xff);
+/** Up to this length, copying a payload in front of the tail is cheaper than a second run of zlib. */
+const JOIN_LENGTH = 4096;
+let joined: Uint8Array<ArrayBuffer> | null = null;
+
+/** How an inflater works. */
+export interface InflaterSettings {
+  /** Base-two logarithm of the peer's window, 9 to 15. */
+  windowBits: number;
+  /** Whether the peer's messages may refer to earlier ones. */
+  takeover: boolean;
+  /** The longest message in bytes, inclusive; 0: unlimited. */
+  maxMessageSize: number;
+}
+
+/** Where inflated messages go. */
+export interface InflateSink {
+  /**
+   * Gets a message's bytes as they are produced.
+   *
+   * @param source A buffer that is overwritten after the call.
+   * @param start Where the next bytes start in it.
+   * @param end Where they end; they may be none.
+   * @param last Whether the message ends with them.
+   */
+  inflated(source: Source, start: number, end: number, last: boolean): void;
+}
+
+/** Called when all that was pushed is inflated, with the error where that failed. */
+export type InflateDone = (error: unknown) => void;
+
+/**
+ * Inflates the messages of one connection (RFC 7692 7.2.2), piece by piece as they arrive.
+ *
+ * Everything that is wrong with them is a `ProtocolError`: 1007 for corrupt data, 1009 for a message
+ * that exceeds the limit, of which no more than one byte beyond the limit is produced. After an error
+ * only `close` may be called. Nothing is allocated before the first piece.
+ */
+export class Inflater implements Sliced {
+  readonly #windowBits: number;
+  readonly #limit: number;
+  readonly #sink: InflateSink;
+  readonly #shelf: Shelf | null;
+  #history: History | null = null;
+  #context: RawZlib | null = null;
+  /** What the message at hand has produced so far. */
+  #produced = 0;
+  /** Whether the message at hand has brought any byte. */
+  #begun = false;
+  /** Whether a block of the message at hand had BFINAL set: what follows in it is ignored. */
+  #ended = false;
+  #closed = false;
+
+  // The piece at hand:
+  #input: Uint8Array = TAIL;
+  #offset = 0;
+  #end = 0;
+  #final = false;
+  /** Whether the tail is still to come after the input. */
+  #tail = false;
+  #done: InflateDone | null = null;
+
+  /**
+   * @param settings What was agreed, and the limit.
+   * @param sink Gets the messages.
+   */
+  constructor(settings: InflaterSettings, sink: InflateSink) {
+    const { windowBits, takeover, maxMessageSize } = settings;
+    this.#windowBits = windowBits;
+    this.#limit = maxMessageSize === 0 ? Infinity : maxMessageSize;
+    this.#sink = sink;
+    this.#shelf = takeover ? null : inflaterShelf(windowBits);
+  }
+
+  /** Whether a piece is being inflated in turns. */
+  get busy(): boolean {
+    return this.#done !== null;
+  }
+
+  /**
+   * Inflates the next piece of a message: part of a frame's payload, or all of it. What takes longer
+   * than a slice goes on in turns with other connections; until then nothing may be pushed.
+   *
+   * @param bytes Holds the piece. It is the caller's again on return.
+   * @param start Where the piece starts.
+   * @param end Where it ends.
+   * @param final Whether the message ends with it.
+   * @param done Called where this function returned false, when it is done, unless closed before.
+   * @returns Whether all of it has been inflated.
+   * @throws {ProtocolError} Where the data are corrupt or the message exceeds the limit.
+   */
+  push(
+    bytes: Uint8Array,
+    start: number,
+    end: number,
+    final: boolean,
+    done: InflateDone,
+  ): boolean {
+    const length = end - start;
+    this.#final = final;
+    this.#setInput(bytes, start, end);
+    if (length > 0) this.#begun = true;
+    // A message without any byte isn't one that 7.2.1 can produce, but what it means is plain, and
+    // the tail alone would be taken for the start of a block.
+    this.#tail = final && this.#begun;
+    if (this.#tail && length <= JOIN_LENGTH) {
+      const buffer = joined ??= new Uint8Array(JOIN_LENGTH + TAIL.length);
+      buffer.set(bytes.subarray(start, end));
+      buffer.set(TAIL, length);
+      this.#setInput(buffer, 0, length + TAIL.length);
+      this.#tail = false;
+    }
+    if (mayRunNow() && !this.#work()) {
+      this.#input = TAIL;
+      return true;
+    }
+    // The rest of it has to outlive the caller's buffer.
+    this.#keepInput();
+    this.#done = done;
+    takeTurns(this);
+    return false;
+  }
+
+  /** Does the next slice of what was pushed; called by the turns. */
+  slice(): boolean {
+    const done = this.#done;
+    if (done === null) return false;
+    let error: unknown = null;
+    try {
+      if (this.#work()) return true;
+    } catch (problem) {
+      error = problem;
+    }
+    // Whoever closed it meanwhile doesn't want to hear of it.
+    if (this.#done !== done) return false;
+    this.#done = null;
+    this.#input = TAIL;
+    done(error);
+    return false;
+  }
+
+  /** Stops what is under way and gives the memory back. */
+  close(): void {
+    if (this.#done !== null) {
+      this.#done = null;
+      leaveTurns(this);
+    }
+    this.#release();
+  }
+
+  #release(): void {
+    this.#closed = true;
+    this.#context?.close();
+    this.#context = null;
+    this.#history = null;
+    this.#input = TAIL;
+  }
+
+  #setInput(bytes: Uint8Array, start: number, end: number): void {
+    this.#input = bytes;
+    this.#offset = start;
+    this.#end = end;
+  }
+
+  #keepInput(): void {
+    const rest = this.#input.slice(this.#offset, this.#end);
+    this.#setInput(rest, 0, rest.length);
+  }
+
+  /** One slice. Returns whether there is more to do. */
+  #work(): boolean {
+    const out = output ??= makeOutput();
+    const context = this.#context ??= this.#take();
+    let used = 0;
+    let budget = INFLATE_SLICE;
+    for (;;) {
+      if (!this.#ended) {
+        const room = Math.min(OUTPUT_LENGTH - used, this.#limit + 1 - this.#produced);
+        const length = Math.min(this.#end - this.#offset, INFLATE_SLICE);
+        this.#run(context, length, out.bytes, used, room);
+        const produced = room - context.outputLeft;
+        used += produced;
+        this.#produced += produced;
+        const consumed = length - context.inputLeft;
+        this.#offset += consumed;
+        const cost = Math.max(produced, consumed);
+        budget -= cost;
+        spend(cost);
+        if (this.#produced > this.#limit) {
+          this.#release();
+          throw new ProtocolError(TOO_BIG, `Message exceeds ${this.#limit} bytes when inflated`);
+        }
+        if (context.outputLeft === 0) {
+          // The buffer is full; there may be more where this came from, even if no input is left.
+          this.#emit(out, used);
+          if (this.#closed) return false;
+          if (budget <= 0) return true;
+          used = 0;
+          continue;
+        }
+        // zlib stops short of its input with room to spare only behind a final block.
+        if (context.inputLeft > 0) this.#ended = true;
+      }
+      if (this.#ended) {
+        this.#tail = false;
+      } else if (this.#offset < this.#end) {
+        if (budget > 0) continue;
+        if (used > 0) this.#emit(out, used);
+        return !this.#closed;
+      } else if (this.#tail) {
+        this.#tail = false;
+        this.#setInput(TAIL, 0, TAIL.length);
+        continue;
+      }
+      this.#finish(context, out, used);
+      return false;
+    }
+  }
+
+  /** The piece at hand is through. */
+  #finish(context: RawZlib, out: Source, used: number): void {
+    if (!this.#final) {
+      if (used > 0) this.#emit(out, used);
+      return;
+    }
+    this.#produced = 0;
+    this.#begun = false;
+    if (this.#shelf !== null) {
+      this.#context = null;
+      this.#shelf.put(context);
+    } else {
+      this.#history!.add(out.bytes, used);
+      if (this.#ended) this.#revive(context);
+    }
+    this.#ended = false;
+    this.#sink.inflated(out, 0, used, true);
+  }
+
+  /** Hands on what isn't the end of the message. */
+  #emit(out: Source, used: number): void {
+    if (this.#shelf === null) this.#history!.add(out.bytes, used);
+    // The sink may lead to another connection's messages, which use that buffer too.
+    if (this.#input === joined) this.#keepInput();
+    this.#sink.inflated(out, 0, used, false);
+  }
+
+  /** Makes a context that has seen a final block go on with the window that it had. */
+  #revive(context: RawZlib): void {
+    context.reset();
+    const history = this.#history!;
+    if (history.length === 0) return;
+    // The output is not wanted, and `out` is still in use; a window is 32 KiB at most.
+    const nowhere = new Uint8Array(history.length);
+    let at = 0;
+    for (const piece of history.storedBlock()) {
+      context.run(SYNC_FLUSH, piece, 0, piece.length, nowhere, at, nowhere.length - at);
+      at = nowhere.length - context.outputLeft;
+    }
+  }
+
+  #run(context: RawZlib, length: number, out: Uint8Array, used: number, room: number): void {
+    try {
+      context.run(SYNC_FLUSH, this.#input, this.#offset, length, out, used, room);
+    } catch (error) {
+      this.#release();
+      const { message } = error as Error;
+      throw new ProtocolError(INVALID_PAYLOAD, `Compressed message is corrupt: ${message}`);
+    }
+  }
+
+  #take(): RawZlib {
+    if (this.#closed) throw new Error("Cannot inflate with a closed inflater");
+    if (this.#shelf !== null) return this.#shelf.take();
+    this.#history = new History(this.#windowBits);
+    return RawZlib.inflate(this.#windowBits);
+  }
+}
+
+function makeOutput(): Source {
+  const bytes = new Uint8Array(OUTPUT_LENGTH);
+  return { bytes, view: new DataView(bytes.buffer) };
+}

@@ -1,0 +1,200 @@
+import { HandshakeError } from "../errors.ts";
+import type { Extension } from "../handshake/extension_list.ts";
+import type { CompressionSettings } from "./compression_options.ts";
+import {
+  type DeflateParameters,
+  PERMESSAGE_DEFLATE,
+  readParameters,
+  writeParameters,
+} from "./parameters.ts";
+
+// The negotiation of RFC 7692 7.1, for both roles: parsed headers in, an agreement out.
+
+/** What both sides have agreed on. */
+export interface DeflateAgreement {
+  /** The server forgets its window after each message. */
+  serverNoContextTakeover: boolean;
+  /** The client forgets its window after each message. */
+  clientNoContextTakeover: boolean;
+  /** Base-two logarithm of the window that the server compresses with at most, 8 to 15. */
+  serverWindowBits: number;
+  /** The same of the client. */
+  clientWindowBits: number;
+}
+
+/** What one side of a connection needs to know to make its two codecs. */
+export interface CodecSettings {
+  /** How our messages are compressed; null where they can't be, so that they go uncompressed. */
+  deflate: { windowBits: number; takeover: boolean; memLevel: number; level: number } | null;
+  /** How the peer's messages are inflated. */
+  inflate: { windowBits: number; takeover: boolean };
+}
+
+/**
+ * What a client offers.
+ *
+ * @param settings Its settings.
+ * @returns The offer; a client that gets an answer passes it to {@linkcode acceptAnswer}.
+ */
+export function makeOffer(settings: CompressionSettings): Extension {
+  const { contextTakeover, windowBits } = settings;
+  return writeParameters({
+    serverNoContextTakeover: !contextTakeover,
+    // A hint only: the client may forget its window whatever the server answers (7.1.1.2).
+    clientNoContextTakeover: !contextTakeover,
+    serverMaxWindowBits: windowBits < 15 ? windowBits : 0,
+    // Always there, or the server couldn't ask for a smaller window of ours (7.1.2.2).
+    clientMaxWindowBits: windowBits < 15 ? windowBits : true,
+  });
+}
+
+/**
+ * Chooses among a client's offers: the first that a server with these settings can honour. An offer
+ * that isn't valid is declined, which is no error (7.1: "the server MUST decline").
+ *
+ * @param offers All that the client offered, from one header or several, in order of preference.
+ * @param settings The server's settings.
+ * @returns The agreement and the answer that tells the client of it, or null.
+ */
+export function acceptOffer(
+  offers: readonly Extension[],
+  settings: CompressionSettings,
+): { agreement: DeflateAgreement; answer: Extension } | null {
+  for (const { name, params } of offers) {
+    if (name !== PERMESSAGE_DEFLATE) continue;
+    const offer = readParameters(params, true);
+    if (typeof offer === "string") continue;
+    // zlib can't compress into a window of 8 bits, and a bigger one would break the promise.
+    if (offer.serverMaxWindowBits === 8) continue;
+    const answer = answerTo(offer, settings);
+    return { agreement: agreementOf(answer), answer: writeParameters(answer) };
+  }
+  return null;
+}
+
+function answerTo(offer: DeflateParameters, settings: CompressionSettings): DeflateParameters {
+  const { contextTakeover, windowBits } = settings;
+  const forget = !contextTakeover;
+  let serverMaxWindowBits = offer.serverMaxWindowBits;
+  // A server may name a smaller window of its own, asked or not (7.1.2.1).
+  if (serverMaxWindowBits > windowBits || (serverMaxWindowBits === 0 && windowBits < 15)) {
+    serverMaxWindowBits = windowBits;
+  }
+  let clientMaxWindowBits = 0;
+  const offered = offer.clientMaxWindowBits;
+  // It may bound the client's only where the client has said that it understands (7.1.2.2).
+  if (offered === true) clientMaxWindowBits = windowBits < 15 ? windowBits : 0;
+  else if (offered !== 0) clientMaxWindowBits = Math.min(offered, windowBits);
+  return {
+    serverNoContextTakeover: forget || offer.serverNoContextTakeover,
+    clientNoContextTakeover: forget || offer.clientNoContextTakeover,
+    serverMaxWindowBits,
+    clientMaxWindowBits,
+  };
+}
+
+/**
+ * Checks what a server answered to the offer of a client with these settings.
+ *
+ * @param answers The extensions of the answer.
+ * @param settings The client's settings; the offer was that of {@linkcode makeOffer}.
+ * @returns The agreement and the text's parsed form, or null where the server declined.
+ * @throws {HandshakeError} Where the answer is invalid or doesn't honour the offer: the client must
+ * then fail the connection (7.1).
+ */
+export function acceptAnswer(
+  answers: readonly Extension[],
+  settings: CompressionSettings,
+): { agreement: DeflateAgreement; answer: Extension } | null {
+  let found: Extension | null = null;
+  for (const answer of answers) {
+    if (answer.name !== PERMESSAGE_DEFLATE) continue;
+    if (found !== null) throw refusal("it was accepted twice");
+    found = answer;
+  }
+  if (found === null) return null;
+  const answer = readParameters(found.params, false);
+  if (typeof answer === "string") throw refusal(answer);
+  const { contextTakeover, windowBits } = settings;
+  // What the offer demanded of the server has to come back (7.1.1.1, 7.1.2.1).
+  if (!contextTakeover && !answer.serverNoContextTakeover) {
+    throw refusal("server_no_context_takeover was offered and is missing");
+  }
+  if (windowBits < 15) {
+    const { serverMaxWindowBits, clientMaxWindowBits } = answer;
+    if (serverMaxWindowBits === 0) {
+      throw refusal("server_max_window_bits was offered and is missing");
+    }
+    if (serverMaxWindowBits > windowBits) {
+      throw refusal(`server_max_window_bits=${serverMaxWindowBits} exceeds the offer`);
+    }
+    if (clientMaxWindowBits as number > windowBits) {
+      throw refusal(`client_max_window_bits=${clientMaxWindowBits} exceeds the offer`);
+    }
+  }
+  return { agreement: agreementOf(answer), answer: found };
+}
+
+/**
+ * What an answer says by itself, for a connection whose handshake was done elsewhere.
+ *
+ * @param extensions The extensions in force.
+ * @returns The agreement, or null where permessage-deflate isn't among them.
+ * @throws {TypeError} Where its parameters are not those of an answer.
+ */
+export function readAgreement(extensions: readonly Extension[]): DeflateAgreement | null {
+  const found = extensions.find(({ name }) => name === PERMESSAGE_DEFLATE);
+  if (found === undefined) return null;
+  const answer = readParameters(found.params, false);
+  if (typeof answer === "string") {
+    throw new TypeError(`Cannot use ${PERMESSAGE_DEFLATE}: ${answer}`);
+  }
+  return agreementOf(answer);
+}
+
+function agreementOf(answer: DeflateParameters): DeflateAgreement {
+  return {
+    serverNoContextTakeover: answer.serverNoContextTakeover,
+    clientNoContextTakeover: answer.clientNoContextTakeover,
+    serverWindowBits: answer.serverMaxWindowBits || 15,
+    clientWindowBits: (answer.clientMaxWindowBits as number) || 15,
+  };
+}
+
+/**
+ * Turns an agreement into the settings of one side's codecs.
+ *
+ * @param agreement What was agreed.
+ * @param role Which side is ours.
+ * @param settings Our settings.
+ * @returns The settings of the deflater and the inflater.
+ */
+export function codecSettings(
+  agreement: DeflateAgreement,
+  role: "client" | "server",
+  settings: CompressionSettings,
+): CodecSettings {
+  const server = role === "server";
+  const ours = server ? agreement.serverWindowBits : agreement.clientWindowBits;
+  const theirs = server ? agreement.clientWindowBits : agreement.serverWindowBits;
+  const weForget = server ? agreement.serverNoContextTakeover : agreement.clientNoContextTakeover;
+  const theyForget = server ? agreement.clientNoContextTakeover : agreement.serverNoContextTakeover;
+  return {
+    // An agreement may hold us to 8 bits, as a client: nothing obliges us to compress (6.1), so we don't.
+    deflate: ours === 8 ? null : {
+      // A smaller window than agreed, and forgetting where we needn't, are always allowed.
+      windowBits: Math.min(ours, settings.windowBits),
+      takeover: !weForget && settings.contextTakeover,
+      memLevel: settings.memLevel,
+      level: settings.level,
+    },
+    // Older zlibs silently use 9 bits for 8, so peers that agreed to 8 may well send 9.
+    inflate: { windowBits: Math.max(theirs, 9), takeover: !theyForget },
+  };
+}
+
+function refusal(problem: string): HandshakeError {
+  return new HandshakeError(
+    `The server's answer to ${PERMESSAGE_DEFLATE} is not acceptable: ${problem}`,
+  );
+}

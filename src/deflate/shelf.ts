@@ -1,0 +1,61 @@
+import { RawZlib } from "./raw_zlib.ts";
+
+// Without context takeover a context carries nothing from one message to the next, so a connection
+// needs one only while it is at a message. It then takes one off the shelf, where the last user of the
+// same parameters has left it, and puts it back at the message's end: silent connections hold none.
+// A shelf keeps one spare; there are at most as many shelves as parameter sets in use.
+
+/** Where contexts of one set of parameters wait between messages. */
+export class Shelf {
+  readonly #make: () => RawZlib;
+  #spare: RawZlib | null = null;
+
+  constructor(make: () => RawZlib) {
+    this.#make = make;
+  }
+
+  /** A context that remembers nothing. */
+  take(): RawZlib {
+    const spare = this.#spare;
+    if (spare === null) return this.#make();
+    this.#spare = null;
+    return spare;
+  }
+
+  /** Takes a context back. It must be in order: one that has failed is closed by its user instead. */
+  put(context: RawZlib): void {
+    if (this.#spare !== null) {
+      context.close();
+      return;
+    }
+    // At once, so that no message of one connection lies in wait for another's references to it.
+    context.reset();
+    this.#spare = context;
+  }
+}
+
+const deflaters = new Map<number, Shelf>();
+const inflaters = new Map<number, Shelf>();
+
+/** The shelf of the contexts that compress with these parameters. */
+export function deflaterShelf(windowBits: number, memLevel: number, level: number): Shelf {
+  return shelf(
+    deflaters,
+    windowBits * 100 + memLevel * 10 + level,
+    () => RawZlib.deflate(windowBits, memLevel, level),
+  );
+}
+
+/** The shelf of the contexts that inflate from this window. */
+export function inflaterShelf(windowBits: number): Shelf {
+  return shelf(inflaters, windowBits, () => RawZlib.inflate(windowBits));
+}
+
+function shelf(shelves: Map<number, Shelf>, key: number, make: () => RawZlib): Shelf {
+  let found = shelves.get(key);
+  if (found === undefined) {
+    found = new Shelf(make);
+    shelves.set(key, found);
+  }
+  return found;
+}

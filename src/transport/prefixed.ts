@@ -1,0 +1,53 @@
+import type { Transport } from "./transport.ts";
+
+/** A transport with bytes in front that were read from it before, such as those behind a proxy's answer. */
+export class PrefixedTransport implements Transport {
+  readonly #below: Transport;
+  #prefix: Uint8Array | undefined;
+
+  /**
+   * @param prefix What `read` gives first.
+   * @param below The transport; ours from now on.
+   */
+  constructor(prefix: Uint8Array, below: Transport) {
+    this.#prefix = prefix.length > 0 ? prefix : undefined;
+    this.#below = below;
+  }
+
+  get localAddr(): Deno.Addr | null | undefined {
+    return this.#below.localAddr;
+  }
+
+  get remoteAddr(): Deno.Addr | null | undefined {
+    return this.#below.remoteAddr;
+  }
+
+  read(into: Uint8Array): Promise<number | null> {
+    const prefix = this.#prefix;
+    if (prefix === undefined) return this.#below.read(into);
+    const count = Math.min(prefix.length, into.length);
+    into.set(prefix.subarray(0, count));
+    this.#prefix = count === prefix.length ? undefined : prefix.subarray(count);
+    return Promise.resolve(count);
+  }
+
+  write(data: Uint8Array): Promise<number> {
+    return this.#below.write(data);
+  }
+
+  closeWrite(): Promise<void> {
+    return this.#below.closeWrite();
+  }
+
+  close(): void {
+    this.#below.close();
+  }
+
+  ref(): void {
+    this.#below.ref?.();
+  }
+
+  unref(): void {
+    this.#below.unref?.();
+  }
+}

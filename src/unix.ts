@@ -1,0 +1,53 @@
+/** Asks in another thread whether someone listens on a Unix socket: 1 no, 2 yes, 3 can't tell. */
+const PROBE = `onmessage = async ({ data: { path, answer } }) => {
+  let found = 3;
+  try {
+    (await Deno.connect({ transport: "unix", path })).close();
+    found = 2;
+  } catch (error) {
+    if (error instanceof Deno.errors.ConnectionRefused) found = 1;
+  }
+  Atomics.store(answer, 0, found);
+  Atomics.notify(answer, 0);
+};`;
+
+const DEAD = 1;
+const PROBE_TIMEOUT = 2000;
+
+/**
+ * Binds a Unix socket. The file of a process that ended without removing it is replaced; that of a living one isn't.
+ *
+ * @param path The path.
+ * @returns The listener, which removes the file when it is closed.
+ * @throws {Deno.errors.AddrInUse} If someone listens there, or the file isn't a socket.
+ */
+export function bindUnix(path: string): Deno.UnixListener {
+  if (typeof path !== "string" || path === "") {
+    throw new TypeError(`Cannot listen on the path ${JSON.stringify(path)}: not a path`);
+  }
+  try {
+    return Deno.listen({ transport: "unix", path });
+  } catch (error) {
+    if (!(error instanceof Deno.errors.AddrInUse)) throw error;
+  }
+  if (!Deno.lstatSync(path).isSocket) {
+    throw new Deno.errors.AddrInUse(`Cannot listen on ${path}: the file isn't a socket`);
+  }
+  if (!isDead(path)) {
+    throw new Deno.errors.AddrInUse(`Cannot listen on ${path}: someone is listening there`);
+  }
+  Deno.removeSync(path);
+  return Deno.listen({ transport: "unix", path });
+}
+
+/** Only a connect tells a dead socket from a living one, and that is asynchronous: hence the other thread. */
+function isDead(path: string): boolean {
+  const answer = new Int32Array(new SharedArrayBuffer(4));
+  const worker = new Worker(`data:application/javascript,${encodeURIComponent(PROBE)}`, {
+    type: "module",
+  });
+  worker.postMessage({ path, answer });
+  Atomics.wait(answer, 0, 0, PROBE_TIMEOUT);
+  worker.terminate();
+  return answer[0] === DEAD;
+}

@@ -1,0 +1,189 @@
+import { assertEquals } from "@std/assert";
+import { type Connection, Context } from "../../mod.ts";
+import { readCompression } from "../../src/deflate/compression_options.ts";
+import { Deflater } from "../../src/deflate/deflater.ts";
+import { codecSettings, readAgreement } from "../../src/deflate/negotiation.ts";
+import { parseExtensions } from "../../src/handshake/extension_list.ts";
+import {
+  assertBytes,
+  concat,
+  deflateInTurns,
+  inflater,
+  json,
+  noise,
+  push,
+  utf8,
+} from "./helpers.ts";
+import { RawPeer } from "./raw_peer.ts";
+
+// The cases of sections 12 and 13 of the Autobahn suite by their numbers: the kinds of data, the sizes
+// and fragments, the offers and answers are its own; the data are made here. Each case is played with
+// us as the server and as the client. The suite sends 1,000 messages in each; so does this with
+// AUTOBAHN_FULL=1, otherwise as many as make a megabyte.
+
+const FULL = Deno.env.get("AUTOBAHN_FULL") === "1";
+
+/** Payload length and length of the fragments, 0 for none: the cases 1 to 18 of each subsection. */
+const CASES: [length: number, fragment: number][] = [
+  ...[16, 64, 256, 1024, 4096, 8192, 16384, 32768, 65536, 131072]
+    .map((length): [number, number] => [length, 0]),
+  ...[8192, 16384, 32768, 65536, 131072].map((length): [number, number] => [length, 256]),
+  ...[1024, 4096, 32768].map((fragment): [number, number] => [131072, fragment]),
+];
+
+interface Data {
+  what: string;
+  binary: boolean;
+  bytes: Uint8Array;
+}
+
+function lines(make: (i: number, random: Uint8Array) => string): Uint8Array {
+  const random = noise(200_000, 9);
+  const parts: string[] = [];
+  let length = 0;
+  for (let i = 0; length < 200_000; i++) {
+    parts.push(make(i, random.subarray(i * 8 % 190_000)));
+    length += parts[i].length;
+  }
+  return utf8(parts.join(""));
+}
+
+const WORDS =
+  "habe nun ach Philosophie Juristerei und Medizin leider auch Theologie durchaus studiert " +
+  "mit heißem Bemühn da steh ich armer Tor bin so klug als wie zuvor heiße Magister Doktor gar";
+
+const WORD = WORDS.split(" ");
+const JSON_DATA: Data = { what: "JSON", binary: false, bytes: json(200_000) };
+
+const DATA: Data[] = [
+  JSON_DATA,
+  {
+    what: "a bitmap",
+    binary: true,
+    bytes: Uint8Array.from(noise(263_222, 3), (byte, i) => (i >> 9) + (i & 511) / 4 + (byte & 7)),
+  },
+  {
+    what: "a text, in binary frames",
+    // A slice may end inside a character.
+    binary: true,
+    bytes: lines((_i, r) =>
+      `${[...r.subarray(0, 7)].map((n) => WORD[n % WORD.length]).join(" ")},\n`
+    ),
+  },
+  {
+    what: "HTML",
+    binary: false,
+    bytes: lines((i, r) =>
+      `<tr class="row-${i & 1}"><td>${i}</td><td><a href="/item/${r[0]}">${r[1]}</a></td></tr>\n`
+    ),
+  },
+  {
+    what: "a PDF",
+    binary: true,
+    bytes: concat([utf8("%PDF-1.4\n1 0 obj <</Type /Page>> stream\n"), noise(300_000, 5)]),
+  },
+];
+
+const ACCEPT = "client_no_context_takeover; client_max_window_bits";
+
+/** What the suite's client offers, and what its server answers to our offer. */
+const AGREEMENTS: Record<string, { offer: string; answer: string }> = {
+  "12": { offer: `permessage-deflate; ${ACCEPT}`, answer: "permessage-deflate" },
+  "13.1": { offer: `permessage-deflate; ${ACCEPT}`, answer: "permessage-deflate" },
+  "13.2": {
+    offer: `permessage-deflate; ${ACCEPT}; server_no_context_takeover`,
+    answer: "permessage-deflate; client_no_context_takeover",
+  },
+  "13.3": {
+    offer: `permessage-deflate; ${ACCEPT}; server_max_window_bits=9`,
+    answer: "permessage-deflate; client_max_window_bits=9",
+  },
+  "13.4": {
+    offer: `permessage-deflate; ${ACCEPT}; server_max_window_bits=15`,
+    answer: "permessage-deflate; client_max_window_bits=15",
+  },
+  "13.5": {
+    offer: `permessage-deflate; ${ACCEPT}; server_no_context_takeover; server_max_window_bits=9`,
+    answer: "permessage-deflate; client_no_context_takeover; client_max_window_bits=9",
+  },
+  "13.6": {
+    offer: `permessage-deflate; ${ACCEPT}; server_no_context_takeover; server_max_window_bits=15`,
+    answer: "permessage-deflate; client_no_context_takeover; client_max_window_bits=15",
+  },
+  "13.7": {
+    offer: `permessage-deflate; ${ACCEPT}; server_no_context_takeover; server_max_window_bits=9, ` +
+      `permessage-deflate; ${ACCEPT}; server_no_context_takeover, permessage-deflate; ${ACCEPT}`,
+    answer: "permessage-deflate; client_no_context_takeover; client_max_window_bits=9",
+  },
+};
+
+function section(number: string, data: Data, agreement: { offer: string; answer: string }): void {
+  for (const role of ["server", "client"] as const) {
+    Deno.test(`Autobahn ${number}: ${data.what}, we are the ${role}`, async (t) => {
+      for (let i = 0; i < CASES.length; i++) {
+        const [length, fragment] = CASES[i];
+        const cut = fragment === 0 ? "" : `, in fragments of ${fragment}`;
+        await t.step(`${number}.${i + 1}: messages of ${length} bytes${cut}`, async () => {
+          await using ctx = new Context();
+          const echo = (conn: Connection, message: string | Uint8Array) => void conn.send(message);
+          const options = { compression: { threshold: 0 }, onMessage: echo };
+          if (role === "server") {
+            const listener = ctx.listen({ port: 0, ...options });
+            using peer = await RawPeer.connect(listener.port, agreement.offer);
+            await play(peer, peer.extensions!, "client", data, length, fragment);
+          } else {
+            using server = Deno.listen({ port: 0 });
+            const conn = ctx.connect(`ws://127.0.0.1:${server.addr.port}/`, options);
+            using peer = await RawPeer.accept(server, agreement.answer);
+            await conn.opened;
+            await play(peer, agreement.answer, "server", data, length, fragment);
+            await conn.closed;
+          }
+        });
+      }
+    });
+  }
+}
+
+/** The suite's side of a case: send, wait for the echo, compare. */
+async function play(
+  peer: RawPeer,
+  extensions: string,
+  role: "client" | "server",
+  { binary, bytes }: Data,
+  length: number,
+  fragment: number,
+): Promise<void> {
+  const agreement = readAgreement(parseExtensions(extensions))!;
+  const settings = codecSettings(agreement, role, readCompression(true)!);
+  const deflater = new Deflater(settings.deflate!);
+  const { inflater: codec, got } = inflater(settings.inflate);
+  const count = FULL ? 1000 : Math.max(3, Math.min(1000, Math.floor((1 << 20) / length)));
+  const opcode = binary ? 2 : 1;
+  for (let i = 0, at = 0; i < count; i++, at = (at + length) % bytes.length) {
+    const end = at + length;
+    const message = end <= bytes.length
+      ? bytes.subarray(at, end)
+      : concat([bytes.subarray(at), bytes.subarray(0, end - bytes.length)]);
+    const packed = await deflateInTurns(deflater, message);
+    const frames: [number, Uint8Array][] = [];
+    const size = fragment === 0 ? packed.length : fragment;
+    for (let from = 0; from < packed.length; from += size) {
+      const fin = from + size >= packed.length ? 0x80 : 0;
+      frames.push([fin | (from === 0 ? 0x40 | opcode : 0), packed.subarray(from, from + size)]);
+    }
+    // Both directions at once, or the pipe may fill up.
+    const [, echo] = await Promise.all([peer.sendAll(frames), peer.receive()]);
+    assertEquals([echo!.fin, echo!.rsv1, echo!.opcode], [true, true, opcode]);
+    await push(codec, echo!.payload);
+    assertBytes(got.messages.pop(), message);
+  }
+  deflater.close();
+  codec.close();
+  await peer.send(0x88, Uint8Array.of(0x03, 0xe8));
+  assertEquals(await peer.closeCode(), 1000);
+  peer.close();
+}
+
+DATA.forEach((data, i) => section(`12.${i + 1}`, data, AGREEMENTS["12"]));
+for (let i = 1; i <= 7; i++) section(`13.${i}`, JSON_DATA, AGREEMENTS[`13.${i}`]);

@@ -1,0 +1,561 @@
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import zlib from "node:zlib";
+import {
+  type CloseRecord,
+  type CompressionOptions,
+  type Connection,
+  Context,
+  HandshakeError,
+  QueueFullError,
+} from "../../mod.ts";
+import { Deflater } from "../../src/deflate/deflater.ts";
+import { turnsWaiting } from "../../src/deflate/turns.ts";
+import { assertBytes, concat, inflater, json, noise, push, TAKEOVER, utf8 } from "./helpers.ts";
+import { RawPeer } from "./raw_peer.ts";
+
+const FIN = 0x80, RSV1 = 0x40, CONTINUATION = 0, TEXT = 1, BINARY = 2, PING = 9;
+const HELLO = Uint8Array.of(0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00);
+
+/** A server that keeps what it gets. */
+function serve(ctx: Context, options: Parameters<Context["listen"]>[0] = {}) {
+  const messages: (string | Uint8Array)[] = [];
+  const closes: CloseRecord[] = [];
+  const conns: Connection[] = [];
+  const listener = ctx.listen({
+    port: 0,
+    compression: true,
+    onConnect: (conn) => void conns.push(conn),
+    onMessage: (_conn, data) => void messages.push(data),
+    onClose: (_conn, close) => void closes.push(close),
+    onError: () => {},
+    ...options,
+  });
+  return { listener, messages, closes, conns };
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  for (let i = 0; !condition(); i++) {
+    if (i > 2000) throw new Error("It doesn't come to pass");
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+// ---- Negotiation over the wire ---------------------------------------------------------------------
+
+Deno.test("A server without the option accepts no offer", async () => {
+  await using ctx = new Context();
+  const { listener } = serve(ctx, { compression: false });
+  using peer = await RawPeer.connect(listener.port, "permessage-deflate");
+  assertEquals(peer.extensions, null);
+});
+
+Deno.test("A server chooses from offers in several headers", async () => {
+  await using ctx = new Context();
+  const { listener, conns } = serve(ctx);
+  using peer = await RawPeer.connect(listener.port, [
+    "x-other",
+    "permessage-deflate; server_max_window_bits=8",
+    "permessage-deflate; server_max_window_bits=11; server_no_context_takeover",
+  ]);
+  const agreed = "permessage-deflate; server_no_context_takeover; server_max_window_bits=11";
+  assertEquals(peer.extensions, agreed);
+  await until(() => conns.length === 1);
+  assertEquals(conns[0].extensions, agreed);
+});
+
+Deno.test("Both sides know what was agreed", async () => {
+  await using ctx = new Context({ compression: true });
+  const { listener, conns } = serve(ctx, { compression: { windowBits: 10 } });
+  const conn = ctx.connect(listener.url, { compression: { contextTakeover: false } });
+  const { extensions } = await conn.opened;
+  assertEquals(
+    extensions,
+    "permessage-deflate; server_no_context_takeover; client_no_context_takeover; " +
+      "server_max_window_bits=10; client_max_window_bits=10",
+  );
+  assertEquals(conn.extensions, extensions);
+  await until(() => conns.length === 1);
+  assertEquals(conns[0].extensions, extensions);
+});
+
+const BAD_ANSWERS: [string, CompressionOptions | boolean][] = [
+  ["permessage-deflate; unknown", true],
+  ["permessage-deflate; server_max_window_bits=7", true],
+  ["permessage-deflate; client_max_window_bits", true],
+  ["permessage-deflate, permessage-deflate", true],
+  ["permessage-deflate", { contextTakeover: false }],
+  ["permessage-deflate; server_max_window_bits=12", { windowBits: 10 }],
+  ["permessage-deflate", false],
+];
+
+for (const [answer, compression] of BAD_ANSWERS) {
+  Deno.test(`A client with ${JSON.stringify(compression)} fails at the answer ${answer}`, async () => {
+    await using ctx = new Context();
+    using server = Deno.listen({ port: 0 });
+    const conn = ctx.connect(`ws://127.0.0.1:${server.addr.port}/`, {
+      compression,
+      onError: () => {},
+    });
+    using _peer = await RawPeer.accept(server, answer);
+    const error = await assertRejects(() => conn.opened, HandshakeError);
+    assertEquals(error.status, 101);
+    assertEquals(error.headers.get("sec-websocket-extensions"), answer);
+    assertEquals((await conn.closed).code, 1006);
+  });
+}
+
+Deno.test("A client held to 8 bits sends uncompressed, and inflates", async () => {
+  await using ctx = new Context();
+  using server = Deno.listen({ port: 0 });
+  const messages: (string | Uint8Array)[] = [];
+  const conn = ctx.connect(`ws://127.0.0.1:${server.addr.port}/`, {
+    compression: { threshold: 0 },
+    onMessage: (_conn, data) => void messages.push(data),
+  });
+  using peer = await RawPeer.accept(server, "permessage-deflate; client_max_window_bits=8");
+  assertEquals(peer.extensions, "permessage-deflate; client_max_window_bits");
+  await conn.opened;
+  conn.send("Hello", { compress: true });
+  assertEquals(await peer.receive(), {
+    fin: true,
+    rsv1: false,
+    opcode: TEXT,
+    payload: utf8("Hello"),
+  });
+  await peer.send(FIN | RSV1 | TEXT, HELLO);
+  await until(() => messages.length === 1);
+  assertEquals(messages, ["Hello"]);
+  conn.terminate();
+});
+
+// ---- What is received ------------------------------------------------------------------------------
+
+const VIOLATIONS: [string, [number, Uint8Array][], offer?: null][] = [
+  ["RSV1 on a ping", [[FIN | RSV1 | PING, utf8("")]]],
+  ["RSV1 on a continuation", [[RSV1 | TEXT, HELLO.subarray(0, 3)], [
+    FIN | RSV1 | CONTINUATION,
+    HELLO.subarray(3),
+  ]]],
+  ["RSV1 on a continuation of an uncompressed message", [[TEXT, utf8("a")], [
+    FIN | RSV1 | CONTINUATION,
+    HELLO,
+  ]]],
+  ["RSV2", [[FIN | 0x20 | TEXT, HELLO]]],
+  ["RSV1 and RSV3", [[FIN | RSV1 | 0x10 | TEXT, HELLO]]],
+  ["RSV1 without agreement", [[FIN | RSV1 | TEXT, HELLO]], null],
+];
+
+for (const [what, frames, offer] of VIOLATIONS) {
+  Deno.test(`${what} fails the connection with 1002`, async () => {
+    await using ctx = new Context();
+    const { listener, messages } = serve(ctx);
+    using peer = await RawPeer.connect(
+      listener.port,
+      offer === null ? null : "permessage-deflate",
+    );
+    for (const [first, payload] of frames) await peer.send(first, payload);
+    assertEquals(await peer.closeCode(), 1002);
+    assertEquals(messages, []);
+  });
+}
+
+Deno.test("Compressed, uncompressed, fragmented, with control frames between: all arrive in order", async () => {
+  await using ctx = new Context();
+  const { listener, messages } = serve(ctx);
+  using peer = await RawPeer.connect(listener.port, "permessage-deflate");
+  await peer.send(FIN | RSV1 | TEXT, HELLO);
+  await peer.send(FIN | TEXT, utf8("plain"));
+  await peer.send(RSV1 | TEXT, Uint8Array.of(0xf2, 0x00));
+  await peer.send(FIN | PING, utf8("between"));
+  await peer.send(CONTINUATION, new Uint8Array(0));
+  await peer.send(FIN | CONTINUATION, Uint8Array.of(0x11, 0x00, 0x00));
+  await peer.send(BINARY, Uint8Array.of(1, 2));
+  await peer.send(FIN | CONTINUATION, Uint8Array.of(3));
+  // 7.2.3.4, amid a stream with takeover.
+  await peer.send(FIN | RSV1 | TEXT, Uint8Array.of(0xf3, 0x00, 0x11, 0x00, 0x00, 0x00));
+  await peer.send(FIN | RSV1 | TEXT, Uint8Array.of(0xf2, 0x00, 0x11, 0x00, 0x00));
+  await peer.send(FIN | RSV1 | TEXT, Uint8Array.of(0x00));
+  await peer.send(FIN | RSV1 | TEXT, new Uint8Array(0));
+  const pong = await peer.receive();
+  assertEquals([pong!.opcode, pong!.payload], [10, utf8("between")]);
+  await until(() => messages.length === 8);
+  const [first, second, third, bytes, ...rest] = messages;
+  assertEquals([first, second, third], ["Hello", "plain", "Hello"]);
+  assertEquals(bytes, Uint8Array.of(1, 2, 3));
+  assertEquals(rest, ["Hello", "Hello", "", ""]);
+});
+
+const CORRUPT: [string, number, Uint8Array][] = [
+  ["corrupt data", 1007, Uint8Array.of(0x06, 0x00)],
+  ["a reference to before the first message", 1007, Uint8Array.of(0xf2, 0x00, 0x11, 0x00, 0x00)],
+  ["a compressed text that isn't UTF-8", 1007, Uint8Array.of(0x00, 1, 0, 0xfe, 0xff, 0xff, 0x00)],
+];
+
+for (const [what, code, payload] of CORRUPT) {
+  Deno.test(`Received: ${what}, which fails with ${code}, that connection only`, async () => {
+    await using ctx = new Context();
+    const { listener, messages } = serve(ctx);
+    using other = await RawPeer.connect(listener.port, "permessage-deflate");
+    using peer = await RawPeer.connect(listener.port, "permessage-deflate");
+    await peer.send(FIN | RSV1 | TEXT, payload);
+    assertEquals(await peer.closeCode(), code);
+    await other.send(FIN | RSV1 | TEXT, HELLO);
+    await until(() => messages.length === 1);
+    assertEquals(messages, ["Hello"]);
+  });
+}
+
+Deno.test("A compressed frame that is longer than the limit may hold less", async () => {
+  await using ctx = new Context();
+  const { listener, messages } = serve(ctx, { maxMessageSize: 100 });
+  using peer = await RawPeer.connect(listener.port, "permessage-deflate");
+  const empty = Uint8Array.of(0x00, 0x00, 0x00, 0xff, 0xff);
+  await peer.send(FIN | RSV1 | TEXT, concat([...Array(100).fill(empty), HELLO]));
+  await until(() => messages.length === 1);
+  assertEquals(messages, ["Hello"]);
+});
+
+Deno.test("What comes behind a long message waits for it: messages, pings, the close frame", async () => {
+  await using ctx = new Context();
+  const events: string[] = [];
+  const { listener } = serve(ctx, {
+    maxMessageSize: 0,
+    onMessage: (_conn, data) => void events.push(`${data.length}`),
+    onPing: () => void events.push("ping"),
+    onClose: (_conn, { code }) => void events.push(`close ${code}`),
+  });
+  const zeros = (length: number) =>
+    new Uint8Array(
+      zlib.deflateRawSync(new Uint8Array(length), { finishFlush: zlib.constants.Z_SYNC_FLUSH }),
+    ).slice(0, -4);
+  using peer = await RawPeer.connect(listener.port, "permessage-deflate");
+  await Promise.all([
+    peer.send(FIN | RSV1 | BINARY, zeros(20 << 20)),
+    peer.send(FIN | TEXT, utf8("plain")),
+    peer.send(RSV1 | BINARY, concat([zeros(5 << 20), Uint8Array.of(0, 0, 0xff, 0xff)])),
+    peer.send(FIN | PING, utf8("")),
+    peer.send(FIN | CONTINUATION, zeros(3 << 20)),
+    peer.send(FIN | RSV1 | TEXT, HELLO),
+    peer.send(FIN | 8, Uint8Array.of(0x03, 0xe8)),
+  ]);
+  assertEquals(await peer.closeCode(), 1000);
+  await until(() => events.length === 6);
+  assertEquals(events, [`${20 << 20}`, "5", "ping", `${8 << 20}`, "5", "close 1000"]);
+});
+
+Deno.test("Paused amid long messages, none is delivered until resumed", async () => {
+  await using ctx = new Context();
+  const got: number[] = [];
+  const { listener, conns } = serve(ctx, {
+    maxMessageSize: 0,
+    onMessage(conn, data) {
+      got.push(data.length);
+      if (got.length === 1) conn.pause();
+    },
+  });
+  const packed = new Uint8Array(
+    zlib.deflateRawSync(new Uint8Array(4 << 20), { finishFlush: zlib.constants.Z_SYNC_FLUSH }),
+  ).slice(0, -4);
+  using peer = await RawPeer.connect(listener.port, "permessage-deflate");
+  for (let i = 0; i < 5; i++) await peer.send(FIN | RSV1 | BINARY, packed);
+  await until(() => got.length === 1);
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  assertEquals(got.length, 1);
+  conns[0].resume();
+  await until(() => got.length === 5);
+  assertEquals(got, Array(5).fill(4 << 20));
+});
+
+Deno.test("Terminated amid a long message: it stops, and nothing is left behind", async () => {
+  await using ctx = new Context();
+  const { listener, conns, messages, closes } = serve(ctx, { maxMessageSize: 0 });
+  const packed = new Uint8Array(
+    zlib.deflateRawSync(new Uint8Array(64 << 20), { finishFlush: zlib.constants.Z_SYNC_FLUSH }),
+  ).slice(0, -4);
+  using peer = await RawPeer.connect(listener.port, "permessage-deflate");
+  await peer.send(FIN | RSV1 | BINARY, packed);
+  await until(() => turnsWaiting() > 0);
+  conns[0].terminate();
+  assertEquals(turnsWaiting(), 0);
+  await until(() => closes.length === 1);
+  assertEquals(messages, []);
+});
+
+// ---- What is sent ----------------------------------------------------------------------------------
+
+/** A connection to a peer that inflates what it gets. */
+async function connected(options: CompressionOptions = {}, limits: object = {}) {
+  const ctx = new Context();
+  const server = Deno.listen({ port: 0 });
+  const conn = ctx.connect(`ws://127.0.0.1:${server.addr.port}/`, {
+    compression: options,
+    onError: () => {},
+    ...limits,
+  });
+  const peer = await RawPeer.accept(server, "permessage-deflate");
+  await conn.opened;
+  const { inflater: codec, got } = inflater();
+  return {
+    ctx,
+    conn,
+    peer,
+    /** The next frame, and the message where it ends one. */
+    async next() {
+      const frame = await peer.receive();
+      if (frame === null) throw new Error("The stream has ended");
+      const { fin, rsv1, opcode, payload } = frame;
+      return { first: (fin ? FIN : 0) | (rsv1 ? RSV1 : 0) | opcode, payload };
+    },
+    async inflate(payload: Uint8Array, final = true) {
+      await push(codec, payload, final);
+      return got.messages.shift();
+    },
+    async [Symbol.asyncDispose]() {
+      codec.close();
+      conn.terminate();
+      peer.close();
+      server.close();
+      await ctx.shutdown();
+    },
+  };
+}
+
+Deno.test("The threshold decides, and `compress` overrides it", async () => {
+  await using it = await connected({ threshold: 10 });
+  const { conn } = it;
+  conn.send("123456789");
+  conn.send("1234567890");
+  conn.send("äöüää");
+  conn.send("äöüß");
+  conn.send(new Uint8Array(9));
+  conn.send(new Uint8Array(10));
+  conn.send("short", { compress: true });
+  conn.send("1234567890", { compress: false });
+  conn.send("", { compress: true });
+  conn.send("");
+  const seen: string[] = [];
+  for (let i = 0; i < 10; i++) {
+    const { first, payload } = await it.next();
+    const packed = (first & RSV1) !== 0;
+    const message = packed ? (await it.inflate(payload))! : payload;
+    seen.push(`${packed ? "packed" : "plain"} ${first & 15} ${message.length}`);
+  }
+  assertEquals(seen, [
+    "plain 1 9",
+    "packed 1 10",
+    "packed 1 10",
+    "plain 1 8",
+    "plain 2 9",
+    "packed 2 10",
+    "packed 1 5",
+    "plain 1 10",
+    "packed 1 0",
+    "plain 1 0",
+  ]);
+});
+
+Deno.test("Without agreement, `compress: true` sends uncompressed", async () => {
+  await using ctx = new Context();
+  using server = Deno.listen({ port: 0 });
+  const conn = ctx.connect(`ws://127.0.0.1:${server.addr.port}/`, { compression: true });
+  using peer = await RawPeer.accept(server, null);
+  await conn.opened;
+  assertEquals(conn.extensions, "");
+  conn.send("x".repeat(2000), { compress: true });
+  assertEquals((await peer.receive())!.rsv1, false);
+  conn.terminate();
+});
+
+Deno.test("A lone surrogate is replaced before it is compressed", async () => {
+  await using it = await connected({ threshold: 0 });
+  it.conn.send("a\ud800b");
+  const { payload } = await it.next();
+  assertEquals(new TextDecoder().decode(await it.inflate(payload)), "a\ufffdb");
+});
+
+Deno.test("Order: long and short, compressed and not, control frames and the close", async () => {
+  await using it = await connected({ threshold: 100 });
+  const { conn } = it;
+  const long = json(3 << 20), middle = json(1000, 2);
+  conn.send(middle);
+  conn.send(long);
+  conn.send("plain");
+  conn.send(middle);
+  conn.send(long, { compress: false });
+  conn.send(middle);
+  conn.send("end", { compress: true });
+  conn.ping(utf8("ping"));
+  conn.close(4000, "bye");
+  assertEquals(conn.queuedMessages, 7);
+  assertEquals(conn.queuedBytes, 2 * long.length + 3 * middle.length + 5 + 3);
+  const seen: string[] = [];
+  for (;;) {
+    const { first, payload } = await it.next();
+    const packed = (first & RSV1) !== 0;
+    const message = packed ? (await it.inflate(payload))! : payload;
+    const opcode = first & 15;
+    if (opcode === BINARY) {
+      assertBytes(message, message.length === middle.length ? middle : long);
+    }
+    if (opcode !== PING) seen.push(`${packed ? "packed " : ""}${opcode} ${message.length}`);
+    if (opcode === 8) break;
+  }
+  assertEquals(seen, [
+    "packed 2 1000",
+    `packed 2 ${3 << 20}`,
+    "1 5",
+    "packed 2 1000",
+    `2 ${3 << 20}`,
+    "packed 2 1000",
+    "packed 1 3",
+    "8 5",
+  ]);
+});
+
+Deno.test("A ping overtakes a message that is still being compressed", async () => {
+  await using it = await connected();
+  it.conn.send(json(16 << 20), { transfer: true });
+  it.conn.ping(utf8("first"));
+  assertEquals((await it.next()).payload, utf8("first"));
+  assertEquals((await it.next()).first, FIN | RSV1 | BINARY);
+});
+
+Deno.test("The buffer is the caller's again on return, however long compressing takes", async () => {
+  await using it = await connected();
+  const message = json(2 << 20), sent = message.slice();
+  it.conn.send(message);
+  message.fill(0);
+  assertBytes(await it.inflate((await it.next()).payload), sent);
+});
+
+Deno.test("The queue counts uncompressed bytes until the system has taken all of a message", async () => {
+  await using it = await connected({}, { highWaterMark: 1 << 20, maxQueueBytes: 0 });
+  const { conn } = it;
+  // Far more than the system takes, so that the end stays here.
+  const length = 12 << 20;
+  assertEquals(conn.send(noise(length), { compress: true }), false);
+  assertEquals(conn.queuedBytes, length);
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  assertEquals(conn.queuedBytes, length);
+  assertEquals(conn.queuedMessages, 1);
+  const drained = conn.drained();
+  const { payload } = await it.next();
+  assert(payload.length > length, "noise doesn't shrink");
+  await drained;
+  assertEquals(conn.queuedBytes, 0);
+});
+
+Deno.test("What shrinks counts with its whole length against the limit of the queue", async () => {
+  await using it = await connected({}, { maxQueueBytes: 1 << 20 });
+  const { conn } = it;
+  conn.send(new Uint8Array(800_000));
+  assertEquals(conn.queuedBytes, 800_000);
+  const error = assertThrows(() => conn.send(new Uint8Array(300_000)), QueueFullError);
+  assertEquals(error.data, new Uint8Array(300_000));
+  assertThrows(() => conn.send("x".repeat(300_000)), QueueFullError);
+  assertEquals(conn.queuedBytes, 800_000);
+});
+
+Deno.test("A queue that overflows with the policy close is dropped, what is being compressed too", async () => {
+  await using it = await connected({}, { maxQueueBytes: 4 << 20, queuePolicy: "close" });
+  const { conn } = it;
+  conn.send(json(3 << 20));
+  conn.send("behind it");
+  assertEquals(conn.send(json(3 << 20)), false);
+  assertEquals(turnsWaiting(), 0);
+  const { first, payload } = await it.next();
+  assertEquals(first & 15, 8);
+  assertEquals(payload, Uint8Array.of(1013 >> 8, 1013 & 255));
+});
+
+Deno.test("Fragments are compressed as one message", async () => {
+  await using it = await connected({ threshold: 5 });
+  const { conn } = it;
+  const long = json(1 << 20);
+  conn.sendFragment("ä");
+  conn.sendFragment("Hel\ud83c");
+  conn.sendFragment("\udf0d");
+  conn.sendFragment("", { final: true });
+  conn.sendFragment(long);
+  conn.sendFragment(long);
+  conn.sendFragment(Uint8Array.of(1, 2, 3), { final: true });
+  conn.sendFragment("tiny", { final: true });
+  conn.sendFragment("large", { final: true });
+  conn.sendFragment("a", { compress: false });
+  conn.sendFragment("b", { final: true });
+  const seen: number[] = [];
+  const messages: Uint8Array[] = [];
+  let packed = false, plain: Uint8Array[] = [];
+  while (messages.length < 5) {
+    const { first, payload } = await it.next();
+    seen.push(first);
+    if ((first & 15) !== CONTINUATION) packed = (first & RSV1) !== 0;
+    const final = (first & FIN) !== 0;
+    if (packed) {
+      const message = await it.inflate(payload, final);
+      if (final) messages.push(message!);
+    } else {
+      plain.push(payload);
+      if (final) {
+        messages.push(concat(plain));
+        plain = [];
+      }
+    }
+  }
+  assertEquals(new TextDecoder().decode(messages[0]), "äHel🌍");
+  assertBytes(messages[1], concat([long, long, Uint8Array.of(1, 2, 3)]));
+  assertEquals(messages.slice(2), [utf8("tiny"), utf8("large"), utf8("ab")]);
+  assertEquals(seen, [
+    ...[RSV1 | TEXT, CONTINUATION, CONTINUATION, FIN | CONTINUATION],
+    ...[RSV1 | BINARY, CONTINUATION, FIN | CONTINUATION],
+    ...[FIN | TEXT, FIN | RSV1 | TEXT],
+    ...[TEXT, FIN | CONTINUATION],
+  ]);
+});
+
+Deno.test("Terminated amid compressing: it stops", async () => {
+  await using it = await connected();
+  it.conn.send(json(10 << 20));
+  assertEquals(turnsWaiting(), 1);
+  it.conn.terminate();
+  assertEquals(turnsWaiting(), 0);
+  const { unsentMessages, unsentBytes } = await it.conn.closed;
+  assertEquals([unsentMessages, unsentBytes], [1, 10 << 20]);
+});
+
+Deno.test("Closed amid compressing: everything goes out first", async () => {
+  await using ctx = new Context({ maxMessageSize: 0 });
+  const { listener, messages, closes } = serve(ctx);
+  const conn = ctx.connect(listener.url, { compression: true });
+  await conn.opened;
+  const message = json(8 << 20);
+  conn.send(message);
+  conn.send("last");
+  conn.close();
+  const record = await conn.closed;
+  assert(record.wasClean);
+  await until(() => closes.length === 1);
+  assertBytes(messages[0] as Uint8Array, message);
+  assertEquals(messages[1], "last");
+});
+
+Deno.test("A payload lent as a view is right while its callback runs, however it came", async () => {
+  await using ctx = new Context();
+  const seen: Uint8Array[] = [];
+  const { listener } = serve(ctx, {
+    payload: "view",
+    async onMessage(_conn, data) {
+      await new Promise((resolve) => setTimeout(resolve, 1));
+      seen.push((data as Uint8Array).slice());
+    },
+  });
+  using peer = await RawPeer.connect(listener.port, "permessage-deflate");
+  const deflater = new Deflater(TAKEOVER);
+  const sent = [json(100), json(5000, 2), noise(70_000), json(100, 3)];
+  for (const message of sent) {
+    await peer.send(FIN | RSV1 | BINARY, deflater.deflate(message, true).slice());
+  }
+  deflater.close();
+  await until(() => seen.length === sent.length);
+  for (let i = 0; i < sent.length; i++) assertBytes(seen[i], sent[i]);
+});

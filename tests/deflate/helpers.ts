@@ -1,0 +1,120 @@
+import { assertEquals } from "@std/assert";
+import { Inflater, type InflaterSettings, type InflateSink } from "../../src/deflate/inflater.ts";
+import { PackedFrame } from "../../src/deflate/packed_frame.ts";
+import type { Source } from "../../src/protocol/frame_decoder.ts";
+import type { Deflater, DeflaterSettings } from "../../src/deflate/deflater.ts";
+
+export const TAKEOVER: DeflaterSettings = { windowBits: 15, takeover: true, memLevel: 8, level: 6 };
+
+/** Collects what an inflater produces, message by message. */
+export class Collector implements InflateSink {
+  readonly messages: Uint8Array[] = [];
+  #parts: Uint8Array[] = [];
+  /** Bytes of the message under way. */
+  length = 0;
+
+  inflated({ bytes }: Source, start: number, end: number, last: boolean): void {
+    this.#parts.push(bytes.slice(start, end));
+    this.length += end - start;
+    if (!last) return;
+    this.messages.push(concat(this.#parts));
+    this.#parts = [];
+    this.length = 0;
+  }
+
+  /** The messages as text. */
+  get texts(): string[] {
+    return this.messages.map((message) => new TextDecoder().decode(message));
+  }
+}
+
+/** An inflater with its collector. */
+export function inflater(
+  settings: Partial<InflaterSettings> = {},
+): { inflater: Inflater; got: Collector } {
+  const got = new Collector();
+  return {
+    got,
+    inflater: new Inflater(
+      { windowBits: 15, takeover: true, maxMessageSize: 0, ...settings },
+      got,
+    ),
+  };
+}
+
+/** Pushes a piece and waits for its end. */
+export function push(inflater: Inflater, bytes: Uint8Array, final = true): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const done = (error: unknown) => error === null ? resolve() : reject(error);
+    if (inflater.push(bytes, 0, bytes.length, final, done)) resolve();
+  });
+}
+
+/** Compresses in turns, whatever the length; the payload as it came, in pieces. */
+export function packInTurns(
+  deflater: Deflater,
+  payload: Uint8Array,
+  final = true,
+): Promise<Uint8Array[]> {
+  return new Promise((resolve) => {
+    const frame = new PackedFrame(payload.length, null);
+    deflater.deflateInTurns(payload, final, frame, () => resolve(frame.payload()));
+  });
+}
+
+/** The same in one piece. */
+export async function deflateInTurns(
+  deflater: Deflater,
+  payload: Uint8Array,
+  final = true,
+): Promise<Uint8Array> {
+  return concat(await packInTurns(deflater, payload, final));
+}
+
+export function concat(parts: readonly Uint8Array[]): Uint8Array {
+  const whole = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}
+
+/** Like `assertEquals`, which takes minutes to show where long messages differ. */
+export function assertBytes(actual: Uint8Array | undefined, expected: Uint8Array): void {
+  assertEquals(actual?.length, expected.length);
+  for (let i = 0; i < expected.length; i++) {
+    if (actual![i] !== expected[i]) {
+      throw new Error(`Messages of ${expected.length} bytes differ at ${i}`);
+    }
+  }
+}
+
+export function utf8(text: string): Uint8Array {
+  return new TextEncoder().encode(text);
+}
+
+/** Bytes from a seed: the same for the same seed. */
+export function noise(length: number, seed = 1): Uint8Array {
+  const bytes = new Uint8Array(length);
+  let state = seed;
+  for (let i = 0; i < length; i++) {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    bytes[i] = state >>> 24;
+  }
+  return bytes;
+}
+
+/** JSON such as a price feed's, of exactly this length. */
+export function json(length: number, seed = 1): Uint8Array {
+  const random = noise(length + 64, seed);
+  let text = "[";
+  for (let i = 0; text.length < length; i += 4) {
+    const [a, b, c, d] = random.subarray(i);
+    const symbol = ["EURUSD", "GBPUSD", "USDJPY", "AAPL", "MSFT"][a % 5];
+    text += JSON.stringify({ symbol, bid: b * c / 100, ask: c * d / 100, size: d, open: b > 99 }) +
+      ",";
+  }
+  return utf8(text.slice(0, length));
+}

@@ -1,0 +1,127 @@
+// A program of its own for each measurement, since resident memory is the whole process' and tests run
+// side by side: memory_probe.ts NAME. Prints JSON.
+
+import zlib from "node:zlib";
+import { Context } from "../../mod.ts";
+import { Deflater } from "../../src/deflate/deflater.ts";
+import { Inflater } from "../../src/deflate/inflater.ts";
+import { json, TAKEOVER } from "./helpers.ts";
+import { RawPeer } from "./raw_peer.ts";
+
+const HELLO = Uint8Array.of(0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00);
+const NOWHERE = { inflated() {} };
+const COUNT = 200;
+
+const rss = () => Deno.memoryUsage().rss;
+
+/** 10 MiB of zeros in 10 KiB. */
+function bomb(): Uint8Array {
+  const finishFlush = zlib.constants.Z_SYNC_FLUSH;
+  const packed = zlib.deflateRawSync(new Uint8Array(10 << 20), { level: 9, finishFlush });
+  return new Uint8Array(packed).slice(0, -4);
+}
+
+function inflaterOf(takeover: boolean): Inflater {
+  return new Inflater({ windowBits: 15, takeover, maxMessageSize: 1 << 20 }, NOWHERE);
+}
+
+/** Codecs that have worked once. */
+async function used(takeover: boolean): Promise<{ close(): void }[]> {
+  const codecs: { close(): void }[] = [];
+  const message = json(2000);
+  for (let i = 0; i < COUNT; i++) {
+    const deflater = new Deflater({ ...TAKEOVER, takeover }), inflater = inflaterOf(takeover);
+    const packed = deflater.deflate(message, true);
+    await new Promise<void>((resolve) => {
+      if (inflater.push(packed, 0, packed.length, true, () => resolve())) resolve();
+    });
+    codecs.push(deflater, inflater);
+  }
+  return codecs;
+}
+
+const probes: Record<string, () => unknown> = {
+  /** A server with a limit of 1 MiB gets a bomb, in one frame and in five. */
+  async bomb() {
+    await using ctx = new Context();
+    let messages = 0;
+    const listener = ctx.listen({
+      port: 0,
+      compression: true,
+      onMessage: () => void messages++,
+      onError: () => {},
+    });
+    const packed = bomb();
+    using warm = await RawPeer.connect(listener.port, "permessage-deflate");
+    await warm.send(0xc1, HELLO);
+    await warm.send(0x89, HELLO);
+    await warm.receive();
+    const codes: (number | null)[] = [];
+    const before = rss();
+    for (const fragments of [1, 5]) {
+      using peer = await RawPeer.connect(listener.port, "permessage-deflate");
+      const size = Math.ceil(packed.length / fragments);
+      for (let i = 0; i < fragments; i++) {
+        const first = (i === 0 ? 0x42 : 0) | (i === fragments - 1 ? 0x80 : 0);
+        await peer.send(first, packed.subarray(i * size, i * size + size));
+      }
+      codes.push(await peer.closeCode());
+    }
+    return { length: packed.length, codes, messages, grown: rss() - before };
+  },
+
+  /** Fifty inflaters get one each, at the same time. */
+  async bombs() {
+    const packed = bomb();
+    const before = rss();
+    const codes = await Promise.all(
+      Array.from({ length: 50 }, () =>
+        new Promise<number>((resolve) => {
+          const failed = (error: unknown) => {
+            codec.close();
+            resolve((error as { closeCode: number }).closeCode);
+          };
+          const codec = inflaterOf(true);
+          try {
+            codec.push(packed, 0, packed.length, true, failed);
+          } catch (error) {
+            failed(error);
+          }
+        })),
+    );
+    return { codes: [...new Set(codes)], grown: rss() - before };
+  },
+
+  /** Codecs that have done nothing. */
+  unused() {
+    const before = rss();
+    const codecs: { close(): void }[] = [];
+    for (let i = 0; i < COUNT * 10; i++) codecs.push(new Deflater(TAKEOVER), inflaterOf(true));
+    const grown = rss() - before;
+    for (const codec of codecs) codec.close();
+    return { grown };
+  },
+
+  /** Eight times as many as one after the other. */
+  async closed() {
+    const before = rss();
+    let once = 0;
+    for (let round = 0; round < 8; round++) {
+      const codecs = await used(true);
+      if (round === 0) once = rss() - before;
+      for (const codec of codecs) codec.close();
+    }
+    return { once, grown: rss() - before };
+  },
+
+  /** Without takeover, between messages. */
+  async forgetful() {
+    const before = rss();
+    const codecs = await used(false);
+    const grown = rss() - before;
+    for (const codec of codecs) codec.close();
+    return { grown };
+  },
+};
+
+console.log(JSON.stringify(await probes[Deno.args[0]]()));

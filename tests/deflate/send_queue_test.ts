@@ -1,0 +1,106 @@
+import { assert, assertEquals } from "@std/assert";
+import { type Block, SendQueue } from "../../src/flow/send_queue.ts";
+import { concat, noise, utf8 } from "./helpers.ts";
+
+const FIN = 0x80, RSV1 = 0x40, TEXT = 1, BINARY = 2;
+
+/** What a block writes. */
+function bytes({ bytes, start, end }: Block): Uint8Array {
+  return bytes.slice(start, end);
+}
+
+/** Takes all that can be written, and accounts for it block by block. */
+function takeAll(queue: SendQueue, each: () => void = () => {}): Uint8Array {
+  const parts: Uint8Array[] = [];
+  for (let block = queue.shift(); block !== null; block = queue.shift()) {
+    parts.push(bytes(block));
+    each();
+    queue.taken(block);
+  }
+  return concat(parts);
+}
+
+Deno.test("A compressed frame counts with what was compressed", () => {
+  const queue = new SendQueue(null);
+  queue.push(FIN | TEXT, utf8("ab"), 1, false);
+  queue.pushPacked(FIN | RSV1 | TEXT, Uint8Array.of(1, 2, 3), 1000, 1);
+  assertEquals([queue.bytes, queue.messages], [1002, 2]);
+  assertEquals(takeAll(queue), Uint8Array.of(0x81, 2, 0x61, 0x62, 0xc1, 3, 1, 2, 3));
+  assertEquals([queue.bytes, queue.messages], [0, 0]);
+});
+
+Deno.test("What grows, and fills more than a block, counts until its last byte is taken", () => {
+  for (const ahead of [0, 10]) {
+    for (const length of [65530, 65536, 65540, 65541, 65550, 65556, 70_000, 200_000]) {
+      const queue = new SendQueue(null);
+      if (ahead > 0) queue.push(FIN | TEXT, new Uint8Array(ahead), 1, false);
+      queue.pushPacked(FIN | RSV1 | BINARY, noise(length), 65536, 1);
+      assertEquals(queue.bytes, ahead + 65536);
+      const written = takeAll(
+        queue,
+        () => assert(queue.bytes >= 65536, `${length}: ${queue.bytes}`),
+      );
+      assertEquals(written.slice(-length), noise(length));
+      assertEquals([queue.bytes, queue.messages], [0, 0]);
+    }
+  }
+});
+
+Deno.test("What stands behind a frame that is still being compressed waits for it", () => {
+  const queue = new SendQueue(null);
+  queue.push(FIN | TEXT, utf8("a"), 1, false);
+  const place = queue.reserve(5000, 1);
+  queue.push(FIN | TEXT, utf8("b"), 1, false);
+  const last = queue.reserve(50, 1);
+  assertEquals([queue.bytes, queue.messages], [5052, 4]);
+  assertEquals(takeAll(queue), Uint8Array.of(0x81, 1, 0x61));
+  assert(!queue.empty);
+  assertEquals(queue.shift(), null);
+  queue.fill(place, [Uint8Array.of(1), Uint8Array.of(2), Uint8Array.of(3)]);
+  const open: boolean[] = [], counts: number[] = [], written: Uint8Array[] = [];
+  for (let block = queue.shift(); block !== null; block = queue.shift()) {
+    open.push(block.open);
+    counts.push(queue.bytes);
+    written.push(bytes(block));
+    queue.taken(block);
+  }
+  assertEquals(concat(written), Uint8Array.of(1, 2, 3, 0x81, 1, 0x62));
+  assertEquals(open, [true, true, false, false]);
+  assertEquals(counts, [5051, 5051, 5051, 51]);
+  queue.fill(last, [Uint8Array.of(9)]);
+  assertEquals(takeAll(queue), Uint8Array.of(9));
+  assertEquals([queue.bytes, queue.messages, queue.empty], [0, 0, true]);
+});
+
+Deno.test("The last place, filled, has what comes next behind it", () => {
+  const queue = new SendQueue(null);
+  queue.fill(queue.reserve(10, 1), [Uint8Array.of(1), Uint8Array.of(2)]);
+  queue.push(FIN | TEXT, utf8("a"), 1, false);
+  assertEquals(takeAll(queue), Uint8Array.of(1, 2, 0x81, 1, 0x61));
+});
+
+Deno.test("Dropped: places and their frames are gone, what completes an open frame stays", () => {
+  const queue = new SendQueue(null);
+  const begun = queue.reserve(10, 1);
+  queue.fill(begun, [Uint8Array.of(1), Uint8Array.of(2), Uint8Array.of(3)]);
+  const place = queue.reserve(100, 1);
+  queue.push(FIN | TEXT, utf8("a"), 1, false);
+  const first = queue.shift()!;
+  assert(first.open);
+  queue.drop(true);
+  queue.taken(first);
+  queue.fill(place, [Uint8Array.of(7)]);
+  queue.push(FIN | TEXT, utf8("b"), 1, false);
+  assertEquals(takeAll(queue), Uint8Array.of(2, 3, 0x81, 1, 0x62));
+  assertEquals([queue.bytes, queue.messages], [0, 0]);
+});
+
+Deno.test("Dropped with nothing begun, nothing stays", () => {
+  const queue = new SendQueue(null);
+  const place = queue.reserve(100, 1);
+  queue.push(FIN | TEXT, utf8("a"), 1, false);
+  queue.drop(false);
+  queue.fill(place, [Uint8Array.of(7)]);
+  assert(queue.empty);
+  assertEquals([queue.bytes, queue.messages], [0, 0]);
+});

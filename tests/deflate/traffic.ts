@@ -1,0 +1,64 @@
+import { assertBytes, json, noise, utf8 } from "./helpers.ts";
+
+/** A message of the interop traffic, and how it is to be sent. */
+export interface Parcel {
+  data: string | Uint8Array;
+  compress: boolean;
+  /** How many fragments; 1: not fragmented. */
+  fragments: number;
+}
+
+const TEXT = "Grüße, 世界 🌍! Habe nun, ach! Philosophie, Juristerei und Medizin ";
+
+/**
+ * Messages of 16 B to 128 KiB, text and binary, compressed and not, fragmented and not; the same for
+ * the same seed.
+ */
+export function traffic(count: number, seed = 1): Parcel[] {
+  const random = noise(count * 4, seed);
+  // Large messages are cut from one of each kind: to make them anew would take longer than to send them.
+  const pool = { json: json(300_000, seed), noise: noise(300_000, seed) };
+  const text = TEXT.repeat(5000);
+  return Array.from({ length: count }, (_, i) => {
+    const [kind, size, start, how] = random.subarray(i * 4);
+    // 16 B to 128 KiB, each magnitude as often as any other, and both ends for certain.
+    const length = i === 0 ? 16 : i === 1 ? 131072 : Math.round(16 * 2 ** (size / 255 * 13));
+    const from = start * 500;
+    let data: string | Uint8Array;
+    switch (kind & 3) {
+      case 0:
+        data = pool.json.slice(from, from + length);
+        break;
+      case 1:
+        data = pool.noise.slice(from, from + length);
+        break;
+      case 2:
+        data = new TextDecoder().decode(pool.json.subarray(from, from + length));
+        break;
+      default:
+        data = text.slice(from, from + length / 2).toWellFormed();
+    }
+    return { data, compress: (how & 1) !== 0, fragments: (how & 6) === 0 ? 2 + (how >> 5) : 1 };
+  });
+}
+
+/** Cuts a message into fragments; text may be cut inside a character. */
+export function cut({ data, fragments }: Parcel): Uint8Array[] {
+  const bytes = typeof data === "string" ? utf8(data) : data;
+  const size = Math.ceil(bytes.length / fragments);
+  return Array.from(
+    { length: fragments },
+    (_, i) => bytes.subarray(i * size, i === fragments - 1 ? undefined : i * size + size),
+  );
+}
+
+/** Checks what came back. */
+export function assertSame(actual: string | Uint8Array, expected: string | Uint8Array): void {
+  if (typeof expected === "string") {
+    // Not assertEquals: it would work out a difference of 128 KiB.
+    if (actual !== expected) throw new Error(`A text of ${expected.length} characters differs`);
+  } else {
+    if (typeof actual === "string") throw new Error("A binary message came back as text");
+    assertBytes(actual, expected);
+  }
+}

@@ -1,0 +1,237 @@
+import { assert, assertEquals, assertInstanceOf, assertMatch } from "@std/assert";
+import { delay } from "@std/async/delay";
+import { HandshakeError } from "../../src/errors.ts";
+import { connectHttpProxy } from "../../src/dial/http_proxy.ts";
+import { dialProxy } from "../../src/dial/proxy.ts";
+import { parseProxyUrl } from "../../src/dial/proxy_url.ts";
+import { connectSocks5 } from "../../src/dial/socks5.ts";
+import { dialTcp } from "../../src/dial/tcp.ts";
+import type { Tunnel } from "../../src/dial/tunnel.ts";
+import { failure, readExactly, tcpPair, writeAll } from "../transport/streams.ts";
+
+const target: Tunnel = { hostname: "example.com", port: 443 };
+const login = { ...target, username: "user", password: "påss" };
+
+/** Lets a proxy made of byte strings answer: what it must be sent, and what it says then. */
+async function scripted(
+  steps: [expected: string | number[], answer: string | number[]][],
+): Promise<[Deno.TcpConn, Promise<void>]> {
+  const [near, far] = await tcpPair();
+  const play = async () => {
+    for (const [expected, answer] of steps) {
+      const bytes = toBytes(expected);
+      assertEquals(await readExactly(far, bytes.length), bytes);
+      await writeAll(far, toBytes(answer));
+    }
+    far.close();
+  };
+  return [near, play()];
+}
+
+function toBytes(text: string | number[]): Uint8Array {
+  return typeof text === "string" ? new TextEncoder().encode(text) : new Uint8Array(text);
+}
+
+const ascii = (text: string) => [...new TextEncoder().encode(text)];
+const CONNECT = "CONNECT example.com:443 HTTP/1.1\r\nHost: example.com:443\r\n";
+
+Deno.test("an HTTP proxy is asked for the target, and what follows its answer isn't lost", async () => {
+  const [conn, playing] = await scripted([
+    [`${CONNECT}\r\n`, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nearly"],
+  ]);
+  const tunnel = await connectHttpProxy(conn, target);
+  assertEquals(new TextDecoder().decode(await readExactly(tunnel, 5)), "early");
+  assertEquals(await tunnel.read(new Uint8Array(1)), null);
+  tunnel.close();
+  await playing;
+});
+
+Deno.test("an answer without more is the connection itself", async () => {
+  const [conn, playing] = await scripted([[`${CONNECT}\r\n`, "HTTP/1.0 200 \r\n\r\n"]]);
+  assertEquals(await connectHttpProxy(conn, target), conn);
+  conn.close();
+  await playing;
+});
+
+Deno.test("interim answers are skipped", async () => {
+  const [conn, playing] = await scripted([
+    [`${CONNECT}\r\n`, "HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 200 OK\r\n\r\nx"],
+  ]);
+  const tunnel = await connectHttpProxy(conn, target);
+  assertEquals(await readExactly(tunnel, 1), new Uint8Array([0x78]));
+  tunnel.close();
+  await playing;
+});
+
+Deno.test("user and password go as basic authentication in UTF-8, IPv6 in brackets", async () => {
+  const [conn, playing] = await scripted([
+    [
+      "CONNECT [2001:db8::1]:80 HTTP/1.1\r\nHost: [2001:db8::1]:80\r\n" +
+      "Proxy-Authorization: Basic dXNlcjpww6Vzcw==\r\n\r\n",
+      "HTTP/1.1 200 OK\r\n\r\n",
+    ],
+  ]);
+  await connectHttpProxy(conn, { ...login, hostname: "2001:db8::1", port: 80 });
+  conn.close();
+  await playing;
+});
+
+Deno.test("a refusal carries the proxy's status, headers and body", async () => {
+  const [conn, playing] = await scripted([
+    [
+      `${CONNECT}\r\n`,
+      "HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic\r\nContent-Length: 4\r\n\r\nnope",
+    ],
+  ]);
+  const error = await failure(connectHttpProxy(conn, target)) as HandshakeError;
+  assertInstanceOf(error, HandshakeError);
+  assertEquals(error.status, 407);
+  assertEquals(error.headers.get("proxy-authenticate"), "Basic");
+  assertEquals(new TextDecoder().decode(error.body), "nope");
+  assertMatch(
+    error.message,
+    /example\.com:443 through the proxy: it answered 407 .*user and password/,
+  );
+  await playing;
+});
+
+for (
+  const [name, answer, reason] of [
+    ["garbage", "SSH-2.0-OpenSSH\r\n\r\n", /isn't HTTP/],
+    ["binary", "\x16\x03\x01", /isn't HTTP/],
+    ["nothing", "", /closed the connection/],
+    ["half a head", "HTTP/1.1 200 OK\r\nA: b", /closed the connection/],
+    ["a head without end", `HTTP/1.1 200 OK\r\nA: ${"x".repeat(20_000)}`, /larger than 16384/],
+    ["a 101", "HTTP/1.1 101 Switching Protocols\r\n\r\n", /answered 101/],
+    ["interim answers without end", "HTTP/1.1 100 Continue\r\n\r\n".repeat(1000), /answered 100/],
+  ] as [string, string, RegExp][]
+) {
+  Deno.test(`an HTTP proxy that answers ${name} is named`, async () => {
+    const [conn, playing] = await scripted([[`${CONNECT}\r\n`, answer]]);
+    const error = await failure(connectHttpProxy(conn, target));
+    assertInstanceOf(error, HandshakeError);
+    assertMatch(error.message, reason);
+    await playing.catch(() => {});
+  });
+}
+
+Deno.test("nothing that isn't a host reaches a proxy", async () => {
+  for (const hostname of ["a\r\nX: y", "a b", "", "a/b", "a@b", "x".repeat(256), "ä.example"]) {
+    for (const connect of [connectHttpProxy, connectSocks5]) {
+      const [near, far] = await tcpPair();
+      assertInstanceOf(await failure(connect(near, { ...target, hostname })), TypeError);
+      assertEquals(await far.read(new Uint8Array(1)), null);
+      far.close();
+    }
+  }
+  const [near, far] = await tcpPair();
+  assertInstanceOf(await failure(connectHttpProxy(near, { ...target, port: 0 })), TypeError);
+  far.close();
+});
+
+const REQUEST = [5, 1, 0, 3, 11, ...ascii("example.com"), 1, 187];
+const DONE = [5, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+
+Deno.test("a SOCKS5 proxy resolves the name, and gives away what follows its answer", async () => {
+  const [conn, playing] = await scripted([[[5, 1, 0], [5, 0]], [REQUEST, [...DONE, 1, 2, 3]]]);
+  const tunnel = await connectSocks5(conn, target);
+  assertEquals(await readExactly(tunnel, 3), new Uint8Array([1, 2, 3]));
+  tunnel.close();
+  await playing;
+});
+
+Deno.test("SOCKS5 with user and password, and answers with a name or IPv6", async () => {
+  const [conn, playing] = await scripted([
+    [[5, 2, 0, 2], [5, 2]],
+    [[1, 4, ...ascii("user"), 5, ...ascii("påss")], [1, 0]],
+    [REQUEST, [5, 0, 0, 3, 2, 65, 66, 0, 80, 9]],
+  ]);
+  const tunnel = await connectSocks5(conn, login);
+  assertEquals(await readExactly(tunnel, 1), new Uint8Array([9]));
+  tunnel.close();
+  await playing;
+});
+
+for (
+  const [hostname, bytes] of [
+    ["192.0.2.7", [1, 192, 0, 2, 7]],
+    ["2001:db8::1", [4, 0x20, 1, 0xd, 0xb8, ...Array(11).fill(0), 1]],
+  ] as [string, number[]][]
+) {
+  Deno.test(`SOCKS5 sends ${hostname} as an address`, async () => {
+    const [conn, playing] = await scripted([
+      [[5, 1, 0], [5, 0]],
+      [[5, 1, 0, ...bytes, 1, 187], [5, 0, 0, 4, ...Array(18).fill(0)]],
+    ]);
+    (await connectSocks5(conn, { ...target, hostname })).close();
+    await playing;
+  });
+}
+
+for (
+  const [name, tunnel, steps, reason] of [
+    ["demands a log-in", target, [[[5, 1, 0], [5, 255]]], /demands user and password/],
+    ["picks what wasn't offered", target, [[[5, 1, 0], [5, 2]]], /demands user and password/],
+    ["takes no log-in", login, [[[5, 2, 0, 2], [5, 255]]], /takes no user and password/],
+    [
+      "refuses the log-in",
+      login,
+      [[[5, 2, 0, 2], [5, 2]], [[1, 4, ...ascii("user"), 5, ...ascii("påss")], [1, 1]]],
+      /refused user or password/,
+    ],
+    ["speaks HTTP", target, [[[5, 1, 0], "HTTP/1.1 400 \r\n\r\n"]], /isn't SOCKS5/],
+    ["leaves", target, [[[5, 1, 0], []]], /closed the connection/],
+    ["forbids it", target, [[[5, 1, 0], [5, 0]], [REQUEST, [5, 2, 0, 1]]], /rules .*\(2\)/],
+    ["is refused", target, [[[5, 1, 0], [5, 0]], [REQUEST, [5, 5, 0, 1]]], /refused \(5\)/],
+    ["answers 99", target, [[[5, 1, 0], [5, 0]], [REQUEST, [5, 99, 0, 1]]], /answered 99/],
+    ["answers an odd type", target, [[[5, 1, 0], [5, 0]], [REQUEST, [5, 0, 0, 7]]], /type 7/],
+    ["leaves half-way", target, [[[5, 1, 0], [5, 0]], [REQUEST, [5, 0, 0, 1, 1]]], /closed/],
+  ] as [string, Tunnel, [number[], string | number[]][], RegExp][]
+) {
+  Deno.test(`a SOCKS5 proxy that ${name} is named`, async () => {
+    const [conn, playing] = await scripted(steps);
+    const error = await failure(connectSocks5(conn, tunnel));
+    assertInstanceOf(error, HandshakeError);
+    assertMatch(error.message, reason);
+    await playing.catch(() => {});
+  });
+}
+
+for (const scheme of ["http", "socks5", "https"]) {
+  Deno.test(`an ${scheme} proxy that hangs is left when the signal says so`, async () => {
+    using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const proxy = parseProxyUrl(`${scheme}://127.0.0.1:${listener.addr.port}`);
+    const controller = new AbortController();
+    const dialing = failure(dialProxy(proxy, { ...target, signal: controller.signal }));
+    const conn = await listener.accept();
+    const buffer = new Uint8Array(4096);
+    assert(await conn.read(buffer) !== null);
+    controller.abort(new Error("enough"));
+    assertEquals((await dialing).message, "enough");
+    for (;;) if (await conn.read(buffer).catch(() => null) === null) break;
+    conn.close();
+  });
+}
+
+Deno.test("dialTcp names the host that can't be reached, and obeys its signal", async () => {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const conn = await dialTcp({ hostname: "localhost", port: listener.addr.port });
+  (await listener.accept()).close();
+  conn.close();
+  const { port } = listener.addr;
+  listener.close();
+  const error = await failure(dialTcp({ hostname: "127.0.0.1", port }));
+  assertInstanceOf(error, Deno.errors.ConnectionRefused);
+  assertMatch(error.message, new RegExp(`^Cannot connect to 127.0.0.1:${port}: `));
+  assertMatch(
+    (await failure(dialTcp({ hostname: "nowhere.invalid", port: 80 }))).message,
+    /^Cannot connect to nowhere.invalid:80: /,
+  );
+  const controller = new AbortController();
+  controller.abort(new Error("no"));
+  assertEquals(
+    (await failure(dialTcp({ hostname: "::1", port, signal: controller.signal }))).message,
+    "no",
+  );
+  await delay(0);
+});

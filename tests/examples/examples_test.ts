@@ -1,0 +1,93 @@
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { Context } from "../../mod.ts";
+import { run } from "../support/child.ts";
+import { until } from "../support/until.ts";
+
+const example = (name: string) => new URL(`../../examples/${name}.ts`, import.meta.url);
+
+/** Starts an example that serves; gives what it prints first. */
+async function serve(name: string) {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "--allow-net", "--no-check", example(name).pathname, "--port", "0"],
+    stdout: "piped",
+  }).spawn();
+  const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  const { value } = await reader.read();
+  return {
+    line: value!,
+    url: /ws:\S+/.exec(value!)![0],
+    async [Symbol.asyncDispose]() {
+      child.kill();
+      await reader.cancel();
+      await child.status;
+    },
+  };
+}
+
+Deno.test("backpressure: every chunk arrives, and the queue stays at or below 128 KiB", async () => {
+  const { code, stdout, stderr } = await run(example("backpressure"));
+  assertEquals(code, 0, stderr);
+  assertMatch(stdout, /received 200 chunks of 65536 bytes, in order/);
+  assert(Number(/stopped (\d+) times/.exec(stdout)![1]) > 0);
+  const highest = Number(/most bytes queued: (\d+)/.exec(stdout)![1]);
+  assert(highest > 0 && highest <= 128 * 1024, stdout);
+});
+
+Deno.test("chat_server: what one says the others hear, comings and goings too", async () => {
+  await using server = await serve("chat_server");
+  assertMatch(server.line, /^listening on ws:\/\/127\.0\.0\.1:\d+\/\n$/);
+  await using ctx = new Context();
+  const join = async (name: string) => {
+    const heard: unknown[] = [];
+    const conn = ctx.connect(`${server.url}?name=${name}`, {
+      onMessage: (_, data) => heard.push(data),
+    });
+    await conn.opened;
+    return { conn, heard };
+  };
+  const ann = await join("Ann");
+  const bob = await join("Bob");
+  await until(() => ann.heard.length === 1);
+  const eve = await join("Eve");
+  await until(() => bob.heard.length === 1);
+  ann.conn.send("hello");
+  await until(() => bob.heard.length === 2 && eve.heard.length === 1);
+  bob.conn.close();
+  await until(() => ann.heard.length === 3 && eve.heard.length === 2);
+  assertEquals(ann.heard, ["Bob has joined", "Eve has joined", "Bob has left"]);
+  assertEquals(bob.heard, ["Eve has joined", "Ann: hello"]);
+  assertEquals(eve.heard, ["Ann: hello", "Bob has left"]);
+  const refused = ctx.connect(server.url);
+  assertEquals((await refused.closed).code, 1006);
+});
+
+Deno.test("echo_server: prints where it listens, and holds 64 MiB back from a peer that doesn't read", async () => {
+  await using server = await serve("echo_server");
+  assertMatch(server.line, /^listening on ws:\/\/127\.0\.0\.1:\d+\/\n$/);
+  await using ctx = new Context({ maxMessageSize: 0, maxQueueBytes: 0 });
+  const conn = ctx.connect(server.url);
+  await conn.opened;
+  conn.send("text");
+  assertEquals(await conn.receive(), "text");
+  // Nothing is awaited, so the echoes aren't read: what goes out stops when all buffers are full.
+  for (let i = 0; i < 256; i++) conn.send(new Uint8Array(64 * 1024).fill(i));
+  for (let i = 0; i < 256; i++) {
+    const data = await conn.receive() as Uint8Array;
+    assert(data.length === 64 * 1024 && data[0] === i);
+  }
+  const large = new Uint8Array(64 * 1024 * 1024).fill(7);
+  conn.send(large);
+  const echo = await conn.receive() as Uint8Array;
+  assert(echo.length === large.length && echo.every((byte) => byte === 7));
+});
+
+Deno.test("demo: exchanges with both clients, streams 64 MiB, and ends by itself with all bounds kept", async () => {
+  const { code, stdout, stderr } = await run(example("demo"));
+  assertEquals(code, 0, stdout + stderr);
+  assertMatch(stdout, /echo server on ws:\/\/127\.0\.0\.1:\d+\//);
+  assertMatch(stdout, /a fragmented message comes back/);
+  assertMatch(stdout, /closed: sent 1000 .*; received 1000 /);
+  assertMatch(stdout, /all 64\.0 MiB arrived/);
+  assertMatch(stdout, /all bounds hold/);
+  assert(!stdout.includes("FAILED"));
+});

@@ -1,0 +1,87 @@
+import { assert, assertEquals } from "@std/assert";
+import { acquire, LARGEST, release, SIZES } from "../../src/flow/buffer_pool.ts";
+import { ControlLane, encodeControl, MAX_REQUESTED } from "../../src/flow/control_lane.ts";
+import { Inbox } from "../../src/flow/inbox.ts";
+import { concat, hex, toHex } from "../support/bytes.ts";
+import { FrameReader } from "../support/frames.ts";
+
+Deno.test("RFC 6455 5.5: control frames, plain and masked", () => {
+  assertEquals(toHex(encodeControl(9, hex("01 02"), null)), "89020102");
+  assertEquals(toHex(encodeControl(10, new Uint8Array(0), null)), "8a00");
+  const key = new DataView(hex("37 fa 21 3d").buffer).getInt32(0, true);
+  assertEquals(toHex(encodeControl(9, hex("48 65 6c 6c 6f"), key)), "898537fa213d7f9f4d5158");
+  const reader = new FrameReader();
+  reader.push(encodeControl(10, new Uint8Array(125).fill(7), key));
+  assertEquals(reader.next()!.payload, new Uint8Array(125).fill(7));
+});
+
+Deno.test("Answers of one batch all stay, those of an earlier batch give way to later ones", () => {
+  const lane = new ControlLane();
+  assert(lane.empty);
+  for (const byte of [1, 2, 3]) lane.answer(Uint8Array.of(byte));
+  lane.endBatch();
+  assertEquals(toHex(lane.take()), "010203");
+  lane.answer(Uint8Array.of(1));
+  lane.answer(Uint8Array.of(2));
+  lane.endBatch();
+  lane.request(Uint8Array.of(9));
+  lane.answer(Uint8Array.of(3));
+  lane.answer(Uint8Array.of(4));
+  lane.endBatch();
+  assertEquals(toHex(lane.take()), "030409");
+  assert(lane.empty);
+});
+
+Deno.test("The application's control frames are bounded in number and keep their order", () => {
+  const lane = new ControlLane();
+  const frames = Array.from({ length: MAX_REQUESTED }, (_, at) => Uint8Array.of(at));
+  for (const frame of frames) {
+    assert(!lane.full);
+    lane.request(frame);
+  }
+  assert(lane.full);
+  lane.endBatch();
+  assertEquals(lane.take(), concat(...frames));
+  assert(!lane.full && lane.empty);
+});
+
+Deno.test("The inbox is first in, first out, and counts what waits", () => {
+  const inbox = new Inbox();
+  inbox.push("abc");
+  inbox.push(new Uint8Array(1000));
+  inbox.push("");
+  assertEquals(inbox.length, 3);
+  const full = inbox.bytes;
+  assert(full > 1003, "empty messages have to cost something");
+  assertEquals(inbox.shift(), "abc");
+  inbox.push("d");
+  assertEquals((inbox.shift() as Uint8Array).length, 1000);
+  assertEquals([inbox.shift(), inbox.shift()], ["", "d"]);
+  assertEquals([inbox.length, inbox.bytes], [0, 0]);
+  inbox.push("x");
+  inbox.push("y");
+  assertEquals(inbox.clear(), 2);
+  assertEquals([inbox.length, inbox.bytes], [0, 0]);
+});
+
+Deno.test("Pooled buffers never overlap, and come back", () => {
+  const taken = Array.from({ length: 300 }, () => acquire(0));
+  for (const [at, buffer] of taken.entries()) {
+    assertEquals([buffer.target.length, buffer.size], [SIZES[0], 0]);
+    assertEquals(buffer.start, buffer.target.byteOffset);
+    buffer.target.fill(at);
+  }
+  for (const [at, buffer] of taken.entries()) {
+    assert(buffer.target.every((byte) => byte === (at & 255)), `buffer ${at} was written over`);
+    assertEquals(buffer.view.getUint8(buffer.start), at & 255);
+  }
+  for (const buffer of taken) release(buffer);
+  assert(taken.includes(acquire(0)));
+  const large = acquire(LARGEST);
+  assertEquals(large.target.length, SIZES[LARGEST]);
+  release(large);
+  assert(acquire(LARGEST) === large);
+  // Bytes that somebody else read are not the pool's.
+  release({ ...large, size: -1 });
+  assert(acquire(LARGEST).size === LARGEST);
+});

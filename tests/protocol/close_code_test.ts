@@ -1,0 +1,86 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import {
+  checkClose,
+  closeCodeName,
+  decodeClosePayload,
+  encodeClosePayload,
+  isCloseCode,
+} from "../../src/protocol/close_code.ts";
+import { Closing } from "../../src/protocol/closing.ts";
+import { ProtocolError } from "../../src/protocol/protocol_error.ts";
+import { concat, hex, toHex, utf8 } from "../support/bytes.ts";
+
+const SENDABLE = [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014];
+
+Deno.test("RFC 6455 7.4: of all codes of 16 bits, those that may be sent", () => {
+  for (let code = 0; code <= 65535; code++) {
+    const expected = SENDABLE.includes(code) || (code >= 3000 && code <= 4999);
+    if (isCloseCode(code) !== expected) throw new Error(`Code ${code}`);
+  }
+  for (const odd of [-1, 1000.5, NaN, Infinity, 65536 + 1000, "1000", null, undefined]) {
+    assertEquals(isCloseCode(odd as number), false, String(odd));
+  }
+});
+
+Deno.test("RFC 6455 5.5.1: payloads of close frames, there and back", () => {
+  assertEquals(toHex(encodeClosePayload(1000, "")), "03e8");
+  assertEquals(toHex(encodeClosePayload(4999, "hé")), "138768c3a9");
+  assertEquals(encodeClosePayload(1005, "").length, 0);
+  assertEquals(decodeClosePayload(new Uint8Array(0)), { code: 1005, reason: "" });
+  for (const reason of ["", "bye", "κόσμε", "\ufeffmark", "x".repeat(123)]) {
+    assertEquals(decodeClosePayload(encodeClosePayload(3000, reason)), { code: 3000, reason });
+  }
+});
+
+function failure(payload: Uint8Array): number {
+  const error = assertThrows(() => decodeClosePayload(payload), ProtocolError) as ProtocolError;
+  return error.closeCode;
+}
+
+Deno.test("RFC 6455 5.5.1: payloads that fail the connection", () => {
+  assertEquals(failure(hex("03")), 1002);
+  for (const code of [0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65535]) {
+    assertEquals(failure(Uint8Array.of(code >> 8, code & 255)), 1002, String(code));
+  }
+  for (const reason of ["ff", "c3", "61 ed a0 80", "f4 90 80 80"]) {
+    assertEquals(failure(concat(hex("03 e8"), hex(reason))), 1007, reason);
+  }
+});
+
+Deno.test("Our own close is checked before anything is sent", () => {
+  for (const code of SENDABLE) checkClose(code, "");
+  for (const code of [0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 1000.5, NaN]) {
+    assertThrows(() => checkClose(code, ""), RangeError, `Cannot close with code ${code}`);
+  }
+  checkClose(1000, "x".repeat(123));
+  assertThrows(() => checkClose(1000, "x".repeat(124)), RangeError, "124 bytes: at most 123");
+  checkClose(1000, "€".repeat(41));
+  assertThrows(() => checkClose(1000, "€".repeat(41) + "x"), RangeError, "124 bytes");
+  assertThrows(() => checkClose(1000, 7 as unknown as string), TypeError, "received number");
+  assertEquals(utf8("€".repeat(41)).length, 123);
+});
+
+Deno.test("Codes have names", () => {
+  assertEquals(closeCodeName(1000), "normal closure");
+  assertEquals(closeCodeName(1013), "try again later");
+  assertEquals(closeCodeName(3000), "registered");
+  assertEquals(closeCodeName(4000), "private use");
+  assertEquals(closeCodeName(2999), "unknown");
+});
+
+Deno.test("RFC 6455 7.1: the closing handshake, in each order", () => {
+  const here = new Closing();
+  assertEquals([here.started, here.complete], [false, false]);
+  assertEquals(here.send(1000, "done"), true);
+  assertEquals(here.send(1001, "again"), false);
+  assertEquals([here.started, here.complete, here.initiator], [true, false, "local"]);
+  here.receive({ code: 1000, reason: "" });
+  assertEquals([here.complete, here.initiator], [true, "local"]);
+  assertEquals(here.sent, { code: 1000, reason: "done" });
+
+  const there = new Closing();
+  there.receive({ code: 1001, reason: "x" });
+  assertEquals([there.started, there.complete, there.initiator], [true, false, "remote"]);
+  assertEquals(there.send(1001, "x"), true);
+  assertEquals([there.complete, there.initiator], [true, "remote"]);
+});

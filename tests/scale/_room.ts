@@ -1,0 +1,57 @@
+// A server and clients of it, on real sockets.
+
+import { type Connection, type ConnectionOptions, Context } from "../../mod.ts";
+
+/** What a test needs of a server and its clients. */
+export class Room implements AsyncDisposable {
+  readonly server: Context;
+  readonly clients: Context = new Context();
+  readonly url: string;
+  /** The server's ends, in the order of the clients. */
+  readonly members: Connection[] = [];
+  #accepted: ((conn: Connection) => void)[] = [];
+
+  constructor(options: ConnectionOptions = {}, server: Context = new Context()) {
+    this.server = server;
+    const listener = server.listen({
+      port: 0,
+      hostname: "127.0.0.1",
+      onMessage: () => {},
+      onError: () => {},
+      ...options,
+      onConnect: (conn) => this.#accepted.shift()?.(conn),
+    });
+    this.url = listener.url;
+  }
+
+  /** Connects a client; both ends are open when this resolves. */
+  async join(options: ConnectionOptions = {}): Promise<Connection> {
+    const accepted = new Promise<Connection>((resolve) => this.#accepted.push(resolve));
+    const client = this.clients.connect(this.url, { onError: () => {}, ...options });
+    await client.opened;
+    this.members.push(await accepted);
+    return client;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([this.clients.shutdown({ timeout: 1000 }), this.server.shutdown()]);
+  }
+}
+
+/** Receives so many messages. */
+export async function take(conn: Connection, count: number): Promise<(string | Uint8Array)[]> {
+  const messages = [];
+  while (messages.length < count) messages.push(await conn.receive());
+  return messages;
+}
+
+/** Sends to a peer that doesn't read, until the system takes no more and `bytes` wait in the queue. */
+export async function clog(conn: Connection, bytes: number): Promise<void> {
+  const chunk = new Uint8Array(256 * 1024);
+  // What the kernel takes it takes at once, so a queue that a turn of the event loop leaves as it is has stalled.
+  for (let before = -1; conn.queuedBytes < bytes || conn.queuedBytes !== before;) {
+    before = conn.queuedBytes;
+    if (before < bytes) conn.send(chunk);
+    for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setTimeout(resolve, 0));
+  }
+}

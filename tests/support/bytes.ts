@@ -1,0 +1,58 @@
+/** The bytes of hexadecimal digits; spaces are for the eye. */
+export function hex(digits: string): Uint8Array {
+  const packed = digits.replace(/\s/g, "");
+  if (packed.length % 2 !== 0 || /[^0-9a-f]/i.test(packed)) throw new Error(`Not hex: ${digits}`);
+  return Uint8Array.from({ length: packed.length / 2 }, (_, at) => {
+    return parseInt(packed.slice(2 * at, 2 * at + 2), 16);
+  });
+}
+
+/** Bytes as hexadecimal digits. */
+export function toHex(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** The UTF-8 of a text. */
+export function utf8(text: string): Uint8Array {
+  return new TextEncoder().encode(text);
+}
+
+/** The text of UTF-8, a byte order mark included; throws where it isn't. */
+export function text(bytes: Uint8Array): string {
+  return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+}
+
+/** One array out of several. */
+export function concat(...parts: Uint8Array[]): Uint8Array {
+  return join(parts);
+}
+
+/** One array out of any number of them: more than fit on the stack as arguments. */
+export function join(parts: readonly Uint8Array[]): Uint8Array {
+  const joined = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    joined.set(part, at);
+    at += part.length;
+  }
+  return joined;
+}
+
+/** The same bytes `count` times. */
+export function repeat(part: Uint8Array, count: number): Uint8Array {
+  return join(Array.from({ length: count }, () => part));
+}
+
+/** Pieces of at most `size` bytes. */
+export function chop(bytes: Uint8Array, size: number): Uint8Array[] {
+  const pieces: Uint8Array[] = [];
+  for (let at = 0; at < bytes.length; at += size) pieces.push(bytes.subarray(at, at + size));
+  return pieces;
+}
+
+/** Whether two arrays hold the same; on megabytes, `assertEquals` takes seconds. */
+export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  if (a.length !== b.length) return false;
+  for (let at = 0; at < a.length; at++) if (a[at] !== b[at]) return false;
+  return true;
+}

@@ -1,0 +1,94 @@
+import { assert, assertEquals } from "@std/assert";
+import type { CloseRecord, Connection, ConnectionOptions } from "../../mod.ts";
+import { pattern } from "../transport/streams.ts";
+
+/** Options for both ends: room for 8 MiB. */
+export const ROOM = { maxMessageSize: 16 << 20, maxQueueBytes: 64 << 20 } as const;
+
+/** Options of a server that echoes and holds back those who don't read. */
+export function echoing(closed?: (record: CloseRecord) => void): ConnectionOptions {
+  return {
+    ...ROOM,
+    onMessage: (conn, data) => {
+      if (!conn.send(data)) return conn.drained().catch(() => {});
+    },
+    onClose: (_conn, record) => closed?.(record),
+  };
+}
+
+/** A client of an echoing server: text, binary, 8 MiB, a paused reader, and the close code. */
+export async function exercise(conn: Connection, size = 8 << 20): Promise<CloseRecord> {
+  await conn.opened;
+  for (const text of ["", "hello", "grüße 💧"]) {
+    conn.send(text);
+    assertEquals(await conn.receive(), text);
+  }
+  for (const length of [0, 1, 125, 126, 65535, 65536, size]) {
+    const bytes = pattern(length);
+    conn.send(bytes);
+    const back = await conn.receive() as Uint8Array;
+    assert(back instanceof Uint8Array && same(back, bytes), `${length} bytes came back changed`);
+  }
+  conn.pause();
+  const count = 32;
+  for (let i = 0; i < count; i++) conn.send(pattern(65536 + i));
+  await new Promise((resolve) => setTimeout(resolve, 30));
+  conn.resume();
+  for (let i = 0; i < count; i++) {
+    assertEquals((await conn.receive()).length, 65536 + i);
+  }
+  conn.close(4001, "bye");
+  const record = await conn.closed;
+  assertEquals([record.code, record.reason, record.wasClean], [4001, "bye", true]);
+  return record;
+}
+
+function same(a: Uint8Array, b: Uint8Array): boolean {
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return a.length === b.length;
+}
+
+/** Finds a program of the system, or `null`; in CI each must be there. */
+export function findProgram(name: string): string | null {
+  const found = ["/usr/sbin", "/usr/bin", "/usr/local/bin", "/usr/local/sbin", "/bin", "/sbin"]
+    .map((dir) => `${dir}/${name}`).find((path) => {
+      try {
+        return Deno.statSync(path).isFile;
+      } catch {
+        return false;
+      }
+    });
+  if (found === undefined && Deno.env.get("CI")) throw new Error(`${name} isn't installed`);
+  return found ?? null;
+}
+
+/** A port that was free a moment ago. */
+export function freePort(): number {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  return listener.addr.port;
+}
+
+/** Starts a program that serves on a port, waits until it does, and ends it on disposal. */
+export async function startServer(
+  program: string,
+  args: string[],
+  port: number,
+): Promise<AsyncDisposable> {
+  const child = new Deno.Command(program, { args, stdin: "null", stdout: "null", stderr: "null" })
+    .spawn();
+  for (let tries = 0;; tries++) {
+    try {
+      (await Deno.connect({ hostname: "127.0.0.1", port })).close();
+      break;
+    } catch (error) {
+      if (tries === 200) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 25));
+    }
+  }
+  return {
+    async [Symbol.asyncDispose]() {
+      child.kill("SIGTERM");
+      await child.status;
+    },
+  };
+}

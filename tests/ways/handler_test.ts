@@ -1,0 +1,253 @@
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { delay } from "@std/async/delay";
+import { Context, type HttpHandler, type Listener } from "../../mod.ts";
+import { makeCertificates } from "../transport/certificates.ts";
+import { pattern, readExactly, writeAll } from "../transport/streams.ts";
+import { echoing, exercise, ROOM } from "./_exercise.ts";
+
+const KEY = "dGhlIHNhbXBsZSBub25jZQ==";
+const UPGRADE = "GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
+  `Sec-WebSocket-Key: ${KEY}\r\nSec-WebSocket-Version: 13\r\n\r\n`;
+const HELLO = "\x81\x82\0\0\0\0hi";
+
+/** Answers by path. */
+const handler: HttpHandler = async (request, info) => {
+  const { pathname } = new URL(request.url);
+  if (pathname === "/peer") return Response.json(info.remoteAddr);
+  if (pathname === "/url") return new Response(request.url);
+  if (pathname === "/echo") return new Response(request.body);
+  if (pathname === "/length") return new Response(String((await request.arrayBuffer()).byteLength));
+  if (pathname === "/slow") await delay(60);
+  if (pathname === "/stream") {
+    return new Response(ReadableStream.from(async function* () {
+      for (const part of ["a", "b", "c"]) {
+        await delay(2);
+        yield new TextEncoder().encode(part);
+      }
+    }()));
+  }
+  return new Response(`${request.method} ${pathname}`);
+};
+
+function listen(ctx: Context): Listener {
+  return ctx.listen({ port: 0, hostname: "127.0.0.1", handler, ...echoing() });
+}
+
+/** Sends bytes on a connection of its own, and reads until the other side ends or `until` is there. */
+async function talk(port: number, sent: string, until?: string): Promise<string> {
+  using conn = await Deno.connect({ hostname: "127.0.0.1", port });
+  await writeAll(conn, Uint8Array.from(sent, (char) => char.charCodeAt(0)));
+  let text = "";
+  const buffer = new Uint8Array(4096);
+  while (until === undefined || !text.includes(until)) {
+    const count = await conn.read(buffer);
+    if (count === null) break;
+    text += String.fromCharCode(...buffer.subarray(0, count!));
+  }
+  return text;
+}
+
+Deno.test("HTTP and WebSockets share a port", async () => {
+  await using ctx = new Context();
+  const listener = listen(ctx);
+  const url = `http://127.0.0.1:${listener.port}`;
+  assertEquals(await (await fetch(`${url}/hello`)).text(), "GET /hello");
+  const body = pattern(3 << 20);
+  const response = await fetch(`${url}/echo`, { method: "POST", body });
+  assertEquals(new Uint8Array(await response.arrayBuffer()), body);
+  const streamed = await fetch(`${url}/length`, {
+    method: "POST",
+    body: ReadableStream.from([body, body]),
+  });
+  assertEquals(await streamed.text(), String(2 * body.length));
+  assertEquals(await (await fetch(`${url}/stream`)).text(), "abc");
+  assertEquals((await fetch(`${url}/x`, { method: "HEAD" })).headers.get("content-length"), "7");
+  const peer = await (await fetch(`${url}/peer`)).json();
+  assertEquals(peer.hostname, "127.0.0.1");
+  await exercise(ctx.connect(listener.url, ROOM));
+});
+
+Deno.test("pipelined requests are answered in order", async () => {
+  await using ctx = new Context();
+  const { port } = listen(ctx);
+  const text = await talk(
+    port,
+    "GET /slow HTTP/1.1\r\nHost: x\r\n\r\nHEAD /b HTTP/1.1\r\nHost: x\r\n\r\n" +
+      "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n" +
+      "GET /last HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+  );
+  assertEquals(text.match(/HTTP\/1\.1 200/g)?.length, 4);
+  assert(text.indexOf("GET /slow") < text.indexOf("abc"));
+  assert(text.indexOf("abc") < text.indexOf("GET /last"));
+});
+
+Deno.test("Expect: 100-continue is answered before the body is sent", async () => {
+  await using ctx = new Context();
+  const { port } = listen(ctx);
+  using conn = await Deno.connect({ hostname: "127.0.0.1", port });
+  await writeAll(
+    conn,
+    "POST /length HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n",
+  );
+  assertMatch(new TextDecoder().decode(await readExactly(conn, 25)), /^HTTP\/1.1 100 Continue/);
+  await writeAll(conn, "12345");
+  assertMatch(new TextDecoder().decode(await readExactly(conn, 15)), /^HTTP\/1.1 200 OK/);
+});
+
+for (
+  const [name, before] of [
+    ["one answered request", "GET /a HTTP/1.1\r\nHost: x\r\n\r\n"],
+    ["two that are not", "GET /slow HTTP/1.1\r\nHost: x\r\n\r\nGET /b HTTP/1.1\r\nHost: x\r\n\r\n"],
+    ["a body", "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nGET "],
+    ["a HEAD", "HEAD /slow HTTP/1.1\r\nHost: x\r\n\r\n"],
+    ["a stream", "GET /stream HTTP/1.1\r\nHost: x\r\n\r\n"],
+  ]
+) {
+  Deno.test(`an upgrade behind ${name}, with its first frame`, async () => {
+    await using ctx = new Context();
+    const listener = listen(ctx);
+    const text = await talk(listener.port, before + UPGRADE + HELLO, "\x81\x02hi");
+    const answers = text.match(/HTTP\/1\.1 \d+/g)!;
+    assertEquals(answers.at(-1), "HTTP/1.1 101");
+    assertEquals(answers.length, 1 + before.match(/HTTP/g)!.length);
+    assert(text.endsWith("\x81\x02hi"));
+  });
+}
+
+Deno.test("later requests on a connection that has carried HTTP become whole WebSockets", async () => {
+  await using ctx = new Context();
+  const listener = listen(ctx);
+  const conn = await Deno.connect({ hostname: "127.0.0.1", port: listener.port });
+  await writeAll(conn, "GET /a HTTP/1.1\r\nHost: x\r\n\r\n");
+  let text = "";
+  while (!text.endsWith("GET /a")) text += new TextDecoder().decode(await readExactly(conn, 1));
+  await exercise(ctx.adopt(conn, { role: "client", url: "ws://x/", ...ROOM }));
+});
+
+for (
+  const [name, request] of [
+    ["both lengths", "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\nabc"],
+    ["a bad chunk size", "Transfer-Encoding: chunked\r\n\r\nxyz\r\n"],
+    ["a chunk without end", "Transfer-Encoding: chunked\r\n\r\n1\r\nabc"],
+    ["two lengths", "Content-Length: 3\r\nContent-Length: 4\r\n\r\nabc"],
+    ["a bare line feed", "A: b\n\r\n\r\n"],
+  ]
+) {
+  Deno.test(`a request with ${name} is answered 400 and ends the connection`, async () => {
+    await using ctx = new Context();
+    const { port } = listen(ctx);
+    const alone = await talk(port, `POST /length HTTP/1.1\r\nHost: x\r\n${request}`);
+    assertMatch(alone, /HTTP\/1.1 400/);
+    const later = await talk(
+      port,
+      `GET /slow HTTP/1.1\r\nHost: x\r\n\r\nPOST /length HTTP/1.1\r\nHost: x\r\n${request}`,
+    );
+    assertMatch(later, /HTTP\/1.1 200 OK[^]*GET \/slow[^]*HTTP\/1.1 400/);
+  });
+}
+
+Deno.test("a client that has ended its direction still gets its answer", async () => {
+  await using ctx = new Context();
+  const { port } = listen(ctx);
+  using conn = await Deno.connect({ hostname: "127.0.0.1", port });
+  await writeAll(conn, "GET /slow HTTP/1.1\r\nHost: x\r\n\r\n");
+  await conn.closeWrite();
+  const text = await new Response(conn.readable).text();
+  assertMatch(text, /200 OK[^]*GET \/slow/);
+});
+
+Deno.test("the handler hears of a client that has gone", async () => {
+  await using ctx = new Context();
+  const aborted = Promise.withResolvers<void>();
+  const started = Promise.withResolvers<void>();
+  const { port } = ctx.listen({
+    port: 0,
+    handler: async (request) => {
+      request.signal.addEventListener("abort", () => aborted.resolve());
+      started.resolve();
+      return new Response(
+        new ReadableStream({
+          async pull(controller) {
+            await delay(5);
+            controller.enqueue(new Uint8Array(1024));
+          },
+        }),
+      );
+    },
+  });
+  const conn = await Deno.connect({ hostname: "127.0.0.1", port });
+  await writeAll(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+  await started.promise;
+  conn.close();
+  await aborted.promise;
+});
+
+Deno.test("behind our TLS, request.url says https and wss works", async () => {
+  using certificates = makeCertificates();
+  const { ca, server } = certificates;
+  await using ctx = new Context({ tls: { caCerts: [ca] } });
+  const listener = ctx.listen({ port: 0, tls: server, handler, ...echoing() });
+  using client = Deno.createHttpClient({ caCerts: [ca] });
+  const url = `https://localhost:${listener.port}/url`;
+  assertEquals(await (await fetch(url, { client })).text(), url);
+  const body = pattern(1 << 20);
+  const echo = await fetch(`https://localhost:${listener.port}/echo`, {
+    client,
+    method: "POST",
+    body,
+  });
+  assertEquals(new Uint8Array(await echo.arrayBuffer()), body);
+  await exercise(ctx.connect(`wss://localhost:${listener.port}/`, ROOM));
+});
+
+Deno.test("10,000 requests on kept-alive connections while 100 WebSockets echo", async () => {
+  await using ctx = new Context();
+  const listener = listen(ctx);
+  let echoes = 0;
+  let running = true;
+  const sockets = Array.from({ length: 100 }, () =>
+    ctx.connect(listener.url, {
+      onConnect: (conn) => void conn.send("x"),
+      onMessage: (conn) => {
+        echoes++;
+        if (running) setTimeout(() => conn.state === "open" && conn.send("x"), 1);
+      },
+    }));
+  await Promise.all(sockets.map((conn) => conn.opened));
+  const request = new TextEncoder().encode("GET /k HTTP/1.1\r\nHost: x\r\n\r\n");
+  await Promise.all(Array.from({ length: 20 }, async () => {
+    using conn = await Deno.connect({ hostname: "127.0.0.1", port: listener.port });
+    let text = "";
+    const buffer = new Uint8Array(4096);
+    for (let i = 0; i < 500; i++) {
+      await writeAll(conn, request);
+      for (text = ""; !text.endsWith("GET /k");) {
+        const count = await conn.read(buffer);
+        assert(count !== null);
+        text += new TextDecoder().decode(buffer.subarray(0, count!));
+      }
+      assert(text.startsWith("HTTP/1.1 200 OK"));
+    }
+  }));
+  running = false;
+  assert(echoes > 1000, `${echoes} echoes`);
+  const records = await Promise.all(sockets.map((conn) => {
+    conn.close();
+    return conn.closed;
+  }));
+  assert(records.every((record) => record.wasClean));
+});
+
+Deno.test("shutdown answers what is under way, and ends idle connections", async () => {
+  const ctx = new Context();
+  const listener = listen(ctx);
+  const idle = await Deno.connect({ hostname: "127.0.0.1", port: listener.port });
+  await writeAll(idle, "GET /a HTTP/1.1\r\nHost: x\r\n\r\n");
+  const busy = talk(listener.port, "GET /slow HTTP/1.1\r\nHost: x\r\n\r\n");
+  await delay(30);
+  const shutdown = ctx.shutdown();
+  assertMatch(await busy, /GET \/slow/);
+  assertMatch(await new Response(idle.readable).text(), /GET \/a/);
+  await shutdown;
+  await listener.finished;
+});
