@@ -179,7 +179,6 @@ export class Engine<Data = any>
           { ...compression.inflate, maxMessageSize: settings.maxMessageSize },
           sink,
         ),
-      settings.buffering,
     );
     if (compression !== null && compression.deflate !== null) {
       this.packer = new Packer(compression.deflate, settings.compression!.threshold, this);
@@ -268,7 +267,8 @@ export class Engine<Data = any>
   }
 
   landing(): Uint8Array | null {
-    return this.#deaf ? null : this.assembler!.landing();
+    // Who looks at frames is lent the reader's buffer.
+    return this.#deaf || this.delivery.observed ? null : this.assembler!.landing();
   }
 
   landed(count: number): void {
