@@ -1,9 +1,18 @@
 import type { PublishOptions } from "./broadcast.ts";
 import type { CloseRecord } from "./close_record.ts";
 import { Consumer } from "./consumer.ts";
-import { type ConnectionState, type Engine, PAUSED } from "./engine.ts";
-import { abortError, InvalidStateError, type Message, QueueFullError } from "./errors.ts";
+import { PAUSED } from "./delivery.ts";
+import type { ConnectionState, Engine } from "./engine.ts";
+import {
+  abortError,
+  InvalidStateError,
+  type Message,
+  QueueFullError,
+  UnsupportedError,
+} from "./errors.ts";
+import { Incoming, type StreamedMessage } from "./incoming.ts";
 import type { Listener } from "./listener.ts";
+import { messageReadable, messageWritable } from "./message_streams.ts";
 import {
   checkHandlers,
   type ConnectionHandlers,
@@ -40,7 +49,7 @@ export interface ConnectionStats {
   pauses: number;
   /** Times that the queue has drained. */
   drains: number;
-  /** Messages dropped by the queue policy `"drop"`. */
+  /** Messages dropped by the queue policy `"drop"`, or for being sent to many with `slow: "drop"`. */
   dropped: number;
   /** The round trip of the last answered ping in ms; `null` before the first. */
   lastRoundTrip: number | null;
@@ -132,6 +141,8 @@ export class Connection<Data = unknown> implements AsyncDisposable {
   readonly listener: Listener<Data> | null;
   readonly #engine: Engine<Data>;
   readonly #url: string;
+  #readable: ReadableStream<ReceivedMessage> | undefined;
+  #writable: WritableStream<Message> | undefined;
 
   private constructor(engine: Engine<Data>, init: ConnectionInit<Data>) {
     this.#engine = engine;
@@ -156,7 +167,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    * @throws {TypeError} If the data are of another type.
    */
   send(data: Sendable, options?: SendOptions): boolean {
-    if (data instanceof PreparedMessage) return sendPrepared(this.#engine, data);
+    if (data instanceof PreparedMessage) return sendPrepared(this.#engine, data, options?.compress);
     return sendMessage(
       this.#engine,
       data,
@@ -216,6 +227,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    * @throws {QueueFullError} If the queue would exceed `maxQueueBytes`.
    */
   sendFrame(frame: Frame): boolean {
+    this.#needFrames("send a frame");
     return sendFrame(this.#engine, frame);
   }
 
@@ -251,6 +263,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    * every later send throws. Many peers take that for a lost connection; `close` is the polite way.
    */
   shutdownWrite(): void {
+    this.#needFrames("end one direction");
     this.#engine.shutWrite();
   }
 
@@ -368,19 +381,19 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    */
   pause(): void {
     const engine = this.#engine;
-    if ((engine.holds & PAUSED) !== 0 || engine.state === "closed" || engine.discarding) return;
+    if (engine.delivery.paused || engine.state === "closed" || engine.delivery.discarding) return;
     engine.pauses++;
-    engine.hold(PAUSED, true);
+    engine.delivery.hold(PAUSED, true);
   }
 
   /** Goes on after `pause`, with what was held first. */
   resume(): void {
-    this.#engine.hold(PAUSED, false);
+    this.#engine.delivery.hold(PAUSED, false);
   }
 
   /** Whether `pause` holds messages. */
   get isPaused(): boolean {
-    return (this.#engine.holds & PAUSED) !== 0;
+    return this.#engine.delivery.paused;
   }
 
   /**
@@ -414,13 +427,46 @@ export class Connection<Data = unknown> implements AsyncDisposable {
   }
 
   /**
+   * Iterates over messages as streams of their bytes, so that a large one needn't fit into memory: what isn't read is
+   * bounded by `readAhead`, and then the peer is held back. Read or cancel each stream: what stays unread stands before
+   * the next message. `maxMessageSize` applies as elsewhere; a compressed message comes whole.
+   *
+   * @returns Ends when the connection closes with 1000, 1001 or without code; throws a `ConnectionClosedError` otherwise.
+   * @throws {TypeError} Beside `onMessage` or another consumer.
+   */
+  incoming(): AsyncIterableIterator<StreamedMessage, undefined> {
+    return new Incoming(this.#engine);
+  }
+
+  /**
+   * The received messages as a stream, with backpressure. It ends on an orderly close, fails on any other, and cancelling
+   * it closes with 1000.
+   *
+   * @throws {TypeError} Beside `onMessage` or another consumer.
+   */
+  get readable(): ReadableStream<ReceivedMessage> {
+    return this.#readable ??= messageReadable(this.#engine);
+  }
+
+  /**
+   * A stream whose chunks are sent as messages, with backpressure: a write waits while the queue is above
+   * `highWaterMark`. Closing it closes with 1000 behind what is queued, aborting it terminates.
+   */
+  get writable(): WritableStream<Message> {
+    return this.#writable ??= messageWritable(this.#engine);
+  }
+
+  /**
    * Replaces callbacks; those that aren't named stay.
    *
    * @param handlers The new ones.
    */
   on(handlers: ConnectionHandlers<Data>): void {
     checkHandlers("set callbacks", handlers, HANDLERS);
-    if (handlers.onMessage !== undefined && this.#engine.consumer !== null) {
+    if (
+      handlers.onMessage !== undefined &&
+      (this.#engine.delivery.consumer ?? this.#engine.delivery.incoming) !== null
+    ) {
       throw new TypeError("Cannot set onMessage on a connection whose messages are being taken");
     }
     this.#engine.on(handlers);
@@ -450,7 +496,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
   get opened(): Promise<HandshakeInfo> {
     const engine = this.#engine;
     return handled(
-      engine.opened().then(() => ({
+      engine.opened(() => ({
         protocol: engine.facts!.protocol,
         extensions: engine.facts!.extensions,
         headers: engine.facts!.responseHeaders(),
@@ -542,8 +588,17 @@ export class Connection<Data = unknown> implements AsyncDisposable {
     await this.closed;
   }
 
+  /** @throws {UnsupportedError} Where only whole messages can be carried. */
+  #needFrames(action: string): void {
+    if (!this.#engine.transport?.messagesOnly) return;
+    throw new UnsupportedError(
+      `Cannot ${action} on a connection of upgrade, which carries messages only; use listen or adopt`,
+    );
+  }
+
   #checkControl(action: string, payload: unknown): void {
     const engine = this.#engine;
+    this.#needFrames(action);
     if (engine.state !== "open" || engine.writeShut) throw engine.closedError(action, payload);
     if (engine.writer.control.full) {
       throw new QueueFullError(`Cannot ${action}: 64 pings and pongs wait to be sent`, payload);

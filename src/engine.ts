@@ -1,21 +1,21 @@
-import { type CloseRecord, closeRecord } from "./close_record.ts";
+import { call, report } from "./callbacks.ts";
+import { CloseLedger } from "./close_ledger.ts";
+import type { CloseRecord } from "./close_record.ts";
 import type { Connection, ConnectionStats } from "./connection.ts";
-import type { Consumer } from "./consumer.ts";
+import { Delivery, IN_CONNECT } from "./delivery.ts";
+import { DrainLatch } from "./drain_latch.ts";
 import { MessageInflater } from "./deflate/message_inflater.ts";
 import type { CodecSettings } from "./deflate/negotiation.ts";
 import { Packer, type PackerOwner } from "./deflate/packer.ts";
 import { abortError, ConnectionClosedError, TimeoutError } from "./errors.ts";
 import { encodeControl } from "./flow/control_lane.ts";
-import { Inbox, type MessageHeader } from "./flow/inbox.ts";
 import { ReadPump, type ReadSink } from "./flow/read_pump.ts";
 import { SendQueue } from "./flow/send_queue.ts";
 import { WritePump, type WriteSink } from "./flow/write_pump.ts";
 import { KeepAlive, type KeptAlive } from "./keep_alive.ts";
-import { FrameHooks } from "./frame_hooks.ts";
 import type { ConnectionHandlers, ReceivedMessage, Settings } from "./options.ts";
 import { freshPayload, Pings } from "./pings.ts";
 import {
-  ABNORMAL,
   decodeClosePayload,
   encodeClosePayload,
   INTERNAL_ERROR,
@@ -23,20 +23,9 @@ import {
 } from "./protocol/close_code.ts";
 import { Closing } from "./protocol/closing.ts";
 import type { Source } from "./protocol/frame_decoder.ts";
-import { randomKey } from "./protocol/mask.ts";
 import { MessageAssembler, type MessageSink } from "./protocol/message_assembler.ts";
-import {
-  BINARY,
-  CLOSE,
-  FIN,
-  PING,
-  PONG,
-  type Role,
-  RSV1,
-  RSV2,
-  RSV3,
-  TEXT,
-} from "./protocol/opcode.ts";
+import { CLOSE, FIN, PING, PONG, type Role } from "./protocol/opcode.ts";
+import { keySource } from "./masking_keys.ts";
 import { ProtocolError } from "./protocol/protocol_error.ts";
 import { type Limited, RateLimit } from "./rate_limit.ts";
 import type { SendStreams } from "./send_stream.ts";
@@ -49,16 +38,6 @@ import type { Transport } from "./transport/transport.ts";
 
 /** The state of a connection; it only ever moves to the right. */
 export type ConnectionState = "connecting" | "open" | "closing" | "closed";
-
-/** What holds the delivery of messages. */
-export const PAUSED = 1;
-const IN_CONNECT = 2; // onConnect's promise is unsettled
-const IN_MESSAGE = 4; // onMessage's promise is unsettled
-const NO_TAKER = 8; // neither onMessage nor anyone who awaits a message
-/** The promise of a frame callback is unsettled. */
-export const IN_FRAME = 16;
-// What holds frames back where someone wants to see them: they can't be kept for later.
-const FRAME_HOLDS = PAUSED | IN_CONNECT | IN_FRAME;
 
 /** What an engine needs of whoever made it. */
 export interface Owner {
@@ -107,17 +86,12 @@ export class Engine<Data = any>
   facts: HandshakeFacts | null = null;
   transport: Transport | null = null;
   reader: ReadPump | null = null;
-  /** Reasons for which messages are held. */
-  holds: number;
-  inbox: Inbox | null = null;
-  record: CloseRecord | null = null;
+  /** Received messages on their way to the application. */
+  readonly delivery: Delivery;
+  assembler: MessageAssembler | null = null;
   pings: Pings | null = null;
   /** Ends an attempt to connect. */
   cancel: (() => void) | null = null;
-  /** Who takes messages one by one. */
-  consumer: Consumer | null = null;
-  /** Called with each message or the end, by those who await one; oldest first. */
-  takers: (() => void)[] = [];
   /** Compresses what is sent; `null` where that wasn't agreed. */
   packer: Packer | null = null;
   /** Topics that the connection has subscribed to; made with the first. */
@@ -129,41 +103,27 @@ export class Engine<Data = any>
   /** The messages that are being sent from sources. */
   streams: SendStreams | null = null;
   readonly trace: Trace | null;
-  /** Those of `holds` that stop reading at once. */
-  frameHolds = 0;
   /** Whether nothing can be sent any more. */
   writeShut = false;
   /** Whether nothing can be received any more. */
   readShut = false;
   messagesSent = 0;
-  messagesReceived = 0;
   queueHighWater = 0;
   pauses = 0;
-  drains = 0;
   dropped = 0;
 
-  #assembler: MessageAssembler | null = null;
-  #hooks: FrameHooks | null = null;
   #halfClosed = false;
   #closing: Closing | null = null;
   #keepAlive: KeepAlive | null = null;
   #sendTimeout: SendTimeout | null = null;
   #limit: RateLimit | null = null; // lifted with the first close frame, ours or the peer's
   #closeTimer: Alarm | null = null;
-  #drainArmed = false;
-  #drainWaiters: Waiter[] | null = null;
+  readonly #drain = new DrainLatch();
   #openWaiters: Waiter[] | null = null;
-  #closedWaiters: ((record: CloseRecord) => void)[] | null = null;
-  #cause: unknown;
-  #delivering = false;
-  #discarding = false; // messages are dropped: we closed
+  readonly #ledger = new CloseLedger();
   #deaf = false; // input is dropped undecoded: the peer closed, or we failed it
   #failed = false;
   #ended = false; // the transport is gone, what is left is to deliver
-  #undelivered = 0;
-  #unsentMessages = 0;
-  #unsentBytes = 0;
-  #closeUnsent = false; // our close frame was made, and never taken by the system
   #writtenWhileBusy = 0;
 
   constructor(owner: Owner, role: Role, settings: Settings, handlers: ConnectionHandlers<Data>) {
@@ -171,7 +131,7 @@ export class Engine<Data = any>
     this.role = role;
     this.settings = settings;
     this.handlers = handlers;
-    this.holds = settings.buffering && handlers.onMessage === undefined ? NO_TAKER : 0;
+    this.delivery = new Delivery(this, handlers);
     this.trace = settings.trace === null ? null : new Trace(settings.trace, role);
     this.nextKey = role === "server"
       ? null
@@ -203,7 +163,7 @@ export class Engine<Data = any>
     this.transport = transport;
     if (!this.refed) transport.unref?.();
     this.facts = facts;
-    this.#assembler = new MessageAssembler(
+    this.assembler = new MessageAssembler(
       this.role,
       this,
       settings.maxMessageSize,
@@ -214,12 +174,12 @@ export class Engine<Data = any>
           { ...compression.inflate, maxMessageSize: settings.maxMessageSize },
           sink,
         ),
-      settings.buffering,
     );
     if (compression !== null && compression.deflate !== null) {
       this.packer = new Packer(compression.deflate, settings.compression!.threshold, this);
     }
-    this.#observe();
+    this.delivery.observe();
+    this.assembler.chunks = this.delivery.incoming;
     const reader = this.reader = new ReadPump(transport, this);
     if (early !== null && early.length > 0) reader.prepend(early);
     this.state = "open";
@@ -232,7 +192,7 @@ export class Engine<Data = any>
     for (const { resolve } of this.#openWaiters?.splice(0) ?? []) resolve();
     this.writer.start(transport, answer);
     if (later) {
-      this.holds |= IN_CONNECT;
+      this.delivery.holds |= IN_CONNECT;
       queueMicrotask(() => this.#begin());
     } else {
       this.#begin();
@@ -241,11 +201,11 @@ export class Engine<Data = any>
 
   #begin(): void {
     if (this.#ended) return;
-    this.holds &= ~IN_CONNECT;
+    this.delivery.holds &= ~IN_CONNECT;
     const { onConnect } = this.handlers;
     if (onConnect !== undefined) {
       const settled = this.call(() => this.handlers.onConnect!(this.conn));
-      if (settled !== null) this.#holdUntil(settled, IN_CONNECT);
+      if (settled !== null) this.delivery.holdUntil(settled, IN_CONNECT);
     }
     if (!this.#ended) this.reader!.pull();
   }
@@ -253,17 +213,19 @@ export class Engine<Data = any>
   /** The handshake has failed; `reported` where `onError` is to hear of it. */
   abandon(error: unknown, reported: boolean): void {
     if (this.state === "closed") return;
-    this.#cause = error;
+    this.#ledger.cause = error;
     this.trace?.line(`handshake failed: ${error}`);
     this.#end();
     if (reported) this.#reportFailure(error);
   }
 
-  /** Promises that the handshake is complete. */
-  opened(): Promise<void> {
-    if (this.facts !== null) return Promise.resolve();
-    if (this.state !== "connecting") return Promise.reject(this.#cause);
-    return new Promise((resolve, reject) => (this.#openWaiters ??= []).push({ resolve, reject }));
+  /** Promises what `info` makes of a complete handshake; without a detour, so that a rejection precedes `onClose`. */
+  opened<Info>(info: () => Info): Promise<Info> {
+    if (this.facts !== null) return Promise.resolve(info());
+    if (this.state !== "connecting") return Promise.reject(this.#ledger.cause);
+    return new Promise((resolve, reject) => {
+      (this.#openWaiters ??= []).push({ resolve: () => resolve(info()), reject });
+    });
   }
 
   // ---- Receiving --------------------------------------------------------------------------------------------------
@@ -275,21 +237,18 @@ export class Engine<Data = any>
   }
 
   #wanted(): number {
-    if (this.#assembler!.busy) return 0;
-    if (this.holds === 0 || this.#discarding || this.#deaf) return Infinity;
-    if ((this.holds & this.frameHolds) !== 0) return 0;
-    // Whoever awaits a message takes the next one, however large.
-    if (this.takers.length > 0 && (this.holds & PAUSED) === 0) return Infinity;
-    const held = (this.inbox?.bytes ?? 0) + this.#assembler!.buffered;
-    return this.settings.readAhead - held;
+    // A server closes the stream once its answer is out: a read that were pending then would only be interrupted.
+    if (this.role === "server" && this.#closing !== null && this.#closing.complete) return 0;
+    if (this.assembler!.busy) return 0;
+    return this.#deaf ? Infinity : this.delivery.room;
   }
 
   received(source: Source, start: number, end: number): number {
     if (this.#deaf) return end;
-    if (this.#assembler!.busy) return start;
-    if ((this.holds & this.frameHolds) !== 0 && !this.#discarding) return start;
+    if (this.assembler!.busy) return start;
+    if (this.delivery.framesHeld) return start;
     if (this.#limit !== null && this.#limit.dry) return start;
-    const { frames } = this.#assembler!;
+    const { frames } = this.assembler!;
     this.writer.cork();
     frames.halted = false;
     let at = end;
@@ -303,14 +262,15 @@ export class Engine<Data = any>
   }
 
   landing(): Uint8Array | null {
-    return this.#deaf ? null : this.#assembler!.landing();
+    // Who looks at frames is lent the reader's buffer.
+    return this.#deaf || this.delivery.observed ? null : this.assembler!.landing();
   }
 
   landed(count: number): void {
     if (this.#deaf) return;
     this.writer.cork();
     try {
-      this.#assembler!.landed(count);
+      this.assembler!.landed(count);
     } catch (error) {
       this.fail(error);
     }
@@ -318,37 +278,13 @@ export class Engine<Data = any>
   }
 
   message(data: ReceivedMessage, lent: boolean): void {
-    this.messagesReceived++;
-    if (this.#limit !== null && this.#limit.took()) this.#assembler!.frames.halted = true;
-    if (this.#discarding) {
-      this.#undelivered++;
-    } else if (this.holds === 0 && (this.inbox === null || this.inbox.length === 0)) {
-      this.#deliver(data, lent, this.#header());
-    } else {
-      (this.inbox ??= new Inbox()).push(
-        lent ? (data as Uint8Array).slice() : data,
-        this.#header(),
-      );
-      if (this.takers.length > 0 && this.canTake()) this.takers.shift()!();
-      if (this.#wanted() <= 0) this.#assembler!.frames.halted = true;
-    }
+    if (this.#limit !== null && this.#limit.took()) this.assembler!.frames.halted = true;
+    this.delivery.message(data, lent);
   }
 
   inflated(error: unknown): void {
     if (error !== null) this.fail(error);
     if (!this.#ended && this.wanted() > 0) this.reader!.pull();
-  }
-
-  /** The header of a message that has just arrived, where the application wants to see it. */
-  #header(): MessageHeader | undefined {
-    if (this.settings.allowedRsv === 0) return undefined;
-    const { rsv, text } = this.#assembler!;
-    return {
-      opcode: text ? TEXT : BINARY,
-      rsv1: (rsv & RSV1) !== 0,
-      rsv2: (rsv & RSV2) !== 0,
-      rsv3: (rsv & RSV3) !== 0,
-    };
   }
 
   unlimited(): void {
@@ -361,19 +297,9 @@ export class Engine<Data = any>
     this.#limit = null;
   }
 
-  /** Looks at data frames, from when anyone wants to. */
-  #observe(): void {
-    const { onFrameStart, onFrameChunk, onFrameEnd } = this.handlers;
-    const wanted = !this.settings.buffering ||
-      (onFrameStart ?? onFrameChunk ?? onFrameEnd) !== undefined;
-    if (wanted) this.frameHolds = FRAME_HOLDS;
-    if (this.#assembler === null || this.#hooks !== null || !(wanted || this.trace)) return;
-    this.#hooks = this.#assembler.observer = new FrameHooks(this, this.#assembler.frames);
-  }
-
   control(opcode: number, payload: Uint8Array): void {
     this.trace?.control("<-", opcode, payload);
-    if (this.#limit !== null && this.#limit.took()) this.#assembler!.frames.halted = true;
+    if (this.#limit !== null && this.#limit.took()) this.assembler!.frames.halted = true;
     if (opcode === PING) {
       this.#answerPing(payload);
       if (this.handlers.onPing) this.call(() => this.handlers.onPing!(this.conn, payload));
@@ -404,74 +330,21 @@ export class Engine<Data = any>
     this.#lost(error);
   }
 
-  #deliver(data: ReceivedMessage, lent: boolean, header: MessageHeader | undefined): void {
-    let result;
-    try {
-      result = this.handlers.onMessage!(this.conn, data, header);
-    } catch (error) {
-      this.report(error);
-      return;
-    }
-    if (isThenable(result)) {
-      const source = lent ? this.reader!.lend() : null;
-      this.#holdUntil(
-        Promise.resolve(result).then(undefined, (error) => this.report(error)).then(() => {
-          if (source !== null) this.reader!.giveBack(source);
-        }),
-        IN_MESSAGE,
-      );
-    }
-  }
-
-  /** Delivers what waits, as far as nothing holds it, and goes on reading. */
-  resumeDelivery(): void {
-    if (this.#delivering) return;
-    this.#delivering = true;
-    this.writer.cork();
-    while (this.holds === 0 && this.canTake()) {
-      this.#deliver(this.inbox!.shift(), false, this.inbox!.header);
-    }
-    while (this.takers.length > 0 && this.canTake()) this.takers.shift()!();
-    if (this.record !== null && !this.inbox?.length) this.#endTakers();
-    this.#delivering = false;
-    this.writer.uncork();
+  /** What could be delivered has been. */
+  delivered(): void {
     if (this.#ended) this.#complete();
     else this.reader?.pull();
   }
 
-  /** Whether a message waits that may be taken. */
-  canTake(): boolean {
-    return this.inbox !== null && this.inbox.length > 0 && (this.holds & PAUSED) === 0;
-  }
-
-  /** Whether messages are dropped, because we have closed. */
-  get discarding(): boolean {
-    return this.#discarding;
-  }
-
-  /** Sets or clears a reason to hold messages. */
-  hold(reason: number, on: boolean): void {
-    if (on) {
-      this.holds |= reason;
-    } else if ((this.holds & reason) !== 0) {
-      this.holds &= ~reason;
-      queueMicrotask(() => this.resumeDelivery());
-    }
+  /** Goes on reading for one who takes messages as streams. */
+  pullIncoming(): void {
+    if (!this.#ended && this.reader !== null && this.wanted() > 0) this.reader.pull();
   }
 
   /** Replaces callbacks. */
   on(handlers: ConnectionHandlers<Data>): void {
     this.handlers = { ...this.handlers, ...handlers };
-    this.hold(NO_TAKER, this.settings.buffering && this.handlers.onMessage === undefined);
-    this.#observe();
-  }
-
-  #holdUntil(settled: PromiseLike<unknown>, reason: number): void {
-    this.holds |= reason;
-    settled.then(() => {
-      this.holds &= ~reason;
-      this.resumeDelivery();
-    });
+    this.delivery.handlersChanged();
   }
 
   #answerPing(payload: Uint8Array): void {
@@ -497,7 +370,7 @@ export class Engine<Data = any>
   /** To be called when something was added to the queue. */
   queued(): void {
     const { bytes } = this.queue;
-    if (bytes > this.settings.lowWaterMark) this.#drainArmed = true;
+    if (bytes > this.settings.lowWaterMark) this.#drain.armed = true;
     if (bytes > this.queueHighWater) this.queueHighWater = bytes;
     if (this.settings.sendTimeout > 0) {
       this.#sendTimeout ??= new SendTimeout(this);
@@ -517,7 +390,7 @@ export class Engine<Data = any>
   }
 
   wrote(): void {
-    if (this.#drainArmed && this.queue.bytes <= this.settings.lowWaterMark) this.#drained();
+    if (this.#drain.armed && this.queue.bytes <= this.settings.lowWaterMark) this.#drained();
     if (this.streams !== null) this.streams.room();
     if (this.writeShut) this.#halfClose();
     const closing = this.#closing;
@@ -528,10 +401,10 @@ export class Engine<Data = any>
 
   writeFailed(error: unknown): void {
     // What the peer sent before it went, a close frame even, may still be there to be read.
-    this.#cause ??= error;
+    this.#ledger.cause ??= error;
     this.#countUnsent();
     this.writer.stop();
-    this.#rejectDrainWaiters();
+    this.#drain.fail(() => this.#drainError());
     this.#keepAlive?.stop();
     if (this.state === "open") this.state = "closing";
     if (this.reader!.reading) this.#armCloseTimer();
@@ -540,36 +413,22 @@ export class Engine<Data = any>
 
   /** Promises that the queue has drained. */
   drained(): Promise<void> {
-    if (this.state === "closed" || this.writer.stopped) {
-      return Promise.reject(this.closedError("wait for the queue to drain"));
-    }
+    if (this.state === "closed" || this.writer.stopped) return Promise.reject(this.#drainError());
     if (this.queue.bytes <= this.settings.lowWaterMark) return Promise.resolve();
-    return new Promise((resolve, reject) => (this.#drainWaiters ??= []).push({ resolve, reject }));
+    return this.#drain.wait();
   }
 
   #drained(): void {
-    this.#drainArmed = false;
-    this.drains++;
     this.trace?.line("queue drained");
-    const waiters = this.#drainWaiters;
-    this.#drainWaiters = null;
-    if (waiters === null) {
-      this.#callDrain();
-    } else {
-      for (const { resolve } of waiters) resolve();
-      // Those who await it come first.
-      queueMicrotask(() => this.#callDrain());
-    }
+    this.#drain.release(() => {
+      if (this.handlers.onDrain && !this.#ended) {
+        this.call(() => this.handlers.onDrain!(this.conn));
+      }
+    });
   }
 
-  #callDrain(): void {
-    if (this.handlers.onDrain && !this.#ended) this.call(() => this.handlers.onDrain!(this.conn));
-  }
-
-  #rejectDrainWaiters(): void {
-    for (const { reject } of this.#drainWaiters?.splice(0) ?? []) {
-      reject(this.closedError("wait for the queue to drain"));
-    }
+  #drainError(): Error {
+    return this.closedError("wait for the queue to drain");
   }
 
   /** Holds data back, or lets them go on. */
@@ -587,10 +446,9 @@ export class Engine<Data = any>
     this.trace?.line("reading is shut down");
     this.readShut = this.#deaf = true;
     this.#discard();
-    this.#assembler!.frames.halted = true;
-    this.#assembler!.discard();
+    this.assembler!.frames.halted = true;
+    this.assembler!.discard();
     this.pings?.fail(() => this.closedError("wait for a pong"));
-    this.holds &= ~PAUSED;
     this.reader.pull();
   }
 
@@ -619,7 +477,7 @@ export class Engine<Data = any>
       this.#discard();
       this.#sendClose(code, reason);
       this.reader!.pull();
-    } else if (this.state === "closing" && !this.#discarding) {
+    } else if (this.state === "closing" && !this.delivery.discarding) {
       // The peer closed first: on the wire nothing changes, but the application wants no more messages.
       this.#discard();
       if (this.#ended) this.#finish();
@@ -632,7 +490,7 @@ export class Engine<Data = any>
     if (this.state === "connecting") {
       this.#cancelConnecting("terminate()");
     } else if (this.state !== "closed") {
-      this.#cause ??= cause;
+      this.#ledger.cause ??= cause;
       this.#discard();
       if (this.#ended) this.#finish();
       else this.#end();
@@ -643,10 +501,10 @@ export class Engine<Data = any>
   fail(error: unknown): void {
     if (this.#failed || this.#ended) return;
     this.#failed = true;
-    this.#cause ??= error;
+    this.#ledger.cause ??= error;
     this.#deaf = true;
     this.#liftLimit();
-    this.#assembler!.close();
+    this.assembler!.close();
     const code = error instanceof ProtocolError ? error.closeCode : INTERNAL_ERROR;
     const reason = error instanceof ProtocolError ? error.message.slice(0, 120) : "";
     if (!this.#closing?.sent) this.#sendClose(code, reason);
@@ -656,12 +514,11 @@ export class Engine<Data = any>
 
   /** Gives up on a peer whose queue has overflowed, where the application chose so. */
   overflow(error: Error): void {
-    this.#cause ??= error;
+    this.#ledger.cause ??= error;
     const { messages, bytes } = this.queue;
     this.queue.drop(this.writer.completing);
     this.packer?.close();
-    this.#unsentMessages += messages - this.queue.messages;
-    this.#unsentBytes += bytes - this.queue.bytes;
+    this.#ledger.unsent({ messages, bytes }, this.queue);
     this.#discard();
     this.#sendClose(TRY_AGAIN_LATER, "");
     this.reader!.pull();
@@ -698,8 +555,7 @@ export class Engine<Data = any>
   #cutStreams(streams: SendStreams): void {
     const { messages, bytes } = this.queue;
     streams.abort();
-    this.#unsentMessages += messages - this.queue.messages;
-    this.#unsentBytes += bytes - this.queue.bytes;
+    this.#ledger.unsent({ messages, bytes }, this.queue);
   }
 
   #receiveClose(payload: Uint8Array): void {
@@ -708,8 +564,8 @@ export class Engine<Data = any>
     closing.receive(frame);
     this.#deaf = true;
     this.#liftLimit();
-    this.#assembler!.frames.halted = true;
-    this.#assembler!.discard();
+    this.assembler!.frames.halted = true;
+    this.assembler!.discard();
     if (closing.sent === null) this.#sendClose(frame.code, frame.reason);
     if (this.writer.idle) this.#closeFrameSent();
   }
@@ -734,10 +590,10 @@ export class Engine<Data = any>
   #armCloseTimer(): void {
     this.#closeTimer ??= new Alarm(() => {
       if (this.#ended) {
-        if ((this.holds & PAUSED) === 0) this.#complete(true);
+        if (!this.delivery.paused) this.#complete(true);
       } else if (this.writer.stopped) {
         // Nothing can be written any more, and the peer's last words didn't come.
-        this.#lost(this.#cause);
+        this.#lost(this.#ledger.cause);
       } else {
         this.terminate(new TimeoutError(`Not closed within ${this.settings.closeTimeout} ms`));
       }
@@ -750,24 +606,20 @@ export class Engine<Data = any>
     if (this.#ended) return;
     const closing = this.#closing;
     const clean = closing !== null && closing.complete;
-    if (!clean) this.#cause ??= error;
+    if (!clean) this.#ledger.cause ??= error;
     this.#end();
     const expected = this.#failed || closing?.initiator === "local";
-    if (!clean && !expected) this.#reportFailure(this.#cause);
+    if (!clean && !expected) this.#reportFailure(this.#ledger.cause);
   }
 
   #discard(): void {
     this.#liftLimit();
-    this.#discarding = true;
-    this.holds &= ~PAUSED;
-    if (this.#hooks !== null) this.#hooks.muted = true;
-    this.#undelivered += this.inbox?.clear() ?? 0;
+    this.delivery.discard();
   }
 
   #countUnsent(): void {
-    this.#unsentMessages += this.queue.messages;
-    this.#unsentBytes += this.queue.bytes;
-    if (!this.writer.dataTaken) this.#closeUnsent = true;
+    this.#ledger.unsent(this.queue);
+    if (!this.writer.dataTaken) this.#ledger.loseFrame();
   }
 
   /** Lets go of the stream and of all that watches over it. */
@@ -777,7 +629,7 @@ export class Engine<Data = any>
     this.state = "closing";
     // What is left of the bytes that are being decoded came too late.
     this.#deaf = true;
-    if (this.#assembler !== null) this.#assembler.frames.halted = true;
+    if (this.assembler !== null) this.assembler.frames.halted = true;
     const { timers } = this.owner;
     this.#countUnsent();
     if (this.#closeTimer !== null) timers.clear(this.#closeTimer);
@@ -787,13 +639,13 @@ export class Engine<Data = any>
     this.reader?.stop();
     this.writer.stop();
     this.packer?.close();
-    this.#assembler?.close();
+    this.assembler?.close();
     this.transport?.close();
     this.streams?.abort();
-    for (const { reject } of this.#openWaiters?.splice(0) ?? []) reject(this.#cause);
+    for (const { reject } of this.#openWaiters?.splice(0) ?? []) reject(this.#ledger.cause);
     this.pings?.fail(() => this.closedError("wait for a pong"));
-    this.#rejectDrainWaiters();
-    if (this.#mustDeliver()) this.#awaitDelivery();
+    this.#drain.fail(() => this.#drainError());
+    if (this.delivery.unfinished) this.#awaitDelivery();
     else this.#finish();
   }
 
@@ -802,57 +654,40 @@ export class Engine<Data = any>
     queueMicrotask(() => this.#complete());
   }
 
-  /** Whether received messages still have to be delivered before the end is. */
-  #mustDeliver(): boolean {
-    return !this.#discarding && (this.inbox?.length ?? 0) > 0 &&
-      ((this.holds & NO_TAKER) === 0 || this.takers.length > 0);
-  }
-
   #awaitDelivery(): void {
     // A pause is the application's, and ends when it says; a callback that never settles is waited for in vain.
-    if ((this.holds & PAUSED) === 0) this.#armCloseTimer();
-    else if (this.#closeTimer !== null) this.owner.timers.clear(this.#closeTimer);
+    if (!this.delivery.paused) this.#armCloseTimer();
   }
 
   #complete(giveUp = false): void {
     if (this.record !== null) return;
-    if (!giveUp && this.#mustDeliver()) {
+    if (!giveUp && this.delivery.unfinished) {
       this.#awaitDelivery();
       return;
     }
     if (giveUp) this.#discard();
     if (this.#closeTimer !== null) this.owner.timers.clear(this.#closeTimer);
     this.state = "closed";
-    const sent = this.#closeUnsent ? null : this.#closing?.sent ?? null;
-    const received = this.#closing?.received ?? null;
-    const record = this.record = closeRecord({
-      code: received?.code ?? ABNORMAL,
-      reason: received?.reason ?? "",
-      wasClean: sent !== null && received !== null,
-      sent,
-      received,
-      initiator: sent === null && received === null ? null : this.#closing!.initiator,
-      cause: this.#cause,
-      unsentMessages: this.#unsentMessages,
-      unsentBytes: this.#unsentBytes,
-      // Whoever takes messages one by one may still take what waits.
-      undelivered: () => this.#undelivered + (this.inbox?.length ?? 0),
-    });
+    // Whoever takes messages one by one may still take what waits.
+    const record = this.#ledger.settle(
+      this.#closing,
+      () => this.delivery.undelivered + (this.delivery.inbox?.length ?? 0),
+    );
     this.trace?.line(`state closed: ${record}`);
     this.owner.closed(this);
-    for (const resolve of this.#closedWaiters ?? []) resolve(record);
-    this.#endTakers();
+    this.#ledger.tell();
+    this.delivery.endTakers();
     if (this.handlers.onClose) this.call(() => this.handlers.onClose!(this.conn, record));
   }
 
-  #endTakers(): void {
-    for (const taker of this.takers.splice(0)) taker();
+  /** The close record, once there is one. */
+  get record(): CloseRecord | null {
+    return this.#ledger.record;
   }
 
   /** Promises the close record. */
   closed(): Promise<CloseRecord> {
-    if (this.record !== null) return Promise.resolve(this.record);
-    return new Promise((resolve) => (this.#closedWaiters ??= []).push(resolve));
+    return this.#ledger.wait();
   }
 
   /** The error of what was attempted on a connection that isn't open. */
@@ -892,77 +727,34 @@ export class Engine<Data = any>
     );
   }
 
-  // ---- Callbacks --------------------------------------------------------------------------------------------------
-
   /** Runs a callback; returns a promise of its end where it is asynchronous. Its failures are reported. */
   call(callback: () => unknown): Promise<void> | null {
-    try {
-      const result = callback();
-      if (isThenable(result)) {
-        return Promise.resolve(result).then(() => {}, (error) => this.report(error));
-      }
-    } catch (error) {
-      this.report(error);
-    }
-    return null;
-  }
-
-  /** Reports what ended the connection; the close record carries it too. */
-  #reportFailure(error: unknown): void {
-    if (this.handlers.onError !== undefined) this.report(error);
+    return call(this, callback);
   }
 
   /** Reports an error to `onError`, or to the console where there is none. */
   report(error: unknown): void {
-    if (this.handlers.onError === undefined) {
-      console.error("A callback of a WebSocket connection failed:", error);
-      return;
-    }
-    try {
-      const result = this.handlers.onError(this.conn, error);
-      if (isThenable(result)) {
-        result.then(undefined, (error) => console.error("An onError callback failed:", error));
-      }
-    } catch (error) {
-      console.error("An onError callback failed:", error);
-    }
+    report(this, error);
+  }
+
+  /** Reports what ended the connection; the close record carries it too. */
+  #reportFailure(error: unknown): void {
+    if (this.handlers.onError !== undefined) report(this, error);
   }
 
   /** Counters. */
   stats(): ConnectionStats {
     return {
       messagesSent: this.messagesSent,
-      messagesReceived: this.messagesReceived,
+      messagesReceived: this.delivery.received,
       bytesSent: this.writer.written,
       bytesReceived: this.reader?.bytes ?? 0,
       queuedBytes: this.queue.bytes,
       queueHighWater: this.queueHighWater,
       pauses: this.pauses,
-      drains: this.drains,
+      drains: this.#drain.count,
       dropped: this.dropped,
       lastRoundTrip: this.pings?.lastRoundTrip ?? null,
     };
   }
-}
-
-function keySource(
-  fill: ((key: Uint8Array) => void) | null,
-  report: (error: unknown) => void,
-): () => number {
-  if (fill === null) return randomKey;
-  return () => {
-    const key = new Uint8Array(4);
-    try {
-      fill(key);
-    } catch (error) {
-      report(error);
-      return randomKey();
-    }
-    return new DataView(key.buffer).getInt32(0, true);
-  };
-}
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === "object" && value !== null &&
-    typeof (value as PromiseLike<unknown>).then === "function";
 }

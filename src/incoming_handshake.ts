@@ -8,6 +8,7 @@ import { readHead, writeAll } from "./head_reader.ts";
 import type { ListenSettings, PeerInfo } from "./listen_options.ts";
 import { refusalOf, Refused } from "./refused.ts";
 import { Timer, type Timers } from "./timers.ts";
+import { closeQuietly } from "./transport/tls_stream.ts";
 import type { Transport } from "./transport/transport.ts";
 
 // How long a refused peer has to take the answer and to close.
@@ -40,7 +41,7 @@ export class IncomingHandshake<Data> extends Timer {
     this.#raw = raw;
     this.#settings = settings;
     this.#timers = timers;
-    timers.set(this, settings.handshakeTimeout);
+    if (settings.handshakeTimeout > 0) timers.set(this, settings.handshakeTimeout);
   }
 
   /** Whether it is the application that keeps it waiting, and not the peer. */
@@ -57,10 +58,10 @@ export class IncomingHandshake<Data> extends Timer {
     this.#transport = transport;
     const parser = new HeadParser(this.#settings.maxHeaderBytes);
     const early = await readHead(transport, (bytes) => {
-      this.#check();
+      this.check();
       return parser.push(bytes);
     });
-    this.#check();
+    this.check();
     if (early === null) {
       this.#transport = null;
       throw new Deno.errors.UnexpectedEof("The stream ended before the handshake was complete");
@@ -91,7 +92,7 @@ export class IncomingHandshake<Data> extends Timer {
         this.#deciding = false;
       }
     }
-    this.#check();
+    this.check();
     this.#timers.clear(this);
     return acceptance;
   }
@@ -153,10 +154,12 @@ export class IncomingHandshake<Data> extends Timer {
   #close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#raw.close();
+    // A failed TLS handshake has closed it already.
+    closeQuietly(this.#raw);
   }
 
-  #check(): void {
+  /** Throws if it was ended from outside. */
+  check(): void {
     if (this.#ending !== undefined) throw this.#ending;
   }
 

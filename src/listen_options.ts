@@ -96,7 +96,7 @@ export interface ListenOptions<Data = unknown>
    * `onHandshake`, the newest. @default {4096}
    */
   maxHandshakes?: number;
-  /** From the accepted socket to the 101, in ms. @default {10000} */
+  /** From the accepted socket to the 101, in ms; 0 for ever. @default {10000} */
   handshakeTimeout?: number;
   /** The largest request head, in bytes. @default {16384} */
   maxHeaderBytes?: number;
