@@ -30,6 +30,7 @@ export {
   type BrokerMessage,
 } from "./src/broker/broker.ts";
 export type { BrokerReports } from "./src/broker/broker_client.ts";
+export { type HubPort, WorkerBroker, WorkerHub } from "./src/broker/worker_broker.ts";
 export type { CloseRecord } from "./src/close_record.ts";
 export type { ConnectOptions, ConnectTlsOptions } from "./src/connect_options.ts";
 export {
@@ -87,3 +88,4 @@ export type { AdoptOptions } from "./src/adopt_options.ts";
 export type { AdoptSource } from "./src/adopt_source.ts";
 export type { StreamPair } from "./src/transport/web_stream.ts";
 export type { HttpHandler } from "./src/http/front_door.ts";
+export type { StreamedMessage } from "./src/incoming.ts";

@@ -2,7 +2,7 @@ import { acceptOffer, type CodecSettings, codecSettings } from "./deflate/negoti
 import { makeRequest, ServerFacts } from "./facts.ts";
 import { type Extension, formatExtensions } from "./handshake/extension_list.ts";
 import type { Field } from "./handshake/field_value.ts";
-import { originAllowed } from "./handshake/origin.ts";
+import { originAllowed, type OriginRule } from "./handshake/origin.ts";
 import { parseRequestHead } from "./handshake/request_head.ts";
 import { readUpgrade, type Upgrade } from "./handshake/server_handshake.ts";
 import { formatAccept } from "./handshake/server_response.ts";
@@ -48,13 +48,22 @@ export function decide<Data>(
   if (!URL.canParse(`http://${upgrade.host}${upgrade.path}`)) {
     throw new Refused(400, "The Host and the target of the request make no URL");
   }
-  if (settings.origins !== null && !originAllowed(settings.origins, upgrade.origin)) {
+  if (!isWelcome(settings.origins, upgrade.origin)) {
     throw new Refused(403, "The origin is not allowed");
   }
   if (settings.onHandshake === undefined) {
     return accept(head, secure, settings, upgrade, NO_CHOICE);
   }
   return ask(head, secure, settings, info, upgrade);
+}
+
+function isWelcome(origins: OriginRule | null, origin: string | null): boolean {
+  try {
+    return origins === null || originAllowed(origins, origin);
+  } catch (error) {
+    // A predicate of the application's has thrown: as with onHandshake, the peer is told so much and no more.
+    throw new Refused(500, "Internal Server Error", [], undefined, error);
+  }
 }
 
 async function ask<Data>(

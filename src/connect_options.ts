@@ -1,4 +1,5 @@
 import { parseProxyUrl, type Proxy } from "./dial/proxy_url.ts";
+import { show } from "./handshake/chars.ts";
 import { checkExtensions, type Extension } from "./handshake/extension_list.ts";
 import { checkHeaders, type Field, type HeadersOption } from "./handshake/field_value.ts";
 import { checkProtocols } from "./handshake/token_list.ts";
@@ -68,11 +69,18 @@ export function resolveConnect(url: string | URL, options: ConnectOptions): Conn
     extensions: checkExtensions(options.extensions),
     headers: checkHeaders(options.headers, "client"),
     connectTimeout: amount("connect", "connectTimeout", options.connectTimeout, 10_000),
-    signal: options.signal,
+    signal: checkSignal(options.signal),
     tls: options.tls ?? {},
     proxy: options.proxy === undefined || options.proxy === null
       ? options.proxy
       : parseProxyUrl(options.proxy),
     path: options.path,
   };
+}
+
+function checkSignal(signal: AbortSignal | undefined): AbortSignal | undefined {
+  if (signal === undefined || signal instanceof AbortSignal) return signal;
+  throw new TypeError(
+    `Cannot connect with a signal that is not an AbortSignal: received ${show(signal)}`,
+  );
 }

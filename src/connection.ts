@@ -3,7 +3,9 @@ import type { CloseRecord } from "./close_record.ts";
 import { Consumer } from "./consumer.ts";
 import { type ConnectionState, type Engine, PAUSED } from "./engine.ts";
 import { abortError, InvalidStateError, type Message, QueueFullError } from "./errors.ts";
+import { Incoming, type StreamedMessage } from "./incoming.ts";
 import type { Listener } from "./listener.ts";
+import { messageReadable, messageWritable } from "./message_streams.ts";
 import {
   checkHandlers,
   type ConnectionHandlers,
@@ -132,6 +134,8 @@ export class Connection<Data = unknown> implements AsyncDisposable {
   readonly listener: Listener<Data> | null;
   readonly #engine: Engine<Data>;
   readonly #url: string;
+  #readable: ReadableStream<ReceivedMessage> | undefined;
+  #writable: WritableStream<Message> | undefined;
 
   private constructor(engine: Engine<Data>, init: ConnectionInit<Data>) {
     this.#engine = engine;
@@ -156,7 +160,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    * @throws {TypeError} If the data are of another type.
    */
   send(data: Sendable, options?: SendOptions): boolean {
-    if (data instanceof PreparedMessage) return sendPrepared(this.#engine, data);
+    if (data instanceof PreparedMessage) return sendPrepared(this.#engine, data, options?.compress);
     return sendMessage(
       this.#engine,
       data,
@@ -414,13 +418,45 @@ export class Connection<Data = unknown> implements AsyncDisposable {
   }
 
   /**
+   * Iterates over messages as streams of their bytes, so that a large one needn't fit into memory: what isn't read is
+   * bounded by `readAhead`, and then the peer is held back. Read or cancel each stream: what stays unread stands before
+   * the next message. `maxMessageSize` applies as elsewhere; a compressed message comes whole.
+   *
+   * @returns Ends when the connection closes with 1000, 1001 or without code; throws a `ConnectionClosedError` otherwise.
+   * @throws {TypeError} Beside `onMessage` or another consumer.
+   */
+  incoming(): AsyncIterableIterator<StreamedMessage, undefined> {
+    return new Incoming(this.#engine);
+  }
+
+  /**
+   * The received messages as a stream, with backpressure. It ends on an orderly close, fails on any other, and cancelling
+   * it closes with 1000.
+   *
+   * @throws {TypeError} Beside `onMessage` or another consumer.
+   */
+  get readable(): ReadableStream<ReceivedMessage> {
+    return this.#readable ??= messageReadable(this.#engine);
+  }
+
+  /**
+   * A stream whose chunks are sent as messages, with backpressure: a write waits while the queue is above
+   * `highWaterMark`. Closing it closes with 1000 behind what is queued, aborting it terminates.
+   */
+  get writable(): WritableStream<Message> {
+    return this.#writable ??= messageWritable(this.#engine);
+  }
+
+  /**
    * Replaces callbacks; those that aren't named stay.
    *
    * @param handlers The new ones.
    */
   on(handlers: ConnectionHandlers<Data>): void {
     checkHandlers("set callbacks", handlers, HANDLERS);
-    if (handlers.onMessage !== undefined && this.#engine.consumer !== null) {
+    if (
+      handlers.onMessage !== undefined && (this.#engine.consumer ?? this.#engine.incoming) !== null
+    ) {
       throw new TypeError("Cannot set onMessage on a connection whose messages are being taken");
     }
     this.#engine.on(handlers);
@@ -450,7 +486,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
   get opened(): Promise<HandshakeInfo> {
     const engine = this.#engine;
     return handled(
-      engine.opened().then(() => ({
+      engine.opened(() => ({
         protocol: engine.facts!.protocol,
         extensions: engine.facts!.extensions,
         headers: engine.facts!.responseHeaders(),

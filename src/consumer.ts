@@ -26,7 +26,7 @@ export class Consumer implements AsyncIterableIterator<ReceivedMessage> {
     if (!engine.settings.buffering) {
       throw new TypeError(`Cannot ${action} a connection without buffering: it has no messages`);
     }
-    if (engine.consumer !== null) {
+    if (engine.consumer !== null || engine.incoming !== null) {
       throw new TypeError(`Cannot ${action} a connection whose messages are being taken already`);
     }
     engine.consumer = this;

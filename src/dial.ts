@@ -28,6 +28,7 @@ export class Dial {
   readonly #handshake: ClientHandshake;
   #raw: Transport | null = null;
   #phase = "connecting";
+  #refusal: RefusalBody | null = null; // what is being read of the body of a refusal
 
   /** @throws {TypeError} If something of the handshake can't be sent. */
   constructor(engine: Engine, settings: ConnectSettings) {
@@ -49,14 +50,7 @@ export class Dial {
   async run(): Promise<void> {
     const { connectTimeout, signal } = this.#settings;
     const engine = this.#engine, { timers } = engine.owner;
-    const alarm = new Alarm(() =>
-      this.#cancel(
-        new TimeoutError(
-          `Cannot connect to ${this.#settings.target.href}: timed out after ${connectTimeout} ms while ${this.#phase}`,
-        ),
-        true,
-      )
-    );
+    const alarm = new Alarm(() => this.#cancel(this.#timedOut(), true));
     const aborted = () =>
       this.#cancel(abortError("The attempt to connect was aborted", signal!.reason), false);
     engine.cancel = () => this.#close();
@@ -133,7 +127,7 @@ export class Dial {
   }
 
   async #readBody(transport: Transport, early: Uint8Array): Promise<Uint8Array> {
-    const body = new RefusalBody(this.#handshake.head!);
+    const body = this.#refusal = new RefusalBody(this.#handshake.head!);
     const buffer = new Uint8Array(MAX_REFUSAL_BODY);
     let done = body.push(early);
     while (!done) {
@@ -154,7 +148,18 @@ export class Dial {
     return transport;
   }
 
+  #timedOut(): Error {
+    // A refusal says more than a timeout, even one whose body never ends.
+    if (this.#refusal !== null) return this.#handshake.refused(this.#refusal.bytes);
+    const { target: { href }, connectTimeout } = this.#settings;
+    return new TimeoutError(
+      `Cannot connect to ${href}: timed out after ${connectTimeout} ms while ${this.#phase}`,
+    );
+  }
+
   #cancel(error: unknown, reported: boolean): void {
+    // Whoever awaits `opened` may abort before `run` has let go of the signal; what is open stays open.
+    if (this.#engine.state !== "connecting") return;
     this.#engine.abandon(error, reported);
     this.#close();
   }

@@ -10,6 +10,7 @@ import { Inbox, type MessageHeader } from "./flow/inbox.ts";
 import { ReadPump, type ReadSink } from "./flow/read_pump.ts";
 import { SendQueue } from "./flow/send_queue.ts";
 import { WritePump, type WriteSink } from "./flow/write_pump.ts";
+import type { Incoming } from "./incoming.ts";
 import { KeepAlive, type KeptAlive } from "./keep_alive.ts";
 import { FrameHooks } from "./frame_hooks.ts";
 import type { ConnectionHandlers, ReceivedMessage, Settings } from "./options.ts";
@@ -113,6 +114,8 @@ export class Engine<Data = any>
   pings: Pings | null = null;
   /** Ends an attempt to connect. */
   cancel: (() => void) | null = null;
+  /** Who takes messages as streams. */
+  incoming: Incoming | null = null;
   /** Who takes messages one by one. */
   consumer: Consumer | null = null;
   /** Called with each message or the end, by those who await one; oldest first. */
@@ -218,6 +221,7 @@ export class Engine<Data = any>
       this.packer = new Packer(compression.deflate, settings.compression!.threshold, this);
     }
     this.#observe();
+    this.#assembler.chunks = this.incoming;
     const reader = this.reader = new ReadPump(transport, this);
     if (early !== null && early.length > 0) reader.prepend(early);
     this.state = "open";
@@ -256,22 +260,27 @@ export class Engine<Data = any>
     if (reported) this.#reportFailure(error);
   }
 
-  /** Promises that the handshake is complete. */
-  opened(): Promise<void> {
-    if (this.facts !== null) return Promise.resolve();
+  /** Promises what `info` makes of a complete handshake; without a detour, so that a rejection precedes `onClose`. */
+  opened<Info>(info: () => Info): Promise<Info> {
+    if (this.facts !== null) return Promise.resolve(info());
     if (this.state !== "connecting") return Promise.reject(this.#cause);
-    return new Promise((resolve, reject) => (this.#openWaiters ??= []).push({ resolve, reject }));
+    return new Promise((resolve, reject) => {
+      (this.#openWaiters ??= []).push({ resolve: () => resolve(info()), reject });
+    });
   }
 
   // ---- Receiving --------------------------------------------------------------------------------------------------
 
   wanted(): number {
+    // A server closes the stream once its answer is out: a read that were pending then would only be interrupted.
+    if (this.role === "server" && this.#closing !== null && this.#closing.complete) return 0;
     if (this.#assembler!.busy) return 0;
     if (this.holds === 0 || this.#discarding || this.#deaf) return Infinity;
     if ((this.holds & this.frameHolds) !== 0) return 0;
     // Whoever awaits a message takes the next one, however large.
     if (this.takers.length > 0 && (this.holds & PAUSED) === 0) return Infinity;
-    const held = (this.inbox?.bytes ?? 0) + this.#assembler!.buffered;
+    const held = (this.inbox?.bytes ?? 0) + (this.incoming?.bytes ?? 0) +
+      this.#assembler!.buffered;
     return this.settings.readAhead - held;
   }
 
@@ -314,10 +323,13 @@ export class Engine<Data = any>
     } else if (this.holds === 0 && (this.inbox === null || this.inbox.length === 0)) {
       this.#deliver(data, lent, this.#header());
     } else {
-      (this.inbox ??= new Inbox()).push(
-        lent ? (data as Uint8Array).slice() : data,
-        this.#header(),
-      );
+      if (this.incoming !== null) this.incoming.whole(data);
+      else {
+        (this.inbox ??= new Inbox()).push(
+          lent ? (data as Uint8Array).slice() : data,
+          this.#header(),
+        );
+      }
       if (this.takers.length > 0 && this.canTake()) this.takers.shift()!();
       if (this.wanted() <= 0) this.#assembler!.frames.halted = true;
     }
@@ -410,11 +422,38 @@ export class Engine<Data = any>
       this.#deliver(this.inbox!.shift(), false, this.inbox!.header);
     }
     while (this.takers.length > 0 && this.canTake()) this.takers.shift()!();
+    this.incoming?.wake();
     if (this.record !== null && !this.inbox?.length) this.#endTakers();
     this.#delivering = false;
     this.writer.uncork();
     if (this.#ended) this.#complete();
     else this.reader?.pull();
+  }
+
+  /** Whether `pause` holds messages. */
+  get paused(): boolean {
+    return (this.holds & PAUSED) !== 0;
+  }
+
+  /** Gives messages to one who takes them as streams, those that wait first. */
+  claimIncoming(incoming: Incoming): void {
+    if (this.handlers.onMessage !== undefined || this.consumer !== null || this.incoming !== null) {
+      throw new TypeError(
+        "Cannot iterate over a connection whose messages are being taken already",
+      );
+    }
+    if (this.settings.lend) {
+      throw new TypeError('Cannot iterate over a connection with payload "view": use "copy"');
+    }
+    this.incoming = incoming;
+    if (this.#assembler !== null) this.#assembler.chunks = incoming;
+    const { inbox } = this;
+    if (inbox !== null) { while (inbox.length > 0) incoming.whole(inbox.shift()); }
+  }
+
+  /** Goes on reading for one who takes messages as streams. */
+  pullIncoming(): void {
+    if (!this.#ended && this.reader !== null && this.wanted() > 0) this.reader.pull();
   }
 
   /** Whether a message waits that may be taken. */
@@ -734,6 +773,7 @@ export class Engine<Data = any>
 
   #discard(): void {
     this.#discarding = true;
+    this.incoming?.discard();
     this.holds &= ~PAUSED;
     if (this.#hooks !== null) this.#hooks.muted = true;
     this.#undelivered += this.inbox?.clear() ?? 0;
@@ -785,7 +825,6 @@ export class Engine<Data = any>
   #awaitDelivery(): void {
     // A pause is the application's, and ends when it says; a callback that never settles is waited for in vain.
     if ((this.holds & PAUSED) === 0) this.#armCloseTimer();
-    else if (this.#closeTimer !== null) this.owner.timers.clear(this.#closeTimer);
   }
 
   #complete(giveUp = false): void {

@@ -8,6 +8,7 @@ import { readHead, writeAll } from "./head_reader.ts";
 import type { ListenSettings, PeerInfo } from "./listen_options.ts";
 import { refusalOf, Refused } from "./refused.ts";
 import { Timer, type Timers } from "./timers.ts";
+import { closeQuietly } from "./transport/tls_stream.ts";
 import type { Transport } from "./transport/transport.ts";
 
 // How long a refused peer has to take the answer and to close.
@@ -39,7 +40,7 @@ export class IncomingHandshake<Data> extends Timer {
     this.#raw = raw;
     this.#settings = settings;
     this.#timers = timers;
-    timers.set(this, settings.handshakeTimeout);
+    if (settings.handshakeTimeout > 0) timers.set(this, settings.handshakeTimeout);
   }
 
   /** Reads the request and decides about it; what came behind the head is `early`. */
@@ -51,10 +52,10 @@ export class IncomingHandshake<Data> extends Timer {
     this.#transport = transport;
     const parser = new HeadParser(this.#settings.maxHeaderBytes);
     const early = await readHead(transport, (bytes) => {
-      this.#check();
+      this.check();
       return parser.push(bytes);
     });
-    this.#check();
+    this.check();
     if (early === null) {
       this.#transport = null;
       throw new Deno.errors.UnexpectedEof("The stream ended before the handshake was complete");
@@ -77,7 +78,7 @@ export class IncomingHandshake<Data> extends Timer {
     this.#transport = transport;
     const decision = decide(head, secure, this.#settings, info);
     const acceptance = decision instanceof Promise ? await decision : decision;
-    this.#check();
+    this.check();
     this.#timers.clear(this);
     return acceptance;
   }
@@ -127,10 +128,12 @@ export class IncomingHandshake<Data> extends Timer {
   #close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#raw.close();
+    // A failed TLS handshake has closed it already.
+    closeQuietly(this.#raw);
   }
 
-  #check(): void {
+  /** Throws if it was ended from outside. */
+  check(): void {
     if (this.#ending !== undefined) throw this.#ending;
   }
 

@@ -33,6 +33,11 @@ export class KeepAlive extends Watchdog {
     return this.#pinged ? timeout : interval;
   }
 
+  protected override get shortest(): number {
+    // An answer must not be noticed late by the measure of a long timeout: the next interval begins with it.
+    return this.#peer.settings.keepAlive!.interval;
+  }
+
   protected override progress(): number {
     return this.#peer.progress();
   }

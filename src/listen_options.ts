@@ -86,7 +86,7 @@ export interface ListenOptions<Data = unknown>
   origins?: OriginRule;
   /** More connections are refused with 503. @default {Infinity} */
   maxConnections?: number;
-  /** From the accepted socket to the 101, in ms. @default {10000} */
+  /** From the accepted socket to the 101, in ms; 0 for ever. @default {10000} */
   handshakeTimeout?: number;
   /** The largest request head, in bytes. @default {16384} */
   maxHeaderBytes?: number;

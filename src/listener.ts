@@ -270,6 +270,8 @@ export class Listener<Data = unknown> implements AsyncDisposable {
         early = late.early;
         accepted = await handshake.decide(transport, late.head, secure, info);
       }
+      // A shutdown may have come since it was accepted.
+      handshake.check();
       if (this.#registry.connections.size >= settings.maxConnections) {
         throw new Refused(503, "Too many connections");
       }

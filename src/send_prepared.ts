@@ -4,11 +4,15 @@ import { preparedFrame, type PreparedMessage } from "./prepared_message.ts";
 import { checkSendable, overflow } from "./sender.ts";
 
 /** Sends a prepared message to one connection, as `send` does any other. */
-export function sendPrepared(engine: Engine, message: PreparedMessage): boolean {
+export function sendPrepared(
+  engine: Engine,
+  message: PreparedMessage,
+  compress?: boolean,
+): boolean {
   checkSendable(engine, message);
   const frame = preparedFrame(message);
   if (!fits(engine, frame)) return overflow(engine, message);
-  return acceptFrame(engine, frame);
+  return acceptFrame(engine, frame, compress);
 }
 
 /** Whether the queue has room for a frame. */
@@ -23,10 +27,12 @@ export function fits(engine: Engine, frame: SharedFrame): boolean {
  *
  * @returns Whether the queue is at or below the high-water mark.
  */
-export function acceptFrame(engine: Engine, frame: SharedFrame): boolean {
-  const { queue } = engine;
+export function acceptFrame(engine: Engine, frame: SharedFrame, compress?: boolean): boolean {
+  const { queue, packer } = engine;
   if (engine.openMessage !== null) queue.postpone(frame);
-  else queue.pushShared(frame, engine.writer.busy);
+  else if (packer !== null && packer.wants(frame.length, compress)) {
+    packer.pushShared(frame, engine.writer.busy);
+  } else queue.pushShared(frame, engine.writer.busy);
   engine.messagesSent++;
   engine.queued();
   return queue.bytes <= engine.settings.highWaterMark;

@@ -52,6 +52,17 @@ export class SendStreams {
 
 /** Gets the pieces of a source, and takes a stream's lock. */
 export function piecesOf(source: StreamSource): Pieces {
+  if (source instanceof ReadableStream) {
+    // Its own iterator lets a pending read finish before it cancels, which may be never.
+    const reader = source.getReader();
+    return {
+      next: () => reader.read() as Promise<IteratorResult<Message>>,
+      return: async () => {
+        await reader.cancel();
+        return { done: true, value: undefined };
+      },
+    };
+  }
   if (typeof source === "object" && source !== null && !ArrayBuffer.isView(source)) {
     const { [Symbol.asyncIterator]: many, [Symbol.iterator]: some } = source as
       & AsyncIterable<Message>

@@ -35,7 +35,8 @@ export class Watches {
 
   #add(watch: StreamWatch): Watch {
     this.all.add(watch);
-    watch.start().finally(() => this.all.delete(watch)).catch(() => {});
+    watch.forget = () => this.all.delete(watch);
+    watch.start();
     return watch;
   }
 }
@@ -43,6 +44,8 @@ export class Watches {
 abstract class StreamWatch implements Watch {
   abstract readonly stream: ReadableStream | WritableStream;
   readonly finished: Promise<void>;
+  /** Called when it is over. */
+  forget: () => void = () => {};
   protected over = false;
   readonly #finish = Promise.withResolvers<void>();
 
@@ -51,17 +54,20 @@ abstract class StreamWatch implements Watch {
     this.finished.catch(() => {});
   }
 
-  start(): Promise<void> {
+  start(): void {
     this.run().then(this.#finish.resolve, (error) => {
       if (this.over) this.#finish.resolve();
       else this.#finish.reject(error);
-    }).finally(() => this.release());
-    return this.finished;
+    }).finally(() => {
+      this.forget();
+      this.release();
+    });
   }
 
   unwatch(): void {
     if (this.over) return;
     this.over = true;
+    this.forget();
     this.#finish.resolve();
     this.release();
   }

@@ -15,6 +15,10 @@ export abstract class Watchdog extends Timer {
   protected abstract get timers(): Timers;
   /** What may pass without progress, in ms. */
   protected abstract get interval(): number;
+  /** Bounds how late progress may be seen, where that matters sooner than its absence. */
+  protected get shortest(): number {
+    return this.interval;
+  }
   /** A number that changes with every sign of life. */
   protected abstract progress(): number;
   /** Whether the peer can't show any just now, and time stands still for it. */
@@ -28,7 +32,11 @@ export abstract class Watchdog extends Timer {
   start(): void {
     this.#last = this.progress();
     this.#since = Math.round(performance.now());
-    this.timers.set(this, this.interval / LOOKS);
+    this.timers.set(this, this.#look());
+  }
+
+  #look(): number {
+    return Math.min(this.interval, this.shortest) / LOOKS;
   }
 
   /** Stops watching. */
@@ -47,6 +55,6 @@ export abstract class Watchdog extends Timer {
     }
     const { interval } = this, silence = now - this.#since;
     if (silence >= interval) this.expired();
-    else this.timers.set(this, Math.min(interval / LOOKS, interval - silence));
+    else this.timers.set(this, Math.min(this.#look(), interval - silence));
   }
 }

@@ -1,12 +1,14 @@
 // Drives an echo server with compressed messages and counts what comes back. It compresses everything
 // beforehand and inflates only a first round, to check it: what is measured is the server.
 //
-//     deflate_load.ts PORT '{"size":1024,"takeover":true,"connections":4,"inFlight":4,"seconds":3,"warmup":1}'
+//     deflate_load.ts PORT '{"pid":1,"size":1024,"takeover":true,"connections":4,"inFlight":4,"seconds":3,
+//       "warmup":1}'
 //
-// Prints {"messages","seconds","wire","busy"}: messages that came back, their compressed bytes, and the
-// share of one core that this program has used.
+// Prints {"messages","seconds","wire","busy","cpu"}: messages that came back, their compressed bytes, the
+// share of one core that this program has used, and the CPU seconds that the server has.
 
 import zlib from "node:zlib";
+import { cpuSeconds } from "../lib/proc.ts";
 import { feed } from "../feed.mjs";
 
 const { Z_SYNC_FLUSH } = zlib.constants;
@@ -14,6 +16,7 @@ const OFFER = "permessage-deflate; client_max_window_bits";
 const FORGET = "; server_no_context_takeover; client_no_context_takeover";
 
 interface Options {
+  pid: number;
   size: number;
   takeover: boolean;
   connections: number;
@@ -184,15 +187,12 @@ await new Promise((resolve) => setTimeout(resolve, options.warmup * 1000));
 while (checked < connections * messages.length) {
   await new Promise((resolve) => setTimeout(resolve, 10));
 }
-const cpu = () => {
-  const fields = Deno.readTextFileSync("/proc/self/stat").split(") ")[1].split(" ");
-  return (Number(fields[11]) + Number(fields[12])) / 100;
-};
 received = wire = 0;
-const start = performance.now(), startCpu = cpu();
+const start = performance.now();
+const ownBefore = cpuSeconds(Deno.pid), serverBefore = cpuSeconds(options.pid);
 await new Promise((resolve) => setTimeout(resolve, options.seconds * 1000));
 const seconds = (performance.now() - start) / 1000;
-console.log(
-  JSON.stringify({ messages: received, seconds, wire, busy: (cpu() - startCpu) / seconds }),
-);
+const busy = (cpuSeconds(Deno.pid) - ownBefore) / seconds;
+const cpu = cpuSeconds(options.pid) - serverBefore;
+console.log(JSON.stringify({ messages: received, seconds, wire, busy, cpu }));
 Deno.exit(0);

@@ -3,8 +3,14 @@ import { NO_FLUSH, RawZlib, SYNC_FLUSH } from "./raw_zlib.ts";
 import { deflaterShelf, type Shelf } from "./shelf.ts";
 import { leaveTurns, type Sliced, takeTurns } from "./turns.ts";
 
-/** Payloads up to this length are compressed at once, longer ones in turns of so many bytes. */
+/** What is compressed at once, or in a turn, at most: a millisecond's work for most data. */
 export const DEFLATE_SLICE: number = 64 * 1024;
+/**
+ * The same for the levels from which zlib searches long: for data that repeat a little everywhere, such
+ * as random bits in bytes, they take ten times as long as for most.
+ */
+const THOROUGH = 7;
+const THOROUGH_SLICE = 16 * 1024;
 
 /**
  * Room for what a slice can become: zlib's bound for data that don't compress is an eighth more and
@@ -42,6 +48,8 @@ interface Job {
  * Nothing is allocated before the first message.
  */
 export class Deflater implements Sliced {
+  /** Payloads up to this length are compressed at once, longer ones in turns of so many bytes. */
+  readonly atOnce: number;
   readonly #settings: DeflaterSettings;
   readonly #shelf: Shelf | null;
   #context: RawZlib | null = null;
@@ -52,6 +60,7 @@ export class Deflater implements Sliced {
   constructor(settings: DeflaterSettings) {
     const { windowBits, takeover, memLevel, level } = settings;
     this.#settings = settings;
+    this.atOnce = level < THOROUGH ? DEFLATE_SLICE : THOROUGH_SLICE;
     this.#shelf = takeover ? null : deflaterShelf(windowBits, memLevel, level);
   }
 
@@ -61,7 +70,7 @@ export class Deflater implements Sliced {
   }
 
   /**
-   * Compresses a message, or a fragment of one, at once. For at most `DEFLATE_SLICE` bytes, since more
+   * Compresses a message, or a fragment of one, at once. For at most `atOnce` bytes, since more
    * would hold up the event loop, and only while the deflater isn't busy.
    *
    * @param payload The message or fragment.
@@ -122,7 +131,7 @@ export class Deflater implements Sliced {
   }
 
   #slice(): boolean {
-    let budget = DEFLATE_SLICE;
+    let budget = this.atOnce;
     while (budget > 0 && this.#jobs.length > 0) {
       const job = this.#jobs[0];
       const { payload, offset, final, frame } = job;

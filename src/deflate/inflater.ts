@@ -4,7 +4,7 @@ import { ProtocolError } from "../protocol/protocol_error.ts";
 import { History } from "./history.ts";
 import { RawZlib, SYNC_FLUSH } from "./raw_zlib.ts";
 import { inflaterShelf, type Shelf } from "./shelf.ts";
-import { leaveTurns, type Sliced, takeTurns } from "./turns.ts";
+import { leaveTurns, mayRunNow, type Sliced, spend, takeTurns } from "./turns.ts";
 
 /** What one slice produces, or uses up, at most before others get their turn. */
 export const INFLATE_SLICE: number = 256 * 1024;
@@ -126,7 +126,7 @@ export class Inflater implements Sliced {
       this.#setInput(buffer, 0, length + TAIL.length);
       this.#tail = false;
     }
-    if (!this.#work()) {
+    if (mayRunNow() && !this.#work()) {
       this.#input = TAIL;
       return true;
     }
@@ -199,7 +199,9 @@ export class Inflater implements Sliced {
         this.#produced += produced;
         const consumed = length - context.inputLeft;
         this.#offset += consumed;
-        budget -= Math.max(produced, consumed);
+        const cost = Math.max(produced, consumed);
+        budget -= cost;
+        spend(cost);
         if (this.#produced > this.#limit) {
           this.#release();
           throw new ProtocolError(TOO_BIG, `Message exceeds ${this.#limit} bytes when inflated`);

@@ -1,8 +1,13 @@
 import type { SendQueue } from "../flow/send_queue.ts";
+import type { SharedFrame } from "../flow/shared_frame.ts";
+import { FIN, RSV1 } from "../protocol/opcode.ts";
 import { encodeUtf8 } from "../protocol/utf8.ts";
-import { DEFLATE_SLICE, Deflater, type DeflaterSettings } from "./deflater.ts";
+import { Deflater, type DeflaterSettings } from "./deflater.ts";
 import { PackedFrame } from "./packed_frame.ts";
+import { mayRunNow, spend } from "./turns.ts";
 
+/** How much longer a byte takes to compress than to inflate. */
+const COST = 4;
 const ENCODER = new TextEncoder();
 /** A text is encoded here before it is compressed, where it fits whatever its characters are. */
 const MOST_CHARACTERS = 32 * 1024;
@@ -25,6 +30,8 @@ export class Packer {
   readonly threshold: number;
   readonly #owner: PackerOwner;
   readonly #deflater: Deflater;
+  /** What others must have in common with us to get the same bytes; 0 where nobody does. */
+  readonly #shareKey: number;
 
   /**
    * @param settings How to compress.
@@ -35,6 +42,8 @@ export class Packer {
     this.threshold = threshold;
     this.#owner = owner;
     this.#deflater = new Deflater(settings);
+    const { takeover, windowBits, memLevel, level } = settings;
+    this.#shareKey = takeover ? 0 : (windowBits << 8) | (memLevel << 4) | level;
   }
 
   /**
@@ -75,7 +84,8 @@ export class Packer {
   push(first: number, payload: Uint8Array, final: boolean, owned: boolean): void {
     const { queue, nextKey } = this.#owner;
     const messages = final ? 1 : 0;
-    if (payload.length <= DEFLATE_SLICE && !this.#deflater.busy) {
+    if (payload.length <= this.#deflater.atOnce && !this.#deflater.busy && mayRunNow()) {
+      spend(payload.length * COST);
       queue.pushPacked(first, this.#deflater.deflate(payload, final), payload.length, messages);
       return;
     }
@@ -89,6 +99,28 @@ export class Packer {
       queue.fill(place, frame.finish(first));
       this.#owner.packed();
     });
+  }
+
+  /**
+   * Appends a message that others get as well, compressed: once for all whose window ends with each message, and for
+   * itself where the window lives on.
+   *
+   * @param frame The message.
+   * @param busy Whether a write is in flight.
+   */
+  pushShared(frame: SharedFrame, busy: boolean): void {
+    const { queue, nextKey } = this.#owner;
+    if (
+      this.#shareKey === 0 || nextKey !== null || frame.length > this.#deflater.atOnce ||
+      this.#deflater.busy
+    ) {
+      this.push(FIN | RSV1 | frame.opcode, frame.payload(), true, true);
+    } else {
+      queue.pushShared(
+        frame.packed(this.#shareKey, (payload) => this.#deflater.deflate(payload, true)),
+        busy,
+      );
+    }
   }
 
   /** Gives everything up that isn't in the queue yet. */

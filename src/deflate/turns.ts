@@ -3,6 +3,10 @@ import { setImmediate } from "node:timers";
 // Long messages are compressed and inflated in slices. All of a program's share one queue, and one
 // turn of the event loop does one slice of one of them: so a timer waits for a slice at most, however
 // many connections have work, and each of those moves on at the same pace.
+//
+// Short messages don't take turns, but a thousand of them may come with one read, and a hundred reads
+// with one turn of the loop. So what is done at once is added up, and when it is as much as some slices
+// the next has to take a turn, short or not, which starts the sum anew.
 
 /** Work that is done slice by slice. */
 export interface Sliced {
@@ -14,7 +18,11 @@ export interface Sliced {
   slice(): boolean;
 }
 
+/** What is done at once between two turns, in bytes that come out of an inflater. */
+const BUDGET = 1024 * 1024;
+
 const queue: Sliced[] = [];
+let spent = 0;
 let scheduled = false;
 
 /**
@@ -38,6 +46,20 @@ export function leaveTurns(work: Sliced): void {
   if (index !== -1) queue.splice(index, 1);
 }
 
+/** Whether short work may be done at once. */
+export function mayRunNow(): boolean {
+  return spent < BUDGET;
+}
+
+/**
+ * Adds up what was done at once.
+ *
+ * @param cost As many bytes as would be inflated in the same time.
+ */
+export function spend(cost: number): void {
+  spent += cost;
+}
+
 /** How much work is waiting. */
 export function turnsWaiting(): number {
   return queue.length;
@@ -51,6 +73,7 @@ function schedule(): void {
 
 function turn(): void {
   scheduled = false;
+  spent = 0;
   const work = queue.shift();
   if (work === undefined) return;
   let more = false;

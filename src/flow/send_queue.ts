@@ -194,6 +194,7 @@ export class SendQueue {
     ) {
       tail.end = frame.end;
       tail.payload += frame.length;
+      tail.packed ||= frame.isPacked;
       tail.messages++;
       this.bytes += frame.length;
       this.messages++;
@@ -202,6 +203,7 @@ export class SendQueue {
       const block = this.#appendBlock(newBlock(null, bytes, start, end, length));
       block.messages = 1;
       block.shared = true;
+      block.packed = frame.isPacked;
       this.bytes += length;
       this.messages++;
     } else {

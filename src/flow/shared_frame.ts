@@ -1,5 +1,5 @@
 import { headerSize, writeHeader } from "../protocol/frame_header.ts";
-import { FIN } from "../protocol/opcode.ts";
+import { FIN, RSV1 } from "../protocol/opcode.ts";
 
 // Frames that many queues refer to lie one behind the other in slabs. So what is broadcast in one turn is contiguous,
 // and a queue that got all of it holds one stretch of the slab and makes one write of it, with nothing copied.
@@ -7,8 +7,14 @@ const SLAB = 32 * 1024;
 /** Longer frames have memory of their own; shorter ones are copied where a queue can't refer to them. */
 export const LARGEST_IN_SLAB = 8 * 1024;
 
-let slab = new Uint8Array(0);
-let used = 0;
+interface Slab {
+  bytes: Uint8Array;
+  used: number;
+}
+
+const plain: Slab = { bytes: new Uint8Array(0), used: 0 };
+// Apart from the others, so that they too are contiguous for those who get them.
+const packed: Slab = { bytes: new Uint8Array(0), used: 0 };
 
 /** A whole message as an unmasked frame, that is as a server sends it. Nobody ever changes its bytes. */
 export class SharedFrame {
@@ -18,64 +24,84 @@ export class SharedFrame {
   /** Where the payload begins. */
   readonly body: number;
   readonly end: number;
+  /** The first byte of the frame, without FIN. */
   readonly opcode: number;
+  /** Bytes of the payload, before it was compressed where it is. */
+  readonly length: number;
+  // The payload as others compress it, by how they do; the same for every frame of a prepared message.
+  #compressed: Map<number, Uint8Array> | null = null;
+  #packed: Map<number, SharedFrame> | null = null;
 
   private constructor(
-    bytes: Uint8Array,
-    start: number,
-    end: number,
-    length: number,
+    slab: Slab | null,
     opcode: number,
+    payload: Uint8Array,
+    length: number,
   ) {
-    this.bytes = bytes;
-    this.start = start;
-    this.body = end - length;
-    this.end = end;
+    const size = headerSize(payload.length, false) + payload.length;
+    if (slab === null || size > LARGEST_IN_SLAB) {
+      this.bytes = new Uint8Array(size);
+      this.start = 0;
+    } else {
+      if (slab.used + size > slab.bytes.length) {
+        // The one before lives as long as some queue refers to it.
+        slab.bytes = new Uint8Array(SLAB);
+        slab.used = 0;
+      }
+      this.bytes = slab.bytes;
+      this.start = slab.used;
+      slab.used += size;
+    }
     this.opcode = opcode;
+    this.length = length;
+    this.end = this.start + size;
+    this.body = writeHeader(this.bytes, this.start, FIN | opcode, payload.length, 0);
+    this.bytes.set(payload, this.body);
   }
 
   /** Encodes into memory of its own, for a message that is kept. */
   static alone(opcode: number, payload: Uint8Array): SharedFrame {
-    const size = headerSize(payload.length, false) + payload.length;
-    return SharedFrame.#encode(new Uint8Array(size), 0, size, opcode, payload);
+    const frame = new SharedFrame(null, opcode, payload, payload.length);
+    frame.#compressed = new Map();
+    return frame;
   }
 
   /** Encodes behind what was shared before, for a message that goes to many now. */
   static inSlab(opcode: number, payload: Uint8Array): SharedFrame {
-    const size = headerSize(payload.length, false) + payload.length;
-    if (size > LARGEST_IN_SLAB) return SharedFrame.alone(opcode, payload);
-    if (used + size > slab.length) {
-      // The one before lives as long as some queue refers to it.
-      slab = new Uint8Array(SLAB);
-      used = 0;
-    }
-    const start = used;
-    used += size;
-    return SharedFrame.#encode(slab, start, size, opcode, payload);
-  }
-
-  static #encode(
-    bytes: Uint8Array,
-    start: number,
-    size: number,
-    opcode: number,
-    payload: Uint8Array,
-  ): SharedFrame {
-    const body = writeHeader(bytes, start, FIN | opcode, payload.length, 0);
-    bytes.set(payload, body);
-    return new SharedFrame(bytes, start, start + size, payload.length, opcode);
+    return new SharedFrame(plain, opcode, payload, payload.length);
   }
 
   /** The same message behind what was shared last. */
   again(): SharedFrame {
-    return this.end - this.start > LARGEST_IN_SLAB
-      ? this
-      : SharedFrame.inSlab(this.opcode, this.payload());
+    if (this.end - this.start > LARGEST_IN_SLAB) return this;
+    const frame = SharedFrame.inSlab(this.opcode, this.payload());
+    frame.#compressed = this.#compressed;
+    return frame;
   }
 
-  /** Bytes of the payload. */
-  get length(): number {
-    return this.end - this.body;
+  /**
+   * The same message compressed, once for all who do it alike.
+   *
+   * @param key How they do it.
+   * @param compress Compresses, into a buffer that is used again.
+   */
+  packed(key: number, compress: (payload: Uint8Array) => Uint8Array): SharedFrame {
+    let frame = this.#packed?.get(key);
+    if (frame === undefined) {
+      let bytes = this.#compressed?.get(key);
+      if (bytes === undefined) {
+        bytes = compress(this.payload());
+        this.#compressed?.set(key, bytes = bytes.slice());
+      }
+      frame = new SharedFrame(packed, RSV1 | this.opcode, bytes, this.length);
+      (this.#packed ??= new Map()).set(key, frame);
+    }
+    return frame;
+  }
+
+  /** Whether it is compressed. */
+  get isPacked(): boolean {
+    return (this.opcode & RSV1) !== 0;
   }
 
   /** A view of the payload. */

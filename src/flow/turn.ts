@@ -6,7 +6,7 @@ export interface Flushable {
 
 // A write costs the system some 10 to 20 µs, so ten thousand of them would keep timers and reads waiting for a fifth of
 // a second. What takes longer than a slice goes on in the next turn of the event loop.
-const SLICE = 8;
+const SLICE = 16;
 /** So few are written without a look at the clock, whatever else waits. */
 const FEW = 32;
 

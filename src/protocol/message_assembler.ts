@@ -12,6 +12,16 @@ export interface InflatedMessageSink {
   inflatedMessage(data: string | Uint8Array): void;
 }
 
+/** Where a message goes that isn't to be put together. */
+export interface ChunkSink {
+  /** A message begins that didn't come in one piece. */
+  start(text: boolean): void;
+  /** Bytes of it, for the sink to keep; of text, whole so far. */
+  chunk(bytes: Uint8Array): void;
+  /** It is complete. */
+  end(): void;
+}
+
 /** What inflates compressed messages and puts them together (RFC 7692). */
 export interface CompressedMessages {
   /** Whether a piece is being worked at in turns: until that is done nothing may be pushed. */
@@ -73,6 +83,8 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
 
   /** Sees data frames as they arrive. */
   observer: FrameObserver | null = null;
+  /** Takes the pieces of messages that come in several; `null` to put them together. Not to be changed amid one. */
+  chunks: ChunkSink | null = null;
   /** The decoder that feeds this assembler. */
   readonly frames: FrameDecoder;
   readonly #sink: MessageSink;
@@ -87,6 +99,7 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
   #inflater: CompressedMessages | null = null; // made for the first compressed message
   #onInflated: ((error: unknown) => void) | null = null;
   #packed = false; // the message under way is compressed
+  #passing = false; // its pieces go to `chunks`
   // A control frame that came in parts; most come whole.
   #control: Uint8Array | null = null;
   #controlFilled = 0;
@@ -187,7 +200,11 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
   /** Where the next bytes of a large payload belong; `null` where they had better come by `frames.decode`. */
   landing(): Uint8Array | null {
     const { remaining, opcode } = this.frames;
-    if (remaining < LANDING || opcode >= CLOSE || this.#packed || !this.#buffering) return null;
+    if (
+      remaining < LANDING || opcode >= CLOSE || this.#packed || !this.#buffering || this.#passing
+    ) return null;
+    // The first piece decides where the others go.
+    if (this.chunks !== null && this.#filled === 0) return null;
     if (this.#filled + LANDING > this.#buffer.bytes.length) this.#grow(this.#filled + LANDING);
     const end = this.#filled + Math.min(remaining, LONGEST_LANDING);
     return this.#buffer.bytes.subarray(this.#filled, end);
@@ -206,6 +223,7 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
     this.#control = null;
     this.opcode = CONTINUATION;
     this.#packed = false;
+    this.#passing = false;
     this.#utf8?.reset();
   }
 
@@ -270,8 +288,14 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
 
   #part(source: Source, start: number, end: number): void {
     if (this.opcode === TEXT && this.rsv === 0) {
-      if (this.#filled === 0) (this.#utf8 ??= new Utf8Validator()).reset();
+      if (this.#filled === 0 && !this.#passing) (this.#utf8 ??= new Utf8Validator()).reset();
       if (!this.#utf8!.push(source.view, start, end)) notUtf8();
+    }
+    if (this.#passing || (this.chunks !== null && this.#filled === 0)) {
+      if (!this.#passing) this.chunks!.start(this.opcode === TEXT);
+      this.#passing = true;
+      this.chunks!.chunk(source.bytes.slice(start, end));
+      return;
     }
     const filled = this.#filled + end - start;
     if (filled > this.#buffer.bytes.length) this.#grow(filled);
@@ -292,6 +316,14 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
   }
 
   #assembled(): void {
+    if (this.#passing) {
+      const text = this.opcode === TEXT;
+      const complete = this.rsv !== 0 || this.#utf8 === null || this.#utf8.complete;
+      this.discard();
+      if (text && !complete) notUtf8();
+      this.chunks!.end();
+      return;
+    }
     const { bytes, view } = this.#buffer, length = this.#length, text = this.opcode === TEXT;
     const transformed = text && this.rsv !== 0 ? decodeText(bytes, view, 0, length) : null;
     const complete = this.#utf8 === null || this.#utf8.complete;

@@ -15,8 +15,7 @@ let used = 0;
 export function copyPayload({ bytes, view }: Source, start: number, end: number): Uint8Array {
   const length = end - start;
   if (length > SMALL) return bytes.slice(start, end);
-  // Also for nothing at all: before the first payload there is no slab that it could be in.
-  if (length >= SLAB - used) {
+  if (length > SLAB - used) {
     slab = new Uint8Array(SLAB);
     slabView = new DataView(slab.buffer);
     used = 0;

@@ -42,7 +42,8 @@ Deno.test("Codecs that have done nothing own nothing", async () => {
 Deno.test("Closing gives the memory back", async () => {
   const { once, grown } = await probe("closed");
   assert(once > 20 * MiB, `200 pairs took ${once} bytes: that is too few to tell`);
-  assertLess(grown, once * 2);
+  // Eight times as much has been in use in turn: half of that leaves room for what an allocator keeps.
+  assertLess(grown, once * 4);
 });
 
 Deno.test("Without takeover, connections between messages own nothing", async () => {

@@ -51,6 +51,28 @@ Deno.test("One slice a turn: a microtask between any two", async () => {
   assertEquals(slices, 10);
 });
 
+Deno.test("Short work is done at once until there is as much as some slices, then once in turn", async () => {
+  takeTurns(worker("reset", 1, []));
+  while (turnsWaiting() > 0) await turn();
+  const deflater = new Deflater(TAKEOVER);
+  const packed = deflater.deflate(new Uint8Array(65536), true).slice();
+  deflater.close();
+  // One connection each, as they might all be read in one turn of the loop.
+  const codecs = Array.from({ length: 40 }, () => inflater({ takeover: false }));
+  let atOnce = 0, later = 0;
+  for (const { inflater: codec } of codecs) {
+    if (codec.push(packed, 0, packed.length, true, () => later++)) atOnce++;
+  }
+  assertEquals([atOnce, later], [16, 0]);
+  assertEquals(turnsWaiting(), 24);
+  while (turnsWaiting() > 0) await turn();
+  assertEquals(later, 24);
+  for (const { inflater: codec, got } of codecs) {
+    assertEquals(got.messages.map(({ length }) => length), [65536]);
+    codec.close();
+  }
+});
+
 Deno.test("A short message overtakes another connection's long one", async () => {
   const long = new Deflater(TAKEOVER), short = new Deflater(TAKEOVER);
   const order: string[] = [];

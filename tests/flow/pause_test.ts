@@ -118,6 +118,21 @@ Deno.test("zero-length messages held back are bounded too, and arrive", async ()
   await until(() => got === COUNT);
 });
 
+Deno.test("no more is decoded than readAhead allows, of what one read has brought", async () => {
+  let got = 0;
+  const early = join(upTo(5000).map(() => new Uint8Array([0x82, 0x80, 0, 0, 0, 0])));
+  await using peer = await rawPeer({
+    readAhead: 640, // an empty message counts as 64 bytes
+    onConnect: (conn) => conn.pause(),
+    onMessage: () => got++,
+  }, early);
+  await until(() => peer.conn.stats().messagesReceived > 0);
+  await turn();
+  assertEquals([peer.conn.stats().messagesReceived, got], [10, 0]);
+  peer.conn.resume();
+  await until(() => got === 5000);
+});
+
 Deno.test("close() lifts a pause: what was held is dropped and counted, and the peer's answer is read", async () => {
   const got: unknown[] = [];
   await using peer = await rawPeer({ onMessage: (_, data) => got.push(data) });

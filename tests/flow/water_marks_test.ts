@@ -1,257 +1,234 @@
-import { assert, assertEquals, assertInstanceOf, assertThrows } from "@std/assert";
-import { type Connection, ConnectionClosedError, QueueFullError } from "../../mod.ts";
-import { run } from "../support/child.ts";
-import { numbered } from "../support/messages.ts";
-import { pair, rawHost, rawPeer } from "../support/pair.ts";
+import { assert, assertEquals } from "@std/assert";
+import { SIZES } from "../../src/flow/buffer_pool.ts";
+import { type Block, SendQueue } from "../../src/flow/send_queue.ts";
+import { concat, sameBytes, text, toHex, utf8 } from "../support/bytes.ts";
+import { type Frame, FrameReader } from "../support/frames.ts";
+import { randomBytes, seeded } from "../support/random.ts";
 
-const KIB = 1024, MIB = 1024 * KIB;
+const TEXT = 0x81, BINARY = 0x82, CLOSE = 0x88;
 
-// All sends of one turn queue up, whatever the peer does: the system is asked at the end of the turn.
-for (const [name, open] of [["a server", rawPeer], ["a client", rawHost]] as const) {
-  Deno.test(`send of ${name} returns true up to the high-water mark, and false above`, async () => {
-    await using peer = await open();
-    const { conn } = peer;
-    assert(conn.send(new Uint8Array(64 * KIB - 1)));
-    assert(conn.send("x"));
-    assertEquals(conn.queuedBytes, 64 * KIB);
-    assert(!conn.send("y"));
-    assert(!conn.send(""), "an empty message is queued above the mark as well");
-    assertEquals(conn.queuedBytes, 64 * KIB + 1);
-    assertEquals(conn.queuedMessages, 4);
+/** Takes every block, and the frames that stand in all of them. */
+function drain(queue: SendQueue): { blocks: Block[]; frames: Frame[]; bytes: Uint8Array } {
+  const blocks: Block[] = [], parts: Uint8Array[] = [], reader = new FrameReader();
+  for (let block = queue.shift(); block !== null; block = queue.shift()) {
+    blocks.push(block);
+    const part = block.bytes.slice(block.start, block.end);
+    parts.push(part);
+    reader.push(part);
+    queue.taken(block);
+  }
+  const frames: Frame[] = [];
+  for (let frame = reader.next(); frame !== null; frame = reader.next()) frames.push(frame);
+  assertEquals(reader.rest.length, 0);
+  return { blocks, frames, bytes: concat(...parts) };
+}
+
+function keys(): () => number {
+  const random = seeded(77);
+  return () => (random() * 0x100000000) | 0;
+}
+
+for (const [name, make] of [["server", () => null], ["client", keys]] as const) {
+  Deno.test(`A ${name}'s queue: binary payloads of every form come out in order`, () => {
+    const queue = new SendQueue(make());
+    const lengths = [0, 1, 125, 126, 127, 500, 8000, 8192, 65_500, 65_535, 65_536, 65_537, 200_000];
+    lengths.push(3, 0, 40_000, 40_000, 7);
+    let total = 0;
+    const payloads = lengths.map((length, at) => randomBytes(length, at + 1));
+    for (const payload of payloads) {
+      const before = payload.slice();
+      queue.push(BINARY, payload, 1, false);
+      assert(sameBytes(payload, before), "the caller's buffer was changed");
+      total += payload.length;
+      assertEquals(queue.bytes, total);
+    }
+    assertEquals(queue.messages, lengths.length);
+    const { blocks, frames } = drain(queue);
+    assertEquals([queue.bytes, queue.messages, queue.empty], [0, 0, true]);
+    assertEquals(frames.length, lengths.length);
+    for (const [at, frame] of frames.entries()) {
+      assertEquals([frame.fin, frame.rsv, frame.opcode], [true, 0, 2]);
+      assertEquals(frame.masked, name === "client");
+      assert(sameBytes(frame.payload, payloads[at]), `payload ${at}`);
+    }
+    for (const block of blocks) {
+      assert(block.end > block.start, "an empty block");
+      assert(block.buffer === null || block.end - block.start <= SIZES.at(-1)!);
+    }
+  });
+
+  Deno.test(`A ${name}'s queue: texts whose UTF-8 is longer than their length`, () => {
+    const queue = new SendQueue(make());
+    const units = ["a", "é", "€", "😀", "aé", "\ud800", "a€"];
+    const texts = units.flatMap((unit) =>
+      [
+        0,
+        1,
+        20,
+        24,
+        25,
+        41,
+        42,
+        62,
+        63,
+        64,
+        125,
+        126,
+        127,
+        170,
+        2000,
+        21_800,
+        21_846,
+        32_768,
+        70_000,
+      ]
+        .map((count) => unit.repeat(count))
+    );
+    let total = 0;
+    for (const string of texts) {
+      const length = queue.pushText(TEXT, string, 1, Infinity);
+      assertEquals(length, utf8(string).length);
+      total += length;
+      assertEquals(queue.bytes, total);
+    }
+    assertEquals(queue.messages, texts.length);
+    const { frames } = drain(queue);
+    for (const [at, string] of texts.entries()) {
+      if (!sameBytes(frames[at].payload, utf8(string))) throw new Error(`Text ${at}`);
+    }
+    assertEquals([frames.length, queue.bytes, queue.messages], [texts.length, 0, 0]);
+  });
+
+  Deno.test(`A ${name}'s queue: random traffic, taken between`, () => {
+    const queue = new SendQueue(make()), random = seeded(9);
+    const expected: Uint8Array[] = [], got: Frame[] = [], reader = new FrameReader();
+    for (let round = 0; round < 3000; round++) {
+      const length = Math.floor(random() ** 8 * 100_000);
+      if (random() < 0.5) {
+        const string = ["x", "ü", "€"][round % 3].repeat(length / 3);
+        queue.pushText(TEXT, string, 1, Infinity);
+        expected.push(utf8(string));
+      } else {
+        expected.push(randomBytes(length, round + 1));
+        queue.push(BINARY, expected.at(-1)!.slice(), 1, random() < 0.5);
+      }
+      while (random() < 0.2) {
+        const block = queue.shift();
+        if (block === null) break;
+        reader.push(block.bytes.subarray(block.start, block.end));
+        queue.taken(block);
+      }
+    }
+    for (let block = queue.shift(); block !== null; block = queue.shift()) {
+      reader.push(block.bytes.subarray(block.start, block.end));
+      queue.taken(block);
+    }
+    for (let frame = reader.next(); frame !== null; frame = reader.next()) got.push(frame);
+    assertEquals([got.length, queue.bytes, queue.messages], [expected.length, 0, 0]);
+    for (const [at, { payload }] of got.entries()) {
+      if (!sameBytes(payload, expected[at])) throw new Error(`Message ${at}`);
+    }
   });
 }
 
-Deno.test("the high-water mark is an option, and 0 is one", async () => {
-  await using peer = await rawPeer({ highWaterMark: 0 });
-  assert(peer.conn.send(""));
-  assert(!peer.conn.send("x"));
+Deno.test("A thousand small messages are one block", () => {
+  const queue = new SendQueue(null);
+  for (let n = 0; n < 1000; n++) queue.push(BINARY, new Uint8Array(60), 1, false);
+  const { blocks, frames } = drain(queue);
+  assertEquals([blocks.length, frames.length], [1, 1000]);
 });
 
-Deno.test("queuedBytes counts payload in UTF-8, not framing", async () => {
-  await using peer = await rawPeer();
-  const { conn } = peer;
-  conn.send("é€😀");
-  assertEquals(conn.queuedBytes, 9);
-  conn.send("x".repeat(70_000));
-  assertEquals(conn.queuedBytes, 70_009);
-  conn.send(new Float64Array(3));
-  assertEquals(conn.queuedBytes, 70_033);
-  conn.close(1000, "not counted");
-  assertEquals(conn.queuedBytes, 70_033);
-  conn.terminate();
-  assertEquals(conn.queuedBytes, 0);
-  assertEquals(conn.queuedMessages, 0);
+Deno.test("A block grows from 512 bytes to 64 KiB with what is in it", () => {
+  const queue = new SendQueue(null);
+  const payloads = [100, 300, 200, 5000, 2000, 30_000, 20_000].map((n) => randomBytes(n, n));
+  for (const payload of payloads) queue.push(BINARY, payload, 1, false);
+  const { blocks, frames } = drain(queue);
+  assertEquals(blocks.length, 1);
+  for (const [at, { payload }] of frames.entries()) assert(sameBytes(payload, payloads[at]));
 });
 
-Deno.test("what was sent above the mark is queued all the same, and arrives", async () => {
-  await using peer = await rawPeer({ highWaterMark: 0 });
-  assert(!peer.conn.send("one"));
-  assert(!peer.conn.send("two"));
-  assertEquals(new TextDecoder().decode((await peer.raw.frame())!.payload), "one");
-  assertEquals(new TextDecoder().decode((await peer.raw.frame())!.payload), "two");
-  await peer.conn.drained();
-  assertEquals(peer.conn.queuedBytes, 0);
+Deno.test("A message of 64 KiB is one block; a larger one stands in one of its own, uncopied where owned", () => {
+  const queue = new SendQueue(null);
+  queue.push(BINARY, new Uint8Array(65_536), 1, false);
+  assertEquals(drain(queue).blocks.length, 1);
+  const large = randomBytes(65_537, 1);
+  queue.push(BINARY, large, 1, true);
+  const header = queue.shift()!, body = queue.shift()!;
+  assertEquals([header.open, body.open], [true, false]);
+  assertEquals(toHex(header.bytes.slice(header.start, header.end)), "827f0000000000010001");
+  assert(body.bytes === large);
+  assertEquals([header.payload, body.payload, body.messages], [0, 65_537, 1]);
+  queue.taken(header);
+  queue.taken(body);
+  assertEquals([queue.bytes, queue.messages], [0, 0]);
 });
 
-Deno.test("send takes a snapshot, at every size", async () => {
-  for (const size of [1, 100, 70_000]) {
-    await using peer = await rawPeer();
-    const bytes = new Uint8Array(size).fill(1);
-    peer.conn.send(bytes);
-    peer.conn.send(bytes.buffer);
-    bytes.fill(2);
-    assertEquals((await peer.raw.frame())!.payload, new Uint8Array(size).fill(1));
-    assertEquals((await peer.raw.frame())!.payload, new Uint8Array(size).fill(1));
+Deno.test("A text that doesn't fit leaves nothing behind", () => {
+  for (
+    const [string, room] of [
+      ["abc", 2],
+      ["€", 2],
+      ["é".repeat(10), 19],
+      ["€".repeat(1000), 2999],
+      ["€".repeat(30_000), 89_999],
+    ] as const
+  ) {
+    for (const before of [0, 1]) {
+      const queue = new SendQueue(null);
+      for (let n = 0; n < before; n++) queue.push(BINARY, Uint8Array.of(7), 1, false);
+      assertEquals(queue.pushText(TEXT, string, 1, room), -1);
+      assertEquals([queue.empty, queue.bytes, queue.messages], [before === 0, before, before]);
+      assertEquals(queue.pushText(TEXT, string, 1, utf8(string).length), utf8(string).length);
+      const { frames } = drain(queue);
+      assertEquals(frames.length, before + 1);
+      assertEquals(text(frames.at(-1)!.payload) === string, true);
+    }
   }
 });
 
-Deno.test("a buffer that was handed over goes out uncopied, from both roles", async () => {
-  for (const open of [rawPeer, rawHost]) {
-    await using peer = await open();
-    const bytes = new Uint8Array(1 * MIB).fill(3);
-    peer.conn.send(bytes, { transfer: true });
-    assertEquals((await peer.raw.frame())!.payload, new Uint8Array(1 * MIB).fill(3));
-  }
+Deno.test("A close frame counts for nothing", () => {
+  const queue = new SendQueue(null);
+  queue.push(BINARY, Uint8Array.of(1), 1, false);
+  queue.pushUncounted(CLOSE, Uint8Array.of(3, 232));
+  assertEquals([queue.bytes, queue.messages], [1, 1]);
+  const { frames } = drain(queue);
+  assertEquals([frames.length, frames[1].opcode, toHex(frames[1].payload)], [2, 8, "03e8"]);
+  assertEquals([queue.bytes, queue.messages], [0, 0]);
 });
 
-Deno.test("a lone surrogate becomes U+FFFD, and every view of a buffer is binary", async () => {
-  await using peer = await rawPeer();
-  peer.conn.send("a\ud800b");
-  peer.conn.send(new Uint16Array([1, 2, 3]).subarray(1));
-  peer.conn.send(new DataView(new Uint8Array([7, 8, 9]).buffer, 1, 1));
-  peer.conn.sendBinary("é");
-  peer.conn.sendText(new Uint8Array([0xc3, 0xa9]));
-  const got = [];
-  for (let i = 0; i < 5; i++) {
-    const { opcode, payload } = (await peer.raw.frame())!;
-    got.push([opcode, ...payload]);
-  }
-  assertEquals(got, [
-    [1, 0x61, 0xef, 0xbf, 0xbd, 0x62],
-    [2, 2, 0, 3, 0],
-    [2, 8],
-    [2, 0xc3, 0xa9],
-    [1, 0xc3, 0xa9],
+Deno.test("Fragments are one message, counted where it ends", () => {
+  const queue = new SendQueue(null);
+  queue.push(0x02, Uint8Array.of(1), 0, false);
+  queue.push(0x00, Uint8Array.of(2), 0, false);
+  assertEquals(queue.messages, 0);
+  queue.push(0x80, Uint8Array.of(3), 1, false);
+  assertEquals(queue.messages, 1);
+  assertEquals(drain(queue).frames.map(({ fin, opcode }) => [fin, opcode]), [
+    [false, 2],
+    [false, 0],
+    [true, 0],
   ]);
 });
 
-Deno.test("anything but a string and bytes throws a TypeError that names it", async () => {
-  await using peer = await rawPeer();
-  const send = (data: unknown) => () => peer.conn.send(data as string);
-  assertThrows(send(new Blob(["x"])), TypeError, "Blob");
-  assertThrows(send(7), TypeError, "number");
-  assertThrows(send(null), TypeError, "null");
-  assertThrows(send(undefined), TypeError, "undefined");
-  assertThrows(() => peer.conn.sendText(new Uint8Array([0xff])), TypeError, "UTF-8");
-  assertEquals(peer.conn.queuedMessages, 0);
-});
+Deno.test("Dropping forgets all, but completes a frame whose beginning is on its way", () => {
+  const queue = new SendQueue(null);
+  for (let n = 0; n < 5; n++) queue.push(BINARY, new Uint8Array(20_000), 1, false);
+  queue.drop(false);
+  assertEquals([queue.empty, queue.bytes, queue.messages], [true, 0, 0]);
 
-Deno.test("throw: a message beyond maxQueueBytes comes back in a QueueFullError, and nothing else is lost", async () => {
-  await using peer = await rawPeer({ maxQueueBytes: 10 });
-  const { conn } = peer;
-  conn.send("12345678");
-  for (const message of ["é1", new Uint8Array(3), "x".repeat(100_000), new ArrayBuffer(3)]) {
-    const error = assertThrows(() => conn.send(message), QueueFullError, "8 of 10");
-    assert(error.data === message);
-  }
-  assertEquals(conn.queuedBytes, 8);
-  conn.send("é"); // exactly 10
-  assertEquals([conn.queuedBytes, conn.queuedMessages], [10, 2]);
-  assertThrows(() => conn.send("1"), QueueFullError);
-  conn.send(""); // takes no room
-  conn.close();
-  await peer.raw.sendClose(1000);
-  const texts = (await peer.raw.frames()).map(({ payload }) => new TextDecoder().decode(payload));
-  assertEquals(texts.slice(0, 3), ["12345678", "é", ""]);
-  assertEquals(conn.stats().dropped, 0);
-});
-
-Deno.test("throw: a refused message can be sent when the queue has drained", async () => {
-  await using peer = await rawPeer({ maxQueueBytes: 4 });
-  peer.conn.send("1234");
-  const { data } = assertThrows(() => peer.conn.send("5678"), QueueFullError);
-  await peer.conn.drained();
-  peer.conn.send(data as string);
-  await peer.raw.frame();
-  assertEquals(new TextDecoder().decode((await peer.raw.frame())!.payload), "5678");
-});
-
-Deno.test("drop: a message beyond maxQueueBytes is dropped and counted, and send returns false", async () => {
-  await using peer = await rawPeer({ maxQueueBytes: 4, queuePolicy: "drop" });
-  const { conn } = peer;
-  assert(conn.send("1234"));
-  assert(!conn.send("5"));
-  assert(!conn.send(new Uint8Array(1)));
-  assertEquals([conn.queuedBytes, conn.queuedMessages], [4, 1]);
-  assertEquals(conn.stats().dropped, 2);
-  assertEquals(conn.stats().messagesSent, 1);
-  await conn.drained();
-  assert(conn.send("6"));
-  await peer.raw.frame();
-  assertEquals(new TextDecoder().decode((await peer.raw.frame())!.payload), "6");
-});
-
-Deno.test("close: an overflow discards the queue, says 1013, and reports", async () => {
-  const errors: unknown[] = [];
-  await using peer = await rawPeer({
-    maxQueueBytes: 100,
-    queuePolicy: "close",
-    onError: (_, error) => errors.push(error),
-  });
-  const { conn, raw } = peer;
-  conn.send(new Uint8Array(60));
-  conn.send(new Uint8Array(40));
-  const refused = new Uint8Array(1);
-  assert(!conn.send(refused));
-  assertEquals(conn.state, "closing");
-  assertEquals(conn.queuedBytes, 0);
-  assertInstanceOf(errors[0], QueueFullError);
-  assert((errors[0] as QueueFullError).data === refused);
-  const frame = (await raw.frame())!;
-  assertEquals([frame.opcode, ...frame.payload], [8, 1013 >> 8, 1013 & 255]);
-  await raw.sendClose(1013);
-  const record = await conn.closed;
-  assertEquals(record.wasClean, true);
-  assertEquals([record.unsentMessages, record.unsentBytes], [2, 100]);
-  assert(record.cause === errors[0]);
-  assertEquals(errors.length, 1);
-});
-
-Deno.test("close: a peer that never reads is terminated at closeTimeout, and nothing is counted twice", async () => {
-  await using peer = await rawPeer({ queuePolicy: "close", closeTimeout: 50 });
-  const { conn } = peer;
-  let accepted = 0;
-  while (conn.state === "open") {
-    conn.send(numbered(accepted, 64 * KIB));
-    if (conn.state === "open") accepted++;
-  }
-  assertEquals(accepted, 256); // 16 MiB
-  const record = await conn.closed;
-  assertEquals(record.code, 1006);
-  assert(record.unsentMessages <= 256 && record.unsentBytes <= 16 * MIB, String(record));
-  assertEquals(record.unsentBytes, record.unsentMessages * 64 * KIB);
-});
-
-for (const inside of ["send", "close", "terminate"] as const) {
-  Deno.test(`close: ${inside} inside the onError of an overflow does no harm`, async () => {
-    const errors: unknown[] = [];
-    await using peer = await rawPeer({
-      maxQueueBytes: 1,
-      queuePolicy: "close",
-      onError(conn, error) {
-        errors.push(error);
-        if (inside === "send") conn.send("beyond");
-        else conn[inside]();
-      },
-    });
-    peer.conn.send("1");
-    peer.conn.send("2");
-    if (inside !== "terminate") {
-      assertEquals([...(await peer.raw.next(8)).payload], [1013 >> 8, 1013 & 255]);
-      await peer.raw.sendClose(1013);
-    }
-    const record = await peer.conn.closed;
-    assertEquals(record.wasClean, inside !== "terminate");
-    assertEquals(peer.conn.state, "closed");
-    assertInstanceOf(errors[0], QueueFullError);
-    // The send inside fails: its error is the callback's own, and goes nowhere but the console.
-    assertEquals(errors.length, 1);
-  });
-}
-
-Deno.test("maxQueueBytes 0 sets no limit", async () => {
-  await using peer = await rawPeer({ maxQueueBytes: 0 });
-  for (let i = 0; i < 40; i++) peer.conn.send(new Uint8Array(1 * MIB));
-  assertEquals(peer.conn.queuedBytes, 40 * MIB);
-});
-
-Deno.test("send on a connection that isn't open throws, with the message", async () => {
-  await using both = await pair();
-  const { client } = both;
-  const refused = (conn: Connection, state: string, record?: unknown) => {
-    const message = new Uint8Array(1);
-    const error = assertThrows(() => conn.send(message), ConnectionClosedError, state);
-    assert(error.data === message);
-    assert(error.close === record);
-  };
-  const early = both.ctx.connect("ws://127.0.0.1:1/");
-  refused(early, "connecting");
-  client.close();
-  refused(client, "closing");
-  refused(client, "closed", await client.closed);
-  await early.closed;
-});
-
-Deno.test("(a) a peer that never reads costs no more memory than the queue's limit and 16 MiB", async () => {
-  for (const policy of ["throw", "drop", "close"]) {
-    const { code, stdout, stderr } = await run(
-      new URL("programs/stalled_peer.ts", import.meta.url),
-      policy,
-    );
-    assertEquals(code, 0, stderr);
-    const { falseAt, growth, outcome } = JSON.parse(stdout);
-    assertEquals(falseAt, 65 * KIB);
-    assertEquals(outcome, policy);
-    assert(growth <= 32 * MIB, `${policy}: grew by ${growth}`);
-  }
+  const large = randomBytes(100_000, 2);
+  queue.push(BINARY, large, 1, false);
+  for (let n = 0; n < 5; n++) queue.push(BINARY, new Uint8Array(20_000), 1, false);
+  const first = queue.shift()!;
+  assertEquals(first.open, true);
+  const begun = first.bytes.slice(first.start, first.end);
+  queue.drop(true);
+  assertEquals([queue.bytes, queue.messages], [100_000, 1]);
+  queue.taken(first);
+  const rest = queue.shift()!;
+  const frame = [...begun, ...rest.bytes.subarray(rest.start, rest.end)];
+  assert(sameBytes(new Uint8Array(frame.slice(-100_000)), large));
+  queue.taken(rest);
+  assertEquals(queue.shift(), null);
+  assertEquals([queue.empty, queue.bytes, queue.messages], [true, 0, 0]);
 });

@@ -1,4 +1,4 @@
-import { type CloseRecord, type Connection, Context } from "../../mod.ts";
+import { type CloseRecord, type Connection, type ConnectionOptions, Context } from "../../mod.ts";
 import { rawListener, RawPeer, urlOf } from "./raw_peer.ts";
 
 /** Ours on one end, echoing, and a peer that speaks bytes on the other. */
@@ -14,15 +14,22 @@ export interface EchoPair extends AsyncDisposable {
 export const ENDS = ["listener", "client"] as const;
 
 /** Opens a pair of which ours is a listener's connection or a client. */
-export async function echoPair(ours: typeof ENDS[number]): Promise<EchoPair> {
+export async function echoPair(
+  ours: typeof ENDS[number],
+  options: ConnectionOptions = {},
+): Promise<EchoPair> {
   const errors: unknown[] = [];
   const { promise: opened, resolve } = Promise.withResolvers<Connection>();
   const ctx = new Context({
     maxMessageSize: 64 * 1024 * 1024,
     maxQueueBytes: 64 * 1024 * 1024,
-    onConnect: (conn) => resolve(conn),
     onMessage: (conn, data) => conn.send(data),
-    onError: (_conn, error) => void errors.push(error),
+    ...options,
+    onConnect: (conn) => resolve(conn),
+    onError: (conn, error) => {
+      errors.push(error);
+      return options.onError?.(conn, error);
+    },
   });
   let peer: RawPeer;
   if (ours === "listener") {

@@ -2,7 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { ProtocolError } from "../../mod.ts";
 import type { SocketCase } from "../conformance/autobahn_cases.ts";
 import { sameBytes, toHex } from "./bytes.ts";
-import { type EchoPair, echoPair, ENDS } from "./echo_pair.ts";
+import { type EchoPair, echoPair, type ENDS } from "./echo_pair.ts";
 import { CLOSE, closeFrame, closePayload } from "./frames.ts";
 
 /** Runs a case against one of our ends. */

@@ -1,0 +1,54 @@
+// The server of the topic measurements, a process of its own: `topic_server.ts --size 256 --every 10`. Whoever
+// connects is subscribed. A client that says "clog" gets more than the kernel holds; after "start" it publishes
+// every so many ms, each message beginning with the time, and watches how late a timer of 1 ms comes; "stop" is
+// answered with that.
+
+import { parseArgs } from "node:util";
+import { type Connection, Context } from "../../mod.ts";
+
+const { values } = parseArgs({
+  options: {
+    size: { type: "string", default: "256" },
+    every: { type: "string", default: "10" },
+  },
+});
+const CLOG = 10 * 1024 * 1024;
+const message = new Uint8Array(Number(values.size));
+const clock = new DataView(message.buffer);
+let late = 0, before = 0, messages = 0;
+let timer: ReturnType<typeof setInterval>, publisher: ReturnType<typeof setInterval>;
+
+const context = new Context();
+const listener = context.listen({
+  port: 0,
+  hostname: "127.0.0.1",
+  onConnect: (conn) => conn.subscribe("all"),
+  onMessage: (conn, data) => commands[data as string](conn),
+  onError: () => {},
+});
+console.log(`listening on ${listener.url}`);
+
+const commands: Record<string, (conn: Connection) => void> = {
+  clog(conn) {
+    conn.send(new Uint8Array(CLOG));
+    conn.subscribe("all");
+  },
+  start() {
+    before = performance.now();
+    timer = setInterval(() => {
+      const now = performance.now();
+      late = Math.max(late, now - before - 1);
+      before = now;
+    }, 1);
+    publisher = setInterval(() => {
+      clock.setFloat64(0, performance.timeOrigin + performance.now());
+      context.publish("all", message);
+      messages++;
+    }, Number(values.every));
+  },
+  stop(conn) {
+    clearInterval(timer);
+    clearInterval(publisher);
+    conn.send(JSON.stringify({ late, messages }));
+  },
+};

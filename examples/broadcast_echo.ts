@@ -1,0 +1,41 @@
+/**
+ * What one says, everybody hears. With `--stdin`, lines typed at the server are said as well.
+ *
+ *     deno run --allow-net examples/broadcast_echo.ts [--port N] [--stdin]
+ *
+ * Without a port it shows itself at work and ends.
+ *
+ * @module
+ */
+import { parseArgs } from "@std/cli/parse-args";
+import { type Connection, Context, type ReceivedMessage } from "../mod.ts";
+
+const args = parseArgs(Deno.args, { string: ["port"], boolean: ["stdin"] });
+const ctx = new Context();
+const listener = ctx.listen({
+  hostname: "127.0.0.1",
+  port: Number(args.port ?? 0),
+  onMessage: (_conn, data) => say(data),
+});
+
+function say(data: ReceivedMessage): void {
+  for (const conn of listener.connections) if (conn.state === "open") conn.send(data);
+}
+
+if (args.port !== undefined) console.log(`listening on ${listener.url}`);
+
+if (args.stdin) {
+  // Another stream in the same program: it is read no faster than it is dealt with.
+  ctx.watchReadable(Deno.stdin.readable.pipeThrough(new TextDecoderStream()), (text) => {
+    const line = text.trim();
+    if (line === "quit") ctx.shutdown();
+    else say(line);
+  });
+} else if (args.port === undefined) {
+  const names = ["ada", "bob", "eve"];
+  const conns: Connection[] = names.map(() => ctx.connect(listener.url));
+  await Promise.all(conns.map((conn) => conn.opened));
+  conns[0].send("hello from ada");
+  for (const [i, conn] of conns.entries()) console.log(`${names[i]} heard ${await conn.receive()}`);
+  await ctx.shutdown();
+}

@@ -1,0 +1,44 @@
+/**
+ * A server that tells everybody the time, every second.
+ *
+ *     deno run --allow-net examples/clock_broadcast.ts [--port N] [--interval MS] [--ticks N]
+ *
+ * With `--ticks` it listens to itself, and ends after so many.
+ *
+ * @module
+ */
+import { parseArgs } from "@std/cli/parse-args";
+import { Context } from "../mod.ts";
+
+const args = parseArgs(Deno.args, {
+  string: ["port", "interval", "ticks"],
+  default: { port: "0", interval: "1000", ticks: "0" },
+});
+
+const ctx = new Context();
+let count = 0;
+const listener = ctx.listen({
+  hostname: "127.0.0.1",
+  port: Number(args.port),
+  tickInterval: Number(args.interval),
+  onTick(listener) {
+    if (listener.connections.size === 0) return;
+    const text = `${++count} ${new Date().toISOString()}`;
+    for (const conn of listener.connections) {
+      // Whoever doesn't keep up misses a tick, and costs no memory.
+      if (conn.state === "open" && conn.queuedBytes === 0) conn.send(text);
+    }
+  },
+});
+console.log(`listening on ${listener.url}`);
+
+const ticks = Number(args.ticks);
+if (ticks > 0) {
+  const conn = ctx.connect(listener.url);
+  let seen = 0;
+  for await (const text of conn) {
+    console.log(text);
+    if (++seen === ticks) break;
+  }
+  await ctx.shutdown();
+}

@@ -1,0 +1,26 @@
+/**
+ * Several connections in one context, each with its own name for itself.
+ *
+ *     deno run --allow-net examples/multi_conn.ts [--connections N]
+ *
+ * @module
+ */
+import { parseArgs } from "@std/cli/parse-args";
+import { Context } from "../mod.ts";
+
+const args = parseArgs(Deno.args, { string: ["connections"], default: { connections: "5" } });
+
+await using ctx = new Context<string>();
+const listener = ctx.listen({
+  hostname: "127.0.0.1",
+  onMessage: (conn, data) => conn.send(`hello ${data}`),
+});
+
+const greetings = Array.from({ length: Number(args.connections) }, async (_, i) => {
+  const conn = ctx.connect(listener.url, { data: `client ${i + 1}` });
+  await conn.opened;
+  conn.send(conn.data);
+  return await conn.receive();
+});
+for (const greeting of await Promise.all(greetings)) console.log(greeting);
+console.log(`${ctx.connections.size} connections, ${listener.connections.size} of them accepted`);

@@ -1,0 +1,131 @@
+// A chat room on all cores of a machine: whatever a client sends, every client gets.
+//
+//   deno run --allow-net --allow-sys=cpus --unstable-net examples/multicore_server.ts --port 8080
+//   deno run -A --unstable-net examples/multicore_server.ts --port 8080 --processes --redis redis://127.0.0.1:6379
+//
+// Each worker, or each process with --processes, listens on the same port (reusePort, Linux), and the kernel deals
+// out the connections. Workers share topics through a hub in the main thread. Processes share nothing, so their
+// topics meet in Redis; with --redis, workers use it too, and so do several machines.
+
+import { availableParallelism } from "node:os";
+import { parseArgs } from "node:util";
+import { type Broker, Context, WorkerBroker, WorkerHub } from "../mod.ts";
+
+interface Options {
+  port: number;
+  redis?: string;
+  /** Which of the workers or processes it is. */
+  number: number;
+}
+
+// `self` as a worker has it; what checks this file takes it for a window.
+const scope = self as unknown as {
+  onmessage: (event: MessageEvent<Options & { hubPort?: MessagePort } | "shutdown">) => void;
+  postMessage(message: unknown): void;
+  close(): void;
+};
+const isWorker = !("document" in self) && "WorkerGlobalScope" in self;
+
+/** One server: all there is to it on a single core. */
+async function serve({ port, redis, number }: Options, broker?: Broker): Promise<Context> {
+  if (redis !== undefined) {
+    // Imported only where it is used: the client is a dependency of its own.
+    const { RedisBroker } = await import("../redis.ts");
+    broker = new RedisBroker({ url: redis });
+  }
+  const context = new Context({ broker });
+  await context.ready;
+  context.listen({
+    port,
+    reusePort: true,
+    onConnect: (conn) => {
+      conn.subscribe("chat");
+      conn.send(`welcome to server ${number}`);
+    },
+    // A receiver that is behind misses a message rather than grow its queue.
+    onMessage: (_conn, data) => context.publish("chat", data, { slow: "drop" }),
+  });
+  return context;
+}
+
+/** The main thread: a worker per core, and the hub between them. */
+function runWorkers(options: Options, cores: number): () => Promise<void> {
+  const hub = new WorkerHub();
+  const ends: Promise<void>[] = [];
+  const workers = Array.from({ length: cores }, (_, number) => {
+    const worker = new Worker(import.meta.url, { type: "module" });
+    const { port: hubPort } = hub.connect();
+    ends.push(
+      new Promise((resolve) => {
+        worker.onmessage = ({ data }) => data === "ended" ? resolve() : console.log(data);
+      }),
+    );
+    worker.postMessage({ ...options, number, hubPort }, [hubPort]);
+    return worker;
+  });
+  return async () => {
+    for (const worker of workers) worker.postMessage("shutdown");
+    await Promise.all(ends);
+    hub.close();
+  };
+}
+
+/** The parent: a process per core. One that crashes takes only its own connections with it. */
+function runProcesses(options: Options, cores: number): () => Promise<void> {
+  const children = Array.from({ length: cores }, (_, number) =>
+    new Deno.Command(Deno.execPath(), {
+      // deno-fmt-ignore
+      args: ["run", "-A", "--unstable-net", import.meta.url, "--port", `${options.port}`,
+        "--number", `${number}`, ...(options.redis ? ["--redis", options.redis] : [])],
+    }).spawn());
+  return async () => {
+    for (const child of children) child.kill("SIGTERM");
+    await Promise.all(children.map(({ status }) => status));
+  };
+}
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    args: Deno.args,
+    options: {
+      port: { type: "string", default: "8080" },
+      cores: { type: "string" },
+      redis: { type: "string" },
+      processes: { type: "boolean", default: false },
+      number: { type: "string" },
+    },
+  });
+  const options = { port: Number(values.port), redis: values.redis, number: 0 };
+  const cores = values.cores === undefined ? availableParallelism() : Number(values.cores);
+  let stop: () => Promise<unknown>;
+  if (values.number !== undefined) {
+    const number = Number(values.number);
+    const context = await serve({ ...options, number });
+    console.log(`server ${number} is listening on port ${options.port}`);
+    stop = () => context.shutdown();
+  } else {
+    stop = values.processes ? runProcesses(options, cores) : runWorkers(options, cores);
+  }
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    Deno.addSignalListener(signal, async () => {
+      await stop();
+      Deno.exit(0);
+    });
+  }
+}
+
+if (isWorker) {
+  let context: Context;
+  scope.onmessage = async ({ data }) => {
+    if (data === "shutdown") {
+      await context.shutdown();
+      scope.postMessage("ended");
+      scope.close();
+    } else {
+      context = await serve(data, data.hubPort && new WorkerBroker(data.hubPort));
+      scope.postMessage(`server ${data.number} is listening on port ${data.port}`);
+    }
+  };
+} else {
+  await main();
+}

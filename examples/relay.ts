@@ -1,0 +1,71 @@
+/**
+ * A WebSocket proxy: each client gets a connection of its own to the server behind, with backpressure on both legs. A
+ * leg that takes messages more slowly than they come holds the other one back, so nothing piles up here.
+ *
+ *     deno run --allow-net examples/relay.ts [--port N --upstream URL]
+ *
+ * Without an upstream it shows itself at work and ends.
+ *
+ * @module
+ */
+import { parseArgs } from "@std/cli/parse-args";
+import { type Connection, type ConnectionHandlers, Context } from "../mod.ts";
+
+/** Passes on what one leg receives to the other, and its end. */
+function leg(other: () => Connection): ConnectionHandlers {
+  return {
+    onMessage: (conn, data) => {
+      if (!other().send(data)) conn.pause();
+    },
+    onClose(_conn, { code, reason }) {
+      // 1005 and 1006 say that no code came, and can't be sent.
+      if (code === 1005) other().close();
+      else if (code === 1006 || code === 1015) other().close(1011);
+      else other().close(code, reason);
+    },
+    onError: () => {},
+  };
+}
+
+/** Starts the relay. */
+function relay(ctx: Context, port: number, upstream: string) {
+  return ctx.listen({
+    hostname: "127.0.0.1",
+    port,
+    async onConnect(client) {
+      const server: Connection = ctx.connect(upstream, {
+        ...leg(() => client),
+        // Room again: what was held back comes.
+        onDrain: () => client.resume(),
+      });
+      client.on({ ...leg(() => server), onDrain: () => server.resume() });
+      // What the client sends meanwhile waits: no message is delivered before this has settled.
+      await server.opened.catch(() => client.close(1014, "no server behind"));
+    },
+  });
+}
+
+const args = parseArgs(Deno.args, { string: ["port", "upstream"], default: { port: "0" } });
+const ctx = new Context();
+if (args.upstream !== undefined) {
+  console.log(`listening on ${relay(ctx, Number(args.port), args.upstream).url}`);
+} else {
+  const echo = ctx.listen({
+    hostname: "127.0.0.1",
+    onMessage: (conn, data) => conn.send(data),
+  });
+  const front = relay(ctx, 0, echo.url);
+  const conn = ctx.connect(front.url);
+  await conn.opened;
+  conn.send("through two connections");
+  console.log(`received ${await conn.receive()}`);
+  let most = 0;
+  for (let i = 0; i < 400; i++) {
+    if (!conn.send(new Uint8Array(64 * 1024))) await conn.receive();
+    for (const other of front.connections) most = Math.max(most, other.queuedBytes);
+  }
+  console.log(`at most ${most <= 128 * 1024 ? "two messages" : `${most} bytes`} waited in between`);
+  conn.close(4000, "enough");
+  for (const [server] of [[...echo.connections]]) console.log(String((await server.closed).code));
+  await ctx.shutdown();
+}

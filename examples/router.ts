@@ -1,0 +1,67 @@
+/**
+ * Paths lead to handlers: `/echo`, `/upper`, `/rooms/NAME`; `/secret` is refused, and others are not found.
+ *
+ *     deno run --allow-net examples/router.ts [--port N]
+ *
+ * Without a port it shows itself at work and ends.
+ *
+ * @module
+ */
+import { parseArgs } from "@std/cli/parse-args";
+import { type Connection, Context, type HandshakeError, type ReceivedMessage } from "../mod.ts";
+
+interface Route {
+  handle(conn: Connection<Route>, data: ReceivedMessage): unknown;
+  room?: string;
+}
+
+const ROUTES: [URLPattern, (groups: Record<string, string | undefined>) => Route][] = [
+  [new URLPattern({ pathname: "/echo" }), () => ({ handle: (conn, data) => conn.send(data) })],
+  [
+    new URLPattern({ pathname: "/upper" }),
+    () => ({ handle: (conn, data) => conn.send(String(data).toUpperCase()) }),
+  ],
+  [
+    new URLPattern({ pathname: "/rooms/:name" }),
+    ({ name }) => ({
+      room: name,
+      handle(conn, data) {
+        for (const other of conn.listener!.connections) {
+          if (other.data.room === name) other.send(`${name}: ${data}`);
+        }
+      },
+    }),
+  ],
+];
+
+const args = parseArgs(Deno.args, { string: ["port"] });
+const ctx = new Context<Route>();
+const listener = ctx.listen({
+  hostname: "127.0.0.1",
+  port: Number(args.port ?? 0),
+  onHandshake(request) {
+    if (new URL(request.url).pathname === "/secret") return false;
+    for (const [pattern, make] of ROUTES) {
+      const match = pattern.exec(request.url);
+      if (match) return { data: make(match.pathname.groups) };
+    }
+    return new Response("no such path", { status: 404 });
+  },
+  onMessage: (conn, data) => conn.data.handle(conn, data),
+});
+
+if (args.port !== undefined) {
+  console.log(`listening on ${listener.url}`);
+} else {
+  for (const path of ["echo", "upper", "rooms/blue", "secret", "elsewhere"]) {
+    const conn = ctx.connect(listener.url + path, { onError: () => {} });
+    try {
+      await conn.opened;
+      conn.send("hello");
+      console.log(`/${path}: ${await conn.receive()}`);
+    } catch (error) {
+      console.log(`/${path}: refused with ${(error as HandshakeError).status}`);
+    }
+  }
+  await ctx.shutdown();
+}

@@ -1,0 +1,29 @@
+/**
+ * A client of a server whose certificate nobody has signed: refused by default, accepted with its certificate as an
+ * authority, or without any check.
+ *
+ *     deno run --allow-net --allow-read --allow-env examples/self_signed.ts URL [--ca FILE]
+ *
+ * @module
+ */
+import { parseArgs } from "@std/cli/parse-args";
+import { type ConnectTlsOptions, Context } from "../mod.ts";
+
+const args = parseArgs(Deno.args, { string: ["ca"] });
+const url = String(args._[0]);
+const ways: [string, ConnectTlsOptions][] = [["by default", {}], ["insecure", { insecure: true }]];
+if (args.ca !== undefined) {
+  ways.push(["with the authority", { caCerts: [await Deno.readTextFile(args.ca)] }]);
+}
+
+await using ctx = new Context();
+for (const [way, tls] of ways) {
+  const conn = ctx.connect(url, { tls, onError: () => {} });
+  try {
+    await conn.opened;
+    conn.send("over TLS");
+    console.log(`${way}: received ${await conn.receive()}`);
+  } catch (error) {
+    console.log(`${way}: refused, ${(error as Error).name}`);
+  }
+}

@@ -1,0 +1,29 @@
+/**
+ * An echo server over TLS.
+ *
+ *     deno run --allow-net --allow-read examples/tls_server.ts --cert FILE --key FILE [--port N]
+ *
+ * @module
+ */
+import { parseArgs } from "@std/cli/parse-args";
+import { Context } from "../mod.ts";
+
+const args = parseArgs(Deno.args, {
+  string: ["cert", "key", "port"],
+  default: { port: "0" },
+});
+if (args.cert === undefined || args.key === undefined) {
+  console.error("usage: tls_server.ts --cert FILE --key FILE [--port N]");
+  Deno.exit(2);
+}
+
+const ctx = new Context();
+const listener = ctx.listen({
+  hostname: "127.0.0.1",
+  port: Number(args.port),
+  tls: { cert: Deno.readTextFileSync(args.cert), key: Deno.readTextFileSync(args.key) },
+  onMessage: (conn, data) => conn.send(data),
+  // Clients that don't trust the certificate end up here.
+  onHandshakeError: (error) => console.error((error as Error).message),
+});
+console.log(`listening on ${listener.url}`);

@@ -1,0 +1,109 @@
+/** A publication in a batch: topic, flags of the envelope, where its payload ends. */
+type Entry = [topic: string, flags: number, end: number];
+
+/** What travels over a port. */
+type PortMessage =
+  | { type: "batch"; entries: Entry[]; bytes: Uint8Array }
+  | { type: "taken"; count: number }
+  | { type: "subscribe"; id: number; topic: string }
+  | { type: "subscribed"; id: number }
+  | { type: "unsubscribe"; topic: string }
+  | { type: "gap"; since: number; topics: string[] }
+  | { type: "bye" };
+
+/** What an end of a port does with what arrives. */
+export interface PortSink {
+  publication(topic: string, flags: number, payload: Uint8Array): void;
+  /** The other end has taken so many publications more. */
+  taken?(count: number): void;
+  message(message: Exclude<PortMessage, { type: "batch" } | { type: "taken" }>): void;
+}
+
+/** What a publication costs besides its payload. */
+const OVERHEAD = 128;
+
+/**
+ * One end of a message port: publications of a turn travel in one message, and the other end tells what it has taken, so
+ * that one that is stuck, or gone, costs a bounded amount of memory.
+ */
+export class PortLink {
+  readonly #port: MessagePort;
+  readonly #sink: PortSink;
+  readonly #limit: number;
+  #batch: { topic: string; flags: number; payload: Uint8Array }[] = [];
+  #batchBytes = 0;
+  /** Sizes of what the other end hasn't taken. */
+  #sizes: number[] = [];
+  #bytes = 0;
+  #closed = false;
+
+  constructor(port: MessagePort, sink: PortSink, limit: number) {
+    this.#port = port;
+    this.#sink = sink;
+    this.#limit = limit;
+    port.onmessage = ({ data }) => this.#received(data);
+  }
+
+  /** Bytes that the other end hasn't taken. */
+  get pendingBytes(): number {
+    return this.#bytes;
+  }
+
+  /** Sends a publication at the end of the turn; `false` where too much is pending. The payload must not change. */
+  publish(topic: string, flags: number, payload: Uint8Array): boolean {
+    const size = payload.length + OVERHEAD;
+    // One goes at any size, or a large one could never go.
+    if (this.#closed || (this.#bytes > 0 && this.#bytes + size > this.#limit)) return false;
+    this.#bytes += size;
+    this.#sizes.push(size);
+    this.#batchBytes += payload.length;
+    if (this.#batch.push({ topic, flags, payload }) === 1) queueMicrotask(() => this.#flush());
+    return true;
+  }
+
+  /** Sends anything else, behind the publications before it. */
+  post(message: PortMessage): void {
+    if (this.#closed) return;
+    this.#flush();
+    this.#port.postMessage(message);
+  }
+
+  /** Sends what waits and lets go of the port. */
+  close(): void {
+    if (this.#closed) return;
+    this.post({ type: "bye" });
+    this.#closed = true;
+    this.#port.close();
+  }
+
+  #flush(): void {
+    if (this.#batch.length === 0 || this.#closed) return;
+    const bytes = new Uint8Array(this.#batchBytes), entries: Entry[] = [];
+    let at = 0;
+    for (const { topic, flags, payload } of this.#batch) {
+      bytes.set(payload, at);
+      at += payload.length;
+      entries.push([topic, flags, at]);
+    }
+    this.#batch = [];
+    this.#batchBytes = 0;
+    this.#port.postMessage({ type: "batch", entries, bytes }, [bytes.buffer]);
+  }
+
+  #received(message: PortMessage): void {
+    if (this.#closed) return;
+    if (message.type === "taken") {
+      for (const size of this.#sizes.splice(0, message.count)) this.#bytes -= size;
+      this.#sink.taken?.(message.count);
+    } else if (message.type === "batch") {
+      let start = 0;
+      for (const [topic, flags, end] of message.entries) {
+        this.#sink.publication(topic, flags, message.bytes.subarray(start, end));
+        start = end;
+      }
+      this.#port.postMessage({ type: "taken", count: message.entries.length });
+    } else {
+      this.#sink.message(message);
+    }
+  }
+}

@@ -1,0 +1,24 @@
+import { assert, assertEquals } from "@std/assert";
+import { Context, HandshakeError } from "../../mod.ts";
+
+Deno.test("A refusal whose body never ends is told as a refusal when the time is up", async () => {
+  using host = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const serving = (async () => {
+    using conn = await host.accept();
+    await conn.read(new Uint8Array(4096));
+    await conn.write(
+      new TextEncoder().encode(
+        "HTTP/1.1 403 Forbidden\r\nContent-Length: 100\r\n\r\nnot you, and",
+      ),
+    );
+    // Nothing more comes, until the client gives up.
+    while (await conn.read(new Uint8Array(4096)).catch(() => null) !== null);
+  })();
+  await using ctx = new Context();
+  const conn = ctx.connect(`ws://127.0.0.1:${host.addr.port}/`, { connectTimeout: 200 });
+  const error = await conn.opened.then(() => null, (error) => error);
+  assert(error instanceof HandshakeError, String(error));
+  assertEquals(error.status, 403);
+  assertEquals(new TextDecoder().decode(error.body), "not you, and");
+  await serving;
+});

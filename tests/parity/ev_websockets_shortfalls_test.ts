@@ -1,0 +1,250 @@
+/** Where EV::Websockets 0.10 falls short of its own docs: each a test that shows the right behaviour. */
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { type Connection, Context, HandshakeError, TimeoutError } from "../../mod.ts";
+import {
+  accept,
+  Events,
+  frame,
+  freePort,
+  join,
+  pair,
+  rawClient,
+  rawServer,
+  recorder,
+  request,
+} from "./_support.ts";
+
+// "proxy without a port is ignored" belongs to the proxies.
+
+const local = { hostname: "127.0.0.1" };
+
+Deno.test("on_close reports 1000 whatever happened: here what was received", async () => {
+  await using both = await pair();
+  both.client.close(4001, "why");
+  const { code, reason, initiator } = await both.server.closed;
+  assertEquals([code, reason, initiator], [4001, "why", "remote"]);
+});
+
+Deno.test("closing drops TCP at once: here the peer's close frame is waited for", async () => {
+  const ctx = new Context();
+  await using listener = ctx.listen({ ...local });
+  using peer = await rawClient(listener.port);
+  const [conn] = listener.connections;
+  conn.close(1000);
+  assertEquals((await peer.receive())!.first, 0x88);
+  assertEquals(conn.state, "closing");
+  await peer.send(0x88, new Uint8Array([0x0f, 0xa1]));
+  const { sent, received, wasClean } = await conn.closed;
+  assertEquals([sent?.code, received?.code, wasClean], [1000, 4001, true]);
+});
+
+Deno.test("a refused handshake is a bare disconnect: here a status that both sides see", async () => {
+  const ctx = new Context();
+  const refused = new Events<number>();
+  await using listener = ctx.listen({
+    ...local,
+    onHandshake: () => false,
+    onHandshakeError: (error) => refused.push((error as HandshakeError).status),
+  });
+  const conn = ctx.connect(listener.url, { onError: () => {} });
+  assertEquals(
+    (await assertRejects(() => conn.opened, HandshakeError) as HandshakeError).status,
+    403,
+  );
+  assertEquals(await refused.next(), 403);
+});
+
+Deno.test("the subprotocol is unknown on the client and a raw list on the server: here the agreed one", async () => {
+  await using both = await pair({ protocols: ["b"] }, { protocols: ["a", "b"] });
+  assertEquals([both.client.protocol, both.server.protocol], ["b", "b"]);
+});
+
+Deno.test("Location and WWW-Authenticate never arrive: here with the error", async () => {
+  const server = await rawServer((peer) =>
+    peer.write(
+      "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic\r\nLocation: /login\r\n" +
+        "Content-Length: 5\r\n\r\nlogin",
+    )
+  );
+  const ctx = new Context();
+  const conn = ctx.connect(server.url, { onError: () => {} });
+  const error = await assertRejects(() => conn.opened, HandshakeError) as HandshakeError;
+  assertEquals(error.headers.get("www-authenticate"), "Basic");
+  assertEquals(error.headers.get("location"), "/login");
+  assertEquals(new TextDecoder().decode(error.body), "login");
+  server.close();
+});
+
+Deno.test("a timed-out connect goes on in the background: here it ends once, and its socket too", async () => {
+  const late = Promise.withResolvers<void>();
+  const server = await rawServer(async (peer) => {
+    await late.promise;
+    await peer.write(accept(peer)).catch(() => {});
+    assertEquals(await peer.receive(), null);
+  });
+  const events = new Events<string>();
+  const ctx = new Context();
+  const conn = ctx.connect(server.url, { ...recorder(events), connectTimeout: 20 });
+  await assertRejects(() => conn.opened, TimeoutError);
+  await conn.closed;
+  late.resolve();
+  await server.done;
+  assertEquals(events.all, ["error: TimeoutError", "close: 1006 "]);
+  server.close();
+});
+
+Deno.test("a synchronous failure is both thrown and called back: here a bad argument throws only", () => {
+  const events = new Events<string>();
+  const ctx = new Context();
+  assertThrows(() => ctx.connect("ftp://host/", recorder(events)), Error);
+  assertThrows(() => ctx.connect("ws://h/", { ...recorder(events), protocols: "a b" }), TypeError);
+  assertEquals(events.all, []);
+});
+
+Deno.test("an oversized message gets no 1009: here it does", async () => {
+  const ctx = new Context();
+  await using listener = ctx.listen({
+    ...local,
+    maxMessageSize: 10,
+    onMessage: () => {},
+    onError: () => {},
+  });
+  using peer = await rawClient(listener.port);
+  await peer.send(0x82, new Uint8Array(11));
+  const { first, payload } = (await peer.receive())!;
+  assertEquals([first, payload[0] << 8 | payload[1]], [0x88, 1009]);
+});
+
+Deno.test("parsed messages are delivered after a pause or close in a callback: here none is", async () => {
+  for (const stop of ["pause", "close"] as const) {
+    const events = new Events<string>();
+    const ctx = new Context();
+    await using listener = ctx.listen({
+      ...local,
+      onMessage(conn, data) {
+        events.push(`${data}`);
+        conn[stop]();
+      },
+      onPing: () => events.push("ping"),
+    });
+    using peer = await rawClient(listener.port);
+    await peer.write(join(frame(0x81, "one"), frame(0x81, "two"), frame(0x89, "")));
+    assertEquals(await events.take(2), ["one", "ping"]);
+    const [conn] = listener.connections;
+    conn.terminate();
+  }
+});
+
+Deno.test("connect and write failures fire no on_close: here one each, with the cause", async () => {
+  const ctx = new Context();
+  const events = new Events<string>();
+  ctx.connect(`ws://127.0.0.1:${freePort()}/`, recorder(events));
+  assertEquals(await events.take(2), ["error: ConnectionRefused", "close: 1006 "]);
+  await using listener = ctx.listen({ ...local, ...recorder(events), maxQueueBytes: 0 });
+  const peer = await rawClient(listener.port);
+  assertEquals(await events.next(), "connect");
+  const [conn] = listener.connections;
+  conn.send(new Uint8Array(8 * 1024 * 1024));
+  peer.close();
+  assert((await events.next()).startsWith("error: "));
+  assertEquals(await events.next(), "close: 1006 ");
+});
+
+Deno.test("destroying a context fires nothing: here every connection hears of it", async () => {
+  const events = new Events<string>();
+  const both = await pair(
+    { onClose: (_conn, { code }) => events.push(`server ${code}`) },
+    { onClose: (_conn, { code }) => events.push(`client ${code}`) },
+  );
+  const connecting = both.ctx.connect(both.listener.url, {
+    onClose: (_conn, { code }) => events.push(`connecting ${code}`),
+  });
+  await both.ctx.shutdown();
+  await connecting.closed;
+  assertEquals(events.all.sort(), ["client 1001", "connecting 1006", "server 1001"]);
+});
+
+Deno.test("Path loses its query: here the URL is whole", async () => {
+  const urls = new Events<string>();
+  const ctx = new Context();
+  await using listener = ctx.listen({
+    ...local,
+    onConnect: (conn) => urls.push(`${conn.url} ${conn.request!.url}`),
+  });
+  using _peer = await rawClient(listener.port, request("/a%20b/c?x=1&y=%2F"));
+  const path = "://127.0.0.1/a%20b/c?x=1&y=%2F";
+  assertEquals(await urls.next(), `ws${path} http${path}`);
+  for (const conn of listener.connections) conn.terminate();
+});
+
+Deno.test("unmasked frames and invalid UTF-8 are accepted: here they fail the connection", async () => {
+  const cases: [Uint8Array, number][] = [
+    [frame(0x81, "unmasked", false), 1002],
+    [frame(0x81, new Uint8Array([0xff, 0xfe])), 1007],
+    [frame(0x88, new Uint8Array([0x03, 0xe8, 0xff])), 1007],
+  ];
+  for (const [bytes, code] of cases) {
+    const ctx = new Context();
+    await using listener = ctx.listen({ ...local, onMessage: () => {}, onError: () => {} });
+    using peer = await rawClient(listener.port);
+    await peer.write(bytes);
+    const { first, payload } = (await peer.receive())!;
+    assertEquals([first, payload[0] << 8 | payload[1]], [0x88, code]);
+  }
+});
+
+Deno.test("any protocol version is accepted: here 13 only, and the answer says so", async () => {
+  const ctx = new Context();
+  await using listener = ctx.listen({ ...local });
+  using peer = await rawClient(
+    listener.port,
+    request().replace("Version: 13", "Version: 8"),
+  );
+  assert(peer.head.startsWith("HTTP/1.1 426 "));
+  assert(/sec-websocket-version: 13\r\n/i.test(peer.head));
+});
+
+Deno.test("five pings in a burst get one pong: here all of them, from a peer that reads", async () => {
+  const ctx = new Context();
+  await using listener = ctx.listen({ ...local });
+  using peer = await rawClient(listener.port);
+  await peer.write(join(...[1, 2, 3, 4, 5].map((n) => frame(0x89, `${n}`))));
+  const texts = [];
+  for (let i = 0; i < 5; i++) texts.push((await peer.receive())!.text);
+  assertEquals(texts, ["1", "2", "3", "4", "5"]);
+});
+
+Deno.test("a listener can't bind to one address: here hostname", async () => {
+  const ctx = new Context();
+  await using listener = ctx.listen({ hostname: "127.0.0.1" });
+  assertEquals(listener.hostname, "127.0.0.1");
+  // Another address of this machine is free on the same port.
+  await using other = ctx.listen({ hostname: "127.0.0.2", port: listener.port });
+  assertEquals(other.hostname, "127.0.0.2");
+});
+
+Deno.test("a keepalive that can't be configured hangs up: here its times are options", async () => {
+  const ctx = new Context();
+  const accepted = Promise.withResolvers<Connection>();
+  await using listener = ctx.listen({
+    ...local,
+    keepAlive: { interval: 5, timeout: 10 },
+    onConnect: (conn) => accepted.resolve(conn),
+    onError: () => {},
+  });
+  using _peer = await rawClient(listener.port);
+  const { cause } = await (await accepted.promise).closed;
+  assert(cause instanceof TimeoutError && cause.message.includes("silent for 10 ms"), `${cause}`);
+});
+
+Deno.test("redirects are followed unasked: here they are an error that names the target", async () => {
+  const server = await rawServer((peer) =>
+    peer.write("HTTP/1.1 302 Found\r\nLocation: ws://elsewhere.example/\r\n\r\n")
+  );
+  const ctx = new Context();
+  const conn = ctx.connect(server.url, { onError: () => {} });
+  const error = await assertRejects(() => conn.opened, HandshakeError) as HandshakeError;
+  assertEquals(error.status, 302);
+  assert(error.message.includes("elsewhere.example"), error.message);
+  server.close();
+});

@@ -1,0 +1,502 @@
+/** Net::WebSocket::EVx (wslay): a test for each row of the parity list, named after its number and name. */
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { type Connection, Context, type FrameHeader, type MessageHeader } from "../../mod.ts";
+import { FrameDecoder } from "../../src/protocol/frame_decoder.ts";
+import { busy, Events, frame, pair, rawClient } from "./_support.ts";
+
+const MiB = 1024 * 1024;
+
+// X1 (an open stream taken over without a handshake) and X17 (compressed echo behind nginx) belong to adopting,
+// listening on a path, and compression.
+
+Deno.test("X2 buffering => 0: no message is assembled, the frames are seen", async () => {
+  const ends = new Events<number>();
+  let bytes = 0;
+  await using both = await pair({
+    buffering: false,
+    onMessage: () => ends.push(-1),
+    onFrameChunk: (_conn, chunk) => void (bytes += chunk.length),
+    onFrameEnd: () => ends.push(bytes),
+  });
+  both.client.send(new Uint8Array(300_000));
+  both.client.send("two");
+  assertEquals(await ends.take(2), [300_000, 300_003]);
+  both.server.on({ onMessage: undefined });
+  assertThrows(() => both.server.messages(), TypeError, "without buffering");
+});
+
+Deno.test("X3 max_recv_size: checked for messages and for frames that nobody assembles", async () => {
+  for (const buffering of [true, false]) {
+    const errors = new Events<string>();
+    await using both = await pair({
+      buffering,
+      maxMessageSize: 100,
+      onMessage: () => {},
+      onError: (_conn, error) => errors.push((error as Error).message),
+    });
+    both.client.sendFragment(new Uint8Array(60));
+    both.client.sendFragment(new Uint8Array(41), { final: true });
+    assertEquals((await both.client.closed).code, 1009);
+    assert((await errors.next()).includes("the limit is 100"));
+  }
+});
+
+Deno.test("X4 on_msg_recv($rsv, $opcode, …): the first frame's header beside the message", async () => {
+  const got = new Events<[unknown, MessageHeader | undefined]>();
+  const allowRsv = { rsv1: true, rsv3: true };
+  await using both = await pair(
+    { allowRsv, onMessage: (_conn, data, header) => got.push([data, header]) },
+    { allowRsv },
+  );
+  const { client, server } = both;
+  client.sendFrame({ opcode: 1, payload: "one", rsv1: true, fin: false });
+  client.sendFrame({ opcode: 0, payload: " message" });
+  client.send(new Uint8Array([7]));
+  const plain = { rsv1: false, rsv2: false, rsv3: false };
+  assertEquals(await got.take(2), [
+    ["one message", { opcode: 1, ...plain, rsv1: true }],
+    [new Uint8Array([7]), { opcode: 2, ...plain }],
+  ]);
+  // Held messages keep theirs.
+  server.pause();
+  client.sendFrame({ opcode: 2, payload: new Uint8Array([1]), rsv3: true });
+  client.send("held");
+  await client.ping();
+  server.resume();
+  assertEquals(await got.take(2), [
+    [new Uint8Array([1]), { opcode: 2, ...plain, rsv3: true }],
+    ["held", { opcode: 1, ...plain }],
+  ]);
+  // Text that an extension has transformed needn't be UTF-8; the opcode tells what it is.
+  client.sendFrame({ opcode: 1, payload: new Uint8Array([0xff]), rsv1: true });
+  assertEquals(await got.next(), [new Uint8Array([0xff]), { opcode: 1, ...plain, rsv1: true }]);
+});
+
+Deno.test("X4 reserved bits without allowRsv fail the connection", async () => {
+  const ctx = new Context();
+  await using listener = ctx.listen({
+    hostname: "127.0.0.1",
+    allowRsv: { rsv1: true },
+    onMessage: () => {},
+    onError: () => {},
+  });
+  using peer = await rawClient(listener.port);
+  await peer.send(0x80 | 0x20 | 1, "rsv2");
+  const answer = await peer.receive();
+  assertEquals([answer!.first, answer!.payload[0] << 8 | answer!.payload[1]], [0x88, 1002]);
+});
+
+Deno.test("X5 on_close($code): the close record", async () => {
+  const closes = new Events<number>();
+  await using both = await pair({ onClose: (_conn, { code }) => closes.push(code) });
+  both.client.close(4321, "why");
+  assertEquals(await closes.next(), 4321);
+});
+
+Deno.test("X6 genmask: maskGenerator fills each key", async () => {
+  let keys = 0;
+  await using both = await pair(
+    { onMessage: (conn, data) => conn.send(data) },
+    { maskGenerator: (key) => key.fill(++keys) },
+  );
+  both.client.send("masked");
+  assertEquals(await both.client.receive(), "masked");
+  assertEquals(keys, 1);
+});
+
+Deno.test("X7 on_frame_recv_start, _chunk, _end: each frame as it arrives", async () => {
+  const events = new Events<string>();
+  const show = (header: FrameHeader) =>
+    `start ${header.opcode} ${header.fin} ${header.rsv2} ${header.length}`;
+  await using both = await pair({
+    onMessage: (_conn, data) => events.push(`message ${data}`),
+    onFrameStart: (_conn, header) => events.push(show(header)),
+    onFrameChunk: (_conn, bytes) => events.push(`chunk ${new TextDecoder().decode(bytes)}`),
+    onFrameEnd: () => events.push("end"),
+    allowRsv: { rsv2: true },
+  }, { allowRsv: { rsv2: true } });
+  both.client.sendFrame({ opcode: 1, payload: "ab", fin: false, rsv2: true });
+  both.client.ping();
+  both.client.sendFragment("");
+  both.client.sendFragment("c", { final: true });
+  assertEquals(await events.take(9), [
+    ...["start 1 false true 2", "chunk ab", "end"],
+    ...["start 0 false false 0", "end"],
+    ...["start 0 true false 1", "chunk c", "end", "message abc"],
+  ]);
+});
+
+Deno.test("X7 a promise of a frame callback holds reading, and the peer through TCP", async () => {
+  const release = Promise.withResolvers<void>();
+  const events = new Events<string>();
+  let held = false, calls = 0;
+  await using both = await pair({
+    buffering: false,
+    maxMessageSize: 0,
+    async onFrameChunk(_conn, bytes) {
+      calls++;
+      if (held) return;
+      held = true;
+      const copy = bytes.slice();
+      events.push("held");
+      await release.promise;
+      // The view stays valid until here.
+      events.push(`same ${copy.every((byte, i) => byte === bytes[i])}`);
+    },
+    onFrameEnd: (conn) => events.push(`end ${conn.stats().bytesReceived > 32 * MiB}`),
+  }, { maxQueueBytes: 0 });
+  const { client } = both;
+  client.send(new Uint8Array(32 * MiB).fill(5), { transfer: true });
+  assertEquals(await events.next(), "held");
+  const { bytesReceived } = both.server.stats();
+  // Meanwhile another connection reads into whatever buffers are free, often enough for this one to read on too.
+  await busy();
+  assertEquals([both.server.stats().bytesReceived, calls], [bytesReceived, 1]);
+  assert(client.queuedBytes > 0);
+  release.resolve();
+  assertEquals(await events.take(2), ["same true", "end true"]);
+  assertEquals(client.queuedBytes, 0);
+});
+
+Deno.test("X7 pause() in a frame callback holds at once, and the rest comes behind resume()", async () => {
+  const events = new Events<string>();
+  await using both = await pair({
+    buffering: false,
+    onFrameStart(conn, { length }) {
+      events.push(`start ${length}`);
+      conn.pause();
+      queueMicrotask(() => {
+        events.push("resume");
+        conn.resume();
+      });
+    },
+    onFrameChunk: (_conn, bytes) => events.push(`chunk ${bytes.length}`),
+    onFrameEnd: () => events.push("end"),
+  });
+  both.client.send("12");
+  both.client.send("");
+  assertEquals(await events.take(6), ["start 2", "resume", "chunk 2", "end", "start 0", "end"]);
+});
+
+Deno.test("X7 UTF-8 is checked although nothing is assembled", async () => {
+  for (const parts of [[[0x61, 0xff]], [[0xc3], [0x28]], [[0xe2, 0x82]]]) {
+    const ctx = new Context();
+    await using listener = ctx.listen({
+      hostname: "127.0.0.1",
+      buffering: false,
+      onError: () => {},
+    });
+    using peer = await rawClient(listener.port);
+    for (const [i, part] of parts.entries()) {
+      const first = (i === parts.length - 1 ? 0x80 : 0) | (i === 0 ? 1 : 0);
+      await peer.send(first, new Uint8Array(part));
+    }
+    const answer = await peer.receive();
+    assertEquals(answer!.payload[0] << 8 | answer!.payload[1], 1007);
+  }
+});
+
+Deno.test("X8 queue_msg: send, sendText, sendBinary, ping, pong", async () => {
+  const got = new Events<string>();
+  await using both = await pair({
+    onMessage: (_conn, data) => got.push(typeof data === "string" ? data : `bytes ${data}`),
+    onPong: (_conn, payload) => got.push(`pong ${payload}`),
+  });
+  both.client.send("a");
+  both.client.sendText(new Uint8Array([98]));
+  both.client.sendBinary("c");
+  assertEquals(await got.take(3), ["a", "b", "bytes 99"]);
+  both.client.pong(new Uint8Array([1]));
+  assertEquals(await got.next(), "pong 1");
+  assert(await both.client.ping() >= 0);
+});
+
+Deno.test("X9 queue_msg_ex(msg, opcode, rsv): sendFrame", async () => {
+  await using both = await pair({ allowRsv: { rsv1: true } }, { allowRsv: { rsv1: true } });
+  const { client } = both;
+  assertThrows(() => client.sendFrame({ opcode: 1, rsv2: true }), TypeError, "rsv2");
+  assertThrows(() => client.sendFrame({ opcode: 9 }), RangeError, "opcode 9");
+  assertThrows(() => client.sendFrame({ opcode: 0 }), Error, "no unfinished message");
+  assertThrows(
+    () => client.sendFrame({ opcode: 1, payload: new Uint8Array([0xff]) }),
+    TypeError,
+    "UTF-8",
+  );
+  client.sendFrame({ opcode: 2, payload: new Uint8Array([1]), fin: false });
+  const amid = assertThrows(() => client.send("amid"), Error, "amid an unfinished");
+  assertEquals((amid as Error).name, "InvalidStateError");
+  assertThrows(() => client.sendFrame({ opcode: 1 }), Error, "amid an unfinished");
+  client.sendFrame({ opcode: 0, payload: new Uint8Array([2]) });
+  assertEquals(await both.server.receive(), new Uint8Array([1, 2]));
+  client.close();
+  assertThrows(() => client.sendFrame({ opcode: 1 }), Error, "closing");
+});
+
+Deno.test("X10 queue_fragmented: pulled only when there is room, never spinning", async () => {
+  let pulled = 0, sent = 0;
+  await using both = await pair({ onMessage: () => {}, maxMessageSize: 0 });
+  const { client, server } = both;
+  server.pause();
+  const piece = new Uint8Array(64 * 1024);
+  const begun = Promise.withResolvers<void>();
+  function* source() {
+    for (; pulled < 1024; pulled++) {
+      yield piece;
+      sent += piece.length;
+      if (pulled === 4) begun.resolve();
+    }
+  }
+  const done = client.sendStream(source());
+  await begun.promise;
+  // The peer reads no more than its readAhead, so the source can't be through; the queue stays within its mark.
+  assert(client.queuedBytes <= 2 * 64 * 1024, `${client.queuedBytes} bytes are queued`);
+  assert(pulled < 1024 && sent < 64 * MiB);
+  server.resume();
+  await done;
+  assertEquals(pulled, 1024);
+});
+
+Deno.test("X10 an async source waits, and what is sent meanwhile goes behind, in order", async () => {
+  const got = new Events<unknown>();
+  await using both = await pair({ onMessage: (_conn, data) => got.push(data) });
+  const { client } = both;
+  const gate = Promise.withResolvers<void>();
+  async function* slow() {
+    yield "first";
+    await gate.promise;
+    yield " stream";
+  }
+  const first = client.sendStream(slow());
+  assertEquals(client.send("between"), true);
+  const second = client.sendStream(new Blob(["second ", "stream"]).stream());
+  client.send("last");
+  // A ping passes between the fragments.
+  await client.ping();
+  assertEquals(got.all, []);
+  gate.resolve();
+  await Promise.all([first, second]);
+  assertEquals(await got.take(4), [
+    "first stream",
+    "between",
+    new TextEncoder().encode("second stream"),
+    "last",
+  ]);
+  assertEquals(client.stats().messagesSent, 4);
+});
+
+Deno.test("X10 a source that throws half-way: 1011, and its own error", async () => {
+  const errors = new Events<unknown>();
+  await using both = await pair({ onMessage: () => {} }, {
+    onError: (_conn, error) => errors.push(error),
+  });
+  const boom = new Error("boom");
+  function* source() {
+    yield "half";
+    throw boom;
+  }
+  const error = await assertRejects(() => both.client.sendStream(source()));
+  assertEquals(error, boom);
+  assertEquals(await errors.next(), boom);
+  const { received } = await both.server.closed;
+  // Nothing of the error is on the wire.
+  assertEquals(received, { code: 1011, reason: "" });
+});
+
+Deno.test("X10 a source that throws before its first piece leaves the connection as it was", async () => {
+  await using both = await pair();
+  const source: Iterable<string> = {
+    [Symbol.iterator]: () => ({
+      next() {
+        throw new Error("early");
+      },
+    }),
+  };
+  const failing = () => both.client.sendStream(source);
+  await assertRejects(failing, Error, "early");
+  await assertRejects(() => both.client.sendStream(42 as never), TypeError, "no iterable");
+  await assertRejects(() => both.client.sendStream("text"), TypeError, "goes by send");
+  both.client.send("still open");
+  assertEquals(await both.server.receive(), "still open");
+});
+
+Deno.test("X10 close() amid a stream rejects it and tells its source", async () => {
+  await using both = await pair({ onMessage: () => {} });
+  const cancelled = Promise.withResolvers<void>();
+  const source = new ReadableStream<string>({
+    start: (controller) => controller.enqueue("unfinished"),
+    cancel: () => cancelled.resolve(),
+  });
+  const done = both.client.sendStream(source);
+  both.client.send("behind");
+  await both.client.ping();
+  both.client.close();
+  await assertRejects(() => done, Error, "finish a stream");
+  await cancelled.promise;
+  const { sent, wasClean, unsentMessages } = await both.client.closed;
+  assertEquals([sent?.code, wasClean, unsentMessages], [1000, true, 1]);
+});
+
+Deno.test("X11 queue_fragmented_ex(…, rsv): bits in the first frame only", async () => {
+  const headers = new Events<boolean[]>();
+  const allowRsv = { rsv1: true };
+  await using both = await pair({
+    allowRsv,
+    onFrameStart: (_conn, { rsv1, fin }) => headers.push([rsv1, fin]),
+  }, { allowRsv });
+  async function* source() {
+    yield await Promise.resolve("a");
+    yield await Promise.resolve("b");
+  }
+  await both.client.sendStream(source(), { rsv1: true });
+  assertEquals(await headers.take(3), [[true, false], [false, false], [false, true]]);
+  await assertRejects(() => both.client.sendStream(["a"], { rsv2: true }), TypeError, "rsv2");
+});
+
+Deno.test("X12 wait(cb): drained() and onDrain", async () => {
+  const drains = new Events<number>();
+  await using both = await pair({ onMessage: () => {} }, {
+    onDrain: (conn) => drains.push(conn.queuedBytes),
+  });
+  both.client.send("x".repeat(1000));
+  const drained = both.client.drained().then(() => drains.all.length);
+  assertEquals(await drains.next(), 0);
+  // The promise resolves before the callback is called.
+  assertEquals(await drained, 0);
+});
+
+Deno.test("X13 queued_count: queuedMessages", async () => {
+  await using both = await pair({ onMessage: () => {} });
+  both.client.send("a");
+  both.client.send("b");
+  assertEquals(both.client.queuedMessages, 2);
+  await both.client.drained();
+  assertEquals(both.client.queuedMessages, 0);
+});
+
+Deno.test("X14 stop_read and start_read, stop_write and start_write", async () => {
+  const got = new Events<unknown>();
+  await using both = await pair({ onMessage: (_conn, data) => got.push(data) });
+  const { client, server } = both;
+  client.pauseSending();
+  client.send("held back");
+  // Control frames pass.
+  await client.ping();
+  assertEquals([client.queuedMessages, got.all.length], [1, 0]);
+  client.resumeSending();
+  assertEquals(await got.next(), "held back");
+  server.pause();
+  client.send("paused");
+  await client.ping();
+  assertEquals([server.isPaused, got.all.length], [true, 1]);
+  server.resume();
+  assertEquals(await got.next(), "paused");
+  client.pauseSending();
+  client.send("closing lifts it");
+  client.close();
+  assertEquals(await got.next(), "closing lifts it");
+});
+
+Deno.test("X15 shutdown_write: flushes, half-closes, and later sends throw", async () => {
+  const ctx = new Context();
+  await using listener = ctx.listen({ hostname: "127.0.0.1", onConnect: begin });
+  function begin(conn: Connection) {
+    conn.send("last words");
+    conn.shutdownWrite();
+    assertThrows(() => conn.send("no"), Error, "Cannot send");
+    assertThrows(() => conn.sendFragment("no"), Error, "Cannot send");
+    assertThrows(() => conn.ping(), Error, "Cannot ping");
+    conn.on({ onMessage: (_conn, data) => got.push(data) });
+  }
+  const got = new Events<unknown>();
+  using peer = await rawClient(listener.port);
+  assertEquals((await peer.receive())!.text, "last words");
+  assertEquals(await peer.receive(), null);
+  // The other direction goes on.
+  await peer.send(0x81, "still heard");
+  assertEquals(await got.next(), "still heard");
+  const [conn] = listener.connections;
+  peer.close();
+  assertEquals((await conn.closed).sent, null);
+});
+
+Deno.test("X15 shutdown_read: input is discarded, its end noticed, and close() waits for no answer", async () => {
+  const ctx = new Context();
+  const accepted = Promise.withResolvers<Connection>();
+  await using listener = ctx.listen({
+    hostname: "127.0.0.1",
+    closeTimeout: 1_000_000,
+    onConnect: (conn) => accepted.resolve(conn),
+    onMessage: () => assert(false, "a message was delivered"),
+  });
+  {
+    using peer = await rawClient(listener.port);
+    const conn = await accepted.promise;
+    conn.shutdownRead();
+    assertThrows(() => conn.ping(), Error, "after shutdownRead");
+    await peer.send(0x81, "unheard");
+    conn.send("heard");
+    assertEquals((await peer.receive())!.text, "heard");
+    conn.close(4000);
+    assertEquals((await peer.receive())!.first, 0x88);
+    const { sent, received, code } = await conn.closed;
+    assertEquals([sent?.code, received, code], [4000, null, 1006]);
+  }
+  await using other = await pair({ onMessage: () => {} });
+  other.server.shutdownRead();
+  other.client.terminate();
+  assertEquals((await other.server.closed).code, 1006);
+});
+
+Deno.test("X16 close(code, reason): the socket is closed by us in any case", async () => {
+  const ctx = new Context();
+  await using listener = ctx.listen({ hostname: "127.0.0.1", closeTimeout: 20 });
+  using peer = await rawClient(listener.port);
+  const [conn] = listener.connections;
+  conn.close(1000, "bye");
+  assertEquals((await peer.receive())!.text.slice(2), "bye");
+  // The peer neither answers nor closes.
+  const { sent, received, wasClean } = await conn.closed;
+  assertEquals([sent?.code, received, wasClean], [1000, null, false]);
+  assertEquals(await peer.receive(), null);
+});
+
+Deno.test("X18 messages up to 2 GiB, and lengths to 2^53: seen through a synthetic stream", () => {
+  const seen: number[] = [];
+  let passed = 0;
+  const decoder: FrameDecoder = new FrameDecoder("client", {
+    frameStart: () => seen.push(decoder.length),
+    frameData: (_source, start, end, last) => {
+      passed += end - start;
+      if (last) seen.push(passed);
+    },
+  });
+  const length = 5 * 1024 * MiB;
+  const header = new Uint8Array(10);
+  header.set([0x82, 127]);
+  new DataView(header.buffer).setBigUint64(2, BigInt(length));
+  const feed = (bytes: Uint8Array) =>
+    decoder.decode({ bytes, view: new DataView(bytes.buffer) }, 0, bytes.length);
+  feed(header);
+  const piece = new Uint8Array(MiB);
+  for (let i = 0; i < length / MiB; i++) feed(piece);
+  feed(frame(0x81, "", false).slice());
+  assertEquals(seen, [length, length, 0, length]);
+});
+
+Deno.test("X18 a header that announces 2^53 - 1 bytes is taken at its word", async () => {
+  const lengths = new Events<number>();
+  const ctx = new Context();
+  await using listener = ctx.listen({
+    hostname: "127.0.0.1",
+    buffering: false,
+    maxMessageSize: 0,
+    onFrameStart: (_conn, { length }) => lengths.push(length),
+  });
+  using peer = await rawClient(listener.port);
+  const header = new Uint8Array(14);
+  header.set([0x82, 0xff]);
+  new DataView(header.buffer).setBigUint64(2, BigInt(Number.MAX_SAFE_INTEGER));
+  await peer.write(header);
+  assertEquals(await lengths.next(), Number.MAX_SAFE_INTEGER);
+  for (const conn of listener.connections) conn.terminate();
+});

@@ -1,0 +1,26 @@
+/** What a test hears of something, in order, to be waited for. */
+export class Notes<T> {
+  readonly all: T[] = [];
+  #waiters: (() => void)[] = [];
+
+  add(note: T): void {
+    this.all.push(note);
+    for (const resolve of this.#waiters.splice(0)) resolve();
+  }
+
+  /** Resolves when there are so many. */
+  async count(count: number): Promise<T[]> {
+    while (this.all.length < count) {
+      await new Promise<void>((resolve) => this.#waiters.push(resolve));
+    }
+    return this.all;
+  }
+
+  /** Resolves with the first that fits. */
+  async find(fits: (note: T) => boolean): Promise<T> {
+    for (let at = 0;; at++) {
+      await this.count(at + 1);
+      if (fits(this.all[at])) return this.all[at];
+    }
+  }
+}

@@ -1,0 +1,113 @@
+// Redis servers of the tests' own. Where there is none, tests are skipped, but never in CI.
+
+const available = await new Deno.Command("redis-server", { args: ["--version"] }).output()
+  .then(({ success }) => success, () => false);
+
+/** A test that needs redis-server. */
+export function redisTest(name: string, fn: () => Promise<void>): void {
+  Deno.test({
+    name: available ? name : `${name} (redis-server is missing)`,
+    ignore: !available && Deno.env.get("CI") !== "true",
+    fn,
+  });
+}
+
+/** Clears of the ports that the system gives to clients: one that connects to itself would keep a server from starting. */
+function candidatePort(): number {
+  return 20_000 + Math.floor(Math.random() * 10_000);
+}
+
+function isFree(port: number): boolean {
+  try {
+    Deno.listen({ port, hostname: "127.0.0.1" }).close();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** A port that nobody listens on. */
+export function freePort(): number {
+  for (;;) {
+    const port = candidatePort();
+    if (isFree(port)) return port;
+  }
+}
+
+/** A running redis-server, which can be killed and started again on its port. */
+export class Redis implements AsyncDisposable {
+  readonly port: number;
+  readonly #args: string[];
+  readonly #directory: string;
+  #process: Deno.ChildProcess | null = null;
+  #output: Promise<void> | null = null;
+
+  private constructor(port: number, args: string[], directory: string) {
+    this.port = port;
+    this.#args = args;
+    this.#directory = directory;
+  }
+
+  /** Starts one on a free port, with further arguments. */
+  static async start(...args: string[]): Promise<Redis> {
+    const directory = await Deno.makeTempDir({ prefix: "sluice-redis-" });
+    for (;;) {
+      const redis = new Redis(freePort(), args, directory);
+      // Somebody may have taken the port meanwhile.
+      if (await redis.run()) return redis;
+    }
+  }
+
+  get url(): string {
+    return `redis://127.0.0.1:${this.port}`;
+  }
+
+  /** Starts it; whether it got its port. */
+  async run(): Promise<boolean> {
+    const process = new Deno.Command("redis-server", {
+      args: ["--port", `${this.port}`, "--bind", "127.0.0.1", "--save", "", ...this.#args],
+      cwd: this.#directory,
+      stdin: "null",
+      stdout: "piped",
+      stderr: "null",
+    }).spawn();
+    const ready = Promise.withResolvers<boolean>();
+    this.#output = (async () => {
+      let log = "";
+      for await (const chunk of process.stdout.pipeThrough(new TextDecoderStream())) {
+        if (log !== "ready") log += chunk;
+        if (log.includes("Ready to accept connections")) {
+          ready.resolve(true);
+          log = "ready";
+        }
+      }
+      ready.resolve(false);
+    })();
+    if (await ready.promise) {
+      this.#process = process;
+      return true;
+    }
+    await process.status;
+    return false;
+  }
+
+  /** Kills it, as a crash would. */
+  async kill(): Promise<void> {
+    const process = this.#process;
+    if (process === null) return;
+    this.#process = null;
+    process.kill("SIGKILL");
+    await process.status;
+    await this.#output;
+  }
+
+  /** Starts it again where it was. */
+  async restart(): Promise<void> {
+    if (!await this.run()) throw new Error(`Port ${this.port} was taken`);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.kill();
+    await Deno.remove(this.#directory, { recursive: true });
+  }
+}

@@ -1,0 +1,44 @@
+import { assert, assertEquals } from "@std/assert";
+import { type BrokerGap, Context } from "../../mod.ts";
+import { RedisBroker } from "../../redis.ts";
+import { Cluster } from "./_cluster.ts";
+import { Notes } from "./_notes.ts";
+import { redisTest } from "./_redis.ts";
+import { Room, take } from "./_room.ts";
+
+redisTest(
+  "a cluster carries publications in shards, and goes on after a master was killed",
+  async () => {
+    await using cluster = await Cluster.start();
+    const gaps = new Notes<BrokerGap>();
+    const context = () =>
+      new Context({
+        broker: new RedisBroker({ cluster: cluster.urls }),
+        onBrokerGap: (gap) => gaps.add(gap),
+        onBrokerError: () => {},
+      });
+    await using a = new Room({}, context());
+    await using b = new Room({}, context());
+    const far = await b.join();
+    // So many that every shard has some.
+    const topics = Array.from({ length: 30 }, (_, i) => `topic ${i}`);
+    for (const topic of topics) b.members[0].subscribe(topic);
+    await Promise.all([a.server.ready, b.server.ready]);
+    const round = async (n: number) => {
+      for (const topic of topics) a.server.publish(topic, `${topic}: ${n}`);
+      const received = await take(far, topics.length);
+      assertEquals(received.sort(), topics.map((topic) => `${topic}: ${n}`).sort());
+    };
+    await round(1);
+    await round(2);
+    const victim = await cluster.masterOf("sluice:topic 0");
+    await victim.kill();
+    await gaps.count(2);
+    for (const gap of gaps.all) {
+      assert(gap.since < gap.until);
+      assert(gap.topics.length === 0 || gap.topics.length === topics.length);
+    }
+    await Promise.all([a.server.ready, b.server.ready]);
+    await round(3);
+  },
+);
