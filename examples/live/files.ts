@@ -31,7 +31,8 @@ export function files(): (request: Request) => Promise<Response> {
         headers: {
           "content-type": type,
           "cache-control": "no-cache",
-          "content-security-policy": "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'",
+          "content-security-policy":
+            "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'",
         },
       });
     } catch {

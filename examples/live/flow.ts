@@ -80,7 +80,7 @@ export class Flow implements AsyncDisposable {
     this.#time = now;
     this.#takenBefore = this.#taken;
     this.#before = last;
-    this.#peak = 0;
+    this.#peak = last?.queue ?? 0;
     return sample;
   }
 

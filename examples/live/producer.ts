@@ -74,7 +74,7 @@ function withSluice(rate: number): void {
       peak,
       drains: conn?.stats().drains ?? 0,
     });
-    peak = 0;
+    peak = conn?.queuedBytes ?? 0;
   }, REPORT_EVERY);
 }
 
@@ -104,7 +104,7 @@ function withNative(rate: number): void {
   console.log(`ws://127.0.0.1:${server.addr.port}/`);
   setInterval(() => {
     report({ made: source.made, queue: socket?.bufferedAmount ?? 0, peak, drains: 0 });
-    peak = 0;
+    peak = socket?.bufferedAmount ?? 0;
   }, REPORT_EVERY);
 }
 

@@ -16,8 +16,8 @@ const CHARTS = {
     min: () => high * 1.5 / 1024,
     lines: [
       ["queue", "ours", (s) => s.sluice.peak / 1024, { fill: true }],
-      ["high-water mark", "mark", () => high / 1024, { dash: [6, 4] }],
-      ["low-water mark", "good", () => low / 1024, { dash: [6, 4] }],
+      ["high mark", "mark", () => high / 1024, { dash: [6, 4] }],
+      ["low mark", "good", () => low / 1024, { dash: [6, 4] }],
     ],
   },
   "chart-flow": {
@@ -78,7 +78,7 @@ function build() {
             space: 60,
             values: (_, all) => all.map((v) => `${Math.round(v)} s`),
           },
-          { ...axis, size: 46 },
+          { ...axis, size: 54 },
         ],
         series: [
           {},
