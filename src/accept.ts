@@ -1,3 +1,4 @@
+import { adviseOrigins } from "./cookie_advice.ts";
 import { acceptOffer, type CodecSettings, codecSettings } from "./deflate/negotiation.ts";
 import { makeRequest, ServerFacts } from "./facts.ts";
 import { type Extension, formatExtensions } from "./handshake/extension_list.ts";
@@ -44,7 +45,8 @@ export function decide<Data>(
   settings: ListenSettings<Data>,
   info: PeerInfo,
 ): Acceptance<Data> | Promise<Acceptance<Data>> {
-  const upgrade = readUpgrade(parseRequestHead(head));
+  const request = parseRequestHead(head);
+  const upgrade = readUpgrade(request);
   if (!URL.canParse(`http://${upgrade.host}${upgrade.path}`)) {
     throw new Refused(400, "The Host and the target of the request make no URL");
   }
@@ -52,6 +54,7 @@ export function decide<Data>(
     throw new Refused(403, "The origin is not allowed");
   }
   if (settings.onHandshake === undefined) {
+    if (settings.origins === null && request.fields.has("cookie")) adviseOrigins();
     return accept(head, secure, settings, upgrade, NO_CHOICE);
   }
   return ask(head, secure, settings, info, upgrade);

@@ -1,8 +1,15 @@
 import type { PublishOptions } from "./broadcast.ts";
 import type { CloseRecord } from "./close_record.ts";
 import { Consumer } from "./consumer.ts";
-import { type ConnectionState, type Engine, PAUSED } from "./engine.ts";
-import { abortError, InvalidStateError, type Message, QueueFullError } from "./errors.ts";
+import { PAUSED } from "./delivery.ts";
+import type { ConnectionState, Engine } from "./engine.ts";
+import {
+  abortError,
+  InvalidStateError,
+  type Message,
+  QueueFullError,
+  UnsupportedError,
+} from "./errors.ts";
 import { Incoming, type StreamedMessage } from "./incoming.ts";
 import type { Listener } from "./listener.ts";
 import { messageReadable, messageWritable } from "./message_streams.ts";
@@ -42,7 +49,7 @@ export interface ConnectionStats {
   pauses: number;
   /** Times that the queue has drained. */
   drains: number;
-  /** Messages dropped by the queue policy `"drop"`. */
+  /** Messages dropped by the queue policy `"drop"`, or for being sent to many with `slow: "drop"`. */
   dropped: number;
   /** The round trip of the last answered ping in ms; `null` before the first. */
   lastRoundTrip: number | null;
@@ -220,6 +227,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    * @throws {QueueFullError} If the queue would exceed `maxQueueBytes`.
    */
   sendFrame(frame: Frame): boolean {
+    this.#needFrames("send a frame");
     return sendFrame(this.#engine, frame);
   }
 
@@ -255,6 +263,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    * every later send throws. Many peers take that for a lost connection; `close` is the polite way.
    */
   shutdownWrite(): void {
+    this.#needFrames("end one direction");
     this.#engine.shutWrite();
   }
 
@@ -372,19 +381,19 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    */
   pause(): void {
     const engine = this.#engine;
-    if ((engine.holds & PAUSED) !== 0 || engine.state === "closed" || engine.discarding) return;
+    if (engine.delivery.paused || engine.state === "closed" || engine.delivery.discarding) return;
     engine.pauses++;
-    engine.hold(PAUSED, true);
+    engine.delivery.hold(PAUSED, true);
   }
 
   /** Goes on after `pause`, with what was held first. */
   resume(): void {
-    this.#engine.hold(PAUSED, false);
+    this.#engine.delivery.hold(PAUSED, false);
   }
 
   /** Whether `pause` holds messages. */
   get isPaused(): boolean {
-    return (this.#engine.holds & PAUSED) !== 0;
+    return this.#engine.delivery.paused;
   }
 
   /**
@@ -455,7 +464,8 @@ export class Connection<Data = unknown> implements AsyncDisposable {
   on(handlers: ConnectionHandlers<Data>): void {
     checkHandlers("set callbacks", handlers, HANDLERS);
     if (
-      handlers.onMessage !== undefined && (this.#engine.consumer ?? this.#engine.incoming) !== null
+      handlers.onMessage !== undefined &&
+      (this.#engine.delivery.consumer ?? this.#engine.delivery.incoming) !== null
     ) {
       throw new TypeError("Cannot set onMessage on a connection whose messages are being taken");
     }
@@ -578,8 +588,17 @@ export class Connection<Data = unknown> implements AsyncDisposable {
     await this.closed;
   }
 
+  /** @throws {UnsupportedError} Where only whole messages can be carried. */
+  #needFrames(action: string): void {
+    if (!this.#engine.transport?.messagesOnly) return;
+    throw new UnsupportedError(
+      `Cannot ${action} on a connection of upgrade, which carries messages only; use listen or adopt`,
+    );
+  }
+
   #checkControl(action: string, payload: unknown): void {
     const engine = this.#engine;
+    this.#needFrames(action);
     if (engine.state !== "open" || engine.writeShut) throw engine.closedError(action, payload);
     if (engine.writer.control.full) {
       throw new QueueFullError(`Cannot ${action}: 64 pings and pongs wait to be sent`, payload);

@@ -26,10 +26,10 @@ export class Consumer implements AsyncIterableIterator<ReceivedMessage> {
     if (!engine.settings.buffering) {
       throw new TypeError(`Cannot ${action} a connection without buffering: it has no messages`);
     }
-    if (engine.consumer !== null || engine.incoming !== null) {
+    if (engine.delivery.consumer !== null || engine.delivery.incoming !== null) {
       throw new TypeError(`Cannot ${action} a connection whose messages are being taken already`);
     }
-    engine.consumer = this;
+    engine.delivery.consumer = this;
     this.#engine = engine;
     this.#preventClose = preventClose;
   }
@@ -54,7 +54,7 @@ export class Consumer implements AsyncIterableIterator<ReceivedMessage> {
     this.#done = true;
     this.release();
     // Who still awaits a message gets the end, not the next message.
-    for (const taker of this.#engine.takers.splice(0)) taker();
+    for (const taker of this.#engine.delivery.takers.splice(0)) taker();
     if (!this.#preventClose) this.#engine.close(NORMAL, "");
     return Promise.resolve({ value: undefined, done: true });
   }
@@ -70,39 +70,41 @@ export class Consumer implements AsyncIterableIterator<ReceivedMessage> {
     if (signal?.aborted) {
       return Promise.reject(abortError("The receive was aborted", signal.reason));
     }
-    if (engine.takers.length === 0 && engine.canTake()) return Promise.resolve(this.#take());
+    if (engine.delivery.takers.length === 0 && engine.delivery.canTake()) {
+      return Promise.resolve(this.#take());
+    }
     if (engine.record !== null && !this.#waiting) {
       return Promise.reject(engine.closedError("receive"));
     }
     return new Promise((resolve, reject) => {
       const settle = () => {
         signal?.removeEventListener("abort", abort);
-        if (!this.#done && engine.canTake()) resolve(this.#take());
+        if (!this.#done && engine.delivery.canTake()) resolve(this.#take());
         else reject(engine.closedError("receive"));
       };
       const abort = () => {
-        engine.takers.splice(engine.takers.indexOf(settle), 1);
+        engine.delivery.takers.splice(engine.delivery.takers.indexOf(settle), 1);
         reject(abortError("The receive was aborted", signal!.reason));
       };
       signal?.addEventListener("abort", abort, { once: true });
-      engine.takers.push(settle);
+      engine.delivery.takers.push(settle);
       engine.reader?.pull();
     });
   }
 
   /** Leaves the messages to others. */
   release(): void {
-    if (this.#engine.consumer === this) this.#engine.consumer = null;
+    if (this.#engine.delivery.consumer === this) this.#engine.delivery.consumer = null;
   }
 
   /** Whether there is a message to take, even if a pause holds it. */
   get #waiting(): boolean {
-    return (this.#engine.inbox?.length ?? 0) > 0;
+    return (this.#engine.delivery.inbox?.length ?? 0) > 0;
   }
 
   #take(): ReceivedMessage {
     const engine = this.#engine;
-    const message = engine.inbox!.shift();
+    const message = engine.delivery.inbox!.shift();
     // There is room again: reading may go on.
     engine.reader!.pull();
     return message;

@@ -31,6 +31,8 @@ import { Timers } from "./timers.ts";
 import type { PublishResult } from "./topics.ts";
 import { type Watch, Watches } from "./watch.ts";
 import { checkTlsClientOptions } from "./transport/tls_client.ts";
+import { upgrade } from "./upgrade.ts";
+import { checkUpgradeOptions, type Upgraded, type UpgradeOptions } from "./upgrade_options.ts";
 
 /** Options of a context: defaults for every connection. */
 export interface ContextOptions<Data = unknown> extends ConnectionOptions<Data>, BrokerReports {
@@ -64,7 +66,7 @@ export interface ContextStats {
   pauses: number;
   /** Times that a queue has drained. */
   drains: number;
-  /** Messages dropped by the queue policy `"drop"`. */
+  /** Messages dropped by the queue policy `"drop"`, or for being sent to many with `slow: "drop"`. */
   dropped: number;
 }
 
@@ -291,6 +293,39 @@ export class Context<Data = unknown> implements AsyncDisposable {
     this.#checkAlive("adopt");
     const { tls: _tls, proxy: _proxy, ...defaults } = this.#options;
     return adopt(this.#registry, source, { ...defaults, ...options });
+  }
+
+  /**
+   * Makes a connection of a request that `Deno.serve`, or a framework on it, has received. It is the same as any other,
+   * within what Deno's own sockets can do: no pings, no frames, and a pause holds messages back here but not the peer.
+   *
+   * @param request The request; its handler has to return the response.
+   * @param options Options of the handshake and of the connection.
+   * @returns The response and the connection.
+   * @throws {UnsupportedError} For options that need frames; it names `listen` and `adopt`.
+   * @throws {TypeError} If the request isn't a WebSocket handshake, or an option makes no sense.
+   *
+   * @example
+   * ```ts
+   * import { Context } from "@sluice/websocket";
+   *
+   * const ctx = new Context();
+   * const server = Deno.serve({ port: 0 }, (request) => {
+   *   if (request.headers.get("upgrade") !== "websocket") return new Response("hello");
+   *   const { response } = ctx.upgrade(request, { onMessage: (conn, data) => conn.send(data) });
+   *   return response;
+   * });
+   * await server.shutdown();
+   * ```
+   */
+  upgrade(
+    request: Request,
+    options: UpgradeOptions<Data> = {},
+  ): Upgraded<Connection<Data>> {
+    this.#checkAlive("upgrade");
+    checkUpgradeOptions(options);
+    const { tls: _tls, proxy: _proxy, ...defaults } = this.#options;
+    return upgrade(this.#registry, request, { ...defaults, ...options });
   }
 
   /**

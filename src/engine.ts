@@ -1,18 +1,17 @@
+import { call, report } from "./callbacks.ts";
 import { type CloseRecord, closeRecord } from "./close_record.ts";
 import type { Connection, ConnectionStats } from "./connection.ts";
-import type { Consumer } from "./consumer.ts";
+import { Delivery, IN_CONNECT } from "./delivery.ts";
+import { DrainLatch } from "./drain_latch.ts";
 import { MessageInflater } from "./deflate/message_inflater.ts";
 import type { CodecSettings } from "./deflate/negotiation.ts";
 import { Packer, type PackerOwner } from "./deflate/packer.ts";
 import { abortError, ConnectionClosedError, TimeoutError } from "./errors.ts";
 import { encodeControl } from "./flow/control_lane.ts";
-import { Inbox, type MessageHeader } from "./flow/inbox.ts";
 import { ReadPump, type ReadSink } from "./flow/read_pump.ts";
 import { SendQueue } from "./flow/send_queue.ts";
 import { WritePump, type WriteSink } from "./flow/write_pump.ts";
-import type { Incoming } from "./incoming.ts";
 import { KeepAlive, type KeptAlive } from "./keep_alive.ts";
-import { FrameHooks } from "./frame_hooks.ts";
 import type { ConnectionHandlers, ReceivedMessage, Settings } from "./options.ts";
 import { freshPayload, Pings } from "./pings.ts";
 import {
@@ -24,21 +23,11 @@ import {
 } from "./protocol/close_code.ts";
 import { Closing } from "./protocol/closing.ts";
 import type { Source } from "./protocol/frame_decoder.ts";
-import { randomKey } from "./protocol/mask.ts";
 import { MessageAssembler, type MessageSink } from "./protocol/message_assembler.ts";
-import {
-  BINARY,
-  CLOSE,
-  FIN,
-  PING,
-  PONG,
-  type Role,
-  RSV1,
-  RSV2,
-  RSV3,
-  TEXT,
-} from "./protocol/opcode.ts";
+import { CLOSE, FIN, PING, PONG, type Role } from "./protocol/opcode.ts";
+import { keySource } from "./masking_keys.ts";
 import { ProtocolError } from "./protocol/protocol_error.ts";
+import { type Limited, RateLimit } from "./rate_limit.ts";
 import type { SendStreams } from "./send_stream.ts";
 import { SendTimeout } from "./send_timeout.ts";
 import { NO_MORE, type OpenMessage } from "./sender.ts";
@@ -49,16 +38,6 @@ import type { Transport } from "./transport/transport.ts";
 
 /** The state of a connection; it only ever moves to the right. */
 export type ConnectionState = "connecting" | "open" | "closing" | "closed";
-
-/** What holds the delivery of messages. */
-export const PAUSED = 1;
-const IN_CONNECT = 2; // onConnect's promise is unsettled
-const IN_MESSAGE = 4; // onMessage's promise is unsettled
-const NO_TAKER = 8; // neither onMessage nor anyone who awaits a message
-/** The promise of a frame callback is unsettled. */
-export const IN_FRAME = 16;
-// What holds frames back where someone wants to see them: they can't be kept for later.
-const FRAME_HOLDS = PAUSED | IN_CONNECT | IN_FRAME;
 
 /** What an engine needs of whoever made it. */
 export interface Owner {
@@ -93,7 +72,7 @@ interface Waiter {
  */
 // deno-lint-ignore no-explicit-any
 export class Engine<Data = any>
-  implements MessageSink, ReadSink, WriteSink, PackerOwner, KeptAlive {
+  implements MessageSink, ReadSink, WriteSink, PackerOwner, KeptAlive, Limited {
   readonly role: Role;
   readonly settings: Settings;
   readonly owner: Owner;
@@ -107,19 +86,13 @@ export class Engine<Data = any>
   facts: HandshakeFacts | null = null;
   transport: Transport | null = null;
   reader: ReadPump | null = null;
-  /** Reasons for which messages are held. */
-  holds: number;
-  inbox: Inbox | null = null;
+  /** Received messages on their way to the application. */
+  readonly delivery: Delivery;
+  assembler: MessageAssembler | null = null;
   record: CloseRecord | null = null;
   pings: Pings | null = null;
   /** Ends an attempt to connect. */
   cancel: (() => void) | null = null;
-  /** Who takes messages as streams. */
-  incoming: Incoming | null = null;
-  /** Who takes messages one by one. */
-  consumer: Consumer | null = null;
-  /** Called with each message or the end, by those who await one; oldest first. */
-  takers: (() => void)[] = [];
   /** Compresses what is sent; `null` where that wasn't agreed. */
   packer: Packer | null = null;
   /** Topics that the connection has subscribed to; made with the first. */
@@ -131,37 +104,28 @@ export class Engine<Data = any>
   /** The messages that are being sent from sources. */
   streams: SendStreams | null = null;
   readonly trace: Trace | null;
-  /** Those of `holds` that stop reading at once. */
-  frameHolds = 0;
   /** Whether nothing can be sent any more. */
   writeShut = false;
   /** Whether nothing can be received any more. */
   readShut = false;
   messagesSent = 0;
-  messagesReceived = 0;
   queueHighWater = 0;
   pauses = 0;
-  drains = 0;
   dropped = 0;
 
-  #assembler: MessageAssembler | null = null;
-  #hooks: FrameHooks | null = null;
   #halfClosed = false;
   #closing: Closing | null = null;
   #keepAlive: KeepAlive | null = null;
   #sendTimeout: SendTimeout | null = null;
+  #limit: RateLimit | null = null; // lifted with the first close frame, ours or the peer's
   #closeTimer: Alarm | null = null;
-  #drainArmed = false;
-  #drainWaiters: Waiter[] | null = null;
+  readonly #drain = new DrainLatch();
   #openWaiters: Waiter[] | null = null;
   #closedWaiters: ((record: CloseRecord) => void)[] | null = null;
   #cause: unknown;
-  #delivering = false;
-  #discarding = false; // messages are dropped: we closed
   #deaf = false; // input is dropped undecoded: the peer closed, or we failed it
   #failed = false;
   #ended = false; // the transport is gone, what is left is to deliver
-  #undelivered = 0;
   #unsentMessages = 0;
   #unsentBytes = 0;
   #closeUnsent = false; // our close frame was made, and never taken by the system
@@ -172,7 +136,7 @@ export class Engine<Data = any>
     this.role = role;
     this.settings = settings;
     this.handlers = handlers;
-    this.holds = settings.buffering && handlers.onMessage === undefined ? NO_TAKER : 0;
+    this.delivery = new Delivery(this, handlers);
     this.trace = settings.trace === null ? null : new Trace(settings.trace, role);
     this.nextKey = role === "server"
       ? null
@@ -204,7 +168,7 @@ export class Engine<Data = any>
     this.transport = transport;
     if (!this.refed) transport.unref?.();
     this.facts = facts;
-    this.#assembler = new MessageAssembler(
+    this.assembler = new MessageAssembler(
       this.role,
       this,
       settings.maxMessageSize,
@@ -220,8 +184,8 @@ export class Engine<Data = any>
     if (compression !== null && compression.deflate !== null) {
       this.packer = new Packer(compression.deflate, settings.compression!.threshold, this);
     }
-    this.#observe();
-    this.#assembler.chunks = this.incoming;
+    this.delivery.observe();
+    this.assembler.chunks = this.delivery.incoming;
     const reader = this.reader = new ReadPump(transport, this);
     if (early !== null && early.length > 0) reader.prepend(early);
     this.state = "open";
@@ -229,11 +193,12 @@ export class Engine<Data = any>
     if (settings.keepAlive !== null) {
       this.#keepAlive = new KeepAlive(this);
     }
+    if (settings.rateLimit !== null) this.#limit = new RateLimit(settings.rateLimit, this);
     this.owner.opened(this);
     for (const { resolve } of this.#openWaiters?.splice(0) ?? []) resolve();
     this.writer.start(transport, answer);
     if (later) {
-      this.holds |= IN_CONNECT;
+      this.delivery.holds |= IN_CONNECT;
       queueMicrotask(() => this.#begin());
     } else {
       this.#begin();
@@ -242,11 +207,11 @@ export class Engine<Data = any>
 
   #begin(): void {
     if (this.#ended) return;
-    this.holds &= ~IN_CONNECT;
+    this.delivery.holds &= ~IN_CONNECT;
     const { onConnect } = this.handlers;
     if (onConnect !== undefined) {
       const settled = this.call(() => this.handlers.onConnect!(this.conn));
-      if (settled !== null) this.#holdUntil(settled, IN_CONNECT);
+      if (settled !== null) this.delivery.holdUntil(settled, IN_CONNECT);
     }
     if (!this.#ended) this.reader!.pull();
   }
@@ -272,23 +237,24 @@ export class Engine<Data = any>
   // ---- Receiving --------------------------------------------------------------------------------------------------
 
   wanted(): number {
+    const wanted = this.#wanted();
+    if (this.#limit === null || wanted <= 0) return wanted;
+    return Math.min(wanted, this.#limit.room(this.reader!.bytes));
+  }
+
+  #wanted(): number {
     // A server closes the stream once its answer is out: a read that were pending then would only be interrupted.
     if (this.role === "server" && this.#closing !== null && this.#closing.complete) return 0;
-    if (this.#assembler!.busy) return 0;
-    if (this.holds === 0 || this.#discarding || this.#deaf) return Infinity;
-    if ((this.holds & this.frameHolds) !== 0) return 0;
-    // Whoever awaits a message takes the next one, however large.
-    if (this.takers.length > 0 && (this.holds & PAUSED) === 0) return Infinity;
-    const held = (this.inbox?.bytes ?? 0) + (this.incoming?.bytes ?? 0) +
-      this.#assembler!.buffered;
-    return this.settings.readAhead - held;
+    if (this.assembler!.busy) return 0;
+    return this.#deaf ? Infinity : this.delivery.room;
   }
 
   received(source: Source, start: number, end: number): number {
     if (this.#deaf) return end;
-    if (this.#assembler!.busy) return start;
-    if ((this.holds & this.frameHolds) !== 0 && !this.#discarding) return start;
-    const { frames } = this.#assembler!;
+    if (this.assembler!.busy) return start;
+    if (this.delivery.framesHeld) return start;
+    if (this.#limit !== null && this.#limit.dry) return start;
+    const { frames } = this.assembler!;
     this.writer.cork();
     frames.halted = false;
     let at = end;
@@ -302,14 +268,14 @@ export class Engine<Data = any>
   }
 
   landing(): Uint8Array | null {
-    return this.#deaf ? null : this.#assembler!.landing();
+    return this.#deaf ? null : this.assembler!.landing();
   }
 
   landed(count: number): void {
     if (this.#deaf) return;
     this.writer.cork();
     try {
-      this.#assembler!.landed(count);
+      this.assembler!.landed(count);
     } catch (error) {
       this.fail(error);
     }
@@ -317,22 +283,8 @@ export class Engine<Data = any>
   }
 
   message(data: ReceivedMessage, lent: boolean): void {
-    this.messagesReceived++;
-    if (this.#discarding) {
-      this.#undelivered++;
-    } else if (this.holds === 0 && (this.inbox === null || this.inbox.length === 0)) {
-      this.#deliver(data, lent, this.#header());
-    } else {
-      if (this.incoming !== null) this.incoming.whole(data);
-      else {
-        (this.inbox ??= new Inbox()).push(
-          lent ? (data as Uint8Array).slice() : data,
-          this.#header(),
-        );
-      }
-      if (this.takers.length > 0 && this.canTake()) this.takers.shift()!();
-      if (this.wanted() <= 0) this.#assembler!.frames.halted = true;
-    }
+    if (this.#limit !== null && this.#limit.took()) this.assembler!.frames.halted = true;
+    this.delivery.message(data, lent);
   }
 
   inflated(error: unknown): void {
@@ -340,30 +292,19 @@ export class Engine<Data = any>
     if (!this.#ended && this.wanted() > 0) this.reader!.pull();
   }
 
-  /** The header of a message that has just arrived, where the application wants to see it. */
-  #header(): MessageHeader | undefined {
-    if (this.settings.allowedRsv === 0) return undefined;
-    const { rsv, text } = this.#assembler!;
-    return {
-      opcode: text ? TEXT : BINARY,
-      rsv1: (rsv & RSV1) !== 0,
-      rsv2: (rsv & RSV2) !== 0,
-      rsv3: (rsv & RSV3) !== 0,
-    };
+  unlimited(): void {
+    if (!this.#ended) this.reader!.pull();
   }
 
-  /** Looks at data frames, from when anyone wants to. */
-  #observe(): void {
-    const { onFrameStart, onFrameChunk, onFrameEnd } = this.handlers;
-    const wanted = !this.settings.buffering ||
-      (onFrameStart ?? onFrameChunk ?? onFrameEnd) !== undefined;
-    if (wanted) this.frameHolds = FRAME_HOLDS;
-    if (this.#assembler === null || this.#hooks !== null || !(wanted || this.trace)) return;
-    this.#hooks = this.#assembler.observer = new FrameHooks(this, this.#assembler.frames);
+  /** What follows is decoded to be discarded, and the peer's close frame must not have to wait. */
+  #liftLimit(): void {
+    this.#limit?.stop();
+    this.#limit = null;
   }
 
   control(opcode: number, payload: Uint8Array): void {
     this.trace?.control("<-", opcode, payload);
+    if (this.#limit !== null && this.#limit.took()) this.assembler!.frames.halted = true;
     if (opcode === PING) {
       this.#answerPing(payload);
       if (this.handlers.onPing) this.call(() => this.handlers.onPing!(this.conn, payload));
@@ -394,61 +335,10 @@ export class Engine<Data = any>
     this.#lost(error);
   }
 
-  #deliver(data: ReceivedMessage, lent: boolean, header: MessageHeader | undefined): void {
-    let result;
-    try {
-      result = this.handlers.onMessage!(this.conn, data, header);
-    } catch (error) {
-      this.report(error);
-      return;
-    }
-    if (isThenable(result)) {
-      const source = lent ? this.reader!.lend() : null;
-      this.#holdUntil(
-        Promise.resolve(result).then(undefined, (error) => this.report(error)).then(() => {
-          if (source !== null) this.reader!.giveBack(source);
-        }),
-        IN_MESSAGE,
-      );
-    }
-  }
-
-  /** Delivers what waits, as far as nothing holds it, and goes on reading. */
-  resumeDelivery(): void {
-    if (this.#delivering) return;
-    this.#delivering = true;
-    this.writer.cork();
-    while (this.holds === 0 && this.canTake()) {
-      this.#deliver(this.inbox!.shift(), false, this.inbox!.header);
-    }
-    while (this.takers.length > 0 && this.canTake()) this.takers.shift()!();
-    this.incoming?.wake();
-    if (this.record !== null && !this.inbox?.length) this.#endTakers();
-    this.#delivering = false;
-    this.writer.uncork();
+  /** What could be delivered has been. */
+  delivered(): void {
     if (this.#ended) this.#complete();
     else this.reader?.pull();
-  }
-
-  /** Whether `pause` holds messages. */
-  get paused(): boolean {
-    return (this.holds & PAUSED) !== 0;
-  }
-
-  /** Gives messages to one who takes them as streams, those that wait first. */
-  claimIncoming(incoming: Incoming): void {
-    if (this.handlers.onMessage !== undefined || this.consumer !== null || this.incoming !== null) {
-      throw new TypeError(
-        "Cannot iterate over a connection whose messages are being taken already",
-      );
-    }
-    if (this.settings.lend) {
-      throw new TypeError('Cannot iterate over a connection with payload "view": use "copy"');
-    }
-    this.incoming = incoming;
-    if (this.#assembler !== null) this.#assembler.chunks = incoming;
-    const { inbox } = this;
-    if (inbox !== null) { while (inbox.length > 0) incoming.whole(inbox.shift()); }
   }
 
   /** Goes on reading for one who takes messages as streams. */
@@ -456,39 +346,10 @@ export class Engine<Data = any>
     if (!this.#ended && this.reader !== null && this.wanted() > 0) this.reader.pull();
   }
 
-  /** Whether a message waits that may be taken. */
-  canTake(): boolean {
-    return this.inbox !== null && this.inbox.length > 0 && (this.holds & PAUSED) === 0;
-  }
-
-  /** Whether messages are dropped, because we have closed. */
-  get discarding(): boolean {
-    return this.#discarding;
-  }
-
-  /** Sets or clears a reason to hold messages. */
-  hold(reason: number, on: boolean): void {
-    if (on) {
-      this.holds |= reason;
-    } else if ((this.holds & reason) !== 0) {
-      this.holds &= ~reason;
-      queueMicrotask(() => this.resumeDelivery());
-    }
-  }
-
   /** Replaces callbacks. */
   on(handlers: ConnectionHandlers<Data>): void {
     this.handlers = { ...this.handlers, ...handlers };
-    this.hold(NO_TAKER, this.settings.buffering && this.handlers.onMessage === undefined);
-    this.#observe();
-  }
-
-  #holdUntil(settled: PromiseLike<unknown>, reason: number): void {
-    this.holds |= reason;
-    settled.then(() => {
-      this.holds &= ~reason;
-      this.resumeDelivery();
-    });
+    this.delivery.handlersChanged();
   }
 
   #answerPing(payload: Uint8Array): void {
@@ -514,7 +375,7 @@ export class Engine<Data = any>
   /** To be called when something was added to the queue. */
   queued(): void {
     const { bytes } = this.queue;
-    if (bytes > this.settings.lowWaterMark) this.#drainArmed = true;
+    if (bytes > this.settings.lowWaterMark) this.#drain.armed = true;
     if (bytes > this.queueHighWater) this.queueHighWater = bytes;
     if (this.settings.sendTimeout > 0) {
       this.#sendTimeout ??= new SendTimeout(this);
@@ -534,7 +395,7 @@ export class Engine<Data = any>
   }
 
   wrote(): void {
-    if (this.#drainArmed && this.queue.bytes <= this.settings.lowWaterMark) this.#drained();
+    if (this.#drain.armed && this.queue.bytes <= this.settings.lowWaterMark) this.#drained();
     if (this.streams !== null) this.streams.room();
     if (this.writeShut) this.#halfClose();
     const closing = this.#closing;
@@ -548,7 +409,7 @@ export class Engine<Data = any>
     this.#cause ??= error;
     this.#countUnsent();
     this.writer.stop();
-    this.#rejectDrainWaiters();
+    this.#drain.fail(() => this.#drainError());
     this.#keepAlive?.stop();
     if (this.state === "open") this.state = "closing";
     if (this.reader!.reading) this.#armCloseTimer();
@@ -557,36 +418,22 @@ export class Engine<Data = any>
 
   /** Promises that the queue has drained. */
   drained(): Promise<void> {
-    if (this.state === "closed" || this.writer.stopped) {
-      return Promise.reject(this.closedError("wait for the queue to drain"));
-    }
+    if (this.state === "closed" || this.writer.stopped) return Promise.reject(this.#drainError());
     if (this.queue.bytes <= this.settings.lowWaterMark) return Promise.resolve();
-    return new Promise((resolve, reject) => (this.#drainWaiters ??= []).push({ resolve, reject }));
+    return this.#drain.wait();
   }
 
   #drained(): void {
-    this.#drainArmed = false;
-    this.drains++;
     this.trace?.line("queue drained");
-    const waiters = this.#drainWaiters;
-    this.#drainWaiters = null;
-    if (waiters === null) {
-      this.#callDrain();
-    } else {
-      for (const { resolve } of waiters) resolve();
-      // Those who await it come first.
-      queueMicrotask(() => this.#callDrain());
-    }
+    this.#drain.release(() => {
+      if (this.handlers.onDrain && !this.#ended) {
+        this.call(() => this.handlers.onDrain!(this.conn));
+      }
+    });
   }
 
-  #callDrain(): void {
-    if (this.handlers.onDrain && !this.#ended) this.call(() => this.handlers.onDrain!(this.conn));
-  }
-
-  #rejectDrainWaiters(): void {
-    for (const { reject } of this.#drainWaiters?.splice(0) ?? []) {
-      reject(this.closedError("wait for the queue to drain"));
-    }
+  #drainError(): Error {
+    return this.closedError("wait for the queue to drain");
   }
 
   /** Holds data back, or lets them go on. */
@@ -604,10 +451,9 @@ export class Engine<Data = any>
     this.trace?.line("reading is shut down");
     this.readShut = this.#deaf = true;
     this.#discard();
-    this.#assembler!.frames.halted = true;
-    this.#assembler!.discard();
+    this.assembler!.frames.halted = true;
+    this.assembler!.discard();
     this.pings?.fail(() => this.closedError("wait for a pong"));
-    this.holds &= ~PAUSED;
     this.reader.pull();
   }
 
@@ -636,7 +482,7 @@ export class Engine<Data = any>
       this.#discard();
       this.#sendClose(code, reason);
       this.reader!.pull();
-    } else if (this.state === "closing" && !this.#discarding) {
+    } else if (this.state === "closing" && !this.delivery.discarding) {
       // The peer closed first: on the wire nothing changes, but the application wants no more messages.
       this.#discard();
       if (this.#ended) this.#finish();
@@ -662,7 +508,8 @@ export class Engine<Data = any>
     this.#failed = true;
     this.#cause ??= error;
     this.#deaf = true;
-    this.#assembler!.close();
+    this.#liftLimit();
+    this.assembler!.close();
     const code = error instanceof ProtocolError ? error.closeCode : INTERNAL_ERROR;
     const reason = error instanceof ProtocolError ? error.message.slice(0, 120) : "";
     if (!this.#closing?.sent) this.#sendClose(code, reason);
@@ -723,8 +570,9 @@ export class Engine<Data = any>
     const closing = this.#closing ??= new Closing();
     closing.receive(frame);
     this.#deaf = true;
-    this.#assembler!.frames.halted = true;
-    this.#assembler!.discard();
+    this.#liftLimit();
+    this.assembler!.frames.halted = true;
+    this.assembler!.discard();
     if (closing.sent === null) this.#sendClose(frame.code, frame.reason);
     if (this.writer.idle) this.#closeFrameSent();
   }
@@ -749,7 +597,7 @@ export class Engine<Data = any>
   #armCloseTimer(): void {
     this.#closeTimer ??= new Alarm(() => {
       if (this.#ended) {
-        if ((this.holds & PAUSED) === 0) this.#complete(true);
+        if (!this.delivery.paused) this.#complete(true);
       } else if (this.writer.stopped) {
         // Nothing can be written any more, and the peer's last words didn't come.
         this.#lost(this.#cause);
@@ -772,11 +620,8 @@ export class Engine<Data = any>
   }
 
   #discard(): void {
-    this.#discarding = true;
-    this.incoming?.discard();
-    this.holds &= ~PAUSED;
-    if (this.#hooks !== null) this.#hooks.muted = true;
-    this.#undelivered += this.inbox?.clear() ?? 0;
+    this.#liftLimit();
+    this.delivery.discard();
   }
 
   #countUnsent(): void {
@@ -792,22 +637,23 @@ export class Engine<Data = any>
     this.state = "closing";
     // What is left of the bytes that are being decoded came too late.
     this.#deaf = true;
-    if (this.#assembler !== null) this.#assembler.frames.halted = true;
+    if (this.assembler !== null) this.assembler.frames.halted = true;
     const { timers } = this.owner;
     this.#countUnsent();
     if (this.#closeTimer !== null) timers.clear(this.#closeTimer);
     this.#keepAlive?.stop();
     this.#sendTimeout?.stop();
+    this.#liftLimit();
     this.reader?.stop();
     this.writer.stop();
     this.packer?.close();
-    this.#assembler?.close();
+    this.assembler?.close();
     this.transport?.close();
     this.streams?.abort();
     for (const { reject } of this.#openWaiters?.splice(0) ?? []) reject(this.#cause);
     this.pings?.fail(() => this.closedError("wait for a pong"));
-    this.#rejectDrainWaiters();
-    if (this.#mustDeliver()) this.#awaitDelivery();
+    this.#drain.fail(() => this.#drainError());
+    if (this.delivery.unfinished) this.#awaitDelivery();
     else this.#finish();
   }
 
@@ -816,20 +662,14 @@ export class Engine<Data = any>
     queueMicrotask(() => this.#complete());
   }
 
-  /** Whether received messages still have to be delivered before the end is. */
-  #mustDeliver(): boolean {
-    return !this.#discarding && (this.inbox?.length ?? 0) > 0 &&
-      ((this.holds & NO_TAKER) === 0 || this.takers.length > 0);
-  }
-
   #awaitDelivery(): void {
     // A pause is the application's, and ends when it says; a callback that never settles is waited for in vain.
-    if ((this.holds & PAUSED) === 0) this.#armCloseTimer();
+    if (!this.delivery.paused) this.#armCloseTimer();
   }
 
   #complete(giveUp = false): void {
     if (this.record !== null) return;
-    if (!giveUp && this.#mustDeliver()) {
+    if (!giveUp && this.delivery.unfinished) {
       this.#awaitDelivery();
       return;
     }
@@ -849,17 +689,13 @@ export class Engine<Data = any>
       unsentMessages: this.#unsentMessages,
       unsentBytes: this.#unsentBytes,
       // Whoever takes messages one by one may still take what waits.
-      undelivered: () => this.#undelivered + (this.inbox?.length ?? 0),
+      undelivered: () => this.delivery.undelivered + (this.delivery.inbox?.length ?? 0),
     });
     this.trace?.line(`state closed: ${record}`);
     this.owner.closed(this);
     for (const resolve of this.#closedWaiters ?? []) resolve(record);
-    this.#endTakers();
+    this.delivery.endTakers();
     if (this.handlers.onClose) this.call(() => this.handlers.onClose!(this.conn, record));
-  }
-
-  #endTakers(): void {
-    for (const taker of this.takers.splice(0)) taker();
   }
 
   /** Promises the close record. */
@@ -905,77 +741,34 @@ export class Engine<Data = any>
     );
   }
 
-  // ---- Callbacks --------------------------------------------------------------------------------------------------
-
   /** Runs a callback; returns a promise of its end where it is asynchronous. Its failures are reported. */
   call(callback: () => unknown): Promise<void> | null {
-    try {
-      const result = callback();
-      if (isThenable(result)) {
-        return Promise.resolve(result).then(() => {}, (error) => this.report(error));
-      }
-    } catch (error) {
-      this.report(error);
-    }
-    return null;
-  }
-
-  /** Reports what ended the connection; the close record carries it too. */
-  #reportFailure(error: unknown): void {
-    if (this.handlers.onError !== undefined) this.report(error);
+    return call(this, callback);
   }
 
   /** Reports an error to `onError`, or to the console where there is none. */
   report(error: unknown): void {
-    if (this.handlers.onError === undefined) {
-      console.error("A callback of a WebSocket connection failed:", error);
-      return;
-    }
-    try {
-      const result = this.handlers.onError(this.conn, error);
-      if (isThenable(result)) {
-        result.then(undefined, (error) => console.error("An onError callback failed:", error));
-      }
-    } catch (error) {
-      console.error("An onError callback failed:", error);
-    }
+    report(this, error);
+  }
+
+  /** Reports what ended the connection; the close record carries it too. */
+  #reportFailure(error: unknown): void {
+    if (this.handlers.onError !== undefined) report(this, error);
   }
 
   /** Counters. */
   stats(): ConnectionStats {
     return {
       messagesSent: this.messagesSent,
-      messagesReceived: this.messagesReceived,
+      messagesReceived: this.delivery.received,
       bytesSent: this.writer.written,
       bytesReceived: this.reader?.bytes ?? 0,
       queuedBytes: this.queue.bytes,
       queueHighWater: this.queueHighWater,
       pauses: this.pauses,
-      drains: this.drains,
+      drains: this.#drain.count,
       dropped: this.dropped,
       lastRoundTrip: this.pings?.lastRoundTrip ?? null,
     };
   }
-}
-
-function keySource(
-  fill: ((key: Uint8Array) => void) | null,
-  report: (error: unknown) => void,
-): () => number {
-  if (fill === null) return randomKey;
-  return () => {
-    const key = new Uint8Array(4);
-    try {
-      fill(key);
-    } catch (error) {
-      report(error);
-      return randomKey();
-    }
-    return new DataView(key.buffer).getInt32(0, true);
-  };
-}
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === "object" && value !== null &&
-    typeof (value as PromiseLike<unknown>).then === "function";
 }

@@ -1,4 +1,5 @@
-import { type Engine, IN_FRAME } from "./engine.ts";
+import { IN_FRAME } from "./delivery.ts";
+import type { Engine } from "./engine.ts";
 import type { FrameHeader } from "./options.ts";
 import type { FrameDecoder, Source } from "./protocol/frame_decoder.ts";
 import type { FrameObserver } from "./protocol/message_assembler.ts";
@@ -40,7 +41,7 @@ export class FrameHooks implements FrameObserver {
 
   data({ bytes }: Source, start: number, end: number, last: boolean): void {
     const engine = this.#engine;
-    if (last && this.#frames.fin && !engine.settings.buffering) engine.messagesReceived++;
+    if (last && this.#frames.fin && !engine.settings.buffering) engine.delivery.received++;
     if (this.muted) return;
     if (end > start && engine.handlers.onFrameChunk !== undefined) {
       const chunk = bytes.subarray(start, end);
@@ -63,7 +64,7 @@ export class FrameHooks implements FrameObserver {
     if (settled !== null) {
       const source = lent ? engine.reader!.lend() : null;
       this.#waiting = true;
-      engine.holds |= IN_FRAME;
+      engine.delivery.holds |= IN_FRAME;
       settled.then(() => {
         if (source !== null) engine.reader!.giveBack(source);
         this.#waiting = false;
@@ -71,9 +72,9 @@ export class FrameHooks implements FrameObserver {
           this.#ending = false;
           this.#end();
         }
-        if (!this.#waiting) engine.hold(IN_FRAME, false);
+        if (!this.#waiting) engine.delivery.hold(IN_FRAME, false);
       });
     }
-    if ((engine.holds & engine.frameHolds) !== 0) this.#frames.halted = true;
+    if ((engine.delivery.holds & engine.delivery.frameHolds) !== 0) this.#frames.halted = true;
   }
 }

@@ -1,7 +1,9 @@
-import { acquire, type Buffer, LARGEST, release } from "./flow/buffer_pool.ts";
+import { acquire, type Buffer, release } from "./flow/buffer_pool.ts";
 import type { Transport } from "./transport/transport.ts";
 
 const NOTHING = new Uint8Array(0);
+// A head is kept elsewhere as it grows, so what it is read with needn't hold all of it.
+const LARGER = 1;
 
 /**
  * Reads until a parser has found the end of a head.
@@ -22,9 +24,9 @@ export async function readHead(
       const bytes = buffer.target.subarray(0, count);
       const end = push(bytes);
       if (end >= 0) return end === count ? NOTHING : bytes.slice(end);
-      if (count === buffer.target.length && buffer.size < LARGEST) {
+      if (count === buffer.target.length && buffer.size < LARGER) {
         release(buffer);
-        buffer = acquire(buffer.size + 1);
+        buffer = acquire(LARGER);
       }
     }
   } finally {

@@ -100,7 +100,7 @@ export class Incoming implements AsyncIterableIterator<StreamedMessage, undefine
   /** @throws {TypeError} Beside `onMessage` or another consumer. */
   constructor(engine: Engine) {
     this.#engine = engine;
-    engine.claimIncoming(this);
+    engine.delivery.claimIncoming(this);
     engine.closed().then(() => this.#ended());
   }
 
@@ -119,7 +119,7 @@ export class Incoming implements AsyncIterableIterator<StreamedMessage, undefine
 
   /** It is complete. */
   end(): void {
-    this.#engine.messagesReceived++;
+    this.#engine.delivery.received++;
     this.#current?.end();
     this.#current = null;
   }
@@ -152,7 +152,7 @@ export class Incoming implements AsyncIterableIterator<StreamedMessage, undefine
   }
 
   async next(): Promise<IteratorResult<StreamedMessage, undefined>> {
-    while (this.#parts.length === 0 || this.#engine.paused) {
+    while (this.#parts.length === 0 || this.#engine.delivery.paused) {
       const { record } = this.#engine;
       if (this.#done || (record !== null && ORDERLY.includes(record.code))) {
         return { value: undefined, done: true };

@@ -33,6 +33,7 @@ export class IncomingHandshake<Data> extends Timer {
   #ending: unknown;
   #refused = false;
   #closed = false;
+  #deciding = false;
 
   /** @param raw The accepted socket, on which TLS may still be to come. */
   constructor(raw: Transport, settings: ListenSettings<Data>, timers: Timers) {
@@ -41,6 +42,11 @@ export class IncomingHandshake<Data> extends Timer {
     this.#settings = settings;
     this.#timers = timers;
     if (settings.handshakeTimeout > 0) timers.set(this, settings.handshakeTimeout);
+  }
+
+  /** Whether it is the application that keeps it waiting, and not the peer. */
+  get deciding(): boolean {
+    return this.#deciding;
   }
 
   /** Reads the request and decides about it; what came behind the head is `early`. */
@@ -77,7 +83,15 @@ export class IncomingHandshake<Data> extends Timer {
   ): Promise<Acceptance<Data>> {
     this.#transport = transport;
     const decision = decide(head, secure, this.#settings, info);
-    const acceptance = decision instanceof Promise ? await decision : decision;
+    let acceptance = decision as Acceptance<Data>;
+    if (decision instanceof Promise) {
+      this.#deciding = true;
+      try {
+        acceptance = await decision;
+      } finally {
+        this.#deciding = false;
+      }
+    }
     this.check();
     this.#timers.clear(this);
     return acceptance;
@@ -102,6 +116,18 @@ export class IncomingHandshake<Data> extends Timer {
     this.#timers.clear(this);
     if (this.#transport === null) this.#close();
     else this.#answer(new Refused(status, (error as Error).message));
+  }
+
+  /** Closes it without an answer, to make room for others. */
+  evict(): void {
+    this.#ending ??= new Error("The handshake had to make room for later ones");
+    this.#close();
+  }
+
+  /** Refuses before anything was read, in the clear where that means anything to the peer. */
+  turnAway(transport: Transport | null, message: string): never {
+    this.#transport = transport;
+    throw new Refused(503, message);
   }
 
   /**

@@ -86,6 +86,16 @@ export interface ListenOptions<Data = unknown>
   origins?: OriginRule;
   /** More connections are refused with 503. @default {Infinity} */
   maxConnections?: number;
+  /**
+   * More connections from one address are refused with 503: handshakes, ordinary HTTP and WebSockets together, and of
+   * IPv6 a whole /64 counts as one. Behind a reverse proxy all come from the proxy. @default {Infinity}
+   */
+  maxConnectionsPerAddress?: number;
+  /**
+   * More handshakes in progress make the oldest one go that waits for its peer, without an answer; where all wait for
+   * `onHandshake`, the newest. @default {4096}
+   */
+  maxHandshakes?: number;
   /** From the accepted socket to the 101, in ms; 0 for ever. @default {10000} */
   handshakeTimeout?: number;
   /** The largest request head, in bytes. @default {16384} */
@@ -104,6 +114,8 @@ export interface ListenSettings<Data> {
   readonly headers: readonly Field[];
   readonly origins: OriginRule | null;
   readonly maxConnections: number;
+  readonly maxConnectionsPerAddress: number;
+  readonly maxHandshakes: number;
   readonly handshakeTimeout: number;
   readonly maxHeaderBytes: number;
   readonly onHandshake: ListenOptions<Data>["onHandshake"];
@@ -139,6 +151,12 @@ export function resolveListen<Data>(options: ListenOptions<Data>): ListenSetting
     headers: checkHeaders(options.headers, "server"),
     origins: options.origins === undefined ? null : checkOriginRule(options.origins),
     maxConnections: amount("listen", "maxConnections", options.maxConnections, Infinity),
+    maxConnectionsPerAddress: positive(
+      "maxConnectionsPerAddress",
+      options.maxConnectionsPerAddress,
+      Infinity,
+    ),
+    maxHandshakes: positive("maxHandshakes", options.maxHandshakes, 4096),
     handshakeTimeout: amount("listen", "handshakeTimeout", options.handshakeTimeout, 10_000),
     maxHeaderBytes: amount("listen", "maxHeaderBytes", options.maxHeaderBytes, 16 * 1024),
     onHandshake: options.onHandshake,
@@ -148,6 +166,13 @@ export function resolveListen<Data>(options: ListenOptions<Data>): ListenSetting
     onShutdown: options.onShutdown,
     handler: options.handler,
   };
+}
+
+/** A number of which at least one is needed for anybody to get in. */
+function positive(name: string, value: unknown, fallback: number): number {
+  const number = amount("listen", name, value, fallback);
+  if (number < 1) throw new RangeError(`Cannot listen with ${name} ${number}`);
+  return number;
 }
 
 /** Checks an answer of `onHandshake`. */

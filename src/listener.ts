@@ -1,7 +1,10 @@
+import { AcceptPause } from "./accept_pause.ts";
+import { AddressCount } from "./address_count.ts";
 import { broadcast, type BroadcastOptions, type BroadcastResult } from "./broadcast.ts";
 import { type Connection, type ConnectionInit, makeConnection } from "./connection.ts";
 import { Engine } from "./engine.ts";
 import { FrontDoor } from "./http/front_door.ts";
+import { makeRoom } from "./handshake_bound.ts";
 import { IncomingHandshake } from "./incoming_handshake.ts";
 import {
   LISTENER_HANDLERS,
@@ -16,15 +19,12 @@ import type { Sendable } from "./prepared_message.ts";
 import { Refused } from "./refused.ts";
 import { Registry, type ShutdownOptions, type ShutdownResult } from "./registry.ts";
 import { Ticker } from "./ticker.ts";
-import { Alarm } from "./timers.ts";
 import { TlsAcceptor } from "./transport/tls_server.ts";
 import type { Transport } from "./transport/transport.ts";
 import { bindUnix } from "./unix.ts";
 import { shutdownAfter, shutdownArguments, within } from "./shutdown.ts";
 
-// How long accepting rests after it has failed (no descriptors left, say), growing up to the second.
-const FIRST_REST = 20;
-const LONGEST_REST = 1000;
+const NOTHING = () => {};
 
 /** Makes a listener that is already bound. */
 export let makeListener: <Data>(registry: Registry, options: ListenOptions<Data>) => Listener<Data>;
@@ -75,6 +75,9 @@ export class Listener<Data = unknown> implements AsyncDisposable {
   /** Where ordinary HTTP goes; `null` without a handler. */
   readonly #frontDoor: FrontDoor | null;
   readonly #pending = new Set<IncomingHandshake<Data>>();
+  readonly #pause = new AcceptPause();
+  /** `null` where there is no bound. */
+  readonly #addresses: AddressCount | null;
   readonly #data: Data;
   readonly #finish: () => void;
   #handlers: ConnectionHandlers<Data>;
@@ -101,7 +104,8 @@ export class Listener<Data = unknown> implements AsyncDisposable {
     this.port = address.port;
     this.path = options.path ?? null;
     this.url = urlOf(address, secure);
-    const { handler, maxHeaderBytes } = this.#settings;
+    const { handler, maxHeaderBytes, maxConnectionsPerAddress: most } = this.#settings;
+    this.#addresses = most === Infinity ? null : new AddressCount(most);
     this.#frontDoor = handler === undefined ? null : new FrontDoor(handler, secure, maxHeaderBytes);
     this.#tick();
     this.#accept();
@@ -147,6 +151,7 @@ export class Listener<Data = unknown> implements AsyncDisposable {
     this.#closed = true;
     this.#ticker?.stop();
     this.#socket.close();
+    this.#pause.end();
     this.#frontDoor?.close();
     this.#checkFinished();
   }
@@ -209,12 +214,14 @@ export class Listener<Data = unknown> implements AsyncDisposable {
   /** Keeps the process alive while it accepts, which is the default. */
   ref(): void {
     this.#socket.ref();
+    this.#pause.ref(true);
     this.#frontDoor?.ref();
   }
 
   /** Lets the process end although it accepts. */
   unref(): void {
     this.#socket.unref();
+    this.#pause.ref(false);
     this.#frontDoor?.unref();
   }
 
@@ -224,37 +231,37 @@ export class Listener<Data = unknown> implements AsyncDisposable {
   }
 
   async #accept(): Promise<void> {
-    let rest = FIRST_REST;
     while (!this.#closed) {
       try {
         const conn = await this.#socket.accept();
-        rest = FIRST_REST;
+        this.#pause.succeeded();
         // Not awaited: the next one is accepted while this one is still shaking hands.
         this.#serve(conn);
       } catch (error) {
         if (this.#closed) break;
-        if (rest === FIRST_REST) {
-          console.error("Accepting WebSocket connections has failed:", error);
-        }
-        await this.#rest(rest);
-        rest = Math.min(rest * 2, LONGEST_REST);
+        await this.#pause.failed(error);
       }
     }
     this.#accepting = false;
     this.#checkFinished();
   }
 
-  #rest(ms: number): Promise<void> {
-    return new Promise((resolve) => this.#registry.timers.set(new Alarm(resolve), ms));
-  }
-
   async #serve(raw: Deno.Conn): Promise<void> {
     const settings = this.#settings;
     let info: PeerInfo = { remoteAddr: raw.remoteAddr, localAddr: raw.localAddr };
+    // Whether there is room is found out before this one is among those that could make it.
+    const room = makeRoom(this.#pending, settings.maxHandshakes);
     let handshake = new IncomingHandshake(raw, settings, this.#registry.timers);
     this.#pending.add(handshake);
+    const release = this.#addresses === null ? NOTHING : this.#addresses.take(raw.remoteAddr);
+    let engine: Engine<Data> | null = null;
     try {
       if ("setNoDelay" in raw) (raw as Deno.TcpConn).setNoDelay(true);
+      if (!room) handshake.turnAway(null, "Too many handshakes");
+      if (release === null) {
+        const encrypted = this.#tls !== null || "handshake" in raw;
+        handshake.turnAway(encrypted ? null : raw, "Too many connections from this address");
+      }
       const transport: Transport = this.#tls === null ? raw : await this.#tls.accept(raw);
       const { peerCertificate } = transport;
       if (peerCertificate !== undefined) info = { ...info, peerCertificate };
@@ -264,7 +271,10 @@ export class Listener<Data = unknown> implements AsyncDisposable {
       if (accepted === null) {
         this.#pending.delete(handshake);
         const late = await this.#frontDoor!.serve(transport, head, early, info);
-        if (late === null) return this.#checkFinished();
+        if (late === null) {
+          release?.();
+          return this.#checkFinished();
+        }
         handshake = new IncomingHandshake(raw, settings, this.#registry.timers);
         this.#pending.add(handshake);
         early = late.early;
@@ -276,7 +286,7 @@ export class Listener<Data = unknown> implements AsyncDisposable {
         throw new Refused(503, "Too many connections");
       }
       this.#pending.delete(handshake);
-      const engine = new Engine<Data>(
+      engine = new Engine<Data>(
         this.#registry,
         "server",
         settings.connection,
@@ -288,10 +298,13 @@ export class Listener<Data = unknown> implements AsyncDisposable {
         data: accepted.data === undefined ? this.#data : accepted.data,
       };
       engine.conn = makeConnection(engine, init);
+      if (release !== NOTHING) engine.closed().then(release);
       engine.open(transport, accepted.facts, accepted.answer, early);
     } catch (error) {
       const reason = await handshake.refuse(error);
       this.#pending.delete(handshake);
+      // Before the callback, whose promise may never settle.
+      if (engine === null) release?.();
       try {
         await settings.onHandshakeError?.(reason, info);
       } catch (error) {

@@ -8,6 +8,7 @@ import {
 import { isSupported } from "./deflate/raw_zlib.ts";
 import type { MessageHeader } from "./flow/inbox.ts";
 import { RSV1, RSV2, RSV3 } from "./protocol/opcode.ts";
+import { type RateLimitOptions, type RateLimitSettings, readRateLimit } from "./rate_limit.ts";
 import { resolveDebug } from "./trace.ts";
 
 /** A received message: a string for text, bytes for binary. */
@@ -103,6 +104,11 @@ export interface ConnectionOptions<Data = unknown> extends ConnectionHandlers<Da
   /** How long a peer may take no byte while data are queued; 0 for ever. @default {0} */
   sendTimeout?: number;
   /**
+   * How much is read per second. What exceeds it isn't dropped: reading stops until there is room again, and TCP holds
+   * the peer back. A second's worth may come at once. Where we close, the limit is lifted. Default: none.
+   */
+  rateLimit?: RateLimitOptions;
+  /**
    * `"view"`: binary payloads are valid only until the callback returns (or its promise settles), and cost no copy;
    * not with iterators.
    *
@@ -148,6 +154,7 @@ export interface Settings {
   readonly keepAlive: { interval: number; timeout: number } | null;
   readonly closeTimeout: number;
   readonly sendTimeout: number;
+  readonly rateLimit: RateLimitSettings | null;
   readonly lend: boolean;
   readonly compression: CompressionSettings | null;
   readonly maskGenerator: ((key: Uint8Array) => void) | null;
@@ -204,6 +211,7 @@ export function resolveSettings(
     keepAlive: keepAlive(action, options.keepAlive, keepAliveDefault),
     closeTimeout: bytes("closeTimeout", 10_000),
     sendTimeout: bytes("sendTimeout", 0),
+    rateLimit: readRateLimit(action, options.rateLimit),
     lend: choice(action, "payload", options.payload, ["copy", "view"]) === "view",
     // Where the runtime has no means to compress, connections work as if it weren't asked for.
     compression: compression !== null && isSupported() ? compression : null,

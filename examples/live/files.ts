@@ -1,4 +1,4 @@
-import chartScript from "uplot/dist/uPlot.esm.js" with { type: "text" };
+import chartScript from "uplot/dist/uPlot.iife.min.js" with { type: "text" };
 import chartStyle from "uplot/dist/uPlot.min.css" with { type: "text" };
 
 const TYPES: Record<string, string> = {

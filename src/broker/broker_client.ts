@@ -16,6 +16,7 @@ export class BrokerClient implements BrokerLink {
   readonly #started: Promise<void>;
   readonly #subscribing = new Set<Promise<void>>();
   #refusal: { error: unknown } | null = null;
+  #closed = false;
 
   constructor(
     broker: Broker,
@@ -40,8 +41,8 @@ export class BrokerClient implements BrokerLink {
     const done = this.#broker.subscribe(topic);
     this.#subscribing.add(done);
     done.catch((error) => {
-      // A broker that has refused everything said so once.
-      if (this.#refusal === null) this.error(error);
+      // A broker that has refused everything said so once, and after a shutdown nobody asks.
+      if (this.#refusal === null && !this.#closed) this.error(error);
     }).then(() => this.#subscribing.delete(done));
   }
 
@@ -58,6 +59,7 @@ export class BrokerClient implements BrokerLink {
   }
 
   close(): Promise<void> {
+    this.#closed = true;
     return this.#broker.close();
   }
 

@@ -116,7 +116,8 @@ export class RedisBroker implements Broker {
     state.wanted = true;
     const waiter = Promise.withResolvers<void>();
     state.waiters.push(waiter);
-    if (this.#refusal !== null) this.#settle(state, this.#refusal);
+    const refusal = this.#closed ? closedError() : this.#refusal;
+    if (refusal !== null) this.#settle(state, refusal);
     else this.#sync(topic, state);
     return waiter.promise;
   }
@@ -134,6 +135,7 @@ export class RedisBroker implements Broker {
   /** Publishes at Redis. */
   publish(topic: string, message: BrokerMessage): Promise<void> {
     if (this.#refusal !== null) return Promise.reject(this.#refusal);
+    if (this.#closed) return Promise.reject(closedError());
     const size = message.payload.length + OVERHEAD;
     if (this.#bytes + size > this.#limit) {
       this.#unsent++;
@@ -159,7 +161,8 @@ export class RedisBroker implements Broker {
     if (this.#closed) return;
     this.#closed = true;
     this.#wake?.();
-    this.#rejectPending(new BrokerError("Cannot relay a publication: the context was shut down"));
+    this.#rejectPending(closedError());
+    for (const state of this.#topics.values()) this.#settle(state, closedError());
     const session = this.#session;
     this.#session = null;
     if (session === null) return;
@@ -185,14 +188,15 @@ export class RedisBroker implements Broker {
         this.#session = session;
         await Promise.all([...this.#topics].map(([topic, state]) => this.#sync(topic, state)));
         if (trouble !== undefined) throw trouble;
-        if (!this.#closed) this.#resume(session);
+        if (this.#closed) break;
+        this.#resume(session);
         return;
       } catch (error) {
         if (this.#session === session) this.#session = null;
         // The client's own error sums up; what Redis said came before.
         trouble ??= error;
         session.destroy();
-        if (this.#closed) return;
+        if (this.#closed) break;
         const words = String((trouble as Error).message ?? trouble);
         if (REFUSALS.test(words)) throw this.#refuse(words, trouble);
         if (pause === FIRST_PAUSE && this.#lostAt === 0) {
@@ -203,6 +207,7 @@ export class RedisBroker implements Broker {
       }
       await this.#rest(pause * (0.5 + Math.random()));
     }
+    throw closedError();
   }
 
   #resume(session: Session): void {
@@ -231,7 +236,9 @@ export class RedisBroker implements Broker {
         cause: error,
       }),
     );
-    this.#connect().catch((refusal) => this.#link.error(refusal));
+    this.#connect().catch((refusal) => {
+      if (!this.#closed) this.#link.error(refusal);
+    });
   }
 
   #send(channel: string, payload: Uint8Array, done: PromiseWithResolvers<void>): void {
@@ -312,4 +319,8 @@ export class RedisBroker implements Broker {
       };
     });
   }
+}
+
+function closedError(): BrokerError {
+  return new BrokerError("Cannot use a broker whose context was shut down");
 }

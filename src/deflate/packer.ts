@@ -116,10 +116,12 @@ export class Packer {
     ) {
       this.push(FIN | RSV1 | frame.opcode, frame.payload(), true, true);
     } else {
-      queue.pushShared(
-        frame.packed(this.#shareKey, (payload) => this.#deflater.deflate(payload, true)),
-        busy,
-      );
+      // Even where it isn't our turn: done once now, it is done for all the others.
+      const packed = frame.packed(this.#shareKey, (payload) => {
+        spend(payload.length * COST);
+        return this.#deflater.deflate(payload, true);
+      });
+      queue.pushShared(packed, busy);
     }
   }
 

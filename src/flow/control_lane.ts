@@ -5,6 +5,9 @@ import { FIN } from "../protocol/opcode.ts";
 /** Pings and pongs of the application that may wait at the same time. */
 export const MAX_REQUESTED = 64;
 
+// Of the pings that came in one read, so many are answered: a read of 64 KiB may hold ten thousand.
+const MAX_ANSWERS = 64;
+
 /** Encodes a control frame (RFC 6455 5.5); `key` masks it, `null` doesn't. */
 export function encodeControl(opcode: number, payload: Uint8Array, key: number | null): Uint8Array {
   const length = payload.length, body = key === null ? 2 : 6;
@@ -22,7 +25,7 @@ export function encodeControl(opcode: number, payload: Uint8Array, key: number |
 /**
  * Control frames that wait for the system: what the application asked for, bounded in number, and the answers to
  * pings, bounded by keeping the latest only (RFC 6455 5.5.3). "Latest" goes by batch: pings that came in one read
- * are each answered while the peer takes the answers, and a peer that takes none costs one batch.
+ * are each answered, the latest 64 of them, while the peer takes the answers; and a peer that takes none costs one batch.
  */
 export class ControlLane {
   #answers: Uint8Array[] = [];
@@ -45,6 +48,7 @@ export class ControlLane {
       this.#answers = [];
       this.#stale = false;
     }
+    if (this.#answers.length === MAX_ANSWERS) this.#answers.shift();
     this.#answers.push(frame);
   }
 

@@ -56,7 +56,9 @@ export async function handshake<Result>(
     }
     return outcome.result;
   } catch (error) {
-    if (outcome.failure === undefined) closeQuietly(raw);
+    // What `node:tls` made of the last bytes may be told only now.
+    if (outcome.failure === undefined) await new Promise((resolve) => setImmediate(resolve));
+    closeQuietly(raw);
     throw outcome.failure ?? error;
   }
 }

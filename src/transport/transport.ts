@@ -24,4 +24,6 @@ export interface Transport {
   readonly remoteAddr?: Deno.Addr | null;
   /** The certificate that the peer showed and that was verified, where it was asked for one. */
   readonly peerCertificate?: PeerCertificate;
+  /** Set where only whole messages can be carried, so that there are no pings and no frames of one's own. */
+  readonly messagesOnly?: boolean;
 }

@@ -167,7 +167,10 @@ redisTest("a Redis that isn't there yet is waited for; shutdown doesn't wait", a
   await using a = side({ url: redis.url });
   await using b = side({ url: redis.url });
   await Promise.all([a.errors.count(1), b.errors.count(1)]);
+  await b.room.join();
+  b.room.members[0].subscribe("x");
   await b.room.server.shutdown();
+  assertEquals(b.errors.all.length, 1);
   const { relayed } = a.room.server.publish("x", "early");
   await redis.restart();
   await a.room.server.ready;
@@ -194,6 +197,10 @@ Deno.test("a Redis broker serves one context, at one address", async () => {
   const link = { deliver: () => {}, gap: () => {}, error: () => {} };
   const started = broker.start(link);
   await assertRejects(() => broker.start(link), TypeError, "twice");
+  const rejected = assertRejects(() => started, BrokerError, "shut down");
   await broker.close();
-  await started;
+  await rejected;
+  const message = { text: true, payload: new Uint8Array(0), slow: "queue" } as const;
+  await assertRejects(() => broker.publish("x", message), BrokerError, "shut down");
+  await assertRejects(() => broker.subscribe("x"), BrokerError, "shut down");
 });

@@ -162,7 +162,7 @@ Deno.test("the handler hears of a client that has gone", async () => {
   const started = Promise.withResolvers<void>();
   const { port } = ctx.listen({
     port: 0,
-    handler: async (request) => {
+    handler: (request) => {
       request.signal.addEventListener("abort", () => aborted.resolve());
       started.resolve();
       return new Response(

@@ -1,4 +1,4 @@
-import uPlot from "/uplot.js";
+const { uPlot } = globalThis; // from uplot.js, a classic script
 
 const MIB = 1024 * 1024;
 const KEPT = 600; // a minute
@@ -76,6 +76,7 @@ function build() {
             ...axis,
             size: 28,
             space: 60,
+            incrs: [1, 2, 5, 10, 15, 30, 60],
             values: (_, all) => all.map((v) => `${Math.round(v)} s`),
           },
           { ...axis, size: 54 },

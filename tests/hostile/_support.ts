@@ -1,0 +1,83 @@
+import { assert, assertEquals } from "@std/assert";
+import { Context, type ListenOptions } from "../../mod.ts";
+import { EventLog } from "../support/event_log.ts";
+import { RawPeer, upgradeRequest } from "../support/raw_peer.ts";
+
+export const BINARY = 2, TEXT = 1, CLOSE = 8, PING = 9, PONG = 10;
+
+/** A server that echoes, and what its handshakes failed with. */
+export interface Victim extends AsyncDisposable {
+  readonly ctx: Context;
+  readonly port: number;
+  readonly url: string;
+  /** What `onHandshakeError` was given. */
+  readonly refused: EventLog<Error>;
+}
+
+/** Listens on the loopback. */
+export function victim(options: ListenOptions = {}): Victim {
+  const ctx = new Context();
+  const refused = new EventLog<Error>();
+  const listener = ctx.listen({
+    hostname: "127.0.0.1",
+    onMessage: (conn, data) => void conn.send(data),
+    onError: () => {},
+    onHandshakeError: (error) => refused.push(error as Error),
+    ...options,
+  });
+  return {
+    ctx,
+    port: listener.port,
+    url: listener.url,
+    refused,
+    async [Symbol.asyncDispose]() {
+      await ctx.shutdown({ timeout: 0 });
+    },
+  };
+}
+
+/** An honest client gets its echo: whatever the attack was, the server still serves. */
+export async function stillServes({ port }: { port: number }): Promise<void> {
+  const ctx = new Context();
+  const conn = ctx.connect(`ws://127.0.0.1:${port}/`);
+  await conn.opened;
+  conn.send("honest");
+  assertEquals(await conn.receive(), "honest");
+  await ctx.shutdown();
+}
+
+/** The status with which a handshake is answered. */
+export async function statusOf(
+  port: number,
+  changes: Record<string, string | null> = {},
+): Promise<number> {
+  using peer = await RawPeer.dial(port);
+  await peer.write(upgradeRequest(changes));
+  await peer.readHead();
+  return Number(peer.head.slice(9, 12));
+}
+
+/** Reads to the end of the stream, however it ends. */
+export async function untilEnd(conn: Deno.Conn): Promise<number> {
+  const buffer = new Uint8Array(64 * 1024);
+  let total = 0;
+  for (;;) {
+    const count = await conn.read(buffer).catch(() => null);
+    if (count === null) return total;
+    total += count;
+  }
+}
+
+/** Resident memory of a program that measures itself, run in a process of its own; it prints JSON. */
+// deno-lint-ignore no-explicit-any
+export async function probe(name: string, program = "./programs/memory.ts"): Promise<any> {
+  const script = new URL(program, import.meta.url).pathname;
+  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "--no-check", "--v8-flags=--expose-gc", script, name],
+    stdout: "piped",
+    stderr: "piped",
+  }).output();
+  const text = new TextDecoder().decode(stdout);
+  assert(code === 0 && text !== "", new TextDecoder().decode(stderr));
+  return JSON.parse(text);
+}

@@ -1,0 +1,44 @@
+import { assert, assertEquals } from "@std/assert";
+import { RawPeer } from "../support/raw_peer.ts";
+import { until } from "../support/until.ts";
+import { stillServes } from "./_support.ts";
+
+Deno.test("no descriptors left: accepting rests, says so once, and goes on when some come free", async () => {
+  const script = new URL("./programs/few_descriptors.ts", import.meta.url).pathname;
+  const child = new Deno.Command("sh", {
+    args: ["-c", `ulimit -n 64; exec "$0" run -A --no-check "$1"`, Deno.execPath(), script],
+    stdout: "piped",
+    stderr: "piped",
+    env: { NO_COLOR: "1" },
+  }).spawn();
+  const out = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  let said = "";
+  const stderr = (async () => {
+    for await (const text of child.stderr.pipeThrough(new TextDecoderStream())) said += text;
+  })();
+  const times = () => said.match(/Accepting WebSocket connections has failed/g)?.length ?? 0;
+  try {
+    const port = Number((await out.read()).value);
+    const peers: Deno.Conn[] = [];
+    // The system completes connections that nobody has accepted, so the flood itself doesn't notice.
+    for (let round = 1; round <= 2; round++) {
+      for (let i = 0; i < 80; i++) {
+        peers.push(await Deno.connect({ hostname: "127.0.0.1", port }));
+      }
+      await until(() => times() >= 1);
+      // One that comes now is served as soon as the others are gone.
+      const served = stillServes({ port });
+      for (const conn of peers.splice(0)) conn.close();
+      await served;
+    }
+    assertEquals(times(), 1, said);
+    assert(!/uncaught|panicked/i.test(said), said);
+    const peer = await RawPeer.connect(port);
+    peer.close();
+  } finally {
+    child.kill("SIGKILL");
+    await child.status;
+    await stderr;
+    await out.cancel();
+  }
+});

@@ -1,0 +1,10 @@
+// An echo server; prints its port. Run where there are few descriptors.
+import { Context } from "../../../mod.ts";
+
+const ctx = new Context();
+const listener = ctx.listen({
+  hostname: "127.0.0.1",
+  onMessage: (conn, data) => void conn.send(data),
+  onHandshakeError: () => {},
+});
+console.log(listener.port);

@@ -1,0 +1,85 @@
+import { assertEquals } from "@std/assert";
+import { makeCertificates } from "../transport/certificates.ts";
+import { findProgram, freePort, startServer } from "./_exercise.ts";
+
+const text = Deno.readTextFileSync(new URL("../../docs/integration.md", import.meta.url));
+const programs = [...text.matchAll(/^## (.*)$|^```ts\n([^]*?)^```$/gm)].reduce(
+  ({ heading, found }, [, title, code]) =>
+    title === undefined
+      ? { heading, found: [...found, { heading, code }] }
+      : { heading: title, found },
+  { heading: "", found: [] as { heading: string; code: string }[] },
+).found;
+
+/** Runs a program of the page; gives what it printed last. */
+async function run(code: string, args: string[]): Promise<string> {
+  const root = new URL("../../", import.meta.url);
+  const file = await Deno.makeTempFile({ suffix: ".ts" });
+  try {
+    await Deno.writeTextFile(file, code.replace('"@sluice/websocket"', `"${root}mod.ts"`));
+    const { code: status, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: [
+        "run",
+        "-A",
+        "--no-check",
+        "--config",
+        new URL("deno.json", root).pathname,
+        file,
+        ...args,
+      ],
+      env: { NO_COLOR: "1" },
+      stdin: "null",
+    }).output();
+    assertEquals(status, 0, new TextDecoder().decode(stderr));
+    return new TextDecoder().decode(stdout).trim().split("\n").at(-1)!;
+  } finally {
+    await Deno.remove(file);
+  }
+}
+
+const expected = [
+  "through Deno.serve",
+  "through Hono",
+  "beside Hono",
+  "through Express",
+  "through Fastify",
+  "through streams",
+  "through a Unix socket",
+  "hello alice",
+  "through a proxy",
+];
+
+Deno.test("docs/integration.md has the programs that the tests know", () => {
+  assertEquals(programs.length, expected.length);
+});
+
+for (const [index, { heading, code }] of programs.entries()) {
+  if (heading === "Through a proxy") continue;
+  Deno.test(`docs/integration.md, ${heading}: program ${index + 1}`, async () => {
+    using certificates = makeCertificates();
+    const { dir } = certificates;
+    const names = ["ca.pem", "server.pem", "server.key", "client.pem", "client.key"];
+    const args = heading.startsWith("TLS") ? names.map((name) => `${dir}/${name}`) : [];
+    assertEquals(await run(code, args), expected[index]);
+  });
+}
+
+for (const [name, scheme] of [["tinyproxy", "http"], ["microsocks", "socks5"]]) {
+  const program = findProgram(name);
+  Deno.test({
+    name: `docs/integration.md, Through a proxy: ${name}`,
+    ignore: program === null,
+    fn: async () => {
+      const port = freePort();
+      const conf = await Deno.makeTempFile();
+      await Deno.writeTextFile(conf, `Port ${port}\nListen 127.0.0.1\nMaxClients 9\n`);
+      const args = name === "tinyproxy" ? ["-d", "-c", conf] : ["-i", "127.0.0.1", "-p", `${port}`];
+      {
+        await using _server = await startServer(program!, args, port);
+        const { code } = programs.at(-1)!;
+        assertEquals(await run(code, [`${scheme}://127.0.0.1:${port}`]), expected.at(-1));
+      }
+      await Deno.remove(conf);
+    },
+  });
+}

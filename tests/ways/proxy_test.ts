@@ -1,0 +1,180 @@
+import { assert, assertEquals, assertInstanceOf, assertMatch } from "@std/assert";
+import { Context, HandshakeError } from "../../mod.ts";
+import { makeCertificates } from "../transport/certificates.ts";
+import { failure } from "../transport/streams.ts";
+import { echoing, exercise, findProgram, freePort, ROOM, startServer } from "./_exercise.ts";
+
+const certificates = makeCertificates();
+const { ca, server, client } = certificates;
+addEventListener("unload", () => certificates[Symbol.dispose]());
+
+/** Runs tinyproxy on a port, with more lines of configuration. */
+async function tinyproxy(program: string, lines = ""): Promise<AsyncDisposable & { port: number }> {
+  const port = freePort();
+  const dir = await Deno.makeTempDir();
+  await Deno.writeTextFile(
+    `${dir}/conf`,
+    `Port ${port}\nListen 127.0.0.1\nTimeout 60\nMaxClients 20\nAllow 127.0.0.1\n${lines}`,
+  );
+  const running = await startServer(program, ["-d", "-c", `${dir}/conf`], port);
+  return {
+    port,
+    async [Symbol.asyncDispose]() {
+      await running[Symbol.asyncDispose]();
+      await Deno.remove(dir, { recursive: true });
+    },
+  };
+}
+
+/** Connects in a process with another environment: `open`, or the status of the refusal. */
+async function connectOnce(
+  url: string,
+  env: Record<string, string>,
+  options = "",
+  permissions = ["-A"],
+): Promise<string> {
+  const code = `import { Context } from "${new URL("../../mod.ts", import.meta.url)}";
+    const conn = new Context().connect(${JSON.stringify(url)}, { ${options} });
+    console.log(await conn.opened.then(() => "open", (error) => error.status ?? error.message));
+    conn.terminate();`;
+  const file = await Deno.makeTempFile({ suffix: ".ts" });
+  await Deno.writeTextFile(file, code);
+  const { stdout } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "--no-check", "--no-prompt", "--no-config", ...permissions, file],
+    env,
+    stdin: "null",
+  }).output();
+  await Deno.remove(file);
+  return new TextDecoder().decode(stdout).trim();
+}
+
+const TINYPROXY = findProgram("tinyproxy");
+const MICROSOCKS = findProgram("microsocks");
+
+Deno.test({
+  name: "through tinyproxy: ws, wss, a client certificate, and a target that refuses",
+  ignore: TINYPROXY === null,
+  fn: async () => {
+    await using proxy = await tinyproxy(TINYPROXY!);
+    const url = `http://127.0.0.1:${proxy.port}`;
+    await using ctx = new Context({ proxy: url, tls: { caCerts: [ca] } });
+    const plain = ctx.listen({ port: 0, ...echoing() });
+    await exercise(ctx.connect(plain.url, ROOM));
+    const mutual = ctx.listen({ port: 0, tls: { ...server, clientCa: ca }, ...echoing() });
+    const tls = { caCerts: [ca], ...client };
+    await exercise(ctx.connect(`wss://localhost:${mutual.port}/`, { ...ROOM, tls }));
+    const refused = await failure(ctx.connect(`ws://127.0.0.1:${freePort()}/`).opened);
+    assertInstanceOf(refused, HandshakeError);
+    assertMatch(refused.message, /through the proxy: it answered 5\d\d/);
+  },
+});
+
+Deno.test({
+  name: "through tinyproxy with a password, given and from the environment",
+  ignore: TINYPROXY === null,
+  fn: async () => {
+    await using proxy = await tinyproxy(TINYPROXY!, "BasicAuth user secret\n");
+    await using ctx = new Context();
+    const listener = ctx.listen({ port: 0, ...echoing() });
+    const url = `http://user:secret@127.0.0.1:${proxy.port}`;
+    await exercise(ctx.connect(listener.url, { ...ROOM, proxy: url }));
+    const wrong = await failure(
+      ctx.connect(listener.url, { proxy: `http://user:wrong@127.0.0.1:${proxy.port}` }).opened,
+    ) as HandshakeError;
+    assert(wrong.status === 401 || wrong.status === 407, wrong.message);
+    // In processes of their own: the environment is that of all tests.
+    const bare = `http://127.0.0.1:${proxy.port}`;
+    assertEquals(await connectOnce(listener.url, { http_proxy: bare }), "407");
+    assertEquals(await connectOnce(listener.url, { http_proxy: url }), "open");
+    assertEquals(
+      await connectOnce(listener.url, { HTTP_PROXY: url, no_proxy: "a.example" }),
+      "open",
+    );
+    assertEquals(await connectOnce(listener.url, { all_proxy: bare }), "407");
+    assertEquals(
+      await connectOnce(listener.url, { http_proxy: bare, no_proxy: "127.0.0.0/8" }),
+      "open",
+    );
+    assertEquals(await connectOnce(listener.url, { http_proxy: bare }, "proxy: null"), "open");
+    // Without the permission to read it, there is no proxy.
+    assertEquals(
+      await connectOnce(listener.url, { http_proxy: bare }, "", ["--allow-net"]),
+      "open",
+    );
+  },
+});
+
+Deno.test({
+  name: "through microsocks, with and without a password, and with remote DNS",
+  ignore: MICROSOCKS === null,
+  fn: async () => {
+    await using ctx = new Context({ tls: { caCerts: [ca] } });
+    const listener = ctx.listen({ port: 0, hostname: "127.0.0.1", ...echoing() });
+    const secure = ctx.listen({ port: 0, hostname: "127.0.0.1", tls: server, ...echoing() });
+    const open = freePort();
+    await using _open = await startServer(MICROSOCKS!, ["-i", "127.0.0.1", "-p", `${open}`], open);
+    const proxy = `socks5://127.0.0.1:${open}`;
+    await exercise(ctx.connect(`ws://localhost:${listener.port}/`, { ...ROOM, proxy }));
+    await exercise(ctx.connect(`wss://localhost:${secure.port}/`, { ...ROOM, proxy }));
+    const refused = await failure(ctx.connect(`ws://127.0.0.1:${freePort()}/`, { proxy }).opened);
+    assertMatch(refused.message, /connection refused \(5\)/);
+
+    const shut = freePort();
+    const args = ["-i", "127.0.0.1", "-p", `${shut}`, "-u", "user", "-P", "secret"];
+    await using _shut = await startServer(MICROSOCKS!, args, shut);
+    await exercise(
+      ctx.connect(listener.url, { ...ROOM, proxy: `socks5://user:secret@127.0.0.1:${shut}` }),
+    );
+    for (const login of ["", "user:wrong@"]) {
+      const error = await failure(
+        ctx.connect(listener.url, { proxy: `socks5://${login}127.0.0.1:${shut}` }).opened,
+      );
+      assertInstanceOf(error, HandshakeError);
+    }
+  },
+});
+
+Deno.test("an https proxy, and one that hangs", async () => {
+  await using ctx = new Context({ tls: { caCerts: [ca] } });
+  const listener = ctx.listen({ port: 0, hostname: "127.0.0.1", tls: server, ...echoing() });
+  using hanging = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  for (const scheme of ["http", "https", "socks5"]) {
+    const conn = ctx.connect(`ws://127.0.0.1:${listener.port}/`, {
+      proxy: `${scheme}://localhost:${hanging.addr.port}`,
+      connectTimeout: 60,
+    });
+    const accepted = await hanging.accept();
+    const error = await failure(conn.opened);
+    assertEquals(error.name, "TimeoutError");
+    assertMatch(error.message, /while connecting through the proxy/);
+    await conn.closed;
+    // Nothing is left open.
+    while (await accepted.read(new Uint8Array(1024)).catch(() => null) !== null);
+    accepted.close();
+  }
+  // A CONNECT proxy behind our own TLS acceptor.
+  const { TlsAcceptor } = await import("../../src/transport/tls_server.ts");
+  const acceptor = new TlsAcceptor(server);
+  using socket = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const proxying = (async () => {
+    const outer = await acceptor.accept(await socket.accept());
+    const buffer = new Uint8Array(4096);
+    await outer.read(buffer);
+    const inner = await Deno.connect({ port: listener.port });
+    await outer.write(new TextEncoder().encode("HTTP/1.1 200 OK\r\n\r\n"));
+    const pump = async (from: typeof outer, to: typeof outer) => {
+      const bytes = new Uint8Array(65536);
+      for (;;) {
+        const count = await from.read(bytes).catch(() => null);
+        if (count === null) break;
+        for (let at = 0; at < count;) at += await to.write(bytes.subarray(at, count));
+      }
+    };
+    await Promise.race([pump(outer, inner), pump(inner, outer)]).catch(() => {});
+    outer.close();
+    inner.close();
+  })();
+  const proxy = `https://localhost:${socket.addr.port}`;
+  await exercise(ctx.connect(`wss://localhost:${listener.port}/`, { ...ROOM, proxy }));
+  await proxying;
+});
