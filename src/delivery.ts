@@ -6,6 +6,7 @@ import { FrameHooks } from "./frame_hooks.ts";
 import type { Incoming } from "./incoming.ts";
 import type { ConnectionHandlers, ReceivedMessage } from "./options.ts";
 import { BINARY, RSV1, RSV2, RSV3, TEXT } from "./protocol/opcode.ts";
+import { ObservedFrames } from "./protocol/observed_frames.ts";
 
 /** What holds the delivery of messages. */
 export const PAUSED = 1;
@@ -44,11 +45,13 @@ export class Delivery {
   takers: (() => void)[] = [];
 
   readonly #engine: Engine;
+  readonly #headers: boolean; // whether messages come with their headers
   #hooks: FrameHooks | null = null;
   #delivering = false;
 
   constructor(engine: Engine, handlers: ConnectionHandlers) {
     this.#engine = engine;
+    this.#headers = engine.settings.allowedRsv !== 0;
     this.holds = engine.settings.buffering && handlers.onMessage === undefined ? NO_TAKER : 0;
   }
 
@@ -68,6 +71,11 @@ export class Delivery {
     return (this.holds & this.frameHolds) !== 0 && !this.discarding;
   }
 
+  /** Whether someone looks at frames. */
+  get observed(): boolean {
+    return this.#hooks !== null;
+  }
+
   /** Whether `pause` holds messages. */
   get paused(): boolean {
     return (this.holds & PAUSED) !== 0;
@@ -85,7 +93,7 @@ export class Delivery {
     if (this.discarding) {
       this.undelivered++;
     } else if (this.holds === 0 && (this.inbox === null || this.inbox.length === 0)) {
-      this.#deliver(data, lent, this.#header());
+      this.#deliver(data, lent, this.#headers ? this.#header(data) : undefined);
     } else {
       this.#keep(lent ? (data as Uint8Array).slice() : data);
     }
@@ -93,7 +101,7 @@ export class Delivery {
 
   #keep(data: ReceivedMessage): void {
     if (this.incoming !== null) this.incoming.whole(data);
-    else (this.inbox ??= new Inbox()).push(data, this.#header());
+    else (this.inbox ??= new Inbox()).push(data, this.#headers ? this.#header(data) : undefined);
     if (this.takers.length > 0 && this.canTake()) this.takers.shift()!();
     if (this.room <= 0) this.#engine.assembler!.frames.halted = true;
   }
@@ -118,13 +126,11 @@ export class Delivery {
     }
   }
 
-  /** The header of a message that has just arrived, where the application wants to see it. */
-  #header(): MessageHeader | undefined {
-    const { settings, assembler } = this.#engine;
-    if (settings.allowedRsv === 0) return undefined;
-    const { rsv, text } = assembler!;
+  /** The header of a message that has just arrived, for an application that uses reserved bits. */
+  #header(data: ReceivedMessage): MessageHeader {
+    const { rsv, opaque } = this.#engine.assembler!;
     return {
-      opcode: text ? TEXT : BINARY,
+      opcode: opaque || typeof data === "string" ? TEXT : BINARY,
       rsv1: (rsv & RSV1) !== 0,
       rsv2: (rsv & RSV2) !== 0,
       rsv3: (rsv & RSV3) !== 0,
@@ -182,7 +188,9 @@ export class Delivery {
       (onFrameStart ?? onFrameChunk ?? onFrameEnd) !== undefined;
     if (wanted) this.frameHolds = FRAME_HOLDS;
     if (assembler === null || this.#hooks !== null || !(wanted || trace)) return;
-    this.#hooks = assembler.observer = new FrameHooks(this.#engine, assembler.frames);
+    const { frames } = assembler;
+    this.#hooks = new FrameHooks(this.#engine, frames);
+    frames.redirect(new ObservedFrames(assembler, this.#hooks, settings.buffering));
   }
 
   /** Gives messages to one who takes them as streams, those that wait first. */

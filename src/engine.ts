@@ -1,5 +1,6 @@
 import { call, report } from "./callbacks.ts";
-import { type CloseRecord, closeRecord } from "./close_record.ts";
+import { CloseLedger } from "./close_ledger.ts";
+import type { CloseRecord } from "./close_record.ts";
 import type { Connection, ConnectionStats } from "./connection.ts";
 import { Delivery, IN_CONNECT } from "./delivery.ts";
 import { DrainLatch } from "./drain_latch.ts";
@@ -15,7 +16,6 @@ import { KeepAlive, type KeptAlive } from "./keep_alive.ts";
 import type { ConnectionHandlers, ReceivedMessage, Settings } from "./options.ts";
 import { freshPayload, Pings } from "./pings.ts";
 import {
-  ABNORMAL,
   decodeClosePayload,
   encodeClosePayload,
   INTERNAL_ERROR,
@@ -89,7 +89,6 @@ export class Engine<Data = any>
   /** Received messages on their way to the application. */
   readonly delivery: Delivery;
   assembler: MessageAssembler | null = null;
-  record: CloseRecord | null = null;
   pings: Pings | null = null;
   /** Ends an attempt to connect. */
   cancel: (() => void) | null = null;
@@ -121,14 +120,10 @@ export class Engine<Data = any>
   #closeTimer: Alarm | null = null;
   readonly #drain = new DrainLatch();
   #openWaiters: Waiter[] | null = null;
-  #closedWaiters: ((record: CloseRecord) => void)[] | null = null;
-  #cause: unknown;
+  readonly #ledger = new CloseLedger();
   #deaf = false; // input is dropped undecoded: the peer closed, or we failed it
   #failed = false;
   #ended = false; // the transport is gone, what is left is to deliver
-  #unsentMessages = 0;
-  #unsentBytes = 0;
-  #closeUnsent = false; // our close frame was made, and never taken by the system
   #writtenWhileBusy = 0;
 
   constructor(owner: Owner, role: Role, settings: Settings, handlers: ConnectionHandlers<Data>) {
@@ -179,7 +174,6 @@ export class Engine<Data = any>
           { ...compression.inflate, maxMessageSize: settings.maxMessageSize },
           sink,
         ),
-      settings.buffering,
     );
     if (compression !== null && compression.deflate !== null) {
       this.packer = new Packer(compression.deflate, settings.compression!.threshold, this);
@@ -219,7 +213,7 @@ export class Engine<Data = any>
   /** The handshake has failed; `reported` where `onError` is to hear of it. */
   abandon(error: unknown, reported: boolean): void {
     if (this.state === "closed") return;
-    this.#cause = error;
+    this.#ledger.cause = error;
     this.trace?.line(`handshake failed: ${error}`);
     this.#end();
     if (reported) this.#reportFailure(error);
@@ -228,7 +222,7 @@ export class Engine<Data = any>
   /** Promises what `info` makes of a complete handshake; without a detour, so that a rejection precedes `onClose`. */
   opened<Info>(info: () => Info): Promise<Info> {
     if (this.facts !== null) return Promise.resolve(info());
-    if (this.state !== "connecting") return Promise.reject(this.#cause);
+    if (this.state !== "connecting") return Promise.reject(this.#ledger.cause);
     return new Promise((resolve, reject) => {
       (this.#openWaiters ??= []).push({ resolve: () => resolve(info()), reject });
     });
@@ -268,7 +262,8 @@ export class Engine<Data = any>
   }
 
   landing(): Uint8Array | null {
-    return this.#deaf ? null : this.assembler!.landing();
+    // Who looks at frames is lent the reader's buffer.
+    return this.#deaf || this.delivery.observed ? null : this.assembler!.landing();
   }
 
   landed(count: number): void {
@@ -406,7 +401,7 @@ export class Engine<Data = any>
 
   writeFailed(error: unknown): void {
     // What the peer sent before it went, a close frame even, may still be there to be read.
-    this.#cause ??= error;
+    this.#ledger.cause ??= error;
     this.#countUnsent();
     this.writer.stop();
     this.#drain.fail(() => this.#drainError());
@@ -495,7 +490,7 @@ export class Engine<Data = any>
     if (this.state === "connecting") {
       this.#cancelConnecting("terminate()");
     } else if (this.state !== "closed") {
-      this.#cause ??= cause;
+      this.#ledger.cause ??= cause;
       this.#discard();
       if (this.#ended) this.#finish();
       else this.#end();
@@ -506,7 +501,7 @@ export class Engine<Data = any>
   fail(error: unknown): void {
     if (this.#failed || this.#ended) return;
     this.#failed = true;
-    this.#cause ??= error;
+    this.#ledger.cause ??= error;
     this.#deaf = true;
     this.#liftLimit();
     this.assembler!.close();
@@ -519,12 +514,11 @@ export class Engine<Data = any>
 
   /** Gives up on a peer whose queue has overflowed, where the application chose so. */
   overflow(error: Error): void {
-    this.#cause ??= error;
+    this.#ledger.cause ??= error;
     const { messages, bytes } = this.queue;
     this.queue.drop(this.writer.completing);
     this.packer?.close();
-    this.#unsentMessages += messages - this.queue.messages;
-    this.#unsentBytes += bytes - this.queue.bytes;
+    this.#ledger.unsent({ messages, bytes }, this.queue);
     this.#discard();
     this.#sendClose(TRY_AGAIN_LATER, "");
     this.reader!.pull();
@@ -561,8 +555,7 @@ export class Engine<Data = any>
   #cutStreams(streams: SendStreams): void {
     const { messages, bytes } = this.queue;
     streams.abort();
-    this.#unsentMessages += messages - this.queue.messages;
-    this.#unsentBytes += bytes - this.queue.bytes;
+    this.#ledger.unsent({ messages, bytes }, this.queue);
   }
 
   #receiveClose(payload: Uint8Array): void {
@@ -600,7 +593,7 @@ export class Engine<Data = any>
         if (!this.delivery.paused) this.#complete(true);
       } else if (this.writer.stopped) {
         // Nothing can be written any more, and the peer's last words didn't come.
-        this.#lost(this.#cause);
+        this.#lost(this.#ledger.cause);
       } else {
         this.terminate(new TimeoutError(`Not closed within ${this.settings.closeTimeout} ms`));
       }
@@ -613,10 +606,10 @@ export class Engine<Data = any>
     if (this.#ended) return;
     const closing = this.#closing;
     const clean = closing !== null && closing.complete;
-    if (!clean) this.#cause ??= error;
+    if (!clean) this.#ledger.cause ??= error;
     this.#end();
     const expected = this.#failed || closing?.initiator === "local";
-    if (!clean && !expected) this.#reportFailure(this.#cause);
+    if (!clean && !expected) this.#reportFailure(this.#ledger.cause);
   }
 
   #discard(): void {
@@ -625,9 +618,8 @@ export class Engine<Data = any>
   }
 
   #countUnsent(): void {
-    this.#unsentMessages += this.queue.messages;
-    this.#unsentBytes += this.queue.bytes;
-    if (!this.writer.dataTaken) this.#closeUnsent = true;
+    this.#ledger.unsent(this.queue);
+    if (!this.writer.dataTaken) this.#ledger.loseFrame();
   }
 
   /** Lets go of the stream and of all that watches over it. */
@@ -650,7 +642,7 @@ export class Engine<Data = any>
     this.assembler?.close();
     this.transport?.close();
     this.streams?.abort();
-    for (const { reject } of this.#openWaiters?.splice(0) ?? []) reject(this.#cause);
+    for (const { reject } of this.#openWaiters?.splice(0) ?? []) reject(this.#ledger.cause);
     this.pings?.fail(() => this.closedError("wait for a pong"));
     this.#drain.fail(() => this.#drainError());
     if (this.delivery.unfinished) this.#awaitDelivery();
@@ -676,32 +668,26 @@ export class Engine<Data = any>
     if (giveUp) this.#discard();
     if (this.#closeTimer !== null) this.owner.timers.clear(this.#closeTimer);
     this.state = "closed";
-    const sent = this.#closeUnsent ? null : this.#closing?.sent ?? null;
-    const received = this.#closing?.received ?? null;
-    const record = this.record = closeRecord({
-      code: received?.code ?? ABNORMAL,
-      reason: received?.reason ?? "",
-      wasClean: sent !== null && received !== null,
-      sent,
-      received,
-      initiator: sent === null && received === null ? null : this.#closing!.initiator,
-      cause: this.#cause,
-      unsentMessages: this.#unsentMessages,
-      unsentBytes: this.#unsentBytes,
-      // Whoever takes messages one by one may still take what waits.
-      undelivered: () => this.delivery.undelivered + (this.delivery.inbox?.length ?? 0),
-    });
+    // Whoever takes messages one by one may still take what waits.
+    const record = this.#ledger.settle(
+      this.#closing,
+      () => this.delivery.undelivered + (this.delivery.inbox?.length ?? 0),
+    );
     this.trace?.line(`state closed: ${record}`);
     this.owner.closed(this);
-    for (const resolve of this.#closedWaiters ?? []) resolve(record);
+    this.#ledger.tell();
     this.delivery.endTakers();
     if (this.handlers.onClose) this.call(() => this.handlers.onClose!(this.conn, record));
   }
 
+  /** The close record, once there is one. */
+  get record(): CloseRecord | null {
+    return this.#ledger.record;
+  }
+
   /** Promises the close record. */
   closed(): Promise<CloseRecord> {
-    if (this.record !== null) return Promise.resolve(this.record);
-    return new Promise((resolve) => (this.#closedWaiters ??= []).push(resolve));
+    return this.#ledger.wait();
   }
 
   /** The error of what was attempted on a connection that isn't open. */

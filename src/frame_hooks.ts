@@ -2,7 +2,7 @@ import { IN_FRAME } from "./delivery.ts";
 import type { Engine } from "./engine.ts";
 import type { FrameHeader } from "./options.ts";
 import type { FrameDecoder, Source } from "./protocol/frame_decoder.ts";
-import type { FrameObserver } from "./protocol/message_assembler.ts";
+import type { FrameObserver } from "./protocol/observed_frames.ts";
 import { FIN, RSV1, RSV2, RSV3 } from "./protocol/opcode.ts";
 
 /**

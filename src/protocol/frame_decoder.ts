@@ -36,7 +36,7 @@ export class FrameDecoder {
   /** Set by the sink to stop after the current frame, or behind its header; whoever set it clears it. */
   halted = false;
 
-  readonly #sink: FrameSink;
+  #sink: FrameSink;
   // Clients mask, servers don't (RFC 6455 5.1): what we require is the opposite of our own role's duty.
   readonly #maskBit: number;
   readonly #allowedRsv: number;
@@ -51,6 +51,11 @@ export class FrameDecoder {
     this.#maskBit = role === "server" ? 0x80 : 0;
     this.#sink = sink;
     this.#allowedRsv = allowedRsv;
+  }
+
+  /** Puts another sink in place, even amid a frame. */
+  redirect(sink: FrameSink): void {
+    this.#sink = sink;
   }
 
   /** Payload bytes of the current frame that are still to come. */

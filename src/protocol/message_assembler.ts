@@ -51,14 +51,6 @@ export interface MessageSink {
   inflated(error: unknown): void;
 }
 
-/** Who sees data frames as they arrive, besides or instead of messages. */
-export interface FrameObserver {
-  /** A legal header: its fields stand in the decoder. */
-  start(): void;
-  /** Payload of a data frame, unmasked; `last` ends the frame. */
-  data(source: Source, start: number, end: number, last: boolean): void;
-}
-
 const EMPTY: Source = { bytes: new Uint8Array(0), view: new DataView(new ArrayBuffer(0)) };
 // The first allocation for a message that comes in parts, and how it grows: a header that announces much costs
 // little until the bytes are there (untouched memory isn't resident), and what is there is copied once at most twice.
@@ -76,13 +68,11 @@ const LONGEST_LANDING = 256 * 1024;
 export class MessageAssembler implements FrameSink, InflatedMessageSink {
   /** Reserved bits of the first frame of the message that is delivered. */
   rsv = 0;
-  /** Whether that message is text. */
-  text = false;
+  /** Whether that message is text although it is delivered as bytes. */
+  opaque = false;
   /** Opcode of the message under way, 0 between messages. */
   opcode = CONTINUATION;
 
-  /** Sees data frames as they arrive. */
-  observer: FrameObserver | null = null;
   /** Takes the pieces of messages that come in several; `null` to put them together. Not to be changed amid one. */
   chunks: ChunkSink | null = null;
   /** The decoder that feeds this assembler. */
@@ -90,7 +80,6 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
   readonly #sink: MessageSink;
   readonly #maxMessageSize: number;
   readonly #lend: boolean;
-  readonly #buffering: boolean;
   #length = 0; // of the message so far, the current frame's announced length included
   #filled = 0; // bytes of it in #buffer
   #buffer = EMPTY;
@@ -109,7 +98,6 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
    * @param lend Whether whole binary payloads may be handed on as views of the source.
    * @param allowedRsv Reserved bits that an extension of the application's own gives a meaning.
    * @param makeInflater Makes what takes messages with RSV1; `null` where compression wasn't agreed.
-   * @param buffering Whether messages are put together at all; otherwise there has to be an observer.
    */
   constructor(
     role: Role,
@@ -118,7 +106,6 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
     lend: boolean,
     allowedRsv: number,
     makeInflater: ((sink: InflatedMessageSink) => CompressedMessages) | null = null,
-    buffering = true,
   ) {
     this.frames = new FrameDecoder(
       role,
@@ -129,7 +116,6 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
     this.#sink = sink;
     this.#maxMessageSize = maxMessageSize;
     this.#lend = lend;
-    this.#buffering = buffering;
   }
 
   /** Bytes of an unfinished message that are held. */
@@ -159,7 +145,6 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
         throw new ProtocolError(PROTOCOL_ERROR, "Received a new message amid an unfinished one");
       }
       this.opcode = opcode;
-      this.text = opcode === TEXT;
       this.rsv = this.frames.rsv;
       if ((this.rsv & RSV1) !== 0) this.#packed = this.#makeInflater !== null;
     }
@@ -171,23 +156,13 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
         `Received a message of at least ${this.#length} bytes: the limit is ${this.#maxMessageSize}`,
       );
     }
-    if (this.observer !== null) this.observer.start();
   }
 
   frameData(source: Source, start: number, end: number, last: boolean): void {
     const frames = this.frames;
     if (frames.opcode >= CLOSE) {
       this.#controlData(source, start, end, last);
-      return;
-    }
-    if (this.observer !== null) {
-      if (!this.#buffering) {
-        this.#pass(source, start, end, last);
-        return;
-      }
-      this.observer.data(source, start, end, last);
-    }
-    if (this.#packed) {
+    } else if (this.#packed) {
       this.#inflateData(source, start, end, last && frames.fin);
     } else if (last && frames.fin && end - start === this.#length && source !== this.#buffer) {
       this.#whole(source, start, end);
@@ -201,7 +176,7 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
   landing(): Uint8Array | null {
     const { remaining, opcode } = this.frames;
     if (
-      remaining < LANDING || opcode >= CLOSE || this.#packed || !this.#buffering || this.#passing
+      remaining < LANDING || opcode >= CLOSE || this.#packed || this.#passing
     ) return null;
     // The first piece decides where the others go.
     if (this.chunks !== null && this.#filled === 0) return null;
@@ -224,19 +199,6 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
     this.opcode = CONTINUATION;
     this.#packed = false;
     this.#passing = false;
-    this.#utf8?.reset();
-  }
-
-  /** Hands payload to the observer, and checks what the message would be checked for. */
-  #pass(source: Source, start: number, end: number, last: boolean): void {
-    const ends = last && this.frames.fin;
-    if (this.opcode === TEXT && this.rsv === 0) {
-      const utf8 = this.#utf8 ??= new Utf8Validator();
-      if (!utf8.push(source.view, start, end) || (ends && !utf8.complete)) notUtf8();
-    }
-    // Before the observer, which may close the connection and discard everything.
-    if (ends) this.discard();
-    this.observer!.data(source, start, end, last);
   }
 
   /** Gives back what the inflater holds; nothing may be decoded after it. */
@@ -276,14 +238,21 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
     this.opcode = CONTINUATION;
     if (text) {
       const string = decodeText(source.bytes, source.view, start, end);
-      if (string === null && this.rsv === 0) notUtf8();
-      // What an extension has transformed needn't be text until it has been transformed back.
-      this.#sink.message(string ?? copyPayload(source, start, end), false);
+      if (string === null) this.#opaque(source.bytes.slice(start, end));
+      else this.#sink.message(string, false);
     } else if (this.#lend) {
       this.#sink.message(source.bytes.subarray(start, end), true);
     } else {
       this.#sink.message(copyPayload(source, start, end), false);
     }
+  }
+
+  /** Text that isn't UTF-8: where an extension has transformed it, it needn't be before it is transformed back. */
+  #opaque(bytes: Uint8Array): void {
+    if (this.rsv === 0) notUtf8();
+    this.opaque = true;
+    this.#sink.message(bytes, false);
+    this.opaque = false;
   }
 
   #part(source: Source, start: number, end: number): void {
@@ -325,13 +294,13 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
       return;
     }
     const { bytes, view } = this.#buffer, length = this.#length, text = this.opcode === TEXT;
-    const transformed = text && this.rsv !== 0 ? decodeText(bytes, view, 0, length) : null;
-    const complete = this.#utf8 === null || this.#utf8.complete;
     this.discard();
-    if (transformed !== null) {
-      this.#sink.message(transformed, false);
-    } else if (text && this.rsv === 0) {
-      if (!complete) notUtf8();
+    if (text && this.rsv !== 0) {
+      const string = decodeText(bytes, view, 0, length);
+      if (string === null) this.#opaque(bytes.slice(0, length));
+      else this.#sink.message(string, false);
+    } else if (text) {
+      if (!this.#utf8!.complete) notUtf8();
       this.#sink.message(decodeValidText(bytes, 0, length), false);
     } else {
       this.#sink.message(bytes.length === length ? bytes : bytes.slice(0, length), false);

@@ -1,0 +1,56 @@
+import { INVALID_PAYLOAD } from "./close_code.ts";
+import type { FrameSink, Source } from "./frame_decoder.ts";
+import type { MessageAssembler } from "./message_assembler.ts";
+import { CLOSE, TEXT } from "./opcode.ts";
+import { ProtocolError } from "./protocol_error.ts";
+import { Utf8Validator } from "./utf8.ts";
+
+/** Who sees data frames as they arrive, besides or instead of messages. */
+export interface FrameObserver {
+  /** A legal header: its fields stand in the decoder. */
+  start(): void;
+  /** Payload of a data frame, unmasked; `last` ends the frame. */
+  data(source: Source, start: number, end: number, last: boolean): void;
+}
+
+/**
+ * Stands between a decoder and its assembler where someone looks at frames; everywhere else nothing does, so that
+ * nobody pays for it. Without buffering it takes the assembler's place, and checks what the message would be checked for.
+ */
+export class ObservedFrames implements FrameSink {
+  readonly #assembler: MessageAssembler;
+  readonly #observer: FrameObserver;
+  readonly #buffering: boolean;
+  readonly #utf8 = new Utf8Validator();
+
+  constructor(assembler: MessageAssembler, observer: FrameObserver, buffering: boolean) {
+    this.#assembler = assembler;
+    this.#observer = observer;
+    this.#buffering = buffering;
+  }
+
+  frameStart(): void {
+    // Order and size are checked here, for every frame.
+    this.#assembler.frameStart();
+    if (this.#assembler.frames.opcode < CLOSE) this.#observer.start();
+  }
+
+  frameData(source: Source, start: number, end: number, last: boolean): void {
+    const assembler = this.#assembler, { frames } = assembler;
+    if (this.#buffering || frames.opcode >= CLOSE) {
+      if (frames.opcode < CLOSE) this.#observer.data(source, start, end, last);
+      assembler.frameData(source, start, end, last);
+      return;
+    }
+    const ends = last && frames.fin;
+    if (assembler.opcode === TEXT && assembler.rsv === 0) {
+      const valid = this.#utf8.push(source.view, start, end) && (!ends || this.#utf8.complete);
+      if (!valid) {
+        throw new ProtocolError(INVALID_PAYLOAD, "Received a text message that is not UTF-8");
+      }
+    }
+    // Before the observer, which may close the connection and discard everything.
+    if (ends) assembler.discard();
+    this.#observer.data(source, start, end, last);
+  }
+}
