@@ -17,6 +17,8 @@
 import { type Attributes, type Meter, metrics } from "@opentelemetry/api";
 import type { CloseRecord, Connection, Context, ContextStats } from "./mod.ts";
 
+export type { Attributes, Meter };
+
 /** Options of {@linkcode instrument}. */
 export interface InstrumentOptions {
   /** The meter to make the instruments with. Default: that of the global provider, named `@sluice/websocket`. */
