@@ -18,6 +18,8 @@ const { values } = parseArgs({
     attackers: { type: "string", default: "10000" },
     honest: { type: "string", default: "100" },
     seconds: { type: "string", default: "10" },
+    // For a closer look: kinds, shares in percent and extras, such as silent:50:0,tiny:50:0.
+    mix: { type: "string", default: "" },
     work: { type: "boolean", default: false },
   },
 });
@@ -35,19 +37,26 @@ const SERVER = {
 };
 
 /** Kinds of attack, their share in percent, and what they are given. */
-const MIX: [string, number, number][] = [
+const MIX: [string, number, number][] = values.mix !== "" ? readMix(values.mix) : [
   ["silent", 15, 0],
   ["head", 10, 16_000],
   ["drip", 10, 0],
-  ["idle", 15, 0],
+  ["idle", 19, 0],
   ["partial", 10, 60_000],
   ["announced", 10, 0],
   ["fragments", 10, 0],
   ["pings", 5, 0],
   ["tiny", 5, 0],
-  ["deaf", 5, 1_000_000],
+  ["deaf", 1, 4_000_000],
   ["broken", 5, 0],
 ];
+
+function readMix(mix: string): [string, number, number][] {
+  return mix.split(",").map((part) => {
+    const [kind, share, extra = "0"] = part.split(":");
+    return [kind, Number(share), Number(extra)];
+  });
+}
 
 async function spawn(path: string, ...args: string[]) {
   const child = new Deno.Command(Deno.execPath(), {

@@ -9,5 +9,5 @@ Deno.test("soak: two rounds through the proxy lose nothing, say what went wrong,
   const { clean, faulty, connections } = JSON.parse(stdout);
   // The proxy did do something, and let something through.
   assertEquals(connections, 110);
-  assert(faulty > 3 && clean > 50, stdout);
+  assert(faulty > 10 && clean > 10, stdout);
 });
