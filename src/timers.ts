@@ -20,7 +20,7 @@ export class Alarm extends Timer {
 
 // Ten thousand handshakes that time out at once must not keep everybody else waiting: what is due beyond a slice waits
 // for the next turn of the event loop. So few fire without a look at the clock.
-const SLICE = 5;
+const SLICE = 2;
 const FEW = 16;
 
 /**
