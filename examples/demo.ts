@@ -146,4 +146,5 @@ try {
   await server.stop();
 }
 console.log(failures === 0 ? "\nall bounds hold" : `\n${failures} bounds don't hold`);
+console.log("in a browser, with a slider: deno task demo:live");
 Deno.exitCode = failures === 0 ? 0 : 1;

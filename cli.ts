@@ -1,0 +1,70 @@
+/**
+ * The command line tool: `sluice connect`, `listen`, `bench` and `relay`.
+ *
+ *     deno run -A jsr:@sluice/websocket/cli --help
+ *
+ * @module
+ */
+import { Args, type Spec } from "./cli/args.ts";
+import * as bench from "./cli/bench.ts";
+import * as connect from "./cli/connect.ts";
+import { failureOf } from "./cli/failure.ts";
+import * as listen from "./cli/listen.ts";
+import * as relay from "./cli/relay.ts";
+import { Terminal } from "./cli/terminal.ts";
+import { type Command, EXIT, HELP, UsageError } from "./cli/usage.ts";
+
+interface Runner {
+  readonly spec: Spec;
+  run(args: Args, terminal: Terminal): Promise<number>;
+}
+
+const COMMANDS: Record<Command, Runner> = {
+  connect: { spec: connect.spec, run: connect.connect },
+  listen: { spec: listen.spec, run: listen.listen },
+  bench: { spec: bench.spec, run: bench.bench },
+  relay: { spec: relay.spec, run: relay.relay },
+};
+
+/**
+ * Runs a command.
+ *
+ * @param args The arguments behind the program's name.
+ * @returns The exit code; errors have been printed.
+ */
+export async function main(args: readonly string[]): Promise<number> {
+  const terminal = new Terminal();
+  const name = args[0] ?? "";
+  let code: number;
+  try {
+    code = await dispatch(name, args.slice(1), terminal);
+  } catch (error) {
+    const failure = failureOf(error);
+    code = failure.code;
+    const command = Object.hasOwn(COMMANDS, name) ? ` ${name}` : "";
+    const hint = error instanceof UsageError ? ` (see sluice${command} --help)` : "";
+    terminal.error(failure.message + hint);
+  }
+  await terminal.flush();
+  return code;
+}
+
+async function dispatch(name: string, rest: string[], terminal: Terminal): Promise<number> {
+  if (name === "--help" || name === "-h" || name === "help") {
+    await terminal.out.line(HELP[""]);
+    return EXIT.ok;
+  }
+  if (name === "") throw new UsageError("Missing command");
+  if (!Object.hasOwn(COMMANDS, name)) throw new UsageError(`Unknown command ${name}`);
+  const command = name as Command;
+  const { spec, run } = COMMANDS[command];
+  if (rest.includes("--help") || rest.includes("-h")) {
+    await terminal.out.line(HELP[command]);
+    return EXIT.ok;
+  }
+  const args = new Args(rest, spec);
+  terminal.quiet = args.flag("quiet");
+  return await run(args, terminal);
+}
+
+if (import.meta.main) Deno.exit(await main(Deno.args));

@@ -1,0 +1,75 @@
+import { type CloseRecord, HandshakeError, TimeoutError } from "../mod.ts";
+import { EXIT, UsageError } from "./usage.ts";
+
+/** An error as a user of the tool sees it. */
+export interface Failure {
+  readonly code: number;
+  readonly message: string;
+}
+
+/** A connection that ended otherwise than it should have. */
+export class LostError extends Error {
+  /** The name of the class. */
+  override readonly name = "LostError";
+}
+
+/** Finds the line and the exit code for an error. */
+export function failureOf(error: unknown): Failure {
+  const message = error instanceof Error ? error.message : String(error);
+  if (error instanceof UsageError) return { code: EXIT.usage, message };
+  if (error instanceof Deno.errors.NotCapable) return { code: EXIT.permission, message };
+  if (error instanceof HandshakeError) {
+    if (error.status === 0 && / TLS\b|certificate/.test(message)) {
+      return { code: EXIT.tls, message };
+    }
+    if (/proxy/i.test(message)) return { code: EXIT.unreachable, message };
+    return { code: EXIT.refused, message: message + firstLine(error.body) };
+  }
+  if (error instanceof TimeoutError || isUnreachable(error)) {
+    return { code: EXIT.unreachable, message };
+  }
+  return { code: EXIT.lost, message };
+}
+
+/** Calls what checks what the user has typed, so that its complaints are the user's. */
+export function typed<T>(make: () => T): T {
+  try {
+    return make();
+  } catch (error) {
+    if (error instanceof Error && isMistake(error)) throw new UsageError(error.message);
+    throw error;
+  }
+}
+
+/** Whether a connection ended as connections should. */
+export function isGood(close: CloseRecord): boolean {
+  return close.code === 1000 || close.code === 1001 || close.code === 1005;
+}
+
+function isMistake(error: Error): boolean {
+  return error instanceof TypeError || error instanceof RangeError || error instanceof SyntaxError;
+}
+
+function isUnreachable(error: unknown): boolean {
+  const { errors } = Deno;
+  return error instanceof Error &&
+    ([
+      errors.ConnectionRefused,
+      errors.NotFound,
+      errors.TimedOut,
+      errors.AddrInUse,
+      errors.AddrNotAvailable,
+      errors.PermissionDenied,
+      errors.NetworkUnreachable,
+      errors.ConnectionReset,
+    ].some((kind) => error instanceof kind) ||
+      /^Cannot connect to /.test(error.message));
+}
+
+/** The beginning of a refusal's body, which often says why. */
+function firstLine(body: Uint8Array): string {
+  const line = new TextDecoder().decode(body).split("\n", 1)[0].trim();
+  // deno-lint-ignore no-control-regex -- a server's text must not steer the terminal
+  const shown = line.replace(/[\x00-\x1f\x7f-\x9f]/g, "?").slice(0, 200);
+  return shown === "" || shown.startsWith("<") ? "" : `: ${shown}`;
+}

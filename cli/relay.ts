@@ -1,0 +1,133 @@
+import { type CloseRecord, type Connection, Context, type PeerInfo } from "../mod.ts";
+import { type Args, parsePort, type Spec } from "./args.ts";
+import { failureOf, typed } from "./failure.ts";
+import { address, excerpt, jsonMessage } from "./format.ts";
+import { CLIENT, clientOptions, serverTls, sizeOptions } from "./options.ts";
+import type { Terminal } from "./terminal.ts";
+import { EXIT, UsageError } from "./usage.ts";
+
+/** The options of `sluice relay`. */
+export const spec: Spec = {
+  values: [...CLIENT.values, "cert", "key", "max-size"],
+  lists: CLIENT.lists,
+  flags: [...CLIENT.flags, "verbose", "json", "quiet"],
+};
+
+const PATIENCE = 2000;
+
+/** Both connections of a pair know the other. */
+interface Side {
+  readonly id: number;
+  /** `>` for what the client sends, `<` for the server. */
+  readonly arrow: string;
+  other: Connection<Side> | null;
+}
+
+/** Passes connections on until Ctrl-C. */
+export async function relay(args: Args, terminal: Terminal): Promise<number> {
+  args.expect("LISTEN", "URL");
+  const { hostname, port } = parseListen(args.positional[0]);
+  const url = args.positional[1];
+  const json = args.flag("json"), verbose = args.flag("verbose");
+  const options = { ...await clientOptions(args), ...sizeOptions(args) };
+  const serving = { ...sizeOptions(args), ...await serverTls(args) };
+  const offered = args.list("subprotocol");
+  const waiting = new Map<PeerInfo, Connection<Side>>();
+  let count = 0;
+
+  const event = (object: Record<string, unknown>) => terminal.out.line(JSON.stringify(object));
+  const show = ({ id, arrow }: Side, data: string | Uint8Array) => {
+    if (json) return event({ id, from: arrow === ">" ? "client" : "server", ...jsonMessage(data) });
+    return verbose ? terminal.out.line(`${id} ${arrow} ${excerpt(data)}`) : undefined;
+  };
+
+  /** What both sides do: each is held while the other doesn't take what it has sent. */
+  const handlers = {
+    onMessage(conn: Connection<Side>, data: string | Uint8Array) {
+      const { other } = conn.data;
+      if (other?.state === "open" && !other.send(data)) conn.pause();
+      return show(conn.data, data);
+    },
+    onDrain: (conn: Connection<Side>) => conn.data.other?.resume(),
+    onClose(conn: Connection<Side>, close: CloseRecord) {
+      const { id, arrow, other } = conn.data;
+      if (other !== null) passClose(other, close);
+      if (arrow === "<") return;
+      if (json) event({ id, type: "close", code: close.code, reason: close.reason });
+      const { messagesReceived, messagesSent } = conn.stats();
+      terminal.note(`${id}: ${messagesReceived} > ${messagesSent} < ${close}`);
+    },
+  };
+
+  await using ctx = new Context<Side>();
+  // A mistake in the options is told before the first connection comes.
+  typed(() => {
+    const trial = ctx.connect(url, { ...options, signal: AbortSignal.abort() });
+    return trial.closed;
+  });
+  const listener = typed(() =>
+    ctx.listen({
+      ...serving,
+      ...handlers,
+      hostname,
+      port,
+      compression: options.compression,
+      async onHandshake(request, info) {
+        const id = ++count;
+        const asked = request.headers.get("sec-websocket-protocol");
+        const protocols = asked === null ? offered : asked.split(",").map((name) => name.trim());
+        const data: Side = { id, arrow: "<", other: null };
+        const upstream = ctx.connect(url, { ...options, ...handlers, protocols, data });
+        // Nothing is passed before there is someone to pass it to.
+        upstream.pause();
+        try {
+          await upstream.opened;
+        } catch (error) {
+          const { message } = failureOf(error);
+          terminal.note(`${id}: ${message}`);
+          return new Response(`${message}\n`, { status: 502 });
+        }
+        waiting.set(info, upstream);
+        upstream.closed.then(() => waiting.delete(info));
+        const protocol = asked === null ? {} : { protocol: upstream.protocol };
+        terminal.note(`${id}: ${address(info.remoteAddr)} has connected`);
+        return { ...protocol, data: { id, arrow: ">", other: upstream } };
+      },
+      onConnect(conn) {
+        const upstream = conn.data.other!;
+        for (const [info, other] of waiting) if (other === upstream) waiting.delete(info);
+        upstream.data.other = conn;
+        upstream.resume();
+        // The server may have gone meanwhile.
+        if (upstream.state !== "open") upstream.closed.then((close) => passClose(conn, close));
+      },
+      onHandshakeError(_, info) {
+        waiting.get(info)?.close();
+        waiting.delete(info);
+      },
+    })
+  );
+  if (json) event({ type: "listening", url: listener.url, port: listener.port });
+  else terminal.out.line(`listening on ${listener.url}`);
+  await terminal.stopped();
+  await ctx.shutdown({ timeout: PATIENCE });
+  return EXIT.ok;
+}
+
+/** Ends one side as the other has ended. */
+function passClose(conn: Connection<Side>, { code, reason }: CloseRecord): void {
+  if (code === 1006 || code === 1015) conn.terminate();
+  else if (code === 1005) conn.close();
+  else conn.close(code, reason);
+}
+
+function parseListen(text: string): { hostname: string; port: number } {
+  const match = /^(?:\[([^\]]+)\]|([^:]*)):(\d+)$/.exec(text);
+  if (match === null) {
+    if (!/^\d+$/.test(text)) {
+      throw new UsageError(`Cannot listen on ${text}: use PORT or HOST:PORT`);
+    }
+    return { hostname: "127.0.0.1", port: parsePort(text) };
+  }
+  return { hostname: match[1] ?? (match[2] || "127.0.0.1"), port: parsePort(match[3]) };
+}

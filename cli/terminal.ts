@@ -1,0 +1,52 @@
+import { Output } from "./output.ts";
+
+/** How a command meets the world: its output, its remarks, and Ctrl-C. */
+export class Terminal {
+  /** What the command is for. */
+  readonly out = new Output();
+  /** Remarks and errors. */
+  readonly err = new Output(Deno.stderr);
+  /** Resolves at the first Ctrl-C, or when the process is told to end. */
+  readonly interrupted: Promise<void>;
+  /** Whether remarks are wanted. */
+  quiet = false;
+  #interrupted = false;
+
+  /** Listens for signals; a second one ends the process at once. */
+  constructor() {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.interrupted = promise;
+    const stop = () => {
+      if (this.#interrupted) Deno.exit(130);
+      this.#interrupted = true;
+      resolve();
+    };
+    Deno.addSignalListener("SIGINT", stop);
+    if (Deno.build.os !== "windows") Deno.addSignalListener("SIGTERM", stop);
+  }
+
+  /** Whether a signal has come. */
+  get isInterrupted(): boolean {
+    return this.#interrupted;
+  }
+
+  /** Prints a remark. */
+  note(text: string): void {
+    if (!this.quiet) this.err.line(text);
+  }
+
+  /** Prints an error, in one line. */
+  error(text: string): void {
+    this.err.line(`sluice: ${text.replace(/\s*\n\s*/g, " ")}`);
+  }
+
+  /** Resolves when a reason to stop has come: a signal, or a reader of our output that has gone. */
+  stopped(): Promise<void> {
+    return Promise.race([this.interrupted, this.out.gone]);
+  }
+
+  /** Resolves when everything is printed. */
+  async flush(): Promise<void> {
+    await Promise.all([this.out.flush(), this.err.flush()]);
+  }
+}

@@ -1,0 +1,69 @@
+/** What the processes of the live demo and its page agree on. */
+
+/** Bytes of one message of the load. */
+export const CHUNK: number = 16 * 1024;
+/** Ms from one report to the next. */
+export const REPORT_EVERY = 100;
+/** Where the native producer gives up: bytes in its socket's queue. */
+export const GIVE_UP: number = 384 * 1024 * 1024;
+/** The water marks of our producer's connection, the library's defaults. */
+export const HIGH_WATER_MARK: number = 64 * 1024;
+export const LOW_WATER_MARK = 0;
+
+/** What a producer prints. */
+export interface ProducerReport {
+  /** Messages made so far. */
+  made: number;
+  /** Bytes in its queue now. */
+  queue: number;
+  /** The most since the last report. */
+  peak: number;
+  /** Times that the queue has drained so far. */
+  drains: number;
+  /** Bytes of memory of the process. */
+  rss: number;
+}
+
+/** One end-to-end flow as it stands. */
+export interface FlowSample {
+  /** Bytes per second, made and taken. */
+  made: number;
+  taken: number;
+  queue: number;
+  peak: number;
+  /** Drains since the last sample. */
+  drains: number;
+  rss: number;
+}
+
+/** What all pages get ten times a second. */
+export interface Sample {
+  t: "sample";
+  /** Seconds since the start. */
+  time: number;
+  sluice: FlowSample;
+  native: FlowSample;
+  /** The last round trip on the loaded connection in ms; `null` while a ping is under way for longer. */
+  roundTrip: number | null;
+}
+
+/** What can be set from a page. */
+export interface Settings {
+  /** Bytes per second that the consumers take. */
+  speed: number;
+  paused: boolean;
+}
+
+/** What a page gets. */
+export type ToPage =
+  | Sample
+  | { t: "hello"; name: string; rate: number; high: number; low: number; history: Sample[] }
+  | { t: "settings" } & Settings
+  | { t: "chat"; name: string; text: string }
+  | { t: "people"; count: number };
+
+/** What a page sends. */
+export type FromPage =
+  | { t: "say"; text: string }
+  | { t: "speed"; value: number }
+  | { t: "pause"; value: boolean };

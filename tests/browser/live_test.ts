@@ -1,0 +1,182 @@
+import { assert, assertEquals } from "@std/assert";
+import { skip } from "../support/needs.ts";
+import { Browser, chromium } from "./_chromium.ts";
+
+const ROOT = new URL("../../", import.meta.url);
+
+/** The live demo on a free port. */
+async function startDemo() {
+  const task = JSON.parse(await Deno.readTextFile(new URL("deno.json", ROOT))).tasks["demo:live"];
+  const child = new Deno.Command(Deno.execPath(), {
+    args: [...task.split(" ").slice(1), "--port", "0"],
+    cwd: ROOT,
+    stdout: "piped",
+    env: { NO_COLOR: "1" },
+  }).spawn();
+  let printed = "";
+  const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  while (!/open (\S+)\n/.test(printed)) {
+    const { value, done } = await reader.read();
+    if (done) throw new Error(`The demo has ended: ${printed}`);
+    printed += value;
+  }
+  const rest = (async () => {
+    for (let part; !(part = await reader.read()).done;) printed += part.value;
+  })();
+  return {
+    url: /open (\S+)\n/.exec(printed)![1],
+    printed: () => printed,
+    async [Symbol.asyncDispose]() {
+      child.kill();
+      await child.status;
+      await rest;
+    },
+  };
+}
+
+const text = (id: string) => `document.getElementById("${id}").textContent`;
+const taken = `parseFloat(${text("taken")})`;
+
+Deno.test({
+  name: "the live page in a browser",
+  ignore: skip(chromium, "chromium"),
+  async fn(t) {
+    await using demo = await startDemo();
+    await using browser = await Browser.start();
+    const tab = await browser.open(demo.url);
+
+    await t.step("connects, and figures arrive", async () => {
+      await tab.until(`document.getElementById("state")?.dataset.state === "open"`);
+      await tab.until(`${taken} > 0`);
+      assertEquals(await tab.evaluate(`document.querySelectorAll(".uplot canvas").length`), 5);
+    });
+
+    await t.step("two tabs chat with each other", async () => {
+      const other = await browser.open(demo.url);
+      await other.until(`document.getElementById("state")?.dataset.state === "open"`);
+      await other.evaluate(`document.getElementById("text").focus()`);
+      await other.type("Grüße 👋 <b>");
+      await other.press("Enter", "Enter", 13);
+      // Not every headless browser submits a form by a synthetic Enter.
+      await other.evaluate(
+        `document.getElementById("text").value && document.getElementById("say").requestSubmit()`,
+      );
+      await tab.until(`${text("messages")}.includes("visitor 2 Grüße 👋 <b>")`);
+      await tab.evaluate(
+        `document.getElementById("text").value = "hello back";
+         document.querySelector("#say button").click()`,
+      );
+      await other.until(`${text("messages")}.includes("visitor 1 hello back")`);
+      await other.call("Page.close");
+      await tab.until(`${text("messages")}.includes("visitor 2 has left")`);
+    });
+
+    await t.step("the slider changes the consumer's speed, by keyboard too", async () => {
+      await tab.call("Page.bringToFront");
+      await tab.evaluate(`(() => {
+        const slider = document.getElementById("speed");
+        slider.value = 1;
+        slider.dispatchEvent(new Event("input"));
+        slider.focus();
+      })()`);
+      await tab.until(`${text("speed-out")} === "2.0 MiB/s" && ${taken} < 3`);
+      await tab.press("ArrowRight", "ArrowRight", 39);
+      await tab.until(`${text("speed-out")} === "2.1 MiB/s"`);
+      await tab.evaluate(`(() => {
+        const slider = document.getElementById("speed");
+        slider.value = 4;
+        slider.dispatchEvent(new Event("input"));
+        slider.blur();
+      })()`);
+      await tab.until(`${text("speed-out")} === "16 MiB/s" && ${taken} > 10`);
+    });
+
+    await t.step("the queue is bounded and drained; a pause stops everything", async () => {
+      await tab.until(`Number(${text("drains")}) > 0`);
+      await tab.evaluate(`document.body.focus()`);
+      await tab.press("p", "KeyP", 80);
+      await tab.until(`document.getElementById("pause").getAttribute("aria-pressed") === "true"`);
+      await tab.until(`${taken} === 0 && parseFloat(${text("made")}) === 0`);
+      const queue = await tab.evaluate<string>(text("queue"));
+      assert(parseInt(queue) <= 80, queue);
+      await tab.evaluate(`document.getElementById("pause").click()`);
+      await tab.until(`${taken} > 5 && Number(${text("drains")}) > 0`);
+      const ours = await tab.evaluate<number>(`parseFloat(${text("rss-ours")})`);
+      const theirs = await tab.evaluate<number>(`parseFloat(${text("rss-theirs")})`);
+      assert(ours < 128 && theirs > ours, `${ours} MiB, ${theirs} MiB`);
+    });
+
+    await t.step(
+      "the browser's WebSocket: text, binary, subprotocol, compression, codes",
+      async () => {
+        const result = await tab.evaluate<Record<string, unknown>>(`new Promise((done, failed) => {
+        const url = location.href.replace(/^http/, "ws") + "echo";
+        const socket = new WebSocket(url, ["other", "sluice-echo"]);
+        socket.binaryType = "arraybuffer";
+        const seen = { messages: [] };
+        const large = "compressible ".repeat(10000);
+        socket.onopen = () => {
+          Object.assign(seen, { protocol: socket.protocol, extensions: socket.extensions });
+          socket.send("Grüße 👋");
+          socket.send(new Uint8Array([0, 1, 254, 255]));
+          socket.send(large);
+          socket.send("close 4007");
+        };
+        socket.onmessage = ({ data }) => {
+          if (data === large) seen.large = true;
+          else seen.messages.push(typeof data === "string" ? data : [...new Uint8Array(data)]);
+        };
+        socket.onclose = ({ code, reason, wasClean }) => done({ ...seen, code, reason, wasClean });
+        socket.onerror = failed;
+      })`);
+        assertEquals(result.messages, ["Grüße 👋", [0, 1, 254, 255]]);
+        assertEquals(result.large, true);
+        assertEquals(result.protocol, "sluice-echo");
+        assert(String(result.extensions).startsWith("permessage-deflate"));
+        assertEquals([result.code, result.reason, result.wasClean], [4007, "as asked", true]);
+      },
+    );
+
+    await t.step(
+      "pictures at 1280 and 390 pixels, in light and dark; nothing is cut off",
+      async () => {
+        const dir = Deno.env.get("SLUICE_SCREENSHOTS");
+        for (
+          const [name, width, options] of [
+            ["1280", 1280, {}],
+            ["390", 390, { mobile: true }],
+            ["1280_dark", 1280, { dark: true }],
+            ["390_dark", 390, { dark: true, mobile: true }],
+          ] as const
+        ) {
+          const png = await tab.screenshot(width, options);
+          assert(png.length > 10_000);
+          const overflow = await tab.evaluate<number>(
+            "document.documentElement.scrollWidth - document.documentElement.clientWidth",
+          );
+          assertEquals(overflow, 0, `scrolls sideways at ${width} pixels`);
+          if (dir) await Deno.writeFile(`${dir}/live_${name}.png`, png);
+        }
+      },
+    );
+
+    await t.step("no error in the page, and a line per second in the terminal", () => {
+      assertEquals(browser.errors, []);
+      assert(/^ *\d+ s {2}made .* native: .*$/m.test(demo.printed()), demo.printed());
+    });
+  },
+});
+
+Deno.test("demo:live --headless: prints the figures, and every bound holds", async () => {
+  const { code, stdout } = await new Deno.Command(Deno.execPath(), {
+    args: ["task", "demo:live", "--headless", "--seconds", "3"],
+    cwd: ROOT,
+    stdout: "piped",
+    stderr: "piped",
+    env: { NO_COLOR: "1" },
+  }).output();
+  const printed = new TextDecoder().decode(stdout);
+  assertEquals(code, 0, printed);
+  assert(/most bytes queued: \d+ \(limit 81920\)/.test(printed), printed);
+  assert(!printed.includes("FAILED"), printed);
+});

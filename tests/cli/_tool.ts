@@ -1,0 +1,116 @@
+import { WebSocketServer } from "ws";
+
+const CLI = new URL("../../cli.ts", import.meta.url).pathname;
+
+/** The arguments of `deno` that run the tool. */
+export const COMMAND = ["run", "-A", "--no-check", CLI];
+
+/** The tool in a process of its own. */
+export class Tool implements AsyncDisposable {
+  readonly process: Deno.ChildProcess;
+  /** What it has printed so far. */
+  stdout = "";
+  stderr = "";
+  readonly #input: WritableStreamDefaultWriter<Uint8Array>;
+  readonly #ended: Promise<unknown>;
+  #told = Promise.withResolvers<void>();
+  #over = false;
+
+  constructor(...args: string[]) {
+    this.process = new Deno.Command(Deno.execPath(), {
+      args: [...COMMAND, ...args],
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "piped",
+      env: { NO_COLOR: "1" },
+    }).spawn();
+    this.#input = this.process.stdin.getWriter();
+    this.#input.closed.catch(() => {});
+    this.#ended = Promise.all([
+      this.#collect(this.process.stdout, "stdout"),
+      this.#collect(this.process.stderr, "stderr"),
+    ]).then(() => {
+      this.#over = true;
+      this.#told.resolve();
+    });
+  }
+
+  /** Waits until what it has printed matches. */
+  async until(where: "stdout" | "stderr", pattern: RegExp): Promise<RegExpExecArray> {
+    for (;;) {
+      const match = pattern.exec(this[where]);
+      if (match !== null) return match;
+      if (this.#over) throw new Error(`${pattern} never came: ${this.stdout}\n${this.stderr}`);
+      await this.#told.promise;
+    }
+  }
+
+  /** Where it listens. */
+  async url(): Promise<string> {
+    return (await this.until("stdout", /^listening on (\S+)\n/))[1];
+  }
+
+  /** Gives it something to read. */
+  async type(text: string): Promise<void> {
+    await this.#input.write(new TextEncoder().encode(text));
+  }
+
+  /** Ends its input. */
+  async endInput(): Promise<void> {
+    await this.#input.close().catch(() => {});
+  }
+
+  /** Waits for its end. */
+  async end(): Promise<number> {
+    const { code } = await this.process.status;
+    await this.#ended;
+    return code;
+  }
+
+  /** Ctrl-C. */
+  interrupt(): void {
+    this.process.kill("SIGINT");
+  }
+
+  async [Symbol.asyncDispose]() {
+    try {
+      this.process.kill("SIGKILL");
+    } catch {
+      // It has ended.
+    }
+    await this.endInput();
+    await this.end();
+  }
+
+  async #collect(stream: ReadableStream<Uint8Array>, where: "stdout" | "stderr") {
+    for await (const text of stream.pipeThrough(new TextDecoderStream())) {
+      this[where] += text;
+      this.#told.resolve();
+      this.#told = Promise.withResolvers();
+    }
+  }
+}
+
+/** Runs the tool to its end. */
+export async function runTool(args: string[], input = "") {
+  await using tool = new Tool(...args);
+  if (input !== "") await tool.type(input);
+  await tool.endInput();
+  const code = await tool.end();
+  return { code, stdout: tool.stdout, stderr: tool.stderr };
+}
+
+/** The `ws` package as a server. */
+// deno-lint-ignore no-explicit-any -- the package ships no types
+export async function wsServer(onConnection: (socket: any, request: any) => void, options = {}) {
+  const server = new WebSocketServer({ port: 0, host: "127.0.0.1", ...options });
+  await new Promise((resolve) => server.once("listening", resolve));
+  server.on("connection", onConnection);
+  return {
+    url: `ws://127.0.0.1:${server.address().port}/`,
+    async [Symbol.asyncDispose]() {
+      for (const socket of server.clients) socket.terminate();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}

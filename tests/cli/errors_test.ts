@@ -1,0 +1,96 @@
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { Context } from "../../mod.ts";
+import { makeCertificates } from "../transport/certificates.ts";
+import { runTool } from "./_tool.ts";
+
+/** Bad input gives one line on standard error, nothing on standard output, and the documented code. */
+const CASES: [args: string[], code: number, line: RegExp][] = [
+  [[], 2, /Missing command/],
+  [["frob"], 2, /Unknown command frob/],
+  [["connect"], 2, /Missing argument URL/],
+  [["connect", "ws://a", "ws://b"], 2, /Unexpected argument ws:\/\/b/],
+  [["connect", "ws://a", "--nope"], 2, /Unknown option --nope/],
+  [["connect", "ws://a", "-H", "nonsense"], 2, /--header must be "Name: value"/],
+  [["connect", "ws://a", "-H", "Host: b"], 2, /host/i],
+  [["connect", "ws://a", "--timeout", "soon"], 2, /--timeout must be a number/],
+  [["connect", "ws://a", "--proxy", "ftp://b"], 2, /proxy/],
+  [["connect", "http//x"], 2, /not a valid URL/],
+  [["connect", "ftp://x"], 2, /scheme/],
+  [["connect", "ws://nohost.invalid"], 3, /Cannot connect to nohost\.invalid:80/],
+  [["connect", "ws://127.0.0.1:1"], 3, /Connection refused/],
+  [["connect", "ws://127.0.0.1:1", "--proxy", "http://127.0.0.1:1"], 3, /refused/],
+  [["connect", "ws://127.0.0.1:1", "--ca", "no.pem"], 1, /Cannot read --ca no\.pem: no such file/],
+  [["listen"], 2, /Missing argument PORT/],
+  [["listen", "99999"], 2, /0 to 65535: received 99999/],
+  [["listen", "0", "--echo", "--broadcast"], 2, /exclude each other/],
+  [["listen", "0", "--cert", "x"], 2, /--cert needs the other one/],
+  [["listen", "0", "--hostname", "192.0.2.1"], 3, /address/i],
+  [["bench", "ws://127.0.0.1:1"], 3, /Connection refused/],
+  [["bench", "ws://a", "--connections", "0"], 2, /at least 1/],
+  [["bench", "ws://a", "--depth", "1.5"], 2, /whole number/],
+  [["relay", "0"], 2, /Missing argument URL/],
+  [["relay", "here", "ws://a"], 2, /Cannot listen on here/],
+  [["relay", "0", "ftp://a"], 2, /scheme/],
+];
+
+Deno.test("bad input: one line, nothing else, and the documented exit code", async (t) => {
+  for (let i = 0; i < CASES.length; i += 2) {
+    await Promise.all(
+      CASES.slice(i, i + 2).map(async ([args, expected, line]) => {
+        const { code, stdout, stderr } = await runTool(args);
+        const shown = `sluice ${args.join(" ")}: ${code} ${stderr}`;
+        assertEquals(code, expected, shown);
+        assertEquals(stdout, "", shown);
+        assertMatch(stderr, /^sluice: [^\n]+\n$/, shown);
+        assertMatch(stderr, line, shown);
+      }),
+    );
+  }
+  await t.step("a refusal names status and reason", async () => {
+    await using ctx = new Context();
+    const listener = ctx.listen({
+      hostname: "127.0.0.1",
+      onHandshake: () => new Response("no \x1b[31mentry\n", { status: 403 }),
+    });
+    const { code, stderr } = await runTool(["connect", listener.url]);
+    assertEquals(code, 5);
+    assertMatch(stderr, /^sluice: .*403.*: no \?\[31mentry\n$/);
+  });
+  await t.step("a bad certificate is 4, and --insecure and --ca help", async () => {
+    using certificates = makeCertificates();
+    await using ctx = new Context();
+    const listener = ctx.listen({ hostname: "127.0.0.1", tls: certificates.server });
+    const { code, stderr } = await runTool(["connect", listener.url]);
+    assertEquals(code, 4, stderr);
+    assertMatch(stderr, /^sluice: .*certificate.*\n$/);
+    const insecure = await runTool(["connect", listener.url, "--insecure", "--linger=0"]);
+    assertEquals(insecure.code, 0, insecure.stderr);
+  });
+  await t.step("a port that is taken is 3", async () => {
+    await using ctx = new Context();
+    const listener = ctx.listen({ hostname: "127.0.0.1" });
+    const { code, stderr } = await runTool(["listen", String(listener.port)]);
+    assertEquals(code, 3);
+    assertMatch(stderr, /^sluice: .*in use.*\n$/);
+  });
+  await t.step("a missing permission is 6, and is named", async () => {
+    const { code, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: ["run", "--no-prompt", "cli.ts", "connect", "ws://127.0.0.1:1"],
+      cwd: new URL("../..", import.meta.url),
+      stdin: "null",
+      stdout: "null",
+      stderr: "piped",
+      env: { NO_COLOR: "1" },
+    }).output();
+    assertEquals(code, 6);
+    assertMatch(new TextDecoder().decode(stderr), /sluice: Requires net access .*--allow-net/);
+  });
+});
+
+Deno.test("--help of everything: examples and exit codes, on standard output, with 0", async () => {
+  for (const args of [["--help"], ["connect", "-h"], ["listen", "--help"], ["bench", "--help"]]) {
+    const { code, stdout, stderr } = await runTool(args);
+    assertEquals([code, stderr], [0, ""]);
+    assert(stdout.includes("Examples:") && stdout.includes("Exit codes:"), stdout);
+  }
+});

@@ -1,0 +1,132 @@
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { has, skip } from "../support/needs.ts";
+import { COMMAND, Tool, wsServer } from "./_tool.ts";
+
+const tmux = await has("tmux");
+
+/** A real terminal, by tmux. */
+class Screen implements AsyncDisposable {
+  readonly #socket = `sluice-${crypto.randomUUID()}`;
+
+  async start(): Promise<void> {
+    await this.#tmux("new-session", "-d", "-x", "120", "-y", "40", "env", "PS1=$ ", "sh");
+  }
+
+  /** Types a line. */
+  async type(text: string): Promise<void> {
+    await this.#tmux("send-keys", "-l", text);
+    await this.key("Enter");
+  }
+
+  async key(name: string): Promise<void> {
+    await this.#tmux("send-keys", name);
+  }
+
+  /** Looks until the screen matches. */
+  async until(pattern: RegExp): Promise<string> {
+    const start = performance.now();
+    for (;;) {
+      const screen = await this.#tmux("capture-pane", "-p", "-J");
+      if (pattern.test(screen)) return screen;
+      if (performance.now() - start > 30_000) throw new Error(`${pattern} never came:\n${screen}`);
+    }
+  }
+
+  async #tmux(...args: string[]): Promise<string> {
+    const { success, stdout, stderr } = await new Deno.Command("tmux", {
+      args: ["-L", this.#socket, ...args],
+      stdout: "piped",
+      stderr: "piped",
+    }).output();
+    if (!success) throw new Error(new TextDecoder().decode(stderr));
+    return new TextDecoder().decode(stdout);
+  }
+
+  async [Symbol.asyncDispose]() {
+    await this.#tmux("kill-server");
+  }
+}
+
+Deno.test({
+  name: "every command in a real terminal, against ours and ws",
+  ignore: skip(tmux, "tmux"),
+  async fn(t) {
+    const sluice = `${Deno.execPath()} ${COMMAND.join(" ")}`;
+    await using server = await wsServer((socket) =>
+      socket.on("message", (data: unknown, binary: boolean) => socket.send(data, { binary }))
+    );
+    await using screen = new Screen();
+    await screen.start();
+
+    await t.step("connect: what is typed comes back; Ctrl-C ends it with 130", async () => {
+      await screen.type(`${sluice} connect ${server.url}; echo code $?`);
+      await screen.until(/connected to ws:/);
+      await screen.type("hello there");
+      await screen.until(/^hello there\nhello there$/m);
+      await screen.key("C-c");
+      const shown = await screen.until(/code \d+$/m);
+      assertMatch(shown, /code 130$/m);
+      assert(!/\n\s+at /.test(shown), shown);
+    });
+    await t.step("connect: Ctrl-D ends it with 0", async () => {
+      await screen.type(`clear; ${sluice} connect ${server.url}; echo code $?`);
+      await screen.until(/connected to ws:/);
+      await screen.key("C-d");
+      assertMatch(await screen.until(/code \d+$/m), /closed: sent 1000.*\n.*code 0$/m);
+    });
+    await t.step("listen and relay: Ctrl-C ends them with 0", async () => {
+      for (const command of ["listen 0", `relay 0 ${server.url}`]) {
+        await screen.type(`clear; ${sluice} ${command}; echo code $?`);
+        await screen.until(/listening on ws:/);
+        await screen.key("C-c");
+        assertMatch(await screen.until(/code \d+$/m), /code 0$/m);
+      }
+    });
+    await t.step("bench: a progress bar, then the figures in its place", async () => {
+      await using tool = new Tool("listen", "0", "-q");
+      for (const url of [server.url, await tool.url()]) {
+        await screen.type(`clear; ${sluice} bench ${url} --seconds 1; echo code $?`);
+        await screen.until(/█+░* \d+ % {2}[\d,]+ messages\/s/);
+        const shown = await screen.until(/code \d+$/m);
+        assertMatch(shown, /^throughput {2}[\d,]+ messages\/s/m);
+        assertMatch(shown, /code 0$/m);
+        assert(!shown.includes("░"), shown);
+      }
+    });
+  },
+});
+
+Deno.test({
+  name: "compile: the module graph resolves and is embedded",
+  // A stand-in for the base binary, which can't be fetched everywhere; on Windows it would have to be an .exe.
+  ignore: Deno.build.os === "windows",
+  async fn() {
+    const dir = await Deno.makeTempDir();
+    try {
+      const base = `${dir}/base`;
+      await Deno.copyFile("/bin/true", base);
+      await Deno.chmod(base, 0o755);
+      const config = JSON.parse(
+        await Deno.readTextFile(new URL("../../deno.json", import.meta.url)),
+      );
+      const args: string[] = config.tasks.compile.split(" ").slice(1);
+      args[args.indexOf("--output") + 1] = `${dir}/sluice`;
+      const { success, stderr } = await new Deno.Command(Deno.execPath(), {
+        args,
+        cwd: new URL("../..", import.meta.url),
+        env: { DENORT_BIN: base, NO_COLOR: "1" },
+        stdout: "null",
+        stderr: "piped",
+      }).output();
+      const said = new TextDecoder().decode(stderr);
+      assert(success, said);
+      const binary = await Deno.readTextFile(`${dir}/sluice`);
+      for (const module of ["cli.ts", "cli/relay.ts", "src/engine.ts", "parse_args.js"]) {
+        assert(said.includes(module) || binary.includes(module), `${module} isn't embedded`);
+      }
+      assertEquals(binary.includes("send the lines of standard input"), true);
+    } finally {
+      await Deno.remove(dir, { recursive: true });
+    }
+  },
+});

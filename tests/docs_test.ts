@@ -1,0 +1,187 @@
+/**
+ * Every TypeScript block of the README, of docs/ and of the JSDoc is a whole program: all are type-checked together,
+ * and run in the order of their page. One that prints `listening on …` stays up for those after it. A block marked
+ * `ts no-eval` needs something that isn't there, and is only type-checked. The programs of docs/integration.md, which
+ * need certificates and proxies, are run by tests/ways/docs_test.ts.
+ */
+import { assert, assertEquals } from "@std/assert";
+
+const ROOT = new URL("../", import.meta.url);
+const ELSEWHERE = ["docs/integration.md"];
+
+interface Block {
+  readonly page: string;
+  readonly line: number;
+  readonly code: string;
+  readonly runs: boolean;
+  file: string;
+}
+
+/** The blocks of a Markdown page. */
+function blocksOf(page: string, text: string): Block[] {
+  const blocks: Block[] = [];
+  const fences = /^( *)```ts( no-eval)?\n([^]*?)^ *```$/gm;
+  for (let match; (match = fences.exec(text)) !== null;) {
+    const [, indent, noEval, code] = match;
+    blocks.push({
+      page,
+      line: text.slice(0, match.index).split("\n").length + 1,
+      code: code.replaceAll(new RegExp(`^${indent}`, "gm"), ""),
+      runs: noEval === undefined,
+      file: "",
+    });
+  }
+  return blocks;
+}
+
+/** The text of a source's JSDoc, line for line. */
+function docOf(source: string): string {
+  let inside = false;
+  return source.split("\n").map((line) => {
+    if (/^\s*\/\*\*/.test(line)) inside = true;
+    const text = inside ? line.replace(/^\s*\* ?/, "") : "";
+    if (line.includes("*/")) inside = false;
+    return text;
+  }).join("\n");
+}
+
+async function* sources(dir: URL): AsyncGenerator<string> {
+  for await (const { name, isDirectory } of Deno.readDir(dir)) {
+    if (isDirectory) yield* sources(new URL(`${name}/`, dir));
+    else if (name.endsWith(".ts")) yield new URL(name, dir).href.slice(ROOT.href.length);
+  }
+}
+
+async function collect(): Promise<Map<string, Block[]>> {
+  const pages = ["README.md", "CONTRIBUTING.md"];
+  for await (const { name } of Deno.readDir(new URL("docs/", ROOT))) {
+    if (name.endsWith(".md")) pages.push(`docs/${name}`);
+  }
+  for (const entry of ["mod.ts", "cli.ts", "otel.ts", "redis.ts"]) pages.push(entry);
+  for await (const name of sources(new URL("src/", ROOT))) pages.push(name);
+  const found = new Map<string, Block[]>();
+  for (const page of pages.sort()) {
+    if (ELSEWHERE.includes(page)) continue;
+    const text = await Deno.readTextFile(new URL(page, ROOT));
+    const blocks = blocksOf(page, page.endsWith(".ts") ? docOf(text) : text);
+    if (blocks.length > 0) found.set(page, blocks);
+  }
+  return found;
+}
+
+/** A configuration under which a user's program finds the package. */
+async function writeConfig(dir: string): Promise<void> {
+  const { imports, exports, compilerOptions, name } = JSON.parse(
+    await Deno.readTextFile(new URL("deno.json", ROOT)),
+  );
+  for (const [path, file] of Object.entries(exports)) {
+    imports[name + path.slice(1)] = new URL(file as string, ROOT).href;
+  }
+  delete compilerOptions.noUnusedLocals;
+  delete compilerOptions.noUnusedParameters;
+  await Deno.writeTextFile(`${dir}/deno.json`, JSON.stringify({ imports, compilerOptions }));
+}
+
+function freePort(): number {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  return listener.addr.port;
+}
+
+/** Runs a program until it ends, or says that it listens. */
+async function start(dir: string, { file, page, line }: Block): Promise<Deno.ChildProcess | null> {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "--no-check", "--no-lock", file],
+    cwd: dir,
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+    env: { NO_COLOR: "1" },
+  }).spawn();
+  let stdout = "", stderr = "";
+  const listening = Promise.withResolvers<"listening">();
+  const reading = Promise.all([
+    (async () => {
+      for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
+        stdout += text;
+        if (/^listening on /m.test(stdout)) listening.resolve("listening");
+      }
+    })(),
+    (async () => {
+      for await (const text of child.stderr.pipeThrough(new TextDecoderStream())) stderr += text;
+    })(),
+  ]);
+  const outcome = await Promise.race([listening.promise, child.status]);
+  if (outcome === "listening") return child;
+  await reading;
+  assertEquals(outcome.code, 0, `${page}:${line} failed:\n${stdout}${stderr}`);
+  return null;
+}
+
+Deno.test("the code of the README, the docs and the JSDoc is whole, has the right types, and runs", async (t) => {
+  const dir = await Deno.makeTempDir();
+  try {
+    const pages = await collect();
+    assert(pages.has("README.md") && pages.has("docs/flow_control.md") && pages.has("mod.ts"));
+    await writeConfig(dir);
+    const files: string[] = [];
+    for (const [page, blocks] of pages) {
+      const port = String(freePort());
+      for (const block of blocks) {
+        block.file = `${page.replaceAll(/[/.]/g, "_")}_${block.line}.ts`;
+        files.push(block.file);
+        // An empty export makes it a module, as a user's file with imports is.
+        const code = block.code.replaceAll("8080", port) + "\nexport {};\n";
+        await Deno.writeTextFile(`${dir}/${block.file}`, code);
+      }
+    }
+    await t.step(`types of ${files.length} programs`, async () => {
+      const { success, stderr } = await new Deno.Command(Deno.execPath(), {
+        args: ["check", "--no-lock", ...files],
+        cwd: dir,
+        stdout: "null",
+        stderr: "piped",
+        env: { NO_COLOR: "1" },
+      }).output();
+      assert(success, new TextDecoder().decode(stderr));
+    });
+    for (const [page, blocks] of pages) {
+      await t.step(page, async () => {
+        const up: Deno.ChildProcess[] = [];
+        try {
+          for (const block of blocks) {
+            const child = block.runs ? await start(dir, block) : null;
+            if (child !== null) up.push(child);
+          }
+        } finally {
+          for (const child of up) {
+            child.kill();
+            await child.status;
+          }
+        }
+      });
+    }
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+});
+
+Deno.test("the links between pages lead somewhere", async () => {
+  const pages = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"];
+  for await (const { name } of Deno.readDir(new URL("docs/", ROOT))) pages.push(`docs/${name}`);
+  for (const page of pages.filter((name) => name.endsWith(".md"))) {
+    const text = await Deno.readTextFile(new URL(page, ROOT));
+    for (const [, link] of text.matchAll(/\]\((?!https?:)([^)\s]+)\)/g)) {
+      const [path, anchor] = link.split("#");
+      // Written by the release run.
+      if (path.startsWith("bench/results/")) continue;
+      const target = path === "" ? new URL(page, ROOT) : new URL(path, new URL(page, ROOT));
+      const found = await Deno.readTextFile(target).catch(() => null);
+      if (found === null) throw new Error(`${page} links to ${link}, which isn't there`);
+      if (anchor === undefined) continue;
+      const anchors = [...found.matchAll(/^#+ (.*)$/gm)].map(([, title]) =>
+        title.toLowerCase().replaceAll(/[^\w\s-]/g, "").replaceAll(" ", "-")
+      );
+      assert(anchors.includes(anchor), `${page} links to ${link}, and ${anchor} isn't there`);
+    }
+  }
+});

@@ -1,0 +1,97 @@
+import { assert, assertEquals, assertMatch } from "@std/assert";
+
+const ROOT = new URL("../../", import.meta.url);
+
+/** Runs a program that imports the library, with just these permissions. */
+async function run(code: string, ...flags: string[]) {
+  const dir = await Deno.makeTempDir();
+  try {
+    await Deno.writeTextFile(
+      `${dir}/main.ts`,
+      code.replace("@sluice/websocket", new URL("mod.ts", ROOT).href),
+    );
+    const output = await new Deno.Command(Deno.execPath(), {
+      args: ["run", "--no-prompt", "--no-check", "--no-config", ...flags, `${dir}/main.ts`],
+      stdin: "null",
+      env: { NO_COLOR: "1" },
+    }).output();
+    return {
+      code: output.code,
+      stdout: new TextDecoder().decode(output.stdout),
+      stderr: new TextDecoder().decode(output.stderr),
+    };
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+}
+
+const ECHO = `
+import { Context } from "@sluice/websocket";
+await using ctx = new Context({ compression: true });
+const listener = ctx.listen({
+  hostname: "127.0.0.1",
+  onMessage: (conn, data) => conn.send(data),
+  handler: () => new Response("page"),
+});
+const conn = ctx.connect(listener.url);
+await conn.opened;
+conn.send("hello ".repeat(1000));
+console.log((await conn.receive()).length);
+console.log(await (await fetch(listener.url.replace("ws", "http"))).text());
+console.log(await conn.ping() >= 0);
+`;
+
+Deno.test("client, server, compression and HTTP need --allow-net and nothing else", async () => {
+  const { code, stdout, stderr } = await run(ECHO, "--allow-net");
+  assertEquals([code, stderr], [0, ""]);
+  assertEquals(stdout, "6000\npage\ntrue\n");
+});
+
+Deno.test("--allow-net for one host is enough to connect there", async () => {
+  const { code, stdout, stderr } = await run(ECHO, "--allow-net=127.0.0.1");
+  assertEquals([code, stderr], [0, ""]);
+  assertEquals(stdout, "6000\npage\ntrue\n");
+});
+
+Deno.test("making a context needs no permission", async () => {
+  const { code, stderr } = await run(`
+    import { Context } from "@sluice/websocket";
+    await using ctx = new Context();
+    console.log(ctx.stats().connections);
+  `);
+  assertEquals([code, stderr], [0, ""]);
+});
+
+Deno.test("a missing permission is named, by listen at once and by connect in opened", async () => {
+  const listening = await run(`
+    import { Context } from "@sluice/websocket";
+    new Context().listen({ hostname: "127.0.0.1", port: 8080 });
+  `);
+  assertEquals(listening.code, 1);
+  assertMatch(
+    listening.stderr,
+    /NotCapable: Requires net access to "127\.0\.0\.1:8080".*--allow-net/,
+  );
+  const connecting = await run(`
+    import { Context } from "@sluice/websocket";
+    const conn = new Context().connect("ws://127.0.0.1:8080/");
+    const error = await conn.opened.catch((error) => error);
+    console.log(error instanceof Deno.errors.NotCapable, error.message);
+    console.log((await conn.closed).code);
+  `);
+  assertEquals(connecting.code, 0, connecting.stderr);
+  assertMatch(connecting.stdout, /^true Requires net access to "127\.0\.0\.1:8080".*\n1006\n$/);
+});
+
+Deno.test("mod.ts has no dependency", async () => {
+  const { stdout } = await new Deno.Command(Deno.execPath(), {
+    args: ["info", "--json", new URL("mod.ts", ROOT).href],
+    stderr: "null",
+  }).output();
+  const { modules } = JSON.parse(new TextDecoder().decode(stdout));
+  const foreign = modules.map(({ specifier }: { specifier: string }) => specifier).filter(
+    (specifier: string) => !specifier.startsWith(ROOT.href) && !specifier.startsWith("node:"),
+  );
+  assertEquals(foreign, []);
+  assert(modules.length > 50);
+});
