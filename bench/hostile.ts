@@ -58,7 +58,7 @@ function readMix(mix: string): [string, number, number][] {
   });
 }
 
-async function spawn(path: string, ...args: string[]) {
+function spawn(path: string, ...args: string[]) {
   const child = new Deno.Command(Deno.execPath(), {
     args: ["run", "-A", "--no-check", new URL(path, HERE).pathname, ...args],
     stdout: "piped",
@@ -131,7 +131,7 @@ const ms = (value: number) => value.toFixed(2);
 const mib = (bytes: number) => (bytes / 2 ** 20).toFixed(0);
 
 async function main(): Promise<number> {
-  const server = await spawn("./hostile_server.ts", JSON.stringify(SERVER));
+  const server = spawn("./hostile_server.ts", JSON.stringify(SERVER));
   const port = (await server.line()).trim(), url = `ws://127.0.0.1:${port}/`;
   const ctx = new Context();
   const seconds = Number(values.seconds);
@@ -141,7 +141,7 @@ async function main(): Promise<number> {
   const parts = MIX.map(([kind, share, extra]) =>
     `${kind}:${Math.round(attackers * share / 100)}:${extra}`
   );
-  const attack = await spawn("../tests/hostile/programs/attack.ts", port, ...parts);
+  const attack = spawn("../tests/hostile/programs/attack.ts", port, ...parts);
   await attack.line();
   const attacked = await measure(ctx, url, seconds);
   const grown = residentBytes(server.pid) - before;
