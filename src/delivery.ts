@@ -41,13 +41,12 @@ export class Delivery {
   incoming: Incoming | null = null;
   /** Who takes messages one by one. */
   consumer: Consumer | null = null;
-  /** Called with each message or the end, by those who await one; oldest first. */
-  takers: (() => void)[] = [];
 
   readonly #engine: Engine;
   readonly #headers: boolean; // whether messages come with their headers
   #hooks: FrameHooks | null = null;
   #delivering = false;
+  #takers: (() => void)[] | null = null;
 
   constructor(engine: Engine, handlers: ConnectionHandlers) {
     this.#engine = engine;
@@ -60,10 +59,20 @@ export class Delivery {
     if (this.holds === 0 || this.discarding) return Infinity;
     if ((this.holds & this.frameHolds) !== 0) return 0;
     // Whoever awaits a message takes the next one, however large.
-    if (this.takers.length > 0 && !this.paused) return Infinity;
+    if (this.#awaited && !this.paused) return Infinity;
     const { settings, assembler } = this.#engine;
     return settings.readAhead - (this.inbox?.bytes ?? 0) - (this.incoming?.bytes ?? 0) -
       assembler!.buffered;
+  }
+
+  /** Called with each message or the end, by those who await one; oldest first. */
+  get takers(): (() => void)[] {
+    return this.#takers ??= [];
+  }
+
+  /** Whether someone awaits a message. */
+  get #awaited(): boolean {
+    return this.#takers !== null && this.#takers.length > 0;
   }
 
   /** Whether frames can't be decoded now, since those who want to see them are held. */
@@ -84,7 +93,7 @@ export class Delivery {
   /** Whether received messages still have to be delivered before the end is. */
   get unfinished(): boolean {
     return !this.discarding && (this.inbox?.length ?? 0) > 0 &&
-      ((this.holds & NO_TAKER) === 0 || this.takers.length > 0);
+      ((this.holds & NO_TAKER) === 0 || this.#awaited);
   }
 
   /** Delivers a message, or keeps it; a view of the read buffer where `lent`. */
@@ -102,7 +111,7 @@ export class Delivery {
   #keep(data: ReceivedMessage): void {
     if (this.incoming !== null) this.incoming.whole(data);
     else (this.inbox ??= new Inbox()).push(data, this.#headers ? this.#header(data) : undefined);
-    if (this.takers.length > 0 && this.canTake()) this.takers.shift()!();
+    if (this.#awaited && this.canTake()) this.takers.shift()!();
     if (this.room <= 0) this.#engine.assembler!.frames.halted = true;
   }
 
@@ -146,7 +155,7 @@ export class Delivery {
     while (this.holds === 0 && this.canTake()) {
       this.#deliver(this.inbox!.shift(), false, this.inbox!.header);
     }
-    while (this.takers.length > 0 && this.canTake()) this.takers.shift()!();
+    while (this.#awaited && this.canTake()) this.takers.shift()!();
     this.incoming?.wake();
     if (engine.record !== null && !this.inbox?.length) this.endTakers();
     this.#delivering = false;
@@ -217,7 +226,7 @@ export class Delivery {
 
   /** Tells those who await a message that there is none to come. */
   endTakers(): void {
-    for (const taker of this.takers.splice(0)) taker();
+    for (const taker of this.#takers?.splice(0) ?? []) taker();
   }
 
   /** Drops what waits and what is to come, and ends a pause. */

@@ -118,9 +118,10 @@ export class Engine<Data = any>
   #sendTimeout: SendTimeout | null = null;
   #limit: RateLimit | null = null; // lifted with the first close frame, ours or the peer's
   #closeTimer: Alarm | null = null;
-  readonly #drain = new DrainLatch();
+  // Made when first needed, for the sake of the many connections that are silent.
+  #drain: DrainLatch | null = null;
   #openWaiters: Waiter[] | null = null;
-  readonly #ledger = new CloseLedger();
+  #closeLedger: CloseLedger | null = null;
   #deaf = false; // input is dropped undecoded: the peer closed, or we failed it
   #failed = false;
   #ended = false; // the transport is gone, what is left is to deliver
@@ -370,7 +371,7 @@ export class Engine<Data = any>
   /** To be called when something was added to the queue. */
   queued(): void {
     const { bytes } = this.queue;
-    if (bytes > this.settings.lowWaterMark) this.#drain.armed = true;
+    if (bytes > this.settings.lowWaterMark) (this.#drain ??= new DrainLatch()).armed = true;
     if (bytes > this.queueHighWater) this.queueHighWater = bytes;
     if (this.settings.sendTimeout > 0) {
       this.#sendTimeout ??= new SendTimeout(this);
@@ -390,7 +391,7 @@ export class Engine<Data = any>
   }
 
   wrote(): void {
-    if (this.#drain.armed && this.queue.bytes <= this.settings.lowWaterMark) this.#drained();
+    if (this.#drain !== null && this.#drain.armed) this.#checkDrained(this.#drain);
     if (this.streams !== null) this.streams.room();
     if (this.writeShut) this.#halfClose();
     const closing = this.#closing;
@@ -404,7 +405,7 @@ export class Engine<Data = any>
     this.#ledger.cause ??= error;
     this.#countUnsent();
     this.writer.stop();
-    this.#drain.fail(() => this.#drainError());
+    this.#drain?.fail(() => this.#drainError());
     this.#keepAlive?.stop();
     if (this.state === "open") this.state = "closing";
     if (this.reader!.reading) this.#armCloseTimer();
@@ -415,12 +416,13 @@ export class Engine<Data = any>
   drained(): Promise<void> {
     if (this.state === "closed" || this.writer.stopped) return Promise.reject(this.#drainError());
     if (this.queue.bytes <= this.settings.lowWaterMark) return Promise.resolve();
-    return this.#drain.wait();
+    return (this.#drain ??= new DrainLatch()).wait();
   }
 
-  #drained(): void {
+  #checkDrained(latch: DrainLatch): void {
+    if (this.queue.bytes > this.settings.lowWaterMark) return;
     this.trace?.line("queue drained");
-    this.#drain.release(() => {
+    latch.release(() => {
       if (this.handlers.onDrain && !this.#ended) {
         this.call(() => this.handlers.onDrain!(this.conn));
       }
@@ -644,7 +646,7 @@ export class Engine<Data = any>
     this.streams?.abort();
     for (const { reject } of this.#openWaiters?.splice(0) ?? []) reject(this.#ledger.cause);
     this.pings?.fail(() => this.closedError("wait for a pong"));
-    this.#drain.fail(() => this.#drainError());
+    this.#drain?.fail(() => this.#drainError());
     if (this.delivery.unfinished) this.#awaitDelivery();
     else this.#finish();
   }
@@ -680,9 +682,13 @@ export class Engine<Data = any>
     if (this.handlers.onClose) this.call(() => this.handlers.onClose!(this.conn, record));
   }
 
+  get #ledger(): CloseLedger {
+    return this.#closeLedger ??= new CloseLedger();
+  }
+
   /** The close record, once there is one. */
   get record(): CloseRecord | null {
-    return this.#ledger.record;
+    return this.#closeLedger === null ? null : this.#closeLedger.record;
   }
 
   /** Promises the close record. */
@@ -752,7 +758,7 @@ export class Engine<Data = any>
       queuedBytes: this.queue.bytes,
       queueHighWater: this.queueHighWater,
       pauses: this.pauses,
-      drains: this.#drain.count,
+      drains: this.#drain?.count ?? 0,
       dropped: this.dropped,
       lastRoundTrip: this.pings?.lastRoundTrip ?? null,
     };

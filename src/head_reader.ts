@@ -1,9 +1,9 @@
-import { acquire, type Buffer, release } from "./flow/buffer_pool.ts";
+import { acquire, release } from "./flow/buffer_pool.ts";
 import type { Transport } from "./transport/transport.ts";
 
 const NOTHING = new Uint8Array(0);
-// A head is kept elsewhere as it grows, so what it is read with needn't hold all of it.
-const LARGER = 1;
+// Takes most heads whole; one that is longer is kept elsewhere as it grows. It is what a half-open connection costs.
+const HEAD = 1;
 
 /**
  * Reads until a parser has found the end of a head.
@@ -15,8 +15,7 @@ export async function readHead(
   transport: Transport,
   push: (bytes: Uint8Array) => number,
 ): Promise<Uint8Array | null> {
-  // A half-open connection costs a slot; a head that fills it is read in larger pieces.
-  let buffer: Buffer = acquire(0);
+  const buffer = acquire(HEAD);
   try {
     for (;;) {
       const count = await transport.read(buffer.target);
@@ -24,10 +23,6 @@ export async function readHead(
       const bytes = buffer.target.subarray(0, count);
       const end = push(bytes);
       if (end >= 0) return end === count ? NOTHING : bytes.slice(end);
-      if (count === buffer.target.length && buffer.size < LARGER) {
-        release(buffer);
-        buffer = acquire(LARGER);
-      }
     }
   } finally {
     release(buffer);

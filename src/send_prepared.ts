@@ -1,7 +1,7 @@
 import type { Engine } from "./engine.ts";
 import type { SharedFrame } from "./flow/shared_frame.ts";
 import { preparedFrame, type PreparedMessage } from "./prepared_message.ts";
-import { checkSendable, overflow } from "./sender.ts";
+import { checkSendable, overflow, roomOf } from "./sender.ts";
 
 /** Sends a prepared message to one connection, as `send` does any other. */
 export function sendPrepared(
@@ -17,8 +17,7 @@ export function sendPrepared(
 
 /** Whether the queue has room for a frame. */
 export function fits(engine: Engine, frame: SharedFrame): boolean {
-  const { maxQueueBytes } = engine.settings;
-  return maxQueueBytes === 0 || engine.queue.bytes + frame.length <= maxQueueBytes;
+  return frame.length <= roomOf(engine.queue, engine.settings.maxQueueBytes);
 }
 
 /**

@@ -1,5 +1,6 @@
 import type { Packer } from "./deflate/packer.ts";
 import type { Engine } from "./engine.ts";
+import type { SendQueue } from "./flow/send_queue.ts";
 import { InvalidStateError, type Message, QueueFullError } from "./errors.ts";
 import { BINARY, CONTINUATION, FIN, RSV1, TEXT } from "./protocol/opcode.ts";
 import { encodeUtf8, isUtf8, Utf8Validator } from "./protocol/utf8.ts";
@@ -29,7 +30,7 @@ export function sendMessage(
 ): boolean {
   checkSendable(engine, data);
   const { queue, packer, settings: { maxQueueBytes } } = engine;
-  const room = maxQueueBytes === 0 ? Infinity : maxQueueBytes - queue.bytes;
+  const room = roomOf(queue, maxQueueBytes);
   if (packer !== null && compress !== false) {
     return sendPacked(engine, packer, data, opcode, owned, compress, room);
   }
@@ -43,6 +44,16 @@ export function sendMessage(
   engine.messagesSent++;
   engine.queued();
   return queue.bytes <= engine.settings.highWaterMark;
+}
+
+// Messages without payload would be free to pile up, so there may be no more messages than bytes; but so many always.
+const MANY = 1024;
+
+/** The payload that a queue has room for; negative for not even an empty message. */
+export function roomOf(queue: SendQueue, maxQueueBytes: number): number {
+  if (maxQueueBytes === 0) return Infinity;
+  if (queue.messages >= maxQueueBytes && queue.messages >= MANY) return -1;
+  return maxQueueBytes - queue.bytes;
 }
 
 /** Sends a whole message where compression was agreed: compressed, unless it is too short for that. */

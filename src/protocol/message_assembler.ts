@@ -58,6 +58,8 @@ const FIRST_CAPACITY = 4 * 1024;
 const GROWTH = 16;
 // From so many missing bytes on, the transport had better write into the message itself.
 const LANDING = 64 * 1024;
+// And so many must have arrived: who announces much and sends nothing is not given the memory that a read takes.
+const BEFORE_LANDING = 16 * 1024;
 // What is read at once is unmasked at once, while the processor's cache still has it.
 const LONGEST_LANDING = 256 * 1024;
 
@@ -175,11 +177,9 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
   /** Where the next bytes of a large payload belong; `null` where they had better come by `frames.decode`. */
   landing(): Uint8Array | null {
     const { remaining, opcode } = this.frames;
-    if (
-      remaining < LANDING || opcode >= CLOSE || this.#packed || this.#passing
-    ) return null;
-    // The first piece decides where the others go.
-    if (this.chunks !== null && this.#filled === 0) return null;
+    // The first piece decides where the others go, so that one has to be there anyway.
+    if (remaining < LANDING || this.#filled < BEFORE_LANDING || opcode >= CLOSE) return null;
+    if (this.#packed || this.#passing) return null;
     if (this.#filled + LANDING > this.#buffer.bytes.length) this.#grow(this.#filled + LANDING);
     const end = this.#filled + Math.min(remaining, LONGEST_LANDING);
     return this.#buffer.bytes.subarray(this.#filled, end);

@@ -68,12 +68,25 @@ export async function untilEnd(conn: Deno.Conn): Promise<number> {
   }
 }
 
-/** Resident memory of a program that measures itself, run in a process of its own; it prints JSON. */
-// deno-lint-ignore no-explicit-any
-export async function probe(name: string, program = "./programs/memory.ts"): Promise<any> {
-  const script = new URL(program, import.meta.url).pathname;
+/** What `memory.ts` has found. */
+export interface Cost {
+  perConnection: number;
+  openConnections: number;
+  queuedBytes: number;
+  bytesReceived: number;
+}
+
+/** Measures in a process of its own what connections of a kind cost a server. */
+export async function costOf(
+  kind: string,
+  count: number,
+  extra = 0,
+  options: Record<string, unknown> = {},
+): Promise<Cost> {
+  const script = new URL("./programs/memory.ts", import.meta.url).pathname;
+  const args = [kind, count, extra, JSON.stringify(options)].map(String);
   const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "--no-check", "--v8-flags=--expose-gc", script, name],
+    args: ["run", "-A", "--no-check", "--v8-flags=--expose-gc", script, ...args],
     stdout: "piped",
     stderr: "piped",
   }).output();

@@ -1,0 +1,122 @@
+/**
+ * Feeds the parts that read what strangers send with made-up input, from the saved corpus first.
+ *
+ *     deno task fuzz [--seconds N] [--seed S] [--target NAME] [--case N]
+ *
+ * Ends with 1 at the first finding, which is printed with the command that repeats it; it belongs into the corpus then,
+ * `fuzz/corpus/TARGET.json`, a list of `[note, hex]`.
+ *
+ * @module
+ */
+import { parseArgs } from "node:util";
+import { hex, toHex } from "../tests/support/bytes.ts";
+import { connection } from "./connection.ts";
+import { differential } from "./differential.ts";
+import { extensions } from "./extensions.ts";
+import { frames } from "./frames.ts";
+import { head } from "./head.ts";
+import { inflater } from "./inflater.ts";
+import { Random } from "./random.ts";
+import type { Target } from "./target.ts";
+
+/** All that is fuzzed. */
+export const TARGETS: Target[] = [head, frames, differential, extensions, inflater, connection];
+
+// A case that takes longer than this is a finding: nothing here has a reason to wait.
+const PATIENCE = 20_000;
+
+const SLICE = 100;
+
+/** Judges one input; throws where it hangs, too. */
+export async function judge(target: Target, input: Uint8Array, seed: number): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const hung = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`still busy after ${PATIENCE} ms`)), PATIENCE);
+  });
+  try {
+    await Promise.race([target.judge(input, new Random(seed)), hung]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Reads the saved inputs of a target. */
+export function corpusOf(target: Target): [string, Uint8Array][] {
+  const url = new URL(`./corpus/${target.name}.json`, import.meta.url);
+  const entries: [string, string][] = JSON.parse(Deno.readTextFileSync(url));
+  return entries.map(([note, digits]) => [note, hex(digits)]);
+}
+
+/** Makes the input of a case. */
+export function inputOf(target: Target, seed: number): Uint8Array {
+  return target.make(new Random(seed));
+}
+
+async function main(): Promise<number> {
+  const { values } = parseArgs({
+    options: {
+      seconds: { type: "string", default: "60" },
+      seed: { type: "string", default: "1" },
+      target: { type: "string", default: "" },
+      case: { type: "string" },
+    },
+  });
+  const targets = TARGETS.filter(({ name }) => values.target === "" || name === values.target);
+  const end = performance.now() + Number(values.seconds) * 1000;
+  const counts = new Map(targets.map((target) => [target.name, 0]));
+  const attempt = async (target: Target, seed: number, input: Uint8Array, what: string) => {
+    try {
+      await judge(target, input, seed);
+      counts.set(target.name, counts.get(target.name)! + 1);
+      return true;
+    } catch (error) {
+      console.log(
+        `FINDING in ${target.name}, ${what}:\n${error instanceof Error ? error.stack : error}`,
+      );
+      console.log(`input: ${toHex(input)}`);
+      console.log(`again: deno task fuzz --target ${target.name} --case ${seed}`);
+      return false;
+    }
+  };
+  // What nobody caught is a finding as well.
+  let current = "";
+  globalThis.addEventListener("unhandledrejection", (event) => {
+    event.preventDefault();
+    console.log(`FINDING: nobody caught, about ${current}:`, event.reason);
+    Deno.exit(1);
+  });
+  if (values.case !== undefined) {
+    const seed = Number(values.case);
+    for (const target of targets) {
+      if (!await attempt(target, seed, inputOf(target, seed), `case ${seed}`)) return 1;
+    }
+    return 0;
+  }
+  for (const target of targets) {
+    for (const [note, input] of corpusOf(target)) {
+      for (let seed = 0; seed < 5; seed++) {
+        if (!await attempt(target, seed, input, `the corpus's "${note}"`)) return 1;
+      }
+    }
+  }
+  // Each target gets the same time and not the same number of cases: whole connections take a thousand times as long.
+  const first = Number(values.seed) * 10_000_000;
+  const next = new Map(targets.map((target) => [target, first]));
+  while (performance.now() < end) {
+    for (const target of targets) {
+      const until = performance.now() + SLICE;
+      let n = next.get(target)!;
+      do {
+        current = `${target.name} ${n}`;
+        if (!await attempt(target, n, inputOf(target, n), `case ${n}`)) return 1;
+        n++;
+      } while (performance.now() < until);
+      next.set(target, n);
+    }
+  }
+  const done = [...counts].map(([name, count]) => `${name} ${count}`).join(", ");
+  console.log(`no findings: seed ${values.seed}, ${values.seconds} s, cases: ${done}`);
+  return 0;
+}
+
+if (import.meta.main) Deno.exit(await main());

@@ -1,0 +1,30 @@
+import type { Random } from "./random.ts";
+
+/** Something that is fuzzed: it makes an input, and judges what becomes of one. */
+export interface Target {
+  readonly name: string;
+  /** Makes an input. */
+  make(random: Random): Uint8Array;
+  /** Throws where the code under test does what it must not; `random` decides how the input is cut, and so on. */
+  judge(input: Uint8Array, random: Random): void | Promise<void>;
+}
+
+/** Throws a finding. */
+export function finding(text: string): never {
+  throw new Error(text);
+}
+
+/** Compares what JSON can show. */
+export function same(a: unknown, b: unknown, what: string): void {
+  const [left, right] = [JSON.stringify(a), JSON.stringify(b)];
+  if (left !== right) finding(`${what}\n  ${left.slice(0, 2000)}\n  ${right.slice(0, 2000)}`);
+}
+
+/** Latin-1 text as bytes, and back: one byte per character. */
+export function toBytes(text: string): Uint8Array {
+  return Uint8Array.from(text, (char) => char.charCodeAt(0));
+}
+
+export function toText(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
+}

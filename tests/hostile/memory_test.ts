@@ -1,0 +1,76 @@
+import { assert, assertEquals } from "@std/assert";
+import { costOf } from "./_support.ts";
+import { terms, total } from "./formula.ts";
+
+// Each term of the formula is reached by an attack of its own on a server in a process of its own, and not exceeded. A
+// lower bound shows that the attack did reach it.
+
+const MiB = 1024 * 1024;
+const { handshake, base, read, message, held, control } = terms();
+
+function between(low: number, cost: number, high: number): void {
+  assert(cost >= low && cost <= high, `${cost} bytes per connection, not ${low} to ${high}`);
+}
+
+Deno.test("memory: a handshake in progress, its head almost as long as it may be", async () => {
+  const { perConnection, openConnections } = await costOf("head", 500, 16_000);
+  assertEquals(openConnections, 0);
+  between(16_000, perConnection, handshake);
+});
+
+Deno.test("memory: a silent connection", async () => {
+  const { perConnection, openConnections } = await costOf("idle", 1000);
+  assertEquals(openConnections, 1000);
+  between(1000, perConnection, base);
+});
+
+Deno.test("memory: a frame that is announced and never sent costs what silence costs", async () => {
+  const { perConnection } = await costOf("announced", 500);
+  between(1000, perConnection, base + 8 * 1024);
+});
+
+Deno.test("memory: a binary message that lacks its last byte", async () => {
+  const { perConnection } = await costOf("partial", 40, MiB - 1);
+  between(0.7 * MiB, perConnection, base + read + message);
+});
+
+Deno.test("memory: a text message in fragments that lacks its last one", async () => {
+  const { perConnection } = await costOf("partialText", 40, MiB - 1);
+  between(0.7 * MiB, perConnection, base + read + message);
+});
+
+Deno.test("memory: a compressed message without end", async () => {
+  const { perConnection } = await costOf("deflated", 40, 1_000_000, { compression: true });
+  between(0.7 * MiB, perConnection, base + read + message + terms({ compression: true }).codecs);
+});
+
+for (const size of [0, 1, 1000]) {
+  Deno.test(`memory: a paused connection that is sent messages of ${size} bytes`, async () => {
+    const cost = await costOf("deafTiny", 40, size, { pause: true });
+    assertEquals(cost.openConnections, 40);
+    between(30_000, cost.perConnection, base + read + held);
+  });
+}
+
+for (const fill of [0, 1, 32 * 1024]) {
+  Deno.test(`memory: a full queue of messages of ${fill} bytes for a peer that reads nothing`, async () => {
+    const maxQueueBytes = 16 * MiB;
+    const cost = await costOf("idle", 4, 0, { fill, maxQueueBytes });
+    // The system's own buffers, which aren't ours to bound, have taken some of it.
+    const high = base + terms({ maxQueueBytes }).queue;
+    between(6 * MiB, cost.perConnection, high);
+  });
+}
+
+Deno.test("memory: pings whose answers aren't read", async () => {
+  const { perConnection } = await costOf("pings", 200);
+  between(1000, perConnection, base + read + control);
+});
+
+Deno.test("memory: the total is the sum of its terms", () => {
+  assertEquals(
+    total({ maxQueueBytes: 0, maxMessageSize: 0, readAhead: 0 }),
+    base + read + control + 64 * 1024,
+  );
+  assert(total() > terms().queue && total() < 60 * MiB);
+});

@@ -1,0 +1,200 @@
+// Attacks a server on this machine until it is killed: attack.ts PORT KIND:COUNT[:EXTRA]…
+// Prints "ready" when every connection has done what it begins with; what goes on then goes on slowly, since the point
+// is how many there are. It stands for programs that know no rules: nothing of the library is used.
+
+const KEY = "dGhlIHNhbXBsZSBub25jZQ==";
+const PAUSE = 1000;
+
+const text = (string: string) => new TextEncoder().encode(string);
+const HEAD = "GET / HTTP/1.1\r\nHost: x\r\n";
+const REQUEST = text(
+  `${HEAD}Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: ${KEY}\r\n` +
+    "Sec-WebSocket-Version: 13\r\n",
+);
+const END = text("\r\n");
+const DEFLATE = text("Sec-WebSocket-Extensions: permessage-deflate\r\n");
+
+/** A frame whose key is zero, so that its payload needs no masking. */
+function frame(first: number, payload: Uint8Array, announced = payload.length): Uint8Array {
+  const size = announced < 126 ? 0 : announced < 65536 ? 2 : 8;
+  const bytes = new Uint8Array(6 + size + payload.length), view = new DataView(bytes.buffer);
+  bytes[0] = first;
+  bytes[1] = 0x80 | (size === 0 ? announced : size === 2 ? 126 : 127);
+  if (size === 2) view.setUint16(2, announced);
+  if (size === 8) view.setBigUint64(2, BigInt(announced));
+  bytes.set(payload, bytes.length - payload.length);
+  return bytes;
+}
+
+function times(part: Uint8Array, count: number): Uint8Array {
+  const bytes = new Uint8Array(part.length * count);
+  for (let i = 0; i < count; i++) bytes.set(part, i * part.length);
+  return bytes;
+}
+
+async function write(conn: Deno.Conn, ...parts: Uint8Array[]): Promise<void> {
+  for (const part of parts) {
+    for (let at = 0; at < part.length;) at += await conn.write(part.subarray(at));
+  }
+}
+
+async function upgrade(conn: Deno.Conn, ...more: Uint8Array[]): Promise<void> {
+  await write(conn, REQUEST, ...more, END);
+  const buffer = new Uint8Array(2048);
+  let head = "";
+  while (!head.includes("\r\n\r\n")) {
+    const count = await conn.read(buffer);
+    if (count === null) throw new Error("No answer");
+    head += new TextDecoder().decode(buffer.subarray(0, count));
+  }
+}
+
+/** Reads what comes and drops it. */
+async function swallow(conn: Deno.Conn): Promise<void> {
+  const buffer = new Uint8Array(16 * 1024);
+  while (await conn.read(buffer).catch(() => null) !== null);
+}
+
+const rest = () => new Promise((resolve) => setTimeout(resolve, PAUSE * (0.5 + Math.random())));
+
+interface Attack {
+  /** Reaches the state that costs the server something. */
+  begin(conn: Deno.Conn, extra: number): Promise<void>;
+  /** Goes on with it; called again and again. */
+  go?(conn: Deno.Conn): Promise<void>;
+}
+
+const TINY = times(frame(0x82, Uint8Array.of(1)), 100);
+const PINGS = times(frame(0x89, new Uint8Array(100)), 100);
+const FRAGMENTS = times(frame(0x00, Uint8Array.of(1)), 100);
+
+const KINDS: Record<string, Attack> = {
+  /** Connects and says nothing. */
+  async silent() {},
+  /** A head of `extra` bytes that has no end. */
+  async head(conn: Deno.Conn, extra: number) {
+    const line = text(`X-Header: ${"x".repeat(1000)}\r\n`);
+    const bytes = times(line, Math.ceil(extra / line.length)).subarray(0, Math.max(0, extra - 100));
+    await write(conn, text(HEAD), bytes);
+  },
+  /** A head that drips in. */
+  drip: {
+    begin: (conn: Deno.Conn) => write(conn, text(HEAD + "X-Drip: ")),
+    go: (conn: Deno.Conn) => write(conn, text("x")),
+  },
+  /** An open connection that says nothing. */
+  idle: { begin: (conn: Deno.Conn) => upgrade(conn) },
+  /** A message that lacks its last byte, `extra` long so far. */
+  async partial(conn: Deno.Conn, extra: number) {
+    await upgrade(conn);
+    await write(conn, frame(0x82, new Uint8Array(extra), extra + 1));
+  },
+  /** The same as text, in fragments. */
+  async partialText(conn: Deno.Conn, extra: number) {
+    await upgrade(conn);
+    await write(conn, frame(0x01, new Uint8Array(extra).fill(0x78)));
+  },
+  /** A frame announced and not sent. */
+  async announced(conn: Deno.Conn) {
+    await upgrade(conn);
+    await write(conn, frame(0x82, new Uint8Array(0), 1 << 20));
+  },
+  /** Fragments of one byte. */
+  fragments: {
+    async begin(conn: Deno.Conn) {
+      await upgrade(conn);
+      await write(conn, frame(0x02, new Uint8Array(0)), FRAGMENTS);
+    },
+    go: (conn: Deno.Conn) => write(conn, FRAGMENTS),
+  },
+  /** Messages whose echoes aren't read, `extra` bytes of them. */
+  async deaf(conn: Deno.Conn, extra: number) {
+    await upgrade(conn);
+    const message = frame(0x82, new Uint8Array(32 * 1024));
+    // Not awaited: where the server stops reading, this never ends.
+    void (async () => {
+      for (let at = 0; at < extra; at += 32 * 1024) await write(conn, message);
+    })().catch(() => {});
+  },
+  /** Messages of `extra` bytes whose echoes aren't read, for ever. */
+  async deafTiny(conn: Deno.Conn, extra: number) {
+    await upgrade(conn);
+    const many = times(frame(0x82, new Uint8Array(extra)), Math.ceil(60_000 / (6 + extra)));
+    void (async () => {
+      for (;;) await write(conn, many);
+    })().catch(() => {});
+  },
+  /** Pings whose answers aren't read. */
+  pings: {
+    async begin(conn: Deno.Conn) {
+      await upgrade(conn);
+      await write(conn, PINGS);
+    },
+    go: (conn: Deno.Conn) => write(conn, PINGS),
+  },
+  /** Tiny messages, echoes read. */
+  tiny: {
+    async begin(conn: Deno.Conn) {
+      await upgrade(conn);
+      void swallow(conn);
+    },
+    go: (conn: Deno.Conn) => write(conn, TINY),
+  },
+  /** Breaks the protocol, and waits to be closed. */
+  async broken(conn: Deno.Conn) {
+    await upgrade(conn);
+    await write(conn, Uint8Array.of(0xff, 0xff));
+  },
+  /** A compressed message that lacks its end, of `extra` bytes once inflated. */
+  async deflated(conn: Deno.Conn, extra: number) {
+    await upgrade(conn, DEFLATE);
+    const { deflateRawSync, constants } = await import("node:zlib");
+    const packed = deflateRawSync(new Uint8Array(extra), {
+      finishFlush: constants.Z_SYNC_FLUSH,
+    });
+    await write(conn, frame(0x42, new Uint8Array(packed)));
+  },
+} as Record<string, Attack | Attack["begin"]> as Record<string, Attack>;
+
+async function attack(port: number, kind: string, extra: number): Promise<void> {
+  const entry = KINDS[kind] as Attack | Attack["begin"];
+  const { begin, go }: Attack = typeof entry === "function" ? { begin: entry } : entry;
+  let conn = await Deno.connect({ hostname: "127.0.0.1", port });
+  await begin(conn, extra).catch(() => {});
+  void (async () => {
+    for (;;) {
+      await rest();
+      try {
+        if (go !== undefined) await go(conn);
+        else if (kind !== "broken") continue;
+        else throw new Error("Again");
+      } catch {
+        // Thrown out: comes again.
+        try {
+          conn.close();
+        } catch {
+          // It was closed by the other side.
+        }
+        try {
+          conn = await Deno.connect({ hostname: "127.0.0.1", port });
+          await begin(conn, extra);
+        } catch {
+          // Later, then.
+        }
+      }
+    }
+  })();
+}
+
+const [port, ...kinds] = Deno.args;
+for (const part of kinds) {
+  const [kind, count, extra = "0"] = part.split(":");
+  const open: Promise<void>[] = [];
+  for (let i = 0; i < Number(count); i++) {
+    open.push(attack(Number(port), kind, Number(extra)));
+    // No more at once than the backlog holds.
+    if (open.length === 100) await Promise.all(open.splice(0));
+  }
+  await Promise.all(open);
+}
+console.log("ready");

@@ -1,0 +1,87 @@
+// What connections of one kind cost a server: memory.ts KIND COUNT EXTRA OPTIONS(JSON). Attacks itself with attack.ts and
+// prints { grown, perConnection, connections } in bytes.
+import { type Connection, Context, QueueFullError } from "../../../mod.ts";
+
+const [kind, count, extra, json] = Deno.args;
+const { pause = false, fill = -1, ...options } = JSON.parse(json ?? "{}");
+const ctx = new Context();
+/** Queues messages of a size for a peer that reads nothing, as many as there is room for. */
+function fillQueue(conn: Connection, size: number): void {
+  const message = "x".repeat(size);
+  try {
+    for (;;) conn.send(message);
+  } catch (error) {
+    if (!(error instanceof QueueFullError)) throw error;
+  }
+}
+
+const listener = ctx.listen({
+  hostname: "127.0.0.1",
+  keepAlive: false,
+  handshakeTimeout: 600_000,
+  maxHandshakes: 100_000,
+  onConnect: (conn) => {
+    if (pause) conn.pause();
+    if (fill >= 0) fillQueue(conn, fill);
+  },
+  onMessage: () => {},
+  onError: () => {},
+  onHandshakeError: () => {},
+  ...options,
+});
+
+const collect = (globalThis as unknown as { gc(): void }).gc;
+const rss = () => {
+  collect();
+  return Deno.memoryUsage().rss;
+};
+const settle = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+async function attack(count: number): Promise<Deno.ChildProcess> {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: [
+      "run",
+      "-A",
+      "--no-check",
+      new URL("./attack.ts", import.meta.url).pathname,
+      String(listener.port),
+      `${kind}:${count}:${extra ?? 0}`,
+    ],
+    stdout: "piped",
+    stderr: "null",
+  }).spawn();
+  const reader = child.stdout.getReader();
+  await reader.read();
+  await reader.cancel();
+  // What was written is read, as far as it will be.
+  let before = -1;
+  for (;;) {
+    const { bytesReceived } = ctx.stats();
+    if (bytesReceived === before) break;
+    before = bytesReceived;
+    await settle(200);
+  }
+  return child;
+}
+
+// A first round warms up: code, pools, and what the allocator keeps.
+const warm = await attack(5);
+warm.kill("SIGKILL");
+await warm.status;
+// One that is paused doesn't notice that its peer has gone.
+for (const conn of ctx.connections) conn.terminate();
+while (ctx.connections.size > 0) await settle(10);
+const before = rss();
+const child = await attack(Number(count));
+const grown = rss() - before;
+const { openConnections, queuedBytes, bytesReceived } = ctx.stats();
+console.log(JSON.stringify({
+  grown,
+  perConnection: Math.round(grown / Number(count)),
+  openConnections,
+  queuedBytes,
+  bytesReceived,
+}));
+child.kill("SIGKILL");
+await child.status;
+Deno.exit(0);
