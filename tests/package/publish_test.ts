@@ -13,7 +13,7 @@ async function deno(...args: string[]) {
   return said;
 }
 
-Deno.test("the package has what users need and nothing else, without slow types", async () => {
+Deno.test("the package has what users need and nothing else; slow types would fail it", async () => {
   const said = await deno("publish", "--dry-run", "--allow-dirty");
   const files = [...said.matchAll(/^\s*(file:\S+) \(/gm)].map(([, url]) =>
     url.slice(ROOT.href.length)
@@ -26,7 +26,6 @@ Deno.test("the package has what users need and nothing else, without slow types"
   for (const name of ["mod.ts", "cli.ts", "otel.ts", "redis.ts", "LICENSE", "README.md"]) {
     assert(files.includes(name), `${name} is missing`);
   }
-  assert(!/slow type/i.test(said), said);
 });
 
 Deno.test("every public symbol is documented, and the pages render", async () => {
@@ -34,7 +33,7 @@ Deno.test("every public symbol is documented, and the pages render", async () =>
   const dir = await Deno.makeTempDir();
   try {
     await deno("doc", "--html", "--name=Sluice", `--output=${dir}`, "mod.ts");
-    const page = await Deno.readTextFile(`${dir}/index.html`);
+    const page = await Deno.readTextFile(`${dir}/all_symbols.html`);
     assert(page.includes("Context") && page.includes("Connection"));
   } finally {
     await Deno.remove(dir, { recursive: true });
