@@ -1,4 +1,4 @@
-import { type Role } from "../src/protocol/opcode.ts";
+import type { Role } from "../src/protocol/opcode.ts";
 import { join } from "../tests/support/bytes.ts";
 import { decode, type DecodeOptions } from "../tests/support/decoding.ts";
 import { frame, masked } from "../tests/support/frames.ts";
