@@ -14,17 +14,15 @@
  *
  * @module
  */
-import { type Attributes, type Meter, metrics } from "@opentelemetry/api";
+import { type Meter, metrics } from "@opentelemetry/api";
 import type { CloseRecord, Connection, Context, ContextStats } from "./mod.ts";
-
-export type { Attributes, Meter };
 
 /** Options of {@linkcode instrument}. */
 export interface InstrumentOptions {
-  /** The meter to make the instruments with. Default: that of the global provider, named `@sluice/websocket`. */
-  meter?: Meter;
+  /** The name of the meter, which the global provider makes. @default {"@sluice/websocket"} */
+  meterName?: string;
   /** Attributes of every measurement, such as the name of the server. */
-  attributes?: Attributes;
+  attributes?: Record<string, string | number | boolean>;
 }
 
 /** The instruments of a context. */
@@ -64,14 +62,15 @@ const GAUGES: typeof COUNTERS = [
  * `sluice.pauses`; and, by the handlers, `sluice.closes` by close code and the histogram `sluice.round_trip`.
  *
  * @param ctx The context.
- * @param options The meter, and attributes.
+ * @param options The meter's name, and attributes.
  * @returns The handlers; dispose it to stop.
  */
 export function instrument<Data = unknown>(
   ctx: Context<Data>,
   options: InstrumentOptions = {},
 ): Instruments<Data> {
-  const { meter = metrics.getMeter("@sluice/websocket"), attributes = {} } = options;
+  const { meterName = "@sluice/websocket", attributes = {} } = options;
+  const meter = metrics.getMeter(meterName);
   const observed = [
     ...COUNTERS.map(([name, unit, description, field]) => ({
       instrument: meter.createObservableCounter(name, { unit, description }),

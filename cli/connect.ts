@@ -1,7 +1,7 @@
 import { type Connection, Context, type ReceivedMessage } from "../mod.ts";
 import type { Args, Spec } from "./args.ts";
 import { isGood, LostError, typed } from "./failure.ts";
-import { hexLine, jsonMessage } from "./format.ts";
+import { hexLine, jsonMessage, printable } from "./format.ts";
 import { lines } from "./lines.ts";
 import { CLIENT, clientOptions, sizeOptions } from "./options.ts";
 import type { Terminal } from "./terminal.ts";
@@ -26,11 +26,13 @@ export async function connect(args: Args, terminal: Terminal): Promise<number> {
   const pingEvery = args.number("ping", 0) * 1000;
   const options = { ...await clientOptions(args), ...sizeOptions(args) };
   const event = (object: Record<string, unknown>) => out.line(JSON.stringify(object));
+  // A server's text must not steer the terminal; a pipe gets it as it is.
+  const tame = Deno.stdout.isTerminal();
   let received = 0;
   const print = (data: ReceivedMessage) => {
     received++;
     if (json) return event(jsonMessage(data));
-    if (typeof data === "string") return out.line(data);
+    if (typeof data === "string") return out.line(tame ? printable(data) : data);
     return binary ? out.write(data.slice()) : out.line(hexLine(data));
   };
 

@@ -1,4 +1,5 @@
 import { type CloseRecord, HandshakeError, TimeoutError } from "../mod.ts";
+import { printable } from "./format.ts";
 import { EXIT, UsageError } from "./usage.ts";
 
 /** An error as a user of the tool sees it. */
@@ -69,7 +70,6 @@ function isUnreachable(error: unknown): boolean {
 /** The beginning of a refusal's body, which often says why. */
 function firstLine(body: Uint8Array): string {
   const line = new TextDecoder().decode(body).split("\n", 1)[0].trim();
-  // deno-lint-ignore no-control-regex -- a server's text must not steer the terminal
-  const shown = line.replace(/[\x00-\x1f\x7f-\x9f]/g, "?").slice(0, 200);
+  const shown = printable(line).slice(0, 200);
   return shown === "" || shown.startsWith("<") ? "" : `: ${shown}`;
 }

@@ -35,3 +35,9 @@ export function address(addr: Deno.Addr | null): string {
   const { hostname, port } = addr;
   return hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
 }
+
+/** Text without what a terminal would obey, besides tabs and line ends. */
+export function printable(text: string): string {
+  // deno-lint-ignore no-control-regex -- they are what is looked for
+  return text.replace(/[\x00-\x08\x0b-\x1f\x7f-\x9f]/g, "?");
+}

@@ -33,6 +33,7 @@ export async function relay(args: Args, terminal: Terminal): Promise<number> {
   const serving = { ...sizeOptions(args), ...await serverTls(args) };
   const offered = args.list("subprotocol");
   const waiting = new Map<PeerInfo, Connection<Side>>();
+  const givenUp = new WeakSet<PeerInfo>();
   let count = 0;
 
   const event = (object: Record<string, unknown>) => terminal.out.line(JSON.stringify(object));
@@ -87,7 +88,9 @@ export async function relay(args: Args, terminal: Terminal): Promise<number> {
           terminal.note(`${id}: ${message}`);
           return new Response(`${message}\n`, { status: 502 });
         }
-        waiting.set(info, upstream);
+        // The client may have gone, or taken too long, while we were connecting.
+        if (givenUp.has(info)) upstream.close();
+        else waiting.set(info, upstream);
         upstream.closed.then(() => waiting.delete(info));
         const protocol = asked === null ? {} : { protocol: upstream.protocol };
         terminal.note(`${id}: ${address(info.remoteAddr)} has connected`);
@@ -102,6 +105,7 @@ export async function relay(args: Args, terminal: Terminal): Promise<number> {
         if (upstream.state !== "open") upstream.closed.then((close) => passClose(conn, close));
       },
       onHandshakeError(_, info) {
+        givenUp.add(info);
         waiting.get(info)?.close();
         waiting.delete(info);
       },

@@ -138,7 +138,8 @@ ${CODES}`,
 
 Usage: sluice relay [HOST:]PORT URL [options]
 
-Each connection gets one of its own to URL, with the same subprotocols, path below URL's left out.
+Each connection gets one of its own to URL, with the subprotocols that its client offers. The
+client's path and headers are not passed on.
 Both directions have backpressure: who reads slowly holds the other back.
 
 Options:

@@ -210,4 +210,10 @@ if (args.headless) {
   await Promise.all([sluice[Symbol.asyncDispose](), native[Symbol.asyncDispose]()]);
   Deno.exit(held ? 0 : 1);
 }
-serve();
+try {
+  serve();
+} catch (error) {
+  if (!(error instanceof Deno.errors.AddrInUse)) throw error;
+  console.error(`Port ${args.port} is taken: give another one with --port`);
+  Deno.exit(1);
+}

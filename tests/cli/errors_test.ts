@@ -65,6 +65,10 @@ Deno.test("bad input: one line, nothing else, and the documented exit code", asy
     assertMatch(stderr, /^sluice: .*certificate.*\n$/);
     const insecure = await runTool(["connect", listener.url, "--insecure", "--linger=0"]);
     assertEquals(insecure.code, 0, insecure.stderr);
+    const pem = `${certificates.dir}/trusted.pem`;
+    await Deno.writeTextFile(pem, certificates.ca);
+    const trusted = await runTool(["connect", listener.url, "--ca", pem, "--linger=0"]);
+    assertEquals(trusted.code, 0, trusted.stderr);
   });
   await t.step("a port that is taken is 3", async () => {
     await using ctx = new Context();

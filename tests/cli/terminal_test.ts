@@ -74,6 +74,11 @@ Deno.test({
       await screen.key("C-d");
       assertMatch(await screen.until(/code \d+$/m), /closed: sent 1000.*\n.*code 0$/m);
     });
+    await t.step("connect: what a server sends doesn't steer the terminal", async () => {
+      await screen.type(`clear; printf '\\033[2Jgone\\n' | ${sluice} connect ${server.url}`);
+      await screen.until(/^\?\[2Jgone$/m);
+      await screen.until(/closed: sent 1000/);
+    });
     await t.step("listen and relay: Ctrl-C ends them with 0", async () => {
       for (const command of ["listen 0", `relay 0 ${server.url}`]) {
         await screen.type(`clear; ${sluice} ${command}; echo code $?`);

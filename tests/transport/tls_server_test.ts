@@ -101,7 +101,6 @@ Deno.test("close settles a pending read and a pending write", async () => {
 
 Deno.test("a server that doesn't read holds its client back", async () => {
   const [transport, conn] = await connected(new TlsAcceptor(server));
-  const before = Deno.memoryUsage().rss;
   let sent = 0;
   const total = 64 << 20;
   const chunk = pattern(64 * 1024);
@@ -112,8 +111,8 @@ Deno.test("a server that doesn't read holds its client back", async () => {
     }
   })();
   await delay(300);
+  // What wasn't taken can't be held here. The memory of the process is no measure: it is that of all test files.
   assert(sent < 24 << 20, `${sent} bytes were taken from the client`);
-  assert(Deno.memoryUsage().rss - before < 48 << 20);
   await Promise.all([sending, readExactly(transport, total)]);
   transport.close();
   conn.close();

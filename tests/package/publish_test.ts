@@ -1,0 +1,41 @@
+import { assert, assertEquals } from "@std/assert";
+
+const ROOT = new URL("../../", import.meta.url);
+
+async function deno(...args: string[]) {
+  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args,
+    cwd: ROOT,
+    env: { NO_COLOR: "1" },
+  }).output();
+  const said = new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
+  assert(success, said);
+  return said;
+}
+
+Deno.test("the package has what users need and nothing else; slow types would fail it", async () => {
+  const said = await deno("publish", "--dry-run", "--allow-dirty");
+  const files = [...said.matchAll(/^\s*(file:\S+) \(/gm)].map(([, url]) =>
+    url.slice(ROOT.href.length)
+  );
+  const unwanted = files.filter((name) =>
+    !/^(mod|cli|otel|redis)\.ts$|^(src|cli)\/.*\.ts$|^docs\/.*\.md$/.test(name) &&
+    !["deno.json", "LICENSE", "README.md", "CHANGELOG.md"].includes(name)
+  );
+  assertEquals(unwanted, []);
+  for (const name of ["mod.ts", "cli.ts", "otel.ts", "redis.ts", "LICENSE", "README.md"]) {
+    assert(files.includes(name), `${name} is missing`);
+  }
+});
+
+Deno.test("every public symbol is documented, and the pages render", async () => {
+  await deno("doc", "--lint", "mod.ts", "cli.ts", "otel.ts", "redis.ts");
+  const dir = await Deno.makeTempDir();
+  try {
+    await deno("doc", "--html", "--name=Sluice", `--output=${dir}`, "mod.ts");
+    const page = await Deno.readTextFile(`${dir}/all_symbols.html`);
+    assert(page.includes("Context") && page.includes("Connection"));
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+});
