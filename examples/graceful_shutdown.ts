@@ -1,20 +1,31 @@
 /**
  * A server that says goodbye: on SIGINT or SIGTERM it sends last words, closes every connection with 1001 and ends.
  *
- *     deno run --allow-net examples/graceful_shutdown.ts [--port N]
+ *     deno run --allow-net examples/graceful_shutdown.ts [--port N] [--timeout MS]
+ *
+ * It ends with 0 where every connection was closed cleanly, and so got all that was sent to it; with 1 where some had to
+ * be terminated, and then tells what they didn't get. A second signal ends it at once, as if it had no handler.
  *
  * @module
  */
 import { parseArgs } from "@std/cli/parse-args";
 import { Context } from "../mod.ts";
 
-const { port } = parseArgs(Deno.args, { string: ["port"], default: { port: "0" } });
+const { port, timeout } = parseArgs(Deno.args, {
+  string: ["port", "timeout"],
+  default: { port: "0", timeout: "5000" },
+});
 
 const ctx = new Context();
 const listener = ctx.listen({
   hostname: "127.0.0.1",
   port: Number(port),
   onMessage: (conn, data) => conn.send(data),
+  onClose(_conn, { wasClean, unsentMessages, unsentBytes }) {
+    if (!wasClean && unsentMessages > 0) {
+      console.log(`${unsentMessages} messages were not sent, ${unsentBytes} bytes of them`);
+    }
+  },
   // Connections are still open here, and stay so until the promise settles.
   async onShutdown(listener) {
     const drained = [...listener.connections].map((conn) => {
@@ -28,8 +39,12 @@ console.log(`listening on ${listener.url}`);
 
 const stop = async () => {
   for (const signal of SIGNALS) Deno.removeSignalListener(signal, stop);
-  const { clean, terminated } = await ctx.shutdown({ reason: "restart", timeout: 5000 });
+  const { clean, terminated } = await ctx.shutdown({
+    reason: "restart",
+    timeout: Number(timeout),
+  });
   console.log(`closed ${clean} cleanly, ${terminated} by force`);
+  Deno.exitCode = terminated === 0 ? 0 : 1;
 };
 const SIGNALS = ["SIGINT", "SIGTERM"] as const;
 for (const signal of SIGNALS) Deno.addSignalListener(signal, stop);

@@ -8,7 +8,9 @@ import { formatRefusal } from "./handshake/server_response.ts";
 export class Refused extends Error {
   override readonly name = "Refused";
   readonly answer: Uint8Array;
-  readonly error: HandshakeError;
+  readonly #status: number;
+  readonly #headers: readonly Field[];
+  readonly #body: string | Uint8Array;
 
   constructor(
     status: number,
@@ -17,13 +19,21 @@ export class Refused extends Error {
     body: string | Uint8Array = message,
     cause?: unknown,
   ) {
-    super(message);
+    super(message, { cause });
     this.answer = formatRefusal(status, headers, body);
-    this.error = new HandshakeError(`Refused a handshake with ${status}: ${message}`, {
-      status,
-      headers: new Headers(headers.map(([name, value]): [string, string] => [name, value])),
+    this.#status = status;
+    this.#headers = headers;
+    this.#body = body;
+  }
+
+  /** The error for the application, made when it is asked for: thousands of handshakes may time out at once. */
+  get error(): HandshakeError {
+    const body = this.#body;
+    return new HandshakeError(`Refused a handshake with ${this.#status}: ${this.message}`, {
+      status: this.#status,
+      headers: new Headers(this.#headers.map(([name, value]): [string, string] => [name, value])),
       body: typeof body === "string" ? new TextEncoder().encode(body) : body,
-      cause,
+      cause: this.cause,
     });
   }
 }

@@ -43,6 +43,30 @@ export async function exercise(conn: Connection, size = 8 << 20): Promise<CloseR
   return record;
 }
 
+const HELD = 48 << 20;
+
+/**
+ * A reader that doesn't read: all the way back everyone waits, so that most of what is sent stays in the sender's own
+ * queue; and when it reads again, all of it comes. Without a `writer` it is the reader itself, whose peer echoes.
+ */
+export async function holdBack(reader: Connection, writer = reader): Promise<void> {
+  await reader.opened;
+  reader.pause();
+  const message = pattern(64 * 1024), count = HELD / message.length;
+  for (let i = 0; i < count; i++) writer.send(message);
+  // The systems between the ends take some of it. What is left then isn't taken by any of them, however long it waits.
+  let before = Infinity;
+  while (writer.queuedBytes < before) {
+    before = writer.queuedBytes;
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
+  assert(before > HELD / 4, `only ${before} of ${HELD} bytes were held back`);
+  reader.resume();
+  for (let i = 0; i < count; i++) assertEquals((await reader.receive()).length, message.length);
+  reader.close();
+  assert((await reader.closed).wasClean);
+}
+
 function same(a: Uint8Array, b: Uint8Array): boolean {
   for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
   return a.length === b.length;

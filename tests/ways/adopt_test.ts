@@ -4,6 +4,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { PassThrough } from "node:stream";
 import { type AdoptOptions, type AdoptSource, type CloseRecord, Context } from "../../mod.ts";
+import { makeCertificates } from "../transport/certificates.ts";
 import { failure, readExactly, tcpPair, writeAll } from "../transport/streams.ts";
 import { echoing, exercise, ROOM } from "./_exercise.ts";
 
@@ -34,9 +35,17 @@ async function unixPair(): Promise<[Deno.Conn, Deno.Conn]> {
   return pair;
 }
 
+async function tlsPair(): Promise<[Deno.Conn, Deno.Conn]> {
+  const { ca, server } = await makeCertificates();
+  using listener = Deno.listenTls({ hostname: "127.0.0.1", port: 0, ...server });
+  const near = Deno.connectTls({ hostname: "localhost", port: listener.addr.port, caCerts: [ca] });
+  return await Promise.all([near, listener.accept()]);
+}
+
 for (
   const [name, pair] of [
     ["Deno.TcpConn", tcpPair],
+    ["Deno.TlsConn", tlsPair],
     ["Deno.UnixConn", unixPair],
     ["a pair of streams", streamPairs],
   ] as [string, () => [AdoptSource, AdoptSource] | Promise<[AdoptSource, AdoptSource]>][]
@@ -56,9 +65,10 @@ for (
     });
     await Promise.all([server.opened, client.opened]);
     assertEquals([client.protocol, server.protocol], ["b", "b"]);
-    assertEquals(server.request?.url, "http://example.com/chat?x=1");
+    const secure = name === "Deno.TlsConn" ? "s" : "";
+    assertEquals(server.request?.url, `http${secure}://example.com/chat?x=1`);
     assertEquals(server.request?.headers.get("x-test"), "1");
-    assertEquals(server.url, "ws://example.com/chat?x=1");
+    assertEquals(server.url, `ws${secure}://example.com/chat?x=1`);
     assertEquals(ctx.connections.size, 2);
     await exercise(client);
     assertEquals((await ended.promise).code, 4001);

@@ -8,7 +8,15 @@ import fastify from "fastify";
 import { Hono } from "hono";
 import { type CloseRecord, Context } from "../../mod.ts";
 import { makeCertificates } from "../transport/certificates.ts";
-import { echoing, exercise, findProgram, freePort, ROOM, startServer } from "./_exercise.ts";
+import {
+  echoing,
+  exercise,
+  findProgram,
+  freePort,
+  holdBack,
+  ROOM,
+  startServer,
+} from "./_exercise.ts";
 
 Deno.test("inside of Express, by adopt", async () => {
   await using ctx = new Context();
@@ -120,6 +128,8 @@ Deno.test({
       await exercise(ctx.connect(`ws://127.0.0.1:${plain}/ws`, ROOM), size);
       await exercise(ctx.connect(`wss://localhost:${secure}/ws`, ROOM), size);
     }
+    await holdBack(ctx.connect(`ws://127.0.0.1:${plain}/ws`, ROOM));
+    await holdBack(ctx.connect(`wss://localhost:${secure}/ws`, ROOM));
     await unix.shutdown();
   },
 });

@@ -2,7 +2,15 @@ import { assert, assertEquals, assertInstanceOf, assertMatch } from "@std/assert
 import { Context, HandshakeError } from "../../mod.ts";
 import { makeCertificates } from "../transport/certificates.ts";
 import { failure } from "../transport/streams.ts";
-import { echoing, exercise, findProgram, freePort, ROOM, startServer } from "./_exercise.ts";
+import {
+  echoing,
+  exercise,
+  findProgram,
+  freePort,
+  holdBack,
+  ROOM,
+  startServer,
+} from "./_exercise.ts";
 
 const certificates = makeCertificates();
 const { ca, server, client } = certificates;
@@ -78,6 +86,7 @@ Deno.test({
     const listener = ctx.listen({ port: 0, ...echoing() });
     const url = `http://user:secret@127.0.0.1:${proxy.port}`;
     await exercise(ctx.connect(listener.url, { ...ROOM, proxy: url }));
+    await holdBack(ctx.connect(listener.url, { ...ROOM, proxy: url }));
     const wrong = await failure(
       ctx.connect(listener.url, { proxy: `http://user:wrong@127.0.0.1:${proxy.port}` }).opened,
     ) as HandshakeError;
@@ -116,6 +125,11 @@ Deno.test({
     const proxy = `socks5://127.0.0.1:${open}`;
     await exercise(ctx.connect(`ws://localhost:${listener.port}/`, { ...ROOM, proxy }));
     await exercise(ctx.connect(`wss://localhost:${secure.port}/`, { ...ROOM, proxy }));
+    // One way only: microsocks can't read one side while the other one keeps it waiting, and echoes go both ways.
+    const reader = ctx.connect(listener.url, { ...ROOM, proxy });
+    await reader.opened;
+    const [writer] = listener.connections;
+    await holdBack(reader, writer);
     const refused = await failure(ctx.connect(`ws://127.0.0.1:${freePort()}/`, { proxy }).opened);
     assertMatch(refused.message, /connection refused \(5\)/);
 

@@ -111,10 +111,11 @@ const KINDS: Record<string, Attack> = {
   async deaf(conn: Deno.Conn, extra: number) {
     await upgrade(conn);
     const message = frame(0x82, new Uint8Array(32 * 1024));
-    // Not awaited: where the server stops reading, this never ends.
-    void (async () => {
+    const written = (async () => {
       for (let at = 0; at < extra; at += 32 * 1024) await write(conn, message);
     })().catch(() => {});
+    // Where the server stops reading, this never ends.
+    await Promise.race([written, new Promise((resolve) => setTimeout(resolve, 2 * PAUSE))]);
   },
   /** Messages of `extra` bytes whose echoes aren't read, for ever. */
   async deafTiny(conn: Deno.Conn, extra: number) {
