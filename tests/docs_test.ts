@@ -110,7 +110,12 @@ async function start(dir: string, { file, page, line }: Block): Promise<Deno.Chi
       for await (const text of child.stderr.pipeThrough(new TextDecoderStream())) stderr += text;
     })(),
   ]);
+  const patience = setTimeout(() => {
+    stderr += "It neither ends nor says that it listens.";
+    child.kill();
+  }, 30_000);
   const outcome = await Promise.race([listening.promise, child.status]);
+  clearTimeout(patience);
   if (outcome === "listening") return child;
   await reading;
   assertEquals(outcome.code, 0, `${page}:${line} failed:\n${stdout}${stderr}`);
