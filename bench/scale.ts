@@ -124,9 +124,16 @@ const parts: string[] = [];
 for (const series of chosen) {
   const points: Point[] = [];
   for (const value of series.values) {
-    points.push(await measure(series, value, peer));
-    console.error(`${series.id} ${value}: ${formatNumber(points.at(-1)!.rate)} ${series.unit}`);
+    // One that fails is named, and doesn't take the others with it.
+    try {
+      points.push(await measure(series, value, peer));
+      console.error(`${series.id} ${value}: ${formatNumber(points.at(-1)!.rate)} ${series.unit}`);
+    } catch (error) {
+      parts.push(`Not measured: ${series.id} ${value}: ${(error as Error).message}`, "");
+      console.error(parts.at(-2));
+    }
   }
+  if (points.length < 3) continue;
   const curve = (name: string, unit: string, y: (point: Point) => number): Curve => ({
     title: `${name} by ${series.id}`,
     unit,
