@@ -6,6 +6,7 @@ typedef struct {
   int want_write;
   size_t head;      // bytes of the handshake's answer seen so far
   size_t pos;       // offset in the frame being received
+  size_t skip;      // bytes of a ping still to be ignored
   uint64_t frames;  // complete frames received
   size_t owed;      // bytes that may be written now
   size_t sent_off;  // offset in the frame being sent
@@ -36,7 +37,7 @@ static void open_connection(conn *c) {
   // A source address has some 28,000 ports; many connections take several of them.
   from.sin_addr.s_addr = htonl(INADDR_LOOPBACK + c->index / 10000);
   c->state = CONNECTING;
-  c->head = c->pos = c->owed = c->sent_off = c->frames = 0;
+  c->head = c->pos = c->owed = c->sent_off = c->skip = c->frames = 0;
   c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
   if (c->fd < 0) fail("socket", c);
   setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);

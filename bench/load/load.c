@@ -76,6 +76,17 @@ static void on_bytes(conn *c, const unsigned char *p, size_t n) {
   }
   bytes += n;
   while (n) {
+    // A server's keepalive may ping a connection that had to wait long for its turn; what it sees next answers it.
+    if (!c->skip && !c->pos && !raw && p[0] == 0x89) {
+      errno = 0;
+      if (n < 2) fail("a ping in two pieces", c);
+      c->skip = 2 + p[1];
+    }
+    if (c->skip) {
+      size_t gone = c->skip < n ? c->skip : n;
+      p += gone, n -= gone, c->skip -= gone;
+      continue;
+    }
     size_t checked = c->frames ? expected_header : expected_len;
     size_t take = expected_len - c->pos;
     if (take > n) take = n;
