@@ -23,7 +23,7 @@ const PATIENCE = 4;
 
 /**
  * Reads from the transport, one read pending. The buffer of a pending read can't be taken back, so its size is what
- * a silent connection costs: it follows what the peer sends, down to a slot of 512 bytes.
+ * a silent connection costs: it follows what the peer sends, down to a slot of 256 bytes.
  */
 export class ReadPump {
   /** Reads that have brought something: a sign of life. */
