@@ -12,14 +12,16 @@ export interface Buffer extends Source {
 
 // A silent connection owns a slot of the smallest size for its pending read; a busy one moves up. The largest
 // is one message of 64 KiB with the longest header, so that such a message is copied into one block.
-export const SIZES = [256, 2 * 1024, 16 * 1024, 64 * 1024 + 14];
-/** Index of the largest size. */
-export const LARGEST = SIZES.length - 1;
+export const SIZES = [256, 2 * 1024, 16 * 1024, 64 * 1024 + 14, 256 * 1024];
+/** Index of the largest size for reads, and for blocks that several frames share. */
+export const LARGEST = 3;
+/** Index of the size for frames that are larger: fewer writes, and still in the processor's cache. */
+export const HUGE = 4;
 // Slots are cut from slabs: a typed array with a backing store of its own costs more than a slot holds.
 const SLAB = 64 * 1024;
 // How many free buffers of each size are kept: 2 MiB of the smaller ones, 8 MiB of the largest.
-const KEPT = [8192, 1024, 128, 128];
-const free: Buffer[][] = [[], [], [], []];
+const KEPT = [8192, 1024, 128, 128, 32];
+const free: Buffer[][] = [[], [], [], [], []];
 
 /** Takes a buffer of the given size; it is not cleared. */
 export function acquire(size: number): Buffer {

@@ -2,7 +2,7 @@ import { headerSize, writeHeader } from "../protocol/frame_header.ts";
 import { advanceKey, applyMask } from "../protocol/mask.ts";
 import { FIN } from "../protocol/opcode.ts";
 import { encodeUtf8 } from "../protocol/utf8.ts";
-import { acquire, type Buffer, LARGEST, release, SIZES } from "./buffer_pool.ts";
+import { acquire, type Buffer, HUGE, LARGEST, release, SIZES } from "./buffer_pool.ts";
 import { LARGEST_IN_SLAB, type SharedFrame } from "./shared_frame.ts";
 
 /** A stretch of encoded frames that goes to the system in one piece. */
@@ -357,7 +357,8 @@ export class SendQueue {
   #pushLarge(first: number, payload: Uint8Array, messages: number, owned: boolean): void {
     const length = payload.length, masked = this.#nextKey !== null;
     const key = this.#nextKey === null ? 0 : this.#nextKey();
-    let block = this.#append(acquire(owned ? 0 : LARGEST));
+    const size = sizeFor(Math.min(length + LONGEST_HEADER, SIZES[HUGE]));
+    let block = this.#append(acquire(owned ? 0 : size));
     block.end = writeHeader(block.bytes, block.end, first, length, masked ? 0x80 : 0);
     if (masked) {
       block.buffer!.view.setInt32(block.end, key, true);
@@ -372,7 +373,8 @@ export class SendQueue {
     } else {
       for (let at = 0;;) {
         const from = block.end,
-          part = payload.subarray(at, at + SIZES[LARGEST] - (from - block.start));
+          room = SIZES[block.buffer!.size] - (from - block.start),
+          part = payload.subarray(at, at + room);
         block.bytes.set(part, from);
         block.end += part.length;
         block.payload = part.length;
@@ -380,7 +382,7 @@ export class SendQueue {
         at += part.length;
         if (at === length) break;
         block.open = true;
-        block = this.#append(acquire(sizeFor(Math.min(length - at, SIZES[LARGEST]))));
+        block = this.#append(acquire(sizeFor(Math.min(length - at, SIZES[HUGE]))));
       }
     }
     block.open = false;
