@@ -285,7 +285,7 @@ export class Engine<Data = any>
 
   inflated(error: unknown): void {
     if (error !== null) this.fail(error);
-    if (!this.#ended && this.wanted() > 0) this.reader!.pull();
+    this.readOn();
   }
 
   unlimited(): void {
@@ -337,8 +337,8 @@ export class Engine<Data = any>
     else this.reader?.pull();
   }
 
-  /** Goes on reading for one who takes messages as streams. */
-  pullIncoming(): void {
+  /** Goes on reading, where there is room again for what comes. */
+  readOn(): void {
     if (!this.#ended && this.reader !== null && this.wanted() > 0) this.reader.pull();
   }
 

@@ -148,7 +148,7 @@ export class Incoming implements AsyncIterableIterator<StreamedMessage, undefine
   /** Counts what waits; where it sinks, reading may go on. */
   count(bytes: number): void {
     this.bytes += bytes;
-    if (bytes < 0) queueMicrotask(() => this.#engine.pullIncoming());
+    if (bytes < 0) queueMicrotask(() => this.#engine.readOn());
   }
 
   async next(): Promise<IteratorResult<StreamedMessage, undefined>> {
@@ -163,7 +163,7 @@ export class Incoming implements AsyncIterableIterator<StreamedMessage, undefine
       }
       await new Promise<void>((resolve) => {
         this.#takers.push(resolve);
-        this.#engine.pullIncoming();
+        this.#engine.readOn();
       });
     }
     return { value: this.#parts.shift()!, done: false };
