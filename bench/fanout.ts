@@ -16,7 +16,7 @@ import { measureTopic } from "./lib/topic_measure.ts";
 const { values } = parseArgs({
   options: {
     rounds: { type: "string", default: "3" },
-    receivers: { type: "string", default: "8000" },
+    receivers: { type: "string", default: "10000" },
     peers: { type: "string", default: "sluice,deno,ws,bun" },
   },
 });

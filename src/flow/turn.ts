@@ -1,22 +1,29 @@
+import { setImmediate } from "node:timers";
+
 /** Something that wants to write at the end of the turn. */
 export interface Flushable {
   /** Writes. */
   flushScheduled(): void;
 }
 
-// A write costs the system some 10 to 20 µs, so ten thousand of them would keep timers and reads waiting for a fifth of
-// a second. What takes longer than a slice goes on in the next turn of the event loop.
-const SLICE = 16;
-/** So few are written without a look at the clock, whatever else waits. */
+// The runtime takes 128 operations in one turn of its event loop; what is started beyond that is put off, and tried again
+// with all others in every turn that follows. So fewer are started at once, with room for what reads and answers.
+const SLICE = 100;
+/**
+ * ms for which slices follow one another by immediates, which let in timers but rarely reads; a timer lets in both, but
+ * takes its time.
+ */
+const STRETCH = 8;
+/** So few, an answer or two, don't wait for the backlog of a large broadcast; another broadcast does. */
 const FEW = 32;
 
 // What was sent in this turn.
 let waiting: Flushable[] = [];
-// What earlier turns had no time for.
+// What is written slice by slice, how far that is, and what goes behind it.
 let backlog: Flushable[] = [];
-let timed = false;
-/** Time that has been spent on this turn's while others waited for the next one. */
-let spent = 0;
+let done = 0;
+let behind: Flushable[] = [];
+let stretch = 0;
 
 /** Calls `flushScheduled` at the end of this turn: all that is sent in a turn leaves in one write. */
 export function flushAfterTurn(item: Flushable): void {
@@ -26,44 +33,30 @@ export function flushAfterTurn(item: Flushable): void {
 function flushWaiting(): void {
   const items = waiting;
   waiting = [];
-  if (items.length <= FEW && !timed) {
+  if (items.length <= FEW) {
     for (const item of items) item.flushScheduled();
-    return;
+  } else if (backlog.length > 0) {
+    for (const item of items) behind.push(item);
+  } else {
+    backlog = items;
+    flushStretch();
   }
-  // An answer doesn't wait for the backlog of a large broadcast; another broadcast does.
-  const start = performance.now();
-  const done = flushSome(items, SLICE - spent);
-  if (done < items.length) {
-    for (let i = done; i < items.length; i++) backlog.push(items[i]);
-    goOnLater();
-  }
-  if (timed) spent += performance.now() - start;
 }
 
-function flushSome(items: Flushable[], budget: number): number {
-  const end = performance.now() + budget;
-  let at = 0;
-  do {
-    for (const stop = Math.min(at + FEW, items.length); at < stop; at++) items[at].flushScheduled();
-  } while (at < items.length && performance.now() < end);
-  return at;
+function flushStretch(): void {
+  stretch = performance.now();
+  flushSlice();
 }
 
-function goOnLater(): void {
-  if (timed) return;
-  timed = true;
-  // Not setImmediate: in Deno it lets timers in, but rarely reads.
-  setTimeout(flushBacklog, 0);
-}
-
-function flushBacklog(): void {
-  timed = false;
-  spent = 0;
-  const items = backlog;
-  backlog = [];
-  const done = flushSome(items, SLICE);
-  if (done < items.length) {
-    backlog = backlog.length === 0 ? items.slice(done) : items.slice(done).concat(backlog);
-    goOnLater();
+function flushSlice(): void {
+  const end = Math.min(done + SLICE, backlog.length);
+  while (done < end) backlog[done++].flushScheduled();
+  if (done === backlog.length) {
+    backlog = behind;
+    behind = [];
+    done = 0;
+    if (backlog.length === 0) return;
   }
+  if (performance.now() - stretch < STRETCH) setImmediate(flushSlice);
+  else setTimeout(flushStretch, 0);
 }
