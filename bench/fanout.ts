@@ -8,6 +8,7 @@ import { rate } from "./lib/figures.ts";
 import { machineLine, versionsLine } from "./lib/machine.ts";
 import { load } from "./lib/measure.ts";
 import { type PeerName, preparePeers } from "./lib/peers.ts";
+import { pinSelf } from "./lib/process.ts";
 import { missedTargets, notes, table } from "./lib/report.ts";
 import { type Row, rows as allRows } from "./lib/rows.ts";
 import { measureAll } from "./lib/session.ts";
@@ -49,6 +50,7 @@ const results = await measureAll(rows, peers, {
 console.log(`${table(results)}\n`);
 for (const note of [...notes(results), ...missedTargets(results)]) console.log(note);
 
+await pinSelf(1);
 const topic = { receivers: 999, size: 1024, every: 50, seconds: 4 };
 const p99 = { alone: [] as number[], beside: [] as number[] };
 for (let round = 0; round < Number(values.rounds); round++) {

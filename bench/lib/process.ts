@@ -20,6 +20,11 @@ function pinned(core: Core, command: string[]): string[] {
   return taskset ? ["taskset", "-c", String(core), ...command] : command;
 }
 
+/** Keeps this process on `core`, where it is the load itself; its threads of now and later. */
+export async function pinSelf(core: Core): Promise<void> {
+  if (taskset) await attempt("taskset", "-a", "-c", "-p", String(core), String(Deno.pid));
+}
+
 const running = new Set<Child>();
 
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
