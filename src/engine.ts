@@ -351,7 +351,8 @@ export class Engine<Data = any>
   #answerPing(payload: Uint8Array): void {
     // Behind our close frame nothing may follow (RFC 6455 5.5.1); while it waits in the queue, pongs may pass it.
     if (this.writeShut || (this.#closing?.sent && this.queue.empty)) return;
-    this.writer.control.answer(this.#encodeControl(PONG, payload));
+    this.trace?.control("->", PONG, payload);
+    this.writer.control.answer(payload, this.nextKey === null ? null : this.nextKey());
     this.writer.schedule();
   }
 
@@ -359,13 +360,10 @@ export class Engine<Data = any>
 
   /** Sends a control frame that the application asked for. */
   requestControl(opcode: number, payload: Uint8Array): void {
-    this.writer.control.request(this.#encodeControl(opcode, payload));
-    this.writer.schedule();
-  }
-
-  #encodeControl(opcode: number, payload: Uint8Array): Uint8Array {
     this.trace?.control("->", opcode, payload);
-    return encodeControl(opcode, payload, this.nextKey === null ? null : this.nextKey());
+    const key = this.nextKey === null ? null : this.nextKey();
+    this.writer.control.request(encodeControl(opcode, payload, key));
+    this.writer.schedule();
   }
 
   /** To be called when something was added to the queue. */

@@ -1,6 +1,8 @@
-import { writeHeader } from "../protocol/frame_header.ts";
+import type { Source } from "../protocol/frame_decoder.ts";
+import { headerSize, writeHeader } from "../protocol/frame_header.ts";
 import { applyMask } from "../protocol/mask.ts";
-import { FIN } from "../protocol/opcode.ts";
+import { FIN, PONG } from "../protocol/opcode.ts";
+import { acquire, type Buffer, release, SIZES } from "./buffer_pool.ts";
 
 /** Pings and pongs of the application that may wait at the same time. */
 export const MAX_REQUESTED = 64;
@@ -10,16 +12,27 @@ const MAX_ANSWERS = 64;
 
 /** Encodes a control frame (RFC 6455 5.5); `key` masks it, `null` doesn't. */
 export function encodeControl(opcode: number, payload: Uint8Array, key: number | null): Uint8Array {
-  const length = payload.length, body = key === null ? 2 : 6;
-  const frame = new Uint8Array(body + length);
-  writeHeader(frame, 0, FIN | opcode, length, key === null ? 0 : 0x80);
-  frame.set(payload, body);
+  const bytes = new Uint8Array(headerSize(payload.length, key !== null) + payload.length);
+  putControl({ bytes, view: new DataView(bytes.buffer) }, 0, opcode, payload, key);
+  return bytes;
+}
+
+function putControl(
+  { bytes, view }: Source,
+  at: number,
+  opcode: number,
+  payload: Uint8Array,
+  key: number | null,
+): number {
+  let body = writeHeader(bytes, at, FIN | opcode, payload.length, key === null ? 0 : 0x80);
   if (key !== null) {
-    const view = new DataView(frame.buffer);
-    view.setInt32(2, key, true);
-    applyMask(view, body, body + length, key);
+    view.setInt32(body, key, true);
+    body += 4;
   }
-  return frame;
+  const end = body + payload.length;
+  bytes.set(payload, body);
+  if (key !== null) applyMask(view, body, end, key);
+  return end;
 }
 
 /**
@@ -28,13 +41,17 @@ export function encodeControl(opcode: number, payload: Uint8Array, key: number |
  * are each answered, the latest 64 of them, while the peer takes the answers; and a peer that takes none costs one batch.
  */
 export class ControlLane {
-  #answers: Uint8Array[] = [];
-  #requested: Uint8Array[] = [];
+  // The answers stand one behind the other, so that a flood of pings leaves nothing to collect.
+  #buffer: Buffer | null = null;
+  #from = 0;
+  #to = 0;
+  #answers = 0;
   #stale = false; // whether the answers are from an earlier batch
+  #requested: Uint8Array[] = [];
 
   /** Whether nothing waits. */
   get empty(): boolean {
-    return this.#answers.length === 0 && this.#requested.length === 0;
+    return this.#answers === 0 && this.#requested.length === 0;
   }
 
   /** Whether the application has as much waiting as it may. */
@@ -43,18 +60,22 @@ export class ControlLane {
   }
 
   /** Adds the answer to a ping, in place of those to the pings of earlier batches. */
-  answer(frame: Uint8Array): void {
-    if (this.#stale) {
-      this.#answers = [];
-      this.#stale = false;
+  answer(payload: Uint8Array, key: number | null): void {
+    if (this.#stale) this.#forgetAnswers();
+    const masked = key !== null;
+    if (this.#answers === MAX_ANSWERS) {
+      const length = this.#buffer!.bytes[this.#from + 1] & 0x7f;
+      this.#from += headerSize(length, masked) + length;
+      this.#answers--;
     }
-    if (this.#answers.length === MAX_ANSWERS) this.#answers.shift();
-    this.#answers.push(frame);
+    const buffer = this.#room(headerSize(payload.length, masked) + payload.length);
+    this.#to = putControl(buffer, this.#to, PONG, payload, key);
+    this.#answers++;
   }
 
   /** Notes that what was answered so far belongs to an earlier batch. */
   endBatch(): void {
-    this.#stale = this.#answers.length > 0;
+    this.#stale = this.#answers > 0;
   }
 
   /** Adds a frame that the application asked for. */
@@ -64,28 +85,52 @@ export class ControlLane {
 
   /** Takes all that waits, as one piece. */
   take(): Uint8Array {
-    const frames = this.#answers.length === 0
-      ? this.#requested
-      : this.#requested.length === 0
-      ? this.#answers
-      : [...this.#answers, ...this.#requested];
-    this.clear();
-    if (frames.length === 1) return frames[0];
-    let length = 0;
-    for (const frame of frames) length += frame.length;
+    let length = this.#to - this.#from;
+    for (const frame of this.#requested) length += frame.length;
     const bytes = new Uint8Array(length);
     let at = 0;
-    for (const frame of frames) {
+    if (this.#answers > 0) {
+      bytes.set(this.#buffer!.bytes.subarray(this.#from, this.#to));
+      at = this.#to - this.#from;
+    }
+    for (const frame of this.#requested) {
       bytes.set(frame, at);
       at += frame.length;
     }
+    this.clear();
     return bytes;
   }
 
   /** Forgets all that waits. */
   clear(): void {
-    this.#answers = [];
-    this.#requested = [];
+    this.#forgetAnswers();
+    if (this.#buffer !== null) release(this.#buffer);
+    this.#buffer = null;
+    this.#from = this.#to = 0;
+    this.#requested.length = 0;
+  }
+
+  #forgetAnswers(): void {
     this.#stale = false;
+    this.#answers = 0;
+    this.#from = this.#to = this.#buffer === null ? 0 : this.#buffer.start;
+  }
+
+  #room(size: number): Buffer {
+    let buffer = this.#buffer;
+    if (buffer === null) {
+      buffer = this.#buffer = acquire(0);
+      this.#from = this.#to = buffer.start;
+    }
+    const capacity = SIZES[buffer.size], waiting = this.#to - this.#from;
+    if (this.#to + size <= buffer.start + capacity) return buffer;
+    const before = buffer;
+    // Moved up only where that makes room for many: it must not happen once per ping.
+    if (waiting + size > capacity * 3 / 4) buffer = this.#buffer = acquire(buffer.size + 1);
+    buffer.bytes.set(before.bytes.subarray(this.#from, this.#to), buffer.start);
+    if (before !== buffer) release(before);
+    this.#from = buffer.start;
+    this.#to = buffer.start + waiting;
+    return buffer;
   }
 }

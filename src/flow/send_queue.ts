@@ -300,6 +300,8 @@ export class SendQueue {
       if (block.pending) return null;
       this.#head = block.next;
       if (this.#head === null) this.#tail = null;
+      // A block that has grown old would keep all that came behind it until the next full collection.
+      block.next = null;
     }
     return block;
   }

@@ -125,6 +125,7 @@ export class WritePump {
   /** Stops for good; the write in flight is left to the transport. */
   stop(): void {
     this.#stopped = true;
+    this.#control?.clear();
     this.#control = null;
     this.#transport = null;
     if (this.#flying !== null) {
