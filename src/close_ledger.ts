@@ -1,4 +1,4 @@
-import { type CloseRecord, closeRecord } from "./close_record.ts";
+import { type CloseRecord, closeRecord, type LiveCloseRecord } from "./close_record.ts";
 import { ABNORMAL } from "./protocol/close_code.ts";
 import type { Closing } from "./protocol/closing.ts";
 
@@ -11,7 +11,7 @@ interface Amount {
 /** Notes what the record of a close is to say, and tells it to those who wait. */
 export class CloseLedger {
   /** The record, once the connection has ended. */
-  record: CloseRecord | null = null;
+  record: LiveCloseRecord | null = null;
   /** What ended the connection, if it was an error: the first one counts. */
   cause: unknown;
   #unsentMessages = 0;
@@ -31,7 +31,7 @@ export class CloseLedger {
   }
 
   /** Makes the record. */
-  settle(closing: Closing | null, undelivered: () => number): CloseRecord {
+  settle(closing: Closing | null, undelivered: number): CloseRecord {
     const sent = this.#frameLost ? null : closing?.sent ?? null;
     const received = closing?.received ?? null;
     return this.record = closeRecord({

@@ -27,18 +27,14 @@ export interface CloseRecord {
   toString(): string;
 }
 
+/** A record whose count goes on: an iterator may still take what has come. */
+export interface LiveCloseRecord extends CloseRecord {
+  undelivered: number;
+}
+
 /** Makes the record print as a sentence. */
-export function closeRecord(
-  fields: Omit<CloseRecord, "toString" | "undelivered"> & { undelivered: () => number },
-): CloseRecord {
-  const { undelivered, ...rest } = fields;
-  return {
-    ...rest,
-    get undelivered() {
-      return undelivered();
-    },
-    toString: sentence,
-  };
+export function closeRecord(fields: Omit<CloseRecord, "toString">): LiveCloseRecord {
+  return { ...fields, toString: sentence };
 }
 
 function sentence(this: CloseRecord): string {

@@ -104,7 +104,7 @@ export class Consumer implements AsyncIterableIterator<ReceivedMessage> {
 
   #take(): ReceivedMessage {
     const engine = this.#engine;
-    const message = engine.delivery.inbox!.shift();
+    const message = engine.delivery.take();
     // There is room again: reading may go on.
     engine.reader!.pull();
     return message;

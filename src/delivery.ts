@@ -153,7 +153,7 @@ export class Delivery {
     this.#delivering = true;
     engine.writer.cork();
     while (this.holds === 0 && this.canTake()) {
-      this.#deliver(this.inbox!.shift(), false, this.inbox!.header);
+      this.#deliver(this.take(), false, this.inbox!.header);
     }
     while (this.#awaited && this.canTake()) this.takers.shift()!();
     this.incoming?.wake();
@@ -216,12 +216,19 @@ export class Delivery {
     this.incoming = incoming;
     if (assembler !== null) assembler.chunks = incoming;
     const { inbox } = this;
-    if (inbox !== null) { while (inbox.length > 0) incoming.whole(inbox.shift()); }
+    if (inbox !== null) { while (inbox.length > 0) incoming.whole(this.take()); }
   }
 
   /** Whether a message waits that may be taken. */
   canTake(): boolean {
     return this.inbox !== null && this.inbox.length > 0 && !this.paused;
+  }
+
+  /** Takes the oldest message that waits; there must be one. */
+  take(): ReceivedMessage {
+    const { record } = this.#engine;
+    if (record !== null) record.undelivered--;
+    return this.inbox!.shift();
   }
 
   /** Tells those who await a message that there is none to come. */

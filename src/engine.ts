@@ -1,6 +1,6 @@
 import { call, report } from "./callbacks.ts";
 import { CloseLedger } from "./close_ledger.ts";
-import type { CloseRecord } from "./close_record.ts";
+import type { CloseRecord, LiveCloseRecord } from "./close_record.ts";
 import type { Connection, ConnectionStats } from "./connection.ts";
 import { Delivery, IN_CONNECT } from "./delivery.ts";
 import { DrainLatch } from "./drain_latch.ts";
@@ -669,10 +669,8 @@ export class Engine<Data = any>
     if (this.#closeTimer !== null) this.owner.timers.clear(this.#closeTimer);
     this.state = "closed";
     // Whoever takes messages one by one may still take what waits.
-    const record = this.#ledger.settle(
-      this.#closing,
-      () => this.delivery.undelivered + (this.delivery.inbox?.length ?? 0),
-    );
+    const { undelivered, inbox } = this.delivery;
+    const record = this.#ledger.settle(this.#closing, undelivered + (inbox?.length ?? 0));
     this.trace?.line(`state closed: ${record}`);
     this.owner.closed(this);
     this.#ledger.tell();
@@ -685,7 +683,7 @@ export class Engine<Data = any>
   }
 
   /** The close record, once there is one. */
-  get record(): CloseRecord | null {
+  get record(): LiveCloseRecord | null {
     return this.#closeLedger === null ? null : this.#closeLedger.record;
   }
 
