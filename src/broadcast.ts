@@ -50,21 +50,19 @@ export function checkManyOptions(action: string, options: PublishOptions): SlowP
   return slow;
 }
 
-/** Sends a message to the server-side ones of some connections. */
+/** Sends a message to the server-side ones of some connections, of all where `to` doesn't name them. */
 export function broadcast<Data>(
-  connections: Iterable<Connection<Data>>,
+  all: () => Iterable<Engine>,
   data: Sendable,
   options: BroadcastOptions<Data> = {},
 ): BroadcastResult {
   const slow = checkManyOptions("broadcast", options as PublishOptions);
   const { to } = options;
-  // Whoever stands in a list twice still gets it once.
-  const receivers = to === undefined ? connections : to instanceof Set ? to : new Set(to);
+  const receivers = to === undefined ? all() : enginesOf(to);
   const except = exceptions(options.except);
   const frame = frameForMany(data);
   const result = noResult();
-  for (const conn of receivers) {
-    const engine = engineOf(conn as Connection);
+  for (const engine of receivers) {
     if (engine.role !== "server" || (except !== null && except.has(engine))) continue;
     offer(engine, frame, slow, result);
   }
@@ -79,13 +77,14 @@ export function noResult(): BroadcastResult {
 /** The engines of those who are left out; `null` for nobody. */
 export function exceptions<Data>(except: PublishOptions<Data>["except"]): Set<Engine> | null {
   if (except === undefined) return null;
-  const set = new Set<Engine>();
-  if (Symbol.iterator in except) {
-    for (const conn of except) set.add(engineOf(conn as Connection));
-  } else {
-    set.add(engineOf(except as Connection));
-  }
-  return set;
+  return enginesOf(Symbol.iterator in except ? except : [except as Connection<Data>]);
+}
+
+/** Whoever stands in a list twice is there once. */
+function enginesOf<Data>(connections: Iterable<Connection<Data>>): Set<Engine> {
+  const engines = new Set<Engine>();
+  for (const conn of connections) engines.add(engineOf(conn as Connection));
+  return engines;
 }
 
 /** Offers a frame to one of many, and counts what became of it. */

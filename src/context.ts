@@ -211,7 +211,7 @@ export class Context<Data = unknown> implements AsyncDisposable {
    * @throws {TypeError} If the data or an option make no sense.
    */
   broadcast(data: Sendable, options?: BroadcastOptions<Data>): BroadcastResult {
-    return broadcast(this.connections, data, options);
+    return broadcast(() => this.#registry.engines(), data, options);
   }
 
   /**
@@ -335,9 +335,9 @@ export class Context<Data = unknown> implements AsyncDisposable {
    */
   stats(): ContextStats {
     let queuedBytes = 0;
-    for (const conn of this.#registry.connections) queuedBytes += conn.queuedBytes;
+    for (const engine of this.#registry.engines()) queuedBytes += engine.queue.bytes;
     return {
-      openConnections: this.#registry.connections.size,
+      openConnections: this.#registry.size,
       queuedBytes,
       ...this.#registry.totals(),
     };

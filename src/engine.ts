@@ -15,6 +15,7 @@ import { WritePump, type WriteSink } from "./flow/write_pump.ts";
 import { KeepAlive, type KeptAlive } from "./keep_alive.ts";
 import type { ConnectionHandlers, ReceivedMessage, Settings } from "./options.ts";
 import { freshPayload, Pings } from "./pings.ts";
+import type { Member } from "./roster.ts";
 import {
   decodeClosePayload,
   encodeClosePayload,
@@ -72,7 +73,8 @@ interface Waiter {
  */
 // deno-lint-ignore no-explicit-any
 export class Engine<Data = any>
-  implements MessageSink, ReadSink, WriteSink, PackerOwner, KeptAlive, Limited {
+  implements MessageSink, ReadSink, WriteSink, PackerOwner, KeptAlive, Limited, Member {
+  place = -1;
   readonly role: Role;
   readonly settings: Settings;
   readonly owner: Owner;

@@ -1,5 +1,7 @@
+import type { Member, Roster } from "./roster.ts";
+
 /** A handshake in progress, as far as making room for others is concerned. */
-export interface Waiting {
+export interface Waiting extends Member {
   /** Whether it is the application that keeps it waiting. */
   readonly deciding: boolean;
   /** Ends it. */
@@ -16,15 +18,13 @@ export interface Waiting {
  * @returns Whether there is room: not where all of them wait for the application.
  */
 export function makeRoom<Handshake extends Waiting>(
-  pending: Set<Handshake>,
+  pending: Roster<Handshake>,
   most: number,
 ): boolean {
   if (pending.size < most) return true;
-  for (const handshake of pending) {
-    if (handshake.deciding) continue;
-    pending.delete(handshake);
-    handshake.evict();
-    return true;
-  }
-  return false;
+  const oldest = pending.find(({ deciding }) => !deciding);
+  if (oldest === undefined) return false;
+  pending.delete(oldest);
+  oldest.evict();
+  return true;
 }

@@ -7,6 +7,7 @@ import { isUpgradeRequest } from "./handshake/server_handshake.ts";
 import { readHead, writeAll } from "./head_reader.ts";
 import type { ListenSettings, PeerInfo } from "./listen_options.ts";
 import { refusalOf, Refused } from "./refused.ts";
+import type { Member } from "./roster.ts";
 import { Timer, type Timers } from "./timers.ts";
 import { closeQuietly } from "./transport/tls_stream.ts";
 import type { Transport } from "./transport/transport.ts";
@@ -25,7 +26,8 @@ export interface Incoming<Data> {
 }
 
 /** A handshake that is being answered, from the accepted socket to the 101 or to a refusal. */
-export class IncomingHandshake<Data> extends Timer {
+export class IncomingHandshake<Data> extends Timer implements Member {
+  place = -1;
   readonly #raw: Transport;
   readonly #settings: ListenSettings<Data>;
   readonly #timers: Timers;

@@ -18,6 +18,7 @@ import { checkHandlers, type ConnectionHandlers, HANDLERS, pickHandlers } from "
 import type { Sendable } from "./prepared_message.ts";
 import { Refused } from "./refused.ts";
 import { Registry, type ShutdownOptions, type ShutdownResult } from "./registry.ts";
+import { Roster } from "./roster.ts";
 import { Ticker } from "./ticker.ts";
 import { TlsAcceptor } from "./transport/tls_server.ts";
 import type { Transport } from "./transport/transport.ts";
@@ -74,7 +75,7 @@ export class Listener<Data = unknown> implements AsyncDisposable {
   readonly #tls: TlsAcceptor | null;
   /** Where ordinary HTTP goes; `null` without a handler. */
   readonly #frontDoor: FrontDoor | null;
-  readonly #pending = new Set<IncomingHandshake<Data>>();
+  readonly #pending = new Roster<IncomingHandshake<Data>>();
   readonly #pause = new AcceptPause();
   /** `null` where there is no bound. */
   readonly #addresses: AddressCount | null;
@@ -94,7 +95,10 @@ export class Listener<Data = unknown> implements AsyncDisposable {
     this.#tls = options.tls === undefined ? null : new TlsAcceptor(options.tls);
     const { promise, resolve } = Promise.withResolvers<void>();
     this.finished = promise;
-    this.#finish = resolve;
+    this.#finish = () => {
+      this.#registry.leave();
+      resolve();
+    };
     this.#registry = new Registry(parent.timers, parent, () => this.#checkFinished());
     this.#socket = options.listener === undefined ? bind(options) : given(options, this.#tls);
     const { addr } = this.#socket;
@@ -125,7 +129,7 @@ export class Listener<Data = unknown> implements AsyncDisposable {
    * @throws {TypeError} If the data or an option make no sense.
    */
   broadcast(data: Sendable, options?: BroadcastOptions<Data>): BroadcastResult {
-    return broadcast(this.connections, data, options);
+    return broadcast(() => this.#registry.engines(), data, options);
   }
 
   /**
@@ -179,7 +183,7 @@ export class Listener<Data = unknown> implements AsyncDisposable {
     if (this.#prepared !== undefined) return this.#prepared;
     this.#prepared = null;
     this.close();
-    for (const handshake of [...this.#pending]) {
+    for (const handshake of this.#pending) {
       handshake.abort(503, new Error("The server is shutting down"));
     }
     const { onShutdown } = this.#settings;
@@ -282,7 +286,7 @@ export class Listener<Data = unknown> implements AsyncDisposable {
       }
       // A shutdown may have come since it was accepted.
       handshake.check();
-      if (this.#registry.connections.size >= settings.maxConnections) {
+      if (this.#registry.size >= settings.maxConnections) {
         throw new Refused(503, "Too many connections");
       }
       this.#pending.delete(handshake);
@@ -317,7 +321,7 @@ export class Listener<Data = unknown> implements AsyncDisposable {
   #checkFinished(): void {
     if (
       this.#closed && !this.#accepting && this.#pending.size === 0 &&
-      this.#registry.connections.size === 0 && (this.#frontDoor?.size ?? 0) === 0
+      this.#registry.size === 0 && (this.#frontDoor?.size ?? 0) === 0
     ) {
       if (this.#frontDoor === null) this.#finish();
       else this.#frontDoor.stop().then(this.#finish);

@@ -1,5 +1,6 @@
-import { type Connection, engineOf } from "./connection.ts";
+import type { Connection } from "./connection.ts";
 import type { Engine, Owner } from "./engine.ts";
+import { Roster } from "./roster.ts";
 import type { Timers } from "./timers.ts";
 import { Topics } from "./topics.ts";
 
@@ -40,10 +41,12 @@ export class Registry implements Owner {
   /** The topics of the context. */
   readonly topics: Topics;
   readonly #parent: Registry | null;
-  /** Connections that are open or closing, by their face. */
-  readonly connections: Set<Connection> = new Set();
+  readonly #children: Registry[] = [];
   /** Engines that are still connecting. */
-  readonly connecting: Set<Engine> = new Set();
+  readonly connecting: Roster<Engine> = new Roster();
+  readonly #roster: Roster<Engine> = new Roster();
+  // For the application; who never asks for it needn't have it.
+  #connections: Set<Connection> | null = null;
   readonly #totals: Totals = {
     connections: 0,
     messagesSent: 0,
@@ -64,36 +67,70 @@ export class Registry implements Owner {
     this.topics = parent === null ? new Topics() : parent.topics;
     this.#parent = parent;
     this.#onClosed = onClosed;
+    if (parent !== null) parent.#children.push(this);
+  }
+
+  /** Leaves the parent; to be called when there will be no more connections. */
+  leave(): void {
+    const siblings = this.#parent!.#children;
+    siblings.splice(siblings.indexOf(this), 1);
+  }
+
+  /** The number of connections that are open or closing. */
+  get size(): number {
+    let size = this.#roster.size;
+    for (const child of this.#children) size += child.size;
+    return size;
+  }
+
+  /** The engines of connections that are open or closing. */
+  *engines(): Generator<Engine> {
+    yield* this.#roster;
+    for (const child of [...this.#children]) yield* child.engines();
+  }
+
+  /** Connections that are open or closing, by their face. */
+  get connections(): ReadonlySet<Connection> {
+    return this.#connections ??= new Set(this.engines().map(({ conn }) => conn));
   }
 
   opened(engine: Engine): void {
     this.connecting.delete(engine);
-    this.connections.add(engine.conn);
+    this.#roster.add(engine);
+    this.#enter(engine);
+  }
+
+  #enter(engine: Engine): void {
+    this.#connections?.add(engine.conn);
     this.#totals.connections++;
-    this.#parent?.opened(engine);
+    if (this.#parent !== null) this.#parent.#enter(engine);
   }
 
   closed(engine: Engine): void {
     this.topics.leave(engine);
     this.connecting.delete(engine);
-    if (this.connections.delete(engine.conn)) add(this.#totals, engine);
-    this.#parent?.closed(engine);
+    this.#exit(engine, this.#roster.delete(engine));
+  }
+
+  #exit(engine: Engine, wasOpen: boolean): void {
+    this.#connections?.delete(engine.conn);
+    if (wasOpen) add(this.#totals, engine);
+    if (this.#parent !== null) this.#parent.#exit(engine, wasOpen);
     this.#onClosed();
   }
 
   /** The counters, of ended and living connections together. */
   totals(): Totals {
     const totals = { ...this.#totals };
-    for (const conn of this.connections) add(totals, engineOf(conn));
+    for (const engine of this.engines()) add(totals, engine);
     return totals;
   }
 
   /** Closes all connections; terminates what is left in the end. */
   async shutdown(code: number, reason: string, timeout: number): Promise<ShutdownResult> {
-    for (const engine of [...this.connecting]) engine.close(code, reason);
+    for (const engine of this.connecting) engine.close(code, reason);
     const result = { clean: 0, terminated: 0 };
-    const ends = [...this.connections].map(async (conn) => {
-      const engine = engineOf(conn);
+    const ends = [...this.engines()].map(async (engine) => {
       engine.close(code, reason);
       const { wasClean } = await engine.closed();
       if (wasClean) result.clean++;
@@ -102,7 +139,7 @@ export class Registry implements Owner {
     if (ends.length === 0) return result;
     // This timer keeps the process alive on purpose: someone waits for the result.
     const timer = setTimeout(() => {
-      for (const conn of [...this.connections]) conn.terminate();
+      for (const engine of this.engines()) engine.terminate();
     }, Math.min(timeout, 0x7fffffff));
     await Promise.all(ends);
     clearTimeout(timer);

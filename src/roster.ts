@@ -1,0 +1,74 @@
+/** Something that stands in one roster at a time. */
+export interface Member {
+  /** Its place there; -1 while in none. */
+  place: number;
+}
+
+/**
+ * Who is there, in the order of coming. A `Set` makes a new table every few changes, and a table that has grown old
+ * keeps whom it lists until the next full collection; where connections come and go, that is all of them.
+ */
+export class Roster<T extends Member> {
+  /** How many are there. */
+  size = 0;
+  // Leavers leave a gap behind. The array itself never shrinks, for then it would be made anew.
+  readonly #places: (T | null)[] = [];
+  #from = 0;
+  #end = 0;
+
+  /** Adds one that stands in no roster. */
+  add(member: T): void {
+    const places = this.#places;
+    if (this.#end === places.length && this.size <= this.#end / 2) this.#close();
+    if (this.#end === places.length) places.push(member);
+    else places[this.#end] = member;
+    member.place = this.#end++;
+    this.size++;
+  }
+
+  /**
+   * Takes one out.
+   *
+   * @returns Whether it was there.
+   */
+  delete(member: T): boolean {
+    const at = member.place;
+    if (at < 0 || this.#places[at] !== member) return false;
+    this.#places[at] = null;
+    member.place = -1;
+    this.size--;
+    while (this.#from < this.#end && this.#places[this.#from] === null) this.#from++;
+    return true;
+  }
+
+  /** The first one that is wanted. */
+  find(wanted: (member: T) => boolean): T | undefined {
+    for (let at = this.#from; at < this.#end; at++) {
+      const member = this.#places[at];
+      if (member !== null && wanted(member)) return member;
+    }
+  }
+
+  /** Those that are there now, without those that leave meanwhile. */
+  *[Symbol.iterator](): Generator<T> {
+    const all = this.#places.slice(this.#from, this.#end);
+    for (const member of all) {
+      if (member !== null && this.#places[member.place] === member) yield member;
+    }
+  }
+
+  /** Closes the gaps. */
+  #close(): void {
+    const places = this.#places;
+    let to = 0;
+    for (let from = this.#from; from < this.#end; from++) {
+      const member = places[from];
+      if (member === null) continue;
+      places[from] = null;
+      places[to] = member;
+      member.place = to++;
+    }
+    this.#from = 0;
+    this.#end = to;
+  }
+}

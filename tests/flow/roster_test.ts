@@ -1,0 +1,99 @@
+import { assert, assertEquals } from "@std/assert";
+import { Context } from "../../mod.ts";
+import { type Member, Roster } from "../../src/roster.ts";
+import { pair } from "../support/pair.ts";
+
+interface Numbered extends Member {
+  number: number;
+}
+
+function member(number: number): Numbered {
+  return { number, place: -1 };
+}
+
+const numbers = (roster: Roster<Numbered>) => [...roster].map(({ number }) => number);
+
+Deno.test("a roster lists whom a set would list, in the same order, whoever comes and goes", () => {
+  const roster = new Roster<Numbered>(), set = new Set<Numbered>();
+  let seed = 7, next = 0;
+  const random = (below: number) => {
+    seed = (seed * 48271) % 0x7fffffff;
+    return seed % below;
+  };
+  const all: Numbered[] = [];
+  for (let step = 0; step < 5000; step++) {
+    // It grows and shrinks by turns, down to nothing.
+    if (all.length === 0 || random(10) < (step % 1000 < 500 ? 7 : 3)) {
+      const one = member(next++);
+      all.push(one);
+      roster.add(one);
+      set.add(one);
+    } else {
+      const [one] = all.splice(random(all.length), 1);
+      assert(roster.delete(one) && set.delete(one));
+      assert(!roster.delete(one));
+    }
+    assertEquals(roster.size, set.size);
+    const bound = random(next);
+    const wanted = ({ number }: Numbered) => number >= bound;
+    assert(roster.find(wanted) === [...set].find(wanted));
+    if (step % 10 === 0) assertEquals(numbers(roster), [...set].map(({ number }) => number));
+  }
+});
+
+Deno.test("a roster that is read leaves out who leaves meanwhile", () => {
+  const roster = new Roster<Numbered>();
+  const all = Array.from({ length: 10 }, (_, number) => member(number));
+  for (const one of all) roster.add(one);
+  const seen: number[] = [];
+  for (const { number } of roster) {
+    seen.push(number);
+    for (const leaver of [number, number + 1]) roster.delete(all[leaver]);
+    // What comes meanwhile may close the gaps.
+    roster.add(member(100 + number));
+    roster.add(member(200 + number));
+  }
+  assertEquals(seen, [0, 2, 4, 6, 8]);
+});
+
+Deno.test("a member of one roster is none of another", () => {
+  const roster = new Roster<Numbered>(), other = new Roster<Numbered>();
+  const one = member(1);
+  roster.add(one);
+  other.add(member(2));
+  assert(!other.delete(one));
+  assertEquals([roster.size, other.size], [1, 1]);
+});
+
+Deno.test("connections is a live set, asked for before or after they came, of a context and of a listener", async () => {
+  await using ctx = new Context();
+  const early = ctx.connections;
+  const first = ctx.listen({ port: 0 }), second = ctx.listen({ port: 0 });
+  const clients = [ctx.connect(first.url), ctx.connect(second.url), ctx.connect(second.url)];
+  await Promise.all(clients.map(({ opened }) => opened));
+  const servers = [...first.connections, ...second.connections];
+  assertEquals([first.connections.size, second.connections.size], [1, 2]);
+  assertEquals(early, new Set([...clients, ...servers]));
+  assert(early === ctx.connections);
+  const { openConnections, connections } = ctx.stats();
+  assertEquals([openConnections, connections], [6, 6]);
+  const [gone] = first.connections;
+  gone.close();
+  await Promise.all([gone.closed, clients[0].closed]);
+  assertEquals([early.size, first.connections.size, early.has(gone)], [4, 0, false]);
+  await first.shutdown();
+  assertEquals([ctx.stats().openConnections, ctx.stats().connections], [4, 6]);
+  await second.shutdown();
+  await Promise.all(clients.map(({ closed }) => closed));
+  assertEquals([early.size, ctx.stats().openConnections, ctx.stats().connections], [0, 0, 6]);
+});
+
+Deno.test("a broadcast reaches each once, whether it is to all, to a list or to a set", async () => {
+  await using both = await pair();
+  const { listener, server, client, ctx } = both;
+  for (const to of [[server, server], new Set([server]), ctx.connections, undefined]) {
+    assertEquals(ctx.broadcast("x", { to }).sent, 1);
+  }
+  assertEquals(listener.broadcast("x").sent, 1);
+  for (let i = 0; i < 5; i++) assertEquals(await client.receive(), "x");
+});
