@@ -5,7 +5,7 @@
 //   load MODE --port P [--connections N] [--depth D] [--size S] [--text] [--raw] [--batch K]
 //        [--warmup s] [--seconds s] [--pid SERVER]
 //
-//   echo        keeps D frames in flight on each of N connections
+//   echo        opens N connections, then keeps D frames in flight on each of them
 //   broadcast   connection 0 asks for K messages to all N, again when all have arrived
 //   handshakes  N at a time: connect, upgrade, close frame, close frame back
 //   rate        N connections, one message each per second
@@ -46,7 +46,9 @@ static void on_open(conn *c) {
   c->state = OPEN;
   opened++;
   if (c->want_write) watch(c, EPOLL_CTL_MOD, 0);
-  if (mode == ECHO) send_frames(c, depth);
+  // Not before all are open: the first ones would be all that a busy server gets to.
+  if (mode == ECHO && opened == connections)
+    for (int i = 0; i < connections; i++) send_frames(&conns[i], depth);
   if (mode == HANDSHAKES && write(c->fd, close_frame, 8) != 8) fail("write", c);
   if (mode == BROADCAST && opened == connections) trigger();
 }
