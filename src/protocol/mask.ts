@@ -12,6 +12,13 @@ const wideKey = new DataView(new ArrayBuffer(8));
 export function applyMask(view: DataView, start: number, end: number, key: number): void {
   let i = start;
   if (end - start >= WIDE) i = applyWide(view, start, end, key);
+  // The loop itself costs more than a word.
+  for (const four = end - 16; i <= four; i += 16) {
+    view.setInt32(i, view.getInt32(i, true) ^ key, true);
+    view.setInt32(i + 4, view.getInt32(i + 4, true) ^ key, true);
+    view.setInt32(i + 8, view.getInt32(i + 8, true) ^ key, true);
+    view.setInt32(i + 12, view.getInt32(i + 12, true) ^ key, true);
+  }
   for (const word = end - 4; i <= word; i += 4) {
     view.setInt32(i, view.getInt32(i, true) ^ key, true);
   }
