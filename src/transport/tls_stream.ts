@@ -1,9 +1,12 @@
 import { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
+import { acquire, type Buffer, release, SIZES } from "../flow/buffer_pool.ts";
 import type { PeerCertificate } from "./peer_certificate.ts";
 import { tlsReason } from "./tls_errors.ts";
 import type { Transport } from "./transport.ts";
 
+/** Index of the size that a TLS record of 16 KiB is read with. */
+const RECORD = 2;
 /** One write at most this long: larger ones make `node:tls` allocate buffers that the system maps and unmaps. */
 const WRITE_LIMIT = 64 * 1024;
 
@@ -179,14 +182,24 @@ export class TlsTransport implements Transport {
   }
 
   async read(into: Uint8Array): Promise<number | null> {
-    for (;;) {
-      if (this.#plain.length > 0) return this.#take(into);
-      if (this.#ended) return null;
-      if (this.#failure) throw this.#failure;
-      const count = await this.#raw.read(into);
-      // Copied and decrypted before `emit` returns, so the caller's buffer may serve for the encrypted bytes as well.
-      if (count === null) this.#ended = true;
-      else this.#cipher.emit("data", into.subarray(0, count));
+    let larger: Buffer | null = null;
+    try {
+      for (;;) {
+        if (this.#plain.length > 0) return this.#take(into);
+        if (this.#ended) return null;
+        if (this.#failure) throw this.#failure;
+        // Copied and decrypted before `emit` returns, so the caller's buffer may serve for the encrypted bytes as well.
+        const target = larger === null ? into : larger.target;
+        const count = await this.#raw.read(target);
+        if (count === null) this.#ended = true;
+        else this.#cipher.emit("data", target.subarray(0, count));
+        // A record shows nothing before it is complete: its rest isn't read by as few bytes as the caller has room for.
+        if (this.#plain.length === 0 && larger === null && into.length < SIZES[RECORD]) {
+          larger = acquire(RECORD);
+        }
+      }
+    } finally {
+      if (larger !== null) release(larger);
     }
   }
 
