@@ -84,7 +84,7 @@ export interface ListenOptions<Data = unknown>
   headers?: HeadersOption;
   /** Origins that are accepted; a request without `Origin` passes, `"null"` only if listed. Default: all. */
   origins?: OriginRule;
-  /** More connections are refused with 503. @default {Infinity} */
+  /** More connections are refused with 503; those that serve ordinary HTTP count. @default {Infinity} */
   maxConnections?: number;
   /**
    * More connections from one address are refused with 503: handshakes, ordinary HTTP and WebSockets together, and of
@@ -96,7 +96,10 @@ export interface ListenOptions<Data = unknown>
    * `onHandshake`, the newest. @default {4096}
    */
   maxHandshakes?: number;
-  /** From the accepted socket to the 101, in ms; 0 for ever. @default {10000} */
+  /**
+   * From the accepted socket to the 101, in ms; 0 for ever. A connection that serves ordinary HTTP ends when no
+   * complete request has come for so long after its last answer. @default {10000}
+   */
   handshakeTimeout?: number;
   /** The largest request head, in bytes. @default {16384} */
   maxHeaderBytes?: number;

@@ -108,9 +108,11 @@ export class Listener<Data = unknown> implements AsyncDisposable {
     this.port = address.port;
     this.path = options.path ?? null;
     this.url = urlOf(address, secure);
-    const { handler, maxHeaderBytes, maxConnectionsPerAddress: most } = this.#settings;
+    const { handler, maxConnectionsPerAddress: most } = this.#settings;
     this.#addresses = most === Infinity ? null : new AddressCount(most);
-    this.#frontDoor = handler === undefined ? null : new FrontDoor(handler, secure, maxHeaderBytes);
+    this.#frontDoor = handler === undefined
+      ? null
+      : new FrontDoor(handler, secure, this.#settings, parent.timers);
     this.#tick();
     this.#accept();
   }
@@ -273,6 +275,7 @@ export class Listener<Data = unknown> implements AsyncDisposable {
       const secure = this.#tls !== null || "handshake" in raw;
       let { accepted, head, early } = await handshake.run(transport, secure, info);
       if (accepted === null) {
+        this.#checkRoom();
         this.#pending.delete(handshake);
         const late = await this.#frontDoor!.serve(transport, head, early, info);
         if (late === null) {
@@ -286,9 +289,7 @@ export class Listener<Data = unknown> implements AsyncDisposable {
       }
       // A shutdown may have come since it was accepted.
       handshake.check();
-      if (this.#registry.size >= settings.maxConnections) {
-        throw new Refused(503, "Too many connections");
-      }
+      this.#checkRoom();
       this.#pending.delete(handshake);
       engine = new Engine<Data>(
         this.#registry,
@@ -316,6 +317,12 @@ export class Listener<Data = unknown> implements AsyncDisposable {
       }
     }
     this.#checkFinished();
+  }
+
+  #checkRoom(): void {
+    if (this.#registry.size + (this.#frontDoor?.size ?? 0) >= this.#settings.maxConnections) {
+      throw new Refused(503, "Too many connections");
+    }
   }
 
   #checkFinished(): void {

@@ -1,6 +1,7 @@
 import type { PeerInfo } from "../listen_options.ts";
+import type { Timers } from "../timers.ts";
 import type { Transport } from "../transport/transport.ts";
-import { HttpPipe, type LateUpgrade } from "./http_pipe.ts";
+import { type HttpBounds, HttpPipe, type LateUpgrade } from "./http_pipe.ts";
 
 /** Answers ordinary HTTP requests. */
 export type HttpHandler = (request: Request, info: PeerInfo) => Response | Promise<Response>;
@@ -14,7 +15,8 @@ export class FrontDoor {
   /** Whom we speak for, by the local port of the inner connection; nobody else is let in. */
   readonly #peers = new Map<number, PeerInfo>();
   readonly #pipes = new Set<HttpPipe>();
-  readonly #maxHeaderBytes: number;
+  readonly #bounds: HttpBounds;
+  readonly #timers: Timers;
   #closing = false;
   #stopped: Promise<void> | null = null;
 
@@ -22,8 +24,9 @@ export class FrontDoor {
    * @param handler The application's.
    * @param secure Whether clients come through our TLS: `request.url` says so then.
    */
-  constructor(handler: HttpHandler, secure: boolean, maxHeaderBytes: number) {
-    this.#maxHeaderBytes = maxHeaderBytes;
+  constructor(handler: HttpHandler, secure: boolean, bounds: HttpBounds, timers: Timers) {
+    this.#bounds = bounds;
+    this.#timers = timers;
     this.#server = Deno.serve(
       { hostname: "127.0.0.1", port: 0, onListen: () => {} },
       (request, { remoteAddr }) => {
@@ -55,7 +58,7 @@ export class FrontDoor {
     inner.setNoDelay(true);
     const key = (inner.localAddr as Deno.NetAddr).port;
     this.#peers.set(key, info);
-    const pipe = new HttpPipe(client, inner, this.#maxHeaderBytes);
+    const pipe = new HttpPipe(client, inner, this.#bounds, this.#timers);
     this.#pipes.add(pipe);
     if (this.#closing) pipe.shutdown();
     try {

@@ -6,6 +6,7 @@ import { parseRequestHead, type RequestHead } from "../handshake/request_head.ts
 import { isUpgradeRequest } from "../handshake/server_handshake.ts";
 import { formatRefusal } from "../handshake/server_response.ts";
 import { writeAll } from "../head_reader.ts";
+import { Timer, type Timers } from "../timers.ts";
 import { closeQuietly } from "../transport/tls_stream.ts";
 import type { Transport } from "../transport/transport.ts";
 import { BodyFramer } from "./body_framer.ts";
@@ -13,6 +14,14 @@ import { ResponseFramer } from "./response_framer.ts";
 
 /** How long a client has to take the last answer and to close. */
 const LINGER = 1000;
+
+/** What a client may do. */
+export interface HttpBounds {
+  /** The largest request head, in bytes. */
+  readonly maxHeaderBytes: number;
+  /** How long it may go without a complete request, in ms; 0 for ever. */
+  readonly handshakeTimeout: number;
+}
 
 /** A request to upgrade that came on a connection which had been used for HTTP. */
 export interface LateUpgrade {
@@ -26,10 +35,11 @@ export interface LateUpgrade {
  * A client's HTTP connection, piped to our own `Deno.serve` from its first byte. Requests are framed on their way, so
  * that one that wants to become a WebSocket is found wherever it stands, and it is answered when all before it are.
  */
-export class HttpPipe {
+export class HttpPipe extends Timer {
   readonly #client: Transport;
   readonly #inner: Deno.TcpConn;
-  readonly #maxHeaderBytes: number;
+  readonly #bounds: HttpBounds;
+  readonly #timers: Timers;
   readonly #answers = new ResponseFramer();
   #body: BodyFramer = new BodyFramer(0);
   #onAnswered: (() => void) | null = null;
@@ -42,11 +52,14 @@ export class HttpPipe {
   /**
    * @param client The client's connection, ours until it is given back.
    * @param inner The connection to the inner server; ours.
+   * @param timers Where its time without a request is watched.
    */
-  constructor(client: Transport, inner: Deno.TcpConn, maxHeaderBytes: number) {
+  constructor(client: Transport, inner: Deno.TcpConn, bounds: HttpBounds, timers: Timers) {
+    super();
     this.#client = client;
     this.#inner = inner;
-    this.#maxHeaderBytes = maxHeaderBytes;
+    this.#bounds = bounds;
+    this.#timers = timers;
   }
 
   /**
@@ -64,6 +77,7 @@ export class HttpPipe {
       await this.#answered(0);
       if (upgrade !== null && !this.#innerEnded && !this.#closing) {
         this.#released = true;
+        this.#timers.clear(this);
         closeQuietly(this.#inner);
         await answering;
         return upgrade;
@@ -77,6 +91,11 @@ export class HttpPipe {
     return null;
   }
 
+  /** The client has had its answers, and no further request has come. */
+  override fire(): void {
+    this.shutdown();
+  }
+
   /** Lets what is being answered be answered, then ends. */
   shutdown(): void {
     this.#closing = true;
@@ -87,6 +106,7 @@ export class HttpPipe {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#timers.clear(this);
     clearTimeout(this.#lingering);
     closeQuietly(this.#inner);
     closeQuietly(this.#client);
@@ -94,7 +114,7 @@ export class HttpPipe {
 
   async #pumpRequests(head: string, early: Uint8Array): Promise<LateUpgrade | null> {
     await this.#startRequest(head, parseRequestHead(head));
-    const parser = new HeadParser(this.#maxHeaderBytes);
+    const parser = new HeadParser(this.#bounds.maxHeaderBytes);
     const buffer = acquire(LARGEST);
     try {
       let bytes = early;
@@ -135,6 +155,7 @@ export class HttpPipe {
       fields.get("transfer-encoding") !== null ? "chunked" : Number(length ?? 0),
     );
     this.#answers.waiting.push(request.method);
+    this.#timers.clear(this);
     const bytes = new Uint8Array(text.length);
     writeLatin1(text, bytes, 0);
     await writeAll(this.#inner, bytes);
@@ -153,7 +174,9 @@ export class HttpPipe {
         if (complete === 0) continue;
         waiting.splice(0, complete);
         this.#onAnswered?.();
-        if (this.#closing && waiting.length === 0) break;
+        if (waiting.length > 0) continue;
+        if (this.#closing) break;
+        this.#awaitRequest();
       }
     } catch {
       // The client is gone, or the inner connection was closed by us.
@@ -164,6 +187,12 @@ export class HttpPipe {
       this.#onAnswered?.();
       if (!this.#released) this.#end();
     }
+  }
+
+  #awaitRequest(): void {
+    const { handshakeTimeout } = this.#bounds;
+    if (handshakeTimeout === 0 || this.#closed || this.#released) return;
+    this.#timers.set(this, handshakeTimeout);
   }
 
   /** Waits until no more than `left` requests are without their answer. */
@@ -179,6 +208,7 @@ export class HttpPipe {
     await this.#answered(this.#body.done ? 0 : 1);
     if (this.#innerEnded || this.#answers.midway) return;
     this.#released = true;
+    this.#timers.clear(this);
     closeQuietly(this.#inner);
     await answering;
     const answer = formatRefusal(error.status, [], error.message);

@@ -251,3 +251,52 @@ Deno.test("shutdown answers what is under way, and ends idle connections", async
   await shutdown;
   await listener.finished;
 });
+
+for (
+  const [name, more] of [
+    ["nothing", ""],
+    ["half a head", "GET /b HTTP/1.1\r\nHost: x\r\n"],
+  ] as const
+) {
+  Deno.test(`a kept-alive connection that brings ${name} more ends at the timeout`, async () => {
+    await using ctx = new Context();
+    const listener = ctx.listen({
+      port: 0,
+      hostname: "127.0.0.1",
+      handshakeTimeout: 300,
+      // An answer that takes longer is waited for.
+      handler: async () => (await delay(400), new Response("late")),
+    });
+    const text = await talk(listener.port, `GET /a HTTP/1.1\r\nHost: x\r\n\r\n${more}`);
+    assertMatch(text, /^HTTP\/1.1 200 .*late$/s);
+    listener.close();
+    await listener.finished;
+  });
+}
+
+Deno.test("requests that keep coming keep the connection, whatever time that takes", async () => {
+  await using ctx = new Context();
+  const listener = ctx.listen({ port: 0, hostname: "127.0.0.1", handler, handshakeTimeout: 800 });
+  using conn = await Deno.connect({ hostname: "127.0.0.1", port: listener.port });
+  const buffer = new Uint8Array(4096), start = performance.now();
+  while (performance.now() - start < 1000) {
+    await writeAll(conn, "GET /a HTTP/1.1\r\nHost: x\r\n\r\n");
+    let text = "";
+    while (!text.endsWith("GET /a")) {
+      const count = await conn.read(buffer);
+      assert(count !== null);
+      text += new TextDecoder().decode(buffer.subarray(0, count!));
+    }
+    await delay(50);
+  }
+});
+
+Deno.test("maxConnections counts connections that serve HTTP", async () => {
+  await using ctx = new Context();
+  const listener = ctx.listen({ port: 0, hostname: "127.0.0.1", handler, maxConnections: 1 });
+  using conn = await Deno.connect({ hostname: "127.0.0.1", port: listener.port });
+  await writeAll(conn, "GET /a HTTP/1.1\r\nHost: x\r\n\r\n");
+  await readExactly(conn, 12);
+  assertMatch(await talk(listener.port, UPGRADE), /^HTTP\/1.1 503 /);
+  assertMatch(await talk(listener.port, "GET /b HTTP/1.1\r\nHost: x\r\n\r\n"), /^HTTP\/1.1 503 /);
+});
