@@ -52,13 +52,17 @@ export function checkManyOptions(action: string, options: PublishOptions): SlowP
 
 /** Sends a message to the server-side ones of some connections, of all where `to` doesn't name them. */
 export function broadcast<Data>(
-  all: () => Iterable<Engine>,
+  all: Iterable<Engine>,
   data: Sendable,
   options: BroadcastOptions<Data> = {},
 ): BroadcastResult {
   const slow = checkManyOptions("broadcast", options as PublishOptions);
   const { to } = options;
-  const receivers = to === undefined ? all() : enginesOf(to);
+  const receivers = to === undefined
+    ? all
+    : to instanceof Set
+    ? (to as Set<Connection>).values().map(engineOf)
+    : enginesOf(to);
   const except = exceptions(options.except);
   const frame = frameForMany(data);
   const result = noResult();

@@ -211,7 +211,7 @@ export class Context<Data = unknown> implements AsyncDisposable {
    * @throws {TypeError} If the data or an option make no sense.
    */
   broadcast(data: Sendable, options?: BroadcastOptions<Data>): BroadcastResult {
-    return broadcast(() => this.#registry.engines(), data, options);
+    return broadcast(this.#registry.engines(), data, options);
   }
 
   /**

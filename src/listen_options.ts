@@ -97,8 +97,9 @@ export interface ListenOptions<Data = unknown>
    */
   maxHandshakes?: number;
   /**
-   * From the accepted socket to the 101, in ms; 0 for ever. A connection that serves ordinary HTTP ends when no
-   * complete request has come for so long after its last answer. @default {10000}
+   * From the accepted socket to the 101, in ms; 0 for ever. A connection that serves ordinary HTTP ends when the
+   * head of no further request has come for so long after its last answer, or when the client keeps a body or an answer
+   * waiting for six times as long. @default {10000}
    */
   handshakeTimeout?: number;
   /** The largest request head, in bytes. @default {16384} */

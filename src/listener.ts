@@ -99,7 +99,6 @@ export class Listener<Data = unknown> implements AsyncDisposable {
       this.#registry.leave();
       resolve();
     };
-    this.#registry = new Registry(parent.timers, parent, () => this.#checkFinished());
     this.#socket = options.listener === undefined ? bind(options) : given(options, this.#tls);
     const { addr } = this.#socket;
     const secure = this.#tls !== null;
@@ -113,6 +112,8 @@ export class Listener<Data = unknown> implements AsyncDisposable {
     this.#frontDoor = handler === undefined
       ? null
       : new FrontDoor(handler, secure, this.#settings, parent.timers);
+    // Last, since the parent knows it from then on.
+    this.#registry = new Registry(parent.timers, parent, () => this.#checkFinished());
     this.#tick();
     this.#accept();
   }
@@ -131,7 +132,7 @@ export class Listener<Data = unknown> implements AsyncDisposable {
    * @throws {TypeError} If the data or an option make no sense.
    */
   broadcast(data: Sendable, options?: BroadcastOptions<Data>): BroadcastResult {
-    return broadcast(() => this.#registry.engines(), data, options);
+    return broadcast(this.#registry.engines(), data, options);
   }
 
   /**
@@ -284,6 +285,7 @@ export class Listener<Data = unknown> implements AsyncDisposable {
         }
         handshake = new IncomingHandshake(raw, settings, this.#registry.timers);
         this.#pending.add(handshake);
+        if (this.#closed) handshake.turnAway(transport, "The server is shutting down");
         early = late.early;
         accepted = await handshake.decide(transport, late.head, secure, info);
       }

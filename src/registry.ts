@@ -72,8 +72,8 @@ export class Registry implements Owner {
 
   /** Leaves the parent; to be called when there will be no more connections. */
   leave(): void {
-    const siblings = this.#parent!.#children;
-    siblings.splice(siblings.indexOf(this), 1);
+    const siblings = this.#parent!.#children, at = siblings.indexOf(this);
+    if (at >= 0) siblings.splice(at, 1);
   }
 
   /** The number of connections that are open or closing. */

@@ -50,7 +50,14 @@ function flushStretch(): void {
 
 function flushSlice(): void {
   const end = Math.min(done + SLICE, backlog.length);
-  while (done < end) backlog[done++].flushScheduled();
+  try {
+    while (done < end) backlog[done++].flushScheduled();
+  } finally {
+    goOn();
+  }
+}
+
+function goOn(): void {
   if (done === backlog.length) {
     backlog = behind;
     behind = [];

@@ -17,6 +17,7 @@ export class FrontDoor {
   readonly #pipes = new Set<HttpPipe>();
   readonly #bounds: HttpBounds;
   readonly #timers: Timers;
+  #serving = 0;
   #closing = false;
   #stopped: Promise<void> | null = null;
 
@@ -39,7 +40,7 @@ export class FrontDoor {
 
   /** The number of connections. */
   get size(): number {
-    return this.#pipes.size;
+    return this.#serving;
   }
 
   /**
@@ -53,6 +54,20 @@ export class FrontDoor {
     early: Uint8Array,
     info: PeerInfo,
   ): Promise<LateUpgrade | null> {
+    this.#serving++;
+    try {
+      return await this.#pipe(client, head, early, info);
+    } finally {
+      this.#serving--;
+    }
+  }
+
+  async #pipe(
+    client: Transport,
+    head: string,
+    early: Uint8Array,
+    info: PeerInfo,
+  ): Promise<LateUpgrade | null> {
     const { hostname, port } = this.#server.addr;
     const inner = await Deno.connect({ hostname, port });
     inner.setNoDelay(true);
@@ -60,9 +75,11 @@ export class FrontDoor {
     this.#peers.set(key, info);
     const pipe = new HttpPipe(client, inner, this.#bounds, this.#timers);
     this.#pipes.add(pipe);
-    if (this.#closing) pipe.shutdown();
     try {
-      return await pipe.run(head, early);
+      const end = pipe.run(head, early);
+      // Its first request is under way, and is answered.
+      if (this.#closing) pipe.shutdown();
+      return await end;
     } finally {
       this.#pipes.delete(pipe);
       this.#peers.delete(key);

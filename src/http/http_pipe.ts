@@ -6,12 +6,14 @@ import { parseRequestHead, type RequestHead } from "../handshake/request_head.ts
 import { isUpgradeRequest } from "../handshake/server_handshake.ts";
 import { formatRefusal } from "../handshake/server_response.ts";
 import { writeAll } from "../head_reader.ts";
-import { Timer, type Timers } from "../timers.ts";
+import { Alarm, Timer, type Timers } from "../timers.ts";
 import { closeQuietly } from "../transport/tls_stream.ts";
 import type { Transport } from "../transport/transport.ts";
 import { BodyFramer } from "./body_framer.ts";
 import { ResponseFramer } from "./response_framer.ts";
 
+/** How many times as long a body may bring nothing, and an answer not be taken. */
+const STALL = 6;
 /** How long a client has to take the last answer and to close. */
 const LINGER = 1000;
 
@@ -19,7 +21,7 @@ const LINGER = 1000;
 export interface HttpBounds {
   /** The largest request head, in bytes. */
   readonly maxHeaderBytes: number;
-  /** How long it may go without a complete request, in ms; 0 for ever. */
+  /** How long it may go without the complete head of a further request, in ms; 0 for ever. */
   readonly handshakeTimeout: number;
 }
 
@@ -76,10 +78,7 @@ export class HttpPipe extends Timer {
       // A client that has ended its direction may well wait for its answers.
       await this.#answered(0);
       if (upgrade !== null && !this.#innerEnded && !this.#closing) {
-        this.#released = true;
-        this.#timers.clear(this);
-        closeQuietly(this.#inner);
-        await answering;
+        await this.#release(answering);
         return upgrade;
       }
     } catch (error) {
@@ -125,6 +124,7 @@ export class HttpPipe extends Timer {
             const end = this.#body.take(bytes, at);
             await writeAll(this.#inner, bytes.subarray(at, end));
             at = end;
+            this.#awaitRequest();
             continue;
           }
           const used = parser.push(bytes.subarray(at));
@@ -133,9 +133,12 @@ export class HttpPipe extends Timer {
           const { text } = parser;
           const request = parseRequestHead(text);
           if (isUpgradeRequest(request)) return { head: text, early: bytes.slice(at) };
+          // It has crossed our end of the connection: nobody could be answered.
+          if (this.#lingering !== undefined) return null;
           await this.#startRequest(text, request);
         }
-        const count = await this.#client.read(buffer.target);
+        const read = this.#client.read(buffer.target);
+        const count = await (this.#body.done ? read : this.#whileMoving(read));
         if (count === null) {
           // In the middle of a request, there is nobody who could be answered.
           if (!this.#body.done || parser.pendingBytes > 0) this.close();
@@ -170,12 +173,11 @@ export class HttpPipe extends Timer {
         if (count === null) break;
         const bytes = buffer.target.subarray(0, count);
         const complete = this.#answers.push(bytes);
-        await writeAll(this.#client, bytes);
+        await this.#whileMoving(writeAll(this.#client, bytes));
         if (complete === 0) continue;
         waiting.splice(0, complete);
         this.#onAnswered?.();
-        if (waiting.length > 0) continue;
-        if (this.#closing) break;
+        if (this.#closing && waiting.length === 0) break;
         this.#awaitRequest();
       }
     } catch {
@@ -189,10 +191,33 @@ export class HttpPipe extends Timer {
     }
   }
 
+  /** Watches the time until the next request, where nothing of the ones before is left to do. */
   #awaitRequest(): void {
     const { handshakeTimeout } = this.#bounds;
+    if (!this.#body.done || this.#answers.waiting.length > 0) return;
     if (handshakeTimeout === 0 || this.#closed || this.#released) return;
     this.#timers.set(this, handshakeTimeout);
+  }
+
+  /** Closes the connection where the client keeps a piece of a body, or of an answer, waiting. */
+  async #whileMoving<T>(piece: Promise<T>): Promise<T> {
+    const { handshakeTimeout } = this.#bounds;
+    if (handshakeTimeout === 0) return await piece;
+    const alarm = new Alarm(() => this.close());
+    this.#timers.set(alarm, STALL * handshakeTimeout);
+    try {
+      return await piece;
+    } finally {
+      this.#timers.clear(alarm);
+    }
+  }
+
+  /** Gives the client's connection up, and ends the inner one. */
+  async #release(answering: Promise<void>): Promise<void> {
+    this.#released = true;
+    this.#timers.clear(this);
+    closeQuietly(this.#inner);
+    await answering;
   }
 
   /** Waits until no more than `left` requests are without their answer. */
@@ -207,10 +232,7 @@ export class HttpPipe extends Timer {
     // A request with a broken body has been passed on, and will not get an answer of the handler's.
     await this.#answered(this.#body.done ? 0 : 1);
     if (this.#innerEnded || this.#answers.midway) return;
-    this.#released = true;
-    this.#timers.clear(this);
-    closeQuietly(this.#inner);
-    await answering;
+    await this.#release(answering);
     const answer = formatRefusal(error.status, [], error.message);
     await writeAll(this.#client, answer).catch(() => {});
     await this.#linger();

@@ -127,8 +127,8 @@ export function closeQuietly(raw: Transport): void {
 }
 
 /**
- * A `node:tls` socket as a transport. It reads from the transport below only while a `read` is pending, into that
- * read's own buffer, so an idle connection owns no buffer and a paused one holds the peer back through TCP.
+ * A `node:tls` socket as a transport. It reads from the transport below only while a `read` is pending, and begins with
+ * that read's own buffer, so an idle connection owns no other and a paused one holds the peer back through TCP.
  */
 export class TlsTransport implements Transport {
   readonly peerCertificate: PeerCertificate | undefined;

@@ -1,4 +1,4 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { Context } from "../../mod.ts";
 import { type Member, Roster } from "../../src/roster.ts";
 import { pair } from "../support/pair.ts";
@@ -86,6 +86,33 @@ Deno.test("connections is a live set, asked for before or after they came, of a 
   await second.shutdown();
   await Promise.all(clients.map(({ closed }) => closed));
   assertEquals([early.size, ctx.stats().openConnections, ctx.stats().connections], [0, 0, 6]);
+});
+
+Deno.test("a listener that ends in several steps leaves alone, and one that can't listen leaves nothing", async () => {
+  await using ctx = new Context();
+  const first = ctx.listen({
+    port: 0,
+    hostname: "127.0.0.1",
+    // What comes after it comes when nothing is left of either handshake.
+    onHandshakeError: () => new Promise((resolve) => setTimeout(resolve, 5)),
+  });
+  const second = ctx.listen({ port: 0, hostname: "127.0.0.1" });
+  assertThrows(
+    () => ctx.listen({ port: second.port, hostname: "127.0.0.1" }),
+    Deno.errors.AddrInUse,
+  );
+  const halfOpen = await Promise.all(
+    Array.from({ length: 3 }, () => Deno.connect({ hostname: "127.0.0.1", port: first.port })),
+  );
+  for (const conn of halfOpen) await conn.write(new TextEncoder().encode("GET / HTTP/1.1\r\n"));
+  const client = ctx.connect(second.url);
+  await client.opened;
+  await first.shutdown();
+  for (const conn of halfOpen) conn.close();
+  await first.finished;
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  assertEquals([ctx.connections.size, ctx.stats().openConnections], [2, 2]);
+  assertEquals(ctx.broadcast("x").sent, 1);
 });
 
 Deno.test("a broadcast reaches each once, whether it is to all, to a list or to a set", async () => {

@@ -291,6 +291,63 @@ Deno.test("requests that keep coming keep the connection, whatever time that tak
   }
 });
 
+Deno.test("a body that stands still ends the connection, one that moves doesn't", async () => {
+  await using ctx = new Context();
+  const listener = ctx.listen({ port: 0, hostname: "127.0.0.1", handler, handshakeTimeout: 100 });
+  const head = "POST /length HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\n";
+  assertEquals(await talk(listener.port, head + "1"), "");
+  using conn = await Deno.connect({ hostname: "127.0.0.1", port: listener.port });
+  await writeAll(conn, new TextEncoder().encode(head));
+  for (let i = 0; i < 8; i++) {
+    await delay(100);
+    await writeAll(conn, Uint8Array.of(i));
+  }
+  assertMatch(new TextDecoder().decode(await readExactly(conn, 12)), /^HTTP\/1.1 200/);
+});
+
+Deno.test("an answer that isn't taken ends the connection", async () => {
+  const aborted = Promise.withResolvers<void>();
+  await using ctx = new Context();
+  const listener = ctx.listen({
+    port: 0,
+    hostname: "127.0.0.1",
+    handshakeTimeout: 100,
+    handler: () =>
+      new Response(
+        new ReadableStream({
+          pull: (controller) => controller.enqueue(new Uint8Array(256 * 1024)),
+          cancel: () => aborted.resolve(),
+        }),
+      ),
+  });
+  using conn = await Deno.connect({ hostname: "127.0.0.1", port: listener.port });
+  await writeAll(conn, new TextEncoder().encode("GET / HTTP/1.1\r\nHost: x\r\n\r\n"));
+  await aborted.promise;
+});
+
+Deno.test("maxConnections holds for HTTP requests that come at once", async () => {
+  await using ctx = new Context();
+  const answer = Promise.withResolvers<Response>();
+  const listener = ctx.listen({
+    port: 0,
+    hostname: "127.0.0.1",
+    maxConnections: 2,
+    handler: () => answer.promise.then((response) => response.clone()),
+  });
+  const all = Array.from(
+    { length: 10 },
+    () => talk(listener.port, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"),
+  );
+  const refused = all.map((text) => text.then((text) => text.startsWith("HTTP/1.1 503 ")));
+  // Those that are let in are answered when all others have been refused.
+  let count = 0;
+  await new Promise<void>((resolve) => {
+    for (const one of refused) one.then((is) => is && ++count === 8 && resolve());
+  });
+  answer.resolve(new Response("ok"));
+  assertEquals((await Promise.all(refused)).filter((is) => is).length, 8);
+});
+
 Deno.test("maxConnections counts connections that serve HTTP", async () => {
   await using ctx = new Context();
   const listener = ctx.listen({ port: 0, hostname: "127.0.0.1", handler, maxConnections: 1 });
