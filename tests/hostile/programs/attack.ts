@@ -111,11 +111,15 @@ const KINDS: Record<string, Attack> = {
   async deaf(conn: Deno.Conn, extra: number) {
     await upgrade(conn);
     const message = frame(0x82, new Uint8Array(32 * 1024));
+    let at = 0;
     const written = (async () => {
-      for (let at = 0; at < extra; at += 32 * 1024) await write(conn, message);
+      for (; at < extra; at += 32 * 1024) await write(conn, message);
     })().catch(() => {});
-    // Where the server stops reading, this never ends.
-    await Promise.race([written, new Promise((resolve) => setTimeout(resolve, 2 * PAUSE))]);
+    // Where the server stops reading, this never ends: then it is done when nothing moves any more.
+    for (let before = -1; before !== at;) {
+      before = at;
+      await Promise.race([written, new Promise((resolve) => setTimeout(resolve, PAUSE))]);
+    }
   },
   /** Messages of `extra` bytes whose echoes aren't read, for ever. */
   async deafTiny(conn: Deno.Conn, extra: number) {
