@@ -64,6 +64,9 @@ interface Attack {
   go?(conn: Deno.Conn): Promise<void>;
 }
 
+// What deaf ones have got rid of.
+let moved = 0;
+
 const TINY = times(frame(0x82, Uint8Array.of(1)), 100);
 const PINGS = times(frame(0x89, new Uint8Array(100)), 100);
 const FRAGMENTS = times(frame(0x00, Uint8Array.of(1)), 100);
@@ -111,13 +114,16 @@ const KINDS: Record<string, Attack> = {
   async deaf(conn: Deno.Conn, extra: number) {
     await upgrade(conn);
     const message = frame(0x82, new Uint8Array(32 * 1024));
-    let at = 0;
+    let done = false;
     const written = (async () => {
-      for (; at < extra; at += 32 * 1024) await write(conn, message);
-    })().catch(() => {});
-    // Where the server stops reading, this never ends: then it is done when nothing moves any more.
-    for (let before = -1; before !== at;) {
-      before = at;
+      for (let at = 0; at < extra; at += 32 * 1024) {
+        await write(conn, message);
+        moved++;
+      }
+    })().catch(() => {}).finally(() => done = true);
+    // Where the server stops reading, this never ends: then it is done when nothing moves any more, of none of them.
+    for (let before = -1; !done && before !== moved;) {
+      before = moved;
       await Promise.race([written, new Promise((resolve) => setTimeout(resolve, PAUSE))]);
     }
   },
