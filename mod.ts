@@ -41,7 +41,7 @@ export {
   type SendOptions,
 } from "./src/connection.ts";
 export type { CompressionOptions } from "./src/deflate/compression_options.ts";
-export { Context, type ContextOptions, type ContextStats } from "./src/context.ts";
+export { Context, type ContextOptions } from "./src/context.ts";
 export type { ConnectionState } from "./src/engine.ts";
 export {
   ConnectionClosedError,
@@ -78,7 +78,7 @@ export { PreparedMessage, type Sendable } from "./src/prepared_message.ts";
 export { ProtocolError } from "./src/protocol/protocol_error.ts";
 export type { RateLimitOptions } from "./src/rate_limit.ts";
 export type { Frame, RsvOptions } from "./src/raw_frame.ts";
-export type { ShutdownOptions, ShutdownResult } from "./src/registry.ts";
+export type { ContextStats, ShutdownOptions, ShutdownResult } from "./src/registry.ts";
 export type { PublishResult } from "./src/topics.ts";
 export type { StreamOptions, StreamSource } from "./src/send_stream.ts";
 export type { Watch } from "./src/watch.ts";

@@ -25,7 +25,12 @@ import {
   resolveSettings,
 } from "./options.ts";
 import { type PreparedMessage, prepareMessage, type Sendable } from "./prepared_message.ts";
-import { Registry, type ShutdownOptions, type ShutdownResult } from "./registry.ts";
+import {
+  type ContextStats,
+  Registry,
+  type ShutdownOptions,
+  type ShutdownResult,
+} from "./registry.ts";
 import { shutdownAfter, shutdownArguments } from "./shutdown.ts";
 import { Timers } from "./timers.ts";
 import type { PublishResult } from "./topics.ts";
@@ -42,32 +47,6 @@ export interface ContextOptions<Data = unknown> extends ConnectionOptions<Data>,
   tls?: ConnectOptions["tls"];
   /** The proxy of clients, where `connect` doesn't say. */
   proxy?: ConnectOptions["proxy"];
-}
-
-/** Counters of a context. */
-export interface ContextStats {
-  /** Connections that are open or closing. */
-  openConnections: number;
-  /** Connections that have been opened. */
-  connections: number;
-  /** Messages accepted by `send` and its kin. */
-  messagesSent: number;
-  /** Messages received whole. */
-  messagesReceived: number;
-  /** Bytes that the system has taken, framing included. */
-  bytesSent: number;
-  /** Bytes received, framing included. */
-  bytesReceived: number;
-  /** Payload bytes that the system has not taken yet. */
-  queuedBytes: number;
-  /** The most that one connection's queue has held. */
-  queueHighWater: number;
-  /** Calls of `pause` that paused. */
-  pauses: number;
-  /** Times that a queue has drained. */
-  drains: number;
-  /** Messages dropped by the queue policy `"drop"`, or for being sent to many with `slow: "drop"`. */
-  dropped: number;
 }
 
 /**
@@ -334,13 +313,7 @@ export class Context<Data = unknown> implements AsyncDisposable {
    * @returns A snapshot.
    */
   stats(): ContextStats {
-    let queuedBytes = 0;
-    for (const engine of this.#registry.engines()) queuedBytes += engine.queue.bytes;
-    return {
-      openConnections: this.#registry.size,
-      queuedBytes,
-      ...this.#registry.totals(),
-    };
+    return this.#registry.stats();
   }
 
   /**

@@ -354,7 +354,7 @@ export class Engine<Data = any>
     // Behind our close frame nothing may follow (RFC 6455 5.5.1); while it waits in the queue, pongs may pass it.
     if (this.writeShut || (this.#closing?.sent && this.queue.empty)) return;
     this.trace?.control("->", PONG, payload);
-    this.writer.control.answer(payload, this.nextKey === null ? null : this.nextKey());
+    this.writer.control.answer(payload, this.#drawKey());
     this.writer.schedule();
   }
 
@@ -363,9 +363,12 @@ export class Engine<Data = any>
   /** Sends a control frame that the application asked for. */
   requestControl(opcode: number, payload: Uint8Array): void {
     this.trace?.control("->", opcode, payload);
-    const key = this.nextKey === null ? null : this.nextKey();
-    this.writer.control.request(encodeControl(opcode, payload, key));
+    this.writer.control.request(encodeControl(opcode, payload, this.#drawKey()));
     this.writer.schedule();
+  }
+
+  #drawKey(): number | null {
+    return this.nextKey === null ? null : this.nextKey();
   }
 
   /** To be called when something was added to the queue. */

@@ -22,18 +22,34 @@ export interface ShutdownResult {
   terminated: number;
 }
 
-/** Counters of connections that have ended. */
-export interface Totals {
+/** Counters of a context. */
+export interface ContextStats {
+  /** Connections that are open or closing. */
+  openConnections: number;
+  /** Connections that have been opened. */
   connections: number;
+  /** Messages accepted by `send` and its kin. */
   messagesSent: number;
+  /** Messages received whole. */
   messagesReceived: number;
+  /** Bytes that the system has taken, framing included. */
   bytesSent: number;
+  /** Bytes received, framing included. */
   bytesReceived: number;
+  /** Payload bytes that the system has not taken yet. */
+  queuedBytes: number;
+  /** The most that one connection's queue has held. */
   queueHighWater: number;
+  /** Calls of `pause` that paused. */
   pauses: number;
+  /** Times that a queue has drained. */
   drains: number;
+  /** Messages dropped by the queue policy `"drop"`, or for being sent to many with `slow: "drop"`. */
   dropped: number;
 }
+
+/** Counters of connections that have ended. */
+type Totals = Omit<ContextStats, "openConnections" | "queuedBytes">;
 
 /** Who holds the connections of a context, or of one of its listeners. */
 export class Registry implements Owner {
@@ -120,10 +136,13 @@ export class Registry implements Owner {
   }
 
   /** The counters, of ended and living connections together. */
-  totals(): Totals {
-    const totals = { ...this.#totals };
-    for (const engine of this.engines()) add(totals, engine);
-    return totals;
+  stats(): ContextStats {
+    const stats = { openConnections: this.size, queuedBytes: 0, ...this.#totals };
+    for (const engine of this.engines()) {
+      stats.queuedBytes += engine.queue.bytes;
+      add(stats, engine);
+    }
+    return stats;
   }
 
   /** Closes all connections; terminates what is left in the end. */
