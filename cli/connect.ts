@@ -77,16 +77,25 @@ export async function connect(args: Args, terminal: Terminal): Promise<number> {
   }
 
   async function ping() {
-    const roundTrip = await conn.ping().catch(() => null);
+    const roundTrip = await pong();
     if (roundTrip === null) return;
     if (json) event({ type: "ping", roundTrip });
     else terminal.note(`ping: ${roundTrip.toFixed(2)} ms`);
   }
 
+  /** The time that a ping takes; `null` where none can be sent, as while the connection closes, or none is answered. */
+  async function pong(): Promise<number | null> {
+    try {
+      return await conn.ping();
+    } catch {
+      return null;
+    }
+  }
+
   /** Closes when the server has seen all, and has had the time to answer. */
   async function leave() {
     await conn.drained().catch(() => {});
-    if (conn.state === "open") await conn.ping().catch(() => {});
+    await pong();
     for (let before = -1; before !== received && conn.state === "open";) {
       before = received;
       // What waits behind an output that nobody reads hasn't been counted yet.

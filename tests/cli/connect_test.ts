@@ -72,6 +72,26 @@ Deno.test("connect --ping: prints round trips until Ctrl-C, which exits with 130
   assert(!tool.stderr.includes(" at "), tool.stderr);
 });
 
+Deno.test("connect --ping: goes on trying while the connection closes, and says nothing of it", async () => {
+  const paused = Promise.withResolvers<{ resume(): void }>();
+  await using server = await wsServer((socket) => {
+    let pings = 0;
+    socket.on("ping", () => {
+      if (++pings !== 2) return;
+      socket.pause();
+      paused.resolve(socket);
+    });
+  });
+  await using tool = new Tool("connect", server.url, "--ping", "0.02");
+  const socket = await paused.promise;
+  tool.interrupt();
+  // So long it takes the server to see our close frame: the time of several pings.
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  socket.resume();
+  assertEquals(await tool.end(), 130);
+  assert(!tool.stderr.includes(" at "), tool.stderr);
+});
+
 Deno.test("connect --binary: lines go as binary, and come out as they are", async () => {
   const types: boolean[] = [];
   await using server = await wsServer((socket) =>
