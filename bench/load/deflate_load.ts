@@ -10,6 +10,7 @@
 import zlib from "node:zlib";
 import { cpuSeconds } from "../lib/proc.ts";
 import { feed } from "../feed.mjs";
+import { join } from "../../tests/support/bytes.ts";
 
 const { Z_SYNC_FLUSH } = zlib.constants;
 const OFFER = "permessage-deflate; client_max_window_bits";
@@ -41,7 +42,7 @@ async function frames(): Promise<Uint8Array[]> {
     stream.write(message);
     await new Promise<void>((resolve) => stream.flush(Z_SYNC_FLUSH, () => resolve()));
     stream.removeAllListeners("data");
-    packed.push(frame(concat(chunks).slice(0, -4)));
+    packed.push(frame(join(chunks).slice(0, -4)));
   }
   return packed;
 }
@@ -54,17 +55,7 @@ function frame(payload: Uint8Array): Uint8Array {
     ? [0xc1, 0xfe, length >> 8, length & 255]
     : [0xc1, 0xff, 0, 0, 0, 0, ...[24, 16, 8, 0].map((bits) => length >>> bits & 255)];
   const masked = payload.map((byte, i) => byte ^ key[i & 3]);
-  return concat([Uint8Array.from(head), key, masked]);
-}
-
-function concat(parts: Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
+  return join([Uint8Array.from(head), key, masked]);
 }
 
 let received = 0, wire = 0, checked = 0;
@@ -116,7 +107,7 @@ class Load {
   #send(count: number): void {
     const parts: Uint8Array[] = [];
     while (count-- > 0) parts.push(this.#frames[this.#next++ % this.#frames.length]);
-    const bytes = concat(parts);
+    const bytes = join(parts);
     (async () => {
       for (let at = 0; at < bytes.length;) at += await this.#conn.write(bytes.subarray(at));
     })().catch(() => {});
@@ -153,12 +144,12 @@ class Load {
   }
 
   async #check(): Promise<void> {
-    const payload = concat([...this.#payload, Uint8Array.of(0, 0, 0xff, 0xff)]);
+    const payload = join([...this.#payload, Uint8Array.of(0, 0, 0xff, 0xff)]);
     this.#payload = [];
     this.#inflated = [];
     this.#inflate.write(payload);
     await new Promise<void>((resolve) => this.#inflate.flush(Z_SYNC_FLUSH, () => resolve()));
-    const whole = concat(this.#inflated), expected = messages[this.#checked++];
+    const whole = join(this.#inflated), expected = messages[this.#checked++];
     if (whole.length !== expected.length || whole.some((byte, i) => byte !== expected[i])) {
       throw new Error(`Message ${this.#checked} came back different`);
     }

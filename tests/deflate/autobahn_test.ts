@@ -4,16 +4,8 @@ import { readCompression } from "../../src/deflate/compression_options.ts";
 import { Deflater } from "../../src/deflate/deflater.ts";
 import { codecSettings, readAgreement } from "../../src/deflate/negotiation.ts";
 import { parseExtensions } from "../../src/handshake/extension_list.ts";
-import {
-  assertBytes,
-  concat,
-  deflateInTurns,
-  inflater,
-  json,
-  noise,
-  push,
-  utf8,
-} from "./helpers.ts";
+import { assertBytes, deflateInTurns, inflater, json, noise, push } from "./helpers.ts";
+import { join, utf8 } from "../support/bytes.ts";
 import { RawPeer } from "./raw_peer.ts";
 
 // The cases of sections 12 and 13 of the Autobahn suite by their numbers: the kinds of data, the sizes
@@ -80,7 +72,7 @@ const DATA: Data[] = [
   {
     what: "a PDF",
     binary: true,
-    bytes: concat([utf8("%PDF-1.4\n1 0 obj <</Type /Page>> stream\n"), noise(300_000, 5)]),
+    bytes: join([utf8("%PDF-1.4\n1 0 obj <</Type /Page>> stream\n"), noise(300_000, 5)]),
   },
 ];
 
@@ -164,7 +156,7 @@ async function play(
     const end = at + length;
     const message = end <= bytes.length
       ? bytes.subarray(at, end)
-      : concat([bytes.subarray(at), bytes.subarray(0, end - bytes.length)]);
+      : join([bytes.subarray(at), bytes.subarray(0, end - bytes.length)]);
     const packed = await deflateInTurns(deflater, message);
     const frames: [number, Uint8Array][] = [];
     const size = fragment === 0 ? packed.length : fragment;

@@ -1,16 +1,8 @@
 import { assert, assertEquals, assertLess } from "@std/assert";
 import { DEFLATE_SLICE, Deflater } from "../../src/deflate/deflater.ts";
 import { turnsWaiting } from "../../src/deflate/turns.ts";
-import {
-  assertBytes,
-  concat,
-  deflateInTurns,
-  inflater,
-  json,
-  noise,
-  push,
-  TAKEOVER,
-} from "./helpers.ts";
+import { assertBytes, deflateInTurns, inflater, json, noise, push, TAKEOVER } from "./helpers.ts";
+import { join } from "../support/bytes.ts";
 
 const SIZES = [0, 1, 5, 125, 126, 1024, 4092, 4096, 4097, 16384, 65535, DEFLATE_SLICE];
 
@@ -197,8 +189,8 @@ Deno.test("Two connections' messages cut into each other's", async () => {
       await push(one.inflater, parts[0][i], i === 3);
       await push(two.inflater, parts[1][i], i === 3);
     }
-    assertEquals(concat(one.got.messages), whole);
-    assertEquals(concat(two.got.messages), whole);
+    assertEquals(join(one.got.messages), whole);
+    assertEquals(join(two.got.messages), whole);
     for (const codec of [a, b, one.inflater, two.inflater]) codec.close();
   }
 });

@@ -10,7 +10,8 @@ import {
 } from "../../mod.ts";
 import { Deflater } from "../../src/deflate/deflater.ts";
 import { turnsWaiting } from "../../src/deflate/turns.ts";
-import { assertBytes, concat, inflater, json, noise, push, TAKEOVER, utf8 } from "./helpers.ts";
+import { assertBytes, inflater, json, noise, push, TAKEOVER } from "./helpers.ts";
+import { join, utf8 } from "../support/bytes.ts";
 import { RawPeer } from "./raw_peer.ts";
 
 const FIN = 0x80, RSV1 = 0x40, CONTINUATION = 0, TEXT = 1, BINARY = 2, PING = 9;
@@ -210,7 +211,7 @@ Deno.test("A compressed frame that is longer than the limit may hold less", asyn
   const { listener, messages } = serve(ctx, { maxMessageSize: 100 });
   using peer = await RawPeer.connect(listener.port, "permessage-deflate");
   const empty = Uint8Array.of(0x00, 0x00, 0x00, 0xff, 0xff);
-  await peer.send(FIN | RSV1 | TEXT, concat([...Array(100).fill(empty), HELLO]));
+  await peer.send(FIN | RSV1 | TEXT, join([...Array(100).fill(empty), HELLO]));
   await until(() => messages.length === 1);
   assertEquals(messages, ["Hello"]);
 });
@@ -232,7 +233,7 @@ Deno.test("What comes behind a long message waits for it: messages, pings, the c
   await Promise.all([
     peer.send(FIN | RSV1 | BINARY, zeros(20 << 20)),
     peer.send(FIN | TEXT, utf8("plain")),
-    peer.send(RSV1 | BINARY, concat([zeros(5 << 20), Uint8Array.of(0, 0, 0xff, 0xff)])),
+    peer.send(RSV1 | BINARY, join([zeros(5 << 20), Uint8Array.of(0, 0, 0xff, 0xff)])),
     peer.send(FIN | PING, utf8("")),
     peer.send(FIN | CONTINUATION, zeros(3 << 20)),
     peer.send(FIN | RSV1 | TEXT, HELLO),
@@ -497,13 +498,13 @@ Deno.test("Fragments are compressed as one message", async () => {
     } else {
       plain.push(payload);
       if (final) {
-        messages.push(concat(plain));
+        messages.push(join(plain));
         plain = [];
       }
     }
   }
   assertEquals(new TextDecoder().decode(messages[0]), "äHel🌍");
-  assertBytes(messages[1], concat([long, long, Uint8Array.of(1, 2, 3)]));
+  assertBytes(messages[1], join([long, long, Uint8Array.of(1, 2, 3)]));
   assertEquals(messages.slice(2), [utf8("tiny"), utf8("large"), utf8("ab")]);
   assertEquals(seen, [
     ...[RSV1 | TEXT, CONTINUATION, CONTINUATION, FIN | CONTINUATION],

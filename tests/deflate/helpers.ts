@@ -2,6 +2,7 @@ import { assertEquals } from "@std/assert";
 import { Inflater, type InflaterSettings, type InflateSink } from "../../src/deflate/inflater.ts";
 import { PackedFrame } from "../../src/deflate/packed_frame.ts";
 import type { Source } from "../../src/protocol/frame_decoder.ts";
+import { join, utf8 } from "../support/bytes.ts";
 import type { Deflater, DeflaterSettings } from "../../src/deflate/deflater.ts";
 
 export const TAKEOVER: DeflaterSettings = { windowBits: 15, takeover: true, memLevel: 8, level: 6 };
@@ -17,7 +18,7 @@ export class Collector implements InflateSink {
     this.#parts.push(bytes.slice(start, end));
     this.length += end - start;
     if (!last) return;
-    this.messages.push(concat(this.#parts));
+    this.messages.push(join(this.#parts));
     this.#parts = [];
     this.length = 0;
   }
@@ -68,17 +69,7 @@ export async function deflateInTurns(
   payload: Uint8Array,
   final = true,
 ): Promise<Uint8Array> {
-  return concat(await packInTurns(deflater, payload, final));
-}
-
-export function concat(parts: readonly Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
+  return join(await packInTurns(deflater, payload, final));
 }
 
 /** Like `assertEquals`, which takes minutes to show where long messages differ. */
@@ -89,10 +80,6 @@ export function assertBytes(actual: Uint8Array | undefined, expected: Uint8Array
       throw new Error(`Messages of ${expected.length} bytes differ at ${i}`);
     }
   }
-}
-
-export function utf8(text: string): Uint8Array {
-  return new TextEncoder().encode(text);
 }
 
 /** Bytes from a seed: the same for the same seed. */

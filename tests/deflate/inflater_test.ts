@@ -5,7 +5,8 @@ import { History } from "../../src/deflate/history.ts";
 import { Inflater } from "../../src/deflate/inflater.ts";
 import { turnsWaiting } from "../../src/deflate/turns.ts";
 import { ProtocolError } from "../../src/protocol/protocol_error.ts";
-import { assertBytes, concat, inflater, json, noise, push, TAKEOVER, utf8 } from "./helpers.ts";
+import { assertBytes, inflater, json, noise, push, TAKEOVER } from "./helpers.ts";
+import { join, utf8 } from "../support/bytes.ts";
 
 async function fails(
   closeCode: number,
@@ -119,7 +120,7 @@ Deno.test("A message without any byte is empty, and leaves the window as it was"
 
 Deno.test("Corrupt data far into a long message fail the turn that meets them", async () => {
   const deflater = new Deflater({ ...TAKEOVER, level: 0 });
-  const packed = concat([
+  const packed = join([
     deflater.deflate(noise(2 << 20), false).slice(),
     Uint8Array.of(0x06, 0x06),
   ]);
@@ -161,9 +162,9 @@ function finalMessages(messages: Uint8Array[], block: number): Uint8Array[] {
       const { Z_FINISH, Z_SYNC_FLUSH } = zlib.constants;
       const finishFlush = last ? Z_FINISH : Z_SYNC_FLUSH;
       parts.push(new Uint8Array(zlib.deflateRawSync(part, { ...options, finishFlush })));
-      window = concat([window, part]).slice(-32768);
+      window = join([window, part]).slice(-32768);
     }
-    packed.push(concat([...parts, Uint8Array.of(0x00)]));
+    packed.push(join([...parts, Uint8Array.of(0x00)]));
   }
   return packed;
 }
@@ -188,7 +189,7 @@ Deno.test("A window of 9 bits survives a final block", async () => {
     const packed = deflater.deflate(sent[i], true).slice();
     // A final fixed block with no content, behind the empty stored block that ends the message.
     const final = Uint8Array.of(0x00, 0x00, 0x00, 0xff, 0xff, 0x03, 0x00, 0x00);
-    await push(codec, i % 2 === 0 ? packed : concat([packed, final.subarray(1)]));
+    await push(codec, i % 2 === 0 ? packed : join([packed, final.subarray(1)]));
   }
   for (let i = 0; i < sent.length; i++) assertBytes(got.messages[i], sent[i]);
   deflater.close();
@@ -205,7 +206,7 @@ Deno.test("The history holds the last bytes of the window, however they came", (
       const end = at + bytes.length;
       const kept = stream.subarray(Math.max(0, end - 512), end);
       assertEquals(history.length, kept.length);
-      const block = concat(history.storedBlock());
+      const block = join(history.storedBlock());
       assertEquals(block.subarray(5), kept);
       assertEquals((block[1] | block[2] << 8) ^ (block[3] | block[4] << 8), 0xffff);
     }
@@ -214,7 +215,7 @@ Deno.test("The history holds the last bytes of the window, however they came", (
 
 Deno.test("Closed amid a long message, it stops and calls nobody", async () => {
   const deflater = new Deflater(TAKEOVER);
-  const packed = concat([deflater.deflate(noise(2 << 20), true).slice()]);
+  const packed = join([deflater.deflate(noise(2 << 20), true).slice()]);
   deflater.close();
   const { inflater: codec, got } = inflater();
   assert(!codec.push(packed, 0, packed.length, true, () => assert(false)));

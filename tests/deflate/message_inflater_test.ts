@@ -3,7 +3,8 @@ import { Deflater } from "../../src/deflate/deflater.ts";
 import { MessageInflater } from "../../src/deflate/message_inflater.ts";
 import { turnsWaiting } from "../../src/deflate/turns.ts";
 import { ProtocolError } from "../../src/protocol/protocol_error.ts";
-import { assertBytes, deflateInTurns, json, noise, TAKEOVER, utf8 } from "./helpers.ts";
+import { assertBytes, deflateInTurns, json, noise, TAKEOVER } from "./helpers.ts";
+import { utf8 } from "../support/bytes.ts";
 
 function make(maxMessageSize = 0) {
   const messages: (string | Uint8Array)[] = [];

@@ -2,7 +2,8 @@ import { assertEquals } from "@std/assert";
 import { Deflater } from "../../src/deflate/deflater.ts";
 import { PackedFrame } from "../../src/deflate/packed_frame.ts";
 import { FrameDecoder } from "../../src/protocol/frame_decoder.ts";
-import { assertBytes, concat, inflater, json, noise, push, TAKEOVER } from "./helpers.ts";
+import { assertBytes, inflater, json, noise, push, TAKEOVER } from "./helpers.ts";
+import { join } from "../support/bytes.ts";
 
 /** Fills a frame with bytes, in portions. */
 function fill(frame: PackedFrame, bytes: Uint8Array, portion: number): void {
@@ -30,9 +31,9 @@ function decode(
       parts.push(bytes.slice(start, end));
     },
   }, 0x40);
-  const bytes = concat(pieces);
+  const bytes = join(pieces);
   decoder.decode({ bytes, view: new DataView(bytes.buffer) }, 0, bytes.length);
-  return { first, payload: concat(parts) };
+  return { first, payload: join(parts) };
 }
 
 const CHUNK = 64 * 1024;

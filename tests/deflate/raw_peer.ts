@@ -1,5 +1,5 @@
 import { acceptKey } from "../../src/handshake/accept_key.ts";
-import { concat, utf8 } from "./helpers.ts";
+import { join, utf8 } from "../support/bytes.ts";
 
 /** A frame as it came over the wire. */
 export interface RawFrame {
@@ -64,7 +64,7 @@ export class RawPeer {
   async sendAll(frames: [first: number, payload: Uint8Array][]): Promise<void> {
     const parts: Uint8Array[] = [];
     for (const [first, payload] of frames) parts.push(this.#header(first, payload.length), payload);
-    await writeAll(this.#conn, concat(parts));
+    await writeAll(this.#conn, join(parts));
   }
 
   #header(first: number, length: number): Uint8Array {
@@ -88,7 +88,7 @@ export class RawPeer {
       const chunk = new Uint8Array(65536);
       const count = await this.#conn.read(chunk).catch(() => null);
       if (count === null) this.#eof = true;
-      else this.#buffer = concat([this.#buffer, chunk.subarray(0, count)]);
+      else this.#buffer = join([this.#buffer, chunk.subarray(0, count)]);
     }
   }
 
@@ -154,7 +154,7 @@ async function readHead(conn: Deno.TcpConn): Promise<{ head: string; rest: Uint8
     const chunk = new Uint8Array(4096);
     const count = await conn.read(chunk);
     if (count === null) throw new Error("The stream ended amid a head");
-    bytes = concat([bytes, chunk.subarray(0, count)]) as Uint8Array<ArrayBuffer>;
+    bytes = join([bytes, chunk.subarray(0, count)]) as Uint8Array<ArrayBuffer>;
   }
 }
 

@@ -1,6 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { type Block, SendQueue } from "../../src/flow/send_queue.ts";
-import { concat, noise, utf8 } from "./helpers.ts";
+import { noise } from "./helpers.ts";
+import { join, utf8 } from "../support/bytes.ts";
 
 const FIN = 0x80, RSV1 = 0x40, TEXT = 1, BINARY = 2;
 
@@ -17,7 +18,7 @@ function takeAll(queue: SendQueue, each: () => void = () => {}): Uint8Array {
     each();
     queue.taken(block);
   }
-  return concat(parts);
+  return join(parts);
 }
 
 Deno.test("A compressed frame counts with what was compressed", () => {
@@ -64,7 +65,7 @@ Deno.test("What stands behind a frame that is still being compressed waits for i
     written.push(bytes(block));
     queue.taken(block);
   }
-  assertEquals(concat(written), Uint8Array.of(1, 2, 3, 0x81, 1, 0x62));
+  assertEquals(join(written), Uint8Array.of(1, 2, 3, 0x81, 1, 0x62));
   assertEquals(open, [true, true, false, false]);
   assertEquals(counts, [5051, 5051, 5051, 51]);
   queue.fill(last, [Uint8Array.of(9)]);

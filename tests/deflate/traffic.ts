@@ -1,4 +1,5 @@
-import { assertBytes, json, noise, utf8 } from "./helpers.ts";
+import { assertBytes, json, noise } from "./helpers.ts";
+import { utf8 } from "../support/bytes.ts";
 
 /** A message of the interop traffic, and how it is to be sent. */
 export interface Parcel {

@@ -1,6 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { Deflater } from "../../src/deflate/deflater.ts";
-import { concat, deflateInTurns, inflater, push, TAKEOVER, utf8 } from "./helpers.ts";
+import { deflateInTurns, inflater, push, TAKEOVER } from "./helpers.ts";
+import { join, utf8 } from "../support/bytes.ts";
 
 // The byte sequences of RFC 7692 7.2.3, each read, and written where zlib writes the same.
 
@@ -102,8 +103,8 @@ Deno.test("7.2.3.4: a final block amid a stream with takeover: the window goes o
 
 Deno.test("7.2.3.4: what follows a final block in its message is ignored", async () => {
   const { inflater: codec, got } = inflater();
-  await push(codec, concat([FINAL, ONE_BLOCK]));
-  await push(codec, concat([FINAL, Uint8Array.of(0xff, 0xff, 0xff)]));
+  await push(codec, join([FINAL, ONE_BLOCK]));
+  await push(codec, join([FINAL, Uint8Array.of(0xff, 0xff, 0xff)]));
   await push(codec, FINAL, false);
   await push(codec, ONE_BLOCK, false);
   await push(codec, STORED);
@@ -137,7 +138,7 @@ Deno.test("7.2.3.5: fragments are written as blocks of one message", async () =>
     "so the peer has it at once",
   );
   const { inflater: codec, got } = inflater();
-  await push(codec, concat([first, second]));
+  await push(codec, join([first, second]));
   assertEquals(got.texts, ["Hello"]);
   deflater.close();
   codec.close();

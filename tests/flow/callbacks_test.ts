@@ -1,7 +1,8 @@
 import { assert, assertEquals } from "@std/assert";
 import { type Connection, type ConnectionHandlers, Context, HandshakeError } from "../../mod.ts";
 import { pair, rawHost, rawPeer } from "../support/pair.ts";
-import { join, RawServer } from "../support/raw_socket.ts";
+import { join } from "../support/bytes.ts";
+import { RawServer } from "../support/raw_socket.ts";
 import { turn, until } from "../support/until.ts";
 
 const CALLBACKS = ["onConnect", "onMessage", "onPing", "onPong", "onDrain"] as const;

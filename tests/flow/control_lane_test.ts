@@ -2,7 +2,7 @@ import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { ConnectionClosedError, QueueFullError, TimeoutError } from "../../mod.ts";
 import { numbered } from "../support/messages.ts";
 import { pair, rawPeer } from "../support/pair.ts";
-import { join } from "../support/raw_socket.ts";
+import { join } from "../support/bytes.ts";
 import { turn, until } from "../support/until.ts";
 
 const KIB = 1024;

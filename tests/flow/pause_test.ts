@@ -2,7 +2,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { type Connection, ConnectionClosedError, TimeoutError } from "../../mod.ts";
 import { numbered, numberOf, upTo } from "../support/messages.ts";
 import { pair, rawHost, rawPeer } from "../support/pair.ts";
-import { join } from "../support/raw_socket.ts";
+import { join } from "../support/bytes.ts";
 import { turn, until } from "../support/until.ts";
 
 const KIB = 1024;

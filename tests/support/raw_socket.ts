@@ -1,4 +1,5 @@
 import { acceptKey } from "../../src/handshake/accept_key.ts";
+import { join } from "./bytes.ts";
 
 /** A frame as it stood on the wire. */
 export interface RawFrame {
@@ -199,15 +200,4 @@ export class RawServer implements Disposable {
   [Symbol.dispose](): void {
     this.#listener.close();
   }
-}
-
-/** Puts bytes together. */
-export function join(parts: Uint8Array[]): Uint8Array {
-  const bytes = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.length;
-  }
-  return bytes;
 }
