@@ -21,18 +21,18 @@ export type {
   BroadcastResult,
   PublishOptions,
   SlowPolicy,
-} from "./src/broadcast.ts";
+} from "./src/pubsub/broadcast.ts";
 export {
   type Broker,
   BrokerError,
   type BrokerGap,
   type BrokerLink,
   type BrokerMessage,
-} from "./src/broker/broker.ts";
-export type { BrokerReports } from "./src/broker/broker_client.ts";
-export { type HubPort, WorkerBroker, WorkerHub } from "./src/broker/worker_broker.ts";
-export type { CloseRecord } from "./src/close_record.ts";
-export type { ConnectOptions, ConnectTlsOptions } from "./src/connect_options.ts";
+} from "./src/pubsub/broker/broker.ts";
+export type { BrokerReports } from "./src/pubsub/broker/broker_client.ts";
+export { type HubPort, WorkerBroker, WorkerHub } from "./src/pubsub/broker/worker_broker.ts";
+export type { CloseRecord } from "./src/protocol/close_record.ts";
+export type { ConnectOptions, ConnectTlsOptions } from "./src/client/connect_options.ts";
 export {
   Connection,
   type ConnectionStats,
@@ -42,7 +42,7 @@ export {
 } from "./src/connection.ts";
 export type { CompressionOptions } from "./src/deflate/compression_options.ts";
 export { Context, type ContextOptions } from "./src/context.ts";
-export type { ConnectionState } from "./src/engine.ts";
+export type { ConnectionState } from "./src/engine/engine.ts";
 export {
   ConnectionClosedError,
   HandshakeError,
@@ -53,7 +53,7 @@ export {
   UnsupportedError,
 } from "./src/errors.ts";
 export type { Extension, ExtensionParam } from "./src/handshake/extension_list.ts";
-export type { HeadersOption } from "./src/handshake/field_value.ts";
+export type { HeadersOption } from "./src/handshake/headers_option.ts";
 export type { OriginRule } from "./src/handshake/origin.ts";
 export type {
   HandshakeAnswer,
@@ -61,9 +61,9 @@ export type {
   ListenerHandlers,
   ListenOptions,
   PeerInfo,
-} from "./src/listen_options.ts";
+} from "./src/server/listen_options.ts";
 export { Listener } from "./src/listener.ts";
-export type { MessageHeader } from "./src/flow/inbox.ts";
+export type { MessageHeader } from "./src/flow/receive_queue.ts";
 export type {
   AllowRsv,
   ConnectionHandlers,
@@ -71,23 +71,23 @@ export type {
   FrameHeader,
   KeepAliveOptions,
   ReceivedMessage,
-} from "./src/options.ts";
-export type { PingOptions } from "./src/pings.ts";
-export type { CloseFrame } from "./src/protocol/closing.ts";
-export { PreparedMessage, type Sendable } from "./src/prepared_message.ts";
+} from "./src/engine/options.ts";
+export type { PingOptions } from "./src/engine/pings.ts";
+export type { CloseFrame } from "./src/protocol/closing_handshake.ts";
+export { PreparedMessage, type Sendable } from "./src/engine/prepared_message.ts";
 export { ProtocolError } from "./src/protocol/protocol_error.ts";
-export type { RateLimitOptions } from "./src/rate_limit.ts";
-export type { Frame, RsvOptions } from "./src/raw_frame.ts";
-export type { ContextStats, ShutdownOptions, ShutdownResult } from "./src/registry.ts";
-export type { PublishResult } from "./src/topics.ts";
-export type { StreamOptions, StreamSource } from "./src/send_stream.ts";
-export type { Watch } from "./src/watch.ts";
+export type { RateLimitOptions } from "./src/engine/rate_limit.ts";
+export type { Frame, RsvOptions } from "./src/engine/raw_frame.ts";
+export type { ContextStats, ShutdownOptions, ShutdownResult } from "./src/context/registry.ts";
+export type { PublishResult } from "./src/pubsub/topics.ts";
+export type { StreamOptions, StreamSource } from "./src/engine/send_stream.ts";
+export type { Watch } from "./src/context/watch.ts";
 export type { CertificateName, PeerCertificate } from "./src/transport/peer_certificate.ts";
 export type { TlsClientOptions } from "./src/transport/tls_client.ts";
 export type { TlsAcceptorOptions } from "./src/transport/tls_server.ts";
-export type { AdoptOptions } from "./src/adopt_options.ts";
-export type { AdoptSource } from "./src/adopt_source.ts";
+export type { AdoptOptions } from "./src/adopt/adopt_options.ts";
+export type { AdoptSource } from "./src/adopt/adopt_source.ts";
 export type { StreamPair } from "./src/transport/web_stream.ts";
-export type { HttpHandler } from "./src/http/front_door.ts";
-export type { StreamedMessage } from "./src/incoming.ts";
-export type { Upgraded, UpgradeOptions } from "./src/upgrade_options.ts";
+export type { HttpHandler } from "./src/server/http/gateway.ts";
+export type { StreamedMessage } from "./src/engine/message_stream_iterator.ts";
+export type { Upgraded, UpgradeOptions } from "./src/adopt/upgrade_options.ts";

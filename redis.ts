@@ -13,12 +13,12 @@
  *
  * @module
  */
-export { RedisBroker, type RedisBrokerOptions } from "./src/broker/redis_broker.ts";
+export { RedisBroker, type RedisBrokerOptions } from "./src/pubsub/broker/redis_broker.ts";
 export {
   type Broker,
   BrokerError,
   type BrokerGap,
   type BrokerLink,
   type BrokerMessage,
-} from "./src/broker/broker.ts";
-export type { SlowPolicy } from "./src/broadcast.ts";
+} from "./src/pubsub/broker/broker.ts";
+export type { SlowPolicy } from "./src/pubsub/broadcast.ts";

@@ -1,8 +1,8 @@
-import type { PublishOptions } from "./broadcast.ts";
-import type { CloseRecord } from "./close_record.ts";
-import { Consumer } from "./consumer.ts";
-import { PAUSED } from "./delivery.ts";
-import type { ConnectionState, Engine } from "./engine.ts";
+import type { PublishOptions } from "./pubsub/broadcast.ts";
+import type { CloseRecord } from "./protocol/close_record.ts";
+import { Consumer } from "./engine/message_iterator.ts";
+import { PAUSED } from "./engine/delivery.ts";
+import type { ConnectionState, Engine } from "./engine/engine.ts";
 import {
   abortError,
   InvalidStateError,
@@ -10,26 +10,26 @@ import {
   QueueFullError,
   UnsupportedError,
 } from "./errors.ts";
-import { Incoming, type StreamedMessage } from "./incoming.ts";
+import { Incoming, type StreamedMessage } from "./engine/message_stream_iterator.ts";
 import type { Listener } from "./listener.ts";
-import { messageReadable, messageWritable } from "./message_streams.ts";
+import { messageReadable, messageWritable } from "./engine/web_streams.ts";
 import {
   checkHandlers,
   type ConnectionHandlers,
   HANDLERS,
   type ReceivedMessage,
-} from "./options.ts";
-import { PreparedMessage, type Sendable } from "./prepared_message.ts";
-import { freshPayload, type PingOptions, Pings } from "./pings.ts";
+} from "./engine/options.ts";
+import { PreparedMessage, type Sendable } from "./engine/prepared_message.ts";
+import { freshPayload, type PingOptions, Pings } from "./engine/pings.ts";
 import { checkClose, NORMAL } from "./protocol/close_code.ts";
 import { BINARY, PING, PONG, TEXT } from "./protocol/opcode.ts";
 import { encodeUtf8 } from "./protocol/utf8.ts";
-import { sendPrepared } from "./send_prepared.ts";
-import { type Frame, sendFrame } from "./raw_frame.ts";
-import { sendStream, type StreamOptions, type StreamSource } from "./send_stream.ts";
+import { sendPrepared } from "./engine/send_prepared.ts";
+import { type Frame, sendFrame } from "./engine/raw_frame.ts";
+import { sendStream, type StreamOptions, type StreamSource } from "./engine/send_stream.ts";
 import type { PeerCertificate } from "./transport/peer_certificate.ts";
-import { checkText, sendFragment, sendMessage, toBytes } from "./sender.ts";
-import type { PublishResult } from "./topics.ts";
+import { checkText, sendFragment, sendMessage, toBytes } from "./engine/sender.ts";
+import type { PublishResult } from "./pubsub/topics.ts";
 
 /** Counters of a connection. */
 export interface ConnectionStats {

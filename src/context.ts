@@ -1,21 +1,21 @@
-import { adopt } from "./adopt.ts";
-import type { AdoptOptions } from "./adopt_options.ts";
-import type { AdoptSource } from "./adopt_source.ts";
+import { adopt } from "./adopt/adopt.ts";
+import type { AdoptOptions } from "./adopt/adopt_options.ts";
+import type { AdoptSource } from "./adopt/adopt_source.ts";
 import {
   broadcast,
   type BroadcastOptions,
   type BroadcastResult,
   type PublishOptions,
-} from "./broadcast.ts";
-import type { Broker } from "./broker/broker.ts";
-import { BrokerClient, type BrokerReports } from "./broker/broker_client.ts";
-import { type ConnectOptions, resolveConnect } from "./connect_options.ts";
+} from "./pubsub/broadcast.ts";
+import type { Broker } from "./pubsub/broker/broker.ts";
+import { BrokerClient, type BrokerReports } from "./pubsub/broker/broker_client.ts";
+import { type ConnectOptions, resolveConnect } from "./client/connect_options.ts";
 import { type Connection, makeConnection } from "./connection.ts";
-import { Dial } from "./dial.ts";
-import { parseProxyUrl } from "./dial/proxy_url.ts";
-import { Engine } from "./engine.ts";
+import { Dial } from "./client/dial.ts";
+import { parseProxyUrl } from "./client/proxy/proxy_url.ts";
+import { Engine } from "./engine/engine.ts";
 import { abortError, type Message } from "./errors.ts";
-import type { ListenOptions } from "./listen_options.ts";
+import type { ListenOptions } from "./server/listen_options.ts";
 import { type Listener, makeListener, prepareShutdown } from "./listener.ts";
 import {
   checkHandlers,
@@ -23,21 +23,25 @@ import {
   HANDLERS,
   pickHandlers,
   resolveSettings,
-} from "./options.ts";
-import { type PreparedMessage, prepareMessage, type Sendable } from "./prepared_message.ts";
+} from "./engine/options.ts";
+import { type PreparedMessage, prepareMessage, type Sendable } from "./engine/prepared_message.ts";
 import {
   type ContextStats,
   Registry,
   type ShutdownOptions,
   type ShutdownResult,
-} from "./registry.ts";
-import { shutdownAfter, shutdownArguments } from "./shutdown.ts";
-import { Timers } from "./timers.ts";
-import type { PublishResult } from "./topics.ts";
-import { type Watch, Watches } from "./watch.ts";
+} from "./context/registry.ts";
+import { shutdownAfter, shutdownArguments } from "./context/shutdown.ts";
+import { Timers } from "./util/timers.ts";
+import type { PublishResult } from "./pubsub/topics.ts";
+import { type Watch, Watches } from "./context/watch.ts";
 import { checkTlsClientOptions } from "./transport/tls_client.ts";
-import { upgrade } from "./upgrade.ts";
-import { checkUpgradeOptions, type Upgraded, type UpgradeOptions } from "./upgrade_options.ts";
+import { upgrade } from "./adopt/upgrade.ts";
+import {
+  checkUpgradeOptions,
+  type Upgraded,
+  type UpgradeOptions,
+} from "./adopt/upgrade_options.ts";
 
 /** Options of a context: defaults for every connection. */
 export interface ContextOptions<Data = unknown> extends ConnectionOptions<Data>, BrokerReports {

@@ -1,4 +1,4 @@
-import type { CloseRecord } from "./close_record.ts";
+import type { CloseRecord } from "./protocol/close_record.ts";
 
 /** A message as an application hands it to `send`, and as a refusal gives it back. */
 export type Message = string | ArrayBuffer | ArrayBufferView;

@@ -1,11 +1,11 @@
-import { AcceptPause } from "./accept_pause.ts";
-import { AddressCount } from "./address_count.ts";
-import { broadcast, type BroadcastOptions, type BroadcastResult } from "./broadcast.ts";
+import { AcceptPause } from "./server/accept_backoff.ts";
+import { AddressCount } from "./server/address_limit.ts";
+import { broadcast, type BroadcastOptions, type BroadcastResult } from "./pubsub/broadcast.ts";
 import { type Connection, type ConnectionInit, makeConnection } from "./connection.ts";
-import { Engine } from "./engine.ts";
-import { FrontDoor } from "./http/front_door.ts";
-import { makeRoom } from "./handshake_bound.ts";
-import { IncomingHandshake } from "./incoming_handshake.ts";
+import { Engine } from "./engine/engine.ts";
+import { FrontDoor } from "./server/http/gateway.ts";
+import { makeRoom } from "./server/handshake_limit.ts";
+import { IncomingHandshake } from "./server/pending_handshake.ts";
 import {
   LISTENER_HANDLERS,
   type ListenerHandlers,
@@ -13,17 +13,22 @@ import {
   type ListenSettings,
   type PeerInfo,
   resolveListen,
-} from "./listen_options.ts";
-import { checkHandlers, type ConnectionHandlers, HANDLERS, pickHandlers } from "./options.ts";
-import type { Sendable } from "./prepared_message.ts";
-import { Refused } from "./refused.ts";
-import { Registry, type ShutdownOptions, type ShutdownResult } from "./registry.ts";
-import { Roster } from "./roster.ts";
-import { Ticker } from "./ticker.ts";
+} from "./server/listen_options.ts";
+import {
+  checkHandlers,
+  type ConnectionHandlers,
+  HANDLERS,
+  pickHandlers,
+} from "./engine/options.ts";
+import type { Sendable } from "./engine/prepared_message.ts";
+import { Refused } from "./handshake/refusal.ts";
+import { Registry, type ShutdownOptions, type ShutdownResult } from "./context/registry.ts";
+import { Roster } from "./util/member_list.ts";
+import { Ticker } from "./util/interval.ts";
 import { TlsAcceptor } from "./transport/tls_server.ts";
 import type { Transport } from "./transport/transport.ts";
-import { bindUnix } from "./unix.ts";
-import { shutdownAfter, shutdownArguments, within } from "./shutdown.ts";
+import { bindUnix } from "./server/unix_listener.ts";
+import { shutdownAfter, shutdownArguments, within } from "./context/shutdown.ts";
 
 const NOTHING = () => {};
 

@@ -1,4 +1,4 @@
-import { LARGEST, SIZES } from "../../src/flow/buffer_pool.ts";
+import { LARGEST, SIZES } from "../../src/memory/buffer_pool.ts";
 import { SendQueue } from "../../src/flow/send_queue.ts";
 import { applyMask, randomKey } from "../../src/protocol/mask.ts";
 import { MessageAssembler } from "../../src/protocol/message_assembler.ts";

@@ -5,7 +5,7 @@
 // The same of `ws` on Node: node bench/micro/deflate_codec_ws.mjs [level]
 import { Deflater } from "../../src/deflate/deflater.ts";
 import { Inflater } from "../../src/deflate/inflater.ts";
-import { PackedFrame } from "../../src/deflate/packed_frame.ts";
+import { PackedFrame } from "../../src/deflate/compressed_frame.ts";
 import { feed } from "../feed.mjs";
 
 const level = Number(Deno.args[0] ?? 6);

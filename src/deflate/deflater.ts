@@ -1,7 +1,7 @@
-import { PackedFrame } from "./packed_frame.ts";
+import { PackedFrame } from "./compressed_frame.ts";
 import { NO_FLUSH, RawZlib, SYNC_FLUSH } from "./raw_zlib.ts";
-import { deflaterShelf, type Shelf } from "./shelf.ts";
-import { leaveTurns, type Sliced, takeTurns } from "./turns.ts";
+import { deflaterShelf, type Shelf } from "./zlib_cache.ts";
+import { leaveTurns, type Sliced, takeTurns } from "./work_queue.ts";
 
 /** What is compressed at once, or in a turn, at most: a millisecond's work for most data. */
 export const DEFLATE_SLICE: number = 64 * 1024;

@@ -3,8 +3,8 @@ import type { Source } from "../protocol/frame_decoder.ts";
 import { ProtocolError } from "../protocol/protocol_error.ts";
 import { History } from "./history.ts";
 import { RawZlib, SYNC_FLUSH } from "./raw_zlib.ts";
-import { inflaterShelf, type Shelf } from "./shelf.ts";
-import { leaveTurns, mayRunNow, type Sliced, spend, takeTurns } from "./turns.ts";
+import { inflaterShelf, type Shelf } from "./zlib_cache.ts";
+import { leaveTurns, mayRunNow, type Sliced, spend, takeTurns } from "./work_queue.ts";
 
 /** What one slice produces, or uses up, at most before others get their turn. */
 export const INFLATE_SLICE: number = 256 * 1024;

@@ -5,7 +5,7 @@ import { copyPayload } from "../protocol/payload_slab.ts";
 import { ProtocolError } from "../protocol/protocol_error.ts";
 import { decodeText } from "../protocol/text.ts";
 import { type InflateDone, Inflater, type InflaterSettings, type InflateSink } from "./inflater.ts";
-import { leaveTurns, type Sliced, takeTurns } from "./turns.ts";
+import { leaveTurns, type Sliced, takeTurns } from "./work_queue.ts";
 
 // How long an inflated message is shows only at its end. It is collected in chunks and joined then,
 // rather than in a buffer that grows: to move 16 MiB at once takes longer than a timer should wait.

@@ -1,6 +1,6 @@
 import type { Source } from "../protocol/frame_decoder.ts";
 import type { Transport } from "../transport/transport.ts";
-import { acquire, type Buffer, LARGEST, release, SIZES } from "./buffer_pool.ts";
+import { acquire, type Buffer, LARGEST, release, SIZES } from "../memory/buffer_pool.ts";
 
 /** Where received bytes go, and who says how many may come. */
 export interface ReadSink {

@@ -2,7 +2,7 @@ import { headerSize, writeHeader } from "../protocol/frame_header.ts";
 import { advanceKey, applyMask } from "../protocol/mask.ts";
 import { FIN } from "../protocol/opcode.ts";
 import { encodeUtf8 } from "../protocol/utf8.ts";
-import { acquire, type Buffer, HUGE, LARGEST, release, SIZES } from "./buffer_pool.ts";
+import { acquire, type Buffer, HUGE, LARGEST, release, SIZES } from "../memory/buffer_pool.ts";
 import { LARGEST_IN_SLAB, type SharedFrame } from "./shared_frame.ts";
 
 /** A stretch of encoded frames that goes to the system in one piece. */

@@ -1,8 +1,8 @@
 import type { Transport } from "../transport/transport.ts";
-import { ControlLane } from "./control_lane.ts";
+import { ControlLane } from "./control_queue.ts";
 import type { Block, SendQueue } from "./send_queue.ts";
 import { sharedView } from "./shared_frame.ts";
-import { flushAfterTurn } from "./turn.ts";
+import { flushAfterTurn } from "./flush_scheduler.ts";
 
 /** What the write pump reports. */
 export interface WriteSink {

@@ -3,7 +3,7 @@ import { acceptKey, createKey, isValidKey } from "./accept_key.ts";
 import { BadHeadError } from "./bad_head_error.ts";
 import { equalsIgnoreCase, show } from "./chars.ts";
 import { type Extension, formatExtensions, parseExtensions } from "./extension_list.ts";
-import { checkFieldValue, type Field } from "./field_value.ts";
+import { checkFieldValue, type Field } from "./headers_option.ts";
 import { HeadParser } from "./head_parser.ts";
 import { writeLatin1 } from "./latin1.ts";
 import { parseResponseHead, type ResponseHead } from "./response_head.ts";

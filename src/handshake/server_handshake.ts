@@ -1,7 +1,7 @@
 import { isValidKey } from "./accept_key.ts";
 import { show } from "./chars.ts";
 import { type Extension, parseExtensions } from "./extension_list.ts";
-import type { Field } from "./field_value.ts";
+import type { Field } from "./headers_option.ts";
 import type { RequestHead } from "./request_head.ts";
 import { listContains, parseProtocols } from "./token_list.ts";
 

@@ -1,6 +1,6 @@
 import { ACCEPT_KEY_LENGTH, writeAcceptKey } from "./accept_key.ts";
 import { type Extension, formatExtensions } from "./extension_list.ts";
-import { checkFieldName, checkFieldValue, type Field } from "./field_value.ts";
+import { checkFieldName, checkFieldValue, type Field } from "./headers_option.ts";
 import { writeLatin1 } from "./latin1.ts";
 import { checkProtocol, listContains } from "./token_list.ts";
 

@@ -1,6 +1,6 @@
 import { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
-import { acquire, type Buffer, release, SIZES } from "../flow/buffer_pool.ts";
+import { acquire, type Buffer, release, SIZES } from "../memory/buffer_pool.ts";
 import type { PeerCertificate } from "./peer_certificate.ts";
 import { tlsReason } from "./tls_errors.ts";
 import type { Transport } from "./transport.ts";

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertLess } from "@std/assert";
 import { DEFLATE_SLICE, Deflater } from "../../src/deflate/deflater.ts";
-import { turnsWaiting } from "../../src/deflate/turns.ts";
+import { turnsWaiting } from "../../src/deflate/work_queue.ts";
 import { assertBytes, deflateInTurns, inflater, json, noise, push, TAKEOVER } from "./helpers.ts";
 import { join } from "../support/bytes.ts";
 

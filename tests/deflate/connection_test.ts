@@ -9,7 +9,7 @@ import {
   QueueFullError,
 } from "../../mod.ts";
 import { Deflater } from "../../src/deflate/deflater.ts";
-import { turnsWaiting } from "../../src/deflate/turns.ts";
+import { turnsWaiting } from "../../src/deflate/work_queue.ts";
 import { assertBytes, inflater, json, noise, push, TAKEOVER } from "./helpers.ts";
 import { join, utf8 } from "../support/bytes.ts";
 import { RawPeer } from "./raw_peer.ts";

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { Inflater, type InflaterSettings, type InflateSink } from "../../src/deflate/inflater.ts";
-import { PackedFrame } from "../../src/deflate/packed_frame.ts";
+import { PackedFrame } from "../../src/deflate/compressed_frame.ts";
 import type { Source } from "../../src/protocol/frame_decoder.ts";
 import { join, utf8 } from "../support/bytes.ts";
 import type { Deflater, DeflaterSettings } from "../../src/deflate/deflater.ts";

@@ -3,7 +3,7 @@ import zlib from "node:zlib";
 import { Deflater } from "../../src/deflate/deflater.ts";
 import { History } from "../../src/deflate/history.ts";
 import { Inflater } from "../../src/deflate/inflater.ts";
-import { turnsWaiting } from "../../src/deflate/turns.ts";
+import { turnsWaiting } from "../../src/deflate/work_queue.ts";
 import { ProtocolError } from "../../src/protocol/protocol_error.ts";
 import { assertBytes, inflater, json, noise, push, TAKEOVER } from "./helpers.ts";
 import { join, utf8 } from "../support/bytes.ts";

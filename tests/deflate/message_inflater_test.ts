@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { Deflater } from "../../src/deflate/deflater.ts";
 import { MessageInflater } from "../../src/deflate/message_inflater.ts";
-import { turnsWaiting } from "../../src/deflate/turns.ts";
+import { turnsWaiting } from "../../src/deflate/work_queue.ts";
 import { ProtocolError } from "../../src/protocol/protocol_error.ts";
 import { assertBytes, deflateInTurns, json, noise, TAKEOVER } from "./helpers.ts";
 import { utf8 } from "../support/bytes.ts";

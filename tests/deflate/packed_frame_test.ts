@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { Deflater } from "../../src/deflate/deflater.ts";
-import { PackedFrame } from "../../src/deflate/packed_frame.ts";
+import { PackedFrame } from "../../src/deflate/compressed_frame.ts";
 import { FrameDecoder } from "../../src/protocol/frame_decoder.ts";
 import { assertBytes, inflater, json, noise, push, TAKEOVER } from "./helpers.ts";
 import { join } from "../support/bytes.ts";

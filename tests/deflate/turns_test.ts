@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { Deflater } from "../../src/deflate/deflater.ts";
-import { leaveTurns, takeTurns, turnsWaiting } from "../../src/deflate/turns.ts";
+import { leaveTurns, takeTurns, turnsWaiting } from "../../src/deflate/work_queue.ts";
 import { deflateInTurns, inflater, json, noise, packInTurns, push, TAKEOVER } from "./helpers.ts";
 
 function turn(): Promise<void> {

@@ -1,12 +1,12 @@
 import { assert, assertEquals, assertInstanceOf, assertMatch } from "@std/assert";
 import { delay } from "@std/async/delay";
 import { HandshakeError } from "../../src/errors.ts";
-import { connectHttpProxy } from "../../src/dial/http_proxy.ts";
-import { dialProxy } from "../../src/dial/proxy.ts";
-import { parseProxyUrl } from "../../src/dial/proxy_url.ts";
-import { connectSocks5 } from "../../src/dial/socks5.ts";
-import { dialTcp } from "../../src/dial/tcp.ts";
-import type { Tunnel } from "../../src/dial/tunnel.ts";
+import { connectHttpProxy } from "../../src/client/proxy/http_connect.ts";
+import { dialProxy } from "../../src/client/proxy/dial_proxy.ts";
+import { parseProxyUrl } from "../../src/client/proxy/proxy_url.ts";
+import { connectSocks5 } from "../../src/client/proxy/socks5.ts";
+import { dialTcp } from "../../src/client/tcp.ts";
+import type { Tunnel } from "../../src/client/proxy/tunnel.ts";
 import { failure, readExactly, tcpPair, writeAll } from "../transport/streams.ts";
 
 const target: Tunnel = { hostname: "example.com", port: 443 };

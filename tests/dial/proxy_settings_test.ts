@@ -1,11 +1,11 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { isInBlock, parseAddress } from "../../src/dial/ip_address.ts";
+import { isInBlock, parseAddress } from "../../src/util/ip_address.ts";
 import {
   isExcepted,
   proxyFromEnvironment,
   readPermittedVariable,
-} from "../../src/dial/proxy_environment.ts";
-import { parseProxyUrl } from "../../src/dial/proxy_url.ts";
+} from "../../src/client/proxy/environment.ts";
+import { parseProxyUrl } from "../../src/client/proxy/proxy_url.ts";
 
 Deno.test("parseProxyUrl reads every kind", () => {
   const none = { username: undefined, password: "" };

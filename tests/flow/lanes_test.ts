@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
-import { acquire, LARGEST, release, SIZES } from "../../src/flow/buffer_pool.ts";
-import { ControlLane, encodeControl, MAX_REQUESTED } from "../../src/flow/control_lane.ts";
-import { Inbox } from "../../src/flow/inbox.ts";
+import { acquire, LARGEST, release, SIZES } from "../../src/memory/buffer_pool.ts";
+import { ControlLane, encodeControl, MAX_REQUESTED } from "../../src/flow/control_queue.ts";
+import { Inbox } from "../../src/flow/receive_queue.ts";
 import { concat, hex, toHex } from "../support/bytes.ts";
 import { FrameReader } from "../support/frames.ts";
 

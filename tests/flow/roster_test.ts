@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { Context } from "../../mod.ts";
-import { type Member, Roster } from "../../src/roster.ts";
+import { type Member, Roster } from "../../src/util/member_list.ts";
 import { pair } from "../support/pair.ts";
 
 interface Numbered extends Member {

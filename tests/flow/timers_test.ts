@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
-import { KeepAlive, type KeptAlive } from "../../src/keep_alive.ts";
-import { Timers } from "../../src/timers.ts";
+import { KeepAlive, type KeptAlive } from "../../src/engine/keep_alive.ts";
+import { Timers } from "../../src/util/timers.ts";
 
 /** Counts the system's timers that `work` makes. */
 async function systemTimers(work: () => void | Promise<void>): Promise<number> {

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertInstanceOf } from "@std/assert";
 import { TimeoutError } from "../../mod.ts";
-import { Alarm, Timers } from "../../src/timers.ts";
+import { Alarm, Timers } from "../../src/util/timers.ts";
 import { numbered } from "../support/messages.ts";
 import { pair, rawHost, rawPeer } from "../support/pair.ts";
 import { turn, until } from "../support/until.ts";

@@ -1,5 +1,9 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { checkFieldName, checkFieldValue, checkHeaders } from "../../src/handshake/field_value.ts";
+import {
+  checkFieldName,
+  checkFieldValue,
+  checkHeaders,
+} from "../../src/handshake/headers_option.ts";
 import { checkOriginRule, originAllowed } from "../../src/handshake/origin.ts";
 import { parseUrl } from "../../src/handshake/url.ts";
 import { INJECTIONS } from "./_bytes.ts";

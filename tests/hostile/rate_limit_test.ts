@@ -1,8 +1,8 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { Context } from "../../mod.ts";
-import { RateLimit } from "../../src/rate_limit.ts";
-import { AddressCount, addressKey } from "../../src/address_count.ts";
-import { Timers } from "../../src/timers.ts";
+import { RateLimit } from "../../src/engine/rate_limit.ts";
+import { AddressCount, addressKey } from "../../src/server/address_limit.ts";
+import { Timers } from "../../src/util/timers.ts";
 import { numbered, numberOf, upTo } from "../support/messages.ts";
 import { pair, rawPeer } from "../support/pair.ts";
 import { until } from "../support/until.ts";

@@ -6,7 +6,7 @@ import {
   encodeClosePayload,
   isCloseCode,
 } from "../../src/protocol/close_code.ts";
-import { Closing } from "../../src/protocol/closing.ts";
+import { Closing } from "../../src/protocol/closing_handshake.ts";
 import { ProtocolError } from "../../src/protocol/protocol_error.ts";
 import { concat, hex, toHex, utf8 } from "../support/bytes.ts";
 

@@ -1,10 +1,10 @@
 import { assert, assertEquals } from "@std/assert";
 import { Context } from "../../mod.ts";
 import { makeConnection } from "../../src/connection.ts";
-import { Engine, type HandshakeFacts } from "../../src/engine.ts";
-import { resolveSettings } from "../../src/options.ts";
-import { Registry } from "../../src/registry.ts";
-import { Timers } from "../../src/timers.ts";
+import { Engine, type HandshakeFacts } from "../../src/engine/engine.ts";
+import { resolveSettings } from "../../src/engine/options.ts";
+import { Registry } from "../../src/context/registry.ts";
+import { Timers } from "../../src/util/timers.ts";
 import type { Transport } from "../../src/transport/transport.ts";
 
 // Ten thousand sockets would need as many descriptors twice; what a write costs the thread is imitated instead.

@@ -1,0 +1,172 @@
+import type { AdoptOptions } from "./adopt_options.ts";
+import { type AdoptSource, isEncrypted, takeOver } from "./adopt_source.ts";
+import type { Acceptance } from "../server/decide_handshake.ts";
+import { resolveConnect } from "../client/connect_options.ts";
+import { type Connection, makeConnection } from "../connection.ts";
+import { codecSettings, readAgreement } from "../deflate/negotiation.ts";
+import { Dial } from "../client/dial.ts";
+import { Engine, type HandshakeFacts } from "../engine/engine.ts";
+import { abortError } from "../errors.ts";
+import { makeRequest } from "../engine/handshake_result.ts";
+import { checkExtensions, formatExtensions } from "../handshake/extension_list.ts";
+import { IncomingHandshake } from "../server/pending_handshake.ts";
+import { type ListenOptions, type PeerInfo, resolveListen } from "../server/listen_options.ts";
+import { pickHandlers, resolveSettings } from "../engine/options.ts";
+import type { Registry } from "../context/registry.ts";
+import { formatRequestHead } from "../handshake/format_request.ts";
+import type { Transport } from "../transport/transport.ts";
+
+/** Takes over an open byte stream. If it throws, the stream is untouched and its owner's; once it returns, ours. */
+export function adopt<Data>(
+  registry: Registry,
+  source: AdoptSource,
+  options: AdoptOptions<Data>,
+): Connection<Data> {
+  const { role = "server", handshake = true } = options;
+  if (role !== "server" && role !== "client") {
+    throw new TypeError(`Cannot adopt with role ${JSON.stringify(role)}: use "server" or "client"`);
+  }
+  if (!handshake) return adoptOpen(registry, source, options, role);
+  return role === "server"
+    ? adoptServer(registry, source, options)
+    : adoptClient(registry, source, options);
+}
+
+function makeEngine<Data>(
+  registry: Registry,
+  role: "server" | "client",
+  options: AdoptOptions<Data>,
+  url: string,
+): Engine<Data> {
+  const settings = resolveSettings("adopt", options as AdoptOptions, role === "server");
+  const engine = new Engine<Data>(registry, role, settings, pickHandlers(options));
+  engine.conn = makeConnection(engine, { url, listener: null, data: options.data as Data });
+  return engine;
+}
+
+/** The handshake was done elsewhere. */
+function adoptOpen<Data>(
+  registry: Registry,
+  source: AdoptSource,
+  options: AdoptOptions<Data>,
+  role: "server" | "client",
+): Connection<Data> {
+  const { extensions = [], protocol = "", request, url = "" } = options;
+  const agreed = checkExtensions(typeof extensions === "string" ? [extensions] : extensions);
+  const head = request === undefined || request instanceof Request
+    ? null
+    : formatRequestHead(request);
+  const secure = isEncrypted(source);
+  // What was agreed is a fact, so it holds whether the option was given or not.
+  const agreement = readAgreement(agreed);
+  const compression = agreement === null ? false : options.compression || true;
+  const engine = makeEngine(registry, role, { ...options, compression }, String(url));
+  const facts: HandshakeFacts = {
+    protocol,
+    extensions: formatExtensions(agreed),
+    compression: agreement && codecSettings(agreement, role, engine.settings.compression!),
+    url: url !== "" || request === undefined ? String(url) : webSocketUrl(request, head, secure),
+    request: () =>
+      request instanceof Request ? request : head === null ? null : makeRequest(head, secure),
+    responseHeaders: () => new Headers(),
+  };
+  const transport = takeOver(source, undefined);
+  engine.open(transport, facts, null, copyOf(options.initialData), true);
+  return engine.conn;
+}
+
+function adoptServer<Data>(
+  registry: Registry,
+  source: AdoptSource,
+  options: AdoptOptions<Data>,
+): Connection<Data> {
+  const { request, initialData } = options;
+  const settings = resolveListen({ ...options, handler: undefined } as ListenOptions<Data>);
+  const head = request === undefined ? null : formatRequestHead(request);
+  const secure = isEncrypted(source) ||
+    (request instanceof Request && new URL(request.url).protocol === "https:");
+  const engine = makeEngine(registry, "server", options, "");
+  // With the head read by somebody else, what was read besides is frames.
+  const transport = takeOver(source, head === null ? initialData : undefined);
+  const info = peerInfo(transport);
+  const incoming = new IncomingHandshake<Data>(transport, settings, registry.timers);
+  registry.connecting.add(engine);
+  engine.cancel = () => incoming.abort(503, abortError("The handshake was cancelled"));
+  const answer = async () => {
+    // Callbacks come no earlier than the next microtask.
+    await Promise.resolve();
+    try {
+      let accepted: Acceptance<Data>;
+      let early = copyOf(initialData);
+      if (head !== null) accepted = await incoming.decide(transport, head, secure, info);
+      else {
+        const read = await incoming.run(transport, secure, info);
+        // Without a handler, whatever isn't accepted is refused.
+        accepted = read.accepted!;
+        early = read.early;
+      }
+      if (engine.state !== "connecting") throw abortError("The handshake was cancelled");
+      if (accepted.data !== undefined) engine.conn.data = accepted.data;
+      engine.open(transport, accepted.facts, accepted.answer, early);
+    } catch (error) {
+      engine.abandon(await incoming.refuse(error), true);
+    }
+  };
+  answer();
+  return engine.conn;
+}
+
+function adoptClient<Data>(
+  registry: Registry,
+  source: AdoptSource,
+  options: AdoptOptions<Data>,
+): Connection<Data> {
+  const { url, extensions } = options;
+  if (url === undefined) {
+    throw new TypeError("Cannot adopt as a client without url: the handshake asks for it");
+  }
+  const offered = typeof extensions === "string" ? [extensions] : extensions;
+  const { signal } = options;
+  const settings = resolveConnect(
+    url,
+    { ...options, extensions: offered } as AdoptOptions & {
+      extensions: typeof offered;
+    },
+  );
+  const engine = makeEngine(registry, "client", options, settings.target.href);
+  // Made before the stream is taken, since it checks what is to be sent.
+  const dial = new Dial(engine, settings);
+  const transport = takeOver(source, options.initialData);
+  dial.useTransport(transport);
+  registry.connecting.add(engine);
+  queueMicrotask(() => {
+    if (signal?.aborted) {
+      engine.abandon(abortError("The handshake was aborted", signal.reason), false);
+      transport.close();
+    } else if (engine.state === "connecting") dial.run();
+    else transport.close();
+  });
+  return engine.conn;
+}
+
+function webSocketUrl(
+  request: AdoptOptions["request"],
+  head: string | null,
+  secure: boolean,
+): string {
+  const { url } = head === null ? request as Request : makeRequest(head, secure);
+  return url.replace(/^http/, "ws");
+}
+
+const UNKNOWN: Deno.Addr = { transport: "unix", path: "" };
+
+function peerInfo(transport: Transport): PeerInfo {
+  return {
+    remoteAddr: transport.remoteAddr ?? UNKNOWN,
+    localAddr: transport.localAddr ?? UNKNOWN,
+  };
+}
+
+function copyOf(bytes: Uint8Array | undefined): Uint8Array {
+  return bytes === undefined ? new Uint8Array(0) : bytes.slice();
+}

@@ -1,0 +1,53 @@
+import type { IncomingMessage } from "node:http";
+import type { Extension } from "../handshake/extension_list.ts";
+import type { HeadersOption } from "../handshake/headers_option.ts";
+import type { OriginRule } from "../handshake/origin.ts";
+import type { HandshakeDecision, PeerInfo } from "../server/listen_options.ts";
+import type { ConnectionOptions } from "../engine/options.ts";
+
+/** Options of `adopt`: those of every connection, and those of the handshake, if it is still to be done. */
+export interface AdoptOptions<Data = unknown> extends ConnectionOptions<Data> {
+  /** Which end we are. @default {"server"} */
+  role?: "server" | "client";
+  /**
+   * Whether the opening handshake is still to be done. `false`: it has been; then `protocol`, `extensions`, `request`
+   * and `url` say what was agreed.
+   *
+   * @default {true}
+   */
+  handshake?: boolean;
+  /** Bytes that have been read from the stream already, the head of the handshake or a part of it included. */
+  initialData?: Uint8Array;
+  /**
+   * The request of the client, where somebody else has read it: a standard one, or that of `node:http`'s `upgrade`
+   * event. It is answered then; with `handshake: false` it only shows as `conn.request`.
+   */
+  request?: Request | IncomingMessage;
+  /** Server: subprotocols that are spoken, the preferred first. Client: those to offer. */
+  protocols?: string | readonly string[];
+  /** Headers of the 101, or of the client's request. */
+  headers?: HeadersOption;
+  /** Server: chooses among the offered subprotocols instead. */
+  selectProtocol?: (offered: string[], request: Request) => string | undefined;
+  /** Server: origins that are accepted. */
+  origins?: OriginRule;
+  /** Server: from the call to the 101, in ms. @default {10000} */
+  handshakeTimeout?: number;
+  /** Server: the largest request head, in bytes. @default {16384} */
+  maxHeaderBytes?: number;
+  /** Server: decides about the handshake, as in `listen`. */
+  onHandshake?: (
+    request: Request,
+    info: PeerInfo,
+  ) => HandshakeDecision<Data> | Promise<HandshakeDecision<Data>>;
+  /** Client: what to ask for; needed for a handshake. With `handshake: false` it only shows as `conn.url`. */
+  url?: string | URL;
+  /** Client: extensions to offer. With `handshake: false`: those that were agreed, as their header names them. */
+  extensions?: string | readonly (string | Extension)[];
+  /** Client: from the call to the answer, in ms. @default {10000} */
+  connectTimeout?: number;
+  /** Client: cancels the handshake. */
+  signal?: AbortSignal;
+  /** With `handshake: false`: the subprotocol that was agreed. @default {""} */
+  protocol?: string;
+}

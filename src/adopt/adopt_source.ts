@@ -1,0 +1,65 @@
+import type { Duplex } from "node:stream";
+import { isNodeDuplex, NodeStreamTransport } from "../transport/node_stream.ts";
+import { PrefixedTransport } from "../transport/prefixed.ts";
+import type { Transport } from "../transport/transport.ts";
+import { isStreamPair, type StreamPair, WebStreamTransport } from "../transport/web_stream.ts";
+
+/** What `adopt` takes over: an open byte stream of any of these kinds. */
+export type AdoptSource = Deno.Conn | Duplex | StreamPair;
+
+/**
+ * Takes a byte stream over. If it throws, the stream is as it was.
+ *
+ * @param source The stream.
+ * @param initialData What has been read from it already.
+ * @returns A transport that owns it.
+ * @throws {TypeError} If it isn't a byte stream, is locked, or carries something else than bytes.
+ */
+export function takeOver(source: unknown, initialData: Uint8Array | undefined): Transport {
+  if (initialData !== undefined && !(initialData instanceof Uint8Array)) {
+    throw new TypeError(`Cannot adopt with initialData that is ${typeof initialData}, not bytes`);
+  }
+  const transport = asTransport(source);
+  return initialData === undefined || initialData.length === 0
+    ? transport
+    // A copy: what was handed over may be a view of somebody's read buffer.
+    : new PrefixedTransport(initialData.slice(), transport);
+}
+
+function asTransport(source: unknown): Transport {
+  if (isConn(source)) {
+    // Of a connection whose streams are in use, reads would go to either side.
+    if (source.readable.locked || source.writable.locked) {
+      throw new TypeError("Cannot adopt a connection whose streams are locked");
+    }
+    if ("setNoDelay" in source) (source as Deno.TcpConn).setNoDelay(true);
+    return source;
+  }
+  if (isStreamPair(source)) return new WebStreamTransport(source);
+  if (isNodeDuplex(source)) return new NodeStreamTransport(source);
+  const given = source === null
+    ? "null"
+    : typeof source === "object"
+    ? "this object"
+    : typeof source;
+  throw new TypeError(
+    `Cannot adopt ${given}: use a Deno.Conn, a Node socket or { readable, writable }`,
+  );
+}
+
+function isConn(source: unknown): source is Deno.Conn {
+  const conn = source as Partial<Deno.Conn> | null;
+  return typeof conn === "object" && conn !== null && typeof conn.read === "function" &&
+    typeof conn.closeWrite === "function" && isStreamPair(conn);
+}
+
+/**
+ * Says whether the bytes of a stream went through TLS, as far as it can tell.
+ *
+ * @param source The stream.
+ * @returns Whether it is a `Deno.TlsConn` or a `node:tls` socket.
+ */
+export function isEncrypted(source: unknown): boolean {
+  const stream = source as { handshake?: unknown; encrypted?: unknown } | null | undefined;
+  return (isConn(source) && typeof stream?.handshake === "function") || stream?.encrypted === true;
+}

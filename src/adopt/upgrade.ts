@@ -1,0 +1,109 @@
+import { type Connection, makeConnection } from "../connection.ts";
+import { Engine, type HandshakeFacts } from "../engine/engine.ts";
+import { abortError, HandshakeError } from "../errors.ts";
+import { checkHeaders } from "../handshake/headers_option.ts";
+import { checkProtocols, parseProtocols } from "../handshake/token_list.ts";
+import {
+  amount,
+  checkHandlers,
+  HANDLERS,
+  pickHandlers,
+  resolveSettings,
+} from "../engine/options.ts";
+import { TRY_AGAIN_LATER } from "../protocol/close_code.ts";
+import { ProtocolError } from "../protocol/protocol_error.ts";
+import type { Registry } from "../context/registry.ts";
+import { MessageSocketTransport } from "../transport/deno_websocket.ts";
+import type { Upgraded, UpgradeOptions } from "./upgrade_options.ts";
+
+/** Turns a request of `Deno.serve` into a connection over `Deno.upgradeWebSocket`. */
+export function upgrade<Data>(
+  registry: Registry,
+  request: Request,
+  options: UpgradeOptions<Data>,
+): Upgraded<Connection<Data>> {
+  if (!(request instanceof Request)) {
+    throw new TypeError(
+      `Cannot upgrade ${typeof request}: use the Request of a Deno.serve handler`,
+    );
+  }
+  checkHandlers("upgrade", options, [...HANDLERS, "selectProtocol"]);
+  const all = resolveSettings("upgrade", options as UpgradeOptions, true);
+  // Pings are the runtime's, by its idle timeout.
+  const settings = { ...all, keepAlive: null, compression: null };
+  const maxPausedBytes = amount("upgrade", "maxPausedBytes", options.maxPausedBytes, 1024 * 1024);
+  const headers = checkHeaders(options.headers, "server");
+  const protocol = chooseProtocol(request, options);
+  const { keepAlive } = all;
+  const { socket, response } = Deno.upgradeWebSocket(request, {
+    protocol: protocol === "" ? undefined : protocol,
+    idleTimeout: keepAlive === null
+      ? 0
+      : Math.max(1, Math.ceil((keepAlive.interval + keepAlive.timeout) / 1000)),
+  });
+  socket.binaryType = "arraybuffer";
+  for (const [name, value] of headers) response.headers.append(name, value);
+  const facts: HandshakeFacts = {
+    protocol,
+    extensions: "",
+    compression: null,
+    url: request.url.replace(/^http/, "ws"),
+    request: () => request,
+    responseHeaders: () => new Headers(response.headers),
+  };
+  const engine = new Engine<Data>(registry, "server", settings, pickHandlers(options));
+  const connection = engine.conn = makeConnection(engine, {
+    url: facts.url,
+    listener: null,
+    data: options.data as Data,
+  });
+  registry.connecting.add(engine);
+  engine.cancel = () => socket.close();
+  socket.onopen = () => {
+    if (engine.state !== "connecting") {
+      socket.close();
+      return;
+    }
+    const transport = new MessageSocketTransport(socket);
+    transport.onArrival = (waiting) => {
+      // Without bounds is what somebody takes as it comes.
+      if (waiting <= maxPausedBytes || engine.wanted() === Infinity) return;
+      engine.fail(
+        new ProtocolError(
+          TRY_AGAIN_LATER,
+          `More than ${maxPausedBytes} bytes arrived while the connection was held`,
+        ),
+      );
+    };
+    engine.open(transport, facts, null, null);
+  };
+  socket.onerror = socket.onclose = () => {
+    engine.abandon(
+      request.signal.aborted
+        ? abortError("The request was aborted before the upgrade")
+        : new HandshakeError("Cannot upgrade: the client left before the WebSocket was open"),
+      true,
+    );
+  };
+  return { response, connection };
+}
+
+function chooseProtocol<Data>(request: Request, options: UpgradeOptions<Data>): string {
+  const header = request.headers.get("sec-websocket-protocol");
+  let offered: string[];
+  try {
+    offered = header === null ? [] : parseProtocols(header);
+  } catch (cause) {
+    throw new TypeError(`Cannot upgrade: ${(cause as Error).message}`, { cause });
+  }
+  const spoken = checkProtocols(options.protocols);
+  if (offered.length === 0) return "";
+  if (options.selectProtocol === undefined) {
+    return spoken.find((protocol) => offered.includes(protocol)) ?? "";
+  }
+  const chosen = options.selectProtocol(offered, request) ?? "";
+  if (chosen !== "" && !offered.includes(chosen)) {
+    throw new TypeError(`Cannot select subprotocol ${chosen}, which wasn't offered`);
+  }
+  return chosen;
+}

@@ -1,0 +1,173 @@
+import type { ConnectSettings } from "./connect_options.ts";
+import { dialProxy } from "./proxy/dial_proxy.ts";
+import { proxyFromEnvironment } from "./proxy/environment.ts";
+import { dialTcp } from "./tcp.ts";
+import type { Engine } from "../engine/engine.ts";
+import {
+  acceptAnswer,
+  type CodecSettings,
+  codecSettings,
+  makeOffer,
+} from "../deflate/negotiation.ts";
+import { abortError, HandshakeError, TimeoutError } from "../errors.ts";
+import { ClientFacts } from "../engine/handshake_result.ts";
+import { ClientHandshake } from "../handshake/client_handshake.ts";
+import { type Extension, formatExtensions } from "../handshake/extension_list.ts";
+import { MAX_REFUSAL_BODY, RefusalBody } from "../handshake/refusal_body.ts";
+import { readHead, writeAll } from "../transport/stream_io.ts";
+import { Alarm } from "../util/timers.ts";
+import { startTlsClient } from "../transport/tls_client.ts";
+import { closeQuietly } from "../transport/tls_stream.ts";
+import type { Transport } from "../transport/transport.ts";
+
+/** An attempt to connect: what is open is closed when it fails, is cancelled or takes too long. */
+export class Dial {
+  readonly #engine: Engine;
+  readonly #settings: ConnectSettings;
+  readonly #abort = new AbortController();
+  readonly #handshake: ClientHandshake;
+  #raw: Transport | null = null;
+  #phase = "connecting";
+  #refusal: RefusalBody | null = null; // what is being read of the body of a refusal
+
+  /** @throws {TypeError} If something of the handshake can't be sent. */
+  constructor(engine: Engine, settings: ConnectSettings) {
+    this.#engine = engine;
+    this.#settings = settings;
+    const { protocols, headers, connection: { compression } } = settings;
+    const extensions = compression === null
+      ? settings.extensions
+      : [...settings.extensions, makeOffer(compression)];
+    this.#handshake = new ClientHandshake(settings.target, { protocols, extensions, headers });
+  }
+
+  /** Shakes hands on a stream that is open, in place of one that is yet to be opened. */
+  useTransport(transport: Transport): void {
+    this.#raw = transport;
+  }
+
+  /** Connects, and opens the engine or abandons it. */
+  async run(): Promise<void> {
+    const { connectTimeout, signal } = this.#settings;
+    const engine = this.#engine, { timers } = engine.owner;
+    const alarm = new Alarm(() => this.#cancel(this.#timedOut(), true));
+    const aborted = () =>
+      this.#cancel(abortError("The attempt to connect was aborted", signal!.reason), false);
+    engine.cancel = () => this.#close();
+    if (connectTimeout > 0) timers.set(alarm, connectTimeout);
+    signal?.addEventListener("abort", aborted, { once: true });
+    try {
+      await this.#connect();
+    } catch (error) {
+      this.#close();
+      engine.abandon(error, true);
+    } finally {
+      timers.clear(alarm);
+      signal?.removeEventListener("abort", aborted);
+    }
+  }
+
+  async #connect(): Promise<void> {
+    if (this.#raw !== null) return await this.#shakeHands(this.#raw);
+    const { target, tls } = this.#settings;
+    let transport = this.#own(await this.#reach());
+    if (target.secure) {
+      this.#phase = "negotiating TLS";
+      transport = this.#own(await startTlsClient(transport, target.hostname, tls));
+    }
+    await this.#shakeHands(transport);
+  }
+
+  /** Opens a stream to the target: over a Unix socket, through a proxy, or straight. */
+  async #reach(): Promise<Transport> {
+    const { target, tls, path } = this.#settings;
+    const { hostname, port, secure } = target;
+    const { signal } = this.#abort;
+    if (path !== undefined) {
+      const conn = await Deno.connect({ transport: "unix", path });
+      return conn;
+    }
+    let { proxy } = this.#settings;
+    if (proxy === undefined) proxy = proxyFromEnvironment(secure, hostname, port) ?? null;
+    if (proxy === null) return await dialTcp({ hostname, port, signal });
+    this.#phase = "connecting through the proxy";
+    return await dialProxy(proxy, { hostname, port, signal, caCerts: tls.caCerts });
+  }
+
+  async #shakeHands(transport: Transport): Promise<void> {
+    this.#phase = "waiting for the answer to the handshake";
+    const handshake = this.#handshake;
+    await writeAll(transport, handshake.request);
+    const early = await readHead(transport, (bytes) => handshake.push(bytes));
+    if (early === null) throw handshake.refused();
+    if (!handshake.accepted) throw handshake.refused(await this.#readBody(transport, early));
+    const { protocol, extensions, headers } = handshake.finish();
+    const codecs = this.#agreeOnCompression(extensions, headers);
+    if (this.#abort.signal.aborted) throw this.#abort.signal.reason;
+    this.#raw = null;
+    const { href } = this.#settings.target;
+    this.#engine.open(
+      transport,
+      new ClientFacts(href, protocol, formatExtensions(extensions), headers, codecs),
+      null,
+      early,
+    );
+  }
+
+  #agreeOnCompression(answer: Extension[], headers: Headers): CodecSettings | null {
+    const { connection: { compression }, target } = this.#settings;
+    if (compression === null) return null;
+    try {
+      const accepted = acceptAnswer(answer, compression);
+      return accepted && codecSettings(accepted.agreement, "client", compression);
+    } catch (cause) {
+      const { message } = cause as Error;
+      throw new HandshakeError(`Cannot open ${target.href}: ${message}`, { status: 101, headers });
+    }
+  }
+
+  async #readBody(transport: Transport, early: Uint8Array): Promise<Uint8Array> {
+    const body = this.#refusal = new RefusalBody(this.#handshake.head!);
+    const buffer = new Uint8Array(MAX_REFUSAL_BODY);
+    let done = body.push(early);
+    while (!done) {
+      const count = await transport.read(buffer).catch(() => null);
+      if (count === null) break;
+      done = body.push(buffer.subarray(0, count));
+    }
+    return body.bytes;
+  }
+
+  /** Takes charge of a stream; closes it at once where the attempt is over already. */
+  #own<T extends Transport>(transport: T): T {
+    this.#raw = transport;
+    if (this.#abort.signal.aborted) {
+      this.#close();
+      throw this.#abort.signal.reason;
+    }
+    return transport;
+  }
+
+  #timedOut(): Error {
+    // A refusal says more than a timeout, even one whose body never ends.
+    if (this.#refusal !== null) return this.#handshake.refused(this.#refusal.bytes);
+    const { target: { href }, connectTimeout } = this.#settings;
+    return new TimeoutError(
+      `Cannot connect to ${href}: timed out after ${connectTimeout} ms while ${this.#phase}`,
+    );
+  }
+
+  #cancel(error: unknown, reported: boolean): void {
+    // Whoever awaits `opened` may abort before `run` has let go of the signal; what is open stays open.
+    if (this.#engine.state !== "connecting") return;
+    this.#engine.abandon(error, reported);
+    this.#close();
+  }
+
+  #close(): void {
+    this.#abort.abort();
+    const raw = this.#raw;
+    this.#raw = null;
+    if (raw !== null) closeQuietly(raw);
+  }
+}

@@ -1,0 +1,50 @@
+import { startTlsClient } from "../../transport/tls_client.ts";
+import { closeQuietly } from "../../transport/tls_stream.ts";
+import type { Transport } from "../../transport/transport.ts";
+import { connectHttpProxy } from "./http_connect.ts";
+import type { Proxy } from "./proxy_url.ts";
+import { connectSocks5 } from "./socks5.ts";
+import { dialTcp } from "../tcp.ts";
+
+/** Where to, and how. */
+export interface DialProxyOptions {
+  /** The target's host, IPv6 without brackets. */
+  hostname: string;
+  /** The target's port. */
+  port: number;
+  /** Ends the attempt; what was opened is closed. */
+  signal?: AbortSignal;
+  /** Authorities that an `https:` proxy's certificate may come from, besides the default ones. */
+  caCerts?: string[];
+}
+
+/**
+ * Opens a tunnel through a proxy: TCP to the proxy, TLS to it if it is an `https:` one, and the request.
+ *
+ * @param proxy The proxy.
+ * @param options The target.
+ * @returns The connection to the target.
+ * @throws {HandshakeError} If the proxy refuses; what {@linkcode dialTcp} and {@linkcode startTlsClient} throw; the
+ * signal's reason.
+ */
+export async function dialProxy(proxy: Proxy, options: DialProxyOptions): Promise<Transport> {
+  const { hostname, port, signal } = options;
+  const tunnel = { hostname, port, username: proxy.username, password: proxy.password };
+  let open: Transport = await dialTcp({ hostname: proxy.hostname, port: proxy.port, signal });
+  const abort = () => closeQuietly(open);
+  signal?.addEventListener("abort", abort);
+  try {
+    if (proxy.kind === "https") {
+      open = await startTlsClient(open, proxy.hostname, { caCerts: options.caCerts });
+    }
+    const connect = proxy.kind === "socks5" ? connectSocks5 : connectHttpProxy;
+    const tunnelled = await connect(open, tunnel);
+    signal?.throwIfAborted();
+    return tunnelled;
+  } catch (error) {
+    closeQuietly(open);
+    throw signal?.aborted ? signal.reason : error;
+  } finally {
+    signal?.removeEventListener("abort", abort);
+  }
+}

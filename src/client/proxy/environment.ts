@@ -1,0 +1,95 @@
+import { isInBlock, parseAddress } from "../../util/ip_address.ts";
+import { parseProxyUrl, type Proxy } from "./proxy_url.ts";
+
+/** Reads a variable of the environment; `undefined` where it isn't set or mayn't be read. */
+export type ReadVariable = (name: string) => string | undefined;
+
+/**
+ * Reads a variable only where that has been permitted already: a library that makes the runtime ask the user, or
+ * fails where a proxy was never meant, would be a nuisance.
+ *
+ * @param name The variable.
+ * @returns Its value.
+ */
+export function readPermittedVariable(name: string): string | undefined {
+  const { state } = Deno.permissions.querySync({ name: "env", variable: name });
+  return state === "granted" ? Deno.env.get(name) : undefined;
+}
+
+/**
+ * Finds the proxy for a connection in the environment: `https_proxy` for `wss:`, `http_proxy` for `ws:`, `all_proxy` for
+ * both, unless `no_proxy` excepts the host. Small letters win over capitals, as in curl; a variable that is set to
+ * nothing means no proxy. A proxy without a scheme is taken as `http://`.
+ *
+ * `HTTP_PROXY` in capitals isn't read in a CGI program, where it is a header of the request that a stranger sent.
+ *
+ * @param secure Whether the connection is `wss:`.
+ * @param hostname The target's host, IPv6 without brackets.
+ * @param port The target's port.
+ * @param read How to read a variable.
+ * @returns The proxy, or `undefined` for none.
+ * @throws {TypeError} If the variable isn't the URL of a proxy.
+ */
+export function proxyFromEnvironment(
+  secure: boolean,
+  hostname: string,
+  port: number,
+  read: ReadVariable = readPermittedVariable,
+): Proxy | undefined {
+  const name = secure ? "https_proxy" : "http_proxy";
+  let value = read(name);
+  if (value === undefined && (secure || read("REQUEST_METHOD") === undefined)) {
+    value = read(name.toUpperCase());
+  }
+  value ??= read("all_proxy") ?? read("ALL_PROXY");
+  if (value === undefined || value.trim() === "") return undefined;
+  const exceptions = read("no_proxy") ?? read("NO_PROXY");
+  if (exceptions !== undefined && isExcepted(exceptions, hostname, port)) return undefined;
+  const url = value.trim();
+  return parseProxyUrl(/^[a-z][a-z0-9+.-]*:\/\//i.test(url) ? url : `http://${url}`);
+}
+
+/**
+ * Says whether `no_proxy` excepts a host.
+ *
+ * @param list Entries, separated by commas or white space: `*` for every host; a domain, with or without a dot or `*.` in
+ * front, for itself and all below it; an address; a block of addresses, `10.0.0.0/8`. Each but `*` and blocks may end
+ * with `:port`; IPv6 stands in brackets then, and may elsewhere.
+ * @param hostname The host, IPv6 without brackets.
+ * @param port The port.
+ * @returns Whether to connect directly.
+ */
+export function isExcepted(list: string, hostname: string, port: number): boolean {
+  const host = hostname.toLowerCase().replace(/\.$/, "");
+  const address = parseAddress(host);
+  return list.toLowerCase().split(/[\s,]+/).some((entry) => {
+    if (entry === "") return false;
+    if (entry === "*") return true;
+    const parts = splitEntry(entry);
+    if (parts.port !== undefined && parts.port !== port) return false;
+    if (address !== undefined) return coversAddress(parts.host, address);
+    const domain = parts.host.replace(/^\*?\./, "").replace(/\.$/, "");
+    return domain !== "" && (host === domain || host.endsWith(`.${domain}`));
+  });
+}
+
+function splitEntry(entry: string): { host: string; port: number | undefined } {
+  const bracketed = /^\[([^\]]*)\](?::(\d+))?(\/\d+)?$/.exec(entry);
+  if (bracketed !== null) {
+    const [, host, port, bits = ""] = bracketed;
+    return { host: host + bits, port: port === undefined ? undefined : Number(port) };
+  }
+  // More than one colon: an IPv6 address, which has no port here.
+  const plain = /^([^:]*):(\d+)$/.exec(entry);
+  if (plain !== null) return { host: plain[1], port: Number(plain[2]) };
+  return { host: entry, port: undefined };
+}
+
+function coversAddress(entry: string, address: Uint8Array): boolean {
+  const slash = entry.indexOf("/");
+  const network = parseAddress(slash === -1 ? entry : entry.slice(0, slash));
+  if (network === undefined) return false;
+  const bits = slash === -1 ? network.length * 8 : Number(entry.slice(slash + 1));
+  const isCount = slash === -1 || /^\d{1,3}$/.test(entry.slice(slash + 1));
+  return isCount && bits <= network.length * 8 && isInBlock(address, network, bits);
+}

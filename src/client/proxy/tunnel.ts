@@ -1,0 +1,40 @@
+import type { Transport } from "../../transport/transport.ts";
+
+/** What a proxy is asked for. */
+export interface Tunnel {
+  /** The target's host: a name or an address, IPv6 without brackets. */
+  hostname: string;
+  /** The target's port. */
+  port: number;
+  /** Who to log in as; `undefined` for no log-in. */
+  username?: string;
+  /** The password that goes with it. */
+  password?: string;
+}
+
+/**
+ * Checks a target before anything is written, so that nothing in it can be read as something else.
+ *
+ * @param tunnel The target.
+ * @throws {TypeError} If the host isn't a name or an address, or the port isn't one.
+ */
+export function checkHost(tunnel: Tunnel): void {
+  const { hostname, port } = tunnel;
+  if (!/^[\w.:%-]{1,255}$/.test(hostname)) {
+    throw new TypeError(`Cannot ask a proxy for ${JSON.stringify(hostname)}: not a host name`);
+  }
+  if (!Number.isInteger(port) || port < 1 || port > 65535) {
+    throw new TypeError(`Cannot ask a proxy for port ${port}: not in 1 to 65535`);
+  }
+}
+
+/**
+ * Writes all of `data`.
+ *
+ * @param transport Where to.
+ * @param data What.
+ */
+export async function writeFully(transport: Transport, data: Uint8Array): Promise<void> {
+  let sent = await transport.write(data);
+  while (sent < data.length) sent += await transport.write(data.subarray(sent));
+}

@@ -1,0 +1,179 @@
+import type { Connection } from "../connection.ts";
+import type { Engine, Owner } from "../engine/engine.ts";
+import { Roster } from "../util/member_list.ts";
+import type { Timers } from "../util/timers.ts";
+import { Topics } from "../pubsub/topics.ts";
+
+/** Options of `shutdown`. */
+export interface ShutdownOptions {
+  /** The code that every connection is closed with. @default {1001} */
+  code?: number;
+  /** The reason. @default {""} */
+  reason?: string;
+  /** When what is left is terminated, in ms. @default {10000} */
+  timeout?: number;
+}
+
+/** How a shutdown went. */
+export interface ShutdownResult {
+  /** Connections that were closed with close frames both ways. */
+  clean: number;
+  /** Connections that had to be terminated, or were lost meanwhile. */
+  terminated: number;
+}
+
+/** Counters of a context. */
+export interface ContextStats {
+  /** Connections that are open or closing. */
+  openConnections: number;
+  /** Connections that have been opened. */
+  connections: number;
+  /** Messages accepted by `send` and its kin. */
+  messagesSent: number;
+  /** Messages received whole. */
+  messagesReceived: number;
+  /** Bytes that the system has taken, framing included. */
+  bytesSent: number;
+  /** Bytes received, framing included. */
+  bytesReceived: number;
+  /** Payload bytes that the system has not taken yet. */
+  queuedBytes: number;
+  /** The most that one connection's queue has held. */
+  queueHighWater: number;
+  /** Calls of `pause` that paused. */
+  pauses: number;
+  /** Times that a queue has drained. */
+  drains: number;
+  /** Messages dropped by the queue policy `"drop"`, or for being sent to many with `slow: "drop"`. */
+  dropped: number;
+}
+
+/** Counters of connections that have ended. */
+type Totals = Omit<ContextStats, "openConnections" | "queuedBytes">;
+
+/** Who holds the connections of a context, or of one of its listeners. */
+export class Registry implements Owner {
+  readonly timers: Timers;
+  /** The topics of the context. */
+  readonly topics: Topics;
+  readonly #parent: Registry | null;
+  readonly #children: Registry[] = [];
+  /** Engines that are still connecting. */
+  readonly connecting: Roster<Engine> = new Roster();
+  readonly #roster: Roster<Engine> = new Roster();
+  // For the application; who never asks for it needn't have it.
+  #connections: Set<Connection> | null = null;
+  readonly #totals: Totals = {
+    connections: 0,
+    messagesSent: 0,
+    messagesReceived: 0,
+    bytesSent: 0,
+    bytesReceived: 0,
+    queueHighWater: 0,
+    pauses: 0,
+    drains: 0,
+    dropped: 0,
+  };
+
+  readonly #onClosed: () => void;
+
+  /** @param onClosed Called whenever a connection has ended. */
+  constructor(timers: Timers, parent: Registry | null = null, onClosed: () => void = () => {}) {
+    this.timers = timers;
+    this.topics = parent === null ? new Topics() : parent.topics;
+    this.#parent = parent;
+    this.#onClosed = onClosed;
+    if (parent !== null) parent.#children.push(this);
+  }
+
+  /** Leaves the parent; to be called when there will be no more connections. */
+  leave(): void {
+    const siblings = this.#parent!.#children, at = siblings.indexOf(this);
+    if (at >= 0) siblings.splice(at, 1);
+  }
+
+  /** The number of connections that are open or closing. */
+  get size(): number {
+    let size = this.#roster.size;
+    for (const child of this.#children) size += child.size;
+    return size;
+  }
+
+  /** The engines of connections that are open or closing. */
+  *engines(): Generator<Engine> {
+    yield* this.#roster;
+    for (const child of [...this.#children]) yield* child.engines();
+  }
+
+  /** Connections that are open or closing, by their face. */
+  get connections(): ReadonlySet<Connection> {
+    return this.#connections ??= new Set(this.engines().map(({ conn }) => conn));
+  }
+
+  opened(engine: Engine): void {
+    this.connecting.delete(engine);
+    this.#roster.add(engine);
+    this.#enter(engine);
+  }
+
+  #enter(engine: Engine): void {
+    this.#connections?.add(engine.conn);
+    this.#totals.connections++;
+    if (this.#parent !== null) this.#parent.#enter(engine);
+  }
+
+  closed(engine: Engine): void {
+    this.topics.leave(engine);
+    this.connecting.delete(engine);
+    this.#exit(engine, this.#roster.delete(engine));
+  }
+
+  #exit(engine: Engine, wasOpen: boolean): void {
+    this.#connections?.delete(engine.conn);
+    if (wasOpen) add(this.#totals, engine);
+    if (this.#parent !== null) this.#parent.#exit(engine, wasOpen);
+    this.#onClosed();
+  }
+
+  /** The counters, of ended and living connections together. */
+  stats(): ContextStats {
+    const stats = { openConnections: this.size, queuedBytes: 0, ...this.#totals };
+    for (const engine of this.engines()) {
+      stats.queuedBytes += engine.queue.bytes;
+      add(stats, engine);
+    }
+    return stats;
+  }
+
+  /** Closes all connections; terminates what is left in the end. */
+  async shutdown(code: number, reason: string, timeout: number): Promise<ShutdownResult> {
+    for (const engine of this.connecting) engine.close(code, reason);
+    const result = { clean: 0, terminated: 0 };
+    const ends = [...this.engines()].map(async (engine) => {
+      engine.close(code, reason);
+      const { wasClean } = await engine.closed();
+      if (wasClean) result.clean++;
+      else result.terminated++;
+    });
+    if (ends.length === 0) return result;
+    // This timer keeps the process alive on purpose: someone waits for the result.
+    const timer = setTimeout(() => {
+      for (const engine of this.engines()) engine.terminate();
+    }, Math.min(timeout, 0x7fffffff));
+    await Promise.all(ends);
+    clearTimeout(timer);
+    return result;
+  }
+}
+
+function add(totals: Totals, engine: Engine): void {
+  const stats = engine.stats();
+  totals.messagesSent += stats.messagesSent;
+  totals.messagesReceived += stats.messagesReceived;
+  totals.bytesSent += stats.bytesSent;
+  totals.bytesReceived += stats.bytesReceived;
+  totals.queueHighWater = Math.max(totals.queueHighWater, stats.queueHighWater);
+  totals.pauses += stats.pauses;
+  totals.drains += stats.drains;
+  totals.dropped += stats.dropped;
+}

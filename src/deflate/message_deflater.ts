@@ -1,0 +1,132 @@
+import type { SendQueue } from "../flow/send_queue.ts";
+import type { SharedFrame } from "../flow/shared_frame.ts";
+import { FIN, RSV1 } from "../protocol/opcode.ts";
+import { encodeUtf8 } from "../protocol/utf8.ts";
+import { Deflater, type DeflaterSettings } from "./deflater.ts";
+import { PackedFrame } from "./compressed_frame.ts";
+import { mayRunNow, spend } from "./work_queue.ts";
+
+/** How much longer a byte takes to compress than to inflate. */
+const COST = 4;
+const ENCODER = new TextEncoder();
+/** A text is encoded here before it is compressed, where it fits whatever its characters are. */
+const MOST_CHARACTERS = 32 * 1024;
+let encoded: Uint8Array<ArrayBuffer> | null = null;
+
+/** What is to be done when a frame has been compressed in turns. */
+export interface PackerOwner {
+  readonly queue: SendQueue;
+  /** Gives a masking key for each frame; `null` for a server. */
+  readonly nextKey: (() => number) | null;
+  /** A frame that had kept its place in the queue is complete. */
+  packed(): void;
+  /** Compressing has failed, so that nothing can be sent any more. */
+  packFailed(error: unknown): void;
+}
+
+/** Puts compressed frames into a connection's send queue, in the order of the calls. */
+export class Packer {
+  /** Shorter messages are not worth it. */
+  readonly threshold: number;
+  readonly #owner: PackerOwner;
+  readonly #deflater: Deflater;
+  /** What others must have in common with us to get the same bytes; 0 where nobody does. */
+  readonly #shareKey: number;
+
+  /**
+   * @param settings How to compress.
+   * @param threshold Shorter messages are not worth it.
+   * @param owner Whose messages they are.
+   */
+  constructor(settings: DeflaterSettings, threshold: number, owner: PackerOwner) {
+    this.threshold = threshold;
+    this.#owner = owner;
+    this.#deflater = new Deflater(settings);
+    const { takeover, windowBits, memLevel, level } = settings;
+    this.#shareKey = takeover ? 0 : (windowBits << 8) | (memLevel << 4) | level;
+  }
+
+  /**
+   * Whether a message is to be compressed.
+   *
+   * @param length Its length, or that of the part that is there.
+   * @param wish What the application said about this message.
+   */
+  wants(length: number, wish: boolean | undefined): boolean {
+    return wish ?? (length >= this.threshold && length > 0);
+  }
+
+  /**
+   * Encodes a text.
+   *
+   * @param text The text.
+   * @returns Its UTF-8, in a buffer that the next call overwrites unless `isOwn` says otherwise.
+   */
+  encode(text: string): Uint8Array {
+    if (text.length > MOST_CHARACTERS) return encodeUtf8(text);
+    const buffer = encoded ??= new Uint8Array(MOST_CHARACTERS * 3);
+    return buffer.subarray(0, ENCODER.encodeInto(text, buffer).written);
+  }
+
+  /** Whether bytes that `encode` returned may be kept. */
+  isOwn(bytes: Uint8Array): boolean {
+    return bytes.buffer !== encoded?.buffer;
+  }
+
+  /**
+   * Appends a compressed frame to the queue, where it counts with its uncompressed length.
+   *
+   * @param first FIN, reserved bits and opcode.
+   * @param payload What to compress.
+   * @param final Whether the message ends with it.
+   * @param owned Whether the payload is ours to keep.
+   */
+  push(first: number, payload: Uint8Array, final: boolean, owned: boolean): void {
+    const { queue, nextKey } = this.#owner;
+    const messages = final ? 1 : 0;
+    if (payload.length <= this.#deflater.atOnce && !this.#deflater.busy && mayRunNow()) {
+      spend(payload.length * COST);
+      queue.pushPacked(first, this.#deflater.deflate(payload, final), payload.length, messages);
+      return;
+    }
+    const place = queue.reserve(payload.length, messages);
+    const frame = new PackedFrame(payload.length, nextKey === null ? null : nextKey());
+    this.#deflater.deflateInTurns(owned ? payload : payload.slice(), final, frame, (error) => {
+      if (error !== null) {
+        this.#owner.packFailed(error);
+        return;
+      }
+      queue.fill(place, frame.finish(first));
+      this.#owner.packed();
+    });
+  }
+
+  /**
+   * Appends a message that others get as well, compressed: once for all whose window ends with each message, and for
+   * itself where the window lives on.
+   *
+   * @param frame The message.
+   * @param busy Whether a write is in flight.
+   */
+  pushShared(frame: SharedFrame, busy: boolean): void {
+    const { queue, nextKey } = this.#owner;
+    if (
+      this.#shareKey === 0 || nextKey !== null || frame.length > this.#deflater.atOnce ||
+      this.#deflater.busy
+    ) {
+      this.push(FIN | RSV1 | frame.opcode, frame.payload(), true, true);
+    } else {
+      // Even where it isn't our turn: done once now, it is done for all the others.
+      const packed = frame.packed(this.#shareKey, (payload) => {
+        spend(payload.length * COST);
+        return this.#deflater.deflate(payload, true);
+      });
+      queue.pushShared(packed, busy);
+    }
+  }
+
+  /** Gives everything up that isn't in the queue yet. */
+  close(): void {
+    this.#deflater.close();
+  }
+}

@@ -1,0 +1,61 @@
+import { type CloseRecord, closeRecord, type LiveCloseRecord } from "../protocol/close_record.ts";
+import { ABNORMAL } from "../protocol/close_code.ts";
+import type { Closing } from "../protocol/closing_handshake.ts";
+
+/** What a queue holds. */
+interface Amount {
+  readonly bytes: number;
+  readonly messages: number;
+}
+
+/** Notes what the record of a close is to say, and tells it to those who wait. */
+export class CloseLedger {
+  /** The record, once the connection has ended. */
+  record: LiveCloseRecord | null = null;
+  /** What ended the connection, if it was an error: the first one counts. */
+  cause: unknown;
+  #unsentMessages = 0;
+  #unsentBytes = 0;
+  #frameLost = false; // our close frame was made, and never taken by the system
+  #waiters: ((record: CloseRecord) => void)[] | null = null;
+
+  /** Counts what was queued and will not be sent: all of `before`, less what is left of it. */
+  unsent(before: Amount, left: Amount | null = null): void {
+    this.#unsentMessages += before.messages - (left?.messages ?? 0);
+    this.#unsentBytes += before.bytes - (left?.bytes ?? 0);
+  }
+
+  /** Notes that our close frame, if there is one, has not gone out. */
+  loseFrame(): void {
+    this.#frameLost = true;
+  }
+
+  /** Makes the record. */
+  settle(closing: Closing | null, undelivered: number): CloseRecord {
+    const sent = this.#frameLost ? null : closing?.sent ?? null;
+    const received = closing?.received ?? null;
+    return this.record = closeRecord({
+      code: received?.code ?? ABNORMAL,
+      reason: received?.reason ?? "",
+      wasClean: sent !== null && received !== null,
+      sent,
+      received,
+      initiator: sent === null && received === null ? null : closing!.initiator,
+      cause: this.cause,
+      unsentMessages: this.#unsentMessages,
+      unsentBytes: this.#unsentBytes,
+      undelivered,
+    });
+  }
+
+  /** Promises the record. */
+  wait(): Promise<CloseRecord> {
+    if (this.record !== null) return Promise.resolve(this.record);
+    return new Promise((resolve) => (this.#waiters ??= []).push(resolve));
+  }
+
+  /** Tells the record to those who wait. */
+  tell(): void {
+    for (const resolve of this.#waiters?.splice(0) ?? []) resolve(this.record!);
+  }
+}

@@ -1,0 +1,767 @@
+import { call, report } from "./callbacks.ts";
+import { CloseLedger } from "./close_ledger.ts";
+import type { CloseRecord, LiveCloseRecord } from "../protocol/close_record.ts";
+import type { Connection, ConnectionStats } from "../connection.ts";
+import { Delivery, IN_CONNECT } from "./delivery.ts";
+import { DrainLatch } from "../flow/drain_latch.ts";
+import { MessageInflater } from "../deflate/message_inflater.ts";
+import type { CodecSettings } from "../deflate/negotiation.ts";
+import { Packer, type PackerOwner } from "../deflate/message_deflater.ts";
+import { abortError, ConnectionClosedError, TimeoutError } from "../errors.ts";
+import { encodeControl } from "../flow/control_queue.ts";
+import { ReadPump, type ReadSink } from "../flow/read_pump.ts";
+import { SendQueue } from "../flow/send_queue.ts";
+import { WritePump, type WriteSink } from "../flow/write_pump.ts";
+import { KeepAlive, type KeptAlive } from "./keep_alive.ts";
+import type { ConnectionHandlers, ReceivedMessage, Settings } from "./options.ts";
+import { freshPayload, Pings } from "./pings.ts";
+import type { Member } from "../util/member_list.ts";
+import {
+  decodeClosePayload,
+  encodeClosePayload,
+  INTERNAL_ERROR,
+  TRY_AGAIN_LATER,
+} from "../protocol/close_code.ts";
+import { Closing } from "../protocol/closing_handshake.ts";
+import type { Source } from "../protocol/frame_decoder.ts";
+import { MessageAssembler, type MessageSink } from "../protocol/message_assembler.ts";
+import { CLOSE, FIN, PING, PONG, type Role } from "../protocol/opcode.ts";
+import { keySource } from "./masking_keys.ts";
+import { ProtocolError } from "../protocol/protocol_error.ts";
+import { type Limited, RateLimit } from "./rate_limit.ts";
+import type { SendStreams } from "./send_stream.ts";
+import { SendTimeout } from "./send_timeout.ts";
+import { NO_MORE, type OpenMessage } from "./sender.ts";
+import { Alarm, type Timers } from "../util/timers.ts";
+import type { Topics } from "../pubsub/topics.ts";
+import { Trace, TracedQueue } from "./trace.ts";
+import type { Transport } from "../transport/transport.ts";
+
+/** The state of a connection; it only ever moves to the right. */
+export type ConnectionState = "connecting" | "open" | "closing" | "closed";
+
+/** What an engine needs of whoever made it. */
+export interface Owner {
+  readonly timers: Timers;
+  readonly topics: Topics;
+  /** The handshake is complete. */
+  opened(engine: Engine): void;
+  /** The connection has ended, whatever its state was. */
+  closed(engine: Engine): void;
+}
+
+/** What the handshake said. */
+export interface HandshakeFacts {
+  readonly url: string;
+  readonly protocol: string;
+  readonly extensions: string;
+  /** What was agreed about compression; `null` for none. */
+  readonly compression: CodecSettings | null;
+  /** The request, built when asked for. */
+  request(): Request | null;
+  responseHeaders(): Headers;
+}
+
+interface Waiter {
+  resolve(): void;
+  reject(error: unknown): void;
+}
+
+/**
+ * One connection from its handshake to its end: the protocol between a read pump and a write pump, callbacks, and
+ * the closing handshake. `Connection` is its face.
+ */
+// deno-lint-ignore no-explicit-any
+export class Engine<Data = any>
+  implements MessageSink, ReadSink, WriteSink, PackerOwner, KeptAlive, Limited, Member {
+  place = -1;
+  readonly role: Role;
+  readonly settings: Settings;
+  readonly owner: Owner;
+  /** Gives masking keys; `null` for a server. */
+  readonly nextKey: (() => number) | null;
+  readonly queue: SendQueue;
+  readonly writer: WritePump;
+  conn!: Connection<Data>;
+  handlers: ConnectionHandlers<Data>;
+  state: ConnectionState = "connecting";
+  facts: HandshakeFacts | null = null;
+  transport: Transport | null = null;
+  reader: ReadPump | null = null;
+  /** Received messages on their way to the application. */
+  readonly delivery: Delivery;
+  assembler: MessageAssembler | null = null;
+  pings: Pings | null = null;
+  /** Ends an attempt to connect. */
+  cancel: (() => void) | null = null;
+  /** Compresses what is sent; `null` where that wasn't agreed. */
+  packer: Packer | null = null;
+  /** Topics that the connection has subscribed to; made with the first. */
+  topics: Set<string> | null = null;
+  /** The fragmented message that is being sent. */
+  openMessage: OpenMessage | null = null;
+  /** Whether the connection keeps the process alive. */
+  refed = true;
+  /** The messages that are being sent from sources. */
+  streams: SendStreams | null = null;
+  readonly trace: Trace | null;
+  /** Whether nothing can be sent any more. */
+  writeShut = false;
+  /** Whether nothing can be received any more. */
+  readShut = false;
+  messagesSent = 0;
+  queueHighWater = 0;
+  pauses = 0;
+  dropped = 0;
+
+  #halfClosed = false;
+  #closing: Closing | null = null;
+  #keepAlive: KeepAlive | null = null;
+  #sendTimeout: SendTimeout | null = null;
+  #limit: RateLimit | null = null; // lifted with the first close frame, ours or the peer's
+  #closeTimer: Alarm | null = null;
+  // Made when first needed, for the sake of the many connections that are silent.
+  #drain: DrainLatch | null = null;
+  #openWaiters: Waiter[] | null = null;
+  #closeLedger: CloseLedger | null = null;
+  #deaf = false; // input is dropped undecoded: the peer closed, or we failed it
+  #failed = false;
+  #ended = false; // the transport is gone, what is left is to deliver
+  #writtenWhileBusy = 0;
+
+  constructor(owner: Owner, role: Role, settings: Settings, handlers: ConnectionHandlers<Data>) {
+    this.owner = owner;
+    this.role = role;
+    this.settings = settings;
+    this.handlers = handlers;
+    this.delivery = new Delivery(this, handlers);
+    this.trace = settings.trace === null ? null : new Trace(settings.trace, role);
+    this.nextKey = role === "server"
+      ? null
+      : keySource(settings.maskGenerator, (error) => this.report(error));
+    this.queue = this.trace === null
+      ? new SendQueue(this.nextKey)
+      : new TracedQueue(this.nextKey, this.trace);
+    this.writer = new WritePump(this.queue, this);
+  }
+
+  // ---- Opening ----------------------------------------------------------------------------------------------------
+
+  /**
+   * The handshake is complete.
+   *
+   * @param answer What still has to be written of it, or `null`.
+   * @param early Bytes that came behind it, or `null`.
+   * @param later Whether callbacks have to wait for the next microtask: whoever made the connection must have it first.
+   */
+  open(
+    transport: Transport,
+    facts: HandshakeFacts,
+    answer: Uint8Array | null,
+    early: Uint8Array | null,
+    later = false,
+  ): void {
+    const { settings } = this, { compression } = facts;
+    this.cancel = null;
+    this.transport = transport;
+    if (!this.refed) transport.unref?.();
+    this.facts = facts;
+    this.assembler = new MessageAssembler(
+      this.role,
+      this,
+      settings.maxMessageSize,
+      settings.lend,
+      settings.allowedRsv,
+      compression === null ? null : (sink) =>
+        new MessageInflater(
+          { ...compression.inflate, maxMessageSize: settings.maxMessageSize },
+          sink,
+        ),
+    );
+    if (compression !== null && compression.deflate !== null) {
+      this.packer = new Packer(compression.deflate, settings.compression!.threshold, this);
+    }
+    this.delivery.observe();
+    this.assembler.chunks = this.delivery.incoming;
+    const reader = this.reader = new ReadPump(transport, this);
+    if (early !== null && early.length > 0) reader.prepend(early);
+    this.state = "open";
+    this.trace?.opened(facts.url, facts.request(), facts.responseHeaders());
+    if (settings.keepAlive !== null) {
+      this.#keepAlive = new KeepAlive(this);
+    }
+    if (settings.rateLimit !== null) this.#limit = new RateLimit(settings.rateLimit, this);
+    this.owner.opened(this);
+    for (const { resolve } of this.#openWaiters?.splice(0) ?? []) resolve();
+    this.writer.start(transport, answer);
+    if (later) {
+      this.delivery.holds |= IN_CONNECT;
+      queueMicrotask(() => this.#begin());
+    } else {
+      this.#begin();
+    }
+  }
+
+  #begin(): void {
+    if (this.#ended) return;
+    this.delivery.holds &= ~IN_CONNECT;
+    const { onConnect } = this.handlers;
+    if (onConnect !== undefined) {
+      const settled = this.call(() => this.handlers.onConnect!(this.conn));
+      if (settled !== null) this.delivery.holdUntil(settled, IN_CONNECT);
+    }
+    if (!this.#ended) this.reader!.pull();
+  }
+
+  /** The handshake has failed; `reported` where `onError` is to hear of it. */
+  abandon(error: unknown, reported: boolean): void {
+    if (this.state === "closed") return;
+    this.#ledger.cause = error;
+    this.trace?.line(`handshake failed: ${error}`);
+    this.#end();
+    if (reported) this.#reportFailure(error);
+  }
+
+  /** Promises what `info` makes of a complete handshake; without a detour, so that a rejection precedes `onClose`. */
+  opened<Info>(info: () => Info): Promise<Info> {
+    if (this.facts !== null) return Promise.resolve(info());
+    if (this.state !== "connecting") return Promise.reject(this.#ledger.cause);
+    return new Promise((resolve, reject) => {
+      (this.#openWaiters ??= []).push({ resolve: () => resolve(info()), reject });
+    });
+  }
+
+  // ---- Receiving --------------------------------------------------------------------------------------------------
+
+  wanted(): number {
+    const wanted = this.#wanted();
+    if (this.#limit === null || wanted <= 0) return wanted;
+    return Math.min(wanted, this.#limit.room(this.reader!.bytes));
+  }
+
+  #wanted(): number {
+    // A server closes the stream once its answer is out: a read that were pending then would only be interrupted.
+    if (this.role === "server" && this.#closing !== null && this.#closing.complete) return 0;
+    if (this.assembler!.busy) return 0;
+    return this.#deaf ? Infinity : this.delivery.room;
+  }
+
+  received(source: Source, start: number, end: number): number {
+    if (this.#deaf) return end;
+    if (this.assembler!.busy) return start;
+    if (this.delivery.framesHeld) return start;
+    if (this.#limit !== null && this.#limit.dry) return start;
+    const { frames } = this.assembler!;
+    this.writer.cork();
+    frames.halted = false;
+    let at = end;
+    try {
+      at = frames.decode(source, start, end);
+    } catch (error) {
+      this.fail(error);
+    }
+    this.writer.uncork();
+    return this.#deaf ? end : at;
+  }
+
+  landing(): Uint8Array | null {
+    // Who looks at frames is lent the reader's buffer.
+    return this.#deaf || this.delivery.observed ? null : this.assembler!.landing();
+  }
+
+  landed(count: number): void {
+    if (this.#deaf) return;
+    this.writer.cork();
+    try {
+      this.assembler!.landed(count);
+    } catch (error) {
+      this.fail(error);
+    }
+    this.writer.uncork();
+  }
+
+  message(data: ReceivedMessage, lent: boolean): void {
+    if (this.#limit !== null && this.#limit.took()) this.assembler!.frames.halted = true;
+    this.delivery.message(data, lent);
+  }
+
+  inflated(error: unknown): void {
+    if (error !== null) this.fail(error);
+    this.readOn();
+  }
+
+  unlimited(): void {
+    if (!this.#ended) this.reader!.pull();
+  }
+
+  /** What follows is decoded to be discarded, and the peer's close frame must not have to wait. */
+  #liftLimit(): void {
+    this.#limit?.stop();
+    this.#limit = null;
+  }
+
+  control(opcode: number, payload: Uint8Array): void {
+    this.trace?.control("<-", opcode, payload);
+    if (this.#limit !== null && this.#limit.took()) this.assembler!.frames.halted = true;
+    if (opcode === PING) {
+      this.#answerPing(payload);
+      if (this.handlers.onPing) this.call(() => this.handlers.onPing!(this.conn, payload));
+    } else if (opcode === PONG) {
+      this.pings?.answered(payload);
+      if (this.handlers.onPong) this.call(() => this.handlers.onPong!(this.conn, payload));
+    } else if (opcode === CLOSE) {
+      this.#receiveClose(payload);
+    }
+  }
+
+  ended(): void {
+    const closing = this.#closing;
+    if (this.readShut || this.writeShut) {
+      // The peer could not be heard, or has drawn its conclusion from our end.
+      this.#end();
+    } else if (closing !== null && (closing.complete || this.#failed)) {
+      // The peer has closed its direction; our close frame may still be on its way.
+      if (this.writer.idle) this.#end();
+    } else {
+      this.#lost(
+        new Deno.errors.UnexpectedEof("The connection ended without a close frame from the peer"),
+      );
+    }
+  }
+
+  readFailed(error: unknown): void {
+    this.#lost(error);
+  }
+
+  /** What could be delivered has been. */
+  delivered(): void {
+    if (this.#ended) this.#complete();
+    else this.reader?.pull();
+  }
+
+  /** Goes on reading, where there is room again for what comes. */
+  readOn(): void {
+    if (!this.#ended && this.reader !== null && this.wanted() > 0) this.reader.pull();
+  }
+
+  /** Replaces callbacks. */
+  on(handlers: ConnectionHandlers<Data>): void {
+    this.handlers = { ...this.handlers, ...handlers };
+    this.delivery.handlersChanged();
+  }
+
+  #answerPing(payload: Uint8Array): void {
+    // Behind our close frame nothing may follow (RFC 6455 5.5.1); while it waits in the queue, pongs may pass it.
+    if (this.writeShut || (this.#closing?.sent && this.queue.empty)) return;
+    this.trace?.control("->", PONG, payload);
+    this.writer.control.answer(payload, this.#drawKey());
+    this.writer.schedule();
+  }
+
+  // ---- Sending ----------------------------------------------------------------------------------------------------
+
+  /** Sends a control frame that the application asked for. */
+  requestControl(opcode: number, payload: Uint8Array): void {
+    this.trace?.control("->", opcode, payload);
+    this.writer.control.request(encodeControl(opcode, payload, this.#drawKey()));
+    this.writer.schedule();
+  }
+
+  #drawKey(): number | null {
+    return this.nextKey === null ? null : this.nextKey();
+  }
+
+  /** To be called when something was added to the queue. */
+  queued(): void {
+    const { bytes } = this.queue;
+    if (bytes > this.settings.lowWaterMark) (this.#drain ??= new DrainLatch()).armed = true;
+    if (bytes > this.queueHighWater) this.queueHighWater = bytes;
+    if (this.settings.sendTimeout > 0) {
+      this.#sendTimeout ??= new SendTimeout(this);
+      this.#sendTimeout.arm();
+    }
+    this.writer.schedule();
+  }
+
+  packed(): void {
+    this.writer.schedule();
+    // The peer isn't to blame for the time that compressing took.
+    if (this.#closing !== null) this.#armCloseTimer();
+  }
+
+  packFailed(error: unknown): void {
+    this.terminate(error);
+  }
+
+  wrote(): void {
+    if (this.#drain !== null && this.#drain.armed) this.#checkDrained(this.#drain);
+    if (this.streams !== null) this.streams.room();
+    if (this.writeShut) this.#halfClose();
+    const closing = this.#closing;
+    if (closing === null || this.#ended) return;
+    this.#armCloseTimer();
+    if (closing.sent !== null && this.writer.idle) this.#closeFrameSent();
+  }
+
+  writeFailed(error: unknown): void {
+    // What the peer sent before it went, a close frame even, may still be there to be read.
+    this.#ledger.cause ??= error;
+    this.#countUnsent();
+    this.writer.stop();
+    this.#drain?.fail(() => this.#drainError());
+    this.#keepAlive?.stop();
+    if (this.state === "open") this.state = "closing";
+    if (this.reader!.reading) this.#armCloseTimer();
+    else this.#lost(error);
+  }
+
+  /** Promises that the queue has drained. */
+  drained(): Promise<void> {
+    if (this.state === "closed" || this.writer.stopped) return Promise.reject(this.#drainError());
+    if (this.queue.bytes <= this.settings.lowWaterMark) return Promise.resolve();
+    return (this.#drain ??= new DrainLatch()).wait();
+  }
+
+  #checkDrained(latch: DrainLatch): void {
+    if (this.queue.bytes > this.settings.lowWaterMark) return;
+    this.trace?.line("queue drained");
+    latch.release(() => {
+      if (this.handlers.onDrain && !this.#ended) {
+        this.call(() => this.handlers.onDrain!(this.conn));
+      }
+    });
+  }
+
+  #drainError(): Error {
+    return this.closedError("wait for the queue to drain");
+  }
+
+  /** Holds data back, or lets them go on. */
+  holdSending(on: boolean): void {
+    if (this.state === "closing" || this.state === "closed") return;
+    this.writer.held = on;
+    if (!on) this.writer.schedule();
+  }
+
+  // ---- Closing ----------------------------------------------------------------------------------------------------
+
+  /** Receives nothing any more, for good: input is read and dropped undecoded. */
+  shutRead(): void {
+    if (this.readShut || this.#ended || this.reader === null) return;
+    this.trace?.line("reading is shut down");
+    this.readShut = this.#deaf = true;
+    this.#discard();
+    this.assembler!.frames.halted = true;
+    this.assembler!.discard();
+    this.pings?.fail(() => this.closedError("wait for a pong"));
+    this.reader.pull();
+  }
+
+  /** Sends nothing any more, for good: what is queued goes out, then our direction ends without a close frame. */
+  shutWrite(): void {
+    if (this.writeShut || this.state !== "open") return;
+    this.trace?.line("writing is shut down");
+    this.writeShut = true;
+    this.openMessage = NO_MORE;
+    // Nobody can be pinged any more.
+    this.#keepAlive?.stop();
+    this.#halfClose();
+  }
+
+  #halfClose(): void {
+    if (this.#halfClosed || this.#ended || !this.writer.idle) return;
+    this.#halfClosed = true;
+    this.transport!.closeWrite().catch(() => {});
+  }
+
+  /** Starts the closing handshake, behind what is queued. */
+  close(code: number, reason: string): void {
+    if (this.state === "connecting") {
+      this.#cancelConnecting("close()");
+    } else if (this.state === "open") {
+      this.#discard();
+      this.#sendClose(code, reason);
+      this.reader!.pull();
+    } else if (this.state === "closing" && !this.delivery.discarding) {
+      // The peer closed first: on the wire nothing changes, but the application wants no more messages.
+      this.#discard();
+      if (this.#ended) this.#finish();
+      else this.reader!.pull();
+    }
+  }
+
+  /** Ends the connection without a close frame. */
+  terminate(cause?: unknown): void {
+    if (this.state === "connecting") {
+      this.#cancelConnecting("terminate()");
+    } else if (this.state !== "closed") {
+      this.#ledger.cause ??= cause;
+      this.#discard();
+      if (this.#ended) this.#finish();
+      else this.#end();
+    }
+  }
+
+  /** The one way in which a connection is failed (RFC 6455 7.1.7). */
+  fail(error: unknown): void {
+    if (this.#failed || this.#ended) return;
+    this.#failed = true;
+    this.#ledger.cause ??= error;
+    this.#deaf = true;
+    this.#liftLimit();
+    this.assembler!.close();
+    const code = error instanceof ProtocolError ? error.closeCode : INTERNAL_ERROR;
+    const reason = error instanceof ProtocolError ? error.message.slice(0, 120) : "";
+    if (!this.#closing?.sent) this.#sendClose(code, reason);
+    else if (this.writer.idle) this.#closeFrameSent();
+    this.#reportFailure(error);
+  }
+
+  /** Gives up on a peer whose queue has overflowed, where the application chose so. */
+  overflow(error: Error): void {
+    this.#ledger.cause ??= error;
+    const { messages, bytes } = this.queue;
+    this.queue.drop(this.writer.completing);
+    this.packer?.close();
+    this.#ledger.unsent({ messages, bytes }, this.queue);
+    this.#discard();
+    this.#sendClose(TRY_AGAIN_LATER, "");
+    this.reader!.pull();
+    this.#reportFailure(error);
+  }
+
+  #cancelConnecting(by: string): void {
+    const { cancel } = this;
+    this.abandon(abortError(`The attempt to connect was cancelled by ${by}`), false);
+    cancel?.();
+  }
+
+  #sendClose(code: number, reason: string): void {
+    if (this.state === "open") this.trace?.line("state closing");
+    this.state = "closing";
+    this.#keepAlive?.stop();
+    if (this.streams !== null) this.#cutStreams(this.streams);
+    if (this.writeShut) {
+      // No close frame can be sent; where there is nothing to wait for either, this is the end.
+      if (this.readShut || this.#failed || this.#closing !== null) this.#end();
+      else this.#armCloseTimer();
+      return;
+    }
+    const closing = this.#closing ??= new Closing();
+    if (!closing.send(code, reason)) return;
+    // It is queued as data without a payload to count: what was sent before goes out before (RFC 6455 7.1.2).
+    this.queue.pushUncounted(FIN | CLOSE, encodeClosePayload(code, reason));
+    this.writer.held = false;
+    this.#armCloseTimer();
+    this.writer.schedule();
+  }
+
+  /** Messages that wait behind an unfinished one can't be sent any more. */
+  #cutStreams(streams: SendStreams): void {
+    const { messages, bytes } = this.queue;
+    streams.abort();
+    this.#ledger.unsent({ messages, bytes }, this.queue);
+  }
+
+  #receiveClose(payload: Uint8Array): void {
+    const frame = decodeClosePayload(payload);
+    const closing = this.#closing ??= new Closing();
+    closing.receive(frame);
+    this.#deaf = true;
+    this.#liftLimit();
+    this.assembler!.frames.halted = true;
+    this.assembler!.discard();
+    if (closing.sent === null) this.#sendClose(frame.code, frame.reason);
+    if (this.writer.idle) this.#closeFrameSent();
+  }
+
+  /** The system has taken our close frame, and all that stood before it. */
+  #closeFrameSent(): void {
+    if (this.readShut) {
+      // There is no answer to wait for.
+      this.#end();
+    } else if (this.#failed && this.reader!.open) {
+      // Closing with input unread would reset the connection and lose our close frame on its way.
+      this.transport!.closeWrite().catch(() => {});
+      this.reader!.pull();
+    } else if (!this.reader!.open || (this.#closing!.complete && this.role === "server")) {
+      // The server closes the stream first, the client waits for that (RFC 6455 7.1.1).
+      this.#end();
+    } else {
+      this.reader!.pull();
+    }
+  }
+
+  #armCloseTimer(): void {
+    this.#closeTimer ??= new Alarm(() => {
+      if (this.#ended) {
+        if (!this.delivery.paused) this.#complete(true);
+      } else if (this.writer.stopped) {
+        // Nothing can be written any more, and the peer's last words didn't come.
+        this.#lost(this.#ledger.cause);
+      } else {
+        this.terminate(new TimeoutError(`Not closed within ${this.settings.closeTimeout} ms`));
+      }
+    });
+    this.owner.timers.set(this.#closeTimer, this.settings.closeTimeout);
+  }
+
+  /** The stream has failed or ended where it should not have. */
+  #lost(error: unknown): void {
+    if (this.#ended) return;
+    const closing = this.#closing;
+    const clean = closing !== null && closing.complete;
+    if (!clean) this.#ledger.cause ??= error;
+    this.#end();
+    const expected = this.#failed || closing?.initiator === "local";
+    if (!clean && !expected) this.#reportFailure(this.#ledger.cause);
+  }
+
+  #discard(): void {
+    this.#liftLimit();
+    this.delivery.discard();
+  }
+
+  #countUnsent(): void {
+    this.#ledger.unsent(this.queue);
+    if (!this.writer.dataTaken) this.#ledger.loseFrame();
+  }
+
+  /** Lets go of the stream and of all that watches over it. */
+  #end(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.state = "closing";
+    // What is left of the bytes that are being decoded came too late.
+    this.#deaf = true;
+    if (this.assembler !== null) this.assembler.frames.halted = true;
+    const { timers } = this.owner;
+    this.#countUnsent();
+    if (this.#closeTimer !== null) timers.clear(this.#closeTimer);
+    this.#keepAlive?.stop();
+    this.#sendTimeout?.stop();
+    this.#liftLimit();
+    this.reader?.stop();
+    this.writer.stop();
+    this.packer?.close();
+    this.assembler?.close();
+    this.transport?.close();
+    this.streams?.abort();
+    for (const { reject } of this.#openWaiters?.splice(0) ?? []) reject(this.#ledger.cause);
+    this.pings?.fail(() => this.closedError("wait for a pong"));
+    this.#drain?.fail(() => this.#drainError());
+    if (this.delivery.unfinished) this.#awaitDelivery();
+    else this.#finish();
+  }
+
+  #finish(): void {
+    this.state = "closed";
+    queueMicrotask(() => this.#complete());
+  }
+
+  #awaitDelivery(): void {
+    // A pause is the application's, and ends when it says; a callback that never settles is waited for in vain.
+    if (!this.delivery.paused) this.#armCloseTimer();
+  }
+
+  #complete(giveUp = false): void {
+    if (this.record !== null) return;
+    if (!giveUp && this.delivery.unfinished) {
+      this.#awaitDelivery();
+      return;
+    }
+    if (giveUp) this.#discard();
+    if (this.#closeTimer !== null) this.owner.timers.clear(this.#closeTimer);
+    this.state = "closed";
+    // Whoever takes messages one by one may still take what waits.
+    const { undelivered, inbox } = this.delivery;
+    const record = this.#ledger.settle(this.#closing, undelivered + (inbox?.length ?? 0));
+    this.trace?.line(`state closed: ${record}`);
+    this.owner.closed(this);
+    this.#ledger.tell();
+    this.delivery.endTakers();
+    if (this.handlers.onClose) this.call(() => this.handlers.onClose!(this.conn, record));
+  }
+
+  get #ledger(): CloseLedger {
+    return this.#closeLedger ??= new CloseLedger();
+  }
+
+  /** The close record, once there is one. */
+  get record(): LiveCloseRecord | null {
+    return this.#closeLedger === null ? null : this.#closeLedger.record;
+  }
+
+  /** Promises the close record. */
+  closed(): Promise<CloseRecord> {
+    return this.#ledger.wait();
+  }
+
+  /** The error of what was attempted on a connection that isn't open. */
+  closedError(action: string, data?: unknown): ConnectionClosedError {
+    return new ConnectionClosedError(`Cannot ${action} on a ${this.state} connection`, {
+      data,
+      close: this.record ?? undefined,
+    });
+  }
+
+  // ---- Watching ---------------------------------------------------------------------------------------------------
+
+  progress(): number {
+    // What is received is life. So is what goes out while the system makes us wait: then the peer has taken something.
+    if (this.writer.busy) this.#writtenWhileBusy = this.writer.written;
+    return (this.reader?.reads ?? 0) + this.#writtenWhileBusy;
+  }
+
+  deafened(): boolean {
+    return this.reader !== null && !this.reader.reading;
+  }
+
+  keepAlivePing(): void {
+    if (this.state !== "open") return;
+    const payload = freshPayload();
+    (this.pings ??= new Pings()).note(payload);
+    this.requestControl(PING, payload);
+  }
+
+  keepAliveFailed(timeout: number): void {
+    this.#lost(new TimeoutError(`The peer was silent for ${timeout} ms after a ping`));
+  }
+
+  sendTimedOut(): void {
+    this.#lost(
+      new TimeoutError(`The peer took nothing for ${this.settings.sendTimeout} ms`),
+    );
+  }
+
+  /** Runs a callback; returns a promise of its end where it is asynchronous. Its failures are reported. */
+  call(callback: () => unknown): Promise<void> | null {
+    return call(this, callback);
+  }
+
+  /** Reports an error to `onError`, or to the console where there is none. */
+  report(error: unknown): void {
+    report(this, error);
+  }
+
+  /** Reports what ended the connection; the close record carries it too. */
+  #reportFailure(error: unknown): void {
+    if (this.handlers.onError !== undefined) report(this, error);
+  }
+
+  /** Counters. */
+  stats(): ConnectionStats {
+    return {
+      messagesSent: this.messagesSent,
+      messagesReceived: this.delivery.received,
+      bytesSent: this.writer.written,
+      bytesReceived: this.reader?.bytes ?? 0,
+      queuedBytes: this.queue.bytes,
+      queueHighWater: this.queueHighWater,
+      pauses: this.pauses,
+      drains: this.#drain?.count ?? 0,
+      dropped: this.dropped,
+      lastRoundTrip: this.pings?.lastRoundTrip ?? null,
+    };
+  }
+}

@@ -1,0 +1,93 @@
+import type { CodecSettings } from "../deflate/negotiation.ts";
+import type { HandshakeFacts } from "./engine.ts";
+import { acceptKey } from "../handshake/accept_key.ts";
+import type { Field } from "../handshake/headers_option.ts";
+import { parseRequestHead } from "../handshake/request_head.ts";
+
+/** The facts of a handshake that we answered. The head is kept as text, and parsed again by those who ask. */
+export class ServerFacts implements HandshakeFacts {
+  readonly protocol: string;
+  readonly extensions: string;
+  readonly compression: CodecSettings | null;
+  readonly #head: string;
+  readonly #secure: boolean;
+  readonly #headers: readonly Field[];
+  #request: Request | null = null;
+
+  constructor(
+    head: string,
+    secure: boolean,
+    protocol: string,
+    extensions: string,
+    headers: readonly Field[],
+    compression: CodecSettings | null = null,
+  ) {
+    this.#head = head;
+    this.compression = compression;
+    this.#secure = secure;
+    this.protocol = protocol;
+    this.extensions = extensions;
+    this.#headers = headers;
+  }
+
+  get url(): string {
+    const head = parseRequestHead(this.#head);
+    return `${this.#secure ? "wss" : "ws"}://${head.host}${head.path}`;
+  }
+
+  request(): Request {
+    return this.#request ??= makeRequest(this.#head, this.#secure);
+  }
+
+  responseHeaders(): Headers {
+    const headers = new Headers({
+      "Upgrade": "websocket",
+      "Connection": "Upgrade",
+      "Sec-WebSocket-Accept": acceptKey(
+        parseRequestHead(this.#head).fields.get("sec-websocket-key")!,
+      ),
+    });
+    if (this.protocol !== "") headers.set("Sec-WebSocket-Protocol", this.protocol);
+    if (this.extensions !== "") headers.set("Sec-WebSocket-Extensions", this.extensions);
+    for (const [name, value] of this.#headers) headers.append(name, value);
+    return headers;
+  }
+}
+
+/** A standard request from the head of a received one; its host and path must make a URL. */
+export function makeRequest(text: string, secure: boolean): Request {
+  const head = parseRequestHead(text);
+  const url = `${secure ? "https" : "http"}://${head.host}${head.path}`;
+  return new Request(url, { headers: head.fields.toHeaders() });
+}
+
+/** The facts of a handshake that we asked for. */
+export class ClientFacts implements HandshakeFacts {
+  readonly url: string;
+  readonly protocol: string;
+  readonly extensions: string;
+  readonly compression: CodecSettings | null;
+  readonly #headers: Headers;
+
+  constructor(
+    url: string,
+    protocol: string,
+    extensions: string,
+    headers: Headers,
+    compression: CodecSettings | null = null,
+  ) {
+    this.compression = compression;
+    this.url = url;
+    this.protocol = protocol;
+    this.extensions = extensions;
+    this.#headers = headers;
+  }
+
+  request(): null {
+    return null;
+  }
+
+  responseHeaders(): Headers {
+    return this.#headers;
+  }
+}

@@ -1,0 +1,188 @@
+import type { Engine } from "./engine.ts";
+import { NORMAL } from "../protocol/close_code.ts";
+import { encodeUtf8 } from "../protocol/utf8.ts";
+
+/** A message that may still be arriving. */
+export interface StreamedMessage {
+  /** Its type. */
+  readonly type: "text" | "binary";
+  /** Its bytes, UTF-8 for text, as they arrive. Cancelling it discards the rest of this message only. */
+  readonly stream: ReadableStream<Uint8Array>;
+}
+
+/** What each chunk costs besides its bytes. */
+const OVERHEAD = 64;
+/** Closes that end an iteration instead of failing it. */
+const ORDERLY = [1000, 1001, 1005];
+
+/** One message on its way to its reader. */
+class Part implements StreamedMessage {
+  readonly type: "text" | "binary";
+  readonly stream: ReadableStream<Uint8Array>;
+  readonly #owner: Incoming;
+  #chunks: Uint8Array[] = [];
+  #controller!: ReadableStreamDefaultController<Uint8Array>;
+  #wanted: (() => void) | null = null;
+  #complete = false;
+  #cancelled = false;
+
+  constructor(owner: Incoming, text: boolean) {
+    this.#owner = owner;
+    this.type = text ? "text" : "binary";
+    this.stream = new ReadableStream({
+      start: (controller) => {
+        this.#controller = controller;
+      },
+      pull: () => this.#pull(),
+      cancel: () => this.#cancel(),
+    }, { highWaterMark: 0 });
+  }
+
+  push(chunk: Uint8Array): void {
+    if (this.#cancelled || chunk.length === 0) return;
+    this.#chunks.push(chunk);
+    this.#owner.count(chunk.length + OVERHEAD);
+    this.#give();
+  }
+
+  end(): void {
+    this.#complete = true;
+    this.#give();
+  }
+
+  fail(error: unknown): void {
+    if (this.#complete || this.#cancelled) return;
+    this.#cancelled = true;
+    this.#controller.error(error);
+  }
+
+  #pull(): Promise<void> | void {
+    if (this.#chunks.length > 0 || this.#complete) return this.#next();
+    return new Promise((resolve) => this.#wanted = resolve);
+  }
+
+  #give(): void {
+    const wanted = this.#wanted;
+    if (wanted === null) return;
+    this.#wanted = null;
+    this.#next();
+    wanted();
+  }
+
+  #next(): void {
+    const chunk = this.#chunks.shift();
+    if (chunk === undefined) {
+      if (!this.#cancelled) this.#controller.close();
+      return;
+    }
+    this.#controller.enqueue(chunk);
+    this.#owner.count(-chunk.length - OVERHEAD);
+  }
+
+  #cancel(): void {
+    this.#cancelled = true;
+    for (const chunk of this.#chunks.splice(0)) this.#owner.count(-chunk.length - OVERHEAD);
+    this.#wanted?.();
+  }
+}
+
+/** Whoever takes messages as streams. What isn't read yet counts against `readAhead`. */
+export class Incoming implements AsyncIterableIterator<StreamedMessage, undefined> {
+  /** What the chunks that wait cost. */
+  bytes = 0;
+  readonly #engine: Engine;
+  #parts: Part[] = [];
+  #current: Part | null = null;
+  #takers: (() => void)[] = [];
+  #done = false;
+  #dropping = false;
+
+  /** @throws {TypeError} Beside `onMessage` or another consumer. */
+  constructor(engine: Engine) {
+    this.#engine = engine;
+    engine.delivery.claimIncoming(this);
+    engine.closed().then(() => this.#ended());
+  }
+
+  /** A message begins. */
+  start(text: boolean): void {
+    if (this.#dropping) return;
+    this.#current = new Part(this, text);
+    this.#parts.push(this.#current);
+    this.#takers.shift()?.();
+  }
+
+  /** Bytes of it; theirs to keep. */
+  chunk(bytes: Uint8Array): void {
+    this.#current?.push(bytes);
+  }
+
+  /** It is complete. */
+  end(): void {
+    this.#engine.delivery.received++;
+    this.#current?.end();
+    this.#current = null;
+  }
+
+  /** A message that came whole, and has been counted. */
+  whole(data: string | Uint8Array): void {
+    this.start(typeof data === "string");
+    this.chunk(typeof data === "string" ? encodeUtf8(data) : data);
+    this.#current?.end();
+    this.#current = null;
+  }
+
+  /** Looks again for what may be taken. */
+  wake(): void {
+    for (const taker of this.#takers.splice(0)) taker();
+  }
+
+  /** Drops what comes from now on: we have closed. */
+  discard(): void {
+    this.#dropping = true;
+    this.#current?.fail(this.#engine.closedError("read the rest of a message"));
+    this.#current = null;
+    this.#parts = [];
+  }
+
+  /** Counts what waits; where it sinks, reading may go on. */
+  count(bytes: number): void {
+    this.bytes += bytes;
+    if (bytes < 0) queueMicrotask(() => this.#engine.readOn());
+  }
+
+  async next(): Promise<IteratorResult<StreamedMessage, undefined>> {
+    while (this.#parts.length === 0 || this.#engine.delivery.paused) {
+      const { record } = this.#engine;
+      if (this.#done || (record !== null && ORDERLY.includes(record.code))) {
+        return { value: undefined, done: true };
+      }
+      if (record !== null) {
+        this.#done = true;
+        throw this.#engine.closedError("iterate over the messages");
+      }
+      await new Promise<void>((resolve) => {
+        this.#takers.push(resolve);
+        this.#engine.readOn();
+      });
+    }
+    return { value: this.#parts.shift()!, done: false };
+  }
+
+  /** Ends the iteration, and closes the connection with 1000. */
+  return(): Promise<IteratorResult<StreamedMessage, undefined>> {
+    this.#done = true;
+    this.#engine.close(NORMAL, "");
+    return Promise.resolve({ value: undefined, done: true });
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  #ended(): void {
+    this.#current?.fail(this.#engine.closedError("read the rest of a message"));
+    this.#current = null;
+    this.wake();
+  }
+}

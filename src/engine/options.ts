@@ -1,0 +1,308 @@
+import type { Connection } from "../connection.ts";
+import type { CloseRecord } from "../protocol/close_record.ts";
+import {
+  type CompressionOptions,
+  type CompressionSettings,
+  readCompression,
+} from "../deflate/compression_options.ts";
+import { isSupported } from "../deflate/raw_zlib.ts";
+import type { MessageHeader } from "../flow/receive_queue.ts";
+import { RSV1, RSV2, RSV3 } from "../protocol/opcode.ts";
+import { type RateLimitOptions, type RateLimitSettings, readRateLimit } from "./rate_limit.ts";
+import { resolveDebug } from "./trace.ts";
+
+/** A received message: a string for text, bytes for binary. */
+export type ReceivedMessage = string | Uint8Array;
+
+/** The header of a data frame, as `onFrameStart` gets it. */
+export interface FrameHeader extends MessageHeader {
+  /** Whether the frame ends its message. */
+  readonly fin: boolean;
+  /** 1 for text, 2 for binary, 0 for the continuation of a message. */
+  readonly opcode: number;
+  /** Bytes of payload that follow. */
+  readonly length: number;
+}
+
+/** Reserved bits of a frame that an extension of the application's own uses (RFC 6455 9). */
+export interface AllowRsv {
+  /** The first one, which `permessage-deflate` uses. @default {false} */
+  rsv1?: boolean;
+  /** The second one. @default {false} */
+  rsv2?: boolean;
+  /** The third one. @default {false} */
+  rsv3?: boolean;
+}
+
+/**
+ * The callbacks of a connection. One that throws, or whose promise rejects, is reported to `onError` (or to the
+ * console where there is none) and the connection goes on.
+ */
+export interface ConnectionHandlers<Data = unknown> {
+  /** The handshake is complete. No message is delivered before this has returned, or its promise settled. */
+  onConnect?(conn: Connection<Data>): unknown;
+  /**
+   * A whole message. If it returns a promise, the next message waits for it. With `allowRsv` it gets the header of the
+   * message's first frame; and text with a reserved bit set that isn't UTF-8, since an extension has transformed it,
+   * comes as bytes.
+   */
+  onMessage?(conn: Connection<Data>, data: ReceivedMessage, header?: MessageHeader): unknown;
+  /** The connection has ended; exactly once, failed connects included, after the last message. */
+  onClose?(conn: Connection<Data>, close: CloseRecord): unknown;
+  /** A failed connect, a violation of the protocol, an I/O failure, or a callback that threw. */
+  onError?(conn: Connection<Data>, error: unknown): unknown;
+  /** A ping was received; it has been answered. */
+  onPing?(conn: Connection<Data>, payload: Uint8Array): unknown;
+  /** A pong was received. */
+  onPong?(conn: Connection<Data>, payload: Uint8Array): unknown;
+  /** The queue rose above `lowWaterMark` and has sunk to it or below: once per crossing. */
+  onDrain?(conn: Connection<Data>): unknown;
+  /** A data frame begins. If it returns a promise, reading waits for it. */
+  onFrameStart?(conn: Connection<Data>, header: FrameHeader): unknown;
+  /**
+   * Some payload of the frame, a view that is valid until the callback returns or its promise settles. If it returns a
+   * promise, reading waits for it.
+   */
+  onFrameChunk?(conn: Connection<Data>, bytes: Uint8Array): unknown;
+  /** The frame is complete. If it returns a promise, reading waits for it. */
+  onFrameEnd?(conn: Connection<Data>): unknown;
+}
+
+/** When a silent peer is pinged, and when one that doesn't answer is given up. */
+export interface KeepAliveOptions {
+  /** Silence in ms after which a ping is sent. */
+  interval: number;
+  /** Further silence in ms after which the connection is terminated. @default {20000} */
+  timeout?: number;
+}
+
+/** Options of every connection, whichever way it came about. Times are milliseconds, sizes are bytes. */
+export interface ConnectionOptions<Data = unknown> extends ConnectionHandlers<Data> {
+  /** Anything of the application's: `conn.data`. */
+  data?: Data;
+  /** The largest message that is accepted, inclusive; 0 for no limit. Exceeded: 1009. @default {1048576} */
+  maxMessageSize?: number;
+  /** `send` returns whether the queue is at or below it. @default {65536} */
+  highWaterMark?: number;
+  /** Where the queue counts as drained. @default {0} */
+  lowWaterMark?: number;
+  /** The queue never grows beyond it; 0 for no limit. @default {16777216} */
+  maxQueueBytes?: number;
+  /**
+   * What happens to a message that would: `"throw"` a `QueueFullError` that carries it, `"drop"` it and return
+   * false, or `"close"`: discard the queue and close with 1013.
+   *
+   * @default {"throw"}
+   */
+  queuePolicy?: "throw" | "drop" | "close";
+  /** What is still read and decoded while the connection is held. @default {65536} */
+  readAhead?: number;
+  /** Pings a silent peer and ends a dead one. Default: 20 s and 20 s where we listen, `false` where we connect. */
+  keepAlive?: KeepAliveOptions | false;
+  /** From `close()`, or the last progress of the queue after it, to `terminate()`. @default {10000} */
+  closeTimeout?: number;
+  /** How long a peer may take no byte while data are queued; 0 for ever. @default {0} */
+  sendTimeout?: number;
+  /**
+   * How much is read per second. What exceeds it isn't dropped: reading stops until there is room again, and TCP holds
+   * the peer back. A second's worth may come at once. Where we close, the limit is lifted. Default: none.
+   */
+  rateLimit?: RateLimitOptions;
+  /**
+   * `"view"`: binary payloads are valid only until the callback returns (or its promise settles), and cost no copy;
+   * not with iterators.
+   *
+   * A `"copy"` is the application's for good. Small ones share a backing store of 16 KiB, so pass on the view and
+   * not its `buffer`.
+   *
+   * @default {"copy"}
+   */
+  payload?: "copy" | "view";
+  /**
+   * Compresses messages (permessage-deflate, RFC 7692) where the peer agrees to it. Costs memory per connection, see
+   * `contextTakeover`, and time: leave it off where messages are small or don't shrink.
+   *
+   * @default {false}
+   */
+  compression?: boolean | CompressionOptions;
+  /**
+   * `false`: no message is assembled and `onMessage` isn't called, for messages that are too large to hold. The frame
+   * callbacks get them in pieces; UTF-8 and `maxMessageSize` are checked as ever. Not with compression.
+   *
+   * @default {true}
+   */
+  buffering?: boolean;
+  /** Reserved bits that may be set in data frames, sent and received; `rsv1` not with compression. Default: none. */
+  allowRsv?: AllowRsv;
+  /**
+   * Writes a trace of handshake, frames, queue and state: `true` to the console, or calls the function with each line.
+   * Default: the console if the environment has `SLUICE_DEBUG=1` and permission to read it is already granted.
+   */
+  debug?: boolean | ((line: string) => void);
+  /** Fills the 4-byte masking key of each client frame. Default: unpredictable keys (RFC 6455 10.3). */
+  maskGenerator?: (key: Uint8Array) => void;
+}
+
+/** Options with their defaults filled in, shared by all connections of a listener. */
+export interface Settings {
+  readonly maxMessageSize: number;
+  readonly highWaterMark: number;
+  readonly lowWaterMark: number;
+  readonly maxQueueBytes: number;
+  readonly queuePolicy: "throw" | "drop" | "close";
+  readonly readAhead: number;
+  readonly keepAlive: { interval: number; timeout: number } | null;
+  readonly closeTimeout: number;
+  readonly sendTimeout: number;
+  readonly rateLimit: RateLimitSettings | null;
+  readonly lend: boolean;
+  readonly compression: CompressionSettings | null;
+  readonly maskGenerator: ((key: Uint8Array) => void) | null;
+  readonly buffering: boolean;
+  /** Bits of a frame's first byte. */
+  readonly allowedRsv: number;
+  /** Takes the lines of a trace. */
+  readonly trace: ((line: string) => void) | null;
+}
+
+/**
+ * Checks options and fills in their defaults.
+ *
+ * @param action What is attempted, for messages: `listen`, `connect` …
+ */
+export function resolveSettings(
+  action: string,
+  options: ConnectionOptions,
+  keepAliveDefault: boolean,
+): Settings {
+  const bytes = (name: keyof ConnectionOptions, fallback: number) =>
+    amount(action, name, options[name], fallback);
+  const highWaterMark = bytes("highWaterMark", 64 * 1024);
+  const lowWaterMark = bytes("lowWaterMark", 0);
+  if (lowWaterMark > highWaterMark) {
+    throw new RangeError(
+      `Cannot ${action} with lowWaterMark ${lowWaterMark} above highWaterMark ${highWaterMark}`,
+    );
+  }
+  const compression = readCompression(options.compression);
+  const { maskGenerator } = options;
+  if (maskGenerator !== undefined && typeof maskGenerator !== "function") {
+    throw new TypeError(`Cannot ${action} with a maskGenerator that is not a function`);
+  }
+  const { buffering = true } = options;
+  if (typeof buffering !== "boolean") {
+    throw new TypeError(`Cannot ${action} with buffering of type ${typeof buffering}`);
+  }
+  const allowedRsv = rsvBits(action, options.allowRsv);
+  // Frames of a compressed message mean nothing to the application, and its first bit is taken.
+  if ((options as { compression?: unknown }).compression) {
+    if (!buffering) throw new TypeError(`Cannot ${action} with compression and without buffering`);
+    if ((allowedRsv & RSV1) !== 0) {
+      throw new TypeError(`Cannot ${action} with compression and allowRsv.rsv1: both use the bit`);
+    }
+  }
+  return {
+    highWaterMark,
+    lowWaterMark,
+    maxMessageSize: bytes("maxMessageSize", 1024 * 1024),
+    maxQueueBytes: bytes("maxQueueBytes", 16 * 1024 * 1024),
+    queuePolicy: choice(action, "queuePolicy", options.queuePolicy, ["throw", "drop", "close"]),
+    readAhead: bytes("readAhead", 64 * 1024),
+    keepAlive: keepAlive(action, options.keepAlive, keepAliveDefault),
+    closeTimeout: bytes("closeTimeout", 10_000),
+    sendTimeout: bytes("sendTimeout", 0),
+    rateLimit: readRateLimit(action, options.rateLimit),
+    lend: choice(action, "payload", options.payload, ["copy", "view"]) === "view",
+    // Where the runtime has no means to compress, connections work as if it weren't asked for.
+    compression: compression !== null && isSupported() ? compression : null,
+    maskGenerator: maskGenerator ?? null,
+    buffering,
+    allowedRsv,
+    trace: resolveDebug(action, options.debug),
+  };
+}
+
+function rsvBits(action: string, allowRsv: AllowRsv | undefined): number {
+  if (allowRsv === undefined) return 0;
+  if (typeof allowRsv !== "object" || allowRsv === null) {
+    throw new TypeError(`Cannot ${action} with allowRsv ${allowRsv}: use { rsv1, rsv2, rsv3 }`);
+  }
+  return (allowRsv.rsv1 ? RSV1 : 0) | (allowRsv.rsv2 ? RSV2 : 0) | (allowRsv.rsv3 ? RSV3 : 0);
+}
+
+/** Throws unless every callback is a function. */
+export function checkHandlers(action: string, handlers: object, names: readonly string[]): void {
+  for (const name of names) {
+    const value = (handlers as Record<string, unknown>)[name];
+    if (value !== undefined && typeof value !== "function") {
+      throw new TypeError(
+        `Cannot ${action} with ${name} that is not a function: received ${typeof value}`,
+      );
+    }
+  }
+}
+
+/** The names of the callbacks of a connection. */
+export const HANDLERS = [
+  "onConnect",
+  "onMessage",
+  "onClose",
+  "onError",
+  "onPing",
+  "onPong",
+  "onDrain",
+  "onFrameStart",
+  "onFrameChunk",
+  "onFrameEnd",
+] as const;
+
+/** A whole number that isn't negative, such as bytes or milliseconds. */
+export function amount(action: string, name: string, value: unknown, fallback: number): number {
+  if (value === undefined) return fallback;
+  if (typeof value !== "number") {
+    throw new TypeError(
+      `Cannot ${action} with ${name} that is not a number: received ${typeof value}`,
+    );
+  }
+  if (!(value >= 0)) throw new RangeError(`Cannot ${action} with ${name} ${value}`);
+  return value;
+}
+
+function choice<T extends string>(
+  action: string,
+  name: string,
+  value: T | undefined,
+  choices: readonly T[],
+): T {
+  if (value === undefined) return choices[0];
+  if (!choices.includes(value)) {
+    throw new TypeError(
+      `Cannot ${action} with ${name} ${JSON.stringify(value)}: use ${choices.join(", ")}`,
+    );
+  }
+  return value;
+}
+
+function keepAlive(
+  action: string,
+  value: KeepAliveOptions | false | undefined,
+  byDefault: boolean,
+): Settings["keepAlive"] {
+  if (value === undefined) return byDefault ? { interval: 20_000, timeout: 20_000 } : null;
+  if (value === false) return null;
+  if (typeof value !== "object" || value === null) {
+    throw new TypeError(
+      `Cannot ${action} with keepAlive ${value}: use { interval, timeout } or false`,
+    );
+  }
+  const interval = amount(action, "keepAlive.interval", value.interval, 20_000);
+  const timeout = amount(action, "keepAlive.timeout", value.timeout, 20_000);
+  return interval === 0 ? null : { interval, timeout };
+}
+
+/** The callbacks among options. */
+export function pickHandlers<Data>(options: ConnectionHandlers<Data>): ConnectionHandlers<Data> {
+  const handlers: Record<string, unknown> = {};
+  for (const name of HANDLERS) if (options[name] !== undefined) handlers[name] = options[name];
+  return handlers;
+}

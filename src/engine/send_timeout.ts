@@ -1,0 +1,51 @@
+import type { WritePump } from "../flow/write_pump.ts";
+import type { Timers } from "../util/timers.ts";
+import { Watchdog } from "../util/idle_timer.ts";
+
+/** What the send timeout needs of a connection. */
+export interface Sending {
+  readonly owner: { readonly timers: Timers };
+  readonly settings: { readonly sendTimeout: number };
+  readonly writer: WritePump;
+  sendTimedOut(): void;
+}
+
+/** Notices a peer that takes nothing while data are queued. */
+export class SendTimeout extends Watchdog {
+  readonly #peer: Sending;
+
+  constructor(peer: Sending) {
+    super();
+    this.#peer = peer;
+  }
+
+  /** Watches from now on, unless it does already. */
+  arm(): void {
+    if (this.index < 0) this.start();
+  }
+
+  override fire(): void {
+    // With nothing queued it rests; the next send arms it again.
+    if (!this.#peer.writer.idle) super.fire();
+  }
+
+  protected override get timers(): Timers {
+    return this.#peer.owner.timers;
+  }
+
+  protected override get interval(): number {
+    return this.#peer.settings.sendTimeout;
+  }
+
+  protected override progress(): number {
+    return this.#peer.writer.written;
+  }
+
+  protected override excused(): boolean {
+    return this.#peer.writer.waiting;
+  }
+
+  protected override expired(): void {
+    this.#peer.sendTimedOut();
+  }
+}

@@ -1,0 +1,166 @@
+import { closeCodeName, decodeClosePayload } from "../protocol/close_code.ts";
+import { SendQueue } from "../flow/send_queue.ts";
+import {
+  BINARY,
+  CLOSE,
+  CONTINUATION,
+  FIN,
+  PING,
+  RSV1,
+  RSV2,
+  RSV3,
+  TEXT,
+} from "../protocol/opcode.ts";
+
+/** Takes the lines of a trace. */
+export type TraceWriter = (line: string) => void;
+
+// Values that must not end up in a log.
+const SECRET = /^(authorization|proxy-authorization|cookie|set-cookie)$/i;
+const LONGEST_REASON = 40;
+
+let fromEnvironment: boolean | undefined;
+let counter = 0;
+
+/** Reads the option `debug`; left out, the environment decides, where it may be read without asking anybody. */
+export function resolveDebug(
+  action: string,
+  debug: boolean | TraceWriter | undefined,
+): TraceWriter | null {
+  if (typeof debug === "function") return debug;
+  if (debug !== undefined && typeof debug !== "boolean") {
+    throw new TypeError(`Cannot ${action} with debug of type ${typeof debug}`);
+  }
+  return debug ?? (fromEnvironment ??= readEnvironment()) ? toConsole : null;
+}
+
+function readEnvironment(): boolean {
+  const variable = "SLUICE_DEBUG";
+  const { state } = Deno.permissions.querySync({ name: "env", variable });
+  return state === "granted" && Deno.env.get(variable) === "1";
+}
+
+function toConsole(line: string): void {
+  console.error(line);
+}
+
+/** The trace of one connection: what a person wants to see of it, a line for each event. */
+export class Trace {
+  readonly #write: TraceWriter;
+  readonly #name: string;
+
+  /** @param role Which end we are; it stands in each line, with a number. */
+  constructor(write: TraceWriter, role: string) {
+    this.#write = write;
+    this.#name = `[sluice ${++counter} ${role}]`;
+  }
+
+  /** Writes a line. */
+  line(text: string): void {
+    try {
+      this.#write(`${this.#name} ${text}`);
+    } catch (error) {
+      // Whoever looks on must not change what happens.
+      console.error("A debug function failed:", error);
+    }
+  }
+
+  /** The handshake is complete. */
+  opened(url: string, request: Request | null, response: Headers): void {
+    this.line(`handshake ${url}`);
+    if (request !== null) this.#headers("request", request.headers);
+    this.#headers("response", response);
+    this.line("state open");
+  }
+
+  /** A frame was received, or queued to be sent. */
+  frame(direction: "<-" | "->", first: number, length: number): void {
+    this.line(`${direction} ${describe(first)} ${length} bytes`);
+  }
+
+  /** A control frame, with what it says. */
+  control(direction: "<-" | "->", opcode: number, payload: Uint8Array): void {
+    let text = "";
+    if (opcode === CLOSE) {
+      try {
+        const { code, reason } = decodeClosePayload(payload);
+        text = ` ${code} (${closeCodeName(code)}) ${
+          JSON.stringify(reason.slice(0, LONGEST_REASON))
+        }`;
+      } catch {
+        text = " malformed";
+      }
+    }
+    this.line(`${direction} ${describe(FIN | opcode)} ${payload.length} bytes${text}`);
+  }
+
+  #headers(whose: string, headers: Headers): void {
+    for (const [name, value] of headers) {
+      this.line(`  ${whose} ${name}: ${SECRET.test(name) ? "(hidden)" : value}`);
+    }
+  }
+}
+
+/** A send queue that tells what happens in it; whoever doesn't trace has the plain one, and pays nothing. */
+export class TracedQueue extends SendQueue {
+  readonly #trace: Trace;
+  #told = false; // a long text is pushed as bytes, and told there
+
+  constructor(nextKey: (() => number) | null, trace: Trace) {
+    super(nextKey);
+    this.#trace = trace;
+  }
+
+  override push(first: number, payload: Uint8Array, messages: number, owned: boolean): void {
+    super.push(first, payload, messages, owned);
+    if ((first & 0x0f) === CLOSE) this.#trace.control("->", CLOSE, payload);
+    else this.#queued(first, payload.length);
+  }
+
+  override pushText(first: number, text: string, messages: number, room: number): number {
+    this.#told = false;
+    const length = super.pushText(first, text, messages, room);
+    if (length >= 0 && !this.#told) this.#queued(first, length);
+    return length;
+  }
+
+  override fillPlace(
+    ...args: Parameters<SendQueue["fillPlace"]>
+  ): ReturnType<SendQueue["fillPlace"]> {
+    const { bytes } = args[1];
+    const place = super.fillPlace(...args);
+    this.#trace.line(`-> a part of a stream, ${bytes} bytes; ${this.#state()}`);
+    return place;
+  }
+
+  override taken(...args: Parameters<SendQueue["taken"]>): void {
+    super.taken(...args);
+    this.#trace.line(this.#state());
+  }
+
+  #queued(first: number, length: number): void {
+    this.#told = true;
+    this.#trace.frame("->", first, length);
+    this.#trace.line(this.#state());
+  }
+
+  #state(): string {
+    return `queue ${this.bytes} bytes, ${this.messages} messages`;
+  }
+}
+
+function describe(first: number): string {
+  const names: Record<number, string> = {
+    [CONTINUATION]: "continuation",
+    [TEXT]: "text",
+    [BINARY]: "binary",
+    [CLOSE]: "close",
+    [PING]: "ping",
+  };
+  let text = names[first & 0x0f] ?? "pong";
+  if ((first & FIN) === 0) text += " unfinished";
+  if ((first & RSV1) !== 0) text += " rsv1";
+  if ((first & RSV2) !== 0) text += " rsv2";
+  if ((first & RSV3) !== 0) text += " rsv3";
+  return text;
+}

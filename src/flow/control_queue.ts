@@ -1,0 +1,136 @@
+import type { Source } from "../protocol/frame_decoder.ts";
+import { headerSize, writeHeader } from "../protocol/frame_header.ts";
+import { applyMask } from "../protocol/mask.ts";
+import { FIN, PONG } from "../protocol/opcode.ts";
+import { acquire, type Buffer, release, SIZES } from "../memory/buffer_pool.ts";
+
+/** Pings and pongs of the application that may wait at the same time. */
+export const MAX_REQUESTED = 64;
+
+// Of the pings that came in one read, so many are answered: a read of 64 KiB may hold ten thousand.
+const MAX_ANSWERS = 64;
+
+/** Encodes a control frame (RFC 6455 5.5); `key` masks it, `null` doesn't. */
+export function encodeControl(opcode: number, payload: Uint8Array, key: number | null): Uint8Array {
+  const bytes = new Uint8Array(headerSize(payload.length, key !== null) + payload.length);
+  putControl({ bytes, view: new DataView(bytes.buffer) }, 0, opcode, payload, key);
+  return bytes;
+}
+
+function putControl(
+  { bytes, view }: Source,
+  at: number,
+  opcode: number,
+  payload: Uint8Array,
+  key: number | null,
+): number {
+  let body = writeHeader(bytes, at, FIN | opcode, payload.length, key === null ? 0 : 0x80);
+  if (key !== null) {
+    view.setInt32(body, key, true);
+    body += 4;
+  }
+  const end = body + payload.length;
+  bytes.set(payload, body);
+  if (key !== null) applyMask(view, body, end, key);
+  return end;
+}
+
+/**
+ * Control frames that wait for the system: what the application asked for, bounded in number, and the answers to
+ * pings, bounded by keeping the latest only (RFC 6455 5.5.3). "Latest" goes by batch: pings that came in one read
+ * are each answered, the latest 64 of them, while the peer takes the answers; and a peer that takes none costs one batch.
+ */
+export class ControlLane {
+  // The answers stand one behind the other, so that a flood of pings leaves nothing to collect.
+  #buffer: Buffer | null = null;
+  #from = 0;
+  #to = 0;
+  #answers = 0;
+  #stale = false; // whether the answers are from an earlier batch
+  #requested: Uint8Array[] = [];
+
+  /** Whether nothing waits. */
+  get empty(): boolean {
+    return this.#answers === 0 && this.#requested.length === 0;
+  }
+
+  /** Whether the application has as much waiting as it may. */
+  get full(): boolean {
+    return this.#requested.length >= MAX_REQUESTED;
+  }
+
+  /** Adds the answer to a ping, in place of those to the pings of earlier batches. */
+  answer(payload: Uint8Array, key: number | null): void {
+    if (this.#stale) this.#forgetAnswers();
+    const masked = key !== null;
+    if (this.#answers === MAX_ANSWERS) {
+      const length = this.#buffer!.bytes[this.#from + 1] & 0x7f;
+      this.#from += headerSize(length, masked) + length;
+      this.#answers--;
+    }
+    const buffer = this.#room(headerSize(payload.length, masked) + payload.length);
+    this.#to = putControl(buffer, this.#to, PONG, payload, key);
+    this.#answers++;
+  }
+
+  /** Notes that what was answered so far belongs to an earlier batch. */
+  endBatch(): void {
+    this.#stale = this.#answers > 0;
+  }
+
+  /** Adds a frame that the application asked for. */
+  request(frame: Uint8Array): void {
+    this.#requested.push(frame);
+  }
+
+  /** Takes all that waits, as one piece. */
+  take(): Uint8Array {
+    let length = this.#to - this.#from;
+    for (const frame of this.#requested) length += frame.length;
+    const bytes = new Uint8Array(length);
+    let at = 0;
+    if (this.#answers > 0) {
+      bytes.set(this.#buffer!.bytes.subarray(this.#from, this.#to));
+      at = this.#to - this.#from;
+    }
+    for (const frame of this.#requested) {
+      bytes.set(frame, at);
+      at += frame.length;
+    }
+    this.clear();
+    return bytes;
+  }
+
+  /** Forgets all that waits. */
+  clear(): void {
+    this.#forgetAnswers();
+    if (this.#buffer !== null) release(this.#buffer);
+    this.#buffer = null;
+    this.#from = this.#to = 0;
+    this.#requested.length = 0;
+  }
+
+  #forgetAnswers(): void {
+    this.#stale = false;
+    this.#answers = 0;
+    this.#from = this.#to = this.#buffer === null ? 0 : this.#buffer.start;
+  }
+
+  #room(size: number): Buffer {
+    let buffer = this.#buffer;
+    if (buffer === null) {
+      buffer = this.#buffer = acquire(0);
+      this.#from = this.#to = buffer.start;
+    }
+    const capacity = SIZES[buffer.size], waiting = this.#to - this.#from;
+    if (this.#to + size <= buffer.start + capacity) return buffer;
+    const before = buffer;
+    // Moved up only where that makes room for many: it must not happen once per ping.
+    if (waiting + size > capacity * 3 / 4) buffer = this.#buffer = acquire(buffer.size + 1);
+    buffer.bytes.set(before.bytes.subarray(this.#from, this.#to), buffer.start);
+    if (before !== buffer) release(before);
+    this.#from = buffer.start;
+    this.#to = buffer.start + waiting;
+    return buffer;
+  }
+}

@@ -1,0 +1,139 @@
+import { BadHeadError } from "./bad_head_error.ts";
+import { TOKEN_CHAR } from "./chars.ts";
+
+const CR = 0x0d;
+const LF = 0x0a;
+
+const SIZE = 0; // the hexadecimal digits of a chunk's size
+const EXTENSION = 1; // what may follow them on the line
+const SIZE_END = 2; // the LF of that line
+const DATA = 3;
+const DATA_CR = 4; // behind the data
+const DATA_LF = 5;
+const TRAILER = 6; // the start of a line behind the last chunk
+const TRAILER_LINE = 7; // inside such a line
+const TRAILER_LF = 8; // the LF of such a line
+const END_LF = 9; // the LF of the empty line
+
+/** More digits than that are no size that anybody means, and would not be exact. */
+const MAX_DIGITS = 12;
+/** Bounds what is not data: extensions and trailers. */
+const MAX_OVERHEAD = 16 * 1024;
+
+/**
+ * Finds the end of a message's body (RFC 9112 6): after so many bytes, or by the chunked coding, strictly. A parser
+ * behind us that saw the end elsewhere would read a body as a request, or a request as a body.
+ */
+export class BodyFramer {
+  /** Whether the body is complete. */
+  done: boolean;
+  readonly #chunked: boolean;
+  #left: number;
+  #state = SIZE;
+  #digits = 0;
+  #overhead = 0;
+
+  /**
+   * @param length The length in bytes, `"chunked"`, or `Infinity` where the end of the stream is the end.
+   */
+  constructor(length: number | "chunked") {
+    this.#chunked = length === "chunked";
+    this.#left = length === "chunked" ? 0 : length;
+    this.done = length === 0;
+  }
+
+  /**
+   * Takes the next bytes.
+   *
+   * @param bytes What was read.
+   * @param at Where to go on in it.
+   * @returns The index behind what belongs to the body.
+   * @throws {BadHeadError} If the chunked coding is broken.
+   */
+  take(bytes: Uint8Array, at: number): number {
+    while (!this.done && at < bytes.length) {
+      if (!this.#chunked || this.#state === DATA) {
+        const count = Math.min(bytes.length - at, this.#left);
+        at += count;
+        this.#left -= count;
+        if (this.#left > 0) break;
+        if (this.#chunked) this.#state = DATA_CR;
+        else this.done = true;
+      } else {
+        this.#coding(bytes[at++]);
+      }
+    }
+    return at;
+  }
+
+  #coding(byte: number): void {
+    switch (this.#state) {
+      case SIZE: {
+        const digit = hexDigit(byte);
+        if (digit >= 0) {
+          this.#left = this.#left * 16 + digit;
+          if (++this.#digits > MAX_DIGITS) throw broken();
+        } else {
+          if (this.#digits === 0) throw broken();
+          this.#state = byte === CR ? SIZE_END : EXTENSION;
+          if (byte !== CR && byte !== 0x3b && byte !== 0x20 && byte !== 0x09) throw broken();
+        }
+        return;
+      }
+      case EXTENSION:
+        this.#count();
+        if (byte === CR) this.#state = SIZE_END;
+        else if (byte === LF || byte === 0) throw broken();
+        return;
+      case SIZE_END:
+        expect(byte, LF);
+        this.#digits = 0;
+        this.#state = this.#left === 0 ? TRAILER : DATA;
+        return;
+      case DATA_CR:
+        expect(byte, CR);
+        this.#state = DATA_LF;
+        return;
+      case DATA_LF:
+        expect(byte, LF);
+        this.#state = SIZE;
+        return;
+      case TRAILER:
+        this.#count();
+        if (byte === CR) this.#state = END_LF;
+        else if (TOKEN_CHAR[byte] === 1) this.#state = TRAILER_LINE;
+        else throw broken();
+        return;
+      case TRAILER_LINE:
+        this.#count();
+        if (byte === CR) this.#state = TRAILER_LF;
+        else if (byte === LF || byte === 0) throw broken();
+        return;
+      case TRAILER_LF:
+        expect(byte, LF);
+        this.#state = TRAILER;
+        return;
+      case END_LF:
+        expect(byte, LF);
+        this.done = true;
+    }
+  }
+
+  #count(): void {
+    if (++this.#overhead > MAX_OVERHEAD) throw broken();
+  }
+}
+
+function hexDigit(byte: number): number {
+  if (byte >= 0x30 && byte <= 0x39) return byte - 0x30;
+  const letter = byte | 0x20;
+  return letter >= 0x61 && letter <= 0x66 ? letter - 0x57 : -1;
+}
+
+function expect(byte: number, expected: number): void {
+  if (byte !== expected) throw broken();
+}
+
+function broken(): BadHeadError {
+  return new BadHeadError(400, "The body's chunked coding is broken");
+}

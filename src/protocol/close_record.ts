@@ -1,0 +1,56 @@
+import { closeCodeName } from "./close_code.ts";
+import type { CloseFrame } from "./closing_handshake.ts";
+
+/** How a connection ended. */
+export interface CloseRecord {
+  /** The received code; 1005 if the frame had none, 1006 if no close frame arrived (RFC 6455 7.1.5). */
+  readonly code: number;
+  /** The received reason; `""` if there was none. */
+  readonly reason: string;
+  /** Whether close frames went both ways. */
+  readonly wasClean: boolean;
+  /** Our close frame, or `null` if none was sent. */
+  readonly sent: CloseFrame | null;
+  /** The peer's close frame, or `null` if none was received. */
+  readonly received: CloseFrame | null;
+  /** Whose close frame came first; `null` if there was none. */
+  readonly initiator: "local" | "remote" | null;
+  /** The error that ended the connection, if it was one. */
+  readonly cause: unknown;
+  /** Messages accepted by `send` that the system had not fully taken. */
+  readonly unsentMessages: number;
+  /** Payload bytes accepted by `send` that the system had not taken. */
+  readonly unsentBytes: number;
+  /** Received messages that were not delivered; those that an iterator still takes are subtracted as it does. */
+  readonly undelivered: number;
+  /** The record as a sentence. */
+  toString(): string;
+}
+
+/** A record whose count goes on: an iterator may still take what has come. */
+export interface LiveCloseRecord extends CloseRecord {
+  undelivered: number;
+}
+
+/** Makes the record print as a sentence. */
+export function closeRecord(fields: Omit<CloseRecord, "toString">): LiveCloseRecord {
+  return { ...fields, toString: sentence };
+}
+
+function sentence(this: CloseRecord): string {
+  const frames = [
+    this.sent ? `sent ${describe(this.sent)}` : "no close frame sent",
+    this.received ? `received ${describe(this.received)}` : "no close frame received",
+  ];
+  if (this.initiator === "remote") frames.reverse();
+  let text = frames.join("; ");
+  if (this.cause instanceof Error) text += `: ${this.cause.message}`;
+  if (this.unsentMessages > 0) text += `; ${this.unsentMessages} messages unsent`;
+  if (this.undelivered > 0) text += `; ${this.undelivered} messages undelivered`;
+  return text;
+}
+
+function describe({ code, reason }: CloseFrame): string {
+  if (code === 1005) return "a close frame without code";
+  return `${code} (${closeCodeName(code)})${reason ? ` ${JSON.stringify(reason)}` : ""}`;
+}

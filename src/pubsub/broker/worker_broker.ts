@@ -1,0 +1,212 @@
+import { QueueFullError } from "../../errors.ts";
+import { type Broker, BrokerError, type BrokerLink, type BrokerMessage } from "./broker.ts";
+import { packFlags, unpackFlags } from "./envelope.ts";
+import { PortLink } from "./port_link.ts";
+
+// How many bytes of publications may wait at a port for the other end, there and back.
+const LIMIT = 4 * 1024 * 1024;
+
+/** A worker's end of a {@linkcode WorkerHub}. */
+export interface HubPort {
+  /** To be handed to a worker, which makes a `WorkerBroker` of it. */
+  readonly port: MessagePort;
+  /** Forgets the worker, which need not live any more. */
+  disconnect(): void;
+}
+
+class HubMember {
+  readonly topics = new Set<string>();
+  readonly link: PortLink;
+  /** Since when publications for it have been dropped, and which topics'. */
+  gap: { since: number; topics: Set<string> } | null = null;
+
+  constructor(hub: WorkerHub, port: MessagePort) {
+    this.link = new PortLink(port, {
+      publication: (topic, flags, payload) => relay(hub, this, topic, flags, payload),
+      taken: () => this.#taken(),
+      message: (message) => {
+        if (message.type === "subscribe") {
+          this.topics.add(message.topic);
+          this.link.post({ type: "subscribed", id: message.id });
+        } else if (message.type === "unsubscribe") {
+          this.topics.delete(message.topic);
+        } else if (message.type === "bye") {
+          forget(hub, this);
+        }
+      },
+    }, LIMIT);
+  }
+
+  publish(topic: string, flags: number, payload: Uint8Array): void {
+    // Until it has caught up nothing more is kept for it, so that a gap has one beginning and one end.
+    if (this.gap === null && this.link.publish(topic, flags, payload)) return;
+    this.gap ??= { since: Date.now(), topics: new Set() };
+    this.gap.topics.add(topic);
+  }
+
+  #taken(): void {
+    if (this.gap === null || this.link.pendingBytes > LIMIT / 2) return;
+    this.link.post({ type: "gap", since: this.gap.since, topics: [...this.gap.topics] });
+    this.gap = null;
+  }
+}
+
+let relay: (
+  hub: WorkerHub,
+  from: HubMember,
+  topic: string,
+  flags: number,
+  payload: Uint8Array,
+) => void;
+let forget: (hub: WorkerHub, member: HubMember) => void;
+
+/**
+ * What connects the topics of the workers of one process: it lives in the thread that makes the workers, and hands a
+ * port to each.
+ *
+ * A worker that is stuck costs 4 MiB at most; what is published beyond that it misses, and is told so.
+ *
+ * @example
+ * ```ts no-eval
+ * import { WorkerHub } from "@sluice/websocket";
+ *
+ * const hub = new WorkerHub();
+ * const worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
+ * const { port } = hub.connect();
+ * worker.postMessage({ port }, [port]);
+ * // In the worker: new Context({ broker: new WorkerBroker(port) })
+ * ```
+ */
+export class WorkerHub implements Disposable {
+  static {
+    relay = (hub, from, topic, flags, payload) => {
+      for (const member of hub.#members) {
+        if (member !== from && member.topics.has(topic)) member.publish(topic, flags, payload);
+      }
+    };
+    forget = (hub, member) => {
+      hub.#members.delete(member);
+      member.link.close();
+    };
+  }
+
+  readonly #members = new Set<HubMember>();
+
+  /**
+   * Makes a port for one worker, or for a context of this thread.
+   *
+   * @returns The port, and how to forget it.
+   */
+  connect(): HubPort {
+    const { port1, port2 } = new MessageChannel();
+    const member = new HubMember(this, port1);
+    this.#members.add(member);
+    return { port: port2, disconnect: () => forget(this, member) };
+  }
+
+  /** Disconnects all workers; until then the ports keep the process alive. */
+  close(): void {
+    for (const member of this.#members) forget(this, member);
+  }
+
+  /** Closes. */
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+/**
+ * Connects a context with those of other workers, through a {@linkcode WorkerHub}. It keeps the worker alive until the
+ * context is shut down.
+ */
+export class WorkerBroker implements Broker {
+  readonly #port: MessagePort;
+  readonly #waiting = new Map<number, PromiseWithResolvers<void>>();
+  #relaying: PromiseWithResolvers<void>[] = [];
+  #link: PortLink | null = null;
+  #unsent = 0;
+  #nextId = 0;
+  #closed: BrokerError | null = null;
+
+  /**
+   * Makes a broker for one context.
+   *
+   * @param port What `WorkerHub.connect` gave.
+   */
+  constructor(port: MessagePort) {
+    this.#port = port;
+  }
+
+  /** Connects; for the context that the broker is given to. */
+  start(link: BrokerLink): Promise<void> {
+    if (this.#link !== null) {
+      return Promise.reject(new TypeError("Cannot start a broker twice: it serves one context"));
+    }
+    this.#link = new PortLink(this.#port, {
+      publication: (topic, flags, payload) =>
+        link.deliver(topic, { ...unpackFlags(flags), payload }),
+      taken: (count) => {
+        for (const { resolve } of this.#relaying.splice(0, count)) resolve();
+      },
+      message: (message) => {
+        if (message.type === "subscribed") {
+          this.#waiting.get(message.id)?.resolve();
+          this.#waiting.delete(message.id);
+        } else if (message.type === "gap") {
+          const { since, topics } = message;
+          const cause = new Error("This worker took too long, so publications for it were dropped");
+          link.gap({ since, until: Date.now(), topics, unsent: this.#unsent, cause });
+          this.#unsent = 0;
+        } else if (message.type === "bye") {
+          const error = new BrokerError("The hub of the workers was closed");
+          this.#end(error);
+          link.error(error);
+        }
+      },
+    }, LIMIT);
+    return Promise.resolve();
+  }
+
+  /** Subscribes at the hub. */
+  subscribe(topic: string): Promise<void> {
+    if (this.#closed !== null) return Promise.reject(this.#closed);
+    const waiter = Promise.withResolvers<void>(), id = this.#nextId++;
+    this.#waiting.set(id, waiter);
+    this.#link!.post({ type: "subscribe", id, topic });
+    return waiter.promise;
+  }
+
+  /** Unsubscribes at the hub. */
+  unsubscribe(topic: string): void {
+    this.#link!.post({ type: "unsubscribe", topic });
+  }
+
+  /** Hands a publication to the hub. */
+  publish(topic: string, { text, slow, payload }: BrokerMessage): Promise<void> {
+    if (this.#closed !== null) return Promise.reject(this.#closed);
+    if (!this.#link!.publish(topic, packFlags(text, slow), payload)) {
+      this.#unsent++;
+      return Promise.reject(
+        new QueueFullError("Cannot relay a publication: the hub of the workers is behind", payload),
+      );
+    }
+    const done = Promise.withResolvers<void>();
+    this.#relaying.push(done);
+    return done.promise;
+  }
+
+  /** Disconnects, after what was published has been sent. */
+  close(): Promise<void> {
+    this.#end(new BrokerError("Cannot relay a publication: the context was shut down"));
+    return Promise.resolve();
+  }
+
+  #end(error: BrokerError): void {
+    if (this.#closed !== null) return;
+    this.#closed = error;
+    this.#link?.close();
+    for (const { reject } of this.#relaying.splice(0)) reject(error);
+    for (const { reject } of this.#waiting.values()) reject(error);
+    this.#waiting.clear();
+  }
+}

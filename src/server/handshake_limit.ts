@@ -1,0 +1,30 @@
+import type { Member, Roster } from "../util/member_list.ts";
+
+/** A handshake in progress, as far as making room for others is concerned. */
+export interface Waiting extends Member {
+  /** Whether it is the application that keeps it waiting. */
+  readonly deciding: boolean;
+  /** Ends it. */
+  evict(): void;
+}
+
+/**
+ * Makes room for one more handshake. It is the oldest that has to go of those that wait for their peer: an honest one
+ * takes milliseconds, so the oldest are those that never meant to become connections. Refusing the newest instead would
+ * let whoever holds them all keep everyone else out until they time out.
+ *
+ * @param pending Those in progress, the oldest first; what is evicted is taken out.
+ * @param most How many there may be, the new one included.
+ * @returns Whether there is room: not where all of them wait for the application.
+ */
+export function makeRoom<Handshake extends Waiting>(
+  pending: Roster<Handshake>,
+  most: number,
+): boolean {
+  if (pending.size < most) return true;
+  const oldest = pending.find(({ deciding }) => !deciding);
+  if (oldest === undefined) return false;
+  pending.delete(oldest);
+  oldest.evict();
+  return true;
+}

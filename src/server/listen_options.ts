@@ -1,0 +1,210 @@
+import { checkExtensions, type Extension } from "../handshake/extension_list.ts";
+import { checkHeaders, type Field, type HeadersOption } from "../handshake/headers_option.ts";
+import { checkOriginRule, type OriginRule } from "../handshake/origin.ts";
+import { checkProtocol, checkProtocols } from "../handshake/token_list.ts";
+import type { HttpHandler } from "./http/gateway.ts";
+import type { ConnectionHandlers, ConnectionOptions } from "../engine/options.ts";
+import type { Listener } from "../listener.ts";
+import {
+  amount,
+  checkHandlers,
+  HANDLERS,
+  resolveSettings,
+  type Settings,
+} from "../engine/options.ts";
+import type { PeerCertificate } from "../transport/peer_certificate.ts";
+import type { TlsAcceptorOptions } from "../transport/tls_server.ts";
+
+/** Who is on the other end of a request. */
+export interface PeerInfo {
+  /** The peer's address. */
+  readonly remoteAddr: Deno.Addr;
+  /** The address that it has reached. */
+  readonly localAddr: Deno.Addr;
+  /** The certificate that the peer showed, with `tls.clientCa`. */
+  readonly peerCertificate?: PeerCertificate;
+}
+
+/** With what a handshake is accepted. */
+export interface HandshakeAnswer<Data = unknown> {
+  /** Headers for the 101, behind those of the listener. */
+  headers?: HeadersOption;
+  /** The subprotocol, one of those offered; `""` for none. Default: what `protocols` or `selectProtocol` chose. */
+  protocol?: string;
+  /** Extensions of the application's own, as they stand in the header. */
+  extensions?: string | readonly (string | Extension)[];
+  /** The connection's `data`. */
+  data?: Data;
+}
+
+/** Accept (`true`, nothing, or an answer) or refuse (`false`: 403, or just that response). */
+export type HandshakeDecision<Data = unknown> =
+  | boolean
+  | void
+  | undefined
+  | null
+  | Response
+  | HandshakeAnswer<Data>;
+
+/** The callbacks of a listener, those of its connections included. */
+export interface ListenerHandlers<Data = unknown> extends ConnectionHandlers<Data> {
+  /** Decides about each handshake. One that throws refuses with 500 and shows nothing of the error. */
+  onHandshake?(
+    request: Request,
+    info: PeerInfo,
+  ): HandshakeDecision<Data> | Promise<HandshakeDecision<Data>>;
+  /** A handshake that never became a connection: bad TLS, a bad head, a timeout, a refusal. */
+  onHandshakeError?(error: unknown, info: PeerInfo): unknown;
+  /** Called every `tickInterval` until the listener closes; if it returns a promise, the next call waits for it. */
+  onTick?(listener: Listener<Data>): unknown;
+  /**
+   * The listener shuts down: no connection is accepted any more, and those there are can still be used. If it returns
+   * a promise, they are closed when it has settled, or at the timeout of the shutdown.
+   */
+  onShutdown?(listener: Listener<Data>): unknown;
+}
+
+/** Options of `listen`. */
+export interface ListenOptions<Data = unknown>
+  extends ConnectionOptions<Data>, ListenerHandlers<Data> {
+  /** The port; 0 for any that is free. @default {0} */
+  port?: number;
+  /** The address to bind to. @default {"0.0.0.0"} */
+  hostname?: string;
+  /** A Unix socket to listen on, in place of port and hostname. A file that a dead process has left is replaced. */
+  path?: string;
+  /**
+   * A listener of Deno's that is bound already (TCP, TLS or Unix), in place of `port` and `hostname`. It is ours from
+   * here on, and closed with ours.
+   */
+  listener?: Deno.Listener | Deno.TlsListener | Deno.UnixListener;
+  /** Certificate and key, PEM text; with `clientCa` every client must show a certificate of those authorities. */
+  tls?: TlsAcceptorOptions;
+  /** Lets several processes or workers listen on the same port; needs `--unstable-net`. @default {false} */
+  reusePort?: boolean;
+  /** Subprotocols that are spoken, the preferred first. With nothing in common the connection has none. */
+  protocols?: readonly string[];
+  /** Chooses among the offered subprotocols instead; `""` or nothing for none. */
+  selectProtocol?: (offered: string[], request: Request) => string | undefined;
+  /** Headers for every 101. */
+  headers?: HeadersOption;
+  /** Origins that are accepted; a request without `Origin` passes, `"null"` only if listed. Default: all. */
+  origins?: OriginRule;
+  /** More connections are refused with 503; those that serve ordinary HTTP count. @default {Infinity} */
+  maxConnections?: number;
+  /**
+   * More connections from one address are refused with 503: handshakes, ordinary HTTP and WebSockets together, and of
+   * IPv6 a whole /64 counts as one. Behind a reverse proxy all come from the proxy. @default {Infinity}
+   */
+  maxConnectionsPerAddress?: number;
+  /**
+   * More handshakes in progress make the oldest one go that waits for its peer, without an answer; where all wait for
+   * `onHandshake`, the newest. @default {4096}
+   */
+  maxHandshakes?: number;
+  /**
+   * From the accepted socket to the 101, in ms; 0 for ever. A connection that serves ordinary HTTP ends when the
+   * head of no further request has come for so long after its last answer, or when the client keeps a body or an answer
+   * waiting for six times as long. @default {10000}
+   */
+  handshakeTimeout?: number;
+  /** The largest request head, in bytes. @default {16384} */
+  maxHeaderBytes?: number;
+  /** Answers ordinary HTTP requests on the same port, as the handler of a `Deno.serve` would; without it they get 426. */
+  handler?: HttpHandler;
+  /** From one `onTick` to the next, in ms. @default {1000} */
+  tickInterval?: number;
+}
+
+/** The options of a listener, checked. */
+export interface ListenSettings<Data> {
+  readonly connection: Settings;
+  readonly protocols: readonly string[];
+  readonly selectProtocol: ListenOptions<Data>["selectProtocol"];
+  readonly headers: readonly Field[];
+  readonly origins: OriginRule | null;
+  readonly maxConnections: number;
+  readonly maxConnectionsPerAddress: number;
+  readonly maxHandshakes: number;
+  readonly handshakeTimeout: number;
+  readonly maxHeaderBytes: number;
+  readonly onHandshake: ListenOptions<Data>["onHandshake"];
+  readonly onHandshakeError: ListenOptions<Data>["onHandshakeError"];
+  readonly tickInterval: number;
+  readonly onTick: ListenOptions<Data>["onTick"];
+  readonly onShutdown: ListenOptions<Data>["onShutdown"];
+  readonly handler: HttpHandler | undefined;
+}
+
+/** The names of the callbacks that a listener has besides those of its connections. */
+export const LISTENER_HANDLERS = [
+  "onHandshake",
+  "onHandshakeError",
+  "onTick",
+  "onShutdown",
+] as const;
+
+/** Checks the options of `listen`, besides where to listen. */
+export function resolveListen<Data>(options: ListenOptions<Data>): ListenSettings<Data> {
+  checkHandlers("listen", options, [
+    ...HANDLERS,
+    ...LISTENER_HANDLERS,
+    "selectProtocol",
+    "handler",
+  ]);
+  const tickInterval = amount("listen", "tickInterval", options.tickInterval, 1000);
+  if (tickInterval === 0) throw new RangeError("Cannot listen with tickInterval 0");
+  return {
+    connection: resolveSettings("listen", options as ConnectionOptions, true),
+    protocols: checkProtocols(options.protocols),
+    selectProtocol: options.selectProtocol,
+    headers: checkHeaders(options.headers, "server"),
+    origins: options.origins === undefined ? null : checkOriginRule(options.origins),
+    maxConnections: amount("listen", "maxConnections", options.maxConnections, Infinity),
+    maxConnectionsPerAddress: positive(
+      "maxConnectionsPerAddress",
+      options.maxConnectionsPerAddress,
+      Infinity,
+    ),
+    maxHandshakes: positive("maxHandshakes", options.maxHandshakes, 4096),
+    handshakeTimeout: amount("listen", "handshakeTimeout", options.handshakeTimeout, 10_000),
+    maxHeaderBytes: amount("listen", "maxHeaderBytes", options.maxHeaderBytes, 16 * 1024),
+    onHandshake: options.onHandshake,
+    onHandshakeError: options.onHandshakeError,
+    tickInterval,
+    onTick: options.onTick,
+    onShutdown: options.onShutdown,
+    handler: options.handler,
+  };
+}
+
+/** A number of which at least one is needed for anybody to get in. */
+function positive(name: string, value: unknown, fallback: number): number {
+  const number = amount("listen", name, value, fallback);
+  if (number < 1) throw new RangeError(`Cannot listen with ${name} ${number}`);
+  return number;
+}
+
+/** Checks an answer of `onHandshake`. */
+export function resolveAnswer(
+  answer: HandshakeAnswer,
+  offered: readonly string[],
+  offeredExtensions: readonly Extension[],
+): {
+  headers: Field[];
+  protocol: string | undefined;
+  extensions: Extension[];
+} {
+  const { protocol, extensions } = answer;
+  if (protocol !== undefined && protocol !== "" && !offered.includes(checkProtocol(protocol))) {
+    throw new TypeError(`Cannot accept with subprotocol ${protocol}, which wasn't offered`);
+  }
+  const agreed = checkExtensions(typeof extensions === "string" ? [extensions] : extensions);
+  for (const { name } of agreed) {
+    // A client fails a connection with an extension that it didn't ask for (RFC 6455 4.1).
+    if (!offeredExtensions.some((offer) => offer.name === name)) {
+      throw new TypeError(`Cannot accept with extension ${name}, which wasn't offered`);
+    }
+  }
+  return { protocol, headers: checkHeaders(answer.headers, "server"), extensions: agreed };
+}
