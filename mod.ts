@@ -89,5 +89,5 @@ export type { AdoptOptions } from "./src/adopt/adopt_options.ts";
 export type { AdoptSource } from "./src/adopt/adopt_source.ts";
 export type { StreamPair } from "./src/transport/web_stream.ts";
 export type { HttpHandler } from "./src/server/http/gateway.ts";
-export type { StreamedMessage } from "./src/engine/message_stream_iterator.ts";
+export type { IncomingMessageStream as StreamedMessage } from "./src/engine/message_stream_iterator.ts";
 export type { Upgraded, UpgradeOptions } from "./src/adopt/upgrade_options.ts";

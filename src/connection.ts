@@ -1,6 +1,6 @@
 import type { PublishOptions } from "./pubsub/broadcast.ts";
 import type { CloseRecord } from "./protocol/close_record.ts";
-import { Consumer } from "./engine/message_iterator.ts";
+import { MessageIterator } from "./engine/message_iterator.ts";
 import { PAUSED } from "./engine/delivery.ts";
 import type { ConnectionState, Engine } from "./engine/engine.ts";
 import {
@@ -10,7 +10,10 @@ import {
   QueueFullError,
   UnsupportedError,
 } from "./errors.ts";
-import { Incoming, type StreamedMessage } from "./engine/message_stream_iterator.ts";
+import {
+  type IncomingMessageStream,
+  MessageStreamIterator,
+} from "./engine/message_stream_iterator.ts";
 import type { Listener } from "./listener.ts";
 import { messageReadable, messageWritable } from "./engine/web_streams.ts";
 import {
@@ -404,7 +407,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    * @throws {TypeError} Beside `onMessage` or another consumer.
    */
   receive(options: { signal?: AbortSignal } = {}): Promise<ReceivedMessage> {
-    const consumer = new Consumer(this.#engine, "receive from", true);
+    const consumer = new MessageIterator(this.#engine, "receive from", true);
     return consumer.receive(options.signal).finally(() => consumer.release());
   }
 
@@ -418,7 +421,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
   messages(
     options: { preventClose?: boolean } = {},
   ): AsyncIterableIterator<ReceivedMessage, undefined> {
-    return new Consumer(this.#engine, "iterate over", options.preventClose ?? false);
+    return new MessageIterator(this.#engine, "iterate over", options.preventClose ?? false);
   }
 
   /** Iterates over messages; leaving the loop closes with 1000. */
@@ -434,8 +437,8 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    * @returns Ends when the connection closes with 1000, 1001 or without code; throws a `ConnectionClosedError` otherwise.
    * @throws {TypeError} Beside `onMessage` or another consumer.
    */
-  incoming(): AsyncIterableIterator<StreamedMessage, undefined> {
-    return new Incoming(this.#engine);
+  incoming(): AsyncIterableIterator<IncomingMessageStream, undefined> {
+    return new MessageStreamIterator(this.#engine);
   }
 
   /**
@@ -497,9 +500,9 @@ export class Connection<Data = unknown> implements AsyncDisposable {
     const engine = this.#engine;
     return handled(
       engine.opened(() => ({
-        protocol: engine.facts!.protocol,
-        extensions: engine.facts!.extensions,
-        headers: engine.facts!.responseHeaders(),
+        protocol: engine.handshakeResult!.protocol,
+        extensions: engine.handshakeResult!.extensions,
+        headers: engine.handshakeResult!.responseHeaders(),
       })),
     );
   }
@@ -518,7 +521,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
 
   /** The URL: the one connected to, or the one that was asked for. */
   get url(): string {
-    return this.#engine.facts?.url ?? this.#url;
+    return this.#engine.handshakeResult?.url ?? this.#url;
   }
 
   /** Which end we are. */
@@ -528,22 +531,22 @@ export class Connection<Data = unknown> implements AsyncDisposable {
 
   /** The agreed subprotocol; `""` for none. */
   get protocol(): string {
-    return this.#engine.facts?.protocol ?? "";
+    return this.#engine.handshakeResult?.protocol ?? "";
   }
 
   /** The agreed extensions; `""` for none. */
   get extensions(): string {
-    return this.#engine.facts?.extensions ?? "";
+    return this.#engine.handshakeResult?.extensions ?? "";
   }
 
   /** The request of the handshake, as a server received it; `null` on a client. */
   get request(): Request | null {
-    return this.#engine.facts?.request() ?? null;
+    return this.#engine.handshakeResult?.request() ?? null;
   }
 
   /** The headers of the handshake's response; `null` before it. */
   get responseHeaders(): Headers | null {
-    return this.#engine.facts?.responseHeaders() ?? null;
+    return this.#engine.handshakeResult?.responseHeaders() ?? null;
   }
 
   /** The peer's address; `null` where there is none. */

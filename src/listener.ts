@@ -1,11 +1,11 @@
-import { AcceptPause } from "./server/accept_backoff.ts";
-import { AddressCount } from "./server/address_limit.ts";
+import { AcceptBackoff } from "./server/accept_backoff.ts";
+import { AddressLimit } from "./server/address_limit.ts";
 import { broadcast, type BroadcastOptions, type BroadcastResult } from "./pubsub/broadcast.ts";
 import { type Connection, type ConnectionInit, makeConnection } from "./connection.ts";
 import { Engine } from "./engine/engine.ts";
-import { FrontDoor } from "./server/http/gateway.ts";
-import { makeRoom } from "./server/handshake_limit.ts";
-import { IncomingHandshake } from "./server/pending_handshake.ts";
+import { HttpGateway } from "./server/http/gateway.ts";
+import { evictOldest } from "./server/handshake_limit.ts";
+import { PendingHandshake } from "./server/pending_handshake.ts";
 import {
   LISTENER_HANDLERS,
   type ListenerHandlers,
@@ -23,8 +23,8 @@ import {
 import type { Sendable } from "./engine/prepared_message.ts";
 import { Refused } from "./handshake/refusal.ts";
 import { Registry, type ShutdownOptions, type ShutdownResult } from "./context/registry.ts";
-import { Roster } from "./util/member_list.ts";
-import { Ticker } from "./util/interval.ts";
+import { MemberList } from "./util/member_list.ts";
+import { Interval } from "./util/interval.ts";
 import { TlsAcceptor } from "./transport/tls_server.ts";
 import type { Transport } from "./transport/transport.ts";
 import { bindUnix } from "./server/unix_listener.ts";
@@ -79,17 +79,17 @@ export class Listener<Data = unknown> implements AsyncDisposable {
   readonly #registry: Registry;
   readonly #tls: TlsAcceptor | null;
   /** Where ordinary HTTP goes; `null` without a handler. */
-  readonly #frontDoor: FrontDoor | null;
-  readonly #pending = new Roster<IncomingHandshake<Data>>();
-  readonly #pause = new AcceptPause();
+  readonly #frontDoor: HttpGateway | null;
+  readonly #pending = new MemberList<PendingHandshake<Data>>();
+  readonly #pause = new AcceptBackoff();
   /** `null` where there is no bound. */
-  readonly #addresses: AddressCount | null;
+  readonly #addresses: AddressLimit | null;
   readonly #data: Data;
   readonly #finish: () => void;
   #handlers: ConnectionHandlers<Data>;
   #closed = false;
   #accepting = true;
-  #ticker: Ticker | null = null;
+  #ticker: Interval | null = null;
   #prepared: Promise<void> | null | undefined = undefined;
   #shutdown: Promise<ShutdownResult> | null = null;
 
@@ -113,10 +113,10 @@ export class Listener<Data = unknown> implements AsyncDisposable {
     this.path = options.path ?? null;
     this.url = urlOf(address, secure);
     const { handler, maxConnectionsPerAddress: most } = this.#settings;
-    this.#addresses = most === Infinity ? null : new AddressCount(most);
+    this.#addresses = most === Infinity ? null : new AddressLimit(most);
     this.#frontDoor = handler === undefined
       ? null
-      : new FrontDoor(handler, secure, this.#settings, parent.timers);
+      : new HttpGateway(handler, secure, this.#settings, parent.timers);
     // Last, since the parent knows it from then on.
     this.#registry = new Registry(parent.timers, parent, () => this.#checkFinished());
     this.#tick();
@@ -210,7 +210,7 @@ export class Listener<Data = unknown> implements AsyncDisposable {
   #tick(): void {
     if (this.#ticker !== null || this.#closed || this.#settings.onTick === undefined) return;
     const { timers } = this.#registry, { tickInterval } = this.#settings;
-    this.#ticker = new Ticker(timers, tickInterval, () => this.#settings.onTick?.(this));
+    this.#ticker = new Interval(timers, tickInterval, () => this.#settings.onTick?.(this));
   }
 
   async #end(shutdown: Promise<ShutdownResult>, timeout: number): Promise<ShutdownResult> {
@@ -262,8 +262,8 @@ export class Listener<Data = unknown> implements AsyncDisposable {
     const settings = this.#settings;
     let info: PeerInfo = { remoteAddr: raw.remoteAddr, localAddr: raw.localAddr };
     // Whether there is room is found out before this one is among those that could make it.
-    const room = makeRoom(this.#pending, settings.maxHandshakes);
-    let handshake = new IncomingHandshake(raw, settings, this.#registry.timers);
+    const room = evictOldest(this.#pending, settings.maxHandshakes);
+    let handshake = new PendingHandshake(raw, settings, this.#registry.timers);
     this.#pending.add(handshake);
     const release = this.#addresses === null ? NOTHING : this.#addresses.take(raw.remoteAddr);
     let engine: Engine<Data> | null = null;
@@ -288,7 +288,7 @@ export class Listener<Data = unknown> implements AsyncDisposable {
           release?.();
           return this.#checkFinished();
         }
-        handshake = new IncomingHandshake(raw, settings, this.#registry.timers);
+        handshake = new PendingHandshake(raw, settings, this.#registry.timers);
         this.#pending.add(handshake);
         if (this.#closed) handshake.turnAway(transport, "The server is shutting down");
         early = late.early;

@@ -5,7 +5,7 @@
 // The same of `ws` on Node: node bench/micro/deflate_codec_ws.mjs [level]
 import { Deflater } from "../../src/deflate/deflater.ts";
 import { Inflater } from "../../src/deflate/inflater.ts";
-import { PackedFrame } from "../../src/deflate/compressed_frame.ts";
+import { CompressedFrame } from "../../src/deflate/compressed_frame.ts";
 import { feed } from "../feed.mjs";
 
 const level = Number(Deno.args[0] ?? 6);
@@ -34,7 +34,7 @@ for (const takeover of [true, false]) {
         await push(packed);
       } else {
         const pieces = await new Promise<Uint8Array[]>((resolve) => {
-          const frame = new PackedFrame(message.length, null);
+          const frame = new CompressedFrame(message.length, null);
           deflater.deflateInTurns(message, true, frame, () => resolve(frame.payload()));
         });
         for (const piece of pieces) {

@@ -5,11 +5,11 @@ import { resolveConnect } from "../client/connect_options.ts";
 import { type Connection, makeConnection } from "../connection.ts";
 import { codecSettings, readAgreement } from "../deflate/negotiation.ts";
 import { Dial } from "../client/dial.ts";
-import { Engine, type HandshakeFacts } from "../engine/engine.ts";
+import { Engine, type HandshakeResult } from "../engine/engine.ts";
 import { abortError } from "../errors.ts";
 import { makeRequest } from "../engine/handshake_result.ts";
 import { checkExtensions, formatExtensions } from "../handshake/extension_list.ts";
-import { IncomingHandshake } from "../server/pending_handshake.ts";
+import { PendingHandshake } from "../server/pending_handshake.ts";
 import { type ListenOptions, type PeerInfo, resolveListen } from "../server/listen_options.ts";
 import { pickHandlers, resolveSettings } from "../engine/options.ts";
 import type { Registry } from "../context/registry.ts";
@@ -61,7 +61,7 @@ function adoptOpen<Data>(
   const agreement = readAgreement(agreed);
   const compression = agreement === null ? false : options.compression || true;
   const engine = makeEngine(registry, role, { ...options, compression }, String(url));
-  const facts: HandshakeFacts = {
+  const facts: HandshakeResult = {
     protocol,
     extensions: formatExtensions(agreed),
     compression: agreement && codecSettings(agreement, role, engine.settings.compression!),
@@ -89,7 +89,7 @@ function adoptServer<Data>(
   // With the head read by somebody else, what was read besides is frames.
   const transport = takeOver(source, head === null ? initialData : undefined);
   const info = peerInfo(transport);
-  const incoming = new IncomingHandshake<Data>(transport, settings, registry.timers);
+  const incoming = new PendingHandshake<Data>(transport, settings, registry.timers);
   registry.connecting.add(engine);
   engine.cancel = () => incoming.abort(503, abortError("The handshake was cancelled"));
   const answer = async () => {

@@ -1,5 +1,5 @@
 import { type Connection, makeConnection } from "../connection.ts";
-import { Engine, type HandshakeFacts } from "../engine/engine.ts";
+import { Engine, type HandshakeResult } from "../engine/engine.ts";
 import { abortError, HandshakeError } from "../errors.ts";
 import { checkHeaders } from "../handshake/headers_option.ts";
 import { checkProtocols, parseProtocols } from "../handshake/token_list.ts";
@@ -13,7 +13,7 @@ import {
 import { TRY_AGAIN_LATER } from "../protocol/close_code.ts";
 import { ProtocolError } from "../protocol/protocol_error.ts";
 import type { Registry } from "../context/registry.ts";
-import { MessageSocketTransport } from "../transport/deno_websocket.ts";
+import { DenoWebSocketTransport } from "../transport/deno_websocket.ts";
 import type { Upgraded, UpgradeOptions } from "./upgrade_options.ts";
 
 /** Turns a request of `Deno.serve` into a connection over `Deno.upgradeWebSocket`. */
@@ -43,7 +43,7 @@ export function upgrade<Data>(
   });
   socket.binaryType = "arraybuffer";
   for (const [name, value] of headers) response.headers.append(name, value);
-  const facts: HandshakeFacts = {
+  const facts: HandshakeResult = {
     protocol,
     extensions: "",
     compression: null,
@@ -64,10 +64,10 @@ export function upgrade<Data>(
       socket.close();
       return;
     }
-    const transport = new MessageSocketTransport(socket);
+    const transport = new DenoWebSocketTransport(socket);
     transport.onArrival = (waiting) => {
       // Without bounds is what somebody takes as it comes.
-      if (waiting <= maxPausedBytes || engine.wanted() === Infinity) return;
+      if (waiting <= maxPausedBytes || engine.readBudget() === Infinity) return;
       engine.fail(
         new ProtocolError(
           TRY_AGAIN_LATER,

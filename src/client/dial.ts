@@ -10,12 +10,12 @@ import {
   makeOffer,
 } from "../deflate/negotiation.ts";
 import { abortError, HandshakeError, TimeoutError } from "../errors.ts";
-import { ClientFacts } from "../engine/handshake_result.ts";
+import { ClientHandshakeResult } from "../engine/handshake_result.ts";
 import { ClientHandshake } from "../handshake/client_handshake.ts";
 import { type Extension, formatExtensions } from "../handshake/extension_list.ts";
 import { MAX_REFUSAL_BODY, RefusalBody } from "../handshake/refusal_body.ts";
 import { readHead, writeAll } from "../transport/stream_io.ts";
-import { Alarm } from "../util/timers.ts";
+import { CallbackTimer } from "../util/timers.ts";
 import { startTlsClient } from "../transport/tls_client.ts";
 import { closeQuietly } from "../transport/tls_stream.ts";
 import type { Transport } from "../transport/transport.ts";
@@ -50,7 +50,7 @@ export class Dial {
   async run(): Promise<void> {
     const { connectTimeout, signal } = this.#settings;
     const engine = this.#engine, { timers } = engine.owner;
-    const alarm = new Alarm(() => this.#cancel(this.#timedOut(), true));
+    const alarm = new CallbackTimer(() => this.#cancel(this.#timedOut(), true));
     const aborted = () =>
       this.#cancel(abortError("The attempt to connect was aborted", signal!.reason), false);
     engine.cancel = () => this.#close();
@@ -108,7 +108,7 @@ export class Dial {
     const { href } = this.#settings.target;
     this.#engine.open(
       transport,
-      new ClientFacts(href, protocol, formatExtensions(extensions), headers, codecs),
+      new ClientHandshakeResult(href, protocol, formatExtensions(extensions), headers, codecs),
       null,
       early,
     );

@@ -1,6 +1,6 @@
 import type { Connection } from "../connection.ts";
 import type { Engine, Owner } from "../engine/engine.ts";
-import { Roster } from "../util/member_list.ts";
+import { MemberList } from "../util/member_list.ts";
 import type { Timers } from "../util/timers.ts";
 import { Topics } from "../pubsub/topics.ts";
 
@@ -59,8 +59,8 @@ export class Registry implements Owner {
   readonly #parent: Registry | null;
   readonly #children: Registry[] = [];
   /** Engines that are still connecting. */
-  readonly connecting: Roster<Engine> = new Roster();
-  readonly #roster: Roster<Engine> = new Roster();
+  readonly connecting: MemberList<Engine> = new MemberList();
+  readonly #roster: MemberList<Engine> = new MemberList();
   // For the application; who never asks for it needn't have it.
   #connections: Set<Connection> | null = null;
   readonly #totals: Totals = {

@@ -11,7 +11,7 @@ const CHUNK = 64 * 1024;
 const LEAST_ROOM = 16;
 
 /** A frame whose payload is being compressed; masked as it grows, since a long one takes its time. */
-export class PackedFrame {
+export class CompressedFrame {
   /** The payload's length so far. */
   length = 0;
   /** The chunk that is being filled; {@linkcode makeRoom} makes sure that there is one. */

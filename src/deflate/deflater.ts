@@ -1,7 +1,7 @@
-import { PackedFrame } from "./compressed_frame.ts";
+import { CompressedFrame } from "./compressed_frame.ts";
 import { NO_FLUSH, RawZlib, SYNC_FLUSH } from "./raw_zlib.ts";
-import { deflaterShelf, type Shelf } from "./zlib_cache.ts";
-import { leaveTurns, type Sliced, takeTurns } from "./work_queue.ts";
+import { deflaterCache, type ZlibCache } from "./zlib_cache.ts";
+import { cancel, enqueue, type Sliced } from "./work_queue.ts";
 
 /** What is compressed at once, or in a turn, at most: a millisecond's work for most data. */
 export const DEFLATE_SLICE: number = 64 * 1024;
@@ -38,7 +38,7 @@ interface Job {
   readonly payload: Uint8Array;
   offset: number;
   readonly final: boolean;
-  readonly frame: PackedFrame;
+  readonly frame: CompressedFrame;
   readonly done: DeflateDone;
 }
 
@@ -51,7 +51,7 @@ export class Deflater implements Sliced {
   /** Payloads up to this length are compressed at once, longer ones in turns of so many bytes. */
   readonly atOnce: number;
   readonly #settings: DeflaterSettings;
-  readonly #shelf: Shelf | null;
+  readonly #shelf: ZlibCache | null;
   #context: RawZlib | null = null;
   #jobs: Job[] = [];
   #closed = false;
@@ -61,7 +61,7 @@ export class Deflater implements Sliced {
     const { windowBits, takeover, memLevel, level } = settings;
     this.#settings = settings;
     this.atOnce = level < THOROUGH ? DEFLATE_SLICE : THOROUGH_SLICE;
-    this.#shelf = takeover ? null : deflaterShelf(windowBits, memLevel, level);
+    this.#shelf = takeover ? null : deflaterCache(windowBits, memLevel, level);
   }
 
   /** Whether payloads stand in line, so that a further one has to go there too. */
@@ -110,11 +110,11 @@ export class Deflater implements Sliced {
   deflateInTurns(
     payload: Uint8Array,
     final: boolean,
-    frame: PackedFrame,
+    frame: CompressedFrame,
     done: DeflateDone,
   ): void {
     if (this.#closed) throw closedError();
-    if (this.#jobs.push({ payload, offset: 0, final, frame, done }) === 1) takeTurns(this);
+    if (this.#jobs.push({ payload, offset: 0, final, frame, done }) === 1) enqueue(this);
   }
 
   /** Does the next slice of what stands in line; called by the turns. */
@@ -162,7 +162,7 @@ export class Deflater implements Sliced {
     this.#closed = true;
     if (this.#jobs.length > 0) {
       this.#jobs = [];
-      leaveTurns(this);
+      cancel(this);
     }
     this.#context?.close();
     this.#context = null;
@@ -177,7 +177,7 @@ export class Deflater implements Sliced {
   ): Uint8Array {
     const start = out.slice();
     const { inputLeft } = context;
-    const rest = new PackedFrame(inputLeft, null);
+    const rest = new CompressedFrame(inputLeft, null);
     this.#run(context, SYNC_FLUSH, payload, payload.length - inputLeft, inputLeft, rest);
     if (final) this.#release();
     const whole = new Uint8Array(start.length + rest.length);
@@ -196,7 +196,7 @@ export class Deflater implements Sliced {
     input: Uint8Array,
     offset: number,
     length: number,
-    frame: PackedFrame,
+    frame: CompressedFrame,
   ): void {
     const end = offset + length;
     do {

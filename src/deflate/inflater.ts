@@ -3,8 +3,8 @@ import type { Source } from "../protocol/frame_decoder.ts";
 import { ProtocolError } from "../protocol/protocol_error.ts";
 import { History } from "./history.ts";
 import { RawZlib, SYNC_FLUSH } from "./raw_zlib.ts";
-import { inflaterShelf, type Shelf } from "./zlib_cache.ts";
-import { leaveTurns, mayRunNow, type Sliced, spend, takeTurns } from "./work_queue.ts";
+import { inflaterCache, type ZlibCache } from "./zlib_cache.ts";
+import { cancel, charge, enqueue, type Sliced, withinBudget } from "./work_queue.ts";
 
 /** What one slice produces, or uses up, at most before others get their turn. */
 export const INFLATE_SLICE: number = 256 * 1024;
@@ -56,7 +56,7 @@ export class Inflater implements Sliced {
   readonly #windowBits: number;
   readonly #limit: number;
   readonly #sink: InflateSink;
-  readonly #shelf: Shelf | null;
+  readonly #shelf: ZlibCache | null;
   #history: History | null = null;
   #context: RawZlib | null = null;
   /** What the message at hand has produced so far. */
@@ -85,7 +85,7 @@ export class Inflater implements Sliced {
     this.#windowBits = windowBits;
     this.#limit = maxMessageSize === 0 ? Infinity : maxMessageSize;
     this.#sink = sink;
-    this.#shelf = takeover ? null : inflaterShelf(windowBits);
+    this.#shelf = takeover ? null : inflaterCache(windowBits);
   }
 
   /** Whether a piece is being inflated in turns. */
@@ -126,14 +126,14 @@ export class Inflater implements Sliced {
       this.#setInput(buffer, 0, length + TAIL.length);
       this.#tail = false;
     }
-    if (mayRunNow() && !this.#work()) {
+    if (withinBudget() && !this.#work()) {
       this.#input = TAIL;
       return true;
     }
     // The rest of it has to outlive the caller's buffer.
     this.#keepInput();
     this.#done = done;
-    takeTurns(this);
+    enqueue(this);
     return false;
   }
 
@@ -159,7 +159,7 @@ export class Inflater implements Sliced {
   close(): void {
     if (this.#done !== null) {
       this.#done = null;
-      leaveTurns(this);
+      cancel(this);
     }
     this.#release();
   }
@@ -201,7 +201,7 @@ export class Inflater implements Sliced {
         this.#offset += consumed;
         const cost = Math.max(produced, consumed);
         budget -= cost;
-        spend(cost);
+        charge(cost);
         if (this.#produced > this.#limit) {
           this.#release();
           throw new ProtocolError(TOO_BIG, `Message exceeds ${this.#limit} bytes when inflated`);

@@ -3,8 +3,8 @@ import type { SharedFrame } from "../flow/shared_frame.ts";
 import { FIN, RSV1 } from "../protocol/opcode.ts";
 import { encodeUtf8 } from "../protocol/utf8.ts";
 import { Deflater, type DeflaterSettings } from "./deflater.ts";
-import { PackedFrame } from "./compressed_frame.ts";
-import { mayRunNow, spend } from "./work_queue.ts";
+import { CompressedFrame } from "./compressed_frame.ts";
+import { charge, withinBudget } from "./work_queue.ts";
 
 /** How much longer a byte takes to compress than to inflate. */
 const COST = 4;
@@ -14,7 +14,7 @@ const MOST_CHARACTERS = 32 * 1024;
 let encoded: Uint8Array<ArrayBuffer> | null = null;
 
 /** What is to be done when a frame has been compressed in turns. */
-export interface PackerOwner {
+export interface MessageDeflaterOwner {
   readonly queue: SendQueue;
   /** Gives a masking key for each frame; `null` for a server. */
   readonly nextKey: (() => number) | null;
@@ -25,10 +25,10 @@ export interface PackerOwner {
 }
 
 /** Puts compressed frames into a connection's send queue, in the order of the calls. */
-export class Packer {
+export class MessageDeflater {
   /** Shorter messages are not worth it. */
   readonly threshold: number;
-  readonly #owner: PackerOwner;
+  readonly #owner: MessageDeflaterOwner;
   readonly #deflater: Deflater;
   /** What others must have in common with us to get the same bytes; 0 where nobody does. */
   readonly #shareKey: number;
@@ -38,7 +38,7 @@ export class Packer {
    * @param threshold Shorter messages are not worth it.
    * @param owner Whose messages they are.
    */
-  constructor(settings: DeflaterSettings, threshold: number, owner: PackerOwner) {
+  constructor(settings: DeflaterSettings, threshold: number, owner: MessageDeflaterOwner) {
     this.threshold = threshold;
     this.#owner = owner;
     this.#deflater = new Deflater(settings);
@@ -84,13 +84,13 @@ export class Packer {
   push(first: number, payload: Uint8Array, final: boolean, owned: boolean): void {
     const { queue, nextKey } = this.#owner;
     const messages = final ? 1 : 0;
-    if (payload.length <= this.#deflater.atOnce && !this.#deflater.busy && mayRunNow()) {
-      spend(payload.length * COST);
+    if (payload.length <= this.#deflater.atOnce && !this.#deflater.busy && withinBudget()) {
+      charge(payload.length * COST);
       queue.pushPacked(first, this.#deflater.deflate(payload, final), payload.length, messages);
       return;
     }
     const place = queue.reserve(payload.length, messages);
-    const frame = new PackedFrame(payload.length, nextKey === null ? null : nextKey());
+    const frame = new CompressedFrame(payload.length, nextKey === null ? null : nextKey());
     this.#deflater.deflateInTurns(owned ? payload : payload.slice(), final, frame, (error) => {
       if (error !== null) {
         this.#owner.packFailed(error);
@@ -118,7 +118,7 @@ export class Packer {
     } else {
       // Even where it isn't our turn: done once now, it is done for all the others.
       const packed = frame.packed(this.#shareKey, (payload) => {
-        spend(payload.length * COST);
+        charge(payload.length * COST);
         return this.#deflater.deflate(payload, true);
       });
       queue.pushShared(packed, busy);

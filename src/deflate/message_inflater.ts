@@ -5,7 +5,7 @@ import { copyPayload } from "../protocol/payload_slab.ts";
 import { ProtocolError } from "../protocol/protocol_error.ts";
 import { decodeText } from "../protocol/text.ts";
 import { type InflateDone, Inflater, type InflaterSettings, type InflateSink } from "./inflater.ts";
-import { leaveTurns, type Sliced, takeTurns } from "./work_queue.ts";
+import { cancel, enqueue, type Sliced } from "./work_queue.ts";
 
 // How long an inflated message is shows only at its end. It is collected in chunks and joined then,
 // rather than in a buffer that grows: to move 16 MiB at once takes longer than a timer should wait.
@@ -124,7 +124,7 @@ export class MessageInflater implements CompressedMessages, InflateSink, Sliced 
     this.#closed = true;
     if (this.#done !== null) {
       this.#done = null;
-      leaveTurns(this);
+      cancel(this);
     }
     this.#reset();
     this.#inflater.close();
@@ -167,7 +167,7 @@ export class MessageInflater implements CompressedMessages, InflateSink, Sliced 
       this.#joined = joined;
       this.#joinedLength = 0;
       this.#done = this.#pushing;
-      takeTurns(this);
+      enqueue(this);
       return;
     }
     let at = 0;

@@ -30,7 +30,7 @@ let scheduled = false;
  *
  * @param work What to do; it gets its first turn no earlier than the next turn of the event loop.
  */
-export function takeTurns(work: Sliced): void {
+export function enqueue(work: Sliced): void {
   queue.push(work);
   schedule();
 }
@@ -39,15 +39,15 @@ export function takeTurns(work: Sliced): void {
  * Takes work out of the line; does nothing where it isn't in it. A slice that is just running is
  * asked for no further one only if it returns false.
  *
- * @param work What was passed to {@linkcode takeTurns}.
+ * @param work What was passed to {@linkcode enqueue}.
  */
-export function leaveTurns(work: Sliced): void {
+export function cancel(work: Sliced): void {
   const index = queue.indexOf(work);
   if (index !== -1) queue.splice(index, 1);
 }
 
 /** Whether short work may be done at once. */
-export function mayRunNow(): boolean {
+export function withinBudget(): boolean {
   return spent < BUDGET;
 }
 
@@ -56,7 +56,7 @@ export function mayRunNow(): boolean {
  *
  * @param cost As many bytes as would be inflated in the same time.
  */
-export function spend(cost: number): void {
+export function charge(cost: number): void {
   spent += cost;
 }
 

@@ -6,7 +6,7 @@ import { RawZlib } from "./raw_zlib.ts";
 // A shelf keeps one spare; there are at most as many shelves as parameter sets in use.
 
 /** Where contexts of one set of parameters wait between messages. */
-export class Shelf {
+export class ZlibCache {
   readonly #make: () => RawZlib;
   #spare: RawZlib | null = null;
 
@@ -34,11 +34,11 @@ export class Shelf {
   }
 }
 
-const deflaters = new Map<number, Shelf>();
-const inflaters = new Map<number, Shelf>();
+const deflaters = new Map<number, ZlibCache>();
+const inflaters = new Map<number, ZlibCache>();
 
 /** The shelf of the contexts that compress with these parameters. */
-export function deflaterShelf(windowBits: number, memLevel: number, level: number): Shelf {
+export function deflaterCache(windowBits: number, memLevel: number, level: number): ZlibCache {
   return shelf(
     deflaters,
     windowBits * 100 + memLevel * 10 + level,
@@ -47,14 +47,14 @@ export function deflaterShelf(windowBits: number, memLevel: number, level: numbe
 }
 
 /** The shelf of the contexts that inflate from this window. */
-export function inflaterShelf(windowBits: number): Shelf {
+export function inflaterCache(windowBits: number): ZlibCache {
   return shelf(inflaters, windowBits, () => RawZlib.inflate(windowBits));
 }
 
-function shelf(shelves: Map<number, Shelf>, key: number, make: () => RawZlib): Shelf {
+function shelf(shelves: Map<number, ZlibCache>, key: number, make: () => RawZlib): ZlibCache {
   let found = shelves.get(key);
   if (found === undefined) {
-    found = new Shelf(make);
+    found = new ZlibCache(make);
     shelves.set(key, found);
   }
   return found;

@@ -1,6 +1,6 @@
 import { type CloseRecord, closeRecord, type LiveCloseRecord } from "../protocol/close_record.ts";
 import { ABNORMAL } from "../protocol/close_code.ts";
-import type { Closing } from "../protocol/closing_handshake.ts";
+import type { ClosingHandshake } from "../protocol/closing_handshake.ts";
 
 /** What a queue holds. */
 interface Amount {
@@ -9,7 +9,7 @@ interface Amount {
 }
 
 /** Notes what the record of a close is to say, and tells it to those who wait. */
-export class CloseLedger {
+export class CloseOutcome {
   /** The record, once the connection has ended. */
   record: LiveCloseRecord | null = null;
   /** What ended the connection, if it was an error: the first one counts. */
@@ -26,12 +26,12 @@ export class CloseLedger {
   }
 
   /** Notes that our close frame, if there is one, has not gone out. */
-  loseFrame(): void {
+  closeFrameLost(): void {
     this.#frameLost = true;
   }
 
   /** Makes the record. */
-  settle(closing: Closing | null, undelivered: number): CloseRecord {
+  build(closing: ClosingHandshake | null, undelivered: number): CloseRecord {
     const sent = this.#frameLost ? null : closing?.sent ?? null;
     const received = closing?.received ?? null;
     return this.record = closeRecord({
@@ -55,7 +55,7 @@ export class CloseLedger {
   }
 
   /** Tells the record to those who wait. */
-  tell(): void {
+  resolve(): void {
     for (const resolve of this.#waiters?.splice(0) ?? []) resolve(this.record!);
   }
 }

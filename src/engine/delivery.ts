@@ -1,12 +1,12 @@
 import { isThenable } from "./callbacks.ts";
-import type { Consumer } from "./message_iterator.ts";
+import type { MessageIterator } from "./message_iterator.ts";
 import type { Engine } from "./engine.ts";
-import { Inbox, type MessageHeader } from "../flow/receive_queue.ts";
-import { FrameHooks } from "./frame_callbacks.ts";
-import type { Incoming } from "./message_stream_iterator.ts";
+import { type MessageHeader, ReceiveQueue } from "../flow/receive_queue.ts";
+import { FrameCallbacks } from "./frame_callbacks.ts";
+import type { MessageStreamIterator } from "./message_stream_iterator.ts";
 import type { ConnectionHandlers, ReceivedMessage } from "./options.ts";
 import { BINARY, RSV1, RSV2, RSV3, TEXT } from "../protocol/opcode.ts";
-import { ObservedFrames } from "../protocol/frame_tap.ts";
+import { FrameTap } from "../protocol/frame_tap.ts";
 
 /** What holds the delivery of messages. */
 export const PAUSED = 1;
@@ -15,7 +15,7 @@ export const IN_CONNECT = 2;
 /** The promise of `onMessage` is unsettled. */
 const IN_MESSAGE = 4;
 /** There is neither an `onMessage` nor anyone who awaits a message. */
-const NO_TAKER = 8;
+const NO_CONSUMER = 8;
 /** The promise of a frame callback is unsettled. */
 export const IN_FRAME = 16;
 // What holds frames back where someone wants to see them: they can't be kept for later.
@@ -27,37 +27,39 @@ const FRAME_HOLDS = PAUSED | IN_CONNECT | IN_FRAME;
  */
 export class Delivery {
   /** Reasons for which messages are held. */
-  holds: number;
+  holdReasons: number;
   /** Those of `holds` that stop reading at once. */
-  frameHolds = 0;
+  frameHoldReasons = 0;
   /** Whether messages are dropped: we have closed. */
   discarding = false;
   /** Messages received whole. */
   received = 0;
   /** Messages that were dropped. */
   undelivered = 0;
-  inbox: Inbox | null = null;
+  inbox: ReceiveQueue | null = null;
   /** Who takes messages as streams. */
-  incoming: Incoming | null = null;
+  incoming: MessageStreamIterator | null = null;
   /** Who takes messages one by one. */
-  consumer: Consumer | null = null;
+  consumer: MessageIterator | null = null;
 
   readonly #engine: Engine;
   readonly #headers: boolean; // whether messages come with their headers
-  #hooks: FrameHooks | null = null;
+  #hooks: FrameCallbacks | null = null;
   #delivering = false;
   #takers: (() => void)[] | null = null;
 
   constructor(engine: Engine, handlers: ConnectionHandlers) {
     this.#engine = engine;
     this.#headers = engine.settings.allowedRsv !== 0;
-    this.holds = engine.settings.buffering && handlers.onMessage === undefined ? NO_TAKER : 0;
+    this.holdReasons = engine.settings.buffering && handlers.onMessage === undefined
+      ? NO_CONSUMER
+      : 0;
   }
 
   /** Bytes that may still be read: any number while nothing holds messages, else what is left of `readAhead`. */
   get room(): number {
-    if (this.holds === 0 || this.discarding) return Infinity;
-    if ((this.holds & this.frameHolds) !== 0) return 0;
+    if (this.holdReasons === 0 || this.discarding) return Infinity;
+    if ((this.holdReasons & this.frameHoldReasons) !== 0) return 0;
     // Whoever awaits a message takes the next one, however large.
     if (this.#awaited && !this.paused) return Infinity;
     const { settings, assembler } = this.#engine;
@@ -66,7 +68,7 @@ export class Delivery {
   }
 
   /** Called with each message or the end, by those who await one; oldest first. */
-  get takers(): (() => void)[] {
+  get waiters(): (() => void)[] {
     return this.#takers ??= [];
   }
 
@@ -77,7 +79,7 @@ export class Delivery {
 
   /** Whether frames can't be decoded now, since those who want to see them are held. */
   get framesHeld(): boolean {
-    return (this.holds & this.frameHolds) !== 0 && !this.discarding;
+    return (this.holdReasons & this.frameHoldReasons) !== 0 && !this.discarding;
   }
 
   /** Whether someone looks at frames. */
@@ -87,13 +89,13 @@ export class Delivery {
 
   /** Whether `pause` holds messages. */
   get paused(): boolean {
-    return (this.holds & PAUSED) !== 0;
+    return (this.holdReasons & PAUSED) !== 0;
   }
 
   /** Whether received messages still have to be delivered before the end is. */
   get unfinished(): boolean {
     return !this.discarding && (this.inbox?.length ?? 0) > 0 &&
-      ((this.holds & NO_TAKER) === 0 || this.#awaited);
+      ((this.holdReasons & NO_CONSUMER) === 0 || this.#awaited);
   }
 
   /** Delivers a message, or keeps it; a view of the read buffer where `lent`. */
@@ -101,7 +103,7 @@ export class Delivery {
     this.received++;
     if (this.discarding) {
       this.undelivered++;
-    } else if (this.holds === 0 && (this.inbox === null || this.inbox.length === 0)) {
+    } else if (this.holdReasons === 0 && (this.inbox === null || this.inbox.length === 0)) {
       this.#deliver(data, lent, this.#headers ? this.#header(data) : undefined);
     } else {
       this.#keep(lent ? (data as Uint8Array).slice() : data);
@@ -110,9 +112,12 @@ export class Delivery {
 
   #keep(data: ReceivedMessage): void {
     if (this.incoming !== null) this.incoming.whole(data);
-    else (this.inbox ??= new Inbox()).push(data, this.#headers ? this.#header(data) : undefined);
-    if (this.#awaited && this.canTake()) this.takers.shift()!();
-    if (this.room <= 0) this.#engine.assembler!.frames.halted = true;
+    else {(this.inbox ??= new ReceiveQueue()).push(
+        data,
+        this.#headers ? this.#header(data) : undefined,
+      );}
+    if (this.#awaited && this.canTake()) this.waiters.shift()!();
+    if (this.room <= 0) this.#engine.assembler!.frames.stopRequested = true;
   }
 
   #deliver(data: ReceivedMessage, lent: boolean, header: MessageHeader | undefined): void {
@@ -125,10 +130,10 @@ export class Delivery {
       return;
     }
     if (isThenable(result)) {
-      const source = lent ? engine.reader!.lend() : null;
+      const source = lent ? engine.reader!.retain() : null;
       this.holdUntil(
         Promise.resolve(result).then(undefined, (error) => engine.report(error)).then(() => {
-          if (source !== null) engine.reader!.giveBack(source);
+          if (source !== null) engine.reader!.release(source);
         }),
         IN_MESSAGE,
       );
@@ -152,12 +157,12 @@ export class Delivery {
     const engine = this.#engine;
     this.#delivering = true;
     engine.writer.cork();
-    while (this.holds === 0 && this.canTake()) {
+    while (this.holdReasons === 0 && this.canTake()) {
       this.#deliver(this.take(), false, this.inbox!.header);
     }
-    while (this.#awaited && this.canTake()) this.takers.shift()!();
+    while (this.#awaited && this.canTake()) this.waiters.shift()!();
     this.incoming?.wake();
-    if (engine.record !== null && !this.inbox?.length) this.endTakers();
+    if (engine.record !== null && !this.inbox?.length) this.endWaiters();
     this.#delivering = false;
     engine.writer.uncork();
     engine.delivered();
@@ -166,18 +171,18 @@ export class Delivery {
   /** Sets or clears a reason to hold messages. */
   hold(reason: number, on: boolean): void {
     if (on) {
-      this.holds |= reason;
-    } else if ((this.holds & reason) !== 0) {
-      this.holds &= ~reason;
+      this.holdReasons |= reason;
+    } else if ((this.holdReasons & reason) !== 0) {
+      this.holdReasons &= ~reason;
       queueMicrotask(() => this.resume());
     }
   }
 
   /** Holds messages until a promise, which never rejects, has settled. */
   holdUntil(settled: PromiseLike<unknown>, reason: number): void {
-    this.holds |= reason;
+    this.holdReasons |= reason;
     settled.then(() => {
-      this.holds &= ~reason;
+      this.holdReasons &= ~reason;
       this.resume();
     });
   }
@@ -185,7 +190,7 @@ export class Delivery {
   /** Follows a change of callbacks. */
   handlersChanged(): void {
     const { settings, handlers } = this.#engine;
-    this.hold(NO_TAKER, settings.buffering && handlers.onMessage === undefined);
+    this.hold(NO_CONSUMER, settings.buffering && handlers.onMessage === undefined);
     this.observe();
   }
 
@@ -195,15 +200,15 @@ export class Delivery {
     const { onFrameStart, onFrameChunk, onFrameEnd } = handlers;
     const wanted = !settings.buffering ||
       (onFrameStart ?? onFrameChunk ?? onFrameEnd) !== undefined;
-    if (wanted) this.frameHolds = FRAME_HOLDS;
+    if (wanted) this.frameHoldReasons = FRAME_HOLDS;
     if (assembler === null || this.#hooks !== null || !(wanted || trace)) return;
     const { frames } = assembler;
-    this.#hooks = new FrameHooks(this.#engine, frames);
-    frames.redirect(new ObservedFrames(assembler, this.#hooks, settings.buffering));
+    this.#hooks = new FrameCallbacks(this.#engine, frames);
+    frames.redirect(new FrameTap(assembler, this.#hooks, settings.buffering));
   }
 
   /** Gives messages to one who takes them as streams, those that wait first. */
-  claimIncoming(incoming: Incoming): void {
+  claimIncoming(incoming: MessageStreamIterator): void {
     const { handlers, settings, assembler } = this.#engine;
     if (handlers.onMessage !== undefined || this.consumer !== null || this.incoming !== null) {
       throw new TypeError(
@@ -232,7 +237,7 @@ export class Delivery {
   }
 
   /** Tells those who await a message that there is none to come. */
-  endTakers(): void {
+  endWaiters(): void {
     for (const taker of this.#takers?.splice(0) ?? []) taker();
   }
 
@@ -240,7 +245,7 @@ export class Delivery {
   discard(): void {
     this.discarding = true;
     this.incoming?.discard();
-    this.holds &= ~PAUSED;
+    this.holdReasons &= ~PAUSED;
     if (this.#hooks !== null) this.#hooks.muted = true;
     this.undelivered += this.inbox?.clear() ?? 0;
   }

@@ -1,12 +1,12 @@
 import { call, report } from "./callbacks.ts";
-import { CloseLedger } from "./close_ledger.ts";
+import { CloseOutcome } from "./close_ledger.ts";
 import type { CloseRecord, LiveCloseRecord } from "../protocol/close_record.ts";
 import type { Connection, ConnectionStats } from "../connection.ts";
 import { Delivery, IN_CONNECT } from "./delivery.ts";
 import { DrainLatch } from "../flow/drain_latch.ts";
 import { MessageInflater } from "../deflate/message_inflater.ts";
 import type { CodecSettings } from "../deflate/negotiation.ts";
-import { Packer, type PackerOwner } from "../deflate/message_deflater.ts";
+import { MessageDeflater, type MessageDeflaterOwner } from "../deflate/message_deflater.ts";
 import { abortError, ConnectionClosedError, TimeoutError } from "../errors.ts";
 import { encodeControl } from "../flow/control_queue.ts";
 import { ReadPump, type ReadSink } from "../flow/read_pump.ts";
@@ -22,7 +22,7 @@ import {
   INTERNAL_ERROR,
   TRY_AGAIN_LATER,
 } from "../protocol/close_code.ts";
-import { Closing } from "../protocol/closing_handshake.ts";
+import { ClosingHandshake } from "../protocol/closing_handshake.ts";
 import type { Source } from "../protocol/frame_decoder.ts";
 import { MessageAssembler, type MessageSink } from "../protocol/message_assembler.ts";
 import { CLOSE, FIN, PING, PONG, type Role } from "../protocol/opcode.ts";
@@ -32,7 +32,7 @@ import { type Limited, RateLimit } from "./rate_limit.ts";
 import type { SendStreams } from "./send_stream.ts";
 import { SendTimeout } from "./send_timeout.ts";
 import { NO_MORE, type OpenMessage } from "./sender.ts";
-import { Alarm, type Timers } from "../util/timers.ts";
+import { CallbackTimer, type Timers } from "../util/timers.ts";
 import type { Topics } from "../pubsub/topics.ts";
 import { Trace, TracedQueue } from "./trace.ts";
 import type { Transport } from "../transport/transport.ts";
@@ -51,7 +51,7 @@ export interface Owner {
 }
 
 /** What the handshake said. */
-export interface HandshakeFacts {
+export interface HandshakeResult {
   readonly url: string;
   readonly protocol: string;
   readonly extensions: string;
@@ -73,8 +73,8 @@ interface Waiter {
  */
 // deno-lint-ignore no-explicit-any
 export class Engine<Data = any>
-  implements MessageSink, ReadSink, WriteSink, PackerOwner, KeptAlive, Limited, Member {
-  place = -1;
+  implements MessageSink, ReadSink, WriteSink, MessageDeflaterOwner, KeptAlive, Limited, Member {
+  slot = -1;
   readonly role: Role;
   readonly settings: Settings;
   readonly owner: Owner;
@@ -85,7 +85,7 @@ export class Engine<Data = any>
   conn!: Connection<Data>;
   handlers: ConnectionHandlers<Data>;
   state: ConnectionState = "connecting";
-  facts: HandshakeFacts | null = null;
+  handshakeResult: HandshakeResult | null = null;
   transport: Transport | null = null;
   reader: ReadPump | null = null;
   /** Received messages on their way to the application. */
@@ -95,7 +95,7 @@ export class Engine<Data = any>
   /** Ends an attempt to connect. */
   cancel: (() => void) | null = null;
   /** Compresses what is sent; `null` where that wasn't agreed. */
-  packer: Packer | null = null;
+  deflater: MessageDeflater | null = null;
   /** Topics that the connection has subscribed to; made with the first. */
   topics: Set<string> | null = null;
   /** The fragmented message that is being sent. */
@@ -115,15 +115,15 @@ export class Engine<Data = any>
   dropped = 0;
 
   #halfClosed = false;
-  #closing: Closing | null = null;
+  #closing: ClosingHandshake | null = null;
   #keepAlive: KeepAlive | null = null;
   #sendTimeout: SendTimeout | null = null;
   #limit: RateLimit | null = null; // lifted with the first close frame, ours or the peer's
-  #closeTimer: Alarm | null = null;
+  #closeTimer: CallbackTimer | null = null;
   // Made when first needed, for the sake of the many connections that are silent.
   #drain: DrainLatch | null = null;
   #openWaiters: Waiter[] | null = null;
-  #closeLedger: CloseLedger | null = null;
+  #closeLedger: CloseOutcome | null = null;
   #deaf = false; // input is dropped undecoded: the peer closed, or we failed it
   #failed = false;
   #ended = false; // the transport is gone, what is left is to deliver
@@ -156,7 +156,7 @@ export class Engine<Data = any>
    */
   open(
     transport: Transport,
-    facts: HandshakeFacts,
+    facts: HandshakeResult,
     answer: Uint8Array | null,
     early: Uint8Array | null,
     later = false,
@@ -165,7 +165,7 @@ export class Engine<Data = any>
     this.cancel = null;
     this.transport = transport;
     if (!this.refed) transport.unref?.();
-    this.facts = facts;
+    this.handshakeResult = facts;
     this.assembler = new MessageAssembler(
       this.role,
       this,
@@ -179,7 +179,11 @@ export class Engine<Data = any>
         ),
     );
     if (compression !== null && compression.deflate !== null) {
-      this.packer = new Packer(compression.deflate, settings.compression!.threshold, this);
+      this.deflater = new MessageDeflater(
+        compression.deflate,
+        settings.compression!.threshold,
+        this,
+      );
     }
     this.delivery.observe();
     this.assembler.chunks = this.delivery.incoming;
@@ -195,7 +199,7 @@ export class Engine<Data = any>
     for (const { resolve } of this.#openWaiters?.splice(0) ?? []) resolve();
     this.writer.start(transport, answer);
     if (later) {
-      this.delivery.holds |= IN_CONNECT;
+      this.delivery.holdReasons |= IN_CONNECT;
       queueMicrotask(() => this.#begin());
     } else {
       this.#begin();
@@ -204,7 +208,7 @@ export class Engine<Data = any>
 
   #begin(): void {
     if (this.#ended) return;
-    this.delivery.holds &= ~IN_CONNECT;
+    this.delivery.holdReasons &= ~IN_CONNECT;
     const { onConnect } = this.handlers;
     if (onConnect !== undefined) {
       const settled = this.call(() => this.handlers.onConnect!(this.conn));
@@ -224,7 +228,7 @@ export class Engine<Data = any>
 
   /** Promises what `info` makes of a complete handshake; without a detour, so that a rejection precedes `onClose`. */
   opened<Info>(info: () => Info): Promise<Info> {
-    if (this.facts !== null) return Promise.resolve(info());
+    if (this.handshakeResult !== null) return Promise.resolve(info());
     if (this.state !== "connecting") return Promise.reject(this.#ledger.cause);
     return new Promise((resolve, reject) => {
       (this.#openWaiters ??= []).push({ resolve: () => resolve(info()), reject });
@@ -233,7 +237,7 @@ export class Engine<Data = any>
 
   // ---- Receiving --------------------------------------------------------------------------------------------------
 
-  wanted(): number {
+  readBudget(): number {
     const wanted = this.#wanted();
     if (this.#limit === null || wanted <= 0) return wanted;
     return Math.min(wanted, this.#limit.room(this.reader!.bytes));
@@ -246,14 +250,14 @@ export class Engine<Data = any>
     return this.#deaf ? Infinity : this.delivery.room;
   }
 
-  received(source: Source, start: number, end: number): number {
+  consume(source: Source, start: number, end: number): number {
     if (this.#deaf) return end;
     if (this.assembler!.busy) return start;
     if (this.delivery.framesHeld) return start;
     if (this.#limit !== null && this.#limit.dry) return start;
     const { frames } = this.assembler!;
     this.writer.cork();
-    frames.halted = false;
+    frames.stopRequested = false;
     let at = end;
     try {
       at = frames.decode(source, start, end);
@@ -264,12 +268,12 @@ export class Engine<Data = any>
     return this.#deaf ? end : at;
   }
 
-  landing(): Uint8Array | null {
+  directReadTarget(): Uint8Array | null {
     // Who looks at frames is lent the reader's buffer.
     return this.#deaf || this.delivery.observed ? null : this.assembler!.landing();
   }
 
-  landed(count: number): void {
+  consumedDirectly(count: number): void {
     if (this.#deaf) return;
     this.writer.cork();
     try {
@@ -281,7 +285,7 @@ export class Engine<Data = any>
   }
 
   message(data: ReceivedMessage, lent: boolean): void {
-    if (this.#limit !== null && this.#limit.took()) this.assembler!.frames.halted = true;
+    if (this.#limit !== null && this.#limit.took()) this.assembler!.frames.stopRequested = true;
     this.delivery.message(data, lent);
   }
 
@@ -302,7 +306,7 @@ export class Engine<Data = any>
 
   control(opcode: number, payload: Uint8Array): void {
     this.trace?.control("<-", opcode, payload);
-    if (this.#limit !== null && this.#limit.took()) this.assembler!.frames.halted = true;
+    if (this.#limit !== null && this.#limit.took()) this.assembler!.frames.stopRequested = true;
     if (opcode === PING) {
       this.#answerPing(payload);
       if (this.handlers.onPing) this.call(() => this.handlers.onPing!(this.conn, payload));
@@ -341,7 +345,7 @@ export class Engine<Data = any>
 
   /** Goes on reading, where there is room again for what comes. */
   readOn(): void {
-    if (!this.#ended && this.reader !== null && this.wanted() > 0) this.reader.pull();
+    if (!this.#ended && this.reader !== null && this.readBudget() > 0) this.reader.pull();
   }
 
   /** Replaces callbacks. */
@@ -451,7 +455,7 @@ export class Engine<Data = any>
     this.trace?.line("reading is shut down");
     this.readShut = this.#deaf = true;
     this.#discard();
-    this.assembler!.frames.halted = true;
+    this.assembler!.frames.stopRequested = true;
     this.assembler!.discard();
     this.pings?.fail(() => this.closedError("wait for a pong"));
     this.reader.pull();
@@ -522,7 +526,7 @@ export class Engine<Data = any>
     this.#ledger.cause ??= error;
     const { messages, bytes } = this.queue;
     this.queue.drop(this.writer.completing);
-    this.packer?.close();
+    this.deflater?.close();
     this.#ledger.unsent({ messages, bytes }, this.queue);
     this.#discard();
     this.#sendClose(TRY_AGAIN_LATER, "");
@@ -547,7 +551,7 @@ export class Engine<Data = any>
       else this.#armCloseTimer();
       return;
     }
-    const closing = this.#closing ??= new Closing();
+    const closing = this.#closing ??= new ClosingHandshake();
     if (!closing.send(code, reason)) return;
     // It is queued as data without a payload to count: what was sent before goes out before (RFC 6455 7.1.2).
     this.queue.pushUncounted(FIN | CLOSE, encodeClosePayload(code, reason));
@@ -565,11 +569,11 @@ export class Engine<Data = any>
 
   #receiveClose(payload: Uint8Array): void {
     const frame = decodeClosePayload(payload);
-    const closing = this.#closing ??= new Closing();
+    const closing = this.#closing ??= new ClosingHandshake();
     closing.receive(frame);
     this.#deaf = true;
     this.#liftLimit();
-    this.assembler!.frames.halted = true;
+    this.assembler!.frames.stopRequested = true;
     this.assembler!.discard();
     if (closing.sent === null) this.#sendClose(frame.code, frame.reason);
     if (this.writer.idle) this.#closeFrameSent();
@@ -593,7 +597,7 @@ export class Engine<Data = any>
   }
 
   #armCloseTimer(): void {
-    this.#closeTimer ??= new Alarm(() => {
+    this.#closeTimer ??= new CallbackTimer(() => {
       if (this.#ended) {
         if (!this.delivery.paused) this.#complete(true);
       } else if (this.writer.stopped) {
@@ -624,7 +628,7 @@ export class Engine<Data = any>
 
   #countUnsent(): void {
     this.#ledger.unsent(this.queue);
-    if (!this.writer.dataTaken) this.#ledger.loseFrame();
+    if (!this.writer.dataTaken) this.#ledger.closeFrameLost();
   }
 
   /** Lets go of the stream and of all that watches over it. */
@@ -634,7 +638,7 @@ export class Engine<Data = any>
     this.state = "closing";
     // What is left of the bytes that are being decoded came too late.
     this.#deaf = true;
-    if (this.assembler !== null) this.assembler.frames.halted = true;
+    if (this.assembler !== null) this.assembler.frames.stopRequested = true;
     const { timers } = this.owner;
     this.#countUnsent();
     if (this.#closeTimer !== null) timers.clear(this.#closeTimer);
@@ -643,7 +647,7 @@ export class Engine<Data = any>
     this.#liftLimit();
     this.reader?.stop();
     this.writer.stop();
-    this.packer?.close();
+    this.deflater?.close();
     this.assembler?.close();
     this.transport?.close();
     this.streams?.abort();
@@ -675,16 +679,16 @@ export class Engine<Data = any>
     this.state = "closed";
     // Whoever takes messages one by one may still take what waits.
     const { undelivered, inbox } = this.delivery;
-    const record = this.#ledger.settle(this.#closing, undelivered + (inbox?.length ?? 0));
+    const record = this.#ledger.build(this.#closing, undelivered + (inbox?.length ?? 0));
     this.trace?.line(`state closed: ${record}`);
     this.owner.closed(this);
-    this.#ledger.tell();
-    this.delivery.endTakers();
+    this.#ledger.resolve();
+    this.delivery.endWaiters();
     if (this.handlers.onClose) this.call(() => this.handlers.onClose!(this.conn, record));
   }
 
-  get #ledger(): CloseLedger {
-    return this.#closeLedger ??= new CloseLedger();
+  get #ledger(): CloseOutcome {
+    return this.#closeLedger ??= new CloseOutcome();
   }
 
   /** The close record, once there is one. */
@@ -713,7 +717,7 @@ export class Engine<Data = any>
     return (this.reader?.reads ?? 0) + this.#writtenWhileBusy;
   }
 
-  deafened(): boolean {
+  readingStopped(): boolean {
     return this.reader !== null && !this.reader.reading;
   }
 

@@ -9,7 +9,7 @@ import { FIN, RSV1, RSV2, RSV3 } from "../protocol/opcode.ts";
  * Calls the frame callbacks, and stops the decoder where one of them asks for time or pauses: payload can't be kept
  * for later here, since it needn't fit anywhere. Frames are shown to a trace as well.
  */
-export class FrameHooks implements FrameObserver {
+export class FrameCallbacks implements FrameObserver {
   /** Set when frames are none of the application's business any more. */
   muted = false;
   readonly #engine: Engine;
@@ -62,11 +62,11 @@ export class FrameHooks implements FrameObserver {
   #wait(settled: Promise<void> | null, lent: boolean): void {
     const engine = this.#engine;
     if (settled !== null) {
-      const source = lent ? engine.reader!.lend() : null;
+      const source = lent ? engine.reader!.retain() : null;
       this.#waiting = true;
-      engine.delivery.holds |= IN_FRAME;
+      engine.delivery.holdReasons |= IN_FRAME;
       settled.then(() => {
-        if (source !== null) engine.reader!.giveBack(source);
+        if (source !== null) engine.reader!.release(source);
         this.#waiting = false;
         if (this.#ending) {
           this.#ending = false;
@@ -75,6 +75,8 @@ export class FrameHooks implements FrameObserver {
         if (!this.#waiting) engine.delivery.hold(IN_FRAME, false);
       });
     }
-    if ((engine.delivery.holds & engine.delivery.frameHolds) !== 0) this.#frames.halted = true;
+    if ((engine.delivery.holdReasons & engine.delivery.frameHoldReasons) !== 0) {
+      this.#frames.stopRequested = true;
+    }
   }
 }

@@ -1,11 +1,11 @@
 import type { CodecSettings } from "../deflate/negotiation.ts";
-import type { HandshakeFacts } from "./engine.ts";
+import type { HandshakeResult } from "./engine.ts";
 import { acceptKey } from "../handshake/accept_key.ts";
 import type { Field } from "../handshake/headers_option.ts";
 import { parseRequestHead } from "../handshake/request_head.ts";
 
 /** The facts of a handshake that we answered. The head is kept as text, and parsed again by those who ask. */
-export class ServerFacts implements HandshakeFacts {
+export class ServerHandshakeResult implements HandshakeResult {
   readonly protocol: string;
   readonly extensions: string;
   readonly compression: CodecSettings | null;
@@ -62,7 +62,7 @@ export function makeRequest(text: string, secure: boolean): Request {
 }
 
 /** The facts of a handshake that we asked for. */
-export class ClientFacts implements HandshakeFacts {
+export class ClientHandshakeResult implements HandshakeResult {
   readonly url: string;
   readonly protocol: string;
   readonly extensions: string;

@@ -1,4 +1,4 @@
-import { Watchdog } from "../util/idle_timer.ts";
+import { IdleTimer } from "../util/idle_timer.ts";
 import type { Timers } from "../util/timers.ts";
 
 /** What keepalive needs of a connection. */
@@ -8,13 +8,13 @@ export interface KeptAlive {
   /** Grows with every byte received or taken. */
   progress(): number;
   /** Whether reading has stopped, so that a pong couldn't be seen. */
-  deafened(): boolean;
+  readingStopped(): boolean;
   keepAlivePing(): void;
   keepAliveFailed(timeout: number): void;
 }
 
 /** Pings a silent peer, and reports one that stays silent. */
-export class KeepAlive extends Watchdog {
+export class KeepAlive extends IdleTimer {
   readonly #peer: KeptAlive;
   #pinged = false;
 
@@ -42,11 +42,11 @@ export class KeepAlive extends Watchdog {
     return this.#peer.progress();
   }
 
-  protected override excused(): boolean {
-    return this.#peer.deafened();
+  protected override isExempt(): boolean {
+    return this.#peer.readingStopped();
   }
 
-  protected override progressed(): void {
+  protected override onProgress(): void {
     this.#pinged = false;
   }
 

@@ -10,7 +10,7 @@ const ORDERLY = [1000, 1001, 1005];
  * Whoever takes messages one by one. There is at most one at a time, and none beside `onMessage`: two would each
  * get some of the messages.
  */
-export class Consumer implements AsyncIterableIterator<ReceivedMessage> {
+export class MessageIterator implements AsyncIterableIterator<ReceivedMessage> {
   readonly #engine: Engine;
   readonly #preventClose: boolean;
   #done = false;
@@ -54,7 +54,7 @@ export class Consumer implements AsyncIterableIterator<ReceivedMessage> {
     this.#done = true;
     this.release();
     // Who still awaits a message gets the end, not the next message.
-    for (const taker of this.#engine.delivery.takers.splice(0)) taker();
+    for (const taker of this.#engine.delivery.waiters.splice(0)) taker();
     if (!this.#preventClose) this.#engine.close(NORMAL, "");
     return Promise.resolve({ value: undefined, done: true });
   }
@@ -70,7 +70,7 @@ export class Consumer implements AsyncIterableIterator<ReceivedMessage> {
     if (signal?.aborted) {
       return Promise.reject(abortError("The receive was aborted", signal.reason));
     }
-    if (engine.delivery.takers.length === 0 && engine.delivery.canTake()) {
+    if (engine.delivery.waiters.length === 0 && engine.delivery.canTake()) {
       return Promise.resolve(this.#take());
     }
     if (engine.record !== null && !this.#waiting) {
@@ -83,11 +83,11 @@ export class Consumer implements AsyncIterableIterator<ReceivedMessage> {
         else reject(engine.closedError("receive"));
       };
       const abort = () => {
-        engine.delivery.takers.splice(engine.delivery.takers.indexOf(settle), 1);
+        engine.delivery.waiters.splice(engine.delivery.waiters.indexOf(settle), 1);
         reject(abortError("The receive was aborted", signal!.reason));
       };
       signal?.addEventListener("abort", abort, { once: true });
-      engine.delivery.takers.push(settle);
+      engine.delivery.waiters.push(settle);
       engine.reader?.pull();
     });
   }

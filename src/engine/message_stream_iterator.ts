@@ -3,7 +3,7 @@ import { NORMAL } from "../protocol/close_code.ts";
 import { encodeUtf8 } from "../protocol/utf8.ts";
 
 /** A message that may still be arriving. */
-export interface StreamedMessage {
+export interface IncomingMessageStream {
   /** Its type. */
   readonly type: "text" | "binary";
   /** Its bytes, UTF-8 for text, as they arrive. Cancelling it discards the rest of this message only. */
@@ -16,17 +16,17 @@ const OVERHEAD = 64;
 const ORDERLY = [1000, 1001, 1005];
 
 /** One message on its way to its reader. */
-class Part implements StreamedMessage {
+class MessageBody implements IncomingMessageStream {
   readonly type: "text" | "binary";
   readonly stream: ReadableStream<Uint8Array>;
-  readonly #owner: Incoming;
+  readonly #owner: MessageStreamIterator;
   #chunks: Uint8Array[] = [];
   #controller!: ReadableStreamDefaultController<Uint8Array>;
   #wanted: (() => void) | null = null;
   #complete = false;
   #cancelled = false;
 
-  constructor(owner: Incoming, text: boolean) {
+  constructor(owner: MessageStreamIterator, text: boolean) {
     this.#owner = owner;
     this.type = text ? "text" : "binary";
     this.stream = new ReadableStream({
@@ -87,12 +87,13 @@ class Part implements StreamedMessage {
 }
 
 /** Whoever takes messages as streams. What isn't read yet counts against `readAhead`. */
-export class Incoming implements AsyncIterableIterator<StreamedMessage, undefined> {
+export class MessageStreamIterator
+  implements AsyncIterableIterator<IncomingMessageStream, undefined> {
   /** What the chunks that wait cost. */
   bytes = 0;
   readonly #engine: Engine;
-  #parts: Part[] = [];
-  #current: Part | null = null;
+  #parts: MessageBody[] = [];
+  #current: MessageBody | null = null;
   #takers: (() => void)[] = [];
   #done = false;
   #dropping = false;
@@ -107,7 +108,7 @@ export class Incoming implements AsyncIterableIterator<StreamedMessage, undefine
   /** A message begins. */
   start(text: boolean): void {
     if (this.#dropping) return;
-    this.#current = new Part(this, text);
+    this.#current = new MessageBody(this, text);
     this.#parts.push(this.#current);
     this.#takers.shift()?.();
   }
@@ -151,7 +152,7 @@ export class Incoming implements AsyncIterableIterator<StreamedMessage, undefine
     if (bytes < 0) queueMicrotask(() => this.#engine.readOn());
   }
 
-  async next(): Promise<IteratorResult<StreamedMessage, undefined>> {
+  async next(): Promise<IteratorResult<IncomingMessageStream, undefined>> {
     while (this.#parts.length === 0 || this.#engine.delivery.paused) {
       const { record } = this.#engine;
       if (this.#done || (record !== null && ORDERLY.includes(record.code))) {
@@ -170,7 +171,7 @@ export class Incoming implements AsyncIterableIterator<StreamedMessage, undefine
   }
 
   /** Ends the iteration, and closes the connection with 1000. */
-  return(): Promise<IteratorResult<StreamedMessage, undefined>> {
+  return(): Promise<IteratorResult<IncomingMessageStream, undefined>> {
     this.#done = true;
     this.#engine.close(NORMAL, "");
     return Promise.resolve({ value: undefined, done: true });

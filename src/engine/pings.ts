@@ -1,4 +1,4 @@
-import { Alarm, type Timers } from "../util/timers.ts";
+import { CallbackTimer, type Timers } from "../util/timers.ts";
 import { abortError, TimeoutError } from "../errors.ts";
 
 /** Options of a single ping. */
@@ -61,7 +61,7 @@ export class Pings {
         reject(error);
       };
       let excused = stalled();
-      const alarm = new Alarm(() => {
+      const alarm = new CallbackTimer(() => {
         const more = stalled() - excused;
         excused += more;
         // Not too soon again, where it goes on standing still.

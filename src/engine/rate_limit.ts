@@ -24,7 +24,7 @@ export interface Limited {
 
 // A bucket that has run dry is left alone until there is so much of a second's worth in it: a fast limit must not wake
 // up for every single message, and a slow one for nothing less than one.
-const SIP = 0.02;
+const REFILL_FRACTION = 0.02;
 
 /**
  * A token bucket that holds the reader: what exceeds the limit isn't read, so TCP holds the peer back and nothing is
@@ -104,7 +104,7 @@ function filled(tokens: number, rate: number, seconds: number): number {
 
 /** Seconds until the bucket has a sip. */
 function missing(tokens: number, rate: number): number {
-  return rate === Infinity ? 0 : (Math.max(1, rate * SIP) - tokens) / rate;
+  return rate === Infinity ? 0 : (Math.max(1, rate * REFILL_FRACTION) - tokens) / rate;
 }
 
 /** Checks the option `rateLimit`. */

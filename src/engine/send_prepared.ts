@@ -27,7 +27,7 @@ export function fits(engine: Engine, frame: SharedFrame): boolean {
  * @returns Whether the queue is at or below the high-water mark.
  */
 export function acceptFrame(engine: Engine, frame: SharedFrame, compress?: boolean): boolean {
-  const { queue, packer } = engine;
+  const { queue, deflater: packer } = engine;
   if (engine.openMessage !== null) queue.postpone(frame);
   else if (packer !== null && packer.wants(frame.length, compress)) {
     packer.pushShared(frame, engine.writer.busy);

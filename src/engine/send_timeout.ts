@@ -1,6 +1,6 @@
 import type { WritePump } from "../flow/write_pump.ts";
 import type { Timers } from "../util/timers.ts";
-import { Watchdog } from "../util/idle_timer.ts";
+import { IdleTimer } from "../util/idle_timer.ts";
 
 /** What the send timeout needs of a connection. */
 export interface Sending {
@@ -11,7 +11,7 @@ export interface Sending {
 }
 
 /** Notices a peer that takes nothing while data are queued. */
-export class SendTimeout extends Watchdog {
+export class SendTimeout extends IdleTimer {
   readonly #peer: Sending;
 
   constructor(peer: Sending) {
@@ -41,7 +41,7 @@ export class SendTimeout extends Watchdog {
     return this.#peer.writer.written;
   }
 
-  protected override excused(): boolean {
+  protected override isExempt(): boolean {
     return this.#peer.writer.waiting;
   }
 

@@ -1,4 +1,4 @@
-import type { Packer } from "../deflate/message_deflater.ts";
+import type { MessageDeflater } from "../deflate/message_deflater.ts";
 import type { Engine } from "./engine.ts";
 import type { SendQueue } from "../flow/send_queue.ts";
 import { InvalidStateError, type Message, QueueFullError } from "../errors.ts";
@@ -29,7 +29,7 @@ export function sendMessage(
   compress?: boolean,
 ): boolean {
   checkSendable(engine, data);
-  const { queue, packer, settings: { maxQueueBytes } } = engine;
+  const { queue, deflater: packer, settings: { maxQueueBytes } } = engine;
   const room = roomOf(queue, maxQueueBytes);
   if (packer !== null && compress !== false) {
     return sendPacked(engine, packer, data, opcode, owned, compress, room);
@@ -47,19 +47,19 @@ export function sendMessage(
 }
 
 // Messages without payload would be free to pile up, so there may be no more messages than bytes; but so many always.
-const MANY = 1024;
+const MIN_QUEUED_MESSAGES = 1024;
 
 /** The payload that a queue has room for; negative for not even an empty message. */
 export function roomOf(queue: SendQueue, maxQueueBytes: number): number {
   if (maxQueueBytes === 0) return Infinity;
-  if (queue.messages >= maxQueueBytes && queue.messages >= MANY) return -1;
+  if (queue.messages >= maxQueueBytes && queue.messages >= MIN_QUEUED_MESSAGES) return -1;
   return maxQueueBytes - queue.bytes;
 }
 
 /** Sends a whole message where compression was agreed: compressed, unless it is too short for that. */
 function sendPacked(
   engine: Engine,
-  packer: Packer,
+  packer: MessageDeflater,
   data: Message,
   opcode: number,
   owned: boolean,
@@ -130,7 +130,7 @@ export function sendFragment(
     }
     message.utf8 = utf8;
   }
-  const { packer } = engine;
+  const { deflater: packer } = engine;
   let first = message.started ? CONTINUATION : message.binary ? BINARY : TEXT;
   if (!message.started && packer !== null) {
     // How long the whole will be isn't known, but that it comes in parts says that it isn't short.

@@ -1,4 +1,4 @@
-import { Consumer } from "./message_iterator.ts";
+import { MessageIterator } from "./message_iterator.ts";
 import type { Engine } from "./engine.ts";
 import type { Message } from "../errors.ts";
 import type { ReceivedMessage } from "./options.ts";
@@ -13,7 +13,7 @@ import { sendMessage } from "./sender.ts";
  * @returns Ends on an orderly close and fails on any other; cancelling closes with 1000.
  */
 export function messageReadable(engine: Engine): ReadableStream<ReceivedMessage> {
-  const consumer = new Consumer(engine, "read from", false);
+  const consumer = new MessageIterator(engine, "read from", false);
   return new ReadableStream<ReceivedMessage>({
     async pull(controller) {
       const { done, value } = await consumer.next();

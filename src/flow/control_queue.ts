@@ -40,7 +40,7 @@ function putControl(
  * pings, bounded by keeping the latest only (RFC 6455 5.5.3). "Latest" goes by batch: pings that came in one read
  * are each answered, the latest 64 of them, while the peer takes the answers; and a peer that takes none costs one batch.
  */
-export class ControlLane {
+export class ControlQueue {
   // The answers stand one behind the other, so that a flood of pings leaves nothing to collect.
   #buffer: Buffer | null = null;
   #from = 0;

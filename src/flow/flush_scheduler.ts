@@ -15,7 +15,7 @@ const SLICE = 100;
  */
 const STRETCH = 8;
 /** So few, an answer or two, don't wait for the backlog of a large broadcast; another broadcast does. */
-const FEW = 32;
+const IMMEDIATE_FLUSHES = 32;
 
 // What was sent in this turn.
 let waiting: Flushable[] = [];
@@ -33,7 +33,7 @@ export function flushAfterTurn(item: Flushable): void {
 function flushWaiting(): void {
   const items = waiting;
   waiting = [];
-  if (items.length <= FEW) {
+  if (items.length <= IMMEDIATE_FLUSHES) {
     for (const item of items) item.flushScheduled();
   } else if (backlog.length > 0) {
     for (const item of items) behind.push(item);

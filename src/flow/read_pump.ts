@@ -5,13 +5,13 @@ import { acquire, type Buffer, LARGEST, release, SIZES } from "../memory/buffer_
 /** Where received bytes go, and who says how many may come. */
 export interface ReadSink {
   /** Bytes that may be read now: 0 stops reading, until `pull` is called. */
-  wanted(): number;
+  readBudget(): number;
   /** Handles bytes; returns the position up to which it did, before `end` where it has to wait. */
-  received(source: Source, start: number, end: number): number;
+  consume(source: Source, start: number, end: number): number;
   /** Memory of the sink's own that the next bytes belong into, or `null`. */
-  landing(): Uint8Array | null;
+  directReadTarget(): Uint8Array | null;
   /** Handles bytes that were read into it. */
-  landed(count: number): void;
+  consumedDirectly(count: number): void;
   /** The peer's direction has ended. */
   ended(): void;
   /** The stream can't be read any more. */
@@ -19,7 +19,7 @@ export interface ReadSink {
 }
 
 // Small reads in a row before a smaller buffer is used: sizes that alternate must not cost a read each.
-const PATIENCE = 4;
+const SMALL_READS_BEFORE_SHRINK = 4;
 
 /**
  * Reads from the transport, one read pending. The buffer of a pending read can't be taken back, so its size is what
@@ -83,7 +83,7 @@ export class ReadPump {
     if (this.#reading || this.#handling || this.#stopped) return;
     if (this.#from < this.#to) {
       this.#handling = true;
-      this.#from = this.#sink.received(this.#buffer!, this.#from, this.#to);
+      this.#from = this.#sink.consume(this.#buffer!, this.#from, this.#to);
       this.#handling = false;
     }
     if (this.#stopped) this.#release();
@@ -98,19 +98,19 @@ export class ReadPump {
   }
 
   /** Lends the buffer that is being handled, until `giveBack`: reading goes on with another one. */
-  lend(): Source {
+  retain(): Source {
     this.#lent = true;
     return this.#buffer!;
   }
 
   /** Takes a lent buffer back. */
-  giveBack(source: Source): void {
+  release(source: Source): void {
     if (source === this.#buffer) this.#lent = false;
     else release(source as Buffer);
   }
 
   #request(): void {
-    const wanted = this.#sink.wanted();
+    const wanted = this.#sink.readBudget();
     if (wanted <= 0) {
       // Nothing is pending, so the buffer needn't stay.
       this.#release();
@@ -121,7 +121,7 @@ export class ReadPump {
       this.#stalled += performance.now() - this.#stalledAt;
       this.#stalledAt = -1;
     }
-    const landing = wanted === Infinity ? this.#sink.landing() : null;
+    const landing = wanted === Infinity ? this.#sink.directReadTarget() : null;
     if (landing !== null) {
       this.#release();
       this.#landing = true;
@@ -162,7 +162,7 @@ export class ReadPump {
     if (this.#landing) {
       this.#landing = false;
       this.#handling = true;
-      this.#sink.landed(count);
+      this.#sink.consumedDirectly(count);
       this.#handling = false;
     } else {
       this.#resize(count);
@@ -185,7 +185,7 @@ export class ReadPump {
       if (this.#size < LARGEST) this.#size++;
       this.#small = 0;
     } else if (this.#size > 0 && count <= SIZES[this.#size - 1]) {
-      if (++this.#small === PATIENCE) {
+      if (++this.#small === SMALL_READS_BEFORE_SHRINK) {
         this.#size--;
         this.#small = 0;
       }

@@ -16,7 +16,7 @@ export interface MessageHeader {
 }
 
 /** Messages that have arrived and wait to be delivered, in order. */
-export class Inbox {
+export class ReceiveQueue {
   /** What the waiting messages cost. */
   bytes = 0;
   /** The header of the message that was taken last, where there is one. */

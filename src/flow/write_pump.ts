@@ -1,5 +1,5 @@
 import type { Transport } from "../transport/transport.ts";
-import { ControlLane } from "./control_queue.ts";
+import { ControlQueue } from "./control_queue.ts";
 import type { Block, SendQueue } from "./send_queue.ts";
 import { sharedView } from "./shared_frame.ts";
 import { flushAfterTurn } from "./flush_scheduler.ts";
@@ -28,7 +28,7 @@ export class WritePump {
   #flying: Block | null = null;
   #completing = false; // the block before ended inside a frame
   // Like the callbacks below, made when first needed: most connections of a large server are silent.
-  #control: ControlLane | null = null;
+  #control: ControlQueue | null = null;
   #corked = false;
   #scheduled = false;
   #stopped = false;
@@ -41,8 +41,8 @@ export class WritePump {
   }
 
   /** Control frames that wait. */
-  get control(): ControlLane {
-    return this.#control ??= new ControlLane();
+  get control(): ControlQueue {
+    return this.#control ??= new ControlQueue();
   }
 
   /** Starts to write to a transport, `first` before anything else. */

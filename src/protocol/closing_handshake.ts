@@ -15,7 +15,7 @@ export interface CloseFrame {
  *
  * Frames that cross on the wire take the first row on both sides.
  */
-export class Closing {
+export class ClosingHandshake {
   sent: CloseFrame | null = null;
   received: CloseFrame | null = null;
   initiator: "local" | "remote" | null = null;

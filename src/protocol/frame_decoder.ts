@@ -34,7 +34,7 @@ export class FrameDecoder {
   opcode = 0;
   length = 0;
   /** Set by the sink to stop after the current frame, or behind its header; whoever set it clears it. */
-  halted = false;
+  stopRequested = false;
 
   #sink: FrameSink;
   // Clients mask, servers don't (RFC 6455 5.1): what we require is the opposite of our own role's duty.
@@ -92,13 +92,13 @@ export class FrameDecoder {
         }
         this.length = length;
         this.#begin();
-        if (this.halted && length > 0) break;
+        if (this.stopRequested && length > 0) break;
         at = this.#payload(source, at, end);
       } else {
         this.#headerByte(view.getUint8(at++));
         if (this.#stage === PAYLOAD && this.#remaining === 0) this.#payload(source, at, at);
       }
-      if (this.halted && (this.#stage === FIRST || this.#stage === PAYLOAD)) break;
+      if (this.stopRequested && (this.#stage === FIRST || this.#stage === PAYLOAD)) break;
     }
     return at;
   }

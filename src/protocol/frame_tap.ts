@@ -17,7 +17,7 @@ export interface FrameObserver {
  * Stands between a decoder and its assembler where someone looks at frames; everywhere else nothing does, so that
  * nobody pays for it. Without buffering it takes the assembler's place, and checks what the message would be checked for.
  */
-export class ObservedFrames implements FrameSink {
+export class FrameTap implements FrameSink {
   readonly #assembler: MessageAssembler;
   readonly #observer: FrameObserver;
   readonly #buffering: boolean;

@@ -229,7 +229,7 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
         this.#sink.inflated(error);
       },
     );
-    if (!done) this.frames.halted = true;
+    if (!done) this.frames.stopRequested = true;
   }
 
   #whole(source: Source, start: number, end: number): void {

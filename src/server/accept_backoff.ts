@@ -5,7 +5,7 @@ const LONGEST = 1000;
 const NEWS = 60_000;
 
 /** Rests between attempts to accept that fail, and says so once, however often they do. */
-export class AcceptPause {
+export class AcceptBackoff {
   #next = FIRST;
   #failedAt = -Infinity;
   // A timer of its own and not of the context's: while it runs nothing else may keep the process alive.

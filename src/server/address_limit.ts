@@ -1,5 +1,5 @@
 /** Counts connections by the address that they come from. */
-export class AddressCount {
+export class AddressLimit {
   readonly #most: number;
   readonly #counts = new Map<string, number>();
 

@@ -1,6 +1,6 @@
-import { adviseOrigins } from "./origin_warning.ts";
+import { warnMissingOriginCheck } from "./origin_warning.ts";
 import { acceptOffer, type CodecSettings, codecSettings } from "../deflate/negotiation.ts";
-import { makeRequest, ServerFacts } from "../engine/handshake_result.ts";
+import { makeRequest, ServerHandshakeResult } from "../engine/handshake_result.ts";
 import { type Extension, formatExtensions } from "../handshake/extension_list.ts";
 import type { Field } from "../handshake/headers_option.ts";
 import { originAllowed, type OriginRule } from "../handshake/origin.ts";
@@ -19,7 +19,7 @@ import { Refused, refuseWith } from "../handshake/refusal.ts";
 export interface Acceptance<Data> {
   /** The 101. */
   readonly answer: Uint8Array;
-  readonly facts: ServerFacts;
+  readonly facts: ServerHandshakeResult;
   /** Data that the application gave for this connection; `undefined` where it gave none. */
   readonly data: Data | undefined;
 }
@@ -54,7 +54,7 @@ export function decide<Data>(
     throw new Refused(403, "The origin is not allowed");
   }
   if (settings.onHandshake === undefined) {
-    if (settings.origins === null && request.fields.has("cookie")) adviseOrigins();
+    if (settings.origins === null && request.fields.has("cookie")) warnMissingOriginCheck();
     return accept(head, secure, settings, upgrade, NO_CHOICE);
   }
   return ask(head, secure, settings, info, upgrade);
@@ -117,7 +117,14 @@ function accept<Data>(
   }
   return {
     answer: formatAccept({ key: upgrade.key, protocol, extensions, headers }),
-    facts: new ServerFacts(head, secure, protocol, formatExtensions(extensions), headers, codecs),
+    facts: new ServerHandshakeResult(
+      head,
+      secure,
+      protocol,
+      formatExtensions(extensions),
+      headers,
+      codecs,
+    ),
     data: choice.data,
   };
 }

@@ -1,4 +1,4 @@
-import type { Member, Roster } from "../util/member_list.ts";
+import type { Member, MemberList } from "../util/member_list.ts";
 
 /** A handshake in progress, as far as making room for others is concerned. */
 export interface Waiting extends Member {
@@ -17,8 +17,8 @@ export interface Waiting extends Member {
  * @param most How many there may be, the new one included.
  * @returns Whether there is room: not where all of them wait for the application.
  */
-export function makeRoom<Handshake extends Waiting>(
-  pending: Roster<Handshake>,
+export function evictOldest<Handshake extends Waiting>(
+  pending: MemberList<Handshake>,
   most: number,
 ): boolean {
   if (pending.size < most) return true;

@@ -16,7 +16,7 @@ import type { Transport } from "../transport/transport.ts";
 const LINGER = 1000;
 
 /** A request that came in. */
-export interface Incoming<Data> {
+export interface PendingHandshakeInit<Data> {
   /** Our consent to a WebSocket; `null` for an ordinary HTTP request, where there is a handler for those. */
   accepted: Acceptance<Data> | null;
   /** The text of its head. */
@@ -26,8 +26,8 @@ export interface Incoming<Data> {
 }
 
 /** A handshake that is being answered, from the accepted socket to the 101 or to a refusal. */
-export class IncomingHandshake<Data> extends Timer implements Member {
-  place = -1;
+export class PendingHandshake<Data> extends Timer implements Member {
+  slot = -1;
   readonly #raw: Transport;
   readonly #settings: ListenSettings<Data>;
   readonly #timers: Timers;
@@ -56,7 +56,7 @@ export class IncomingHandshake<Data> extends Timer implements Member {
     transport: Transport,
     secure: boolean,
     info: PeerInfo,
-  ): Promise<Incoming<Data>> {
+  ): Promise<PendingHandshakeInit<Data>> {
     this.#transport = transport;
     const parser = new HeadParser(this.#settings.maxHeaderBytes);
     const early = await readHead(transport, (bytes) => {

@@ -6,7 +6,7 @@ import { encodeUtf8 } from "../protocol/utf8.ts";
 import type { Transport } from "./transport.ts";
 
 /** The native socket's buffer is kept this shallow; what doesn't fit stays in our own queue. */
-const GATE = 128 * 1024;
+const MAX_BUFFERED = 128 * 1024;
 /** Rounds of the event loop in which the buffer's level is looked at, before timers do it. */
 const ROUNDS = 200;
 const TICK = 4;
@@ -18,7 +18,7 @@ const BAD_GATEWAY = 1014;
  * the same as any other: what our encoder writes is put together and sent as messages, and what arrives becomes frames,
  * masked with zero.
  */
-export class MessageSocketTransport implements Transport, MessageSink {
+export class DenoWebSocketTransport implements Transport, MessageSink {
   readonly messagesOnly = true;
   readonly #socket: WebSocket;
   readonly #decoder = new MessageAssembler("client", this, 0, true, 0);
@@ -111,7 +111,7 @@ export class MessageSocketTransport implements Transport, MessageSink {
     this.#decoder.frames.decode({ bytes: data, view }, 0, data.length);
     // The runtime has answered the peer's close frame; ours, if that is all there is to send, says the same.
     if (this.#answered && !this.#lost) return data.length;
-    for (let round = 0; this.#socket.bufferedAmount > GATE && !this.#ended; round++) {
+    for (let round = 0; this.#socket.bufferedAmount > MAX_BUFFERED && !this.#ended; round++) {
       await this.#pause(round < ROUNDS);
     }
     if (this.#ended) throw closedError();

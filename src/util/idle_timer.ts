@@ -7,7 +7,7 @@ const LOOKS = 4;
  * Notices when there has been no progress for an interval, at most a quarter of it late. A connection may own one
  * for as long as it lives, so it has no fields that the classes which know more can do without.
  */
-export abstract class Watchdog extends Timer {
+export abstract class IdleTimer extends Timer {
   #last = 0;
   #since = 0; // whole ms, which costs no number object
 
@@ -22,9 +22,9 @@ export abstract class Watchdog extends Timer {
   /** A number that changes with every sign of life. */
   protected abstract progress(): number;
   /** Whether the peer can't show any just now, and time stands still for it. */
-  protected abstract excused(): boolean;
+  protected abstract isExempt(): boolean;
   /** Called when there was progress since the last look. */
-  protected progressed(): void {}
+  protected onProgress(): void {}
   /** Called after an interval without progress; watching ends unless started anew. */
   protected abstract expired(): void;
 
@@ -49,8 +49,8 @@ export abstract class Watchdog extends Timer {
     if (progress !== this.#last) {
       this.#last = progress;
       this.#since = Math.round(now);
-      this.progressed();
-    } else if (this.excused()) {
+      this.onProgress();
+    } else if (this.isExempt()) {
       this.#since = Math.round(now);
     }
     const { interval } = this, silence = now - this.#since;

@@ -1,7 +1,7 @@
 import { Timer, type Timers } from "./timers.ts";
 
 /** Calls a function at an interval, never twice at once; beats that fall into a slow call are left out. */
-export class Ticker extends Timer {
+export class Interval extends Timer {
   readonly #timers: Timers;
   readonly #interval: number;
   readonly #tick: () => unknown;

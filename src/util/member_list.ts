@@ -1,14 +1,14 @@
 /** Something that stands in one roster at a time. */
 export interface Member {
   /** Its place there; -1 while in none. */
-  place: number;
+  slot: number;
 }
 
 /**
  * Who is there, in the order of coming. A `Set` makes a new table every few changes, and a table that has grown old
  * keeps whom it lists until the next full collection; where connections come and go, that is all of them.
  */
-export class Roster<T extends Member> {
+export class MemberList<T extends Member> {
   /** How many are there. */
   size = 0;
   // Leavers leave a gap behind. The array itself never shrinks, for then it would be made anew.
@@ -22,7 +22,7 @@ export class Roster<T extends Member> {
     if (this.#end === places.length && this.size <= this.#end / 2) this.#close();
     if (this.#end === places.length) places.push(member);
     else places[this.#end] = member;
-    member.place = this.#end++;
+    member.slot = this.#end++;
     this.size++;
   }
 
@@ -32,10 +32,10 @@ export class Roster<T extends Member> {
    * @returns Whether it was there.
    */
   delete(member: T): boolean {
-    const at = member.place;
+    const at = member.slot;
     if (at < 0 || this.#places[at] !== member) return false;
     this.#places[at] = null;
-    member.place = -1;
+    member.slot = -1;
     this.size--;
     while (this.#from < this.#end && this.#places[this.#from] === null) this.#from++;
     return true;
@@ -53,7 +53,7 @@ export class Roster<T extends Member> {
   *[Symbol.iterator](): Generator<T> {
     const all = this.#places.slice(this.#from, this.#end);
     for (const member of all) {
-      if (member !== null && this.#places[member.place] === member) yield member;
+      if (member !== null && this.#places[member.slot] === member) yield member;
     }
   }
 
@@ -66,7 +66,7 @@ export class Roster<T extends Member> {
       if (member === null) continue;
       places[from] = null;
       places[to] = member;
-      member.place = to++;
+      member.slot = to++;
     }
     this.#from = 0;
     this.#end = to;

@@ -9,7 +9,7 @@ export abstract class Timer {
 }
 
 /** A timer that calls a function. */
-export class Alarm extends Timer {
+export class CallbackTimer extends Timer {
   override fire: () => void;
   /** @param fire What to call when due. */
   constructor(fire: () => void) {

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { Inflater, type InflaterSettings, type InflateSink } from "../../src/deflate/inflater.ts";
-import { PackedFrame } from "../../src/deflate/compressed_frame.ts";
+import { CompressedFrame } from "../../src/deflate/compressed_frame.ts";
 import type { Source } from "../../src/protocol/frame_decoder.ts";
 import { join, utf8 } from "../support/bytes.ts";
 import type { Deflater, DeflaterSettings } from "../../src/deflate/deflater.ts";
@@ -58,7 +58,7 @@ export function packInTurns(
   final = true,
 ): Promise<Uint8Array[]> {
   return new Promise((resolve) => {
-    const frame = new PackedFrame(payload.length, null);
+    const frame = new CompressedFrame(payload.length, null);
     deflater.deflateInTurns(payload, final, frame, () => resolve(frame.payload()));
   });
 }

@@ -1,12 +1,12 @@
 import { assertEquals } from "@std/assert";
 import { Deflater } from "../../src/deflate/deflater.ts";
-import { PackedFrame } from "../../src/deflate/compressed_frame.ts";
+import { CompressedFrame } from "../../src/deflate/compressed_frame.ts";
 import { FrameDecoder } from "../../src/protocol/frame_decoder.ts";
 import { assertBytes, inflater, json, noise, push, TAKEOVER } from "./helpers.ts";
 import { join } from "../support/bytes.ts";
 
 /** Fills a frame with bytes, in portions. */
-function fill(frame: PackedFrame, bytes: Uint8Array, portion: number): void {
+function fill(frame: CompressedFrame, bytes: Uint8Array, portion: number): void {
   for (let at = 0; at < bytes.length;) {
     frame.makeRoom();
     const count = Math.min(portion, bytes.length - at, frame.chunk.length - frame.at);
@@ -48,14 +48,14 @@ for (const key of [null, 0x12345678, -2]) {
         if (portion === 7 && length > 65540) continue;
         const payload = noise(length);
         for (const expected of [length, 10]) {
-          const frame = new PackedFrame(expected, key);
+          const frame = new CompressedFrame(expected, key);
           fill(frame, payload, portion);
           assertEquals(frame.length, length);
           const read = decode(key === null ? "client" : "server", frame.finish(0xc2));
           assertEquals(read.first, 0xc2);
           assertBytes(read.payload, payload);
 
-          const shorter = new PackedFrame(expected, key);
+          const shorter = new CompressedFrame(expected, key);
           fill(shorter, payload, portion);
           if (length < 4) continue;
           shorter.dropTail();
@@ -83,7 +83,7 @@ Deno.test("Frames in line: short and long ones, in order", async () => {
       const frames: Uint8Array[][] = [];
       await new Promise<void>((resolve) => {
         for (const message of sent) {
-          const frame = new PackedFrame(message.length, key);
+          const frame = new CompressedFrame(message.length, key);
           deflater.deflateInTurns(message, true, frame, () => {
             frames.push(frame.finish(0xc2));
             if (frames.length === sent.length) resolve();

@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { Deflater } from "../../src/deflate/deflater.ts";
-import { leaveTurns, takeTurns, turnsWaiting } from "../../src/deflate/work_queue.ts";
+import { cancel, enqueue, turnsWaiting } from "../../src/deflate/work_queue.ts";
 import { deflateInTurns, inflater, json, noise, packInTurns, push, TAKEOVER } from "./helpers.ts";
 
 function turn(): Promise<void> {
@@ -18,9 +18,9 @@ function worker(name: string, slices: number, log: string[]) {
 
 Deno.test("Turns go round", async () => {
   const log: string[] = [];
-  takeTurns(worker("a", 3, log));
-  takeTurns(worker("b", 1, log));
-  takeTurns(worker("c", 2, log));
+  enqueue(worker("a", 3, log));
+  enqueue(worker("b", 1, log));
+  enqueue(worker("c", 2, log));
   assertEquals(log, [], "nothing runs before the next turn of the event loop");
   while (turnsWaiting() > 0) await turn();
   assertEquals(log.join(""), "abcaca");
@@ -29,17 +29,17 @@ Deno.test("Turns go round", async () => {
 Deno.test("What leaves gets no turn", async () => {
   const log: string[] = [];
   const a = worker("a", 100, log);
-  takeTurns(a);
-  takeTurns(worker("b", 2, log));
-  leaveTurns(a);
-  leaveTurns(a);
+  enqueue(a);
+  enqueue(worker("b", 2, log));
+  cancel(a);
+  cancel(a);
   while (turnsWaiting() > 0) await turn();
   assertEquals(log.join(""), "bb");
 });
 
 Deno.test("One slice a turn: a microtask between any two", async () => {
   let slices = 0, between = 0;
-  takeTurns({
+  enqueue({
     slice(): boolean {
       assertEquals(between, slices, "two slices in one go");
       slices++;
@@ -52,7 +52,7 @@ Deno.test("One slice a turn: a microtask between any two", async () => {
 });
 
 Deno.test("Short work is done at once until there is as much as some slices, then once in turn", async () => {
-  takeTurns(worker("reset", 1, []));
+  enqueue(worker("reset", 1, []));
   while (turnsWaiting() > 0) await turn();
   const deflater = new Deflater(TAKEOVER);
   const packed = deflater.deflate(new Uint8Array(65536), true).slice();

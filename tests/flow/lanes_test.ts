@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { acquire, LARGEST, release, SIZES } from "../../src/memory/buffer_pool.ts";
-import { ControlLane, encodeControl, MAX_REQUESTED } from "../../src/flow/control_queue.ts";
-import { Inbox } from "../../src/flow/receive_queue.ts";
+import { ControlQueue, encodeControl, MAX_REQUESTED } from "../../src/flow/control_queue.ts";
+import { ReceiveQueue } from "../../src/flow/receive_queue.ts";
 import { concat, hex, toHex } from "../support/bytes.ts";
 import { FrameReader } from "../support/frames.ts";
 
@@ -16,7 +16,7 @@ Deno.test("RFC 6455 5.5: control frames, plain and masked", () => {
 });
 
 Deno.test("Answers of one batch all stay, those of an earlier batch give way to later ones", () => {
-  const lane = new ControlLane();
+  const lane = new ControlQueue();
   assert(lane.empty);
   const answer = (byte: number) => lane.answer(Uint8Array.of(byte), null);
   for (const byte of [1, 2, 3]) answer(byte);
@@ -36,7 +36,7 @@ Deno.test("Answers of one batch all stay, those of an earlier batch give way to 
 for (const [role, key] of [["server", null], ["client", 0x3d21fa37]] as const) {
   for (const length of [0, 1, 30, 125]) {
     Deno.test(`Of a batch of pings with ${length} bytes a ${role} answers the latest 64`, () => {
-      const lane = new ControlLane();
+      const lane = new ControlQueue();
       const payloads = Array.from({ length: 300 }, (_, i) => new Uint8Array(length).fill(i));
       for (const total of [1, 64, 65, 129, 300]) {
         for (const payload of payloads.slice(0, total)) lane.answer(payload, key);
@@ -50,7 +50,7 @@ for (const [role, key] of [["server", null], ["client", 0x3d21fa37]] as const) {
 }
 
 Deno.test("The application's control frames are bounded in number and keep their order", () => {
-  const lane = new ControlLane();
+  const lane = new ControlQueue();
   const frames = Array.from({ length: MAX_REQUESTED }, (_, at) => Uint8Array.of(at));
   for (const frame of frames) {
     assert(!lane.full);
@@ -63,7 +63,7 @@ Deno.test("The application's control frames are bounded in number and keep their
 });
 
 Deno.test("The inbox is first in, first out, and counts what waits", () => {
-  const inbox = new Inbox();
+  const inbox = new ReceiveQueue();
   inbox.push("abc");
   inbox.push(new Uint8Array(1000));
   inbox.push("");

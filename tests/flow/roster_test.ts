@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { Context } from "../../mod.ts";
-import { type Member, Roster } from "../../src/util/member_list.ts";
+import { type Member, MemberList } from "../../src/util/member_list.ts";
 import { pair } from "../support/pair.ts";
 
 interface Numbered extends Member {
@@ -8,13 +8,13 @@ interface Numbered extends Member {
 }
 
 function member(number: number): Numbered {
-  return { number, place: -1 };
+  return { number, slot: -1 };
 }
 
-const numbers = (roster: Roster<Numbered>) => [...roster].map(({ number }) => number);
+const numbers = (roster: MemberList<Numbered>) => [...roster].map(({ number }) => number);
 
 Deno.test("a roster lists whom a set would list, in the same order, whoever comes and goes", () => {
-  const roster = new Roster<Numbered>(), set = new Set<Numbered>();
+  const roster = new MemberList<Numbered>(), set = new Set<Numbered>();
   let seed = 7, next = 0;
   const random = (below: number) => {
     seed = (seed * 48271) % 0x7fffffff;
@@ -42,7 +42,7 @@ Deno.test("a roster lists whom a set would list, in the same order, whoever come
 });
 
 Deno.test("a roster that is read leaves out who leaves meanwhile", () => {
-  const roster = new Roster<Numbered>();
+  const roster = new MemberList<Numbered>();
   const all = Array.from({ length: 10 }, (_, number) => member(number));
   for (const one of all) roster.add(one);
   const seen: number[] = [];
@@ -57,7 +57,7 @@ Deno.test("a roster that is read leaves out who leaves meanwhile", () => {
 });
 
 Deno.test("a member of one roster is none of another", () => {
-  const roster = new Roster<Numbered>(), other = new Roster<Numbered>();
+  const roster = new MemberList<Numbered>(), other = new MemberList<Numbered>();
   const one = member(1);
   roster.add(one);
   other.add(member(2));

@@ -27,7 +27,7 @@ Deno.test("Ten thousand keepalives are on one timer of the system", async () => 
         owner: { timers },
         settings: { keepAlive: { interval: 60_000, timeout: 60_000 } },
         progress: () => 0,
-        deafened: () => false,
+        readingStopped: () => false,
         keepAlivePing: () => {},
         keepAliveFailed: () => {},
       };

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertInstanceOf } from "@std/assert";
 import { TimeoutError } from "../../mod.ts";
-import { Alarm, Timers } from "../../src/util/timers.ts";
+import { CallbackTimer, Timers } from "../../src/util/timers.ts";
 import { numbered } from "../support/messages.ts";
 import { pair, rawHost, rawPeer } from "../support/pair.ts";
 import { turn, until } from "../support/until.ts";
@@ -160,11 +160,11 @@ Deno.test("timers fire in the order of their times, also when armed and disarmed
   const timers = new Timers(), fired: number[] = [];
   let done = false;
   const alarms = Array.from({ length: 50 }, (_, i) =>
-    new Alarm(() => {
+    new CallbackTimer(() => {
       fired.push(i);
       if (i === 10) timers.clear(alarms[20]);
       if (i === 30) timers.set(alarms[0], 0);
-      if (i === 49) timers.set(new Alarm(() => done = true), 1);
+      if (i === 49) timers.set(new CallbackTimer(() => done = true), 1);
     }));
   for (let i = 49; i >= 0; i--) timers.set(alarms[i], 5 + i);
   timers.set(alarms[40], 45); // in place of the earlier arming

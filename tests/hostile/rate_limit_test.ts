@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { Context } from "../../mod.ts";
 import { RateLimit } from "../../src/engine/rate_limit.ts";
-import { AddressCount, addressKey } from "../../src/server/address_limit.ts";
+import { addressKey, AddressLimit } from "../../src/server/address_limit.ts";
 import { Timers } from "../../src/util/timers.ts";
 import { numbered, numberOf, upTo } from "../support/messages.ts";
 import { pair, rawPeer } from "../support/pair.ts";
@@ -124,7 +124,7 @@ Deno.test("addresses: IPv4 by itself, IPv6 by its /64, mapped IPv4 as IPv4", () 
   assertEquals(addressKey("::1"), "0:0:0:0");
   assertEquals(addressKey("fe80::1%eth0"), "fe80:0:0:0");
   assertEquals(addressKey("1::"), "1:0:0:0");
-  const count = new AddressCount(2);
+  const count = new AddressLimit(2);
   const tcp = (hostname: string): Deno.NetAddr => ({ transport: "tcp", hostname, port: 1 });
   const first = count.take(tcp("::1")), second = count.take(tcp("::2"));
   assertEquals(count.take(tcp("::3")), null);

@@ -6,7 +6,7 @@ import {
   encodeClosePayload,
   isCloseCode,
 } from "../../src/protocol/close_code.ts";
-import { Closing } from "../../src/protocol/closing_handshake.ts";
+import { ClosingHandshake } from "../../src/protocol/closing_handshake.ts";
 import { ProtocolError } from "../../src/protocol/protocol_error.ts";
 import { concat, hex, toHex, utf8 } from "../support/bytes.ts";
 
@@ -69,7 +69,7 @@ Deno.test("Codes have names", () => {
 });
 
 Deno.test("RFC 6455 7.1: the closing handshake, in each order", () => {
-  const here = new Closing();
+  const here = new ClosingHandshake();
   assertEquals([here.started, here.complete], [false, false]);
   assertEquals(here.send(1000, "done"), true);
   assertEquals(here.send(1001, "again"), false);
@@ -78,7 +78,7 @@ Deno.test("RFC 6455 7.1: the closing handshake, in each order", () => {
   assertEquals([here.complete, here.initiator], [true, "local"]);
   assertEquals(here.sent, { code: 1000, reason: "done" });
 
-  const there = new Closing();
+  const there = new ClosingHandshake();
   there.receive({ code: 1001, reason: "x" });
   assertEquals([there.started, there.complete, there.initiator], [true, false, "remote"]);
   assertEquals(there.send(1001, "x"), true);

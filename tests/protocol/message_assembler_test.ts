@@ -88,7 +88,7 @@ Deno.test("A halted decoder stops behind the frame, and goes on from there", () 
     {
       message: (data, lent) => {
         got.push({ data, lent });
-        assembler.frames.halted = got.length === 1;
+        assembler.frames.stopRequested = got.length === 1;
       },
       control: () => {},
       inflated: () => {},
@@ -102,7 +102,7 @@ Deno.test("A halted decoder stops behind the frame, and goes on from there", () 
   const source = { bytes, view: new DataView(bytes.buffer) };
   const at = assembler.frames.decode(source, 0, bytes.length);
   assertEquals([at, got.length], [3, 1]);
-  assembler.frames.halted = false;
+  assembler.frames.stopRequested = false;
   assertEquals(assembler.frames.decode(source, at, bytes.length), bytes.length);
   assertEquals(got.map(({ data }) => data), ["a", "b", "c"]);
 });

@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { Context } from "../../mod.ts";
 import { makeConnection } from "../../src/connection.ts";
-import { Engine, type HandshakeFacts } from "../../src/engine/engine.ts";
+import { Engine, type HandshakeResult } from "../../src/engine/engine.ts";
 import { resolveSettings } from "../../src/engine/options.ts";
 import { Registry } from "../../src/context/registry.ts";
 import { Timers } from "../../src/util/timers.ts";
@@ -11,7 +11,7 @@ import type { Transport } from "../../src/transport/transport.ts";
 const RECEIVERS = 10_000;
 const WRITE_COST = 0.02;
 
-const facts: HandshakeFacts = {
+const facts: HandshakeResult = {
   url: "ws://x/",
   protocol: "",
   extensions: "",

@@ -46,7 +46,7 @@ export class Decoding {
           if (opcode === CLOSE) {
             const { code, reason } = decodeClosePayload(payload);
             this.events.push(["close", code, reason]);
-            this.assembler.frames.halted = true;
+            this.assembler.frames.stopRequested = true;
             this.#over = true;
           } else {
             this.events.push([opcode === PING ? "ping" : "pong", toHex(payload)]);

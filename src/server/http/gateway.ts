@@ -1,7 +1,7 @@
 import type { PeerInfo } from "../listen_options.ts";
 import type { Timers } from "../../util/timers.ts";
 import type { Transport } from "../../transport/transport.ts";
-import { type HttpBounds, HttpPipe, type LateUpgrade } from "./gateway_connection.ts";
+import { GatewayConnection, type HttpLimits, type LateUpgrade } from "./gateway_connection.ts";
 
 /** Answers ordinary HTTP requests. */
 export type HttpHandler = (request: Request, info: PeerInfo) => Response | Promise<Response>;
@@ -10,12 +10,12 @@ export type HttpHandler = (request: Request, info: PeerInfo) => Response | Promi
  * Ordinary HTTP on the port of a listener: its connections are piped to a `Deno.serve` of our own on the loopback, so that
  * keep-alive, pipelining, streamed bodies, `Expect: 100-continue` and abort signals are as it does them.
  */
-export class FrontDoor {
+export class HttpGateway {
   readonly #server: Deno.HttpServer<Deno.NetAddr>;
   /** Whom we speak for, by the local port of the inner connection; nobody else is let in. */
   readonly #peers = new Map<number, PeerInfo>();
-  readonly #pipes = new Set<HttpPipe>();
-  readonly #bounds: HttpBounds;
+  readonly #pipes = new Set<GatewayConnection>();
+  readonly #bounds: HttpLimits;
   readonly #timers: Timers;
   #serving = 0;
   #closing = false;
@@ -25,7 +25,7 @@ export class FrontDoor {
    * @param handler The application's.
    * @param secure Whether clients come through our TLS: `request.url` says so then.
    */
-  constructor(handler: HttpHandler, secure: boolean, bounds: HttpBounds, timers: Timers) {
+  constructor(handler: HttpHandler, secure: boolean, bounds: HttpLimits, timers: Timers) {
     this.#bounds = bounds;
     this.#timers = timers;
     this.#server = Deno.serve(
@@ -73,7 +73,7 @@ export class FrontDoor {
     inner.setNoDelay(true);
     const key = (inner.localAddr as Deno.NetAddr).port;
     this.#peers.set(key, info);
-    const pipe = new HttpPipe(client, inner, this.#bounds, this.#timers);
+    const pipe = new GatewayConnection(client, inner, this.#bounds, this.#timers);
     this.#pipes.add(pipe);
     try {
       const end = pipe.run(head, early);

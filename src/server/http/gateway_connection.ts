@@ -6,7 +6,7 @@ import { parseRequestHead, type RequestHead } from "../../handshake/request_head
 import { isUpgradeRequest } from "../../handshake/server_handshake.ts";
 import { formatRefusal } from "../../handshake/server_response.ts";
 import { writeAll } from "../../transport/stream_io.ts";
-import { Alarm, Timer, type Timers } from "../../util/timers.ts";
+import { CallbackTimer, Timer, type Timers } from "../../util/timers.ts";
 import { closeQuietly } from "../../transport/tls_stream.ts";
 import type { Transport } from "../../transport/transport.ts";
 import { BodyFramer } from "../../handshake/body_framer.ts";
@@ -18,7 +18,7 @@ const STALL = 6;
 const LINGER = 1000;
 
 /** What a client may do. */
-export interface HttpBounds {
+export interface HttpLimits {
   /** The largest request head, in bytes. */
   readonly maxHeaderBytes: number;
   /** How long it may go without the complete head of a further request, in ms; 0 for ever. */
@@ -37,10 +37,10 @@ export interface LateUpgrade {
  * A client's HTTP connection, piped to our own `Deno.serve` from its first byte. Requests are framed on their way, so
  * that one that wants to become a WebSocket is found wherever it stands, and it is answered when all before it are.
  */
-export class HttpPipe extends Timer {
+export class GatewayConnection extends Timer {
   readonly #client: Transport;
   readonly #inner: Deno.TcpConn;
-  readonly #bounds: HttpBounds;
+  readonly #bounds: HttpLimits;
   readonly #timers: Timers;
   readonly #answers = new ResponseFramer();
   #body: BodyFramer = new BodyFramer(0);
@@ -56,7 +56,7 @@ export class HttpPipe extends Timer {
    * @param inner The connection to the inner server; ours.
    * @param timers Where its time without a request is watched.
    */
-  constructor(client: Transport, inner: Deno.TcpConn, bounds: HttpBounds, timers: Timers) {
+  constructor(client: Transport, inner: Deno.TcpConn, bounds: HttpLimits, timers: Timers) {
     super();
     this.#client = client;
     this.#inner = inner;
@@ -203,7 +203,7 @@ export class HttpPipe extends Timer {
   async #whileMoving<T>(piece: Promise<T>): Promise<T> {
     const { handshakeTimeout } = this.#bounds;
     if (handshakeTimeout === 0) return await piece;
-    const alarm = new Alarm(() => this.close());
+    const alarm = new CallbackTimer(() => this.close());
     this.#timers.set(alarm, STALL * handshakeTimeout);
     try {
       return await piece;
