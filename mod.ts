@@ -30,14 +30,14 @@ export {
   type BrokerMessage,
 } from "./src/pubsub/broker/broker.ts";
 export type { BrokerReports } from "./src/pubsub/broker/broker_client.ts";
-export { type HubPort, WorkerBroker, WorkerHub } from "./src/pubsub/broker/worker_broker.ts";
+export { WorkerBroker, WorkerHub, type WorkerPort } from "./src/pubsub/broker/worker_broker.ts";
 export type { CloseRecord } from "./src/protocol/close_record.ts";
 export type { ConnectOptions, ConnectTlsOptions } from "./src/client/connect_options.ts";
 export {
   Connection,
   type ConnectionStats,
   type FragmentOptions,
-  type HandshakeInfo,
+  type Negotiated,
   type SendOptions,
 } from "./src/connection.ts";
 export type { CompressionOptions } from "./src/deflate/compression_options.ts";
@@ -56,7 +56,7 @@ export type { Extension, ExtensionParam } from "./src/handshake/extension_list.t
 export type { HeadersOption } from "./src/handshake/headers_option.ts";
 export type { OriginRule } from "./src/handshake/origin.ts";
 export type {
-  HandshakeAnswer,
+  HandshakeAcceptance,
   HandshakeDecision,
   ListenerHandlers,
   ListenOptions,
@@ -65,22 +65,22 @@ export type {
 export { Listener } from "./src/listener.ts";
 export type { MessageHeader } from "./src/flow/receive_queue.ts";
 export type {
-  AllowRsv,
   ConnectionHandlers,
   ConnectionOptions,
   FrameHeader,
   KeepAliveOptions,
   ReceivedMessage,
+  RsvBits,
 } from "./src/engine/options.ts";
 export type { PingOptions } from "./src/engine/pings.ts";
 export type { CloseFrame } from "./src/protocol/closing_handshake.ts";
 export { PreparedMessage, type Sendable } from "./src/engine/prepared_message.ts";
 export { ProtocolError } from "./src/protocol/protocol_error.ts";
 export type { RateLimitOptions } from "./src/engine/rate_limit.ts";
-export type { Frame, RsvOptions } from "./src/engine/raw_frame.ts";
+export type { OutgoingFrame } from "./src/engine/raw_frame.ts";
 export type { ContextStats, ShutdownOptions, ShutdownResult } from "./src/context/registry.ts";
 export type { PublishResult } from "./src/pubsub/topics.ts";
-export type { StreamOptions, StreamSource } from "./src/engine/send_stream.ts";
+export type { SendStreamOptions, SendStreamSource } from "./src/engine/send_stream.ts";
 export type { Watch } from "./src/context/watch.ts";
 export type { CertificateName, PeerCertificate } from "./src/transport/peer_certificate.ts";
 export type { TlsClientOptions } from "./src/transport/tls_client.ts";
@@ -89,5 +89,5 @@ export type { AdoptOptions } from "./src/adopt/adopt_options.ts";
 export type { AdoptSource } from "./src/adopt/adopt_source.ts";
 export type { StreamPair } from "./src/transport/web_stream.ts";
 export type { HttpHandler } from "./src/server/http/gateway.ts";
-export type { IncomingMessageStream as StreamedMessage } from "./src/engine/message_stream_iterator.ts";
-export type { Upgraded, UpgradeOptions } from "./src/adopt/upgrade_options.ts";
+export type { IncomingMessageStream } from "./src/engine/message_stream_iterator.ts";
+export type { UpgradeOptions, UpgradeResult } from "./src/adopt/upgrade_options.ts";

@@ -1,5 +1,5 @@
 // How much memory a message costs that is too large to hold: sent by sendStream in one process and received in
-// another one through the frame callbacks without buffering; the same with a slow callback; and as one frame of that
+// another one through the frame callbacks with assemble: false; the same with a slow callback; and as one frame of that
 // length, which a plain socket sends.
 //
 //   deno run -A bench/large_message.ts [--gib N]
@@ -42,7 +42,7 @@ async function warmUp(): Promise<void> {
   const done = Promise.withResolvers<void>();
   const listener = ctx.listen({
     hostname: "127.0.0.1",
-    buffering: false,
+    assemble: false,
     maxMessageSize: 0,
     onFrameChunk() {},
     onFrameEnd: () => {},
@@ -71,7 +71,7 @@ async function receive(way: string): Promise<void> {
   const ended = Promise.withResolvers<void>();
   const listener = ctx.listen({
     hostname: "127.0.0.1",
-    buffering: false,
+    assemble: false,
     maxMessageSize: 0,
     onFrameChunk(_conn, chunk) {
       bytes += chunk.length;

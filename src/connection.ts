@@ -28,8 +28,8 @@ import { checkClose, NORMAL } from "./protocol/close_code.ts";
 import { BINARY, PING, PONG, TEXT } from "./protocol/opcode.ts";
 import { encodeUtf8 } from "./protocol/utf8.ts";
 import { sendPrepared } from "./engine/send_prepared.ts";
-import { type Frame, sendFrame } from "./engine/raw_frame.ts";
-import { sendStream, type StreamOptions, type StreamSource } from "./engine/send_stream.ts";
+import { type OutgoingFrame, sendFrame } from "./engine/raw_frame.ts";
+import { sendStream, type SendStreamOptions, type SendStreamSource } from "./engine/send_stream.ts";
 import type { PeerCertificate } from "./transport/peer_certificate.ts";
 import { checkText, sendFragment, sendMessage, toBytes } from "./engine/sender.ts";
 import type { PublishResult } from "./pubsub/topics.ts";
@@ -59,7 +59,7 @@ export interface ConnectionStats {
 }
 
 /** What the handshake agreed on. */
-export interface HandshakeInfo {
+export interface Negotiated {
   /** The subprotocol; `""` for none. */
   protocol: string;
   /** The extensions, as the `Sec-WebSocket-Extensions` header names them; `""` for none. */
@@ -229,7 +229,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    * @throws {ConnectionClosedError} If the connection isn't open; it carries the payload.
    * @throws {QueueFullError} If the queue would exceed `maxQueueBytes`.
    */
-  sendFrame(frame: Frame): boolean {
+  sendFrame(frame: OutgoingFrame): boolean {
     this.#needFrames("send a frame");
     return sendFrame(this.#engine, frame);
   }
@@ -247,7 +247,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    * @returns Resolves when all of it is queued; rejects with the source's error, or with a `ConnectionClosedError` when
    * the connection closes first.
    */
-  sendStream(source: StreamSource, options: StreamOptions = {}): Promise<void> {
+  sendStream(source: SendStreamSource, options: SendStreamOptions = {}): Promise<void> {
     return handled((async () => await sendStream(this.#engine, source, options))());
   }
 
@@ -437,7 +437,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    * @returns Ends when the connection closes with 1000, 1001 or without code; throws a `ConnectionClosedError` otherwise.
    * @throws {TypeError} Beside `onMessage` or another consumer.
    */
-  incoming(): AsyncIterableIterator<IncomingMessageStream, undefined> {
+  messageStreams(): AsyncIterableIterator<IncomingMessageStream, undefined> {
     return new MessageStreamIterator(this.#engine);
   }
 
@@ -496,7 +496,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
   }
 
   /** Resolves when the handshake is complete; rejects when it has failed or was cancelled. */
-  get opened(): Promise<HandshakeInfo> {
+  get opened(): Promise<Negotiated> {
     const engine = this.#engine;
     return handled(
       engine.opened(() => ({
@@ -559,7 +559,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
     return this.#engine.transport?.localAddr ?? null;
   }
 
-  /** The certificate that the peer showed, where the listener asked for one (`tls.clientCa`); `null` elsewhere. */
+  /** The certificate that the peer showed, where the listener asked for one (`tls.clientCaCerts`); `null` elsewhere. */
   get peerCertificate(): PeerCertificate | null {
     return this.#engine.transport?.peerCertificate ?? null;
   }

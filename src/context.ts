@@ -39,8 +39,8 @@ import { checkTlsClientOptions } from "./transport/tls_client.ts";
 import { upgrade } from "./adopt/upgrade.ts";
 import {
   checkUpgradeOptions,
-  type Upgraded,
   type UpgradeOptions,
+  type UpgradeResult,
 } from "./adopt/upgrade_options.ts";
 
 /** Options of a context: defaults for every connection. */
@@ -304,7 +304,7 @@ export class Context<Data = unknown> implements AsyncDisposable {
   upgrade(
     request: Request,
     options: UpgradeOptions<Data> = {},
-  ): Upgraded<Connection<Data>> {
+  ): UpgradeResult<Connection<Data>> {
     this.#checkAlive("upgrade");
     checkUpgradeOptions(options);
     const { tls: _tls, proxy: _proxy, ...defaults } = this.#options;

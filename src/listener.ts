@@ -66,8 +66,8 @@ export class Listener<Data = unknown> implements AsyncDisposable {
   /** The address that it is bound to; `""` for a Unix socket. */
   readonly hostname: string;
   /** The Unix socket that it listens on; `null` for TCP. */
-  readonly path: string | null;
-  /** A URL that reaches it from this machine; with a Unix socket, together with `path`. */
+  readonly unix: string | null;
+  /** A URL that reaches it from this machine; with a Unix socket, together with `unix`. */
   readonly url: string;
   /** Resolves when it accepts connections, which it does at once. */
   readonly ready: Promise<void> = Promise.resolve();
@@ -110,7 +110,7 @@ export class Listener<Data = unknown> implements AsyncDisposable {
     const address = "hostname" in addr ? addr : { hostname: "", port: 0 };
     this.hostname = address.hostname;
     this.port = address.port;
-    this.path = options.path ?? null;
+    this.unix = options.unix ?? null;
     this.url = urlOf(address, secure);
     const { handler, maxConnectionsPerAddress: most } = this.#settings;
     this.#addresses = most === Infinity ? null : new AddressLimit(most);
@@ -344,12 +344,12 @@ export class Listener<Data = unknown> implements AsyncDisposable {
 }
 
 function bind<Data>(options: ListenOptions<Data>): Deno.Listener {
-  const { port = 0, hostname = "0.0.0.0", reusePort = false, path } = options;
-  if (path !== undefined) {
+  const { port = 0, hostname = "0.0.0.0", reusePort = false, unix } = options;
+  if (unix !== undefined) {
     if (options.port !== undefined || options.hostname !== undefined) {
       throw new TypeError("Cannot listen on a path and on a port: give one of them");
     }
-    return bindUnix(path);
+    return bindUnix(unix);
   }
   if (!Number.isInteger(port) || port < 0 || port > 65535) {
     throw new RangeError(`Cannot listen on port ${port}: use 0 to 65535`);
@@ -366,7 +366,7 @@ function given<Data>(options: ListenOptions<Data>, tls: TlsAcceptor | null): Den
   if (typeof listener?.accept !== "function" || typeof listener.close !== "function") {
     throw new TypeError("Cannot listen with a listener that is none of Deno's");
   }
-  for (const name of ["port", "hostname", "path", "reusePort"] as const) {
+  for (const name of ["port", "hostname", "unix", "reusePort"] as const) {
     if (options[name] !== undefined) {
       throw new TypeError(`Cannot listen with both listener and ${name}: the listener is bound`);
     }

@@ -14,14 +14,14 @@ import { TRY_AGAIN_LATER } from "../protocol/close_code.ts";
 import { ProtocolError } from "../protocol/protocol_error.ts";
 import type { Registry } from "../context/registry.ts";
 import { DenoWebSocketTransport } from "../transport/deno_websocket.ts";
-import type { Upgraded, UpgradeOptions } from "./upgrade_options.ts";
+import type { UpgradeOptions, UpgradeResult } from "./upgrade_options.ts";
 
 /** Turns a request of `Deno.serve` into a connection over `Deno.upgradeWebSocket`. */
 export function upgrade<Data>(
   registry: Registry,
   request: Request,
   options: UpgradeOptions<Data>,
-): Upgraded<Connection<Data>> {
+): UpgradeResult<Connection<Data>> {
   if (!(request instanceof Request)) {
     throw new TypeError(
       `Cannot upgrade ${typeof request}: use the Request of a Deno.serve handler`,
@@ -31,7 +31,7 @@ export function upgrade<Data>(
   const all = resolveSettings("upgrade", options as UpgradeOptions, true);
   // Pings are the runtime's, by its idle timeout.
   const settings = { ...all, keepAlive: null, compression: null };
-  const maxPausedBytes = amount("upgrade", "maxPausedBytes", options.maxPausedBytes, 1024 * 1024);
+  const maxHeldBytes = amount("upgrade", "maxHeldBytes", options.maxHeldBytes, 1024 * 1024);
   const headers = checkHeaders(options.headers, "server");
   const protocol = chooseProtocol(request, options);
   const { keepAlive } = all;
@@ -67,11 +67,11 @@ export function upgrade<Data>(
     const transport = new DenoWebSocketTransport(socket);
     transport.onArrival = (waiting) => {
       // Without bounds is what somebody takes as it comes.
-      if (waiting <= maxPausedBytes || engine.readBudget() === Infinity) return;
+      if (waiting <= maxHeldBytes || engine.readBudget() === Infinity) return;
       engine.fail(
         new ProtocolError(
           TRY_AGAIN_LATER,
-          `More than ${maxPausedBytes} bytes arrived while the connection was held`,
+          `More than ${maxHeldBytes} bytes arrived while the connection was held`,
         ),
       );
     };

@@ -16,11 +16,11 @@ export interface UpgradeOptions<Data = unknown> extends ConnectionOptions<Data> 
    *
    * @default {1048576}
    */
-  maxPausedBytes?: number;
+  maxHeldBytes?: number;
 }
 
 /** What `upgrade` returns. */
-export interface Upgraded<Connection> {
+export interface UpgradeResult<Connection> {
   /** The response that the handler has to return. */
   response: Response;
   /** The connection; open once the response has been sent. */
@@ -35,7 +35,7 @@ const NEED_FRAMES = [
   "onFrameStart",
   "onFrameChunk",
   "onFrameEnd",
-  "buffering",
+  "assemble",
   "allowRsv",
   "rateLimit",
 ];
@@ -50,7 +50,7 @@ export function checkUpgradeOptions(options: object): void {
   for (const name of NEED_FRAMES) {
     const value = (options as Record<string, unknown>)[name];
     // Assembling messages is all that it can do; every other option is off by default.
-    if (value === undefined || value === (name === "buffering")) continue;
+    if (value === undefined || value === (name === "assemble")) continue;
     throw new UnsupportedError(
       `Cannot upgrade with ${name}: Deno's own sockets carry messages, not frames; use listen or adopt`,
     );

@@ -37,7 +37,7 @@ export interface ConnectOptions<Data = unknown> extends ConnectionOptions<Data> 
    */
   proxy?: string | URL | null;
   /** A Unix socket to connect to, in place of the URL's host and port. */
-  path?: string;
+  unix?: string;
 }
 
 /** The options of `connect`, checked. */
@@ -59,8 +59,8 @@ export interface ConnectSettings {
 export function resolveConnect(url: string | URL, options: ConnectOptions): ConnectSettings {
   checkHandlers("connect", options, HANDLERS);
   checkTlsClientOptions(options.tls ?? {});
-  if (options.path !== undefined && (typeof options.path !== "string" || options.path === "")) {
-    throw new TypeError(`Cannot connect to the path ${JSON.stringify(options.path)}: not a path`);
+  if (options.unix !== undefined && (typeof options.unix !== "string" || options.unix === "")) {
+    throw new TypeError(`Cannot connect to the path ${JSON.stringify(options.unix)}: not a path`);
   }
   return {
     connection: resolveSettings("connect", options, false),
@@ -74,7 +74,7 @@ export function resolveConnect(url: string | URL, options: ConnectOptions): Conn
     proxy: options.proxy === undefined || options.proxy === null
       ? options.proxy
       : parseProxyUrl(options.proxy),
-    path: options.path,
+    path: options.unix,
   };
 }
 

@@ -51,7 +51,7 @@ export class Delivery {
   constructor(engine: Engine, handlers: ConnectionHandlers) {
     this.#engine = engine;
     this.#headers = engine.settings.allowedRsv !== 0;
-    this.holdReasons = engine.settings.buffering && handlers.onMessage === undefined
+    this.holdReasons = engine.settings.assemble && handlers.onMessage === undefined
       ? NO_CONSUMER
       : 0;
   }
@@ -190,7 +190,7 @@ export class Delivery {
   /** Follows a change of callbacks. */
   handlersChanged(): void {
     const { settings, handlers } = this.#engine;
-    this.hold(NO_CONSUMER, settings.buffering && handlers.onMessage === undefined);
+    this.hold(NO_CONSUMER, settings.assemble && handlers.onMessage === undefined);
     this.observe();
   }
 
@@ -198,13 +198,13 @@ export class Delivery {
   observe(): void {
     const { settings, handlers, assembler, trace } = this.#engine;
     const { onFrameStart, onFrameChunk, onFrameEnd } = handlers;
-    const wanted = !settings.buffering ||
+    const wanted = !settings.assemble ||
       (onFrameStart ?? onFrameChunk ?? onFrameEnd) !== undefined;
     if (wanted) this.frameHoldReasons = FRAME_HOLDS;
     if (assembler === null || this.#hooks !== null || !(wanted || trace)) return;
     const { frames } = assembler;
     this.#hooks = new FrameCallbacks(this.#engine, frames);
-    frames.redirect(new FrameTap(assembler, this.#hooks, settings.buffering));
+    frames.redirect(new FrameTap(assembler, this.#hooks, settings.assemble));
   }
 
   /** Gives messages to one who takes them as streams, those that wait first. */

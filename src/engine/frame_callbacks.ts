@@ -41,7 +41,7 @@ export class FrameCallbacks implements FrameObserver {
 
   data({ bytes }: Source, start: number, end: number, last: boolean): void {
     const engine = this.#engine;
-    if (last && this.#frames.fin && !engine.settings.buffering) engine.delivery.received++;
+    if (last && this.#frames.fin && !engine.settings.assemble) engine.delivery.received++;
     if (this.muted) return;
     if (end > start && engine.handlers.onFrameChunk !== undefined) {
       const chunk = bytes.subarray(start, end);

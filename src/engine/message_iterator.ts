@@ -23,8 +23,8 @@ export class MessageIterator implements AsyncIterableIterator<ReceivedMessage> {
     if (engine.settings.lend) {
       throw new TypeError(`Cannot ${action} a connection with payload "view": use "copy"`);
     }
-    if (!engine.settings.buffering) {
-      throw new TypeError(`Cannot ${action} a connection without buffering: it has no messages`);
+    if (!engine.settings.assemble) {
+      throw new TypeError(`Cannot ${action} a connection with assemble: false: it has no messages`);
     }
     if (engine.delivery.consumer !== null || engine.delivery.incoming !== null) {
       throw new TypeError(`Cannot ${action} a connection whose messages are being taken already`);

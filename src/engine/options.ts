@@ -24,8 +24,8 @@ export interface FrameHeader extends MessageHeader {
   readonly length: number;
 }
 
-/** Reserved bits of a frame that an extension of the application's own uses (RFC 6455 9). */
-export interface AllowRsv {
+/** Reserved bits of a frame, for an extension of the application's own (RFC 6455 9). */
+export interface RsvBits {
   /** The first one, which `permessage-deflate` uses. @default {false} */
   rsv1?: boolean;
   /** The second one. @default {false} */
@@ -94,7 +94,7 @@ export interface ConnectionOptions<Data = unknown> extends ConnectionHandlers<Da
    *
    * @default {"throw"}
    */
-  queuePolicy?: "throw" | "drop" | "close";
+  whenQueueFull?: "throw" | "drop" | "close";
   /** What is still read and decoded while the connection is held. @default {65536} */
   readAhead?: number;
   /** Pings a silent peer and ends a dead one. Default: 20 s and 20 s where we listen, `false` where we connect. */
@@ -131,9 +131,9 @@ export interface ConnectionOptions<Data = unknown> extends ConnectionHandlers<Da
    *
    * @default {true}
    */
-  buffering?: boolean;
+  assemble?: boolean;
   /** Reserved bits that may be set in data frames, sent and received; `rsv1` not with compression. Default: none. */
-  allowRsv?: AllowRsv;
+  allowRsv?: RsvBits;
   /**
    * Writes a trace of handshake, frames, queue and state: `true` to the console, or calls the function with each line.
    * Default: the console if the environment has `SLUICE_DEBUG=1` and permission to read it is already granted.
@@ -149,7 +149,7 @@ export interface Settings {
   readonly highWaterMark: number;
   readonly lowWaterMark: number;
   readonly maxQueueBytes: number;
-  readonly queuePolicy: "throw" | "drop" | "close";
+  readonly whenQueueFull: "throw" | "drop" | "close";
   readonly readAhead: number;
   readonly keepAlive: { interval: number; timeout: number } | null;
   readonly closeTimeout: number;
@@ -158,7 +158,7 @@ export interface Settings {
   readonly lend: boolean;
   readonly compression: CompressionSettings | null;
   readonly maskGenerator: ((key: Uint8Array) => void) | null;
-  readonly buffering: boolean;
+  readonly assemble: boolean;
   /** Bits of a frame's first byte. */
   readonly allowedRsv: number;
   /** Takes the lines of a trace. */
@@ -189,14 +189,16 @@ export function resolveSettings(
   if (maskGenerator !== undefined && typeof maskGenerator !== "function") {
     throw new TypeError(`Cannot ${action} with a maskGenerator that is not a function`);
   }
-  const { buffering = true } = options;
+  const { assemble: buffering = true } = options;
   if (typeof buffering !== "boolean") {
-    throw new TypeError(`Cannot ${action} with buffering of type ${typeof buffering}`);
+    throw new TypeError(`Cannot ${action} with assemble of type ${typeof buffering}`);
   }
   const allowedRsv = rsvBits(action, options.allowRsv);
   // Frames of a compressed message mean nothing to the application, and its first bit is taken.
   if ((options as { compression?: unknown }).compression) {
-    if (!buffering) throw new TypeError(`Cannot ${action} with compression and without buffering`);
+    if (!buffering) {
+      throw new TypeError(`Cannot ${action} with compression and with assemble: false`);
+    }
     if ((allowedRsv & RSV1) !== 0) {
       throw new TypeError(`Cannot ${action} with compression and allowRsv.rsv1: both use the bit`);
     }
@@ -206,7 +208,11 @@ export function resolveSettings(
     lowWaterMark,
     maxMessageSize: bytes("maxMessageSize", 1024 * 1024),
     maxQueueBytes: bytes("maxQueueBytes", 16 * 1024 * 1024),
-    queuePolicy: choice(action, "queuePolicy", options.queuePolicy, ["throw", "drop", "close"]),
+    whenQueueFull: choice(action, "whenQueueFull", options.whenQueueFull, [
+      "throw",
+      "drop",
+      "close",
+    ]),
     readAhead: bytes("readAhead", 64 * 1024),
     keepAlive: keepAlive(action, options.keepAlive, keepAliveDefault),
     closeTimeout: bytes("closeTimeout", 10_000),
@@ -216,13 +222,13 @@ export function resolveSettings(
     // Where the runtime has no means to compress, connections work as if it weren't asked for.
     compression: compression !== null && isSupported() ? compression : null,
     maskGenerator: maskGenerator ?? null,
-    buffering,
+    assemble: buffering,
     allowedRsv,
     trace: resolveDebug(action, options.debug),
   };
 }
 
-function rsvBits(action: string, allowRsv: AllowRsv | undefined): number {
+function rsvBits(action: string, allowRsv: RsvBits | undefined): number {
   if (allowRsv === undefined) return 0;
   if (typeof allowRsv !== "object" || allowRsv === null) {
     throw new TypeError(`Cannot ${action} with allowRsv ${allowRsv}: use { rsv1, rsv2, rsv3 }`);

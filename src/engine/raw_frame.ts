@@ -1,11 +1,12 @@
 import type { Engine } from "./engine.ts";
 import { InvalidStateError, type Message } from "../errors.ts";
+import type { RsvBits } from "./options.ts";
 import { BINARY, CONTINUATION, FIN, RSV1, RSV2, RSV3, TEXT } from "../protocol/opcode.ts";
 import { encodeUtf8, isUtf8, Utf8Validator } from "../protocol/utf8.ts";
 import { overflow, queueFull, refuseNow, toBytes } from "./sender.ts";
 
 /** A raw data frame, for `sendFrame`. */
-export interface Frame extends RsvOptions {
+export interface OutgoingFrame extends RsvBits {
   /** 1 for text, 2 for binary, 0 to continue the message that is unfinished. */
   opcode: number;
   /** Its payload; a string goes as its UTF-8. Default: none. */
@@ -14,20 +15,10 @@ export interface Frame extends RsvOptions {
   fin?: boolean;
 }
 
-/** Reserved bits, which may be set where `allowRsv` says so. */
-export interface RsvOptions {
-  /** The first reserved bit. @default {false} */
-  rsv1?: boolean;
-  /** The second one. @default {false} */
-  rsv2?: boolean;
-  /** The third one. @default {false} */
-  rsv3?: boolean;
-}
-
 const NOTHING = new Uint8Array(0);
 
 /** The reserved bits of a frame; throws where one isn't allowed. */
-export function checkRsv(engine: Engine, action: string, options: RsvOptions): number {
+export function checkRsv(engine: Engine, action: string, options: RsvBits): number {
   const rsv = (options.rsv1 ? RSV1 : 0) | (options.rsv2 ? RSV2 : 0) | (options.rsv3 ? RSV3 : 0);
   const refused = rsv & ~engine.settings.allowedRsv;
   if (refused !== 0) {
@@ -38,7 +29,7 @@ export function checkRsv(engine: Engine, action: string, options: RsvOptions): n
 }
 
 /** Sends one data frame as it is given. */
-export function sendFrame(engine: Engine, frame: Frame): boolean {
+export function sendFrame(engine: Engine, frame: OutgoingFrame): boolean {
   const { opcode, payload = NOTHING, fin = true } = frame;
   if (opcode !== CONTINUATION && opcode !== TEXT && opcode !== BINARY) {
     throw new RangeError(
@@ -60,7 +51,7 @@ export function sendFrame(engine: Engine, frame: Frame): boolean {
   if (settings.maxQueueBytes !== 0 && queue.bytes + bytes.length > settings.maxQueueBytes) {
     // Only a whole message can be dropped.
     if (fin && open === null) return overflow(engine, payload);
-    if (settings.queuePolicy === "close") return overflow(engine, payload);
+    if (settings.whenQueueFull === "close") return overflow(engine, payload);
     throw queueFull(engine, payload);
   }
   const message = open ?? {

@@ -3,14 +3,15 @@ import { InvalidStateError, type Message } from "../errors.ts";
 import { type Block, SendQueue } from "../flow/send_queue.ts";
 import { BINARY, CONTINUATION, FIN, TEXT } from "../protocol/opcode.ts";
 import { encodeUtf8, Utf8Validator } from "../protocol/utf8.ts";
-import { checkRsv, type RsvOptions } from "./raw_frame.ts";
+import { checkRsv } from "./raw_frame.ts";
+import type { RsvBits } from "./options.ts";
 import { concat, isHighSurrogate, toBytes } from "./sender.ts";
 
 /** Where the pieces of a message come from: strings and bytes, from an iterable, an async one, or a stream. */
-export type StreamSource = Iterable<Message> | AsyncIterable<Message> | ReadableStream<Message>;
+export type SendStreamSource = Iterable<Message> | AsyncIterable<Message> | ReadableStream<Message>;
 
 /** Options of `sendStream`. Reserved bits are set in the first frame. */
-export interface StreamOptions extends RsvOptions {
+export interface SendStreamOptions extends RsvBits {
   /** The type of the message. Default: by the type of its first piece; binary where there is none. */
   binary?: boolean;
 }
@@ -30,7 +31,7 @@ export class SendStreams {
   }
 
   /** Starts one behind what is queued; resolves when all of it is queued. */
-  start(pieces: Pieces, options: StreamOptions, rsv: number): Promise<void> {
+  start(pieces: Pieces, options: SendStreamOptions, rsv: number): Promise<void> {
     const job = new StreamJob(this.#engine, pieces, options.binary, rsv);
     this.#jobs.add(job);
     return job.run().finally(() => {
@@ -51,7 +52,7 @@ export class SendStreams {
 }
 
 /** Gets the pieces of a source, and takes a stream's lock. */
-export function piecesOf(source: StreamSource): Pieces {
+export function piecesOf(source: SendStreamSource): Pieces {
   if (source instanceof ReadableStream) {
     // Its own iterator lets a pending read finish before it cancels, which may be never.
     const reader = source.getReader();
@@ -78,8 +79,8 @@ export function piecesOf(source: StreamSource): Pieces {
 /** Starts a message from a source. */
 export function sendStream(
   engine: Engine,
-  source: StreamSource,
-  options: StreamOptions,
+  source: SendStreamSource,
+  options: SendStreamOptions,
 ): Promise<void> {
   const rsv = checkRsv(engine, "send a stream", options);
   if (engine.state !== "open" || engine.writeShut) throw engine.closedError("send a stream");

@@ -118,7 +118,7 @@ export function sendFragment(
   const { queue, settings } = engine;
   if (settings.maxQueueBytes !== 0 && queue.bytes + bytes.length > settings.maxQueueBytes) {
     // A message can't go out with a hole in it, so there is nothing to drop.
-    if (settings.queuePolicy === "close") return overflow(engine, data);
+    if (settings.whenQueueFull === "close") return overflow(engine, data);
     throw queueFull(engine, data);
   }
   if (!message.binary && !message.opaque) {
@@ -212,7 +212,7 @@ export function queueFull(engine: Engine, data: unknown): QueueFullError {
 /** What the queue policy says about a message that doesn't fit. */
 export function overflow(engine: Engine, data: unknown): false {
   const error = queueFull(engine, data);
-  switch (engine.settings.queuePolicy) {
+  switch (engine.settings.whenQueueFull) {
     case "throw":
       throw error;
     case "drop":

@@ -20,13 +20,13 @@ export interface FrameObserver {
 export class FrameTap implements FrameSink {
   readonly #assembler: MessageAssembler;
   readonly #observer: FrameObserver;
-  readonly #buffering: boolean;
+  readonly #assemble: boolean;
   readonly #utf8 = new Utf8Validator();
 
-  constructor(assembler: MessageAssembler, observer: FrameObserver, buffering: boolean) {
+  constructor(assembler: MessageAssembler, observer: FrameObserver, assemble: boolean) {
     this.#assembler = assembler;
     this.#observer = observer;
-    this.#buffering = buffering;
+    this.#assemble = assemble;
   }
 
   frameStart(): void {
@@ -37,7 +37,7 @@ export class FrameTap implements FrameSink {
 
   frameData(source: Source, start: number, end: number, last: boolean): void {
     const assembler = this.#assembler, { frames } = assembler;
-    if (this.#buffering || frames.opcode >= CLOSE) {
+    if (this.#assemble || frames.opcode >= CLOSE) {
       if (frames.opcode < CLOSE) this.#observer.data(source, start, end, last);
       assembler.frameData(source, start, end, last);
       return;

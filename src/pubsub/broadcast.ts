@@ -105,7 +105,7 @@ export function offer(
   const { queue, settings } = engine;
   let policy: SlowPolicy | "throw" = "queue";
   if (slow !== "queue" && queue.bytes > settings.highWaterMark) policy = slow;
-  else if (!fits(engine, frame)) policy = settings.queuePolicy;
+  else if (!fits(engine, frame)) policy = settings.whenQueueFull;
   switch (policy) {
     case "queue":
       if (acceptFrame(engine, frame)) result.sent++;

@@ -8,7 +8,7 @@ import { parseRequestHead } from "../handshake/request_head.ts";
 import { readUpgrade, type Upgrade } from "../handshake/server_handshake.ts";
 import { formatAccept } from "../handshake/server_response.ts";
 import {
-  type HandshakeAnswer,
+  type HandshakeAcceptance,
   type ListenSettings,
   type PeerInfo,
   resolveAnswer,
@@ -82,7 +82,7 @@ async function ask<Data>(
     if (decision === false) throw new Refused(403, "Forbidden");
     if (decision instanceof Response) throw await refuseWith(decision);
     if (typeof decision === "object" && decision !== null) {
-      const answer: HandshakeAnswer<Data> = decision;
+      const answer: HandshakeAcceptance<Data> = decision;
       choice = {
         ...resolveAnswer(answer, upgrade.protocols, upgrade.extensions),
         data: answer.data,

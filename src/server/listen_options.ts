@@ -21,12 +21,12 @@ export interface PeerInfo {
   readonly remoteAddr: Deno.Addr;
   /** The address that it has reached. */
   readonly localAddr: Deno.Addr;
-  /** The certificate that the peer showed, with `tls.clientCa`. */
+  /** The certificate that the peer showed, with `tls.clientCaCerts`. */
   readonly peerCertificate?: PeerCertificate;
 }
 
 /** With what a handshake is accepted. */
-export interface HandshakeAnswer<Data = unknown> {
+export interface HandshakeAcceptance<Data = unknown> {
   /** Headers for the 101, behind those of the listener. */
   headers?: HeadersOption;
   /** The subprotocol, one of those offered; `""` for none. Default: what `protocols` or `selectProtocol` chose. */
@@ -44,7 +44,7 @@ export type HandshakeDecision<Data = unknown> =
   | undefined
   | null
   | Response
-  | HandshakeAnswer<Data>;
+  | HandshakeAcceptance<Data>;
 
 /** The callbacks of a listener, those of its connections included. */
 export interface ListenerHandlers<Data = unknown> extends ConnectionHandlers<Data> {
@@ -72,13 +72,13 @@ export interface ListenOptions<Data = unknown>
   /** The address to bind to. @default {"0.0.0.0"} */
   hostname?: string;
   /** A Unix socket to listen on, in place of port and hostname. A file that a dead process has left is replaced. */
-  path?: string;
+  unix?: string;
   /**
    * A listener of Deno's that is bound already (TCP, TLS or Unix), in place of `port` and `hostname`. It is ours from
    * here on, and closed with ours.
    */
   listener?: Deno.Listener | Deno.TlsListener | Deno.UnixListener;
-  /** Certificate and key, PEM text; with `clientCa` every client must show a certificate of those authorities. */
+  /** Certificate and key, PEM text; with `clientCaCerts` every client must show a certificate of those authorities. */
   tls?: TlsAcceptorOptions;
   /** Lets several processes or workers listen on the same port; needs `--unstable-net`. @default {false} */
   reusePort?: boolean;
@@ -187,7 +187,7 @@ function positive(name: string, value: unknown, fallback: number): number {
 
 /** Checks an answer of `onHandshake`. */
 export function resolveAnswer(
-  answer: HandshakeAnswer,
+  answer: HandshakeAcceptance,
   offered: readonly string[],
   offeredExtensions: readonly Extension[],
 ): {

@@ -13,7 +13,7 @@ export interface TlsAcceptorOptions {
   /** The certificate's private key. */
   key: string;
   /** Authorities whose client certificates are accepted; given, every client must show one (mutual TLS). */
-  clientCa?: string | string[];
+  clientCaCerts?: string | string[];
 }
 
 /**
@@ -26,14 +26,14 @@ export interface TlsAcceptorOptions {
 export class TlsAcceptor {
   readonly #context: tls.SecureContext;
   readonly #options: TlsAcceptorOptions;
-  readonly #clientCa: string[] | undefined;
+  readonly #clientCaCerts: string[] | undefined;
 
   /**
    * @param options Certificate, key, and the client authorities if clients must show a certificate.
    * @throws {TypeError} Where a PEM can't be read, or the key isn't the certificate's.
    */
   constructor(options: TlsAcceptorOptions) {
-    const { cert, key, clientCa } = options;
+    const { cert, key, clientCaCerts } = options;
     const certificate = readCertificate(cert, "cert");
     let privateKey;
     try {
@@ -44,12 +44,14 @@ export class TlsAcceptor {
     if (!certificate.checkPrivateKey(privateKey)) {
       throw new TypeError("Cannot listen with TLS: key isn't the private key of cert");
     }
-    if (clientCa !== undefined) {
-      this.#clientCa = typeof clientCa === "string" ? [clientCa] : [...clientCa];
-      if (this.#clientCa.length === 0) {
-        throw new TypeError("Cannot listen with TLS: clientCa is an empty list");
+    if (clientCaCerts !== undefined) {
+      this.#clientCaCerts = typeof clientCaCerts === "string"
+        ? [clientCaCerts]
+        : [...clientCaCerts];
+      if (this.#clientCaCerts.length === 0) {
+        throw new TypeError("Cannot listen with TLS: clientCaCerts is an empty list");
       }
-      for (const pem of this.#clientCa) readCertificate(pem, "clientCa");
+      for (const pem of this.#clientCaCerts) readCertificate(pem, "clientCaCerts");
     }
     this.#options = { cert, key };
     this.#context = tls.createSecureContext({ cert, key });
@@ -66,8 +68,8 @@ export class TlsAcceptor {
   async accept(raw: Transport): Promise<Transport> {
     const cipher = new CipherSide(raw);
     const outcome = new TlsOutcome<Transport>(cipher);
-    if (this.#clientCa === undefined) this.#start(raw, cipher, outcome);
-    else this.#startMutual(raw, cipher, outcome, this.#clientCa);
+    if (this.#clientCaCerts === undefined) this.#start(raw, cipher, outcome);
+    else this.#startMutual(raw, cipher, outcome, this.#clientCaCerts);
     try {
       return await handshake(raw, cipher, outcome);
     } catch (error) {

@@ -126,7 +126,7 @@ Deno.test({
       const said = new TextDecoder().decode(stderr);
       assert(success, said);
       const binary = await Deno.readTextFile(`${dir}/sluice`);
-      for (const module of ["cli.ts", "cli/relay.ts", "src/engine.ts", "parse_args.js"]) {
+      for (const module of ["cli.ts", "cli/relay.ts", "src/engine/engine.ts", "parse_args.js"]) {
         assert(said.includes(module) || binary.includes(module), `${module} isn't embedded`);
       }
       assertEquals(binary.includes("send the lines of standard input"), true);

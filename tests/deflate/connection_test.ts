@@ -458,7 +458,7 @@ Deno.test("What shrinks counts with its whole length against the limit of the qu
 });
 
 Deno.test("A queue that overflows with the policy close is dropped, what is being compressed too", async () => {
-  await using it = await connected({}, { maxQueueBytes: 4 << 20, queuePolicy: "close" });
+  await using it = await connected({}, { maxQueueBytes: 4 << 20, whenQueueFull: "close" });
   const { conn } = it;
   conn.send(json(3 << 20));
   conn.send("behind it");

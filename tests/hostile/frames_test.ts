@@ -99,7 +99,7 @@ Deno.test("a peer that never reads data: sendTimeout ends it", async () => {
 
 Deno.test("a peer that never reads data: maxQueueBytes bounds what waits for it", async () => {
   const record = await unread(
-    { maxQueueBytes: 1 << 20, queuePolicy: "close", closeTimeout: 50 },
+    { maxQueueBytes: 1 << 20, whenQueueFull: "close", closeTimeout: 50 },
     ({ conn }) => {
       while (conn.state === "open") conn.send(new Uint8Array(64 * 1024));
       assert(conn.stats().queueHighWater <= 1 << 20);

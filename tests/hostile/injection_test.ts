@@ -2,7 +2,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import {
   type ConnectOptions,
   Context,
-  type HandshakeAnswer,
+  type HandshakeAcceptance,
   type ListenOptions,
 } from "../../mod.ts";
 import { utf8 } from "../support/bytes.ts";
@@ -99,7 +99,7 @@ const SERVER: Record<string, (text: string) => ListenOptions> = {
   }),
 };
 
-function answer(value: HandshakeAnswer): ListenOptions {
+function answer(value: HandshakeAcceptance): ListenOptions {
   return { onHandshake: () => value };
 }
 

@@ -55,7 +55,7 @@ const SHARED: Row<Any>[] = [
   [{ maxMessageSize: "1" }, TypeError, "maxMessageSize that is not a number: received string"],
   [{ highWaterMark: 10, lowWaterMark: 11 }, RangeError, "lowWaterMark 11 above highWaterMark 10"],
   [{ maxQueueBytes: null }, TypeError, "maxQueueBytes"],
-  [{ queuePolicy: "wait" }, TypeError, 'queuePolicy "wait": use throw, drop, close'],
+  [{ whenQueueFull: "wait" }, TypeError, 'whenQueueFull "wait": use throw, drop, close'],
   [{ readAhead: -5 }, RangeError, "readAhead -5"],
   [{ keepAlive: true }, TypeError, "keepAlive true"],
   [{ keepAlive: { interval: -1 } }, RangeError, "keepAlive.interval -1"],

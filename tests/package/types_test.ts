@@ -47,7 +47,7 @@ Deno.test("what makes no sense doesn't compile", () => {
     // @ts-expect-error -- data of another type
     ctx.listen({ onHandshake: () => ({ data: { nom: "Ann" } }) });
     // @ts-expect-error -- no such policy
-    ctx.listen({ queuePolicy: "wait" });
+    ctx.listen({ whenQueueFull: "wait" });
     // @ts-expect-error -- a number is no message
     conn.send(5);
     // @ts-expect-error -- a Blob can't be sent at once; use sendStream(blob.stream())

@@ -13,7 +13,7 @@ Deno.test("X2 buffering => 0: no message is assembled, the frames are seen", asy
   const ends = new Events<number>();
   let bytes = 0;
   await using both = await pair({
-    buffering: false,
+    assemble: false,
     onMessage: () => ends.push(-1),
     onFrameChunk: (_conn, chunk) => void (bytes += chunk.length),
     onFrameEnd: () => ends.push(bytes),
@@ -22,14 +22,14 @@ Deno.test("X2 buffering => 0: no message is assembled, the frames are seen", asy
   both.client.send("two");
   assertEquals(await ends.take(2), [300_000, 300_003]);
   both.server.on({ onMessage: undefined });
-  assertThrows(() => both.server.messages(), TypeError, "without buffering");
+  assertThrows(() => both.server.messages(), TypeError, "with assemble: false");
 });
 
 Deno.test("X3 max_recv_size: checked for messages and for frames that nobody assembles", async () => {
   for (const buffering of [true, false]) {
     const errors = new Events<string>();
     await using both = await pair({
-      buffering,
+      assemble: buffering,
       maxMessageSize: 100,
       onMessage: () => {},
       onError: (_conn, error) => errors.push((error as Error).message),
@@ -131,7 +131,7 @@ Deno.test("X7 a promise of a frame callback holds reading, and the peer through 
   const events = new Events<string>();
   let held = false, calls = 0;
   await using both = await pair({
-    buffering: false,
+    assemble: false,
     maxMessageSize: 0,
     async onFrameChunk(_conn, bytes) {
       calls++;
@@ -161,7 +161,7 @@ Deno.test("X7 a promise of a frame callback holds reading, and the peer through 
 Deno.test("X7 pause() in a frame callback holds at once, and the rest comes behind resume()", async () => {
   const events = new Events<string>();
   await using both = await pair({
-    buffering: false,
+    assemble: false,
     onFrameStart(conn, { length }) {
       events.push(`start ${length}`);
       conn.pause();
@@ -183,7 +183,7 @@ Deno.test("X7 UTF-8 is checked although nothing is assembled", async () => {
     const ctx = new Context();
     await using listener = ctx.listen({
       hostname: "127.0.0.1",
-      buffering: false,
+      assemble: false,
       onError: () => {},
     });
     using peer = await rawClient(listener.port);
@@ -488,7 +488,7 @@ Deno.test("X18 a header that announces 2^53 - 1 bytes is taken at its word", asy
   const ctx = new Context();
   await using listener = ctx.listen({
     hostname: "127.0.0.1",
-    buffering: false,
+    assemble: false,
     maxMessageSize: 0,
     onFrameStart: (_conn, { length }) => lengths.push(length),
   });

@@ -149,7 +149,7 @@ Deno.test("slow receivers are queued for, dropped, or closed, as the call says",
 
 Deno.test("a full queue goes by its own policy", async () => {
   for (const policy of ["throw", "drop", "close"] as const) {
-    await using room = new Room({ maxQueueBytes: 100, queuePolicy: policy });
+    await using room = new Room({ maxQueueBytes: 100, whenQueueFull: policy });
     await room.join();
     const count = policy === "throw" ? "failed" : policy === "drop" ? "dropped" : "closed";
     assertEquals(room.server.broadcast(new Uint8Array(101)), { ...NOBODY, [count]: 1 });

@@ -122,7 +122,7 @@ Deno.test("without a broker a context is ready, and relaying is done", async () 
 Deno.test("a callback may publish, subscribe and unsubscribe while a publication goes out", async () => {
   await using room = new Room({
     maxQueueBytes: 1,
-    queuePolicy: "close",
+    whenQueueFull: "close",
     onError: (conn: Connection) => {
       conn.unsubscribe("x");
       room.members[1].subscribe("y");

@@ -20,10 +20,10 @@ async function connect(
   pair: Pair,
   hostname: string,
   options: TlsClientOptions,
-  clientCa?: string,
+  clientCaCerts?: string,
 ): Promise<{ client: Transport; serving: Promise<unknown> }> {
   const [near, far] = await tcpPair();
-  const serving = new TlsAcceptor({ ...pair, clientCa }).accept(far)
+  const serving = new TlsAcceptor({ ...pair, clientCaCerts }).accept(far)
     .then((transport) => echo(transport).finally(() => transport.close()))
     .catch((error) => error);
   try {
@@ -35,7 +35,7 @@ async function connect(
 }
 
 for (
-  const [name, hostname, options, clientCa] of [
+  const [name, hostname, options, clientCaCerts] of [
     ["by name", "localhost", { caCerts: [ca] }, undefined],
     ["by address", "127.0.0.1", { caCerts: [ca] }, undefined],
     ["by IPv6 address", "::1", { caCerts: [ca] }, undefined],
@@ -52,7 +52,7 @@ for (
   ] as [string, string, TlsClientOptions, string | undefined][]
 ) {
   Deno.test(`8 MiB come back: ${name}`, async () => {
-    const { client, serving } = await connect(server, hostname, options, clientCa);
+    const { client, serving } = await connect(server, hostname, options, clientCaCerts);
     const bytes = pattern(8 << 20);
     const [back] = await Promise.all([readExactly(client, bytes.length), writeAll(client, bytes)]);
     assertEquals(back, bytes);

@@ -53,11 +53,11 @@ Deno.test("TlsAcceptor throws at once on a PEM that can't be read", () => {
     "key isn't the private key of cert",
   );
   assertThrows(
-    () => new TlsAcceptor({ cert, key, clientCa: "x" }),
+    () => new TlsAcceptor({ cert, key, clientCaCerts: "x" }),
     TypeError,
-    "clientCa isn't a certificate",
+    "clientCaCerts isn't a certificate",
   );
-  assertThrows(() => new TlsAcceptor({ cert, key, clientCa: [] }), TypeError, "empty");
+  assertThrows(() => new TlsAcceptor({ cert, key, clientCaCerts: [] }), TypeError, "empty");
 });
 
 for (const size of [1, 512, 64 * 1024]) {
@@ -177,7 +177,7 @@ Deno.test("a client that stalls delays nobody, and closing its connection ends i
 });
 
 Deno.test("mutual TLS hands over the client's certificate, and the bytes behind it", async () => {
-  const acceptor = new TlsAcceptor({ ...server, clientCa: ca });
+  const acceptor = new TlsAcceptor({ ...server, clientCaCerts: ca });
   const { accepted, conn } = await withClientCertificate(acceptor, client);
   const transport = await accepted;
   const { peerCertificate } = transport;
@@ -200,7 +200,7 @@ for (
   ] as const
 ) {
   Deno.test(`mutual TLS refuses ${name} and says so`, async () => {
-    const acceptor = new TlsAcceptor({ ...server, clientCa: [ca] });
+    const acceptor = new TlsAcceptor({ ...server, clientCaCerts: [ca] });
     const { accepted, conn } = await withClientCertificate(acceptor, pair);
     const error = await failure(accepted);
     assert(error instanceof HandshakeError);

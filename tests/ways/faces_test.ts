@@ -80,14 +80,14 @@ Deno.test("a second consumer throws", async () => {
   await using ctx = new Context();
   const [near, far] = await pair(ctx, echoing());
   assertThrows(() => far.readable, TypeError, "onMessage");
-  assertThrows(() => far.incoming(), TypeError, "being taken");
+  assertThrows(() => far.messageStreams(), TypeError, "being taken");
   assertInstanceOf(near.readable, ReadableStream);
   assertEquals(near.readable, near.readable);
   assertThrows(() => near.messages(), TypeError, "being taken");
-  assertThrows(() => near.incoming(), TypeError, "being taken");
+  assertThrows(() => near.messageStreams(), TypeError, "being taken");
   assertThrows(() => near.on({ onMessage: () => {} }), TypeError, "being taken");
   const [one] = await pair(ctx);
-  one.incoming();
+  one.messageStreams();
   assertThrows(() => one.readable, TypeError, "being taken");
   assertThrows(() => one.messages(), TypeError, "being taken");
   assertThrows(() => one.on({ onMessage: () => {} }), TypeError, "being taken");
@@ -105,7 +105,7 @@ Deno.test("incoming: large messages as streams, in order with small ones", async
   near.sendFragment("two", { final: true });
   const seen: [string, number, string][] = [];
   let chunks = 0;
-  for await (const { type, stream } of far.incoming()) {
+  for await (const { type, stream } of far.messageStreams()) {
     let length = 0;
     let text = "";
     const decoder = new TextDecoder();
@@ -132,7 +132,7 @@ Deno.test("incoming: a stream that isn't read holds the peer back", async () => 
   await using ctx = new Context();
   const [near, far] = await pair(ctx, { maxMessageSize: 0 });
   const size = 48 << 20;
-  const incoming = far.incoming();
+  const incoming = far.messageStreams();
   near.send(pattern(size), { transfer: true });
   const { value } = await incoming.next();
   await delay(200);
@@ -147,7 +147,7 @@ Deno.test("incoming: cancelling discards the rest of one message only", async ()
   const [near, far] = await pair(ctx, { maxMessageSize: 0 });
   near.send(pattern(8 << 20));
   near.send("next");
-  const incoming = far.incoming();
+  const incoming = far.messageStreams();
   const first = (await incoming.next()).value!;
   const reader = first.stream.getReader();
   await reader.read();
@@ -162,7 +162,7 @@ Deno.test("incoming: a message that is cut off fails its stream, and text is che
   await using ctx = new Context();
   const [near, far] = await pair(ctx, { maxMessageSize: 0 });
   near.sendFragment(pattern(100_000));
-  const incoming = far.incoming();
+  const incoming = far.messageStreams();
   const { stream } = (await incoming.next()).value!;
   const reading = failure(new Response(stream).arrayBuffer());
   await delay(20);

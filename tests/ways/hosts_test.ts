@@ -56,7 +56,7 @@ Deno.test("inside of Hono, by upgrade", async () => {
   const app = new Hono();
   app.get("/hello", (c) => c.text("from hono"));
   app.get("/ws", (c) => {
-    return ctx.upgrade(c.req.raw, { ...echoing(), maxPausedBytes: 16 << 20 }).response;
+    return ctx.upgrade(c.req.raw, { ...echoing(), maxHeldBytes: 16 << 20 }).response;
   });
   const server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen: () => {} }, app.fetch);
   const { port } = server.addr;
@@ -87,7 +87,7 @@ Deno.test({
     await using ctx = new Context({ tls: { caCerts: [ca] } });
     const path = `${dir}/upstream.sock`;
     const handler = (request: Request) => new Response(new URL(request.url).pathname);
-    const unix = ctx.listen({ path, handler, ...echoing() });
+    const unix = ctx.listen({ unix: path, handler, ...echoing() });
     await Deno.chmod(path, 0o777);
     const tcp = ctx.listen({ port: 0, hostname: "127.0.0.1", handler, ...echoing() });
     await Deno.writeTextFile(`${dir}/cert.pem`, server.cert);

@@ -68,7 +68,7 @@ Deno.test({
     await using ctx = new Context({ proxy: url, tls: { caCerts: [ca] } });
     const plain = ctx.listen({ port: 0, ...echoing() });
     await exercise(ctx.connect(plain.url, ROOM));
-    const mutual = ctx.listen({ port: 0, tls: { ...server, clientCa: ca }, ...echoing() });
+    const mutual = ctx.listen({ port: 0, tls: { ...server, clientCaCerts: ca }, ...echoing() });
     const tls = { caCerts: [ca], ...client };
     await exercise(ctx.connect(`wss://localhost:${mutual.port}/`, { ...ROOM, tls }));
     const refused = await failure(ctx.connect(`ws://127.0.0.1:${freePort()}/`).opened);

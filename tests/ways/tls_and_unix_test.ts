@@ -34,7 +34,7 @@ Deno.test("mutual TLS: the client's certificate is on the connection and in onHa
   const errors: Error[] = [];
   const listener = ctx.listen({
     port: 0,
-    tls: { ...server, clientCa: ca },
+    tls: { ...server, clientCaCerts: ca },
     ...echoing(),
     onConnect: (conn) => accepted.resolve(conn),
     onHandshake: (_request, info) => void asked.push(info),
@@ -111,18 +111,18 @@ Deno.test("Unix sockets: plain, with TLS, stale and live files", async () => {
   await using ctx = new Context();
   const dir = await Deno.makeTempDir();
   const path = `${dir}/socket`;
-  const listener = ctx.listen({ path, ...echoing() });
-  assertEquals([listener.path, listener.port, listener.hostname], [path, 0, ""]);
-  const conn = ctx.connect("ws://localhost/chat", { ...ROOM, path });
+  const listener = ctx.listen({ unix: path, ...echoing() });
+  assertEquals([listener.unix, listener.port, listener.hostname], [path, 0, ""]);
+  const conn = ctx.connect("ws://localhost/chat", { ...ROOM, unix: path });
   await conn.opened;
   assertEquals(conn.remoteAddress, { transport: "unix", path });
   await exercise(conn);
-  assertThrows(() => ctx.listen({ path }), Deno.errors.AddrInUse, "someone is listening");
+  assertThrows(() => ctx.listen({ unix: path }), Deno.errors.AddrInUse, "someone is listening");
   listener.close();
   // The runtime removes the file when the pending accept has ended.
   await delay(20);
   await Deno.writeTextFile(path, "not a socket");
-  assertThrows(() => ctx.listen({ path }), Deno.errors.AddrInUse, "isn't a socket");
+  assertThrows(() => ctx.listen({ unix: path }), Deno.errors.AddrInUse, "isn't a socket");
   await Deno.remove(path);
   // A process that is killed leaves its file behind.
   const child = new Deno.Command(Deno.execPath(), {
@@ -140,15 +140,15 @@ Deno.test("Unix sockets: plain, with TLS, stale and live files", async () => {
   await child.status;
   await reader.cancel();
   assert(Deno.lstatSync(path).isSocket);
-  const again = ctx.listen({ path, tls: server, ...echoing() });
+  const again = ctx.listen({ unix: path, tls: server, ...echoing() });
   await exercise(
-    ctx.connect("wss://localhost/", { ...ROOM, path, tls: { caCerts: [ca] } }),
+    ctx.connect("wss://localhost/", { ...ROOM, unix: path, tls: { caCerts: [ca] } }),
   );
   await again.shutdown();
-  assertThrows(() => ctx.listen({ path, port: 1 }), TypeError, "give one of them");
-  assertThrows(() => ctx.listen({ path: "" }), TypeError, "not a path");
-  assertThrows(() => ctx.connect("ws://x/", { path: "" }), TypeError, "not a path");
-  const missing = await failure(ctx.connect("ws://x/", { path: `${dir}/none` }).opened);
+  assertThrows(() => ctx.listen({ unix: path, port: 1 }), TypeError, "give one of them");
+  assertThrows(() => ctx.listen({ unix: "" }), TypeError, "not a path");
+  assertThrows(() => ctx.connect("ws://x/", { unix: "" }), TypeError, "not a path");
+  const missing = await failure(ctx.connect("ws://x/", { unix: `${dir}/none` }).opened);
   assert(missing instanceof Deno.errors.NotFound);
   await Deno.remove(dir, { recursive: true });
 });

@@ -33,7 +33,7 @@ Deno.test("upgrade makes the same connection", async () => {
   const ended = Promise.withResolvers<CloseRecord>();
   await using server = serve(ctx, {
     ...echoing(ended.resolve),
-    maxPausedBytes: 16 << 20,
+    maxHeldBytes: 16 << 20,
     protocols: ["b", "a"],
     headers: { "x-served-by": "us" },
   });
@@ -100,7 +100,7 @@ Deno.test("upgrade: a pause holds messages, and too many of them close with 1013
   const got: number[] = [];
   await using server = serve(ctx, {
     onMessage: (_conn, data) => void got.push(data.length),
-    maxPausedBytes: 512 * 1024,
+    maxHeldBytes: 512 * 1024,
   });
   const client = ctx.connect(server.url);
   await client.opened;
@@ -149,7 +149,7 @@ Deno.test("upgrade: what needs frames throws and names the ways that can", async
       { onPing: () => {} },
       { onPong: () => {} },
       { allowRsv: { rsv1: true } },
-      { buffering: false },
+      { assemble: false },
     ]
   ) {
     const error = assertThrows(() => ctx.upgrade(request, options as UpgradeOptions)) as unknown;

@@ -7,7 +7,7 @@ import { PortLink } from "./port_link.ts";
 const LIMIT = 4 * 1024 * 1024;
 
 /** A worker's end of a {@linkcode WorkerHub}. */
-export interface HubPort {
+export interface WorkerPort {
   /** To be handed to a worker, which makes a `WorkerBroker` of it. */
   readonly port: MessagePort;
   /** Forgets the worker, which need not live any more. */
@@ -97,7 +97,7 @@ export class WorkerHub implements Disposable {
    *
    * @returns The port, and how to forget it.
    */
-  connect(): HubPort {
+  connect(): WorkerPort {
     const { port1, port2 } = new MessageChannel();
     const member = new HubMember(this, port1);
     this.#members.add(member);

@@ -5,7 +5,7 @@ import { turn } from "../../support/until.ts";
 
 const KIB = 1024;
 const policy = Deno.args[0] as "throw" | "drop" | "close";
-const peer = await rawPeer({ queuePolicy: policy, closeTimeout: 1000 });
+const peer = await rawPeer({ whenQueueFull: policy, closeTimeout: 1000 });
 const { conn } = peer;
 const message = new Uint8Array(KIB);
 const before = Deno.memoryUsage().rss;
