@@ -16,12 +16,8 @@ import {
 } from "./engine/message_stream_iterator.ts";
 import type { Listener } from "./listener.ts";
 import { messageReadable, messageWritable } from "./engine/web_streams.ts";
-import {
-  checkHandlers,
-  type ConnectionHandlers,
-  HANDLERS,
-  type ReceivedMessage,
-} from "./engine/options.ts";
+import { type ConnectionHandlers, HANDLERS, type ReceivedMessage } from "./engine/options.ts";
+import { checkHandlers } from "./util/check.ts";
 import { PreparedMessage, type Sendable } from "./engine/prepared_message.ts";
 import { freshPayload, type PingOptions, Pings } from "./engine/pings.ts";
 import { checkClose, NORMAL } from "./protocol/close_code.ts";

@@ -18,12 +18,12 @@ import { abortError, type Message } from "./errors.ts";
 import type { ListenOptions } from "./server/listen_options.ts";
 import { type Listener, makeListener, prepareShutdown } from "./listener.ts";
 import {
-  checkHandlers,
   type ConnectionOptions,
   HANDLERS,
   pickHandlers,
   resolveSettings,
 } from "./engine/options.ts";
+import { checkHandlers } from "./util/check.ts";
 import { type PreparedMessage, prepareMessage, type Sendable } from "./engine/prepared_message.ts";
 import {
   type ContextStats,

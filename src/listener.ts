@@ -14,12 +14,8 @@ import {
   type PeerInfo,
   resolveListen,
 } from "./server/listen_options.ts";
-import {
-  checkHandlers,
-  type ConnectionHandlers,
-  HANDLERS,
-  pickHandlers,
-} from "./engine/options.ts";
+import { type ConnectionHandlers, HANDLERS, pickHandlers } from "./engine/options.ts";
+import { checkHandlers } from "./util/check.ts";
 import type { Sendable } from "./engine/prepared_message.ts";
 import { Refused } from "./handshake/refusal.ts";
 import { Registry, type ShutdownOptions, type ShutdownResult } from "./context/registry.ts";
@@ -28,7 +24,8 @@ import { Interval } from "./util/interval.ts";
 import { TlsAcceptor } from "./transport/tls_server.ts";
 import type { Transport } from "./transport/transport.ts";
 import { bindUnix } from "./server/unix_listener.ts";
-import { shutdownAfter, shutdownArguments, within } from "./context/shutdown.ts";
+import { shutdownAfter, shutdownArguments } from "./context/shutdown.ts";
+import { within } from "./util/timers.ts";
 
 const NOTHING = () => {};
 
@@ -39,7 +36,7 @@ export let makeListener: <Data>(registry: Registry, options: ListenOptions<Data>
  * Prepares a listener's shutdown: it accepts no more, and `onShutdown` is called. Returns a promise where it has to be
  * waited for.
  */
-export let prepareShutdown: (listener: Listener, timeout: number) => Promise<void> | null;
+export let prepareShutdown: (listener: Listener, timeout: number) => Promise<unknown> | null;
 
 /**
  * A listening socket, and the connections that it has accepted.
@@ -90,7 +87,7 @@ export class Listener<Data = unknown> implements AsyncDisposable {
   #closed = false;
   #accepting = true;
   #ticker: Interval | null = null;
-  #prepared: Promise<void> | null | undefined = undefined;
+  #prepared: Promise<unknown> | null | undefined = undefined;
   #shutdown: Promise<ShutdownResult> | null = null;
 
   private constructor(parent: Registry, options: ListenOptions<Data>) {
@@ -187,7 +184,7 @@ export class Listener<Data = unknown> implements AsyncDisposable {
     return promise;
   }
 
-  #prepare(timeout: number): Promise<void> | null {
+  #prepare(timeout: number): Promise<unknown> | null {
     if (this.#prepared !== undefined) return this.#prepared;
     this.#prepared = null;
     this.close();

@@ -3,13 +3,8 @@ import { Engine, type HandshakeResult } from "../engine/engine.ts";
 import { abortError, HandshakeError } from "../errors.ts";
 import { checkHeaders } from "../handshake/headers_option.ts";
 import { checkProtocols, parseProtocols } from "../handshake/token_list.ts";
-import {
-  amount,
-  checkHandlers,
-  HANDLERS,
-  pickHandlers,
-  resolveSettings,
-} from "../engine/options.ts";
+import { HANDLERS, pickHandlers, resolveSettings } from "../engine/options.ts";
+import { amount, checkHandlers } from "../util/check.ts";
 import { TRY_AGAIN_LATER } from "../protocol/close_code.ts";
 import { ProtocolError } from "../protocol/protocol_error.ts";
 import type { Registry } from "../context/registry.ts";

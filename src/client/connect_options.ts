@@ -5,13 +5,12 @@ import { checkHeaders, type Field, type HeadersOption } from "../handshake/heade
 import { checkProtocols } from "../handshake/token_list.ts";
 import { parseUrl, type Target } from "../handshake/url.ts";
 import {
-  amount,
-  checkHandlers,
   type ConnectionOptions,
   HANDLERS,
   resolveSettings,
   type Settings,
 } from "../engine/options.ts";
+import { amount, checkHandlers } from "../util/check.ts";
 import { checkTlsClientOptions, type TlsClientOptions } from "../transport/tls_client.ts";
 
 /** How a client does TLS. */

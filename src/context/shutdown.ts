@@ -1,4 +1,4 @@
-import { amount } from "../engine/options.ts";
+import { amount } from "../util/check.ts";
 import { checkClose, GOING_AWAY } from "../protocol/close_code.ts";
 import type { Registry, ShutdownOptions, ShutdownResult } from "./registry.ts";
 
@@ -28,15 +28,4 @@ export function shutdownAfter(
   };
   if (prepared === null) return shutdown(timeout);
   return prepared.then(() => shutdown(Math.max(0, timeout - (performance.now() - start))));
-}
-
-/** Waits for a promise, but no longer than `timeout` ms. It keeps the process alive: someone waits for the result. */
-export function within(timeout: number, promise: Promise<unknown>): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, timeout);
-    promise.finally(() => {
-      clearTimeout(timer);
-      resolve();
-    });
-  });
 }

@@ -1,3 +1,4 @@
+import { callForeign } from "../util/foreign.ts";
 import type { Connection } from "../connection.ts";
 import type { ConnectionHandlers } from "./options.ts";
 
@@ -7,17 +8,9 @@ export interface CallbackOwner {
   readonly handlers: ConnectionHandlers;
 }
 
-/** Runs a callback; returns a promise of its end where it is asynchronous. Its failures are reported. */
+/** Runs a callback; returns a promise of its end if it is asynchronous. Its failures are reported. */
 export function call(owner: CallbackOwner, callback: () => unknown): Promise<void> | null {
-  try {
-    const result = callback();
-    if (isThenable(result)) {
-      return Promise.resolve(result).then(() => {}, (error) => report(owner, error));
-    }
-  } catch (error) {
-    report(owner, error);
-  }
-  return null;
+  return callForeign(callback, (error) => report(owner, error));
 }
 
 /** Reports an error to `onError`, or to the console where there is none. */
@@ -26,18 +19,9 @@ export function report(owner: CallbackOwner, error: unknown): void {
     console.error("A callback of a WebSocket connection failed:", error);
     return;
   }
-  try {
-    const result = owner.handlers.onError(owner.conn, error);
-    if (isThenable(result)) {
-      result.then(undefined, (error) => console.error("An onError callback failed:", error));
-    }
-  } catch (error) {
-    console.error("An onError callback failed:", error);
-  }
+  callForeign(() => owner.handlers.onError!(owner.conn, error), onErrorFailed);
 }
 
-/** Whether a callback has returned a promise, or what passes for one. */
-export function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === "object" && value !== null &&
-    typeof (value as PromiseLike<unknown>).then === "function";
+function onErrorFailed(error: unknown): void {
+  console.error("An onError callback failed:", error);
 }

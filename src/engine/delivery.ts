@@ -1,4 +1,4 @@
-import { isThenable } from "./callbacks.ts";
+import { isThenable } from "../util/foreign.ts";
 import type { MessageIterator } from "./message_iterator.ts";
 import type { Engine } from "./engine.ts";
 import { type MessageHeader, ReceiveQueue } from "../flow/receive_queue.ts";

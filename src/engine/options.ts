@@ -1,3 +1,4 @@
+import { amount, choice } from "../util/check.ts";
 import type { Connection } from "../connection.ts";
 import type { CloseRecord } from "../protocol/close_record.ts";
 import {
@@ -236,18 +237,6 @@ function rsvBits(action: string, allowRsv: RsvBits | undefined): number {
   return (allowRsv.rsv1 ? RSV1 : 0) | (allowRsv.rsv2 ? RSV2 : 0) | (allowRsv.rsv3 ? RSV3 : 0);
 }
 
-/** Throws unless every callback is a function. */
-export function checkHandlers(action: string, handlers: object, names: readonly string[]): void {
-  for (const name of names) {
-    const value = (handlers as Record<string, unknown>)[name];
-    if (value !== undefined && typeof value !== "function") {
-      throw new TypeError(
-        `Cannot ${action} with ${name} that is not a function: received ${typeof value}`,
-      );
-    }
-  }
-}
-
 /** The names of the callbacks of a connection. */
 export const HANDLERS = [
   "onConnect",
@@ -261,33 +250,6 @@ export const HANDLERS = [
   "onFrameChunk",
   "onFrameEnd",
 ] as const;
-
-/** A whole number that isn't negative, such as bytes or milliseconds. */
-export function amount(action: string, name: string, value: unknown, fallback: number): number {
-  if (value === undefined) return fallback;
-  if (typeof value !== "number") {
-    throw new TypeError(
-      `Cannot ${action} with ${name} that is not a number: received ${typeof value}`,
-    );
-  }
-  if (!(value >= 0)) throw new RangeError(`Cannot ${action} with ${name} ${value}`);
-  return value;
-}
-
-function choice<T extends string>(
-  action: string,
-  name: string,
-  value: T | undefined,
-  choices: readonly T[],
-): T {
-  if (value === undefined) return choices[0];
-  if (!choices.includes(value)) {
-    throw new TypeError(
-      `Cannot ${action} with ${name} ${JSON.stringify(value)}: use ${choices.join(", ")}`,
-    );
-  }
-  return value;
-}
 
 function keepAlive(
   action: string,

@@ -1,4 +1,4 @@
-import { amount } from "./options.ts";
+import { amount } from "../util/check.ts";
 import { Timer, type Timers } from "../util/timers.ts";
 
 /** How much of a peer is read per second. */

@@ -5,13 +5,8 @@ import { checkProtocol, checkProtocols } from "../handshake/token_list.ts";
 import type { HttpHandler } from "./http/gateway.ts";
 import type { ConnectionHandlers, ConnectionOptions } from "../engine/options.ts";
 import type { Listener } from "../listener.ts";
-import {
-  amount,
-  checkHandlers,
-  HANDLERS,
-  resolveSettings,
-  type Settings,
-} from "../engine/options.ts";
+import { HANDLERS, resolveSettings, type Settings } from "../engine/options.ts";
+import { amount, checkHandlers } from "../util/check.ts";
 import type { PeerCertificate } from "../transport/peer_certificate.ts";
 import type { TlsAcceptorOptions } from "../transport/tls_server.ts";
 

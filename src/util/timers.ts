@@ -18,6 +18,9 @@ export class CallbackTimer extends Timer {
   }
 }
 
+/** The longest delay that `setTimeout` knows: anything longer would fire after 1 ms. */
+const LONGEST = 0x7fffffff;
+
 // Ten thousand handshakes that time out at once must not keep everybody else waiting. Each means several operations on
 // a socket, of which the runtime does 128 per turn of its event loop, so no more than these fire in one.
 const SLICE = 32;
@@ -31,9 +34,10 @@ export class Timers {
   #system: ReturnType<typeof setTimeout> | undefined;
   #systemDue = Infinity;
 
-  /** Arms a timer to fire after `delay` ms, in place of any earlier arming. */
+  /** Arms a timer to fire after `delay` ms, in place of any earlier arming. `Infinity` leaves it disarmed. */
   set(timer: Timer, delay: number): void {
     this.clear(timer);
+    if (delay === Infinity) return;
     timer.due = performance.now() + delay;
     timer.index = this.#heap.push(timer) - 1;
     this.#up(timer);
@@ -61,7 +65,7 @@ export class Timers {
     if (due >= this.#systemDue) return;
     if (this.#system !== undefined) clearTimeout(this.#system);
     this.#systemDue = due;
-    const delay = Math.min(Math.max(0, Math.ceil(due - performance.now())), 0x7fffffff);
+    const delay = Math.min(Math.max(0, Math.ceil(due - performance.now())), LONGEST);
     const system = setTimeout(() => this.#run(), delay);
     Deno.unrefTimer(system);
     this.#system = system;
@@ -78,13 +82,17 @@ export class Timers {
     this.#systemDue = Infinity;
     const now = performance.now();
     let fired = 0;
-    while (this.#heap.length > 0 && this.#heap[0].due <= now) {
-      if (++fired > SLICE) break;
-      const timer = this.#heap[0];
-      this.clear(timer);
-      timer.fire();
+    try {
+      while (this.#heap.length > 0 && this.#heap[0].due <= now) {
+        if (++fired > SLICE) break;
+        const timer = this.#heap[0];
+        this.clear(timer);
+        timer.fire();
+      }
+    } finally {
+      // One that throws must not stop all others of the context.
+      if (this.#heap.length > 0) this.#schedule();
     }
-    if (this.#heap.length > 0) this.#schedule();
   }
 
   #up(timer: Timer): void {
@@ -116,4 +124,36 @@ export class Timers {
     heap[at] = timer;
     timer.index = at;
   }
+}
+
+/**
+ * A timer of the system that keeps the process alive, for somebody who waits for what it ends. Knows every delay up to
+ * `Infinity`, which never fires.
+ *
+ * @returns Disarms it.
+ */
+export function startTimer(delay: number, fire: () => void): () => void {
+  let system: ReturnType<typeof setTimeout>;
+  const due = performance.now() + delay;
+  const arm = (rest: number) => {
+    if (rest === Infinity) return;
+    system = setTimeout(
+      () => rest > LONGEST ? arm(due - performance.now()) : fire(),
+      Math.min(rest, LONGEST),
+    );
+  };
+  arm(delay);
+  return () => clearTimeout(system);
+}
+
+/** Waits for a promise, but no longer than `timeout` ms; resolves with whether it has settled. */
+export function within(timeout: number, promise: PromiseLike<unknown>): Promise<boolean> {
+  return new Promise((resolve) => {
+    const stop = startTimer(timeout, () => resolve(false));
+    const settled = () => {
+      stop();
+      resolve(true);
+    };
+    promise.then(settled, settled);
+  });
 }

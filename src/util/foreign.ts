@@ -1,0 +1,39 @@
+/**
+ * Calls code that isn't ours: a callback, a predicate, a source. It may throw, reject, or return a thenable that does.
+ *
+ * @param callback What to call.
+ * @param failed Gets the error; must not throw.
+ * @returns A promise that never rejects, if the call goes on asynchronously; else `null`.
+ */
+export function callForeign(
+  callback: () => unknown,
+  failed: (error: unknown) => void,
+): Promise<void> | null {
+  try {
+    return whenSettled(callback(), failed);
+  } catch (error) {
+    failed(error);
+    return null;
+  }
+}
+
+/**
+ * What a call has returned, if it is a promise or passes for one.
+ *
+ * @returns A promise that never rejects, or `null` for any other value.
+ * @throws What the getter of a hostile `then` throws; call this where the call itself is caught.
+ */
+export function whenSettled(
+  result: unknown,
+  failed: (error: unknown) => void,
+): Promise<void> | null {
+  if (!isThenable(result)) return null;
+  // A native promise of ours calls the foreign `then` once, in a microtask, and catches what it throws.
+  return Promise.resolve(result).then(() => {}, failed);
+}
+
+/** Whether a value is a promise, or what passes for one. */
+export function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return (typeof value === "object" || typeof value === "function") && value !== null &&
+    typeof (value as PromiseLike<unknown>).then === "function";
+}
