@@ -16,12 +16,7 @@
  *
  * @module
  */
-export type {
-  BroadcastOptions,
-  BroadcastResult,
-  PublishOptions,
-  SlowPolicy,
-} from "./src/pubsub/broadcast.ts";
+export type { BroadcastResult, PublishResult, SlowPolicy } from "./src/pubsub/options.ts";
 export {
   type Broker,
   BrokerError,
@@ -34,10 +29,12 @@ export { WorkerBroker, WorkerHub, type WorkerPort } from "./src/pubsub/broker/wo
 export type { CloseRecord } from "./src/protocol/close_record.ts";
 export type { ConnectOptions, ConnectTlsOptions } from "./src/client/connect_options.ts";
 export {
+  type BroadcastOptions,
   Connection,
   type ConnectionStats,
   type FragmentOptions,
   type Negotiated,
+  type PublishOptions,
   type SendOptions,
 } from "./src/connection.ts";
 export type { CompressionOptions } from "./src/deflate/compression_options.ts";
@@ -79,7 +76,6 @@ export { ProtocolError } from "./src/protocol/protocol_error.ts";
 export type { RateLimitOptions } from "./src/engine/rate_limit.ts";
 export type { OutgoingFrame } from "./src/engine/raw_frame.ts";
 export type { ContextStats, ShutdownOptions, ShutdownResult } from "./src/context/registry.ts";
-export type { PublishResult } from "./src/pubsub/topics.ts";
 export type { SendStreamOptions, SendStreamSource } from "./src/engine/send_stream.ts";
 export type { Watch } from "./src/context/watch.ts";
 export type { CertificateName, PeerCertificate } from "./src/transport/peer_certificate.ts";

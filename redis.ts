@@ -13,7 +13,8 @@
  *
  * @module
  */
-export { RedisBroker, type RedisBrokerOptions } from "./src/pubsub/broker/redis_broker.ts";
+export { RedisBroker } from "./src/pubsub/broker/redis_broker.ts";
+export type { RedisBrokerOptions } from "./src/pubsub/broker/redis_options.ts";
 export {
   type Broker,
   BrokerError,
@@ -21,4 +22,4 @@ export {
   type BrokerLink,
   type BrokerMessage,
 } from "./src/pubsub/broker/broker.ts";
-export type { SlowPolicy } from "./src/pubsub/broadcast.ts";
+export type { SlowPolicy } from "./src/pubsub/options.ts";

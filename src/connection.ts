@@ -1,4 +1,3 @@
-import type { PublishOptions } from "./pubsub/broadcast.ts";
 import type { CloseRecord } from "./protocol/close_record.ts";
 import { MessageIterator } from "./engine/message_iterator.ts";
 import { PAUSED } from "./engine/delivery.ts";
@@ -28,7 +27,7 @@ import { type OutgoingFrame, sendFrame } from "./engine/raw_frame.ts";
 import { sendStream, type SendStreamOptions, type SendStreamSource } from "./engine/send_stream.ts";
 import type { PeerCertificate } from "./transport/peer_certificate.ts";
 import { checkText, sendFragment, sendMessage, toBytes } from "./engine/sender.ts";
-import type { PublishResult } from "./pubsub/topics.ts";
+import type { BroadcastOptionsOf, PublishOptionsOf, PublishResult } from "./pubsub/options.ts";
 
 /** Counters of a connection. */
 export interface ConnectionStats {
@@ -88,6 +87,12 @@ export interface FragmentOptions {
   compress?: boolean;
 }
 
+/** Whom a message for many leaves out, and what slow ones get. */
+export interface PublishOptions<Data = unknown> extends PublishOptionsOf<Connection<Data>> {}
+
+/** Options of `broadcast`. */
+export interface BroadcastOptions<Data = unknown> extends BroadcastOptionsOf<Connection<Data>> {}
+
 /** Makes the face of an engine. */
 export let makeConnection: <Data>(
   engine: Engine<Data>,
@@ -95,7 +100,7 @@ export let makeConnection: <Data>(
 ) => Connection<Data>;
 
 /** The engine behind a connection. */
-export let engineOf: (conn: Connection) => Engine;
+export let engineOf: <Data>(conn: Connection<Data>) => Engine;
 
 /** What a connection knows from the start. */
 export interface ConnectionInit<Data> {
@@ -131,7 +136,7 @@ export interface ConnectionInit<Data> {
 export class Connection<Data = unknown> implements AsyncDisposable {
   static {
     makeConnection = (engine, init) => new Connection(engine, init);
-    engineOf = (conn) => conn.#engine;
+    engineOf = (conn) => conn.#engine as Engine;
   }
 
   /** Anything of the application's. */
@@ -369,7 +374,8 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    * @throws {BrokerError} If the context's broker has refused for good.
    */
   publish(topic: string, data: Sendable, options: PublishOptions<Data> = {}): PublishResult {
-    return this.#engine.owner.topics.publish(topic, data, options, this.#engine as Engine);
+    const engine = this.#engine as Engine;
+    return engine.owner.topics.publish(topic, data, options, engine, engineOf);
   }
 
   // ---- Receiving --------------------------------------------------------------------------------------------------

@@ -1,16 +1,17 @@
 import { adopt } from "./adopt/adopt.ts";
 import type { AdoptOptions } from "./adopt/adopt_options.ts";
 import type { AdoptSource } from "./adopt/adopt_source.ts";
-import {
-  broadcast,
-  type BroadcastOptions,
-  type BroadcastResult,
-  type PublishOptions,
-} from "./pubsub/broadcast.ts";
+import { broadcast } from "./pubsub/broadcast.ts";
 import type { Broker } from "./pubsub/broker/broker.ts";
 import { BrokerClient, type BrokerReports } from "./pubsub/broker/broker_client.ts";
 import { type ConnectOptions, resolveConnect } from "./client/connect_options.ts";
-import { type Connection, makeConnection } from "./connection.ts";
+import {
+  type BroadcastOptions,
+  type Connection,
+  engineOf,
+  makeConnection,
+  type PublishOptions,
+} from "./connection.ts";
 import { Dial } from "./client/dial.ts";
 import { parseProxyUrl } from "./client/proxy/proxy_url.ts";
 import { Engine } from "./engine/engine.ts";
@@ -33,7 +34,7 @@ import {
 } from "./context/registry.ts";
 import { shutdownAfter, shutdownArguments } from "./context/shutdown.ts";
 import { Timers } from "./util/timers.ts";
-import type { PublishResult } from "./pubsub/topics.ts";
+import type { BroadcastResult, PublishResult } from "./pubsub/options.ts";
 import { type Watch, Watches } from "./context/watch.ts";
 import { checkTlsClientOptions } from "./transport/tls_client.ts";
 import { upgrade } from "./adopt/upgrade.ts";
@@ -193,8 +194,8 @@ export class Context<Data = unknown> implements AsyncDisposable {
    * @returns How many receivers got it, and what became of the others.
    * @throws {TypeError} If the data or an option make no sense.
    */
-  broadcast(data: Sendable, options?: BroadcastOptions<Data>): BroadcastResult {
-    return broadcast(this.#registry.engines(), data, options);
+  broadcast(data: Sendable, options: BroadcastOptions<Data> = {}): BroadcastResult {
+    return broadcast(this.#registry.engines(), data, options, engineOf);
   }
 
   /**
@@ -210,7 +211,7 @@ export class Context<Data = unknown> implements AsyncDisposable {
    * @throws {BrokerError} If the broker has refused for good.
    */
   publish(topic: string, data: Sendable, options: PublishOptions<Data> = {}): PublishResult {
-    return this.#registry.topics.publish(topic, data, options, null);
+    return this.#registry.topics.publish(topic, data, options, null, engineOf);
   }
 
   /**

@@ -1,7 +1,14 @@
 import { AcceptBackoff } from "./server/accept_backoff.ts";
 import { AddressLimit } from "./server/address_limit.ts";
-import { broadcast, type BroadcastOptions, type BroadcastResult } from "./pubsub/broadcast.ts";
-import { type Connection, type ConnectionInit, makeConnection } from "./connection.ts";
+import { broadcast } from "./pubsub/broadcast.ts";
+import type { BroadcastResult } from "./pubsub/options.ts";
+import {
+  type BroadcastOptions,
+  type Connection,
+  type ConnectionInit,
+  engineOf,
+  makeConnection,
+} from "./connection.ts";
 import { Engine } from "./engine/engine.ts";
 import { HttpGateway } from "./server/http/gateway.ts";
 import { evictOldest } from "./server/handshake_limit.ts";
@@ -133,8 +140,8 @@ export class Listener<Data = unknown> implements AsyncDisposable {
    * @returns How many receivers got it, and what became of the others.
    * @throws {TypeError} If the data or an option make no sense.
    */
-  broadcast(data: Sendable, options?: BroadcastOptions<Data>): BroadcastResult {
-    return broadcast(this.#registry.engines(), data, options);
+  broadcast(data: Sendable, options: BroadcastOptions<Data> = {}): BroadcastResult {
+    return broadcast(this.#registry.engines(), data, options, engineOf);
   }
 
   /**

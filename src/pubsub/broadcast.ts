@@ -1,69 +1,35 @@
-import { type Connection, engineOf } from "../connection.ts";
 import type { Engine } from "../engine/engine.ts";
-import { QueueFullError } from "../errors.ts";
-import type { SharedFrame } from "../flow/shared_frame.ts";
 import { frameForMany, type Sendable } from "../engine/prepared_message.ts";
 import { acceptFrame, fits } from "../engine/send_prepared.ts";
+import { QueueFullError } from "../errors.ts";
+import type { SharedFrame } from "../flow/shared_frame.ts";
+import {
+  type BroadcastOptionsOf,
+  type BroadcastResult,
+  type EngineOf,
+  enginesOf,
+  exceptions,
+  noResult,
+  type SlowPolicy,
+  slowPolicy,
+} from "./options.ts";
 
-/** What becomes of a message for a receiver whose queue is above its high-water mark. */
-export type SlowPolicy = "queue" | "drop" | "close";
-
-/** Whom a message for many leaves out, and what slow ones get. */
-export interface PublishOptions<Data = unknown> {
-  /** Who doesn't get it. */
-  except?: Connection<Data> | Iterable<Connection<Data>>;
-  /**
-   * For receivers that are above their high-water mark already: `"queue"` it all the same, `"drop"` it for them, or
-   * `"close"` them with 1013.
-   *
-   * @default {"queue"}
-   */
-  slow?: SlowPolicy;
-}
-
-/** Options of `broadcast`. */
-export interface BroadcastOptions<Data = unknown> extends PublishOptions<Data> {
-  /** Who gets it. Default: every server-side connection; client-side ones among those given are left out as well. */
-  to?: Iterable<Connection<Data>>;
-}
-
-/** What became of a message for many; each receiver is counted once. */
-export interface BroadcastResult {
-  /** Those whose queue is at or below their high-water mark with it: where `send` would have returned true. */
-  sent: number;
-  /** Those whose queue is above it now. */
-  queued: number;
-  /** Those that didn't get it, because they were slow and `slow` or their queue policy is `"drop"`. */
-  dropped: number;
-  /** Those that were closed for being slow. */
-  closed: number;
-  /** Those that weren't open, and those whose queue is full and whose queue policy is `"throw"`. */
-  failed: number;
-}
-
-/** Checks the options of a message for many. */
-export function checkManyOptions(action: string, options: PublishOptions): SlowPolicy {
-  const { slow = "queue" } = options;
-  if (slow !== "queue" && slow !== "drop" && slow !== "close") {
-    throw new TypeError(`Cannot ${action} with slow ${String(slow)}: use queue, drop, close`);
-  }
-  return slow;
-}
-
-/** Sends a message to the server-side ones of some connections, of all where `to` doesn't name them. */
-export function broadcast<Data>(
+/** Sends a message to the server-side ones of some connections: to those in `to`, otherwise to `all`. */
+export function broadcast<Face>(
   all: Iterable<Engine>,
   data: Sendable,
-  options: BroadcastOptions<Data> = {},
+  options: BroadcastOptionsOf<Face>,
+  engineOf: EngineOf<Face>,
 ): BroadcastResult {
-  const slow = checkManyOptions("broadcast", options as PublishOptions);
+  const slow = slowPolicy("broadcast", options.slow);
   const { to } = options;
   const receivers = to === undefined
     ? all
+    // A set has each connection once already.
     : to instanceof Set
-    ? (to as Set<Connection>).values().map(engineOf)
-    : enginesOf(to);
-  const except = exceptions(options.except);
+    ? Array.from(to as Set<Face>, engineOf)
+    : enginesOf("broadcast", "to", to, engineOf);
+  const except = exceptions("broadcast", options.except, engineOf);
   const frame = frameForMany(data);
   const result = noResult();
   for (const engine of receivers) {
@@ -71,24 +37,6 @@ export function broadcast<Data>(
     offer(engine, frame, slow, result);
   }
   return result;
-}
-
-/** A result that counts nobody yet. */
-export function noResult(): BroadcastResult {
-  return { sent: 0, queued: 0, dropped: 0, closed: 0, failed: 0 };
-}
-
-/** The engines of those who are left out; `null` for nobody. */
-export function exceptions<Data>(except: PublishOptions<Data>["except"]): Set<Engine> | null {
-  if (except === undefined) return null;
-  return enginesOf(Symbol.iterator in except ? except : [except as Connection<Data>]);
-}
-
-/** Whoever stands in a list twice is there once. */
-function enginesOf<Data>(connections: Iterable<Connection<Data>>): Set<Engine> {
-  const engines = new Set<Engine>();
-  for (const conn of connections) engines.add(engineOf(conn as Connection));
-  return engines;
 }
 
 /** Offers a frame to one of many, and counts what became of it. */

@@ -1,30 +1,24 @@
-import {
-  type BroadcastResult,
-  checkManyOptions,
-  exceptions,
-  noResult,
-  offer,
-  type PublishOptions,
-} from "./broadcast.ts";
-import type { BrokerMessage } from "./broker/broker.ts";
-import type { BrokerClient } from "./broker/broker_client.ts";
 import type { Engine } from "../engine/engine.ts";
-import { SharedFrame } from "../flow/shared_frame.ts";
 import { frameForMany, type Sendable } from "../engine/prepared_message.ts";
+import { SharedFrame } from "../flow/shared_frame.ts";
 import { BINARY, TEXT } from "../protocol/opcode.ts";
 import { isUtf8 } from "../protocol/utf8.ts";
+import { offer } from "./broadcast.ts";
+import type { BrokerMessage } from "./broker/broker.ts";
+import type { BrokerClient } from "./broker/broker_client.ts";
+import {
+  type BroadcastResult,
+  type EngineOf,
+  exceptions,
+  noResult,
+  type PublishOptionsOf,
+  type PublishResult,
+  type SlowPolicy,
+  slowPolicy,
+} from "./options.ts";
 
 /** The longest name of a topic, in bytes of UTF-8. */
 export const MAX_TOPIC_BYTES = 256;
-
-/** What became of a publication. */
-export interface PublishResult extends BroadcastResult {
-  /**
-   * Resolves when the broker has taken the publication for the other contexts, at once where there is no broker;
-   * rejects where it has not. It is marked as handled.
-   */
-  readonly relayed: Promise<void>;
-}
 
 const RELAYED = Promise.resolve();
 
@@ -74,20 +68,22 @@ export class Topics {
    *
    * @param publisher The connection that publishes and doesn't get it, or `null`.
    */
-  publish<Data>(
+  publish<Face>(
     topic: string,
     data: Sendable,
-    options: PublishOptions<Data>,
+    options: PublishOptionsOf<Face>,
     publisher: Engine | null,
+    engineOf: EngineOf<Face>,
   ): PublishResult {
     checkTopic("publish to", topic);
-    const slow = checkManyOptions("publish", options as PublishOptions);
+    const slow = slowPolicy("publish", options.slow);
+    const except = exceptions("publish", options.except, engineOf);
     const frame = frameForMany(data);
     const relayed = this.broker === null
       ? RELAYED
       : this.broker.publish(topic, { text: frame.opcode === TEXT, payload: frame.payload(), slow });
     const result = noResult();
-    this.#deliver(topic, frame, exceptions(options.except), publisher, slow, result);
+    this.#deliver(topic, frame, except, publisher, slow, result);
     return { ...result, relayed };
   }
 
@@ -105,7 +101,7 @@ export class Topics {
     frame: SharedFrame,
     except: Set<Engine> | null,
     publisher: Engine | null,
-    slow: NonNullable<PublishOptions["slow"]>,
+    slow: SlowPolicy,
     result: BroadcastResult,
   ): void {
     const members = this.#members.get(topic);

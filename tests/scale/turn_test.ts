@@ -1,27 +1,19 @@
 import { assert, assertEquals } from "@std/assert";
-import { Context } from "../../mod.ts";
-import { makeConnection } from "../../src/connection.ts";
-import { Engine, type HandshakeResult } from "../../src/engine/engine.ts";
-import { resolveSettings } from "../../src/engine/options.ts";
-import { Registry } from "../../src/context/registry.ts";
-import { Timers } from "../../src/util/timers.ts";
-import type { Transport } from "../../src/transport/transport.ts";
-
+import { type Connection, Context } from "../../mod.ts";
 // Ten thousand sockets would need as many descriptors twice; what a write costs the thread is imitated instead.
 const RECEIVERS = 10_000;
 const WRITE_COST = 0.02;
 
-const facts: HandshakeResult = {
-  url: "ws://x/",
-  protocol: "",
-  extensions: "",
-  request: () => null,
-  responseHeaders: () => new Headers(),
-  compression: null,
-};
+// An open stream as `adopt` takes it; only what the library uses of it is more than a stand-in.
+const readable = new ReadableStream<Uint8Array<ArrayBuffer>>();
+const writable = new WritableStream<Uint8Array<ArrayBufferLike>>();
 
-class BusyTransport implements Transport {
+class BusyConn implements Deno.Conn {
   static writes = 0;
+  readonly localAddr: Deno.Addr = { transport: "unix", path: "" };
+  readonly remoteAddr: Deno.Addr = this.localAddr;
+  readonly readable = readable;
+  readonly writable = writable;
   written = "";
   #ended = Promise.withResolvers<null>();
   read() {
@@ -29,7 +21,7 @@ class BusyTransport implements Transport {
   }
   write(data: Uint8Array) {
     for (const end = performance.now() + WRITE_COST; performance.now() < end;);
-    BusyTransport.writes++;
+    BusyConn.writes++;
     for (let i = 0; i < data.length; i += 3) this.written += String.fromCharCode(data[i + 2]);
     return Promise.resolve(data.length);
   }
@@ -39,64 +31,61 @@ class BusyTransport implements Transport {
   close() {
     this.#ended.resolve(null);
   }
+  ref() {}
+  unref() {}
+  [Symbol.dispose]() {
+    this.close();
+  }
+}
+
+/** A context with so many subscribers of "all". */
+async function crowd() {
+  const ctx = new Context({ keepAlive: false, onMessage: () => {} });
+  const streams = Array.from({ length: RECEIVERS }, () => new BusyConn());
+  const members = streams.map((stream) => ctx.adopt(stream, { handshake: false }));
+  await Promise.all(members.map(({ opened }) => opened));
+  for (const member of members) member.subscribe("all");
+  BusyConn.writes = 0;
+  return { ctx, streams, members };
+}
+
+/** Waits until all is written, and ends all. */
+async function end(members: readonly Connection[]): Promise<void> {
+  await Promise.all(members.map((member) => member.drained()));
+  const ends = members.map(({ closed }) => closed);
+  for (const member of members) member.terminate();
+  await Promise.all(ends);
 }
 
 Deno.test("a publication to 10,000 lets timers run every few milliseconds, and keeps its order", async () => {
-  const registry = new Registry(new Timers());
-  const settings = resolveSettings("test", { keepAlive: false }, false);
-  const transports: BusyTransport[] = [];
-  const engines: Engine[] = [];
-  for (let i = 0; i < RECEIVERS; i++) {
-    const engine = new Engine(registry, "server", settings, { onMessage: () => {} });
-    engine.conn = makeConnection(engine, { url: "", listener: null, data: undefined });
-    const transport = new BusyTransport();
-    engine.open(transport, facts, null, null);
-    registry.topics.subscribe(engine, "all");
-    transports.push(transport);
-    engines.push(engine);
-  }
+  const { ctx, streams, members } = await crowd();
   let before = 0, most = 0, ticks = 0;
-  registry.topics.publish("all", "1", {}, null);
-  registry.topics.publish("all", "2", {}, null);
-  assertEquals(registry.topics.publish("all", "3", {}, null).sent, RECEIVERS);
+  ctx.publish("all", "1");
+  ctx.publish("all", "2");
+  assertEquals(ctx.publish("all", "3").sent, RECEIVERS);
   // Whatever else the machine does, so many writes are what 50 ms has room for at most.
-  while (BusyTransport.writes < RECEIVERS) {
+  while (BusyConn.writes < RECEIVERS) {
     await new Promise((resolve) => setTimeout(resolve, 0));
-    most = Math.max(most, BusyTransport.writes - before);
-    before = BusyTransport.writes;
-    if (++ticks === 3) registry.topics.publish("all", "4", {}, null);
+    most = Math.max(most, BusyConn.writes - before);
+    before = BusyConn.writes;
+    if (++ticks === 3) ctx.publish("all", "4");
   }
-  await Promise.all(engines.map((engine) => engine.drained()));
+  await Promise.all(members.map((member) => member.drained()));
   assert(most <= 50 / WRITE_COST, `${most} writes in one turn`);
-  assert(transports.every(({ written }) => written === "1234"));
-  const ends = engines.map((engine) => engine.closed());
-  for (const engine of engines) engine.terminate();
-  await Promise.all(ends);
+  assert(streams.every(({ written }) => written === "1234"));
+  await end(members);
 });
 
 Deno.test("an answer doesn't wait for the backlog of a broadcast", async () => {
-  await using ctx = new Context();
-  const listener = ctx.listen({ port: 0, onMessage: (conn, data) => conn.send(data) });
-  const registry = new Registry(new Timers());
-  const settings = resolveSettings("test", { keepAlive: false }, false);
-  const engines: Engine[] = [];
-  for (let i = 0; i < RECEIVERS; i++) {
-    const engine = new Engine(registry, "server", settings, { onMessage: () => {} });
-    engine.conn = makeConnection(engine, { url: "", listener: null, data: undefined });
-    engine.open(new BusyTransport(), facts, null, null);
-    registry.topics.subscribe(engine, "all");
-    engines.push(engine);
-  }
-  await using client = ctx.connect(listener.url);
+  await using server = new Context();
+  const listener = server.listen({ port: 0, onMessage: (conn, data) => conn.send(data) });
+  const { ctx, members } = await crowd();
+  await using client = server.connect(listener.url);
   await client.opened;
-  BusyTransport.writes = 0;
-  registry.topics.publish("all", "1", {}, null);
+  ctx.publish("all", "1");
   await new Promise((resolve) => setTimeout(resolve, 0));
   client.send("question");
   assertEquals(await client.receive(), "question");
-  assert(BusyTransport.writes < RECEIVERS / 2, `${BusyTransport.writes} writes came first`);
-  await Promise.all(engines.map((engine) => engine.drained()));
-  const ends = engines.map((engine) => engine.closed());
-  for (const engine of engines) engine.terminate();
-  await Promise.all(ends);
+  assert(BusyConn.writes < RECEIVERS / 2, `${BusyConn.writes} writes came first`);
+  await end(members);
 });

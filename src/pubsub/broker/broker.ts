@@ -1,4 +1,4 @@
-import type { SlowPolicy } from "../broadcast.ts";
+import type { SlowPolicy } from "../options.ts";
 
 /** A publication, as it travels between contexts. */
 export interface BrokerMessage {

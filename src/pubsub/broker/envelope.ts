@@ -1,4 +1,4 @@
-import type { SlowPolicy } from "../broadcast.ts";
+import type { SlowPolicy } from "../options.ts";
 import type { BrokerMessage } from "./broker.ts";
 
 // What travels besides the payload: who published (8 bytes), and a byte with the version of this layout in its upper

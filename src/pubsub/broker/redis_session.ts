@@ -1,6 +1,6 @@
 import { Buffer } from "node:buffer";
 import { createClient, createCluster } from "redis";
-import type { RedisBrokerOptions } from "./redis_broker.ts";
+import type { RedisBrokerOptions } from "./redis_options.ts";
 
 /** One connection to Redis, or to the nodes of a cluster, from its start to its end: it doesn't reconnect. */
 export interface Session {

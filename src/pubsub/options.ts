@@ -1,0 +1,101 @@
+import type { Engine } from "../engine/engine.ts";
+
+/** What becomes of a message for a receiver whose queue is above its high-water mark. */
+export type SlowPolicy = "queue" | "drop" | "close";
+
+/** Whom a message for many leaves out, and what slow ones get. */
+export interface PublishOptionsOf<Face> {
+  /** Who doesn't get it. */
+  except?: Face | Iterable<Face>;
+  /**
+   * For receivers that are above their high-water mark already: `"queue"` it all the same, `"drop"` it for them, or
+   * `"close"` them with 1013.
+   *
+   * @default {"queue"}
+   */
+  slow?: SlowPolicy;
+}
+
+/** Options of `broadcast`. */
+export interface BroadcastOptionsOf<Face> extends PublishOptionsOf<Face> {
+  /** Who gets it. Default: every server-side connection; client-side ones among those given are left out as well. */
+  to?: Iterable<Face>;
+}
+
+/** What became of a message for many; each receiver is counted once. */
+export interface BroadcastResult {
+  /** Those whose queue is at or below their high-water mark with it: where `send` would have returned true. */
+  sent: number;
+  /** Those whose queue is above it now. */
+  queued: number;
+  /** Those that didn't get it, because they were slow and `slow` or their queue policy is `"drop"`. */
+  dropped: number;
+  /** Those that were closed for being slow. */
+  closed: number;
+  /** Those that weren't open, and those whose queue is full and whose queue policy is `"throw"`. */
+  failed: number;
+}
+
+/** What became of a publication. */
+export interface PublishResult extends BroadcastResult {
+  /**
+   * Resolves when the broker has taken the publication for the other contexts, at once where there is no broker;
+   * rejects where it has not. It is marked as handled.
+   */
+  readonly relayed: Promise<void>;
+}
+
+/** The engine behind a connection. Nothing here knows what a connection looks like to the application. */
+export type EngineOf<Face> = (face: Face) => Engine;
+
+/** A result that counts nobody yet. */
+export function noResult(): BroadcastResult {
+  return { sent: 0, queued: 0, dropped: 0, closed: 0, failed: 0 };
+}
+
+/** Checks what slow receivers get. */
+export function slowPolicy(action: string, slow: SlowPolicy | undefined): SlowPolicy {
+  if (slow === undefined) return "queue";
+  if (slow !== "queue" && slow !== "drop" && slow !== "close") {
+    throw new TypeError(`Cannot ${action} with slow ${String(slow)}: use queue, drop, close`);
+  }
+  return slow;
+}
+
+/** The engines of the connections that are left out; `null` for none. */
+export function exceptions<Face>(
+  action: string,
+  except: PublishOptionsOf<Face>["except"],
+  engineOf: EngineOf<Face>,
+): Set<Engine> | null {
+  if (except === undefined) return null;
+  const many = typeof except === "object" && except !== null && Symbol.iterator in except;
+  // A connection is itself iterable, but asynchronously.
+  return enginesOf(action, "except", many ? except : [except as Face], engineOf);
+}
+
+/** The engines of some connections, each once. */
+export function enginesOf<Face>(
+  action: string,
+  option: string,
+  faces: Iterable<Face>,
+  engineOf: EngineOf<Face>,
+): Set<Engine> {
+  if (typeof (faces as Partial<Iterable<Face>>)?.[Symbol.iterator] !== "function") {
+    throw new TypeError(`Cannot ${action} with ${option} that is not iterable`);
+  }
+  const engines = new Set<Engine>();
+  for (const face of faces) {
+    let engine;
+    try {
+      engine = engineOf(face);
+    } catch (cause) {
+      throw new TypeError(
+        `Cannot ${action} with ${option} that is not a connection: received ${typeof face}`,
+        { cause },
+      );
+    }
+    engines.add(engine);
+  }
+  return engines;
+}
