@@ -16,6 +16,7 @@ for (const takeover of [true, false]) {
     const deflater = new Deflater({ windowBits: 15, takeover, memLevel: 8, level });
     let received = 0;
     const inflater = new Inflater({ windowBits: 15, takeover, maxMessageSize: 0 }, {
+      room: Infinity,
       inflated(_source, _start, _end, last) {
         if (last) received++;
       },

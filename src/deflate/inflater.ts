@@ -32,6 +32,11 @@ export interface InflaterSettings {
 /** Where inflated messages go. */
 export interface InflateSink {
   /**
+   * Bytes that the sink takes now, read before anything is inflated for it. With 0 the inflater stops, keeps what is
+   * left of the piece at hand, and goes on with {@linkcode Inflater.resume}.
+   */
+  readonly room: number;
+  /**
    * Gets a message's bytes as they are produced.
    *
    * @param source A buffer that is overwritten after the call.
@@ -44,6 +49,12 @@ export interface InflateSink {
 
 /** Called when all that was pushed is inflated, with the error where that failed. */
 export type InflateDone = (error: unknown) => void;
+
+// What became of a slice.
+const DONE = 0;
+const MORE = 1;
+/** The sink has no room: nothing is done before `resume`. */
+const STALLED = 2;
 
 /**
  * Inflates the messages of one connection (RFC 7692 7.2.2), piece by piece as they arrive.
@@ -75,6 +86,8 @@ export class Inflater implements Sliced {
   /** Whether the tail is still to come after the input. */
   #tail = false;
   #done: InflateDone | null = null;
+  /** Whether it waits for room rather than for its turn. */
+  #stalled = false;
 
   /**
    * @param settings What was agreed, and the limit.
@@ -88,14 +101,15 @@ export class Inflater implements Sliced {
     this.#shelf = takeover ? null : inflaterCache(windowBits);
   }
 
-  /** Whether a piece is being inflated in turns. */
+  /** Whether a piece is being inflated in turns, or waits for room. */
   get busy(): boolean {
     return this.#done !== null;
   }
 
   /**
    * Inflates the next piece of a message: part of a frame's payload, or all of it. What takes longer
-   * than a slice goes on in turns with other connections; until then nothing may be pushed.
+   * than a slice goes on in turns with other connections, and what the sink has no room for waits for
+   * {@linkcode resume}; until all of it is done nothing may be pushed.
    *
    * @param bytes Holds the piece. It is the caller's again on return.
    * @param start Where the piece starts.
@@ -126,15 +140,27 @@ export class Inflater implements Sliced {
       this.#setInput(buffer, 0, length + TAIL.length);
       this.#tail = false;
     }
-    if (withinBudget() && !this.#work()) {
+    const outcome = withinBudget() ? this.#work() : MORE;
+    if (outcome === DONE) {
       this.#input = TAIL;
       return true;
     }
     // The rest of it has to outlive the caller's buffer.
     this.#keepInput();
     this.#done = done;
-    enqueue(this);
+    if (outcome === STALLED) this.#stalled = true;
+    else enqueue(this);
     return false;
+  }
+
+  /**
+   * Goes on if it has stopped for want of room and there is some now; does nothing otherwise. The sink gets its bytes
+   * in a later turn of the event loop, never within this call.
+   */
+  resume(): void {
+    if (!this.#stalled || this.#capacity() <= 0) return;
+    this.#stalled = false;
+    enqueue(this);
   }
 
   /** Does the next slice of what was pushed; called by the turns. */
@@ -143,7 +169,12 @@ export class Inflater implements Sliced {
     if (done === null) return false;
     let error: unknown = null;
     try {
-      if (this.#work()) return true;
+      const outcome = this.#work();
+      if (outcome === MORE) return true;
+      if (outcome === STALLED) {
+        this.#stalled = true;
+        return false;
+      }
     } catch (problem) {
       error = problem;
     }
@@ -159,6 +190,7 @@ export class Inflater implements Sliced {
   close(): void {
     if (this.#done !== null) {
       this.#done = null;
+      this.#stalled = false;
       cancel(this);
     }
     this.#release();
@@ -183,15 +215,17 @@ export class Inflater implements Sliced {
     this.#setInput(rest, 0, rest.length);
   }
 
-  /** One slice. Returns whether there is more to do. */
-  #work(): boolean {
+  /** One slice. Returns what became of it. */
+  #work(): number {
     const out = output ??= makeOutput();
     const context = this.#context ??= this.#take();
     let used = 0;
+    let capacity = this.#capacity();
     let budget = INFLATE_SLICE;
     for (;;) {
       if (!this.#ended) {
-        const room = Math.min(OUTPUT_LENGTH - used, this.#limit + 1 - this.#produced);
+        if (capacity <= 0) return STALLED;
+        const room = Math.min(capacity - used, this.#limit + 1 - this.#produced);
         const length = Math.min(this.#end - this.#offset, INFLATE_SLICE);
         this.#run(context, length, out.bytes, used, room);
         const produced = room - context.outputLeft;
@@ -209,9 +243,10 @@ export class Inflater implements Sliced {
         if (context.outputLeft === 0) {
           // The buffer is full; there may be more where this came from, even if no input is left.
           this.#emit(out, used);
-          if (this.#closed) return false;
-          if (budget <= 0) return true;
+          if (this.#closed) return DONE;
+          if (budget <= 0) return MORE;
           used = 0;
+          capacity = this.#capacity();
           continue;
         }
         // zlib stops short of its input with room to spare only behind a final block.
@@ -222,15 +257,21 @@ export class Inflater implements Sliced {
       } else if (this.#offset < this.#end) {
         if (budget > 0) continue;
         if (used > 0) this.#emit(out, used);
-        return !this.#closed;
+        return this.#closed ? DONE : MORE;
       } else if (this.#tail) {
         this.#tail = false;
         this.#setInput(TAIL, 0, TAIL.length);
         continue;
       }
       this.#finish(context, out, used);
-      return false;
+      return DONE;
     }
+  }
+
+  /** How far the output may be filled. */
+  #capacity(): number {
+    const { room } = this.#sink;
+    return room >= OUTPUT_LENGTH ? OUTPUT_LENGTH : Math.floor(room);
   }
 
   /** The piece at hand is through. */

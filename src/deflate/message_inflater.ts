@@ -1,20 +1,39 @@
 import { INVALID_PAYLOAD } from "../protocol/close_code.ts";
 import type { Source } from "../protocol/frame_decoder.ts";
-import type { CompressedMessages, InflatedMessageSink } from "../protocol/message_assembler.ts";
+import type {
+  ChunkSink,
+  CompressedMessages,
+  InflatedMessageSink,
+} from "../protocol/message_assembler.ts";
 import { copyPayload } from "../protocol/payload_slab.ts";
 import { ProtocolError } from "../protocol/protocol_error.ts";
 import { decodeText } from "../protocol/text.ts";
+import { encodeUtf8, Utf8Validator } from "../protocol/utf8.ts";
 import { type InflateDone, Inflater, type InflaterSettings, type InflateSink } from "./inflater.ts";
 import { cancel, enqueue, type Sliced } from "./work_queue.ts";
 
 // How long an inflated message is shows only at its end. It is collected in chunks and joined then,
 // rather than in a buffer that grows: to move 16 MiB at once takes longer than a timer should wait.
+//
+// A consumer of streams (`claim`) gets the pieces as they are inflated instead, and the inflater is then driven by it:
+//
+// - Before each piece the inflater asks for the consumer's `room`. It inflates no more than that, and at most 64 KiB.
+// - With a room of 0 it stops and is `busy`: it keeps what is left of the compressed piece at hand, at most what one
+//   read has brought, and nothing more is decoded.
+// - When the consumer has taken something, the connection calls `resume`, which looks at `room` again. It is cheap, and
+//   does nothing while there is none or nothing waits, so it may be called at any time. What goes on goes on in turns
+//   with other connections; when the piece is through, `done` is called as for any other and decoding continues.
+// - `close` ends it from any state, and calls nobody.
+//
+// So a message of any length passes in the memory of one read and the consumer's own room. A message that comes in one
+// piece, fits the room, and is inflated at once is handed on whole, as without a consumer of streams.
 
 const CHUNK = 64 * 1024;
 /** What is copied at once when a long message is joined. */
 const JOIN_SLICE = 1024 * 1024;
+const NOTHING = new Uint8Array(0);
 
-/** Inflates the compressed messages of a connection and puts them together. */
+/** Inflates the compressed messages of a connection, and puts them together unless they are taken as streams. */
 export class MessageInflater implements CompressedMessages, InflateSink, Sliced {
   readonly #inflater: Inflater;
   readonly #sink: InflatedMessageSink;
@@ -26,6 +45,12 @@ export class MessageInflater implements CompressedMessages, InflateSink, Sliced 
   /** What a text has been decoded to so far, and by what. */
   #string = "";
   #decoder: TextDecoder | null = null;
+  /** The start of a character whose end hasn't come, which the decoder has and won't give back. */
+  #unfinished: Uint8Array = NOTHING;
+  /** Who takes messages as streams; whether that one has got the beginning of this message; what checks its text. */
+  #stream: ChunkSink | null = null;
+  #streaming = false;
+  #utf8: Utf8Validator | null = null;
   /** The message that is being joined, and how far it is. */
   #joined: Uint8Array | null = null;
   #joinedLength = 0;
@@ -42,14 +67,47 @@ export class MessageInflater implements CompressedMessages, InflateSink, Sliced 
     this.#sink = sink;
   }
 
-  /** Whether a piece is being worked at in turns: until that is done nothing may be pushed. */
+  /** Whether a piece is being worked at in turns or waits for room: until that is done nothing may be pushed. */
   get busy(): boolean {
     return this.#done !== null || this.#inflater.busy;
   }
 
-  /** Bytes of an unfinished message that are held. */
+  /** Bytes of an unfinished message that are held; none if it is taken as a stream. */
   get buffered(): number {
     return this.#buffered;
+  }
+
+  /** Bytes that may be inflated now; read by the inflater. */
+  get room(): number {
+    return this.#stream === null ? Infinity : this.#stream.room;
+  }
+
+  /**
+   * Hands over messages in pieces from now on. What has been collected of an unfinished message is the first piece,
+   * whether there is room for it or not; one that is complete and only being joined still comes whole.
+   *
+   * @param sink Who takes them.
+   */
+  claim(sink: ChunkSink): void {
+    this.#stream = sink;
+    if (this.#buffered === 0 || this.#done !== null) return;
+    const start = this.#text ? encodeUtf8(this.#string) : null;
+    const chunks = this.#chunks, used = this.#used, unfinished = this.#unfinished;
+    this.#reset();
+    this.#start();
+    if (start !== null) {
+      if (start.length > 0) sink.chunk(start);
+      if (unfinished.length > 0) this.#pass(unfinished, 0, unfinished.length);
+      return;
+    }
+    for (const [i, chunk] of chunks.entries()) {
+      sink.chunk(i < chunks.length - 1 ? chunk : chunk.subarray(0, used));
+    }
+  }
+
+  /** Goes on if it had to stop since the consumer had no room, and there is some now; see the top of this file. */
+  resume(): void {
+    this.#inflater.resume();
   }
 
   /**
@@ -81,6 +139,12 @@ export class MessageInflater implements CompressedMessages, InflateSink, Sliced 
   /** Gets inflated bytes; called by the inflater. */
   inflated(source: Source, start: number, end: number, last: boolean): void {
     const { bytes, view } = source;
+    if (this.#streaming || (this.#stream !== null && !last)) {
+      if (!this.#streaming) this.#start();
+      this.#pass(bytes, start, end);
+      if (last) this.#end();
+      return;
+    }
     if (last && this.#buffered === 0) {
       if (this.#text) {
         const text = decodeText(bytes, view, start, end);
@@ -135,6 +199,27 @@ export class MessageInflater implements CompressedMessages, InflateSink, Sliced 
     if (this.#done === null) this.#pushing!(error);
   };
 
+  #start(): void {
+    this.#streaming = true;
+    if (this.#text) (this.#utf8 ??= new Utf8Validator()).reset();
+    this.#stream!.start(this.#text);
+  }
+
+  #pass(bytes: Uint8Array, start: number, end: number): void {
+    if (start === end) return;
+    const chunk = bytes.slice(start, end);
+    if (this.#text && !this.#utf8!.push(new DataView(chunk.buffer), 0, chunk.length)) {
+      throw notUtf8();
+    }
+    this.#stream!.chunk(chunk);
+  }
+
+  #end(): void {
+    this.#streaming = false;
+    if (this.#text && !this.#utf8!.complete) throw notUtf8();
+    this.#stream!.end();
+  }
+
   #addText(bytes: Uint8Array, start: number, end: number, last: boolean): void {
     this.#decoder ??= new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
     try {
@@ -142,7 +227,10 @@ export class MessageInflater implements CompressedMessages, InflateSink, Sliced 
     } catch {
       throw notUtf8();
     }
-    if (!last) return;
+    if (!last) {
+      this.#unfinished = unfinishedCharacter(this.#unfinished, bytes, start, end);
+      return;
+    }
     const text = this.#string;
     this.#reset();
     this.#sink.inflatedMessage(text);
@@ -189,8 +277,34 @@ export class MessageInflater implements CompressedMessages, InflateSink, Sliced 
     this.#buffered = 0;
     this.#string = "";
     this.#decoder = null;
+    this.#unfinished = NOTHING;
     this.#joined = null;
+    this.#streaming = false;
   }
+}
+
+/** The start of a character at the end of valid text, of which all but `bytes` from `start` to `end` is in `before`. */
+function unfinishedCharacter(
+  before: Uint8Array,
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+): Uint8Array {
+  // A character has four bytes at most: its first one is among the last three, or all of it is here.
+  let text = bytes.subarray(Math.max(start, end - 3), end);
+  if (before.length > 0 && text.length < 3) {
+    const joined = new Uint8Array(before.length + text.length);
+    joined.set(before);
+    joined.set(text, before.length);
+    text = joined;
+  }
+  for (let back = 1; back <= Math.min(3, text.length); back++) {
+    const byte = text[text.length - back];
+    if ((byte & 0xc0) === 0x80) continue;
+    const length = byte < 0xc0 ? 1 : byte < 0xe0 ? 2 : byte < 0xf0 ? 3 : 4;
+    return length > back ? text.slice(text.length - back) : NOTHING;
+  }
+  return NOTHING;
 }
 
 function notUtf8(): ProtocolError {

@@ -345,6 +345,7 @@ export class Engine<Data = any>
 
   /** Goes on reading, where there is room again for what comes. */
   readOn(): void {
+    this.assembler?.resume();
     if (!this.#ended && this.reader !== null && this.readBudget() > 0) this.reader.pull();
   }
 
@@ -624,6 +625,8 @@ export class Engine<Data = any>
   #discard(): void {
     this.#liftLimit();
     this.delivery.discard();
+    // What is left of a message that waited for room is inflated to be dropped.
+    this.assembler?.resume();
   }
 
   #countUnsent(): void {

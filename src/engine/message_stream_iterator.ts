@@ -38,6 +38,11 @@ class MessageBody implements IncomingMessageStream {
     }, { highWaterMark: 0 });
   }
 
+  /** Whether what comes of it is dropped. */
+  get cancelled(): boolean {
+    return this.#cancelled;
+  }
+
   push(chunk: Uint8Array): void {
     if (this.#cancelled || chunk.length === 0) return;
     this.#chunks.push(chunk);
@@ -81,7 +86,9 @@ class MessageBody implements IncomingMessageStream {
 
   #cancel(): void {
     this.#cancelled = true;
-    for (const chunk of this.#chunks.splice(0)) this.#owner.count(-chunk.length - OVERHEAD);
+    let bytes = 0;
+    for (const chunk of this.#chunks.splice(0)) bytes -= chunk.length + OVERHEAD;
+    this.#owner.count(bytes);
     this.#wanted?.();
   }
 }
@@ -103,6 +110,11 @@ export class MessageStreamIterator
     this.#engine = engine;
     engine.delivery.claimIncoming(this);
     engine.closed().then(() => this.#ended());
+  }
+
+  /** Bytes that may come now. */
+  get room(): number {
+    return this.#dropping || this.#current?.cancelled ? Infinity : this.#engine.delivery.room;
   }
 
   /** A message begins. */
@@ -149,7 +161,7 @@ export class MessageStreamIterator
   /** Counts what waits; where it sinks, reading may go on. */
   count(bytes: number): void {
     this.bytes += bytes;
-    if (bytes < 0) queueMicrotask(() => this.#engine.readOn());
+    if (bytes <= 0) queueMicrotask(() => this.#engine.readOn());
   }
 
   async next(): Promise<IteratorResult<IncomingMessageStream, undefined>> {

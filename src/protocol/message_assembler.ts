@@ -14,6 +14,12 @@ export interface InflatedMessageSink {
 
 /** Where a message goes that isn't to be put together. */
 export interface ChunkSink {
+  /**
+   * Bytes that the sink takes now. A compressed message is inflated no further than that: with 0 it stands still until
+   * `resume` of the assembler. It must be above 0 while a consumer awaits the bytes of a message, and while what comes
+   * is dropped. Messages that aren't compressed don't ask: how much of them comes is what was read.
+   */
+  readonly room: number;
   /** A message begins that didn't come in one piece. */
   start(text: boolean): void;
   /** Bytes of it, for the sink to keep; of text, whole so far. */
@@ -24,10 +30,14 @@ export interface ChunkSink {
 
 /** What inflates compressed messages and puts them together (RFC 7692). */
 export interface CompressedMessages {
-  /** Whether a piece is being worked at in turns: until that is done nothing may be pushed. */
+  /** Whether a piece is being worked at in turns or waits for room: until that is done nothing may be pushed. */
   readonly busy: boolean;
   /** Bytes of an unfinished message that are held. */
   readonly buffered: number;
+  /** Hands over messages in pieces from now on, first what there is of an unfinished one. */
+  claim(sink: ChunkSink): void;
+  /** Goes on where the sink had no room and has some now; never calls the sink before it returns. */
+  resume(): void;
   /** Takes the next piece; returns false where it goes on in turns, and `done` is called at their end. */
   push(
     text: boolean,
@@ -75,8 +85,6 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
   /** Opcode of the message under way, 0 between messages. */
   opcode = CONTINUATION;
 
-  /** Takes the pieces of messages that come in several; `null` to put them together. Not to be changed amid one. */
-  chunks: ChunkSink | null = null;
   /** The decoder that feeds this assembler. */
   readonly frames: FrameDecoder;
   readonly #sink: MessageSink;
@@ -91,6 +99,7 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
   #onInflated: ((error: unknown) => void) | null = null;
   #packed = false; // the message under way is compressed
   #passing = false; // its pieces go to `chunks`
+  #chunks: ChunkSink | null = null;
   // A control frame that came in parts; most come whole.
   #control: Uint8Array | null = null;
   #controlFilled = 0;
@@ -125,9 +134,30 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
     return this.#inflater === null ? this.#filled : this.#filled + this.#inflater.buffered;
   }
 
-  /** Whether a message is being inflated in turns: nothing may be decoded until `inflated` is called. */
+  /**
+   * Whether a message is being inflated in turns, or waits for room in `chunks`: nothing may be decoded until
+   * `inflated` is called.
+   */
   get busy(): boolean {
     return this.#inflater !== null && this.#inflater.busy;
+  }
+
+  /**
+   * Takes the pieces of messages that come in several; `null` to put them together. Once set it stays. Amid a message
+   * that isn't compressed it must not be set.
+   */
+  get chunks(): ChunkSink | null {
+    return this.#chunks;
+  }
+
+  set chunks(sink: ChunkSink | null) {
+    this.#chunks = sink;
+    if (sink !== null) this.#inflater?.claim(sink);
+  }
+
+  /** Goes on inflating where `chunks` had no room and has some now; never calls it before it returns. */
+  resume(): void {
+    this.#inflater?.resume();
   }
 
   frameStart(): void {
@@ -218,7 +248,7 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
       this.#packed = false;
       this.opcode = CONTINUATION;
     }
-    const inflater = this.#inflater ??= this.#makeInflater!(this);
+    const inflater = this.#inflater ??= this.#newInflater();
     const done = inflater.push(
       text,
       bytes,
@@ -230,6 +260,12 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
       },
     );
     if (!done) this.frames.stopRequested = true;
+  }
+
+  #newInflater(): CompressedMessages {
+    const inflater = this.#makeInflater!(this);
+    if (this.#chunks !== null) inflater.claim(this.#chunks);
+    return inflater;
   }
 
   #whole(source: Source, start: number, end: number): void {
@@ -260,10 +296,10 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
       if (this.#filled === 0 && !this.#passing) (this.#utf8 ??= new Utf8Validator()).reset();
       if (!this.#utf8!.push(source.view, start, end)) notUtf8();
     }
-    if (this.#passing || (this.chunks !== null && this.#filled === 0)) {
-      if (!this.#passing) this.chunks!.start(this.opcode === TEXT);
+    if (this.#passing || (this.#chunks !== null && this.#filled === 0)) {
+      if (!this.#passing) this.#chunks!.start(this.opcode === TEXT);
       this.#passing = true;
-      this.chunks!.chunk(source.bytes.slice(start, end));
+      this.#chunks!.chunk(source.bytes.slice(start, end));
       return;
     }
     const filled = this.#filled + end - start;
@@ -290,7 +326,7 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
       const complete = this.rsv !== 0 || this.#utf8 === null || this.#utf8.complete;
       this.discard();
       if (text && !complete) notUtf8();
-      this.chunks!.end();
+      this.#chunks!.end();
       return;
     }
     const { bytes, view } = this.#buffer, length = this.#length, text = this.opcode === TEXT;

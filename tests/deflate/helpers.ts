@@ -14,6 +14,9 @@ export class Collector implements InflateSink {
   /** Bytes of the message under way. */
   length = 0;
 
+  /** Bytes that are taken now. */
+  room = Infinity;
+
   inflated({ bytes }: Source, start: number, end: number, last: boolean): void {
     this.#parts.push(bytes.slice(start, end));
     this.length += end - start;

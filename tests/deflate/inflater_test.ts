@@ -61,6 +61,7 @@ Deno.test("The limit is for the sum of the fragments", async () => {
 Deno.test("A bomb stops at the limit, and nothing beyond it is handed on", async () => {
   let most = 0;
   const codec = new Inflater({ windowBits: 15, takeover: true, maxMessageSize: 1 << 20 }, {
+    room: Infinity,
     inflated: (_source, start, end) => most += end - start,
   });
   await fails(1009, codec, bomb(10 << 20));
@@ -234,6 +235,7 @@ Deno.test("Closed by the one who gets the bytes, it stops at once", async () => 
     deflater.close();
     let calls = 0;
     const codec: Inflater = new Inflater({ windowBits: 15, takeover: true, maxMessageSize: 0 }, {
+      room: Infinity,
       inflated() {
         if (++calls === 1 + turns * 5) codec.close();
       },
@@ -252,6 +254,7 @@ Deno.test("An error of the one who gets the bytes reaches the caller, in turns t
   for (const at of [1, 10]) {
     let calls = 0;
     const codec = new Inflater({ windowBits: 15, takeover: true, maxMessageSize: 0 }, {
+      room: Infinity,
       inflated() {
         if (++calls === at) throw new ProtocolError(1007, "not UTF-8");
       },
@@ -267,6 +270,7 @@ Deno.test("A message that is read while another one's bytes are handed on doesn'
   const { inflater: other, got } = inflater();
   let length = 0;
   const codec = new Inflater({ windowBits: 15, takeover: true, maxMessageSize: 0 }, {
+    room: Infinity,
     inflated({ bytes }, start, end) {
       assert(bytes.subarray(start, end).every((byte) => byte === 0));
       length += end - start;

@@ -9,7 +9,7 @@ import { json, TAKEOVER } from "./helpers.ts";
 import { RawPeer } from "./raw_peer.ts";
 
 const HELLO = Uint8Array.of(0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00);
-const NOWHERE = { inflated() {} };
+const NOWHERE = { room: Infinity, inflated() {} };
 const COUNT = 200;
 
 const rss = () => Deno.memoryUsage().rss;
