@@ -16,7 +16,13 @@
  *
  * @module
  */
-export type { BroadcastResult, PublishResult, SlowPolicy } from "./src/pubsub/options.ts";
+export type {
+  BroadcastOptionsOf,
+  BroadcastResult,
+  PublishOptionsOf,
+  PublishResult,
+  SlowPolicy,
+} from "./src/pubsub/options.ts";
 export {
   type Broker,
   BrokerError,
@@ -31,12 +37,14 @@ export type { ConnectOptions, ConnectTlsOptions } from "./src/client/connect_opt
 export {
   type BroadcastOptions,
   Connection,
-  type ConnectionStats,
+  type ConnectionHandlers,
   type FragmentOptions,
-  type Negotiated,
+  type ListenerHandle,
   type PublishOptions,
   type SendOptions,
 } from "./src/connection.ts";
+export { type Negotiated } from "./src/engine/handshake_result.ts";
+export type { ConnectionStats } from "./src/engine/stats.ts";
 export type { CompressionOptions } from "./src/deflate/compression_options.ts";
 export { Context, type ContextOptions } from "./src/context.ts";
 export type { ConnectionState } from "./src/engine/engine.ts";
@@ -55,26 +63,21 @@ export type { OriginRule } from "./src/handshake/origin.ts";
 export type {
   HandshakeAcceptance,
   HandshakeDecision,
-  ListenerHandlers,
-  ListenOptions,
+  ListenerHandlersOf,
+  ListenOptionsOf,
   PeerInfo,
 } from "./src/server/listen_options.ts";
-export { Listener } from "./src/listener.ts";
-export type { MessageHeader } from "./src/flow/receive_queue.ts";
-export type {
-  ConnectionHandlers,
-  ConnectionOptions,
-  FrameHeader,
-  KeepAliveOptions,
-  ReceivedMessage,
-  RsvBits,
-} from "./src/engine/options.ts";
+export { Listener, type ListenerHandlers, type ListenOptions } from "./src/listener.ts";
+export type { ReceivedMessage } from "./src/flow/receive_queue.ts";
+export type { MessageHeader } from "./src/protocol/message_header.ts";
+export type { ConnectionOptions, KeepAliveOptions } from "./src/connection_options.ts";
+export type { FrameHeader } from "./src/protocol/message_header.ts";
 export type { PingOptions } from "./src/engine/pings.ts";
 export type { CloseFrame } from "./src/protocol/closing_handshake.ts";
 export { PreparedMessage, type Sendable } from "./src/engine/prepared_message.ts";
 export { ProtocolError } from "./src/protocol/protocol_error.ts";
 export type { RateLimitOptions } from "./src/engine/rate_limit.ts";
-export type { OutgoingFrame } from "./src/engine/raw_frame.ts";
+export type { OutgoingFrame, RsvBits } from "./src/engine/raw_frame.ts";
 export type { ContextStats, ShutdownOptions, ShutdownResult } from "./src/context/registry.ts";
 export type { SendStreamOptions, SendStreamSource } from "./src/engine/send_stream.ts";
 export type { Watch } from "./src/context/watch.ts";
@@ -87,3 +90,5 @@ export type { StreamPair } from "./src/transport/web_stream.ts";
 export type { HttpHandler } from "./src/server/http/gateway.ts";
 export type { IncomingMessageStream } from "./src/engine/message_stream_iterator.ts";
 export type { UpgradeOptions, UpgradeResult } from "./src/adopt/upgrade_options.ts";
+
+export type { HandlersOf } from "./src/engine/handlers.ts";

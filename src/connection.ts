@@ -1,3 +1,5 @@
+import type { ConnectionStats } from "./engine/stats.ts";
+import type { Negotiated } from "./engine/handshake_result.ts";
 import type { CloseRecord } from "./protocol/close_record.ts";
 import { MessageIterator } from "./engine/message_iterator.ts";
 import { PAUSED } from "./engine/delivery.ts";
@@ -13,9 +15,9 @@ import {
   type IncomingMessageStream,
   MessageStreamIterator,
 } from "./engine/message_stream_iterator.ts";
-import type { Listener } from "./listener.ts";
 import { messageReadable, messageWritable } from "./engine/web_streams.ts";
-import { type ConnectionHandlers, HANDLERS, type ReceivedMessage } from "./engine/options.ts";
+import { HANDLERS, type HandlersOf } from "./engine/handlers.ts";
+import type { ReceivedMessage } from "./flow/receive_queue.ts";
 import { checkHandlers } from "./util/check.ts";
 import { PreparedMessage, type Sendable } from "./engine/prepared_message.ts";
 import { freshPayload, type PingOptions, Pings } from "./engine/pings.ts";
@@ -27,41 +29,13 @@ import { type OutgoingFrame, sendFrame } from "./engine/raw_frame.ts";
 import { sendStream, type SendStreamOptions, type SendStreamSource } from "./engine/send_stream.ts";
 import type { PeerCertificate } from "./transport/peer_certificate.ts";
 import { checkText, sendFragment, sendMessage, toBytes } from "./engine/sender.ts";
-import type { BroadcastOptionsOf, PublishOptionsOf, PublishResult } from "./pubsub/options.ts";
-
-/** Counters of a connection. */
-export interface ConnectionStats {
-  /** Messages accepted by `send` and its kin. */
-  messagesSent: number;
-  /** Messages received whole. */
-  messagesReceived: number;
-  /** Bytes that the system has taken, framing included. */
-  bytesSent: number;
-  /** Bytes received, framing included. */
-  bytesReceived: number;
-  /** Payload bytes that the system has not taken yet. */
-  queuedBytes: number;
-  /** The most that `queuedBytes` has been. */
-  queueHighWater: number;
-  /** Calls of `pause` that paused. */
-  pauses: number;
-  /** Times that the queue has drained. */
-  drains: number;
-  /** Messages dropped by the queue policy `"drop"`, or for being sent to many with `slow: "drop"`. */
-  dropped: number;
-  /** The round trip of the last answered ping in ms; `null` before the first. */
-  lastRoundTrip: number | null;
-}
-
-/** What the handshake agreed on. */
-export interface Negotiated {
-  /** The subprotocol; `""` for none. */
-  protocol: string;
-  /** The extensions, as the `Sec-WebSocket-Extensions` header names them; `""` for none. */
-  extensions: string;
-  /** The headers of the response. */
-  headers: Headers;
-}
+import type {
+  BroadcastOptionsOf,
+  BroadcastResult,
+  PublishOptionsOf,
+  PublishResult,
+} from "./pubsub/options.ts";
+import type { Topics } from "./pubsub/topics.ts";
 
 /** Options of a single `send`. */
 export interface SendOptions {
@@ -93,20 +67,55 @@ export interface PublishOptions<Data = unknown> extends PublishOptionsOf<Connect
 /** Options of `broadcast`. */
 export interface BroadcastOptions<Data = unknown> extends BroadcastOptionsOf<Connection<Data>> {}
 
+/**
+ * The callbacks of a connection. One that throws, or whose promise rejects, is reported to `onError` (or to the
+ * console if there is none) and the connection goes on.
+ */
+export interface ConnectionHandlers<Data = unknown> extends HandlersOf<Connection<Data>> {}
+
+/** The listener of a connection, as the connection knows it: the `Listener` that `listen` has returned. */
+export interface ListenerHandle<Data = unknown> {
+  /** The port that it listens on; 0 for a Unix socket. */
+  readonly port: number;
+  /** The address that it is bound to; `""` for a Unix socket. */
+  readonly hostname: string;
+  /** The Unix socket that it listens on; `null` for TCP. */
+  readonly unix: string | null;
+  /** A URL that reaches it from this machine. */
+  readonly url: string;
+  /** Resolves when it accepts no more and all its connections have ended. */
+  readonly finished: Promise<void>;
+  /** Its connections that are open or closing. */
+  readonly connections: ReadonlySet<Connection<Data>>;
+  /** Sends a message to every one of its connections. */
+  broadcast(data: Sendable, options?: BroadcastOptions<Data>): BroadcastResult;
+  /** Stops accepting; connections stay. */
+  close(): void;
+  /** Stops accepting, and closes its connections. */
+  shutdown(
+    options?: { code?: number; reason?: string; timeout?: number },
+  ): Promise<{ clean: number; terminated: number }>;
+}
+
 /** Makes the face of an engine. */
-export let makeConnection: <Data>(
-  engine: Engine<Data>,
-  init: ConnectionInit<Data>,
-) => Connection<Data>;
+export let makeConnection: <Data>(engine: Engine, init: ConnectionInit<Data>) => Connection<Data>;
 
 /** The engine behind a connection. */
 export let engineOf: <Data>(conn: Connection<Data>) => Engine;
+
+/** What a connection belongs to. */
+export interface ConnectionHome {
+  /** The topics of its context. */
+  readonly topics: Topics;
+  /** The listener that accepted it; `null` elsewhere. */
+  readonly listener: ListenerHandle | null;
+}
 
 /** What a connection knows from the start. */
 export interface ConnectionInit<Data> {
   /** The URL, where it is known before the handshake. */
   readonly url: string;
-  readonly listener: Listener<Data> | null;
+  readonly home: ConnectionHome;
   readonly data: Data;
 }
 
@@ -135,24 +144,23 @@ export interface ConnectionInit<Data> {
  */
 export class Connection<Data = unknown> implements AsyncDisposable {
   static {
-    makeConnection = (engine, init) => new Connection(engine, init);
-    engineOf = (conn) => conn.#engine as Engine;
+    makeConnection = (engine, init) => engine.face = new Connection(engine, init);
+    engineOf = (conn) => conn.#engine;
   }
 
   /** Anything of the application's. */
   data: Data;
-  /** The listener that accepted the connection; `null` elsewhere. */
-  readonly listener: Listener<Data> | null;
-  readonly #engine: Engine<Data>;
+  readonly #engine: Engine;
+  readonly #home: ConnectionHome;
   readonly #url: string;
   #readable: ReadableStream<ReceivedMessage> | undefined;
   #writable: WritableStream<Message> | undefined;
 
-  private constructor(engine: Engine<Data>, init: ConnectionInit<Data>) {
+  private constructor(engine: Engine, init: ConnectionInit<Data>) {
     this.#engine = engine;
     this.data = init.data;
     this.#url = init.url;
-    this.listener = init.listener;
+    this.#home = init.home;
   }
 
   // ---- Sending ----------------------------------------------------------------------------------------------------
@@ -349,7 +357,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    * @throws {TypeError | RangeError} If the name is not a string, empty, or too long.
    */
   subscribe(topic: string): boolean {
-    return this.#engine.owner.topics.subscribe(this.#engine as Engine, topic);
+    return this.#home.topics.subscribe(this.#engine, topic);
   }
 
   /**
@@ -360,7 +368,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    * @throws {TypeError | RangeError} If the name is not a string, empty, or too long.
    */
   unsubscribe(topic: string): boolean {
-    return this.#engine.owner.topics.unsubscribe(this.#engine as Engine, topic);
+    return this.#home.topics.unsubscribe(this.#engine, topic);
   }
 
   /**
@@ -374,8 +382,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    * @throws {BrokerError} If the context's broker has refused for good.
    */
   publish(topic: string, data: Sendable, options: PublishOptions<Data> = {}): PublishResult {
-    const engine = this.#engine as Engine;
-    return engine.owner.topics.publish(topic, data, options, engine, engineOf);
+    return this.#home.topics.publish(topic, data, options, this.#engine, engineOf);
   }
 
   // ---- Receiving --------------------------------------------------------------------------------------------------
@@ -524,6 +531,11 @@ export class Connection<Data = unknown> implements AsyncDisposable {
   /** The URL: the one connected to, or the one that was asked for. */
   get url(): string {
     return this.#engine.handshakeResult?.url ?? this.#url;
+  }
+
+  /** The listener that accepted the connection; `null` elsewhere. */
+  get listener(): ListenerHandle<Data> | null {
+    return this.#home.listener as ListenerHandle<Data> | null;
   }
 
   /** Which end we are. */

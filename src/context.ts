@@ -16,14 +16,9 @@ import { Dial } from "./client/dial.ts";
 import { parseProxyUrl } from "./client/proxy/proxy_url.ts";
 import { Engine } from "./engine/engine.ts";
 import { abortError, type Message } from "./errors.ts";
-import type { ListenOptions } from "./server/listen_options.ts";
-import { type Listener, makeListener, prepareShutdown } from "./listener.ts";
-import {
-  type ConnectionOptions,
-  HANDLERS,
-  pickHandlers,
-  resolveSettings,
-} from "./engine/options.ts";
+import { type Listener, type ListenOptions, makeListener, prepareShutdown } from "./listener.ts";
+import { HANDLERS, pickHandlers } from "./engine/handlers.ts";
+import { type ConnectionOptions, resolveSettings } from "./connection_options.ts";
 import { checkHandlers } from "./util/check.ts";
 import { type PreparedMessage, prepareMessage, type Sendable } from "./engine/prepared_message.ts";
 import {
@@ -133,15 +128,15 @@ export class Context<Data = unknown> implements AsyncDisposable {
     this.#checkAlive("connect");
     const merged = { ...this.#options, ...options };
     const settings = resolveConnect(url, merged as ConnectOptions);
-    const engine = new Engine<Data>(
+    const engine = new Engine(
       this.#registry,
       "client",
       settings.connection,
       pickHandlers(merged),
     );
-    engine.conn = makeConnection(engine, {
+    const connection = makeConnection(engine, {
       url: settings.target.href,
-      listener: null,
+      home: this.#registry,
       data: merged.data as Data,
     });
     const dial = new Dial(engine, settings);
@@ -154,7 +149,7 @@ export class Context<Data = unknown> implements AsyncDisposable {
     } else {
       dial.run();
     }
-    return engine.conn;
+    return connection;
   }
 
   /**

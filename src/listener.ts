@@ -7,6 +7,7 @@ import {
   type Connection,
   type ConnectionInit,
   engineOf,
+  type ListenerHandle,
   makeConnection,
 } from "./connection.ts";
 import { Engine } from "./engine/engine.ts";
@@ -15,13 +16,14 @@ import { evictOldest } from "./server/handshake_limit.ts";
 import { PendingHandshake } from "./server/pending_handshake.ts";
 import {
   LISTENER_HANDLERS,
-  type ListenerHandlers,
-  type ListenOptions,
+  type ListenerHandlersOf,
+  type ListenOptionsOf,
   type ListenSettings,
   type PeerInfo,
   resolveListen,
 } from "./server/listen_options.ts";
-import { type ConnectionHandlers, HANDLERS, pickHandlers } from "./engine/options.ts";
+import { HANDLERS, pickHandlers } from "./engine/handlers.ts";
+import type { ConnectionHandlers } from "./connection.ts";
 import { checkHandlers } from "./util/check.ts";
 import type { Sendable } from "./engine/prepared_message.ts";
 import { Refused } from "./handshake/refusal.ts";
@@ -35,6 +37,13 @@ import { shutdownAfter, shutdownArguments } from "./context/shutdown.ts";
 import { within } from "./util/timers.ts";
 
 const NOTHING = () => {};
+
+/** The callbacks of a listener, those of its connections included. */
+export interface ListenerHandlers<Data = unknown>
+  extends ListenerHandlersOf<Data, Listener<Data>> {}
+
+/** Options of `listen`. */
+export interface ListenOptions<Data = unknown> extends ListenOptionsOf<Data, Listener<Data>> {}
 
 /** Makes a listener that is already bound. */
 export let makeListener: <Data>(registry: Registry, options: ListenOptions<Data>) => Listener<Data>;
@@ -59,7 +68,7 @@ export let prepareShutdown: (listener: Listener, timeout: number) => Promise<unk
  *
  * @typeParam Data The type of `conn.data`.
  */
-export class Listener<Data = unknown> implements AsyncDisposable {
+export class Listener<Data = unknown> implements ListenerHandle<Data>, AsyncDisposable {
   static {
     makeListener = (registry, options) => new Listener(registry, options);
     prepareShutdown = (listener, timeout) => listener.#prepare(timeout);
@@ -123,6 +132,7 @@ export class Listener<Data = unknown> implements AsyncDisposable {
       : new HttpGateway(handler, secure, this.#settings, parent.timers);
     // Last, since the parent knows it from then on.
     this.#registry = new Registry(parent.timers, parent, () => this.#checkFinished());
+    this.#registry.listener = this as ListenerHandle;
     this.#tick();
     this.#accept();
   }
@@ -270,7 +280,7 @@ export class Listener<Data = unknown> implements AsyncDisposable {
     let handshake = new PendingHandshake(raw, settings, this.#registry.timers);
     this.#pending.add(handshake);
     const release = this.#addresses === null ? NOTHING : this.#addresses.take(raw.remoteAddr);
-    let engine: Engine<Data> | null = null;
+    let engine: Engine | null = null;
     try {
       if ("setNoDelay" in raw) (raw as Deno.TcpConn).setNoDelay(true);
       if (!room) handshake.turnAway(null, "Too many handshakes");
@@ -302,7 +312,7 @@ export class Listener<Data = unknown> implements AsyncDisposable {
       handshake.check();
       this.#checkRoom();
       this.#pending.delete(handshake);
-      engine = new Engine<Data>(
+      engine = new Engine(
         this.#registry,
         "server",
         settings.connection,
@@ -310,10 +320,10 @@ export class Listener<Data = unknown> implements AsyncDisposable {
       );
       const init: ConnectionInit<Data> = {
         url: "",
-        listener: this,
+        home: this.#registry,
         data: accepted.data === undefined ? this.#data : accepted.data,
       };
-      engine.conn = makeConnection(engine, init);
+      makeConnection(engine, init);
       if (release !== NOTHING) engine.closed().then(release);
       engine.open(transport, accepted.facts, accepted.answer, early);
     } catch (error) {

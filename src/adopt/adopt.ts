@@ -5,13 +5,15 @@ import { resolveConnect } from "../client/connect_options.ts";
 import { type Connection, makeConnection } from "../connection.ts";
 import { codecSettings, readAgreement } from "../deflate/negotiation.ts";
 import { Dial } from "../client/dial.ts";
-import { Engine, type HandshakeResult } from "../engine/engine.ts";
+import { Engine } from "../engine/engine.ts";
+import type { HandshakeResult } from "../engine/handshake_result.ts";
 import { abortError } from "../errors.ts";
 import { makeRequest } from "../engine/handshake_result.ts";
 import { checkExtensions, formatExtensions } from "../handshake/extension_list.ts";
 import { PendingHandshake } from "../server/pending_handshake.ts";
-import { type ListenOptions, type PeerInfo, resolveListen } from "../server/listen_options.ts";
-import { pickHandlers, resolveSettings } from "../engine/options.ts";
+import { type ListenOptionsOf, type PeerInfo, resolveListen } from "../server/listen_options.ts";
+import { pickHandlers } from "../engine/handlers.ts";
+import { resolveSettings } from "../connection_options.ts";
 import type { Registry } from "../context/registry.ts";
 import { formatRequestHead } from "../handshake/format_request.ts";
 import type { Transport } from "../transport/transport.ts";
@@ -37,10 +39,10 @@ function makeEngine<Data>(
   role: "server" | "client",
   options: AdoptOptions<Data>,
   url: string,
-): Engine<Data> {
+): Engine {
   const settings = resolveSettings("adopt", options as AdoptOptions, role === "server");
-  const engine = new Engine<Data>(registry, role, settings, pickHandlers(options));
-  engine.conn = makeConnection(engine, { url, listener: null, data: options.data as Data });
+  const engine = new Engine(registry, role, settings, pickHandlers(options));
+  makeConnection(engine, { url, home: registry, data: options.data as Data });
   return engine;
 }
 
@@ -72,7 +74,7 @@ function adoptOpen<Data>(
   };
   const transport = takeOver(source, undefined);
   engine.open(transport, facts, null, copyOf(options.initialData), true);
-  return engine.conn;
+  return engine.face;
 }
 
 function adoptServer<Data>(
@@ -81,7 +83,7 @@ function adoptServer<Data>(
   options: AdoptOptions<Data>,
 ): Connection<Data> {
   const { request, initialData } = options;
-  const settings = resolveListen({ ...options, handler: undefined } as ListenOptions<Data>);
+  const settings = resolveListen({ ...options, handler: undefined } as ListenOptionsOf<Data>);
   const head = request === undefined ? null : formatRequestHead(request);
   const secure = isEncrypted(source) ||
     (request instanceof Request && new URL(request.url).protocol === "https:");
@@ -106,14 +108,14 @@ function adoptServer<Data>(
         early = read.early;
       }
       if (engine.state !== "connecting") throw abortError("The handshake was cancelled");
-      if (accepted.data !== undefined) engine.conn.data = accepted.data;
+      if (accepted.data !== undefined) engine.face.data = accepted.data;
       engine.open(transport, accepted.facts, accepted.answer, early);
     } catch (error) {
       engine.abandon(await incoming.refuse(error), true);
     }
   };
   answer();
-  return engine.conn;
+  return engine.face;
 }
 
 function adoptClient<Data>(
@@ -146,7 +148,7 @@ function adoptClient<Data>(
     } else if (engine.state === "connecting") dial.run();
     else transport.close();
   });
-  return engine.conn;
+  return engine.face;
 }
 
 function webSocketUrl(

@@ -3,7 +3,7 @@ import type { Extension } from "../handshake/extension_list.ts";
 import type { HeadersOption } from "../handshake/headers_option.ts";
 import type { OriginRule } from "../handshake/origin.ts";
 import type { HandshakeDecision, PeerInfo } from "../server/listen_options.ts";
-import type { ConnectionOptions } from "../engine/options.ts";
+import type { ConnectionOptions } from "../connection_options.ts";
 
 /** Options of `adopt`: those of every connection, and those of the handshake, if it is still to be done. */
 export interface AdoptOptions<Data = unknown> extends ConnectionOptions<Data> {

@@ -1,9 +1,11 @@
 import { type Connection, makeConnection } from "../connection.ts";
-import { Engine, type HandshakeResult } from "../engine/engine.ts";
+import { Engine } from "../engine/engine.ts";
+import type { HandshakeResult } from "../engine/handshake_result.ts";
 import { abortError, HandshakeError } from "../errors.ts";
 import { checkHeaders } from "../handshake/headers_option.ts";
 import { checkProtocols, parseProtocols } from "../handshake/token_list.ts";
-import { HANDLERS, pickHandlers, resolveSettings } from "../engine/options.ts";
+import { HANDLERS, pickHandlers } from "../engine/handlers.ts";
+import { resolveSettings } from "../connection_options.ts";
 import { amount, checkHandlers } from "../util/check.ts";
 import { TRY_AGAIN_LATER } from "../protocol/close_code.ts";
 import { ProtocolError } from "../protocol/protocol_error.ts";
@@ -46,10 +48,10 @@ export function upgrade<Data>(
     request: () => request,
     responseHeaders: () => new Headers(response.headers),
   };
-  const engine = new Engine<Data>(registry, "server", settings, pickHandlers(options));
-  const connection = engine.conn = makeConnection(engine, {
+  const engine = new Engine(registry, "server", settings, pickHandlers(options));
+  const connection = makeConnection(engine, {
     url: facts.url,
-    listener: null,
+    home: registry,
     data: options.data as Data,
   });
   registry.connecting.add(engine);

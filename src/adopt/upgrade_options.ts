@@ -1,6 +1,6 @@
 import { UnsupportedError } from "../errors.ts";
 import type { HeadersOption } from "../handshake/headers_option.ts";
-import type { ConnectionOptions } from "../engine/options.ts";
+import type { ConnectionOptions } from "../connection_options.ts";
 
 /** Options of `upgrade`; those that a message socket can't honour throw. */
 export interface UpgradeOptions<Data = unknown> extends ConnectionOptions<Data> {

@@ -4,12 +4,9 @@ import { checkExtensions, type Extension } from "../handshake/extension_list.ts"
 import { checkHeaders, type Field, type HeadersOption } from "../handshake/headers_option.ts";
 import { checkProtocols } from "../handshake/token_list.ts";
 import { parseUrl, type Target } from "../handshake/url.ts";
-import {
-  type ConnectionOptions,
-  HANDLERS,
-  resolveSettings,
-  type Settings,
-} from "../engine/options.ts";
+import { HANDLERS } from "../engine/handlers.ts";
+import type { Settings } from "../engine/settings.ts";
+import { type ConnectionOptions, resolveSettings } from "../connection_options.ts";
 import { amount, checkHandlers } from "../util/check.ts";
 import { checkTlsClientOptions, type TlsClientOptions } from "../transport/tls_client.ts";
 

@@ -1,4 +1,4 @@
-import type { Connection } from "../connection.ts";
+import type { Connection, ConnectionHome, ListenerHandle } from "../connection.ts";
 import type { Engine, Owner } from "../engine/engine.ts";
 import { MemberList } from "../util/member_list.ts";
 import type { Timers } from "../util/timers.ts";
@@ -52,10 +52,12 @@ export interface ContextStats {
 type Totals = Omit<ContextStats, "openConnections" | "queuedBytes">;
 
 /** Who holds the connections of a context, or of one of its listeners. */
-export class Registry implements Owner {
+export class Registry implements Owner, ConnectionHome {
   readonly timers: Timers;
   /** The topics of the context. */
   readonly topics: Topics;
+  /** The listener whose connections these are; `null` for those of a context. */
+  listener: ListenerHandle | null = null;
   readonly #parent: Registry | null;
   readonly #children: Registry[] = [];
   /** Engines that are still connecting. */
@@ -107,7 +109,7 @@ export class Registry implements Owner {
 
   /** Connections that are open or closing, by their face. */
   get connections(): ReadonlySet<Connection> {
-    return this.#connections ??= new Set(this.engines().map(({ conn }) => conn));
+    return this.#connections ??= new Set(this.engines().map(({ face }) => face));
   }
 
   opened(engine: Engine): void {
@@ -117,7 +119,7 @@ export class Registry implements Owner {
   }
 
   #enter(engine: Engine): void {
-    this.#connections?.add(engine.conn);
+    this.#connections?.add(engine.face);
     this.#totals.connections++;
     if (this.#parent !== null) this.#parent.#enter(engine);
   }
@@ -129,7 +131,7 @@ export class Registry implements Owner {
   }
 
   #exit(engine: Engine, wasOpen: boolean): void {
-    this.#connections?.delete(engine.conn);
+    this.#connections?.delete(engine.face);
     if (wasOpen) add(this.#totals, engine);
     if (this.#parent !== null) this.#parent.#exit(engine, wasOpen);
     this.#onClosed();

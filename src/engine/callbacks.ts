@@ -1,11 +1,10 @@
 import { callForeign } from "../util/foreign.ts";
-import type { Connection } from "../connection.ts";
-import type { ConnectionHandlers } from "./options.ts";
+import type { Face, Handlers } from "./handlers.ts";
 
 /** Who has callbacks, and what they are called with. */
 export interface CallbackOwner {
-  readonly conn: Connection;
-  readonly handlers: ConnectionHandlers;
+  readonly face: Face;
+  readonly handlers: Handlers;
 }
 
 /** Runs a callback; returns a promise of its end if it is asynchronous. Its failures are reported. */
@@ -19,7 +18,7 @@ export function report(owner: CallbackOwner, error: unknown): void {
     console.error("A callback of a WebSocket connection failed:", error);
     return;
   }
-  callForeign(() => owner.handlers.onError!(owner.conn, error), onErrorFailed);
+  callForeign(() => owner.handlers.onError!(owner.face, error), onErrorFailed);
 }
 
 function onErrorFailed(error: unknown): void {

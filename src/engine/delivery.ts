@@ -1,10 +1,12 @@
 import { isThenable } from "../util/foreign.ts";
 import type { MessageIterator } from "./message_iterator.ts";
 import type { Engine } from "./engine.ts";
-import { type MessageHeader, ReceiveQueue } from "../flow/receive_queue.ts";
+import { ReceiveQueue } from "../flow/receive_queue.ts";
+import type { MessageHeader } from "../protocol/message_header.ts";
 import { FrameCallbacks } from "./frame_callbacks.ts";
 import type { MessageStreamIterator } from "./message_stream_iterator.ts";
-import type { ConnectionHandlers, ReceivedMessage } from "./options.ts";
+import type { Handlers } from "./handlers.ts";
+import type { ReceivedMessage } from "../flow/receive_queue.ts";
 import { BINARY, RSV1, RSV2, RSV3, TEXT } from "../protocol/opcode.ts";
 import { FrameTap } from "../protocol/frame_tap.ts";
 
@@ -48,7 +50,7 @@ export class Delivery {
   #delivering = false;
   #takers: (() => void)[] | null = null;
 
-  constructor(engine: Engine, handlers: ConnectionHandlers) {
+  constructor(engine: Engine, handlers: Handlers) {
     this.#engine = engine;
     this.#headers = engine.settings.allowedRsv !== 0;
     this.holdReasons = engine.settings.assemble && handlers.onMessage === undefined
@@ -124,7 +126,7 @@ export class Delivery {
     const engine = this.#engine;
     let result;
     try {
-      result = engine.handlers.onMessage!(engine.conn, data, header);
+      result = engine.handlers.onMessage!(engine.face, data, header);
     } catch (error) {
       engine.report(error);
       return;

@@ -1,11 +1,11 @@
 import { call, report } from "./callbacks.ts";
 import { CloseOutcome } from "./close_ledger.ts";
 import type { CloseRecord, LiveCloseRecord } from "../protocol/close_record.ts";
-import type { Connection, ConnectionStats } from "../connection.ts";
+import type { ConnectionStats } from "./stats.ts";
+import type { HandshakeResult } from "./handshake_result.ts";
 import { Delivery, IN_CONNECT } from "./delivery.ts";
 import { DrainLatch } from "../flow/drain_latch.ts";
 import { MessageInflater } from "../deflate/message_inflater.ts";
-import type { CodecSettings } from "../deflate/negotiation.ts";
 import { MessageDeflater, type MessageDeflaterOwner } from "../deflate/message_deflater.ts";
 import { abortError, ConnectionClosedError, TimeoutError } from "../errors.ts";
 import { encodeControl } from "../flow/control_queue.ts";
@@ -13,7 +13,9 @@ import { ReadPump, type ReadSink } from "../flow/read_pump.ts";
 import { SendQueue } from "../flow/send_queue.ts";
 import { WritePump, type WriteSink } from "../flow/write_pump.ts";
 import { KeepAlive, type KeptAlive } from "./keep_alive.ts";
-import type { ConnectionHandlers, ReceivedMessage, Settings } from "./options.ts";
+import type { Settings } from "./settings.ts";
+import type { Face, Handlers } from "./handlers.ts";
+import type { ReceivedMessage } from "../flow/receive_queue.ts";
 import { freshPayload, Pings } from "./pings.ts";
 import type { Member } from "../util/member_list.ts";
 import {
@@ -33,7 +35,6 @@ import type { SendStreams } from "./send_stream.ts";
 import { SendTimeout } from "./send_timeout.ts";
 import { NO_MORE, type OpenMessage } from "./sender.ts";
 import { CallbackTimer, type Timers } from "../util/timers.ts";
-import type { Topics } from "../pubsub/topics.ts";
 import { Trace, TracedQueue } from "./trace.ts";
 import type { Transport } from "../transport/transport.ts";
 
@@ -43,23 +44,10 @@ export type ConnectionState = "connecting" | "open" | "closing" | "closed";
 /** What an engine needs of whoever made it. */
 export interface Owner {
   readonly timers: Timers;
-  readonly topics: Topics;
   /** The handshake is complete. */
   opened(engine: Engine): void;
   /** The connection has ended, whatever its state was. */
   closed(engine: Engine): void;
-}
-
-/** What the handshake said. */
-export interface HandshakeResult {
-  readonly url: string;
-  readonly protocol: string;
-  readonly extensions: string;
-  /** What was agreed about compression; `null` for none. */
-  readonly compression: CodecSettings | null;
-  /** The request, built when asked for. */
-  request(): Request | null;
-  responseHeaders(): Headers;
 }
 
 interface Waiter {
@@ -71,8 +59,7 @@ interface Waiter {
  * One connection from its handshake to its end: the protocol between a read pump and a write pump, callbacks, and
  * the closing handshake. `Connection` is its face.
  */
-// deno-lint-ignore no-explicit-any
-export class Engine<Data = any>
+export class Engine
   implements MessageSink, ReadSink, WriteSink, MessageDeflaterOwner, KeptAlive, Limited, Member {
   slot = -1;
   readonly role: Role;
@@ -82,8 +69,9 @@ export class Engine<Data = any>
   readonly nextKey: (() => number) | null;
   readonly queue: SendQueue;
   readonly writer: WritePump;
-  conn!: Connection<Data>;
-  handlers: ConnectionHandlers<Data>;
+  /** What the application holds; set by whoever made the engine. */
+  face!: Face;
+  handlers: Handlers;
   state: ConnectionState = "connecting";
   handshakeResult: HandshakeResult | null = null;
   transport: Transport | null = null;
@@ -129,7 +117,7 @@ export class Engine<Data = any>
   #ended = false; // the transport is gone, what is left is to deliver
   #writtenWhileBusy = 0;
 
-  constructor(owner: Owner, role: Role, settings: Settings, handlers: ConnectionHandlers<Data>) {
+  constructor(owner: Owner, role: Role, settings: Settings, handlers: Handlers) {
     this.owner = owner;
     this.role = role;
     this.settings = settings;
@@ -211,7 +199,7 @@ export class Engine<Data = any>
     this.delivery.holdReasons &= ~IN_CONNECT;
     const { onConnect } = this.handlers;
     if (onConnect !== undefined) {
-      const settled = this.call(() => this.handlers.onConnect!(this.conn));
+      const settled = this.call(() => this.handlers.onConnect!(this.face));
       if (settled !== null) this.delivery.holdUntil(settled, IN_CONNECT);
     }
     if (!this.#ended) this.reader!.pull();
@@ -309,10 +297,10 @@ export class Engine<Data = any>
     if (this.#limit !== null && this.#limit.took()) this.assembler!.frames.stopRequested = true;
     if (opcode === PING) {
       this.#answerPing(payload);
-      if (this.handlers.onPing) this.call(() => this.handlers.onPing!(this.conn, payload));
+      if (this.handlers.onPing) this.call(() => this.handlers.onPing!(this.face, payload));
     } else if (opcode === PONG) {
       this.pings?.answered(payload);
-      if (this.handlers.onPong) this.call(() => this.handlers.onPong!(this.conn, payload));
+      if (this.handlers.onPong) this.call(() => this.handlers.onPong!(this.face, payload));
     } else if (opcode === CLOSE) {
       this.#receiveClose(payload);
     }
@@ -350,7 +338,7 @@ export class Engine<Data = any>
   }
 
   /** Replaces callbacks. */
-  on(handlers: ConnectionHandlers<Data>): void {
+  on(handlers: Handlers): void {
     this.handlers = { ...this.handlers, ...handlers };
     this.delivery.handlersChanged();
   }
@@ -432,7 +420,7 @@ export class Engine<Data = any>
     this.trace?.line("queue drained");
     latch.release(() => {
       if (this.handlers.onDrain && !this.#ended) {
-        this.call(() => this.handlers.onDrain!(this.conn));
+        this.call(() => this.handlers.onDrain!(this.face));
       }
     });
   }
@@ -687,7 +675,7 @@ export class Engine<Data = any>
     this.owner.closed(this);
     this.#ledger.resolve();
     this.delivery.endWaiters();
-    if (this.handlers.onClose) this.call(() => this.handlers.onClose!(this.conn, record));
+    if (this.handlers.onClose) this.call(() => this.handlers.onClose!(this.face, record));
   }
 
   get #ledger(): CloseOutcome {

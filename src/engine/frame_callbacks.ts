@@ -1,6 +1,6 @@
+import type { FrameHeader } from "../protocol/message_header.ts";
 import { IN_FRAME } from "./delivery.ts";
 import type { Engine } from "./engine.ts";
-import type { FrameHeader } from "./options.ts";
 import type { FrameDecoder, Source } from "../protocol/frame_decoder.ts";
 import type { FrameObserver } from "../protocol/frame_tap.ts";
 import { FIN, RSV1, RSV2, RSV3 } from "../protocol/opcode.ts";
@@ -36,7 +36,7 @@ export class FrameCallbacks implements FrameObserver {
       opcode,
       length,
     };
-    this.#wait(engine.call(() => engine.handlers.onFrameStart!(engine.conn, header)), false);
+    this.#wait(engine.call(() => engine.handlers.onFrameStart!(engine.face, header)), false);
   }
 
   data({ bytes }: Source, start: number, end: number, last: boolean): void {
@@ -45,7 +45,7 @@ export class FrameCallbacks implements FrameObserver {
     if (this.muted) return;
     if (end > start && engine.handlers.onFrameChunk !== undefined) {
       const chunk = bytes.subarray(start, end);
-      this.#wait(engine.call(() => engine.handlers.onFrameChunk!(engine.conn, chunk)), true);
+      this.#wait(engine.call(() => engine.handlers.onFrameChunk!(engine.face, chunk)), true);
     }
     if (!last) return;
     if (this.#waiting) this.#ending = true;
@@ -55,7 +55,7 @@ export class FrameCallbacks implements FrameObserver {
   #end(): void {
     const engine = this.#engine;
     if (this.muted || engine.handlers.onFrameEnd === undefined) return;
-    this.#wait(engine.call(() => engine.handlers.onFrameEnd!(engine.conn)), false);
+    this.#wait(engine.call(() => engine.handlers.onFrameEnd!(engine.face)), false);
   }
 
   /** @param lent Whether the callback still looks at the buffer that is being handled. */

@@ -1,8 +1,29 @@
 import type { CodecSettings } from "../deflate/negotiation.ts";
-import type { HandshakeResult } from "./engine.ts";
 import { acceptKey } from "../handshake/accept_key.ts";
 import type { Field } from "../handshake/headers_option.ts";
 import { parseRequestHead } from "../handshake/request_head.ts";
+
+/** What the handshake said. */
+export interface HandshakeResult {
+  readonly url: string;
+  readonly protocol: string;
+  readonly extensions: string;
+  /** What was agreed about compression; `null` for none. */
+  readonly compression: CodecSettings | null;
+  /** The request, built when asked for. */
+  request(): Request | null;
+  responseHeaders(): Headers;
+}
+
+/** What the handshake agreed on. */
+export interface Negotiated {
+  /** The subprotocol; `""` for none. */
+  protocol: string;
+  /** The extensions, as the `Sec-WebSocket-Extensions` header names them; `""` for none. */
+  extensions: string;
+  /** The headers of the response. */
+  headers: Headers;
+}
 
 /** The facts of a handshake that we answered. The head is kept as text, and parsed again by those who ask. */
 export class ServerHandshakeResult implements HandshakeResult {

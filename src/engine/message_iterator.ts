@@ -1,7 +1,7 @@
 import type { Engine } from "./engine.ts";
 import { abortError } from "../errors.ts";
 import { NORMAL } from "../protocol/close_code.ts";
-import type { ReceivedMessage } from "./options.ts";
+import type { ReceivedMessage } from "../flow/receive_queue.ts";
 
 // Closes that end an iteration instead of failing it: done, going away, and no code at all.
 const ORDERLY = [1000, 1001, 1005];

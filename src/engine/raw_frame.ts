@@ -1,9 +1,18 @@
 import type { Engine } from "./engine.ts";
 import { InvalidStateError, type Message } from "../errors.ts";
-import type { RsvBits } from "./options.ts";
 import { BINARY, CONTINUATION, FIN, RSV1, RSV2, RSV3, TEXT } from "../protocol/opcode.ts";
 import { encodeUtf8, isUtf8, Utf8Validator } from "../protocol/utf8.ts";
 import { overflow, queueFull, refuseNow, toBytes } from "./sender.ts";
+
+/** Reserved bits of a frame, for an extension of the application's own (RFC 6455 9). */
+export interface RsvBits {
+  /** The first one, which `permessage-deflate` uses. @default {false} */
+  rsv1?: boolean;
+  /** The second one. @default {false} */
+  rsv2?: boolean;
+  /** The third one. @default {false} */
+  rsv3?: boolean;
+}
 
 /** A raw data frame, for `sendFrame`. */
 export interface OutgoingFrame extends RsvBits {

@@ -4,7 +4,7 @@ import { type Block, SendQueue } from "../flow/send_queue.ts";
 import { BINARY, CONTINUATION, FIN, TEXT } from "../protocol/opcode.ts";
 import { encodeUtf8, Utf8Validator } from "../protocol/utf8.ts";
 import { checkRsv } from "./raw_frame.ts";
-import type { RsvBits } from "./options.ts";
+import type { RsvBits } from "./raw_frame.ts";
 import { concat, isHighSurrogate, toBytes } from "./sender.ts";
 
 /** Where the pieces of a message come from: strings and bytes, from an iterable, an async one, or a stream. */

@@ -1,7 +1,7 @@
 import { MessageIterator } from "./message_iterator.ts";
 import type { Engine } from "./engine.ts";
 import type { Message } from "../errors.ts";
-import type { ReceivedMessage } from "./options.ts";
+import type { ReceivedMessage } from "../flow/receive_queue.ts";
 import { NORMAL } from "../protocol/close_code.ts";
 import { BINARY, TEXT } from "../protocol/opcode.ts";
 import { sendMessage } from "./sender.ts";

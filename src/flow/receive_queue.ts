@@ -1,19 +1,11 @@
+import type { MessageHeader } from "../protocol/message_header.ts";
 // What a message costs besides its payload: without it, empty messages would be free to pile up.
 const OVERHEAD = 64;
 // Taken slots that are worth a copy of what is left.
 const COMPACT = 1024;
 
-/** The header of a message's first frame, as `onMessage` gets it where `allowRsv` was given. */
-export interface MessageHeader {
-  /** 1 for text, 2 for binary. */
-  readonly opcode: number;
-  /** The first reserved bit. */
-  readonly rsv1: boolean;
-  /** The second reserved bit. */
-  readonly rsv2: boolean;
-  /** The third reserved bit. */
-  readonly rsv3: boolean;
-}
+/** A received message: a string for text, bytes for binary. */
+export type ReceivedMessage = string | Uint8Array;
 
 /** Messages that have arrived and wait to be delivered, in order. */
 export class ReceiveQueue {

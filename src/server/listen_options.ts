@@ -3,9 +3,11 @@ import { checkHeaders, type Field, type HeadersOption } from "../handshake/heade
 import { checkOriginRule, type OriginRule } from "../handshake/origin.ts";
 import { checkProtocol, checkProtocols } from "../handshake/token_list.ts";
 import type { HttpHandler } from "./http/gateway.ts";
-import type { ConnectionHandlers, ConnectionOptions } from "../engine/options.ts";
-import type { Listener } from "../listener.ts";
-import { HANDLERS, resolveSettings, type Settings } from "../engine/options.ts";
+import type { ConnectionOptions } from "../connection_options.ts";
+import type { ConnectionHandlers, ListenerHandle } from "../connection.ts";
+import { HANDLERS } from "../engine/handlers.ts";
+import type { Settings } from "../engine/settings.ts";
+import { resolveSettings } from "../connection_options.ts";
 import { amount, checkHandlers } from "../util/check.ts";
 import type { PeerCertificate } from "../transport/peer_certificate.ts";
 import type { TlsAcceptorOptions } from "../transport/tls_server.ts";
@@ -41,8 +43,9 @@ export type HandshakeDecision<Data = unknown> =
   | Response
   | HandshakeAcceptance<Data>;
 
-/** The callbacks of a listener, those of its connections included. */
-export interface ListenerHandlers<Data = unknown> extends ConnectionHandlers<Data> {
+/** The callbacks of a listener, by its type; those of its connections included. */
+export interface ListenerHandlersOf<Data, Listening = ListenerHandle<Data>>
+  extends ConnectionHandlers<Data> {
   /** Decides about each handshake. One that throws refuses with 500 and shows nothing of the error. */
   onHandshake?(
     request: Request,
@@ -51,17 +54,17 @@ export interface ListenerHandlers<Data = unknown> extends ConnectionHandlers<Dat
   /** A handshake that never became a connection: bad TLS, a bad head, a timeout, a refusal. */
   onHandshakeError?(error: unknown, info: PeerInfo): unknown;
   /** Called every `tickInterval` until the listener closes; if it returns a promise, the next call waits for it. */
-  onTick?(listener: Listener<Data>): unknown;
+  onTick?(listener: Listening): unknown;
   /**
    * The listener shuts down: no connection is accepted any more, and those there are can still be used. If it returns
    * a promise, they are closed when it has settled, or at the timeout of the shutdown.
    */
-  onShutdown?(listener: Listener<Data>): unknown;
+  onShutdown?(listener: Listening): unknown;
 }
 
-/** Options of `listen`. */
-export interface ListenOptions<Data = unknown>
-  extends ConnectionOptions<Data>, ListenerHandlers<Data> {
+/** Options of `listen`, by the type of the listener. */
+export interface ListenOptionsOf<Data, Listening = ListenerHandle<Data>>
+  extends ConnectionOptions<Data>, ListenerHandlersOf<Data, Listening> {
   /** The port; 0 for any that is free. @default {0} */
   port?: number;
   /** The address to bind to. @default {"0.0.0.0"} */
@@ -115,7 +118,7 @@ export interface ListenOptions<Data = unknown>
 export interface ListenSettings<Data> {
   readonly connection: Settings;
   readonly protocols: readonly string[];
-  readonly selectProtocol: ListenOptions<Data>["selectProtocol"];
+  readonly selectProtocol: ListenOptionsOf<Data>["selectProtocol"];
   readonly headers: readonly Field[];
   readonly origins: OriginRule | null;
   readonly maxConnections: number;
@@ -123,11 +126,11 @@ export interface ListenSettings<Data> {
   readonly maxHandshakes: number;
   readonly handshakeTimeout: number;
   readonly maxHeaderBytes: number;
-  readonly onHandshake: ListenOptions<Data>["onHandshake"];
-  readonly onHandshakeError: ListenOptions<Data>["onHandshakeError"];
+  readonly onHandshake: ListenOptionsOf<Data>["onHandshake"];
+  readonly onHandshakeError: ListenOptionsOf<Data>["onHandshakeError"];
   readonly tickInterval: number;
-  readonly onTick: ListenOptions<Data>["onTick"];
-  readonly onShutdown: ListenOptions<Data>["onShutdown"];
+  readonly onTick: ListenOptionsOf<Data>["onTick"];
+  readonly onShutdown: ListenOptionsOf<Data>["onShutdown"];
   readonly handler: HttpHandler | undefined;
 }
 
@@ -140,7 +143,7 @@ export const LISTENER_HANDLERS = [
 ] as const;
 
 /** Checks the options of `listen`, besides where to listen. */
-export function resolveListen<Data>(options: ListenOptions<Data>): ListenSettings<Data> {
+export function resolveListen<Data>(options: ListenOptionsOf<Data>): ListenSettings<Data> {
   checkHandlers("listen", options, [
     ...HANDLERS,
     ...LISTENER_HANDLERS,

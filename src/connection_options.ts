@@ -1,73 +1,12 @@
-import { amount, choice } from "../util/check.ts";
-import type { Connection } from "../connection.ts";
-import type { CloseRecord } from "../protocol/close_record.ts";
-import {
-  type CompressionOptions,
-  type CompressionSettings,
-  readCompression,
-} from "../deflate/compression_options.ts";
-import { isSupported } from "../deflate/raw_zlib.ts";
-import type { MessageHeader } from "../flow/receive_queue.ts";
-import { RSV1, RSV2, RSV3 } from "../protocol/opcode.ts";
-import { type RateLimitOptions, type RateLimitSettings, readRateLimit } from "./rate_limit.ts";
-import { resolveDebug } from "./trace.ts";
-
-/** A received message: a string for text, bytes for binary. */
-export type ReceivedMessage = string | Uint8Array;
-
-/** The header of a data frame, as `onFrameStart` gets it. */
-export interface FrameHeader extends MessageHeader {
-  /** Whether the frame ends its message. */
-  readonly fin: boolean;
-  /** 1 for text, 2 for binary, 0 for the continuation of a message. */
-  readonly opcode: number;
-  /** Bytes of payload that follow. */
-  readonly length: number;
-}
-
-/** Reserved bits of a frame, for an extension of the application's own (RFC 6455 9). */
-export interface RsvBits {
-  /** The first one, which `permessage-deflate` uses. @default {false} */
-  rsv1?: boolean;
-  /** The second one. @default {false} */
-  rsv2?: boolean;
-  /** The third one. @default {false} */
-  rsv3?: boolean;
-}
-
-/**
- * The callbacks of a connection. One that throws, or whose promise rejects, is reported to `onError` (or to the
- * console where there is none) and the connection goes on.
- */
-export interface ConnectionHandlers<Data = unknown> {
-  /** The handshake is complete. No message is delivered before this has returned, or its promise settled. */
-  onConnect?(conn: Connection<Data>): unknown;
-  /**
-   * A whole message. If it returns a promise, the next message waits for it. With `allowRsv` it gets the header of the
-   * message's first frame; and text with a reserved bit set that isn't UTF-8, since an extension has transformed it,
-   * comes as bytes.
-   */
-  onMessage?(conn: Connection<Data>, data: ReceivedMessage, header?: MessageHeader): unknown;
-  /** The connection has ended; exactly once, failed connects included, after the last message. */
-  onClose?(conn: Connection<Data>, close: CloseRecord): unknown;
-  /** A failed connect, a violation of the protocol, an I/O failure, or a callback that threw. */
-  onError?(conn: Connection<Data>, error: unknown): unknown;
-  /** A ping was received; it has been answered. */
-  onPing?(conn: Connection<Data>, payload: Uint8Array): unknown;
-  /** A pong was received. */
-  onPong?(conn: Connection<Data>, payload: Uint8Array): unknown;
-  /** The queue rose above `lowWaterMark` and has sunk to it or below: once per crossing. */
-  onDrain?(conn: Connection<Data>): unknown;
-  /** A data frame begins. If it returns a promise, reading waits for it. */
-  onFrameStart?(conn: Connection<Data>, header: FrameHeader): unknown;
-  /**
-   * Some payload of the frame, a view that is valid until the callback returns or its promise settles. If it returns a
-   * promise, reading waits for it.
-   */
-  onFrameChunk?(conn: Connection<Data>, bytes: Uint8Array): unknown;
-  /** The frame is complete. If it returns a promise, reading waits for it. */
-  onFrameEnd?(conn: Connection<Data>): unknown;
-}
+import { amount, choice } from "./util/check.ts";
+import type { ConnectionHandlers } from "./connection.ts";
+import { type CompressionOptions, readCompression } from "./deflate/compression_options.ts";
+import { isSupported } from "./deflate/raw_zlib.ts";
+import { RSV1, RSV2, RSV3 } from "./protocol/opcode.ts";
+import { type RateLimitOptions, readRateLimit } from "./engine/rate_limit.ts";
+import type { RsvBits } from "./engine/raw_frame.ts";
+import type { Settings } from "./engine/settings.ts";
+import { resolveDebug } from "./engine/trace.ts";
 
 /** When a silent peer is pinged, and when one that doesn't answer is given up. */
 export interface KeepAliveOptions {
@@ -144,28 +83,6 @@ export interface ConnectionOptions<Data = unknown> extends ConnectionHandlers<Da
   maskGenerator?: (key: Uint8Array) => void;
 }
 
-/** Options with their defaults filled in, shared by all connections of a listener. */
-export interface Settings {
-  readonly maxMessageSize: number;
-  readonly highWaterMark: number;
-  readonly lowWaterMark: number;
-  readonly maxQueueBytes: number;
-  readonly whenQueueFull: "throw" | "drop" | "close";
-  readonly readAhead: number;
-  readonly keepAlive: { interval: number; timeout: number } | null;
-  readonly closeTimeout: number;
-  readonly sendTimeout: number;
-  readonly rateLimit: RateLimitSettings | null;
-  readonly lend: boolean;
-  readonly compression: CompressionSettings | null;
-  readonly maskGenerator: ((key: Uint8Array) => void) | null;
-  readonly assemble: boolean;
-  /** Bits of a frame's first byte. */
-  readonly allowedRsv: number;
-  /** Takes the lines of a trace. */
-  readonly trace: ((line: string) => void) | null;
-}
-
 /**
  * Checks options and fills in their defaults.
  *
@@ -237,20 +154,6 @@ function rsvBits(action: string, allowRsv: RsvBits | undefined): number {
   return (allowRsv.rsv1 ? RSV1 : 0) | (allowRsv.rsv2 ? RSV2 : 0) | (allowRsv.rsv3 ? RSV3 : 0);
 }
 
-/** The names of the callbacks of a connection. */
-export const HANDLERS = [
-  "onConnect",
-  "onMessage",
-  "onClose",
-  "onError",
-  "onPing",
-  "onPong",
-  "onDrain",
-  "onFrameStart",
-  "onFrameChunk",
-  "onFrameEnd",
-] as const;
-
 function keepAlive(
   action: string,
   value: KeepAliveOptions | false | undefined,
@@ -266,11 +169,4 @@ function keepAlive(
   const interval = amount(action, "keepAlive.interval", value.interval, 20_000);
   const timeout = amount(action, "keepAlive.timeout", value.timeout, 20_000);
   return interval === 0 ? null : { interval, timeout };
-}
-
-/** The callbacks among options. */
-export function pickHandlers<Data>(options: ConnectionHandlers<Data>): ConnectionHandlers<Data> {
-  const handlers: Record<string, unknown> = {};
-  for (const name of HANDLERS) if (options[name] !== undefined) handlers[name] = options[name];
-  return handlers;
 }

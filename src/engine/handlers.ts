@@ -1,0 +1,69 @@
+import type { CloseRecord } from "../protocol/close_record.ts";
+import type { ReceivedMessage } from "../flow/receive_queue.ts";
+import type { MessageHeader } from "../protocol/message_header.ts";
+import type { FrameHeader } from "../protocol/message_header.ts";
+
+/**
+ * What the application holds of an engine, and is called with: a `Connection`, which stands above. The engine keeps
+ * it and hands it out, and never looks into it.
+ */
+// deno-lint-ignore no-explicit-any
+export type Face = any;
+
+/**
+ * The callbacks of a connection, by the type of what they are called with. One that throws, or whose promise rejects, is
+ * reported to `onError` (or to the console if there is none) and the connection goes on.
+ */
+export interface HandlersOf<Face> {
+  /** The handshake is complete. No message is delivered before this has returned, or its promise settled. */
+  onConnect?(conn: Face): unknown;
+  /**
+   * A whole message. If it returns a promise, the next message waits for it. With `allowRsv` it gets the header of the
+   * message's first frame; and text with a reserved bit set that isn't UTF-8, since an extension has transformed it,
+   * comes as bytes.
+   */
+  onMessage?(conn: Face, data: ReceivedMessage, header?: MessageHeader): unknown;
+  /** The connection has ended; exactly once, failed connects included, after the last message. */
+  onClose?(conn: Face, close: CloseRecord): unknown;
+  /** A failed connect, a violation of the protocol, an I/O failure, or a callback that threw. */
+  onError?(conn: Face, error: unknown): unknown;
+  /** A ping was received; it has been answered. */
+  onPing?(conn: Face, payload: Uint8Array): unknown;
+  /** A pong was received. */
+  onPong?(conn: Face, payload: Uint8Array): unknown;
+  /** The queue rose above `lowWaterMark` and has sunk to it or below: once per crossing. */
+  onDrain?(conn: Face): unknown;
+  /** A data frame begins. If it returns a promise, reading waits for it. */
+  onFrameStart?(conn: Face, header: FrameHeader): unknown;
+  /**
+   * Some payload of the frame, a view that is valid until the callback returns or its promise settles. If it returns a
+   * promise, reading waits for it.
+   */
+  onFrameChunk?(conn: Face, bytes: Uint8Array): unknown;
+  /** The frame is complete. If it returns a promise, reading waits for it. */
+  onFrameEnd?(conn: Face): unknown;
+}
+
+/** The callbacks, as the engine calls them. */
+export type Handlers = HandlersOf<Face>;
+
+/** The names of the callbacks of a connection. */
+export const HANDLERS = [
+  "onConnect",
+  "onMessage",
+  "onClose",
+  "onError",
+  "onPing",
+  "onPong",
+  "onDrain",
+  "onFrameStart",
+  "onFrameChunk",
+  "onFrameEnd",
+] as const;
+
+/** The callbacks among options. */
+export function pickHandlers(options: Handlers): Handlers {
+  const handlers: Record<string, unknown> = {};
+  for (const name of HANDLERS) if (options[name] !== undefined) handlers[name] = options[name];
+  return handlers;
+}

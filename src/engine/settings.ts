@@ -1,0 +1,24 @@
+import type { CompressionSettings } from "../deflate/compression_options.ts";
+import type { RateLimitSettings } from "./rate_limit.ts";
+
+/** Options with their defaults filled in, shared by all connections of a listener. */
+export interface Settings {
+  readonly maxMessageSize: number;
+  readonly highWaterMark: number;
+  readonly lowWaterMark: number;
+  readonly maxQueueBytes: number;
+  readonly whenQueueFull: "throw" | "drop" | "close";
+  readonly readAhead: number;
+  readonly keepAlive: { interval: number; timeout: number } | null;
+  readonly closeTimeout: number;
+  readonly sendTimeout: number;
+  readonly rateLimit: RateLimitSettings | null;
+  readonly lend: boolean;
+  readonly compression: CompressionSettings | null;
+  readonly maskGenerator: ((key: Uint8Array) => void) | null;
+  readonly assemble: boolean;
+  /** Bits of a frame's first byte. */
+  readonly allowedRsv: number;
+  /** Takes the lines of a trace. */
+  readonly trace: ((line: string) => void) | null;
+}

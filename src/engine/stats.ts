@@ -1,0 +1,23 @@
+/** Counters of a connection. */
+export interface ConnectionStats {
+  /** Messages accepted by `send` and its kin. */
+  messagesSent: number;
+  /** Messages received whole. */
+  messagesReceived: number;
+  /** Bytes that the system has taken, framing included. */
+  bytesSent: number;
+  /** Bytes received, framing included. */
+  bytesReceived: number;
+  /** Payload bytes that the system has not taken yet. */
+  queuedBytes: number;
+  /** The most that `queuedBytes` has been. */
+  queueHighWater: number;
+  /** Calls of `pause` that paused. */
+  pauses: number;
+  /** Times that the queue has drained. */
+  drains: number;
+  /** Messages dropped by the queue policy `"drop"`, or for being sent to many with `slow: "drop"`. */
+  dropped: number;
+  /** The round trip of the last answered ping in ms; `null` before the first. */
+  lastRoundTrip: number | null;
+}
