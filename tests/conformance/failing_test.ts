@@ -136,8 +136,8 @@ for (const ours of ENDS) {
       const fits = frame(BINARY, new Uint8Array(1000));
       if (split === "one frame") {
         // The header is enough: none of the payload is sent.
-        const header = peer.encode([frame(BINARY, new Uint8Array(1001))]);
-        const bytes = peer.encode([fits]);
+        const header = peer.encode(frame(BINARY, new Uint8Array(1001)));
+        const bytes = peer.encode(fits);
         await peer.write(bytes);
         await peer.write(header.subarray(0, header.length - 1001));
       } else {
@@ -180,7 +180,7 @@ for (const ours of ENDS) {
     Deno.test(`RFC 6455 7.1.5 by a ${ours}: a peer that vanishes ${name} is 1006 with the cause`, async () => {
       await using all = await echoPair(ours);
       const { peer, closed, errors } = all;
-      await peer.write(peer.encode([bytes]));
+      await peer.write(peer.encode(bytes));
       peer.close();
       const record = await closed;
       assertEquals([record.code, record.reason, record.wasClean], [1006, "", false]);

@@ -4,9 +4,19 @@ import { readCompression } from "../../src/deflate/compression_options.ts";
 import { Deflater } from "../../src/deflate/deflater.ts";
 import { codecSettings, readAgreement } from "../../src/deflate/negotiation.ts";
 import { parseExtensions } from "../../src/handshake/extension_list.ts";
-import { assertBytes, deflateInTurns, inflater, json, noise, push } from "./helpers.ts";
+import {
+  answering,
+  assertBytes,
+  deflateInTurns,
+  inflater,
+  json,
+  noise,
+  offering,
+  push,
+} from "./helpers.ts";
 import { join, utf8 } from "../support/bytes.ts";
-import { RawPeer } from "./raw_peer.ts";
+import { frameOf } from "../support/frames.ts";
+import { RawPeer } from "../support/raw_peer.ts";
 
 // The cases of sections 12 and 13 of the Autobahn suite by their numbers: the kinds of data, the sizes
 // and fragments, the offers and answers are its own; the data are made here. Each case is played with
@@ -121,12 +131,12 @@ function section(number: string, data: Data, agreement: { offer: string; answer:
           const options = { compression: { threshold: 0 }, onMessage: echo };
           if (role === "server") {
             const listener = ctx.listen({ port: 0, ...options });
-            using peer = await RawPeer.connect(listener.port, agreement.offer);
+            using peer = await RawPeer.connect(listener.port, offering(agreement.offer));
             await play(peer, peer.extensions!, "client", data, length, fragment);
           } else {
             using server = Deno.listen({ port: 0 });
             const conn = ctx.connect(`ws://127.0.0.1:${server.addr.port}/`, options);
-            using peer = await RawPeer.accept(server, agreement.answer);
+            using peer = await RawPeer.accept(server, answering(agreement.answer));
             await conn.opened;
             await play(peer, agreement.answer, "server", data, length, fragment);
             await conn.closed;
@@ -158,21 +168,23 @@ async function play(
       ? bytes.subarray(at, end)
       : join([bytes.subarray(at), bytes.subarray(0, end - bytes.length)]);
     const packed = await deflateInTurns(deflater, message);
-    const frames: [number, Uint8Array][] = [];
+    const frames: Uint8Array[] = [];
     const size = fragment === 0 ? packed.length : fragment;
     for (let from = 0; from < packed.length; from += size) {
       const fin = from + size >= packed.length ? 0x80 : 0;
-      frames.push([fin | (from === 0 ? 0x40 | opcode : 0), packed.subarray(from, from + size)]);
+      frames.push(
+        frameOf(fin | (from === 0 ? 0x40 | opcode : 0), packed.subarray(from, from + size)),
+      );
     }
     // Both directions at once, or the pipe may fill up.
-    const [, echo] = await Promise.all([peer.sendAll(frames), peer.receive()]);
-    assertEquals([echo!.fin, echo!.rsv1, echo!.opcode], [true, true, opcode]);
+    const [, echo] = await Promise.all([peer.send(...frames), peer.frame()]);
+    assertEquals([echo!.fin, echo!.rsv, echo!.opcode], [true, 4, opcode]);
     await push(codec, echo!.payload);
     assertBytes(got.messages.pop(), message);
   }
   deflater.close();
   codec.close();
-  await peer.send(0x88, Uint8Array.of(0x03, 0xe8));
+  await peer.send(frameOf(0x88, Uint8Array.of(0x03, 0xe8)));
   assertEquals(await peer.closeCode(), 1000);
   peer.close();
 }

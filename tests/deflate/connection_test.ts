@@ -10,9 +10,20 @@ import {
 } from "../../mod.ts";
 import { Deflater } from "../../src/deflate/deflater.ts";
 import { turnsWaiting } from "../../src/deflate/work_queue.ts";
-import { assertBytes, inflater, json, noise, push, TAKEOVER } from "./helpers.ts";
+import {
+  answering,
+  assertBytes,
+  inflater,
+  json,
+  noise,
+  offering,
+  push,
+  TAKEOVER,
+} from "./helpers.ts";
 import { join, utf8 } from "../support/bytes.ts";
-import { RawPeer } from "./raw_peer.ts";
+import { frameOf } from "../support/frames.ts";
+import { RawPeer } from "../support/raw_peer.ts";
+import { until } from "../support/until.ts";
 
 const FIN = 0x80, RSV1 = 0x40, CONTINUATION = 0, TEXT = 1, BINARY = 2, PING = 9;
 const HELLO = Uint8Array.of(0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00);
@@ -34,30 +45,26 @@ function serve(ctx: Context, options: Parameters<Context["listen"]>[0] = {}) {
   return { listener, messages, closes, conns };
 }
 
-async function until(condition: () => boolean): Promise<void> {
-  for (let i = 0; !condition(); i++) {
-    if (i > 2000) throw new Error("It doesn't come to pass");
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}
-
 // ---- Negotiation over the wire ---------------------------------------------------------------------
 
 Deno.test("A server without the option accepts no offer", async () => {
   await using ctx = new Context();
   const { listener } = serve(ctx, { compression: false });
-  using peer = await RawPeer.connect(listener.port, "permessage-deflate");
+  using peer = await RawPeer.connect(listener.port, offering("permessage-deflate"));
   assertEquals(peer.extensions, null);
 });
 
 Deno.test("A server chooses from offers in several headers", async () => {
   await using ctx = new Context();
   const { listener, conns } = serve(ctx);
-  using peer = await RawPeer.connect(listener.port, [
-    "x-other",
-    "permessage-deflate; server_max_window_bits=8",
-    "permessage-deflate; server_max_window_bits=11; server_no_context_takeover",
-  ]);
+  using peer = await RawPeer.connect(
+    listener.port,
+    offering([
+      "x-other",
+      "permessage-deflate; server_max_window_bits=8",
+      "permessage-deflate; server_max_window_bits=11; server_no_context_takeover",
+    ]),
+  );
   const agreed = "permessage-deflate; server_no_context_takeover; server_max_window_bits=11";
   assertEquals(peer.extensions, agreed);
   await until(() => conns.length === 1);
@@ -97,7 +104,7 @@ for (const [answer, compression] of BAD_ANSWERS) {
       compression,
       onError: () => {},
     });
-    using _peer = await RawPeer.accept(server, answer);
+    using _peer = await RawPeer.accept(server, answering(answer));
     const error = await assertRejects(() => conn.opened, HandshakeError);
     assertEquals(error.status, 101);
     assertEquals(error.headers.get("sec-websocket-extensions"), answer);
@@ -113,17 +120,16 @@ Deno.test("A client held to 8 bits sends uncompressed, and inflates", async () =
     compression: { threshold: 0 },
     onMessage: (_conn, data) => void messages.push(data),
   });
-  using peer = await RawPeer.accept(server, "permessage-deflate; client_max_window_bits=8");
+  using peer = await RawPeer.accept(
+    server,
+    answering("permessage-deflate; client_max_window_bits=8"),
+  );
   assertEquals(peer.extensions, "permessage-deflate; client_max_window_bits");
   await conn.opened;
   conn.send("Hello", { compress: true });
-  assertEquals(await peer.receive(), {
-    fin: true,
-    rsv1: false,
-    opcode: TEXT,
-    payload: utf8("Hello"),
-  });
-  await peer.send(FIN | RSV1 | TEXT, HELLO);
+  const { fin, rsv, opcode, payload } = (await peer.frame())!;
+  assertEquals([fin, rsv, opcode, payload], [true, 0, TEXT, utf8("Hello")]);
+  await peer.send(frameOf(FIN | RSV1 | TEXT, HELLO));
   await until(() => messages.length === 1);
   assertEquals(messages, ["Hello"]);
   conn.terminate();
@@ -152,9 +158,9 @@ for (const [what, frames, offer] of VIOLATIONS) {
     const { listener, messages } = serve(ctx);
     using peer = await RawPeer.connect(
       listener.port,
-      offer === null ? null : "permessage-deflate",
+      offering(offer === null ? null : "permessage-deflate"),
     );
-    for (const [first, payload] of frames) await peer.send(first, payload);
+    for (const [first, payload] of frames) await peer.send(frameOf(first, payload));
     assertEquals(await peer.closeCode(), 1002);
     assertEquals(messages, []);
   });
@@ -163,21 +169,21 @@ for (const [what, frames, offer] of VIOLATIONS) {
 Deno.test("Compressed, uncompressed, fragmented, with control frames between: all arrive in order", async () => {
   await using ctx = new Context();
   const { listener, messages } = serve(ctx);
-  using peer = await RawPeer.connect(listener.port, "permessage-deflate");
-  await peer.send(FIN | RSV1 | TEXT, HELLO);
-  await peer.send(FIN | TEXT, utf8("plain"));
-  await peer.send(RSV1 | TEXT, Uint8Array.of(0xf2, 0x00));
-  await peer.send(FIN | PING, utf8("between"));
-  await peer.send(CONTINUATION, new Uint8Array(0));
-  await peer.send(FIN | CONTINUATION, Uint8Array.of(0x11, 0x00, 0x00));
-  await peer.send(BINARY, Uint8Array.of(1, 2));
-  await peer.send(FIN | CONTINUATION, Uint8Array.of(3));
+  using peer = await RawPeer.connect(listener.port, offering("permessage-deflate"));
+  await peer.send(frameOf(FIN | RSV1 | TEXT, HELLO));
+  await peer.send(frameOf(FIN | TEXT, utf8("plain")));
+  await peer.send(frameOf(RSV1 | TEXT, Uint8Array.of(0xf2, 0x00)));
+  await peer.send(frameOf(FIN | PING, utf8("between")));
+  await peer.send(frameOf(CONTINUATION, new Uint8Array(0)));
+  await peer.send(frameOf(FIN | CONTINUATION, Uint8Array.of(0x11, 0x00, 0x00)));
+  await peer.send(frameOf(BINARY, Uint8Array.of(1, 2)));
+  await peer.send(frameOf(FIN | CONTINUATION, Uint8Array.of(3)));
   // 7.2.3.4, amid a stream with takeover.
-  await peer.send(FIN | RSV1 | TEXT, Uint8Array.of(0xf3, 0x00, 0x11, 0x00, 0x00, 0x00));
-  await peer.send(FIN | RSV1 | TEXT, Uint8Array.of(0xf2, 0x00, 0x11, 0x00, 0x00));
-  await peer.send(FIN | RSV1 | TEXT, Uint8Array.of(0x00));
-  await peer.send(FIN | RSV1 | TEXT, new Uint8Array(0));
-  const pong = await peer.receive();
+  await peer.send(frameOf(FIN | RSV1 | TEXT, Uint8Array.of(0xf3, 0x00, 0x11, 0x00, 0x00, 0x00)));
+  await peer.send(frameOf(FIN | RSV1 | TEXT, Uint8Array.of(0xf2, 0x00, 0x11, 0x00, 0x00)));
+  await peer.send(frameOf(FIN | RSV1 | TEXT, Uint8Array.of(0x00)));
+  await peer.send(frameOf(FIN | RSV1 | TEXT, new Uint8Array(0)));
+  const pong = await peer.frame();
   assertEquals([pong!.opcode, pong!.payload], [10, utf8("between")]);
   await until(() => messages.length === 8);
   const [first, second, third, bytes, ...rest] = messages;
@@ -196,11 +202,11 @@ for (const [what, code, payload] of CORRUPT) {
   Deno.test(`Received: ${what}, which fails with ${code}, that connection only`, async () => {
     await using ctx = new Context();
     const { listener, messages } = serve(ctx);
-    using other = await RawPeer.connect(listener.port, "permessage-deflate");
-    using peer = await RawPeer.connect(listener.port, "permessage-deflate");
-    await peer.send(FIN | RSV1 | TEXT, payload);
+    using other = await RawPeer.connect(listener.port, offering("permessage-deflate"));
+    using peer = await RawPeer.connect(listener.port, offering("permessage-deflate"));
+    await peer.send(frameOf(FIN | RSV1 | TEXT, payload));
     assertEquals(await peer.closeCode(), code);
-    await other.send(FIN | RSV1 | TEXT, HELLO);
+    await other.send(frameOf(FIN | RSV1 | TEXT, HELLO));
     await until(() => messages.length === 1);
     assertEquals(messages, ["Hello"]);
   });
@@ -209,9 +215,9 @@ for (const [what, code, payload] of CORRUPT) {
 Deno.test("A compressed frame that is longer than the limit may hold less", async () => {
   await using ctx = new Context();
   const { listener, messages } = serve(ctx, { maxMessageSize: 100 });
-  using peer = await RawPeer.connect(listener.port, "permessage-deflate");
+  using peer = await RawPeer.connect(listener.port, offering("permessage-deflate"));
   const empty = Uint8Array.of(0x00, 0x00, 0x00, 0xff, 0xff);
-  await peer.send(FIN | RSV1 | TEXT, join([...Array(100).fill(empty), HELLO]));
+  await peer.send(frameOf(FIN | RSV1 | TEXT, join([...Array(100).fill(empty), HELLO])));
   await until(() => messages.length === 1);
   assertEquals(messages, ["Hello"]);
 });
@@ -229,15 +235,15 @@ Deno.test("What comes behind a long message waits for it: messages, pings, the c
     new Uint8Array(
       zlib.deflateRawSync(new Uint8Array(length), { finishFlush: zlib.constants.Z_SYNC_FLUSH }),
     ).slice(0, -4);
-  using peer = await RawPeer.connect(listener.port, "permessage-deflate");
+  using peer = await RawPeer.connect(listener.port, offering("permessage-deflate"));
   await Promise.all([
-    peer.send(FIN | RSV1 | BINARY, zeros(20 << 20)),
-    peer.send(FIN | TEXT, utf8("plain")),
-    peer.send(RSV1 | BINARY, join([zeros(5 << 20), Uint8Array.of(0, 0, 0xff, 0xff)])),
-    peer.send(FIN | PING, utf8("")),
-    peer.send(FIN | CONTINUATION, zeros(3 << 20)),
-    peer.send(FIN | RSV1 | TEXT, HELLO),
-    peer.send(FIN | 8, Uint8Array.of(0x03, 0xe8)),
+    peer.send(frameOf(FIN | RSV1 | BINARY, zeros(20 << 20))),
+    peer.send(frameOf(FIN | TEXT, utf8("plain"))),
+    peer.send(frameOf(RSV1 | BINARY, join([zeros(5 << 20), Uint8Array.of(0, 0, 0xff, 0xff)]))),
+    peer.send(frameOf(FIN | PING, utf8(""))),
+    peer.send(frameOf(FIN | CONTINUATION, zeros(3 << 20))),
+    peer.send(frameOf(FIN | RSV1 | TEXT, HELLO)),
+    peer.send(frameOf(FIN | 8, Uint8Array.of(0x03, 0xe8))),
   ]);
   assertEquals(await peer.closeCode(), 1000);
   await until(() => events.length === 6);
@@ -257,8 +263,8 @@ Deno.test("Paused amid long messages, none is delivered until resumed", async ()
   const packed = new Uint8Array(
     zlib.deflateRawSync(new Uint8Array(4 << 20), { finishFlush: zlib.constants.Z_SYNC_FLUSH }),
   ).slice(0, -4);
-  using peer = await RawPeer.connect(listener.port, "permessage-deflate");
-  for (let i = 0; i < 5; i++) await peer.send(FIN | RSV1 | BINARY, packed);
+  using peer = await RawPeer.connect(listener.port, offering("permessage-deflate"));
+  for (let i = 0; i < 5; i++) await peer.send(frameOf(FIN | RSV1 | BINARY, packed));
   await until(() => got.length === 1);
   await new Promise((resolve) => setTimeout(resolve, 100));
   assertEquals(got.length, 1);
@@ -273,8 +279,8 @@ Deno.test("Terminated amid a long message: it stops, and nothing is left behind"
   const packed = new Uint8Array(
     zlib.deflateRawSync(new Uint8Array(64 << 20), { finishFlush: zlib.constants.Z_SYNC_FLUSH }),
   ).slice(0, -4);
-  using peer = await RawPeer.connect(listener.port, "permessage-deflate");
-  await peer.send(FIN | RSV1 | BINARY, packed);
+  using peer = await RawPeer.connect(listener.port, offering("permessage-deflate"));
+  await peer.send(frameOf(FIN | RSV1 | BINARY, packed));
   await until(() => turnsWaiting() > 0);
   conns[0].terminate();
   assertEquals(turnsWaiting(), 0);
@@ -293,7 +299,7 @@ async function connected(options: CompressionOptions = {}, limits: object = {}) 
     onError: () => {},
     ...limits,
   });
-  const peer = await RawPeer.accept(server, "permessage-deflate");
+  const peer = await RawPeer.accept(server, answering("permessage-deflate"));
   await conn.opened;
   const { inflater: codec, got } = inflater();
   return {
@@ -302,10 +308,10 @@ async function connected(options: CompressionOptions = {}, limits: object = {}) 
     peer,
     /** The next frame, and the message where it ends one. */
     async next() {
-      const frame = await peer.receive();
+      const frame = await peer.frame();
       if (frame === null) throw new Error("The stream has ended");
-      const { fin, rsv1, opcode, payload } = frame;
-      return { first: (fin ? FIN : 0) | (rsv1 ? RSV1 : 0) | opcode, payload };
+      const { fin, rsv, opcode, payload } = frame;
+      return { first: (fin ? FIN : 0) | (rsv << 4) | opcode, payload };
     },
     async inflate(payload: Uint8Array, final = true) {
       await push(codec, payload, final);
@@ -359,11 +365,11 @@ Deno.test("Without agreement, `compress: true` sends uncompressed", async () => 
   await using ctx = new Context();
   using server = Deno.listen({ port: 0 });
   const conn = ctx.connect(`ws://127.0.0.1:${server.addr.port}/`, { compression: true });
-  using peer = await RawPeer.accept(server, null);
+  using peer = await RawPeer.accept(server, answering(null));
   await conn.opened;
   assertEquals(conn.extensions, "");
   conn.send("x".repeat(2000), { compress: true });
-  assertEquals((await peer.receive())!.rsv1, false);
+  assertEquals((await peer.frame())!.rsv, 0);
   conn.terminate();
 });
 
@@ -550,11 +556,11 @@ Deno.test("A payload lent as a view is right while its callback runs, however it
       seen.push((data as Uint8Array).slice());
     },
   });
-  using peer = await RawPeer.connect(listener.port, "permessage-deflate");
+  using peer = await RawPeer.connect(listener.port, offering("permessage-deflate"));
   const deflater = new Deflater(TAKEOVER);
   const sent = [json(100), json(5000, 2), noise(70_000), json(100, 3)];
   for (const message of sent) {
-    await peer.send(FIN | RSV1 | BINARY, deflater.deflate(message, true).slice());
+    await peer.send(frameOf(FIN | RSV1 | BINARY, deflater.deflate(message, true).slice()));
   }
   deflater.close();
   await until(() => seen.length === sent.length);

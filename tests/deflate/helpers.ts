@@ -3,9 +3,20 @@ import { Inflater, type InflaterSettings, type InflateSink } from "../../src/def
 import { CompressedFrame } from "../../src/deflate/compressed_frame.ts";
 import type { Source } from "../../src/protocol/frame_decoder.ts";
 import { join, utf8 } from "../support/bytes.ts";
+import type { Changes } from "../support/raw_peer.ts";
 import type { Deflater, DeflaterSettings } from "../../src/deflate/deflater.ts";
 
 export const TAKEOVER: DeflaterSettings = { windowBits: 15, takeover: true, memLevel: 8, level: 6 };
+
+/** The header of a client that offers extensions, in one line or several. */
+export function offering(extensions: string | string[] | null): Changes {
+  return { "Sec-WebSocket-Extensions": extensions };
+}
+
+/** How a server answers that agrees to an extension, or to none. */
+export function answering(extension: string | null): { lines: string[] } {
+  return { lines: extension === null ? [] : [`Sec-WebSocket-Extensions: ${extension}`] };
+}
 
 /** Collects what an inflater produces, message by message. */
 export class Collector implements InflateSink {

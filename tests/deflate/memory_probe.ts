@@ -5,8 +5,9 @@ import zlib from "node:zlib";
 import { Context } from "../../mod.ts";
 import { Deflater } from "../../src/deflate/deflater.ts";
 import { Inflater } from "../../src/deflate/inflater.ts";
-import { json, TAKEOVER } from "./helpers.ts";
-import { RawPeer } from "./raw_peer.ts";
+import { json, offering, TAKEOVER } from "./helpers.ts";
+import { frameOf } from "../support/frames.ts";
+import { RawPeer } from "../support/raw_peer.ts";
 
 const HELLO = Uint8Array.of(0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00);
 const NOWHERE = { room: Infinity, inflated() {} };
@@ -52,19 +53,27 @@ const probes: Record<string, () => unknown> = {
       onError: () => {},
     });
     const packed = bomb();
-    using warm = await RawPeer.connect(listener.port, "permessage-deflate");
-    await warm.send(0xc1, HELLO);
-    await warm.send(0x89, HELLO);
-    await warm.receive();
+    using warm = await RawPeer.connect(listener.port, offering("permessage-deflate"));
+    await warm.send(frameOf(0xc1, HELLO));
+    await warm.send(frameOf(0x89, HELLO));
+    await warm.frame();
+    // What the peer itself costs is there before: frames, and a reader that has read.
+    const inputs = [1, 5].map((fragments) => {
+      const size = Math.ceil(packed.length / fragments);
+      return warm.encode(...Array.from({ length: fragments }, (_, i) => {
+        const first = (i === 0 ? 0x42 : 0) | (i === fragments - 1 ? 0x80 : 0);
+        return frameOf(first, packed.subarray(i * size, i * size + size));
+      }));
+    });
+    const peers = [];
+    for (const _ of inputs) {
+      peers.push(await RawPeer.connect(listener.port, offering("permessage-deflate")));
+    }
     const codes: (number | null)[] = [];
     const before = rss();
-    for (const fragments of [1, 5]) {
-      using peer = await RawPeer.connect(listener.port, "permessage-deflate");
-      const size = Math.ceil(packed.length / fragments);
-      for (let i = 0; i < fragments; i++) {
-        const first = (i === 0 ? 0x42 : 0) | (i === fragments - 1 ? 0x80 : 0);
-        await peer.send(first, packed.subarray(i * size, i * size + size));
-      }
+    for (const [i, input] of inputs.entries()) {
+      using peer = peers[i];
+      await peer.write(input);
       codes.push(await peer.closeCode());
     }
     return { length: packed.length, codes, messages, grown: rss() - before };

@@ -7,7 +7,8 @@ import { parseProxyUrl } from "../../src/client/proxy/proxy_url.ts";
 import { connectSocks5 } from "../../src/client/proxy/socks5.ts";
 import { dialTcp } from "../../src/client/tcp.ts";
 import type { Tunnel } from "../../src/client/proxy/tunnel.ts";
-import { failure, readExactly, tcpPair, writeAll } from "../transport/streams.ts";
+import { failure } from "../support/failure.ts";
+import { readExactly, tcpPair, writeAll } from "../transport/streams.ts";
 
 const target: Tunnel = { hostname: "example.com", port: 443 };
 const login = { ...target, username: "user", password: "påss" };

@@ -2,7 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { type Connection, type ConnectionHandlers, Context, HandshakeError } from "../../mod.ts";
 import { pair, rawHost, rawPeer } from "../support/pair.ts";
 import { join } from "../support/bytes.ts";
-import { RawServer } from "../support/raw_socket.ts";
+import { rawListener, RawPeer, urlOf } from "../support/raw_peer.ts";
 import { turn, until } from "../support/until.ts";
 
 const CALLBACKS = ["onConnect", "onMessage", "onPing", "onPong", "onDrain"] as const;
@@ -92,9 +92,9 @@ for (const name of CALLBACKS) {
         if (act === "pause") queueMicrotask(() => conn.resume());
       };
       const opened = Promise.withResolvers<void>();
-      using server = new RawServer();
-      const conn = ctx.connect(server.url, handlers);
-      const raw = await server.accept();
+      using server = rawListener();
+      const conn = ctx.connect(urlOf(server), handlers);
+      const raw = await RawPeer.accept(server);
       conn.opened.then(() => opened.resolve(), () => opened.resolve());
       await opened.promise;
       // Frames behind one another in one segment, a close frame the last of them.

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { type Connection, Context } from "../../mod.ts";
 import { numbered } from "../support/messages.ts";
 import { pair, rawPeer } from "../support/pair.ts";
-import { RawSocket } from "../support/raw_socket.ts";
+import { RawPeer } from "../support/raw_peer.ts";
 import { until } from "../support/until.ts";
 
 Deno.test("shutdown closes every connection with 1001 and tells how it went", async () => {
@@ -59,10 +59,7 @@ Deno.test("shutdown answers unfinished handshakes with 503 and cancels our own",
       return gate.promise;
     },
   });
-  using raw = new RawSocket(
-    await Deno.connect({ hostname: "127.0.0.1", port: listener.port }),
-    true,
-  );
+  using raw = await RawPeer.dial(listener.port);
   await raw.write(new TextEncoder().encode("GET / HTTP/1.1\r\nHost: a\r\n"));
   const conn = ctx.connect(listener.url);
   const opened = assertRejects(() => conn.opened, DOMException);
@@ -70,7 +67,7 @@ Deno.test("shutdown answers unfinished handshakes with 503 and cancels our own",
   await ctx.shutdown();
   await opened;
   assertEquals((await conn.closed).code, 1006);
-  assert((await raw.head()).startsWith("HTTP/1.1 503 "));
+  assert((await raw.readHead()).startsWith("HTTP/1.1 503 "));
   gate.resolve();
   raw.close();
   await listener.finished;

@@ -27,7 +27,7 @@ function answer(changes: Record<string, string | null>, line = "HTTP/1.1 101 OK"
   return head(line, ...lines.map(([name, value]) => `${name}: ${value}`));
 }
 
-function failure(act: () => unknown): HandshakeError {
+function refusalOf(act: () => unknown): HandshakeError {
   return assertThrows(act, HandshakeError) as HandshakeError;
 }
 
@@ -84,7 +84,7 @@ Deno.test("RFC 9110 15.2: interim responses are skipped, split at every index", 
 Deno.test("bound: interim responses without end", () => {
   const handshake = start({ maxHeaderBytes: 1000 });
   const interim = bytes(head("HTTP/1.1 102 Processing"));
-  const error = failure(() => {
+  const error = refusalOf(() => {
     for (let count = 0; count < 100; count++) assertEquals(handshake.push(interim), -1);
   });
   assertEquals(error.status, 0);
@@ -125,7 +125,7 @@ for (const [changes, says] of WRONG) {
   Deno.test(`RFC 6455 4.1: answer refused: ${JSON.stringify(changes)}`, () => {
     const handshake = start();
     handshake.push(bytes(answer({ ...changes, "X": "1" })));
-    const error = failure(() => handshake.finish());
+    const error = refusalOf(() => handshake.finish());
     assertEquals([error.status, error.headers.get("x")], [101, "1"]);
     assert(error.message.startsWith("Cannot open ws://server.example.com/chat: "));
     assert(error.message.includes(says), error.message);
@@ -135,7 +135,7 @@ for (const [changes, says] of WRONG) {
 Deno.test("RFC 6455 4.1: a 101 in HTTP/1.0 is refused", () => {
   const handshake = start();
   handshake.push(bytes(answer({}, "HTTP/1.0 101 OK")));
-  assertEquals(failure(() => handshake.finish()).status, 101);
+  assertEquals(refusalOf(() => handshake.finish()).status, 101);
 });
 
 Deno.test("another status is an error with status, headers and body", () => {
@@ -146,7 +146,7 @@ Deno.test("another status is an error with status, headers and body", () => {
   const error = handshake.refused(bytes("gone"));
   assertEquals([error.status, error.headers.get("x"), text(error.body)], [404, "1", "gone"]);
   assert(error.message.endsWith("the server answered 404 Not Found"), error.message);
-  assertEquals(failure(() => handshake.finish()).status, 404);
+  assertEquals(refusalOf(() => handshake.finish()).status, 404);
 });
 
 Deno.test("a redirect says where to, and that it isn't followed", () => {
@@ -157,10 +157,10 @@ Deno.test("a redirect says where to, and that it isn't followed", () => {
 
 Deno.test("what isn't HTTP, or is too much of it, is an error with status 0", () => {
   for (const garbage of ["\x15\x03", "SSH-2.0-OpenSSH\r\n\r\n", "HTTP/2 101\r\n\r\n"]) {
-    assertEquals(failure(() => start().push(bytes(garbage))).status, 0);
+    assertEquals(refusalOf(() => start().push(bytes(garbage))).status, 0);
   }
   const endless = bytes(`HTTP/1.1 101 ${"x".repeat(20_000)}`);
-  assertEquals(failure(() => start().push(endless)).status, 0);
+  assertEquals(refusalOf(() => start().push(endless)).status, 0);
 });
 
 Deno.test("what is injected into a request is refused before anything is written", () => {

@@ -3,8 +3,6 @@ import { Context, type ListenOptions } from "../../mod.ts";
 import { EventLog } from "../support/event_log.ts";
 import { RawPeer, upgradeRequest } from "../support/raw_peer.ts";
 
-export const BINARY = 2, TEXT = 1, CLOSE = 8, PING = 9, PONG = 10;
-
 /** A server that echoes, and what its handshakes failed with. */
 export interface Victim extends AsyncDisposable {
   readonly ctx: Context;

@@ -2,20 +2,11 @@ import { assert, assertEquals, assertMatch, assertNotEquals } from "@std/assert"
 import zlib from "node:zlib";
 import { type CloseRecord, Context, type ListenOptions } from "../../mod.ts";
 import { concat, join, repeat, utf8 } from "../support/bytes.ts";
-import { CONTINUATION, frame, masked, readClose } from "../support/frames.ts";
+import { BINARY, CONTINUATION, frame, masked, PING, PONG, TEXT } from "../support/frames.ts";
 import { rawPeer } from "../support/pair.ts";
 import { rawListener, RawPeer, urlOf } from "../support/raw_peer.ts";
 import { until } from "../support/until.ts";
-import { BINARY, CLOSE, PING, PONG, stillServes, TEXT, untilEnd, victim } from "./_support.ts";
-
-/** The code of the close frame that comes next, others skipped. */
-async function closeCode(peer: RawPeer): Promise<number> {
-  for (;;) {
-    const next = await peer.frame();
-    assert(next !== null, "The stream ended without a close frame");
-    if (next!.opcode === CLOSE) return readClose(next!.payload).code;
-  }
-}
+import { stillServes, untilEnd, victim } from "./_support.ts";
 
 Deno.test("an oversized frame that is announced and never sent: 1009 from its header", async () => {
   await using server = victim();
@@ -26,7 +17,7 @@ Deno.test("an oversized frame that is announced and never sent: 1009 from its he
     header[1] = 0xff;
     new DataView(header.buffer).setBigUint64(2, BigInt(size));
     await peer.write(header);
-    assertEquals(await closeCode(peer), 1009);
+    assertEquals(await peer.closeCode(), 1009);
   }
   await stillServes(server);
 });
@@ -49,7 +40,7 @@ Deno.test("a million fragments of one byte are one message, and a million empty 
 Deno.test("TCP segments of one byte: the same messages", async () => {
   await using server = victim();
   using peer = await RawPeer.connect(server.port);
-  await peer.writeChopped(peer.encode([frame(TEXT, "hello".repeat(100))]), 1);
+  await peer.writeChopped(peer.encode(frame(TEXT, "hello".repeat(100))), 1);
   assertEquals((await peer.frame())!.payload, utf8("hello".repeat(100)));
 });
 
@@ -153,7 +144,7 @@ Deno.test("a peer that has failed and goes on sending: its input is dropped unde
   const flood = (async () => {
     for (;;) await peer.write(junk);
   })().catch(() => {});
-  assertEquals(await closeCode(peer), 1002);
+  assertEquals(await peer.closeCode(), 1002);
   assertEquals((await conn.closed).code, 1006);
   await flood;
 });
@@ -169,7 +160,7 @@ Deno.test("a compression bomb: 1009 at the limit", async () => {
   ).slice(0, -4);
   assert(bomb.length < 128 * 1024);
   await peer.send(frame(BINARY, bomb, { rsv: 4 }));
-  assertEquals(await closeCode(peer), 1009);
+  assertEquals(await peer.closeCode(), 1009);
   await stillServes(server);
 });
 
@@ -188,7 +179,7 @@ Deno.test("bad windows and corrupt data: an offer is declined, data fail their o
   using peer = await RawPeer.connect(server.port, OFFER);
   assertMatch(peer.head, /permessage-deflate/);
   await peer.send(frame(BINARY, new Uint8Array(100).fill(0xff), { rsv: 4 }));
-  assertEquals(await closeCode(peer), 1007);
+  assertEquals(await peer.closeCode(), 1007);
   await stillServes(server);
 });
 
@@ -207,7 +198,7 @@ Deno.test("invalid UTF-8 at the last byte of 1 MiB: 1007, in one frame, in many,
   for (const frames of [[frame(TEXT, bad)], parts, [frame(TEXT, packed, { rsv: 4 })]]) {
     using peer = await RawPeer.connect(server.port, OFFER);
     await peer.send(...frames);
-    assertEquals(await closeCode(peer), 1007);
+    assertEquals(await peer.closeCode(), 1007);
   }
   await stillServes(server);
 });

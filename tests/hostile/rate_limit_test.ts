@@ -6,7 +6,7 @@ import { Timers } from "../../src/util/timers.ts";
 import { numbered, numberOf, upTo } from "../support/messages.ts";
 import { pair, rawPeer } from "../support/pair.ts";
 import { until } from "../support/until.ts";
-import { BINARY, CLOSE, PING } from "./_support.ts";
+import { BINARY, CLOSE, PING } from "../support/frames.ts";
 
 Deno.test("rateLimit: messages beyond the limit are held, none is lost, and all come in order", async () => {
   const got: number[] = [], times: number[] = [];

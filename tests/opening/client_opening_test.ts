@@ -9,6 +9,7 @@ import {
 } from "../../mod.ts";
 import { concat, join, text, utf8 } from "../support/bytes.ts";
 import { CLOSE, closeFrame, frame, PING, PONG, TEXT } from "../support/frames.ts";
+import { failure } from "../support/failure.ts";
 import { head, rawListener, RawPeer, upgradeResponse, urlOf } from "../support/raw_peer.ts";
 
 /** Connects, with everything that its callbacks said in order. */
@@ -29,16 +30,6 @@ function connect(ctx: Context, url: string, options: ConnectOptions = {}) {
     ...options,
   });
   return { conn, steps, errors, over };
-}
-
-// deno-lint-ignore no-explicit-any
-async function failure(conn: Connection): Promise<any> {
-  try {
-    await conn.opened;
-  } catch (error) {
-    return error;
-  }
-  throw new Error("It was expected to fail");
 }
 
 Deno.test("Frames in the segment of the 101, at every split of both", async () => {
@@ -211,7 +202,7 @@ for (const [name, answer, status, message, body] of ANSWERS) {
     using peer = new RawPeer(await listener.accept(), "server");
     const bytes = answer(await peer.readHead());
     await peer.write(bytes);
-    const error = await failure(conn) as HandshakeError;
+    const error = await failure(conn.opened) as HandshakeError;
     assert(error instanceof HandshakeError, String(error));
     assertEquals(error.status, status);
     assertStringIncludes(error.message, message);
@@ -235,7 +226,7 @@ Deno.test("A server that ends without an answer is a HandshakeError with status 
     await peer.readHead();
     await peer.write(utf8(start));
     peer.close();
-    const error = await failure(conn) as HandshakeError;
+    const error = await failure(conn.opened) as HandshakeError;
     assertEquals([error.name, error.status], ["HandshakeError", 0]);
     assertStringIncludes(error.message, "no answer");
     await over;
@@ -248,7 +239,7 @@ Deno.test("A server that never answers: TimeoutError with the phase", async () =
   using listener = rawListener();
   const { conn, steps, errors, over } = connect(ctx, urlOf(listener), { connectTimeout: 30 });
   using peer = new RawPeer(await listener.accept(), "server");
-  const error = await failure(conn);
+  const error = await failure(conn.opened);
   assert(error instanceof TimeoutError);
   assertEquals(
     error.message,
@@ -281,7 +272,7 @@ for (const [name, cancel] of CANCELS) {
       }
       cancel(conn, controller);
       cancel(conn, controller);
-      const error = await failure(conn) as DOMException;
+      const error = await failure(conn.opened) as DOMException;
       assert(error instanceof DOMException);
       assertEquals(error.name, "AbortError");
       if (name === "its signal") assertEquals((error.cause as Error).message, "enough");
@@ -301,7 +292,7 @@ Deno.test("A signal that was aborted before: nothing is dialled", async () => {
   await using ctx = new Context();
   const { conn, steps, over } = connect(ctx, "ws://127.0.0.1:9/", { signal: AbortSignal.abort() });
   assertEquals(conn.state, "connecting");
-  assertEquals((await failure(conn)).name, "AbortError");
+  assertEquals((await failure(conn.opened)).name, "AbortError");
   await over;
   assertEquals(steps, ["close"]);
 });
@@ -326,7 +317,7 @@ Deno.test("A refused port: onError, then onClose, opened rejects", async () => {
   const url = urlOf(listener);
   listener.close();
   const { conn, steps, errors, over } = connect(ctx, url);
-  const error = await failure(conn);
+  const error = await failure(conn.opened);
   assert(error instanceof Deno.errors.ConnectionRefused);
   const record = await over;
   assertEquals([steps, errors], [["error", "close"], [error]]);
@@ -336,7 +327,7 @@ Deno.test("A refused port: onError, then onClose, opened rejects", async () => {
 Deno.test("A host that doesn't resolve: onError, then onClose, opened rejects", async () => {
   await using ctx = new Context();
   const { conn, steps, over } = connect(ctx, "ws://no-such-host.invalid/");
-  assert(await failure(conn) instanceof Error);
+  assert(await failure(conn.opened) instanceof Error);
   await over;
   assertEquals(steps, ["error", "close"]);
 });

@@ -67,7 +67,7 @@ Deno.test("Early frames wait for onConnect's promise", async () => {
   await using _ctx = ctx;
   using peer = await RawPeer.dial(port);
   const early = [frame(TEXT, "a"), frame(TEXT, "b"), frame(PING, "p")];
-  await peer.write(concat(upgradeRequest(), peer.encode(early)));
+  await peer.write(concat(upgradeRequest(), peer.encode(...early)));
   await peer.readHead();
   await entered.next();
   // The ping is answered meanwhile, which also shows that both messages have been decoded.

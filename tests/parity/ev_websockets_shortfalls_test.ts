@@ -1,18 +1,10 @@
 /** Where EV::Websockets 0.10 falls short of its own docs: each a test that shows the right behaviour. */
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { type Connection, Context, HandshakeError, TimeoutError } from "../../mod.ts";
-import {
-  accept,
-  Events,
-  frame,
-  freePort,
-  join,
-  pair,
-  rawClient,
-  rawServer,
-  recorder,
-  request,
-} from "./_support.ts";
+import { accept, Events, pair, rawClient, rawServer, recorder } from "./_support.ts";
+import { text } from "../support/bytes.ts";
+import { BINARY, CLOSE, closeFrame, frame, masked, PING, TEXT } from "../support/frames.ts";
+import { freePort } from "../support/raw_peer.ts";
 
 // "proxy without a port is ignored" belongs to the proxies.
 
@@ -31,9 +23,9 @@ Deno.test("closing drops TCP at once: here the peer's close frame is waited for"
   using peer = await rawClient(listener.port);
   const [conn] = listener.connections;
   conn.close(1000);
-  assertEquals((await peer.receive())!.first, 0x88);
+  assertEquals((await peer.frame())!.opcode, CLOSE);
   assertEquals(conn.state, "closing");
-  await peer.send(0x88, new Uint8Array([0x0f, 0xa1]));
+  await peer.sendClose(4001);
   const { sent, received, wasClean } = await conn.closed;
   assertEquals([sent?.code, received?.code, wasClean], [1000, 4001, true]);
 });
@@ -80,7 +72,7 @@ Deno.test("a timed-out connect goes on in the background: here it ends once, and
   const server = await rawServer(async (peer) => {
     await late.promise;
     await peer.write(accept(peer)).catch(() => {});
-    assertEquals(await peer.receive(), null);
+    assertEquals(await peer.frame(), null);
   });
   const events = new Events<string>();
   const ctx = new Context();
@@ -110,9 +102,8 @@ Deno.test("an oversized message gets no 1009: here it does", async () => {
     onError: () => {},
   });
   using peer = await rawClient(listener.port);
-  await peer.send(0x82, new Uint8Array(11));
-  const { first, payload } = (await peer.receive())!;
-  assertEquals([first, payload[0] << 8 | payload[1]], [0x88, 1009]);
+  await peer.send(BINARY, new Uint8Array(11));
+  assertEquals(await peer.closeCode(), 1009);
 });
 
 Deno.test("parsed messages are delivered after a pause or close in a callback: here none is", async () => {
@@ -128,7 +119,7 @@ Deno.test("parsed messages are delivered after a pause or close in a callback: h
       onPing: () => events.push("ping"),
     });
     using peer = await rawClient(listener.port);
-    await peer.write(join(frame(0x81, "one"), frame(0x81, "two"), frame(0x89, "")));
+    await peer.send(frame(TEXT, "one"), frame(TEXT, "two"), frame(PING));
     assertEquals(await events.take(2), ["one", "ping"]);
     const [conn] = listener.connections;
     conn.terminate();
@@ -171,7 +162,7 @@ Deno.test("Path loses its query: here the URL is whole", async () => {
     ...local,
     onConnect: (conn) => urls.push(`${conn.url} ${conn.request!.url}`),
   });
-  using _peer = await rawClient(listener.port, request("/a%20b/c?x=1&y=%2F"));
+  using _peer = await rawClient(listener.port, {}, "/a%20b/c?x=1&y=%2F");
   const path = "://127.0.0.1/a%20b/c?x=1&y=%2F";
   assertEquals(await urls.next(), `ws${path} http${path}`);
   for (const conn of listener.connections) conn.terminate();
@@ -179,27 +170,23 @@ Deno.test("Path loses its query: here the URL is whole", async () => {
 
 Deno.test("unmasked frames and invalid UTF-8 are accepted: here they fail the connection", async () => {
   const cases: [Uint8Array, number][] = [
-    [frame(0x81, "unmasked", false), 1002],
-    [frame(0x81, new Uint8Array([0xff, 0xfe])), 1007],
-    [frame(0x88, new Uint8Array([0x03, 0xe8, 0xff])), 1007],
+    [frame(TEXT, "unmasked"), 1002],
+    [masked(frame(TEXT, new Uint8Array([0xff, 0xfe]))), 1007],
+    [masked(closeFrame(1000, new Uint8Array([0xff]))), 1007],
   ];
   for (const [bytes, code] of cases) {
     const ctx = new Context();
     await using listener = ctx.listen({ ...local, onMessage: () => {}, onError: () => {} });
     using peer = await rawClient(listener.port);
     await peer.write(bytes);
-    const { first, payload } = (await peer.receive())!;
-    assertEquals([first, payload[0] << 8 | payload[1]], [0x88, code]);
+    assertEquals(await peer.closeCode(), code);
   }
 });
 
 Deno.test("any protocol version is accepted: here 13 only, and the answer says so", async () => {
   const ctx = new Context();
   await using listener = ctx.listen({ ...local });
-  using peer = await rawClient(
-    listener.port,
-    request().replace("Version: 13", "Version: 8"),
-  );
+  using peer = await rawClient(listener.port, { "Sec-WebSocket-Version": "8" });
   assert(peer.head.startsWith("HTTP/1.1 426 "));
   assert(/sec-websocket-version: 13\r\n/i.test(peer.head));
 });
@@ -208,9 +195,9 @@ Deno.test("five pings in a burst get one pong: here all of them, from a peer tha
   const ctx = new Context();
   await using listener = ctx.listen({ ...local });
   using peer = await rawClient(listener.port);
-  await peer.write(join(...[1, 2, 3, 4, 5].map((n) => frame(0x89, `${n}`))));
+  await peer.send(...[1, 2, 3, 4, 5].map((n) => frame(PING, `${n}`)));
   const texts = [];
-  for (let i = 0; i < 5; i++) texts.push((await peer.receive())!.text);
+  for (let i = 0; i < 5; i++) texts.push(text((await peer.frame())!.payload));
   assertEquals(texts, ["1", "2", "3", "4", "5"]);
 });
 

@@ -9,18 +9,10 @@ import {
 } from "../../mod.ts";
 import { parseUrl } from "../../src/handshake/url.ts";
 import { makeCertificates } from "../transport/certificates.ts";
-import {
-  accept,
-  Events,
-  frame,
-  freePort,
-  join,
-  pair,
-  rawClient,
-  rawServer,
-  recorder,
-  request,
-} from "./_support.ts";
+import { text } from "../support/bytes.ts";
+import { BINARY, closeFrame, CONTINUATION, frame, masked, PONG, TEXT } from "../support/frames.ts";
+import { freePort } from "../support/raw_peer.ts";
+import { accept, Events, pair, rawClient, rawServer, recorder } from "./_support.ts";
 
 // Rows of others: E3 (proxies), E21 and E34 (adopting), E35 and E36 (compression). E38 is tests/examples, E39 is bench.
 
@@ -158,7 +150,7 @@ Deno.test("E9 on_message: whole messages, fragmented and of 0 bytes too", async 
 });
 
 Deno.test("E10 on_close once; 1005 where no code came, 1006 where none could", async () => {
-  for (const [bytes, code] of [[frame(0x88, ""), 1005], [new Uint8Array(0), 1006]] as const) {
+  for (const [bytes, code] of [[masked(closeFrame()), 1005], [new Uint8Array(0), 1006]] as const) {
     const closes = new Events<CloseRecord>();
     const ctx = new Context();
     await using listener = ctx.listen({
@@ -252,8 +244,8 @@ Deno.test("E16 on_handshake: adds headers, refuses, and a throw shows nothing of
   });
   const heads: Record<string, string> = {};
   for (const path of ["/headers", "/false", "/response", "/throw", "/other"]) {
-    using peer = await rawClient(listener.port, request(path));
-    heads[path] = peer.head + (peer.head.startsWith("HTTP/1.1 101") ? "" : await peer.rest());
+    using peer = await rawClient(listener.port, {}, path);
+    heads[path] = peer.head + (peer.head.startsWith("HTTP/1.1 101") ? "" : text(await peer.rest()));
     if (path === "/headers") assertEquals([...listener.connections][0].data, "given");
   }
   assert(heads["/headers"].includes("X-One: 1\r\nX-One: 2\r\n"));
@@ -356,15 +348,15 @@ Deno.test("E24 send_fragment: the type is the first's, control frames pass in be
     },
   });
   using peer = await rawClient(listener.port);
-  const firsts = new Set<number>();
+  const opcodes = new Set<number>();
   const data = [];
   for (let i = 0; i < 4; i++) {
-    const { first, payload } = (await peer.receive())!;
-    firsts.add(first);
-    if (first !== 0x8a) data.push([first, [...payload]]);
+    const { fin, opcode, payload } = (await peer.frame())!;
+    opcodes.add(opcode);
+    if (opcode !== PONG) data.push([fin, opcode, [...payload]]);
   }
-  assert(firsts.has(0x8a));
-  assertEquals(data, [[0x02, [1]], [0x00, []], [0x80, [98]]]);
+  assert(opcodes.has(PONG));
+  assertEquals(data, [[false, BINARY, [1]], [false, CONTINUATION, []], [true, CONTINUATION, [98]]]);
 });
 
 Deno.test("E25 send_queue_size: payload bytes without framing, 0 when closed", async () => {
@@ -605,6 +597,6 @@ Deno.test("K6 data and close in one segment: the message comes before the close"
   const ctx = new Context();
   await using listener = ctx.listen({ ...local, ...recorder(events) });
   using peer = await rawClient(listener.port);
-  await peer.write(join(frame(0x81, "last"), frame(0x88, new Uint8Array([0x03, 0xe8]))));
+  await peer.send(frame(TEXT, "last"), closeFrame(1000));
   assertEquals(await events.take(3), ["connect", "message: last", "close: 1000 "]);
 });

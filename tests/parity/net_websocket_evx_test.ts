@@ -2,7 +2,9 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { type Connection, Context, type FrameHeader, type MessageHeader } from "../../mod.ts";
 import { FrameDecoder } from "../../src/protocol/frame_decoder.ts";
-import { busy, Events, frame, pair, rawClient } from "./_support.ts";
+import { text } from "../support/bytes.ts";
+import { CLOSE, frame, frameOf, readClose, TEXT } from "../support/frames.ts";
+import { busy, Events, pair, rawClient } from "./_support.ts";
 
 const MiB = 1024 * 1024;
 
@@ -81,9 +83,8 @@ Deno.test("X4 reserved bits without allowRsv fail the connection", async () => {
     onError: () => {},
   });
   using peer = await rawClient(listener.port);
-  await peer.send(0x80 | 0x20 | 1, "rsv2");
-  const answer = await peer.receive();
-  assertEquals([answer!.first, answer!.payload[0] << 8 | answer!.payload[1]], [0x88, 1002]);
+  await peer.send(frame(TEXT, "rsv2", { rsv: 0b010 }));
+  assertEquals(await peer.closeCode(), 1002);
 });
 
 Deno.test("X5 on_close($code): the close record", async () => {
@@ -189,10 +190,9 @@ Deno.test("X7 UTF-8 is checked although nothing is assembled", async () => {
     using peer = await rawClient(listener.port);
     for (const [i, part] of parts.entries()) {
       const first = (i === parts.length - 1 ? 0x80 : 0) | (i === 0 ? 1 : 0);
-      await peer.send(first, new Uint8Array(part));
+      await peer.send(frameOf(first, new Uint8Array(part)));
     }
-    const answer = await peer.receive();
-    assertEquals(answer!.payload[0] << 8 | answer!.payload[1], 1007);
+    assertEquals(await peer.closeCode(), 1007);
   }
 });
 
@@ -409,10 +409,10 @@ Deno.test("X15 shutdown_write: flushes, half-closes, and later sends throw", asy
   }
   const got = new Events<unknown>();
   using peer = await rawClient(listener.port);
-  assertEquals((await peer.receive())!.text, "last words");
-  assertEquals(await peer.receive(), null);
+  assertEquals(text((await peer.frame())!.payload), "last words");
+  assertEquals(await peer.frame(), null);
   // The other direction goes on.
-  await peer.send(0x81, "still heard");
+  await peer.send(TEXT, "still heard");
   assertEquals(await got.next(), "still heard");
   const [conn] = listener.connections;
   peer.close();
@@ -433,11 +433,11 @@ Deno.test("X15 shutdown_read: input is discarded, its end noticed, and close() w
     const conn = await accepted.promise;
     conn.shutdownRead();
     assertThrows(() => conn.ping(), Error, "after shutdownRead");
-    await peer.send(0x81, "unheard");
+    await peer.send(TEXT, "unheard");
     conn.send("heard");
-    assertEquals((await peer.receive())!.text, "heard");
+    assertEquals(text((await peer.frame())!.payload), "heard");
     conn.close(4000);
-    assertEquals((await peer.receive())!.first, 0x88);
+    assertEquals((await peer.frame())!.opcode, CLOSE);
     const { sent, received, code } = await conn.closed;
     assertEquals([sent?.code, received, code], [4000, null, 1006]);
   }
@@ -453,11 +453,11 @@ Deno.test("X16 close(code, reason): the socket is closed by us in any case", asy
   using peer = await rawClient(listener.port);
   const [conn] = listener.connections;
   conn.close(1000, "bye");
-  assertEquals((await peer.receive())!.text.slice(2), "bye");
+  assertEquals(readClose((await peer.next(CLOSE)).payload), { code: 1000, reason: "bye" });
   // The peer neither answers nor closes.
   const { sent, received, wasClean } = await conn.closed;
   assertEquals([sent?.code, received, wasClean], [1000, null, false]);
-  assertEquals(await peer.receive(), null);
+  assertEquals(await peer.frame(), null);
 });
 
 Deno.test("X18 messages up to 2 GiB, and lengths to 2^53: seen through a synthetic stream", () => {
@@ -479,7 +479,7 @@ Deno.test("X18 messages up to 2 GiB, and lengths to 2^53: seen through a synthet
   feed(header);
   const piece = new Uint8Array(MiB);
   for (let i = 0; i < length / MiB; i++) feed(piece);
-  feed(frame(0x81, "", false).slice());
+  feed(frame(TEXT));
   assertEquals(seen, [length, length, 0, length]);
 });
 

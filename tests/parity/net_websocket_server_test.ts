@@ -2,7 +2,9 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { type Connection, Context, HandshakeError, type Listener } from "../../mod.ts";
 import { makeCertificates } from "../transport/certificates.ts";
-import { busy, Events, frame, join, pair, rawClient, request } from "./_support.ts";
+import { frame, PING, TEXT } from "../support/frames.ts";
+import { RawPeer, upgradeRequest } from "../support/raw_peer.ts";
+import { busy, Events, pair, rawClient } from "./_support.ts";
 
 const local = { hostname: "127.0.0.1" };
 
@@ -39,10 +41,10 @@ Deno.test("N2 listen => $socket: bound elsewhere, TLS, and a client that stalls 
   const socket = Deno.listenTls({ ...local, port: 0, ...certificates.server });
   const listener = ctx.listen({ listener: socket, onMessage: (conn, data) => conn.send(data) });
   // One that never begins TLS, and one that stalls amid the head of a plain listener.
-  using _silent = await rawClient(listener.port, null);
+  using _silent = await RawPeer.dial(listener.port);
   const plain = ctx.listen({ ...local, onMessage: (conn, data) => conn.send(data) });
-  using stalled = await rawClient(plain.port, null);
-  await stalled.write(request().slice(0, 40));
+  using stalled = await RawPeer.dial(plain.port);
+  await stalled.write(upgradeRequest().slice(0, 40));
   for (const url of [`wss://localhost:${listener.port}/`, plain.url]) {
     const conn = ctx.connect(url);
     await conn.opened;
@@ -62,7 +64,7 @@ Deno.test("N2 listen => $socket: bound elsewhere, Unix", async () => {
     const listener = ctx.listen({ listener: socket, onConnect: (conn) => conn.close() });
     assertEquals([listener.port, listener.hostname, listener.url], [0, "", "ws://localhost/"]);
     using peer = await Deno.connect({ transport: "unix", path });
-    await peer.write(new TextEncoder().encode(request()));
+    await peer.write(upgradeRequest());
     const answer = new Uint8Array(1000);
     const count = await peer.read(answer);
     const text = new TextDecoder().decode(answer.subarray(0, count ?? 0));
@@ -88,12 +90,12 @@ Deno.test("N4 silence_max: a silent connection gets a ping; false disables", asy
   const ctx = new Context();
   await using listener = ctx.listen({ ...local, keepAlive: { interval: 10, timeout: 10_000 } });
   using peer = await rawClient(listener.port);
-  assertEquals((await peer.receive())!.first, 0x89);
+  assertEquals((await peer.frame())!.opcode, PING);
   await using other = ctx.listen({ ...local, keepAlive: { interval: 10, timeout: 10 } });
   using dead = await rawClient(other.port);
   const [conn] = other.connections;
   assertEquals((await conn.closed).code, 1006);
-  assertEquals((await dead.receive())!.first, 0x89);
+  assertEquals((await dead.frame())!.opcode, PING);
   assertThrows(() => ctx.listen({ keepAlive: true as never }), TypeError, "keepAlive");
   // Without a keepalive, no timer of the context is armed at all: the process of this one would end.
   await using silent = await pair({ keepAlive: false });
@@ -382,7 +384,7 @@ Deno.test("N16 origin test in the handshake", async () => {
   const ctx = new Context();
   await using listener = ctx.listen({ ...local, origins: ["https://good.example"] });
   for (const [origin, status] of [["https://good.example", 101], ["https://evil.example", 403]]) {
-    using peer = await rawClient(listener.port, request("/", `Origin: ${origin}\r\n`));
+    using peer = await rawClient(listener.port, { Origin: `${origin}` });
     assertEquals(Number(peer.head.slice(9, 12)), status);
   }
   for (const conn of listener.connections) conn.terminate();
@@ -415,7 +417,7 @@ Deno.test("N17 messages that came before the peer vanished are delivered", async
     onError: () => {},
   });
   const peer = await rawClient(listener.port);
-  await peer.write(join(frame(0x81, "one"), frame(0x81, "two")));
+  await peer.send(frame(TEXT, "one"), frame(TEXT, "two"));
   peer.close();
   assertEquals(await got.take(2), ["one", "two"]);
 });

@@ -32,18 +32,18 @@ Deno.test("RFC 6455 5.5.1: payloads of close frames, there and back", () => {
   }
 });
 
-function failure(payload: Uint8Array): number {
+function codeOf(payload: Uint8Array): number {
   const error = assertThrows(() => decodeClosePayload(payload), ProtocolError) as ProtocolError;
   return error.closeCode;
 }
 
 Deno.test("RFC 6455 5.5.1: payloads that fail the connection", () => {
-  assertEquals(failure(hex("03")), 1002);
+  assertEquals(codeOf(hex("03")), 1002);
   for (const code of [0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65535]) {
-    assertEquals(failure(Uint8Array.of(code >> 8, code & 255)), 1002, String(code));
+    assertEquals(codeOf(Uint8Array.of(code >> 8, code & 255)), 1002, String(code));
   }
   for (const reason of ["ff", "c3", "61 ed a0 80", "f4 90 80 80"]) {
-    assertEquals(failure(concat(hex("03 e8"), hex(reason))), 1007, reason);
+    assertEquals(codeOf(concat(hex("03 e8"), hex(reason))), 1007, reason);
   }
 });
 

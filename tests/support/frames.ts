@@ -10,6 +10,9 @@ export interface Frame {
   opcode: number;
   payload: Uint8Array;
   masked: boolean;
+  /** Where it begins and ends in the stream, the handshake's head included. */
+  start: number;
+  end: number;
 }
 
 /** A frame without a mask, its header written by the letter of RFC 6455 5.2 and not by the library. */
@@ -30,6 +33,11 @@ export function frame(
     }
   }
   return concat(Uint8Array.from(head), body);
+}
+
+/** The same, with FIN, the reserved bits and the opcode in one byte, as it stands on the wire. */
+export function frameOf(first: number, payload: Uint8Array | string = ""): Uint8Array {
+  return frame(first & 0x0f, payload, { fin: first >= 0x80, rsv: (first >> 4) & 7 });
 }
 
 /** A close frame without a mask. */
@@ -79,6 +87,8 @@ export function masked(bytes: Uint8Array, key: Uint8Array = hex("37 fa 21 3d")):
 
 /** Reads frames off bytes, a plain second implementation: nothing of the library is used to judge it. */
 export class FrameReader {
+  /** Where the next frame begins in the stream. */
+  position = 0;
   #buffer = new Uint8Array(1024);
   #from = 0;
   #to = 0;
@@ -117,12 +127,16 @@ export class FrameReader {
     const payload = bytes.slice(head, head + length);
     if (isMasked) { for (let at = 0; at < length; at++) payload[at] ^= key[at & 3]; }
     this.#from += head + length;
+    const start = this.position;
+    this.position += head + length;
     return {
       fin: (bytes[0] & 0x80) !== 0,
       rsv: (bytes[0] >> 4) & 7,
       opcode: bytes[0] & 0x0f,
       payload,
       masked: isMasked,
+      start,
+      end: this.position,
     };
   }
 }

@@ -1,5 +1,5 @@
 import { type Connection, type ConnectOptions, Context, type ListenOptions } from "../../mod.ts";
-import { RawServer, RawSocket } from "./raw_socket.ts";
+import { rawListener, RawPeer, urlOf } from "./raw_peer.ts";
 
 /** A client and the server's end of its connection, both ours. */
 export interface Pair extends AsyncDisposable {
@@ -29,7 +29,7 @@ export async function pair(server: ListenOptions = {}, client: ConnectOptions = 
 export interface RawPair extends AsyncDisposable {
   readonly ctx: Context;
   readonly conn: Connection;
-  readonly raw: RawSocket;
+  readonly raw: RawPeer;
 }
 
 /** Connects a peer by hand to a server of ours; `early` comes in one segment with its request. */
@@ -44,21 +44,22 @@ export async function rawPeer(options: ListenOptions = {}, early?: Uint8Array): 
       return options.onConnect?.(conn);
     },
   });
-  const raw = await RawSocket.connect(listener.port, early);
+  const host = { "Host": `127.0.0.1:${listener.port}` };
+  const raw = await RawPeer.connect(listener.port, host, undefined, early);
   return { ctx, conn: await accepted.promise, raw, ...disposal(ctx, raw) };
 }
 
 /** Connects a client of ours to a server by hand; `early` comes in one segment with its answer. */
 export async function rawHost(options: ConnectOptions = {}, early?: Uint8Array): Promise<RawPair> {
   const ctx = new Context();
-  using server = new RawServer();
-  const conn = ctx.connect(server.url, options);
-  const raw = await server.accept(early);
+  using listener = rawListener();
+  const conn = ctx.connect(urlOf(listener), options);
+  const raw = await RawPeer.accept(listener, { behind: early === undefined ? [] : [early] });
   await conn.opened;
   return { ctx, conn, raw, ...disposal(ctx, raw) };
 }
 
-function disposal(ctx: Context, raw?: RawSocket): AsyncDisposable {
+function disposal(ctx: Context, raw?: RawPeer): AsyncDisposable {
   return {
     async [Symbol.asyncDispose]() {
       await ctx.shutdown({ timeout: 0 });

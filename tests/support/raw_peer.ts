@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { concat, join, utf8 } from "./bytes.ts";
-import { type Frame, FrameReader, masked } from "./frames.ts";
+import { CLOSE, closeFrame, type Frame, frame, FrameReader, masked, readClose } from "./frames.ts";
 
 const GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 const KEY = "dGhlIHNhbXBsZSBub25jZQ==";
@@ -10,12 +10,12 @@ export function head(...lines: string[]): Uint8Array {
   return utf8([...lines, "", ""].join("\r\n"));
 }
 
+/** Header lines to add, or to put in place of the usual ones; `null` leaves a line out, a list is a line each. */
+export type Changes = Record<string, string | string[] | null>;
+
 /** A handshake's request, with further header lines, or others in place of the usual ones. */
-export function upgradeRequest(
-  changes: Record<string, string | null> = {},
-  line = "GET / HTTP/1.1",
-): Uint8Array {
-  const fields: Record<string, string | null> = {
+export function upgradeRequest(changes: Changes = {}, line = "GET / HTTP/1.1"): Uint8Array {
+  const fields: Changes = {
     "Host": "127.0.0.1",
     "Upgrade": "websocket",
     "Connection": "Upgrade",
@@ -23,39 +23,72 @@ export function upgradeRequest(
     "Sec-WebSocket-Version": "13",
     ...changes,
   };
-  const lines = Object.entries(fields).filter(([, value]) => value !== null);
-  return head(line, ...lines.map(([name, value]) => `${name}: ${value}`));
+  const lines = Object.entries(fields).flatMap(([name, value]) =>
+    [value ?? []].flat().map((value) => `${name}: ${value}`)
+  );
+  return head(line, ...lines);
+}
+
+/** The value of `Sec-WebSocket-Accept` for a key (RFC 6455 4.2.2). */
+export function acceptOf(key: string): string {
+  return createHash("sha1").update(key + GUID).digest("base64");
 }
 
 /** The 101 that answers a request, with further header lines. */
 export function upgradeResponse(request: string, ...lines: string[]): Uint8Array {
-  const key = /^sec-websocket-key: *(\S+)/im.exec(request)?.[1] ?? "";
-  const accept = createHash("sha1").update(key + GUID).digest("base64");
   return head(
     "HTTP/1.1 101 Switching Protocols",
     "Upgrade: websocket",
     "Connection: Upgrade",
-    `Sec-WebSocket-Accept: ${accept}`,
+    `Sec-WebSocket-Accept: ${acceptOf(fieldOf(request, "Sec-WebSocket-Key") ?? "")}`,
     ...lines,
   );
 }
 
-/** A peer that speaks bytes: it knows what a frame looks like, and obeys no rule about it. */
-export class RawPeer implements Disposable {
+/** The first value of a header field; `null` if the head hasn't got it. */
+export function fieldOf(head: string, name: string): string | null {
+  for (const line of head.split("\r\n").slice(1)) {
+    const colon = line.indexOf(":");
+    if (line.slice(0, colon).toLowerCase() === name.toLowerCase()) {
+      return line.slice(colon + 1).trim();
+    }
+  }
+  return null;
+}
+
+/** What a peer needs of a byte stream; a `Deno.Conn` of any kind has it. */
+export interface ByteStream {
+  read(into: Uint8Array): Promise<number | null>;
+  write(data: Uint8Array): Promise<number>;
+  closeWrite?(): Promise<void>;
+  close(): void;
+}
+
+/** Whole frames, or opcode, payload and FIN of a single one. */
+export type Frames =
+  | Uint8Array[]
+  | [opcode: number, payload?: Uint8Array | string, fin?: boolean];
+
+/**
+ * A peer that speaks bytes, and reads only when told to: it knows what a frame looks like, and obeys no rule about it.
+ * Nothing of the library is used, so that an error of the library can't hide in it.
+ */
+export class RawPeer<Stream extends ByteStream = Deno.TcpConn> implements Disposable {
   /** The head that the other side sent, once it was read. */
   head = "";
-  readonly conn: Deno.TcpConn;
-  readonly #role: "client" | "server";
+  /** How the other side ended the stream, if it has. */
+  ended: "end" | "reset" | null = null;
+  readonly conn: Stream;
+  readonly role: "client" | "server";
   readonly #reader = new FrameReader();
   readonly #chunk = new Uint8Array(64 * 1024);
-  #early = new Uint8Array(0);
-  #ended = false;
+  #early: Uint8Array = new Uint8Array(0);
   #closed = false;
 
-  constructor(conn: Deno.TcpConn, role: "client" | "server") {
-    conn.setNoDelay(true);
+  constructor(conn: Stream, role: "client" | "server") {
     this.conn = conn;
-    this.#role = role;
+    this.role = role;
+    if ("setNoDelay" in conn) (conn as unknown as Deno.TcpConn).setNoDelay(true);
   }
 
   /** Opens a TCP connection to a listener and says nothing. */
@@ -63,32 +96,59 @@ export class RawPeer implements Disposable {
     return new RawPeer(await Deno.connect({ hostname: "127.0.0.1", port }), "client");
   }
 
-  /** Connects to a listener and shakes hands. */
+  /** Connects to a listener and shakes hands; `early` goes out in one piece with the request. */
   static async connect(
     port: number,
-    changes: Record<string, string | null> = {},
+    changes: Changes = {},
     line?: string,
+    early?: Uint8Array,
   ): Promise<RawPeer> {
-    const peer = await RawPeer.dial(port);
-    await peer.write(upgradeRequest(changes, line));
-    await peer.readHead();
-    if (!peer.head.startsWith("HTTP/1.1 101 ")) throw new Error(`Not upgraded: ${peer.head}`);
-    return peer;
+    return await (await RawPeer.dial(port)).request(changes, line, early);
   }
 
-  /** Accepts a client and shakes hands; `behind` goes out in one piece with the 101. */
+  /** Accepts a client and shakes hands. */
   static async accept(
     listener: Deno.TcpListener,
-    { lines = [], behind = [] }: { lines?: string[]; behind?: Uint8Array[] } = {},
+    options?: { lines?: string[]; behind?: Uint8Array[] },
   ): Promise<RawPeer> {
-    const peer = new RawPeer(await listener.accept(), "server");
-    const request = await peer.readHead();
-    await peer.write(concat(upgradeResponse(request, ...lines), ...behind));
-    return peer;
+    return await new RawPeer(await listener.accept(), "server").answer(options);
   }
 
-  /** Writes all of `bytes`. */
-  async write(bytes: Uint8Array): Promise<void> {
+  /** Shakes hands as a client. */
+  async request(
+    changes: Changes = {},
+    line?: string,
+    early: Uint8Array = new Uint8Array(0),
+  ): Promise<this> {
+    await this.write(concat(upgradeRequest(changes, line), early));
+    await this.readHead();
+    if (!this.head.startsWith("HTTP/1.1 101 ")) throw new Error(`Not upgraded: ${this.head}`);
+    return this;
+  }
+
+  /** Shakes hands as a server; `behind` goes out in one piece with the 101. */
+  async answer(
+    { lines = [], behind = [] }: { lines?: string[]; behind?: Uint8Array[] } = {},
+  ): Promise<this> {
+    const request = await this.readHead();
+    await this.write(concat(upgradeResponse(request, ...lines), ...behind));
+    return this;
+  }
+
+  /** The extensions that the other side has named; `null` for none. */
+  get extensions(): string | null {
+    return fieldOf(this.head, "Sec-WebSocket-Extensions");
+  }
+
+  /** Writes all of the bytes, or of a text's UTF-8. */
+  write(data: Uint8Array | string): Promise<void> {
+    const written = this.#write(typeof data === "string" ? utf8(data) : data);
+    // One that nobody awaits fails when the test has closed the socket.
+    written.catch(() => {});
+    return written;
+  }
+
+  async #write(bytes: Uint8Array): Promise<void> {
     for (let at = 0; at < bytes.length;) at += await this.conn.write(bytes.subarray(at));
   }
 
@@ -98,13 +158,22 @@ export class RawPeer implements Disposable {
   }
 
   /** Frames as this side has to send them: masked by a client. */
-  encode(frames: Uint8Array[]): Uint8Array {
-    return join(frames.map((frame) => this.#role === "client" ? masked(frame) : frame));
+  encode(...what: Frames): Uint8Array {
+    const [first, payload, fin] = what;
+    const frames = typeof first === "number"
+      ? [frame(first, payload, { fin: fin as boolean | undefined })]
+      : what as Uint8Array[];
+    return join(frames.map((frame) => this.role === "client" ? masked(frame) : frame));
   }
 
   /** Sends frames in one write. */
-  send(...frames: Uint8Array[]): Promise<void> {
-    return this.write(this.encode(frames));
+  send(...what: Frames): Promise<void> {
+    return this.write(this.encode(...what));
+  }
+
+  /** Sends a close frame. */
+  sendClose(code?: number, reason = ""): Promise<void> {
+    return this.send(closeFrame(code, reason));
   }
 
   /** Reads to the end of a head; what follows it is kept for `frame`. */
@@ -116,6 +185,7 @@ export class RawPeer implements Disposable {
       if (end >= 0) {
         this.head = text.slice(0, end + 4);
         this.#early = bytes.slice(end + 4);
+        this.#reader.position = end + 4;
         this.#reader.push(this.#early);
         return this.head;
       }
@@ -125,33 +195,56 @@ export class RawPeer implements Disposable {
     }
   }
 
-  /** The next frame, or `null` at the end of the stream; checks who masks. */
+  /** The next frame, or `null` at the end of the stream; checks who masks, and that the last one is whole. */
   async frame(): Promise<Frame | null> {
     for (;;) {
       const frame = this.#reader.next();
       if (frame !== null) {
-        if (frame.masked === (this.#role === "client")) throw new Error("Wrongly masked");
+        if (frame.masked === (this.role === "client")) throw new Error("Wrongly masked");
         return frame;
       }
-      if (this.#ended) return null;
-      const count = await this.conn.read(this.#chunk);
-      if (count === null) {
-        this.#ended = true;
-        if (this.#reader.rest.length > 0) throw new Error("The stream ended amid a frame");
-        return null;
-      }
-      this.#reader.push(this.#chunk.subarray(0, count));
+      const bytes = await this.#read();
+      if (bytes !== null) this.#reader.push(bytes);
+      else if (this.ended === "end" && this.#reader.rest.length > 0) {
+        throw new Error("The stream ended amid a frame");
+      } else return null;
     }
   }
 
-  /** Everything up to the end of the stream, raw, behind the head if that was read. */
+  /** Reads the next frame of an opcode, skipping others. */
+  async next(opcode: number): Promise<Frame> {
+    for (;;) {
+      const frame = await this.frame();
+      if (frame === null) throw new Error(`The stream ended before a frame of opcode ${opcode}`);
+      if (frame.opcode === opcode) return frame;
+    }
+  }
+
+  /** Reads frames up to the end of the stream. */
+  async frames(): Promise<Frame[]> {
+    const frames: Frame[] = [];
+    for (let frame = await this.frame(); frame !== null; frame = await this.frame()) {
+      frames.push(frame);
+    }
+    return frames;
+  }
+
+  /** Reads until a close frame, and returns its code; `null` if the stream ends without one. */
+  async closeCode(): Promise<number | null> {
+    for (;;) {
+      const frame = await this.frame();
+      if (frame === null) return null;
+      if (frame.opcode === CLOSE) return readClose(frame.payload).code;
+    }
+  }
+
+  /** Everything up to the end of the stream, raw, after the head if that was read. */
   async rest(): Promise<Uint8Array> {
     const parts = [this.#early];
-    for (;;) {
-      const count = await this.conn.read(this.#chunk);
-      if (count === null) return join(parts);
-      parts.push(this.#chunk.slice(0, count));
+    for (let bytes = await this.#read(); bytes !== null; bytes = await this.#read()) {
+      parts.push(bytes.slice());
     }
+    return join(parts);
   }
 
   /** Answers a refused handshake's whole text. */
@@ -161,10 +254,27 @@ export class RawPeer implements Disposable {
     return { status, head: this.head, body: new TextDecoder().decode(await this.rest()) };
   }
 
+  async #read(): Promise<Uint8Array | null> {
+    if (this.ended !== null) return null;
+    try {
+      const count = await this.conn.read(this.#chunk);
+      if (count !== null) return this.#chunk.subarray(0, count);
+      this.ended = "end";
+    } catch {
+      this.ended = "reset";
+    }
+    return null;
+  }
+
+  /** Closes the stream; with bytes unread that is a reset. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.conn.close();
+    try {
+      this.conn.close();
+    } catch {
+      // The test has closed it.
+    }
   }
 
   [Symbol.dispose](): void {
@@ -175,6 +285,12 @@ export class RawPeer implements Disposable {
 /** A TCP listener on a free port of this machine. */
 export function rawListener(): Deno.TcpListener {
   return Deno.listen({ hostname: "127.0.0.1", port: 0 });
+}
+
+/** A port on which nobody listens. */
+export function freePort(): number {
+  using listener = rawListener();
+  return listener.addr.port;
 }
 
 /** The `ws:` URL of a TCP listener. */

@@ -29,7 +29,7 @@ async function send({ peer }: EchoPair, { send, chop, withhold }: SocketCase): P
     for (const frame of send) await peer.send(frame);
     return;
   }
-  let bytes = peer.encode(send);
+  let bytes = peer.encode(...send);
   if (withhold > 0) bytes = bytes.subarray(0, bytes.length - withhold);
   if (chop === "whole") await peer.write(bytes);
   else await peer.writeChopped(bytes, chop);

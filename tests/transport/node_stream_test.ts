@@ -5,7 +5,8 @@ import { connect as connectSocket, createServer, type Server, type Socket } from
 import { Duplex, PassThrough } from "node:stream";
 import type { AddressInfo } from "node:net";
 import { isNodeDuplex, NodeStreamTransport } from "../../src/transport/node_stream.ts";
-import { echo, failure, pattern, readExactly, writeAll } from "./streams.ts";
+import { failure } from "../support/failure.ts";
+import { echo, pattern, readExactly, writeAll } from "./streams.ts";
 
 /** A Node socket whose other end is a `Deno.TcpConn`. */
 async function socketPair(): Promise<[Socket, Deno.TcpConn, Server]> {

@@ -54,13 +54,3 @@ export async function tcpPair(): Promise<[Deno.TcpConn, Deno.TcpConn]> {
   far.setNoDelay(true);
   return [near, far];
 }
-
-/** What a promise settles as, for those that are expected to fail. */
-export async function failure(promise: Promise<unknown>): Promise<Error> {
-  try {
-    await promise;
-  } catch (error) {
-    return error as Error;
-  }
-  throw new Error("It was expected to fail");
-}

@@ -9,7 +9,8 @@ import {
 import { TlsAcceptor } from "../../src/transport/tls_server.ts";
 import type { Transport } from "../../src/transport/transport.ts";
 import { makeCertificates, type Pair } from "./certificates.ts";
-import { echo, failure, pattern, readExactly, tcpPair, writeAll } from "./streams.ts";
+import { failure } from "../support/failure.ts";
+import { echo, pattern, readExactly, tcpPair, writeAll } from "./streams.ts";
 
 const certificates = makeCertificates();
 const { ca, server, client } = certificates;

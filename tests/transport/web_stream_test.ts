@@ -2,7 +2,8 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { delay } from "@std/async/delay";
 import { PrefixedTransport } from "../../src/transport/prefixed.ts";
 import { isStreamPair, WebStreamTransport } from "../../src/transport/web_stream.ts";
-import { echo, failure, pattern, readExactly, tcpPair, writeAll } from "./streams.ts";
+import { failure } from "../support/failure.ts";
+import { echo, pattern, readExactly, tcpPair, writeAll } from "./streams.ts";
 
 /** Two transports over a pair of identity streams. */
 function streamPair(): [WebStreamTransport, WebStreamTransport] {

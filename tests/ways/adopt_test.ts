@@ -5,7 +5,8 @@ import type { AddressInfo } from "node:net";
 import { PassThrough } from "node:stream";
 import { type AdoptOptions, type AdoptSource, type CloseRecord, Context } from "../../mod.ts";
 import { makeCertificates } from "../transport/certificates.ts";
-import { failure, readExactly, tcpPair, writeAll } from "../transport/streams.ts";
+import { failure } from "../support/failure.ts";
+import { readExactly, tcpPair, writeAll } from "../transport/streams.ts";
 import { echoing, exercise, ROOM } from "./_exercise.ts";
 
 const KEY = "dGhlIHNhbXBsZSBub25jZQ==";

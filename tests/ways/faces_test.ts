@@ -1,7 +1,8 @@
 import { assert, assertEquals, assertInstanceOf, assertThrows } from "@std/assert";
 import { delay } from "@std/async/delay";
 import { type Connection, type ConnectionOptions, Context } from "../../mod.ts";
-import { failure, pattern } from "../transport/streams.ts";
+import { failure } from "../support/failure.ts";
+import { pattern } from "../transport/streams.ts";
 import { echoing, ROOM } from "./_exercise.ts";
 
 /** Two ends of a connection. */

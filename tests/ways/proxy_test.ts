@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertInstanceOf, assertMatch } from "@std/assert";
 import { Context, HandshakeError } from "../../mod.ts";
 import { makeCertificates } from "../transport/certificates.ts";
-import { failure } from "../transport/streams.ts";
+import { failure } from "../support/failure.ts";
 import {
   echoing,
   exercise,

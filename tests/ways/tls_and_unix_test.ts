@@ -2,7 +2,7 @@ import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { delay } from "@std/async/delay";
 import { type Connection, Context, type PeerInfo } from "../../mod.ts";
 import { makeCertificates } from "../transport/certificates.ts";
-import { failure } from "../transport/streams.ts";
+import { failure } from "../support/failure.ts";
 import { echoing, exercise, ROOM } from "./_exercise.ts";
 
 const certificates = makeCertificates();

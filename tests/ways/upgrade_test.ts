@@ -7,7 +7,8 @@ import {
   UnsupportedError,
   type UpgradeOptions,
 } from "../../mod.ts";
-import { failure, pattern } from "../transport/streams.ts";
+import { failure } from "../support/failure.ts";
+import { pattern } from "../transport/streams.ts";
 import { echoing, exercise, ROOM } from "./_exercise.ts";
 
 /** A Deno.serve whose requests are upgraded with `options`. */

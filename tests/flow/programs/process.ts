@@ -1,6 +1,6 @@
 // What keeps a process alive, and what may not end it. The first argument says which case.
 import { Context } from "../../../mod.ts";
-import { RawServer } from "../../support/raw_socket.ts";
+import { rawListener, RawPeer, urlOf } from "../../support/raw_peer.ts";
 import { turn } from "../../support/until.ts";
 
 const name = Deno.args[0];
@@ -8,10 +8,10 @@ const ctx = new Context();
 
 /** Connects to a server by hand, which reads nothing and so keeps nothing alive. */
 async function client(options = {}, before = false) {
-  using server = new RawServer();
-  const conn = ctx.connect(server.url, options);
+  using listener = rawListener();
+  const conn = ctx.connect(urlOf(listener), options);
   if (before) conn.unref();
-  const raw = await server.accept();
+  const raw = await RawPeer.accept(listener);
   await conn.opened;
   return { conn, raw };
 }
