@@ -31,7 +31,12 @@ export {
   type BrokerMessage,
 } from "./src/pubsub/broker/broker.ts";
 export type { BrokerReports } from "./src/pubsub/broker/broker_client.ts";
-export { WorkerBroker, WorkerHub, type WorkerPort } from "./src/pubsub/broker/worker_broker.ts";
+export {
+  WorkerBroker,
+  WorkerHub,
+  type WorkerHubOptions,
+  type WorkerPort,
+} from "./src/pubsub/broker/worker_broker.ts";
 export type { CloseRecord } from "./src/protocol/close_record.ts";
 export type { ConnectOptions, ConnectTlsOptions } from "./src/client/connect_options.ts";
 export {

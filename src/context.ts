@@ -327,6 +327,7 @@ export class Context<Data = unknown> implements AsyncDisposable {
   shutdown(options: ShutdownOptions = {}): Promise<ShutdownResult> {
     if (this.#shutdown !== null) return this.#shutdown;
     const { code, reason, timeout } = shutdownArguments(options);
+    const start = performance.now();
     const listeners = [...this.#listeners];
     const { promise, resolve } = Promise.withResolvers<ShutdownResult>();
     // Set before anything of the application's runs, which may call this again.
@@ -345,7 +346,7 @@ export class Context<Data = unknown> implements AsyncDisposable {
       // Ordinary HTTP of theirs may take longer.
       await Promise.all(listeners.map((listener) => listener.shutdown(settled)));
       // The broker last, so that what is published when connections end still goes out.
-      await this.#broker?.close();
+      await this.#broker?.close(Math.max(0, timeout - (performance.now() - start)));
     }));
     return promise;
   }

@@ -133,3 +133,101 @@ Deno.test("a broker serves one context, and must be one", async () => {
   await assertRejects(() => second.ready, TypeError, "one context");
   assertThrows(() => new Context({ onBrokerGap: 1 as unknown as () => void }), TypeError);
 });
+
+Deno.test("fault 9: rubbish at the ports of a hub and of a worker is ignored and reported", async () => {
+  const told = new Notes<unknown>(), errors = new Notes<unknown>();
+  using hub = new WorkerHub({ onError: (error) => told.add(error) });
+  const listening = new Context({
+    broker: new WorkerBroker(hub.connect().port),
+    onBrokerError: (error) => errors.add(error),
+  });
+  await using room = new Room({}, listening);
+  const client = await room.join();
+  room.members[0].subscribe("x");
+  await listening.ready;
+  // A port that isn't in the hands of a WorkerBroker.
+  const { port } = hub.connect();
+  const rubbish = [
+    null,
+    undefined,
+    1,
+    "bye",
+    {},
+    [],
+    { type: "nothing" },
+    { type: "batch" },
+    { type: "batch", entries: [null], bytes: new Uint8Array(0) },
+    { type: "batch", entries: [["x", 0, 5]], bytes: new Uint8Array(1) },
+    { type: "batch", entries: [["x", 99, 1]], bytes: new Uint8Array(1) },
+    { type: "batch", entries: [[1, 0, 1]], bytes: new Uint8Array(1) },
+    { type: "batch", entries: [["x", 0, 1]], bytes: "x" },
+    { type: "taken", count: 1 },
+    { type: "taken", count: -1 },
+    { type: "taken", count: Infinity },
+    { type: "subscribe", id: 1, topic: null },
+    { type: "subscribe", topic: "x" },
+    { type: "unsubscribe" },
+    { type: "gap", topics: 1 },
+  ];
+  for (const data of rubbish) port.postMessage(data);
+  await told.count(rubbish.length);
+  assert(told.all.every((error) =>
+    error instanceof TypeError &&
+    error.message.startsWith("Cannot read a message at the port of a worker hub: ")
+  ));
+  port.close();
+  // The other end of a port, as a hub that is none would use it.
+  const { port1, port2 } = new MessageChannel();
+  const ctx = new Context({
+    broker: new WorkerBroker(port2),
+    onBrokerError: (error) => errors.add(error),
+  });
+  for (const data of rubbish) port1.postMessage(data);
+  await errors.count(rubbish.length);
+  await ctx.shutdown();
+  port1.close();
+  // All others go on.
+  await using publisher = new Context({ broker: new WorkerBroker(hub.connect().port) });
+  publisher.publish("x", "still here");
+  assertEquals(await take(client, 1), ["still here"]);
+});
+
+Deno.test("a hub's onError may fail; without one it is a line on the console", async () => {
+  const lines = new Notes<unknown[]>(), console_ = console.error;
+  console.error = (...line: unknown[]) => lines.add(line);
+  try {
+    for (const onError of [undefined, () => Promise.reject(new Error("mine"))]) {
+      using hub = new WorkerHub({ onError });
+      const { port } = hub.connect();
+      port.postMessage(null);
+      await lines.find(([text]) => String(text).includes(onError ? "callback failed" : "ignored"));
+      port.close();
+    }
+  } finally {
+    console.error = console_;
+  }
+  assertThrows(() => new WorkerHub({ onError: 1 as unknown as () => void }), TypeError, "onError");
+});
+
+Deno.test("a worker's broker relays tens of thousands of publications in linear time", async () => {
+  using hub = new WorkerHub();
+  await using ctx = new Context({ broker: new WorkerBroker(hub.connect().port) });
+  // So many small ones have room in 4 MiB; each round waits for its last.
+  let last = Promise.resolve();
+  for (let round = 0; round < 3; round++) {
+    for (let i = 0; i < 30_000; i++) last = ctx.publish("x", "").relayed;
+    await last;
+  }
+});
+
+Deno.test("brokers that no context has started refuse", async () => {
+  const message = { text: true, payload: new Uint8Array(0), slow: "queue" } as const;
+  const { port1, port2 } = new MessageChannel();
+  const broker = new WorkerBroker(port1);
+  await assertRejects(() => broker.subscribe("x"), TypeError, "started");
+  await assertRejects(() => broker.publish("x", message), TypeError, "started");
+  broker.unsubscribe("x");
+  await broker.close();
+  port1.close();
+  port2.close();
+});

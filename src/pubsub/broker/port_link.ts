@@ -1,15 +1,5 @@
-/** A publication in a batch: topic, flags of the envelope, where its payload ends. */
-type Entry = [topic: string, flags: number, end: number];
-
-/** What travels over a port. */
-type PortMessage =
-  | { type: "batch"; entries: Entry[]; bytes: Uint8Array }
-  | { type: "taken"; count: number }
-  | { type: "subscribe"; id: number; topic: string }
-  | { type: "subscribed"; id: number }
-  | { type: "unsubscribe"; topic: string }
-  | { type: "gap"; since: number; topics: string[] }
-  | { type: "bye" };
+import { Fifo } from "../../util/fifo.ts";
+import { parsePortMessage, type PortMessage } from "./port_message.ts";
 
 /** What an end of a port does with what arrives. */
 export interface PortSink {
@@ -17,6 +7,8 @@ export interface PortSink {
   /** The other end has taken so many publications more. */
   taken?(count: number): void;
   message(message: Exclude<PortMessage, { type: "batch" } | { type: "taken" }>): void;
+  /** Something arrived that no other end would send; it was ignored. */
+  rubbish(error: TypeError): void;
 }
 
 /** What a publication costs besides its payload. */
@@ -33,7 +25,7 @@ export class PortLink {
   #batch: { topic: string; flags: number; payload: Uint8Array }[] = [];
   #batchBytes = 0;
   /** Sizes of what the other end hasn't taken. */
-  #sizes: number[] = [];
+  readonly #sizes = new Fifo<number>();
   #bytes = 0;
   #closed = false;
 
@@ -42,6 +34,7 @@ export class PortLink {
     this.#sink = sink;
     this.#limit = limit;
     port.onmessage = ({ data }) => this.#received(data);
+    port.onmessageerror = () => this.#rubbish(new TypeError("it can't be deserialised"));
   }
 
   /** Bytes that the other end hasn't taken. */
@@ -78,7 +71,7 @@ export class PortLink {
 
   #flush(): void {
     if (this.#batch.length === 0 || this.#closed) return;
-    const bytes = new Uint8Array(this.#batchBytes), entries: Entry[] = [];
+    const bytes = new Uint8Array(this.#batchBytes), entries: [string, number, number][] = [];
     let at = 0;
     for (const { topic, flags, payload } of this.#batch) {
       bytes.set(payload, at);
@@ -90,10 +83,19 @@ export class PortLink {
     this.#port.postMessage({ type: "batch", entries, bytes }, [bytes.buffer]);
   }
 
-  #received(message: PortMessage): void {
+  #received(data: unknown): void {
     if (this.#closed) return;
+    let message: PortMessage;
+    try {
+      message = parsePortMessage(data);
+      if (message.type === "taken" && message.count > this.#sizes.length) {
+        throw new TypeError(`${message.count} are taken of ${this.#sizes.length}`);
+      }
+    } catch (error) {
+      return this.#rubbish(error);
+    }
     if (message.type === "taken") {
-      for (const size of this.#sizes.splice(0, message.count)) this.#bytes -= size;
+      for (let i = 0; i < message.count; i++) this.#bytes -= this.#sizes.shift()!;
       this.#sink.taken?.(message.count);
     } else if (message.type === "batch") {
       let start = 0;
@@ -101,9 +103,18 @@ export class PortLink {
         this.#sink.publication(topic, flags, message.bytes.subarray(start, end));
         start = end;
       }
-      this.#port.postMessage({ type: "taken", count: message.entries.length });
+      // A publication may have ended us.
+      if (!this.#closed) this.#port.postMessage({ type: "taken", count: message.entries.length });
     } else {
       this.#sink.message(message);
     }
+  }
+
+  /** The port may have been given to anybody, and what is thrown in its callback would end the thread. */
+  #rubbish(cause: unknown): void {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    this.#sink.rubbish(
+      new TypeError(`Cannot read a message at the port of a worker hub: ${why}`, { cause }),
+    );
   }
 }

@@ -1,10 +1,19 @@
 import { QueueFullError } from "../../errors.ts";
+import { checkHandlers } from "../../util/check.ts";
+import { Fifo } from "../../util/fifo.ts";
+import { callForeign } from "../../util/foreign.ts";
 import { type Broker, BrokerError, type BrokerLink, type BrokerMessage } from "./broker.ts";
 import { packFlags, unpackFlags } from "./envelope.ts";
 import { PortLink } from "./port_link.ts";
 
 // How many bytes of publications may wait at a port for the other end, there and back.
 const LIMIT = 4 * 1024 * 1024;
+
+/** Options of a {@linkcode WorkerHub}. */
+export interface WorkerHubOptions {
+  /** Something was posted to a worker's port that no `WorkerBroker` posts; it was ignored. Default: the console. */
+  onError?(error: unknown): void;
+}
 
 /** A worker's end of a {@linkcode WorkerHub}. */
 export interface WorkerPort {
@@ -34,6 +43,7 @@ class HubMember {
           forget(hub, this);
         }
       },
+      rubbish: (error) => report(hub, error),
     }, LIMIT);
   }
 
@@ -59,6 +69,7 @@ let relay: (
   payload: Uint8Array,
 ) => void;
 let forget: (hub: WorkerHub, member: HubMember) => void;
+let report: (hub: WorkerHub, error: unknown) => void;
 
 /**
  * What connects the topics of the workers of one process: it lives in the thread that makes the workers, and hands a
@@ -88,9 +99,28 @@ export class WorkerHub implements Disposable {
       hub.#members.delete(member);
       member.link.close();
     };
+    report = (hub, error) => {
+      const { onError } = hub.#options;
+      if (onError === undefined) return console.error("A worker hub has ignored a message:", error);
+      callForeign(() => onError(error), (failure) => {
+        console.error("An onError callback failed:", failure);
+      });
+    };
   }
 
+  readonly #options: WorkerHubOptions;
   readonly #members = new Set<HubMember>();
+
+  /**
+   * Makes a hub.
+   *
+   * @param options Who is told of what was ignored.
+   * @throws {TypeError} If `onError` is not a function.
+   */
+  constructor(options: WorkerHubOptions = {}) {
+    checkHandlers("make a worker hub", options, ["onError"]);
+    this.#options = options;
+  }
 
   /**
    * Makes a port for one worker, or for a context of this thread.
@@ -122,7 +152,7 @@ export class WorkerHub implements Disposable {
 export class WorkerBroker implements Broker {
   readonly #port: MessagePort;
   readonly #waiting = new Map<number, PromiseWithResolvers<void>>();
-  #relaying: PromiseWithResolvers<void>[] = [];
+  readonly #relaying = new Fifo<PromiseWithResolvers<void>>();
   #link: PortLink | null = null;
   #unsent = 0;
   #nextId = 0;
@@ -146,7 +176,7 @@ export class WorkerBroker implements Broker {
       publication: (topic, flags, payload) =>
         link.deliver(topic, { ...unpackFlags(flags), payload }),
       taken: (count) => {
-        for (const { resolve } of this.#relaying.splice(0, count)) resolve();
+        for (let i = 0; i < count; i++) this.#relaying.shift()?.resolve();
       },
       message: (message) => {
         if (message.type === "subscribed") {
@@ -163,28 +193,31 @@ export class WorkerBroker implements Broker {
           link.error(error);
         }
       },
+      rubbish: (error) => link.error(error),
     }, LIMIT);
     return Promise.resolve();
   }
 
   /** Subscribes at the hub. */
   subscribe(topic: string): Promise<void> {
-    if (this.#closed !== null) return Promise.reject(this.#closed);
+    const link = this.#link;
+    if (this.#closed !== null || link === null) return Promise.reject(this.#closed ?? notStarted());
     const waiter = Promise.withResolvers<void>(), id = this.#nextId++;
     this.#waiting.set(id, waiter);
-    this.#link!.post({ type: "subscribe", id, topic });
+    link.post({ type: "subscribe", id, topic });
     return waiter.promise;
   }
 
   /** Unsubscribes at the hub. */
   unsubscribe(topic: string): void {
-    this.#link!.post({ type: "unsubscribe", topic });
+    this.#link?.post({ type: "unsubscribe", topic });
   }
 
   /** Hands a publication to the hub. */
   publish(topic: string, { text, slow, payload }: BrokerMessage): Promise<void> {
-    if (this.#closed !== null) return Promise.reject(this.#closed);
-    if (!this.#link!.publish(topic, packFlags(text, slow), payload)) {
+    const link = this.#link;
+    if (this.#closed !== null || link === null) return Promise.reject(this.#closed ?? notStarted());
+    if (!link.publish(topic, packFlags(text, slow), payload)) {
       this.#unsent++;
       return Promise.reject(
         new QueueFullError("Cannot relay a publication: the hub of the workers is behind", payload),
@@ -205,8 +238,12 @@ export class WorkerBroker implements Broker {
     if (this.#closed !== null) return;
     this.#closed = error;
     this.#link?.close();
-    for (const { reject } of this.#relaying.splice(0)) reject(error);
+    for (const { reject } of this.#relaying.drain()) reject(error);
     for (const { reject } of this.#waiting.values()) reject(error);
     this.#waiting.clear();
   }
+}
+
+function notStarted(): TypeError {
+  return new TypeError("Cannot use a broker that no context has started");
 }
