@@ -1,3 +1,5 @@
+import { concat } from "../src/util/bytes.ts";
+
 const NEWLINE = 10;
 const LONGEST = 64 * 1024 * 1024;
 
@@ -25,16 +27,6 @@ export async function* lines(source: AsyncIterable<Uint8Array>): AsyncGenerator<
     }
   }
   if (length > 0) yield concat(rest);
-}
-
-function concat(parts: readonly Uint8Array[]): Uint8Array {
-  const all = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
 }
 
 /** Without a carriage return at the end. */

@@ -1,3 +1,5 @@
+import { concat } from "../src/util/bytes.ts";
+
 /** Where a writer is told to wait. */
 const ENOUGH = 64 * 1024;
 
@@ -58,7 +60,8 @@ export class Output {
     await Promise.resolve();
     try {
       while (this.#waiting.length > 0) {
-        const bytes = join(this.#waiting, this.#bytes);
+        const [first] = this.#waiting;
+        const bytes = this.#waiting.length === 1 ? first : concat(this.#waiting, this.#bytes);
         this.#waiting = [];
         this.#bytes = 0;
         for (let at = 0; at < bytes.length;) at += await this.#stream.write(bytes.subarray(at));
@@ -71,15 +74,4 @@ export class Output {
       this.#writing = null;
     }
   }
-}
-
-function join(parts: readonly Uint8Array[], length: number): Uint8Array {
-  if (parts.length === 1) return parts[0];
-  const all = new Uint8Array(length);
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
 }

@@ -28,7 +28,7 @@ import { sendPrepared } from "./engine/send_prepared.ts";
 import { type OutgoingFrame, sendFrame } from "./engine/raw_frame.ts";
 import { sendStream, type SendStreamOptions, type SendStreamSource } from "./engine/send_stream.ts";
 import type { PeerCertificate } from "./transport/peer_certificate.ts";
-import { checkText, sendFragment, sendMessage, toBytes } from "./engine/sender.ts";
+import { checkText, sendFragment, sendMessage } from "./engine/sender.ts";
 import type {
   BroadcastOptionsOf,
   BroadcastResult,
@@ -36,6 +36,7 @@ import type {
   PublishResult,
 } from "./pubsub/options.ts";
 import type { Topics } from "./pubsub/topics.ts";
+import { toBytes } from "./util/bytes.ts";
 
 /** Options of a single `send`. */
 export interface SendOptions {

@@ -17,6 +17,7 @@ import { resolveSettings } from "../connection_options.ts";
 import type { Registry } from "../context/registry.ts";
 import { formatRequestHead } from "../handshake/format_request.ts";
 import type { Transport } from "../transport/transport.ts";
+import { NOTHING } from "../util/bytes.ts";
 
 /** Takes over an open byte stream. If it throws, the stream is untouched and its owner's; once it returns, ours. */
 export function adopt<Data>(
@@ -170,5 +171,5 @@ function peerInfo(transport: Transport): PeerInfo {
 }
 
 function copyOf(bytes: Uint8Array | undefined): Uint8Array {
-  return bytes === undefined ? new Uint8Array(0) : bytes.slice();
+  return bytes === undefined ? NOTHING : bytes.slice();
 }

@@ -2,6 +2,7 @@ import { CompressedFrame } from "./compressed_frame.ts";
 import { NO_FLUSH, RawZlib, SYNC_FLUSH } from "./raw_zlib.ts";
 import { deflaterCache, type ZlibCache } from "./zlib_cache.ts";
 import { cancel, enqueue, type Sliced } from "./work_queue.ts";
+import { concat } from "../util/bytes.ts";
 
 /** What is compressed at once, or in a turn, at most: a millisecond's work for most data. */
 export const DEFLATE_SLICE: number = 64 * 1024;
@@ -180,13 +181,7 @@ export class Deflater implements Sliced {
     const rest = new CompressedFrame(inputLeft, null);
     this.#run(context, SYNC_FLUSH, payload, payload.length - inputLeft, inputLeft, rest);
     if (final) this.#release();
-    const whole = new Uint8Array(start.length + rest.length);
-    whole.set(start);
-    let at = start.length;
-    for (const piece of rest.payload()) {
-      whole.set(piece, at);
-      at += piece.length;
-    }
+    const whole = concat([start, ...rest.payload()]);
     return final ? whole.subarray(0, whole.length - 4) : whole;
   }
 

@@ -1,3 +1,5 @@
+import { NOTHING } from "../util/bytes.ts";
+
 // After a block with BFINAL zlib takes no more data, and making it do so makes it forget its window,
 // to which the messages after it refer (RFC 7692 7.2.3.4 with context takeover). zlib can't be asked
 // for the window, so the last bytes that came out are kept beside it: one copy of what goes to the
@@ -6,7 +8,7 @@
 /** The last bytes that an inflater has produced, as many as its window holds. */
 export class History {
   readonly #size: number;
-  #bytes: Uint8Array<ArrayBuffer> = new Uint8Array(0);
+  #bytes: Uint8Array<ArrayBuffer> = NOTHING;
   /** Where the next byte goes. */
   #at = 0;
   /** Whether all bytes of the window are in use: the oldest is then the one at `#at`. */

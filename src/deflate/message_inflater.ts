@@ -11,6 +11,7 @@ import { decodeText } from "../protocol/text.ts";
 import { encodeUtf8, Utf8Validator } from "../protocol/utf8.ts";
 import { type InflateDone, Inflater, type InflaterSettings, type InflateSink } from "./inflater.ts";
 import { cancel, enqueue, type Sliced } from "./work_queue.ts";
+import { concat, NOTHING } from "../util/bytes.ts";
 
 // How long an inflated message is shows only at its end. It is collected in chunks and joined then,
 // rather than in a buffer that grows: to move 16 MiB at once takes longer than a timer should wait.
@@ -31,7 +32,6 @@ import { cancel, enqueue, type Sliced } from "./work_queue.ts";
 const CHUNK = 64 * 1024;
 /** What is copied at once when a long message is joined. */
 const JOIN_SLICE = 1024 * 1024;
-const NOTHING = new Uint8Array(0);
 
 /** Inflates the compressed messages of a connection, and puts them together unless they are taken as streams. */
 export class MessageInflater implements CompressedMessages, InflateSink, Sliced {
@@ -250,20 +250,14 @@ export class MessageInflater implements CompressedMessages, InflateSink, Sliced 
     }
     if (!last) return;
     chunks[chunks.length - 1] = chunks[chunks.length - 1].subarray(0, this.#used);
-    const joined = new Uint8Array(this.#buffered);
-    if (joined.length > JOIN_SLICE) {
-      this.#joined = joined;
+    if (this.#buffered > JOIN_SLICE) {
+      this.#joined = new Uint8Array(this.#buffered);
       this.#joinedLength = 0;
       this.#done = this.#pushing;
       enqueue(this);
       return;
     }
-    let at = 0;
-    for (const chunk of chunks) {
-      joined.set(chunk, at);
-      at += chunk.length;
-    }
-    this.#deliver(joined);
+    this.#deliver(concat(chunks, this.#buffered));
   }
 
   #deliver(message: Uint8Array): void {
@@ -293,10 +287,7 @@ function unfinishedCharacter(
   // A character has four bytes at most: its first one is among the last three, or all of it is here.
   let text = bytes.subarray(Math.max(start, end - 3), end);
   if (before.length > 0 && text.length < 3) {
-    const joined = new Uint8Array(before.length + text.length);
-    joined.set(before);
-    joined.set(text, before.length);
-    text = joined;
+    text = concat([before, text]);
   }
   for (let back = 1; back <= Math.min(3, text.length); back++) {
     const byte = text[text.length - back];

@@ -2,7 +2,7 @@ import type { Message } from "../errors.ts";
 import { SharedFrame } from "../flow/shared_frame.ts";
 import { BINARY, TEXT } from "../protocol/opcode.ts";
 import { encodeUtf8 } from "../protocol/utf8.ts";
-import { toBytes } from "./sender.ts";
+import { toBytes } from "../util/bytes.ts";
 
 /** What can be sent to one or to many: a message, or one that was encoded before. */
 export type Sendable = Message | PreparedMessage;

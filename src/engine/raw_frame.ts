@@ -2,7 +2,8 @@ import type { Engine } from "./engine.ts";
 import { InvalidStateError, type Message } from "../errors.ts";
 import { BINARY, CONTINUATION, FIN, RSV1, RSV2, RSV3, TEXT } from "../protocol/opcode.ts";
 import { encodeUtf8, isUtf8, Utf8Validator } from "../protocol/utf8.ts";
-import { overflow, queueFull, refuseNow, toBytes } from "./sender.ts";
+import { overflow, queueFull, refuseNow } from "./sender.ts";
+import { NOTHING, toBytes } from "../util/bytes.ts";
 
 /** Reserved bits of a frame, for an extension of the application's own (RFC 6455 9). */
 export interface RsvBits {
@@ -23,8 +24,6 @@ export interface OutgoingFrame extends RsvBits {
   /** Whether it ends its message. @default {true} */
   fin?: boolean;
 }
-
-const NOTHING = new Uint8Array(0);
 
 /** The reserved bits of a frame; throws where one isn't allowed. */
 export function checkRsv(engine: Engine, action: string, options: RsvBits): number {

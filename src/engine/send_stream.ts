@@ -5,7 +5,8 @@ import { BINARY, CONTINUATION, FIN, TEXT } from "../protocol/opcode.ts";
 import { encodeUtf8, Utf8Validator } from "../protocol/utf8.ts";
 import { checkRsv } from "./raw_frame.ts";
 import type { RsvBits } from "./raw_frame.ts";
-import { concat, isHighSurrogate, toBytes } from "./sender.ts";
+import { isHighSurrogate } from "./sender.ts";
+import { concat, NOTHING, toBytes } from "../util/bytes.ts";
 
 /** Where the pieces of a message come from: strings and bytes, from an iterable, an async one, or a stream. */
 export type SendStreamSource = Iterable<Message> | AsyncIterable<Message> | ReadableStream<Message>;
@@ -166,7 +167,7 @@ class StreamJob {
     if (this.#over) return;
     if (this.#carry !== "") this.#push(encodeUtf8(this.#carry), false);
     if (!this.#utf8.complete) notText();
-    this.#push(new Uint8Array(0), true);
+    this.#push(NOTHING, true);
     this.#commit();
     this.#over = true;
     this.#engine.queue.closePlace(this.#place);
@@ -197,7 +198,7 @@ class StreamJob {
       if (this.#carry === "") return bytes;
       const carry = encodeUtf8(this.#carry);
       this.#carry = "";
-      return concat(carry, bytes);
+      return concat([carry, bytes]);
     }
     let text = this.#carry + piece;
     this.#carry = "";

@@ -4,6 +4,7 @@ import type { SendQueue } from "../flow/send_queue.ts";
 import { InvalidStateError, type Message, QueueFullError } from "../errors.ts";
 import { BINARY, CONTINUATION, FIN, RSV1, TEXT } from "../protocol/opcode.ts";
 import { encodeUtf8, isUtf8, Utf8Validator } from "../protocol/utf8.ts";
+import { concat, toBytes } from "../util/bytes.ts";
 
 /** A message that is being sent in fragments. */
 export interface OpenMessage {
@@ -113,7 +114,7 @@ export function sendFragment(
     bytes = encodeUtf8(text);
   } else {
     bytes = toBytes(data);
-    if (message.carry !== "") bytes = concat(encodeUtf8(message.carry), bytes);
+    if (message.carry !== "") bytes = concat([encodeUtf8(message.carry), bytes]);
   }
   const { queue, settings } = engine;
   if (settings.maxQueueBytes !== 0 && queue.bytes + bytes.length > settings.maxQueueBytes) {
@@ -151,30 +152,12 @@ export function sendFragment(
   return queue.bytes <= settings.highWaterMark;
 }
 
-/** Any accepted binary payload as bytes. */
-export function toBytes(data: unknown): Uint8Array {
-  if (data instanceof Uint8Array) return data;
-  if (ArrayBuffer.isView(data)) {
-    return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-  }
-  if (data instanceof ArrayBuffer) return new Uint8Array(data);
-  throw new TypeError(
-    `Cannot send ${describe(data)}: use a string, an ArrayBuffer or a view of one`,
-  );
-}
-
 /** Bytes that are to be sent as text: they must be UTF-8. */
 export function checkText(data: Message): Message {
   if (typeof data !== "string" && !isUtf8(toBytes(data))) {
     throw new TypeError("Cannot send bytes as text that are not UTF-8");
   }
   return data;
-}
-
-function describe(data: unknown): string {
-  if (data === null) return "null";
-  if (typeof data !== "object") return `a value of type ${typeof data}`;
-  return `a value of class ${data.constructor?.name ?? "Object"}`;
 }
 
 /** Throws unless a whole message may be sent now. */
@@ -227,12 +210,4 @@ export function overflow(engine: Engine, data: unknown): false {
 /** Whether a code unit is the first half of a surrogate pair. */
 export function isHighSurrogate(code: number): boolean {
   return code >= 0xd800 && code <= 0xdbff;
-}
-
-/** Two stretches of bytes as one. */
-export function concat(a: Uint8Array, b: Uint8Array): Uint8Array {
-  const bytes = new Uint8Array(a.length + b.length);
-  bytes.set(a);
-  bytes.set(b, a.length);
-  return bytes;
 }

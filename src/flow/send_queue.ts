@@ -4,6 +4,7 @@ import { FIN } from "../protocol/opcode.ts";
 import { encodeUtf8 } from "../protocol/utf8.ts";
 import { acquire, type Buffer, HUGE, LARGEST, release, SIZES } from "../memory/buffer_pool.ts";
 import { LARGEST_IN_SLAB, type SharedFrame } from "./shared_frame.ts";
+import { NOTHING } from "../util/bytes.ts";
 
 /** A stretch of encoded frames that goes to the system in one piece. */
 export interface Block {
@@ -33,7 +34,6 @@ export interface Block {
 const LONGEST_HEADER = 14;
 // Where a call to the encoder costs more than a loop over the characters.
 const SHORT_TEXT = 24;
-const NOTHING = new Uint8Array(0);
 const ENCODER = new TextEncoder();
 
 /**

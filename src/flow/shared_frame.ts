@@ -1,5 +1,6 @@
 import { headerSize, writeHeader } from "../protocol/frame_header.ts";
 import { FIN, RSV1 } from "../protocol/opcode.ts";
+import { NOTHING } from "../util/bytes.ts";
 
 // Frames that many queues refer to lie one behind the other in slabs. So what is broadcast in one turn is contiguous,
 // and a queue that got all of it holds one stretch of the slab and makes one write of it, with nothing copied.
@@ -12,9 +13,9 @@ interface Slab {
   used: number;
 }
 
-const plain: Slab = { bytes: new Uint8Array(0), used: 0 };
+const plain: Slab = { bytes: NOTHING, used: 0 };
 // Apart from the others, so that they too are contiguous for those who get them.
-const packed: Slab = { bytes: new Uint8Array(0), used: 0 };
+const packed: Slab = { bytes: NOTHING, used: 0 };
 
 /** A whole message as an unmasked frame, that is as a server sends it. Nobody ever changes its bytes. */
 export class SharedFrame {
@@ -110,7 +111,7 @@ export class SharedFrame {
   }
 }
 
-let viewed = new Uint8Array(0);
+let viewed = NOTHING;
 let viewedStart = 0;
 
 /** A view of a stretch of shared frames. The receivers of a broadcast ask for the same one, one after the other. */

@@ -3,6 +3,7 @@ import { type Extension, formatExtensions } from "./extension_list.ts";
 import { checkFieldName, checkFieldValue, type Field } from "./headers_option.ts";
 import { writeLatin1 } from "./latin1.ts";
 import { checkProtocol, listContains } from "./token_list.ts";
+import { NOTHING } from "../util/bytes.ts";
 
 const encoder = new TextEncoder();
 
@@ -138,7 +139,7 @@ export function formatRefusal(
   const isText = typeof body === "string";
   let content = isText ? encoder.encode(body) : body;
   const bodiless = status === 204 || status === 304;
-  if (bodiless) content = new Uint8Array(0);
+  if (bodiless) content = NOTHING;
 
   let connection = "close";
   let hasType = false;
@@ -161,7 +162,7 @@ export function formatRefusal(
   // RFC 9110 8.6: none in a 204.
   if (!bodiless) text += `Content-Length: ${content.length}\r\n`;
   text += "\r\n";
-  if (omitBody) content = new Uint8Array(0);
+  if (omitBody) content = NOTHING;
   const bytes = new Uint8Array(text.length + content.length);
   bytes.set(content, writeLatin1(text, bytes, 0));
   return bytes;

@@ -1,5 +1,6 @@
 import { ProtocolError } from "./protocol_error.ts";
 import { encodeUtf8, isUtf8 } from "./utf8.ts";
+import { NOTHING } from "../util/bytes.ts";
 
 export const NORMAL = 1000;
 export const GOING_AWAY = 1001;
@@ -48,7 +49,7 @@ export function closeCodeName(code: number): string {
 
 /** The payload of a close frame: nothing for 1005, else the code and the reason in UTF-8 (RFC 6455 5.5.1). */
 export function encodeClosePayload(code: number, reason: string): Uint8Array {
-  if (code === NO_STATUS) return new Uint8Array(0);
+  if (code === NO_STATUS) return NOTHING;
   const text = encodeUtf8(reason);
   const payload = new Uint8Array(2 + text.length);
   payload[0] = code >> 8;

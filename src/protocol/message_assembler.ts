@@ -5,6 +5,7 @@ import { copyPayload } from "./payload_slab.ts";
 import { ProtocolError } from "./protocol_error.ts";
 import { decodeText, decodeValidText } from "./text.ts";
 import { Utf8Validator } from "./utf8.ts";
+import { NOTHING } from "../util/bytes.ts";
 
 /** Where inflated messages go. */
 export interface InflatedMessageSink {
@@ -61,7 +62,7 @@ export interface MessageSink {
   inflated(error: unknown): void;
 }
 
-const EMPTY: Source = { bytes: new Uint8Array(0), view: new DataView(new ArrayBuffer(0)) };
+const EMPTY: Source = { bytes: NOTHING, view: new DataView(NOTHING.buffer) };
 // The first allocation for a message that comes in parts, and how it grows: a header that announces much costs
 // little until the bytes are there (untouched memory isn't resident), and what is there is copied once at most twice.
 const FIRST_CAPACITY = 4 * 1024;
@@ -339,7 +340,9 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
       if (!this.#utf8!.complete) notUtf8();
       this.#sink.message(decodeValidText(bytes, 0, length), false);
     } else {
-      this.#sink.message(bytes.length === length ? bytes : bytes.slice(0, length), false);
+      // An empty one too must be the application's own: it may transfer its buffer away.
+      const own = length > 0 && bytes.length === length;
+      this.#sink.message(own ? bytes : bytes.slice(0, length), false);
     }
   }
 

@@ -4,6 +4,7 @@ import { MessageAssembler, type MessageSink } from "../protocol/message_assemble
 import { BINARY, CLOSE, FIN, TEXT } from "../protocol/opcode.ts";
 import { encodeUtf8 } from "../protocol/utf8.ts";
 import type { Transport } from "./transport.ts";
+import { NOTHING } from "../util/bytes.ts";
 
 /** The native socket's buffer is kept this shallow; what doesn't fit stays in our own queue. */
 const MAX_BUFFERED = 128 * 1024;
@@ -47,7 +48,7 @@ export class DenoWebSocketTransport implements Transport, MessageSink {
         this.#answered = true;
         this.#arrived(
           CLOSE,
-          code === NO_STATUS ? new Uint8Array(0) : encodeClosePayload(code, reason),
+          code === NO_STATUS ? NOTHING : encodeClosePayload(code, reason),
         );
       }
       this.#end();

@@ -1,7 +1,7 @@
 import { acquire, release } from "../memory/buffer_pool.ts";
 import type { Transport } from "./transport.ts";
+import { NOTHING } from "../util/bytes.ts";
 
-const NOTHING = new Uint8Array(0);
 // Takes most heads whole; one that is longer is kept elsewhere as it grows. It is what a half-open connection costs.
 const HEAD = 1;
 

@@ -1,0 +1,44 @@
+/** No bytes. Not to be handed to the application, which could transfer its buffer away. */
+export const NOTHING: Uint8Array<ArrayBuffer> = new Uint8Array(0);
+
+/**
+ * Joins stretches of bytes.
+ *
+ * @param parts The stretches.
+ * @param length Their length, where the caller knows it.
+ * @returns All of them, in memory of its own.
+ */
+export function concat(
+  parts: readonly Uint8Array[],
+  length: number = parts.reduce((sum, part) => sum + part.length, 0),
+): Uint8Array<ArrayBuffer> {
+  const all = new Uint8Array(length);
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
+}
+
+/**
+ * Any accepted binary payload as bytes; a view, not a copy.
+ *
+ * @throws {TypeError} For anything else.
+ */
+export function toBytes(data: unknown): Uint8Array {
+  if (data instanceof Uint8Array) return data;
+  if (ArrayBuffer.isView(data)) {
+    return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  }
+  if (data instanceof ArrayBuffer) return new Uint8Array(data);
+  throw new TypeError(
+    `Cannot send ${describe(data)}: use a string, an ArrayBuffer or a view of one`,
+  );
+}
+
+function describe(data: unknown): string {
+  if (data === null) return "null";
+  if (typeof data !== "object") return `a value of type ${typeof data}`;
+  return `a value of class ${data.constructor?.name ?? "Object"}`;
+}
