@@ -15,7 +15,8 @@ let used = 0;
 export function copyPayload({ bytes, view }: Source, start: number, end: number): Uint8Array {
   const length = end - start;
   if (length > SMALL) return bytes.slice(start, end);
-  if (length > SLAB - used) {
+  // An application that transfers a payload's buffer away takes the slab with it, which then has no length.
+  if (length >= slab.length - used) {
     slab = new Uint8Array(SLAB);
     slabView = new DataView(slab.buffer);
     used = 0;

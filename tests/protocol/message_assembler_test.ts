@@ -118,3 +118,25 @@ Deno.test("Copies from the slab never overlap, start at multiples of 8, and may 
     assertEquals(copy.byteOffset % 8, 0);
   }
 });
+
+Deno.test("A payload whose buffer is transferred away takes nothing from those that come later", () => {
+  const { assembler, got } = collect();
+  const parts = [
+    frame(BINARY, new Uint8Array(0), { fin: false }),
+    frame(CONTINUATION, new Uint8Array(0)),
+  ];
+  const messages = [
+    concat(...parts),
+    frame(BINARY, new Uint8Array(0)),
+    frame(BINARY, randomBytes(100, 1)),
+  ];
+  for (let round = 0; round < 3; round++) {
+    for (const message of messages) {
+      push(assembler, message);
+      const { data } = got.pop()!;
+      structuredClone(data, { transfer: [(data as Uint8Array).buffer as ArrayBuffer] });
+    }
+  }
+  push(assembler, messages[2]);
+  assert(sameBytes(got[0].data as Uint8Array, randomBytes(100, 1)));
+});
