@@ -1,5 +1,6 @@
 import { call, report } from "./callbacks.ts";
 import { CloseOutcome } from "./close_ledger.ts";
+import { CloseTimeout, type ClosingPeer } from "./close_timeout.ts";
 import type { CloseRecord, LiveCloseRecord } from "../protocol/close_record.ts";
 import type { ConnectionStats } from "./stats.ts";
 import type { HandshakeResult } from "./handshake_result.ts";
@@ -34,7 +35,7 @@ import { type Limited, RateLimit } from "./rate_limit.ts";
 import type { SendStreams } from "./send_stream.ts";
 import { SendTimeout } from "./send_timeout.ts";
 import { NO_MORE, type OpenMessage } from "./sender.ts";
-import { CallbackTimer, type Timers } from "../util/timers.ts";
+import type { Timers } from "../util/timers.ts";
 import { Trace, TracedQueue } from "./trace.ts";
 import type { Transport } from "../transport/transport.ts";
 
@@ -60,7 +61,15 @@ interface Waiter {
  * the closing handshake. `Connection` is its face.
  */
 export class Engine
-  implements MessageSink, ReadSink, WriteSink, MessageDeflaterOwner, KeptAlive, Limited, Member {
+  implements
+    MessageSink,
+    ReadSink,
+    WriteSink,
+    MessageDeflaterOwner,
+    KeptAlive,
+    ClosingPeer,
+    Limited,
+    Member {
   slot = -1;
   readonly role: Role;
   readonly settings: Settings;
@@ -107,7 +116,7 @@ export class Engine
   #keepAlive: KeepAlive | null = null;
   #sendTimeout: SendTimeout | null = null;
   #limit: RateLimit | null = null; // lifted with the first close frame, ours or the peer's
-  #closeTimer: CallbackTimer | null = null;
+  #closeTimeout: CloseTimeout | null = null;
   // Made when first needed, for the sake of the many connections that are silent.
   #drain: DrainLatch | null = null;
   #openWaiters: Waiter[] | null = null;
@@ -115,7 +124,7 @@ export class Engine
   #deaf = false; // input is dropped undecoded: the peer closed, or we failed it
   #failed = false;
   #ended = false; // the transport is gone, what is left is to deliver
-  #writtenWhileBusy = 0;
+  #takenWhileBusy = 0;
 
   constructor(owner: Owner, role: Role, settings: Settings, handlers: Handlers) {
     this.owner = owner;
@@ -586,17 +595,18 @@ export class Engine
   }
 
   #armCloseTimer(): void {
-    this.#closeTimer ??= new CallbackTimer(() => {
-      if (this.#ended) {
-        if (!this.delivery.paused) this.#complete(true);
-      } else if (this.writer.stopped) {
-        // Nothing can be written any more, and the peer's last words didn't come.
-        this.#lost(this.#ledger.cause);
-      } else {
-        this.terminate(new TimeoutError(`Not closed within ${this.settings.closeTimeout} ms`));
-      }
-    });
-    this.owner.timers.set(this.#closeTimer, this.settings.closeTimeout);
+    (this.#closeTimeout ??= new CloseTimeout(this)).start();
+  }
+
+  closeTimedOut(): void {
+    if (this.#ended) {
+      if (!this.delivery.paused) this.#complete(true);
+    } else if (this.writer.stopped) {
+      // Nothing can be written any more, and the peer's last words didn't come.
+      this.#lost(this.#ledger.cause);
+    } else {
+      this.terminate(new TimeoutError(`Not closed within ${this.settings.closeTimeout} ms`));
+    }
   }
 
   /** The stream has failed or ended where it should not have. */
@@ -630,9 +640,8 @@ export class Engine
     // What is left of the bytes that are being decoded came too late.
     this.#deaf = true;
     if (this.assembler !== null) this.assembler.frames.stopRequested = true;
-    const { timers } = this.owner;
     this.#countUnsent();
-    if (this.#closeTimer !== null) timers.clear(this.#closeTimer);
+    this.#closeTimeout?.stop();
     this.#keepAlive?.stop();
     this.#sendTimeout?.stop();
     this.#liftLimit();
@@ -666,7 +675,7 @@ export class Engine
       return;
     }
     if (giveUp) this.#discard();
-    if (this.#closeTimer !== null) this.owner.timers.clear(this.#closeTimer);
+    this.#closeTimeout?.stop();
     this.state = "closed";
     // Whoever takes messages one by one may still take what waits.
     const { undelivered, inbox } = this.delivery;
@@ -704,8 +713,10 @@ export class Engine
 
   progress(): number {
     // What is received is life. So is what goes out while the system makes us wait: then the peer has taken something.
-    if (this.writer.busy) this.#writtenWhileBusy = this.writer.written;
-    return (this.reader?.reads ?? 0) + this.#writtenWhileBusy;
+    if (this.writer.busy) this.#takenWhileBusy = this.writer.taken;
+    // Counted by the transport below a record or a buffer that isn't complete, otherwise by our reads.
+    const received = this.transport?.bytesReceived ?? this.reader?.reads ?? 0;
+    return received + this.#takenWhileBusy;
   }
 
   readingStopped(): boolean {

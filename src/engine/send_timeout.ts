@@ -38,7 +38,7 @@ export class SendTimeout extends IdleTimer {
   }
 
   protected override progress(): number {
-    return this.#peer.writer.written;
+    return this.#peer.writer.taken;
   }
 
   protected override isExempt(): boolean {

@@ -40,6 +40,11 @@ export class WritePump {
     this.#sink = sink;
   }
 
+  /** Bytes that the kernel has taken, those of a write that isn't complete included if the transport counts them. */
+  get taken(): number {
+    return this.#transport?.bytesTaken ?? this.written;
+  }
+
   /** Control frames that wait. */
   get control(): ControlQueue {
     return this.#control ??= new ControlQueue();

@@ -1,8 +1,15 @@
 import type { Duplex } from "node:stream";
 import type { Transport } from "./transport.ts";
 
-/** One write at most this long, so that the progress of a large one shows. */
+/** One write at most this long. */
 const WRITE_LIMIT = 64 * 1024;
+/**
+ * A stream says of a write only that all of it has been taken, so to a slow taker, and until one has shown how fast it
+ * is, no more is written at once than this.
+ */
+const SLOW_WRITE = 4 * 1024;
+/** A write that takes longer is slow, in ms. */
+const QUICK = 50;
 
 /** What a `net.Socket` has beyond a `Duplex`; any of it may be missing. */
 interface SocketExtras {
@@ -14,6 +21,9 @@ interface SocketExtras {
   localPort?: number;
   remoteAddress?: string;
   remotePort?: number;
+  bytesRead?: number;
+  /** The TCP socket below that of `node:tls`. */
+  _parent?: SocketExtras | null;
 }
 
 /**
@@ -42,6 +52,7 @@ export class NodeStreamTransport implements Transport {
   #ended = false;
   #failure: Error | undefined;
   #closed = false;
+  #piece = SLOW_WRITE;
   #wakeReader: (() => void) | undefined;
   #rejectWrite: ((error: Error) => void) | undefined;
 
@@ -81,6 +92,12 @@ export class NodeStreamTransport implements Transport {
     return address(remoteAddress, remotePort);
   }
 
+  get bytesReceived(): number | undefined {
+    const stream = this.#stream;
+    const count = (stream._parent ?? stream).bytesRead;
+    return typeof count === "number" ? count : undefined;
+  }
+
   async read(into: Uint8Array): Promise<number | null> {
     for (;;) {
       const chunk: Uint8Array | null = this.#rest ?? this.#stream.read();
@@ -103,14 +120,17 @@ export class NodeStreamTransport implements Transport {
   }
 
   write(data: Uint8Array): Promise<number> {
-    const piece = data.length > WRITE_LIMIT ? data.subarray(0, WRITE_LIMIT) : data;
+    const piece = data.length > this.#piece ? data.subarray(0, this.#piece) : data;
+    const start = performance.now();
     return new Promise((resolve, reject) => {
       if (this.#failure) return reject(this.#failure);
       this.#rejectWrite = reject;
       this.#stream.write(piece, (error?: Error | null) => {
         this.#rejectWrite = undefined;
-        if (error) reject(this.#failure ?? error);
-        else resolve(piece.length);
+        if (error) return reject(this.#failure ?? error);
+        if (performance.now() - start > QUICK) this.#piece = SLOW_WRITE;
+        else if (piece.length === this.#piece) this.#piece = Math.min(2 * this.#piece, WRITE_LIMIT);
+        resolve(piece.length);
       });
     });
   }

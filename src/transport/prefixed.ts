@@ -1,3 +1,4 @@
+import type { PeerCertificate } from "./peer_certificate.ts";
 import type { Transport } from "./transport.ts";
 
 /** A transport with bytes in front that were read from it before, such as those behind a proxy's answer. */
@@ -20,6 +21,22 @@ export class PrefixedTransport implements Transport {
 
   get remoteAddr(): Deno.Addr | null | undefined {
     return this.#below.remoteAddr;
+  }
+
+  get bytesReceived(): number | undefined {
+    return this.#below.bytesReceived;
+  }
+
+  get bytesTaken(): number | undefined {
+    return this.#below.bytesTaken;
+  }
+
+  get peerCertificate(): PeerCertificate | undefined {
+    return this.#below.peerCertificate;
+  }
+
+  get messagesOnly(): boolean | undefined {
+    return this.#below.messagesOnly;
   }
 
   read(into: Uint8Array): Promise<number | null> {

@@ -27,6 +27,7 @@ export class CipherSide extends Duplex {
   #flushing = false;
   #failure: Error | undefined;
   #gone = false;
+  #taken = 0;
   /** Called once when everything that was written has been taken, or can't be. */
   onIdle: ((failure: Error | undefined) => void) | undefined;
   /** Called when `node:tls` has nothing more to write, or gives the connection up. */
@@ -44,6 +45,11 @@ export class CipherSide extends Duplex {
 
   get failure(): Error | undefined {
     return this.#failure;
+  }
+
+  /** Encrypted bytes that the kernel has taken. */
+  get taken(): number {
+    return this.#raw.bytesTaken ?? this.#taken;
   }
 
   // Reading is ours to start and stop, not the stream machinery's.
@@ -69,8 +75,11 @@ export class CipherSide extends Duplex {
     this.#flushing = true;
     try {
       for (let chunk = this.#queue.shift(); chunk !== undefined; chunk = this.#queue.shift()) {
-        let taken = await this.#raw.write(chunk);
-        while (taken < chunk.length) taken += await this.#raw.write(chunk.subarray(taken));
+        for (let at = 0; at < chunk.length;) {
+          const count = await this.#raw.write(at === 0 ? chunk : chunk.subarray(at));
+          this.#taken += count;
+          at += count;
+        }
       }
     } catch (error) {
       this.#queue.length = 0;
@@ -138,6 +147,7 @@ export class TlsTransport implements Transport {
   /** Decrypted and not read yet: what exceeded the reader's buffer, which is at most a few TLS records. */
   #plain: Uint8Array[] = [];
   #plainOffset = 0;
+  #received = 0;
   #ended = false;
   #failure: Error | undefined;
   #closed = false;
@@ -181,6 +191,14 @@ export class TlsTransport implements Transport {
     return this.#raw.remoteAddr;
   }
 
+  get bytesReceived(): number {
+    return this.#raw.bytesReceived ?? this.#received;
+  }
+
+  get bytesTaken(): number {
+    return this.#cipher.taken;
+  }
+
   async read(into: Uint8Array): Promise<number | null> {
     let larger: Buffer | null = null;
     try {
@@ -191,8 +209,12 @@ export class TlsTransport implements Transport {
         // Copied and decrypted before `emit` returns, so the caller's buffer may serve for the encrypted bytes as well.
         const target = larger === null ? into : larger.target;
         const count = await this.#raw.read(target);
-        if (count === null) this.#ended = true;
-        else this.#cipher.emit("data", target.subarray(0, count));
+        if (count === null) {
+          this.#ended = true;
+        } else {
+          this.#received += count;
+          this.#cipher.emit("data", target.subarray(0, count));
+        }
         // A record shows nothing before it is complete: its rest isn't read by as few bytes as the caller has room for.
         if (this.#plain.length === 0 && larger === null && into.length < SIZES[RECORD]) {
           larger = acquire(RECORD);

@@ -20,6 +20,13 @@ export interface Transport {
   ref?(): void;
   /** Lets the process end although a read is pending. */
   unref?(): void;
+  /**
+   * Bytes received below the stream that `read` gives, such as those of a TLS record that isn't complete; grows with
+   * every one. Missing if what `read` gives says all.
+   */
+  readonly bytesReceived?: number;
+  /** Bytes that the kernel has taken below, before `write` settles; missing if what `write` resolves with says all. */
+  readonly bytesTaken?: number;
   readonly localAddr?: Deno.Addr | null;
   readonly remoteAddr?: Deno.Addr | null;
   /** The certificate that the peer showed and that was verified, where it was asked for one. */

@@ -1,0 +1,307 @@
+import { assert, assertEquals } from "@std/assert";
+import { delay } from "@std/async/delay";
+import { createServer } from "node:https";
+import type { AddressInfo } from "node:net";
+import { Duplex } from "node:stream";
+import { type CloseRecord, type Connection, Context } from "../../mod.ts";
+import { PrefixedTransport } from "../../src/transport/prefixed.ts";
+import { TlsAcceptor } from "../../src/transport/tls_server.ts";
+import { startTlsClient } from "../../src/transport/tls_client.ts";
+import type { Transport } from "../../src/transport/transport.ts";
+import { until } from "../support/until.ts";
+import { makeCertificates } from "./certificates.ts";
+import { failure } from "../support/failure.ts";
+import { readExactly, tcpPair, writeAll } from "./streams.ts";
+
+const certificates = makeCertificates();
+const { ca, server } = certificates;
+addEventListener("unload", () => certificates[Symbol.dispose]());
+
+// What passes so slowly goes on for much longer than any of the timeouts below, and is never silent for as long.
+const TICK = 10;
+const SILENCE = 400;
+
+/** A connection whose kernel takes 1 KiB at a time, as soon as `slow` says so. */
+function slowTaker(conn: Deno.Conn, isSlow: () => boolean): Deno.Conn {
+  return new Proxy(conn, {
+    get(target, name) {
+      if (name === "write") {
+        return async (data: Uint8Array) => {
+          if (!isSlow()) return await target.write(data);
+          await delay(TICK);
+          return await target.write(data.subarray(0, 1024));
+        };
+      }
+      const value = Reflect.get(target, name, target);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+}
+
+/** A Node stream over a connection that takes 1 KiB at a time, as soon as it is said to. */
+function slowDuplex(conn: Deno.Conn, isSlow: () => boolean): Duplex {
+  const taker = slowTaker(conn, isSlow);
+  return new Duplex({
+    read() {
+      const buffer = new Uint8Array(65536);
+      conn.read(buffer).then(
+        (count) => this.push(count === null ? null : buffer.subarray(0, count)),
+        (error) => this.destroy(error),
+      );
+    },
+    write(chunk, _encoding, done) {
+      writeAll(taker, chunk).then(() => done(), done);
+    },
+    final(done) {
+      conn.closeWrite().then(() => done(), done);
+    },
+    destroy(error, done) {
+      try {
+        conn.close();
+      } catch {
+        // It has been closed by the peer's end.
+      }
+      done(error);
+    },
+  });
+}
+
+/** Passes bytes on: `size` at a time from when `isSlow` says so. */
+async function relay(
+  from: Deno.Conn,
+  to: Deno.Conn,
+  size: number,
+  isSlow: () => boolean,
+): Promise<void> {
+  const buffer = new Uint8Array(65536);
+  for (;;) {
+    const count = await from.read(buffer).catch(() => null);
+    if (count === null) break;
+    for (let at = 0; at < count;) {
+      const end = isSlow() ? Math.min(count, at + size) : count;
+      try {
+        await writeAll(to, buffer.subarray(at, end));
+      } catch {
+        return;
+      }
+      at = end;
+      if (isSlow()) await delay(TICK);
+    }
+  }
+  await to.closeWrite().catch(() => {});
+}
+
+Deno.test("fault 31: a TLS record that drips in is life", async () => {
+  await using ctx = new Context();
+  let slow = false;
+  const ends: CloseRecord[] = [];
+  const got = Promise.withResolvers<number>();
+  const listener = ctx.listen({
+    hostname: "127.0.0.1",
+    tls: server,
+    keepAlive: { interval: SILENCE, timeout: SILENCE },
+    onConnect: () => void (slow = true),
+    onMessage: (_conn, data) => got.resolve(data.length),
+    onClose: (_conn, record) => {
+      ends.push(record);
+      got.reject(record.cause);
+    },
+  });
+  using front = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const relaying = (async () => {
+    using near = await front.accept();
+    using far = await Deno.connect({ hostname: "127.0.0.1", port: listener.port });
+    await Promise.all([relay(near, far, 100, () => slow), relay(far, near, 0, () => false)]);
+  })();
+  const conn = ctx.connect(`wss://localhost:${front.addr.port}/`, {
+    tls: { caCerts: [ca] },
+    keepAlive: false,
+  });
+  await conn.opened;
+  await until(() => slow);
+  // A record of 16 KiB takes four times as long as the server puts up with silence.
+  conn.send("x".repeat(16000));
+  assertEquals(await got.promise, 16000);
+  assertEquals(ends, []);
+  slow = false;
+  conn.close();
+  await conn.closed;
+  await relaying;
+});
+
+Deno.test("fault 31: so it is beneath an adopted socket of node:https", async () => {
+  await using ctx = new Context();
+  let slow = false;
+  const got = Promise.withResolvers<number>();
+  const host = createServer({ cert: server.cert, key: server.key });
+  host.on("upgrade", (request, socket, head) => {
+    ctx.adopt(socket, {
+      request,
+      initialData: head,
+      keepAlive: { interval: SILENCE, timeout: SILENCE },
+      onConnect: () => void (slow = true),
+      onMessage: (_conn, data) => got.resolve(data.length),
+      onClose: (_conn, record) => got.reject(record.cause),
+    });
+  });
+  await new Promise<void>((done) => host.listen(0, "127.0.0.1", done));
+  const { port } = host.address() as AddressInfo;
+  using front = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const relaying = (async () => {
+    using near = await front.accept();
+    using far = await Deno.connect({ hostname: "127.0.0.1", port });
+    await Promise.all([relay(near, far, 100, () => slow), relay(far, near, 0, () => false)]);
+  })();
+  const conn = ctx.connect(`wss://localhost:${front.addr.port}/`, {
+    tls: { caCerts: [ca] },
+    keepAlive: false,
+  });
+  await conn.opened;
+  await until(() => slow);
+  conn.send("x".repeat(16000));
+  assertEquals(await got.promise, 16000);
+  slow = false;
+  conn.close();
+  await conn.closed;
+  await relaying;
+  await new Promise((done) => host.close(done));
+});
+
+// 128 KiB, of which a kernel takes 1 KiB every 10 ms: one write of TLS lasts longer than the timeout.
+const LENGTH = 128 * 1024;
+
+for (const [name, timeouts] of [["sendTimeout", { sendTimeout: SILENCE }], ["closeTimeout", {}]]) {
+  Deno.test(`fault 32: ${name} over TLS counts what the kernel takes of a write`, async () => {
+    await using ctx = new Context();
+    let slow = false;
+    const accepted = Promise.withResolvers<Connection>();
+    const below = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const slowListener = new Proxy(below, {
+      get(target, key) {
+        if (key === "accept") return async () => slowTaker(await target.accept(), () => slow);
+        const value = Reflect.get(target, key, target);
+        return typeof value === "function" ? value.bind(target) : value;
+      },
+    });
+    ctx.listen({
+      listener: slowListener,
+      tls: server,
+      closeTimeout: SILENCE,
+      ...timeouts as { sendTimeout?: number },
+      onConnect: (conn) => accepted.resolve(conn),
+    });
+    const conn = ctx.connect(`wss://localhost:${below.addr.port}/`, { tls: { caCerts: [ca] } });
+    await conn.opened;
+    const sender = await accepted.promise;
+    slow = true;
+    sender.send(new Uint8Array(LENGTH));
+    if (name === "closeTimeout") sender.close();
+    else sender.drained().then(() => sender.close(), () => {});
+    assertEquals((await conn.receive()).length, LENGTH);
+    const record = await sender.closed;
+    assertEquals([record.cause, record.wasClean], [undefined, true]);
+  });
+
+  Deno.test(`fault 32: ${name} over a Node stream sees what a slow peer takes`, async () => {
+    await using ctx = new Context();
+    let slow = false;
+    const accepted = Promise.withResolvers<Connection>();
+    const [near, far] = await tcpPair();
+    ctx.adopt(slowDuplex(far, () => slow), {
+      closeTimeout: SILENCE,
+      ...timeouts as { sendTimeout?: number },
+      onConnect: (conn) => accepted.resolve(conn),
+    });
+    const conn = ctx.adopt(near, { role: "client", url: "ws://localhost/" });
+    await conn.opened;
+    const sender = await accepted.promise;
+    slow = true;
+    sender.send(new Uint8Array(LENGTH));
+    if (name === "closeTimeout") sender.close();
+    else sender.drained().then(() => sender.close(), () => {});
+    assertEquals((await conn.receive()).length, LENGTH);
+    const record = await sender.closed;
+    assertEquals([record.cause, record.wasClean], [undefined, true]);
+  });
+}
+
+Deno.test("a peer that takes nothing at all is still found out, over TLS", async () => {
+  await using ctx = new Context();
+  let stuck = false;
+  const ended = Promise.withResolvers<CloseRecord>();
+  const accepted = Promise.withResolvers<Connection>();
+  const below = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const stuckListener = new Proxy(below, {
+    get(target, key) {
+      if (key === "accept") {
+        return async () => {
+          const conn = await target.accept();
+          return new Proxy(conn, {
+            get(target, name) {
+              if (name === "write" && stuck) return () => new Promise(() => {});
+              const value = Reflect.get(target, name, target);
+              return typeof value === "function" ? value.bind(target) : value;
+            },
+          });
+        };
+      }
+      const value = Reflect.get(target, key, target);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+  ctx.listen({
+    listener: stuckListener,
+    tls: server,
+    sendTimeout: 100,
+    onConnect: (conn) => accepted.resolve(conn),
+    onClose: (_conn, record) => ended.resolve(record),
+  });
+  const conn = ctx.connect(`wss://localhost:${below.addr.port}/`, { tls: { caCerts: [ca] } });
+  await conn.opened;
+  stuck = true;
+  (await accepted.promise).send("never taken");
+  const { cause } = await ended.promise;
+  assertEquals((cause as Error).message, "The peer took nothing for 100 ms");
+});
+
+Deno.test("the counters of TLS in TLS are those of the socket, and a prefix passes them on", async () => {
+  const [near, far] = await tcpPair();
+  const acceptor = new TlsAcceptor(server);
+  const serving = (async () => await acceptor.accept(await acceptor.accept(far)))();
+  const outer = await startTlsClient(near, "localhost", { caCerts: [ca] });
+  const inner: Transport = await startTlsClient(outer, "localhost", { caCerts: [ca] });
+  const transport: Transport = new PrefixedTransport(new Uint8Array(1), inner);
+  const peer = await serving;
+  const { bytesReceived, bytesTaken } = transport;
+  assert(bytesReceived! > 0 && bytesTaken! > 0);
+  assertEquals([inner.bytesReceived, inner.bytesTaken], [bytesReceived, bytesTaken]);
+  assertEquals([outer.bytesReceived, outer.bytesTaken], [bytesReceived, bytesTaken]);
+  await writeAll(transport, new Uint8Array(1000));
+  await readExactly(peer, 1000);
+  assert(transport.bytesTaken! > bytesTaken! + 1000);
+  await readExactly(transport, 1);
+  assertEquals(transport.bytesReceived, bytesReceived);
+  const reading = readExactly(transport, 1000);
+  await writeAll(peer, new Uint8Array(1000));
+  await reading;
+  assert(transport.bytesReceived! > bytesReceived! + 1000);
+  const plain = new PrefixedTransport(new Uint8Array(1), near);
+  assertEquals([plain.bytesReceived, plain.bytesTaken], [undefined, undefined]);
+  transport.close();
+  await failure(readExactly(peer, 1)).catch(() => {});
+  peer.close();
+});
+
+Deno.test("a prefixed transport passes the peer's certificate and its kind on", async () => {
+  const [near, far] = await tcpPair();
+  const certificate = { subject: { CN: "alice" } };
+  const below = Object.assign(Object.create(near), {
+    peerCertificate: certificate,
+    messagesOnly: true,
+  }) as Transport;
+  const transport: Transport = new PrefixedTransport(new Uint8Array(1), below);
+  assertEquals(transport.peerCertificate as unknown, certificate);
+  assertEquals(transport.messagesOnly, true);
+  near.close();
+  far.close();
+});
