@@ -13,11 +13,10 @@ import { abortError, HandshakeError, TimeoutError } from "../errors.ts";
 import { ClientHandshakeResult } from "../engine/handshake_result.ts";
 import { ClientHandshake } from "../handshake/client_handshake.ts";
 import { type Extension, formatExtensions } from "../handshake/extension_list.ts";
-import { MAX_REFUSAL_BODY, RefusalBody } from "../handshake/refusal_body.ts";
-import { readHead, writeAll } from "../transport/stream_io.ts";
+import { RefusalBody } from "../handshake/refusal_body.ts";
+import { closeQuietly, readHead, readUntil, writeAll } from "../transport/stream_io.ts";
 import { CallbackTimer } from "../util/timers.ts";
 import { startTlsClient } from "../transport/tls_client.ts";
-import { closeQuietly } from "../transport/tls_stream.ts";
 import type { Transport } from "../transport/transport.ts";
 
 /** An attempt to connect: what is open is closed when it fails, is cancelled or takes too long. */
@@ -128,13 +127,7 @@ export class Dial {
 
   async #readBody(transport: Transport, early: Uint8Array): Promise<Uint8Array> {
     const body = this.#refusal = new RefusalBody(this.#handshake.head!);
-    const buffer = new Uint8Array(MAX_REFUSAL_BODY);
-    let done = body.push(early);
-    while (!done) {
-      const count = await transport.read(buffer).catch(() => null);
-      if (count === null) break;
-      done = body.push(buffer.subarray(0, count));
-    }
+    await readUntil(transport, early, (bytes) => body.push(bytes));
     return body.bytes;
   }
 

@@ -1,3 +1,7 @@
+import { isInBlock, parseAddress } from "../util/ip_address.ts";
+
+const MAPPED = parseAddress("::ffff:0:0")!;
+
 /** Counts connections by the address that they come from. */
 export class AddressLimit {
   readonly #most: number;
@@ -44,18 +48,10 @@ export class AddressLimit {
  * @returns The same text for addresses that count as one.
  */
 export function addressKey(hostname: string): string {
-  if (!hostname.includes(":")) return hostname;
-  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(hostname);
-  if (mapped !== null) return mapped[1];
-  const [address] = hostname.split("%");
-  const [head, tail] = address.toLowerCase().split("::");
-  const groups = head === "" ? [] : head.split(":");
-  if (tail !== undefined) {
-    const last = tail === "" ? [] : tail.split(":");
-    // An IPv4 address at the end stands for two groups.
-    const width = last.length + (tail.includes(".") ? 1 : 0);
-    while (groups.length + width < 8) groups.push("0");
-    groups.push(...last);
-  }
-  return groups.slice(0, 4).map((group) => Number.parseInt(group, 16).toString(16)).join(":");
+  const address = parseAddress(hostname);
+  if (address === undefined || address.length === 4) return hostname;
+  // IPv4 as an IPv6 socket shows it (RFC 4291 2.5.5.2).
+  if (isInBlock(address, MAPPED, 96)) return address.subarray(12).join(".");
+  const groups = [0, 2, 4, 6].map((at) => (address[at] << 8 | address[at + 1]).toString(16));
+  return groups.join(":");
 }

@@ -1,15 +1,13 @@
 import { type Acceptance, decide } from "./decide_handshake.ts";
 import { TimeoutError } from "../errors.ts";
-import { acquire, release } from "../memory/buffer_pool.ts";
 import { HeadParser } from "../handshake/head_parser.ts";
 import { parseRequestHead } from "../handshake/request_head.ts";
 import { isUpgradeRequest } from "../handshake/server_handshake.ts";
-import { readHead, writeAll } from "../transport/stream_io.ts";
+import { closeQuietly, drain, readHead, writeAll } from "../transport/stream_io.ts";
 import type { ListenSettings, PeerInfo } from "./listen_options.ts";
 import { refusalOf, Refused } from "../handshake/refusal.ts";
 import type { Member } from "../util/member_list.ts";
 import { Timer, type Timers } from "../util/timers.ts";
-import { closeQuietly } from "../transport/tls_stream.ts";
 import type { Transport } from "../transport/transport.ts";
 
 // How long a refused peer has to take the answer and to close.
@@ -143,7 +141,7 @@ export class PendingHandshake<Data> extends Timer implements Member {
     try {
       if (transport !== null) {
         if (!this.#refused && refused !== null) this.#answer(refused);
-        if (this.#refused) await drain(transport);
+        if (this.#refused) await drain(transport, LINGER);
       }
     } catch {
       // The peer is gone, and with it the need to tell it anything.
@@ -170,15 +168,5 @@ export class PendingHandshake<Data> extends Timer implements Member {
     this.#refused = true;
     this.#timers.set(this, LINGER);
     writeAll(transport, refused.answer).then(() => transport.closeWrite()).catch(() => {});
-  }
-}
-
-/** Reads to the end of the stream. */
-async function drain(transport: Transport): Promise<void> {
-  const buffer = acquire(1);
-  try {
-    while (await transport.read(buffer.target) !== null);
-  } finally {
-    release(buffer);
   }
 }

@@ -1,15 +1,17 @@
 import { acquire, release } from "../memory/buffer_pool.ts";
+import { callForeign } from "../util/foreign.ts";
+import { within } from "../util/timers.ts";
 import type { Transport } from "./transport.ts";
-import { NOTHING } from "../util/bytes.ts";
 
+const NOTHING = new Uint8Array(0);
 // Takes most heads whole; one that is longer is kept elsewhere as it grows. It is what a half-open connection costs.
 const HEAD = 1;
 
 /**
  * Reads until a parser has found the end of a head.
  *
- * @param push Takes bytes; returns the position behind the head, or -1 while there is none.
- * @returns The bytes behind the head, or `null` where the stream ended before.
+ * @param push Takes bytes; returns the position after the head, or -1 while there is none.
+ * @returns The bytes after the head, or `null` if the stream ended before.
  */
 export async function readHead(
   transport: Transport,
@@ -29,8 +31,67 @@ export async function readHead(
   }
 }
 
+/**
+ * Reads until a parser has had enough, the stream ends or fails.
+ *
+ * @param early Bytes that were read before.
+ * @param push Takes bytes; returns whether it has had enough.
+ */
+export async function readUntil(
+  transport: Transport,
+  early: Uint8Array,
+  push: (bytes: Uint8Array) => boolean,
+): Promise<void> {
+  if (push(early)) return;
+  const buffer = acquire(HEAD);
+  try {
+    for (;;) {
+      const count = await transport.read(buffer.target);
+      if (count === null || push(buffer.target.subarray(0, count))) return;
+    }
+  } catch {
+    // What has come by now is all there is.
+  } finally {
+    release(buffer);
+  }
+}
+
+/** Reads so many bytes and no further; resolves with `null` if the stream ends before. */
+export async function readExactly(
+  transport: Transport,
+  length: number,
+): Promise<Uint8Array | null> {
+  const bytes = new Uint8Array(length);
+  for (let filled = 0; filled < length;) {
+    const count = await transport.read(bytes.subarray(filled));
+    if (count === null) return null;
+    filled += count;
+  }
+  return bytes;
+}
+
 /** Writes all of `bytes`. */
 export async function writeAll(transport: Transport, bytes: Uint8Array): Promise<void> {
-  let at = 0;
-  while (at < bytes.length) at += await transport.write(at === 0 ? bytes : bytes.subarray(at));
+  for (let at = 0; at < bytes.length;) {
+    at += checkTaken(await transport.write(at === 0 ? bytes : bytes.subarray(at)));
+  }
+}
+
+/**
+ * Checks what a write has taken, for a loop that goes on with the rest: with writes that take nothing it would never let
+ * the event loop go on.
+ */
+export function checkTaken(count: number): number {
+  if (!(count > 0)) throw new Deno.errors.WriteZero(`A write has taken ${count} bytes`);
+  return count;
+}
+
+/** Reads to the end of a stream and drops what comes, for at most `timeout` ms. */
+export async function drain(transport: Transport, timeout: number): Promise<void> {
+  await within(timeout, readUntil(transport, NOTHING, () => false));
+}
+
+/** Closes a transport, whether it has been closed before or fails to. */
+export function closeQuietly(transport: Transport): void {
+  callForeign(() => transport.close(), () => {});
 }

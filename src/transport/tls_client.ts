@@ -3,7 +3,8 @@ import { isIP } from "node:net";
 import tls from "node:tls";
 import { tlsError } from "./tls_errors.ts";
 import { handshake, TlsOutcome } from "./tls_handshake.ts";
-import { CipherSide, closeQuietly, TlsTransport } from "./tls_stream.ts";
+import { closeQuietly } from "./stream_io.ts";
+import { CipherSide, TlsTransport } from "./tls_stream.ts";
 import type { Transport } from "./transport.ts";
 
 /** How a client talks TLS; all certificates and keys as PEM text. */

@@ -1,4 +1,5 @@
-import { type CipherSide, closeQuietly } from "./tls_stream.ts";
+import { closeQuietly } from "./stream_io.ts";
+import type { CipherSide } from "./tls_stream.ts";
 import type { Transport } from "./transport.ts";
 
 /** How a handshake in `node:tls` ends: the events that tell so, and what to make of them. */

@@ -2,6 +2,7 @@ import { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
 import { acquire, type Buffer, release, SIZES } from "../memory/buffer_pool.ts";
 import type { PeerCertificate } from "./peer_certificate.ts";
+import { checkTaken, closeQuietly } from "./stream_io.ts";
 import { tlsReason } from "./tls_errors.ts";
 import type { Transport } from "./transport.ts";
 
@@ -76,7 +77,8 @@ export class CipherSide extends Duplex {
     try {
       for (let chunk = this.#queue.shift(); chunk !== undefined; chunk = this.#queue.shift()) {
         for (let at = 0; at < chunk.length;) {
-          const count = await this.#raw.write(at === 0 ? chunk : chunk.subarray(at));
+          const rest = at === 0 ? chunk : chunk.subarray(at);
+          const count = checkTaken(await this.#raw.write(rest));
           this.#taken += count;
           at += count;
         }
@@ -119,19 +121,6 @@ export class CipherSide extends Duplex {
   abandon(): void {
     if (this.#flushing) this.onIdle = () => closeQuietly(this.#raw);
     else closeQuietly(this.#raw);
-  }
-}
-
-/**
- * Closes a transport that others may have closed already.
- *
- * @param raw The transport.
- */
-export function closeQuietly(raw: Transport): void {
-  try {
-    raw.close();
-  } catch {
-    // Closed by whoever gave up waiting for it.
   }
 }
 

@@ -1,5 +1,5 @@
+import { closeQuietly } from "../../transport/stream_io.ts";
 import { startTlsClient } from "../../transport/tls_client.ts";
-import { closeQuietly } from "../../transport/tls_stream.ts";
 import type { Transport } from "../../transport/transport.ts";
 import { connectHttpProxy } from "./http_connect.ts";
 import type { Proxy } from "./proxy_url.ts";

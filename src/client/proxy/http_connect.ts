@@ -4,10 +4,10 @@ import { HeadParser } from "../../handshake/head_parser.ts";
 import { RefusalBody } from "../../handshake/refusal_body.ts";
 import { parseResponseHead, type ResponseHead } from "../../handshake/response_head.ts";
 import { PrefixedTransport } from "../../transport/prefixed.ts";
+import { closeQuietly, readHead, readUntil, writeAll } from "../../transport/stream_io.ts";
 import type { Transport } from "../../transport/transport.ts";
 import { formatAddress } from "../tcp.ts";
-import type { Tunnel } from "./tunnel.ts";
-import { checkHost, writeFully } from "./tunnel.ts";
+import { checkHost, type Tunnel } from "./tunnel.ts";
 
 const MAX_HEAD = 16 * 1024;
 
@@ -22,14 +22,10 @@ const MAX_HEAD = 16 * 1024;
  */
 export async function connectHttpProxy(transport: Transport, tunnel: Tunnel): Promise<Transport> {
   try {
-    await writeFully(transport, formatRequest(tunnel));
+    await writeAll(transport, formatRequest(tunnel));
     return await readAnswer(transport, formatAddress(tunnel.hostname, tunnel.port));
   } catch (error) {
-    try {
-      transport.close();
-    } catch {
-      // Closed by whoever aborted.
-    }
+    closeQuietly(transport);
     throw error;
   }
 }
@@ -49,29 +45,25 @@ function formatRequest(tunnel: Tunnel): Uint8Array {
 async function readAnswer(transport: Transport, authority: string): Promise<Transport> {
   const attempt = `Cannot reach ${authority} through the proxy`;
   const parser = new HeadParser(MAX_HEAD);
-  const buffer = new Uint8Array(4096);
+  let head: ResponseHead | null = null;
   let total = 0;
   try {
-    for (;;) {
-      const count = await transport.read(buffer);
-      if (count === null) throw new HandshakeError(`${attempt}: it closed the connection`);
-      let at = 0;
-      for (;;) {
-        const end = parser.push(buffer.subarray(at, count));
-        if (end === -1) break;
+    const rest = await readHead(transport, (bytes) => {
+      for (let at = 0;;) {
+        const end = parser.push(bytes.subarray(at));
+        if (end === -1) return -1;
         at += end;
         total += parser.text.length;
-        const head = parseResponseHead(parser.text);
+        head = parseResponseHead(parser.text);
         // Interim responses may come first (RFC 9110 15.2), bounded like the head; a 101 answers no CONNECT.
-        if (head.status < 200 && head.status !== 101 && total <= MAX_HEAD) continue;
-        const rest = buffer.subarray(at, count);
-        if (head.status < 200 || head.status > 299) {
-          throw await refused(transport, head, rest, attempt);
-        }
-        // In a 2xx to CONNECT, Content-Length and Transfer-Encoding say nothing (RFC 9110 9.3.6): it's the tunnel.
-        return rest.length === 0 ? transport : new PrefixedTransport(rest.slice(), transport);
+        if (head.status >= 200 || head.status === 101 || total > MAX_HEAD) return at;
       }
-    }
+    });
+    if (rest === null) throw new HandshakeError(`${attempt}: it closed the connection`);
+    const { status } = head!;
+    if (status < 200 || status > 299) throw await refused(transport, head!, rest, attempt);
+    // In a 2xx to CONNECT, Content-Length and Transfer-Encoding say nothing (RFC 9110 9.3.6): it's the tunnel.
+    return rest.length === 0 ? transport : new PrefixedTransport(rest, transport);
   } catch (cause) {
     if (!(cause instanceof BadHeadError)) throw cause;
     throw new HandshakeError(`${attempt}: its answer isn't HTTP: ${cause.message}`, { cause });
@@ -85,13 +77,7 @@ async function refused(
   attempt: string,
 ): Promise<HandshakeError> {
   const body = new RefusalBody(head);
-  const buffer = new Uint8Array(4096);
-  let done = rest.length > 0 ? body.push(rest) : body.done;
-  while (!done) {
-    const count = await transport.read(buffer).catch(() => null);
-    if (count === null) break;
-    done = body.push(buffer.subarray(0, count));
-  }
+  await readUntil(transport, rest, (bytes) => body.push(bytes));
   const { status, reason, fields } = head;
   const answer = reason === "" ? String(status) : `${status} ${reason}`;
   const hint = status === 407 ? "; the URL of the proxy can carry user and password" : "";

@@ -1,9 +1,10 @@
 import { isIP } from "node:net";
 import { HandshakeError } from "../../errors.ts";
+import { closeQuietly, readExactly, writeAll } from "../../transport/stream_io.ts";
 import type { Transport } from "../../transport/transport.ts";
 import { parseAddress } from "../../util/ip_address.ts";
 import { formatAddress } from "../tcp.ts";
-import { checkHost, type Tunnel, writeFully } from "./tunnel.ts";
+import { checkHost, type Tunnel } from "./tunnel.ts";
 
 const NO_AUTHENTICATION = 0x00;
 const USER_AND_PASSWORD = 0x02;
@@ -37,15 +38,11 @@ export async function connectSocks5(transport: Transport, tunnel: Tunnel): Promi
   try {
     checkHost(tunnel);
     await authenticate(transport, tunnel, attempt);
-    await writeFully(transport, formatRequest(tunnel));
+    await writeAll(transport, formatRequest(tunnel));
     await readReply(transport, attempt);
     return transport;
   } catch (error) {
-    try {
-      transport.close();
-    } catch {
-      // Closed by whoever aborted.
-    }
+    closeQuietly(transport);
     throw error;
   }
 }
@@ -55,8 +52,8 @@ async function authenticate(transport: Transport, tunnel: Tunnel, attempt: strin
   const methods = username === undefined
     ? [NO_AUTHENTICATION]
     : [NO_AUTHENTICATION, USER_AND_PASSWORD];
-  await writeFully(transport, new Uint8Array([5, methods.length, ...methods]));
-  const [version, method] = await readFully(transport, 2, attempt);
+  await writeAll(transport, new Uint8Array([5, methods.length, ...methods]));
+  const [version, method] = await read(transport, 2, attempt);
   if (version !== 5) throw new HandshakeError(`${attempt}: its answer isn't SOCKS5`);
   if (method === NO_AUTHENTICATION) return;
   if (method !== USER_AND_PASSWORD || username === undefined) {
@@ -72,8 +69,8 @@ async function authenticate(transport: Transport, tunnel: Tunnel, attempt: strin
   if (user.length < 1 || user.length > 255 || pass.length < 1 || pass.length > 255) {
     throw new TypeError(`${attempt}: user and password must have 1 to 255 bytes`);
   }
-  await writeFully(transport, new Uint8Array([1, user.length, ...user, pass.length, ...pass]));
-  const [, status] = await readFully(transport, 2, attempt);
+  await writeAll(transport, new Uint8Array([1, user.length, ...user, pass.length, ...pass]));
+  const [, status] = await read(transport, 2, attempt);
   if (status !== 0) throw new HandshakeError(`${attempt}: it refused user or password`);
 }
 
@@ -90,7 +87,7 @@ function formatRequest(tunnel: Tunnel): Uint8Array {
 }
 
 async function readReply(transport: Transport, attempt: string): Promise<void> {
-  const [version, reply, , kind] = await readFully(transport, 4, attempt);
+  const [version, reply, , kind] = await read(transport, 4, attempt);
   if (version !== 5) throw new HandshakeError(`${attempt}: its answer isn't SOCKS5`);
   if (reply !== 0) {
     throw new HandshakeError(`${attempt}: ${REPLIES[reply] ?? `it answered ${reply}`} (${reply})`);
@@ -99,23 +96,15 @@ async function readReply(transport: Transport, attempt: string): Promise<void> {
   let length: number;
   if (kind === 1) length = 4;
   else if (kind === 4) length = 16;
-  else if (kind === 3) length = (await readFully(transport, 1, attempt))[0];
+  else if (kind === 3) length = (await read(transport, 1, attempt))[0];
   else {throw new HandshakeError(
       `${attempt}: its answer has an address of the unknown type ${kind}`,
     );}
-  await readFully(transport, length + 2, attempt);
+  await read(transport, length + 2, attempt);
 }
 
-async function readFully(
-  transport: Transport,
-  length: number,
-  attempt: string,
-): Promise<Uint8Array> {
-  const bytes = new Uint8Array(length);
-  for (let filled = 0; filled < length;) {
-    const count = await transport.read(bytes.subarray(filled));
-    if (count === null) throw new HandshakeError(`${attempt}: it closed the connection`);
-    filled += count;
-  }
+async function read(transport: Transport, length: number, attempt: string): Promise<Uint8Array> {
+  const bytes = await readExactly(transport, length);
+  if (bytes === null) throw new HandshakeError(`${attempt}: it closed the connection`);
   return bytes;
 }

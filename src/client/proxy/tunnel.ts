@@ -1,5 +1,3 @@
-import type { Transport } from "../../transport/transport.ts";
-
 /** What a proxy is asked for. */
 export interface Tunnel {
   /** The target's host: a name or an address, IPv6 without brackets. */
@@ -26,15 +24,4 @@ export function checkHost(tunnel: Tunnel): void {
   if (!Number.isInteger(port) || port < 1 || port > 65535) {
     throw new TypeError(`Cannot ask a proxy for port ${port}: not in 1 to 65535`);
   }
-}
-
-/**
- * Writes all of `data`.
- *
- * @param transport Where to.
- * @param data What.
- */
-export async function writeFully(transport: Transport, data: Uint8Array): Promise<void> {
-  let sent = await transport.write(data);
-  while (sent < data.length) sent += await transport.write(data.subarray(sent));
 }
