@@ -39,6 +39,7 @@ export {
 } from "./src/pubsub/broker/worker_broker.ts";
 export type { CloseRecord } from "./src/protocol/close_record.ts";
 export type { ConnectOptions, ConnectTlsOptions } from "./src/client/connect_options.ts";
+export type { BackoffOptions, ReconnectOptions } from "./src/client/reconnect.ts";
 export {
   type BroadcastOptions,
   Connection,

@@ -13,6 +13,7 @@ import {
   type PublishOptions,
 } from "./connection.ts";
 import { Dial } from "./client/dial.ts";
+import { Reconnection, type ReconnectOptions } from "./client/reconnect.ts";
 import { parseProxyUrl } from "./client/proxy/proxy_url.ts";
 import { Engine } from "./engine/engine.ts";
 import { abortError, type Message } from "./errors.ts";
@@ -77,6 +78,7 @@ export class Context<Data = unknown> implements AsyncDisposable {
   readonly #listeners = new Set<Listener<Data>>();
   #broker: BrokerClient | null = null;
   readonly #watches = new Watches();
+  readonly #reconnections = new Set<Reconnection<Data>>();
   #shutdown: Promise<ShutdownResult> | null = null;
 
   /**
@@ -150,6 +152,47 @@ export class Context<Data = unknown> implements AsyncDisposable {
       dial.run();
     }
     return connection;
+  }
+
+  /**
+   * Connects, and connects again after each end, whatever it was, until it is given up. The first attempt is immediate;
+   * before each further one it waits, longer and longer. `break` closes the connection with 1000.
+   *
+   * @param url As for `connect`.
+   * @param options Options of `connect`, how long to wait, and which errors end it.
+   * @returns The connections, each open when it is given; to be iterated over once. An `AbortError` ends it if `signal`
+   * is aborted, `shutdown` ends it quietly, and an error that isn't retryable ends it with that error.
+   * @throws {TypeError | RangeError} If an argument makes no sense.
+   *
+   * @example
+   * ```ts
+   * import { Context } from "@sluice/websocket";
+   *
+   * await using ctx = new Context();
+   * const listener = ctx.listen({ port: 0, onMessage: (conn, data) => void conn.send(data) });
+   * for await (const conn of ctx.reconnect(listener.url, { backoff: { max: 10_000 } })) {
+   *   conn.send("subscribe");
+   *   console.log(await conn.receive());
+   *   break;
+   * }
+   * ```
+   */
+  reconnect(
+    url: string | URL,
+    options: ReconnectOptions<Data> = {},
+  ): AsyncIterable<Connection<Data>> {
+    this.#checkAlive("reconnect");
+    const { backoff: _backoff, retryable: _retryable, onRetry: _onRetry, ...connecting } = options;
+    resolveConnect(url, { ...this.#options, ...connecting } as ConnectOptions);
+    return new Reconnection<Data>(
+      options,
+      () => this.connect(url, connecting),
+      (reconnection, running) => {
+        if (this.#shutdown !== null) reconnection.end();
+        else if (running) this.#reconnections.add(reconnection);
+        else this.#reconnections.delete(reconnection);
+      },
+    );
   }
 
   /**
@@ -332,6 +375,7 @@ export class Context<Data = unknown> implements AsyncDisposable {
     const { promise, resolve } = Promise.withResolvers<ShutdownResult>();
     // Set before anything of the application's runs, which may call this again.
     this.#shutdown = promise;
+    for (const reconnection of this.#reconnections) reconnection.end();
     const preparing = listeners
       .map((listener) => prepareShutdown(listener as Listener, timeout))
       .filter((prepared) => prepared !== null);
