@@ -1,0 +1,47 @@
+import { isInBlock, parseAddress } from "./ip_address.ts";
+
+/** Blocks of addresses, as options name them: `10.0.0.0/8`, `fd00::/8`, or a single address. */
+export class AddressBlocks {
+  readonly #blocks: { network: Uint8Array; bits: number }[];
+
+  /**
+   * @param action What is attempted, for messages.
+   * @param name The option, for messages.
+   * @param blocks The blocks, in CIDR notation (RFC 4632).
+   * @throws {TypeError} If one isn't.
+   */
+  constructor(action: string, name: string, blocks: readonly string[]) {
+    if (!Array.isArray(blocks)) {
+      throw new TypeError(`Cannot ${action} with ${name} that is not a list: use ["10.0.0.0/8"]`);
+    }
+    this.#blocks = blocks.map((block) => {
+      const [address, prefix, ...rest] = String(block).split("/");
+      const network = parseAddress(address);
+      const widest = network === undefined ? 0 : network.length * 8;
+      const bits = prefix === undefined ? widest : Number(prefix);
+      const valid = network !== undefined && rest.length === 0 && !address.includes("%") &&
+        (prefix === undefined || /^\d{1,3}$/.test(prefix)) && bits <= widest;
+      if (!valid) {
+        throw new TypeError(
+          `Cannot ${action} with ${name} ${JSON.stringify(block)}: use an address or address/bits`,
+        );
+      }
+      return { network, bits };
+    });
+  }
+
+  /** Whether an address lies in one of them; IPv4 addresses mapped into IPv6 (RFC 4291 2.5.5.2) count as IPv4. */
+  has(address: string): boolean {
+    const bytes = parseAddress(address);
+    if (bytes === undefined) return false;
+    const plain = unmapped(bytes);
+    return this.#blocks.some(({ network, bits }) => isInBlock(plain, network, bits));
+  }
+}
+
+/** The IPv4 address that is mapped into an IPv6 one, as sockets that take both show it; any other as it is. */
+function unmapped(bytes: Uint8Array): Uint8Array {
+  const mapped = bytes.length === 16 && bytes[10] === 0xff && bytes[11] === 0xff &&
+    bytes.subarray(0, 10).every((byte) => byte === 0);
+  return mapped ? bytes.subarray(12) : bytes;
+}
