@@ -17,6 +17,7 @@ import { RefusalBody } from "../handshake/refusal_body.ts";
 import { closeQuietly, readHead, readUntil, writeAll } from "../transport/stream_io.ts";
 import { CallbackTimer } from "../util/timers.ts";
 import { startTlsClient } from "../transport/tls_client.ts";
+import { TlsError } from "../transport/tls_errors.ts";
 import type { Transport } from "../transport/transport.ts";
 
 /** An attempt to connect: what is open is closed when it fails, is cancelled or takes too long. */
@@ -96,8 +97,14 @@ export class Dial {
   async #shakeHands(transport: Transport): Promise<void> {
     this.#phase = "waiting for the answer to the handshake";
     const handshake = this.#handshake;
-    await writeAll(transport, handshake.request);
-    const early = await readHead(transport, (bytes) => handshake.push(bytes));
+    let early: Uint8Array | null;
+    try {
+      early = await this.#ask(transport);
+    } catch (error) {
+      // With TLS 1.3 a server refuses a client's certificate, or the lack of one, after the client's handshake.
+      if (error instanceof TlsError) throw this.#tlsRefused(error);
+      throw error;
+    }
     if (early === null) throw handshake.refused();
     if (!handshake.accepted) throw handshake.refused(await this.#readBody(transport, early));
     const { protocol, extensions, headers } = handshake.finish();
@@ -111,6 +118,31 @@ export class Dial {
       null,
       early,
     );
+  }
+
+  /** Sends the request and reads the head of the answer; resolves with what follows it, `null` if there is none. */
+  async #ask(transport: Transport): Promise<Uint8Array | null> {
+    const handshake = this.#handshake;
+    let unsent: unknown;
+    try {
+      await writeAll(transport, handshake.request);
+    } catch (error) {
+      // A server that refuses may have closed before it had all of the request; its answer may be there.
+      unsent = error;
+    }
+    try {
+      const early = await readHead(transport, (bytes) => handshake.push(bytes));
+      if (early === null && unsent !== undefined) throw unsent;
+      return early;
+    } catch (error) {
+      const said = error instanceof TlsError || error instanceof HandshakeError;
+      throw said ? error : unsent ?? error;
+    }
+  }
+
+  #tlsRefused(cause: TlsError): HandshakeError {
+    const { hostname } = this.#settings.target;
+    return new HandshakeError(`Cannot connect to ${hostname} over TLS: ${cause.reason}`, { cause });
   }
 
   #agreeOnCompression(answer: Extension[], headers: Headers): CodecSettings | null {

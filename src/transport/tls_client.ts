@@ -3,6 +3,7 @@ import { isIP } from "node:net";
 import tls from "node:tls";
 import { tlsError } from "./tls_errors.ts";
 import { handshake, TlsOutcome } from "./tls_handshake.ts";
+import { checkServerIdentity } from "./server_identity.ts";
 import { closeQuietly } from "./stream_io.ts";
 import { CipherSide, TlsTransport } from "./tls_stream.ts";
 import type { Transport } from "./transport.ts";
@@ -102,6 +103,7 @@ export async function startTlsClient(
       cert,
       key,
       rejectUnauthorized: !insecure,
+      checkServerIdentity: (name, { raw }) => checkServerIdentity(name, raw),
       ALPNProtocols: ["http/1.1"],
     });
     const transport = new TlsTransport(raw, cipher, socket);

@@ -1,5 +1,24 @@
 import { HandshakeError } from "../errors.ts";
 
+/** A TLS session that has failed, once its handshake was complete. */
+export class TlsError extends Error {
+  /** The name of the class. */
+  override readonly name = "TlsError";
+  /** Why, in words. */
+  readonly reason: string;
+
+  /**
+   * Makes the error.
+   *
+   * @param cause What `node:tls` said.
+   */
+  constructor(cause: Error) {
+    const reason = sessionReason(cause);
+    super(`TLS failed: ${reason}`, { cause });
+    this.reason = reason;
+  }
+}
+
 /** What `node:tls` and Deno's own TLS say, and what it means. The first match wins. */
 const REASONS: ReadonlyArray<readonly [RegExp, string]> = [
   [/PEER_DID_NOT_RETURN_A_CERTIFICATE|sent no certificates/, "the peer sent no certificate"],
@@ -29,6 +48,8 @@ const REASONS: ReadonlyArray<readonly [RegExp, string]> = [
     /alert: ?CertificateExpired|ALERT_CERTIFICATE_EXPIRED/,
     "the peer says that our certificate has expired",
   ],
+  [/alert: ?BadRecordMac|ALERT_BAD_RECORD_MAC/, "the peer could not decrypt what it received"],
+  [/cannot decrypt|DecryptError/, "what was received could not be decrypted"],
   [
     /alert: ?(BadCertificate|CertificateUnknown|UnsupportedCertificate|AccessDenied)|ALERT_(BAD_CERTIFICATE|CERTIFICATE_UNKNOWN|UNSUPPORTED_CERTIFICATE)/,
     "the peer refused our certificate",
@@ -50,10 +71,7 @@ const REASONS: ReadonlyArray<readonly [RegExp, string]> = [
 ];
 
 /**
- * Says in words why a TLS handshake, or the first read after one, failed.
- *
- * With TLS 1.3 a client learns only after its own handshake that its certificate was refused, so the errors of its
- * first reads need this as well.
+ * Says in words why a TLS handshake failed.
  *
  * @param error What `Deno.startTls`, a `Deno.TlsConn` or `node:tls` threw.
  * @returns The reason, or `undefined` if the error isn't one of TLS.
@@ -66,6 +84,18 @@ export function tlsReason(error: unknown): string | undefined {
     if (pattern.test(text)) return reason;
   }
   return undefined;
+}
+
+/**
+ * Says in words why a TLS session failed, once there was one. With TLS 1.3 a client learns only then that its certificate
+ * was refused.
+ */
+function sessionReason(error: Error): string {
+  // A peer that has shaken hands speaks TLS.
+  if (/corrupt message|InvalidContentType/.test(error.message)) {
+    return "what was received is not a TLS record";
+  }
+  return tlsReason(error) ?? error.message;
 }
 
 /**

@@ -1,4 +1,3 @@
-import { closeQuietly } from "./stream_io.ts";
 import type { CipherSide } from "./tls_stream.ts";
 import type { Transport } from "./transport.ts";
 
@@ -19,11 +18,11 @@ export class TlsOutcome<Result> {
     this.result ??= result;
   }
 
-  /** Ends it badly: the alert that `node:tls` has written goes out, then reading from the transport below ends. */
+  /** Ends it badly: the alert goes out, then reading from the transport below ends. */
   fail(error: Error): void {
     if (this.result !== undefined || this.failure !== undefined) return;
     this.failure = error;
-    this.#cipher.abandon();
+    void this.#cipher.abandon();
   }
 }
 
@@ -57,9 +56,8 @@ export async function handshake<Result>(
     }
     return outcome.result;
   } catch (error) {
-    // What `node:tls` made of the last bytes may be told only now.
-    if (outcome.failure === undefined) await new Promise((resolve) => setImmediate(resolve));
-    closeQuietly(raw);
+    // What `node:tls` made of the last bytes may be told, and its alert be written, only now.
+    await cipher.abandon();
     throw outcome.failure ?? error;
   }
 }

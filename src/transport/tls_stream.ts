@@ -1,9 +1,11 @@
 import { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
 import { acquire, type Buffer, release, SIZES } from "../memory/buffer_pool.ts";
+import { callForeign } from "../util/foreign.ts";
+import { Fifo } from "../util/fifo.ts";
 import type { PeerCertificate } from "./peer_certificate.ts";
 import { checkTaken, closeQuietly } from "./stream_io.ts";
-import { tlsReason } from "./tls_errors.ts";
+import { TlsError } from "./tls_errors.ts";
 import type { Transport } from "./transport.ts";
 
 /** Index of the size that a TLS record of 16 KiB is read with. */
@@ -23,7 +25,7 @@ type Callback = (error?: Error | null) => void;
  */
 export class CipherSide extends Duplex {
   readonly #raw: Transport;
-  #queue: Uint8Array[] = [];
+  readonly #queue = new Fifo<Uint8Array>();
   #callbacks: Callback[] = [];
   #flushing = false;
   #failure: Error | undefined;
@@ -84,7 +86,7 @@ export class CipherSide extends Duplex {
         }
       }
     } catch (error) {
-      this.#queue.length = 0;
+      this.#queue.clear();
       this.#failure = error instanceof Error ? error : new Error(String(error));
     }
     this.#flushing = false;
@@ -102,10 +104,19 @@ export class CipherSide extends Duplex {
     const done = args.findLast((arg) => typeof arg === "function") as (() => void) | undefined;
     const shut = () => {
       this.onFinished?.();
-      this.#raw.closeWrite().then(done, done);
+      const shutting = callForeign(() => this.#raw.closeWrite(), () => {});
+      if (shutting === null) done?.();
+      else shutting.then(done);
     };
-    if (this.#flushing && this.onFinished === undefined) this.onIdle = shut;
-    else shut();
+    if (this.#flushing && this.onFinished === undefined) {
+      const waiting = this.onIdle;
+      this.onIdle = (failure) => {
+        waiting?.(failure);
+        shut();
+      };
+    } else {
+      shut();
+    }
     return this;
   }
 
@@ -117,10 +128,13 @@ export class CipherSide extends Duplex {
     return this;
   }
 
-  /** Closes the transport below as soon as what was written, such as a fatal alert, has been handed to the system. */
-  abandon(): void {
-    if (this.#flushing) this.onIdle = () => closeQuietly(this.#raw);
-    else closeQuietly(this.#raw);
+  /**
+   * Closes the transport below, as RFC 8446 6.2 asks for after a fatal alert. `node:tls` hands the alert over in a
+   * microtask, and the kernel takes it in the turn that follows; an alert that doesn't fit there is lost.
+   */
+  async abandon(): Promise<void> {
+    for (let turn = 0; turn < 2; turn++) await new Promise((resolve) => setImmediate(resolve));
+    closeQuietly(this.#raw);
   }
 }
 
@@ -134,13 +148,14 @@ export class TlsTransport implements Transport {
   readonly #cipher: CipherSide;
   readonly #tls: TLSSocket;
   /** Decrypted and not read yet: what exceeded the reader's buffer, which is at most a few TLS records. */
-  #plain: Uint8Array[] = [];
+  readonly #plain = new Fifo<Uint8Array>();
   #plainOffset = 0;
   #received = 0;
   #ended = false;
   #failure: Error | undefined;
   #closed = false;
   #shut = false;
+  #abandoned = false;
   #rejectWrite: ((error: Error) => void) | undefined;
 
   /**
@@ -167,9 +182,13 @@ export class TlsTransport implements Transport {
     };
     // What came in the same segment as the end of the handshake.
     for (let chunk = tls.read(); chunk !== null; chunk = tls.read()) this.#plain.push(chunk);
-    tls.on("error", (error: Error) => this.#fail(error));
-    // After "error", if there is one.
-    tls.once("close", () => this.#fail(new Error("The TLS session ended")));
+    // A socket of a server's, made without a `tls.Server`, tells only this event of an error after the handshake.
+    tls.on("_tlsError", (error: Error) => this.#tlsFailed(error));
+    tls.on("error", (error: Error) => this.#tlsFailed(error));
+    // After the error, if there is one.
+    tls.once("close", () => {
+      if (!this.#ended) this.#fail(new Error("The TLS session ended"));
+    });
   }
 
   get localAddr(): Deno.Addr | null | undefined {
@@ -193,11 +212,11 @@ export class TlsTransport implements Transport {
     try {
       for (;;) {
         if (this.#plain.length > 0) return this.#take(into);
-        if (this.#ended) return null;
         if (this.#failure) throw this.#failure;
+        if (this.#ended) return null;
         // Copied and decrypted before `emit` returns, so the caller's buffer may serve for the encrypted bytes as well.
         const target = larger === null ? into : larger.target;
-        const count = await this.#raw.read(target);
+        const count = await this.#readRaw(target);
         if (count === null) {
           this.#ended = true;
         } else {
@@ -214,10 +233,19 @@ export class TlsTransport implements Transport {
     }
   }
 
+  async #readRaw(into: Uint8Array): Promise<number | null> {
+    try {
+      return await this.#raw.read(into);
+    } catch (error) {
+      // The session has failed meanwhile, and this read was ended for it.
+      throw this.#failure ?? error;
+    }
+  }
+
   #take(into: Uint8Array): number {
     let filled = 0;
-    while (this.#plain.length > 0 && filled < into.length) {
-      const chunk = this.#plain[0];
+    for (let chunk = this.#plain.peek(); chunk !== undefined; chunk = this.#plain.peek()) {
+      if (filled === into.length) break;
       const count = Math.min(chunk.length - this.#plainOffset, into.length - filled);
       if (count === chunk.length) into.set(chunk, filled);
       else into.set(chunk.subarray(this.#plainOffset, this.#plainOffset + count), filled);
@@ -272,12 +300,14 @@ export class TlsTransport implements Transport {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    // After a failure of TLS the transport below is being closed, when the alert is out.
+    if (this.#abandoned) return;
     const raw = this.#raw;
-    if (this.#shut || this.#failure || this.#cipher.busy) {
+    if (this.#shut || this.#failure || this.#cipher.busy || this.#tls.destroyed) {
       closeQuietly(raw);
       this.#tls.destroy();
     } else {
-      // A peer that is told of the end can tell it from a cut. The alert is in the system's hands when `onFinished` is
+      // A peer that is told of the end can tell it from a cut. The alert is in the kernel's hands when `onFinished` is
       // called, a tick from now; one that doesn't fit there is lost.
       this.#cipher.onFinished = () => closeQuietly(raw);
       this.#tls.destroySoon();
@@ -293,13 +323,17 @@ export class TlsTransport implements Transport {
     this.#raw.unref?.();
   }
 
+  #tlsFailed(error: Error): void {
+    if (this.#failure !== undefined) return;
+    // What made the transport below fail isn't an error of TLS.
+    if (error === this.#cipher.failure) return this.#fail(error);
+    this.#abandoned = true;
+    this.#fail(new TlsError(error));
+    this.#cipher.abandon().then(() => this.#tls.destroy());
+  }
+
   #fail(error: Error): void {
-    if (this.#failure === undefined) {
-      const reason = tlsReason(error);
-      this.#failure = reason === undefined
-        ? error
-        : new Error(`TLS failed: ${reason}`, { cause: error });
-    }
+    this.#failure ??= error;
     const reject = this.#rejectWrite;
     this.#rejectWrite = undefined;
     reject?.(this.#failure);

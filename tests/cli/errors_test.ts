@@ -70,6 +70,15 @@ Deno.test("bad input: one line, nothing else, and the documented exit code", asy
     const trusted = await runTool(["connect", listener.url, "--ca", pem, "--linger=0"]);
     assertEquals(trusted.code, 0, trusted.stderr);
   });
+  await t.step("fault 62: a missing client certificate is 4, and is named", async () => {
+    using certificates = makeCertificates();
+    await using ctx = new Context();
+    const tls = { ...certificates.server, clientCaCerts: certificates.ca };
+    const listener = ctx.listen({ hostname: "127.0.0.1", tls });
+    const { code, stderr } = await runTool(["connect", listener.url, "--insecure"]);
+    assertEquals(code, 4, stderr);
+    assertMatch(stderr, /^sluice: .*demands a client certificate.*\n$/);
+  });
   await t.step("a port that is taken is 3", async () => {
     await using ctx = new Context();
     const listener = ctx.listen({ hostname: "127.0.0.1" });

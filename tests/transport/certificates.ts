@@ -16,6 +16,10 @@ export interface Certificates extends Disposable {
   readonly expired: Pair;
   /** For `elsewhere.example`. */
   readonly elsewhere: Pair;
+  /** With the common name `localhost` and no alternative name. */
+  readonly nameless: Pair;
+  /** For `*.wild.example`, `f*.part.example`, and with a URI and a name that contain what looks like other names. */
+  readonly tricky: Pair;
   /** For `localhost`, signed by an authority that nobody knows. */
   readonly stranger: Pair;
   /** A client named alice. */
@@ -81,6 +85,16 @@ function leaf(
   };
 }
 
+const TRICKY = `subjectAltName=@names
+[names]
+DNS.1=*.wild.example
+DNS.2=f*.part.example
+DNS.3="a, DNS:localhost"
+DNS.4=127.0.0.2
+URI.1="http://x/, DNS:localhost"
+IP.1=127.0.0.1
+IP.2=::1`;
+
 /** Makes an authority, another one, and the leaves that the tests need. */
 export function makeCertificates(): Certificates {
   const dir = Deno.makeTempDirSync({ prefix: "sluice-certificates-" });
@@ -97,6 +111,8 @@ export function makeCertificates(): Certificates {
       cn: "elsewhere.example",
       extensions: "subjectAltName=DNS:elsewhere.example",
     }),
+    nameless: leaf(dir, "nameless", { cn: "localhost", extensions: "keyUsage=digitalSignature" }),
+    tricky: leaf(dir, "tricky", { cn: "localhost", extensions: TRICKY }),
     stranger: leaf(dir, "stranger", { cn: "localhost", extensions: here, ca: "unknown-ca" }),
     client: leaf(dir, "client", { cn: "alice", extensions: client }),
     expiredClient: leaf(dir, "expired-client", { cn: "alice", extensions: client, days: "-1" }),

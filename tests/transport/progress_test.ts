@@ -9,6 +9,7 @@ import { TlsAcceptor } from "../../src/transport/tls_server.ts";
 import { startTlsClient } from "../../src/transport/tls_client.ts";
 import type { Transport } from "../../src/transport/transport.ts";
 import { until } from "../support/until.ts";
+import { Relay } from "./relay.ts";
 import { makeCertificates } from "./certificates.ts";
 import { failure } from "../support/failure.ts";
 import { readExactly, tcpPair, writeAll } from "./streams.ts";
@@ -66,72 +67,43 @@ function slowDuplex(conn: Deno.Conn, isSlow: () => boolean): Duplex {
   });
 }
 
-/** Passes bytes on: `size` at a time from when `isSlow` says so. */
-async function relay(
-  from: Deno.Conn,
-  to: Deno.Conn,
-  size: number,
-  isSlow: () => boolean,
-): Promise<void> {
-  const buffer = new Uint8Array(65536);
-  for (;;) {
-    const count = await from.read(buffer).catch(() => null);
-    if (count === null) break;
-    for (let at = 0; at < count;) {
-      const end = isSlow() ? Math.min(count, at + size) : count;
-      try {
-        await writeAll(to, buffer.subarray(at, end));
-      } catch {
-        return;
-      }
-      at = end;
-      if (isSlow()) await delay(TICK);
-    }
-  }
-  await to.closeWrite().catch(() => {});
-}
-
 Deno.test("fault 31: a TLS record that drips in is life", async () => {
   await using ctx = new Context();
-  let slow = false;
+  let open = false;
   const ends: CloseRecord[] = [];
   const got = Promise.withResolvers<number>();
   const listener = ctx.listen({
     hostname: "127.0.0.1",
     tls: server,
     keepAlive: { interval: SILENCE, timeout: SILENCE },
-    onConnect: () => void (slow = true),
+    onConnect: () => void (open = true),
     onMessage: (_conn, data) => got.resolve(data.length),
     onClose: (_conn, record) => {
       ends.push(record);
       got.reject(record.cause);
     },
   });
-  using front = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  const relaying = (async () => {
-    using near = await front.accept();
-    using far = await Deno.connect({ hostname: "127.0.0.1", port: listener.port });
-    await Promise.all([relay(near, far, 100, () => slow), relay(far, near, 0, () => false)]);
-  })();
-  const conn = ctx.connect(`wss://localhost:${front.addr.port}/`, {
+  using relay = new Relay(listener.port);
+  const conn = ctx.connect(`wss://localhost:${relay.port}/`, {
     tls: { caCerts: [ca] },
     keepAlive: false,
   });
   await conn.opened;
-  await until(() => slow);
+  await until(() => open);
+  relay.drip = 100;
   // A record of 16 KiB takes four times as long as the server puts up with silence.
   conn.send("x".repeat(16000));
   assertEquals(await got.promise, 16000);
   assertEquals(ends, []);
-  slow = false;
+  relay.drip = 0;
   conn.close();
   await conn.closed;
-  await relaying;
+  await relay.over;
 });
 
 Deno.test("fault 31: so it is beneath an adopted socket of node:https", async () => {
   await using ctx = new Context();
-  let slow = false;
+  let open = false;
   const got = Promise.withResolvers<number>();
   const host = createServer({ cert: server.cert, key: server.key });
   host.on("upgrade", (request, socket, head) => {
@@ -139,31 +111,27 @@ Deno.test("fault 31: so it is beneath an adopted socket of node:https", async ()
       request,
       initialData: head,
       keepAlive: { interval: SILENCE, timeout: SILENCE },
-      onConnect: () => void (slow = true),
+      onConnect: () => void (open = true),
       onMessage: (_conn, data) => got.resolve(data.length),
       onClose: (_conn, record) => got.reject(record.cause),
     });
   });
   await new Promise<void>((done) => host.listen(0, "127.0.0.1", done));
   const { port } = host.address() as AddressInfo;
-  using front = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  const relaying = (async () => {
-    using near = await front.accept();
-    using far = await Deno.connect({ hostname: "127.0.0.1", port });
-    await Promise.all([relay(near, far, 100, () => slow), relay(far, near, 0, () => false)]);
-  })();
-  const conn = ctx.connect(`wss://localhost:${front.addr.port}/`, {
+  using relay = new Relay(port);
+  const conn = ctx.connect(`wss://localhost:${relay.port}/`, {
     tls: { caCerts: [ca] },
     keepAlive: false,
   });
   await conn.opened;
-  await until(() => slow);
+  await until(() => open);
+  relay.drip = 100;
   conn.send("x".repeat(16000));
   assertEquals(await got.promise, 16000);
-  slow = false;
+  relay.drip = 0;
   conn.close();
   await conn.closed;
-  await relaying;
+  await relay.over;
   await new Promise((done) => host.close(done));
 });
 
