@@ -24,11 +24,10 @@ import { freshPayload, type PingOptions, Pings } from "./engine/pings.ts";
 import { checkClose, NORMAL } from "./protocol/close_code.ts";
 import { BINARY, PING, PONG, TEXT } from "./protocol/opcode.ts";
 import { encodeUtf8 } from "./protocol/utf8.ts";
-import { sendPrepared } from "./engine/send_prepared.ts";
-import { type OutgoingFrame, sendFrame } from "./engine/raw_frame.ts";
+import { type OutgoingFrame, sendFragment, sendFrame } from "./engine/fragments.ts";
 import { sendStream, type SendStreamOptions, type SendStreamSource } from "./engine/send_stream.ts";
 import type { PeerCertificate } from "./transport/peer_certificate.ts";
-import { checkText, sendFragment, sendMessage } from "./engine/sender.ts";
+import { checkText } from "./engine/piece_encoder.ts";
 import type {
   BroadcastOptionsOf,
   BroadcastResult,
@@ -180,9 +179,9 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    * @throws {TypeError} If the data are of another type.
    */
   send(data: Sendable, options?: SendOptions): boolean {
-    if (data instanceof PreparedMessage) return sendPrepared(this.#engine, data, options?.compress);
-    return sendMessage(
-      this.#engine,
+    const { sender } = this.#engine;
+    if (data instanceof PreparedMessage) return sender.sendPrepared(data, options?.compress);
+    return sender.send(
       data,
       typeof data === "string" ? TEXT : BINARY,
       options !== undefined && options.transfer === true,
@@ -198,7 +197,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    * @throws {TypeError} If bytes aren't UTF-8.
    */
   sendText(data: Message): boolean {
-    return sendMessage(this.#engine, checkText(data), TEXT, false);
+    return this.#engine.sender.send(checkText(data), TEXT, false);
   }
 
   /**
@@ -208,7 +207,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    * @returns As {@linkcode Connection.send}.
    */
   sendBinary(data: Message): boolean {
-    return sendMessage(this.#engine, data, BINARY, false);
+    return this.#engine.sender.send(data, BINARY, false);
   }
 
   /**
@@ -223,7 +222,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    * can't have a hole.
    */
   sendFragment(data: Message, options: FragmentOptions = {}): boolean {
-    return sendFragment(this.#engine, data, options);
+    return sendFragment(this.#engine.sender, data, options);
   }
 
   /**
@@ -241,7 +240,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    */
   sendFrame(frame: OutgoingFrame): boolean {
     this.#needFrames("send a frame");
-    return sendFrame(this.#engine, frame);
+    return sendFrame(this.#engine.sender, frame);
   }
 
   /**
@@ -258,7 +257,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    * the connection closes first.
    */
   sendStream(source: SendStreamSource, options: SendStreamOptions = {}): Promise<void> {
-    return handled((async () => await sendStream(this.#engine, source, options))());
+    return handled((async () => await sendStream(this.#engine.sender, source, options))());
   }
 
   /** Holds data back, also from the system, until `resumeSending` or `close`. Pings, pongs and answers go on. */
@@ -311,7 +310,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
     }
     const pings = engine.pings ??= new Pings();
     const promise = pings.wait(bytes, options, engine.owner.timers, () => engine.reader!.stalled);
-    engine.requestControl(PING, bytes);
+    engine.sender.requestControl(PING, bytes);
     return promise;
   }
 
@@ -325,7 +324,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
   pong(payload: Message = ""): void {
     const bytes = controlPayload(payload, "pong");
     this.#checkControl("pong", payload);
-    this.#engine.requestControl(PONG, bytes);
+    this.#engine.sender.requestControl(PONG, bytes);
   }
 
   /** Payload bytes that the system has not taken yet; 0 when closed. */
@@ -344,7 +343,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    * @returns Resolves at once if it is; rejects with a `ConnectionClosedError` when the connection closes first.
    */
   drained(): Promise<void> {
-    return handled(this.#engine.drained());
+    return handled(this.#engine.sender.drained());
   }
 
   // ---- Topics -----------------------------------------------------------------------------------------------------
@@ -617,7 +616,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
   #checkControl(action: string, payload: unknown): void {
     const engine = this.#engine;
     this.#needFrames(action);
-    if (engine.state !== "open" || engine.writeShut) throw engine.closedError(action, payload);
+    engine.sender.checkOpen(action, payload);
     if (engine.writer.control.full) {
       throw new QueueFullError(`Cannot ${action}: 64 pings and pongs wait to be sent`, payload);
     }

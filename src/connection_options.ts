@@ -4,7 +4,7 @@ import { type CompressionOptions, readCompression } from "./deflate/compression_
 import { isSupported } from "./deflate/raw_zlib.ts";
 import { RSV1, RSV2, RSV3 } from "./protocol/opcode.ts";
 import { type RateLimitOptions, readRateLimit } from "./engine/rate_limit.ts";
-import type { RsvBits } from "./engine/raw_frame.ts";
+import type { RsvBits } from "./engine/rsv_bits.ts";
 import type { Settings } from "./engine/settings.ts";
 import { resolveDebug } from "./engine/trace.ts";
 

@@ -1,42 +1,33 @@
 import { call, report } from "./callbacks.ts";
-import { CloseOutcome } from "./close_ledger.ts";
+import { CloseOutcome } from "./close_outcome.ts";
 import { CloseTimeout, type ClosingPeer } from "./close_timeout.ts";
 import type { CloseRecord, LiveCloseRecord } from "../protocol/close_record.ts";
 import type { ConnectionStats } from "./stats.ts";
 import type { HandshakeResult } from "./handshake_result.ts";
 import { Delivery, IN_CONNECT } from "./delivery.ts";
-import { DrainLatch } from "../flow/drain_latch.ts";
 import { MessageInflater } from "../deflate/message_inflater.ts";
-import { MessageDeflater, type MessageDeflaterOwner } from "../deflate/message_deflater.ts";
+import { MessageDeflater } from "../deflate/message_deflater.ts";
 import { abortError, ConnectionClosedError, TimeoutError } from "../errors.ts";
-import { encodeControl } from "../flow/control_queue.ts";
 import { ReadPump, type ReadSink } from "../flow/read_pump.ts";
-import { SendQueue } from "../flow/send_queue.ts";
-import { WritePump, type WriteSink } from "../flow/write_pump.ts";
+import type { SendQueue } from "../flow/send_queue.ts";
+import type { WritePump } from "../flow/write_pump.ts";
 import { KeepAlive, type KeptAlive } from "./keep_alive.ts";
 import type { Settings } from "./settings.ts";
 import type { Face, Handlers } from "./handlers.ts";
 import type { ReceivedMessage } from "../flow/receive_queue.ts";
 import { freshPayload, Pings } from "./pings.ts";
 import type { Member } from "../util/member_list.ts";
-import {
-  decodeClosePayload,
-  encodeClosePayload,
-  INTERNAL_ERROR,
-  TRY_AGAIN_LATER,
-} from "../protocol/close_code.ts";
+import { decodeClosePayload, INTERNAL_ERROR, TRY_AGAIN_LATER } from "../protocol/close_code.ts";
 import { ClosingHandshake } from "../protocol/closing_handshake.ts";
 import type { Source } from "../protocol/frame_decoder.ts";
 import { MessageAssembler, type MessageSink } from "../protocol/message_assembler.ts";
-import { CLOSE, FIN, PING, PONG, type Role } from "../protocol/opcode.ts";
+import { CLOSE, PING, PONG, type Role } from "../protocol/opcode.ts";
 import { keySource } from "./masking_keys.ts";
 import { ProtocolError } from "../protocol/protocol_error.ts";
 import { type Limited, RateLimit } from "./rate_limit.ts";
-import type { SendStreams } from "./send_stream.ts";
-import { SendTimeout } from "./send_timeout.ts";
-import { NO_MORE, type OpenMessage } from "./sender.ts";
+import { Sender, type SenderHost, type Streams } from "./sender.ts";
 import type { Timers } from "../util/timers.ts";
-import { Trace, TracedQueue } from "./trace.ts";
+import { Trace } from "./trace.ts";
 import type { Transport } from "../transport/transport.ts";
 
 /** The state of a connection; it only ever moves to the right. */
@@ -61,23 +52,13 @@ interface Waiter {
  * the closing handshake. `Connection` is its face.
  */
 export class Engine
-  implements
-    MessageSink,
-    ReadSink,
-    WriteSink,
-    MessageDeflaterOwner,
-    KeptAlive,
-    ClosingPeer,
-    Limited,
-    Member {
+  implements MessageSink, ReadSink, SenderHost, KeptAlive, ClosingPeer, Limited, Member {
   slot = -1;
   readonly role: Role;
   readonly settings: Settings;
   readonly owner: Owner;
-  /** Gives masking keys; `null` for a server. */
-  readonly nextKey: (() => number) | null;
-  readonly queue: SendQueue;
-  readonly writer: WritePump;
+  /** The sending half. */
+  readonly sender: Sender;
   /** What the application holds; set by whoever made the engine. */
   face!: Face;
   handlers: Handlers;
@@ -91,34 +72,20 @@ export class Engine
   pings: Pings | null = null;
   /** Ends an attempt to connect. */
   cancel: (() => void) | null = null;
-  /** Compresses what is sent; `null` where that wasn't agreed. */
-  deflater: MessageDeflater | null = null;
   /** Topics that the connection has subscribed to; made with the first. */
   topics: Set<string> | null = null;
-  /** The fragmented message that is being sent. */
-  openMessage: OpenMessage | null = null;
   /** Whether the connection keeps the process alive. */
   refed = true;
-  /** The messages that are being sent from sources. */
-  streams: SendStreams | null = null;
   readonly trace: Trace | null;
-  /** Whether nothing can be sent any more. */
-  writeShut = false;
   /** Whether nothing can be received any more. */
   readShut = false;
-  messagesSent = 0;
-  queueHighWater = 0;
   pauses = 0;
-  dropped = 0;
 
-  #halfClosed = false;
   #closing: ClosingHandshake | null = null;
   #keepAlive: KeepAlive | null = null;
-  #sendTimeout: SendTimeout | null = null;
   #limit: RateLimit | null = null; // lifted with the first close frame, ours or the peer's
   #closeTimeout: CloseTimeout | null = null;
   // Made when first needed, for the sake of the many connections that are silent.
-  #drain: DrainLatch | null = null;
   #openWaiters: Waiter[] | null = null;
   #closeLedger: CloseOutcome | null = null;
   #deaf = false; // input is dropped undecoded: the peer closed, or we failed it
@@ -133,13 +100,22 @@ export class Engine
     this.handlers = handlers;
     this.delivery = new Delivery(this, handlers);
     this.trace = settings.trace === null ? null : new Trace(settings.trace, role);
-    this.nextKey = role === "server"
-      ? null
-      : keySource(settings.maskGenerator, (error) => this.report(error));
-    this.queue = this.trace === null
-      ? new SendQueue(this.nextKey)
-      : new TracedQueue(this.nextKey, this.trace);
-    this.writer = new WritePump(this.queue, this);
+    this.sender = new Sender(
+      this,
+      role === "server" ? null : keySource(settings.maskGenerator, (error) => this.report(error)),
+    );
+  }
+
+  get isOpen(): boolean {
+    return this.state === "open";
+  }
+
+  get queue(): SendQueue {
+    return this.sender.queue;
+  }
+
+  get writer(): WritePump {
+    return this.sender.writer;
   }
 
   // ---- Opening ----------------------------------------------------------------------------------------------------
@@ -176,10 +152,10 @@ export class Engine
         ),
     );
     if (compression !== null && compression.deflate !== null) {
-      this.deflater = new MessageDeflater(
+      this.sender.deflater = new MessageDeflater(
         compression.deflate,
         settings.compression!.threshold,
-        this,
+        this.sender,
       );
     }
     this.delivery.observe();
@@ -305,7 +281,7 @@ export class Engine
     this.trace?.control("<-", opcode, payload);
     if (this.#limit !== null && this.#limit.took()) this.assembler!.frames.stopRequested = true;
     if (opcode === PING) {
-      this.#answerPing(payload);
+      this.sender.answerPing(payload);
       if (this.handlers.onPing) this.call(() => this.handlers.onPing!(this.face, payload));
     } else if (opcode === PONG) {
       this.pings?.answered(payload);
@@ -317,7 +293,7 @@ export class Engine
 
   ended(): void {
     const closing = this.#closing;
-    if (this.readShut || this.writeShut) {
+    if (this.readShut || this.sender.shut) {
       // The peer could not be heard, or has drawn its conclusion from our end.
       this.#end();
     } else if (closing !== null && (closing.complete || this.#failed)) {
@@ -352,53 +328,20 @@ export class Engine
     this.delivery.handlersChanged();
   }
 
-  #answerPing(payload: Uint8Array): void {
-    // Behind our close frame nothing may follow (RFC 6455 5.5.1); while it waits in the queue, pongs may pass it.
-    if (this.writeShut || (this.#closing?.sent && this.queue.empty)) return;
-    this.trace?.control("->", PONG, payload);
-    this.writer.control.answer(payload, this.#drawKey());
-    this.writer.schedule();
-  }
-
   // ---- Sending ----------------------------------------------------------------------------------------------------
 
-  /** Sends a control frame that the application asked for. */
-  requestControl(opcode: number, payload: Uint8Array): void {
-    this.trace?.control("->", opcode, payload);
-    this.writer.control.request(encodeControl(opcode, payload, this.#drawKey()));
-    this.writer.schedule();
-  }
-
-  #drawKey(): number | null {
-    return this.nextKey === null ? null : this.nextKey();
-  }
-
-  /** To be called when something was added to the queue. */
-  queued(): void {
-    const { bytes } = this.queue;
-    if (bytes > this.settings.lowWaterMark) (this.#drain ??= new DrainLatch()).armed = true;
-    if (bytes > this.queueHighWater) this.queueHighWater = bytes;
-    if (this.settings.sendTimeout > 0) {
-      this.#sendTimeout ??= new SendTimeout(this);
-      this.#sendTimeout.arm();
+  drained(): void {
+    if (this.handlers.onDrain && !this.#ended) {
+      this.call(() => this.handlers.onDrain!(this.face));
     }
-    this.writer.schedule();
   }
 
-  packed(): void {
-    this.writer.schedule();
+  sendProgressed(): void {
     // The peer isn't to blame for the time that compressing took.
     if (this.#closing !== null) this.#armCloseTimer();
   }
 
-  packFailed(error: unknown): void {
-    this.terminate(error);
-  }
-
   wrote(): void {
-    if (this.#drain !== null && this.#drain.armed) this.#checkDrained(this.#drain);
-    if (this.streams !== null) this.streams.room();
-    if (this.writeShut) this.#halfClose();
     const closing = this.#closing;
     if (closing === null || this.#ended) return;
     this.#armCloseTimer();
@@ -409,40 +352,17 @@ export class Engine
     // What the peer sent before it went, a close frame even, may still be there to be read.
     this.#ledger.cause ??= error;
     this.#countUnsent();
-    this.writer.stop();
-    this.#drain?.fail(() => this.#drainError());
+    this.sender.stopWriting();
     this.#keepAlive?.stop();
     if (this.state === "open") this.state = "closing";
     if (this.reader!.reading) this.#armCloseTimer();
     else this.#lost(error);
   }
 
-  /** Promises that the queue has drained. */
-  drained(): Promise<void> {
-    if (this.state === "closed" || this.writer.stopped) return Promise.reject(this.#drainError());
-    if (this.queue.bytes <= this.settings.lowWaterMark) return Promise.resolve();
-    return (this.#drain ??= new DrainLatch()).wait();
-  }
-
-  #checkDrained(latch: DrainLatch): void {
-    if (this.queue.bytes > this.settings.lowWaterMark) return;
-    this.trace?.line("queue drained");
-    latch.release(() => {
-      if (this.handlers.onDrain && !this.#ended) {
-        this.call(() => this.handlers.onDrain!(this.face));
-      }
-    });
-  }
-
-  #drainError(): Error {
-    return this.closedError("wait for the queue to drain");
-  }
-
   /** Holds data back, or lets them go on. */
   holdSending(on: boolean): void {
     if (this.state === "closing" || this.state === "closed") return;
-    this.writer.held = on;
-    if (!on) this.writer.schedule();
+    this.sender.hold(on);
   }
 
   // ---- Closing ----------------------------------------------------------------------------------------------------
@@ -461,19 +381,11 @@ export class Engine
 
   /** Sends nothing any more, for good: what is queued goes out, then our direction ends without a close frame. */
   shutWrite(): void {
-    if (this.writeShut || this.state !== "open") return;
+    if (this.sender.shut || this.state !== "open") return;
     this.trace?.line("writing is shut down");
-    this.writeShut = true;
-    this.openMessage = NO_MORE;
     // Nobody can be pinged any more.
     this.#keepAlive?.stop();
-    this.#halfClose();
-  }
-
-  #halfClose(): void {
-    if (this.#halfClosed || this.#ended || !this.writer.idle) return;
-    this.#halfClosed = true;
-    this.transport!.closeWrite().catch(() => {});
+    this.sender.shutDown();
   }
 
   /** Starts the closing handshake, behind what is queued. */
@@ -523,8 +435,7 @@ export class Engine
   overflow(error: Error): void {
     this.#ledger.cause ??= error;
     const { messages, bytes } = this.queue;
-    this.queue.drop(this.writer.completing);
-    this.deflater?.close();
+    this.sender.dropQueue();
     this.#ledger.unsent({ messages, bytes }, this.queue);
     this.#discard();
     this.#sendClose(TRY_AGAIN_LATER, "");
@@ -542,8 +453,8 @@ export class Engine
     if (this.state === "open") this.trace?.line("state closing");
     this.state = "closing";
     this.#keepAlive?.stop();
-    if (this.streams !== null) this.#cutStreams(this.streams);
-    if (this.writeShut) {
+    if (this.sender.streams !== null) this.#cutStreams(this.sender.streams);
+    if (this.sender.shut) {
       // No close frame can be sent; where there is nothing to wait for either, this is the end.
       if (this.readShut || this.#failed || this.#closing !== null) this.#end();
       else this.#armCloseTimer();
@@ -551,15 +462,12 @@ export class Engine
     }
     const closing = this.#closing ??= new ClosingHandshake();
     if (!closing.send(code, reason)) return;
-    // It is queued as data without a payload to count: what was sent before goes out before (RFC 6455 7.1.2).
-    this.queue.pushUncounted(FIN | CLOSE, encodeClosePayload(code, reason));
-    this.writer.held = false;
+    this.sender.pushClose(code, reason);
     this.#armCloseTimer();
-    this.writer.schedule();
   }
 
   /** Messages that wait behind an unfinished one can't be sent any more. */
-  #cutStreams(streams: SendStreams): void {
+  #cutStreams(streams: Streams): void {
     const { messages, bytes } = this.queue;
     streams.abort();
     this.#ledger.unsent({ messages, bytes }, this.queue);
@@ -584,7 +492,7 @@ export class Engine
       this.#end();
     } else if (this.#failed && this.reader!.open) {
       // Closing with input unread would reset the connection and lose our close frame on its way.
-      this.transport!.closeWrite().catch(() => {});
+      this.writer.endWriting();
       this.reader!.pull();
     } else if (!this.reader!.open || (this.#closing!.complete && this.role === "server")) {
       // The server closes the stream first, the client waits for that (RFC 6455 7.1.1).
@@ -643,17 +551,15 @@ export class Engine
     this.#countUnsent();
     this.#closeTimeout?.stop();
     this.#keepAlive?.stop();
-    this.#sendTimeout?.stop();
     this.#liftLimit();
     this.reader?.stop();
-    this.writer.stop();
-    this.deflater?.close();
+    this.sender.stop();
     this.assembler?.close();
     this.transport?.close();
-    this.streams?.abort();
+    this.sender.streams?.abort();
     for (const { reject } of this.#openWaiters?.splice(0) ?? []) reject(this.#ledger.cause);
     this.pings?.fail(() => this.closedError("wait for a pong"));
-    this.#drain?.fail(() => this.#drainError());
+    this.sender.failDrain();
     if (this.delivery.unfinished) this.#awaitDelivery();
     else this.#finish();
   }
@@ -727,7 +633,7 @@ export class Engine
     if (this.state !== "open") return;
     const payload = freshPayload();
     (this.pings ??= new Pings()).note(payload);
-    this.requestControl(PING, payload);
+    this.sender.requestControl(PING, payload);
   }
 
   keepAliveFailed(timeout: number): void {
@@ -758,15 +664,15 @@ export class Engine
   /** Counters. */
   stats(): ConnectionStats {
     return {
-      messagesSent: this.messagesSent,
+      messagesSent: this.sender.messagesSent,
       messagesReceived: this.delivery.received,
       bytesSent: this.writer.written,
       bytesReceived: this.reader?.bytes ?? 0,
       queuedBytes: this.queue.bytes,
-      queueHighWater: this.queueHighWater,
+      queueHighWater: this.sender.queueHighWater,
       pauses: this.pauses,
-      drains: this.#drain?.count ?? 0,
-      dropped: this.dropped,
+      drains: this.sender.drains,
+      dropped: this.sender.dropped,
       lastRoundTrip: this.pings?.lastRoundTrip ?? null,
     };
   }

@@ -1,12 +1,11 @@
-import type { Engine } from "./engine.ts";
 import { InvalidStateError, type Message } from "../errors.ts";
 import { type Block, SendQueue } from "../flow/send_queue.ts";
 import { BINARY, CONTINUATION, FIN, TEXT } from "../protocol/opcode.ts";
-import { encodeUtf8, Utf8Validator } from "../protocol/utf8.ts";
-import { checkRsv } from "./raw_frame.ts";
-import type { RsvBits } from "./raw_frame.ts";
-import { isHighSurrogate } from "./sender.ts";
-import { concat, NOTHING, toBytes } from "../util/bytes.ts";
+import { callForeign, isThenable } from "../util/foreign.ts";
+import { NOTHING } from "../util/bytes.ts";
+import { PieceEncoder } from "./piece_encoder.ts";
+import { checkRsv, type RsvBits } from "./rsv_bits.ts";
+import type { Sender, Streams } from "./sender.ts";
 
 /** Where the pieces of a message come from: strings and bytes, from an iterable, an async one, or a stream. */
 export type SendStreamSource = Iterable<Message> | AsyncIterable<Message> | ReadableStream<Message>;
@@ -23,17 +22,17 @@ type Pieces = Iterator<Message> | AsyncIterator<Message>;
 const LONGEST_FRAME = 64 * 1024;
 
 /** The messages of a connection that are sent from sources, each at its place in the queue. */
-export class SendStreams {
-  readonly #engine: Engine;
+class SendStreams implements Streams {
+  readonly #sender: Sender;
   readonly #jobs = new Set<StreamJob>();
 
-  constructor(engine: Engine) {
-    this.#engine = engine;
+  constructor(sender: Sender) {
+    this.#sender = sender;
   }
 
   /** Starts one behind what is queued; resolves when all of it is queued. */
   start(pieces: Pieces, options: SendStreamOptions, rsv: number): Promise<void> {
-    const job = new StreamJob(this.#engine, pieces, options.binary, rsv);
+    const job = new StreamJob(this.#sender, pieces, options.binary, rsv);
     this.#jobs.add(job);
     return job.run().finally(() => {
       this.#jobs.delete(job);
@@ -41,7 +40,7 @@ export class SendStreams {
     });
   }
 
-  /** The system has taken something: whoever waits for his turn may look again. */
+  /** The kernel has taken something: each may look whether it is its turn. */
   room(): void {
     for (const job of this.#jobs) job.look();
   }
@@ -53,7 +52,7 @@ export class SendStreams {
 }
 
 /** Gets the pieces of a source, and takes a stream's lock. */
-export function piecesOf(source: SendStreamSource): Pieces {
+function piecesOf(source: SendStreamSource): Pieces {
   if (source instanceof ReadableStream) {
     // Its own iterator lets a pending read finish before it cancels, which may be never.
     const reader = source.getReader();
@@ -79,16 +78,17 @@ export function piecesOf(source: SendStreamSource): Pieces {
 
 /** Starts a message from a source. */
 export function sendStream(
-  engine: Engine,
+  sender: Sender,
   source: SendStreamSource,
   options: SendStreamOptions,
 ): Promise<void> {
-  const rsv = checkRsv(engine, "send a stream", options);
-  if (engine.state !== "open" || engine.writeShut) throw engine.closedError("send a stream");
-  if (engine.openMessage !== null) {
+  const rsv = checkRsv("send a stream", options, sender.settings.allowedRsv);
+  sender.checkOpen("send a stream");
+  if (sender.fragment !== null) {
     throw new InvalidStateError("Cannot send a stream amid an unfinished fragmented message");
   }
-  return (engine.streams ??= new SendStreams(engine)).start(piecesOf(source), options, rsv);
+  const streams = (sender.streams ??= new SendStreams(sender)) as SendStreams;
+  return streams.start(piecesOf(source), options, rsv);
 }
 
 /**
@@ -96,30 +96,29 @@ export function sendStream(
  * that stands before that place is on its way; so at most `highWaterMark` bytes of it wait, besides the write in flight.
  */
 class StreamJob {
-  readonly #engine: Engine;
+  readonly #sender: Sender;
   readonly #pieces: Pieces;
   readonly #rsv: number;
   // Gathers frames until they move to the place together, so that small pieces share a write.
   readonly #gathered: SendQueue;
   readonly #batch: number;
-  readonly #utf8 = new Utf8Validator();
   readonly #ended = Promise.withResolvers<void>();
-  #binary: boolean | undefined;
+  readonly #binary: boolean | undefined;
+  #encoder: PieceEncoder | null = null; // made with the first piece, whose type may decide
   #place: Block;
-  #carry = "";
   #started = false;
   #placed = false; // a frame of it is in the queue, or was
   #over = false;
   #wake: (() => void) | null = null;
 
-  constructor(engine: Engine, pieces: Pieces, binary: boolean | undefined, rsv: number) {
-    this.#engine = engine;
+  constructor(sender: Sender, pieces: Pieces, binary: boolean | undefined, rsv: number) {
+    this.#sender = sender;
     this.#pieces = pieces;
     this.#binary = binary;
     this.#rsv = rsv;
-    this.#gathered = new SendQueue(engine.nextKey);
-    this.#batch = Math.min(Math.max(engine.settings.highWaterMark, 1), 16 * LONGEST_FRAME);
-    this.#place = engine.queue.openPlace();
+    this.#gathered = new SendQueue(sender.nextKey);
+    this.#batch = Math.min(Math.max(sender.settings.highWaterMark, 1), 16 * LONGEST_FRAME);
+    this.#place = sender.queue.openPlace();
   }
 
   /** Sends it all. */
@@ -133,7 +132,7 @@ class StreamJob {
     if (this.#wake === null) return;
     // The flush that follows may be what makes room.
     queueMicrotask(() => {
-      if (this.#over || this.#engine.queue.isNext(this.#place)) this.#resume();
+      if (this.#over || this.#sender.queue.isNext(this.#place)) this.#resume();
     });
   }
 
@@ -141,11 +140,11 @@ class StreamJob {
   abort(): void {
     if (this.#over) return;
     this.#over = true;
-    const { queue } = this.#engine;
+    const { queue } = this.#sender;
     // Behind an unfinished message no other can begin (RFC 6455 5.4); without a frame of it, nothing has happened.
     if (this.#placed) queue.cutAt(this.#place);
     else queue.closePlace(this.#place);
-    this.#ended.reject(this.#engine.closedError("finish a stream"));
+    this.#ended.reject(this.#sender.closedError("finish a stream"));
     this.#release();
     this.#resume();
   }
@@ -155,7 +154,7 @@ class StreamJob {
     await this.#turn();
     while (!this.#over) {
       let result = pieces.next();
-      if (isPromise(result)) {
+      if (isThenable(result)) {
         // What has been gathered doesn't wait for a slow source.
         this.#commit();
         result = await result;
@@ -165,18 +164,16 @@ class StreamJob {
       await this.#add(result.value);
     }
     if (this.#over) return;
-    if (this.#carry !== "") this.#push(encodeUtf8(this.#carry), false);
-    if (!this.#utf8.complete) notText();
-    this.#push(NOTHING, true);
+    // What was carried comes out with the end.
+    this.#push(this.#encode(NOTHING, true), true);
     this.#commit();
     this.#over = true;
-    this.#engine.queue.closePlace(this.#place);
-    this.#engine.messagesSent++;
-    this.#engine.writer.schedule();
+    this.#sender.queue.closePlace(this.#place);
+    this.#sender.queued(1);
   }
 
   async #add(piece: Message): Promise<void> {
-    const bytes = this.#encode(piece);
+    const bytes = this.#encode(piece, false);
     for (let at = 0; at < bytes.length; at += LONGEST_FRAME) {
       this.#push(
         bytes.length <= LONGEST_FRAME ? bytes : bytes.subarray(at, at + LONGEST_FRAME),
@@ -190,49 +187,37 @@ class StreamJob {
     }
   }
 
-  /** The bytes of a piece; the first half of a surrogate pair waits for the second. */
-  #encode(piece: Message): Uint8Array {
-    this.#binary ??= typeof piece !== "string";
-    if (typeof piece !== "string") {
-      const bytes = toBytes(piece);
-      if (this.#carry === "") return bytes;
-      const carry = encodeUtf8(this.#carry);
-      this.#carry = "";
-      return concat([carry, bytes]);
-    }
-    let text = this.#carry + piece;
-    this.#carry = "";
-    if (isHighSurrogate(text.charCodeAt(text.length - 1))) {
-      this.#carry = text.slice(-1);
-      text = text.slice(0, -1);
-    }
-    return encodeUtf8(text);
+  #encode(piece: Message, final: boolean): Uint8Array {
+    const encoder = this.#encoder ??= new PieceEncoder(
+      "a stream",
+      this.#binary ?? typeof piece !== "string",
+      this.#rsv !== 0,
+    );
+    const bytes = encoder.encode(piece, final, !final);
+    encoder.advance();
+    return bytes;
   }
 
   #push(bytes: Uint8Array, fin: boolean): void {
-    const binary = this.#binary ??= true;
-    if (!binary && this.#rsv === 0) {
-      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-      if (!this.#utf8.push(view, 0, bytes.length)) notText();
-    }
-    const opcode = this.#started ? CONTINUATION : this.#rsv | (binary ? BINARY : TEXT);
-    this.#gathered.push((fin ? FIN : 0) | opcode, bytes, fin ? 1 : 0, false);
+    const first = this.#started
+      ? CONTINUATION
+      : this.#rsv | (this.#encoder!.binary ? BINARY : TEXT);
+    this.#gathered.push((fin ? FIN : 0) | first, bytes, fin ? 1 : 0, false);
     this.#started = true;
   }
 
   #commit(): void {
     if (this.#gathered.empty) return;
-    const engine = this.#engine;
     this.#placed = true;
-    this.#place = engine.queue.fillPlace(this.#place, this.#gathered);
-    engine.queued();
+    this.#place = this.#sender.queue.fillPlace(this.#place, this.#gathered);
+    this.#sender.queued(0);
   }
 
   /** Waits until everything before the place is on its way. */
   async #turn(): Promise<void> {
     // A flush that is due at the end of this turn comes first.
     await null;
-    while (!this.#over && !this.#engine.queue.isNext(this.#place)) {
+    while (!this.#over && !this.#sender.queue.isNext(this.#place)) {
       await new Promise<void>((resolve) => this.#wake = resolve);
     }
   }
@@ -249,30 +234,17 @@ class StreamJob {
     this.#release();
     if (this.#started) {
       // The message can't be completed, and nothing else can be said before it is.
-      this.#engine.fail(error);
+      this.#sender.failStream(error);
     } else {
       this.#over = true;
-      this.#engine.queue.closePlace(this.#place);
-      this.#engine.writer.schedule();
+      this.#sender.queue.closePlace(this.#place);
+      this.#sender.writer.schedule();
     }
   }
 
   /** Tells the source that nobody wants more. */
   #release(): void {
-    const pieces = this.#pieces;
-    try {
-      const result = pieces.return?.();
-      if (isPromise(result)) result.catch(() => {});
-    } catch {
-      // The source is given up; what it says to that is nobody's concern.
-    }
+    // The source is given up; what it says to that is nobody's concern.
+    callForeign(() => this.#pieces.return?.(), () => {});
   }
-}
-
-function isPromise<T>(value: T | Promise<T> | undefined): value is Promise<T> {
-  return typeof (value as Promise<T> | undefined)?.then === "function";
-}
-
-function notText(): never {
-  throw new TypeError("Cannot send a stream as a text message that is not UTF-8");
 }

@@ -2,9 +2,9 @@ import type { WritePump } from "../flow/write_pump.ts";
 import type { Timers } from "../util/timers.ts";
 import { IdleTimer } from "../util/idle_timer.ts";
 
-/** What the send timeout needs of a connection. */
+/** What the send timeout needs of a sender. */
 export interface Sending {
-  readonly owner: { readonly timers: Timers };
+  readonly timers: Timers;
   readonly settings: { readonly sendTimeout: number };
   readonly writer: WritePump;
   sendTimedOut(): void;
@@ -30,7 +30,7 @@ export class SendTimeout extends IdleTimer {
   }
 
   protected override get timers(): Timers {
-    return this.#peer.owner.timers;
+    return this.#peer.timers;
   }
 
   protected override get interval(): number {

@@ -1,213 +1,400 @@
-import type { MessageDeflater } from "../deflate/message_deflater.ts";
-import type { Engine } from "./engine.ts";
-import type { SendQueue } from "../flow/send_queue.ts";
+import type { ConnectionClosedError } from "../errors.ts";
 import { InvalidStateError, type Message, QueueFullError } from "../errors.ts";
-import { BINARY, CONTINUATION, FIN, RSV1, TEXT } from "../protocol/opcode.ts";
-import { encodeUtf8, isUtf8, Utf8Validator } from "../protocol/utf8.ts";
-import { concat, toBytes } from "../util/bytes.ts";
+import type { MessageDeflater, MessageDeflaterOwner } from "../deflate/message_deflater.ts";
+import { encodeControl } from "../flow/control_queue.ts";
+import { DrainLatch } from "../flow/drain_latch.ts";
+import { SendQueue } from "../flow/send_queue.ts";
+import type { SharedFrame } from "../flow/shared_frame.ts";
+import { WritePump, type WriteSink } from "../flow/write_pump.ts";
+import { encodeClosePayload } from "../protocol/close_code.ts";
+import { CLOSE, FIN, PONG, RSV1, TEXT } from "../protocol/opcode.ts";
+import { encodeUtf8 } from "../protocol/utf8.ts";
+import type { Timers } from "../util/timers.ts";
+import { toBytes } from "../util/bytes.ts";
+import type { PieceEncoder } from "./piece_encoder.ts";
+import { preparedFrame, type PreparedMessage } from "./prepared_message.ts";
+import { SendTimeout } from "./send_timeout.ts";
+import type { Settings } from "./settings.ts";
+import { type Trace, TracedQueue } from "./trace.ts";
+
+/** What a sender needs of its connection. */
+export interface SenderHost {
+  readonly owner: { readonly timers: Timers };
+  readonly settings: Settings;
+  readonly trace: Trace | null;
+  /** Whether messages may be sent: neither connecting nor closing. */
+  readonly isOpen: boolean;
+  /** The error of what was attempted on a connection that isn't open. */
+  closedError(action: string, data?: unknown): ConnectionClosedError;
+  /** The queue is at or below the low-water mark again. */
+  drained(): void;
+  /** Something that was queued is ready to be written, or was written. */
+  sendProgressed(): void;
+  /** The kernel has taken bytes; called before the next write starts. */
+  wrote(): void;
+  /** Nothing can be written any more. */
+  writeFailed(error: unknown): void;
+  /** The peer took nothing for `sendTimeout`. */
+  sendTimedOut(): void;
+  /** What was accepted can't be sent any more. */
+  terminate(cause: unknown): void;
+  /** A message from a source can't be completed, and nothing else can be said before it is. */
+  fail(error: unknown): void;
+  /** The queue is at its limit, and the application chose to close then. */
+  overflow(error: Error): void;
+}
 
 /** A message that is being sent in fragments. */
-export interface OpenMessage {
-  readonly binary: boolean;
-  /** Whether its first frame has gone out. */
+export interface Fragment {
+  readonly encoder: PieceEncoder;
+  /** Whether its first frame is queued. */
   started: boolean;
   /** Whether it goes compressed. */
   packed: boolean;
-  /** A high surrogate whose other half is still to come. */
-  carry: string;
-  /** Checks text that is given as bytes. */
-  utf8: Utf8Validator;
-  /** Whether its bytes aren't checked, since an extension of the application's has transformed them. */
-  readonly opaque: boolean;
 }
 
-/** Sends a whole message; `opcode` fixes its type where the data don't. */
-export function sendMessage(
-  engine: Engine,
-  data: Message,
-  opcode: number,
-  owned: boolean,
-  compress?: boolean,
-): boolean {
-  checkSendable(engine, data);
-  const { queue, deflater: packer, settings: { maxQueueBytes } } = engine;
-  const room = roomOf(queue, maxQueueBytes);
-  if (packer !== null && compress !== false) {
-    return sendPacked(engine, packer, data, opcode, owned, compress, room);
-  }
-  if (typeof data === "string" && opcode === TEXT) {
-    if (queue.pushText(FIN | TEXT, data, 1, room) < 0) return overflow(engine, data);
-  } else {
-    const bytes = typeof data === "string" ? encodeUtf8(data) : toBytes(data);
-    if (bytes.length > room) return overflow(engine, data);
-    queue.push(FIN | opcode, bytes, 1, owned);
-  }
-  engine.messagesSent++;
-  engine.queued();
-  return queue.bytes <= engine.settings.highWaterMark;
+/** The messages that are being sent from sources. */
+export interface Streams {
+  /** The kernel has taken something: there may be room. */
+  room(): void;
+  /** What is unfinished stays so. */
+  abort(): void;
 }
 
 // Messages without payload would be free to pile up, so there may be no more messages than bytes; but so many always.
 const MIN_QUEUED_MESSAGES = 1024;
 
-/** The payload that a queue has room for; negative for not even an empty message. */
-export function roomOf(queue: SendQueue, maxQueueBytes: number): number {
-  if (maxQueueBytes === 0) return Infinity;
-  if (queue.messages >= maxQueueBytes && queue.messages >= MIN_QUEUED_MESSAGES) return -1;
-  return maxQueueBytes - queue.bytes;
-}
+/**
+ * The sending half of a connection. It owns the send queue and the write pump, the deflater, the fragmented message
+ * under way and the messages from sources, the drain latch, the send timeout, whether anything may still be sent, and
+ * the counters of all that. It knows nothing of closing but how to queue a close frame.
+ */
+export class Sender implements WriteSink, MessageDeflaterOwner {
+  readonly queue: SendQueue;
+  readonly writer: WritePump;
+  /** Gives masking keys; `null` for a server. */
+  readonly nextKey: (() => number) | null;
+  readonly settings: Settings;
+  /** Compresses what is sent; `null` if that wasn't agreed. */
+  deflater: MessageDeflater | null = null;
+  /** The fragmented message under way. */
+  fragment: Fragment | null = null;
+  /** The messages that are being sent from sources. */
+  streams: Streams | null = null;
+  /** Whether nothing can be sent any more, since our direction was shut down. */
+  shut = false;
+  messagesSent = 0;
+  queueHighWater = 0;
+  dropped = 0;
 
-/** Sends a whole message where compression was agreed: compressed, unless it is too short for that. */
-function sendPacked(
-  engine: Engine,
-  packer: MessageDeflater,
-  data: Message,
-  opcode: number,
-  owned: boolean,
-  compress: boolean | undefined,
-  room: number,
-): boolean {
-  const { queue } = engine;
-  let bytes: Uint8Array;
-  if (typeof data === "string") {
-    if (data.length > room) return overflow(engine, data);
-    bytes = packer.encode(data);
-    owned = packer.isOwn(bytes);
-  } else {
-    bytes = toBytes(data);
-  }
-  if (bytes.length > room) return overflow(engine, data);
-  if (packer.wants(bytes.length, compress)) {
-    packer.push(FIN | RSV1 | opcode, bytes, true, owned);
-  } else {
-    queue.push(FIN | opcode, bytes, 1, owned);
-  }
-  engine.messagesSent++;
-  engine.queued();
-  return queue.bytes <= engine.settings.highWaterMark;
-}
+  readonly #host: SenderHost;
+  // Made when first needed, for the sake of the many connections that are silent.
+  #drain: DrainLatch | null = null;
+  #timeout: SendTimeout | null = null;
+  #closeQueued = false;
 
-/** Sends a part of a message. */
-export function sendFragment(
-  engine: Engine,
-  data: Message,
-  options: { binary?: boolean; final?: boolean; compress?: boolean },
-): boolean {
-  if (engine.state !== "open" || engine.writeShut) refuseNow(engine, data);
-  const final = options.final ?? false;
-  const message = engine.openMessage ??
-    {
-      binary: options.binary ?? typeof data !== "string",
-      started: false,
-      packed: false,
-      carry: "",
-      utf8: new Utf8Validator(),
-      opaque: false,
-    };
-  let carry = "", bytes: Uint8Array;
-  if (typeof data === "string") {
-    let text = message.carry + data;
-    if (!final && !message.binary && isHighSurrogate(text.charCodeAt(text.length - 1))) {
-      carry = text.slice(-1);
-      text = text.slice(0, -1);
+  constructor(host: SenderHost, nextKey: (() => number) | null) {
+    this.#host = host;
+    this.settings = host.settings;
+    this.nextKey = nextKey;
+    this.queue = host.trace === null
+      ? new SendQueue(nextKey)
+      : new TracedQueue(nextKey, host.trace);
+    this.writer = new WritePump(this.queue, this);
+  }
+
+  // ---- Messages ---------------------------------------------------------------------------------------------------
+
+  /** Sends a whole message; `opcode` fixes its type if the data don't. Returns whether the queue is at or below the high-water mark. */
+  send(data: Message, opcode: number, owned: boolean, compress?: boolean): boolean {
+    this.#checkWhole(data);
+    const { queue, deflater } = this;
+    const room = this.#room();
+    if (deflater !== null && compress !== false) {
+      return this.#sendCompressible(deflater, data, opcode, owned, compress, room);
     }
-    bytes = encodeUtf8(text);
-  } else {
-    bytes = toBytes(data);
-    if (message.carry !== "") bytes = concat([encodeUtf8(message.carry), bytes]);
-  }
-  const { queue, settings } = engine;
-  if (settings.maxQueueBytes !== 0 && queue.bytes + bytes.length > settings.maxQueueBytes) {
-    // A message can't go out with a hole in it, so there is nothing to drop.
-    if (settings.whenQueueFull === "close") return overflow(engine, data);
-    throw queueFull(engine, data);
-  }
-  if (!message.binary && !message.opaque) {
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-    // On a copy: a refused fragment leaves the message as it was.
-    const utf8 = message.utf8.copy();
-    if (!utf8.push(view, 0, bytes.length) || (final && !utf8.complete)) {
-      throw new TypeError("Cannot send a fragment of a text message that is not UTF-8");
+    if (typeof data === "string" && opcode === TEXT) {
+      if (queue.pushText(FIN | TEXT, data, 1, room) < 0) return this.overflow(data);
+    } else {
+      const bytes = typeof data === "string" ? encodeUtf8(data) : toBytes(data);
+      if (bytes.length > room) return this.overflow(data);
+      queue.push(FIN | opcode, bytes, 1, owned);
     }
-    message.utf8 = utf8;
+    return this.queued(1);
   }
-  const { deflater: packer } = engine;
-  let first = message.started ? CONTINUATION : message.binary ? BINARY : TEXT;
-  if (!message.started && packer !== null) {
-    // How long the whole will be isn't known, but that it comes in parts says that it isn't short.
-    message.packed = options.compress ?? (!final || packer.wants(bytes.length, undefined));
-    if (message.packed) first |= RSV1;
+
+  /** Sends a whole message where compression was agreed: compressed, unless it is too short for that. */
+  #sendCompressible(
+    deflater: MessageDeflater,
+    data: Message,
+    opcode: number,
+    owned: boolean,
+    compress: boolean | undefined,
+    room: number,
+  ): boolean {
+    let bytes: Uint8Array;
+    if (typeof data === "string") {
+      if (data.length > room) return this.overflow(data);
+      bytes = deflater.encode(data);
+      owned = deflater.isOwn(bytes);
+    } else {
+      bytes = toBytes(data);
+    }
+    if (bytes.length > room) return this.overflow(data);
+    if (deflater.wants(bytes.length, compress)) {
+      deflater.push(FIN | RSV1 | opcode, bytes, true, owned);
+    } else {
+      this.queue.push(FIN | opcode, bytes, 1, owned);
+    }
+    return this.queued(1);
   }
-  if (final) first |= FIN;
-  if (message.packed) packer!.push(first, bytes, final, typeof data === "string");
-  else queue.push(first, bytes, final ? 1 : 0, false);
-  message.started = true;
-  message.carry = carry;
-  engine.openMessage = final ? null : message;
-  if (final) {
-    engine.messagesSent++;
-    queue.resume();
+
+  /** Sends a message that was encoded before, as `send` does any other. */
+  sendPrepared(message: PreparedMessage, compress?: boolean): boolean {
+    this.#checkWhole(message);
+    const frame = preparedFrame(message);
+    return this.fits(frame) ? this.accept(frame, compress) : this.overflow(message);
   }
-  engine.queued();
-  return queue.bytes <= settings.highWaterMark;
-}
 
-/** Bytes that are to be sent as text: they must be UTF-8. */
-export function checkText(data: Message): Message {
-  if (typeof data !== "string" && !isUtf8(toBytes(data))) {
-    throw new TypeError("Cannot send bytes as text that are not UTF-8");
+  /** Whether messages can be sent, behind a fragmented one perhaps. */
+  get isOpen(): boolean {
+    return this.#host.isOpen && !this.shut;
   }
-  return data;
-}
 
-/** Throws unless a whole message may be sent now. */
-export function checkSendable(engine: Engine, data: unknown): void {
-  if (engine.state !== "open" || engine.openMessage !== null) refuseNow(engine, data);
-}
-
-/** Stands for an unfinished message for ever, where nothing can be sent any more though the connection is open. */
-export const NO_MORE: OpenMessage = {
-  binary: true,
-  started: true,
-  carry: "",
-  utf8: new Utf8Validator(),
-  opaque: true,
-  packed: false,
-};
-
-/** Throws what says why nothing can be sent now. */
-export function refuseNow(engine: Engine, data: unknown): never {
-  if (engine.state !== "open" || engine.writeShut) throw engine.closedError("send", data);
-  throw new InvalidStateError(
-    "Cannot send amid an unfinished fragmented message: end it with sendFragment(data, { final: true })",
-  );
-}
-
-/** The error of a queue that is at its limit. */
-export function queueFull(engine: Engine, data: unknown): QueueFullError {
-  const { queue, settings } = engine;
-  return new QueueFullError(
-    `Cannot queue the message: ${queue.bytes} of ${settings.maxQueueBytes} bytes are queued`,
-    data,
-  );
-}
-
-/** What the queue policy says about a message that doesn't fit. */
-export function overflow(engine: Engine, data: unknown): false {
-  const error = queueFull(engine, data);
-  switch (engine.settings.whenQueueFull) {
-    case "throw":
-      throw error;
-    case "drop":
-      engine.dropped++;
-      return false;
-    case "close":
-      engine.overflow(error);
-      return false;
+  /** Whether the queue has room for a frame. */
+  fits(frame: SharedFrame): boolean {
+    return frame.length <= this.#room();
   }
-}
 
-/** Whether a code unit is the first half of a surrogate pair. */
-export function isHighSurrogate(code: number): boolean {
-  return code >= 0xd800 && code <= 0xdbff;
+  /**
+   * Queues a frame that other connections have as well; amid a fragmented message it waits for its end. The sender must
+   * be open, and have room for the frame.
+   *
+   * @returns Whether the queue is at or below the high-water mark.
+   */
+  accept(frame: SharedFrame, compress?: boolean): boolean {
+    const { queue, deflater, writer } = this;
+    if (this.fragment !== null) queue.postpone(frame);
+    else if (deflater !== null && deflater.wants(frame.length, compress)) {
+      deflater.pushShared(frame, writer.busy);
+    } else queue.pushShared(frame, writer.busy);
+    return this.queued(1);
+  }
+
+  /**
+   * The end of every send: counts what was added to the queue, and sees to it that it is written.
+   *
+   * @param messages How many messages it completes.
+   * @returns Whether the queue is at or below the high-water mark.
+   */
+  queued(messages: number): boolean {
+    const { settings } = this, { bytes } = this.queue;
+    this.messagesSent += messages;
+    if (bytes > settings.lowWaterMark) (this.#drain ??= new DrainLatch()).armed = true;
+    if (bytes > this.queueHighWater) this.queueHighWater = bytes;
+    if (settings.sendTimeout > 0) (this.#timeout ??= new SendTimeout(this)).arm();
+    this.writer.schedule();
+    return bytes <= settings.highWaterMark;
+  }
+
+  // ---- Refusals ---------------------------------------------------------------------------------------------------
+
+  /** Throws unless a whole message may be sent now. */
+  #checkWhole(data: unknown): void {
+    if (!this.#host.isOpen || this.shut || this.fragment !== null) this.refuse(data);
+  }
+
+  /** Throws unless something may be sent now. */
+  checkOpen(action: string, data?: unknown): void {
+    if (!this.isOpen) throw this.#host.closedError(action, data);
+  }
+
+  /** The error of what was attempted, or had begun, on a connection that isn't open. */
+  closedError(action: string): Error {
+    return this.#host.closedError(action);
+  }
+
+  /** A message from a source can't be completed. */
+  failStream(error: unknown): void {
+    this.#host.fail(error);
+  }
+
+  /** Throws what says why nothing can be sent now. */
+  refuse(data: unknown): never {
+    this.checkOpen("send", data);
+    throw new InvalidStateError(
+      "Cannot send amid an unfinished fragmented message: end it with sendFragment(data, { final: true })",
+    );
+  }
+
+  /** The payload that the queue has room for; negative for not even an empty message. */
+  #room(): number {
+    const { queue, settings: { maxQueueBytes } } = this;
+    if (maxQueueBytes === 0) return Infinity;
+    if (queue.messages >= maxQueueBytes && queue.messages >= MIN_QUEUED_MESSAGES) return -1;
+    return maxQueueBytes - queue.bytes;
+  }
+
+  /** Whether a fragment fits into the queue. */
+  fitsFragment(length: number): boolean {
+    const { queue, settings: { maxQueueBytes } } = this;
+    return maxQueueBytes === 0 || queue.bytes + length <= maxQueueBytes;
+  }
+
+  /** The error of a queue that is at its limit. */
+  queueFull(data: unknown): QueueFullError {
+    return new QueueFullError(
+      `Cannot queue the message: ${this.queue.bytes} of ${this.settings.maxQueueBytes} bytes are queued`,
+      data,
+    );
+  }
+
+  /** What is done with a message that doesn't fit, as `whenQueueFull` says. */
+  overflow(data: unknown): false {
+    const error = this.queueFull(data);
+    switch (this.settings.whenQueueFull) {
+      case "throw":
+        throw error;
+      case "drop":
+        this.dropped++;
+        return false;
+      case "close":
+        this.#host.overflow(error);
+        return false;
+    }
+  }
+
+  /** What is done with a part of a message that doesn't fit: it can't be dropped, for then the message had a hole. */
+  overflowAmid(data: unknown): false {
+    if (this.settings.whenQueueFull === "close") return this.overflow(data);
+    throw this.queueFull(data);
+  }
+
+  // ---- Control frames ---------------------------------------------------------------------------------------------
+
+  /** Sends a ping or pong that was asked for. */
+  requestControl(opcode: number, payload: Uint8Array): void {
+    this.#host.trace?.control("->", opcode, payload);
+    this.writer.control.request(encodeControl(opcode, payload, this.#drawKey()));
+    this.writer.schedule();
+  }
+
+  /** Answers a ping. */
+  answerPing(payload: Uint8Array): void {
+    // Behind our close frame nothing may follow (RFC 6455 5.5.1); while it waits in the queue, pongs may pass it.
+    if (this.shut || (this.#closeQueued && this.queue.empty)) return;
+    this.#host.trace?.control("->", PONG, payload);
+    this.writer.control.answer(payload, this.#drawKey());
+    this.writer.schedule();
+  }
+
+  /** Queues a close frame: what was sent before it goes out before it (RFC 6455 7.1.2). */
+  pushClose(code: number, reason: string): void {
+    this.#closeQueued = true;
+    this.queue.pushUncounted(FIN | CLOSE, encodeClosePayload(code, reason));
+    this.writer.held = false;
+    this.writer.schedule();
+  }
+
+  #drawKey(): number | null {
+    return this.nextKey === null ? null : this.nextKey();
+  }
+
+  // ---- Draining ---------------------------------------------------------------------------------------------------
+
+  /** Promises that the queue is at or below the low-water mark. */
+  drained(): Promise<void> {
+    if (this.writer.stopped) return Promise.reject(this.#drainError());
+    if (this.queue.bytes <= this.settings.lowWaterMark) return Promise.resolve();
+    return (this.#drain ??= new DrainLatch()).wait();
+  }
+
+  /** How often the queue has drained. */
+  get drains(): number {
+    return this.#drain?.count ?? 0;
+  }
+
+  #checkDrained(latch: DrainLatch): void {
+    if (this.queue.bytes > this.settings.lowWaterMark) return;
+    this.#host.trace?.line("queue drained");
+    latch.release(() => this.#host.drained());
+  }
+
+  #drainError(): Error {
+    return this.#host.closedError("wait for the queue to drain");
+  }
+
+  // ---- Writing ----------------------------------------------------------------------------------------------------
+
+  packed(): void {
+    this.writer.schedule();
+    this.#host.sendProgressed();
+  }
+
+  packFailed(error: unknown): void {
+    this.#host.terminate(error);
+  }
+
+  wrote(): void {
+    if (this.#drain !== null && this.#drain.armed) this.#checkDrained(this.#drain);
+    if (this.streams !== null) this.streams.room();
+    if (this.shut) this.#halfClose();
+    this.#host.wrote();
+  }
+
+  writeFailed(error: unknown): void {
+    this.#host.writeFailed(error);
+  }
+
+  /** For the send timeout. */
+  get timers(): Timers {
+    return this.#host.owner.timers;
+  }
+
+  /** For the send timeout. */
+  sendTimedOut(): void {
+    this.#host.sendTimedOut();
+  }
+
+  /** Holds data back, or lets them go on. */
+  hold(on: boolean): void {
+    this.writer.held = on;
+    if (!on) this.writer.schedule();
+  }
+
+  // ---- The end ----------------------------------------------------------------------------------------------------
+
+  /** Sends nothing any more: what is queued goes out, then our direction ends without a close frame. */
+  shutDown(): void {
+    this.shut = true;
+    this.#halfClose();
+  }
+
+  #halfClose(): void {
+    if (this.writer.idle) this.writer.endWriting();
+  }
+
+  /** Drops the queue, but for what completes a frame that is half-way. */
+  dropQueue(): void {
+    this.queue.drop(this.writer.completing);
+    this.deflater?.close();
+  }
+
+  /** Nothing can be written any more. */
+  stopWriting(): void {
+    this.writer.stop();
+    this.#drain?.fail(() => this.#drainError());
+  }
+
+  /** Lets go of everything. */
+  stop(): void {
+    this.#timeout?.stop();
+    this.writer.stop();
+    this.deflater?.close();
+  }
+
+  /** Rejects those who wait for the queue to drain. */
+  failDrain(): void {
+    this.#drain?.fail(() => this.#drainError());
+  }
 }

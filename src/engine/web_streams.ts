@@ -4,7 +4,6 @@ import type { Message } from "../errors.ts";
 import type { ReceivedMessage } from "../flow/receive_queue.ts";
 import { NORMAL } from "../protocol/close_code.ts";
 import { BINARY, TEXT } from "../protocol/opcode.ts";
-import { sendMessage } from "./sender.ts";
 
 /**
  * The received messages as a stream. Nothing is taken before somebody reads, so the reader's pace is the peer's.
@@ -41,8 +40,8 @@ export function messageWritable(engine: Engine): WritableStream<Message> {
       await engine.opened(() => {});
     },
     async write(data) {
-      if (!sendMessage(engine, data, typeof data === "string" ? TEXT : BINARY, false)) {
-        await engine.drained();
+      if (!engine.sender.send(data, typeof data === "string" ? TEXT : BINARY, false)) {
+        await engine.sender.drained();
       }
     },
     async close() {

@@ -32,6 +32,7 @@ export class WritePump {
   #corked = false;
   #scheduled = false;
   #stopped = false;
+  #halfClosed = false;
   #onWritten: ((count: number) => void) | null = null;
   #onError: ((error: unknown) => void) | null = null;
 
@@ -125,6 +126,13 @@ export class WritePump {
     if (this.held && !this.#completing) return;
     const block = this.#queue.shift();
     if (block !== null) this.#write(block);
+  }
+
+  /** Ends our direction, and leaves the other one open. */
+  endWriting(): void {
+    if (this.#halfClosed || this.#transport === null) return;
+    this.#halfClosed = true;
+    this.#transport.closeWrite().catch(() => {});
   }
 
   /** Stops for good; the write in flight is left to the transport. */

@@ -1,6 +1,5 @@
 import type { Engine } from "../engine/engine.ts";
 import { frameForMany, type Sendable } from "../engine/prepared_message.ts";
-import { acceptFrame, fits } from "../engine/send_prepared.ts";
 import { QueueFullError } from "../errors.ts";
 import type { SharedFrame } from "../flow/shared_frame.ts";
 import {
@@ -46,21 +45,21 @@ export function offer(
   slow: SlowPolicy,
   result: BroadcastResult,
 ): void {
-  if (engine.state !== "open" || engine.writeShut) {
+  const { sender, settings } = engine, { queue } = sender;
+  if (!sender.isOpen) {
     result.failed++;
     return;
   }
-  const { queue, settings } = engine;
   let policy: SlowPolicy | "throw" = "queue";
   if (slow !== "queue" && queue.bytes > settings.highWaterMark) policy = slow;
-  else if (!fits(engine, frame)) policy = settings.whenQueueFull;
+  else if (!sender.fits(frame)) policy = settings.whenQueueFull;
   switch (policy) {
     case "queue":
-      if (acceptFrame(engine, frame)) result.sent++;
+      if (sender.accept(frame)) result.sent++;
       else result.queued++;
       break;
     case "drop":
-      engine.dropped++;
+      sender.dropped++;
       result.dropped++;
       break;
     case "close":

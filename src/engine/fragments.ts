@@ -1,0 +1,86 @@
+import { InvalidStateError, type Message } from "../errors.ts";
+import { BINARY, CONTINUATION, FIN, RSV1, TEXT } from "../protocol/opcode.ts";
+import { NOTHING } from "../util/bytes.ts";
+import { PieceEncoder } from "./piece_encoder.ts";
+import { checkRsv, type RsvBits } from "./rsv_bits.ts";
+import type { Fragment, Sender } from "./sender.ts";
+
+/** A raw data frame, for `sendFrame`. */
+export interface OutgoingFrame extends RsvBits {
+  /** 1 for text, 2 for binary, 0 to continue the message that is unfinished. */
+  opcode: number;
+  /** Its payload; a string goes as its UTF-8. Default: none. */
+  payload?: Message;
+  /** Whether it ends its message. @default {true} */
+  fin?: boolean;
+}
+
+/** Sends a part of a message. */
+export function sendFragment(
+  sender: Sender,
+  data: Message,
+  options: { binary?: boolean; final?: boolean; compress?: boolean },
+): boolean {
+  sender.checkOpen("send", data);
+  const final = options.final ?? false;
+  const message: Fragment = sender.fragment ?? {
+    encoder: new PieceEncoder("a fragment", options.binary ?? typeof data !== "string", false),
+    started: false,
+    packed: false,
+  };
+  const { encoder } = message, { deflater } = sender;
+  const bytes = encoder.encode(data, final, !final);
+  if (!sender.fitsFragment(bytes.length)) return sender.overflowAmid(data);
+  let first = message.started ? CONTINUATION : encoder.binary ? BINARY : TEXT;
+  if (!message.started && deflater !== null) {
+    // How long the whole will be isn't known, but that it comes in parts says that it isn't short.
+    message.packed = options.compress ?? (!final || deflater.wants(bytes.length, undefined));
+    if (message.packed) first |= RSV1;
+  }
+  if (final) first |= FIN;
+  if (message.packed) deflater!.push(first, bytes, final, typeof data === "string");
+  else sender.queue.push(first, bytes, final ? 1 : 0, false);
+  return queued(sender, message, final);
+}
+
+/** Sends one data frame as it is given. */
+export function sendFrame(sender: Sender, frame: OutgoingFrame): boolean {
+  const { opcode, payload = NOTHING, fin = true } = frame;
+  if (opcode !== CONTINUATION && opcode !== TEXT && opcode !== BINARY) {
+    throw new RangeError(
+      `Cannot send a frame with opcode ${opcode}: use 0, 1 or 2, or ping, pong and close`,
+    );
+  }
+  const rsv = checkRsv("send a frame", frame, sender.settings.allowedRsv);
+  sender.checkOpen("send", payload);
+  const open = sender.fragment;
+  if (opcode !== CONTINUATION && open !== null) sender.refuse(payload);
+  if (opcode === CONTINUATION && open === null) {
+    throw new InvalidStateError("Cannot send a continuation: there is no unfinished message");
+  }
+  if (open?.packed) {
+    throw new InvalidStateError("Cannot send a raw frame amid a message that is being compressed");
+  }
+  const message: Fragment = open ?? {
+    // What an extension has transformed isn't text on its way.
+    encoder: new PieceEncoder("a frame", opcode === BINARY, rsv !== 0),
+    started: false,
+    packed: false,
+  };
+  const bytes = message.encoder.encode(payload, fin, false);
+  if (!sender.fitsFragment(bytes.length)) {
+    // Only a whole message can be dropped.
+    return fin && open === null ? sender.overflow(payload) : sender.overflowAmid(payload);
+  }
+  sender.queue.push((fin ? FIN : 0) | rsv | opcode, bytes, fin ? 1 : 0, false);
+  return queued(sender, message, fin);
+}
+
+/** A frame of a message is queued. */
+function queued(sender: Sender, message: Fragment, final: boolean): boolean {
+  message.started = true;
+  message.encoder.advance();
+  sender.fragment = final ? null : message;
+  if (final) sender.queue.resume();
+  return sender.queued(final ? 1 : 0);
+}
