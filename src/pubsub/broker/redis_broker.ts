@@ -1,14 +1,20 @@
-import { QueueFullError } from "../../errors.ts";
+import { QueueFullError, TimeoutError } from "../../errors.ts";
+import { startTimer, within } from "../../util/timers.ts";
 import { type Broker, BrokerError, type BrokerLink, type BrokerMessage } from "./broker.ts";
 import { Envelope } from "./envelope.ts";
-import type { RedisBrokerOptions } from "./redis_options.ts";
+import {
+  type RedisBrokerOptions,
+  type RedisBrokerSettings,
+  redisSettings,
+} from "./redis_options.ts";
 import { makeSession, type Session } from "./redis_session.ts";
 
 interface Topic {
   wanted: boolean;
   /** The session that it is subscribed on. */
   on: Session | null;
-  busy: boolean;
+  /** The session on which a step is under way. */
+  busy: Session | null;
   waiters: PromiseWithResolvers<void>[];
 }
 
@@ -20,7 +26,13 @@ interface Pending {
 
 const FIRST_PAUSE = 50;
 const LONGEST_PAUSE = 2000;
+/** A session that has lived for so long starts the back-off over. */
+const SETTLED = 2000;
+/** For each address that is tried, and for the handshake; a Redis may accept and then say nothing. */
+const CONNECT_TIMEOUT = 5000;
 const CLOSE_TIMEOUT = 2000;
+/** After a time in which this process stood still it sees its own timer before what has arrived meanwhile. */
+const GRACE = 100;
 /** What a publication costs besides its payload. */
 const OVERHEAD = 128;
 const REFUSALS = /^(WRONGPASS|NOAUTH|NOPERM|ERR .*(AUTH|password))/i;
@@ -31,6 +43,7 @@ const REFUSALS = /^(WRONGPASS|NOAUTH|NOPERM|ERR .*(AUTH|password))/i;
  * - A topic is subscribed at Redis only while someone here is subscribed to it.
  * - A lost connection is made again by itself, with all subscriptions. Redis keeps nothing for those who are away, so
  *   what was missed is gone; `onBrokerGap` tells when, and for which topics.
+ * - A ping every few seconds finds a connection that is dead without having been closed; see `keepAlive`.
  * - Publications wait while Redis is away, up to `maxPendingBytes`; what is more is refused, which `relayed` tells.
  * - What Redis refuses for good, such as the password, fails `ctx.ready` and every publication, with its words.
  * - A connected broker keeps the process alive until the context is shut down.
@@ -46,37 +59,38 @@ const REFUSALS = /^(WRONGPASS|NOAUTH|NOPERM|ERR .*(AUTH|password))/i;
  * ```
  */
 export class RedisBroker implements Broker {
-  readonly #options: RedisBrokerOptions;
-  readonly #prefix: string;
-  readonly #limit: number;
+  readonly #settings: RedisBrokerSettings;
   readonly #envelope = new Envelope();
   readonly #topics = new Map<string, Topic>();
   #link!: BrokerLink;
-  /** The session that subscriptions go to; publications too, once it is `#live`. */
+  /** The session that is being connected. */
+  #connecting: Session | null = null;
+  /** The session that is connected: subscriptions go to it; publications too, once it is `#live`. */
   #session: Session | null = null;
   #live = false;
+  #liveSince = 0;
+  #pause = 0;
   #pending: Pending[] = [];
   #bytes = 0;
   #unsent = 0;
+  #told = false;
   #lostAt = 0;
   #lostBy: unknown;
   #refusal: BrokerError | null = null;
   #closed = false;
   #wake: (() => void) | null = null;
+  #stopBeat: (() => void) | null = null;
+  /** Whether Redis has said something since the last ping. */
+  #heard = false;
 
   /**
    * Makes a broker for one context; it connects when the context is made.
    *
    * @param options Where Redis is, and limits.
-   * @throws {TypeError} If both `url` and `cluster` are given, or `cluster` is empty.
+   * @throws {TypeError | RangeError} If an option makes no sense, such as both `url` and `cluster`.
    */
   constructor(options: RedisBrokerOptions = {}) {
-    if (options.cluster !== undefined && (options.url !== undefined || !options.cluster.length)) {
-      throw new TypeError("Cannot make a Redis broker: give either url or nodes of a cluster");
-    }
-    this.#options = options;
-    this.#prefix = options.prefix ?? "sluice:";
-    this.#limit = options.maxPendingBytes ?? 4 * 1024 * 1024;
+    this.#settings = redisSettings(options);
   }
 
   /** Connects; for the context that the broker is given to. */
@@ -92,7 +106,7 @@ export class RedisBroker implements Broker {
   subscribe(topic: string): Promise<void> {
     let state = this.#topics.get(topic);
     if (state === undefined) {
-      state = { wanted: false, on: null, busy: false, waiters: [] };
+      state = { wanted: false, on: null, busy: null, waiters: [] };
       this.#topics.set(topic, state);
     }
     state.wanted = true;
@@ -119,17 +133,18 @@ export class RedisBroker implements Broker {
     if (this.#refusal !== null) return Promise.reject(this.#refusal);
     if (this.#closed) return Promise.reject(closedError());
     const size = message.payload.length + OVERHEAD;
-    if (this.#bytes + size > this.#limit) {
+    const { maxPendingBytes: most, prefix } = this.#settings;
+    if (this.#bytes + size > most) {
       this.#unsent++;
       return Promise.reject(
         new QueueFullError(
-          `Cannot relay a publication: ${this.#bytes} of ${this.#limit} bytes wait for Redis`,
+          `Cannot relay a publication: ${this.#bytes} of ${most} bytes wait for Redis`,
           message.payload,
         ),
       );
     }
     this.#bytes += size;
-    const channel = this.#prefix + topic, payload = this.#envelope.pack(message);
+    const channel = prefix + topic, payload = this.#envelope.pack(message);
     const done = Promise.withResolvers<void>();
     if (this.#live) this.#send(channel, payload, done);
     else this.#pending.push({ channel, payload, done });
@@ -143,58 +158,93 @@ export class RedisBroker implements Broker {
     if (this.#closed) return;
     this.#closed = true;
     this.#wake?.();
+    this.#stopBeat?.();
     this.#rejectPending(closedError());
     for (const state of this.#topics.values()) this.#settle(state, closedError());
+    this.#connecting?.destroy();
     const session = this.#session;
     this.#session = null;
     if (session === null) return;
-    if (this.#live) {
-      let timer;
-      const timeout = new Promise<void>((resolve) => timer = setTimeout(resolve, CLOSE_TIMEOUT));
-      await Promise.race([session.close().catch(() => {}), timeout]);
-      clearTimeout(timer);
-    }
+    if (this.#live) await within(CLOSE_TIMEOUT, session.close());
     session.destroy();
   }
 
   async #connect(): Promise<void> {
-    for (let pause = FIRST_PAUSE; !this.#closed; pause = Math.min(pause * 2, LONGEST_PAUSE)) {
-      let trouble: unknown;
-      const session = makeSession(this.#options, (error) => {
-        trouble ??= error;
-        if (this.#live) this.#lost(session, error);
-        else if (this.#session === session) this.#session = null;
-      });
-      try {
-        await session.connect();
-        this.#session = session;
-        await Promise.all([...this.#topics].map(([topic, state]) => this.#sync(topic, state)));
-        if (trouble !== undefined) throw trouble;
-        if (this.#closed) break;
-        this.#resume(session);
-        return;
-      } catch (error) {
-        if (this.#session === session) this.#session = null;
-        // The client's own error sums up; what Redis said came before.
-        trouble ??= error;
-        session.destroy();
-        if (this.#closed) break;
-        const words = String((trouble as Error).message ?? trouble);
-        if (REFUSALS.test(words)) throw this.#refuse(words, trouble);
-        if (pause === FIRST_PAUSE && this.#lostAt === 0) {
-          this.#link.error(
-            new BrokerError(`Cannot connect to Redis yet: ${words}`, { cause: trouble }),
-          );
-        }
-      }
-      await this.#rest(pause * (0.5 + Math.random()));
+    for (;;) {
+      if (this.#pause > 0) await this.#rest(this.#pause * (0.5 + Math.random()));
+      if (this.#closed) throw closedError();
+      const failure = await this.#attempt();
+      if (failure === null) return;
+      if (this.#closed) throw closedError();
+      const { error } = failure, words = wordsOf(error);
+      if (REFUSALS.test(words)) throw this.#refuse(words, error);
+      this.#backOff();
+      if (this.#told || this.#lostAt > 0) continue;
+      this.#told = true;
+      this.#link.error(
+        new BrokerError(`Cannot connect to Redis yet: ${words}`, { cause: error }),
+      );
     }
-    throw closedError();
   }
 
-  #resume(session: Session): void {
-    this.#session = session;
+  /** Connects once; what went wrong, or `null`. */
+  async #attempt(): Promise<{ error: unknown } | null> {
+    // The client's own error sums up; what Redis said comes before.
+    let first: { error: unknown } | null = null, lost = false;
+    const session = makeSession(this.#settings, {
+      trouble: (error) => {
+        first ??= { error };
+        this.#lost(session, error);
+      },
+      lost: (error) => {
+        first ??= { error };
+        lost = true;
+        this.#lost(session, error);
+      },
+    });
+    this.#connecting = session;
+    try {
+      const { url } = this.#settings, tries = typeof url === "string" ? 1 : url.length;
+      const connected = session.connect(), timeout = CONNECT_TIMEOUT * (tries + 1);
+      if (!await within(timeout, connected)) {
+        throw new TimeoutError(`Redis has not answered for ${timeout} ms`);
+      }
+      await connected;
+      this.#connecting = null;
+      if (this.#closed) throw closedError();
+      if (lost) throw first;
+      this.#session = session;
+      this.#beat(session);
+      await Promise.all([...this.#topics].map(([topic, state]) => this.#sync(topic, state)));
+      if (this.#session !== session) throw first;
+      this.#resume();
+      return null;
+    } catch (error) {
+      this.#connecting = null;
+      if (this.#session === session) this.#session = null;
+      session.destroy();
+      return first ?? { error };
+    }
+  }
+
+  /** Pings again and again, and ends a session that doesn't answer. */
+  #beat(session: Session): void {
+    const { interval, timeout } = this.#settings;
+    this.#stopBeat?.();
+    this.#stopBeat = startTimer(interval, async () => {
+      this.#heard = false;
+      const answered = session.ping();
+      // An answer may stand behind many publications.
+      const alive = await within(timeout, answered) || this.#heard || await within(GRACE, answered);
+      if (this.#session !== session) return;
+      if (alive) this.#beat(session);
+      else this.#lost(session, new TimeoutError(`Redis has not answered a ping for ${timeout} ms`));
+    });
+  }
+
+  #resume(): void {
     this.#live = true;
+    this.#liveSince = performance.now();
     const pending = this.#pending;
     this.#pending = [];
     for (const { channel, payload, done } of pending) this.#send(channel, payload, done);
@@ -206,66 +256,78 @@ export class RedisBroker implements Broker {
     this.#link.gap({ ...gap, cause: this.#lostBy });
   }
 
+  /** A connected session has failed. */
   #lost(session: Session, error: unknown): void {
     if (this.#session !== session || this.#closed) return;
     this.#session = null;
+    this.#stopBeat?.();
+    session.destroy();
+    // One that was still subscribing is the attempt's.
+    if (!this.#live) return;
     this.#live = false;
     this.#lostAt = Date.now();
     this.#lostBy = error;
-    session.destroy();
+    // A Redis that accepts and drops at once must not be asked hundreds of times a second.
+    if (performance.now() - this.#liveSince >= SETTLED) this.#pause = 0;
+    else this.#backOff();
     this.#link.error(
-      new BrokerError(`Lost the connection to Redis: ${(error as Error).message}`, {
-        cause: error,
-      }),
+      new BrokerError(`Lost the connection to Redis: ${wordsOf(error)}`, { cause: error }),
     );
     this.#connect().catch((refusal) => {
       if (!this.#closed) this.#link.error(refusal);
     });
   }
 
+  #backOff(): void {
+    this.#pause = Math.min(Math.max(FIRST_PAUSE, this.#pause * 2), LONGEST_PAUSE);
+  }
+
   #send(channel: string, payload: Uint8Array, done: PromiseWithResolvers<void>): void {
     const session = this.#session!;
-    session.publish(channel, payload).then(() => done.resolve(), (error) => {
+    session.publish(channel, payload).then(() => {
+      this.#heard = true;
+      done.resolve();
+    }, (error) => {
       if (this.#session !== session) this.#unsent++;
       done.reject(
-        new BrokerError(`Cannot relay a publication: ${error.message}`, { cause: error }),
+        new BrokerError(`Cannot relay a publication: ${wordsOf(error)}`, { cause: error }),
       );
     });
   }
 
   /** Brings a topic's subscription in line with what is wanted, one step at a time. */
   async #sync(topic: string, state: Topic): Promise<void> {
-    if (state.busy) return;
-    state.busy = true;
-    for (let session = this.#session; session !== null; session = this.#session) {
-      try {
-        if (state.wanted && state.on !== session) {
-          await session.subscribe(this.#prefix + topic, (bytes) => this.#received(topic, bytes));
+    const session = this.#session, channel = this.#settings.prefix + topic;
+    if (session === null || state.busy === session) return;
+    state.busy = session;
+    try {
+      // Where the session is lost, the next one subscribes.
+      while (this.#session === session && state.wanted !== (state.on === session)) {
+        if (state.wanted) {
+          await session.subscribe(channel, (bytes) => this.#received(topic, bytes));
           state.on = session;
-          this.#settle(state, null);
-        } else if (!state.wanted && state.on === session) {
-          state.on = null;
-          await session.unsubscribe(this.#prefix + topic);
+          this.#heard = true;
         } else {
-          if (state.wanted) this.#settle(state, null);
-          break;
+          state.on = null;
+          await session.unsubscribe(channel);
         }
-      } catch (error) {
-        // Where the session was lost, the next one subscribes.
-        if (this.#session !== session) continue;
-        const words = (error as Error).message;
+      }
+      if (this.#session === session && state.wanted) this.#settle(state, null);
+    } catch (error) {
+      if (this.#session === session) {
         this.#settle(
           state,
-          new BrokerError(`Cannot subscribe to a topic: ${words}`, { cause: error }),
+          new BrokerError(`Cannot subscribe to a topic: ${wordsOf(error)}`, { cause: error }),
         );
-        break;
       }
     }
-    state.busy = false;
+    if (state.busy !== session) return;
+    state.busy = null;
     if (!state.wanted && this.#topics.get(topic) === state) this.#topics.delete(topic);
   }
 
   #received(topic: string, bytes: Uint8Array): void {
+    this.#heard = true;
     try {
       const message = this.#envelope.unpack(bytes);
       if (message !== null) this.#link.deliver(topic, message);
@@ -294,13 +356,17 @@ export class RedisBroker implements Broker {
 
   #rest(ms: number): Promise<void> {
     return new Promise((resolve) => {
-      const timer = setTimeout(resolve, ms);
+      const stop = startTimer(ms, resolve);
       this.#wake = () => {
-        clearTimeout(timer);
+        stop();
         resolve();
       };
     });
   }
+}
+
+function wordsOf(error: unknown): string {
+  return error instanceof Error && error.message !== "" ? error.message : String(error);
 }
 
 function closedError(): BrokerError {

@@ -1,3 +1,13 @@
+import { limit } from "../../util/check.ts";
+
+/** How a broker notices that a connection to Redis is dead although nothing has closed it. */
+export interface RedisKeepAliveOptions {
+  /** Pause between an answered ping and the next, in ms; 0: no pings. @default {3000} */
+  interval?: number;
+  /** How long Redis may be silent after a ping, in ms; 0: for ever. @default {5000} */
+  timeout?: number;
+}
+
 /** How to reach Redis. */
 export interface RedisBrokerOptions {
   /** A single Redis, `redis://host:port` or `rediss://…` for TLS. @default {"redis://127.0.0.1:6379"} */
@@ -13,6 +23,77 @@ export interface RedisBrokerOptions {
   password?: string;
   /** What channels begin with, so that programs can share a Redis. @default {"sluice:"} */
   prefix?: string;
-  /** The most bytes of publications that wait for Redis, there or away; more are refused. @default {4194304} */
+  /** The most bytes of publications that wait for Redis, there or away; 0: unlimited. @default {4194304} */
   maxPendingBytes?: number;
+  /**
+   * Pings Redis, so that a connection whose other end is gone shows within seconds: a machine without power, or a NAT
+   * that has forgotten it. `false`: never; then it shows when the kernel gives up sending, after many minutes.
+   *
+   * @default {{ interval: 3000, timeout: 5000 }}
+   */
+  keepAlive?: RedisKeepAliveOptions | false;
+}
+
+/** The options, checked and with their defaults. */
+export interface RedisBrokerSettings {
+  /** One address, or those of a cluster's nodes. */
+  readonly url: string | readonly string[];
+  readonly username: string | undefined;
+  readonly password: string | undefined;
+  readonly prefix: string;
+  readonly maxPendingBytes: number;
+  readonly interval: number;
+  readonly timeout: number;
+}
+
+const ACTION = "make a Redis broker";
+
+/**
+ * Checks options and fills in their defaults.
+ *
+ * @throws {TypeError | RangeError} If an option makes no sense.
+ */
+export function redisSettings(options: RedisBrokerOptions): RedisBrokerSettings {
+  const { url, cluster, username, password, prefix = "sluice:", keepAlive = {} } = options;
+  if (cluster !== undefined && url !== undefined) {
+    throw new TypeError(`Cannot ${ACTION} with both url and cluster: give one of them`);
+  }
+  if (cluster !== undefined && !(Array.isArray(cluster) && cluster.length > 0)) {
+    throw new TypeError(`Cannot ${ACTION} with a cluster without nodes: give some of its URLs`);
+  }
+  for (const [name, value] of Object.entries({ username, password, prefix })) {
+    if (value !== undefined && typeof value !== "string") {
+      throw new TypeError(`Cannot ${ACTION} with ${name} of type ${typeof value}: use a string`);
+    }
+  }
+  if (keepAlive !== false && (typeof keepAlive !== "object" || keepAlive === null)) {
+    throw new TypeError(`Cannot ${ACTION} with keepAlive ${keepAlive}: use false or an object`);
+  }
+  const { interval, timeout } = keepAlive === false ? { interval: 0, timeout: 0 } : keepAlive;
+  return {
+    url: cluster === undefined ? checkUrl(url ?? "redis://127.0.0.1:6379") : cluster.map(checkUrl),
+    username,
+    password,
+    prefix,
+    maxPendingBytes: limit(ACTION, "maxPendingBytes", options.maxPendingBytes, 4 * 1024 * 1024),
+    interval: limit(ACTION, "keepAlive.interval", interval, 3000),
+    timeout: limit(ACTION, "keepAlive.timeout", timeout, 5000),
+  };
+}
+
+/** What is wrong is told without the URL itself, which may hold a password. */
+function checkUrl(url: unknown): string {
+  if (typeof url !== "string") {
+    throw new TypeError(`Cannot ${ACTION} with a URL of type ${typeof url}: use a string`);
+  }
+  const parsed = URL.parse(url);
+  if (parsed === null) throw new TypeError(`Cannot ${ACTION} with a URL that is not valid`);
+  if (parsed.protocol !== "redis:" && parsed.protocol !== "rediss:") {
+    throw new TypeError(
+      `Cannot ${ACTION} with a URL of scheme ${
+        parsed.protocol.slice(0, -1)
+      }: use redis: or rediss:`,
+    );
+  }
+  return url;
 }

@@ -1,6 +1,6 @@
 import { Buffer } from "node:buffer";
 import { createClient, createCluster } from "redis";
-import type { RedisBrokerOptions } from "./redis_options.ts";
+import type { RedisBrokerSettings } from "./redis_options.ts";
 
 /** One connection to Redis, or to the nodes of a cluster, from its start to its end: it doesn't reconnect. */
 export interface Session {
@@ -8,53 +8,95 @@ export interface Session {
   publish(channel: string, payload: Uint8Array): Promise<unknown>;
   subscribe(channel: string, listener: (payload: Uint8Array) => void): Promise<void>;
   unsubscribe(channel: string): Promise<void>;
+  /** Settles when every connection of it has answered. */
+  ping(): Promise<unknown>;
   /** Ends after what was asked for is done. */
   close(): Promise<void>;
-  /** Ends now. */
+  /** Ends now, at any time: nothing of it stays, and whatever was asked for is settled. */
   destroy(): void;
 }
 
-// The client's own reconnecting keeps commands without bound and says nothing of what was missed meanwhile.
-const SOCKET = { reconnectStrategy: false as const, connectTimeout: 5000 };
+type Config = Pick<RedisBrokerSettings, "url" | "username" | "password">;
 
-/** Makes a session; `onLost` is called once when it has failed, before or after it was connected. */
-export function makeSession(
-  options: RedisBrokerOptions,
-  onLost: (error: unknown) => void,
-): Session {
-  return options.cluster === undefined ? single(options, onLost) : cluster(options, onLost);
+const CONNECT_TIMEOUT = 5000;
+
+/** What a session tells, any number of times, also after its end. */
+export interface SessionSink {
+  /** Something failed that it may get over while it is still connecting, such as one of several nodes. */
+  trouble(error: unknown): void;
+  /** It is of no use any more. */
+  lost(error: unknown): void;
 }
 
-function single(options: RedisBrokerOptions, onLost: (error: unknown) => void): Session {
-  const { url, username, password } = options;
-  const client = createClient({ url, username, password, socket: SOCKET });
-  client.on("error", onLost);
-  client.on("end", () => onLost(new Error("The connection to Redis has ended")));
+/** Makes a session. */
+export function makeSession(config: Config, sink: SessionSink): Session {
+  // The client forgets a socket that is still connecting when it is destroyed. The signal ends every socket that the
+  // session has or makes, those of a cluster's nodes among them.
+  const gone = new AbortController();
+  const socket = {
+    // The client's own reconnecting keeps commands without bound and says nothing of what was missed meanwhile.
+    reconnectStrategy: false as const,
+    connectTimeout: CONNECT_TIMEOUT,
+    signal: gone.signal,
+  };
+  const { url, username, password } = config;
+  const session = typeof url === "string"
+    ? single(createClient({ url, username, password, socket }), sink)
+    : cluster(
+      createCluster({
+        rootNodes: url.map((url) => ({ url })),
+        defaults: { username, password, socket },
+      }),
+      sink,
+    );
+  return {
+    ...session,
+    destroy() {
+      try {
+        session.destroy();
+      } catch {
+        // What it can't end the signal does.
+      }
+      gone.abort();
+    },
+  };
+}
+
+function single(
+  client: ReturnType<typeof createClient>,
+  { lost }: SessionSink,
+): Session {
+  client.on("error", lost);
+  client.on("end", () => lost(new Error("The connection to Redis has ended")));
   return {
     connect: async () => void await client.connect(),
     publish: (channel, payload) => client.publish(channel, asBuffer(payload)),
     subscribe: (channel, listener) => client.subscribe(channel, listener, true),
     unsubscribe: (channel) => client.unsubscribe(channel),
+    ping: async () => await client.ping(),
     close: async () => void await client.close(),
     destroy: () => client.destroy(),
   };
 }
 
-function cluster(options: RedisBrokerOptions, onLost: (error: unknown) => void): Session {
-  const { username, password } = options;
-  const nodes = createCluster({
-    rootNodes: options.cluster!.map((url) => ({ url })),
-    defaults: { username, password, socket: SOCKET },
-  });
-  nodes.on("error", onLost);
-  nodes.on("node-error", onLost);
-  nodes.on("node-disconnect", () => onLost(new Error("The connection to a Redis node has ended")));
-  nodes.on("sharded-channel-moved-error", onLost);
+function cluster(
+  nodes: ReturnType<typeof createCluster>,
+  { trouble, lost }: SessionSink,
+): Session {
+  nodes.on("error", trouble);
+  nodes.on("node-error", lost);
+  nodes.on("node-disconnect", () => lost(new Error("The connection to a Redis node has ended")));
+  nodes.on("sharded-channel-moved-error", lost);
   return {
     connect: async () => void await nodes.connect(),
     publish: (channel, payload) => nodes.sPublish(channel, asBuffer(payload)),
     subscribe: (channel, listener) => nodes.sSubscribe(channel, listener, true),
     unsubscribe: async (channel) => void await nodes.sUnsubscribe(channel),
+    // Subscriptions have connections of their own.
+    ping: async () =>
+      await Promise.all(
+        nodes.masters.flatMap(({ client, pubSub }) => [client?.ping(), pubSub?.client.ping()]),
+      ),
     close: async () => void await nodes.close(),
     destroy: () => nodes.destroy(),
   };
