@@ -18,9 +18,9 @@ export interface CompressionOptions {
   contextTakeover?: boolean;
   /**
    * Base-two logarithm of the window that is offered or accepted at most, for both directions: 9 to
-   * 15. zlib cannot compress into a window of 8 bits. A peer that can't keep to a smaller window than
-   * 15 for what it sends goes uncompressed, or, as a client that didn't offer to, keeps 15 for its
-   * own direction.
+   * 15. zlib cannot compress into a window of 8 bits. A peer that doesn't promise a smaller window than
+   * 15, or to do without `contextTakeover`, keeps them for its own direction: inflating then costs 75
+   * KiB. `conn.extensions` says what was agreed.
    *
    * @default 15
    */

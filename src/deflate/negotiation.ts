@@ -115,16 +115,11 @@ export function acceptAnswer(
   if (found === null) return null;
   const answer = readParameters(found.params, false);
   if (typeof answer === "string") throw refusal(answer);
-  const { contextTakeover, windowBits } = settings;
-  // What the offer demanded of the server has to come back (7.1.1.1, 7.1.2.1).
-  if (!contextTakeover && !answer.serverNoContextTakeover) {
-    throw refusal("server_no_context_takeover was offered and is missing");
-  }
+  const { windowBits } = settings;
+  // What we asked of the server should come back (7.1.1.1, 7.1.2.1), and many servers leave it out. Then we have to keep
+  // the window that they may use, which costs memory and nothing else. A window that they name has to be within the offer.
   if (windowBits < 15) {
     const { serverMaxWindowBits, clientMaxWindowBits } = answer;
-    if (serverMaxWindowBits === 0) {
-      throw refusal("server_max_window_bits was offered and is missing");
-    }
     if (serverMaxWindowBits > windowBits) {
       throw refusal(`server_max_window_bits=${serverMaxWindowBits} exceeds the offer`);
     }
