@@ -66,7 +66,7 @@ export class ClientHandshake {
     this.#protocols = offer.protocols ?? [];
     this.#extensions = offer.extensions ?? [];
     this.#maxHeaderBytes = offer.maxHeaderBytes ?? 16384;
-    this.#parser = new HeadParser(this.#maxHeaderBytes);
+    this.#parser = new HeadParser(this.#maxHeaderBytes, true);
     this.request = formatRequest(target, this.#key, offer);
   }
 
@@ -136,7 +136,9 @@ export class ClientHandshake {
       throw this.#invalid(`Sec-WebSocket-Accept doesn't answer our key: ${show(accept)}`);
     }
     const protocol = fields.get("sec-websocket-protocol");
-    if (protocol !== null && !this.#protocols.includes(protocol)) {
+    // Some servers write the field although there is nothing to put into it, which says no more than leaving it out.
+    const isEmpty = protocol === "" && this.#protocols.length === 0;
+    if (protocol !== null && !isEmpty && !this.#protocols.includes(protocol)) {
       throw this.#invalid(`the subprotocol ${show(protocol)} wasn't offered`);
     }
     return {

@@ -4,6 +4,8 @@ import { decodeLatin1 } from "./latin1.ts";
 
 const CR = 0x0d;
 const LF = 0x0a;
+const HTAB = 0x09;
+const SP = 0x20;
 const INITIAL_BUFFER_SIZE = 512;
 
 /**
@@ -21,6 +23,7 @@ const INITIAL_BUFFER_SIZE = 512;
  */
 export class HeadParser {
   readonly #maxBytes: number;
+  readonly #folds: boolean;
   #buffer: Uint8Array | null = null;
   #length = 0;
   #text = "";
@@ -29,9 +32,11 @@ export class HeadParser {
    * Makes a parser that has seen nothing yet.
    *
    * @param maxBytes The largest head that is taken, its closing empty line included.
+   * @param folds Whether a line may begin with white space and so go on with the one before (RFC 9112 5.2).
    */
-  constructor(maxBytes: number) {
+  constructor(maxBytes: number, folds = false) {
     this.#maxBytes = maxBytes;
+    this.#folds = folds;
   }
 
   /** The last complete head, one code unit per byte, closing empty line included; `""` before there is one. */
@@ -74,7 +79,7 @@ export class HeadParser {
         return end - before;
       }
     }
-    checkIncomplete(buffer, before, this.#length);
+    checkIncomplete(buffer, before, this.#length, this.#folds);
     if (this.#length >= this.#maxBytes) {
       throw new BadHeadError(431, `The head is larger than ${this.#maxBytes} bytes`);
     }
@@ -119,9 +124,10 @@ function findEnd(bytes: Uint8Array, from: number, to: number): number {
 /**
  * Refuses what no valid head can contain. RFC 9112 2.2 lets a recipient read a bare LF as the end of a line; two
  * parsers that differ on that are what request smuggling is made of, so it is refused here, and a bare CR as well. A
- * line that begins with white space is an obsolete fold (RFC 9112 5.2) or an attempt to hide a field name.
+ * line that begins with white space is an obsolete fold, which a server has to refuse and a user agent to put up with
+ * (RFC 9112 5.2).
  */
-function checkIncomplete(buffer: Uint8Array, from: number, to: number): void {
+function checkIncomplete(buffer: Uint8Array, from: number, to: number, folds: boolean): void {
   // An alert or a handshake record of any version (RFC 8446 5.1): the most common thing to be on a wrong port.
   if (from === 0 && (buffer[0] === 0x15 || buffer[0] === 0x16) && (to === 1 || buffer[1] === 3)) {
     throw new BadHeadError(400, "TLS was received where HTTP was expected");
@@ -133,7 +139,10 @@ function checkIncomplete(buffer: Uint8Array, from: number, to: number): void {
       if (previous !== CR) throw new BadHeadError(400, "The head has a line feed without a CR");
     } else if (previous === CR) {
       throw new BadHeadError(400, "The head has a CR without a line feed");
-    } else if (byte !== CR && (previous === LF ? TOKEN_CHAR : FIELD_CHAR)[byte] === 0) {
+    } else if (
+      byte !== CR && (previous === LF ? TOKEN_CHAR : FIELD_CHAR)[byte] === 0 &&
+      !(folds && (byte === SP || byte === HTAB))
+    ) {
       const hex = byte.toString(16).padStart(2, "0");
       throw new BadHeadError(400, `The head has the byte 0x${hex} where none such may be`);
     }

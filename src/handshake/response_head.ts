@@ -50,6 +50,15 @@ export function parseResponseHead(text: string): ResponseHead {
       throw new BadHeadError(400, `The status line is malformed: ${show(line)}`);
     }
   }
-  const fields = parseFields(text, end + 2);
+  const fields = parseFields(unfold(text, end + 2), end + 2);
   return new ResponseHead(`1.${parts[1]}`, Number(parts[2]), reason, fields);
+}
+
+/**
+ * Puts a space in place of each fold of a field's value (RFC 9112 5.2). A fold of the status line isn't one (2.2): it is
+ * left to be refused.
+ */
+function unfold(text: string, at: number): string {
+  if (!/\n[ \t]/.test(text)) return text;
+  return text.substring(0, at) + text.substring(at).replace(/\r\n[ \t]+/g, " ");
 }

@@ -64,6 +64,16 @@ Deno.test("interim answers are skipped", async () => {
   await playing;
 });
 
+Deno.test("fault 41: folded fields in a proxy's answer", async () => {
+  const [conn, playing] = await scripted([
+    [`${CONNECT}\r\n`, "HTTP/1.1 200 OK\r\nVia: 1.1 a,\r\n\t1.1 b\r\n\r\nx"],
+  ]);
+  const tunnel = await connectHttpProxy(conn, target);
+  assertEquals(await readExactly(tunnel, 1), new Uint8Array([0x78]));
+  tunnel.close();
+  await playing;
+});
+
 Deno.test("user and password go as basic authentication in UTF-8, IPv6 in brackets", async () => {
   const [conn, playing] = await scripted([
     [

@@ -113,6 +113,58 @@ Deno.test("The request has what RFC 6455 4.1 asks for, and our headers", async (
   conn.terminate();
 });
 
+Deno.test("fault 41: folded fields in a 101, whole and byte by byte", async () => {
+  await using ctx = new Context();
+  using listener = rawListener();
+  for (const size of [Infinity, 1]) {
+    const { conn } = connect(ctx, urlOf(listener), { protocols: ["one", "two"] });
+    using peer = new RawPeer(await listener.accept(), "server");
+    const answer = text(upgradeResponse(await peer.readHead(), "X-Note: a", "X-Empty: b"))
+      .replace("Accept: ", "Accept:\r\n\t ")
+      .replace("X-Note: a", "Sec-WebSocket-Protocol: \r\n two\r\nX-Note: a \r\n  b\r\n\tc")
+      .replace("X-Empty: b", "X-Empty:\r\n \r\n \t");
+    await peer.writeChopped(utf8(answer), size);
+    const { headers, protocol } = await conn.opened;
+    assertEquals(protocol, "two");
+    assertEquals(headers.get("x-note")?.replace(/ +/g, " "), "a b c");
+    assertEquals(headers.get("x-empty"), "");
+    conn.terminate();
+  }
+});
+
+Deno.test("fault 41: a fold of the status line is none, and a long one costs no time", async () => {
+  await using ctx = new Context();
+  using listener = rawListener();
+  for (const start of ["HTTP/1.1 101 a\r\n b\r\n", " HTTP/1.1 101 a\r\n"]) {
+    const { conn } = connect(ctx, urlOf(listener));
+    using peer = new RawPeer(await listener.accept(), "server");
+    const answer = text(upgradeResponse(await peer.readHead()));
+    await peer.write(start + answer.slice(answer.indexOf("\n") + 1));
+    assert(await failure(conn.opened) instanceof HandshakeError);
+  }
+  const start = performance.now();
+  for (const space of [" ".repeat(15_000), "\r\n ".repeat(5000)]) {
+    const { conn } = connect(ctx, urlOf(listener));
+    using peer = new RawPeer(await listener.accept(), "server");
+    await peer.write(upgradeResponse(await peer.readHead(), `X: a${space}b`));
+    await conn.opened;
+    conn.terminate();
+  }
+  assert(performance.now() - start < 1000);
+});
+
+Deno.test("fault 48: an empty Sec-WebSocket-Protocol is none, if none was offered", async () => {
+  await using ctx = new Context();
+  using listener = rawListener();
+  for (const protocols of [undefined, []]) {
+    const { conn } = connect(ctx, urlOf(listener), { protocols });
+    using _peer = await RawPeer.accept(listener, { lines: ["Sec-WebSocket-Protocol:"] });
+    assertEquals((await conn.opened).protocol, "");
+    assertEquals(conn.protocol, "");
+    conn.terminate();
+  }
+});
+
 const BODY = "x".repeat(5000);
 const good = (...lines: string[]) => (request: string) => upgradeResponse(request, ...lines);
 const without = (name: string, instead = "") => (request: string) => {

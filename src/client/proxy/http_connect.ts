@@ -44,7 +44,7 @@ function formatRequest(tunnel: Tunnel): Uint8Array {
 
 async function readAnswer(transport: Transport, authority: string): Promise<Transport> {
   const attempt = `Cannot reach ${authority} through the proxy`;
-  const parser = new HeadParser(MAX_HEAD);
+  const parser = new HeadParser(MAX_HEAD, true);
   let head: ResponseHead | null = null;
   let total = 0;
   try {
