@@ -2,7 +2,7 @@ import type { ConnectionStats } from "./engine/stats.ts";
 import type { Negotiated } from "./engine/handshake_result.ts";
 import type { CloseRecord } from "./protocol/close_record.ts";
 import { MessageIterator } from "./engine/message_iterator.ts";
-import { PAUSED } from "./engine/delivery.ts";
+import { PAUSED } from "./engine/holds.ts";
 import type { ConnectionState, Engine } from "./engine/engine.ts";
 import {
   abortError,
@@ -309,7 +309,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
       return handled(Promise.reject(abortError("The ping was aborted", signal.reason)));
     }
     const pings = engine.pings ??= new Pings();
-    const promise = pings.wait(bytes, options, engine.owner.timers, () => engine.reader!.stalled);
+    const promise = pings.wait(bytes, options, engine.owner.timers, () => engine.receiver.stalled);
     engine.sender.requestControl(PING, bytes);
     return promise;
   }
@@ -393,19 +393,20 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    */
   pause(): void {
     const engine = this.#engine;
-    if (engine.delivery.paused || engine.state === "closed" || engine.delivery.discarding) return;
+    const { receiver } = engine;
+    if (receiver.paused || engine.state === "closed" || receiver.dropping) return;
     engine.pauses++;
-    engine.delivery.hold(PAUSED, true);
+    receiver.hold(PAUSED, true);
   }
 
   /** Goes on after `pause`, with what was held first. */
   resume(): void {
-    this.#engine.delivery.hold(PAUSED, false);
+    this.#engine.receiver.hold(PAUSED, false);
   }
 
   /** Whether `pause` holds messages. */
   get isPaused(): boolean {
-    return this.#engine.delivery.paused;
+    return this.#engine.receiver.paused;
   }
 
   /**
@@ -416,7 +417,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    * @throws {TypeError} Beside `onMessage` or another consumer.
    */
   receive(options: { signal?: AbortSignal } = {}): Promise<ReceivedMessage> {
-    const consumer = new MessageIterator(this.#engine, "receive from", true);
+    const consumer = new MessageIterator(this.#engine.receiver, "receive from", true);
     return consumer.receive(options.signal).finally(() => consumer.release());
   }
 
@@ -430,7 +431,11 @@ export class Connection<Data = unknown> implements AsyncDisposable {
   messages(
     options: { preventClose?: boolean } = {},
   ): AsyncIterableIterator<ReceivedMessage, undefined> {
-    return new MessageIterator(this.#engine, "iterate over", options.preventClose ?? false);
+    return new MessageIterator(
+      this.#engine.receiver,
+      "iterate over",
+      options.preventClose ?? false,
+    );
   }
 
   /** Iterates over messages; leaving the loop closes with 1000. */
@@ -447,7 +452,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    * @throws {TypeError} Beside `onMessage` or another consumer.
    */
   messageStreams(): AsyncIterableIterator<IncomingMessageStream, undefined> {
-    return new MessageStreamIterator(this.#engine);
+    return new MessageStreamIterator(this.#engine.receiver);
   }
 
   /**
@@ -475,10 +480,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    */
   on(handlers: ConnectionHandlers<Data>): void {
     checkHandlers("set callbacks", handlers, HANDLERS);
-    if (
-      handlers.onMessage !== undefined &&
-      (this.#engine.delivery.consumer ?? this.#engine.delivery.incoming) !== null
-    ) {
+    if (handlers.onMessage !== undefined && this.#engine.receiver.taken) {
       throw new TypeError("Cannot set onMessage on a connection whose messages are being taken");
     }
     this.#engine.on(handlers);

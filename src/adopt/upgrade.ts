@@ -64,7 +64,7 @@ export function upgrade<Data>(
     const transport = new DenoWebSocketTransport(socket);
     transport.onArrival = (waiting) => {
       // Without bounds is what somebody takes as it comes.
-      if (waiting <= maxHeldBytes || engine.readBudget() === Infinity) return;
+      if (waiting <= maxHeldBytes || engine.receiver.readBudget() === Infinity) return;
       engine.fail(
         new ProtocolError(
           TRY_AGAIN_LATER,

@@ -4,27 +4,22 @@ import { CloseTimeout, type ClosingPeer } from "./close_timeout.ts";
 import type { CloseRecord, LiveCloseRecord } from "../protocol/close_record.ts";
 import type { ConnectionStats } from "./stats.ts";
 import type { HandshakeResult } from "./handshake_result.ts";
-import { Delivery, IN_CONNECT } from "./delivery.ts";
-import { MessageInflater } from "../deflate/message_inflater.ts";
+import { IN_CONNECT } from "./holds.ts";
 import { MessageDeflater } from "../deflate/message_deflater.ts";
 import { abortError, ConnectionClosedError, TimeoutError } from "../errors.ts";
-import { ReadPump, type ReadSink } from "../flow/read_pump.ts";
 import type { SendQueue } from "../flow/send_queue.ts";
 import type { WritePump } from "../flow/write_pump.ts";
 import { KeepAlive, type KeptAlive } from "./keep_alive.ts";
 import type { Settings } from "./settings.ts";
 import type { Face, Handlers } from "./handlers.ts";
-import type { ReceivedMessage } from "../flow/receive_queue.ts";
 import { freshPayload, Pings } from "./pings.ts";
 import type { Member } from "../util/member_list.ts";
 import { decodeClosePayload, INTERNAL_ERROR, TRY_AGAIN_LATER } from "../protocol/close_code.ts";
 import { ClosingHandshake } from "../protocol/closing_handshake.ts";
-import type { Source } from "../protocol/frame_decoder.ts";
-import { MessageAssembler, type MessageSink } from "../protocol/message_assembler.ts";
 import { CLOSE, PING, PONG, type Role } from "../protocol/opcode.ts";
 import { keySource } from "./masking_keys.ts";
 import { ProtocolError } from "../protocol/protocol_error.ts";
-import { type Limited, RateLimit } from "./rate_limit.ts";
+import { Receiver, type ReceiverHost } from "./receiver.ts";
 import { Sender, type SenderHost, type Streams } from "./sender.ts";
 import type { Timers } from "../util/timers.ts";
 import { Trace } from "./trace.ts";
@@ -51,8 +46,7 @@ interface Waiter {
  * One connection from its handshake to its end: the protocol between a read pump and a write pump, callbacks, and
  * the closing handshake. `Connection` is its face.
  */
-export class Engine
-  implements MessageSink, ReadSink, SenderHost, KeptAlive, ClosingPeer, Limited, Member {
+export class Engine implements ReceiverHost, SenderHost, KeptAlive, ClosingPeer, Member {
   slot = -1;
   readonly role: Role;
   readonly settings: Settings;
@@ -65,10 +59,7 @@ export class Engine
   state: ConnectionState = "connecting";
   handshakeResult: HandshakeResult | null = null;
   transport: Transport | null = null;
-  reader: ReadPump | null = null;
-  /** Received messages on their way to the application. */
-  readonly delivery: Delivery;
-  assembler: MessageAssembler | null = null;
+  readonly receiver: Receiver;
   pings: Pings | null = null;
   /** Ends an attempt to connect. */
   cancel: (() => void) | null = null;
@@ -83,12 +74,10 @@ export class Engine
 
   #closing: ClosingHandshake | null = null;
   #keepAlive: KeepAlive | null = null;
-  #limit: RateLimit | null = null; // lifted with the first close frame, ours or the peer's
   #closeTimeout: CloseTimeout | null = null;
   // Made when first needed, for the sake of the many connections that are silent.
   #openWaiters: Waiter[] | null = null;
   #closeLedger: CloseOutcome | null = null;
-  #deaf = false; // input is dropped undecoded: the peer closed, or we failed it
   #failed = false;
   #ended = false; // the transport is gone, what is left is to deliver
   #takenWhileBusy = 0;
@@ -98,7 +87,7 @@ export class Engine
     this.role = role;
     this.settings = settings;
     this.handlers = handlers;
-    this.delivery = new Delivery(this, handlers);
+    this.receiver = new Receiver(this);
     this.trace = settings.trace === null ? null : new Trace(settings.trace, role);
     this.sender = new Sender(
       this,
@@ -139,18 +128,6 @@ export class Engine
     this.transport = transport;
     if (!this.refed) transport.unref?.();
     this.handshakeResult = facts;
-    this.assembler = new MessageAssembler(
-      this.role,
-      this,
-      settings.maxMessageSize,
-      settings.lend,
-      settings.allowedRsv,
-      compression === null ? null : (sink) =>
-        new MessageInflater(
-          { ...compression.inflate, maxMessageSize: settings.maxMessageSize },
-          sink,
-        ),
-    );
     if (compression !== null && compression.deflate !== null) {
       this.sender.deflater = new MessageDeflater(
         compression.deflate,
@@ -158,21 +135,17 @@ export class Engine
         this.sender,
       );
     }
-    this.delivery.observe();
-    this.assembler.chunks = this.delivery.incoming;
-    const reader = this.reader = new ReadPump(transport, this);
-    if (early !== null && early.length > 0) reader.prepend(early);
+    this.receiver.start(transport, compression, early);
     this.state = "open";
     this.trace?.opened(facts.url, facts.request(), facts.responseHeaders());
     if (settings.keepAlive !== null) {
       this.#keepAlive = new KeepAlive(this);
     }
-    if (settings.rateLimit !== null) this.#limit = new RateLimit(settings.rateLimit, this);
     this.owner.opened(this);
     for (const { resolve } of this.#openWaiters?.splice(0) ?? []) resolve();
     this.writer.start(transport, answer);
     if (later) {
-      this.delivery.holdReasons |= IN_CONNECT;
+      this.receiver.holdReasons |= IN_CONNECT;
       queueMicrotask(() => this.#begin());
     } else {
       this.#begin();
@@ -181,13 +154,13 @@ export class Engine
 
   #begin(): void {
     if (this.#ended) return;
-    this.delivery.holdReasons &= ~IN_CONNECT;
+    this.receiver.holdReasons &= ~IN_CONNECT;
     const { onConnect } = this.handlers;
     if (onConnect !== undefined) {
       const settled = this.call(() => this.handlers.onConnect!(this.face));
-      if (settled !== null) this.delivery.holdUntil(settled, IN_CONNECT);
+      if (settled !== null) this.receiver.holdUntil(settled, IN_CONNECT);
     }
-    if (!this.#ended) this.reader!.pull();
+    if (!this.#ended) this.receiver.pull();
   }
 
   /** The handshake has failed; `reported` where `onError` is to hear of it. */
@@ -210,76 +183,13 @@ export class Engine
 
   // ---- Receiving --------------------------------------------------------------------------------------------------
 
-  readBudget(): number {
-    const wanted = this.#wanted();
-    if (this.#limit === null || wanted <= 0) return wanted;
-    return Math.min(wanted, this.#limit.room(this.reader!.bytes));
-  }
-
-  #wanted(): number {
+  get awaitsEnd(): boolean {
     // A server closes the stream once its answer is out: a read that were pending then would only be interrupted.
-    if (this.role === "server" && this.#closing !== null && this.#closing.complete) return 0;
-    if (this.assembler!.busy) return 0;
-    return this.#deaf ? Infinity : this.delivery.room;
-  }
-
-  consume(source: Source, start: number, end: number): number {
-    if (this.#deaf) return end;
-    if (this.assembler!.busy) return start;
-    if (this.delivery.framesHeld) return start;
-    if (this.#limit !== null && this.#limit.dry) return start;
-    const { frames } = this.assembler!;
-    this.writer.cork();
-    frames.stopRequested = false;
-    let at = end;
-    try {
-      at = frames.decode(source, start, end);
-    } catch (error) {
-      this.fail(error);
-    }
-    this.writer.uncork();
-    return this.#deaf ? end : at;
-  }
-
-  directReadTarget(): Uint8Array | null {
-    // Who looks at frames is lent the reader's buffer.
-    return this.#deaf || this.delivery.observed ? null : this.assembler!.landing();
-  }
-
-  consumedDirectly(count: number): void {
-    if (this.#deaf) return;
-    this.writer.cork();
-    try {
-      this.assembler!.landed(count);
-    } catch (error) {
-      this.fail(error);
-    }
-    this.writer.uncork();
-  }
-
-  message(data: ReceivedMessage, lent: boolean): void {
-    if (this.#limit !== null && this.#limit.took()) this.assembler!.frames.stopRequested = true;
-    this.delivery.message(data, lent);
-  }
-
-  inflated(error: unknown): void {
-    if (error !== null) this.fail(error);
-    this.readOn();
-  }
-
-  unlimited(): void {
-    if (!this.#ended) this.reader!.pull();
-  }
-
-  /** What follows is decoded to be discarded, and the peer's close frame must not have to wait. */
-  #liftLimit(): void {
-    this.#limit?.stop();
-    this.#limit = null;
+    return this.role === "client" || this.#closing === null || !this.#closing.complete;
   }
 
   control(opcode: number, payload: Uint8Array): void {
     this.trace?.control("<-", opcode, payload);
-    if (this.#limit !== null && this.#limit.took()) this.assembler!.frames.stopRequested = true;
     if (opcode === PING) {
       this.sender.answerPing(payload);
       if (this.handlers.onPing) this.call(() => this.handlers.onPing!(this.face, payload));
@@ -291,7 +201,7 @@ export class Engine
     }
   }
 
-  ended(): void {
+  inputEnded(): void {
     const closing = this.#closing;
     if (this.readShut || this.sender.shut) {
       // The peer could not be heard, or has drawn its conclusion from our end.
@@ -310,22 +220,14 @@ export class Engine
     this.#lost(error);
   }
 
-  /** What could be delivered has been. */
   delivered(): void {
     if (this.#ended) this.#complete();
-    else this.reader?.pull();
-  }
-
-  /** Goes on reading, where there is room again for what comes. */
-  readOn(): void {
-    this.assembler?.resume();
-    if (!this.#ended && this.reader !== null && this.readBudget() > 0) this.reader.pull();
   }
 
   /** Replaces callbacks. */
   on(handlers: Handlers): void {
     this.handlers = { ...this.handlers, ...handlers };
-    this.delivery.handlersChanged();
+    this.receiver.handlersChanged();
   }
 
   // ---- Sending ----------------------------------------------------------------------------------------------------
@@ -355,7 +257,7 @@ export class Engine
     this.sender.stopWriting();
     this.#keepAlive?.stop();
     if (this.state === "open") this.state = "closing";
-    if (this.reader!.reading) this.#armCloseTimer();
+    if (this.receiver.reading) this.#armCloseTimer();
     else this.#lost(error);
   }
 
@@ -369,14 +271,13 @@ export class Engine
 
   /** Receives nothing any more, for good: input is read and dropped undecoded. */
   shutRead(): void {
-    if (this.readShut || this.#ended || this.reader === null) return;
+    if (this.readShut || this.#ended || this.transport === null) return;
     this.trace?.line("reading is shut down");
-    this.readShut = this.#deaf = true;
-    this.#discard();
-    this.assembler!.frames.stopRequested = true;
-    this.assembler!.discard();
+    this.readShut = true;
+    this.receiver.dropMessages();
+    this.receiver.discardInput();
     this.pings?.fail(() => this.closedError("wait for a pong"));
-    this.reader.pull();
+    this.receiver.pull();
   }
 
   /** Sends nothing any more, for good: what is queued goes out, then our direction ends without a close frame. */
@@ -393,14 +294,14 @@ export class Engine
     if (this.state === "connecting") {
       this.#cancelConnecting("close()");
     } else if (this.state === "open") {
-      this.#discard();
+      this.receiver.dropMessages();
       this.#sendClose(code, reason);
-      this.reader!.pull();
-    } else if (this.state === "closing" && !this.delivery.discarding) {
+      this.receiver.pull();
+    } else if (this.state === "closing" && !this.receiver.dropping) {
       // The peer closed first: on the wire nothing changes, but the application wants no more messages.
-      this.#discard();
+      this.receiver.dropMessages();
       if (this.#ended) this.#finish();
-      else this.reader!.pull();
+      else this.receiver.pull();
     }
   }
 
@@ -410,7 +311,7 @@ export class Engine
       this.#cancelConnecting("terminate()");
     } else if (this.state !== "closed") {
       this.#ledger.cause ??= cause;
-      this.#discard();
+      this.receiver.dropMessages();
       if (this.#ended) this.#finish();
       else this.#end();
     }
@@ -421,9 +322,7 @@ export class Engine
     if (this.#failed || this.#ended) return;
     this.#failed = true;
     this.#ledger.cause ??= error;
-    this.#deaf = true;
-    this.#liftLimit();
-    this.assembler!.close();
+    this.receiver.discardInput();
     const code = error instanceof ProtocolError ? error.closeCode : INTERNAL_ERROR;
     const reason = error instanceof ProtocolError ? error.message.slice(0, 120) : "";
     if (!this.#closing?.sent) this.#sendClose(code, reason);
@@ -437,9 +336,9 @@ export class Engine
     const { messages, bytes } = this.queue;
     this.sender.dropQueue();
     this.#ledger.unsent({ messages, bytes }, this.queue);
-    this.#discard();
+    this.receiver.dropMessages();
     this.#sendClose(TRY_AGAIN_LATER, "");
-    this.reader!.pull();
+    this.receiver.pull();
     this.#reportFailure(error);
   }
 
@@ -477,10 +376,7 @@ export class Engine
     const frame = decodeClosePayload(payload);
     const closing = this.#closing ??= new ClosingHandshake();
     closing.receive(frame);
-    this.#deaf = true;
-    this.#liftLimit();
-    this.assembler!.frames.stopRequested = true;
-    this.assembler!.discard();
+    this.receiver.discardInput();
     if (closing.sent === null) this.#sendClose(frame.code, frame.reason);
     if (this.writer.idle) this.#closeFrameSent();
   }
@@ -490,15 +386,15 @@ export class Engine
     if (this.readShut) {
       // There is no answer to wait for.
       this.#end();
-    } else if (this.#failed && this.reader!.open) {
+    } else if (this.#failed && this.receiver.open) {
       // Closing with input unread would reset the connection and lose our close frame on its way.
       this.writer.endWriting();
-      this.reader!.pull();
-    } else if (!this.reader!.open || (this.#closing!.complete && this.role === "server")) {
+      this.receiver.pull();
+    } else if (!this.receiver.open || (this.#closing!.complete && this.role === "server")) {
       // The server closes the stream first, the client waits for that (RFC 6455 7.1.1).
       this.#end();
     } else {
-      this.reader!.pull();
+      this.receiver.pull();
     }
   }
 
@@ -508,7 +404,7 @@ export class Engine
 
   closeTimedOut(): void {
     if (this.#ended) {
-      if (!this.delivery.paused) this.#complete(true);
+      if (!this.receiver.paused) this.#complete(true);
     } else if (this.writer.stopped) {
       // Nothing can be written any more, and the peer's last words didn't come.
       this.#lost(this.#ledger.cause);
@@ -528,13 +424,6 @@ export class Engine
     if (!clean && !expected) this.#reportFailure(this.#ledger.cause);
   }
 
-  #discard(): void {
-    this.#liftLimit();
-    this.delivery.discard();
-    // What is left of a message that waited for room is inflated to be dropped.
-    this.assembler?.resume();
-  }
-
   #countUnsent(): void {
     this.#ledger.unsent(this.queue);
     if (!this.writer.dataTaken) this.#ledger.closeFrameLost();
@@ -545,22 +434,17 @@ export class Engine
     if (this.#ended) return;
     this.#ended = true;
     this.state = "closing";
-    // What is left of the bytes that are being decoded came too late.
-    this.#deaf = true;
-    if (this.assembler !== null) this.assembler.frames.stopRequested = true;
     this.#countUnsent();
     this.#closeTimeout?.stop();
     this.#keepAlive?.stop();
-    this.#liftLimit();
-    this.reader?.stop();
+    this.receiver.stop();
     this.sender.stop();
-    this.assembler?.close();
     this.transport?.close();
     this.sender.streams?.abort();
     for (const { reject } of this.#openWaiters?.splice(0) ?? []) reject(this.#ledger.cause);
     this.pings?.fail(() => this.closedError("wait for a pong"));
     this.sender.failDrain();
-    if (this.delivery.unfinished) this.#awaitDelivery();
+    if (this.receiver.unfinished) this.#awaitDelivery();
     else this.#finish();
   }
 
@@ -571,25 +455,25 @@ export class Engine
 
   #awaitDelivery(): void {
     // A pause is the application's, and ends when it says; a callback that never settles is waited for in vain.
-    if (!this.delivery.paused) this.#armCloseTimer();
+    if (!this.receiver.paused) this.#armCloseTimer();
   }
 
   #complete(giveUp = false): void {
     if (this.record !== null) return;
-    if (!giveUp && this.delivery.unfinished) {
+    if (!giveUp && this.receiver.unfinished) {
       this.#awaitDelivery();
       return;
     }
-    if (giveUp) this.#discard();
+    if (giveUp) this.receiver.dropMessages();
     this.#closeTimeout?.stop();
     this.state = "closed";
     // Whoever takes messages one by one may still take what waits.
-    const { undelivered, inbox } = this.delivery;
-    const record = this.#ledger.build(this.#closing, undelivered + (inbox?.length ?? 0));
+    const { undelivered, waiting } = this.receiver;
+    const record = this.#ledger.build(this.#closing, undelivered + waiting);
     this.trace?.line(`state closed: ${record}`);
     this.owner.closed(this);
     this.#ledger.resolve();
-    this.delivery.endWaiters();
+    this.receiver.endWaiters();
     if (this.handlers.onClose) this.call(() => this.handlers.onClose!(this.face, record));
   }
 
@@ -621,12 +505,12 @@ export class Engine
     // What is received is life. So is what goes out while the system makes us wait: then the peer has taken something.
     if (this.writer.busy) this.#takenWhileBusy = this.writer.taken;
     // Counted by the transport below a record or a buffer that isn't complete, otherwise by our reads.
-    const received = this.transport?.bytesReceived ?? this.reader?.reads ?? 0;
+    const received = this.transport?.bytesReceived ?? this.receiver.reads;
     return received + this.#takenWhileBusy;
   }
 
   readingStopped(): boolean {
-    return this.reader !== null && !this.reader.reading;
+    return !this.receiver.reading;
   }
 
   keepAlivePing(): void {
@@ -665,9 +549,9 @@ export class Engine
   stats(): ConnectionStats {
     return {
       messagesSent: this.sender.messagesSent,
-      messagesReceived: this.delivery.received,
+      messagesReceived: this.receiver.received,
       bytesSent: this.writer.written,
-      bytesReceived: this.reader?.bytes ?? 0,
+      bytesReceived: this.receiver.bytes,
       queuedBytes: this.queue.bytes,
       queueHighWater: this.sender.queueHighWater,
       pauses: this.pauses,

@@ -1,32 +1,54 @@
-import type { FrameHeader } from "../protocol/message_header.ts";
-import { IN_FRAME } from "./delivery.ts";
-import type { Engine } from "./engine.ts";
+import type { Face, Handlers } from "./handlers.ts";
+import { IN_FRAME } from "./holds.ts";
+import type { Trace } from "./trace.ts";
 import type { FrameDecoder, Source } from "../protocol/frame_decoder.ts";
 import type { FrameObserver } from "../protocol/frame_tap.ts";
+import type { FrameHeader } from "../protocol/message_header.ts";
 import { FIN, RSV1, RSV2, RSV3 } from "../protocol/opcode.ts";
 
+/** Whose callbacks these are. */
+export interface FrameCallbacksHost {
+  readonly face: Face;
+  readonly handlers: Handlers;
+  readonly settings: { readonly assemble: boolean };
+  readonly trace: Trace | null;
+  call(callback: () => unknown): Promise<void> | null;
+}
+
+/** What a promise of a callback holds, and the buffer that it looks at. */
+export interface HoldableReader {
+  received: number;
+  holdReasons: number;
+  readonly frameHoldReasons: number;
+  hold(reason: number, on: boolean): void;
+  retain(): Source;
+  release(source: Source): void;
+}
+
 /**
- * Calls the frame callbacks, and stops the decoder where one of them asks for time or pauses: payload can't be kept
- * for later here, since it needn't fit anywhere. Frames are shown to a trace as well.
+ * Calls the frame callbacks, and stops the decoder if one of them asks for time or pauses: payload can't be kept for
+ * later here, since it needn't fit anywhere. Frames are shown to a trace as well.
  */
 export class FrameCallbacks implements FrameObserver {
   /** Set when frames are none of the application's business any more. */
   muted = false;
-  readonly #engine: Engine;
+  readonly #host: FrameCallbacksHost;
+  readonly #receiver: HoldableReader;
   readonly #frames: FrameDecoder;
   #waiting = false; // for the promise of a callback
   #ending = false; // the end of the frame waits for it too
 
-  constructor(engine: Engine, frames: FrameDecoder) {
-    this.#engine = engine;
+  constructor(host: FrameCallbacksHost, receiver: HoldableReader, frames: FrameDecoder) {
+    this.#host = host;
+    this.#receiver = receiver;
     this.#frames = frames;
   }
 
   start(): void {
-    const engine = this.#engine;
+    const host = this.#host;
     const { fin, rsv, opcode, length } = this.#frames;
-    engine.trace?.frame("<-", (fin ? FIN : 0) | rsv | opcode, length);
-    const { onFrameStart } = engine.handlers;
+    host.trace?.frame("<-", (fin ? FIN : 0) | rsv | opcode, length);
+    const { onFrameStart } = host.handlers;
     if (this.muted || onFrameStart === undefined) return;
     const header: FrameHeader = {
       fin,
@@ -36,16 +58,16 @@ export class FrameCallbacks implements FrameObserver {
       opcode,
       length,
     };
-    this.#wait(engine.call(() => engine.handlers.onFrameStart!(engine.face, header)), false);
+    this.#wait(host.call(() => host.handlers.onFrameStart!(host.face, header)), false);
   }
 
   data({ bytes }: Source, start: number, end: number, last: boolean): void {
-    const engine = this.#engine;
-    if (last && this.#frames.fin && !engine.settings.assemble) engine.delivery.received++;
+    const host = this.#host;
+    if (last && this.#frames.fin && !host.settings.assemble) this.#receiver.received++;
     if (this.muted) return;
-    if (end > start && engine.handlers.onFrameChunk !== undefined) {
+    if (end > start && host.handlers.onFrameChunk !== undefined) {
       const chunk = bytes.subarray(start, end);
-      this.#wait(engine.call(() => engine.handlers.onFrameChunk!(engine.face, chunk)), true);
+      this.#wait(host.call(() => host.handlers.onFrameChunk!(host.face, chunk)), true);
     }
     if (!last) return;
     if (this.#waiting) this.#ending = true;
@@ -53,30 +75,28 @@ export class FrameCallbacks implements FrameObserver {
   }
 
   #end(): void {
-    const engine = this.#engine;
-    if (this.muted || engine.handlers.onFrameEnd === undefined) return;
-    this.#wait(engine.call(() => engine.handlers.onFrameEnd!(engine.face)), false);
+    const host = this.#host;
+    if (this.muted || host.handlers.onFrameEnd === undefined) return;
+    this.#wait(host.call(() => host.handlers.onFrameEnd!(host.face)), false);
   }
 
   /** @param lent Whether the callback still looks at the buffer that is being handled. */
   #wait(settled: Promise<void> | null, lent: boolean): void {
-    const engine = this.#engine;
+    const receiver = this.#receiver;
     if (settled !== null) {
-      const source = lent ? engine.reader!.retain() : null;
+      const source = lent ? receiver.retain() : null;
       this.#waiting = true;
-      engine.delivery.holdReasons |= IN_FRAME;
+      receiver.holdReasons |= IN_FRAME;
       settled.then(() => {
-        if (source !== null) engine.reader!.release(source);
+        if (source !== null) receiver.release(source);
         this.#waiting = false;
         if (this.#ending) {
           this.#ending = false;
           this.#end();
         }
-        if (!this.#waiting) engine.delivery.hold(IN_FRAME, false);
+        if (!this.#waiting) receiver.hold(IN_FRAME, false);
       });
     }
-    if ((engine.delivery.holdReasons & engine.delivery.frameHoldReasons) !== 0) {
-      this.#frames.stopRequested = true;
-    }
+    if ((receiver.holdReasons & receiver.frameHoldReasons) !== 0) this.#frames.stopRequested = true;
   }
 }

@@ -1,4 +1,4 @@
-import type { Engine } from "./engine.ts";
+import type { Receiver, Taker } from "./receiver.ts";
 import { abortError } from "../errors.ts";
 import { NORMAL } from "../protocol/close_code.ts";
 import type { ReceivedMessage } from "../flow/receive_queue.ts";
@@ -10,27 +10,17 @@ const ORDERLY = [1000, 1001, 1005];
  * Whoever takes messages one by one. There is at most one at a time, and none beside `onMessage`: two would each
  * get some of the messages.
  */
-export class MessageIterator implements AsyncIterableIterator<ReceivedMessage> {
-  readonly #engine: Engine;
+export class MessageIterator implements AsyncIterableIterator<ReceivedMessage>, Taker {
+  readonly chunks = null;
+  readonly bytes = 0;
+  readonly #receiver: Receiver;
   readonly #preventClose: boolean;
   #done = false;
 
   /** Claims the messages of a connection. */
-  constructor(engine: Engine, action: string, preventClose: boolean) {
-    if (engine.handlers.onMessage !== undefined) {
-      throw new TypeError(`Cannot ${action} a connection that has an onMessage callback`);
-    }
-    if (engine.settings.lend) {
-      throw new TypeError(`Cannot ${action} a connection with payload "view": use "copy"`);
-    }
-    if (!engine.settings.assemble) {
-      throw new TypeError(`Cannot ${action} a connection with assemble: false: it has no messages`);
-    }
-    if (engine.delivery.consumer !== null || engine.delivery.incoming !== null) {
-      throw new TypeError(`Cannot ${action} a connection whose messages are being taken already`);
-    }
-    engine.delivery.consumer = this;
-    this.#engine = engine;
+  constructor(receiver: Receiver, action: string, preventClose: boolean) {
+    receiver.claim(this, action);
+    this.#receiver = receiver;
     this.#preventClose = preventClose;
   }
 
@@ -40,7 +30,7 @@ export class MessageIterator implements AsyncIterableIterator<ReceivedMessage> {
       (value) => ({ value, done: false as const }),
       (error) => {
         this.release();
-        const { record } = this.#engine;
+        const { record } = this.#receiver;
         const orderly = this.#done || (record !== null && ORDERLY.includes(record.code));
         this.#done = true;
         if (orderly) return { value: undefined, done: true as const };
@@ -54,8 +44,8 @@ export class MessageIterator implements AsyncIterableIterator<ReceivedMessage> {
     this.#done = true;
     this.release();
     // Who still awaits a message gets the end, not the next message.
-    for (const taker of this.#engine.delivery.waiters.splice(0)) taker();
-    if (!this.#preventClose) this.#engine.close(NORMAL, "");
+    for (const taker of this.#receiver.waiters.splice(0)) taker();
+    if (!this.#preventClose) this.#receiver.close(NORMAL, "");
     return Promise.resolve({ value: undefined, done: true });
   }
 
@@ -65,48 +55,48 @@ export class MessageIterator implements AsyncIterableIterator<ReceivedMessage> {
 
   /** The next message; rejects at the end. */
   receive(signal?: AbortSignal): Promise<ReceivedMessage> {
-    const engine = this.#engine;
-    if (this.#done) return Promise.reject(engine.closedError("receive"));
+    const receiver = this.#receiver;
+    if (this.#done) return Promise.reject(receiver.closedError("receive"));
     if (signal?.aborted) {
       return Promise.reject(abortError("The receive was aborted", signal.reason));
     }
-    if (engine.delivery.waiters.length === 0 && engine.delivery.canTake()) {
-      return Promise.resolve(this.#take());
+    if (receiver.waiters.length === 0 && receiver.canTake()) {
+      return Promise.resolve(receiver.take());
     }
-    if (engine.record !== null && !this.#waiting) {
-      return Promise.reject(engine.closedError("receive"));
+    if (receiver.record !== null && !this.#waiting) {
+      return Promise.reject(receiver.closedError("receive"));
     }
     return new Promise((resolve, reject) => {
       const settle = () => {
         signal?.removeEventListener("abort", abort);
-        if (!this.#done && engine.delivery.canTake()) resolve(this.#take());
-        else reject(engine.closedError("receive"));
+        if (!this.#done && receiver.canTake()) resolve(receiver.take());
+        else reject(receiver.closedError("receive"));
       };
       const abort = () => {
-        engine.delivery.waiters.splice(engine.delivery.waiters.indexOf(settle), 1);
+        receiver.waiters.splice(receiver.waiters.indexOf(settle), 1);
         reject(abortError("The receive was aborted", signal!.reason));
       };
       signal?.addEventListener("abort", abort, { once: true });
-      engine.delivery.waiters.push(settle);
-      engine.reader?.pull();
+      receiver.waiters.push(settle);
+      receiver.pull();
     });
   }
 
   /** Leaves the messages to others. */
   release(): void {
-    if (this.#engine.delivery.consumer === this) this.#engine.delivery.consumer = null;
+    this.#receiver.unclaim(this);
   }
 
   /** Whether there is a message to take, even if a pause holds it. */
   get #waiting(): boolean {
-    return (this.#engine.delivery.inbox?.length ?? 0) > 0;
+    return this.#receiver.waiting > 0;
   }
 
-  #take(): ReceivedMessage {
-    const engine = this.#engine;
-    const message = engine.delivery.take();
-    // There is room again: reading may go on.
-    engine.reader!.pull();
-    return message;
+  keep(): boolean {
+    return false;
   }
+
+  wake(): void {}
+
+  discard(): void {}
 }

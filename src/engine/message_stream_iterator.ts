@@ -1,5 +1,7 @@
-import type { Engine } from "./engine.ts";
+import type { Receiver, Taker } from "./receiver.ts";
+import type { ReceivedMessage } from "../flow/receive_queue.ts";
 import { NORMAL } from "../protocol/close_code.ts";
+import type { ChunkSink } from "../protocol/message_assembler.ts";
 import { encodeUtf8 } from "../protocol/utf8.ts";
 
 /** A message that may still be arriving. */
@@ -95,10 +97,11 @@ class MessageBody implements IncomingMessageStream {
 
 /** Whoever takes messages as streams. What isn't read yet counts against `readAhead`. */
 export class MessageStreamIterator
-  implements AsyncIterableIterator<IncomingMessageStream, undefined> {
+  implements AsyncIterableIterator<IncomingMessageStream, undefined>, ChunkSink, Taker {
+  readonly chunks = this;
   /** What the chunks that wait cost. */
   bytes = 0;
-  readonly #engine: Engine;
+  readonly #receiver: Receiver;
   #parts: MessageBody[] = [];
   #current: MessageBody | null = null;
   #takers: (() => void)[] = [];
@@ -106,15 +109,14 @@ export class MessageStreamIterator
   #dropping = false;
 
   /** @throws {TypeError} Beside `onMessage` or another consumer. */
-  constructor(engine: Engine) {
-    this.#engine = engine;
-    engine.delivery.claimIncoming(this);
-    engine.closed().then(() => this.#ended());
+  constructor(receiver: Receiver) {
+    this.#receiver = receiver;
+    receiver.claim(this, "iterate over");
   }
 
   /** Bytes that may come now. */
   get room(): number {
-    return this.#dropping || this.#current?.cancelled ? Infinity : this.#engine.delivery.room;
+    return this.#dropping || this.#current?.cancelled ? Infinity : this.#receiver.room;
   }
 
   /** A message begins. */
@@ -132,28 +134,30 @@ export class MessageStreamIterator
 
   /** It is complete. */
   end(): void {
-    this.#engine.delivery.received++;
+    this.#receiver.received++;
     this.#current?.end();
     this.#current = null;
   }
 
-  /** A message that came whole, and has been counted. */
-  whole(data: string | Uint8Array): void {
+  keep(data: ReceivedMessage): boolean {
     this.start(typeof data === "string");
     this.chunk(typeof data === "string" ? encodeUtf8(data) : data);
     this.#current?.end();
     this.#current = null;
+    return true;
   }
 
-  /** Looks again for what may be taken. */
   wake(): void {
+    if (this.#receiver.record !== null) {
+      this.#current?.fail(this.#receiver.closedError("read the rest of a message"));
+      this.#current = null;
+    }
     for (const taker of this.#takers.splice(0)) taker();
   }
 
-  /** Drops what comes from now on: we have closed. */
   discard(): void {
     this.#dropping = true;
-    this.#current?.fail(this.#engine.closedError("read the rest of a message"));
+    this.#current?.fail(this.#receiver.closedError("read the rest of a message"));
     this.#current = null;
     this.#parts = [];
   }
@@ -161,22 +165,22 @@ export class MessageStreamIterator
   /** Counts what waits; where it sinks, reading may go on. */
   count(bytes: number): void {
     this.bytes += bytes;
-    if (bytes <= 0) queueMicrotask(() => this.#engine.readOn());
+    if (bytes <= 0) queueMicrotask(() => this.#receiver.readOn());
   }
 
   async next(): Promise<IteratorResult<IncomingMessageStream, undefined>> {
-    while (this.#parts.length === 0 || this.#engine.delivery.paused) {
-      const { record } = this.#engine;
+    while (this.#parts.length === 0 || this.#receiver.paused) {
+      const { record } = this.#receiver;
       if (this.#done || (record !== null && ORDERLY.includes(record.code))) {
         return { value: undefined, done: true };
       }
       if (record !== null) {
         this.#done = true;
-        throw this.#engine.closedError("iterate over the messages");
+        throw this.#receiver.closedError("iterate over the messages");
       }
       await new Promise<void>((resolve) => {
         this.#takers.push(resolve);
-        this.#engine.readOn();
+        this.#receiver.readOn();
       });
     }
     return { value: this.#parts.shift()!, done: false };
@@ -185,17 +189,11 @@ export class MessageStreamIterator
   /** Ends the iteration, and closes the connection with 1000. */
   return(): Promise<IteratorResult<IncomingMessageStream, undefined>> {
     this.#done = true;
-    this.#engine.close(NORMAL, "");
+    this.#receiver.close(NORMAL, "");
     return Promise.resolve({ value: undefined, done: true });
   }
 
   [Symbol.asyncIterator](): this {
     return this;
-  }
-
-  #ended(): void {
-    this.#current?.fail(this.#engine.closedError("read the rest of a message"));
-    this.#current = null;
-    this.wake();
   }
 }

@@ -1,141 +1,301 @@
-import { isThenable } from "../util/foreign.ts";
-import type { MessageIterator } from "./message_iterator.ts";
-import type { Engine } from "./engine.ts";
-import { ReceiveQueue } from "../flow/receive_queue.ts";
-import type { MessageHeader } from "../protocol/message_header.ts";
 import { FrameCallbacks } from "./frame_callbacks.ts";
-import type { MessageStreamIterator } from "./message_stream_iterator.ts";
-import type { Handlers } from "./handlers.ts";
-import type { ReceivedMessage } from "../flow/receive_queue.ts";
-import { BINARY, RSV1, RSV2, RSV3, TEXT } from "../protocol/opcode.ts";
+import type { Face, Handlers } from "./handlers.ts";
+import type { HandshakeResult } from "./handshake_result.ts";
+import { FRAME_HOLDS, IN_MESSAGE, NO_CONSUMER, PAUSED } from "./holds.ts";
+import { type Limited, RateLimit } from "./rate_limit.ts";
+import type { Settings } from "./settings.ts";
+import type { Trace } from "./trace.ts";
+import { MessageInflater } from "../deflate/message_inflater.ts";
+import type { ConnectionClosedError } from "../errors.ts";
+import { ReadPump, type ReadSink } from "../flow/read_pump.ts";
+import { type ReceivedMessage, ReceiveQueue } from "../flow/receive_queue.ts";
+import type { LiveCloseRecord } from "../protocol/close_record.ts";
+import type { Source } from "../protocol/frame_decoder.ts";
 import { FrameTap } from "../protocol/frame_tap.ts";
+import {
+  type ChunkSink,
+  MessageAssembler,
+  type MessageSink,
+} from "../protocol/message_assembler.ts";
+import type { MessageHeader } from "../protocol/message_header.ts";
+import { BINARY, type Role, RSV1, RSV2, RSV3, TEXT } from "../protocol/opcode.ts";
+import type { Transport } from "../transport/transport.ts";
+import { isThenable } from "../util/foreign.ts";
+import type { Timers } from "../util/timers.ts";
 
-/** What holds the delivery of messages. */
-export const PAUSED = 1;
-/** The promise of `onConnect` is unsettled. */
-export const IN_CONNECT = 2;
-/** The promise of `onMessage` is unsettled. */
-const IN_MESSAGE = 4;
-/** There is neither an `onMessage` nor anyone who awaits a message. */
-const NO_CONSUMER = 8;
-/** The promise of a frame callback is unsettled. */
-export const IN_FRAME = 16;
-// What holds frames back where someone wants to see them: they can't be kept for later.
-const FRAME_HOLDS = PAUSED | IN_CONNECT | IN_FRAME;
+/** What receiving needs of its connection. */
+export interface ReceiverHost {
+  readonly role: Role;
+  readonly settings: Settings;
+  readonly owner: { readonly timers: Timers };
+  readonly face: Face;
+  readonly handlers: Handlers;
+  readonly trace: Trace | null;
+  /** Holds answers back while what one read has brought is handled. */
+  readonly writer: { cork(): void; uncork(): void };
+  /** The close record, once the connection has ended. */
+  readonly record: LiveCloseRecord | null;
+  /** Whether the peer's end of the stream is still waited for when its input is discarded. */
+  readonly awaitsEnd: boolean;
+  /** A ping, pong or close frame was received. */
+  control(opcode: number, payload: Uint8Array): void;
+  /** The peer's direction has ended. */
+  inputEnded(): void;
+  /** The stream can't be read any more. */
+  readFailed(error: unknown): void;
+  /** After the stream was gone: what could be delivered has been. */
+  delivered(): void;
+  /** What was received violates the protocol. */
+  fail(error: unknown): void;
+  close(code: number, reason: string): void;
+  closedError(action: string): ConnectionClosedError;
+  call(callback: () => unknown): Promise<void> | null;
+  report(error: unknown): void;
+}
+
+/** A consumer that takes messages when it wants them, in place of `onMessage`. */
+export interface Taker {
+  /** Takes messages in pieces as they arrive; `null` for a consumer of whole ones. */
+  readonly chunks: ChunkSink | null;
+  /** What it holds of messages that it was given, in bytes. */
+  readonly bytes: number;
+  /** A message that came whole; `false` leaves it to the queue. */
+  keep(data: ReceivedMessage): boolean;
+  /** Looks again for what may be taken. */
+  wake(): void;
+  /** Drops what it holds and what comes: we have closed. */
+  discard(): void;
+}
 
 /**
- * Received messages on their way to the application: to `onMessage`, or to one who takes them. While something holds
- * them they wait in the inbox, and what may still be read ahead shrinks.
+ * The receiving half of a connection: from the bytes of a read to `onMessage`, or to a consumer that takes messages.
+ * While something holds messages they wait in the queue, and what may still be read ahead shrinks.
  */
-export class Delivery {
+export class Receiver implements ReadSink, MessageSink, Limited {
   /** Reasons for which messages are held. */
   holdReasons: number;
-  /** Those of `holds` that stop reading at once. */
+  /** Those of them that stop reading at once. */
   frameHoldReasons = 0;
   /** Whether messages are dropped: we have closed. */
-  discarding = false;
+  dropping = false;
   /** Messages received whole. */
   received = 0;
   /** Messages that were dropped. */
   undelivered = 0;
-  inbox: ReceiveQueue | null = null;
-  /** Who takes messages as streams. */
-  incoming: MessageStreamIterator | null = null;
-  /** Who takes messages one by one. */
-  consumer: MessageIterator | null = null;
 
-  readonly #engine: Engine;
-  readonly #headers: boolean; // whether messages come with their headers
-  #hooks: FrameCallbacks | null = null;
+  readonly #host: ReceiverHost;
+  #reader: ReadPump | null = null;
+  #assembler: MessageAssembler | null = null;
+  #queue: ReceiveQueue | null = null;
+  #taker: Taker | null = null;
+  #waiters: (() => void)[] | null = null;
+  #limit: RateLimit | null = null; // lifted with the first close frame, ours or the peer's
+  #frames: FrameCallbacks | null = null;
+  #discarding = false; // input is dropped undecoded: the peer closed, we failed it, or the stream is gone
   #delivering = false;
-  #takers: (() => void)[] | null = null;
 
-  constructor(engine: Engine, handlers: Handlers) {
-    this.#engine = engine;
-    this.#headers = engine.settings.allowedRsv !== 0;
-    this.holdReasons = engine.settings.assemble && handlers.onMessage === undefined
+  constructor(host: ReceiverHost) {
+    this.#host = host;
+    this.holdReasons = host.settings.assemble && host.handlers.onMessage === undefined
       ? NO_CONSUMER
       : 0;
   }
 
+  /** The handshake is complete; nothing is read before the first `pull`. */
+  start(
+    transport: Transport,
+    compression: HandshakeResult["compression"],
+    early: Uint8Array | null,
+  ): void {
+    const { role, settings } = this.#host, { maxMessageSize } = settings;
+    this.#assembler = new MessageAssembler(
+      role,
+      this,
+      maxMessageSize,
+      settings.lend,
+      settings.allowedRsv,
+      compression === null
+        ? null
+        : (sink) => new MessageInflater({ ...compression.inflate, maxMessageSize }, sink),
+    );
+    this.#observeFrames();
+    this.#assembler.chunks = this.#taker === null ? null : this.#taker.chunks;
+    this.#reader = new ReadPump(transport, this);
+    if (early !== null && early.length > 0) this.#reader.prepend(early);
+    if (settings.rateLimit !== null) this.#limit = new RateLimit(settings.rateLimit, this);
+  }
+
+  // ---- Reading ----------------------------------------------------------------------------------------------------
+
+  /** Whether a read is pending. */
+  get reading(): boolean {
+    return this.#reader !== null && this.#reader.reading;
+  }
+
+  /** Whether the stream may bring more. */
+  get open(): boolean {
+    return this.#reader !== null && this.#reader.open;
+  }
+
+  /** Reads that have brought something: a sign of life. */
+  get reads(): number {
+    return this.#reader === null ? 0 : this.#reader.reads;
+  }
+
+  /** Bytes received. */
+  get bytes(): number {
+    return this.#reader === null ? 0 : this.#reader.bytes;
+  }
+
+  /** How long reading has been stopped altogether, in ms. */
+  get stalled(): number {
+    return this.#reader === null ? 0 : this.#reader.stalled;
+  }
+
+  /** Goes on reading if it had to stop and needn't any more. */
+  pull(): void {
+    if (this.#reader !== null) this.#reader.pull();
+  }
+
+  /** Goes on, with the inflating of a message too, if there is room again. */
+  readOn(): void {
+    if (this.#reader === null) return;
+    this.#assembler!.resume();
+    if (this.readBudget() > 0) this.#reader.pull();
+  }
+
+  readBudget(): number {
+    const wanted = this.#wanted();
+    if (this.#limit === null || wanted <= 0) return wanted;
+    return Math.min(wanted, this.#limit.room(this.#reader!.bytes));
+  }
+
+  #wanted(): number {
+    if (this.#discarding) return this.#host.awaitsEnd ? Infinity : 0;
+    return this.#assembler!.busy ? 0 : this.room;
+  }
+
   /** Bytes that may still be read: any number while nothing holds messages, else what is left of `readAhead`. */
   get room(): number {
-    if (this.holdReasons === 0 || this.discarding) return Infinity;
-    if ((this.holdReasons & this.frameHoldReasons) !== 0) return 0;
+    if (this.holdReasons === 0 || this.dropping) return Infinity;
+    if (this.#framesHeld) return 0;
     // Whoever awaits a message takes the next one, however large.
     if (this.#awaited && !this.paused) return Infinity;
-    const { settings, assembler } = this.#engine;
-    return settings.readAhead - (this.inbox?.bytes ?? 0) - (this.incoming?.bytes ?? 0) -
-      assembler!.buffered;
+    return this.#host.settings.readAhead - (this.#queue === null ? 0 : this.#queue.bytes) -
+      (this.#taker === null ? 0 : this.#taker.bytes) - this.#assembler!.buffered;
   }
 
-  /** Called with each message or the end, by those who await one; oldest first. */
-  get waiters(): (() => void)[] {
-    return this.#takers ??= [];
+  /** Whether frames can't be decoded now, since the application that looks at them holds them. */
+  get #framesHeld(): boolean {
+    return (this.holdReasons & this.frameHoldReasons) !== 0 && !this.dropping;
   }
 
-  /** Whether someone awaits a message. */
-  get #awaited(): boolean {
-    return this.#takers !== null && this.#takers.length > 0;
+  consume(source: Source, start: number, end: number): number {
+    if (this.#discarding) return end;
+    if (this.#assembler!.busy || this.#framesHeld) return start;
+    if (this.#limit !== null && this.#limit.dry) return start;
+    const { writer } = this.#host, { frames } = this.#assembler!;
+    let at = end;
+    writer.cork();
+    frames.stopRequested = false;
+    try {
+      at = frames.decode(source, start, end);
+    } catch (error) {
+      this.#host.fail(error);
+    }
+    writer.uncork();
+    return this.#discarding ? end : at;
   }
 
-  /** Whether frames can't be decoded now, since those who want to see them are held. */
-  get framesHeld(): boolean {
-    return (this.holdReasons & this.frameHoldReasons) !== 0 && !this.discarding;
+  directReadTarget(): Uint8Array | null {
+    // An application that looks at frames is lent the reader's buffer.
+    return this.#discarding || this.#frames !== null ? null : this.#assembler!.landing();
   }
 
-  /** Whether someone looks at frames. */
-  get observed(): boolean {
-    return this.#hooks !== null;
+  consumedDirectly(count: number): void {
+    if (this.#discarding) return;
+    const { writer } = this.#host;
+    writer.cork();
+    try {
+      this.#assembler!.landed(count);
+    } catch (error) {
+      this.#host.fail(error);
+    }
+    writer.uncork();
   }
 
-  /** Whether `pause` holds messages. */
-  get paused(): boolean {
-    return (this.holdReasons & PAUSED) !== 0;
+  ended(): void {
+    this.#host.inputEnded();
   }
 
-  /** Whether received messages still have to be delivered before the end is. */
-  get unfinished(): boolean {
-    return !this.discarding && (this.inbox?.length ?? 0) > 0 &&
-      ((this.holdReasons & NO_CONSUMER) === 0 || this.#awaited);
+  readFailed(error: unknown): void {
+    this.#host.readFailed(error);
   }
 
-  /** Delivers a message, or keeps it; a view of the read buffer where `lent`. */
+  inflated(error: unknown): void {
+    if (error !== null) this.#host.fail(error);
+    this.readOn();
+  }
+
+  get owner(): { readonly timers: Timers } {
+    return this.#host.owner;
+  }
+
+  unlimited(): void {
+    this.pull();
+  }
+
+  /** Keeps the buffer that is being handled as it is, until `release`. */
+  retain(): Source {
+    return this.#reader!.retain();
+  }
+
+  /** Gives a retained buffer back. */
+  release(source: Source): void {
+    this.#reader!.release(source);
+  }
+
+  // ---- Messages ---------------------------------------------------------------------------------------------------
+
   message(data: ReceivedMessage, lent: boolean): void {
+    if (this.#limit !== null && this.#limit.took()) this.#assembler!.frames.stopRequested = true;
     this.received++;
-    if (this.discarding) {
+    if (this.dropping) {
       this.undelivered++;
-    } else if (this.holdReasons === 0 && (this.inbox === null || this.inbox.length === 0)) {
-      this.#deliver(data, lent, this.#headers ? this.#header(data) : undefined);
+    } else if (this.holdReasons === 0 && (this.#queue === null || this.#queue.length === 0)) {
+      this.#deliver(data, lent, this.#header(data));
     } else {
       this.#keep(lent ? (data as Uint8Array).slice() : data);
     }
   }
 
+  control(opcode: number, payload: Uint8Array): void {
+    if (this.#limit !== null && this.#limit.took()) this.#assembler!.frames.stopRequested = true;
+    this.#host.control(opcode, payload);
+  }
+
   #keep(data: ReceivedMessage): void {
-    if (this.incoming !== null) this.incoming.whole(data);
-    else {(this.inbox ??= new ReceiveQueue()).push(
-        data,
-        this.#headers ? this.#header(data) : undefined,
-      );}
-    if (this.#awaited && this.canTake()) this.waiters.shift()!();
-    if (this.room <= 0) this.#engine.assembler!.frames.stopRequested = true;
+    if (this.#taker === null || !this.#taker.keep(data)) {
+      (this.#queue ??= new ReceiveQueue()).push(data, this.#header(data));
+    }
+    if (this.#awaited && this.canTake()) this.#waiters!.shift()!();
+    if (this.room <= 0) this.#assembler!.frames.stopRequested = true;
   }
 
   #deliver(data: ReceivedMessage, lent: boolean, header: MessageHeader | undefined): void {
-    const engine = this.#engine;
+    const host = this.#host;
     let result;
     try {
-      result = engine.handlers.onMessage!(engine.face, data, header);
+      result = host.handlers.onMessage!(host.face, data, header);
     } catch (error) {
-      engine.report(error);
+      host.report(error);
       return;
     }
     if (isThenable(result)) {
-      const source = lent ? engine.reader!.retain() : null;
+      const source = lent ? this.retain() : null;
       this.holdUntil(
-        Promise.resolve(result).then(undefined, (error) => engine.report(error)).then(() => {
-          if (source !== null) engine.reader!.release(source);
+        Promise.resolve(result).then(undefined, (error) => host.report(error)).then(() => {
+          if (source !== null) this.release(source);
         }),
         IN_MESSAGE,
       );
@@ -143,8 +303,9 @@ export class Delivery {
   }
 
   /** The header of a message that has just arrived, for an application that uses reserved bits. */
-  #header(data: ReceivedMessage): MessageHeader {
-    const { rsv, opaque } = this.#engine.assembler!;
+  #header(data: ReceivedMessage): MessageHeader | undefined {
+    if (this.#host.settings.allowedRsv === 0) return undefined;
+    const { rsv, opaque } = this.#assembler!;
     return {
       opcode: opaque || typeof data === "string" ? TEXT : BINARY,
       rsv1: (rsv & RSV1) !== 0,
@@ -153,21 +314,11 @@ export class Delivery {
     };
   }
 
-  /** Delivers what waits, as far as nothing holds it. */
-  resume(): void {
-    if (this.#delivering) return;
-    const engine = this.#engine;
-    this.#delivering = true;
-    engine.writer.cork();
-    while (this.holdReasons === 0 && this.canTake()) {
-      this.#deliver(this.take(), false, this.inbox!.header);
-    }
-    while (this.#awaited && this.canTake()) this.waiters.shift()!();
-    this.incoming?.wake();
-    if (engine.record !== null && !this.inbox?.length) this.endWaiters();
-    this.#delivering = false;
-    engine.writer.uncork();
-    engine.delivered();
+  // ---- Holding ----------------------------------------------------------------------------------------------------
+
+  /** Whether `pause` holds messages. */
+  get paused(): boolean {
+    return (this.holdReasons & PAUSED) !== 0;
   }
 
   /** Sets or clears a reason to hold messages. */
@@ -189,66 +340,181 @@ export class Delivery {
     });
   }
 
-  /** Follows a change of callbacks. */
-  handlersChanged(): void {
-    const { settings, handlers } = this.#engine;
-    this.hold(NO_CONSUMER, settings.assemble && handlers.onMessage === undefined);
-    this.observe();
+  /** Delivers what waits, as far as nothing holds it. */
+  resume(): void {
+    if (this.#delivering) return;
+    const { record, writer } = this.#host;
+    this.#delivering = true;
+    writer.cork();
+    while (this.holdReasons === 0 && this.canTake()) {
+      this.#deliver(this.#shift(), false, this.#queue!.header);
+    }
+    while (this.#awaited && this.canTake()) this.#waiters!.shift()!();
+    this.#taker?.wake();
+    if (record !== null && this.waiting === 0) this.endWaiters();
+    this.#delivering = false;
+    writer.uncork();
+    this.pull();
+    this.#host.delivered();
   }
 
-  /** Looks at data frames, from when anyone wants to. */
-  observe(): void {
-    const { settings, handlers, assembler, trace } = this.#engine;
+  // ---- Callbacks --------------------------------------------------------------------------------------------------
+
+  /** Follows a change of callbacks. */
+  handlersChanged(): void {
+    const { settings, handlers } = this.#host;
+    this.hold(NO_CONSUMER, settings.assemble && handlers.onMessage === undefined);
+    this.#observeFrames();
+  }
+
+  /** Looks at data frames, from when the application or a trace wants to. */
+  #observeFrames(): void {
+    const { settings, handlers, trace } = this.#host;
     const { onFrameStart, onFrameChunk, onFrameEnd } = handlers;
     const wanted = !settings.assemble ||
       (onFrameStart ?? onFrameChunk ?? onFrameEnd) !== undefined;
     if (wanted) this.frameHoldReasons = FRAME_HOLDS;
-    if (assembler === null || this.#hooks !== null || !(wanted || trace)) return;
+    const assembler = this.#assembler;
+    if (assembler === null || this.#frames !== null || !(wanted || trace)) return;
     const { frames } = assembler;
-    this.#hooks = new FrameCallbacks(this.#engine, frames);
-    frames.redirect(new FrameTap(assembler, this.#hooks, settings.assemble));
+    this.#frames = new FrameCallbacks(this.#host, this, frames);
+    frames.redirect(new FrameTap(assembler, this.#frames, settings.assemble));
   }
 
-  /** Gives messages to one who takes them as streams, those that wait first. */
-  claimIncoming(incoming: MessageStreamIterator): void {
-    const { handlers, settings, assembler } = this.#engine;
-    if (handlers.onMessage !== undefined || this.consumer !== null || this.incoming !== null) {
+  // ---- Taking -----------------------------------------------------------------------------------------------------
+
+  /** Whether a consumer has claimed the messages. */
+  get taken(): boolean {
+    return this.#taker !== null;
+  }
+
+  /**
+   * Gives the messages to one consumer, those that wait first.
+   *
+   * @param action What is attempted, for messages: `iterate over` …
+   * @throws {TypeError} Beside `onMessage` or another consumer, or if there are no messages that could be kept.
+   */
+  claim(taker: Taker, action: string): void {
+    const { handlers, settings } = this.#host;
+    if (handlers.onMessage !== undefined) {
       throw new TypeError(
-        "Cannot iterate over a connection whose messages are being taken already",
+        `Cannot ${action} a connection whose messages are being taken by its onMessage callback`,
       );
     }
     if (settings.lend) {
-      throw new TypeError('Cannot iterate over a connection with payload "view": use "copy"');
+      throw new TypeError(`Cannot ${action} a connection with payload "view": use "copy"`);
     }
-    this.incoming = incoming;
-    if (assembler !== null) assembler.chunks = incoming;
-    const { inbox } = this;
-    if (inbox !== null) { while (inbox.length > 0) incoming.whole(this.take()); }
+    if (!settings.assemble) {
+      throw new TypeError(`Cannot ${action} a connection with assemble: false: it has no messages`);
+    }
+    if (this.#taker !== null) {
+      throw new TypeError(`Cannot ${action} a connection whose messages are being taken already`);
+    }
+    this.#taker = taker;
+    const assembler = this.#assembler, queue = this.#queue;
+    if (taker.chunks === null) return;
+    if (assembler !== null) assembler.chunks = taker.chunks;
+    if (queue !== null) { while (queue.length > 0) taker.keep(queue.shift()); }
+  }
+
+  /** Leaves the messages to others; does nothing for one who hasn't got them. */
+  unclaim(taker: Taker): void {
+    if (this.#taker === taker) this.#taker = null;
+  }
+
+  /** Called with each message or the end, by those who await one; oldest first. */
+  get waiters(): (() => void)[] {
+    return this.#waiters ??= [];
+  }
+
+  /** Whether someone awaits a message. */
+  get #awaited(): boolean {
+    return this.#waiters !== null && this.#waiters.length > 0;
+  }
+
+  /** Messages that wait to be delivered or taken. */
+  get waiting(): number {
+    return this.#queue === null ? 0 : this.#queue.length;
   }
 
   /** Whether a message waits that may be taken. */
   canTake(): boolean {
-    return this.inbox !== null && this.inbox.length > 0 && !this.paused;
+    return this.waiting > 0 && !this.paused;
   }
 
   /** Takes the oldest message that waits; there must be one. */
   take(): ReceivedMessage {
-    const { record } = this.#engine;
+    const message = this.#shift();
+    // There is room again: reading may go on.
+    this.pull();
+    return message;
+  }
+
+  #shift(): ReceivedMessage {
+    const { record } = this.#host;
     if (record !== null) record.undelivered--;
-    return this.inbox!.shift();
+    return this.#queue!.shift();
   }
 
   /** Tells those who await a message that there is none to come. */
   endWaiters(): void {
-    for (const taker of this.#takers?.splice(0) ?? []) taker();
+    for (const waiter of this.#waiters?.splice(0) ?? []) waiter();
+    this.#taker?.wake();
   }
 
-  /** Drops what waits and what is to come, and ends a pause. */
-  discard(): void {
-    this.discarding = true;
-    this.incoming?.discard();
+  /** The close record, once the connection has ended. */
+  get record(): LiveCloseRecord | null {
+    return this.#host.record;
+  }
+
+  /** Closes the connection. */
+  close(code: number, reason: string): void {
+    this.#host.close(code, reason);
+  }
+
+  /** The error of what was attempted on a connection that isn't open. */
+  closedError(action: string): ConnectionClosedError {
+    return this.#host.closedError(action);
+  }
+
+  // ---- Ending -----------------------------------------------------------------------------------------------------
+
+  /** Whether received messages still have to be delivered before the end is. */
+  get unfinished(): boolean {
+    return !this.dropping && this.waiting > 0 &&
+      ((this.holdReasons & NO_CONSUMER) === 0 || this.#awaited);
+  }
+
+  /** Drops the messages that wait and those to come, and ends a pause: we have closed. */
+  dropMessages(): void {
+    this.liftLimit();
+    this.dropping = true;
+    this.#taker?.discard();
     this.holdReasons &= ~PAUSED;
-    if (this.#hooks !== null) this.#hooks.muted = true;
-    this.undelivered += this.inbox?.clear() ?? 0;
+    if (this.#frames !== null) this.#frames.muted = true;
+    if (this.#queue !== null) this.undelivered += this.#queue.clear();
+    // What is left of a message that waited for room is inflated to be dropped.
+    this.#assembler?.resume();
+  }
+
+  /** Drops what comes from now on undecoded: the peer has closed, or violated the protocol. */
+  discardInput(): void {
+    this.liftLimit();
+    this.#discarding = true;
+    if (this.#assembler === null) return;
+    this.#assembler.frames.stopRequested = true;
+    this.#assembler.close();
+  }
+
+  /** Reads nothing any more: the stream is gone. What waits may still be delivered. */
+  stop(): void {
+    this.discardInput();
+    this.#reader?.stop();
+  }
+
+  /** What follows is only looked at for the peer's close frame, which must not have to wait. */
+  liftLimit(): void {
+    this.#limit?.stop();
+    this.#limit = null;
   }
 }

@@ -12,7 +12,7 @@ import { BINARY, TEXT } from "../protocol/opcode.ts";
  * @returns Ends on an orderly close and fails on any other; cancelling closes with 1000.
  */
 export function messageReadable(engine: Engine): ReadableStream<ReceivedMessage> {
-  const consumer = new MessageIterator(engine, "read from", false);
+  const consumer = new MessageIterator(engine.receiver, "read from", false);
   return new ReadableStream<ReceivedMessage>({
     async pull(controller) {
       const { done, value } = await consumer.next();
