@@ -38,7 +38,11 @@ export {
   type WorkerPort,
 } from "./src/pubsub/broker/worker_broker.ts";
 export type { CloseRecord } from "./src/protocol/close_record.ts";
-export type { ConnectOptions, ConnectTlsOptions } from "./src/client/connect_options.ts";
+export type {
+  ConnectOptions,
+  ConnectTlsOptions,
+  DialAddress,
+} from "./src/client/connect_options.ts";
 export type { BackoffOptions, ReconnectOptions } from "./src/client/reconnect.ts";
 export {
   type BroadcastOptions,

@@ -25,6 +25,11 @@ export class Dial {
   readonly #engine: Engine;
   readonly #settings: ConnectSettings;
   readonly #abort = new AbortController();
+  readonly #alarm = new CallbackTimer(() => this.#cancel(this.#timedOut(), true));
+  readonly #aborted = (): void => {
+    const { reason } = this.#settings.signal!;
+    this.#cancel(abortError("The attempt to connect was aborted", reason), false);
+  };
   readonly #handshake: ClientHandshake;
   #raw: Transport | null = null;
   #phase = "connecting";
@@ -50,21 +55,22 @@ export class Dial {
   async run(): Promise<void> {
     const { connectTimeout, signal } = this.#settings;
     const engine = this.#engine, { timers } = engine.owner;
-    const alarm = new CallbackTimer(() => this.#cancel(this.#timedOut(), true));
-    const aborted = () =>
-      this.#cancel(abortError("The attempt to connect was aborted", signal!.reason), false);
     engine.cancel = () => this.#close();
-    if (connectTimeout > 0) timers.set(alarm, connectTimeout);
-    signal?.addEventListener("abort", aborted, { once: true });
+    timers.set(this.#alarm, connectTimeout);
+    signal?.addEventListener("abort", this.#aborted, { once: true });
     try {
       await this.#connect();
+      this.#unwatch();
     } catch (error) {
       this.#close();
       engine.abandon(error, true);
-    } finally {
-      timers.clear(alarm);
-      signal?.removeEventListener("abort", aborted);
     }
+  }
+
+  /** Also of an attempt that is over while something it waits for never settles. */
+  #unwatch(): void {
+    this.#engine.owner.timers.clear(this.#alarm);
+    this.#settings.signal?.removeEventListener("abort", this.#aborted);
   }
 
   async #connect(): Promise<void> {
@@ -80,13 +86,12 @@ export class Dial {
 
   /** Opens a stream to the target: over a Unix socket, through a proxy, or straight. */
   async #reach(): Promise<Transport> {
-    const { target, tls, path } = this.#settings;
-    const { hostname, port, secure } = target;
+    const { target: { secure }, tls, address } = this.#settings;
     const { signal } = this.#abort;
-    if (path !== undefined) {
-      const conn = await Deno.connect({ transport: "unix", path });
-      return conn;
+    if (typeof address === "string") {
+      return await Deno.connect({ transport: "unix", path: address });
     }
+    const { hostname, port } = address;
     let { proxy } = this.#settings;
     if (proxy === undefined) proxy = proxyFromEnvironment(secure, hostname, port) ?? null;
     if (proxy === null) return await dialTcp({ hostname, port, signal });
@@ -190,6 +195,7 @@ export class Dial {
   }
 
   #close(): void {
+    this.#unwatch();
     this.#abort.abort();
     const raw = this.#raw;
     this.#raw = null;

@@ -1,3 +1,5 @@
+import { closeQuietly } from "../transport/stream_io.ts";
+
 /** Where {@linkcode dialTcp} connects to. */
 export interface DialTcpOptions {
   /** A host name or an IP address, IPv6 without brackets. */
@@ -27,8 +29,15 @@ export async function dialTcp(options: DialTcpOptions): Promise<Deno.TcpConn> {
     if (signal?.aborted || !(error instanceof Error)) throw signal?.reason ?? error;
     throw connectError(`Cannot connect to ${formatAddress(hostname, port)}`, error);
   }
-  conn.setNoDelay(true);
-  return conn;
+  try {
+    // It may have been aborted in the moment it was made.
+    signal?.throwIfAborted();
+    conn.setNoDelay(true);
+    return conn;
+  } catch (error) {
+    closeQuietly(conn);
+    throw error;
+  }
 }
 
 /**

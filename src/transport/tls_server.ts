@@ -105,6 +105,7 @@ export class TlsAcceptor {
     server.once("secureConnection", (socket) => {
       const certificate = peerCertificate(socket);
       if (!socket.authorized || certificate === undefined) {
+        socket.on("error", () => {});
         outcome.fail(new Error("the client's certificate wasn't accepted"));
         return;
       }

@@ -34,6 +34,7 @@ export async function dialProxy(proxy: Proxy, options: DialProxyOptions): Promis
   const abort = () => closeQuietly(open);
   signal?.addEventListener("abort", abort);
   try {
+    signal?.throwIfAborted();
     if (proxy.kind === "https") {
       open = await startTlsClient(open, proxy.hostname, { caCerts: options.caCerts });
     }

@@ -1,0 +1,333 @@
+import { assert, assertEquals, assertInstanceOf, assertMatch, assertThrows } from "@std/assert";
+import { createServer, type Socket } from "node:net";
+import { type Connection, type ConnectOptions, Context, TimeoutError } from "../../mod.ts";
+import { failure } from "../support/failure.ts";
+import { head, rawListener, RawPeer, upgradeResponse, urlOf } from "../support/raw_peer.ts";
+import { makeCertificates } from "../transport/certificates.ts";
+
+const certificates = makeCertificates();
+const { ca, server } = certificates;
+addEventListener("unload", () => certificates[Symbol.dispose]());
+
+/** Where an attempt may be when it ends: what to connect to, and what the other end has answered until then. */
+const PHASES: {
+  name: string;
+  /** As a timeout names it. */
+  while: RegExp;
+  url?: string;
+  proxy?: string;
+  answers: ("read" | string | number[])[];
+}[] = [
+  { name: "the first byte of TLS", while: /negotiating TLS/, url: "wss", answers: ["read"] },
+  { name: "the answer", while: /waiting for the answer/, answers: ["read"] },
+  {
+    name: "the rest of the answer",
+    while: /waiting for the answer/,
+    answers: ["read", "HTTP/1.1 101 Switching Protocols\r\nUpg"],
+  },
+  {
+    name: "the body of a refusal",
+    while: /answered 403/,
+    answers: ["read", "HTTP/1.1 403 Forbidden\r\nContent-Length: 10\r\n\r\nno"],
+  },
+  {
+    name: "an HTTP proxy's answer",
+    while: /through the proxy/,
+    proxy: "http",
+    answers: ["read"],
+  },
+  {
+    name: "the body of an HTTP proxy's refusal",
+    while: /through the proxy/,
+    proxy: "http",
+    answers: ["read", "HTTP/1.1 407 No\r\nContent-Length: 10\r\n\r\nno"],
+  },
+  {
+    name: "an HTTPS proxy's TLS",
+    while: /through the proxy/,
+    proxy: "https",
+    answers: ["read"],
+  },
+  {
+    name: "a SOCKS proxy's method",
+    while: /through the proxy/,
+    proxy: "socks5",
+    answers: ["read"],
+  },
+  {
+    name: "a SOCKS proxy's answer",
+    while: /through the proxy/,
+    proxy: "socks5",
+    answers: ["read", [5, 0], "read"],
+  },
+  {
+    name: "the answer through a SOCKS proxy",
+    while: /waiting for the answer/,
+    proxy: "socks5",
+    answers: ["read", [5, 0], "read", [5, 0, 0, 1, 0, 0, 0, 0, 0, 0], "read"],
+  },
+  {
+    name: "TLS through an HTTP proxy",
+    while: /negotiating TLS/,
+    url: "wss",
+    proxy: "http",
+    answers: ["read", "HTTP/1.1 200 OK\r\n\r\n", "read"],
+  },
+];
+
+/** An attempt that has come to a phase. */
+async function attempt(
+  ctx: Context,
+  phase: typeof PHASES[number],
+  options: ConnectOptions,
+): Promise<{ conn: Connection; steps: string[]; peer: Deno.TcpConn }> {
+  using listener = rawListener();
+  const { port } = listener.addr;
+  const steps: string[] = [];
+  const conn = ctx.connect(`${phase.url ?? "ws"}://127.0.0.1:${port}/`, {
+    proxy: phase.proxy === undefined ? null : `${phase.proxy}://127.0.0.1:${port}`,
+    onError: () => void steps.push("error"),
+    onClose: () => void steps.push("close"),
+    ...options,
+  });
+  conn.opened.catch(() => void steps.push("rejected"));
+  const peer = await listener.accept();
+  for (const answer of phase.answers) {
+    if (answer === "read") assert(await peer.read(new Uint8Array(4096)) !== null);
+    else await peer.write(typeof answer === "string" ? bytes(answer) : new Uint8Array(answer));
+  }
+  return { conn, steps, peer };
+}
+
+const bytes = (text: string) => new TextEncoder().encode(text);
+
+/** Reads to the end: what the other end of a closed socket sees. */
+async function seesTheEnd(peer: Deno.TcpConn): Promise<void> {
+  while (await peer.read(new Uint8Array(4096)).catch(() => null) !== null);
+  peer.close();
+}
+
+for (const phase of PHASES) {
+  for (const way of ["close()", "terminate()", "signal", "shutdown()"] as const) {
+    Deno.test(`cancelled by ${way}, waiting for ${phase.name}: AbortError, onClose, nothing open`, async () => {
+      await using ctx = new Context();
+      const controller = new AbortController();
+      const { conn, steps, peer } = await attempt(ctx, phase, {
+        signal: controller.signal,
+        connectTimeout: 0,
+      });
+      assertEquals([conn.state, steps], ["connecting", []]);
+      if (way === "close()") conn.close();
+      else if (way === "terminate()") conn.terminate();
+      else if (way === "signal") controller.abort(new Error("enough"));
+      else ctx.shutdown();
+      const error = await failure(conn.opened);
+      assertInstanceOf(error, DOMException);
+      assertEquals(error.name, "AbortError");
+      const record = await conn.closed;
+      assertEquals([record.code, record.cause], [1006, error]);
+      assertEquals(steps, ["rejected", "close"]);
+      await seesTheEnd(peer);
+    });
+  }
+
+  Deno.test(`connectTimeout ends an attempt that waits for ${phase.name}`, async () => {
+    await using ctx = new Context();
+    const { conn, steps, peer } = await attempt(ctx, phase, { connectTimeout: 200 });
+    const error = await failure(conn.opened);
+    assertMatch(error.message, phase.while);
+    assertEquals((await conn.closed).cause, error);
+    // What the server said is more than that it said no more.
+    if (!/answered/.test(error.message)) {
+      assertInstanceOf(error, TimeoutError);
+      assertMatch(error.message, /timed out after 200 ms while /);
+    }
+    assertEquals(steps.toSorted(), ["close", "error", "rejected"]);
+    await seesTheEnd(peer);
+  });
+}
+
+Deno.test("connectTimeout ends an attempt whose TCP connection never comes to be", async () => {
+  await using ctx = new Context();
+  // A listener that accepts nothing: what exceeds its backlog gets no answer.
+  const stuck = Deno.listen({ hostname: "127.0.0.1", port: 0, tcpBacklog: 1 });
+  const fillers: Deno.TcpConn[] = [];
+  for (;;) {
+    const filler = new AbortController();
+    const timer = setTimeout(() => filler.abort(), 200);
+    try {
+      const { hostname, port } = stuck.addr;
+      fillers.push(await Deno.connect({ hostname, port, signal: filler.signal }));
+    } catch {
+      break;
+    } finally {
+      clearTimeout(timer);
+    }
+    if (fillers.length > 50) throw new Error("The backlog never became full");
+  }
+  const conn = ctx.connect(urlOf(stuck), { connectTimeout: 100 });
+  const error = await failure(conn.opened);
+  assertInstanceOf(error, TimeoutError);
+  assertMatch(error.message, /timed out after 100 ms while connecting$/);
+  const cancelled = ctx.connect(urlOf(stuck), { connectTimeout: 0 });
+  cancelled.close();
+  assertEquals((await failure(cancelled.opened)).name, "AbortError");
+  await conn.closed;
+  for (const filler of fillers) filler.close();
+  stuck.close();
+});
+
+for (const connectTimeout of [0, Infinity, 2 ** 31, 2 ** 53]) {
+  Deno.test(`connectTimeout ${connectTimeout} ends nothing`, async () => {
+    await using ctx = new Context();
+    using listener = rawListener();
+    const conn = ctx.connect(urlOf(listener), { connectTimeout });
+    using peer = new RawPeer(await listener.accept(), "server");
+    const request = await peer.readHead();
+    // A timer of 1 ms, which is what the platform makes of a delay that it doesn't know, has fired by then.
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    await peer.write(upgradeResponse(request));
+    await conn.opened;
+    conn.terminate();
+  });
+}
+
+Deno.test("a signal is let go of when the attempt is over, whatever it still waits for", async () => {
+  await using ctx = new Context();
+  let listeners = 0;
+  const { signal } = new AbortController();
+  const add = signal.addEventListener.bind(signal),
+    remove = signal.removeEventListener.bind(signal);
+  signal.addEventListener = (...args: Parameters<typeof add>) => {
+    listeners++;
+    add(...args);
+  };
+  signal.removeEventListener = (...args: Parameters<typeof remove>) => {
+    listeners--;
+    remove(...args);
+  };
+  // Its read never settles.
+  const source = {
+    read: () => new Promise<number | null>(() => {}),
+    write: (data: Uint8Array) => Promise.resolve(data.length),
+    closeWrite: () => Promise.resolve(),
+    close: () => {},
+    readable: new ReadableStream(),
+    writable: new WritableStream(),
+  };
+  const conn = ctx.adopt(source as unknown as Deno.Conn, {
+    role: "client",
+    url: "ws://localhost/",
+    signal,
+  });
+  await Promise.resolve();
+  assertEquals(listeners, 1);
+  conn.terminate();
+  await conn.closed;
+  assertEquals(listeners, 0);
+});
+
+Deno.test("address: what is dialled, while Host and server name stay", async () => {
+  await using ctx = new Context({ tls: { caCerts: [ca] } });
+  const hosts: (string | null)[] = [];
+  const listener = ctx.listen({
+    hostname: "127.0.0.1",
+    tls: server,
+    onHandshake: (request) => void hosts.push(request.headers.get("host")),
+  });
+  const { port } = listener;
+  for (const hostname of ["127.0.0.1", "localhost"]) {
+    // The port of the URL is one on which nobody listens, and a certificate for the address alone wouldn't do.
+    const conn = ctx.connect("wss://localhost:9/", { address: { hostname, port } });
+    await conn.opened;
+    assertEquals([conn.url, hosts.pop()], ["wss://localhost:9/", "localhost:9"]);
+    assertEquals((conn.remoteAddress as Deno.NetAddr).port, port);
+  }
+  const elsewhere = ctx.connect("wss://elsewhere.example/", {
+    address: { hostname: "127.0.0.1", port },
+  });
+  assertMatch((await failure(elsewhere.opened)).message, /elsewhere\.example .*another host name/);
+  const refused = ctx.connect("ws://localhost/", { address: { hostname: "127.0.0.1", port: 1 } });
+  assertMatch((await failure(refused.opened)).message, /^Cannot connect to 127\.0\.0\.1:1: /);
+});
+
+Deno.test("address: IPv6 with and without brackets", async () => {
+  await using ctx = new Context();
+  const listener = ctx.listen({ hostname: "::1" });
+  for (const hostname of ["::1", "[::1]"]) {
+    const conn = ctx.connect("ws://example.com/", { address: { hostname, port: listener.port } });
+    await conn.opened;
+  }
+});
+
+Deno.test("address: a proxy is asked for it", async () => {
+  await using ctx = new Context();
+  using proxy = rawListener();
+  const conn = ctx.connect("ws://example.com/", {
+    address: { hostname: "192.0.2.7", port: 4444 },
+    proxy: `http://127.0.0.1:${proxy.addr.port}`,
+  });
+  using peer = new RawPeer(await proxy.accept(), "server");
+  assertMatch(await peer.readHead(), /^CONNECT 192\.0\.2\.7:4444 HTTP\/1\.1\r\n/);
+  await peer.write(head("HTTP/1.1 200 OK"));
+  const request = await peer.readHead();
+  assertMatch(request, /\r\nHost: example\.com\r\n/);
+  await peer.write(upgradeResponse(request));
+  await conn.opened;
+  conn.terminate();
+});
+
+Deno.test("address: what makes no sense throws at once", () => {
+  const ctx = new Context();
+  for (
+    const [address, kind, message] of [
+      ["127.0.0.1:80", TypeError, "must be { hostname, port }"],
+      [null, TypeError, "must be { hostname, port }"],
+      [{ port: 1 }, TypeError, "not a host"],
+      [{ hostname: "", port: 1 }, TypeError, "not a host"],
+      [{ hostname: "a b", port: 1 }, TypeError, "not a host"],
+      [{ hostname: "[::1", port: 1 }, TypeError, "not a host"],
+      [{ hostname: "a" }, TypeError, "not a number: received undefined"],
+      [{ hostname: "a", port: "80" }, TypeError, "not a number: received string"],
+      [{ hostname: "a", port: 0 }, RangeError, "port 0: use 1 to 65535"],
+      [{ hostname: "a", port: 65536 }, RangeError, "port 65536"],
+      [{ hostname: "a", port: 1.5 }, RangeError, "port 1.5"],
+    ] as const
+  ) {
+    assertThrows(
+      () => ctx.connect("ws://localhost/", { address: address as never }),
+      kind,
+      message,
+    );
+  }
+  assertThrows(
+    () => ctx.connect("ws://a/", { unix: "/x", address: { hostname: "a", port: 1 } }),
+    TypeError,
+    "give one of them",
+  );
+});
+
+Deno.test("user info in the URL is an error that points to headers", () => {
+  const ctx = new Context();
+  for (const url of ["ws://user@localhost/", "wss://user:secret@localhost/"]) {
+    const error = assertThrows(() => ctx.connect(url), TypeError, "use the option headers");
+    assert(!(error as Error).message.includes("secret"));
+  }
+});
+
+Deno.test("a server that refuses and closes before it has the whole request is heard", async () => {
+  await using ctx = new Context();
+  const sockets: Socket[] = [];
+  const listener = createServer((socket) => {
+    sockets.push(socket);
+    socket.on("error", () => {});
+    socket.end("HTTP/1.1 503 Busy\r\nContent-Length: 2\r\n\r\nno");
+  });
+  await new Promise<void>((done) => listener.listen(0, "127.0.0.1", done));
+  const { port } = listener.address() as { port: number };
+  const conn = ctx.connect(`ws://127.0.0.1:${port}/`);
+  const error = await failure(conn.opened);
+  assertEquals(error.status, 503);
+  for (const socket of sockets) socket.destroy();
+  await new Promise((done) => listener.close(done));
+});
