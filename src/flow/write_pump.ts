@@ -1,4 +1,5 @@
 import type { Transport } from "../transport/transport.ts";
+import { callForeign } from "../util/foreign.ts";
 import { ControlQueue } from "./control_queue.ts";
 import type { Block, SendQueue } from "./send_queue.ts";
 import { sharedView } from "./shared_frame.ts";
@@ -6,20 +7,28 @@ import { flushAfterTurn } from "./flush_scheduler.ts";
 
 /** What the write pump reports. */
 export interface WriteSink {
-  /** The system has taken bytes; called before the next write starts. */
+  /** The kernel has taken bytes; called before the next write starts. */
   wrote(): void;
   /** The stream can't be written any more. */
   writeFailed(error: unknown): void;
 }
 
+// What a transport that reports readiness is given in one go. The next turn goes on: a peer that takes everything, fed by
+// a callback that always has more, must not keep all others waiting.
+const MOST_AT_ONCE = 256 * 1024;
+
 /**
  * Moves blocks to the transport, one write in flight. Control frames have a lane of their own and go first, between
- * blocks; so a ping waits for at most the block on its way, and never stands inside a frame.
+ * blocks; so a ping waits for at most the block on its way, and never comes inside a frame.
+ *
+ * There are two kinds of transport. One completes: `write` promises how much the kernel has taken. One reports readiness:
+ * `tryWrite` says at once how much it has taken, and `whenWritable` when there is room again; then a block counts as in
+ * flight while its rest waits for room.
  */
 export class WritePump {
   /** While set, data wait and only control frames are written. */
   held = false;
-  /** Bytes that the system has taken. */
+  /** Bytes that the kernel has taken. */
   written = 0;
 
   readonly #queue: SendQueue;
@@ -35,6 +44,7 @@ export class WritePump {
   #halfClosed = false;
   #onWritten: ((count: number) => void) | null = null;
   #onError: ((error: unknown) => void) | null = null;
+  #onWritable: (() => void) | null = null;
 
   constructor(queue: SendQueue, sink: WriteSink) {
     this.#queue = queue;
@@ -54,8 +64,8 @@ export class WritePump {
   /** Starts to write to a transport, `first` before anything else. */
   start(transport: Transport, first: Uint8Array | null): void {
     this.#transport = transport;
-    if (first !== null) this.#write(rawBlock(first));
-    else this.flush();
+    if (first === null) this.flush();
+    else this.#begin(rawBlock(first));
   }
 
   /** Whether a write is in flight. */
@@ -68,7 +78,7 @@ export class WritePump {
     return this.#flying === null && (this.held || this.#queue.blocked);
   }
 
-  /** Whether everything queued has been taken by the system, or nothing can be any more. */
+  /** Whether everything queued has been taken by the kernel, or nothing can be any more. */
   get idle(): boolean {
     return this.#stopped || (this.#flying === null && this.#queue.empty && !this.#controlWaits());
   }
@@ -78,7 +88,7 @@ export class WritePump {
     return this.#stopped;
   }
 
-  /** Whether all of the data lane has been taken by the system. */
+  /** Whether all of the data lane has been taken by the kernel. */
   get dataTaken(): boolean {
     const flying = this.#flying;
     return this.#queue.empty &&
@@ -118,21 +128,30 @@ export class WritePump {
   /** Starts the next write, unless one is in flight. */
   flush(): void {
     if (this.#corked || this.#flying !== null || this.#transport === null || this.#stopped) return;
-    if (this.#controlWaits() && !this.#completing) {
-      this.#write(rawBlock(this.#control!.take()));
-      return;
+    const block = this.#next();
+    if (block !== null) this.#begin(block);
+  }
+
+  /** What says why data that wait aren't written; `null` if none wait, or nothing keeps them from it. */
+  whyNotWriting(): string | null {
+    if (this.#stopped) return "the stream is closed";
+    if (this.#flying !== null) return "a write is in flight: the kernel has not taken all of it";
+    if (this.#queue.empty && !this.#controlWaits()) return null;
+    if (this.#transport === null) return "the handshake is not complete";
+    if (this.#corked) return "received frames are being handled: answers go out together";
+    if (this.held && !this.#controlWaits()) return "pauseSending() holds data back";
+    if (this.#queue.blocked) {
+      return "the next message is still being compressed, or waits for its source";
     }
-    // A frame that is half-way has to be completed even where data are held.
-    if (this.held && !this.#completing) return;
-    const block = this.#queue.shift();
-    if (block !== null) this.#write(block);
+    return null;
   }
 
   /** Ends our direction, and leaves the other one open. */
   endWriting(): void {
     if (this.#halfClosed || this.#transport === null) return;
     this.#halfClosed = true;
-    this.#transport.closeWrite().catch(() => {});
+    const transport = this.#transport;
+    callForeign(() => transport.closeWrite(), () => {});
   }
 
   /** Stops for good; the write in flight is left to the transport. */
@@ -154,52 +173,143 @@ export class WritePump {
     return this.#control !== null && !this.#control.empty;
   }
 
-  #write(block: Block): void {
-    this.#flying = block;
-    this.#completing = block.open;
-    this.#send(block);
+  /** The next block to write, control frames first; `null` if there is none that may go. */
+  #next(): Block | null {
+    if (this.#controlWaits() && !this.#completing) return rawBlock(this.#control!.take());
+    // A frame that is half-way has to be completed even if data are held.
+    if (this.held && !this.#completing) return null;
+    return this.#queue.shift();
   }
 
-  #send(block: Block): void {
+  #begin(block: Block): void {
+    this.#flying = block;
+    this.#completing = block.open;
+    if (this.#transport!.tryWrite === undefined) this.#write(block);
+    else this.#writeReady(block);
+  }
+
+  /** Writes what is left of the block in flight to a transport that completes. */
+  #write(block: Block): void {
     this.#onWritten ??= (count) => this.#written(count);
     this.#onError ??= (error) => this.#failed(error);
-    const { bytes, start, end } = block;
-    const rest = block.shared
-      ? sharedView(bytes, start, end)
-      : start === 0 && end === bytes.length
-      ? bytes
-      : bytes.subarray(start, end);
-    this.#transport!.write(rest).then(this.#onWritten, this.#onError);
+    try {
+      // `resolve` costs nothing for a promise, and makes one of a thenable that would call back twice.
+      Promise.resolve(this.#transport!.write(rest(block))).then(this.#onWritten, this.#onError);
+    } catch (error) {
+      this.#failSoon(error);
+    }
   }
 
   #written(count: number): void {
     const block = this.#flying;
-    if (block === null) return;
+    if (block === null || !this.#checked(count, 1, block)) return;
+    if (this.#took(block, count)) this.#write(block);
+    else this.flush();
+    // A server's first write is the 101; a connection that says no more needs no callbacks.
+    if (this.written === count && this.#flying === null) this.#onWritten = this.#onError = null;
+  }
+
+  /** Writes block after block to a transport that reports readiness, while the kernel takes them. */
+  #writeReady(first: Block): void {
+    const transport = this.#transport!;
+    let block: Block | null = first, written = 0;
+    while (block !== null) {
+      let count = 0;
+      if (written < MOST_AT_ONCE) {
+        try {
+          count = transport.tryWrite!(rest(block));
+        } catch (error) {
+          this.#failSoon(error);
+          return;
+        }
+        if (!this.#checked(count, 0, block)) return;
+      }
+      written += count;
+      if (count < block.end - block.start) {
+        if (count > 0) this.#took(block, count);
+        if (this.#flying === block) this.#awaitRoom(transport);
+        return;
+      }
+      this.#took(block, count);
+      // What was sent meanwhile may have begun a write, or ended all.
+      if (this.#corked || this.#flying !== null || this.#stopped) return;
+      block = this.#next();
+      if (block === null) return;
+      this.#flying = block;
+      this.#completing = block.open;
+    }
+  }
+
+  #awaitRoom(transport: Transport): void {
+    this.#onWritable ??= () => {
+      if (this.#flying !== null) this.#writeReady(this.#flying);
+    };
+    try {
+      transport.whenWritable!(this.#onWritable);
+    } catch (error) {
+      this.#failSoon(error);
+    }
+  }
+
+  /** Whether a transport's answer makes sense; one that doesn't would make us write for ever, or lose count. */
+  #checked(count: number, least: number, block: Block): boolean {
+    const most = block.end - block.start;
+    if (Number.isInteger(count) && count >= least && count <= most) return true;
+    this.#failSoon(
+      new TypeError(`Cannot write to a transport that says it took ${count} of ${most} bytes`),
+    );
+    return false;
+  }
+
+  /**
+   * The kernel has taken `count` bytes of the block in flight.
+   *
+   * @returns Whether some are left, and the block is still in flight.
+   */
+  #took(block: Block, count: number): boolean {
     this.written += count;
     block.start += count;
-    if (block.start < block.end) {
+    const left = block.end - block.start;
+    if (left > 0) {
       // In a block of its own every byte is payload, and nearly so in a shared one; elsewhere it counts until the whole
       // block is gone.
-      const left = block.end - block.start;
       if (block.buffer === null && !block.packed && block.payload > left) {
         this.#queue.bytes -= block.payload - left;
         block.payload = left;
       }
       this.#sink.wrote();
-      if (this.#flying === block) this.#send(block);
-      return;
+      return this.#flying === block;
     }
     this.#flying = null;
     this.#queue.taken(block);
-    this.cork();
-    this.#sink.wrote();
-    this.uncork();
+    const corked = this.#corked;
+    this.#corked = true;
+    try {
+      this.#sink.wrote();
+    } finally {
+      this.#corked = corked;
+    }
+    return false;
+  }
+
+  /** Whoever asked for a flush needn't expect the connection to end inside of it. */
+  #failSoon(error: unknown): void {
+    queueMicrotask(() => this.#failed(error));
   }
 
   #failed(error: unknown): void {
     if (this.#stopped) return;
     this.#sink.writeFailed(error);
   }
+}
+
+/** What is left to write of a block. */
+function rest({ bytes, start, end, shared }: Block): Uint8Array {
+  return shared
+    ? sharedView(bytes, start, end)
+    : start === 0 && end === bytes.length
+    ? bytes
+    : bytes.subarray(start, end);
 }
 
 function rawBlock(bytes: Uint8Array): Block {
@@ -210,6 +320,7 @@ function rawBlock(bytes: Uint8Array): Block {
     end: bytes.length,
     payload: 0,
     messages: 0,
+    frames: 0,
     open: false,
     sealed: true,
     pending: false,

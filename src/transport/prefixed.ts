@@ -3,6 +3,8 @@ import type { Transport } from "./transport.ts";
 
 /** A transport with bytes in front that were read from it before, such as those behind a proxy's answer. */
 export class PrefixedTransport implements Transport {
+  readonly tryWrite: Transport["tryWrite"];
+  readonly whenWritable: Transport["whenWritable"];
   readonly #below: Transport;
   #prefix: Uint8Array | undefined;
 
@@ -13,6 +15,8 @@ export class PrefixedTransport implements Transport {
   constructor(prefix: Uint8Array, below: Transport) {
     this.#prefix = prefix.length > 0 ? prefix : undefined;
     this.#below = below;
+    this.tryWrite = below.tryWrite?.bind(below);
+    this.whenWritable = below.whenWritable?.bind(below);
   }
 
   get localAddr(): Deno.Addr | null | undefined {

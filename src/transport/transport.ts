@@ -10,8 +10,16 @@ import type { PeerCertificate } from "./peer_certificate.ts";
 export interface Transport {
   /** Reads at most `into.length` bytes; resolves with their number, or `null` at the end of the stream. */
   read(into: Uint8Array): Promise<number | null>;
-  /** Writes some of `data`; resolves with the number of bytes that the system has taken, which may be fewer. */
+  /** Writes some of `data`; resolves with the number of bytes that the kernel has taken, at least 1, perhaps fewer. */
   write(data: Uint8Array): Promise<number>;
+  /**
+   * Writes what the kernel takes at once; returns the number of bytes, 0 if it has no room. A transport that has this
+   * reports readiness: `write` is not called then, and `whenWritable` must be there as well. Throws if nothing can be
+   * written any more.
+   */
+  tryWrite?(data: Uint8Array): number;
+  /** Calls `ready` once, in a later turn, when `tryWrite` may take bytes again, or would throw. */
+  whenWritable?(ready: () => void): void;
   /** Ends our direction and leaves the other one open. */
   closeWrite(): Promise<void>;
   /** Ends both directions at once; pending reads and writes settle (their outcome is ignored). */

@@ -1,0 +1,156 @@
+// An open byte stream as `adopt` takes it; nothing of these two is ever used.
+const readable = new ReadableStream<Uint8Array<ArrayBuffer>>();
+const writable = new WritableStream<Uint8Array<ArrayBufferLike>>();
+
+/** One direction of a pipe. */
+class Channel {
+  readonly chunks: Uint8Array[] = [];
+  held = 0;
+  /** No more will come. */
+  ended = false;
+  /** The reader has gone, or the pipe was cut. */
+  broken = false;
+  #waiting: (() => void)[] = [];
+
+  constructor(readonly capacity: number) {}
+
+  get room(): number {
+    return this.capacity - this.held;
+  }
+
+  put(data: Uint8Array): number {
+    if (this.broken) throw new Deno.errors.BrokenPipe("The other end has gone");
+    const count = Math.min(data.length, this.room);
+    if (count > 0) {
+      this.chunks.push(data.slice(0, count));
+      this.held += count;
+      this.wake();
+    }
+    return count;
+  }
+
+  take(into: Uint8Array): number {
+    const chunk = this.chunks[0], count = Math.min(chunk.length, into.length);
+    into.set(chunk.subarray(0, count));
+    if (count === chunk.length) this.chunks.shift();
+    else this.chunks[0] = chunk.subarray(count);
+    this.held -= count;
+    this.wake();
+    return count;
+  }
+
+  /** Resolves at the next change. */
+  changed(): Promise<void> {
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  wake(): void {
+    for (const wake of this.#waiting.splice(0)) wake();
+  }
+}
+
+/**
+ * One end of a pipe in memory, with the members of a `Deno.Conn`. Each direction holds `capacity` bytes, then writing
+ * waits, as a kernel's does. Any method may be replaced by one that misbehaves.
+ */
+export class MemoryConn implements Deno.Conn {
+  readonly localAddr: Deno.Addr = { transport: "unix", path: "" };
+  readonly remoteAddr: Deno.Addr = this.localAddr;
+  readonly readable = readable;
+  readonly writable = writable;
+  /** How often `close` was called. */
+  closes = 0;
+  protected readonly incoming: Channel;
+  protected readonly outgoing: Channel;
+
+  constructor(incoming: Channel, outgoing: Channel) {
+    this.incoming = incoming;
+    this.outgoing = outgoing;
+  }
+
+  /** Both ends of a pipe. */
+  static pair<End extends MemoryConn>(
+    this: new (incoming: Channel, outgoing: Channel) => End,
+    capacity = 64 * 1024,
+  ): [End, MemoryConn] {
+    const there = new Channel(capacity), back = new Channel(capacity);
+    return [new this(back, there), new MemoryConn(there, back)];
+  }
+
+  async read(into: Uint8Array): Promise<number | null> {
+    const { incoming } = this;
+    while (incoming.held === 0) {
+      if (this.closes > 0) throw new Deno.errors.BadResource("Bad resource ID");
+      if (incoming.broken) throw new Deno.errors.ConnectionReset("Connection reset by peer");
+      if (incoming.ended) return null;
+      await incoming.changed();
+    }
+    return incoming.take(into);
+  }
+
+  async write(data: Uint8Array): Promise<number> {
+    for (;;) {
+      if (this.closes > 0) throw new Deno.errors.BadResource("Bad resource ID");
+      const count = this.outgoing.put(data);
+      if (count > 0) return count;
+      await this.outgoing.changed();
+    }
+  }
+
+  closeWrite(): Promise<void> {
+    this.outgoing.ended = true;
+    this.outgoing.wake();
+    return Promise.resolve();
+  }
+
+  close(): void {
+    this.closes++;
+    this.outgoing.ended = true;
+    this.incoming.broken = true;
+    this.outgoing.wake();
+    this.incoming.wake();
+  }
+
+  /** Cuts the pipe: what the other end hasn't read stays readable, as after a reset. */
+  reset(): void {
+    this.outgoing.broken = true;
+    this.close();
+  }
+
+  ref(): void {}
+  unref(): void {}
+  [Symbol.dispose](): void {
+    if (this.closes === 0) this.close();
+  }
+}
+
+/** An end that reports when it can be written, in place of promising writes. */
+export class ReadyConn extends MemoryConn {
+  /** How often bytes were taken. */
+  writes = 0;
+  /** How often room was asked for. */
+  waits = 0;
+
+  override write(): Promise<number> {
+    throw new Error("write() was called on a transport that reports readiness");
+  }
+
+  tryWrite(data: Uint8Array): number {
+    if (this.closes > 0) throw new Deno.errors.BadResource("Bad resource ID");
+    const count = this.outgoing.put(data);
+    if (count > 0) this.writes++;
+    return count;
+  }
+
+  whenWritable(ready: () => void): void {
+    this.waits++;
+    const { outgoing } = this;
+    const look = async () => {
+      // In a later turn, even if there is room by now.
+      await new Promise((resolve) => setTimeout(resolve, 0));
+      while (outgoing.room === 0 && !outgoing.broken && this.closes === 0) await outgoing.changed();
+      ready();
+    };
+    void look();
+  }
+}
