@@ -30,7 +30,7 @@ export function sendFragment(
   };
   const { encoder } = message, { deflater } = sender;
   const bytes = encoder.encode(data, final, !final);
-  if (!sender.fitsFragment(bytes.length)) return sender.overflowAmid(data);
+  if (bytes.length > sender.room) return sender.overflowAmid(data);
   let first = message.started ? CONTINUATION : encoder.binary ? BINARY : TEXT;
   if (!message.started && deflater !== null) {
     // How long the whole will be isn't known, but that it comes in parts says that it isn't short.
@@ -68,7 +68,7 @@ export function sendFrame(sender: Sender, frame: OutgoingFrame): boolean {
     packed: false,
   };
   const bytes = message.encoder.encode(payload, fin, false);
-  if (!sender.fitsFragment(bytes.length)) {
+  if (bytes.length > sender.room) {
     // Only a whole message can be dropped.
     return fin && open === null ? sender.overflow(payload) : sender.overflowAmid(payload);
   }

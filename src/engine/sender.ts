@@ -61,8 +61,8 @@ export interface Streams {
   abort(): void;
 }
 
-// Messages without payload would be free to pile up, so there may be no more messages than bytes; but so many always.
-const MIN_QUEUED_MESSAGES = 1024;
+// Frames without payload would be free to pile up, so there may be no more frames than bytes; but this many always.
+const MIN_QUEUED_FRAMES = 1024;
 
 /**
  * The sending half of a connection. It owns the send queue and the write pump, the deflater, the fragmented message
@@ -109,7 +109,7 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
   send(data: Message, opcode: number, owned: boolean, compress?: boolean): boolean {
     this.#checkWhole(data);
     const { queue, deflater } = this;
-    const room = this.#room();
+    const room = this.room;
     if (deflater !== null && compress !== false) {
       return this.#sendCompressible(deflater, data, opcode, owned, compress, room);
     }
@@ -163,7 +163,7 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
 
   /** Whether the queue has room for a frame. */
   fits(frame: SharedFrame): boolean {
-    return frame.length <= this.#room();
+    return frame.length <= this.room;
   }
 
   /**
@@ -227,18 +227,12 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
     );
   }
 
-  /** The payload that the queue has room for; negative for not even an empty message. */
-  #room(): number {
+  /** The payload that the queue has room for; negative for not even an empty frame. */
+  get room(): number {
     const { queue, settings: { maxQueueBytes } } = this;
     if (maxQueueBytes === 0) return Infinity;
-    if (queue.messages >= maxQueueBytes && queue.messages >= MIN_QUEUED_MESSAGES) return -1;
+    if (queue.frames >= maxQueueBytes && queue.frames >= MIN_QUEUED_FRAMES) return -1;
     return maxQueueBytes - queue.bytes;
-  }
-
-  /** Whether a fragment fits into the queue. */
-  fitsFragment(length: number): boolean {
-    const { queue, settings: { maxQueueBytes } } = this;
-    return maxQueueBytes === 0 || queue.bytes + length <= maxQueueBytes;
   }
 
   /** The error of a queue that is at its limit. */

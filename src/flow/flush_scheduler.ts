@@ -1,4 +1,5 @@
 import { setImmediate } from "node:timers";
+import { startTimer } from "../util/timers.ts";
 
 /** Something that wants to write at the end of the turn. */
 export interface Flushable {
@@ -25,7 +26,7 @@ let done = 0;
 let behind: Flushable[] = [];
 let stretch = 0;
 
-/** Calls `flushScheduled` at the end of this turn: all that is sent in a turn leaves in one write. */
+/** Calls `flushScheduled` at the end of this turn, so that all that is sent in a turn leaves in one write. */
 export function flushAfterTurn(item: Flushable): void {
   if (waiting.push(item) === 1) queueMicrotask(flushWaiting);
 }
@@ -34,7 +35,13 @@ function flushWaiting(): void {
   const items = waiting;
   waiting = [];
   if (items.length <= IMMEDIATE_FLUSHES) {
-    for (const item of items) item.flushScheduled();
+    let at = 0;
+    try {
+      while (at < items.length) items[at++].flushScheduled();
+    } finally {
+      // One that throws takes nobody with it.
+      while (at < items.length) flushAfterTurn(items[at++]);
+    }
   } else if (backlog.length > 0) {
     for (const item of items) behind.push(item);
   } else {
@@ -65,5 +72,5 @@ function goOn(): void {
     if (backlog.length === 0) return;
   }
   if (performance.now() - stretch < STRETCH) setImmediate(flushSlice);
-  else setTimeout(flushStretch, 0);
+  else startTimer(0, flushStretch);
 }

@@ -6,7 +6,7 @@ import { acquire, type Buffer, HUGE, LARGEST, release, SIZES } from "../memory/b
 import { LARGEST_IN_SLAB, type SharedFrame } from "./shared_frame.ts";
 import { NOTHING } from "../util/bytes.ts";
 
-/** A stretch of encoded frames that goes to the system in one piece. */
+/** A stretch of encoded frames that goes to the kernel in one piece. */
 export interface Block {
   /** The pooled buffer, or `null` where `bytes` is a payload of its own or shared with other queues. */
   buffer: Buffer | null;
@@ -14,9 +14,10 @@ export interface Block {
   /** What is still to be written. */
   start: number;
   end: number;
-  /** Payload bytes and messages that leave the queue with it. */
+  /** Payload bytes, messages and frames that leave the queue with it. */
   payload: number;
   messages: number;
+  frames: number;
   /** Whether it ends inside a frame, which the next block completes: nothing may come between. */
   open: boolean;
   /** Whether no frame may be added. */
@@ -41,10 +42,12 @@ const ENCODER = new TextEncoder();
  * larger). A thousand small messages are one block and leave in one write; no object is made for any of them.
  */
 export class SendQueue {
-  /** Payload bytes that the system has not taken yet. */
+  /** Payload bytes that the kernel has not taken yet. */
   bytes = 0;
-  /** Messages that the system has not taken entirely yet. */
+  /** Messages that the kernel has not taken entirely yet. */
   messages = 0;
+  /** Frames that the kernel has not taken entirely yet: each costs memory, even without payload. */
+  frames = 0;
 
   readonly #nextKey: (() => number) | null;
   #head: Block | null = null;
@@ -121,9 +124,11 @@ export class SendQueue {
   reserve(counted: number, messages: number): Block {
     const block = this.#appendBlock(newBlock(null, NOTHING, 0, 0, counted));
     block.messages = messages;
+    block.frames = 1;
     block.pending = block.packed = true;
     this.bytes += counted;
     this.messages += messages;
+    this.frames++;
     return block;
   }
 
@@ -135,7 +140,7 @@ export class SendQueue {
     place.pending = false;
     place.bytes = pieces[0];
     place.end = pieces[0].length;
-    place.payload = place.messages = 0;
+    place.payload = place.messages = place.frames = 0;
     for (let i = 1; i < pieces.length; i++) {
       const block = newBlock(null, pieces[i], 0, pieces[i].length, 0);
       block.packed = last.open = true;
@@ -143,6 +148,7 @@ export class SendQueue {
     }
     last.payload = payload;
     last.messages = messages;
+    last.frames = 1;
     last.next = next;
     if (this.#tail === place) this.#tail = last;
   }
@@ -196,24 +202,29 @@ export class SendQueue {
       tail.payload += frame.length;
       tail.packed ||= frame.isPacked;
       tail.messages++;
+      tail.frames++;
       this.bytes += frame.length;
       this.messages++;
+      this.frames++;
     } else if (size > LARGEST_IN_SLAB || (tail === null && !busy)) {
       const { bytes, start, end, length } = frame;
       const block = this.#appendBlock(newBlock(null, bytes, start, end, length));
-      block.messages = 1;
+      block.messages = block.frames = 1;
       block.shared = true;
       block.packed = frame.isPacked;
       this.bytes += length;
       this.messages++;
+      this.frames++;
     } else {
       const block = this.#room(size);
       block.bytes.set(frame.bytes.subarray(frame.start, frame.end), block.end);
       block.end += size;
       block.payload += frame.length;
       block.messages++;
+      block.frames++;
       this.bytes += frame.length;
       this.messages++;
+      this.frames++;
     }
   }
 
@@ -222,6 +233,7 @@ export class SendQueue {
     (this.#postponed ??= []).push(frame);
     this.bytes += frame.length;
     this.messages++;
+    this.frames++;
   }
 
   /** Appends what was postponed. */
@@ -255,8 +267,9 @@ export class SendQueue {
     if (this.#tail === place) this.#tail = behind;
     this.bytes += from.bytes;
     this.messages += from.messages;
+    this.frames += from.frames;
     from.#head = from.#tail = null;
-    from.bytes = from.messages = 0;
+    from.bytes = from.messages = from.frames = 0;
     return behind;
   }
 
@@ -306,10 +319,11 @@ export class SendQueue {
     return block;
   }
 
-  /** Accounts for a block that the system has taken. */
+  /** Accounts for a block that the kernel has taken. */
   taken(block: Block): void {
     this.bytes -= block.payload;
     this.messages -= block.messages;
+    this.frames -= block.frames;
     if (block.buffer !== null) release(block.buffer);
   }
 
@@ -335,6 +349,7 @@ export class SendQueue {
     for (const frame of this.#postponed ?? []) {
       this.bytes -= frame.length;
       this.messages--;
+      this.frames--;
     }
     this.#postponed = null;
   }
@@ -348,8 +363,10 @@ export class SendQueue {
     block.end = body + length;
     block.payload += length;
     block.messages += messages;
+    block.frames++;
     this.bytes += length;
     this.messages += messages;
+    this.frames++;
   }
 
   /**
@@ -390,8 +407,10 @@ export class SendQueue {
     block.open = false;
     block.sealed = true;
     block.messages = messages;
+    block.frames = 1;
     this.bytes += length;
     this.messages += messages;
+    this.frames++;
   }
 
   /** A block at the end of the queue with room for `size` bytes more. */
@@ -461,6 +480,7 @@ function newBlock(
     end,
     payload,
     messages: 0,
+    frames: 0,
     open: false,
     sealed: false,
     pending: false,

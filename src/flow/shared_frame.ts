@@ -116,6 +116,8 @@ let viewedStart = 0;
 
 /** A view of a stretch of shared frames. The receivers of a broadcast ask for the same one, one after the other. */
 export function sharedView(bytes: Uint8Array, start: number, end: number): Uint8Array {
+  // A view that is kept keeps what it shows: a slab is little, a frame with memory of its own may be anything.
+  if (bytes.length > SLAB) return bytes.subarray(start, end);
   if (
     viewed.buffer !== bytes.buffer || viewedStart !== start || viewed.length !== end - start
   ) {

@@ -8,7 +8,7 @@ export interface Outcome {
 /** Runs a program in a process of its own, to its end. */
 export async function run(path: URL, ...args: string[]): Promise<Outcome> {
   const command = new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "--no-check", path.pathname, ...args],
+    args: ["run", "-A", "--no-check", "--v8-flags=--expose-gc", path.pathname, ...args],
     stdout: "piped",
     stderr: "piped",
     env: { NO_COLOR: "1" },

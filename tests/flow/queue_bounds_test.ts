@@ -1,0 +1,37 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { QueueFullError } from "../../mod.ts";
+import { run } from "../support/child.ts";
+import { pair } from "../support/pair.ts";
+
+Deno.test("fault 7: fragments without payload can't pile up without bound, whoever waits", async () => {
+  for (const whenQueueFull of ["throw", "drop"] as const) {
+    await using both = await pair({}, { maxQueueBytes: 5000, whenQueueFull });
+    const { client } = both;
+    client.pauseSending();
+    let sent = 0;
+    const error = assertThrows(() => {
+      for (; sent < 1_000_000; sent++) client.sendFragment("");
+    }, QueueFullError);
+    assertEquals([sent, client.queuedBytes, error.data], [5000, 0, ""]);
+    assertThrows(() => client.sendFrame({ opcode: 0, payload: "", fin: false }), QueueFullError);
+    client.resumeSending();
+    await client.ping();
+    client.sendFragment("the end", { final: true });
+    assertEquals(await both.server.receive(), "the end");
+  }
+});
+
+Deno.test("fault 7: a small limit has room for 1,024 frames all the same", async () => {
+  await using both = await pair({}, { maxQueueBytes: 10 });
+  const { client } = both;
+  client.pauseSending();
+  for (let i = 0; i < 512; i++) client.send("");
+  for (let i = 0; i < 512; i++) client.sendFragment("");
+  assertThrows(() => client.sendFragment("", { final: true }), QueueFullError);
+  client.terminate();
+});
+
+Deno.test("fault 37: a broadcast's memory is given back when its receivers have gone", async () => {
+  const { stdout, stderr } = await run(new URL("./programs/broadcast_pin.ts", import.meta.url));
+  assert(stdout !== "" && Number(stdout) < 50, `${stdout} MiB are held ${stderr}`);
+});
