@@ -108,6 +108,16 @@ export class Redis implements AsyncDisposable {
     await this.#output;
   }
 
+  /** Stops it where it stands: its connections stay open, and nobody answers. */
+  freeze(): void {
+    this.#process!.kill("SIGSTOP");
+  }
+
+  /** Lets it go on after `freeze`. */
+  thaw(): void {
+    this.#process!.kill("SIGCONT");
+  }
+
   /** Starts it again where it was. */
   async restart(): Promise<void> {
     if (!await this.run()) throw new Error(`Port ${this.port} was taken`);

@@ -7,13 +7,16 @@ import { redisTest } from "./_redis.ts";
 import { Room, take } from "./_room.ts";
 
 redisTest(
-  "a cluster carries publications in shards, and goes on after a master was killed",
+  "a cluster carries publications in shards, and goes on after a master was killed or fell silent",
   async () => {
     await using cluster = await Cluster.start();
     const gaps = new Notes<BrokerGap>();
     const context = () =>
       new Context({
-        broker: new RedisBroker({ cluster: cluster.urls }),
+        broker: new RedisBroker({
+          cluster: cluster.urls,
+          keepAlive: { interval: 200, timeout: 1000 },
+        }),
         onBrokerGap: (gap) => gaps.add(gap),
         onBrokerError: () => {},
       });
@@ -34,11 +37,21 @@ redisTest(
     const victim = await cluster.masterOf("sluice:topic 0");
     await victim.kill();
     await gaps.count(2);
+    await Promise.all([a.server.ready, b.server.ready]);
+    await round(3);
+    await victim.restart();
+    await cluster.whole();
+    // Now one that is dead without having closed its connections.
+    const before = gaps.all.length;
+    const frozen = await cluster.masterOf("sluice:topic 0");
+    frozen.freeze();
+    await gaps.count(before + 2);
+    await Promise.all([a.server.ready, b.server.ready]);
+    await round(4);
+    frozen.thaw();
     for (const gap of gaps.all) {
       assert(gap.since < gap.until);
       assert(gap.topics.length === 0 || gap.topics.length === topics.length);
     }
-    await Promise.all([a.server.ready, b.server.ready]);
-    await round(3);
   },
 );
