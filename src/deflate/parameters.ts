@@ -1,4 +1,5 @@
 import type { Extension } from "../handshake/extension_list.ts";
+import { quote } from "../util/quote.ts";
 
 /** The token of permessage-deflate (RFC 7692 7). */
 export const PERMESSAGE_DEFLATE = "permessage-deflate";
@@ -41,12 +42,12 @@ export function readParameters(
     switch (name) {
       case "server_no_context_takeover":
         if (read.serverNoContextTakeover) return `parameter ${name} is repeated`;
-        if (value !== true) return `parameter ${name} takes no value, got "${value}"`;
+        if (value !== true) return `parameter ${name} takes no value, got ${quote(value)}`;
         read.serverNoContextTakeover = true;
         break;
       case "client_no_context_takeover":
         if (read.clientNoContextTakeover) return `parameter ${name} is repeated`;
-        if (value !== true) return `parameter ${name} takes no value, got "${value}"`;
+        if (value !== true) return `parameter ${name} takes no value, got ${quote(value)}`;
         read.clientNoContextTakeover = true;
         break;
       case "server_max_window_bits":
@@ -72,7 +73,7 @@ export function readParameters(
 }
 
 function badBits(name: string, value: string | true): string {
-  return `parameter ${name} takes 8 to 15, got ${value === true ? "no value" : `"${value}"`}`;
+  return `parameter ${name} takes 8 to 15, got ${value === true ? "no value" : quote(value)}`;
 }
 
 /**

@@ -11,6 +11,8 @@ import {
   RSV3,
   TEXT,
 } from "../protocol/opcode.ts";
+import { callForeign } from "../util/foreign.ts";
+import { printable, quote } from "../util/quote.ts";
 
 /** Takes the lines of a trace. */
 export type TraceWriter = (line: string) => void;
@@ -57,12 +59,12 @@ export class Trace {
 
   /** Writes a line. */
   line(text: string): void {
-    try {
-      this.#write(`${this.#name} ${text}`);
-    } catch (error) {
-      // Whoever looks on must not change what happens.
+    // Most of it is what the peer said.
+    const shown = `${this.#name} ${printable(text)}`;
+    // A function that looks on must not change what happens.
+    callForeign(() => this.#write(shown), (error) => {
       console.error("A debug function failed:", error);
-    }
+    });
   }
 
   /** The handshake is complete. */
@@ -84,9 +86,7 @@ export class Trace {
     if (opcode === CLOSE) {
       try {
         const { code, reason } = decodeClosePayload(payload);
-        text = ` ${code} (${closeCodeName(code)}) ${
-          JSON.stringify(reason.slice(0, LONGEST_REASON))
-        }`;
+        text = ` ${code} (${closeCodeName(code)}) ${quote(reason, LONGEST_REASON)}`;
       } catch {
         text = " malformed";
       }

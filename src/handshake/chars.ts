@@ -1,3 +1,5 @@
+import { quote } from "../util/quote.ts";
+
 /** 1 for each octet that may stand in a token (RFC 9110 5.6.2), else 0. */
 export const TOKEN_CHAR: Uint8Array = new Uint8Array(256);
 
@@ -58,15 +60,7 @@ export function equalsIgnoreCase(text: string, start: number, end: number, lower
  * @returns Its printed form.
  */
 export function show(value: unknown): string {
-  if (typeof value === "string") {
-    const quoted = JSON.stringify(value.length > 120 ? value.slice(0, 120) : value);
-    // JSON leaves DEL and the C1 controls as they are; a terminal doesn't.
-    const escaped = quoted.replace(
-      /[\x7f-\x9f]/g,
-      (char) => `\\u00${char.charCodeAt(0).toString(16)}`,
-    );
-    return value.length > 120 ? `${escaped}…` : escaped;
-  }
+  if (typeof value === "string") return quote(value, 120);
   if (value === null || value === undefined) return String(value);
   if (typeof value === "object") return `an object of type ${value.constructor?.name ?? "Object"}`;
   if (typeof value === "function") return "a function";

@@ -10,6 +10,7 @@ import { parseResponseHead, type ResponseHead } from "./response_head.ts";
 import { formatFields } from "./server_response.ts";
 import { checkProtocol, listContains } from "./token_list.ts";
 import type { Target } from "./url.ts";
+import { printable } from "../util/quote.ts";
 
 /** What a client offers. */
 export interface ClientOffer {
@@ -160,7 +161,7 @@ export class ClientHandshake {
     const { status, reason, fields } = head;
     const location = status >= 300 && status < 400 ? fields.get("location") : null;
     const redirect = location === null ? "" : ` to ${show(location)}, which is not followed`;
-    const answer = reason === "" ? String(status) : `${status} ${reason}`;
+    const answer = reason === "" ? String(status) : `${status} ${printable(reason)}`;
     return new HandshakeError(
       `Cannot open ${this.#href}: the server answered ${answer}${redirect}`,
       {

@@ -1,4 +1,5 @@
 import { parseAddress } from "../util/ip_address.ts";
+import { quote } from "../util/quote.ts";
 
 /** The head of a PROXY protocol v1 line is at most so long, the line's end included. */
 const LONGEST_V1 = 107;
@@ -54,15 +55,17 @@ function readLine(line: string): ProxyHead {
   // Whatever else it says, the receiver must ignore it.
   if (family === "UNKNOWN") return { source: null, length };
   const bytes = family === "TCP4" ? 4 : family === "TCP6" ? 16 : 0;
-  if (bytes === 0) throw new Error(`The PROXY line names an unknown family: ${show(family)}`);
+  if (bytes === 0) {
+    throw new Error(`The PROXY line names an unknown family: ${quote(family ?? "")}`);
+  }
   for (const address of [source, target]) {
     if (parseAddress(address ?? "")?.length !== bytes) {
-      throw new Error(`The PROXY line has ${show(address)} as an address of ${family}`);
+      throw new Error(`The PROXY line has ${quote(address ?? "")} as an address of ${family}`);
     }
   }
   const [port] = [sourcePort, targetPort].map((text) => {
     if (!/^(0|[1-9]\d{0,4})$/.test(text ?? "") || Number(text) > 65535) {
-      throw new Error(`The PROXY line has ${show(text)} as a port`);
+      throw new Error(`The PROXY line has ${quote(text ?? "")} as a port`);
     }
     return Number(text);
   });
@@ -97,8 +100,4 @@ function format(bytes: Uint8Array): string {
   const groups = [];
   for (let i = 0; i < 16; i += 2) groups.push((bytes[i] << 8 | bytes[i + 1]).toString(16));
   return new URL(`http://[${groups.join(":")}]`).hostname.slice(1, -1);
-}
-
-function show(text: string | undefined): string {
-  return JSON.stringify(text ?? "");
 }

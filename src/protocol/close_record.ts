@@ -1,5 +1,6 @@
 import { closeCodeName } from "./close_code.ts";
 import type { CloseFrame } from "./closing_handshake.ts";
+import { quote } from "../util/quote.ts";
 
 /** How a connection ended. */
 export interface CloseRecord {
@@ -52,5 +53,5 @@ function sentence(this: CloseRecord): string {
 
 function describe({ code, reason }: CloseFrame): string {
   if (code === 1005) return "a close frame without code";
-  return `${code} (${closeCodeName(code)})${reason ? ` ${JSON.stringify(reason)}` : ""}`;
+  return `${code} (${closeCodeName(code)})${reason ? ` ${quote(reason)}` : ""}`;
 }

@@ -1,4 +1,5 @@
 import { HandshakeError } from "../errors.ts";
+import { printable } from "../util/quote.ts";
 
 /** A TLS session that has failed, once its handshake was complete. */
 export class TlsError extends Error {
@@ -95,7 +96,7 @@ function sessionReason(error: Error): string {
   if (/corrupt message|InvalidContentType/.test(error.message)) {
     return "what was received is not a TLS record";
   }
-  return tlsReason(error) ?? error.message;
+  return tlsReason(error) ?? printable(error.message);
 }
 
 /**
@@ -108,5 +109,5 @@ function sessionReason(error: Error): string {
 export function tlsError(attempt: string, cause: unknown): HandshakeError {
   if (cause instanceof HandshakeError) return cause;
   const said = cause instanceof Error ? cause.message : String(cause);
-  return new HandshakeError(`${attempt}: ${tlsReason(cause) ?? said}`, { cause });
+  return new HandshakeError(`${attempt}: ${tlsReason(cause) ?? printable(said)}`, { cause });
 }

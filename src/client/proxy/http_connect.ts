@@ -6,6 +6,7 @@ import { parseResponseHead, type ResponseHead } from "../../handshake/response_h
 import { PrefixedTransport } from "../../transport/prefixed.ts";
 import { closeQuietly, readHead, readUntil, writeAll } from "../../transport/stream_io.ts";
 import type { Transport } from "../../transport/transport.ts";
+import { printable } from "../../util/quote.ts";
 import { formatAddress } from "../tcp.ts";
 import { checkHost, type Tunnel } from "./tunnel.ts";
 
@@ -79,7 +80,7 @@ async function refused(
   const body = new RefusalBody(head);
   await readUntil(transport, rest, (bytes) => body.push(bytes));
   const { status, reason, fields } = head;
-  const answer = reason === "" ? String(status) : `${status} ${reason}`;
+  const answer = reason === "" ? String(status) : `${status} ${printable(reason)}`;
   const hint = status === 407 ? "; the URL of the proxy can carry user and password" : "";
   return new HandshakeError(`${attempt}: it answered ${answer}${hint}`, {
     status,

@@ -1,4 +1,5 @@
 import { QueueFullError, TimeoutError } from "../../errors.ts";
+import { printable } from "../../util/quote.ts";
 import { startTimer, within } from "../../util/timers.ts";
 import { type Broker, BrokerError, type BrokerLink, type BrokerMessage } from "./broker.ts";
 import { Envelope } from "./envelope.ts";
@@ -366,7 +367,8 @@ export class RedisBroker implements Broker {
 }
 
 function wordsOf(error: unknown): string {
-  return error instanceof Error && error.message !== "" ? error.message : String(error);
+  const words = error instanceof Error && error.message !== "" ? error.message : String(error);
+  return printable(words);
 }
 
 function closedError(): BrokerError {
