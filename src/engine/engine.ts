@@ -505,7 +505,7 @@ export class Engine implements ReceiverHost, SenderHost, KeptAlive, ClosingPeer,
     // What is received is life. So is what goes out while the system makes us wait: then the peer has taken something.
     if (this.writer.busy) this.#takenWhileBusy = this.writer.taken;
     // Counted by the transport below a record or a buffer that isn't complete, otherwise by our reads.
-    const received = this.transport?.bytesReceived ?? this.receiver.reads;
+    const received = this.transport?.bytesReceived ?? this.receiver.bytes;
     return received + this.#takenWhileBusy;
   }
 

@@ -1,6 +1,7 @@
 import type { Face, Handlers } from "./handlers.ts";
 import { IN_FRAME } from "./holds.ts";
 import type { Trace } from "./trace.ts";
+import type { Loan } from "../flow/read_pump.ts";
 import type { FrameDecoder, Source } from "../protocol/frame_decoder.ts";
 import type { FrameObserver } from "../protocol/frame_tap.ts";
 import type { FrameHeader } from "../protocol/message_header.ts";
@@ -21,8 +22,8 @@ export interface HoldableReader {
   holdReasons: number;
   readonly frameHoldReasons: number;
   hold(reason: number, on: boolean): void;
-  retain(): Source;
-  release(source: Source): void;
+  retain(): Loan;
+  release(loan: Loan): void;
 }
 
 /**
@@ -84,11 +85,11 @@ export class FrameCallbacks implements FrameObserver {
   #wait(settled: Promise<void> | null, lent: boolean): void {
     const receiver = this.#receiver;
     if (settled !== null) {
-      const source = lent ? receiver.retain() : null;
+      const loan = lent ? receiver.retain() : null;
       this.#waiting = true;
       receiver.holdReasons |= IN_FRAME;
       settled.then(() => {
-        if (source !== null) receiver.release(source);
+        if (loan !== null) receiver.release(loan);
         this.#waiting = false;
         if (this.#ending) {
           this.#ending = false;

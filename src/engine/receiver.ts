@@ -7,7 +7,7 @@ import type { Settings } from "./settings.ts";
 import type { Trace } from "./trace.ts";
 import { MessageInflater } from "../deflate/message_inflater.ts";
 import type { ConnectionClosedError } from "../errors.ts";
-import { ReadPump, type ReadSink } from "../flow/read_pump.ts";
+import { type Loan, ReadPump, type ReadSink } from "../flow/read_pump.ts";
 import { type ReceivedMessage, ReceiveQueue } from "../flow/receive_queue.ts";
 import type { LiveCloseRecord } from "../protocol/close_record.ts";
 import type { Source } from "../protocol/frame_decoder.ts";
@@ -137,11 +137,6 @@ export class Receiver implements ReadSink, MessageSink, Limited {
     return this.#reader !== null && this.#reader.open;
   }
 
-  /** Reads that have brought something: a sign of life. */
-  get reads(): number {
-    return this.#reader === null ? 0 : this.#reader.reads;
-  }
-
   /** Bytes received. */
   get bytes(): number {
     return this.#reader === null ? 0 : this.#reader.bytes;
@@ -197,13 +192,14 @@ export class Receiver implements ReadSink, MessageSink, Limited {
     const { writer } = this.#host, { frames } = this.#assembler!;
     let at = end;
     writer.cork();
-    frames.stopRequested = false;
     try {
+      frames.stopRequested = false;
       at = frames.decode(source, start, end);
     } catch (error) {
       this.#host.fail(error);
+    } finally {
+      writer.uncork();
     }
-    writer.uncork();
     return this.#discarding ? end : at;
   }
 
@@ -220,8 +216,9 @@ export class Receiver implements ReadSink, MessageSink, Limited {
       this.#assembler!.landed(count);
     } catch (error) {
       this.#host.fail(error);
+    } finally {
+      writer.uncork();
     }
-    writer.uncork();
   }
 
   ended(): void {
@@ -245,14 +242,14 @@ export class Receiver implements ReadSink, MessageSink, Limited {
     this.pull();
   }
 
-  /** Keeps the buffer that is being handled as it is, until `release`. */
-  retain(): Source {
+  /** Lends the buffer that is being handled to a callback, until `release`. */
+  retain(): Loan {
     return this.#reader!.retain();
   }
 
-  /** Gives a retained buffer back. */
-  release(source: Source): void {
-    this.#reader!.release(source);
+  /** Takes back what `retain` has lent. */
+  release(loan: Loan): void {
+    this.#reader!.release(loan);
   }
 
   // ---- Messages ---------------------------------------------------------------------------------------------------
@@ -284,22 +281,21 @@ export class Receiver implements ReadSink, MessageSink, Limited {
 
   #deliver(data: ReceivedMessage, lent: boolean, header: MessageHeader | undefined): void {
     const host = this.#host;
-    let result;
     try {
-      result = host.handlers.onMessage!(host.face, data, header);
+      const result = host.handlers.onMessage!(host.face, data, header);
+      if (isThenable(result)) this.#awaitCallback(result, lent ? this.retain() : null);
     } catch (error) {
       host.report(error);
-      return;
     }
-    if (isThenable(result)) {
-      const source = lent ? this.retain() : null;
-      this.holdUntil(
-        Promise.resolve(result).then(undefined, (error) => host.report(error)).then(() => {
-          if (source !== null) this.release(source);
-        }),
-        IN_MESSAGE,
-      );
-    }
+  }
+
+  /** The promise of `onMessage` holds messages, and what it was lent. */
+  #awaitCallback(result: PromiseLike<unknown>, loan: Loan | null): void {
+    const settled = Promise.resolve(result).then(undefined, (error) => this.#host.report(error));
+    this.holdUntil(
+      loan === null ? settled : settled.then(() => this.release(loan)),
+      IN_MESSAGE,
+    );
   }
 
   /** The header of a message that has just arrived, for an application that uses reserved bits. */
@@ -346,14 +342,17 @@ export class Receiver implements ReadSink, MessageSink, Limited {
     const { record, writer } = this.#host;
     this.#delivering = true;
     writer.cork();
-    while (this.holdReasons === 0 && this.canTake()) {
-      this.#deliver(this.#shift(), false, this.#queue!.header);
+    try {
+      while (this.holdReasons === 0 && this.canTake()) {
+        this.#deliver(this.#shift(), false, this.#queue!.header);
+      }
+      while (this.#awaited && this.canTake()) this.#waiters!.shift()!();
+      this.#taker?.wake();
+      if (record !== null && this.waiting === 0) this.endWaiters();
+    } finally {
+      this.#delivering = false;
+      writer.uncork();
     }
-    while (this.#awaited && this.canTake()) this.#waiters!.shift()!();
-    this.#taker?.wake();
-    if (record !== null && this.waiting === 0) this.endWaiters();
-    this.#delivering = false;
-    writer.uncork();
     this.pull();
     this.#host.delivered();
   }

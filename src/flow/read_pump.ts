@@ -1,6 +1,6 @@
+import { acquire, type Buffer, LARGEST, release, SIZES } from "../memory/buffer_pool.ts";
 import type { Source } from "../protocol/frame_decoder.ts";
 import type { Transport } from "../transport/transport.ts";
-import { acquire, type Buffer, LARGEST, release, SIZES } from "../memory/buffer_pool.ts";
 
 /** Where received bytes go, and who says how many may come. */
 export interface ReadSink {
@@ -20,14 +20,26 @@ export interface ReadSink {
 
 // Small reads in a row before a smaller buffer is used: sizes that alternate must not cost a read each.
 const SMALL_READS_BEFORE_SHRINK = 4;
+// Reads in a row that bring nothing before the stream is given up: a loop of them would stop the event loop.
+const MOST_EMPTY_READS = 100;
+// Reads for one notice of a stream that reports readiness, so that others get their turn.
+const READS_PER_NOTICE = 4;
+
+/** A buffer that callbacks still look at. */
+export interface Loan {
+  readonly buffer: Buffer;
+  /** How many of them. */
+  holders: number;
+}
 
 /**
  * Reads from the transport, one read pending. The buffer of a pending read can't be taken back, so its size is what
- * a silent connection costs: it follows what the peer sends, down to a slot of 256 bytes.
+ * a silent connection costs: it follows what the peer sends, down to a slot of 256 bytes. A stream that reports
+ * readiness needs none while it is silent.
+ *
+ * The sink says by `readBudget` whether to read; with 0 the pump stops, and goes on at the next `pull`.
  */
 export class ReadPump {
-  /** Reads that have brought something: a sign of life. */
-  reads = 0;
   /** Bytes received. */
   bytes = 0;
 
@@ -36,22 +48,26 @@ export class ReadPump {
   #buffer: Buffer | null = null;
   #from = 0;
   #to = 0; // bytes of the buffer that are still to be handled
+  #asked = 0; // bytes that the read may bring
   #size = 0;
-  #small = 0;
-  #lent = false;
-  #landing = false; // the pending read goes into memory of the sink's
+  #small = 0; // small reads in a row; below 0, empty ones
+  #loan: Loan | null = null; // of the buffer at hand
+  #direct = false; // the read goes into memory of the sink's
   #reading = false;
   #handling = false;
   #stopped = false;
   #stalled = 0;
   #stalledAt = -1; // since when nothing is read; -1 while something is
-  readonly #onRead: (count: number | null) => void;
+  readonly #onRead: (count?: unknown) => void;
   readonly #onError: (error: unknown) => void;
 
   constructor(transport: Transport, sink: ReadSink) {
     this.#transport = transport;
     this.#sink = sink;
-    this.#onRead = (count) => this.#read(count);
+    // A transport that reports readiness calls it without a count.
+    this.#onRead = transport.tryRead === undefined
+      ? (count) => this.#read(count)
+      : () => this.#readable();
     this.#onError = (error) => this.#failed(error);
   }
 
@@ -78,14 +94,10 @@ export class ReadPump {
     this.#to = bytes.length;
   }
 
-  /** Goes on where `wanted` or `received` said stop. Does nothing while a read is pending or bytes are handled. */
+  /** Goes on where the sink said stop. Does nothing while a read is pending or bytes are handled. */
   pull(): void {
     if (this.#reading || this.#handling || this.#stopped) return;
-    if (this.#from < this.#to) {
-      this.#handling = true;
-      this.#from = this.#sink.consume(this.#buffer!, this.#from, this.#to);
-      this.#handling = false;
-    }
+    if (this.#from < this.#to) this.#handle();
     if (this.#stopped) this.#release();
     else if (this.#from === this.#to) this.#request();
     else this.#stall();
@@ -97,90 +109,191 @@ export class ReadPump {
     if (!this.#reading && !this.#handling) this.#release();
   }
 
-  /** Lends the buffer that is being handled, until `giveBack`: reading goes on with another one. */
-  retain(): Source {
-    this.#lent = true;
-    return this.#buffer!;
+  /** Lends the buffer that is being handled, until `release`: reading goes on with another one. */
+  retain(): Loan {
+    const loan = this.#loan ??= { buffer: this.#buffer!, holders: 0 };
+    loan.holders++;
+    return loan;
   }
 
-  /** Takes a lent buffer back. */
-  release(source: Source): void {
-    if (source === this.#buffer) this.#lent = false;
-    else release(source as Buffer);
+  /** Takes back what `retain` has lent. */
+  release(loan: Loan): void {
+    if (--loan.holders > 0) return;
+    if (loan === this.#loan) this.#loan = null;
+    else release(loan.buffer);
+  }
+
+  /** A stream that reports readiness has something to say. */
+  #readable(): void {
+    // A notice may come unasked.
+    if (!this.#reading) return;
+    this.#reading = false;
+    for (let reads = 0; reads < READS_PER_NOTICE && !this.#stopped; reads++) {
+      const target = this.#target();
+      if (target === null) return;
+      let count: unknown;
+      try {
+        count = this.#transport.tryRead!(target);
+      } catch (error) {
+        this.#failed(error);
+        return;
+      }
+      if (count === 0) break;
+      this.#took(count);
+      if (this.#from < this.#to) this.#handle();
+      // With room to spare nothing more was there, most likely: a notice costs less than a read of nothing.
+      if (this.#from < this.#to || count !== target.length) break;
+    }
+    if (this.#stopped) this.#release();
+    else this.pull();
+  }
+
+  #handle(): void {
+    const end = this.#to;
+    this.#handling = true;
+    try {
+      this.#from = this.#sink.consume(this.#buffer!, this.#from, end);
+    } catch (error) {
+      // Not to be handled again.
+      this.#from = end;
+      this.#failed(error);
+    } finally {
+      this.#handling = false;
+    }
   }
 
   #request(): void {
-    const wanted = this.#sink.readBudget();
-    if (wanted <= 0) {
-      // Nothing is pending, so the buffer needn't stay.
-      this.#release();
-      this.#stall();
-      return;
-    }
-    if (this.#stalledAt >= 0) {
-      this.#stalled += performance.now() - this.#stalledAt;
-      this.#stalledAt = -1;
-    }
-    const landing = wanted === Infinity ? this.#sink.directReadTarget() : null;
-    if (landing !== null) {
-      this.#release();
-      this.#landing = true;
+    const transport = this.#transport;
+    try {
+      if (transport.tryRead !== undefined) {
+        if (this.#sink.readBudget() <= 0) return this.#stopReading();
+        this.#goOn();
+        // Nothing is pending below, so no buffer waits.
+        this.#release();
+        this.#reading = true;
+        transport.whenReadable!(this.#onRead);
+        return;
+      }
+      const target = this.#target();
+      if (target === null) return;
       this.#reading = true;
-      this.#transport.read(landing).then(this.#onRead, this.#onError);
-      return;
+      const read: unknown = transport.read(target);
+      // A foreign stream may return anything.
+      (read instanceof Promise ? read : Promise.resolve(read)).then(this.#onRead, this.#onError);
+    } catch (error) {
+      // As if it had been rejected, not within the call that made us read.
+      this.#reading = true;
+      Promise.reject(error).catch(this.#onError);
+    }
+  }
+
+  /** Where the next read goes; `null` if there is to be none. */
+  #target(): Uint8Array | null {
+    const budget = this.#sink.readBudget();
+    if (budget <= 0) {
+      this.#stopReading();
+      return null;
+    }
+    this.#goOn();
+    const direct = budget === Infinity ? this.#sink.directReadTarget() : null;
+    this.#direct = direct !== null;
+    if (direct !== null) {
+      this.#release();
+      this.#asked = direct.length;
+      return direct;
     }
     let buffer = this.#buffer;
-    if (buffer === null || this.#lent || buffer.size !== this.#size) {
-      if (buffer !== null && !this.#lent) release(buffer);
-      this.#lent = false;
+    if (buffer === null || this.#loan !== null || buffer.size !== this.#size) {
+      this.#release();
       buffer = this.#buffer = acquire(this.#size);
     }
-    const target = buffer.target;
-    this.#reading = true;
-    this.#transport.read(wanted < target.length ? target.subarray(0, wanted) : target)
-      .then(this.#onRead, this.#onError);
+    const { target } = buffer;
+    this.#asked = Math.min(budget, target.length);
+    return this.#asked < target.length ? target.subarray(0, this.#asked) : target;
+  }
+
+  #stopReading(): void {
+    // Nothing is pending, so the buffer needn't stay.
+    this.#release();
+    this.#stall();
   }
 
   #stall(): void {
     if (this.#stalledAt < 0) this.#stalledAt = performance.now();
   }
 
-  #read(count: number | null): void {
+  #goOn(): void {
+    if (this.#stalledAt < 0) return;
+    this.#stalled += performance.now() - this.#stalledAt;
+    this.#stalledAt = -1;
+  }
+
+  #read(count: unknown): void {
+    // A foreign promise may settle twice.
+    if (!this.#reading) return;
     this.#reading = false;
     if (this.#stopped) {
       this.#release();
       return;
     }
+    this.#took(count);
+    this.pull();
+  }
+
+  /** What a read has brought. */
+  #took(count: unknown): void {
     if (count === null) {
       this.#stopped = true;
       this.#release();
       this.#sink.ended();
       return;
     }
-    this.reads++;
+    const asked = this.#asked;
+    if (typeof count !== "number" || count >>> 0 !== count || count > asked) {
+      const given = typeof count === "number" ? count : `a value of type ${typeof count}`;
+      this.#failed(
+        new TypeError(
+          `Cannot read from the stream: it gave ${given} when asked for ${asked} bytes`,
+        ),
+      );
+      return;
+    }
+    if (count === 0) {
+      this.#small = Math.min(0, this.#small) - 1;
+      if (this.#small < -MOST_EMPTY_READS) {
+        this.#failed(
+          new TypeError(`Cannot read from the stream: ${MOST_EMPTY_READS} reads brought nothing`),
+        );
+      }
+      return;
+    }
     this.bytes += count;
-    if (this.#landing) {
-      this.#landing = false;
+    if (this.#direct) {
       this.#handling = true;
-      this.#sink.consumedDirectly(count);
-      this.#handling = false;
+      try {
+        this.#sink.consumedDirectly(count);
+      } catch (error) {
+        this.#failed(error);
+      } finally {
+        this.#handling = false;
+      }
     } else {
       this.#resize(count);
       this.#from = this.#buffer!.start;
       this.#to = this.#from + count;
     }
-    this.pull();
   }
 
   #failed(error: unknown): void {
     this.#reading = false;
     const stopped = this.#stopped;
     this.#stopped = true;
-    this.#release();
+    if (!this.#handling) this.#release();
     if (!stopped) this.#sink.readFailed(error);
   }
 
   #resize(count: number): void {
+    if (this.#small < 0) this.#small = 0;
     if (count === SIZES[this.#size]) {
       if (this.#size < LARGEST) this.#size++;
       this.#small = 0;
@@ -195,9 +308,9 @@ export class ReadPump {
   }
 
   #release(): void {
-    if (this.#buffer !== null && !this.#lent) release(this.#buffer);
+    if (this.#buffer !== null && this.#loan === null) release(this.#buffer);
     this.#buffer = null;
-    this.#lent = false;
+    this.#loan = null;
     this.#from = this.#to = 0;
   }
 }

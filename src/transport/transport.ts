@@ -20,6 +20,17 @@ export interface Transport {
   tryWrite?(data: Uint8Array): number;
   /** Calls `ready` once, in a later turn, when `tryWrite` may take bytes again, or would throw. */
   whenWritable?(ready: () => void): void;
+  /**
+   * Reads at once what is there; returns the number of bytes, `null` at the end of the stream, 0 if nothing is there yet.
+   * A transport that has this reports readiness: once the handshake is complete `read` is not called, no memory waits
+   * with a silent peer, and `whenReadable` must be there as well. Throws if nothing can be read any more.
+   */
+  tryRead?(into: Uint8Array): number | null;
+  /**
+   * Calls `ready` once, in a later turn, when `tryRead` has something to say, be it the end of the stream or a failure,
+   * and even if it had it before. Asking again meanwhile changes nothing.
+   */
+  whenReadable?(ready: () => void): void;
   /** Ends our direction and leaves the other one open. */
   closeWrite(): Promise<void>;
   /** Ends both directions at once; pending reads and writes settle (their outcome is ignored). */

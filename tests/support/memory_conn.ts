@@ -124,8 +124,13 @@ export class MemoryConn implements Deno.Conn {
   }
 }
 
-/** An end that reports when it can be written, in place of promising writes. */
+/** An end that reports when it can be read or written, in place of promising reads and writes. */
 export class ReadyConn extends MemoryConn {
+  /** How often `tryRead` was called, and how often that brought nothing. */
+  reads = 0;
+  emptyReads = 0;
+  /** Whether bytes are being waited for. */
+  listening = false;
   /** How often bytes were taken. */
   writes = 0;
   /** How often room was asked for. */
@@ -149,6 +154,35 @@ export class ReadyConn extends MemoryConn {
       // In a later turn, even if there is room by now.
       await new Promise((resolve) => setTimeout(resolve, 0));
       while (outgoing.room === 0 && !outgoing.broken && this.closes === 0) await outgoing.changed();
+      ready();
+    };
+    void look();
+  }
+
+  override read(): Promise<number | null> {
+    throw new Error("read() was called on a transport that reports readiness");
+  }
+
+  tryRead(into: Uint8Array): number | null {
+    if (this.closes > 0) throw new Deno.errors.BadResource("Bad resource ID");
+    this.reads++;
+    const { incoming } = this;
+    if (incoming.held > 0) return incoming.take(into);
+    if (incoming.broken) throw new Deno.errors.ConnectionReset("Connection reset by peer");
+    if (incoming.ended) return null;
+    this.emptyReads++;
+    return 0;
+  }
+
+  whenReadable(ready: () => void): void {
+    if (this.listening) return;
+    this.listening = true;
+    const { incoming } = this;
+    const look = async () => {
+      // In a later turn, even if there is something by now.
+      await new Promise((resolve) => setTimeout(resolve, 0));
+      while (incoming.held === 0 && !incoming.ended && !incoming.broken) await incoming.changed();
+      this.listening = false;
       ready();
     };
     void look();
