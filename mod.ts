@@ -75,7 +75,6 @@ export type {
   HandshakeDecision,
   ListenerHandlersOf,
   ListenOptionsOf,
-  PeerInfo,
 } from "./src/server/listen_options.ts";
 export { Listener, type ListenerHandlers, type ListenOptions } from "./src/listener.ts";
 export type { ReceivedMessage } from "./src/flow/receive_queue.ts";
@@ -98,7 +97,7 @@ export type { TlsAcceptorOptions } from "./src/transport/tls_server.ts";
 export type { AdoptOptions } from "./src/adopt/adopt_options.ts";
 export type { AdoptSource } from "./src/adopt/adopt_source.ts";
 export type { StreamPair } from "./src/transport/web_stream.ts";
-export type { HttpHandler } from "./src/server/http/gateway.ts";
+export type { HttpHandler, PeerInfo } from "./src/server/peer_info.ts";
 export type { IncomingMessageStream } from "./src/engine/message_stream_iterator.ts";
 export type { UpgradeOptions, UpgradeResult } from "./src/adopt/upgrade_options.ts";
 

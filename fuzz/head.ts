@@ -2,7 +2,8 @@ import { BadHeadError } from "../src/handshake/bad_head_error.ts";
 import { HeadParser } from "../src/handshake/head_parser.ts";
 import { parseRequestHead } from "../src/handshake/request_head.ts";
 import { parseResponseHead } from "../src/handshake/response_head.ts";
-import { isUpgradeRequest, readUpgrade, Refusal } from "../src/handshake/server_handshake.ts";
+import { Refusal } from "../src/handshake/refusal.ts";
+import { isUpgradeRequest, readUpgrade } from "../src/handshake/server_handshake.ts";
 import type { Random } from "./random.ts";
 import { finding, same, type Target, toBytes } from "./target.ts";
 
@@ -43,7 +44,7 @@ const VALUES = [
 
 /** The outcome of a head: the text and what follows it, or how it failed. */
 function read(pieces: Uint8Array[], response: boolean): unknown {
-  const parser = new HeadParser(MAX);
+  const parser = new HeadParser(MAX, response);
   let given = 0;
   for (const piece of pieces) {
     given += piece.length;

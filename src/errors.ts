@@ -55,6 +55,11 @@ export class HandshakeError extends Error {
   readonly headers: Headers;
   /** The first 4 KiB of the answer's body. */
   readonly body: Uint8Array;
+  /**
+   * Whether a WebSocket was asked for. `false` only on a server without `handler`: the request was ordinary HTTP, such
+   * as the health check of a load balancer, and no handshake that broke.
+   */
+  readonly isUpgrade: boolean;
 
   /**
    * Makes the error.
@@ -64,12 +69,19 @@ export class HandshakeError extends Error {
    */
   constructor(
     message: string,
-    answer: { status?: number; headers?: Headers; body?: Uint8Array; cause?: unknown } = {},
+    answer: {
+      status?: number;
+      headers?: Headers;
+      body?: Uint8Array;
+      cause?: unknown;
+      isUpgrade?: boolean;
+    } = {},
   ) {
     super(message, answer.cause === undefined ? undefined : { cause: answer.cause });
     this.status = answer.status ?? 0;
     this.headers = answer.headers ?? new Headers();
     this.body = answer.body ?? new Uint8Array(0);
+    this.isUpgrade = answer.isUpgrade ?? true;
   }
 }
 

@@ -19,14 +19,15 @@ import {
   type ListenerHandlersOf,
   type ListenOptionsOf,
   type ListenSettings,
-  type PeerInfo,
   resolveListen,
 } from "./server/listen_options.ts";
+import type { PeerInfo } from "./server/peer_info.ts";
+import { callForeign } from "./util/foreign.ts";
 import { HANDLERS, pickHandlers } from "./engine/handlers.ts";
 import type { ConnectionHandlers } from "./connection.ts";
 import { checkHandlers } from "./util/check.ts";
 import type { Sendable } from "./engine/prepared_message.ts";
-import { Refused } from "./handshake/refusal.ts";
+import { Refusal } from "./handshake/refusal.ts";
 import { Registry, type ShutdownOptions, type ShutdownResult } from "./context/registry.ts";
 import { MemberList } from "./util/member_list.ts";
 import { Interval } from "./util/interval.ts";
@@ -102,6 +103,8 @@ export class Listener<Data = unknown> implements ListenerHandle<Data>, AsyncDisp
   #handlers: ConnectionHandlers<Data>;
   #closed = false;
   #accepting = true;
+  /** Handshakes whose 101 is on the way. */
+  #opening = 0;
   #ticker: Interval | null = null;
   #prepared: Promise<unknown> | null | undefined = undefined;
   #shutdown: Promise<ShutdownResult> | null = null;
@@ -206,19 +209,13 @@ export class Listener<Data = unknown> implements ListenerHandle<Data>, AsyncDisp
     this.#prepared = null;
     this.close();
     for (const handshake of this.#pending) {
+      if (handshake.accepted) continue;
       handshake.abort(503, new Error("The server is shutting down"));
     }
     const { onShutdown } = this.#settings;
     if (onShutdown === undefined) return null;
-    try {
-      const result = onShutdown(this);
-      if (result instanceof Promise) {
-        this.#prepared = within(timeout, result.catch(reportShutdown));
-      }
-    } catch (error) {
-      reportShutdown(error);
-    }
-    return this.#prepared;
+    const settled = callForeign(() => onShutdown(this), reportShutdown);
+    return this.#prepared = settled === null ? null : within(timeout, settled);
   }
 
   #tick(): void {
@@ -273,14 +270,15 @@ export class Listener<Data = unknown> implements ListenerHandle<Data>, AsyncDisp
   }
 
   async #serve(raw: Deno.Conn): Promise<void> {
-    const settings = this.#settings;
-    let info: PeerInfo = { remoteAddr: raw.remoteAddr, localAddr: raw.localAddr };
+    const settings = this.#settings, { timers } = this.#registry;
+    const info: PeerInfo = { remoteAddr: raw.remoteAddr, localAddr: raw.localAddr };
     // Whether there is room is found out before this one is among those that could make it.
     const room = evictOldest(this.#pending, settings.maxHandshakes);
-    let handshake = new PendingHandshake(raw, settings, this.#registry.timers);
+    let handshake = new PendingHandshake(raw, info, settings, timers);
     this.#pending.add(handshake);
     const release = this.#addresses === null ? NOTHING : this.#addresses.take(raw.remoteAddr);
     let engine: Engine | null = null;
+    let opening = false;
     try {
       if ("setNoDelay" in raw) (raw as Deno.TcpConn).setNoDelay(true);
       if (!room) handshake.turnAway(null, "Too many handshakes");
@@ -288,29 +286,36 @@ export class Listener<Data = unknown> implements ListenerHandle<Data>, AsyncDisp
         const encrypted = this.#tls !== null || "handshake" in raw;
         handshake.turnAway(encrypted ? null : raw, "Too many connections from this address");
       }
-      const transport: Transport = this.#tls === null ? raw : await this.#tls.accept(raw);
+      const transport: Transport = this.#tls === null
+        ? raw
+        : await handshake.wait(this.#tls.accept(raw));
       const { peerCertificate } = transport;
-      if (peerCertificate !== undefined) info = { ...info, peerCertificate };
+      if (peerCertificate !== undefined) handshake.info = { ...info, peerCertificate };
       // A listener that was bound elsewhere may do TLS by itself, which then begins with the first read.
       const secure = this.#tls !== null || "handshake" in raw;
-      let { accepted, head, early } = await handshake.run(transport, secure, info);
-      if (accepted === null) {
+      handshake.use(transport, secure);
+      await handshake.readHead();
+      if (handshake.isOrdinary) {
+        handshake.leave();
         this.#checkRoom();
         this.#pending.delete(handshake);
-        const late = await this.#frontDoor!.serve(transport, head, early, info);
+        const { text, early, info } = handshake;
+        const late = await this.#frontDoor!.serve(transport, text, early, info);
         if (late === null) {
           release?.();
           return this.#checkFinished();
         }
-        handshake = new PendingHandshake(raw, settings, this.#registry.timers);
+        handshake = new PendingHandshake(raw, info, settings, timers);
         this.#pending.add(handshake);
         if (this.#closed) handshake.turnAway(transport, "The server is shutting down");
-        early = late.early;
-        accepted = await handshake.decide(transport, late.head, secure, info);
+        handshake.use(transport, secure);
+        handshake.take(late.head, late.early);
       }
-      // A shutdown may have come since it was accepted.
-      handshake.check();
+      const accepted = await handshake.decide();
       this.#checkRoom();
+      opening = true;
+      this.#opening++;
+      await handshake.accept(accepted);
       this.#pending.delete(handshake);
       engine = new Engine(
         this.#registry,
@@ -325,25 +330,25 @@ export class Listener<Data = unknown> implements ListenerHandle<Data>, AsyncDisp
       };
       makeConnection(engine, init);
       if (release !== NOTHING) engine.closed().then(release);
-      engine.open(transport, accepted.facts, accepted.answer, early);
+      engine.open(transport, accepted.facts, handshake.early);
     } catch (error) {
       const reason = await handshake.refuse(error);
       this.#pending.delete(handshake);
-      // Before the callback, whose promise may never settle.
       if (engine === null) release?.();
-      try {
-        await settings.onHandshakeError?.(reason, info);
-      } catch (error) {
-        console.error("An onHandshakeError callback failed:", error);
+      const { onHandshakeError } = settings;
+      if (onHandshakeError !== undefined) {
+        // Not awaited: it may never settle.
+        callForeign(() => onHandshakeError(reason, handshake.info), reportHandshakeError);
       }
+    } finally {
+      if (opening) this.#opening--;
     }
     this.#checkFinished();
   }
 
   #checkRoom(): void {
-    if (this.#registry.size + (this.#frontDoor?.size ?? 0) >= this.#settings.maxConnections) {
-      throw new Refused(503, "Too many connections");
-    }
+    const size = this.#registry.size + this.#opening + (this.#frontDoor?.size ?? 0);
+    if (size >= this.#settings.maxConnections) throw new Refusal(503, "Too many connections");
   }
 
   #checkFinished(): void {
@@ -389,6 +394,10 @@ function given<Data>(options: ListenOptions<Data>, tls: TlsAcceptor | null): Den
     throw new TypeError("Cannot listen with tls on a listener that is not TCP");
   }
   return listener;
+}
+
+function reportHandshakeError(error: unknown): void {
+  console.error("An onHandshakeError callback failed:", error);
 }
 
 function reportShutdown(error: unknown): void {

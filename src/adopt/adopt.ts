@@ -11,11 +11,13 @@ import { abortError } from "../errors.ts";
 import { makeRequest } from "../engine/handshake_result.ts";
 import { checkExtensions, formatExtensions } from "../handshake/extension_list.ts";
 import { PendingHandshake } from "../server/pending_handshake.ts";
-import { type ListenOptionsOf, type PeerInfo, resolveListen } from "../server/listen_options.ts";
+import type { PeerInfo } from "../server/peer_info.ts";
+import { type ListenOptionsOf, resolveListen } from "../server/listen_options.ts";
 import { pickHandlers } from "../engine/handlers.ts";
 import { resolveSettings } from "../connection_options.ts";
 import type { Registry } from "../context/registry.ts";
 import { formatRequestHead } from "../handshake/format_request.ts";
+import { parseRequestHead } from "../handshake/request_head.ts";
 import type { Transport } from "../transport/transport.ts";
 import { NOTHING } from "../util/bytes.ts";
 
@@ -71,10 +73,16 @@ function adoptOpen<Data>(
     url: url !== "" || request === undefined ? String(url) : webSocketUrl(request, head, secure),
     request: () =>
       request instanceof Request ? request : head === null ? null : makeRequest(head, secure),
+    requestFields: () =>
+      request instanceof Request
+        ? request.headers
+        : head === null
+        ? null
+        : parseRequestHead(head, Infinity).fields,
     responseHeaders: () => new Headers(),
   };
   const transport = takeOver(source, undefined);
-  engine.open(transport, facts, null, copyOf(options.initialData), true);
+  engine.open(transport, facts, copyOf(options.initialData), true);
   return engine.face;
 }
 
@@ -92,25 +100,21 @@ function adoptServer<Data>(
   // With the head read by somebody else, what was read besides is frames.
   const transport = takeOver(source, head === null ? initialData : undefined);
   const info = peerInfo(transport);
-  const incoming = new PendingHandshake<Data>(transport, settings, registry.timers);
+  const incoming = new PendingHandshake<Data>(transport, info, settings, registry.timers);
+  incoming.use(transport, secure);
   registry.connecting.add(engine);
   engine.cancel = () => incoming.abort(503, abortError("The handshake was cancelled"));
   const answer = async () => {
     // Callbacks come no earlier than the next microtask.
     await Promise.resolve();
     try {
-      let accepted: Acceptance<Data>;
-      let early = copyOf(initialData);
-      if (head !== null) accepted = await incoming.decide(transport, head, secure, info);
-      else {
-        const read = await incoming.run(transport, secure, info);
-        // Without a handler, whatever isn't accepted is refused.
-        accepted = read.accepted!;
-        early = read.early;
-      }
+      if (head === null) await incoming.readHead();
+      else incoming.take(head, copyOf(initialData));
+      const accepted: Acceptance<Data> = await incoming.decide();
+      await incoming.accept(accepted);
       if (engine.state !== "connecting") throw abortError("The handshake was cancelled");
       if (accepted.data !== undefined) engine.face.data = accepted.data;
-      engine.open(transport, accepted.facts, accepted.answer, early);
+      engine.open(transport, accepted.facts, incoming.early);
     } catch (error) {
       engine.abandon(await incoming.refuse(error), true);
     }

@@ -2,7 +2,8 @@ import type { IncomingMessage } from "node:http";
 import type { Extension } from "../handshake/extension_list.ts";
 import type { HeadersOption } from "../handshake/headers_option.ts";
 import type { OriginRule } from "../handshake/origin.ts";
-import type { HandshakeDecision, PeerInfo } from "../server/listen_options.ts";
+import type { HandshakeDecision } from "../server/listen_options.ts";
+import type { PeerInfo } from "../server/peer_info.ts";
 import type { ConnectionOptions } from "../connection_options.ts";
 
 /** Options of `adopt`: those of every connection, and those of the handshake, if it is still to be done. */
@@ -28,13 +29,18 @@ export interface AdoptOptions<Data = unknown> extends ConnectionOptions<Data> {
   /** Headers of the 101, or of the client's request. */
   headers?: HeadersOption;
   /** Server: chooses among the offered subprotocols instead. */
-  selectProtocol?: (offered: string[], request: Request) => string | undefined;
+  selectProtocol?: (
+    offered: string[],
+    request: Request,
+  ) => string | undefined | PromiseLike<string | undefined>;
   /** Server: origins that are accepted. */
   origins?: OriginRule;
   /** Server: from the call to the 101, in ms. @default {10000} */
   handshakeTimeout?: number;
   /** Server: the largest request head, in bytes. @default {16384} */
   maxHeaderBytes?: number;
+  /** Server: how many header fields a request may have; 0 for any number. @default {128} */
+  maxHeaderFields?: number;
   /** Server: decides about the handshake, as in `listen`. */
   onHandshake?: (
     request: Request,

@@ -46,6 +46,7 @@ export function upgrade<Data>(
     compression: null,
     url: request.url.replace(/^http/, "ws"),
     request: () => request,
+    requestFields: () => request.headers,
     responseHeaders: () => new Headers(response.headers),
   };
   const engine = new Engine(registry, "server", settings, pickHandlers(options));
@@ -72,7 +73,7 @@ export function upgrade<Data>(
         ),
       );
     };
-    engine.open(transport, facts, null, null);
+    engine.open(transport, facts, null);
   };
   socket.onerror = socket.onclose = () => {
     engine.abandon(

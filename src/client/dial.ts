@@ -120,7 +120,6 @@ export class Dial {
     this.#engine.open(
       transport,
       new ClientHandshakeResult(href, protocol, formatExtensions(extensions), headers, codecs),
-      null,
       early,
     );
   }

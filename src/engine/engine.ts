@@ -112,14 +112,12 @@ export class Engine implements ReceiverHost, SenderHost, KeptAlive, ClosingPeer,
   /**
    * The handshake is complete.
    *
-   * @param answer What still has to be written of it, or `null`.
    * @param early Bytes that came behind it, or `null`.
    * @param later Whether callbacks have to wait for the next microtask: whoever made the connection must have it first.
    */
   open(
     transport: Transport,
     facts: HandshakeResult,
-    answer: Uint8Array | null,
     early: Uint8Array | null,
     later = false,
   ): void {
@@ -137,13 +135,13 @@ export class Engine implements ReceiverHost, SenderHost, KeptAlive, ClosingPeer,
     }
     this.receiver.start(transport, compression, early);
     this.state = "open";
-    this.trace?.opened(facts.url, facts.request(), facts.responseHeaders());
+    this.trace?.opened(facts.url, facts.requestFields(), facts.responseHeaders());
     if (settings.keepAlive !== null) {
       this.#keepAlive = new KeepAlive(this);
     }
     this.owner.opened(this);
     for (const { resolve } of this.#openWaiters?.splice(0) ?? []) resolve();
-    this.writer.start(transport, answer);
+    this.writer.start(transport);
     if (later) {
       this.receiver.holdReasons |= IN_CONNECT;
       queueMicrotask(() => this.#begin());

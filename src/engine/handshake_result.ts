@@ -1,7 +1,8 @@
 import type { CodecSettings } from "../deflate/negotiation.ts";
 import { acceptKey } from "../handshake/accept_key.ts";
 import type { Field } from "../handshake/headers_option.ts";
-import { parseRequestHead } from "../handshake/request_head.ts";
+import { parseRequestHead, type RequestHead } from "../handshake/request_head.ts";
+import { requestUrl, toStandardRequest } from "../handshake/standard_request.ts";
 
 /** What the handshake said. */
 export interface HandshakeResult {
@@ -12,6 +13,8 @@ export interface HandshakeResult {
   readonly compression: CodecSettings | null;
   /** The request, built when asked for. */
   request(): Request | null;
+  /** Its header fields, which take a `Request` quadratic time to list. */
+  requestFields(): Iterable<readonly [name: string, value: string]> | null;
   responseHeaders(): Headers;
 }
 
@@ -52,7 +55,7 @@ export class ServerHandshakeResult implements HandshakeResult {
   }
 
   get url(): string {
-    const head = parseRequestHead(this.#head);
+    const head = parseAgain(this.#head);
     return `${this.#secure ? "wss" : "ws"}://${head.host}${head.path}`;
   }
 
@@ -60,12 +63,16 @@ export class ServerHandshakeResult implements HandshakeResult {
     return this.#request ??= makeRequest(this.#head, this.#secure);
   }
 
+  requestFields(): Iterable<readonly [name: string, value: string]> {
+    return parseAgain(this.#head).fields;
+  }
+
   responseHeaders(): Headers {
     const headers = new Headers({
       "Upgrade": "websocket",
       "Connection": "Upgrade",
       "Sec-WebSocket-Accept": acceptKey(
-        parseRequestHead(this.#head).fields.get("sec-websocket-key")!,
+        parseAgain(this.#head).fields.get("sec-websocket-key")!,
       ),
     });
     if (this.protocol !== "") headers.set("Sec-WebSocket-Protocol", this.protocol);
@@ -77,9 +84,13 @@ export class ServerHandshakeResult implements HandshakeResult {
 
 /** A standard request from the head of a received one; its host and path must make a URL. */
 export function makeRequest(text: string, secure: boolean): Request {
-  const head = parseRequestHead(text);
-  const url = `${secure ? "https" : "http"}://${head.host}${head.path}`;
-  return new Request(url, { headers: head.fields.toHeaders() });
+  const head = parseAgain(text);
+  return toStandardRequest(head, requestUrl(head, secure, ""));
+}
+
+/** Reads a head that has passed all checks before, that of the number of its fields included. */
+function parseAgain(text: string): RequestHead {
+  return parseRequestHead(text, Infinity);
 }
 
 /** The facts of a handshake that we asked for. */
@@ -105,6 +116,10 @@ export class ClientHandshakeResult implements HandshakeResult {
   }
 
   request(): null {
+    return null;
+  }
+
+  requestFields(): null {
     return null;
   }
 

@@ -14,6 +14,8 @@ import {
 import { callForeign } from "../util/foreign.ts";
 import { printable, quote } from "../util/quote.ts";
 
+type Fields = Iterable<readonly [name: string, value: string]>;
+
 /** Takes the lines of a trace. */
 export type TraceWriter = (line: string) => void;
 
@@ -68,9 +70,9 @@ export class Trace {
   }
 
   /** The handshake is complete. */
-  opened(url: string, request: Request | null, response: Headers): void {
+  opened(url: string, request: Fields | null, response: Fields): void {
     this.line(`handshake ${url}`);
-    if (request !== null) this.#headers("request", request.headers);
+    if (request !== null) this.#headers("request", request);
     this.#headers("response", response);
     this.line("state open");
   }
@@ -94,9 +96,9 @@ export class Trace {
     this.line(`${direction} ${describe(FIN | opcode)} ${payload.length} bytes${text}`);
   }
 
-  #headers(whose: string, headers: Headers): void {
+  #headers(whose: string, headers: Fields): void {
     for (const [name, value] of headers) {
-      this.line(`  ${whose} ${name}: ${SECRET.test(name) ? "(hidden)" : value}`);
+      this.line(`  ${whose} ${name.toLowerCase()}: ${SECRET.test(name) ? "(hidden)" : value}`);
     }
   }
 }

@@ -61,11 +61,10 @@ export class WritePump {
     return this.#control ??= new ControlQueue();
   }
 
-  /** Starts to write to a transport, `first` before anything else. */
-  start(transport: Transport, first: Uint8Array | null): void {
+  /** Starts to write to a transport. */
+  start(transport: Transport): void {
     this.#transport = transport;
-    if (first === null) this.flush();
-    else this.#begin(rawBlock(first));
+    this.flush();
   }
 
   /** Whether a write is in flight. */

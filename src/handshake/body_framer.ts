@@ -21,12 +21,14 @@ const MAX_DIGITS = 12;
 const MAX_OVERHEAD = 16 * 1024;
 
 /**
- * Finds the end of a message's body (RFC 9112 6): after so many bytes, or by the chunked coding, strictly. A parser
- * behind us that saw the end elsewhere would read a body as a request, or a request as a body.
+ * Finds the data of a message's body, and its end (RFC 9112 6): by its length, or by the chunked coding, strictly. A
+ * proxy before us that saw the end elsewhere would take a body for a request, or a request for a body.
  */
 export class BodyFramer {
   /** Whether the body is complete. */
   done: boolean;
+  /** Where the data begin in what `take` has taken last. */
+  dataStart = 0;
   readonly #chunked: boolean;
   #left: number;
   #state = SIZE;
@@ -34,7 +36,7 @@ export class BodyFramer {
   #overhead = 0;
 
   /**
-   * @param length The length in bytes, `"chunked"`, or `Infinity` where the end of the stream is the end.
+   * @param length The length in bytes, `"chunked"`, or `Infinity` if the end of the stream is the end.
    */
   constructor(length: number | "chunked") {
     this.#chunked = length === "chunked";
@@ -43,26 +45,28 @@ export class BodyFramer {
   }
 
   /**
-   * Takes the next bytes.
+   * Takes the next bytes, up to the end of one run of data.
    *
    * @param bytes What was read.
    * @param at Where to go on in it.
-   * @returns The index behind what belongs to the body.
+   * @returns The index after what was taken; the data are from `dataStart` to there, none if they are equal.
    * @throws {BadHeadError} If the chunked coding is broken.
    */
   take(bytes: Uint8Array, at: number): number {
     while (!this.done && at < bytes.length) {
       if (!this.#chunked || this.#state === DATA) {
         const count = Math.min(bytes.length - at, this.#left);
-        at += count;
+        this.dataStart = at;
         this.#left -= count;
-        if (this.#left > 0) break;
-        if (this.#chunked) this.#state = DATA_CR;
-        else this.done = true;
-      } else {
-        this.#coding(bytes[at++]);
+        if (this.#left === 0) {
+          if (this.#chunked) this.#state = DATA_CR;
+          else this.done = true;
+        }
+        return at + count;
       }
+      this.#coding(bytes[at++]);
     }
+    this.dataStart = at;
     return at;
   }
 

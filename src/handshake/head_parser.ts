@@ -44,6 +44,14 @@ export class HeadParser {
     return this.#text;
   }
 
+  /** Whether what has been seen of the last head begins a HEAD, whose answer has no content (RFC 9110 9.3.2). */
+  get isHeadRequest(): boolean {
+    const start = this.#length === 0 || this.#buffer === null
+      ? this.#text
+      : decodeLatin1(this.#buffer, 0, Math.min(this.#length, 7));
+    return /^(?:\r\n)?HEAD /.test(start);
+  }
+
   /** The number of bytes kept of a head that isn't complete yet. */
   get pendingBytes(): number {
     return this.#length;

@@ -1,13 +1,17 @@
+import { isThenable } from "../util/foreign.ts";
 import { show } from "./chars.ts";
 
-/** Which origins may connect: a list, a pattern, or a function that decides. */
+/** Which origins may connect: a list, a pattern, or a function that decides, at once or by a promise. */
 export type OriginRule =
   | readonly (string | RegExp)[]
   | RegExp
-  | ((origin: string) => boolean);
+  | ((origin: string) => boolean | PromiseLike<boolean>);
 
-/** `scheme://host[:port]`, which is all that an origin has (RFC 6454 6.2). */
-const SERIALIZED_ORIGIN = /^[a-z][a-z0-9+.-]*:\/\/[^/?#@\s]+$/;
+/**
+ * `scheme://host[:port]`, which is all that an origin has (RFC 6454 6.2). Embedders have schemes of their own, whose
+ * host may be anything, or nothing: `file://`, `app://-`.
+ */
+const SERIALIZED_ORIGIN = /^[a-z][a-z0-9+.-]*:\/\/[^/?#@\s]*$/;
 
 /**
  * Checks the option `origins`, so that a rule which could never match is noticed when the server is started.
@@ -39,11 +43,20 @@ export function checkOriginRule(rule: OriginRule): OriginRule {
  *
  * @param rule A rule, as {@linkcode checkOriginRule} returned it.
  * @param origin The value of `Origin`, or `null` where there is none.
- * @returns Whether it may connect.
+ * @returns Whether it may connect; a promise of it if a function has returned one.
+ * @throws What a function has thrown.
  */
-export function originAllowed(rule: OriginRule, origin: string | null): boolean {
+export function originAllowed(
+  rule: OriginRule,
+  origin: string | null,
+): boolean | PromiseLike<boolean> {
   if (origin === null) return true;
-  if (typeof rule === "function") return rule(origin) === true;
+  if (typeof rule === "function") {
+    const verdict = rule(origin);
+    return isThenable(verdict)
+      ? Promise.resolve(verdict).then((later) => later === true)
+      : verdict === true;
+  }
   if (rule instanceof RegExp) return matches(rule, origin);
   for (const entry of rule) {
     if (typeof entry === "string" ? entry === origin : matches(entry, origin)) return true;
@@ -62,5 +75,6 @@ function isOrigin(entry: string): boolean {
   if (entry === "null") return true;
   if (!SERIALIZED_ORIGIN.test(entry)) return false;
   // Browsers send hosts in lower case and leave default ports out.
-  return !/^https?:/.test(entry) || (URL.canParse(entry) && new URL(entry).origin === entry);
+  return !/^(?:https?|wss?):/.test(entry) ||
+    (URL.canParse(entry) && new URL(entry).origin === entry);
 }

@@ -1,10 +1,9 @@
+import { BadHeadError } from "./bad_head_error.ts";
+import { BodyFramer } from "./body_framer.ts";
 import type { ResponseHead } from "./response_head.ts";
 
 /** How much of a refusal's body is kept. */
 export const MAX_REFUSAL_BODY = 4096;
-
-const CR = 0x0d;
-const LF = 0x0a;
 
 /**
  * Collects the body of a refused handshake: its first 4 KiB, whether its length is announced, it comes in chunks
@@ -13,13 +12,8 @@ const LF = 0x0a;
  */
 export class RefusalBody {
   readonly #kept: Uint8Array = new Uint8Array(MAX_REFUSAL_BODY);
+  readonly #framer: BodyFramer;
   #length = 0;
-  /** Bytes left of the body or of the current chunk. */
-  #left: number;
-  readonly #isChunked: boolean;
-  /** Where the chunked coding is: in a size, behind it on that line, in data, or behind the data. */
-  #state: "size" | "extension" | "data" | "end" = "size";
-  #sizeDigits = 0;
   #done: boolean;
 
   /**
@@ -28,12 +22,8 @@ export class RefusalBody {
    * @param head The response's head.
    */
   constructor(head: ResponseHead) {
-    const { fields, status } = head;
-    this.#isChunked = fields.get("transfer-encoding")?.toLowerCase().endsWith("chunked") ?? false;
-    const length = fields.get("content-length");
-    const isLength = !this.#isChunked && length !== null && /^\d+$/.test(length);
-    this.#left = this.#isChunked ? 0 : isLength ? Number(length) : Infinity;
-    this.#done = status === 101 || status === 204 || status === 304 || this.#left === 0 && isLength;
+    this.#framer = new BodyFramer(framingOf(head));
+    this.#done = this.#framer.done;
   }
 
   /** Whether nothing more is to be kept. */
@@ -53,42 +43,31 @@ export class RefusalBody {
    * @returns Whether the body is complete or its first 4 KiB are; until then, more bytes or the end of the stream.
    */
   push(bytes: Uint8Array): boolean {
-    let at = 0;
-    while (!this.#done && at < bytes.length) {
-      if (!this.#isChunked || this.#state === "data") at += this.#keep(bytes, at);
-      else this.#readFraming(bytes[at++]);
+    try {
+      for (let at = 0; !this.#done && at < bytes.length;) {
+        const end = this.#framer.take(bytes, at);
+        this.#keep(bytes.subarray(this.#framer.dataStart, end));
+        at = end;
+        if (this.#framer.done) this.#done = true;
+      }
+    } catch (error) {
+      if (!(error instanceof BadHeadError)) throw error;
+      this.#done = true;
     }
     return this.#done;
   }
 
-  #keep(bytes: Uint8Array, at: number): number {
+  #keep(data: Uint8Array): void {
     const room = MAX_REFUSAL_BODY - this.#length;
-    const count = Math.min(bytes.length - at, this.#left, room);
-    this.#kept.set(bytes.subarray(at, at + count), this.#length);
-    this.#length += count;
-    this.#left -= count;
-    if (this.#left === 0 && this.#isChunked) this.#state = "end";
-    if (count === room || (this.#left === 0 && !this.#isChunked)) this.#done = true;
-    return count;
+    this.#kept.set(data.length > room ? data.subarray(0, room) : data, this.#length);
+    this.#length += Math.min(data.length, room);
+    if (this.#length === MAX_REFUSAL_BODY) this.#done = true;
   }
+}
 
-  #readFraming(byte: number): void {
-    if (this.#state === "end") {
-      if (byte === LF) {
-        this.#state = "size";
-        this.#sizeDigits = 0;
-      } else if (byte !== CR) this.#done = true;
-      return;
-    }
-    if (byte === LF) {
-      // The last chunk has the size 0; its trailers are of no interest.
-      if (this.#left === 0) this.#done = true;
-      this.#state = "data";
-    } else if (this.#state === "size") {
-      const digit = parseInt(String.fromCharCode(byte), 16);
-      if (!Number.isNaN(digit) && ++this.#sizeDigits <= 12) this.#left = this.#left * 16 + digit;
-      else if (this.#sizeDigits === 0 || this.#sizeDigits > 12) this.#done = true;
-      else this.#state = "extension";
-    }
-  }
+function framingOf({ fields, status }: ResponseHead): number | "chunked" {
+  if (status === 101 || status === 204 || status === 304) return 0;
+  if (fields.get("transfer-encoding")?.toLowerCase().endsWith("chunked")) return "chunked";
+  const length = fields.get("content-length");
+  return length !== null && /^\d+$/.test(length) ? Number(length) : Infinity;
 }

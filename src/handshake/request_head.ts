@@ -1,6 +1,6 @@
 import { BadHeadError } from "./bad_head_error.ts";
 import { show, TOKEN_CHAR } from "./chars.ts";
-import { type Fields, parseFields } from "./fields.ts";
+import { type Fields, MAX_FIELDS, parseFields } from "./fields.ts";
 
 const SP = 0x20;
 const CR = 0x0d;
@@ -63,10 +63,11 @@ export class RequestHead {
  * read differently. One empty line before the request line is skipped (2.2).
  *
  * @param text The head, closing empty line included, one code unit per byte.
+ * @param maxFields How many fields it may have.
  * @returns What it says.
- * @throws {BadHeadError} With the status to answer with: 400, 501 or 505.
+ * @throws {BadHeadError} With the status to answer with: 400, 431, 501 or 505.
  */
-export function parseRequestHead(text: string): RequestHead {
+export function parseRequestHead(text: string, maxFields: number = MAX_FIELDS): RequestHead {
   const start = text.startsWith("\r\n") ? 2 : 0;
   let at = start;
   while (TOKEN_CHAR[text.charCodeAt(at)] === 1) at++;
@@ -95,7 +96,7 @@ export function parseRequestHead(text: string): RequestHead {
   const version = minor === 1 ? "1.1" : `1.${minor}`;
   checkTarget(method, target);
 
-  const fields = parseFields(text, at + 10);
+  const fields = parseFields(text, at + 10, maxFields);
   checkHost(fields);
   checkFraming(fields, minor);
   return new RequestHead(method, target, version, fields);

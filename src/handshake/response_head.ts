@@ -1,6 +1,6 @@
 import { BadHeadError } from "./bad_head_error.ts";
 import { FIELD_CHAR, show } from "./chars.ts";
-import { type Fields, parseFields } from "./fields.ts";
+import { type Fields, MAX_FIELDS, parseFields } from "./fields.ts";
 
 /** The head of a response: its status line and its fields. */
 export class ResponseHead {
@@ -31,7 +31,8 @@ export class ResponseHead {
 
 /**
  * Reads the head of a response (RFC 9112 4). The space behind the status code is required where there is no reason
- * phrase either, but many servers leave it out, and nothing can be misread without it.
+ * phrase either, but many servers leave it out, and nothing can be misread without it. A fold in a field becomes a
+ * space, as a user agent has to read it (5.2).
  *
  * @param text The head, closing empty line included, one code unit per byte.
  * @returns What it says.
@@ -50,7 +51,7 @@ export function parseResponseHead(text: string): ResponseHead {
       throw new BadHeadError(400, `The status line is malformed: ${show(line)}`);
     }
   }
-  const fields = parseFields(unfold(text, end + 2), end + 2);
+  const fields = parseFields(unfold(text, end + 2), end + 2, MAX_FIELDS);
   return new ResponseHead(`1.${parts[1]}`, Number(parts[2]), reason, fields);
 }
 

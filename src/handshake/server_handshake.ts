@@ -2,6 +2,7 @@ import { isValidKey } from "./accept_key.ts";
 import { show } from "./chars.ts";
 import { type Extension, parseExtensions } from "./extension_list.ts";
 import type { Field } from "./headers_option.ts";
+import { Refusal } from "./refusal.ts";
 import type { RequestHead } from "./request_head.ts";
 import { listContains, parseProtocols } from "./token_list.ts";
 
@@ -21,29 +22,6 @@ export interface Upgrade {
   host: string;
 }
 
-/** A request that a server answers with something else than 101. */
-export class Refusal extends Error {
-  /** The name of the class. */
-  override readonly name = "Refusal";
-  /** The status of the answer. */
-  readonly status: number;
-  /** The headers that the answer needs. */
-  readonly headers: readonly Field[];
-
-  /**
-   * Makes the refusal.
-   *
-   * @param status The status of the answer.
-   * @param message The reason, which may be sent as its body.
-   * @param headers The headers that the answer needs.
-   */
-  constructor(status: number, message: string, headers: readonly Field[] = []) {
-    super(message);
-    this.status = status;
-    this.headers = headers;
-  }
-}
-
 /**
  * RFC 9110 15.5.22: a 426 must say what to upgrade to; and 7.8: who sends `Upgrade` must list it in `Connection`,
  * where `close` keeps the meaning that this connection ends here.
@@ -54,8 +32,8 @@ const UPGRADE_REQUIRED: readonly Field[] = [
 ];
 
 /**
- * Says whether a request asks for a WebSocket at all, validly or not: what the HTTP front door decides by. In
- * HTTP/1.0 an `Upgrade` must be ignored (RFC 9110 7.8).
+ * Says whether a request asks for a WebSocket at all, validly or not. In HTTP/1.0 an `Upgrade` must
+ * be ignored (RFC 9110 7.8).
  *
  * @param head The request.
  * @returns Whether {@linkcode readUpgrade} should answer it, and not the application's HTTP handler.
@@ -67,7 +45,8 @@ export function isUpgradeRequest(head: RequestHead): boolean {
 
 /**
  * Checks a client's opening handshake (RFC 6455 4.2.1), its fields in an order in which the first complaint is the
- * one that helps: not a WebSocket request at all, wrong method, wrong version, and only then what is malformed.
+ * one that helps: not a WebSocket request at all, wrong method, wrong version, and only then what is malformed. A missing
+ * `Host` comes before all of them, since nothing else may be answered then (RFC 9112 3.2).
  *
  * @param head The request.
  * @returns What the client asks for.
@@ -75,28 +54,29 @@ export function isUpgradeRequest(head: RequestHead): boolean {
  */
 export function readUpgrade(head: RequestHead): Upgrade {
   const fields = head.fields;
+  if (head.version !== "1.0" && !fields.has("host")) {
+    throw new Refusal(400, "The request has no Host");
+  }
   if (!isUpgradeRequest(head)) {
-    throw new Refusal(
-      426,
-      "This is a WebSocket endpoint, the request must upgrade",
-      UPGRADE_REQUIRED,
-    );
+    throw new Refusal(426, "This is a WebSocket endpoint, the request must upgrade", {
+      headers: UPGRADE_REQUIRED,
+      isUpgrade: false,
+    });
   }
   if (head.method !== "GET") {
-    throw new Refusal(405, `A WebSocket handshake is a GET, not ${show(head.method)}`, [
-      ["Allow", "GET"],
-    ]);
+    throw new Refusal(405, `A WebSocket handshake is a GET, not ${show(head.method)}`, {
+      headers: [["Allow", "GET"]],
+    });
   }
   // 4.2.2: a version we don't speak is answered with those that we do; an absent one is no better.
   const version = fields.get("sec-websocket-version");
   if (version !== "13") {
-    throw new Refusal(426, `The WebSocket version must be 13, not ${show(version)}`, [
-      ["Sec-WebSocket-Version", "13"],
-      ...UPGRADE_REQUIRED,
-    ]);
+    throw new Refusal(426, `The WebSocket version must be 13, not ${show(version)}`, {
+      headers: [["Sec-WebSocket-Version", "13"], ...UPGRADE_REQUIRED],
+    });
   }
   const host = head.host;
-  if (host === null || host === "" || !fields.has("host")) {
+  if (host === null || host === "") {
     throw new Refusal(400, "The handshake has no Host");
   }
   const key = fields.get("sec-websocket-key");

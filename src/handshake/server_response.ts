@@ -1,3 +1,4 @@
+import { concat } from "../util/bytes.ts";
 import { ACCEPT_KEY_LENGTH, writeAcceptKey } from "./accept_key.ts";
 import { type Extension, formatExtensions } from "./extension_list.ts";
 import { checkFieldName, checkFieldValue, type Field } from "./headers_option.ts";
@@ -6,6 +7,9 @@ import { checkProtocol, listContains } from "./token_list.ts";
 import { NOTHING } from "../util/bytes.ts";
 
 const encoder = new TextEncoder();
+
+/** What a client gets that has sent `Expect: 100-continue` (RFC 9110 10.1.1). */
+export const CONTINUE: Uint8Array = encoder.encode("HTTP/1.1 100 Continue\r\n\r\n");
 
 /** All of a 101 up to the value that depends on the key (RFC 6455 4.2.2, item 5). */
 const ACCEPT_START: Uint8Array = encoder.encode(
@@ -23,6 +27,8 @@ export interface Acceptance {
   extensions?: readonly Extension[];
   /** Further headers. */
   headers?: readonly Field[];
+  /** Whether the client waits for a 100 before it sends what follows; it comes before the 101 (RFC 9110 7.8). */
+  expectsContinue?: boolean;
 }
 
 /**
@@ -34,7 +40,7 @@ export interface Acceptance {
  * @throws {TypeError} If the subprotocol, an extension or a header can't be sent.
  */
 export function formatAccept(acceptance: Acceptance): Uint8Array {
-  const { key, protocol, extensions, headers } = acceptance;
+  const { key, protocol, extensions, headers, expectsContinue } = acceptance;
   let rest = "\r\n";
   if (protocol !== undefined && protocol !== "") {
     rest += `Sec-WebSocket-Protocol: ${checkProtocol(protocol)}\r\n`;
@@ -44,9 +50,10 @@ export function formatAccept(acceptance: Acceptance): Uint8Array {
   }
   if (headers !== undefined) rest += formatFields(headers);
   rest += "\r\n";
-  const bytes = new Uint8Array(ACCEPT_START.length + ACCEPT_KEY_LENGTH + rest.length);
-  bytes.set(ACCEPT_START);
-  writeLatin1(rest, bytes, writeAcceptKey(key, bytes, ACCEPT_START.length));
+  const start = expectsContinue ? concat([CONTINUE, ACCEPT_START]) : ACCEPT_START;
+  const bytes = new Uint8Array(start.length + ACCEPT_KEY_LENGTH + rest.length);
+  bytes.set(start);
+  writeLatin1(rest, bytes, writeAcceptKey(key, bytes, start.length));
   return bytes;
 }
 

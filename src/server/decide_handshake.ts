@@ -3,17 +3,16 @@ import { acceptOffer, type CodecSettings, codecSettings } from "../deflate/negot
 import { makeRequest, ServerHandshakeResult } from "../engine/handshake_result.ts";
 import { type Extension, formatExtensions } from "../handshake/extension_list.ts";
 import type { Field } from "../handshake/headers_option.ts";
-import { originAllowed, type OriginRule } from "../handshake/origin.ts";
-import { parseRequestHead } from "../handshake/request_head.ts";
+import { originAllowed } from "../handshake/origin.ts";
+import { internalError, Refusal } from "../handshake/refusal.ts";
+import type { RequestHead } from "../handshake/request_head.ts";
 import { readUpgrade, type Upgrade } from "../handshake/server_handshake.ts";
 import { formatAccept } from "../handshake/server_response.ts";
-import {
-  type HandshakeAcceptance,
-  type ListenSettings,
-  type PeerInfo,
-  resolveAnswer,
-} from "./listen_options.ts";
-import { Refused, refuseWith } from "../handshake/refusal.ts";
+import { requestUrl } from "../handshake/standard_request.ts";
+import { listContains } from "../handshake/token_list.ts";
+import { type HandshakeAcceptance, type ListenSettings, resolveAnswer } from "./listen_options.ts";
+import type { PeerInfo } from "./peer_info.ts";
+import { cancelBody, refuseWith } from "./refuse_with.ts";
 
 /** A handshake that we accept. */
 export interface Acceptance<Data> {
@@ -22,6 +21,19 @@ export interface Acceptance<Data> {
   readonly facts: ServerHandshakeResult;
   /** Data that the application gave for this connection; `undefined` where it gave none. */
   readonly data: Data | undefined;
+}
+
+/** A request to decide about. */
+export interface Candidate {
+  /** The text of its head. */
+  readonly text: string;
+  readonly request: RequestHead;
+  readonly secure: boolean;
+  readonly info: PeerInfo;
+  /** Whether it has been given up meanwhile: the callback took too long, or there was a shutdown. */
+  readonly over: boolean;
+  /** Takes what to call when that happens. */
+  onOver(cancel: () => void): void;
 }
 
 interface Choice<Data> {
@@ -34,76 +46,92 @@ interface Choice<Data> {
 const NO_CHOICE = { protocol: undefined, headers: [], extensions: [], data: undefined };
 
 /**
- * Decides about a handshake.
+ * Decides about a handshake. The callbacks that it asks may throw, reject, or never settle: whoever waits for the
+ * decision has to bound that.
  *
- * @param head The text of the request's head.
- * @throws {Refused} With what the peer is to be answered, or an error that `refusalOf` knows.
+ * @throws {Refusal} With what the peer is to be answered, or an error that `refusalOf` knows.
  */
-export function decide<Data>(
-  head: string,
-  secure: boolean,
+export async function decide<Data>(
+  candidate: Candidate,
   settings: ListenSettings<Data>,
-  info: PeerInfo,
-): Acceptance<Data> | Promise<Acceptance<Data>> {
-  const request = parseRequestHead(head);
-  const upgrade = readUpgrade(request);
-  if (!URL.canParse(`http://${upgrade.host}${upgrade.path}`)) {
-    throw new Refused(400, "The Host and the target of the request make no URL");
-  }
-  if (!isWelcome(settings.origins, upgrade.origin)) {
-    throw new Refused(403, "The origin is not allowed");
-  }
-  if (settings.onHandshake === undefined) {
-    if (settings.origins === null && request.fields.has("cookie")) warnMissingOriginCheck();
-    return accept(head, secure, settings, upgrade, NO_CHOICE);
-  }
-  return ask(head, secure, settings, info, upgrade);
-}
-
-function isWelcome(origins: OriginRule | null, origin: string | null): boolean {
-  try {
-    return origins === null || originAllowed(origins, origin);
-  } catch (error) {
-    // A predicate of the application's has thrown: as with onHandshake, the peer is told so much and no more.
-    throw new Refused(500, "Internal Server Error", [], undefined, error);
-  }
-}
-
-async function ask<Data>(
-  head: string,
-  secure: boolean,
-  settings: ListenSettings<Data>,
-  info: PeerInfo,
-  upgrade: Upgrade,
 ): Promise<Acceptance<Data>> {
-  let choice: Choice<Data> = NO_CHOICE;
-  try {
-    const decision = await settings.onHandshake!(makeRequest(head, secure), info);
-    if (decision === false) throw new Refused(403, "Forbidden");
-    if (decision instanceof Response) throw await refuseWith(decision);
-    if (typeof decision === "object" && decision !== null) {
-      const answer: HandshakeAcceptance<Data> = decision;
-      choice = {
-        ...resolveAnswer(answer, upgrade.protocols, upgrade.extensions),
-        data: answer.data,
-      };
-    }
-  } catch (error) {
-    if (error instanceof Refused) throw error;
-    // The error is the application's, and none of the peer's business.
-    throw new Refused(500, "Internal Server Error", [], undefined, error);
+  const { request, secure } = candidate;
+  const upgrade = readUpgrade(request);
+  requestUrl(request, secure, "");
+  if (!await isWelcome(settings, upgrade.origin)) {
+    throw new Refusal(403, "The origin is not allowed");
   }
-  return accept(head, secure, settings, upgrade, choice);
+  let choice: Choice<Data> = NO_CHOICE;
+  if (settings.onHandshake !== undefined) choice = await ask(candidate, settings, upgrade);
+  else if (settings.origins === null && request.fields.has("cookie")) warnMissingOriginCheck();
+  const protocol = choice.protocol ?? await chooseProtocol(candidate, settings, upgrade.protocols);
+  return accept(candidate, settings, upgrade, choice, protocol);
+}
+
+/** Runs callbacks; what they throw is told to the application, and none of the peer's business. */
+async function asking<T>(callbacks: () => T | PromiseLike<T>): Promise<T> {
+  try {
+    return await callbacks();
+  } catch (error) {
+    throw error instanceof Refusal ? error : internalError(error);
+  }
+}
+
+function isWelcome<Data>(
+  { origins }: ListenSettings<Data>,
+  origin: string | null,
+): boolean | Promise<boolean> {
+  return origins === null || asking(() => originAllowed(origins, origin));
+}
+
+function ask<Data>(
+  candidate: Candidate,
+  settings: ListenSettings<Data>,
+  upgrade: Upgrade,
+): Promise<Choice<Data>> {
+  const { text, secure, info } = candidate;
+  return asking(async () => {
+    const decision = await settings.onHandshake!(makeRequest(text, secure), info);
+    if (decision === false) throw new Refusal(403, "Forbidden");
+    if (decision instanceof Response) {
+      if (!candidate.over) throw await refuseWith(decision, (cancel) => candidate.onOver(cancel));
+      cancelBody(decision);
+      throw new Error("The decision came too late");
+    }
+    if (typeof decision !== "object" || decision === null) return NO_CHOICE;
+    const answer = decision as HandshakeAcceptance<Data>;
+    return {
+      ...resolveAnswer(answer, upgrade.protocols, upgrade.extensions),
+      data: answer.data,
+    };
+  });
+}
+
+function chooseProtocol<Data>(
+  { text, secure }: Candidate,
+  { protocols, selectProtocol }: ListenSettings<Data>,
+  offered: string[],
+): string | Promise<string> {
+  if (offered.length === 0) return "";
+  if (selectProtocol === undefined) {
+    return protocols.find((protocol) => offered.includes(protocol)) ?? "";
+  }
+  return asking(async () => {
+    const chosen = await selectProtocol(offered, makeRequest(text, secure)) ?? "";
+    if (chosen !== "" && !offered.includes(chosen)) {
+      throw new TypeError(`Cannot select subprotocol ${chosen}, which wasn't offered`);
+    }
+    return chosen;
+  });
 }
 
 function accept<Data>(
-  head: string,
-  secure: boolean,
+  { text, request, secure }: Candidate,
   settings: ListenSettings<Data>,
   upgrade: Upgrade,
   choice: Choice<Data>,
+  protocol: string,
 ): Acceptance<Data> {
-  const protocol = choice.protocol ?? chooseProtocol(head, secure, settings, upgrade.protocols);
   const headers = choice.headers.length === 0
     ? settings.headers
     : [...settings.headers, ...choice.headers];
@@ -115,10 +143,11 @@ function accept<Data>(
     extensions = [...extensions, accepted.answer];
     codecs = codecSettings(accepted.agreement, "server", compression!);
   }
+  const expectsContinue = listContains(request.fields.get("expect"), "100-continue");
   return {
-    answer: formatAccept({ key: upgrade.key, protocol, extensions, headers }),
+    answer: formatAccept({ key: upgrade.key, protocol, extensions, headers, expectsContinue }),
     facts: new ServerHandshakeResult(
-      head,
+      text,
       secure,
       protocol,
       formatExtensions(extensions),
@@ -127,25 +156,4 @@ function accept<Data>(
     ),
     data: choice.data,
   };
-}
-
-function chooseProtocol<Data>(
-  head: string,
-  secure: boolean,
-  settings: ListenSettings<Data>,
-  offered: string[],
-): string {
-  if (offered.length === 0) return "";
-  if (settings.selectProtocol === undefined) {
-    return settings.protocols.find((protocol) => offered.includes(protocol)) ?? "";
-  }
-  try {
-    const chosen = settings.selectProtocol(offered, makeRequest(head, secure)) ?? "";
-    if (chosen !== "" && !offered.includes(chosen)) {
-      throw new TypeError(`Cannot select subprotocol ${chosen}, which wasn't offered`);
-    }
-    return chosen;
-  } catch (error) {
-    throw new Refused(500, "Internal Server Error", [], undefined, error);
-  }
 }

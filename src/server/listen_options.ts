@@ -1,26 +1,16 @@
 import { checkExtensions, type Extension } from "../handshake/extension_list.ts";
+import { MAX_FIELDS } from "../handshake/fields.ts";
 import { checkHeaders, type Field, type HeadersOption } from "../handshake/headers_option.ts";
 import { checkOriginRule, type OriginRule } from "../handshake/origin.ts";
 import { checkProtocol, checkProtocols } from "../handshake/token_list.ts";
-import type { HttpHandler } from "./http/gateway.ts";
+import type { HttpHandler, PeerInfo } from "./peer_info.ts";
 import type { ConnectionOptions } from "../connection_options.ts";
 import type { ConnectionHandlers, ListenerHandle } from "../connection.ts";
 import { HANDLERS } from "../engine/handlers.ts";
 import type { Settings } from "../engine/settings.ts";
 import { resolveSettings } from "../connection_options.ts";
-import { amount, checkHandlers } from "../util/check.ts";
-import type { PeerCertificate } from "../transport/peer_certificate.ts";
+import { amount, checkHandlers, limit } from "../util/check.ts";
 import type { TlsAcceptorOptions } from "../transport/tls_server.ts";
-
-/** Who is on the other end of a request. */
-export interface PeerInfo {
-  /** The peer's address. */
-  readonly remoteAddr: Deno.Addr;
-  /** The address that it has reached. */
-  readonly localAddr: Deno.Addr;
-  /** The certificate that the peer showed, with `tls.clientCaCerts`. */
-  readonly peerCertificate?: PeerCertificate;
-}
 
 /** With what a handshake is accepted. */
 export interface HandshakeAcceptance<Data = unknown> {
@@ -83,7 +73,10 @@ export interface ListenOptionsOf<Data, Listening = ListenerHandle<Data>>
   /** Subprotocols that are spoken, the preferred first. With nothing in common the connection has none. */
   protocols?: readonly string[];
   /** Chooses among the offered subprotocols instead; `""` or nothing for none. */
-  selectProtocol?: (offered: string[], request: Request) => string | undefined;
+  selectProtocol?: (
+    offered: string[],
+    request: Request,
+  ) => string | undefined | PromiseLike<string | undefined>;
   /** Headers for every 101. */
   headers?: HeadersOption;
   /** Origins that are accepted; a request without `Origin` passes, `"null"` only if listed. Default: all. */
@@ -108,6 +101,8 @@ export interface ListenOptionsOf<Data, Listening = ListenerHandle<Data>>
   handshakeTimeout?: number;
   /** The largest request head, in bytes. @default {16384} */
   maxHeaderBytes?: number;
+  /** How many header fields a request may have; 0 for any number. @default {128} */
+  maxHeaderFields?: number;
   /** Answers ordinary HTTP requests on the same port, as the handler of a `Deno.serve` would; without it they get 426. */
   handler?: HttpHandler;
   /** From one `onTick` to the next, in ms. @default {1000} */
@@ -126,6 +121,7 @@ export interface ListenSettings<Data> {
   readonly maxHandshakes: number;
   readonly handshakeTimeout: number;
   readonly maxHeaderBytes: number;
+  readonly maxHeaderFields: number;
   readonly onHandshake: ListenOptionsOf<Data>["onHandshake"];
   readonly onHandshakeError: ListenOptionsOf<Data>["onHandshakeError"];
   readonly tickInterval: number;
@@ -165,8 +161,9 @@ export function resolveListen<Data>(options: ListenOptionsOf<Data>): ListenSetti
       Infinity,
     ),
     maxHandshakes: positive("maxHandshakes", options.maxHandshakes, 4096),
-    handshakeTimeout: amount("listen", "handshakeTimeout", options.handshakeTimeout, 10_000),
+    handshakeTimeout: limit("listen", "handshakeTimeout", options.handshakeTimeout, 10_000),
     maxHeaderBytes: amount("listen", "maxHeaderBytes", options.maxHeaderBytes, 16 * 1024),
+    maxHeaderFields: limit("listen", "maxHeaderFields", options.maxHeaderFields, MAX_FIELDS),
     onHandshake: options.onHandshake,
     onHandshakeError: options.onHandshakeError,
     tickInterval,

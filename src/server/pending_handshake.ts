@@ -1,100 +1,146 @@
-import { type Acceptance, decide } from "./decide_handshake.ts";
 import { TimeoutError } from "../errors.ts";
 import { HeadParser } from "../handshake/head_parser.ts";
-import { parseRequestHead } from "../handshake/request_head.ts";
+import { Refusal, refusalOf } from "../handshake/refusal.ts";
+import { parseRequestHead, type RequestHead } from "../handshake/request_head.ts";
 import { isUpgradeRequest } from "../handshake/server_handshake.ts";
 import { closeQuietly, drain, readHead, writeAll } from "../transport/stream_io.ts";
-import type { ListenSettings, PeerInfo } from "./listen_options.ts";
-import { refusalOf, Refused } from "../handshake/refusal.ts";
-import type { Member } from "../util/member_list.ts";
-import { Timer, type Timers } from "../util/timers.ts";
 import type { Transport } from "../transport/transport.ts";
+import { NOTHING } from "../util/bytes.ts";
+import { Timer, type Timers } from "../util/timers.ts";
+import { type Acceptance, type Candidate, decide } from "./decide_handshake.ts";
+import type { Waiting } from "./handshake_limit.ts";
+import type { ListenSettings } from "./listen_options.ts";
+import type { PeerInfo } from "./peer_info.ts";
 
 // How long a refused peer has to take the answer and to close.
 const LINGER = 1000;
 
-/** A request that came in. */
-export interface PendingHandshakeInit<Data> {
-  /** Our consent to a WebSocket; `null` for an ordinary HTTP request, where there is a handler for those. */
-  accepted: Acceptance<Data> | null;
-  /** The text of its head. */
-  head: string;
-  /** What came behind it. */
-  early: Uint8Array;
-}
-
-/** A handshake that is being answered, from the accepted socket to the 101 or to a refusal. */
-export class PendingHandshake<Data> extends Timer implements Member {
+/**
+ * A handshake from the accepted socket to the 101 or to a refusal: what is known of it so far, and its deadline. Each
+ * wait on the way is ended by that deadline, by a shutdown, or by later handshakes that need the room, whatever the peer,
+ * the stream and the application's callbacks do.
+ */
+export class PendingHandshake<Data> extends Timer implements Waiting, Candidate {
   slot = -1;
+  /** The text of the request's head. */
+  text = "";
+  request!: RequestHead;
+  /** What came behind the head. */
+  early: Uint8Array = NOTHING;
+  secure = false;
+  info: PeerInfo;
   readonly #raw: Transport;
   readonly #settings: ListenSettings<Data>;
   readonly #timers: Timers;
   #transport: Transport | null = null;
+  #parser: HeadParser | null = null;
   #ending: unknown;
   #refused = false;
-  #closed = false;
+  #accepted = false;
   #deciding = false;
+  #closed = false;
+  #interrupt: ((reason: unknown) => void) | null = null;
+  #cancel: (() => void) | null = null;
 
   /** @param raw The accepted socket, on which TLS may still be to come. */
-  constructor(raw: Transport, settings: ListenSettings<Data>, timers: Timers) {
+  constructor(raw: Transport, info: PeerInfo, settings: ListenSettings<Data>, timers: Timers) {
     super();
     this.#raw = raw;
+    this.info = info;
     this.#settings = settings;
     this.#timers = timers;
-    if (settings.handshakeTimeout > 0) timers.set(this, settings.handshakeTimeout);
+    timers.set(this, settings.handshakeTimeout);
   }
 
-  /** Whether it is the application that keeps it waiting, and not the peer. */
+  /** Whether the application keeps it waiting, or its 101 is on the way: it isn't the peer that is slow. */
   get deciding(): boolean {
-    return this.#deciding;
+    return this.#deciding || this.#accepted;
   }
 
-  /** Reads the request and decides about it; what came behind the head is `early`. */
-  async run(
-    transport: Transport,
-    secure: boolean,
-    info: PeerInfo,
-  ): Promise<PendingHandshakeInit<Data>> {
+  /** Whether the 101 is on the way, so that nothing else may be answered. */
+  get accepted(): boolean {
+    return this.#accepted;
+  }
+
+  get over(): boolean {
+    return this.#ending !== undefined || this.#closed;
+  }
+
+  onOver(cancel: () => void): void {
+    if (this.over) cancel();
+    else this.#cancel = cancel;
+  }
+
+  /** The stream that carries the request, from where it may be answered on. */
+  get transport(): Transport {
+    return this.#transport!;
+  }
+
+  /** Takes the stream that carries the request. */
+  use(transport: Transport, secure: boolean): void {
     this.#transport = transport;
-    const parser = new HeadParser(this.#settings.maxHeaderBytes);
-    const early = await readHead(transport, (bytes) => {
+    this.secure = secure;
+  }
+
+  /** Waits for a stage, but no longer than the handshake lasts. */
+  wait<T>(stage: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.#interrupt = reject;
+      stage.then(resolve, reject);
+    });
+  }
+
+  /** Reads the head of the request. */
+  async readHead(): Promise<void> {
+    const { maxHeaderBytes } = this.#settings;
+    const parser = this.#parser = new HeadParser(maxHeaderBytes);
+    const early = await this.wait(readHead(this.transport, (bytes) => {
       this.check();
       return parser.push(bytes);
-    });
+    }));
     this.check();
     if (early === null) {
       this.#transport = null;
       throw new Deno.errors.UnexpectedEof("The stream ended before the handshake was complete");
     }
-    const { text } = parser;
-    if (this.#settings.handler !== undefined && !isUpgradeRequest(parseRequestHead(text))) {
-      this.#timers.clear(this);
-      return { accepted: null, head: text, early };
-    }
-    return { accepted: await this.decide(transport, text, secure, info), head: text, early };
+    this.take(parser.text, early);
   }
 
-  /** Decides about a request whose head has been read already. */
-  async decide(
-    transport: Transport,
-    head: string,
-    secure: boolean,
-    info: PeerInfo,
-  ): Promise<Acceptance<Data>> {
-    this.#transport = transport;
-    const decision = decide(head, secure, this.#settings, info);
-    let acceptance = decision as Acceptance<Data>;
-    if (decision instanceof Promise) {
-      this.#deciding = true;
-      try {
-        acceptance = await decision;
-      } finally {
-        this.#deciding = false;
-      }
+  /** Takes a head that was read elsewhere, and what came behind it. */
+  take(text: string, early: Uint8Array): void {
+    this.text = text;
+    this.early = early;
+    this.request = parseRequestHead(text, this.#settings.maxHeaderFields);
+  }
+
+  /** Whether it is an ordinary HTTP request, for the application's handler. */
+  get isOrdinary(): boolean {
+    return this.#settings.handler !== undefined && !isUpgradeRequest(this.request);
+  }
+
+  /** Decides about the request. */
+  async decide(): Promise<Acceptance<Data>> {
+    this.#deciding = true;
+    try {
+      return await this.wait(decide(this, this.#settings));
+    } finally {
+      this.#deciding = false;
     }
+  }
+
+  /** Writes the 101. */
+  async accept({ answer }: Acceptance<Data>): Promise<void> {
+    this.check();
+    this.#accepted = true;
+    await this.wait(writeAll(this.transport, answer));
+    this.#timers.clear(this);
+    this.check();
+  }
+
+  /** Gives the stream to somebody else, and watches over it no more. */
+  leave(): void {
     this.check();
     this.#timers.clear(this);
-    return acceptance;
   }
 
   /** The handshake took too long, or the refused peer did. */
@@ -102,20 +148,23 @@ export class PendingHandshake<Data> extends Timer implements Member {
     if (this.#refused) {
       this.#close();
     } else {
-      this.abort(
-        408,
-        new TimeoutError(`No handshake within ${this.#settings.handshakeTimeout} ms`),
-      );
+      const { handshakeTimeout } = this.#settings;
+      this.abort(408, new TimeoutError(`No handshake within ${handshakeTimeout} ms`));
     }
   }
 
   /** Ends it with a status, from outside. */
-  abort(status: number, error: unknown): void {
+  abort(status: number, error: Error): void {
     if (this.#ending !== undefined) return;
     this.#ending = error;
     this.#timers.clear(this);
-    if (this.#transport === null) this.#close();
-    else this.#answer(new Refused(status, (error as Error).message));
+    if (this.#transport === null || this.#accepted) {
+      this.#close();
+    } else {
+      this.#answer(new Refusal(status, error.message));
+      // A callback may never settle. A read of the head goes on: only one read at a time may be pending.
+      if (this.#deciding) this.#end();
+    }
   }
 
   /** Closes it without an answer, to make room for others. */
@@ -127,7 +176,7 @@ export class PendingHandshake<Data> extends Timer implements Member {
   /** Refuses before anything was read, in the clear where that means anything to the peer. */
   turnAway(transport: Transport | null, message: string): never {
     this.#transport = transport;
-    throw new Refused(503, message);
+    throw new Refusal(503, message);
   }
 
   /**
@@ -137,25 +186,18 @@ export class PendingHandshake<Data> extends Timer implements Member {
    */
   async refuse(error: unknown): Promise<unknown> {
     const transport = this.#transport;
-    const refused = refusalOf(error);
+    const refusal = refusalOf(error);
     try {
-      if (transport !== null) {
-        if (!this.#refused && refused !== null) this.#answer(refused);
-        if (this.#refused) await drain(transport, LINGER);
+      if (transport !== null && !this.#closed && !this.#accepted) {
+        if (!this.#refused && refusal !== null) this.#answer(refusal);
+        if (this.#refused) await this.wait(drain(transport, LINGER));
       }
     } catch {
       // The peer is gone, and with it the need to tell it anything.
     }
     this.#timers.clear(this);
     this.#close();
-    return this.#ending ?? refused?.error ?? error;
-  }
-
-  #close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    // A failed TLS handshake has closed it already.
-    closeQuietly(this.#raw);
+    return this.#ending ?? refusal?.error ?? error;
   }
 
   /** Throws if it was ended from outside. */
@@ -163,10 +205,26 @@ export class PendingHandshake<Data> extends Timer implements Member {
     if (this.#ending !== undefined) throw this.#ending;
   }
 
-  #answer(refused: Refused): void {
+  #answer(refusal: Refusal): void {
     const transport = this.#transport!;
     this.#refused = true;
     this.#timers.set(this, LINGER);
-    writeAll(transport, refused.answer).then(() => transport.closeWrite()).catch(() => {});
+    const answer = refusal.format(this.#parser !== null && this.#parser.isHeadRequest);
+    writeAll(transport, answer).then(() => transport.closeWrite()).catch(() => {});
+  }
+
+  #close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    // A failed TLS handshake has closed it already.
+    closeQuietly(this.#raw);
+    this.#end();
+  }
+
+  /** Ends the wait under way, which may be for something that never settles. */
+  #end(): void {
+    this.#interrupt?.(this.#ending ?? new Error("The handshake was given up"));
+    this.#cancel?.();
+    this.#cancel = null;
   }
 }

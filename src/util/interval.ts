@@ -1,3 +1,4 @@
+import { callForeign } from "./foreign.ts";
 import { Timer, type Timers } from "./timers.ts";
 
 /** Calls a function at an interval, never twice at once; beats that fall into a slow call are left out. */
@@ -18,16 +19,9 @@ export class Interval extends Timer {
   }
 
   override fire(): void {
-    try {
-      const result = this.#tick();
-      if (result instanceof Promise) {
-        result.catch(report).then(() => this.#next());
-        return;
-      }
-    } catch (error) {
-      report(error);
-    }
-    this.#next();
+    const settled = callForeign(this.#tick, report);
+    if (settled === null) this.#next();
+    else settled.then(() => this.#next());
   }
 
   /** Stops; a call that is under way is left to finish. */

@@ -1,10 +1,7 @@
-import type { PeerInfo } from "../listen_options.ts";
+import type { HttpHandler, PeerInfo } from "../peer_info.ts";
 import type { Timers } from "../../util/timers.ts";
 import type { Transport } from "../../transport/transport.ts";
 import { GatewayConnection, type HttpLimits, type LateUpgrade } from "./gateway_connection.ts";
-
-/** Answers ordinary HTTP requests. */
-export type HttpHandler = (request: Request, info: PeerInfo) => Response | Promise<Response>;
 
 /**
  * Ordinary HTTP on the port of a listener: its connections are piped to a `Deno.serve` of our own on the loopback, so that

@@ -194,14 +194,13 @@ export class GatewayConnection extends Timer {
   #awaitRequest(): void {
     const { handshakeTimeout } = this.#bounds;
     if (!this.#body.done || this.#answers.waiting.length > 0) return;
-    if (handshakeTimeout === 0 || this.#closed || this.#released) return;
+    if (this.#closed || this.#released) return;
     this.#timers.set(this, handshakeTimeout);
   }
 
   /** Closes the connection where the client keeps a piece of a body, or of an answer, waiting. */
   async #whileMoving<T>(piece: Promise<T>): Promise<T> {
     const { handshakeTimeout } = this.#bounds;
-    if (handshakeTimeout === 0) return await piece;
     const alarm = new CallbackTimer(() => this.close());
     this.#timers.set(alarm, STALL * handshakeTimeout);
     try {

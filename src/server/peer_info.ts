@@ -1,0 +1,14 @@
+import type { PeerCertificate } from "../transport/peer_certificate.ts";
+
+/** Who is on the other end of a request. */
+export interface PeerInfo {
+  /** The peer's address. */
+  readonly remoteAddr: Deno.Addr;
+  /** The address that it has reached. */
+  readonly localAddr: Deno.Addr;
+  /** The certificate that the peer showed, with `tls.clientCaCerts`. */
+  readonly peerCertificate?: PeerCertificate;
+}
+
+/** Answers ordinary HTTP requests. */
+export type HttpHandler = (request: Request, info: PeerInfo) => Response | Promise<Response>;

@@ -1,0 +1,63 @@
+import { checkHeaders } from "../handshake/headers_option.ts";
+import { Refusal } from "../handshake/refusal.ts";
+import { concat } from "../util/bytes.ts";
+
+/** How large the body of a refusal may be: it is kept until the peer has taken it. */
+export const MAX_BODY = 64 * 1024;
+
+/**
+ * Refuses with a response of the application's.
+ *
+ * @param response The response.
+ * @param onCancel Gets what ends the reading of its body early.
+ * @returns The refusal.
+ * @throws If it makes no refusal: an interim status, a body that fails, was used already or is larger than 64 KiB.
+ */
+export async function refuseWith(
+  response: Response,
+  onCancel: (cancel: () => void) => void,
+): Promise<Refusal> {
+  // A Response may have any status; 101 and such would make no sense as a refusal.
+  if (response.status < 200) {
+    cancelBody(response);
+    throw new TypeError(`Cannot refuse with status ${response.status}: use 200 to 599`);
+  }
+  const body = response.body === null ? new Uint8Array(0) : await readBody(response.body, onCancel);
+  return new Refusal(response.status, response.statusText || "refused", {
+    headers: checkHeaders(response.headers, null),
+    body,
+  });
+}
+
+async function readBody(
+  body: ReadableStream<Uint8Array>,
+  onCancel: (cancel: () => void) => void,
+): Promise<Uint8Array> {
+  const reader = body.getReader();
+  onCancel(() => reader.cancel().catch(() => {}));
+  const parts: Uint8Array[] = [];
+  let length = 0;
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return concat(parts);
+    if (!(value instanceof Uint8Array)) {
+      throw new TypeError(`Cannot refuse with a body of ${typeof value}: use bytes`);
+    }
+    length += value.length;
+    if (length > MAX_BODY) {
+      reader.cancel().catch(() => {});
+      throw new RangeError(`Cannot refuse with a body of more than ${MAX_BODY} bytes`);
+    }
+    // Empty ones would be a list without end that costs no byte.
+    if (value.length > 0) parts.push(value);
+  }
+}
+
+/** Lets go of a response that nobody will send, and of what its body comes from. */
+export function cancelBody(response: Response): void {
+  try {
+    response.body?.cancel().catch(() => {});
+  } catch {
+    // Somebody else reads it.
+  }
+}
