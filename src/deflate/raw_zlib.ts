@@ -20,8 +20,11 @@ interface Handle {
   ): void;
   reset(): void;
   close(): void;
-  onerror: (message: string) => void;
+  onerror: (message: string, errno: number) => void;
 }
+
+/** zlib finds the data corrupt; any other error is a failure of ours, such as no memory left. */
+export class CorruptDataError extends Error {}
 
 /** Write as much as comes of itself; the rest stays in the context. */
 export const NO_FLUSH: number = constants.Z_NO_FLUSH;
@@ -37,15 +40,17 @@ export class RawZlib {
   readonly #handle: Handle;
   /** Where the handle reports: room left in the output, then bytes left of the input. */
   readonly #state: Uint32Array;
-  #failure: string | null = null;
+  #failure: Error | null = null;
+  #closed = false;
 
   private constructor(stream: object) {
     const { _handle, _writeState } = stream as { _handle: Handle; _writeState: Uint32Array };
     this.#handle = _handle;
     this.#state = _writeState;
     // The stream's own would destroy it and emit an "error" that nobody listens to.
-    this.#handle.onerror = (message) => {
-      this.#failure = message;
+    this.#handle.onerror = (message, errno) => {
+      const corrupt = errno === constants.Z_DATA_ERROR || errno === constants.Z_NEED_DICT;
+      this.#failure = corrupt ? new CorruptDataError(message) : new Error(`zlib: ${message}`);
     };
   }
 
@@ -64,7 +69,8 @@ export class RawZlib {
    * Runs zlib over some input until that is used up or the output is full; see `inputLeft` and
    * `outputLeft`.
    *
-   * @throws {Error} Where zlib finds the data corrupt; the context is of no use then.
+   * @throws {CorruptDataError} Where zlib finds the data corrupt; the context is of no use then.
+   * @throws {Error} Where it fails for any other reason, with the same consequence.
    */
   run(
     flush: number,
@@ -75,6 +81,8 @@ export class RawZlib {
     outputOffset: number,
     outputLength: number,
   ): void {
+    // To call a handle that is closed ends the process (Deno 2.9.6 panics).
+    if (this.#closed) throw new Error("Cannot use a zlib context that is closed");
     this.#handle.writeSync(
       flush,
       input,
@@ -84,18 +92,20 @@ export class RawZlib {
       outputOffset,
       outputLength,
     );
-    if (this.#failure !== null) throw new Error(this.#failure);
+    if (this.#failure !== null) throw this.#failure;
     this.outputLeft = this.#state[0];
     this.inputLeft = this.#state[1];
   }
 
   /** Forgets the window, and the end of the stream where there was one. */
   reset(): void {
-    this.#handle.reset();
+    if (!this.#closed) this.#handle.reset();
   }
 
-  /** Gives the memory back; the context may not be used after it. */
+  /** Gives the memory back; the context may not be used after it. Further calls do nothing. */
   close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
     this.#handle.close();
   }
 }

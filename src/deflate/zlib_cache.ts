@@ -1,4 +1,5 @@
 import { RawZlib } from "./raw_zlib.ts";
+import { charge, CONTEXT_COST } from "./work_queue.ts";
 
 // Without context takeover a context carries nothing from one message to the next, so a connection
 // needs one only while it is at a message. It then takes one off the shelf, where the last user of the
@@ -17,7 +18,10 @@ export class ZlibCache {
   /** A context that remembers nothing. */
   take(): RawZlib {
     const spare = this.#spare;
-    if (spare === null) return this.#make();
+    if (spare === null) {
+      charge(CONTEXT_COST);
+      return this.#make();
+    }
     this.#spare = null;
     return spare;
   }
@@ -28,8 +32,14 @@ export class ZlibCache {
       context.close();
       return;
     }
-    // At once, so that no message of one connection lies in wait for another's references to it.
-    context.reset();
+    try {
+      // At once, so that no message of one connection lies in wait for another's references to it.
+      context.reset();
+    } catch {
+      // The message is complete, so nobody has to be told: the next one gets a new context.
+      context.close();
+      return;
+    }
     this.#spare = context;
   }
 }
