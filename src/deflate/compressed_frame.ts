@@ -1,4 +1,5 @@
 import { headerSize, writeHeader } from "../protocol/frame_header.ts";
+import { NOTHING } from "../util/bytes.ts";
 import { advanceKey, applyMask } from "../protocol/mask.ts";
 
 // The length of a compressed payload stands before it and is known after it. So the payload grows in
@@ -15,40 +16,45 @@ export class CompressedFrame {
   /** The payload's length so far. */
   length = 0;
   /** The chunk that is being filled; {@linkcode makeRoom} makes sure that there is one. */
-  chunk: Uint8Array<ArrayBuffer>;
+  chunk: Uint8Array<ArrayBuffer> = NOTHING;
   /** Where the next byte goes in it. */
   at = LONGEST_HEADER;
 
+  readonly #expected: number;
   readonly #key: number | null;
   #rotated: number;
-  #view: DataView;
+  #view: DataView | null = null;
   /** Chunks that are full, but for what didn't fit. */
   readonly #full: Uint8Array[] = [];
 
   /**
+   * Allocates nothing yet, since it may wait for long.
+   *
    * @param expected How long the payload will be at most, if all goes as usual.
    * @param key The masking key, or null for a server's frame.
    */
   constructor(expected: number, key: number | null) {
     this.#key = key;
     this.#rotated = key ?? 0;
-    this.chunk = new Uint8Array(Math.min(CHUNK, LONGEST_HEADER + expected + 2 * LEAST_ROOM));
-    this.#view = new DataView(this.chunk.buffer);
+    this.#expected = expected;
   }
 
   /** To be called before something is written to the chunk. */
   makeRoom(): void {
     if (this.chunk.length - this.at >= LEAST_ROOM) return;
+    if (this.chunk === NOTHING) {
+      this.#allocate(Math.min(CHUNK, LONGEST_HEADER + this.#expected + 2 * LEAST_ROOM));
+      return;
+    }
     this.#full.push(this.#full.length === 0 ? this.chunk.subarray(0, this.at) : this.#filled());
-    this.chunk = new Uint8Array(CHUNK);
-    this.#view = new DataView(this.chunk.buffer);
+    this.#allocate(CHUNK);
     this.at = 0;
   }
 
   /** So many bytes of payload have been written to the chunk. */
   advance(count: number): void {
     if (this.#key !== null && count > 0) {
-      applyMask(this.#view, this.at, this.at + count, this.#rotated);
+      applyMask(this.#view!, this.at, this.at + count, this.#rotated);
       this.#rotated = advanceKey(this.#rotated, count);
     }
     this.at += count;
@@ -74,6 +80,8 @@ export class CompressedFrame {
    * @returns The whole frame, in pieces.
    */
   finish(first: number): Uint8Array[] {
+    // Of an empty fragment nothing is left but the header.
+    this.makeRoom();
     const masked = this.#key !== null;
     const alone = this.#full.length === 0;
     const head = alone ? this.chunk.subarray(0, this.at) : this.#full[0];
@@ -95,6 +103,11 @@ export class CompressedFrame {
     pieces.push(this.#filled());
     pieces[0] = pieces[0].subarray(LONGEST_HEADER);
     return pieces;
+  }
+
+  #allocate(length: number): void {
+    this.chunk = new Uint8Array(length);
+    this.#view = new DataView(this.chunk.buffer);
   }
 
   #filled(): Uint8Array {

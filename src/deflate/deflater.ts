@@ -1,6 +1,7 @@
 import { CompressedFrame } from "./compressed_frame.ts";
 import { NO_FLUSH, RawZlib, SYNC_FLUSH } from "./raw_zlib.ts";
 import { deflaterCache, type ZlibCache } from "./zlib_cache.ts";
+import { Fifo } from "../util/fifo.ts";
 import { cancel, enqueue, type Sliced } from "./work_queue.ts";
 import { concat } from "../util/bytes.ts";
 
@@ -35,12 +36,45 @@ export interface DeflaterSettings {
 /** Called when a frame is complete, with the error where that failed. */
 export type DeflateDone = (error: unknown) => void;
 
-interface Job {
-  readonly payload: Uint8Array;
-  offset: number;
-  readonly final: boolean;
-  readonly frame: CompressedFrame;
+/** What waits in line to be compressed. */
+export interface DeflateJob {
+  /** Whether all of it is compressed. */
+  readonly complete: boolean;
+  /**
+   * Compresses some more.
+   *
+   * @param deflater What with; nobody else uses it meanwhile.
+   * @param budget Bytes that may be compressed now.
+   * @returns What was used of the budget.
+   */
+  work(deflater: Deflater, budget: number): number;
+  /** Called when it is complete, or has failed; not if the deflater is closed before. */
+  done(error: unknown): void;
+}
+
+/** A payload that becomes a frame of its own. */
+class PayloadJob implements DeflateJob {
+  complete = false;
   readonly done: DeflateDone;
+  readonly #payload: Uint8Array;
+  readonly #final: boolean;
+  readonly #frame: CompressedFrame;
+  #offset = 0;
+
+  constructor(payload: Uint8Array, final: boolean, frame: CompressedFrame, done: DeflateDone) {
+    this.#payload = payload;
+    this.#final = final;
+    this.#frame = frame;
+    this.done = done;
+  }
+
+  work(deflater: Deflater, budget: number): number {
+    const payload = this.#payload, start = this.#offset;
+    const end = this.#offset = Math.min(start + budget, payload.length);
+    deflater.deflateInto(this.#frame, payload, start, end, this.#final);
+    this.complete = end === payload.length;
+    return end - start;
+  }
 }
 
 /**
@@ -54,7 +88,7 @@ export class Deflater implements Sliced {
   readonly #settings: DeflaterSettings;
   readonly #shelf: ZlibCache | null;
   #context: RawZlib | null = null;
-  #jobs: Job[] = [];
+  readonly #jobs = new Fifo<DeflateJob>();
   #closed = false;
 
   /** @param settings What was agreed, and the levels of our choice. */
@@ -114,8 +148,44 @@ export class Deflater implements Sliced {
     frame: CompressedFrame,
     done: DeflateDone,
   ): void {
+    this.inTurns(new PayloadJob(payload, final, frame, done));
+  }
+
+  /** Does a job behind those that are in line. */
+  inTurns(job: DeflateJob): void {
     if (this.#closed) throw closedError();
-    if (this.#jobs.push({ payload, offset: 0, final, frame, done }) === 1) enqueue(this);
+    this.#jobs.push(job);
+    enqueue(this);
+  }
+
+  /**
+   * Compresses a part of a message or fragment. Called by jobs.
+   *
+   * @param frame Gets what comes out.
+   * @param payload All of the message or fragment.
+   * @param start Where the part starts.
+   * @param end Where it ends.
+   * @param final Whether the message ends with the payload.
+   */
+  deflateInto(
+    frame: CompressedFrame,
+    payload: Uint8Array,
+    start: number,
+    end: number,
+    final: boolean,
+  ): void {
+    if (payload.length > 0) {
+      const context = this.#context ??= this.#take();
+      const flush = end < payload.length ? NO_FLUSH : SYNC_FLUSH;
+      this.#run(context, flush, payload, start, end - start, frame);
+      if (end < payload.length) return;
+      if (final) frame.dropTail();
+    } else if (final) {
+      frame.makeRoom();
+      frame.chunk[frame.at] = EMPTY_BLOCK;
+      frame.advance(1);
+    }
+    if (final) this.#release();
   }
 
   /** Does the next slice of what stands in line; called by the turns. */
@@ -124,33 +194,20 @@ export class Deflater implements Sliced {
       return this.#slice();
     } catch (error) {
       // zlib has no memory left, most likely: what stands in line can't be compressed any more.
-      const { done } = this.#jobs[0];
+      const job = this.#jobs.peek();
       this.close();
-      done(error);
+      job?.done(error);
       return false;
     }
   }
 
   #slice(): boolean {
     let budget = this.atOnce;
-    while (budget > 0 && this.#jobs.length > 0) {
-      const job = this.#jobs[0];
-      const { payload, offset, final, frame } = job;
-      const length = Math.min(budget, payload.length - offset);
-      job.offset += length;
-      budget -= length;
-      const more = job.offset < payload.length;
-      if (payload.length > 0) {
-        const context = this.#context ??= this.#take();
-        this.#run(context, more ? NO_FLUSH : SYNC_FLUSH, payload, offset, length, frame);
-        if (more) break;
-        if (final) frame.dropTail();
-      } else if (final) {
-        frame.makeRoom();
-        frame.chunk[frame.at] = EMPTY_BLOCK;
-        frame.advance(1);
-      }
-      if (final) this.#release();
+    while (budget > 0) {
+      const job = this.#jobs.peek();
+      if (job === undefined) return false;
+      budget -= job.work(this, budget);
+      if (!job.complete) continue;
       this.#jobs.shift();
       job.done(null);
     }
@@ -161,10 +218,8 @@ export class Deflater implements Sliced {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    if (this.#jobs.length > 0) {
-      this.#jobs = [];
-      cancel(this);
-    }
+    this.#jobs.clear();
+    cancel(this);
     this.#context?.close();
     this.#context = null;
   }

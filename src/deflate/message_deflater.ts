@@ -1,13 +1,16 @@
 import type { SendQueue } from "../flow/send_queue.ts";
-import type { SharedFrame } from "../flow/shared_frame.ts";
+import { LARGEST_IN_SLAB, type SharedFrame } from "../flow/shared_frame.ts";
 import { FIN, RSV1 } from "../protocol/opcode.ts";
 import { encodeUtf8 } from "../protocol/utf8.ts";
 import { Deflater, type DeflaterSettings } from "./deflater.ts";
 import { CompressedFrame } from "./compressed_frame.ts";
-import { charge, withinBudget } from "./work_queue.ts";
+import { LARGEST_IN_BATCH, MessageBatch } from "./message_batch.ts";
+import { CALL_COST, charge, withinBudget } from "./work_queue.ts";
 
 /** How much longer a byte takes to compress than to inflate. */
 const COST = 4;
+/** What a short message may grow by: the header of a stored block, and the end of a flush (RFC 1951 3.2.4). */
+const EXPANSION = 7;
 const ENCODER = new TextEncoder();
 /** A text is encoded here before it is compressed, where it fits whatever its characters are. */
 const MOST_CHARACTERS = 32 * 1024;
@@ -20,7 +23,7 @@ export interface MessageDeflaterOwner {
   readonly nextKey: (() => number) | null;
   /** A frame that had kept its place in the queue is complete. */
   packed(): void;
-  /** Compressing has failed, so that nothing can be sent any more. */
+  /** Compressing has failed, so that nothing can be sent any more. Never called within a call of the owner's. */
   packFailed(error: unknown): void;
 }
 
@@ -32,6 +35,9 @@ export class MessageDeflater {
   readonly #deflater: Deflater;
   /** What others must have in common with us to get the same bytes; 0 where nobody does. */
   readonly #shareKey: number;
+  /** The batch that was begun last. */
+  #batch: MessageBatch | null = null;
+  #failed = false;
 
   /**
    * @param settings How to compress.
@@ -42,6 +48,7 @@ export class MessageDeflater {
     this.threshold = threshold;
     this.#owner = owner;
     this.#deflater = new Deflater(settings);
+    owner.queue.frameOverhead += EXPANSION;
     const { takeover, windowBits, memLevel, level } = settings;
     this.#shareKey = takeover ? 0 : (windowBits << 8) | (memLevel << 4) | level;
   }
@@ -82,23 +89,68 @@ export class MessageDeflater {
    * @param owned Whether the payload is ours to keep.
    */
   push(first: number, payload: Uint8Array, final: boolean, owned: boolean): void {
+    if (!this.#failed && this.#mayRunNow(payload.length)) {
+      try {
+        this.#pushNow(first, payload, final);
+        return;
+      } catch (error) {
+        this.#fail(error);
+      }
+    }
+    if (this.#failed) this.#owner.queue.reserve(payload.length, final ? 1 : 0);
+    else if (payload.length <= LARGEST_IN_BATCH) this.#addToBatch(first, payload);
+    else this.#pushInTurns(first, owned ? payload : payload.slice(), final);
+  }
+
+  #mayRunNow(length: number): boolean {
+    return length <= this.#deflater.atOnce && !this.#deflater.busy && withinBudget();
+  }
+
+  #pushNow(first: number, payload: Uint8Array, final: boolean): void {
+    charge(payload.length * COST + CALL_COST);
+    const packed = this.#deflater.deflate(payload, final);
+    this.#owner.queue.pushPacked(first, packed, payload.length, final ? 1 : 0);
+  }
+
+  #addToBatch(first: number, payload: Uint8Array): void {
+    if (this.#batch !== null && this.#batch.add(first, payload)) return;
     const { queue, nextKey } = this.#owner;
-    const messages = final ? 1 : 0;
-    if (payload.length <= this.#deflater.atOnce && !this.#deflater.busy && withinBudget()) {
-      charge(payload.length * COST);
-      queue.pushPacked(first, this.#deflater.deflate(payload, final), payload.length, messages);
+    const batch = this.#batch = new MessageBatch(queue, nextKey, (error) => {
+      if (this.#batch === batch) this.#batch = null;
+      this.#done(error);
+    });
+    batch.add(first, payload);
+    this.#deflater.inTurns(batch);
+  }
+
+  #pushInTurns(first: number, payload: Uint8Array, final: boolean): void {
+    const { queue, nextKey } = this.#owner;
+    const place = queue.reserve(payload.length, final ? 1 : 0);
+    const frame = new CompressedFrame(payload.length, nextKey === null ? null : nextKey());
+    this.#deflater.deflateInTurns(payload, final, frame, (error) => {
+      if (error === null) queue.fill(place, frame.finish(first));
+      this.#done(error);
+    });
+  }
+
+  /** What was compressed in turns is in its place, or never will be. */
+  #done(error: unknown): void {
+    if (error === null) {
+      this.#owner.packed();
       return;
     }
-    const place = queue.reserve(payload.length, messages);
-    const frame = new CompressedFrame(payload.length, nextKey === null ? null : nextKey());
-    this.#deflater.deflateInTurns(owned ? payload : payload.slice(), final, frame, (error) => {
-      if (error !== null) {
-        this.#owner.packFailed(error);
-        return;
-      }
-      queue.fill(place, frame.finish(first));
-      this.#owner.packed();
-    });
+    this.#failed = true;
+    this.#owner.packFailed(error);
+  }
+
+  /**
+   * zlib has failed amid a call of the application's, for want of memory most likely. What it sends keeps its place in
+   * the queue, so that it is counted as unsent: nothing can be compressed any more.
+   */
+  #fail(error: unknown): void {
+    this.#failed = true;
+    this.#deflater.close();
+    queueMicrotask(() => this.#owner.packFailed(error));
   }
 
   /**
@@ -112,17 +164,26 @@ export class MessageDeflater {
     const { queue, nextKey } = this.#owner;
     if (
       this.#shareKey === 0 || nextKey !== null || frame.length > this.#deflater.atOnce ||
-      this.#deflater.busy
+      this.#deflater.busy || this.#failed
     ) {
-      this.push(FIN | RSV1 | frame.opcode, frame.payload(), true, true);
-    } else {
+      // What lies in a slab with others would keep all of the slab.
+      const owned = frame.length > LARGEST_IN_SLAB;
+      this.push(FIN | RSV1 | frame.opcode, frame.payload(), true, owned);
+      return;
+    }
+    let packed: SharedFrame;
+    try {
       // Even where it isn't our turn: done once now, it is done for all the others.
-      const packed = frame.packed(this.#shareKey, (payload) => {
-        charge(payload.length * COST);
+      packed = frame.packed(this.#shareKey, (payload) => {
+        charge(payload.length * COST + CALL_COST);
         return this.#deflater.deflate(payload, true);
       });
-      queue.pushShared(packed, busy);
+    } catch (error) {
+      this.#fail(error);
+      queue.reserve(frame.length, 1);
+      return;
     }
+    queue.pushShared(packed, busy);
   }
 
   /** Gives everything up that isn't in the queue yet. */

@@ -10,6 +10,7 @@ import { ProtocolError } from "../protocol/protocol_error.ts";
 import { decodeText } from "../protocol/text.ts";
 import { encodeUtf8, Utf8Validator } from "../protocol/utf8.ts";
 import { type InflateDone, Inflater, type InflaterSettings, type InflateSink } from "./inflater.ts";
+import { Fifo } from "../util/fifo.ts";
 import { cancel, enqueue, type Sliced } from "./work_queue.ts";
 import { concat, NOTHING } from "../util/bytes.ts";
 
@@ -38,8 +39,9 @@ export class MessageInflater implements CompressedMessages, InflateSink, Sliced 
   readonly #inflater: Inflater;
   readonly #sink: InflatedMessageSink;
   #text = false;
-  #chunks: Uint8Array[] = [];
-  /** Bytes of the last chunk that are in use. */
+  readonly #chunks = new Fifo<Uint8Array>();
+  /** The chunk that is being filled, the last one; and how many of its bytes are in use. */
+  #chunk = NOTHING;
   #used = 0;
   #buffered = 0;
   /** What a text has been decoded to so far, and by what. */
@@ -91,18 +93,13 @@ export class MessageInflater implements CompressedMessages, InflateSink, Sliced 
   claim(sink: ChunkSink): void {
     this.#stream = sink;
     if (this.#buffered === 0 || this.#done !== null) return;
-    const start = this.#text ? encodeUtf8(this.#string) : null;
-    const chunks = this.#chunks, used = this.#used, unfinished = this.#unfinished;
+    const start = encodeUtf8(this.#string), unfinished = this.#unfinished;
+    const chunks = this.#takeChunks();
     this.#reset();
     this.#start();
-    if (start !== null) {
-      if (start.length > 0) sink.chunk(start);
-      if (unfinished.length > 0) this.#pass(unfinished, 0, unfinished.length);
-      return;
-    }
-    for (const [i, chunk] of chunks.entries()) {
-      sink.chunk(i < chunks.length - 1 ? chunk : chunk.subarray(0, used));
-    }
+    if (start.length > 0) sink.chunk(start);
+    if (unfinished.length > 0) this.#pass(unfinished, 0, unfinished.length);
+    for (const chunk of chunks) sink.chunk(chunk);
   }
 
   /** Goes on if it had to stop since the consumer had no room, and there is some now; see the top of this file. */
@@ -165,7 +162,7 @@ export class MessageInflater implements CompressedMessages, InflateSink, Sliced 
     const joined = this.#joined!;
     let budget = JOIN_SLICE;
     while (budget > 0 && this.#chunks.length > 0) {
-      const chunk = this.#chunks.shift()!;
+      const chunk = this.#filled(this.#chunks.shift()!);
       joined.set(chunk, this.#joinedLength);
       this.#joinedLength += chunk.length;
       budget -= chunk.length;
@@ -237,19 +234,17 @@ export class MessageInflater implements CompressedMessages, InflateSink, Sliced 
   }
 
   #addBytes(bytes: Uint8Array, start: number, end: number, last: boolean): void {
-    const chunks = this.#chunks;
     while (start < end) {
-      if (chunks.length === 0 || this.#used === CHUNK) {
-        chunks.push(new Uint8Array(CHUNK));
+      if (this.#used === this.#chunk.length) {
+        this.#chunks.push(this.#chunk = new Uint8Array(CHUNK));
         this.#used = 0;
       }
       const count = Math.min(end - start, CHUNK - this.#used);
-      chunks[chunks.length - 1].set(bytes.subarray(start, start + count), this.#used);
+      this.#chunk.set(bytes.subarray(start, start + count), this.#used);
       this.#used += count;
       start += count;
     }
     if (!last) return;
-    chunks[chunks.length - 1] = chunks[chunks.length - 1].subarray(0, this.#used);
     if (this.#buffered > JOIN_SLICE) {
       this.#joined = new Uint8Array(this.#buffered);
       this.#joinedLength = 0;
@@ -257,7 +252,16 @@ export class MessageInflater implements CompressedMessages, InflateSink, Sliced 
       enqueue(this);
       return;
     }
-    this.#deliver(concat(chunks, this.#buffered));
+    this.#deliver(concat(this.#takeChunks(), this.#buffered));
+  }
+
+  /** What has been collected. */
+  #takeChunks(): Uint8Array[] {
+    return this.#chunks.drain().map((chunk) => this.#filled(chunk));
+  }
+
+  #filled(chunk: Uint8Array): Uint8Array {
+    return chunk === this.#chunk ? chunk.subarray(0, this.#used) : chunk;
   }
 
   #deliver(message: Uint8Array): void {
@@ -266,7 +270,8 @@ export class MessageInflater implements CompressedMessages, InflateSink, Sliced 
   }
 
   #reset(): void {
-    this.#chunks = [];
+    this.#chunks.clear();
+    this.#chunk = NOTHING;
     this.#used = 0;
     this.#buffered = 0;
     this.#string = "";

@@ -522,6 +522,10 @@ export class Engine implements ReceiverHost, SenderHost, KeptAlive, ClosingPeer,
     this.#lost(new TimeoutError(`The peer was silent for ${timeout} ms after a ping`));
   }
 
+  cannotSend(error: unknown): void {
+    this.#lost(error);
+  }
+
   sendTimedOut(): void {
     this.#lost(
       new TimeoutError(`The peer took nothing for ${this.settings.sendTimeout} ms`),

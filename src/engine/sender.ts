@@ -36,8 +36,8 @@ export interface SenderHost {
   writeFailed(error: unknown): void;
   /** The peer took nothing for `sendTimeout`. */
   sendTimedOut(): void;
-  /** What was accepted can't be sent any more. */
-  terminate(cause: unknown): void;
+  /** What was accepted can't be sent any more, although the stream is in order. */
+  cannotSend(error: unknown): void;
   /** A message from a source can't be completed, and nothing else can be said before it is. */
   fail(error: unknown): void;
   /** The queue is at its limit, and the application chose to close then. */
@@ -61,8 +61,10 @@ export interface Streams {
   abort(): void;
 }
 
-// Frames without payload would be free to pile up, so there may be no more frames than bytes; but this many always.
+// Frames without payload would be free to pile up. So what they cost beside it is bounded too, by twice the limit; but
+// this many frames, and places of messages that are being compressed, are always allowed.
 const MIN_QUEUED_FRAMES = 1024;
+const MIN_PLACES = 64;
 
 /**
  * The sending half of a connection. It owns the send queue and the write pump, the deflater, the fragmented message
@@ -231,7 +233,10 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
   get room(): number {
     const { queue, settings: { maxQueueBytes } } = this;
     if (maxQueueBytes === 0) return Infinity;
-    if (queue.frames >= maxQueueBytes && queue.frames >= MIN_QUEUED_FRAMES) return -1;
+    if (
+      queue.overhead >= 2 * maxQueueBytes &&
+      (queue.frames >= MIN_QUEUED_FRAMES || queue.places >= MIN_PLACES)
+    ) return -1;
     return maxQueueBytes - queue.bytes;
   }
 
@@ -326,7 +331,7 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
   }
 
   packFailed(error: unknown): void {
-    this.#host.terminate(error);
+    this.#host.cannotSend(error);
   }
 
   wrote(): void {

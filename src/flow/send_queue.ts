@@ -36,6 +36,11 @@ const LONGEST_HEADER = 14;
 // Where a call to the encoder costs more than a loop over the characters.
 const SHORT_TEXT = 24;
 const ENCODER = new TextEncoder();
+// Header and masking key of a short frame (RFC 6455 5.2): what a message of one byte costs beside that byte.
+const UNMASKED_HEADER = 2;
+const MASKED_HEADER = 6;
+/** What a reserved place costs beside its payload: the block, the job that fills it, and their buffers. */
+export const PLACE_OVERHEAD = 1024;
 
 /**
  * The data lane: frames are encoded at once, one behind the other, into blocks of at most 64 KiB (or one frame, if
@@ -48,6 +53,10 @@ export class SendQueue {
   messages = 0;
   /** Frames that the kernel has not taken entirely yet: each costs memory, even without payload. */
   frames = 0;
+  /** Places that are reserved and not filled yet. */
+  places = 0;
+  /** What each frame costs in memory beside its payload, at most, as far as that isn't a small part of it. */
+  frameOverhead: number;
 
   readonly #nextKey: (() => number) | null;
   #head: Block | null = null;
@@ -57,6 +66,12 @@ export class SendQueue {
   /** @param nextKey Gives a masking key for each frame; `null` for a server, which masks nothing. */
   constructor(nextKey: (() => number) | null) {
     this.#nextKey = nextKey;
+    this.frameOverhead = nextKey === null ? UNMASKED_HEADER : MASKED_HEADER;
+  }
+
+  /** What the queue costs in memory beside the payloads, at most: headers, and places that are reserved. */
+  get overhead(): number {
+    return this.frames * this.frameOverhead + this.places * PLACE_OVERHEAD;
   }
 
   /** Whether no block waits (one may be on its way). */
@@ -126,10 +141,26 @@ export class SendQueue {
     block.messages = messages;
     block.frames = 1;
     block.pending = block.packed = true;
+    this.places++;
     this.bytes += counted;
     this.messages += messages;
     this.frames++;
     return block;
+  }
+
+  /** Whether nothing was appended behind a place since it was reserved, and it is still there. */
+  isLast(place: Block): boolean {
+    return this.#tail === place && place.pending;
+  }
+
+  /** Counts a further frame for a reserved place. */
+  enlarge(place: Block, counted: number, messages: number): void {
+    place.payload += counted;
+    place.messages += messages;
+    place.frames++;
+    this.bytes += counted;
+    this.messages += messages;
+    this.frames++;
   }
 
   /** Puts the frame in its place, unless that has been dropped. */
@@ -137,6 +168,7 @@ export class SendQueue {
     if (!place.pending) return;
     const { payload, messages, next } = place;
     let last = place;
+    this.places--;
     place.pending = false;
     place.bytes = pieces[0];
     place.end = pieces[0].length;
@@ -151,6 +183,23 @@ export class SendQueue {
     last.frames = 1;
     last.next = next;
     if (this.#tail === place) this.#tail = last;
+  }
+
+  /** Puts the frames of another queue, at least one, in a reserved place, unless that has been dropped. */
+  fillFrom(place: Block, from: SendQueue): void {
+    const { payload, messages, frames, next } = place, first = from.#head, last = from.#tail;
+    if (!place.pending || first === null || last === null) return;
+    this.places--;
+    this.bytes += from.bytes - payload;
+    this.messages += from.messages - messages;
+    this.frames += from.frames - frames;
+    // The place turns into the first block, so that nobody has to look for what stands before it.
+    Object.assign(place, first);
+    const end = last === first ? place : last;
+    end.next = next;
+    if (this.#tail === place) this.#tail = end;
+    from.#head = from.#tail = null;
+    from.bytes = from.messages = from.frames = 0;
   }
 
   /**
@@ -291,7 +340,7 @@ export class SendQueue {
   /** Drops an open place and everything behind it. */
   cutAt(place: Block): void {
     if (!this.#cut(place, null)) return;
-    for (let block: Block | null = place; block !== null; block = block.next) this.taken(block);
+    for (let block: Block | null = place; block !== null; block = block.next) this.#forget(block);
   }
 
   #cut(place: Block, rest: Block | null): boolean {
@@ -338,11 +387,15 @@ export class SendQueue {
       this.#appendBlock(kept);
       completing = kept.open;
     }
-    for (; rest !== null; rest = rest.next) {
-      rest.pending = false;
-      this.taken(rest);
-    }
+    for (; rest !== null; rest = rest.next) this.#forget(rest);
     this.#forgetPostponed();
+  }
+
+  /** Accounts for a block that is dropped; a place is not to be filled any more. */
+  #forget(block: Block): void {
+    if (block.pending && block.packed) this.places--;
+    block.pending = false;
+    this.taken(block);
   }
 
   #forgetPostponed(): void {

@@ -1,0 +1,97 @@
+import { type Block, SendQueue } from "../flow/send_queue.ts";
+import { FIN } from "../protocol/opcode.ts";
+import type { DeflateDone, DeflateJob, Deflater } from "./deflater.ts";
+
+// A message that waits for its turn needs a place in the queue, a buffer and a job: some 800 bytes, whatever its
+// length. Small ones would multiply what they count for, so they share all of that: they are written one behind the
+// other, and each batch of them is one place, one job, and then one block of frames.
+
+/** Longer messages have a place of their own, which costs them less than an eighth. */
+export const LARGEST_IN_BATCH: number = 8 * 1024;
+const FIRST_CAPACITY = 512;
+const CAPACITY = 32 * 1024;
+/** Before each payload: the first byte of its frame, and its length in two bytes. */
+const HEADER = 3;
+/** What a message costs to compress whatever its length, in bytes of a slice. */
+const CALL = 256;
+
+/** Small messages and fragments that are compressed in turns, in the order in which they were added. */
+export class MessageBatch implements DeflateJob {
+  /** Where their frames will be. */
+  readonly place: Block;
+  readonly #queue: SendQueue;
+  readonly #frames: SendQueue;
+  readonly #done: DeflateDone;
+  #records = new Uint8Array(FIRST_CAPACITY);
+  #used = 0;
+  #at = 0;
+  #begun = false;
+
+  /**
+   * Takes a place at the end of a queue.
+   *
+   * @param queue Where the frames go.
+   * @param nextKey Gives a masking key for each frame; `null` for a server.
+   * @param done Called when the frames are in their place, with the error where compressing failed.
+   */
+  constructor(queue: SendQueue, nextKey: (() => number) | null, done: DeflateDone) {
+    this.place = queue.reserve(0, 0);
+    this.#queue = queue;
+    this.#frames = new SendQueue(nextKey);
+    this.#done = done;
+  }
+
+  /**
+   * Adds a copy of a message or fragment.
+   *
+   * @param first FIN, reserved bits and opcode.
+   * @param payload At most `LARGEST_IN_BATCH` bytes.
+   * @returns Whether it could: not if something else was queued since, compressing has begun, or the batch is full.
+   */
+  add(first: number, payload: Uint8Array): boolean {
+    const length = payload.length, end = this.#used + HEADER + length;
+    if (this.#begun || end > CAPACITY || !this.#queue.isLast(this.place)) return false;
+    if (end > this.#records.length) {
+      const grown = new Uint8Array(Math.min(CAPACITY, Math.max(end, this.#records.length * 2)));
+      grown.set(this.#records.subarray(0, this.#used));
+      this.#records = grown;
+    }
+    const records = this.#records;
+    records[this.#used] = first;
+    records[this.#used + 1] = length >> 8;
+    records[this.#used + 2] = length & 0xff;
+    records.set(payload, this.#used + HEADER);
+    this.#used = end;
+    this.#queue.enlarge(this.place, length, isFinal(first) ? 1 : 0);
+    return true;
+  }
+
+  get complete(): boolean {
+    return this.#at === this.#used;
+  }
+
+  work(deflater: Deflater, budget: number): number {
+    this.#begun = true;
+    const records = this.#records;
+    let cost = 0;
+    while (cost < budget && this.#at < this.#used) {
+      const first = records[this.#at], final = isFinal(first);
+      const length = records[this.#at + 1] << 8 | records[this.#at + 2];
+      const start = this.#at + HEADER;
+      const packed = deflater.deflate(records.subarray(start, start + length), final);
+      this.#frames.pushPacked(first, packed, length, final ? 1 : 0);
+      this.#at = start + length;
+      cost += length + CALL;
+    }
+    return cost;
+  }
+
+  done(error: unknown): void {
+    if (error === null) this.#queue.fillFrom(this.place, this.#frames);
+    this.#done(error);
+  }
+}
+
+function isFinal(first: number): boolean {
+  return (first & FIN) !== 0;
+}

@@ -1,0 +1,180 @@
+import { assert, assertEquals } from "@std/assert";
+import zlib from "node:zlib";
+import { type CloseRecord, type Connection, Context, type ListenOptions } from "../../mod.ts";
+import { turnsWaiting } from "../../src/deflate/work_queue.ts";
+import { frameOf } from "../support/frames.ts";
+import { RawPeer } from "../support/raw_peer.ts";
+import { until } from "../support/until.ts";
+import { json, offering } from "./helpers.ts";
+
+// zlib may run out of memory at any call. That can't be provoked, so its handle is replaced: one prototype serves both
+// directions.
+
+interface Handle {
+  onerror(message: string, errno: number): void;
+}
+
+type Method = "writeSync" | "reset" | "init";
+// deno-lint-ignore no-explicit-any -- not documented
+const prototype = Object.getPrototypeOf((zlib.createInflateRaw() as any)._handle) as Record<
+  Method,
+  (this: Handle, ...args: unknown[]) => unknown
+>;
+
+let fault: { method: Method; how: "throws" | "reports"; from: number } | null = null;
+
+// Each handle keeps the methods that there are when it is made, so they are replaced before there is one.
+for (const method of ["writeSync", "reset", "init"] as const) {
+  const original = prototype[method];
+  prototype[method] = function (...args) {
+    if (fault?.method !== method || fault.from-- > 0) return original.apply(this, args);
+    if (fault.how === "throws") throw new RangeError("Array buffer allocation failed");
+    this.onerror("insufficient memory", zlib.constants.Z_MEM_ERROR);
+  };
+}
+
+/** Lets calls of a method fail from the `from`th on: as a throw, or as what zlib reports. */
+function failing(method: Method, how: "throws" | "reports", from = 0): Disposable {
+  fault = { method, how, from };
+  return { [Symbol.dispose]: () => void (fault = null) };
+}
+
+/** A message as the peer sends it, made while zlib works. */
+function compressed(message: Uint8Array): Uint8Array {
+  const finishFlush = zlib.constants.Z_SYNC_FLUSH;
+  return new Uint8Array(zlib.deflateRawSync(message, { finishFlush })).slice(0, -4);
+}
+
+async function serve(options: ListenOptions = {}, offer = "permessage-deflate") {
+  const ctx = new Context();
+  const log: string[] = [];
+  const errors: unknown[] = [];
+  const accepted = Promise.withResolvers<Connection>();
+  const closed = Promise.withResolvers<CloseRecord>();
+  const listener = ctx.listen({
+    hostname: "127.0.0.1",
+    compression: { threshold: 0 },
+    onConnect: (conn) => accepted.resolve(conn),
+    onMessage: () => void log.push("message"),
+    onError: (_conn, error) => {
+      log.push("error");
+      errors.push(error);
+    },
+    onClose: (_conn, record) => {
+      log.push("close");
+      closed.resolve(record);
+    },
+    ...options,
+  });
+  const peer = await RawPeer.connect(listener.port, offering(offer));
+  const conn = await accepted.promise;
+  assert(conn.extensions !== "");
+  return {
+    ctx,
+    conn,
+    peer,
+    log,
+    errors,
+    closed: closed.promise,
+    async [Symbol.asyncDispose]() {
+      await ctx.shutdown({ timeout: 0 });
+      peer.close();
+    },
+  };
+}
+
+const NO_TAKEOVER = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
+
+for (const how of ["throws", "reports"] as const) {
+  for (const method of ["writeSync", "init"] as const) {
+    if (method === "init" && how === "reports") continue;
+    for (const kind of ["a short message", "a long message", "many short ones", "a fragment"]) {
+      Deno.test(`zlib ${how} in ${method} with ${kind} to compress: one error, then the close, nothing unhandled`, async () => {
+        await using it = await serve();
+        let sent = 0;
+        {
+          using _ = failing(method, how);
+          if (kind === "a long message") it.conn.send(json(500_000));
+          else if (kind === "a fragment") it.conn.sendFragment("begun");
+          else it.conn.send("short");
+          sent++;
+          if (kind === "many short ones") {
+            for (; sent < 2000; sent++) assertEquals(it.conn.send("short"), true);
+          }
+          await it.closed;
+        }
+        const record = await it.closed;
+        assertEquals(it.log, ["error", "close"]);
+        assertEquals(record.cause, it.errors[0]);
+        assert(/allocation failed|insufficient memory/.test(String(record.cause)));
+        assertEquals([record.code, record.wasClean], [1006, false]);
+        assertEquals(record.unsentMessages, kind === "a fragment" ? 0 : sent);
+        assert(record.unsentBytes > 0);
+        assertEquals([it.conn.queuedBytes, turnsWaiting()], [0, 0]);
+      });
+    }
+  }
+
+  for (
+    const [name, length, from] of [["short", 100, 0], ["long", 3 << 20, 0], [
+      "long",
+      3 << 20,
+      9,
+    ]] as const
+  ) {
+    Deno.test(`zlib ${how} at call ${from} while a ${name} message is inflated: 1011`, async () => {
+      await using it = await serve({ maxMessageSize: 0 });
+      const packed = compressed(json(length));
+      {
+        using _ = failing("writeSync", how, from);
+        await it.peer.send(frameOf(0xc2, packed));
+        assertEquals(await it.peer.closeCode(), 1011);
+      }
+      it.peer.close();
+      const record = await it.closed;
+      assertEquals(it.log, ["error", "close"]);
+      assertEquals(record.cause, it.errors[0]);
+      assertEquals(turnsWaiting(), 0);
+    });
+  }
+}
+
+Deno.test("zlib fails while a stream's message is inflated: the stream fails, and the connection with 1011", async () => {
+  await using it = await serve({ maxMessageSize: 0, onMessage: undefined });
+  await it.peer.send(frameOf(0xc2, compressed(json(3 << 20))));
+  const { value } = await it.conn.messageStreams().next();
+  const reader = value!.stream.getReader();
+  await reader.read();
+  {
+    using _ = failing("writeSync", "throws");
+    const code = it.peer.closeCode().finally(() => it.peer.close());
+    let error: unknown;
+    while (error === undefined) await reader.read().catch((reason) => error = reason);
+    assertEquals(await code, 1011);
+  }
+  assertEquals(it.log.filter((entry) => entry === "error"), ["error"]);
+});
+
+Deno.test("zlib can't be reset between messages: the next one gets a new context", async () => {
+  await using it = await serve({}, NO_TAKEOVER);
+  using _ = failing("reset", "throws");
+  for (let i = 0; i < 3; i++) {
+    await it.peer.send(frameOf(0xc2, compressed(json(1000))));
+    await until(() => it.log.length === i + 1);
+    it.conn.send(json(1000));
+    const { payload } = (await it.peer.frame())!;
+    assertEquals(new Uint8Array(zlib.inflateRawSync(payload, { finishFlush: 2 })), json(1000));
+  }
+  assertEquals(it.log, ["message", "message", "message"]);
+});
+
+Deno.test("zlib fails for a broadcast: each connection ends by its own funnel", async () => {
+  await using it = await serve({}, NO_TAKEOVER);
+  {
+    using _ = failing("writeSync", "throws");
+    const { sent } = it.ctx.broadcast("to all");
+    assertEquals(sent, 1);
+    assertEquals((await it.closed).unsentMessages, 1);
+  }
+  assertEquals(it.log, ["error", "close"]);
+});
