@@ -84,7 +84,7 @@ export type { FrameHeader } from "./src/protocol/message_header.ts";
 export type { PingOptions } from "./src/engine/pings.ts";
 export type { CloseFrame } from "./src/protocol/closing_handshake.ts";
 export { PreparedMessage, type Sendable } from "./src/engine/prepared_message.ts";
-export { ProtocolError } from "./src/protocol/protocol_error.ts";
+export { ProtocolError, type ProtocolErrorReason } from "./src/protocol/protocol_error.ts";
 export type { RateLimitOptions } from "./src/engine/rate_limit.ts";
 export type { OutgoingFrame } from "./src/engine/fragments.ts";
 export type { RsvBits } from "./src/engine/rsv_bits.ts";

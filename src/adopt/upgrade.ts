@@ -69,6 +69,7 @@ export function upgrade<Data>(
       engine.fail(
         new ProtocolError(
           TRY_AGAIN_LATER,
+          "held-too-much",
           `More than ${maxHeldBytes} bytes arrived while the connection was held`,
         ),
       );

@@ -247,7 +247,11 @@ export class Inflater implements Sliced {
         charge(cost);
         if (this.#produced > this.#limit) {
           this.#release();
-          throw new ProtocolError(TOO_BIG, `Message exceeds ${this.#limit} bytes when inflated`);
+          throw new ProtocolError(
+            TOO_BIG,
+            "message-too-big",
+            `Message exceeds ${this.#limit} bytes when inflated`,
+          );
         }
         if (context.outputLeft === 0) {
           // The buffer is full; there may be more where this came from, even if no input is left.
@@ -332,7 +336,11 @@ export class Inflater implements Sliced {
     } catch (error) {
       this.#release();
       if (!(error instanceof CorruptDataError)) throw error;
-      throw new ProtocolError(INVALID_PAYLOAD, `Compressed message is corrupt: ${error.message}`);
+      throw new ProtocolError(
+        INVALID_PAYLOAD,
+        "invalid-compression",
+        `Compressed message is corrupt: ${error.message}`,
+      );
     }
   }
 

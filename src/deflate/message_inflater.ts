@@ -304,5 +304,9 @@ function unfinishedCharacter(
 }
 
 function notUtf8(): ProtocolError {
-  return new ProtocolError(INVALID_PAYLOAD, "Received a text message that is not UTF-8");
+  return new ProtocolError(
+    INVALID_PAYLOAD,
+    "invalid-utf8",
+    "Received a text message that is not UTF-8",
+  );
 }

@@ -62,15 +62,27 @@ export function encodeClosePayload(code: number, reason: string): Uint8Array {
 export function decodeClosePayload(payload: Uint8Array): { code: number; reason: string } {
   if (payload.length === 0) return { code: NO_STATUS, reason: "" };
   if (payload.length === 1) {
-    throw new ProtocolError(PROTOCOL_ERROR, "Received a close frame with a payload of one byte");
+    throw new ProtocolError(
+      PROTOCOL_ERROR,
+      "invalid-close-length",
+      "Received a close frame with a payload of one byte",
+    );
   }
   const code = (payload[0] << 8) | payload[1];
   if (!isCloseCode(code)) {
-    throw new ProtocolError(PROTOCOL_ERROR, `Received close code ${code}, which must not be sent`);
+    throw new ProtocolError(
+      PROTOCOL_ERROR,
+      "invalid-close-code",
+      `Received close code ${code}, which must not be sent`,
+    );
   }
   const reason = payload.subarray(2);
   if (!isUtf8(reason)) {
-    throw new ProtocolError(INVALID_PAYLOAD, "Received a close reason that is not UTF-8");
+    throw new ProtocolError(
+      INVALID_PAYLOAD,
+      "invalid-utf8",
+      "Received a close reason that is not UTF-8",
+    );
   }
   return { code, reason: DECODER.decode(reason) };
 }

@@ -1,6 +1,6 @@
 import { PROTOCOL_ERROR, TOO_BIG } from "./close_code.ts";
 import { advanceKey, applyMask } from "./mask.ts";
-import { BINARY, CLOSE, FIN, PONG, type Role, RSV } from "./opcode.ts";
+import { BINARY, CLOSE, FIN, PONG, type Role, RSV, RSV1 } from "./opcode.ts";
 import { ProtocolError } from "./protocol_error.ts";
 
 /** Received bytes, and the same bytes for access by words. */
@@ -164,14 +164,26 @@ export class FrameDecoder {
   #first(byte: number): void {
     const opcode = byte & 0x0f, rsv = byte & RSV;
     if (opcode > PONG || (opcode > BINARY && opcode < CLOSE)) {
-      throw new ProtocolError(PROTOCOL_ERROR, `Received a frame with reserved opcode ${opcode}`);
+      throw new ProtocolError(
+        PROTOCOL_ERROR,
+        "invalid-opcode",
+        `Received a frame with reserved opcode ${opcode}`,
+      );
     }
     // No extension that we know gives the bits of a control frame a meaning.
     if (rsv !== 0 && (opcode >= CLOSE || (rsv & ~this.#allowedRsv) !== 0)) {
-      throw new ProtocolError(PROTOCOL_ERROR, "Received a frame with a reserved bit set");
+      throw new ProtocolError(
+        PROTOCOL_ERROR,
+        (rsv & RSV1) !== 0 ? "unexpected-rsv1" : "unexpected-rsv",
+        "Received a frame with a reserved bit set",
+      );
     }
     if (opcode >= CLOSE && (byte & FIN) === 0) {
-      throw new ProtocolError(PROTOCOL_ERROR, "Received a fragmented control frame");
+      throw new ProtocolError(
+        PROTOCOL_ERROR,
+        "expected-fin",
+        "Received a fragmented control frame",
+      );
     }
     this.fin = (byte & FIN) !== 0;
     this.rsv = rsv;
@@ -183,13 +195,18 @@ export class FrameDecoder {
     if ((byte & 0x80) !== this.#maskBit) {
       throw new ProtocolError(
         PROTOCOL_ERROR,
+        this.#maskBit === 0 ? "unexpected-mask" : "expected-mask",
         this.#maskBit === 0
           ? "Received a masked frame from a server"
           : "Received an unmasked frame from a client",
       );
     }
     if (this.opcode >= CLOSE && (byte & 0x7f) > 125) {
-      throw new ProtocolError(PROTOCOL_ERROR, "Received a control frame of more than 125 bytes");
+      throw new ProtocolError(
+        PROTOCOL_ERROR,
+        "invalid-control-length",
+        "Received a control frame of more than 125 bytes",
+      );
     }
   }
 
@@ -197,6 +214,7 @@ export class FrameDecoder {
     if (this.length < this.#minimum) {
       throw new ProtocolError(
         PROTOCOL_ERROR,
+        "invalid-length",
         "Received a frame length that is not in its minimal form",
       );
     }
@@ -218,9 +236,17 @@ function longLength(high: number, low: number): number {
 }
 
 function badLength(): never {
-  throw new ProtocolError(PROTOCOL_ERROR, "Received a frame length with its highest bit set");
+  throw new ProtocolError(
+    PROTOCOL_ERROR,
+    "invalid-length",
+    "Received a frame length with its highest bit set",
+  );
 }
 
 function tooLong(): never {
-  throw new ProtocolError(TOO_BIG, "Received a frame header that announces more than 2^53 bytes");
+  throw new ProtocolError(
+    TOO_BIG,
+    "invalid-length",
+    "Received a frame header that announces more than 2^53 bytes",
+  );
 }

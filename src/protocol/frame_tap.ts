@@ -46,7 +46,11 @@ export class FrameTap implements FrameSink {
     if (assembler.opcode === TEXT && assembler.rsv === 0) {
       const valid = this.#utf8.push(source.view, start, end) && (!ends || this.#utf8.complete);
       if (!valid) {
-        throw new ProtocolError(INVALID_PAYLOAD, "Received a text message that is not UTF-8");
+        throw new ProtocolError(
+          INVALID_PAYLOAD,
+          "invalid-utf8",
+          "Received a text message that is not UTF-8",
+        );
       }
     }
     // Before the observer, which may close the connection and discard everything.

@@ -168,6 +168,7 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
       if (this.opcode === CONTINUATION) {
         throw new ProtocolError(
           PROTOCOL_ERROR,
+          "unexpected-continuation",
           "Received a continuation without a message to continue",
         );
       }
@@ -175,7 +176,11 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
       if (this.#makeInflater !== null && (this.frames.rsv & RSV1) !== 0) badRsv();
     } else {
       if (this.opcode !== CONTINUATION) {
-        throw new ProtocolError(PROTOCOL_ERROR, "Received a new message amid an unfinished one");
+        throw new ProtocolError(
+          PROTOCOL_ERROR,
+          "expected-continuation",
+          "Received a new message amid an unfinished one",
+        );
       }
       this.opcode = opcode;
       this.rsv = this.frames.rsv;
@@ -186,6 +191,7 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
     if (this.#maxMessageSize !== 0 && this.#length > this.#maxMessageSize) {
       throw new ProtocolError(
         TOO_BIG,
+        "message-too-big",
         `Received a message of at least ${this.#length} bytes: the limit is ${this.#maxMessageSize}`,
       );
     }
@@ -367,9 +373,17 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
 }
 
 function badRsv(): never {
-  throw new ProtocolError(PROTOCOL_ERROR, "Received a continuation with a reserved bit set");
+  throw new ProtocolError(
+    PROTOCOL_ERROR,
+    "unexpected-rsv1",
+    "Received a continuation with a reserved bit set",
+  );
 }
 
 function notUtf8(): never {
-  throw new ProtocolError(INVALID_PAYLOAD, "Received a text message that is not UTF-8");
+  throw new ProtocolError(
+    INVALID_PAYLOAD,
+    "invalid-utf8",
+    "Received a text message that is not UTF-8",
+  );
 }

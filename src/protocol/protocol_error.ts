@@ -1,18 +1,41 @@
+/** What the peer did wrong, by a name that doesn't change: for metrics, tests, and programs that tell them apart. */
+export type ProtocolErrorReason =
+  | "unexpected-mask"
+  | "expected-mask"
+  | "unexpected-rsv1"
+  | "unexpected-rsv"
+  | "invalid-opcode"
+  | "expected-fin"
+  | "invalid-control-length"
+  | "invalid-length"
+  | "unexpected-continuation"
+  | "expected-continuation"
+  | "invalid-close-length"
+  | "invalid-close-code"
+  | "invalid-utf8"
+  | "invalid-compression"
+  | "message-too-big"
+  | "held-too-much";
+
 /** What the peer did wrong, and the close code that tells it so. */
 export class ProtocolError extends Error {
   /** The name of the class. */
   override readonly name = "ProtocolError";
   /** The code of the close frame that ends the connection (RFC 6455 7.4.1). */
   readonly closeCode: number;
+  /** What it was. */
+  readonly reason: ProtocolErrorReason;
 
   /**
    * Makes the error.
    *
    * @param closeCode The code to close with.
+   * @param reason What it was.
    * @param message What was received that isn't allowed.
    */
-  constructor(closeCode: number, message: string) {
+  constructor(closeCode: number, reason: ProtocolErrorReason, message: string) {
     super(message);
     this.closeCode = closeCode;
+    this.reason = reason;
   }
 }

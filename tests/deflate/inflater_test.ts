@@ -256,7 +256,7 @@ Deno.test("An error of the one who gets the bytes reaches the caller, in turns t
     const codec = new Inflater({ windowBits: 15, takeover: true, maxMessageSize: 0 }, {
       room: Infinity,
       inflated() {
-        if (++calls === at) throw new ProtocolError(1007, "not UTF-8");
+        if (++calls === at) throw new ProtocolError(1007, "invalid-utf8", "not UTF-8");
       },
     });
     await fails(1007, codec, packed);
