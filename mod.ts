@@ -82,7 +82,7 @@ export type { MessageHeader } from "./src/protocol/message_header.ts";
 export type { ConnectionOptions, KeepAliveOptions } from "./src/connection_options.ts";
 export type { FrameHeader } from "./src/protocol/message_header.ts";
 export type { PingOptions } from "./src/engine/pings.ts";
-export type { CloseFrame } from "./src/protocol/closing_handshake.ts";
+export type { CloseFrame } from "./src/protocol/close_code.ts";
 export { PreparedMessage, type Sendable } from "./src/engine/prepared_message.ts";
 export { ProtocolError, type ProtocolErrorReason } from "./src/protocol/protocol_error.ts";
 export type { RateLimitOptions } from "./src/engine/rate_limit.ts";

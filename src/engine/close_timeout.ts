@@ -1,4 +1,3 @@
-import type { WritePump } from "../flow/write_pump.ts";
 import { IdleTimer } from "../util/idle_timer.ts";
 import type { Timers } from "../util/timers.ts";
 
@@ -6,7 +5,10 @@ import type { Timers } from "../util/timers.ts";
 export interface ClosingPeer {
   readonly owner: { readonly timers: Timers };
   readonly settings: { readonly closeTimeout: number };
-  readonly writer: WritePump;
+  /** Grows with every byte that the kernel takes, and with what is still delivered. */
+  closeProgress(): number;
+  /** Whether the application holds up the end on purpose. */
+  closeIsExempt(): boolean;
   closeTimedOut(): void;
 }
 
@@ -28,11 +30,11 @@ export class CloseTimeout extends IdleTimer {
   }
 
   protected override progress(): number {
-    return this.#peer.writer.taken;
+    return this.#peer.closeProgress();
   }
 
   protected override isExempt(): boolean {
-    return false;
+    return this.#peer.closeIsExempt();
   }
 
   protected override expired(): void {

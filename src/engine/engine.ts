@@ -1,6 +1,5 @@
 import { call, report } from "./callbacks.ts";
-import { CloseOutcome } from "./close_outcome.ts";
-import { CloseTimeout, type ClosingPeer } from "./close_timeout.ts";
+import { Closer, type CloserHost } from "./closer.ts";
 import type { CloseRecord, LiveCloseRecord } from "../protocol/close_record.ts";
 import type { ConnectionStats } from "./stats.ts";
 import type { HandshakeResult } from "./handshake_result.ts";
@@ -14,19 +13,30 @@ import type { Settings } from "./settings.ts";
 import type { Face, Handlers } from "./handlers.ts";
 import { freshPayload, Pings } from "./pings.ts";
 import type { Member } from "../util/member_list.ts";
-import { decodeClosePayload, INTERNAL_ERROR, TRY_AGAIN_LATER } from "../protocol/close_code.ts";
-import { ClosingHandshake } from "../protocol/closing_handshake.ts";
+import { Phase } from "../protocol/closing_handshake.ts";
 import { CLOSE, PING, PONG, type Role } from "../protocol/opcode.ts";
 import { keySource } from "./masking_keys.ts";
-import { ProtocolError } from "../protocol/protocol_error.ts";
 import { Receiver, type ReceiverHost } from "./receiver.ts";
-import { Sender, type SenderHost, type Streams } from "./sender.ts";
+import { Sender, type SenderHost } from "./sender.ts";
 import type { Timers } from "../util/timers.ts";
 import { Trace } from "./trace.ts";
 import type { Transport } from "../transport/transport.ts";
 
 /** The state of a connection; it only ever moves to the right. */
 export type ConnectionState = "connecting" | "open" | "closing" | "closed";
+
+/** The state of each phase. */
+const STATES: Record<Phase, ConnectionState> = {
+  [Phase.Connecting]: "connecting",
+  [Phase.Open]: "open",
+  [Phase.ClosingByUs]: "closing",
+  [Phase.ClosingByPeer]: "closing",
+  [Phase.Failing]: "closing",
+  [Phase.Flushing]: "closing",
+  [Phase.ReadingOut]: "closing",
+  [Phase.Ending]: "closing",
+  [Phase.Closed]: "closed",
+};
 
 /** What an engine needs of whoever made it. */
 export interface Owner {
@@ -43,10 +53,11 @@ interface Waiter {
 }
 
 /**
- * One connection from its handshake to its end: the protocol between a read pump and a write pump, callbacks, and
- * the closing handshake. `Connection` is its face.
+ * One connection from its handshake to its end. It owns the phase, the settings, the callbacks and what the handshake
+ * said, opens the two halves and watches over them; `Sender` sends, `Receiver` receives, and `Closer`, made when first
+ * needed, ends. `Connection` is its face.
  */
-export class Engine implements ReceiverHost, SenderHost, KeptAlive, ClosingPeer, Member {
+export class Engine implements ReceiverHost, SenderHost, CloserHost, KeptAlive, Member {
   slot = -1;
   readonly role: Role;
   readonly settings: Settings;
@@ -56,7 +67,7 @@ export class Engine implements ReceiverHost, SenderHost, KeptAlive, ClosingPeer,
   /** What the application holds; set by whoever made the engine. */
   face!: Face;
   handlers: Handlers;
-  state: ConnectionState = "connecting";
+  phase: Phase = Phase.Connecting;
   handshakeResult: HandshakeResult | null = null;
   transport: Transport | null = null;
   readonly receiver: Receiver;
@@ -72,14 +83,10 @@ export class Engine implements ReceiverHost, SenderHost, KeptAlive, ClosingPeer,
   readShut = false;
   pauses = 0;
 
-  #closing: ClosingHandshake | null = null;
-  #keepAlive: KeepAlive | null = null;
-  #closeTimeout: CloseTimeout | null = null;
   // Made when first needed, for the sake of the many connections that are silent.
+  #closer: Closer | null = null;
+  #keepAlive: KeepAlive | null = null;
   #openWaiters: Waiter[] | null = null;
-  #closeLedger: CloseOutcome | null = null;
-  #failed = false;
-  #ended = false; // the transport is gone, what is left is to deliver
   #takenWhileBusy = 0;
 
   constructor(owner: Owner, role: Role, settings: Settings, handlers: Handlers) {
@@ -95,8 +102,13 @@ export class Engine implements ReceiverHost, SenderHost, KeptAlive, ClosingPeer,
     );
   }
 
+  /** The phase, as the application sees it. */
+  get state(): ConnectionState {
+    return STATES[this.phase];
+  }
+
   get isOpen(): boolean {
-    return this.state === "open";
+    return this.phase === Phase.Open;
   }
 
   get queue(): SendQueue {
@@ -134,7 +146,7 @@ export class Engine implements ReceiverHost, SenderHost, KeptAlive, ClosingPeer,
       );
     }
     this.receiver.start(transport, compression, early);
-    this.state = "open";
+    this.phase = Phase.Open;
     this.trace?.opened(facts.url, facts.requestFields(), facts.responseHeaders());
     if (settings.keepAlive !== null) {
       this.#keepAlive = new KeepAlive(this);
@@ -151,29 +163,28 @@ export class Engine implements ReceiverHost, SenderHost, KeptAlive, ClosingPeer,
   }
 
   #begin(): void {
-    if (this.#ended) return;
+    if (this.phase >= Phase.Ending) return;
     this.receiver.holdReasons &= ~IN_CONNECT;
     const { onConnect } = this.handlers;
     if (onConnect !== undefined) {
       const settled = this.call(() => this.handlers.onConnect!(this.face));
       if (settled !== null) this.receiver.holdUntil(settled, IN_CONNECT);
     }
-    if (!this.#ended) this.receiver.pull();
+    this.receiver.pull();
   }
 
-  /** The handshake has failed; `reported` where `onError` is to hear of it. */
+  /** The handshake has failed; `reported` if that is news for the application. */
   abandon(error: unknown, reported: boolean): void {
-    if (this.state === "closed") return;
-    this.#ledger.cause = error;
+    if (this.phase !== Phase.Connecting) return;
     this.trace?.line(`handshake failed: ${error}`);
-    this.#end();
-    if (reported) this.#reportFailure(error);
+    this.#close.abandon(error);
+    if (reported) this.reportFailure(error);
   }
 
   /** Promises what `info` makes of a complete handshake; without a detour, so that a rejection precedes `onClose`. */
   opened<Info>(info: () => Info): Promise<Info> {
     if (this.handshakeResult !== null) return Promise.resolve(info());
-    if (this.state !== "connecting") return Promise.reject(this.#ledger.cause);
+    if (this.phase !== Phase.Connecting) return Promise.reject(this.#close.outcome.cause);
     return new Promise((resolve, reject) => {
       (this.#openWaiters ??= []).push({ resolve: () => resolve(info()), reject });
     });
@@ -183,7 +194,7 @@ export class Engine implements ReceiverHost, SenderHost, KeptAlive, ClosingPeer,
 
   get awaitsEnd(): boolean {
     // A server closes the stream once its answer is out: a read that were pending then would only be interrupted.
-    return this.role === "client" || this.#closing === null || !this.#closing.complete;
+    return this.role === "client" || this.phase !== Phase.ClosingByPeer;
   }
 
   control(opcode: number, payload: Uint8Array): void {
@@ -195,31 +206,20 @@ export class Engine implements ReceiverHost, SenderHost, KeptAlive, ClosingPeer,
       this.pings?.answered(payload);
       if (this.handlers.onPong) this.call(() => this.handlers.onPong!(this.face, payload));
     } else if (opcode === CLOSE) {
-      this.#receiveClose(payload);
+      this.#close.closeReceived(payload);
     }
   }
 
   inputEnded(): void {
-    const closing = this.#closing;
-    if (this.readShut || this.sender.shut) {
-      // The peer could not be heard, or has drawn its conclusion from our end.
-      this.#end();
-    } else if (closing !== null && (closing.complete || this.#failed)) {
-      // The peer has closed its direction; our close frame may still be on its way.
-      if (this.writer.idle) this.#end();
-    } else {
-      this.#lost(
-        new Deno.errors.UnexpectedEof("The connection ended without a close frame from the peer"),
-      );
-    }
+    this.#close.inputEnded();
   }
 
   readFailed(error: unknown): void {
-    this.#lost(error);
+    this.#close.lost(error);
   }
 
   delivered(): void {
-    if (this.#ended) this.#complete();
+    this.#closer?.delivered();
   }
 
   /** Replaces callbacks. */
@@ -231,56 +231,45 @@ export class Engine implements ReceiverHost, SenderHost, KeptAlive, ClosingPeer,
   // ---- Sending ----------------------------------------------------------------------------------------------------
 
   drained(): void {
-    if (this.handlers.onDrain && !this.#ended) {
+    if (this.handlers.onDrain && this.phase < Phase.Ending) {
       this.call(() => this.handlers.onDrain!(this.face));
     }
   }
 
-  sendProgressed(): void {
-    // The peer isn't to blame for the time that compressing took.
-    if (this.#closing !== null) this.#armCloseTimer();
+  compressed(): void {
+    this.#closer?.compressed();
   }
 
   wrote(): void {
-    const closing = this.#closing;
-    if (closing === null || this.#ended) return;
-    this.#armCloseTimer();
-    if (closing.sent !== null && this.writer.idle) this.#closeFrameSent();
+    this.#closer?.wrote();
   }
 
   writeFailed(error: unknown): void {
-    // What the peer sent before it went, a close frame even, may still be there to be read.
-    this.#ledger.cause ??= error;
-    this.#countUnsent();
-    this.sender.stopWriting();
-    this.#keepAlive?.stop();
-    if (this.state === "open") this.state = "closing";
-    if (this.receiver.reading) this.#armCloseTimer();
-    else this.#lost(error);
+    this.#close.writeFailed(error);
   }
 
   /** Holds data back, or lets them go on. */
   holdSending(on: boolean): void {
-    if (this.state === "closing" || this.state === "closed") return;
-    this.sender.hold(on);
+    if (this.phase <= Phase.Open) this.sender.hold(on);
   }
 
   // ---- Closing ----------------------------------------------------------------------------------------------------
 
   /** Receives nothing any more, for good: input is read and dropped undecoded. */
   shutRead(): void {
-    if (this.readShut || this.#ended || this.transport === null) return;
+    if (this.readShut || this.phase >= Phase.Ending || this.transport === null) return;
     this.trace?.line("reading is shut down");
     this.readShut = true;
     this.receiver.dropMessages();
     this.receiver.discardInput();
     this.pings?.fail(() => this.closedError("wait for a pong"));
     this.receiver.pull();
+    this.#closer?.readShutDown();
   }
 
   /** Sends nothing any more, for good: what is queued goes out, then our direction ends without a close frame. */
   shutWrite(): void {
-    if (this.sender.shut || this.state !== "open") return;
+    if (this.sender.shut || !this.isOpen) return;
     this.trace?.line("writing is shut down");
     // Nobody can be pinged any more.
     this.#keepAlive?.stop();
@@ -289,55 +278,31 @@ export class Engine implements ReceiverHost, SenderHost, KeptAlive, ClosingPeer,
 
   /** Starts the closing handshake, behind what is queued. */
   close(code: number, reason: string): void {
-    if (this.state === "connecting") {
-      this.#cancelConnecting("close()");
-    } else if (this.state === "open") {
-      this.receiver.dropMessages();
-      this.#sendClose(code, reason);
-      this.receiver.pull();
-    } else if (this.state === "closing" && !this.receiver.dropping) {
-      // The peer closed first: on the wire nothing changes, but the application wants no more messages.
-      this.receiver.dropMessages();
-      if (this.#ended) this.#finish();
-      else this.receiver.pull();
-    }
+    if (this.phase === Phase.Connecting) this.#cancelConnecting("close()");
+    else this.#close.close(code, reason);
   }
 
   /** Ends the connection without a close frame. */
-  terminate(cause?: unknown): void {
-    if (this.state === "connecting") {
-      this.#cancelConnecting("terminate()");
-    } else if (this.state !== "closed") {
-      this.#ledger.cause ??= cause;
-      this.receiver.dropMessages();
-      if (this.#ended) this.#finish();
-      else this.#end();
-    }
+  terminate(): void {
+    if (this.phase === Phase.Connecting) this.#cancelConnecting("terminate()");
+    else this.#close.terminate();
   }
 
-  /** The one way in which a connection is failed (RFC 6455 7.1.7). */
+  /** The peer broke the protocol. */
   fail(error: unknown): void {
-    if (this.#failed || this.#ended) return;
-    this.#failed = true;
-    this.#ledger.cause ??= error;
-    this.receiver.discardInput();
-    const code = error instanceof ProtocolError ? error.closeCode : INTERNAL_ERROR;
-    const reason = error instanceof ProtocolError ? error.message.slice(0, 120) : "";
-    if (!this.#closing?.sent) this.#sendClose(code, reason);
-    else if (this.writer.idle) this.#closeFrameSent();
-    this.#reportFailure(error);
+    this.#close.fail(error);
   }
 
-  /** Gives up on a peer whose queue has overflowed, where the application chose so. */
+  failInternally(error: unknown): void {
+    this.#close.failInternally(error);
+  }
+
+  cannotSend(error: unknown): void {
+    this.#close.lost(error);
+  }
+
   overflow(error: Error): void {
-    this.#ledger.cause ??= error;
-    const { messages, bytes } = this.queue;
-    this.sender.dropQueue();
-    this.#ledger.unsent({ messages, bytes }, this.queue);
-    this.receiver.dropMessages();
-    this.#sendClose(TRY_AGAIN_LATER, "");
-    this.receiver.pull();
-    this.#reportFailure(error);
+    this.#close.overflow(error);
   }
 
   #cancelConnecting(by: string): void {
@@ -346,147 +311,34 @@ export class Engine implements ReceiverHost, SenderHost, KeptAlive, ClosingPeer,
     cancel?.();
   }
 
-  #sendClose(code: number, reason: string): void {
-    if (this.state === "open") this.trace?.line("state closing");
-    this.state = "closing";
+  left(): void {
     this.#keepAlive?.stop();
-    if (this.sender.streams !== null) this.#cutStreams(this.sender.streams);
-    if (this.sender.shut) {
-      // No close frame can be sent; where there is nothing to wait for either, this is the end.
-      if (this.readShut || this.#failed || this.#closing !== null) this.#end();
-      else this.#armCloseTimer();
-      return;
-    }
-    const closing = this.#closing ??= new ClosingHandshake();
-    if (!closing.send(code, reason)) return;
-    this.sender.pushClose(code, reason);
-    this.#armCloseTimer();
   }
 
-  /** Messages that wait behind an unfinished one can't be sent any more. */
-  #cutStreams(streams: Streams): void {
-    const { messages, bytes } = this.queue;
-    streams.abort();
-    this.#ledger.unsent({ messages, bytes }, this.queue);
-  }
-
-  #receiveClose(payload: Uint8Array): void {
-    const frame = decodeClosePayload(payload);
-    const closing = this.#closing ??= new ClosingHandshake();
-    closing.receive(frame);
-    this.receiver.discardInput();
-    if (closing.sent === null) this.#sendClose(frame.code, frame.reason);
-    if (this.writer.idle) this.#closeFrameSent();
-  }
-
-  /** The system has taken our close frame, and all that stood before it. */
-  #closeFrameSent(): void {
-    if (this.readShut) {
-      // There is no answer to wait for.
-      this.#end();
-    } else if (this.#failed && this.receiver.open) {
-      // Closing with input unread would reset the connection and lose our close frame on its way.
-      this.writer.endWriting();
-      this.receiver.pull();
-    } else if (!this.receiver.open || (this.#closing!.complete && this.role === "server")) {
-      // The server closes the stream first, the client waits for that (RFC 6455 7.1.1).
-      this.#end();
-    } else {
-      this.receiver.pull();
-    }
-  }
-
-  #armCloseTimer(): void {
-    (this.#closeTimeout ??= new CloseTimeout(this)).start();
-  }
-
-  closeTimedOut(): void {
-    if (this.#ended) {
-      if (!this.receiver.paused) this.#complete(true);
-    } else if (this.writer.stopped) {
-      // Nothing can be written any more, and the peer's last words didn't come.
-      this.#lost(this.#ledger.cause);
-    } else {
-      this.terminate(new TimeoutError(`Not closed within ${this.settings.closeTimeout} ms`));
-    }
-  }
-
-  /** The stream has failed or ended where it should not have. */
-  #lost(error: unknown): void {
-    if (this.#ended) return;
-    const closing = this.#closing;
-    const clean = closing !== null && closing.complete;
-    if (!clean) this.#ledger.cause ??= error;
-    this.#end();
-    const expected = this.#failed || closing?.initiator === "local";
-    if (!clean && !expected) this.#reportFailure(this.#ledger.cause);
-  }
-
-  #countUnsent(): void {
-    this.#ledger.unsent(this.queue);
-    if (!this.writer.dataTaken) this.#ledger.closeFrameLost();
-  }
-
-  /** Lets go of the stream and of all that watches over it. */
-  #end(): void {
-    if (this.#ended) return;
-    this.#ended = true;
-    this.state = "closing";
-    this.#countUnsent();
-    this.#closeTimeout?.stop();
-    this.#keepAlive?.stop();
-    this.receiver.stop();
-    this.sender.stop();
-    this.transport?.close();
-    this.sender.streams?.abort();
-    for (const { reject } of this.#openWaiters?.splice(0) ?? []) reject(this.#ledger.cause);
+  released(): void {
+    for (const { reject } of this.#openWaiters?.splice(0) ?? []) reject(this.#close.outcome.cause);
     this.pings?.fail(() => this.closedError("wait for a pong"));
-    this.sender.failDrain();
-    if (this.receiver.unfinished) this.#awaitDelivery();
-    else this.#finish();
   }
 
-  #finish(): void {
-    this.state = "closed";
-    queueMicrotask(() => this.#complete());
-  }
-
-  #awaitDelivery(): void {
-    // A pause is the application's, and ends when it says; a callback that never settles is waited for in vain.
-    if (!this.receiver.paused) this.#armCloseTimer();
-  }
-
-  #complete(giveUp = false): void {
-    if (this.record !== null) return;
-    if (!giveUp && this.receiver.unfinished) {
-      this.#awaitDelivery();
-      return;
-    }
-    if (giveUp) this.receiver.dropMessages();
-    this.#closeTimeout?.stop();
-    this.state = "closed";
-    // Whoever takes messages one by one may still take what waits.
-    const { undelivered, waiting } = this.receiver;
-    const record = this.#ledger.build(this.#closing, undelivered + waiting);
-    this.trace?.line(`state closed: ${record}`);
+  ended(record: CloseRecord): void {
     this.owner.closed(this);
-    this.#ledger.resolve();
+    this.#close.outcome.resolve();
     this.receiver.endWaiters();
     if (this.handlers.onClose) this.call(() => this.handlers.onClose!(this.face, record));
   }
 
-  get #ledger(): CloseOutcome {
-    return this.#closeLedger ??= new CloseOutcome();
+  get #close(): Closer {
+    return this.#closer ??= new Closer(this);
   }
 
   /** The close record, once there is one. */
   get record(): LiveCloseRecord | null {
-    return this.#closeLedger === null ? null : this.#closeLedger.record;
+    return this.#closer === null ? null : this.#closer.outcome.record;
   }
 
   /** Promises the close record. */
   closed(): Promise<CloseRecord> {
-    return this.#ledger.wait();
+    return this.#close.outcome.wait();
   }
 
   /** The error of what was attempted on a connection that isn't open. */
@@ -512,22 +364,18 @@ export class Engine implements ReceiverHost, SenderHost, KeptAlive, ClosingPeer,
   }
 
   keepAlivePing(): void {
-    if (this.state !== "open") return;
+    if (!this.isOpen) return;
     const payload = freshPayload();
     (this.pings ??= new Pings()).note(payload);
     this.sender.requestControl(PING, payload);
   }
 
   keepAliveFailed(timeout: number): void {
-    this.#lost(new TimeoutError(`The peer was silent for ${timeout} ms after a ping`));
-  }
-
-  cannotSend(error: unknown): void {
-    this.#lost(error);
+    this.#close.lost(new TimeoutError(`The peer was silent for ${timeout} ms after a ping`));
   }
 
   sendTimedOut(): void {
-    this.#lost(
+    this.#close.lost(
       new TimeoutError(`The peer took nothing for ${this.settings.sendTimeout} ms`),
     );
   }
@@ -543,7 +391,7 @@ export class Engine implements ReceiverHost, SenderHost, KeptAlive, ClosingPeer,
   }
 
   /** Reports what ended the connection; the close record carries it too. */
-  #reportFailure(error: unknown): void {
+  reportFailure(error: unknown): void {
     if (this.handlers.onError !== undefined) report(this, error);
   }
 

@@ -28,8 +28,8 @@ export interface SenderHost {
   closedError(action: string, data?: unknown): ConnectionClosedError;
   /** The queue is at or below the low-water mark again. */
   drained(): void;
-  /** Something that was queued is ready to be written, or was written. */
-  sendProgressed(): void;
+  /** A message that was queued is compressed. */
+  compressed(): void;
   /** The kernel has taken bytes; called before the next write starts. */
   wrote(): void;
   /** Nothing can be written any more. */
@@ -39,7 +39,7 @@ export interface SenderHost {
   /** What was accepted can't be sent any more, although the stream is in order. */
   cannotSend(error: unknown): void;
   /** A message from a source can't be completed, and nothing else can be said before it is. */
-  fail(error: unknown): void;
+  failInternally(error: unknown): void;
   /** The queue is at its limit, and the application chose to close then. */
   overflow(error: Error): void;
 }
@@ -218,7 +218,7 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
 
   /** A message from a source can't be completed. */
   failStream(error: unknown): void {
-    this.#host.fail(error);
+    this.#host.failInternally(error);
   }
 
   /** Throws what says why nothing can be sent now. */
@@ -327,7 +327,7 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
 
   packed(): void {
     this.writer.schedule();
-    this.#host.sendProgressed();
+    this.#host.compressed();
   }
 
   packFailed(error: unknown): void {
@@ -379,21 +379,12 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
     this.deflater?.close();
   }
 
-  /** Nothing can be written any more. */
+  /** Nothing can be written any more: what waits is dropped. */
   stopWriting(): void {
-    this.writer.stop();
-    this.#drain?.fail(() => this.#drainError());
-  }
-
-  /** Lets go of everything. */
-  stop(): void {
     this.#timeout?.stop();
     this.writer.stop();
     this.deflater?.close();
-  }
-
-  /** Rejects those who wait for the queue to drain. */
-  failDrain(): void {
+    this.streams?.abort();
     this.#drain?.fail(() => this.#drainError());
   }
 }

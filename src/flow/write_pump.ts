@@ -204,8 +204,6 @@ export class WritePump {
     if (block === null || !this.#checked(count, 1, block)) return;
     if (this.#took(block, count)) this.#write(block);
     else this.flush();
-    // A server's first write is the 101; a connection that says no more needs no callbacks.
-    if (this.written === count && this.#flying === null) this.#onWritten = this.#onError = null;
   }
 
   /** Writes block after block to a transport that reports readiness, while the kernel takes them. */

@@ -12,6 +12,17 @@ export const TOO_BIG = 1009;
 export const INTERNAL_ERROR = 1011;
 export const TRY_AGAIN_LATER = 1013;
 
+/** A code and reason as they are in a close frame; 1005 and `""` if the frame is empty (RFC 6455 7.1.5). */
+export interface CloseFrame {
+  /** The close code. */
+  readonly code: number;
+  /** The reason, at most 123 bytes of UTF-8. */
+  readonly reason: string;
+}
+
+/** What fits into a control frame besides the code (RFC 6455 5.5). */
+const LONGEST_REASON = 123;
+
 // A byte order mark is text like any other (RFC 6455 8.1 knows none), so it stays.
 const DECODER = new TextDecoder("utf-8", { ignoreBOM: true });
 
@@ -47,19 +58,38 @@ export function closeCodeName(code: number): string {
   return NAMES[code] ?? "unknown";
 }
 
+/**
+ * What can be sent of a code and a reason: whoever asks for a close frame, an illegal one never goes out. A code that
+ * must not be sent becomes 1011, and a reason that is too long is cut between two characters.
+ */
+export function legalCloseFrame(code: number, reason: string): CloseFrame {
+  if (code === NO_STATUS) return { code, reason: "" };
+  const bytes = encodeUtf8(reason);
+  let end = bytes.length;
+  if (end > LONGEST_REASON) {
+    end = LONGEST_REASON;
+    while ((bytes[end] & 0xc0) === 0x80) end--;
+  }
+  return {
+    code: isCloseCode(code) ? code : INTERNAL_ERROR,
+    reason: DECODER.decode(bytes.subarray(0, end)),
+  };
+}
+
 /** The payload of a close frame: nothing for 1005, else the code and the reason in UTF-8 (RFC 6455 5.5.1). */
 export function encodeClosePayload(code: number, reason: string): Uint8Array {
-  if (code === NO_STATUS) return NOTHING;
-  const text = encodeUtf8(reason);
+  const frame = legalCloseFrame(code, reason);
+  if (frame.code === NO_STATUS) return NOTHING;
+  const text = encodeUtf8(frame.reason);
   const payload = new Uint8Array(2 + text.length);
-  payload[0] = code >> 8;
-  payload[1] = code & 0xff;
+  payload[0] = frame.code >> 8;
+  payload[1] = frame.code & 0xff;
   payload.set(text, 2);
   return payload;
 }
 
 /** Reads the payload of a received close frame; an empty one has code 1005 (RFC 6455 7.1.5). */
-export function decodeClosePayload(payload: Uint8Array): { code: number; reason: string } {
+export function decodeClosePayload(payload: Uint8Array): CloseFrame {
   if (payload.length === 0) return { code: NO_STATUS, reason: "" };
   if (payload.length === 1) {
     throw new ProtocolError(
@@ -87,11 +117,14 @@ export function decodeClosePayload(payload: Uint8Array): { code: number; reason:
   return { code, reason: DECODER.decode(reason) };
 }
 
-/** Checks the arguments of our own `close`; the reason is bounded by the 125 bytes of a control frame. */
-export function checkClose(code: number, reason: string): void {
-  if (!isCloseCode(code)) {
+/**
+ * Checks the arguments of our own `close`: the code, or `null` for a frame without one, and the reason, which is bounded by
+ * the 125 bytes of a control frame.
+ */
+export function checkClose(code: number | null, reason: string): void {
+  if (code !== null && !isCloseCode(code)) {
     throw new RangeError(
-      `Cannot close with code ${code}: use 1000 to 1003, 1007 to 1014 or 3000 to 4999`,
+      `Cannot close with code ${code}: use 1000 to 1003, 1007 to 1014, 3000 to 4999, or null for none`,
     );
   }
   if (typeof reason !== "string") {
@@ -99,11 +132,18 @@ export function checkClose(code: number, reason: string): void {
       `Cannot close with a reason that is not a string: received ${typeof reason}`,
     );
   }
+  if (code === null && reason !== "") {
+    throw new TypeError(
+      "Cannot close with a reason and without a code: a close frame has both or none",
+    );
+  }
   // A UTF-16 code unit takes at most 3 bytes, so short reasons need no encoding to be measured.
-  if (reason.length * 3 > 123) {
+  if (reason.length * 3 > LONGEST_REASON) {
     const bytes = encodeUtf8(reason).length;
-    if (bytes > 123) {
-      throw new RangeError(`Cannot close with a reason of ${bytes} bytes: at most 123 fit`);
+    if (bytes > LONGEST_REASON) {
+      throw new RangeError(
+        `Cannot close with a reason of ${bytes} bytes: at most ${LONGEST_REASON} fit`,
+      );
     }
   }
 }

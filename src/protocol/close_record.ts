@@ -1,5 +1,4 @@
-import { closeCodeName } from "./close_code.ts";
-import type { CloseFrame } from "./closing_handshake.ts";
+import { closeCodeName, type CloseFrame } from "./close_code.ts";
 import { quote } from "../util/quote.ts";
 
 /** How a connection ended. */

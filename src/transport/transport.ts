@@ -18,7 +18,10 @@ export interface Transport {
    * written any more.
    */
   tryWrite?(data: Uint8Array): number;
-  /** Calls `ready` once, in a later turn, when `tryWrite` may take bytes again, or would throw. */
+  /**
+   * Calls `ready` once, in a later turn, when `tryWrite` would take bytes or throw, and even if it would have before.
+   * Asking again meanwhile changes nothing.
+   */
   whenWritable?(ready: () => void): void;
   /**
    * Reads at once what is there; returns the number of bytes, `null` at the end of the stream, 0 if nothing is there yet.

@@ -58,6 +58,9 @@ Deno.test("Our own close is checked before anything is sent", () => {
   assertThrows(() => checkClose(1000, "€".repeat(41) + "x"), RangeError, "124 bytes");
   assertThrows(() => checkClose(1000, 7 as unknown as string), TypeError, "received number");
   assertEquals(utf8("€".repeat(41)).length, 123);
+  checkClose(null, "");
+  assertThrows(() => checkClose(null, "why"), TypeError, "without a code");
+  assertThrows(() => checkClose(undefined as unknown as null, ""), RangeError, "undefined");
 });
 
 Deno.test("Codes have names", () => {
@@ -70,17 +73,42 @@ Deno.test("Codes have names", () => {
 
 Deno.test("RFC 6455 7.1: the closing handshake, in each order", () => {
   const here = new ClosingHandshake();
-  assertEquals([here.started, here.complete], [false, false]);
-  assertEquals(here.send(1000, "done"), true);
-  assertEquals(here.send(1001, "again"), false);
-  assertEquals([here.started, here.complete, here.initiator], [true, false, "local"]);
+  assertEquals([here.initiator, here.complete], [null, false]);
+  assertEquals(here.send(1000, "done"), { code: 1000, reason: "done" });
+  assertEquals(here.send(1001, "again"), null);
+  assertEquals([here.complete, here.initiator], [false, "local"]);
   here.receive({ code: 1000, reason: "" });
   assertEquals([here.complete, here.initiator], [true, "local"]);
   assertEquals(here.sent, { code: 1000, reason: "done" });
 
   const there = new ClosingHandshake();
   there.receive({ code: 1001, reason: "x" });
-  assertEquals([there.started, there.complete, there.initiator], [true, false, "remote"]);
-  assertEquals(there.send(1001, "x"), true);
+  assertEquals([there.complete, there.initiator], [false, "remote"]);
+  assertEquals(there.send(1001, "x"), { code: 1001, reason: "x" });
   assertEquals([there.complete, there.initiator], [true, "remote"]);
+});
+
+Deno.test("fault 22: whoever asks for a close frame, no illegal one is made", () => {
+  for (const code of [-1, 0, 999, 1004, 1006, 1015, 2999, 5000, 9999, 70_000, NaN]) {
+    assertEquals(toHex(encodeClosePayload(code, "x")), "03f378", String(code));
+  }
+  const cuts: [string, number][] = [
+    ["x".repeat(124), 123],
+    ["ä".repeat(120), 122],
+    ["€".repeat(42), 123],
+    ["x" + "€".repeat(42), 121],
+    ["🙂".repeat(31), 120],
+    ["\ud800".repeat(42), 123],
+  ];
+  for (const [reason, length] of cuts) {
+    const payload = encodeClosePayload(1000, reason);
+    assertEquals(payload.length, 2 + length);
+    // What is sent is what the record says.
+    const handshake = new ClosingHandshake();
+    assertEquals(handshake.send(1000, reason), decodeClosePayload(payload));
+    assertEquals(
+      handshake.sent!.reason,
+      reason.toWellFormed().slice(0, handshake.sent!.reason.length),
+    );
+  }
 });

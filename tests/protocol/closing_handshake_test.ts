@@ -1,0 +1,111 @@
+import { assert, assertEquals } from "@std/assert";
+import { next, Phase, PhaseAction, PhaseEvent } from "../../src/protocol/closing_handshake.ts";
+
+// The whole table, written down a second time: rows are events, columns phases. "-" stays and waits; otherwise the next
+// phase, and what is done besides waiting. Where the roles differ, the server's comes first.
+const TABLE = `
+             | Connecting      | Open                    | ClosingByUs    | ClosingByPeer       | Failing          | Flushing   | ReadingOut | Ending      | Closed
+Opened       | Open            | -                       | -              | -                   | -                | -          | -          | -           | -
+Close        | Ending close    | ClosingByUs frame       | -              | -                   | -                | -          | -          | -           | -
+Terminate    | Ending close    | Ending close            | Ending close   | Ending close        | Ending close     | Ending close | Ending close | -       | -
+CloseReceived| -               | ClosingByPeer frame     | ClosingByPeer  | -                   | -                | -          | Ending close | -         | -
+Fail         | -               | Failing frame           | Failing        | -                   | -                | -          | Ending close | -         | -
+InputEnded   | -               | Flushing                | Flushing       | Flushing            | Flushing         | -          | Ending close | -         | -
+Lost         | Ending close    | Ending close            | Ending close   | Ending close        | Ending close     | Ending close | Ending close | -       | -
+WriteFailed  | -               | ReadingOut              | ReadingOut     | Ending close        | Ending close     | Ending close | -        | -         | -
+Taken        | -               | -                       | -              | Ending close / -    | Failing half     | Ending close | -        | -         | -
+TimedOut     | -               | -                       | Ending close   | Ending close        | Ending close     | Ending close | Ending close | Closed tell | -
+Delivered    | -               | -                       | -              | -                   | -                | -          | -          | Closed tell | -
+`;
+
+const ACTIONS: Record<string, PhaseAction> = {
+  frame: PhaseAction.SendClose,
+  half: PhaseAction.HalfClose,
+  close: PhaseAction.CloseStream,
+  tell: PhaseAction.Tell,
+};
+const rows = TABLE.trim().split("\n").map((row) => row.split("|").map((cell) => cell.trim()));
+// The first cell of the head is lost to trim().
+const columns = rows[0].slice(rows[0].length - Object.keys(Phase).length);
+const phases = Object.values(Phase), events = Object.values(PhaseEvent);
+const roles = ["server", "client"] as const;
+
+Deno.test("RFC 6455 7.1: what every event leads to in every phase, for both roles", () => {
+  assertEquals(columns, Object.keys(Phase));
+  assertEquals(rows.slice(1).map(([name]) => name), Object.keys(PhaseEvent));
+  let checked = 0;
+  for (const [name, ...cells] of rows.slice(1)) {
+    for (const [at, cell] of cells.entries()) {
+      const choices = cell.split("/").map((choice) => choice.trim());
+      for (const [which, role] of roles.entries()) {
+        const [target, action] = (choices[which] ?? choices[0]).split(" ");
+        const phase = Phase[columns[at] as keyof typeof Phase];
+        assertEquals(
+          next(phase, PhaseEvent[name as keyof typeof PhaseEvent], role),
+          {
+            phase: target === "-" ? phase : Phase[target as keyof typeof Phase],
+            action: action === undefined ? PhaseAction.Wait : ACTIONS[action],
+          },
+          `${name} in ${columns[at]}, ${role}`,
+        );
+        checked++;
+      }
+    }
+  }
+  assertEquals(checked, phases.length * events.length * 2);
+});
+
+/** Every phase that a connection can be in after any events, from a phase on. */
+function reachable(from: Phase): Set<Phase> {
+  const seen = new Set<Phase>([from]);
+  for (const phase of seen) {
+    for (const event of events) for (const role of roles) seen.add(next(phase, event, role).phase);
+  }
+  return seen;
+}
+
+Deno.test("RFC 6455 7.1: no phase is left for an earlier one, and the end is final", () => {
+  for (const phase of phases) {
+    for (const later of reachable(phase)) {
+      assert(later >= phase, `${later} after ${phase}`);
+    }
+  }
+  assertEquals([...reachable(Phase.Closed)], [Phase.Closed]);
+});
+
+Deno.test("RFC 6455 5.5.1: one close frame at most; the stream is let go of once; the end is told once", () => {
+  // All sequences of events, as sets of what has happened in each phase.
+  const once = [PhaseAction.SendClose, PhaseAction.CloseStream, PhaseAction.Tell] as const;
+  for (const role of roles) {
+    const seen = new Set<string>(), todo: [Phase, string][] = [[Phase.Connecting, ""]];
+    for (const [phase, done] of todo) {
+      for (const event of events) {
+        const step = next(phase, event, role);
+        const first = !done.includes(String(step.action));
+        if (once.includes(step.action as typeof once[number])) {
+          assert(first, `action ${step.action} a second time, by event ${event} in phase ${phase}`);
+        }
+        const state = [...new Set([...done, String(step.action)])].sort().join("");
+        if (!seen.has(`${step.phase}:${state}`)) {
+          seen.add(`${step.phase}:${state}`);
+          todo.push([step.phase, state]);
+        }
+      }
+    }
+  }
+});
+
+Deno.test("every wait ends: the close timeout, and then the end of delivery, lead from every closing phase to the end", () => {
+  for (const role of roles) {
+    for (const phase of phases) {
+      if (phase === Phase.Connecting || phase === Phase.Open) continue;
+      let at: Phase = phase;
+      for (let i = 0; i < 2; i++) at = next(at, PhaseEvent.TimedOut, role).phase;
+      assertEquals(at, Phase.Closed);
+    }
+    for (const phase of phases) {
+      const { phase: ended } = next(phase, PhaseEvent.Terminate, role);
+      assertEquals(next(ended, PhaseEvent.Delivered, role).phase, Phase.Closed);
+    }
+  }
+});
