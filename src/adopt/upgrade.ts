@@ -3,6 +3,7 @@ import { Engine } from "../engine/engine.ts";
 import type { HandshakeResult } from "../engine/handshake_result.ts";
 import { abortError, HandshakeError } from "../errors.ts";
 import { checkHeaders } from "../handshake/headers_option.ts";
+import { chooseSubprotocol } from "../handshake/subprotocol.ts";
 import { checkProtocols, parseProtocols } from "../handshake/token_list.ts";
 import { HANDLERS, pickHandlers } from "../engine/handlers.ts";
 import { resolveSettings } from "../connection_options.ts";
@@ -95,14 +96,13 @@ function chooseProtocol<Data>(request: Request, options: UpgradeOptions<Data>): 
   } catch (cause) {
     throw new TypeError(`Cannot upgrade: ${(cause as Error).message}`, { cause });
   }
-  const spoken = checkProtocols(options.protocols);
-  if (offered.length === 0) return "";
-  if (options.selectProtocol === undefined) {
-    return spoken.find((protocol) => offered.includes(protocol)) ?? "";
-  }
-  const chosen = options.selectProtocol(offered, request) ?? "";
-  if (chosen !== "" && !offered.includes(chosen)) {
-    throw new TypeError(`Cannot select subprotocol ${chosen}, which wasn't offered`);
-  }
-  return chosen;
+  const { selectProtocol } = options;
+  const chosen = chooseSubprotocol(
+    offered,
+    checkProtocols(options.protocols),
+    selectProtocol && (() => selectProtocol(offered, request)),
+  );
+  if (typeof chosen === "string") return chosen;
+  chosen.catch(() => {});
+  throw new TypeError("Cannot upgrade with a selectProtocol that returns a promise");
 }

@@ -9,6 +9,7 @@ import type { RequestHead } from "../handshake/request_head.ts";
 import { readUpgrade, type Upgrade } from "../handshake/server_handshake.ts";
 import { formatAccept } from "../handshake/server_response.ts";
 import { requestUrl } from "../handshake/standard_request.ts";
+import { chooseSubprotocol } from "../handshake/subprotocol.ts";
 import { listContains } from "../handshake/token_list.ts";
 import { type HandshakeAcceptance, type ListenSettings, resolveAnswer } from "./listen_options.ts";
 import type { PeerInfo } from "./peer_info.ts";
@@ -112,17 +113,9 @@ function chooseProtocol<Data>(
   { protocols, selectProtocol }: ListenSettings<Data>,
   offered: string[],
 ): string | Promise<string> {
-  if (offered.length === 0) return "";
-  if (selectProtocol === undefined) {
-    return protocols.find((protocol) => offered.includes(protocol)) ?? "";
-  }
-  return asking(async () => {
-    const chosen = await selectProtocol(offered, makeRequest(text, secure)) ?? "";
-    if (chosen !== "" && !offered.includes(chosen)) {
-      throw new TypeError(`Cannot select subprotocol ${chosen}, which wasn't offered`);
-    }
-    return chosen;
-  });
+  const select = selectProtocol && (() => selectProtocol(offered, makeRequest(text, secure)));
+  const choose = () => chooseSubprotocol(offered, protocols, select);
+  return select === undefined ? choose() : asking(choose);
 }
 
 function accept<Data>(
