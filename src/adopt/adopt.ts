@@ -18,6 +18,8 @@ import { resolveSettings } from "../connection_options.ts";
 import type { Registry } from "../context/registry.ts";
 import { formatRequestHead } from "../handshake/format_request.ts";
 import { parseRequestHead } from "../handshake/request_head.ts";
+import type { HeldWatch } from "../transport/node_stream.ts";
+import { closeQuietly } from "../transport/stream_io.ts";
 import type { Transport } from "../transport/transport.ts";
 import { NOTHING } from "../util/bytes.ts";
 
@@ -81,7 +83,7 @@ function adoptOpen<Data>(
         : parseRequestHead(head, Infinity).fields,
     responseHeaders: () => new Headers(),
   };
-  const transport = takeOver(source, undefined);
+  const transport = takeOver(source, undefined, watchOver(engine));
   engine.open(transport, facts, copyOf(options.initialData), true);
   return engine.face;
 }
@@ -98,7 +100,11 @@ function adoptServer<Data>(
     (request instanceof Request && new URL(request.url).protocol === "https:");
   const engine = makeEngine(registry, "server", options, "");
   // With the head read by somebody else, what was read besides is frames.
-  const transport = takeOver(source, head === null ? initialData : undefined);
+  const transport = takeOver(
+    source,
+    head === null ? initialData : undefined,
+    watchOver(engine),
+  );
   const info = peerInfo(transport);
   const incoming = new PendingHandshake<Data>(transport, info, settings, registry.timers);
   incoming.use(transport, secure);
@@ -143,17 +149,28 @@ function adoptClient<Data>(
   const engine = makeEngine(registry, "client", options, settings.target.href);
   // Made before the stream is taken, since it checks what is to be sent.
   const dial = new Dial(engine, settings);
-  const transport = takeOver(source, options.initialData);
+  const transport = takeOver(source, options.initialData, watchOver(engine));
   dial.useTransport(transport);
   registry.connecting.add(engine);
   queueMicrotask(() => {
     if (signal?.aborted) {
       engine.abandon(abortError("The handshake was aborted", signal.reason), false);
-      transport.close();
+      closeQuietly(transport);
     } else if (engine.state === "connecting") dial.run();
-    else transport.close();
+    else closeQuietly(transport);
   });
   return engine.face;
+}
+
+/** Ends the connection of a stream that could not be held back. */
+function watchOver(engine: Engine): HeldWatch {
+  return {
+    timers: engine.owner.timers,
+    exceeded: (error) => {
+      if (engine.state === "connecting") engine.abandon(error, true);
+      else engine.readFailed(error);
+    },
+  };
 }
 
 function webSocketUrl(

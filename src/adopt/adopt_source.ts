@@ -1,10 +1,13 @@
 import type { Duplex } from "node:stream";
-import { isNodeDuplex, NodeStreamTransport } from "../transport/node_stream.ts";
+import { type HeldWatch, isNodeDuplex, NodeStreamTransport } from "../transport/node_stream.ts";
 import { PrefixedTransport } from "../transport/prefixed.ts";
 import type { Transport } from "../transport/transport.ts";
 import { isStreamPair, type StreamPair, WebStreamTransport } from "../transport/web_stream.ts";
 
-/** What `adopt` takes over: an open byte stream of any of these kinds. */
+/**
+ * What `adopt` takes over: an open byte stream of any of these kinds. A socket of `node:tls` can't hold its peer back: of
+ * one that receives 16 MiB while its connection is held, the connection is terminated.
+ */
 export type AdoptSource = Deno.Conn | Duplex | StreamPair;
 
 /**
@@ -12,21 +15,26 @@ export type AdoptSource = Deno.Conn | Duplex | StreamPair;
  *
  * @param source The stream.
  * @param initialData What has been read from it already.
+ * @param watch Told of a stream that could not be held back.
  * @returns A transport that owns it.
  * @throws {TypeError} If it isn't a byte stream, is locked, or carries something else than bytes.
  */
-export function takeOver(source: unknown, initialData: Uint8Array | undefined): Transport {
+export function takeOver(
+  source: unknown,
+  initialData: Uint8Array | undefined,
+  watch: HeldWatch,
+): Transport {
   if (initialData !== undefined && !(initialData instanceof Uint8Array)) {
     throw new TypeError(`Cannot adopt with initialData that is ${typeof initialData}, not bytes`);
   }
-  const transport = asTransport(source);
+  const transport = asTransport(source, watch);
   return initialData === undefined || initialData.length === 0
     ? transport
     // A copy: what was handed over may be a view of somebody's read buffer.
     : new PrefixedTransport(initialData.slice(), transport);
 }
 
-function asTransport(source: unknown): Transport {
+function asTransport(source: unknown, watch: HeldWatch): Transport {
   if (isConn(source)) {
     // Of a connection whose streams are in use, reads would go to either side.
     if (source.readable.locked || source.writable.locked) {
@@ -36,7 +44,7 @@ function asTransport(source: unknown): Transport {
     return source;
   }
   if (isStreamPair(source)) return new WebStreamTransport(source);
-  if (isNodeDuplex(source)) return new NodeStreamTransport(source);
+  if (isNodeDuplex(source)) return new NodeStreamTransport(source, watch);
   const given = source === null
     ? "null"
     : typeof source === "object"

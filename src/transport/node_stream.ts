@@ -1,4 +1,6 @@
 import type { Duplex } from "node:stream";
+import { callForeign } from "../util/foreign.ts";
+import { CallbackTimer, type Timers } from "../util/timers.ts";
 import type { Transport } from "./transport.ts";
 
 /** One write at most this long. */
@@ -11,6 +13,24 @@ const SLOW_WRITE = 4 * 1024;
 /** A write that takes longer is slow, in ms. */
 const QUICK = 50;
 
+/**
+ * What a stream may receive that nobody reads. A TCP socket stops at its high-water mark and never comes near. One of
+ * `node:tls` that somebody else has made reads on natively, whatever is paused.
+ */
+export const HELD_LIMIT: number = 16 * 1024 * 1024;
+/** How often is looked at what a stream that isn't being read has received, in ms. */
+const LOOK = 50;
+
+/** Watches over a stream that can't be held back. */
+export interface HeldWatch {
+  /** Where it is armed. */
+  readonly timers: Timers;
+  /** Called when {@linkcode HELD_LIMIT} was exceeded, which has destroyed the stream. */
+  exceeded(error: Error): void;
+}
+
+const NOTHING = () => {};
+
 /** What a `net.Socket` has beyond a `Duplex`; any of it may be missing. */
 interface SocketExtras {
   setNoDelay?(noDelay: boolean): unknown;
@@ -22,6 +42,8 @@ interface SocketExtras {
   remoteAddress?: string;
   remotePort?: number;
   bytesRead?: number;
+  /** Set for one of `node:tls`. */
+  encrypted?: boolean;
   /** The TCP socket below that of `node:tls`. */
   _parent?: SocketExtras | null;
 }
@@ -43,8 +65,8 @@ export function isNodeDuplex(value: unknown): value is Duplex {
  * A Node stream as a transport: the socket of a `node:http` upgrade, of `node:net`, or any other `Duplex` of bytes.
  *
  * The stream is read in paused mode, so what isn't asked for stays in its buffer, and when that is full (its own
- * high-water mark) in the system's. A write counts as taken when the stream calls back, which a socket does when the
- * system has the bytes.
+ * high-water mark) in the kernel's. A write counts as taken when the stream calls back, which a socket does when the
+ * kernel has the bytes.
  */
 export class NodeStreamTransport implements Transport {
   readonly #stream: Duplex & SocketExtras;
@@ -55,12 +77,17 @@ export class NodeStreamTransport implements Transport {
   #piece = SLOW_WRITE;
   #wakeReader: (() => void) | undefined;
   #rejectWrite: ((error: Error) => void) | undefined;
+  readonly #watch: HeldWatch | undefined;
+  readonly #look: CallbackTimer | undefined;
+  #given: number;
 
   /**
    * @param stream The stream; ours from now on.
+   * @param watch Told of a `node:tls` socket that has received too much while it wasn't read; without it there is no
+   * limit.
    * @throws {TypeError} If it carries objects or has been destroyed or ended, and then it is left as it was.
    */
-  constructor(stream: Duplex) {
+  constructor(stream: Duplex, watch?: HeldWatch) {
     if (stream.readableObjectMode || stream.writableObjectMode) {
       throw new TypeError("Cannot take over a stream of objects: it must carry bytes");
     }
@@ -71,15 +98,22 @@ export class NodeStreamTransport implements Transport {
       throw new TypeError("Cannot take over a stream that has been set to decode text");
     }
     this.#stream = stream;
+    // What its owner has read of it counts as given.
+    this.#given = (this.#stream.bytesRead ?? 0) - stream.readableLength;
     // The end of the peer's direction must not end ours: the close frame may have to go out yet.
     stream.allowHalfOpen = true;
-    this.#stream.setNoDelay?.(true);
-    this.#stream.setTimeout?.(0);
+    callForeign(() => this.#stream.setNoDelay?.(true), NOTHING);
+    callForeign(() => this.#stream.setTimeout?.(0), NOTHING);
     stream.on("error", this.#onError);
     stream.on("end", this.#onEnd);
     stream.on("close", this.#onClose);
     // A listener for "readable" ends flowing mode, so nothing is lost from here on.
     stream.on("readable", this.#onReadable);
+    if (watch !== undefined && this.#stream.encrypted === true) {
+      this.#watch = watch;
+      this.#look = new CallbackTimer(() => this.#checkHeld());
+      this.#lookSoon();
+    }
   }
 
   get localAddr(): Deno.Addr | null {
@@ -109,6 +143,8 @@ export class NodeStreamTransport implements Transport {
   }
 
   #give(chunk: Uint8Array, into: Uint8Array): number {
+    if (this.#look !== undefined) this.#lookSoon();
+    this.#given += Math.min(chunk.length, into.length);
     if (chunk.length <= into.length) {
       into.set(chunk);
       this.#rest = undefined;
@@ -125,37 +161,58 @@ export class NodeStreamTransport implements Transport {
     return new Promise((resolve, reject) => {
       if (this.#failure) return reject(this.#failure);
       this.#rejectWrite = reject;
-      this.#stream.write(piece, (error?: Error | null) => {
+      const done = (error?: Error | null) => {
         this.#rejectWrite = undefined;
         if (error) return reject(this.#failure ?? error);
         if (performance.now() - start > QUICK) this.#piece = SLOW_WRITE;
         else if (piece.length === this.#piece) this.#piece = Math.min(2 * this.#piece, WRITE_LIMIT);
         resolve(piece.length);
-      });
+      };
+      callForeign(() => this.#stream.write(piece, done), reject);
     });
+  }
+
+  #lookSoon(): void {
+    if (this.#look!.index < 0) this.#watch!.timers.set(this.#look!, LOOK);
+  }
+
+  #checkHeld(): void {
+    // While a read is pending nothing is held; the next one that gives something arms the timer again.
+    if (this.#closed || this.#failure !== undefined || this.#wakeReader !== undefined) return;
+    if (this.#stream.bytesRead! - this.#given <= HELD_LIMIT) {
+      this.#lookSoon();
+      return;
+    }
+    const error = new Error(
+      `More than ${HELD_LIMIT} bytes arrived while the connection was held, and a node:tls socket can't be held back`,
+    );
+    this.#fail(error);
+    callForeign(() => this.#stream.destroy(), NOTHING);
+    this.#watch!.exceeded(error);
   }
 
   closeWrite(): Promise<void> {
     if (this.#closed || this.#stream.writableEnded) return Promise.resolve();
-    return new Promise((resolve) => {
+    return new Promise((resolve, reject) => {
       this.#stream.once("close", () => resolve());
-      this.#stream.end(() => resolve());
+      callForeign(() => this.#stream.end(() => resolve()), reject);
     });
   }
 
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#stream.destroy();
+    if (this.#look !== undefined) this.#watch!.timers.clear(this.#look);
+    callForeign(() => this.#stream.destroy(), NOTHING);
     this.#fail(new Deno.errors.BadResource("The stream is closed"));
   }
 
   ref(): void {
-    this.#stream.ref?.();
+    callForeign(() => this.#stream.ref?.(), NOTHING);
   }
 
   unref(): void {
-    this.#stream.unref?.();
+    callForeign(() => this.#stream.unref?.(), NOTHING);
   }
 
   #onReadable = (): void => this.#wake();

@@ -1,4 +1,5 @@
 import type { PeerCertificate } from "./peer_certificate.ts";
+import { closeQuietly, promised, setRef } from "./stream_io.ts";
 import type { Transport } from "./transport.ts";
 
 /** A transport with bytes in front that were read from it before, such as those behind a proxy's answer. */
@@ -45,7 +46,7 @@ export class PrefixedTransport implements Transport {
 
   read(into: Uint8Array): Promise<number | null> {
     const prefix = this.#prefix;
-    if (prefix === undefined) return this.#below.read(into);
+    if (prefix === undefined) return promised(() => this.#below.read(into));
     const count = Math.min(prefix.length, into.length);
     into.set(prefix.subarray(0, count));
     this.#prefix = count === prefix.length ? undefined : prefix.subarray(count);
@@ -53,22 +54,22 @@ export class PrefixedTransport implements Transport {
   }
 
   write(data: Uint8Array): Promise<number> {
-    return this.#below.write(data);
+    return promised(() => this.#below.write(data));
   }
 
   closeWrite(): Promise<void> {
-    return this.#below.closeWrite();
+    return promised(() => this.#below.closeWrite());
   }
 
   close(): void {
-    this.#below.close();
+    closeQuietly(this.#below);
   }
 
   ref(): void {
-    this.#below.ref?.();
+    setRef(this.#below, true);
   }
 
   unref(): void {
-    this.#below.unref?.();
+    setRef(this.#below, false);
   }
 }

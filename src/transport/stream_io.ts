@@ -88,10 +88,27 @@ export function checkTaken(count: number): number {
 
 /** Reads to the end of a stream and drops what comes, for at most `timeout` ms. */
 export async function drain(transport: Transport, timeout: number): Promise<void> {
-  await within(timeout, readUntil(transport, NOTHING, () => false));
+  // The clock as well: with a stream that always has more in memory, no timer gets its turn.
+  const end = performance.now() + timeout;
+  await within(timeout, readUntil(transport, NOTHING, () => performance.now() >= end));
 }
 
 /** Closes a transport, whether it has been closed before or fails to. */
 export function closeQuietly(transport: Transport): void {
   callForeign(() => transport.close(), () => {});
+}
+
+/** Lets what a transport waits for keep the process alive, or not, whether it can or fails to. */
+export function setRef(transport: Transport, on: boolean): void {
+  callForeign(() => on ? transport.ref?.() : transport.unref?.(), () => {});
+}
+
+/** What a method of a transport promises; it rejects if the call throws. */
+export function promised<T>(call: () => Promise<T>): Promise<T> {
+  try {
+    const result = call();
+    return result instanceof Promise ? result : Promise.resolve(result);
+  } catch (error) {
+    return Promise.reject(error);
+  }
 }

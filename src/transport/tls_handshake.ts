@@ -7,10 +7,17 @@ export class TlsOutcome<Result> {
   result: Result | undefined;
   /** Why it failed, or `undefined` as long as it hasn't. */
   failure: Error | undefined;
+  /** Rejects with `failure`. */
+  readonly failed: Promise<never>;
+  readonly #reject: (error: Error) => void;
   readonly #cipher: CipherSide;
 
   constructor(cipher: CipherSide) {
     this.#cipher = cipher;
+    const { promise, reject } = Promise.withResolvers<never>();
+    promise.catch(() => {});
+    this.failed = promise;
+    this.#reject = reject;
   }
 
   /** Ends it well. */
@@ -18,10 +25,11 @@ export class TlsOutcome<Result> {
     this.result ??= result;
   }
 
-  /** Ends it badly: the alert goes out, then reading from the transport below ends. */
+  /** Ends it badly: the alert goes out, then the transport below is closed. */
   fail(error: Error): void {
     if (this.result !== undefined || this.failure !== undefined) return;
     this.failure = error;
+    this.#reject(error);
     void this.#cipher.abandon();
   }
 }
@@ -43,8 +51,7 @@ export async function handshake<Result>(
   try {
     const buffer = new Uint8Array(4096);
     while (outcome.result === undefined) {
-      const count = await raw.read(buffer);
-      if (outcome.failure !== undefined) throw outcome.failure;
+      const count = await Promise.race([raw.read(buffer), outcome.failed]);
       if (count === null) {
         throw new Deno.errors.UnexpectedEof("the peer closed the connection in the middle of it");
       }

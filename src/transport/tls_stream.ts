@@ -4,7 +4,7 @@ import { acquire, type Buffer, release, SIZES } from "../memory/buffer_pool.ts";
 import { callForeign } from "../util/foreign.ts";
 import { Fifo } from "../util/fifo.ts";
 import type { PeerCertificate } from "./peer_certificate.ts";
-import { checkTaken, closeQuietly } from "./stream_io.ts";
+import { checkTaken, closeQuietly, setRef } from "./stream_io.ts";
 import { TlsError } from "./tls_errors.ts";
 import type { Transport } from "./transport.ts";
 
@@ -316,11 +316,11 @@ export class TlsTransport implements Transport {
   }
 
   ref(): void {
-    this.#raw.ref?.();
+    setRef(this.#raw, true);
   }
 
   unref(): void {
-    this.#raw.unref?.();
+    setRef(this.#raw, false);
   }
 
   #tlsFailed(error: Error): void {

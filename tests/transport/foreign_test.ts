@@ -1,0 +1,205 @@
+import { assert, assertEquals } from "@std/assert";
+import { Duplex } from "node:stream";
+import { NodeStreamTransport } from "../../src/transport/node_stream.ts";
+import { PrefixedTransport } from "../../src/transport/prefixed.ts";
+import { closeQuietly, drain, readHead, writeAll } from "../../src/transport/stream_io.ts";
+import { startTlsClient } from "../../src/transport/tls_client.ts";
+import { TlsAcceptor } from "../../src/transport/tls_server.ts";
+import type { Transport } from "../../src/transport/transport.ts";
+import { WebStreamTransport } from "../../src/transport/web_stream.ts";
+import { failure } from "../support/failure.ts";
+import { turn } from "../support/until.ts";
+import { makeCertificates } from "./certificates.ts";
+import { tcpPair } from "./streams.ts";
+
+const certificates = makeCertificates();
+const { ca, server } = certificates;
+addEventListener("unload", () => certificates[Symbol.dispose]());
+
+/** What a method that isn't ours may do instead of what it should. */
+const WAYS = {
+  "throws": () => {
+    throw new Error("thrown");
+  },
+  "rejects": () => Promise.reject(new Error("rejected")),
+  "never settles": () => new Promise(() => {}),
+  "returns a thenable that throws": () => ({
+    then() {
+      throw new Error("from then");
+    },
+  }),
+};
+
+const METHODS = ["read", "write", "closeWrite", "close", "ref", "unref"] as const;
+
+/** A connection one of whose methods misbehaves from when `switched.on` is set. */
+function misbehaving(
+  conn: Deno.Conn,
+  method: string,
+  way: () => unknown,
+  switched: { on: boolean },
+): Transport {
+  return new Proxy(conn, {
+    get(target, name) {
+      if (name === method && switched.on) return way;
+      const value = Reflect.get(target, name, target);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+}
+
+/** Whether a promise has settled by the time that everything due has happened. */
+async function settles(promise: Promise<unknown>): Promise<boolean> {
+  let settled = false;
+  promise.then(() => settled = true, () => settled = true);
+  for (let i = 0; i < 20; i++) await turn();
+  return settled;
+}
+
+/**
+ * Uses everything of a transport. No call may throw; none may leave a rejection that nobody awaits, which the test runner
+ * would report; and what is pending at `close` settles, unless it is the method that never does.
+ */
+async function useAll(transport: Transport, settling: boolean): Promise<void> {
+  const pending = [
+    transport.read(new Uint8Array(16)),
+    transport.write(new Uint8Array(100_000)),
+  ];
+  for (const promise of pending) promise.catch(() => {});
+  transport.ref?.();
+  transport.unref?.();
+  await turn();
+  transport.closeWrite().catch(() => {});
+  await turn();
+  transport.close();
+  transport.close();
+  closeQuietly(transport);
+  if (settling) assert(await settles(Promise.allSettled(pending)));
+  for (let i = 0; i < 5; i++) await turn();
+}
+
+for (const method of METHODS) {
+  for (const [way, how] of Object.entries(WAYS)) {
+    // A read that never settles, or that no close ends, may still be filling its buffer: it has to stay pending.
+    const isPending = method === "close" || method === "read" && way === "never settles";
+
+    Deno.test(`over a connection whose ${method} ${way}: a prefix`, async () => {
+      const [near, far] = await tcpPair();
+      const below = misbehaving(near, method, how, { on: true });
+      const transport = new PrefixedTransport(new Uint8Array(1), below);
+      assertEquals(await transport.read(new Uint8Array(1)), 1);
+      for (
+        const call of [
+          () => transport.read(new Uint8Array(1)),
+          () => transport.write(new Uint8Array(1)),
+          () => transport.closeWrite(),
+        ]
+      ) {
+        const result = call();
+        assert(result instanceof Promise);
+        result.catch(() => {});
+      }
+      transport.ref();
+      transport.unref();
+      transport.close();
+      await turn();
+      closeQuietly(near);
+      far.close();
+    });
+
+    for (const role of ["client", "server"] as const) {
+      Deno.test(`over a connection whose ${method} ${way}: TLS, ${role}`, async () => {
+        const [near, far] = await tcpPair();
+        const switched = { on: false };
+        const below = misbehaving(near, method, how, switched);
+        const options = { caCerts: [ca] };
+        const [transport, other] = await Promise.all(
+          role === "client"
+            ? [startTlsClient(below, "localhost", options), new TlsAcceptor(server).accept(far)]
+            : [new TlsAcceptor(server).accept(below), startTlsClient(far, "localhost", options)],
+        );
+        switched.on = true;
+        await useAll(transport, !isPending);
+        closeQuietly(near);
+        other.close();
+      });
+
+      if (method === "closeWrite" || method === "ref" || method === "unref") continue;
+      Deno.test(`a TLS handshake over a connection whose ${method} ${way}, ${role}`, async () => {
+        const [near, far] = await tcpPair();
+        const below = misbehaving(near, method, how, { on: true });
+        const shaking = role === "client"
+          ? startTlsClient(below, "localhost")
+          : new TlsAcceptor(server).accept(below);
+        shaking.catch(() => {});
+        await turn();
+        // Whatever it sends, it isn't TLS.
+        await far.write(new Uint8Array(100)).catch(() => {});
+        if (method !== "read" || way !== "never settles") assert(await settles(shaking));
+        closeQuietly(near);
+        closeQuietly(far);
+        await turn();
+      });
+    }
+  }
+}
+
+// Node itself calls the first ones; the others are called by us.
+const NODE_METHODS = ["_read", "_write", "_final", "_destroy", "write", "end", "destroy"];
+const EXTRAS = ["setNoDelay", "setTimeout", "ref", "unref"];
+
+for (const method of [...NODE_METHODS, ...EXTRAS]) {
+  for (const [way, how] of Object.entries(WAYS)) {
+    // Node awaits none of these, so what they promise is lost on it, not on us.
+    if (method.startsWith("_") && way !== "throws") continue;
+    Deno.test(`over a Node stream whose ${method} ${way}`, async () => {
+      const stream = new Duplex({ read() {}, write: (_chunk, _encoding, done) => done() });
+      Object.assign(stream, { [method]: how });
+      await useAll(new NodeStreamTransport(stream), true);
+    });
+  }
+}
+
+Deno.test("over a Node stream that never calls back", async () => {
+  const stream = new Duplex({ read() {}, write() {}, final() {}, destroy() {} });
+  await useAll(new NodeStreamTransport(stream), true);
+});
+
+for (const method of ["pull", "cancel", "write", "close", "abort"]) {
+  for (const [way, how] of Object.entries(WAYS)) {
+    Deno.test(`over web streams whose ${method} ${way}`, async () => {
+      const behave = (name: string) => name === method ? how as () => never : () => {};
+      const readable = new ReadableStream<Uint8Array>({
+        pull: behave("pull"),
+        cancel: behave("cancel"),
+      });
+      const writable = new WritableStream<Uint8Array>({
+        write: behave("write"),
+        close: behave("close"),
+        abort: behave("abort"),
+      });
+      // A write that the sink never finishes can't be taken back; all else settles.
+      const settling = method !== "write" || way !== "never settles";
+      await useAll(new WebStreamTransport({ readable, writable }), settling);
+    });
+  }
+}
+
+for (const count of [0, -1, NaN, undefined]) {
+  Deno.test(`a write that has taken ${count} bytes is an error, not a loop`, async () => {
+    const transport = { write: () => Promise.resolve(count) } as unknown as Transport;
+    const error = await failure(writeAll(transport, new Uint8Array(5)));
+    assertEquals(error.message, `A write has taken ${count} bytes`);
+  });
+}
+
+Deno.test("draining ends, whatever the stream does", async () => {
+  for (const read of [...Object.values(WAYS), () => Promise.resolve(1)]) {
+    await drain({ read } as unknown as Transport, 10);
+  }
+});
+
+Deno.test("a head that is never complete fails with what the stream fails with", async () => {
+  const rejected = { read: WAYS.rejects } as unknown as Transport;
+  assertEquals((await failure(readHead(rejected, () => -1))).message, "rejected");
+});
