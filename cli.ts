@@ -46,6 +46,12 @@ export async function main(args: readonly string[]): Promise<number> {
     terminal.error(failure.message + hint);
   }
   await terminal.flush();
+  const { failure } = terminal.out;
+  if (failure !== null) {
+    terminal.error(`Cannot write to standard output: ${failureOf(failure).message}`);
+    if (code === EXIT.ok) code = EXIT.lost;
+    await terminal.err.flush();
+  }
   return code;
 }
 
@@ -58,7 +64,8 @@ async function dispatch(name: string, rest: string[], terminal: Terminal): Promi
   if (!Object.hasOwn(COMMANDS, name)) throw new UsageError(`Unknown command ${name}`);
   const command = name as Command;
   const { spec, run } = COMMANDS[command];
-  if (rest.includes("--help") || rest.includes("-h")) {
+  const end = rest.indexOf("--");
+  if ((end < 0 ? rest : rest.slice(0, end)).some((arg) => arg === "--help" || arg === "-h")) {
     await terminal.out.line(HELP[command]);
     return EXIT.ok;
   }

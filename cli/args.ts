@@ -1,4 +1,4 @@
-import { parseArgs } from "@std/cli/parse-args";
+import { parseArgs } from "node:util";
 import { UsageError } from "./usage.ts";
 
 /** Which options a command has. */
@@ -12,71 +12,86 @@ export interface Spec {
 }
 
 const SHORT: Record<string, string> = {
-  H: "header",
-  b: "binary",
-  c: "connections",
-  d: "depth",
-  h: "help",
-  q: "quiet",
-  s: "subprotocol",
-  v: "verbose",
+  binary: "b",
+  connections: "c",
+  depth: "d",
+  header: "H",
+  help: "h",
+  quiet: "q",
+  subprotocol: "s",
+  verbose: "v",
 };
 
 /** The arguments of a command, checked as they are asked for. */
 export class Args {
   /** What isn't an option. */
   readonly positional: readonly string[];
-  readonly #parsed: Record<string, unknown>;
+  readonly #values = new Map<string, string[]>();
+  readonly #flags = new Set<string>();
 
   /**
    * Parses.
    *
    * @param args The arguments behind the command.
    * @param spec The command's options.
-   * @throws {UsageError} If an option is unknown, or has no value.
+   * @throws {UsageError} If an option is unknown, has no value, has one too many, or is repeated.
    */
-  constructor(args: readonly string[], spec: Spec) {
-    const { values = [], lists = [], flags = [] } = spec;
-    const known = new Set([...values, ...lists, ...flags, "help"]);
-    const alias = Object.fromEntries(
-      Object.entries(SHORT).filter(([, long]) => known.has(long)),
-    );
-    const parsed = parseArgs([...args], {
-      string: [...values, ...lists, "_"],
-      collect: [...lists],
-      boolean: [...flags, "help"],
-      alias,
-      unknown(arg: string, key?: string) {
-        if (key !== undefined) throw new UsageError(`Unknown option ${arg}`);
-      },
-    }) as Record<string, unknown> & { _: unknown[] };
-    this.#parsed = parsed;
-    this.positional = parsed._.map(String);
-    for (const name of values) {
-      const value = parsed[name];
-      if (Array.isArray(value)) throw new UsageError(`Option --${name} was given twice`);
-      if (value === "") throw new UsageError(`Option --${name} needs a value`);
+  constructor(args: readonly string[], { values = [], lists = [], flags = [] }: Spec) {
+    const types = [
+      ...[...values, ...lists].map((name) => [name, "string"] as const),
+      ...[...flags, "help"].map((name) => [name, "boolean"] as const),
+    ];
+    const options = Object.fromEntries(types.map(([name, type]) => {
+      const short = SHORT[name];
+      return [name, short === undefined ? { type } : { type, short }];
+    }));
+    // Not strict, since its complaints go on for three lines; the tokens say all that is needed for ours.
+    const { tokens } = parseArgs({
+      args: [...args],
+      options,
+      strict: false,
+      allowPositionals: true,
+      tokens: true,
+    });
+    const positional: string[] = [];
+    for (const token of tokens) {
+      if (token.kind === "positional") positional.push(token.value);
+      if (token.kind !== "option") continue;
+      const { name, rawName, value, inlineValue } = token;
+      if (!Object.hasOwn(options, name)) throw new UsageError(`Unknown option ${rawName}`);
+      if (options[name].type === "boolean") {
+        if (value !== undefined) throw new UsageError(`Option --${name} takes no value`);
+        this.#flags.add(name);
+        continue;
+      }
+      // What looks like an option is one, unless it is joined by "=".
+      if (!value || (!inlineValue && /^-./.test(value))) {
+        throw new UsageError(`Option --${name} needs a value`);
+      }
+      const given = this.#values.get(name);
+      if (given === undefined) this.#values.set(name, [value]);
+      else if (lists.includes(name)) given.push(value);
+      else throw new UsageError(`Option --${name} was given twice`);
     }
+    this.positional = positional;
   }
 
   /** Whether a flag was given. */
   flag(name: string): boolean {
-    return this.#parsed[name] === true;
+    return this.#flags.has(name);
   }
 
   /** The value of an option. */
   value(name: string): string | undefined {
-    return this.#parsed[name] as string | undefined;
+    return this.#values.get(name)?.[0];
   }
 
   /** The values of an option that may be repeated. */
   list(name: string): string[] {
-    const list = (this.#parsed[name] ?? []) as string[];
-    if (list.includes("")) throw new UsageError(`Option --${name} needs a value`);
-    return list;
+    return [...this.#values.get(name) ?? []];
   }
 
-  /** A number that isn't negative; where `whole`, a whole one of at least `least`. */
+  /** A number that isn't negative; if `whole`, a whole one of at least `least`. */
   number(
     name: string,
     fallback: number,

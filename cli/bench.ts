@@ -1,4 +1,5 @@
 import { type Connection, Context, type ReceivedMessage } from "../mod.ts";
+import { within } from "../src/util/timers.ts";
 import type { Args, Spec } from "./args.ts";
 import { LostError, typed } from "./failure.ts";
 import { thousands } from "./format.ts";
@@ -72,7 +73,8 @@ export async function bench(args: Args, terminal: Terminal): Promise<number> {
     await ctx.shutdown({ code: 1000, timeout: PATIENCE });
   }
   if (elapsed === null) return EXIT.interrupted;
-  await terminal.out.line(json ? asJson(load, tally, elapsed) : asText(load, tally, elapsed));
+  if (json) terminal.event(asObject(load, tally, elapsed));
+  else for (const line of asText(load, tally, elapsed)) terminal.print(line);
   return EXIT.ok;
 }
 
@@ -88,23 +90,25 @@ async function run(
   );
   await Promise.all(connections.map(({ conn }) => conn.opened));
   for (const connection of connections) connection.start();
-  await new Promise((resolve) => setTimeout(resolve, load.seconds * 100));
+  await pass(load.seconds * 100, tally);
   tally.measuring = true;
   const start = performance.now();
   const bar = terminal !== null && Deno.stderr.isTerminal()
     ? setInterval(() => progress(terminal, tally, performance.now() - start, load.seconds), 100)
     : undefined;
   try {
-    await Promise.race([
-      new Promise((resolve) => setTimeout(resolve, load.seconds * 1000)),
-      tally.failed,
-    ]);
+    await pass(load.seconds * 1000, tally);
     tally.measuring = false;
     return (performance.now() - start) / 1000;
   } finally {
     clearInterval(bar);
     if (bar !== undefined) terminal!.err.write(new TextEncoder().encode("\r\x1b[K"));
   }
+}
+
+/** Lets time pass; rejects as soon as something fails. */
+async function pass(ms: number, { failed }: Tally): Promise<void> {
+  if (await within(ms, failed)) await failed;
 }
 
 /** One connection that keeps `depth` messages in flight. Echoes come in order, so a ring of times is enough. */
@@ -159,7 +163,7 @@ function progress(terminal: Terminal, tally: Tally, ms: number, seconds: number)
   );
 }
 
-function asText(load: Load, { latency }: Tally, seconds: number): string {
+function asText(load: Load, { latency }: Tally, seconds: number): string[] {
   const { connections, depth, size } = load;
   const rate = latency.count / seconds;
   const ms = (value: number) => `${value < 10 ? value.toFixed(3) : value.toFixed(1)} ms`;
@@ -178,13 +182,13 @@ function asText(load: Load, { latency }: Tally, seconds: number): string {
       ms(latency.max)
     }`,
     ...rows,
-  ].join("\n");
+  ];
 }
 
-function asJson(load: Load, { latency }: Tally, seconds: number): string {
+function asObject(load: Load, { latency }: Tally, seconds: number): Record<string, unknown> {
   const { url, connections, depth, size, text } = load;
   const rate = latency.count / seconds;
-  return JSON.stringify({
+  return {
     url,
     connections,
     depth,
@@ -202,5 +206,5 @@ function asJson(load: Load, { latency }: Tally, seconds: number): string {
       max: latency.max,
     },
     histogram: latency.octaves(),
-  });
+  };
 }

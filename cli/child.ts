@@ -1,43 +1,54 @@
 import type { Connection, ReceivedMessage } from "../mod.ts";
-import { lines } from "./lines.ts";
+import { startTimer } from "../src/util/timers.ts";
+import { lines, oneLine, oneLineOfBytes } from "./lines.ts";
 import type { Terminal } from "./terminal.ts";
 
+/** How long a command may go on after the end of its input, and again after it was told to end. */
 const PATIENCE = 2000;
 const NEWLINE = new Uint8Array([10]);
+const WINDOWS = Deno.build.os === "windows";
 const encoder = new TextEncoder();
 
 /** A shell command that speaks with one connection: lines on its side, messages on the other. */
 export class Child {
+  /** Resolves when the command has ended. */
+  readonly ended: Promise<void>;
   readonly #process: Deno.ChildProcess;
   readonly #input: WritableStreamDefaultWriter<Uint8Array>;
-  #ended = false;
+  #ending = false;
 
   /**
    * Starts the command.
    *
-   * @param conn Who it speaks with.
+   * @param conn The connection that it speaks with.
    * @param command A line for the system's shell.
    * @param terminal Where its failure is told.
+   * @throws If there can be no further process.
    */
   constructor(conn: Connection<unknown>, command: string, terminal: Terminal) {
-    const [shell, ...flags] = Deno.build.os === "windows" ? ["cmd", "/d", "/c"] : ["sh", "-c"];
+    const [shell, ...flags] = WINDOWS ? ["cmd", "/d", "/c"] : ["sh", "-c"];
     this.#process = new Deno.Command(shell, {
       args: [...flags, command],
       stdin: "piped",
       stdout: "piped",
       stderr: "inherit",
       env: { SLUICE_URL: conn.url },
+      // In a process group of its own, so that what the shell has started ends with it.
+      detached: !WINDOWS,
     }).spawn();
+    this.ended = this.#process.status.then(() => {});
     this.#input = this.#process.stdin.getWriter();
     // A command that has closed its input is told by its exit.
     this.#input.closed.catch(() => {});
     this.#run(conn).catch((error) => terminal.error(`${command}: ${error.message}`));
   }
 
-  /** Gives the command a line; what this returns settles when the command has room for it. */
+  /** Gives the command a message as a line; what this returns settles when the command has room for it. */
   async write(data: ReceivedMessage): Promise<void> {
     try {
-      await this.#input.write(typeof data === "string" ? encoder.encode(data) : data.slice());
+      await this.#input.write(
+        typeof data === "string" ? encoder.encode(oneLine(data)) : oneLineOfBytes(data),
+      );
       await this.#input.write(NEWLINE);
     } catch {
       // It reads no more; its exit closes the connection.
@@ -46,17 +57,21 @@ export class Child {
 
   /** The connection has ended: the command gets the end of its input, and some time to finish. */
   end(): void {
-    if (this.#ended) return;
-    this.#ended = true;
+    if (this.#ending) return;
+    this.#ending = true;
     this.#input.close().catch(() => {});
-    const timer = setTimeout(() => this.kill(), PATIENCE);
-    this.#process.status.then(() => clearTimeout(timer));
+    let stop = startTimer(PATIENCE, () => {
+      this.kill("SIGTERM");
+      stop = startTimer(PATIENCE, () => this.kill("SIGKILL"));
+    });
+    this.ended.then(() => stop());
   }
 
-  /** Ends the command. */
-  kill(): void {
+  /** Ends the command, and what it has started. */
+  kill(signal: "SIGTERM" | "SIGKILL"): void {
     try {
-      this.#process.kill();
+      if (WINDOWS) this.#process.kill(signal);
+      else Deno.kill(-this.#process.pid, signal);
     } catch {
       // It has gone by itself.
     }
@@ -69,7 +84,7 @@ export class Child {
       if (!conn.send(decoder.decode(line))) await conn.drained().catch(() => {});
     }
     const { success, code } = await this.#process.status;
-    this.#ended = true;
+    this.#ending = true;
     if (success) conn.close(1000);
     else conn.close(1011, `the command has ended with ${code}`);
   }

@@ -1,8 +1,11 @@
 import { type Connection, Context, type ReceivedMessage } from "../mod.ts";
+import { isOrderly } from "../src/protocol/close_record.ts";
+import { printable } from "../src/util/quote.ts";
+import { startTimer, within } from "../src/util/timers.ts";
 import type { Args, Spec } from "./args.ts";
-import { isGood, LostError, typed } from "./failure.ts";
-import { hexLine, jsonMessage, printable } from "./format.ts";
-import { lines } from "./lines.ts";
+import { LostError, typed } from "./failure.ts";
+import { hexLine, jsonMessage } from "./format.ts";
+import { lines, oneLine } from "./lines.ts";
 import { CLIENT, clientOptions, sizeOptions } from "./options.ts";
 import type { Terminal } from "./terminal.ts";
 import { EXIT } from "./usage.ts";
@@ -15,6 +18,8 @@ export const spec: Spec = {
 };
 
 const PATIENCE = 2000;
+/** How long the last ping may take, behind everything that was sent. */
+const ANSWER = 60_000;
 
 /** Sends the lines of standard input, and prints what arrives. */
 export async function connect(args: Args, terminal: Terminal): Promise<number> {
@@ -25,14 +30,15 @@ export async function connect(args: Args, terminal: Terminal): Promise<number> {
   const linger = args.number("linger", 0.3) * 1000;
   const pingEvery = args.number("ping", 0) * 1000;
   const options = { ...await clientOptions(args), ...sizeOptions(args) };
-  const event = (object: Record<string, unknown>) => out.line(JSON.stringify(object));
+  const event = (object: Record<string, unknown>) => terminal.event(object);
   // A server's text must not steer the terminal; a pipe gets it as it is.
   const tame = Deno.stdout.isTerminal();
   let received = 0;
+  let stopPings = () => {};
   const print = (data: ReceivedMessage) => {
     received++;
     if (json) return event(jsonMessage(data));
-    if (typeof data === "string") return out.line(tame ? printable(data) : data);
+    if (typeof data === "string") return out.line(tame ? printable(oneLine(data)) : oneLine(data));
     return binary ? out.write(data.slice()) : out.line(hexLine(data));
   };
 
@@ -47,7 +53,7 @@ export async function connect(args: Args, terminal: Terminal): Promise<number> {
     throw error;
   });
   if (opened) {
-    const pings = pingEvery > 0 ? setInterval(ping, pingEvery) : undefined;
+    if (pingEvery > 0) pingAgain();
     let inputError: unknown;
     pump(conn, binary).then(async () => {
       if (!args.flag("keep-open")) await leave();
@@ -56,7 +62,7 @@ export async function connect(args: Args, terminal: Terminal): Promise<number> {
       stop(conn);
     });
     await conn.closed;
-    clearInterval(pings);
+    stopPings();
     if (inputError !== undefined) throw inputError;
   }
   const close = await conn.closed;
@@ -66,7 +72,7 @@ export async function connect(args: Args, terminal: Terminal): Promise<number> {
   }
   if (terminal.isInterrupted) return EXIT.interrupted;
   if (out.isGone) return EXIT.ok;
-  if (!isGood(close)) throw new LostError(`Connection lost: ${close}`);
+  if (!isOrderly(close)) throw new LostError(`Connection lost: ${close}`);
   terminal.note(`closed: ${close}`);
   return EXIT.ok;
 
@@ -74,6 +80,13 @@ export async function connect(args: Args, terminal: Terminal): Promise<number> {
     if (json) event({ type: "open", url, protocol, extensions });
     const agreed = [protocol && `subprotocol ${protocol}`, extensions].filter(Boolean).join(", ");
     terminal.note(`connected to ${url}${agreed && ` (${agreed})`}`);
+  }
+
+  function pingAgain() {
+    stopPings = startTimer(pingEvery, () => {
+      pingAgain();
+      ping();
+    });
   }
 
   async function ping() {
@@ -84,9 +97,9 @@ export async function connect(args: Args, terminal: Terminal): Promise<number> {
   }
 
   /** The time that a ping takes; `null` where none can be sent, as while the connection closes, or none is answered. */
-  async function pong(): Promise<number | null> {
+  async function pong(timeout?: number): Promise<number | null> {
     try {
-      return await conn.ping();
+      return await conn.ping(undefined, { timeout });
     } catch {
       return null;
     }
@@ -95,12 +108,12 @@ export async function connect(args: Args, terminal: Terminal): Promise<number> {
   /** Closes when the server has seen all, and has had the time to answer. */
   async function leave() {
     await conn.drained().catch(() => {});
-    await pong();
+    await pong(ANSWER);
     for (let before = -1; before !== received && conn.state === "open";) {
       before = received;
       // What waits behind an output that nobody reads hasn't been counted yet.
       await out.flush();
-      await new Promise((resolve) => setTimeout(resolve, linger));
+      await within(linger, conn.closed);
     }
     conn.close();
   }
@@ -118,5 +131,5 @@ async function pump(conn: Connection, binary: boolean): Promise<void> {
 /** Closes; a server that doesn't answer isn't waited for. */
 function stop(conn: Connection): void {
   conn.close();
-  setTimeout(() => conn.terminate(), PATIENCE);
+  startTimer(PATIENCE, () => conn.terminate());
 }

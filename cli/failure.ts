@@ -1,5 +1,5 @@
-import { type CloseRecord, HandshakeError, TimeoutError } from "../mod.ts";
-import { printable } from "./format.ts";
+import { HandshakeError, TimeoutError } from "../mod.ts";
+import { printable } from "../src/util/quote.ts";
 import { EXIT, UsageError } from "./usage.ts";
 
 /** An error as a user of the tool sees it. */
@@ -40,11 +40,6 @@ export function typed<T>(make: () => T): T {
     if (error instanceof Error && isMistake(error)) throw new UsageError(error.message);
     throw error;
   }
-}
-
-/** Whether a connection ended as connections should. */
-export function isGood(close: CloseRecord): boolean {
-  return close.code === 1000 || close.code === 1001 || close.code === 1005;
 }
 
 function isMistake(error: Error): boolean {

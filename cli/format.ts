@@ -1,3 +1,4 @@
+import { quote } from "../src/util/quote.ts";
 import type { ReceivedMessage } from "../mod.ts";
 
 const SHOWN = 32;
@@ -19,8 +20,7 @@ export function hexLine(data: Uint8Array): string {
 /** The beginning of a message, printable. */
 export function excerpt(data: ReceivedMessage): string {
   if (typeof data !== "string") return hexLine(data);
-  const text = data.length > 60 ? data.slice(0, 60) + "…" : data;
-  return `(text, ${data.length} characters) ${JSON.stringify(text)}`;
+  return `(text, ${data.length} characters) ${quote(data, 60)}`;
 }
 
 /** A number with separators between thousands. */
@@ -34,10 +34,4 @@ export function address(addr: Deno.Addr | null): string {
   if (!("hostname" in addr)) return "path" in addr ? addr.path : "?";
   const { hostname, port } = addr;
   return hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
-}
-
-/** Text without what a terminal would obey, besides tabs and line ends. */
-export function printable(text: string): string {
-  // deno-lint-ignore no-control-regex -- they are what is looked for
-  return text.replace(/[\x00-\x08\x0b-\x1f\x7f-\x9f]/g, "?");
 }

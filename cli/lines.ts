@@ -1,6 +1,6 @@
 import { concat } from "../src/util/bytes.ts";
 
-const NEWLINE = 10;
+const NEWLINE = 10, RETURN = 13, SPACE = 32;
 const LONGEST = 64 * 1024 * 1024;
 
 /**
@@ -31,5 +31,21 @@ export async function* lines(source: AsyncIterable<Uint8Array>): AsyncGenerator<
 
 /** Without a carriage return at the end. */
 function trimmed(line: Uint8Array): Uint8Array {
-  return line[line.length - 1] === 13 ? line.subarray(0, -1) : line;
+  return line[line.length - 1] === RETURN ? line.subarray(0, -1) : line;
+}
+
+/** A text message as one line: a line end within it becomes a space. */
+export function oneLine(text: string): string {
+  return text.includes("\n") ? text.replace(/\r?\n/g, " ") : text;
+}
+
+/** As {@linkcode oneLine}, of bytes, which may be changed. */
+export function oneLineOfBytes(bytes: Uint8Array): Uint8Array {
+  if (!bytes.includes(NEWLINE)) return bytes;
+  let to = 0;
+  for (let from = 0; from < bytes.length; from++) {
+    if (bytes[from] === RETURN && bytes[from + 1] === NEWLINE) continue;
+    bytes[to++] = bytes[from] === NEWLINE ? SPACE : bytes[from];
+  }
+  return bytes.subarray(0, to);
 }

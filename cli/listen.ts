@@ -1,20 +1,26 @@
 import { type Connection, Context } from "../mod.ts";
+import { quote } from "../src/util/quote.ts";
+import { within } from "../src/util/timers.ts";
 import { type Args, parsePort, type Spec } from "./args.ts";
 import { Child } from "./child.ts";
-import { typed } from "./failure.ts";
+import { failureOf, typed } from "./failure.ts";
 import { address } from "./format.ts";
-import { serverTls, sizeOptions } from "./options.ts";
+import { originOption, serverTls, sizeOptions } from "./options.ts";
 import type { Terminal } from "./terminal.ts";
 import { EXIT, UsageError } from "./usage.ts";
 
 /** The options of `sluice listen`. */
 export const spec: Spec = {
-  values: ["exec", "hostname", "cert", "key", "max-size"],
-  lists: ["subprotocol"],
+  values: ["exec", "hostname", "cert", "key", "max-size", "max-connections"],
+  lists: ["subprotocol", "origin"],
   flags: ["echo", "broadcast", "json", "compression", "quiet"],
 };
 
 const PATIENCE = 2000;
+/** How long a command may go on that was told to end with us. */
+const LAST_WORDS = 500;
+/** Each costs a process or more. */
+const MOST_COMMANDS = 100;
 
 interface Peer {
   readonly id: number;
@@ -32,10 +38,34 @@ export async function listen(args: Args, terminal: Terminal): Promise<number> {
     throw new UsageError("Options --echo, --broadcast and --exec exclude each other");
   }
   const broadcast = args.flag("broadcast"), json = args.flag("json");
-  const options = { ...sizeOptions(args), ...await serverTls(args) };
+  const most = args.number("max-connections", command === undefined ? 0 : MOST_COMMANDS, {
+    whole: true,
+  });
+  const origins = originOption(args, command !== undefined, (origin) => {
+    terminal.note(`refused a page of origin ${quote(origin, 200)}: see --origin`);
+  });
+  const options = { ...sizeOptions(args), ...await serverTls(args), ...origins };
+  /** Commands that run; they may outlive their connections for a while. */
+  const children = new Set<Child>();
   let count = 0;
   const event = (object: Record<string, unknown>) => {
-    if (json) terminal.out.line(JSON.stringify(object));
+    if (json) terminal.event(object);
+  };
+
+  /** Starts a connection's command. */
+  const start = (conn: Connection<Peer>, command: string) => {
+    if (most > 0 && children.size >= most) {
+      terminal.note(`${conn.data.id}: ${most} commands run already`);
+      return conn.close(1013, "too many commands are running");
+    }
+    try {
+      const child = conn.data.child = new Child(conn, command, terminal);
+      children.add(child);
+      child.ended.then(() => children.delete(child));
+    } catch (error) {
+      terminal.error(`${command}: ${failureOf(error).message}`);
+      conn.close(1011, "the command could not be started");
+    }
   };
 
   await using ctx = new Context<Peer>();
@@ -46,6 +76,7 @@ export async function listen(args: Args, terminal: Terminal): Promise<number> {
       port,
       protocols: args.list("subprotocol"),
       compression: args.flag("compression"),
+      ...(most > 0 ? { maxConnections: most } : {}),
       onHandshake: (_request, info) => ({
         data: { id: ++count, address: address(info.remoteAddr), child: null },
       }),
@@ -53,7 +84,7 @@ export async function listen(args: Args, terminal: Terminal): Promise<number> {
         const { id, address } = conn.data;
         event({ type: "open", id, address, url: conn.url, protocol: conn.protocol });
         terminal.note(`${id}: ${address} has connected`);
-        if (command !== undefined) conn.data.child = new Child(conn, command, terminal);
+        if (command !== undefined) start(conn, command);
       },
       onMessage(conn, data) {
         if (command !== undefined) return conn.data.child?.write(data);
@@ -74,11 +105,14 @@ export async function listen(args: Args, terminal: Terminal): Promise<number> {
     })
   );
   if (json) event({ type: "listening", url: listener.url, port: listener.port });
-  else terminal.out.line(`listening on ${listener.url}`);
+  else terminal.print(`listening on ${listener.url}`);
   await terminal.stopped();
-  const children = [...ctx.connections].map((conn) => conn.data.child);
   await ctx.shutdown({ timeout: PATIENCE });
-  for (const child of children) child?.kill();
+  const ended = Promise.all([...children].map((child) => child.ended));
+  if (await within(PATIENCE, ended)) return EXIT.ok;
+  for (const child of children) child.kill("SIGTERM");
+  await within(LAST_WORDS, ended);
+  for (const child of children) child.kill("SIGKILL");
   return EXIT.ok;
 }
 

@@ -1,5 +1,7 @@
 import type { ConnectOptions, ListenOptions } from "../mod.ts";
+import { checkOriginRule, originAllowed } from "../src/handshake/origin.ts";
 import type { Args } from "./args.ts";
+import { typed } from "./failure.ts";
 import { UsageError } from "./usage.ts";
 
 /** What a message may weigh where `--max-size` doesn't say. */
@@ -47,9 +49,35 @@ export async function serverTls(args: Args): Promise<Pick<ListenOptions, "tls">>
   const cert = args.value("cert"), key = args.value("key");
   if (cert === undefined && key === undefined) return {};
   if (cert === undefined || key === undefined) {
-    throw new UsageError(`Option --${cert === undefined ? "key" : "cert"} needs the other one too`);
+    const [given, missing] = cert === undefined ? ["key", "cert"] : ["cert", "key"];
+    throw new UsageError(`Option --${given} needs the other one too: --${missing}`);
   }
   return { tls: { cert: await readFile("cert", cert), key: await readFile("key", key) } };
+}
+
+/**
+ * Reads `--origin` for a listener. What a browser's page may do here its visitor has not asked for, so those of other
+ * origins are let in only by name.
+ *
+ * @param args The arguments.
+ * @param closed Whether no origin is let in unless it is named.
+ * @param refused Is told of each origin that isn't.
+ */
+export function originOption(
+  args: Args,
+  closed: boolean,
+  refused: (origin: string) => void,
+): Pick<ListenOptions, "origins"> {
+  const list = args.list("origin");
+  if (list.includes("*") || (list.length === 0 && !closed)) return { origins: () => true };
+  const rule = typed(() => checkOriginRule(list));
+  return {
+    origins(origin) {
+      if (originAllowed(rule, origin)) return true;
+      refused(origin);
+      return false;
+    },
+  };
 }
 
 function header(text: string): [string, string] {

@@ -6,11 +6,11 @@ const ENOUGH = 64 * 1024;
 const encoder = new TextEncoder();
 
 /**
- * Standard output in order, many lines per write. Whoever awaits what `write` returns keeps the pace of the reader at
- * the other end.
+ * Standard output in order, many lines per write. A caller that awaits what `write` returns keeps the pace of the reader
+ * at the other end.
  */
 export class Output {
-  /** Resolves when the reader at the other end has gone. */
+  /** Resolves when nothing more can be written. */
   readonly gone: Promise<void>;
   readonly #stream: { write(bytes: Uint8Array): Promise<number> };
   readonly #leave: () => void;
@@ -18,6 +18,7 @@ export class Output {
   #bytes = 0;
   #writing: Promise<void> | null = null;
   #broken = false;
+  #failure: unknown = null;
 
   /**
    * Makes an output.
@@ -31,9 +32,14 @@ export class Output {
     this.#leave = resolve;
   }
 
-  /** Whether the reader at the other end has gone. */
+  /** Whether nothing more can be written. */
   get isGone(): boolean {
     return this.#broken;
+  }
+
+  /** Why nothing more can be written; `null` if the reader at the other end has closed it, which is its right. */
+  get failure(): unknown {
+    return this.#failure;
   }
 
   /** Writes a line. */
@@ -41,7 +47,7 @@ export class Output {
     return this.write(encoder.encode(text + "\n"));
   }
 
-  /** Writes bytes; returns a promise where the writer should wait. */
+  /** Writes bytes; returns a promise if the writer should wait. */
   write(bytes: Uint8Array): Promise<void> | undefined {
     if (this.#broken) return undefined;
     this.#waiting.push(bytes);
@@ -60,15 +66,18 @@ export class Output {
     await Promise.resolve();
     try {
       while (this.#waiting.length > 0) {
-        const [first] = this.#waiting;
-        const bytes = this.#waiting.length === 1 ? first : concat(this.#waiting, this.#bytes);
+        const parts = this.#waiting;
+        const bytes = parts.length === 1 ? parts[0] : concat(parts, this.#bytes);
         this.#waiting = [];
         this.#bytes = 0;
         for (let at = 0; at < bytes.length;) at += await this.#stream.write(bytes.subarray(at));
       }
-    } catch {
-      // A closed pipe, which is how `head` says that it has enough.
+    } catch (error) {
+      // A closed pipe is how `head` says that it has enough. Anything else, such as a full disk, has lost output.
+      if (!(error instanceof Deno.errors.BrokenPipe)) this.#failure = error;
       this.#broken = true;
+      this.#waiting = [];
+      this.#bytes = 0;
       this.#leave();
     } finally {
       this.#writing = null;

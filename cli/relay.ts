@@ -1,19 +1,23 @@
 import { type CloseRecord, type Connection, Context, type PeerInfo } from "../mod.ts";
+import { quote } from "../src/util/quote.ts";
 import { type Args, parsePort, type Spec } from "./args.ts";
 import { failureOf, typed } from "./failure.ts";
 import { address, excerpt, jsonMessage } from "./format.ts";
-import { CLIENT, clientOptions, serverTls, sizeOptions } from "./options.ts";
+import { CLIENT, clientOptions, originOption, serverTls, sizeOptions } from "./options.ts";
 import type { Terminal } from "./terminal.ts";
 import { EXIT, UsageError } from "./usage.ts";
 
 /** The options of `sluice relay`. */
 export const spec: Spec = {
-  values: [...CLIENT.values, "cert", "key", "max-size"],
-  lists: CLIENT.lists,
+  values: [...CLIENT.values, "cert", "key", "max-size", "max-connections"],
+  lists: [...CLIENT.lists, "origin"],
   flags: [...CLIENT.flags, "verbose", "json", "quiet"],
 };
 
 const PATIENCE = 2000;
+const MOST_PAIRS = 1000;
+/** What a client's handshake may take besides the connecting to the server. */
+const HANDSHAKE = 10_000;
 
 /** Both connections of a pair know the other. */
 interface Side {
@@ -30,16 +34,21 @@ export async function relay(args: Args, terminal: Terminal): Promise<number> {
   const url = args.positional[1];
   const json = args.flag("json"), verbose = args.flag("verbose");
   const options = { ...await clientOptions(args), ...sizeOptions(args) };
-  const serving = { ...sizeOptions(args), ...await serverTls(args) };
+  const most = args.number("max-connections", MOST_PAIRS, { whole: true }) || Infinity;
+  // Whoever connects here uses our credentials and our way into the network.
+  const origins = originOption(args, true, (origin) => {
+    terminal.note(`refused a page of origin ${quote(origin, 200)}: see --origin`);
+  });
+  const serving = { ...sizeOptions(args), ...await serverTls(args), ...origins };
   const offered = args.list("subprotocol");
   const waiting = new Map<PeerInfo, Connection<Side>>();
   const givenUp = new WeakSet<PeerInfo>();
-  let count = 0;
+  let count = 0, open = 0;
 
-  const event = (object: Record<string, unknown>) => terminal.out.line(JSON.stringify(object));
+  const event = (object: Record<string, unknown>) => terminal.event(object);
   const show = ({ id, arrow }: Side, data: string | Uint8Array) => {
     if (json) return event({ id, from: arrow === ">" ? "client" : "server", ...jsonMessage(data) });
-    return verbose ? terminal.out.line(`${id} ${arrow} ${excerpt(data)}`) : undefined;
+    return verbose ? terminal.print(`${id} ${arrow} ${excerpt(data)}`) : undefined;
   };
 
   /** What both sides do: each is held while the other doesn't take what it has sent. */
@@ -73,12 +82,17 @@ export async function relay(args: Args, terminal: Terminal): Promise<number> {
       hostname,
       port,
       compression: options.compression,
+      handshakeTimeout: options.connectTimeout && options.connectTimeout + HANDSHAKE,
       async onHandshake(request, info) {
+        // Counted before the server is asked, which has no part in how many come here.
+        if (open >= most) return new Response("Too many connections\n", { status: 503 });
         const id = ++count;
         const asked = request.headers.get("sec-websocket-protocol");
         const protocols = asked === null ? offered : asked.split(",").map((name) => name.trim());
         const data: Side = { id, arrow: "<", other: null };
         const upstream = ctx.connect(url, { ...options, ...handlers, protocols, data });
+        open++;
+        upstream.closed.then(() => open--);
         // Nothing is passed before there is someone to pass it to.
         upstream.pause();
         try {
@@ -112,7 +126,7 @@ export async function relay(args: Args, terminal: Terminal): Promise<number> {
     })
   );
   if (json) event({ type: "listening", url: listener.url, port: listener.port });
-  else terminal.out.line(`listening on ${listener.url}`);
+  else terminal.print(`listening on ${listener.url}`);
   await terminal.stopped();
   await ctx.shutdown({ timeout: PATIENCE });
   return EXIT.ok;

@@ -1,3 +1,4 @@
+import { printable, toJson } from "../src/util/quote.ts";
 import { Output } from "./output.ts";
 
 /** How a command meets the world: its output, its remarks, and Ctrl-C. */
@@ -8,7 +9,7 @@ export class Terminal {
   readonly err = new Output(Deno.stderr);
   /** Resolves at the first Ctrl-C, or when the process is told to end. */
   readonly interrupted: Promise<void>;
-  /** Whether remarks are wanted. */
+  /** Whether remarks are unwanted. */
   quiet = false;
   #interrupted = false;
 
@@ -30,17 +31,27 @@ export class Terminal {
     return this.#interrupted;
   }
 
-  /** Prints a remark. */
+  /** Prints a line on standard output, in which a peer's words can't steer the terminal. */
+  print(text: string): Promise<void> | undefined {
+    return this.out.line(printable(text));
+  }
+
+  /** Prints an object of `--json` on standard output, in one line. */
+  event(object: Record<string, unknown>): Promise<void> | undefined {
+    return this.out.line(toJson(object));
+  }
+
+  /** Prints a remark, in one line. */
   note(text: string): void {
-    if (!this.quiet) this.err.line(text);
+    if (!this.quiet) this.err.line(printable(text));
   }
 
   /** Prints an error, in one line. */
   error(text: string): void {
-    this.err.line(`sluice: ${text.replace(/\s*\n\s*/g, " ")}`);
+    this.err.line(`sluice: ${printable(text.replace(/\s*\n\s*/g, " "))}`);
   }
 
-  /** Resolves when a reason to stop has come: a signal, or a reader of our output that has gone. */
+  /** Resolves when a reason to stop has come: a signal, or an output that can't be written to any more. */
   stopped(): Promise<void> {
     return Promise.race([this.interrupted, this.out.gone]);
   }

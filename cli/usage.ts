@@ -1,10 +1,10 @@
-/** What was typed makes no sense: told in one line, with where to find help. */
+/** Arguments that make no sense: told in one line, with where to find help. */
 export class UsageError extends Error {
   /** The name of the class. */
   override readonly name = "UsageError";
 }
 
-/** The exit codes, as `--help` lists them. */
+/** The exit codes; what each means stands below, once for `--help` of every command. */
 export const EXIT = {
   ok: 0,
   lost: 1,
@@ -17,10 +17,10 @@ export const EXIT = {
 } as const;
 
 const CODES = `Exit codes:
-  0    all went well; also when whoever read our output has gone
+  0    success; also if the reader of standard output exited (| head)
   1    the connection was lost, or ended with another code than 1000, 1001 or none; a file could
-       not be read; the benchmark's peer is no echo
-  2    the command line makes no sense
+       not be read, or standard output not be written; the benchmark's peer is no echo
+  2    invalid arguments
   3    no connection: no such host, refused, timed out, a proxy that doesn't let us through, or,
        for a server, a port that is taken
   4    TLS failed: a bad certificate, say
@@ -34,13 +34,14 @@ const TLS = `  --ca FILE               trust the certificates of this PEM file
 const CLIENT = `  -H, --header "N: V"     a header of the request; may be repeated
   -s, --subprotocol NAME  a subprotocol to offer; may be repeated
   --proxy URL             http://[user:pass@]host:port or socks5://…; "none" for none
-                          (left out: the environment's, where --allow-env is given)
+                          (default: the environment's, if --allow-env is given)
 ${TLS}
   --compression           offer permessage-deflate
-  --timeout SECONDS       for the whole of DNS, TCP, TLS and handshake (10)`;
+  --timeout SECONDS       for the whole of DNS, TCP, TLS and handshake (10); 0: none`;
 
-const SERVER = `  --hostname HOST         the address to bind to (127.0.0.1)
-  --cert FILE --key FILE  serve wss: with this certificate and key`;
+const CERTIFICATE = "  --cert FILE --key FILE  serve wss: with this certificate and key";
+
+const LINES = "One message is one line: a line end within a message is shown as a space.";
 
 export const HELP = {
   "": `sluice: WebSockets in the terminal, with flow control
@@ -64,9 +65,11 @@ ${CODES}`,
 
 Usage: sluice connect URL [options]
 
-Standard input is read only as fast as the server takes it, and the server is held back while our
-output isn't read. At the end of standard input the connection is closed, once nothing has arrived
-for --linger seconds.
+Standard input is read only as fast as the server accepts it, and the server only as fast as
+standard output is consumed. At the end of standard input the connection is closed, once nothing has
+arrived for --linger seconds.
+${LINES}
+With --json it is shown as it is.
 
 Options:
   -b, --binary            send lines as binary messages; print binary messages as they are,
@@ -74,7 +77,7 @@ Options:
   --json                  print an object per event: open, text, binary (base64), ping, close
   --keep-open             go on receiving after the end of standard input
   --linger SECONDS        see above (0.3)
-  --ping SECONDS          ping so often, and print the round trip
+  --ping SECONDS          ping so often, and print the round trip; 0: never (0)
   --max-size BYTES        the largest message to accept (64 MiB); 0: any
   -q, --quiet             print nothing on standard error but errors
 ${CLIENT}
@@ -93,15 +96,21 @@ Usage: sluice listen PORT [options]      (PORT 0: any that is free)
 
 Options:
   --echo                  send every message back (default)
-  --broadcast             send every message to all others; who is slow misses some
+  --broadcast             send every message to all others; slow ones miss some
   --exec COMMAND          run a shell command per connection: messages become lines of its input,
-                          lines of its output become messages; both with backpressure
+                          lines of its output become messages; both with backpressure.
+                          ${LINES}
+  --origin ORIGIN         let pages of this origin connect, such as https://example.com; may be
+                          repeated; "*" for all. Default: all; with --exec none. Programs other
+                          than browsers send no origin, and may always connect
+  --max-connections N     connections at a time, and so commands (100 with --exec, else any); 0: any
   --json                  print an object per event: listening, open, close
   -s, --subprotocol NAME  a subprotocol that is spoken; may be repeated
   --max-size BYTES        the largest message to accept (64 MiB); 0: any
   --compression           agree to permessage-deflate
   -q, --quiet             print where we listen, and errors
-${SERVER}
+  --hostname HOST         the address to bind to (127.0.0.1)
+${CERTIFICATE}
 
 Examples:
   sluice listen 8080
@@ -139,20 +148,26 @@ ${CODES}`,
 Usage: sluice relay [HOST:]PORT URL [options]
 
 Each connection gets one of its own to URL, with the subprotocols that its client offers. The
-client's path and headers are not passed on.
-Both directions have backpressure: who reads slowly holds the other back.
+client's path and headers are not passed on; those of --header are sent for every client. So pages
+of other origins are refused, unless --origin names them: any page in a browser can connect to a
+port of this machine.
+Both directions have backpressure: a slow reader holds the other side back.
 
 Options:
   -v, --verbose           print a line per message: who sent it, type, length, beginning
   --json                  print an object per event
+  --origin ORIGIN         let pages of this origin connect, such as https://example.com; may be
+                          repeated; "*" for all
+  --max-connections N     pairs of connections at a time (1000); 0: any
   --max-size BYTES        the largest message to pass on (64 MiB); 0: any
   -q, --quiet             print where we listen, and errors
-  --cert FILE --key FILE  serve wss: with this certificate and key
+${CERTIFICATE}
 ${CLIENT}
 
 Examples:
   sluice relay 9000 wss://example.com/feed --verbose
   sluice relay 0.0.0.0:9000 ws://127.0.0.1:8080 --compression
+  sluice relay 9000 wss://example.com --origin http://localhost:3000 -H "Authorization: Bearer abc"
 
 ${CODES}`,
 } as const;

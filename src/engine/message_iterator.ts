@@ -1,10 +1,8 @@
 import type { Receiver, Taker } from "./receiver.ts";
 import { abortError } from "../errors.ts";
 import { NORMAL } from "../protocol/close_code.ts";
+import { isOrderly } from "../protocol/close_record.ts";
 import type { ReceivedMessage } from "../flow/receive_queue.ts";
-
-// Closes that end an iteration instead of failing it: done, going away, and no code at all.
-const ORDERLY = [1000, 1001, 1005];
 
 /**
  * Whoever takes messages one by one. There is at most one at a time, and none beside `onMessage`: two would each
@@ -31,7 +29,7 @@ export class MessageIterator implements AsyncIterableIterator<ReceivedMessage>, 
       (error) => {
         this.release();
         const { record } = this.#receiver;
-        const orderly = this.#done || (record !== null && ORDERLY.includes(record.code));
+        const orderly = this.#done || (record !== null && isOrderly(record));
         this.#done = true;
         if (orderly) return { value: undefined, done: true as const };
         throw error;

@@ -1,6 +1,7 @@
 import type { Receiver, Taker } from "./receiver.ts";
 import type { ReceivedMessage } from "../flow/receive_queue.ts";
 import { NORMAL } from "../protocol/close_code.ts";
+import { isOrderly } from "../protocol/close_record.ts";
 import type { ChunkSink } from "../protocol/message_assembler.ts";
 import { encodeUtf8 } from "../protocol/utf8.ts";
 
@@ -14,8 +15,6 @@ export interface IncomingMessageStream {
 
 /** What each chunk costs besides its bytes. */
 const OVERHEAD = 64;
-/** Closes that end an iteration instead of failing it. */
-const ORDERLY = [1000, 1001, 1005];
 
 /** One message on its way to its reader. */
 class MessageBody implements IncomingMessageStream {
@@ -171,7 +170,7 @@ export class MessageStreamIterator
   async next(): Promise<IteratorResult<IncomingMessageStream, undefined>> {
     while (this.#parts.length === 0 || this.#receiver.paused) {
       const { record } = this.#receiver;
-      if (this.#done || (record !== null && ORDERLY.includes(record.code))) {
+      if (this.#done || (record !== null && isOrderly(record))) {
         return { value: undefined, done: true };
       }
       if (record !== null) {

@@ -32,6 +32,11 @@ export interface LiveCloseRecord extends CloseRecord {
   undelivered: number;
 }
 
+/** Whether a connection ended as connections should: the peer said that it was done, or leaving, or nothing in particular. */
+export function isOrderly({ code }: CloseRecord): boolean {
+  return code === 1000 || code === 1001 || code === 1005;
+}
+
 /** Makes the record print as a sentence. */
 export function closeRecord(fields: Omit<CloseRecord, "toString">): LiveCloseRecord {
   return { ...fields, toString: sentence };
