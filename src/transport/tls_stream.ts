@@ -1,10 +1,9 @@
 import { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
 import { acquire, type Buffer, release, SIZES } from "../memory/buffer_pool.ts";
-import { callForeign } from "../util/foreign.ts";
 import { Fifo } from "../util/fifo.ts";
 import type { PeerCertificate } from "./peer_certificate.ts";
-import { checkTaken, closeQuietly, setRef } from "./stream_io.ts";
+import { checkTaken, closeQuietly, promised, setRef } from "./stream_io.ts";
 import { TlsError } from "./tls_errors.ts";
 import type { Transport } from "./transport.ts";
 
@@ -31,6 +30,7 @@ export class CipherSide extends Duplex {
   #failure: Error | undefined;
   #gone = false;
   #taken = 0;
+  #shut: Promise<void> | undefined;
   /** Called once when everything that was written has been taken, or can't be. */
   onIdle: ((failure: Error | undefined) => void) | undefined;
   /** Called when `node:tls` has nothing more to write, or gives the connection up. */
@@ -102,22 +102,27 @@ export class CipherSide extends Duplex {
 
   override end(...args: unknown[]): this {
     const done = args.findLast((arg) => typeof arg === "function") as (() => void) | undefined;
-    const shut = () => {
-      this.onFinished?.();
-      const shutting = callForeign(() => this.#raw.closeWrite(), () => {});
-      if (shutting === null) done?.();
-      else shutting.then(done);
-    };
-    if (this.#flushing && this.onFinished === undefined) {
-      const waiting = this.onIdle;
-      this.onIdle = (failure) => {
-        waiting?.(failure);
-        shut();
-      };
-    } else {
-      shut();
-    }
+    this.shut().then(done);
     return this;
+  }
+
+  /** Ends the direction of the transport below when everything that was written has been taken. */
+  shut(): Promise<void> {
+    return this.#shut ??= new Promise((resolve) => {
+      const shut = () => {
+        this.onFinished?.();
+        promised(() => this.#raw.closeWrite()).then(resolve, () => resolve());
+      };
+      if (this.#flushing && this.onFinished === undefined) {
+        const waiting = this.onIdle;
+        this.onIdle = (failure) => {
+          waiting?.(failure);
+          shut();
+        };
+      } else {
+        shut();
+      }
+    });
   }
 
   override destroy(): this {
@@ -290,10 +295,10 @@ export class TlsTransport implements Transport {
   closeWrite(): Promise<void> {
     if (this.#closed || this.#shut) return Promise.resolve();
     this.#shut = true;
-    // Sends close_notify, then ends the transport's own direction.
+    // Sends close_notify, then ends the transport's own direction, which node:tls leaves open.
     return new Promise((resolve) => {
       this.#tls.once("close", () => resolve());
-      this.#tls.end(() => resolve());
+      this.#tls.end(() => this.#cipher.shut().then(resolve));
     });
   }
 

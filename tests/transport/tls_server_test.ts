@@ -1,9 +1,11 @@
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { delay } from "@std/async/delay";
 import { HandshakeError } from "../../src/errors.ts";
+import { startTlsClient } from "../../src/transport/tls_client.ts";
 import { TlsAcceptor } from "../../src/transport/tls_server.ts";
 import type { Transport } from "../../src/transport/transport.ts";
 import { makeCertificates, type Pair } from "./certificates.ts";
+import { Relay } from "./relay.ts";
 import { failure } from "../support/failure.ts";
 import { echo, pattern, readExactly, tcpPair, writeAll } from "./streams.ts";
 
@@ -86,6 +88,29 @@ Deno.test("a client sees a clean end, and the server the client's", async () => 
   conn.close();
   assertEquals(await transport.read(new Uint8Array(1)), null);
   transport.close();
+});
+
+Deno.test("closeWrite ends the direction of the socket too, after close_notify", async () => {
+  for (const who of ["client", "server"] as const) {
+    const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    using relay = new Relay(listener.addr.port);
+    const near = await Deno.connect({ hostname: "127.0.0.1", port: relay.port });
+    const far = await listener.accept();
+    listener.close();
+    const [accepted, connected] = await Promise.all([
+      new TlsAcceptor(server).accept(far),
+      startTlsClient(near, "localhost", { caCerts: [ca] }),
+    ]);
+    const [ending, other] = who === "client" ? [connected, accepted] : [accepted, connected];
+    await ending.closeWrite();
+    await relay.ended(who === "client" ? "up" : "down");
+    assertEquals(await other.read(new Uint8Array(1)), null);
+    await writeAll(other, "late");
+    assertEquals(new TextDecoder().decode(await readExactly(ending, 4)), "late");
+    ending.close();
+    other.close();
+    await relay.over;
+  }
 });
 
 Deno.test("close settles a pending read and a pending write", async () => {
