@@ -7,10 +7,16 @@
  *
  * @module
  */
-import { parseArgs } from "@std/cli/parse-args";
+import { parseArgs } from "node:util";
 import { type Connection, Context, type ReceivedMessage } from "../mod.ts";
 
-const args = parseArgs(Deno.args, { string: ["port"], boolean: ["stdin"] });
+const { values: args } = parseArgs({
+  args: Deno.args,
+  options: {
+    "port": { type: "string" },
+    "stdin": { type: "boolean" },
+  },
+});
 const ctx = new Context();
 const listener = ctx.listen({
   hostname: "127.0.0.1",

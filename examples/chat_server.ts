@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { parseArgs } from "@std/cli/parse-args";
+import { parseArgs } from "node:util";
 import { type Connection, Context } from "../mod.ts";
 
 interface Member {
@@ -15,9 +15,12 @@ interface Member {
   missed: number;
 }
 
-const args = parseArgs(Deno.args, {
-  string: ["hostname", "port"],
-  default: { hostname: "127.0.0.1", port: "0" },
+const { values: args } = parseArgs({
+  args: Deno.args,
+  options: {
+    "hostname": { type: "string", default: "127.0.0.1" },
+    "port": { type: "string", default: "0" },
+  },
 });
 
 const ctx = new Context<Member>();

@@ -7,12 +7,16 @@
  *
  * @module
  */
-import { parseArgs } from "@std/cli/parse-args";
+import { parseArgs } from "node:util";
 import { Context } from "../mod.ts";
 
-const args = parseArgs(Deno.args, {
-  string: ["port", "interval", "ticks"],
-  default: { port: "0", interval: "1000", ticks: "0" },
+const { values: args } = parseArgs({
+  args: Deno.args,
+  options: {
+    "port": { type: "string", default: "0" },
+    "interval": { type: "string", default: "1000" },
+    "ticks": { type: "string", default: "0" },
+  },
 });
 
 const ctx = new Context();

@@ -5,15 +5,18 @@
  *
  * @module
  */
-import { parseArgs } from "@std/cli/parse-args";
+import { parseArgs } from "node:util";
 import { Context } from "../mod.ts";
 
 const LARGEST = 64 * 1024 * 1024;
 
-const args = parseArgs(Deno.args, {
-  string: ["hostname", "port"],
-  boolean: ["compression"],
-  default: { hostname: "127.0.0.1", port: "0" },
+const { values: args } = parseArgs({
+  args: Deno.args,
+  options: {
+    "hostname": { type: "string", default: "127.0.0.1" },
+    "port": { type: "string", default: "0" },
+    "compression": { type: "boolean", default: false },
+  },
 });
 
 const ctx = new Context();

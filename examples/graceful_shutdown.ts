@@ -8,12 +8,15 @@
  *
  * @module
  */
-import { parseArgs } from "@std/cli/parse-args";
+import { parseArgs } from "node:util";
 import { Context } from "../mod.ts";
 
-const { port, timeout } = parseArgs(Deno.args, {
-  string: ["port", "timeout"],
-  default: { port: "0", timeout: "5000" },
+const { values: { port, timeout } } = parseArgs({
+  args: Deno.args,
+  options: {
+    "port": { type: "string", default: "0" },
+    "timeout": { type: "string", default: "5000" },
+  },
 });
 
 const ctx = new Context();

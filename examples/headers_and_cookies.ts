@@ -5,7 +5,6 @@
  *
  * @module
  */
-import { getCookies } from "@std/http/cookie";
 import { Context } from "../mod.ts";
 
 await using ctx = new Context<{ user: string }>();
@@ -14,8 +13,8 @@ const listener = ctx.listen({
   protocols: ["chat.v2", "chat.v1"],
   headers: { "X-Powered-By": "examples" },
   onHandshake(request) {
-    const { session } = getCookies(request.headers);
-    if (session !== "42") return new Response("log in first", { status: 401 });
+    const cookies = request.headers.get("cookie")?.split("; ") ?? [];
+    if (!cookies.includes("session=42")) return new Response("log in first", { status: 401 });
     return {
       data: { user: "ada" },
       headers: [

@@ -5,10 +5,15 @@
  *
  * @module
  */
-import { parseArgs } from "@std/cli/parse-args";
+import { parseArgs } from "node:util";
 import { Context } from "../mod.ts";
 
-const args = parseArgs(Deno.args, { string: ["connections"], default: { connections: "5" } });
+const { values: args } = parseArgs({
+  args: Deno.args,
+  options: {
+    "connections": { type: "string", default: "5" },
+  },
+});
 
 await using ctx = new Context<string>();
 const listener = ctx.listen({

@@ -11,6 +11,9 @@ import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 import { type Broker, Context, WorkerBroker, WorkerHub } from "../mod.ts";
 
+// Imported only if it is used, and by a name that Deno doesn't see beforehand: the client for Redis is a dependency.
+const REDIS = new URL("../redis.ts", import.meta.url).href;
+
 interface Options {
   port: number;
   redis?: string;
@@ -29,8 +32,7 @@ const isWorker = !("document" in self) && "WorkerGlobalScope" in self;
 /** One server: all there is to it on a single core. */
 async function serve({ port, redis, number }: Options, broker?: Broker): Promise<Context> {
   if (redis !== undefined) {
-    // Imported only where it is used: the client is a dependency of its own.
-    const { RedisBroker } = await import("../redis.ts");
+    const { RedisBroker }: typeof import("../redis.ts") = await import(REDIS);
     broker = new RedisBroker({ url: redis });
   }
   const context = new Context({ broker });

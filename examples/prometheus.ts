@@ -6,12 +6,15 @@
  *
  * @module
  */
-import { parseArgs } from "@std/cli/parse-args";
+import { parseArgs } from "node:util";
 import { Context, type ContextStats } from "../mod.ts";
 
-const args = parseArgs(Deno.args, {
-  string: ["hostname", "port"],
-  default: { hostname: "127.0.0.1", port: "8080" },
+const { values: args } = parseArgs({
+  args: Deno.args,
+  options: {
+    "hostname": { type: "string", default: "127.0.0.1" },
+    "port": { type: "string", default: "8080" },
+  },
 });
 
 const METRICS: [name: string, type: "counter" | "gauge", help: string, key: keyof ContextStats][] =

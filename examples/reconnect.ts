@@ -6,11 +6,10 @@
  *
  * @module
  */
-import { retry } from "@std/async/retry";
-import { type Connection, Context } from "../mod.ts";
+import { ConnectionClosedError, Context } from "../mod.ts";
 
-// In earnest: from 1 s to a minute, for ever.
-const BACK_OFF = { minTimeout: 10, maxTimeout: 200, multiplier: 2, jitter: 0.5, maxAttempts: 20 };
+// In earnest: the defaults, from a quarter of a second to half a minute.
+const BACK_OFF = { initial: 10, max: 200 };
 
 const ctx = new Context();
 const serve = (port: number) =>
@@ -20,23 +19,20 @@ let listener = serve(0);
 const { url, port } = listener;
 let failures = 0;
 
-async function connect(): Promise<Connection> {
-  return await retry(async () => {
-    const conn = ctx.connect(url, { onError: () => {} });
-    try {
-      await conn.opened;
-      return conn;
-    } catch (error) {
-      // The server of this example is back in time for the fourth attempt.
-      if (++failures === 3) listener = serve(port);
-      throw error;
-    }
-  }, BACK_OFF);
-}
+const connections = ctx.reconnect(url, {
+  backoff: BACK_OFF,
+  onError: () => {},
+  onRetry(error) {
+    // The end of a connection leads here as well.
+    if (error instanceof ConnectionClosedError) return;
+    // The server of this example is back in time for the fourth attempt.
+    if (++failures === 3) listener = serve(port);
+  },
+});
 
-for (let round = 1; round <= 2; round++) {
-  const conn = await connect();
-  conn.send(`round ${round}`);
+let round = 0;
+for await (const conn of connections) {
+  conn.send(`round ${++round}`);
   console.log(`echo of ${await conn.receive()} after ${failures} failures`);
   failures = 0;
   if (round === 1) await listener.shutdown();

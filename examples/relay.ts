@@ -8,7 +8,7 @@
  *
  * @module
  */
-import { parseArgs } from "@std/cli/parse-args";
+import { parseArgs } from "node:util";
 import { type Connection, type ConnectionHandlers, Context } from "../mod.ts";
 
 /** Passes on what one leg receives to the other, and its end. */
@@ -45,7 +45,13 @@ function relay(ctx: Context, port: number, upstream: string) {
   });
 }
 
-const args = parseArgs(Deno.args, { string: ["port", "upstream"], default: { port: "0" } });
+const { values: args } = parseArgs({
+  args: Deno.args,
+  options: {
+    "port": { type: "string", default: "0" },
+    "upstream": { type: "string" },
+  },
+});
 const ctx = new Context();
 if (args.upstream !== undefined) {
   console.log(`listening on ${relay(ctx, Number(args.port), args.upstream).url}`);

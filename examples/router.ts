@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { parseArgs } from "@std/cli/parse-args";
+import { parseArgs } from "node:util";
 import { type Connection, Context, type HandshakeError, type ReceivedMessage } from "../mod.ts";
 
 interface Route {
@@ -34,7 +34,12 @@ const ROUTES: [URLPattern, (groups: Record<string, string | undefined>) => Route
   ],
 ];
 
-const args = parseArgs(Deno.args, { string: ["port"] });
+const { values: args } = parseArgs({
+  args: Deno.args,
+  options: {
+    "port": { type: "string" },
+  },
+});
 const ctx = new Context<Route>();
 const listener = ctx.listen({
   hostname: "127.0.0.1",

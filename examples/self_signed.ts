@@ -6,11 +6,16 @@
  *
  * @module
  */
-import { parseArgs } from "@std/cli/parse-args";
+import { parseArgs } from "node:util";
 import { type ConnectTlsOptions, Context } from "../mod.ts";
 
-const args = parseArgs(Deno.args, { string: ["ca"] });
-const url = String(args._[0]);
+const { values: args, positionals: [url] } = parseArgs({
+  args: Deno.args,
+  allowPositionals: true,
+  options: {
+    "ca": { type: "string" },
+  },
+});
 const ways: [string, ConnectTlsOptions][] = [["by default", {}], ["insecure", { insecure: true }]];
 if (args.ca !== undefined) {
   ways.push(["with the authority", { caCerts: [await Deno.readTextFile(args.ca)] }]);

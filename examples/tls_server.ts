@@ -5,12 +5,16 @@
  *
  * @module
  */
-import { parseArgs } from "@std/cli/parse-args";
+import { parseArgs } from "node:util";
 import { Context } from "../mod.ts";
 
-const args = parseArgs(Deno.args, {
-  string: ["cert", "key", "port"],
-  default: { port: "0" },
+const { values: args } = parseArgs({
+  args: Deno.args,
+  options: {
+    "cert": { type: "string" },
+    "key": { type: "string" },
+    "port": { type: "string", default: "0" },
+  },
 });
 if (args.cert === undefined || args.key === undefined) {
   console.error("usage: tls_server.ts --cert FILE --key FILE [--port N]");

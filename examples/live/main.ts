@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { parseArgs } from "@std/cli/parse-args";
+import { parseArgs } from "node:util";
 import { type Connection, Context } from "../../mod.ts";
 import { Flow } from "./flow.ts";
 import { files } from "./files.ts";
@@ -27,10 +27,14 @@ const RATE = 32 * MIB;
 const SLOWEST = 1 * MIB, FASTEST = 64 * MIB;
 const HISTORY = 600;
 
-const args = parseArgs(Deno.args, {
-  string: ["port", "hostname", "seconds"],
-  boolean: ["headless"],
-  default: { hostname: "127.0.0.1", port: "8080", seconds: "10" },
+const { values: args } = parseArgs({
+  args: Deno.args,
+  options: {
+    "hostname": { type: "string", default: "127.0.0.1" },
+    "port": { type: "string", default: "8080" },
+    "seconds": { type: "string", default: "10" },
+    "headless": { type: "boolean", default: false },
+  },
 });
 
 const settings: Settings = { speed: 8 * MIB, paused: false };

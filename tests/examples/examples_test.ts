@@ -91,3 +91,28 @@ Deno.test("demo: exchanges with both clients, streams 64 MiB, and ends by itself
   assertMatch(stdout, /all bounds hold/);
   assert(!stdout.includes("FAILED"));
 });
+
+Deno.test("the tool, the demo and the examples need nothing but Deno", async () => {
+  const root = new URL("../..", import.meta.url);
+  const programs = ["cli.ts"];
+  for await (const { name, isFile } of Deno.readDir(new URL("examples", root))) {
+    if (isFile) programs.push(`examples/${name}`);
+  }
+  assert(programs.length > 20);
+  await Promise.all(programs.map(async (program) => {
+    const { stdout } = await new Deno.Command(Deno.execPath(), {
+      args: ["info", "--json", program],
+      cwd: root,
+    }).output();
+    const { roots, modules } = JSON.parse(new TextDecoder().decode(stdout));
+    // What is imported for its types alone isn't loaded.
+    const loaded = new Set<string>(roots);
+    for (const specifier of loaded) {
+      const module = modules.find((module: { specifier: string }) =>
+        module.specifier === specifier
+      );
+      for (const { code } of module?.dependencies ?? []) if (code) loaded.add(code.specifier);
+    }
+    assertEquals([...loaded].filter((name) => !/^(file|node):/.test(name)), [], program);
+  }));
+});
