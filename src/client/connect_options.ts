@@ -37,7 +37,7 @@ export interface ConnectOptions<Data = unknown> extends ConnectionOptions<Data> 
   tls?: ConnectTlsOptions;
   /**
    * The proxy to go through: `http://[user:pass@]host:port`, `https://…` or `socks5://…`; `null` for none. Left out, the
-   * environment's (`https_proxy`, `http_proxy`, `all_proxy`, `no_proxy`), where reading it has been permitted already.
+   * environment's (`https_proxy`, `http_proxy`, `all_proxy`, `no_proxy`), if reading it has been permitted already.
    */
   proxy?: string | URL | null;
   /** A Unix socket to connect to, in place of the URL's host and port. */

@@ -167,7 +167,7 @@ export class Dial {
     return body.bytes;
   }
 
-  /** Takes charge of a stream; closes it at once where the attempt is over already. */
+  /** Takes charge of a stream; closes it at once if the attempt is over already. */
   #own<T extends Transport>(transport: T): T {
     this.#raw = transport;
     if (this.#abort.signal.aborted) {

@@ -52,7 +52,7 @@ export function formatAddress(hostname: string, port: number): string {
 }
 
 /**
- * Says what was attempted in front of what the system said, and keeps the error's class, which is what callers test.
+ * Says what was attempted before what the kernel said, and keeps the error's class, which is what callers test.
  *
  * @param attempt What was attempted.
  * @param cause The system's error.

@@ -24,7 +24,7 @@ export interface DeflateAgreement {
 
 /** What one side of a connection needs to know to make its two codecs. */
 export interface CodecSettings {
-  /** How our messages are compressed; null where they can't be, so that they go uncompressed. */
+  /** How our messages are compressed; null if they can't be and go uncompressed. */
   deflate: { windowBits: number; takeover: boolean; memLevel: number; level: number } | null;
   /** How the peer's messages are inflated. */
   inflate: { windowBits: number; takeover: boolean };
@@ -82,7 +82,7 @@ function answerTo(offer: DeflateParameters, settings: CompressionSettings): Defl
   }
   let clientMaxWindowBits = 0;
   const offered = offer.clientMaxWindowBits;
-  // It may bound the client's only where the client has said that it understands (7.1.2.2).
+  // It may bound the client's only if the client has said that it understands (7.1.2.2).
   if (offered === true) clientMaxWindowBits = windowBits < 15 ? windowBits : 0;
   else if (offered !== 0) clientMaxWindowBits = Math.min(offered, windowBits);
   return {
@@ -98,8 +98,8 @@ function answerTo(offer: DeflateParameters, settings: CompressionSettings): Defl
  *
  * @param answers The extensions of the answer.
  * @param settings The client's settings; the offer was that of {@linkcode makeOffer}.
- * @returns The agreement and the text's parsed form, or null where the server declined.
- * @throws {HandshakeError} Where the answer is invalid or doesn't honour the offer: the client must
+ * @returns The agreement and the text's parsed form, or null if the server declined.
+ * @throws {HandshakeError} If the answer is invalid or doesn't honour the offer: the client must
  * then fail the connection (7.1).
  */
 export function acceptAnswer(
@@ -134,8 +134,8 @@ export function acceptAnswer(
  * What an answer says by itself, for a connection whose handshake was done elsewhere.
  *
  * @param extensions The extensions in force.
- * @returns The agreement, or null where permessage-deflate isn't among them.
- * @throws {TypeError} Where its parameters are not those of an answer.
+ * @returns The agreement, or null if permessage-deflate isn't among them.
+ * @throws {TypeError} If its parameters are not those of an answer.
  */
 export function readAgreement(extensions: readonly Extension[]): DeflateAgreement | null {
   const found = extensions.find(({ name }) => name === PERMESSAGE_DEFLATE);

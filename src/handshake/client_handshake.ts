@@ -85,7 +85,7 @@ export class ClientHandshake {
    * Takes the next bytes of the response. Interim responses such as 100 and 103 are skipped (RFC 9110 15.2).
    *
    * @param bytes What was read; the buffer is the caller's again on return.
-   * @returns -1 while the head isn't complete; else the index in `bytes` just behind it, where the first frames or the
+   * @returns -1 while the head isn't complete; else the index in `bytes` just after it, where the first frames or the
    * body of a refusal begin.
    * @throws {HandshakeError} If the response isn't HTTP/1.x, or its head too large.
    */

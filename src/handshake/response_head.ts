@@ -30,8 +30,8 @@ export class ResponseHead {
 }
 
 /**
- * Reads the head of a response (RFC 9112 4). The space behind the status code is required where there is no reason
- * phrase either, but many servers leave it out, and nothing can be misread without it. A fold in a field becomes a
+ * Reads the head of a response (RFC 9112 4). The space after the status code is required even if there is no reason
+ * phrase, but many servers leave it out, and nothing can be misread without it. A fold in a field becomes a
  * space, as a user agent has to read it (5.2).
  *
  * @param text The head, closing empty line included, one code unit per byte.

@@ -14,8 +14,8 @@ const SLOW_WRITE = 4 * 1024;
 const QUICK = 50;
 
 /**
- * What a stream may receive that nobody reads. A TCP socket stops at its high-water mark and never comes near. One of
- * `node:tls` that somebody else has made reads on natively, whatever is paused.
+ * What a stream may receive that nobody reads. A TCP socket stops at its high-water mark and never comes near. A socket of
+ * `node:tls` that isn't ours reads on natively, whatever is paused.
  */
 export const HELD_LIMIT: number = 16 * 1024 * 1024;
 /** How often is looked at what a stream that isn't being read has received, in ms. */

@@ -2,7 +2,7 @@ import type { PeerCertificate } from "./peer_certificate.ts";
 import { closeQuietly, promised, setRef } from "./stream_io.ts";
 import type { Transport } from "./transport.ts";
 
-/** A transport with bytes in front that were read from it before, such as those behind a proxy's answer. */
+/** A transport with bytes in front that were read from it before, such as those after a proxy's answer. */
 export class PrefixedTransport implements Transport {
   readonly tryWrite: Transport["tryWrite"];
   readonly whenWritable: Transport["whenWritable"];

@@ -56,7 +56,7 @@ export async function readUntil(
   }
 }
 
-/** Reads so many bytes and no further; resolves with `null` if the stream ends before. */
+/** Reads `length` bytes and no further; resolves with `null` if the stream ends before. */
 export async function readExactly(
   transport: Transport,
   length: number,

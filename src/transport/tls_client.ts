@@ -26,7 +26,7 @@ export interface TlsClientOptions {
  * Checks a client's TLS options, so that a mistake throws where it was made.
  *
  * @param options The options.
- * @throws {TypeError} Where a PEM can't be read, or key and certificate don't belong together.
+ * @throws {TypeError} If a PEM can't be read, or key and certificate don't belong together.
  */
 export function checkTlsClientOptions(options: TlsClientOptions): void {
   const { caCerts, cert, key, serverName } = options;

@@ -1,7 +1,7 @@
 import type { CipherSide } from "./tls_stream.ts";
 import type { Transport } from "./transport.ts";
 
-/** How a handshake in `node:tls` ends: the events that tell so, and what to make of them. */
+/** How a handshake in `node:tls` ends: what its events report. */
 export class TlsOutcome<Result> {
   /** What it ended with, or `undefined` as long as it hasn't. */
   result: Result | undefined;

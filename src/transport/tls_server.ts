@@ -30,7 +30,7 @@ export class TlsAcceptor {
 
   /**
    * @param options Certificate, key, and the client authorities if clients must show a certificate.
-   * @throws {TypeError} Where a PEM can't be read, or the key isn't the certificate's.
+   * @throws {TypeError} If a PEM can't be read, or the key isn't the certificate's.
    */
   constructor(options: TlsAcceptorOptions) {
     const { cert, key, clientCaCerts } = options;

@@ -9,7 +9,7 @@ import type { Transport } from "./transport.ts";
 
 /** Index of the size that a TLS record of 16 KiB is read with. */
 const RECORD = 2;
-/** One write at most this long: larger ones make `node:tls` allocate buffers that the system maps and unmaps. */
+/** One write at most this long: larger ones make `node:tls` allocate buffers that the kernel maps and unmaps. */
 const WRITE_LIMIT = 64 * 1024;
 
 type Callback = (error?: Error | null) => void;
@@ -41,7 +41,7 @@ export class CipherSide extends Duplex {
     this.#raw = raw;
   }
 
-  /** Whether bytes are on their way to the system. */
+  /** Whether bytes are on their way to the kernel. */
   get busy(): boolean {
     return this.#flushing;
   }
@@ -187,7 +187,7 @@ export class TlsTransport implements Transport {
     };
     // What came in the same segment as the end of the handshake.
     for (let chunk = tls.read(); chunk !== null; chunk = tls.read()) this.#plain.push(chunk);
-    // A socket of a server's, made without a `tls.Server`, tells only this event of an error after the handshake.
+    // A socket of a server's, made without a `tls.Server`, emits only this event for an error after the handshake.
     tls.on("_tlsError", (error: Error) => this.#tlsFailed(error));
     tls.on("error", (error: Error) => this.#tlsFailed(error));
     // After the error, if there is one.
@@ -221,7 +221,13 @@ export class TlsTransport implements Transport {
         if (this.#ended) return null;
         // Copied and decrypted before `emit` returns, so the caller's buffer may serve for the encrypted bytes as well.
         const target = larger === null ? into : larger.target;
-        const count = await this.#readRaw(target);
+        let count: number | null;
+        try {
+          count = await this.#raw.read(target);
+        } catch (error) {
+          // The session may have failed meanwhile, and this read have been ended for it.
+          throw this.#failure ?? error;
+        }
         if (count === null) {
           this.#ended = true;
         } else {
@@ -235,15 +241,6 @@ export class TlsTransport implements Transport {
       }
     } finally {
       if (larger !== null) release(larger);
-    }
-  }
-
-  async #readRaw(into: Uint8Array): Promise<number | null> {
-    try {
-      return await this.#raw.read(into);
-    } catch (error) {
-      // The session has failed meanwhile, and this read was ended for it.
-      throw this.#failure ?? error;
     }
   }
 
@@ -312,7 +309,7 @@ export class TlsTransport implements Transport {
       closeQuietly(raw);
       this.#tls.destroy();
     } else {
-      // A peer that is told of the end can tell it from a cut. The alert is in the kernel's hands when `onFinished` is
+      // A peer that gets the alert can tell the end from a cut. The alert is in the kernel's hands when `onFinished` is
       // called, a tick from now; one that doesn't fit there is lost.
       this.#cipher.onFinished = () => closeQuietly(raw);
       this.#tls.destroySoon();

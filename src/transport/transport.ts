@@ -51,8 +51,8 @@ export interface Transport {
   readonly bytesTaken?: number;
   readonly localAddr?: Deno.Addr | null;
   readonly remoteAddr?: Deno.Addr | null;
-  /** The certificate that the peer showed and that was verified, where it was asked for one. */
+  /** The certificate that the peer showed and that was verified, if it was asked for one. */
   readonly peerCertificate?: PeerCertificate;
-  /** Set where only whole messages can be carried, so that there are no pings and no frames of one's own. */
+  /** Set if only whole messages can be carried, so that there are no pings and no frames of one's own. */
   readonly messagesOnly?: boolean;
 }

@@ -95,7 +95,7 @@ export class WebStreamTransport implements Transport {
     this.#reader.cancel(reason).catch(() => {});
     if (this.#writing) this.#writer.abort(reason).catch(() => {});
     else if (!this.#writeEnded) {
-      // An abort would discard what the streams behind still have in their queues, such as the close frame.
+      // An abort would discard what the streams after it still have in their queues, such as the close frame.
       this.#writeEnded = true;
       this.#writer.close().catch(() => {});
     }

@@ -1,11 +1,11 @@
 import { isInBlock, parseAddress } from "../../util/ip_address.ts";
 import { parseProxyUrl, type Proxy } from "./proxy_url.ts";
 
-/** Reads a variable of the environment; `undefined` where it isn't set or mayn't be read. */
+/** Reads a variable of the environment; `undefined` if it isn't set or may not be read. */
 export type ReadVariable = (name: string) => string | undefined;
 
 /**
- * Reads a variable only where that has been permitted already: a library that makes the runtime ask the user, or
+ * Reads a variable only if that has been permitted already: a library that makes the runtime ask the user, or
  * fails where a proxy was never meant, would be a nuisance.
  *
  * @param name The variable.

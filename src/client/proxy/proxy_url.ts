@@ -8,7 +8,7 @@ export interface Proxy {
   port: number;
   /** Who to log in as; `undefined` for no log-in. */
   username: string | undefined;
-  /** The password that goes with it; `""` where only a user was given. */
+  /** The password that goes with it; `""` if only a user was given. */
   password: string;
 }
 
