@@ -1,18 +1,18 @@
-import { amount, choice } from "./util/check.ts";
+import { amount, checkHandlers, choice, flag, group, limit, timeLimit } from "./util/check.ts";
 import type { ConnectionHandlers } from "./connection.ts";
 import { type CompressionOptions, readCompression } from "./deflate/compression_options.ts";
 import { isSupported } from "./deflate/raw_zlib.ts";
-import { RSV1, RSV2, RSV3 } from "./protocol/opcode.ts";
+import { RSV1 } from "./protocol/opcode.ts";
 import { type RateLimitOptions, readRateLimit } from "./engine/rate_limit.ts";
-import type { RsvBits } from "./engine/rsv_bits.ts";
+import { readRsv, type RsvBits } from "./engine/rsv_bits.ts";
 import type { Settings } from "./engine/settings.ts";
 import { resolveDebug } from "./engine/trace.ts";
 
 /** When a silent peer is pinged, and when one that doesn't answer is given up. */
 export interface KeepAliveOptions {
-  /** Silence in ms after which a ping is sent. */
-  interval: number;
-  /** Further silence in ms after which the connection is terminated. @default {20000} */
+  /** Silence in ms after which a ping is sent; 0 for no pings at all. @default {20000} */
+  interval?: number;
+  /** Further silence in ms after which the connection is terminated; 0 for never. @default {20000} */
   timeout?: number;
 }
 
@@ -39,7 +39,7 @@ export interface ConnectionOptions<Data = unknown> extends ConnectionHandlers<Da
   readAhead?: number;
   /** Pings a silent peer and ends a dead one. Default: 20 s and 20 s where we listen, `false` where we connect. */
   keepAlive?: KeepAliveOptions | false;
-  /** From `close()`, or the last progress of the queue after it, to `terminate()`. @default {10000} */
+  /** From `close()`, or the last progress of the queue after it, to `terminate()`; 0 for never. @default {10000} */
   closeTimeout?: number;
   /** How long a peer may take no byte while data are queued; 0 for ever. @default {0} */
   sendTimeout?: number;
@@ -83,6 +83,38 @@ export interface ConnectionOptions<Data = unknown> extends ConnectionHandlers<Da
   maskGenerator?: (key: Uint8Array) => void;
 }
 
+/** The names that options had once, and have now. */
+const RENAMED: Record<string, string> = {
+  path: "unix",
+  queuePolicy: "whenQueueFull",
+  buffering: "assemble",
+  maxPausedBytes: "maxHeldBytes",
+};
+
+/**
+ * The options of a call over the defaults of its context; what is `undefined` isn't given.
+ *
+ * An option that has parts of its own (`tls`, `compression`, `keepAlive` …) is taken as a whole.
+ *
+ * @throws {TypeError} If they aren't an object, or have an option by a name of the past.
+ */
+export function mergeOptions<Options extends object>(
+  action: string,
+  defaults: object,
+  options: Options,
+): Options {
+  group(action, "options", options, "an object");
+  const merged = { ...defaults, ...options } as Record<string, unknown>;
+  for (const name of Object.keys(merged)) {
+    if (merged[name] !== undefined) {
+      if (!Object.hasOwn(RENAMED, name)) continue;
+      throw new TypeError(`Cannot ${action} with ${name}: the option is called ${RENAMED[name]}`);
+    }
+    merged[name] = (defaults as Record<string, unknown>)[name];
+  }
+  return merged as Options;
+}
+
 /**
  * Checks options and fills in their defaults.
  *
@@ -93,65 +125,52 @@ export function resolveSettings(
   options: ConnectionOptions,
   keepAliveDefault: boolean,
 ): Settings {
-  const bytes = (name: keyof ConnectionOptions, fallback: number) =>
-    amount(action, name, options[name], fallback);
-  const highWaterMark = bytes("highWaterMark", 64 * 1024);
-  const lowWaterMark = bytes("lowWaterMark", 0);
+  const highWaterMark = amount(action, "highWaterMark", options.highWaterMark, 64 * 1024);
+  const lowWaterMark = amount(action, "lowWaterMark", options.lowWaterMark, 0);
   if (lowWaterMark > highWaterMark) {
     throw new RangeError(
       `Cannot ${action} with lowWaterMark ${lowWaterMark} above highWaterMark ${highWaterMark}`,
     );
   }
-  const compression = readCompression(options.compression);
-  const { maskGenerator } = options;
-  if (maskGenerator !== undefined && typeof maskGenerator !== "function") {
-    throw new TypeError(`Cannot ${action} with a maskGenerator that is not a function`);
-  }
-  const { assemble: buffering = true } = options;
-  if (typeof buffering !== "boolean") {
-    throw new TypeError(`Cannot ${action} with assemble of type ${typeof buffering}`);
-  }
+  const compression = readCompression(options.compression, action);
+  checkHandlers(action, options, ["maskGenerator"]);
+  const assemble = flag(action, "assemble", options.assemble, true);
   const allowedRsv = rsvBits(action, options.allowRsv);
-  // Frames of a compressed message mean nothing to the application, and its first bit is taken.
-  if ((options as { compression?: unknown }).compression) {
-    if (!buffering) {
-      throw new TypeError(`Cannot ${action} with compression and with assemble: false`);
-    }
+  if (compression !== null) {
+    // Frames of a compressed message mean nothing to the application, and its first bit is taken.
+    if (!assemble) throw new TypeError(`Cannot ${action} with compression and assemble: false`);
     if ((allowedRsv & RSV1) !== 0) {
       throw new TypeError(`Cannot ${action} with compression and allowRsv.rsv1: both use the bit`);
     }
   }
+  const { maxMessageSize, maxQueueBytes } = options;
   return {
     highWaterMark,
     lowWaterMark,
-    maxMessageSize: bytes("maxMessageSize", 1024 * 1024),
-    maxQueueBytes: bytes("maxQueueBytes", 16 * 1024 * 1024),
-    whenQueueFull: choice(action, "whenQueueFull", options.whenQueueFull, [
-      "throw",
-      "drop",
-      "close",
-    ]),
-    readAhead: bytes("readAhead", 64 * 1024),
+    maxMessageSize: limit(action, "maxMessageSize", maxMessageSize, 1024 * 1024),
+    maxQueueBytes: limit(action, "maxQueueBytes", maxQueueBytes, 16 * 1024 * 1024),
+    whenQueueFull: choice(action, "whenQueueFull", options.whenQueueFull, QUEUE_POLICIES),
+    readAhead: amount(action, "readAhead", options.readAhead, 64 * 1024),
     keepAlive: keepAlive(action, options.keepAlive, keepAliveDefault),
-    closeTimeout: bytes("closeTimeout", 10_000),
-    sendTimeout: bytes("sendTimeout", 0),
+    closeTimeout: timeLimit(action, "closeTimeout", options.closeTimeout, 10_000),
+    sendTimeout: timeLimit(action, "sendTimeout", options.sendTimeout, Infinity),
     rateLimit: readRateLimit(action, options.rateLimit),
-    lend: choice(action, "payload", options.payload, ["copy", "view"]) === "view",
+    lend: choice(action, "payload", options.payload, PAYLOADS) === "view",
     // Where the runtime has no means to compress, connections work as if it weren't asked for.
     compression: compression !== null && isSupported() ? compression : null,
-    maskGenerator: maskGenerator ?? null,
-    assemble: buffering,
+    maskGenerator: options.maskGenerator ?? null,
+    assemble,
     allowedRsv,
     trace: resolveDebug(action, options.debug),
   };
 }
 
+const QUEUE_POLICIES = ["throw", "drop", "close"] as const;
+const PAYLOADS = ["copy", "view"] as const;
+
 function rsvBits(action: string, allowRsv: RsvBits | undefined): number {
-  if (allowRsv === undefined) return 0;
-  if (typeof allowRsv !== "object" || allowRsv === null) {
-    throw new TypeError(`Cannot ${action} with allowRsv ${allowRsv}: use { rsv1, rsv2, rsv3 }`);
-  }
-  return (allowRsv.rsv1 ? RSV1 : 0) | (allowRsv.rsv2 ? RSV2 : 0) | (allowRsv.rsv3 ? RSV3 : 0);
+  group(action, "allowRsv", allowRsv, "{ rsv1, rsv2, rsv3 }");
+  return allowRsv === undefined ? 0 : readRsv(action, allowRsv, "allowRsv.");
 }
 
 function keepAlive(
@@ -161,12 +180,8 @@ function keepAlive(
 ): Settings["keepAlive"] {
   if (value === undefined) return byDefault ? { interval: 20_000, timeout: 20_000 } : null;
   if (value === false) return null;
-  if (typeof value !== "object" || value === null) {
-    throw new TypeError(
-      `Cannot ${action} with keepAlive ${value}: use { interval, timeout } or false`,
-    );
-  }
-  const interval = amount(action, "keepAlive.interval", value.interval, 20_000);
-  const timeout = amount(action, "keepAlive.timeout", value.timeout, 20_000);
-  return interval === 0 ? null : { interval, timeout };
+  group(action, "keepAlive", value, "{ interval, timeout } or false");
+  const interval = timeLimit(action, "keepAlive.interval", value.interval, 20_000);
+  const timeout = timeLimit(action, "keepAlive.timeout", value.timeout, 20_000);
+  return interval === Infinity ? null : { interval, timeout };
 }

@@ -19,8 +19,8 @@ import { Engine } from "./engine/engine.ts";
 import { abortError, type Message } from "./errors.ts";
 import { type Listener, type ListenOptions, makeListener, prepareShutdown } from "./listener.ts";
 import { HANDLERS, pickHandlers } from "./engine/handlers.ts";
-import { type ConnectionOptions, resolveSettings } from "./connection_options.ts";
-import { checkHandlers } from "./util/check.ts";
+import { type ConnectionOptions, mergeOptions, resolveSettings } from "./connection_options.ts";
+import { checkHandlers, group } from "./util/check.ts";
 import { type PreparedMessage, prepareMessage, type Sendable } from "./engine/prepared_message.ts";
 import {
   type ContextStats,
@@ -88,9 +88,10 @@ export class Context<Data = unknown> implements AsyncDisposable {
    * @throws {TypeError | RangeError} If an option makes no sense.
    */
   constructor(options: ContextOptions<Data> = {}) {
-    checkHandlers("make a context", options, HANDLERS);
+    mergeOptions("make a context", {}, options);
+    checkHandlers("make a context", options, [...HANDLERS, "onBrokerGap", "onBrokerError"]);
     resolveSettings("make a context", options as ConnectionOptions, false);
-    checkHandlers("make a context", options, ["onBrokerGap", "onBrokerError"]);
+    group("make a context", "tls", options.tls, "{ caCerts, cert, key, … }");
     checkTlsClientOptions(options.tls ?? {});
     if (options.proxy !== undefined && options.proxy !== null) parseProxyUrl(options.proxy);
     const { broker, onBrokerGap, onBrokerError, ...defaults } = options;
@@ -128,7 +129,7 @@ export class Context<Data = unknown> implements AsyncDisposable {
    */
   connect(url: string | URL, options: ConnectOptions<Data> = {}): Connection<Data> {
     this.#checkAlive("connect");
-    const merged = { ...this.#options, ...options };
+    const merged = mergeOptions("connect", this.#options, options);
     const settings = resolveConnect(url, merged as ConnectOptions);
     const engine = new Engine(
       this.#registry,
@@ -183,7 +184,7 @@ export class Context<Data = unknown> implements AsyncDisposable {
   ): AsyncIterable<Connection<Data>> {
     this.#checkAlive("reconnect");
     const { backoff: _backoff, retryable: _retryable, onRetry: _onRetry, ...connecting } = options;
-    resolveConnect(url, { ...this.#options, ...connecting } as ConnectOptions);
+    resolveConnect(url, mergeOptions("reconnect", this.#options, connecting) as ConnectOptions);
     return new Reconnection<Data>(
       options,
       () => this.connect(url, connecting),
@@ -206,7 +207,10 @@ export class Context<Data = unknown> implements AsyncDisposable {
   listen(options: ListenOptions<Data> = {}): Listener<Data> {
     this.#checkAlive("listen");
     const { tls: _tls, proxy: _proxy, ...defaults } = this.#options;
-    const listener = makeListener(this.#registry, { ...defaults, ...options });
+    const listener = makeListener(
+      this.#registry,
+      mergeOptions("listen", defaults, options),
+    );
     this.#listeners.add(listener);
     listener.finished.then(() => this.#listeners.delete(listener));
     return listener;
@@ -314,7 +318,7 @@ export class Context<Data = unknown> implements AsyncDisposable {
   adopt(source: AdoptSource, options: AdoptOptions<Data> = {}): Connection<Data> {
     this.#checkAlive("adopt");
     const { tls: _tls, proxy: _proxy, ...defaults } = this.#options;
-    return adopt(this.#registry, source, { ...defaults, ...options });
+    return adopt(this.#registry, source, mergeOptions("adopt", defaults, options));
   }
 
   /**
@@ -347,7 +351,7 @@ export class Context<Data = unknown> implements AsyncDisposable {
     this.#checkAlive("upgrade");
     checkUpgradeOptions(options);
     const { tls: _tls, proxy: _proxy, ...defaults } = this.#options;
-    return upgrade(this.#registry, request, { ...defaults, ...options });
+    return upgrade(this.#registry, request, mergeOptions("upgrade", defaults, options));
   }
 
   /**

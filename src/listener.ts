@@ -25,7 +25,7 @@ import type { PeerInfo } from "./server/peer_info.ts";
 import { callForeign } from "./util/foreign.ts";
 import { HANDLERS, pickHandlers } from "./engine/handlers.ts";
 import type { ConnectionHandlers } from "./connection.ts";
-import { checkHandlers } from "./util/check.ts";
+import { checkHandlers, flag, integer, refusal } from "./util/check.ts";
 import type { Sendable } from "./engine/prepared_message.ts";
 import { Refusal } from "./handshake/refusal.ts";
 import { Registry, type ShutdownOptions, type ShutdownResult } from "./context/registry.ts";
@@ -363,18 +363,20 @@ export class Listener<Data = unknown> implements ListenerHandle<Data>, AsyncDisp
 }
 
 function bind<Data>(options: ListenOptions<Data>): Deno.Listener {
-  const { port = 0, hostname = "0.0.0.0", reusePort = false, unix } = options;
+  const { port = 0, hostname = "0.0.0.0", unix } = options;
+  const reusePort = flag("listen", "reusePort", options.reusePort, false);
   if (unix !== undefined) {
+    if (typeof unix !== "string" || unix === "") {
+      throw refusal("listen on unix", unix, "the path of a Unix socket");
+    }
     if (options.port !== undefined || options.hostname !== undefined) {
       throw new TypeError("Cannot listen on a path and on a port: give one of them");
     }
     return bindUnix(unix);
   }
-  if (!Number.isInteger(port) || port < 0 || port > 65535) {
-    throw new RangeError(`Cannot listen on port ${port}: use 0 to 65535`);
-  }
+  integer("listen on", "port", port, 0, 0, 65535);
   if (typeof hostname !== "string") {
-    throw new TypeError(`Cannot listen on a hostname of type ${typeof hostname}`);
+    throw refusal("listen on hostname", hostname, "a name or an address");
   }
   return Deno.listen({ port, hostname, ...(reusePort ? { reusePort } : {}) });
 }
@@ -383,7 +385,7 @@ function bind<Data>(options: ListenOptions<Data>): Deno.Listener {
 function given<Data>(options: ListenOptions<Data>, tls: TlsAcceptor | null): Deno.Listener {
   const listener = options.listener as Deno.Listener;
   if (typeof listener?.accept !== "function" || typeof listener.close !== "function") {
-    throw new TypeError("Cannot listen with a listener that is none of Deno's");
+    throw refusal("listen with listener", listener, "a listener of Deno's");
   }
   for (const name of ["port", "hostname", "unix", "reusePort"] as const) {
     if (options[name] !== undefined) {

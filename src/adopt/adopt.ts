@@ -20,6 +20,7 @@ import { formatRequestHead } from "../handshake/format_request.ts";
 import { parseRequestHead } from "../handshake/request_head.ts";
 import type { HeldWatch } from "../transport/node_stream.ts";
 import { closeQuietly } from "../transport/stream_io.ts";
+import { choice, flag } from "../util/check.ts";
 import type { Transport } from "../transport/transport.ts";
 import { NOTHING } from "../util/bytes.ts";
 
@@ -29,11 +30,10 @@ export function adopt<Data>(
   source: AdoptSource,
   options: AdoptOptions<Data>,
 ): Connection<Data> {
-  const { role = "server", handshake = true } = options;
-  if (role !== "server" && role !== "client") {
-    throw new TypeError(`Cannot adopt with role ${JSON.stringify(role)}: use "server" or "client"`);
+  const role = choice("adopt", "role", options.role, ["server", "client"]);
+  if (!flag("adopt", "handshake", options.handshake, true)) {
+    return adoptOpen(registry, source, options, role);
   }
-  if (!handshake) return adoptOpen(registry, source, options, role);
   return role === "server"
     ? adoptServer(registry, source, options)
     : adoptClient(registry, source, options);
@@ -94,7 +94,10 @@ function adoptServer<Data>(
   options: AdoptOptions<Data>,
 ): Connection<Data> {
   const { request, initialData } = options;
-  const settings = resolveListen({ ...options, handler: undefined } as ListenOptionsOf<Data>);
+  const settings = resolveListen(
+    { ...options, handler: undefined } as ListenOptionsOf<Data>,
+    "adopt",
+  );
   const head = request === undefined ? null : formatRequestHead(request);
   const secure = isEncrypted(source) ||
     (request instanceof Request && new URL(request.url).protocol === "https:");
@@ -145,6 +148,7 @@ function adoptClient<Data>(
     { ...options, extensions: offered } as AdoptOptions & {
       extensions: typeof offered;
     },
+    "adopt",
   );
   const engine = makeEngine(registry, "client", options, settings.target.href);
   // Made before the stream is taken, since it checks what is to be sent.

@@ -35,9 +35,9 @@ export interface AdoptOptions<Data = unknown> extends ConnectionOptions<Data> {
   ) => string | undefined | PromiseLike<string | undefined>;
   /** Server: origins that are accepted. */
   origins?: OriginRule;
-  /** Server: from the call to the 101, in ms. @default {10000} */
+  /** Server: from the call to the 101, in ms; 0 for ever. @default {10000} */
   handshakeTimeout?: number;
-  /** Server: the largest request head, in bytes. @default {16384} */
+  /** Server: the largest request head, in bytes; 0 for no limit. @default {16384} */
   maxHeaderBytes?: number;
   /** Server: how many header fields a request may have; 0 for any number. @default {128} */
   maxHeaderFields?: number;
@@ -50,7 +50,7 @@ export interface AdoptOptions<Data = unknown> extends ConnectionOptions<Data> {
   url?: string | URL;
   /** Client: extensions to offer. With `handshake: false`: those that were agreed, as their header names them. */
   extensions?: string | readonly (string | Extension)[];
-  /** Client: from the call to the answer, in ms. @default {10000} */
+  /** Client: from the call to the answer, in ms; 0 for ever. @default {10000} */
   connectTimeout?: number;
   /** Client: cancels the handshake. */
   signal?: AbortSignal;

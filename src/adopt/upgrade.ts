@@ -7,7 +7,9 @@ import { chooseSubprotocol } from "../handshake/subprotocol.ts";
 import { checkProtocols, parseProtocols } from "../handshake/token_list.ts";
 import { HANDLERS, pickHandlers } from "../engine/handlers.ts";
 import { resolveSettings } from "../connection_options.ts";
-import { amount, checkHandlers } from "../util/check.ts";
+import { checkHandlers, limit, refusal } from "../util/check.ts";
+import type { Settings } from "../engine/settings.ts";
+import { LONGEST_DELAY } from "../util/timers.ts";
 import { TRY_AGAIN_LATER } from "../protocol/close_code.ts";
 import { ProtocolError } from "../protocol/protocol_error.ts";
 import type { Registry } from "../context/registry.ts";
@@ -21,23 +23,18 @@ export function upgrade<Data>(
   options: UpgradeOptions<Data>,
 ): UpgradeResult<Connection<Data>> {
   if (!(request instanceof Request)) {
-    throw new TypeError(
-      `Cannot upgrade ${typeof request}: use the Request of a Deno.serve handler`,
-    );
+    throw refusal("upgrade", request, "the Request of a Deno.serve handler");
   }
   checkHandlers("upgrade", options, [...HANDLERS, "selectProtocol"]);
   const all = resolveSettings("upgrade", options as UpgradeOptions, true);
   // Pings are the runtime's, by its idle timeout.
   const settings = { ...all, keepAlive: null, compression: null };
-  const maxHeldBytes = amount("upgrade", "maxHeldBytes", options.maxHeldBytes, 1024 * 1024);
+  const maxHeldBytes = limit("upgrade", "maxHeldBytes", options.maxHeldBytes, 1024 * 1024);
   const headers = checkHeaders(options.headers, "server");
   const protocol = chooseProtocol(request, options);
-  const { keepAlive } = all;
   const { socket, response } = Deno.upgradeWebSocket(request, {
     protocol: protocol === "" ? undefined : protocol,
-    idleTimeout: keepAlive === null
-      ? 0
-      : Math.max(1, Math.ceil((keepAlive.interval + keepAlive.timeout) / 1000)),
+    idleTimeout: idleTimeout(all.keepAlive),
   });
   socket.binaryType = "arraybuffer";
   for (const [name, value] of headers) response.headers.append(name, value);
@@ -86,6 +83,13 @@ export function upgrade<Data>(
     );
   };
   return { response, connection };
+}
+
+/** Our keepalive as the runtime's, in seconds; 0 for none, which is also what it makes of what no timer of it can hold. */
+function idleTimeout(keepAlive: Settings["keepAlive"]): number {
+  if (keepAlive === null) return 0;
+  const ms = keepAlive.interval + keepAlive.timeout;
+  return ms > LONGEST_DELAY ? 0 : Math.max(1, Math.ceil(ms / 1000));
 }
 
 function chooseProtocol<Data>(request: Request, options: UpgradeOptions<Data>): string {

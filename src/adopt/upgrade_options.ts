@@ -12,7 +12,7 @@ export interface UpgradeOptions<Data = unknown> extends ConnectionOptions<Data> 
   headers?: HeadersOption;
   /**
    * What may pile up while the connection is held, in bytes: Deno's own socket can't stop reading, so the peer can't be
-   * held back. More closes with 1013.
+   * held back. More closes with 1013; 0 for no limit.
    *
    * @default {1048576}
    */

@@ -1,5 +1,4 @@
 import { parseProxyUrl, type Proxy } from "./proxy/proxy_url.ts";
-import { show } from "../handshake/chars.ts";
 import { checkExtensions, type Extension } from "../handshake/extension_list.ts";
 import { checkHeaders, type Field, type HeadersOption } from "../handshake/headers_option.ts";
 import { checkProtocols } from "../handshake/token_list.ts";
@@ -7,7 +6,7 @@ import { parseUrl, type Target } from "../handshake/url.ts";
 import { HANDLERS } from "../engine/handlers.ts";
 import type { Settings } from "../engine/settings.ts";
 import { type ConnectionOptions, resolveSettings } from "../connection_options.ts";
-import { checkHandlers, limit } from "../util/check.ts";
+import { checkHandlers, checkSignal, group, integer, refusal, timeLimit } from "../util/check.ts";
 import { checkTlsClientOptions, type TlsClientOptions } from "../transport/tls_client.ts";
 
 /** How a client does TLS. */
@@ -67,62 +66,55 @@ export interface ConnectSettings {
 }
 
 /** Checks the arguments of `connect`. */
-export function resolveConnect(url: string | URL, options: ConnectOptions): ConnectSettings {
-  checkHandlers("connect", options, HANDLERS);
+export function resolveConnect(
+  url: string | URL,
+  options: ConnectOptions,
+  action: string = "connect",
+): ConnectSettings {
+  checkHandlers(action, options, HANDLERS);
+  group(action, "tls", options.tls, "{ caCerts, cert, key, … }");
   checkTlsClientOptions(options.tls ?? {});
+  checkSignal(action, options.signal);
   const target = parseUrl(url);
   return {
-    connection: resolveSettings("connect", options, false),
+    connection: resolveSettings(action, options, false),
     target,
     protocols: checkProtocols(options.protocols),
     extensions: checkExtensions(options.extensions),
     headers: checkHeaders(options.headers, "client"),
-    connectTimeout: limit("connect", "connectTimeout", options.connectTimeout, 10_000),
-    signal: checkSignal(options.signal),
+    connectTimeout: timeLimit(action, "connectTimeout", options.connectTimeout, 10_000),
+    signal: options.signal,
     tls: options.tls ?? {},
     proxy: options.proxy === undefined || options.proxy === null
       ? options.proxy
       : parseProxyUrl(options.proxy),
-    address: checkAddress(options, target),
+    address: checkAddress(action, options, target),
   };
 }
 
-function checkAddress({ unix, address }: ConnectOptions, target: Target): string | DialAddress {
+function checkAddress(
+  action: string,
+  { unix, address }: ConnectOptions,
+  target: Target,
+): string | DialAddress {
   if (unix !== undefined) {
     if (typeof unix !== "string" || unix === "") {
-      throw new TypeError(`Cannot connect to the path ${JSON.stringify(unix)}: not a path`);
+      throw refusal(`${action} with unix`, unix, "the path of a Unix socket");
     }
     if (address !== undefined) {
-      throw new TypeError("Cannot connect to a path and to an address: give one of them");
+      throw new TypeError(`Cannot ${action} with both unix and address: give one of them`);
     }
     return unix;
   }
   if (address === undefined) return target;
-  if (typeof address !== "object" || address === null) {
-    throw new TypeError(
-      `Cannot connect to the address ${show(address)}: must be { hostname, port }`,
-    );
-  }
+  group(action, "address", address, "{ hostname, port }");
   const { hostname, port } = address;
   if (typeof hostname !== "string" || !/^(?:[\w.:%-]{1,255}|\[[\w.:%-]+\])$/.test(hostname)) {
-    throw new TypeError(
-      `Cannot connect to the address with hostname ${show(hostname)}: not a host`,
-    );
+    throw refusal(`${action} with address.hostname`, hostname, "a host name or an address");
   }
-  if (typeof port !== "number") {
-    throw new TypeError(
-      `Cannot connect to the address with port that is not a number: received ${typeof port}`,
-    );
+  if (port === undefined) {
+    throw refusal(`${action} with address.port`, port, "a whole number from 1 to 65535");
   }
-  if (!Number.isInteger(port) || port < 1 || port > 65535) {
-    throw new RangeError(`Cannot connect to the address with port ${port}: use 1 to 65535`);
-  }
+  integer(action, "address.port", port, 0, 1, 65535);
   return { hostname: hostname.replace(/^\[|\]$/g, ""), port };
-}
-
-function checkSignal(signal: AbortSignal | undefined): AbortSignal | undefined {
-  if (signal === undefined || signal instanceof AbortSignal) return signal;
-  throw new TypeError(
-    `Cannot connect with a signal that is not an AbortSignal: received ${show(signal)}`,
-  );
 }

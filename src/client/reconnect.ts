@@ -1,6 +1,6 @@
 import type { Connection } from "../connection.ts";
 import { abortError, ConnectionClosedError, HandshakeError } from "../errors.ts";
-import { amount, checkHandlers, limit } from "../util/check.ts";
+import { between, checkHandlers, duration, group, timeLimit } from "../util/check.ts";
 import { callForeign } from "../util/foreign.ts";
 import { startTimer } from "../util/timers.ts";
 import type { ConnectOptions } from "./connect_options.ts";
@@ -49,21 +49,11 @@ interface ReconnectSettings {
 function resolveReconnect<Data>(options: ReconnectOptions<Data>): ReconnectSettings {
   checkHandlers("reconnect", options, ["retryable", "onRetry"]);
   const { backoff = {} } = options;
-  if (typeof backoff !== "object" || backoff === null) {
-    throw new TypeError(
-      `Cannot reconnect with backoff ${backoff}: use { initial, max, factor, jitter }`,
-    );
-  }
-  const initial = amount("reconnect", "backoff.initial", backoff.initial, 250);
-  const max = limit("reconnect", "backoff.max", backoff.max, 30_000);
-  const factor = amount("reconnect", "backoff.factor", backoff.factor, 2);
-  if (factor < 1) {
-    throw new RangeError(`Cannot reconnect with backoff.factor ${factor}: use 1 or more`);
-  }
-  const jitter = amount("reconnect", "backoff.jitter", backoff.jitter, 0.5);
-  if (jitter > 1) {
-    throw new RangeError(`Cannot reconnect with backoff.jitter ${jitter}: use 0 to 1`);
-  }
+  group("reconnect", "backoff", backoff, "{ initial, max, factor, jitter }");
+  const initial = duration("reconnect", "backoff.initial", backoff.initial, 250);
+  const max = timeLimit("reconnect", "backoff.max", backoff.max, 30_000);
+  const factor = between("reconnect", "backoff.factor", backoff.factor, 2, 1, Infinity);
+  const jitter = between("reconnect", "backoff.jitter", backoff.jitter, 0.5, 0, 1);
   const { retryable = isPassing, onRetry, signal } = options;
   return { initial, max, factor, jitter, retryable, onRetry, signal };
 }

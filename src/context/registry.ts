@@ -10,7 +10,7 @@ export interface ShutdownOptions {
   code?: number;
   /** The reason. @default {""} */
   reason?: string;
-  /** When what is left is terminated, in ms. @default {10000} */
+  /** When what is left is terminated, in ms: 0 for at once, `Infinity` for never. @default {10000} */
   timeout?: number;
 }
 

@@ -1,4 +1,4 @@
-import { amount } from "../util/check.ts";
+import { duration } from "../util/check.ts";
 import { checkClose, GOING_AWAY } from "../protocol/close_code.ts";
 import type { Registry, ShutdownOptions, ShutdownResult } from "./registry.ts";
 
@@ -6,7 +6,7 @@ import type { Registry, ShutdownOptions, ShutdownResult } from "./registry.ts";
 export function shutdownArguments(options: ShutdownOptions): Required<ShutdownOptions> {
   const { code = GOING_AWAY, reason = "" } = options;
   checkClose(code, reason);
-  return { code, reason, timeout: amount("shut down", "timeout", options.timeout, 10_000) };
+  return { code, reason, timeout: duration("shut down", "timeout", options.timeout, 10_000) };
 }
 
 /**

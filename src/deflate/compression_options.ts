@@ -1,3 +1,5 @@
+import { amount, flag, group, integer } from "../util/check.ts";
+
 /** How messages are compressed with permessage-deflate (RFC 7692), where the peer agrees to it. */
 export interface CompressionOptions {
   /**
@@ -56,52 +58,26 @@ const DEFAULTS: CompressionSettings = Object.freeze({
  * Reads the `compression` option.
  *
  * @param option What the application passed.
+ * @param action What is attempted, for messages.
  * @returns The settings with every default filled in, or null for no compression.
  * @throws {TypeError} Where the option, or a part of it, is of the wrong type.
  * @throws {RangeError} Where a number is out of its range.
  */
 export function readCompression(
-  option: boolean | CompressionOptions | null | undefined,
+  option: boolean | CompressionOptions | undefined,
+  action: string = "compress",
 ): CompressionSettings | null {
-  if (option === undefined || option === null || option === false) return null;
+  if (option === undefined || option === false) return null;
   if (option === true) return DEFAULTS;
-  if (typeof option !== "object") {
-    throw new TypeError(
-      `Cannot read "compression": true, false or an object expected, got ${String(option)}`,
-    );
-  }
-  const { contextTakeover = DEFAULTS.contextTakeover } = option;
-  if (typeof contextTakeover !== "boolean") {
-    throw new TypeError(
-      `Cannot read "compression.contextTakeover": boolean expected, got ${String(contextTakeover)}`,
-    );
-  }
+  group(action, "compression", option, "true, false or { threshold, level, … }");
+  const whole = (name: "windowBits" | "memLevel" | "level", least: number, most: number) =>
+    integer(action, `compression.${name}`, option[name], DEFAULTS[name], least, most);
+  const { threshold, contextTakeover } = option;
   return {
-    threshold: integer("threshold", option.threshold, 0, Number.MAX_SAFE_INTEGER),
-    contextTakeover,
-    windowBits: integer("windowBits", option.windowBits, 9, 15),
-    memLevel: integer("memLevel", option.memLevel, 1, 9),
-    level: integer("level", option.level, 0, 9),
+    threshold: amount(action, "compression.threshold", threshold, DEFAULTS.threshold),
+    contextTakeover: flag(action, "compression.contextTakeover", contextTakeover, true),
+    windowBits: whole("windowBits", 9, 15),
+    memLevel: whole("memLevel", 1, 9),
+    level: whole("level", 0, 9),
   };
-}
-
-function integer(
-  name: "threshold" | "windowBits" | "memLevel" | "level",
-  value: unknown,
-  least: number,
-  most: number,
-): number {
-  if (value === undefined) return DEFAULTS[name];
-  if (typeof value !== "number") {
-    throw new TypeError(
-      `Cannot read "compression.${name}": number expected, got ${String(value)}`,
-    );
-  }
-  if (name === "threshold" && value === Infinity) return most;
-  if (!Number.isInteger(value) || value < least || value > most) {
-    throw new RangeError(
-      `Cannot read "compression.${name}": integer of ${least} to ${most} expected, got ${value}`,
-    );
-  }
-  return value;
 }

@@ -1,11 +1,11 @@
-import { amount } from "../util/check.ts";
+import { group, rate } from "../util/check.ts";
 import { Timer, type Timers } from "../util/timers.ts";
 
 /** How much of a peer is read per second. */
 export interface RateLimitOptions {
-  /** Messages, pings and pongs per second. Default: any number. */
+  /** Messages, pings and pongs per second, at least 1. @default {Infinity} */
   messages?: number;
-  /** Bytes per second, framing included, and compressed where that was agreed. Default: any number. */
+  /** Bytes per second, framing included, and compressed where that was agreed; at least 1. @default {Infinity} */
   bytes?: number;
 }
 
@@ -112,18 +112,9 @@ export function readRateLimit(
   action: string,
   value: RateLimitOptions | undefined,
 ): RateLimitSettings | null {
+  group(action, "rateLimit", value, "{ messages, bytes }");
   if (value === undefined) return null;
-  if (typeof value !== "object" || value === null) {
-    throw new TypeError(`Cannot ${action} with rateLimit ${value}: use { messages, bytes }`);
-  }
-  const messages = rate(action, "messages", value.messages);
-  const bytes = rate(action, "bytes", value.bytes);
+  const messages = rate(action, "rateLimit.messages", value.messages);
+  const bytes = rate(action, "rateLimit.bytes", value.bytes);
   return messages === Infinity && bytes === Infinity ? null : { messages, bytes };
-}
-
-function rate(action: string, name: string, value: unknown): number {
-  const perSecond = amount(action, `rateLimit.${name}`, value, Infinity);
-  // With less than one in the bucket nothing would ever be read.
-  if (perSecond < 1) throw new RangeError(`Cannot ${action} with rateLimit.${name} ${value}`);
-  return perSecond;
 }

@@ -194,7 +194,7 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
     this.messagesSent += messages;
     if (bytes > settings.lowWaterMark) (this.#drain ??= new DrainLatch()).armed = true;
     if (bytes > this.queueHighWater) this.queueHighWater = bytes;
-    if (settings.sendTimeout > 0) (this.#timeout ??= new SendTimeout(this)).arm();
+    if (settings.sendTimeout !== Infinity) (this.#timeout ??= new SendTimeout(this)).arm();
     this.writer.schedule();
     return bytes <= settings.highWaterMark;
   }
@@ -232,7 +232,6 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
   /** The payload that the queue has room for; negative for not even an empty frame. */
   get room(): number {
     const { queue, settings: { maxQueueBytes } } = this;
-    if (maxQueueBytes === 0) return Infinity;
     if (
       queue.overhead >= 2 * maxQueueBytes &&
       (queue.frames >= MIN_QUEUED_FRAMES || queue.places >= MIN_PLACES)

@@ -1,4 +1,5 @@
 import { closeCodeName, decodeClosePayload } from "../protocol/close_code.ts";
+import { refusal } from "../util/check.ts";
 import { SendQueue } from "../flow/send_queue.ts";
 import {
   BINARY,
@@ -33,7 +34,7 @@ export function resolveDebug(
 ): TraceWriter | null {
   if (typeof debug === "function") return debug;
   if (debug !== undefined && typeof debug !== "boolean") {
-    throw new TypeError(`Cannot ${action} with debug of type ${typeof debug}`);
+    throw refusal(`${action} with debug`, debug, "true, false or a function");
   }
   return debug ?? (fromEnvironment ??= readEnvironment()) ? toConsole : null;
 }

@@ -1,5 +1,3 @@
-import { quote } from "../util/quote.ts";
-
 /** 1 for each octet that may stand in a token (RFC 9110 5.6.2), else 0. */
 export const TOKEN_CHAR: Uint8Array = new Uint8Array(256);
 
@@ -51,18 +49,4 @@ export function equalsIgnoreCase(text: string, start: number, end: number, lower
     if (code !== lower.charCodeAt(at)) return false;
   }
   return true;
-}
-
-/**
- * Shows a received value in a message: quoted, with control characters escaped, and never longer than a line.
- *
- * @param value What was received.
- * @returns Its printed form.
- */
-export function show(value: unknown): string {
-  if (typeof value === "string") return quote(value, 120);
-  if (value === null || value === undefined) return String(value);
-  if (typeof value === "object") return `an object of type ${value.constructor?.name ?? "Object"}`;
-  if (typeof value === "function") return "a function";
-  return `${typeof value} ${String(value)}`;
 }

@@ -1,7 +1,8 @@
 import { HandshakeError } from "../errors.ts";
 import { acceptKey, createKey, isValidKey } from "./accept_key.ts";
 import { BadHeadError } from "./bad_head_error.ts";
-import { equalsIgnoreCase, show } from "./chars.ts";
+import { equalsIgnoreCase } from "./chars.ts";
+import { show } from "../util/show.ts";
 import { type Extension, formatExtensions, parseExtensions } from "./extension_list.ts";
 import { checkFieldValue, type Field } from "./headers_option.ts";
 import { HeadParser } from "./head_parser.ts";

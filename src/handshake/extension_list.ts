@@ -1,4 +1,5 @@
-import { isToken, show, TOKEN_CHAR } from "./chars.ts";
+import { isToken, TOKEN_CHAR } from "./chars.ts";
+import { show } from "../util/show.ts";
 
 const HTAB = 0x09;
 const SP = 0x20;
@@ -95,15 +96,21 @@ export function checkExtensions(
   extensions: Iterable<string | Extension> | undefined,
 ): Extension[] {
   const checked: Extension[] = [];
-  for (const extension of extensions ?? []) {
+  if (extensions === undefined) return checked;
+  if (typeof extensions !== "object" || extensions === null || !(Symbol.iterator in extensions)) {
+    throw new TypeError(`Cannot use ${show(extensions)} as extensions: use a list of them`);
+  }
+  for (const extension of extensions) {
     if (typeof extension === "string") {
       try {
         checked.push(...parseExtensions(extension));
       } catch (cause) {
-        throw new TypeError(`Cannot use ${show(extension)} as an extension`, { cause });
+        throw new TypeError(`Cannot use ${show(extension)} as an extension: it is malformed`, {
+          cause,
+        });
       }
     } else if (typeof extension !== "object" || extension === null) {
-      throw new TypeError(`Cannot use ${show(extension)} as an extension`);
+      throw new TypeError(`Cannot use ${show(extension)} as an extension: use { name, params }`);
     } else {
       const params = (extension.params ?? []).map(([name, value]): ExtensionParam => [name, value]);
       checked.push({ name: extension.name, params });

@@ -1,5 +1,6 @@
 import { BadHeadError } from "./bad_head_error.ts";
-import { equalsIgnoreCase, FIELD_CHAR, show, TOKEN_CHAR } from "./chars.ts";
+import { equalsIgnoreCase, FIELD_CHAR, TOKEN_CHAR } from "./chars.ts";
+import { show } from "../util/show.ts";
 
 const HTAB = 0x09;
 const LF = 0x0a;

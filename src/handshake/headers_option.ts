@@ -1,4 +1,5 @@
-import { FIELD_CHAR, isToken, show } from "./chars.ts";
+import { FIELD_CHAR, isToken } from "./chars.ts";
+import { show } from "../util/show.ts";
 
 /** One header field that we send: its name and its value. */
 export type Field = readonly [name: string, value: string];
@@ -59,7 +60,9 @@ export function checkFieldName(name: string): string {
  */
 export function checkFieldValue(name: string, value: string): string {
   if (typeof value !== "string") {
-    throw new TypeError(`Cannot send the header ${show(name)} with ${show(value)}: not a string`);
+    throw new TypeError(
+      `Cannot send the header ${show(name)} with ${show(value)}: not a string, use one or a list`,
+    );
   }
   for (let at = 0; at < value.length; at++) {
     const code = value.charCodeAt(at);
@@ -88,13 +91,13 @@ export function checkHeaders(
 ): Field[] {
   if (headers === undefined) return [];
   if (typeof headers !== "object" || headers === null) {
-    throw new TypeError(`Cannot use ${show(headers)} as headers`);
+    throw new TypeError(`Cannot use ${show(headers)} as headers: use an object, Headers or pairs`);
   }
   const fields: Field[] = [];
   if (Symbol.iterator in headers) {
     for (const pair of headers) {
       if (!Array.isArray(pair) || pair.length !== 2) {
-        throw new TypeError("Cannot use a list as headers whose members are not pairs");
+        throw new TypeError(`Cannot use ${show(pair)} in a list of headers: use pairs of strings`);
       }
       addField(fields, pair[0], pair[1], role);
     }

@@ -1,5 +1,5 @@
 import { isThenable } from "../util/foreign.ts";
-import { show } from "./chars.ts";
+import { show } from "../util/show.ts";
 
 /** Which origins may connect: a list, a pattern, or a function that decides, at once or by a promise. */
 export type OriginRule =

@@ -1,5 +1,6 @@
 import { BadHeadError } from "./bad_head_error.ts";
-import { show, TOKEN_CHAR } from "./chars.ts";
+import { TOKEN_CHAR } from "./chars.ts";
+import { show } from "../util/show.ts";
 import { type Fields, MAX_FIELDS, parseFields } from "./fields.ts";
 
 const SP = 0x20;

@@ -1,5 +1,6 @@
 import { BadHeadError } from "./bad_head_error.ts";
-import { FIELD_CHAR, show } from "./chars.ts";
+import { FIELD_CHAR } from "./chars.ts";
+import { show } from "../util/show.ts";
 import { type Fields, MAX_FIELDS, parseFields } from "./fields.ts";
 
 /** The head of a response: its status line and its fields. */

@@ -1,5 +1,5 @@
 import { isValidKey } from "./accept_key.ts";
-import { show } from "./chars.ts";
+import { show } from "../util/show.ts";
 import { type Extension, parseExtensions } from "./extension_list.ts";
 import type { Field } from "./headers_option.ts";
 import { Refusal } from "./refusal.ts";

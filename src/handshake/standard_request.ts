@@ -1,5 +1,5 @@
 import { BadHeadError } from "./bad_head_error.ts";
-import { show } from "./chars.ts";
+import { show } from "../util/show.ts";
 import type { RequestHead } from "./request_head.ts";
 
 /**

@@ -1,5 +1,5 @@
 import { isThenable } from "../util/foreign.ts";
-import { show } from "./chars.ts";
+import { show } from "../util/show.ts";
 
 /**
  * Chooses the subprotocol of a connection among those that the client offers (RFC 6455 4.2.2, item 5, /subprotocol/).

@@ -1,4 +1,5 @@
-import { equalsIgnoreCase, isToken, show } from "./chars.ts";
+import { equalsIgnoreCase, isToken } from "./chars.ts";
+import { show } from "../util/show.ts";
 
 const HTAB = 0x09;
 const SP = 0x20;
@@ -82,7 +83,7 @@ export function checkProtocols(protocols: string | Iterable<string> | undefined)
     (typeof protocols === "object" && protocols !== null && Symbol.iterator in protocols);
   if (!isIterable) {
     throw new TypeError(
-      `Cannot use ${show(protocols)} as protocols: not a string or a list of them`,
+      `Cannot use ${show(protocols)} as protocols: use a subprotocol or a list of them`,
     );
   }
   const list = typeof protocols === "string" ? [protocols] : [...protocols];

@@ -1,4 +1,4 @@
-import { show } from "./chars.ts";
+import { show } from "../util/show.ts";
 
 /** Where a client connects to, and what it asks for there. */
 export interface Target {
@@ -26,7 +26,7 @@ export interface Target {
  */
 export function parseUrl(url: string | URL): Target {
   if (typeof url !== "string" && !(url instanceof URL)) {
-    throw new TypeError(`Cannot connect to ${show(url)}: the url must be a string or a URL`);
+    throw new TypeError(`Cannot connect to ${show(url)}: use a string or a URL`);
   }
   const given = String(url);
   let parsed: URL;

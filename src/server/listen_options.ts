@@ -9,7 +9,7 @@ import type { ConnectionHandlers, ListenerHandle } from "../connection.ts";
 import { HANDLERS } from "../engine/handlers.ts";
 import type { Settings } from "../engine/settings.ts";
 import { resolveSettings } from "../connection_options.ts";
-import { amount, checkHandlers, limit } from "../util/check.ts";
+import { checkHandlers, group, limit, timeLimit } from "../util/check.ts";
 import type { TlsAcceptorOptions } from "../transport/tls_server.ts";
 
 /** With what a handshake is accepted. */
@@ -81,16 +81,20 @@ export interface ListenOptionsOf<Data, Listening = ListenerHandle<Data>>
   headers?: HeadersOption;
   /** Origins that are accepted; a request without `Origin` passes, `"null"` only if listed. Default: all. */
   origins?: OriginRule;
-  /** More connections are refused with 503; those that serve ordinary HTTP count. @default {Infinity} */
+  /** More connections are refused with 503; those that serve ordinary HTTP count; 0 for no limit. @default {0} */
   maxConnections?: number;
   /**
    * More connections from one address are refused with 503: handshakes, ordinary HTTP and WebSockets together, and of
-   * IPv6 a whole /64 counts as one. Behind a reverse proxy all come from the proxy. @default {Infinity}
+   * IPv6 a whole /64 counts as one. Behind a reverse proxy all come from the proxy. 0 for no limit.
+   *
+   * @default {0}
    */
   maxConnectionsPerAddress?: number;
   /**
    * More handshakes in progress make the oldest one go that waits for its peer, without an answer; where all wait for
-   * `onHandshake`, the newest. @default {4096}
+   * `onHandshake`, the newest. 0 for no limit.
+   *
+   * @default {4096}
    */
   maxHandshakes?: number;
   /**
@@ -99,13 +103,13 @@ export interface ListenOptionsOf<Data, Listening = ListenerHandle<Data>>
    * waiting for six times as long. @default {10000}
    */
   handshakeTimeout?: number;
-  /** The largest request head, in bytes. @default {16384} */
+  /** The largest request head, in bytes; 0 for no limit. @default {16384} */
   maxHeaderBytes?: number;
   /** How many header fields a request may have; 0 for any number. @default {128} */
   maxHeaderFields?: number;
   /** Answers ordinary HTTP requests on the same port, as the handler of a `Deno.serve` would; without it they get 426. */
   handler?: HttpHandler;
-  /** From one `onTick` to the next, in ms. @default {1000} */
+  /** From one `onTick` to the next, in ms; 0 for none. @default {1000} */
   tickInterval?: number;
 }
 
@@ -139,45 +143,38 @@ export const LISTENER_HANDLERS = [
 ] as const;
 
 /** Checks the options of `listen`, besides where to listen. */
-export function resolveListen<Data>(options: ListenOptionsOf<Data>): ListenSettings<Data> {
-  checkHandlers("listen", options, [
+export function resolveListen<Data>(
+  options: ListenOptionsOf<Data>,
+  action: string = "listen",
+): ListenSettings<Data> {
+  checkHandlers(action, options, [
     ...HANDLERS,
     ...LISTENER_HANDLERS,
     "selectProtocol",
     "handler",
   ]);
-  const tickInterval = amount("listen", "tickInterval", options.tickInterval, 1000);
-  if (tickInterval === 0) throw new RangeError("Cannot listen with tickInterval 0");
+  group(action, "tls", options.tls, "{ cert, key, … }");
+  const most = (name: "maxConnections" | "maxConnectionsPerAddress") =>
+    limit(action, name, options[name], Infinity);
   return {
-    connection: resolveSettings("listen", options as ConnectionOptions, true),
+    connection: resolveSettings(action, options as ConnectionOptions, true),
     protocols: checkProtocols(options.protocols),
     selectProtocol: options.selectProtocol,
     headers: checkHeaders(options.headers, "server"),
     origins: options.origins === undefined ? null : checkOriginRule(options.origins),
-    maxConnections: amount("listen", "maxConnections", options.maxConnections, Infinity),
-    maxConnectionsPerAddress: positive(
-      "maxConnectionsPerAddress",
-      options.maxConnectionsPerAddress,
-      Infinity,
-    ),
-    maxHandshakes: positive("maxHandshakes", options.maxHandshakes, 4096),
-    handshakeTimeout: limit("listen", "handshakeTimeout", options.handshakeTimeout, 10_000),
-    maxHeaderBytes: amount("listen", "maxHeaderBytes", options.maxHeaderBytes, 16 * 1024),
-    maxHeaderFields: limit("listen", "maxHeaderFields", options.maxHeaderFields, MAX_FIELDS),
+    maxConnections: most("maxConnections"),
+    maxConnectionsPerAddress: most("maxConnectionsPerAddress"),
+    maxHandshakes: limit(action, "maxHandshakes", options.maxHandshakes, 4096),
+    handshakeTimeout: timeLimit(action, "handshakeTimeout", options.handshakeTimeout, 10_000),
+    maxHeaderBytes: limit(action, "maxHeaderBytes", options.maxHeaderBytes, 16 * 1024),
+    maxHeaderFields: limit(action, "maxHeaderFields", options.maxHeaderFields, MAX_FIELDS),
     onHandshake: options.onHandshake,
     onHandshakeError: options.onHandshakeError,
-    tickInterval,
+    tickInterval: timeLimit(action, "tickInterval", options.tickInterval, 1000),
     onTick: options.onTick,
     onShutdown: options.onShutdown,
     handler: options.handler,
   };
-}
-
-/** A number of which at least one is needed for anybody to get in. */
-function positive(name: string, value: unknown, fallback: number): number {
-  const number = amount("listen", name, value, fallback);
-  if (number < 1) throw new RangeError(`Cannot listen with ${name} ${number}`);
-  return number;
 }
 
 /** Checks an answer of `onHandshake`. */

@@ -19,7 +19,7 @@ export class CallbackTimer extends Timer {
 }
 
 /** The longest delay that `setTimeout` knows: anything longer would fire after 1 ms. */
-const LONGEST = 0x7fffffff;
+export const LONGEST_DELAY = 0x7fffffff;
 
 // Ten thousand handshakes that time out at once must not keep everybody else waiting. Each means several operations on
 // a socket, of which the runtime does 128 per turn of its event loop, so no more than these fire in one.
@@ -65,7 +65,7 @@ export class Timers {
     if (due >= this.#systemDue) return;
     if (this.#system !== undefined) clearTimeout(this.#system);
     this.#systemDue = due;
-    const delay = Math.min(Math.max(0, Math.ceil(due - performance.now())), LONGEST);
+    const delay = Math.min(Math.max(0, Math.ceil(due - performance.now())), LONGEST_DELAY);
     const system = setTimeout(() => this.#run(), delay);
     Deno.unrefTimer(system);
     this.#system = system;
@@ -138,8 +138,8 @@ export function startTimer(delay: number, fire: () => void): () => void {
   const arm = (rest: number) => {
     if (rest === Infinity) return;
     system = setTimeout(
-      () => rest > LONGEST ? arm(due - performance.now()) : fire(),
-      Math.min(rest, LONGEST),
+      () => rest > LONGEST_DELAY ? arm(due - performance.now()) : fire(),
+      Math.min(rest, LONGEST_DELAY),
     );
   };
   arm(delay);

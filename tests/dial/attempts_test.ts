@@ -281,15 +281,23 @@ Deno.test("address: what makes no sense throws at once", () => {
   const ctx = new Context();
   for (
     const [address, kind, message] of [
-      ["127.0.0.1:80", TypeError, "must be { hostname, port }"],
-      [null, TypeError, "must be { hostname, port }"],
-      [{ port: 1 }, TypeError, "not a host"],
-      [{ hostname: "", port: 1 }, TypeError, "not a host"],
-      [{ hostname: "a b", port: 1 }, TypeError, "not a host"],
-      [{ hostname: "[::1", port: 1 }, TypeError, "not a host"],
-      [{ hostname: "a" }, TypeError, "not a number: received undefined"],
-      [{ hostname: "a", port: "80" }, TypeError, "not a number: received string"],
-      [{ hostname: "a", port: 0 }, RangeError, "port 0: use 1 to 65535"],
+      ["127.0.0.1:80", TypeError, "use { hostname, port }"],
+      [null, TypeError, "use { hostname, port }"],
+      [{ port: 1 }, TypeError, "use a host name or an address"],
+      [{ hostname: "", port: 1 }, TypeError, "use a host name or an address"],
+      [{ hostname: "a b", port: 1 }, TypeError, "use a host name or an address"],
+      [{ hostname: "[::1", port: 1 }, TypeError, "use a host name or an address"],
+      [{ hostname: "a" }, TypeError, "address.port undefined: use a whole number"],
+      [
+        { hostname: "a", port: "80" },
+        TypeError,
+        'address.port "80" (a string): use a whole number',
+      ],
+      [
+        { hostname: "a", port: 0 },
+        RangeError,
+        "address.port 0: use a whole number from 1 to 65535",
+      ],
       [{ hostname: "a", port: 65536 }, RangeError, "port 65536"],
       [{ hostname: "a", port: 1.5 }, RangeError, "port 1.5"],
     ] as const

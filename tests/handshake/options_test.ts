@@ -46,10 +46,10 @@ Deno.test("RFC 6455 3: URLs refused, with what was received", () => {
     ["ws://h/#a", "fragment"],
     ["ws://h/#", "fragment"],
     ["ws://h:0/", "port 0"],
-    [1, "number 1"],
+    [1, "to 1: use a string or a URL"],
     [null, "null"],
     [undefined, "undefined"],
-    [{}, "Object"],
+    [{}, "{} (an object)"],
   ];
   for (const [url, says] of refused) {
     const error = assertThrows(() => parseUrl(url as Any), TypeError) as TypeError;

@@ -94,8 +94,9 @@ Deno.test("rateLimit: options that make no sense are refused", async () => {
   for (const rateLimit of [5, null, { bytes: "1" }]) {
     assertThrows(() => ctx.listen({ rateLimit: rateLimit as never }), TypeError, "rateLimit");
   }
-  for (const name of ["maxHandshakes", "maxConnectionsPerAddress"]) {
-    assertThrows(() => ctx.listen({ [name]: 0 }), RangeError, name);
+  for (const name of ["maxConnections", "maxHandshakes", "maxConnectionsPerAddress"]) {
+    assertThrows(() => ctx.listen({ [name]: -1 }), RangeError, name);
+    assertThrows(() => ctx.listen({ [name]: 1.5 }), RangeError, name);
   }
 });
 

@@ -32,7 +32,11 @@ Deno.test("N2 listen => $socket: bound elsewhere, TCP", async () => {
   for (const extra of [{ port: 0 }, { hostname: "127.0.0.1" }, { reusePort: true }]) {
     assertThrows(() => ctx.listen({ listener: socket, ...extra }), TypeError, "both listener and");
   }
-  assertThrows(() => ctx.listen({ listener: {} as Deno.Listener }), TypeError, "none of Deno's");
+  assertThrows(
+    () => ctx.listen({ listener: {} as Deno.Listener }),
+    TypeError,
+    "a listener of Deno's",
+  );
 });
 
 Deno.test("N2 listen => $socket: bound elsewhere, TLS, and a client that stalls delays no other", async () => {
@@ -128,10 +132,12 @@ Deno.test("N5 tick_period, on_tick: never two at once, stops with the listener",
   assertEquals(most, 1);
   listener.close();
   const { length } = ticks.all;
+  const never = new Events<null>();
+  const still = ctx.listen({ ...local, tickInterval: 0, onTick: () => never.push(null) });
   await others.take(5);
-  assertEquals(ticks.all.length, length);
-  await other.shutdown();
-  assertThrows(() => ctx.listen({ tickInterval: 0 }), RangeError, "tickInterval 0");
+  assertEquals([ticks.all.length, never.all.length], [length, 0]);
+  await Promise.all([still.shutdown(), other.shutdown()]);
+  assertThrows(() => ctx.listen({ tickInterval: -1 }), RangeError, "tickInterval -1");
 });
 
 Deno.test("N6 on(event => sub): on server and connection, later than construction", async () => {

@@ -146,8 +146,12 @@ Deno.test("Unix sockets: plain, with TLS, stale and live files", async () => {
   );
   await again.shutdown();
   assertThrows(() => ctx.listen({ unix: path, port: 1 }), TypeError, "give one of them");
-  assertThrows(() => ctx.listen({ unix: "" }), TypeError, "not a path");
-  assertThrows(() => ctx.connect("ws://x/", { unix: "" }), TypeError, "not a path");
+  assertThrows(() => ctx.listen({ unix: "" }), TypeError, "use the path of a Unix socket");
+  assertThrows(
+    () => ctx.connect("ws://x/", { unix: "" }),
+    TypeError,
+    "use the path of a Unix socket",
+  );
   const missing = await failure(ctx.connect("ws://x/", { unix: `${dir}/none` }).opened);
   assert(missing instanceof Deno.errors.NotFound);
   await Deno.remove(dir, { recursive: true });

@@ -157,7 +157,7 @@ Deno.test("upgrade: what needs frames throws and names the ways that can", async
     assert(error instanceof UnsupportedError && /use listen or adopt/.test(error.message));
   }
   assertThrows(() => ctx.upgrade(request), TypeError);
-  assertThrows(() => ctx.upgrade(1 as unknown as Request), TypeError, "Cannot upgrade number");
+  assertThrows(() => ctx.upgrade(1 as unknown as Request), TypeError, "Cannot upgrade 1: use");
   await using server = serve(ctx, {});
   const client = ctx.connect(server.url);
   await client.opened;
