@@ -10,6 +10,15 @@ const LONGEST_RETRY_AFTER = 60 * 60 * 1000;
 /** What a server may answer without meaning it for good: timeout, too early, too many requests (RFC 9110, 6585, 8470). */
 const PASSING = [408, 425, 429];
 
+/** What Deno says of a stream that was cut, and the names that node:tls has for it. */
+const CUTS = [
+  Deno.errors.UnexpectedEof,
+  Deno.errors.ConnectionReset,
+  Deno.errors.ConnectionAborted,
+  Deno.errors.BrokenPipe,
+];
+const CUT_CODES = ["ECONNRESET", "EPIPE"];
+
 /** How long to wait between two attempts. */
 export interface BackoffOptions {
   /** Before the second attempt, in ms. @default {250} */
@@ -28,7 +37,8 @@ export interface ReconnectOptions<Data = unknown> extends ConnectOptions<Data> {
   backoff?: BackoffOptions;
   /**
    * Whether to try again after an error: of an attempt, or a `ConnectionClosedError` after the end of a connection.
-   * Default: always, but for a `TypeError`, a missing permission, and a refusal other than 408, 425, 429 and 5xx.
+   * Default: always, but for a `TypeError`, a missing permission, and a `HandshakeError` other
+   * than 408, 425, 429, 5xx and a stream that was cut amid the handshake.
    */
   retryable?: (error: unknown) => boolean | PromiseLike<boolean>;
   /** Called before each wait with what led to it, and its length in ms. Its failures go to the console. */
@@ -182,9 +192,19 @@ function reportRetry(error: unknown): void {
 /** Whether an error may be gone when it is tried again. */
 function isPassing(error: unknown): boolean {
   if (error instanceof HandshakeError) {
+    if (error.status === 0) return wasCut(error);
     return PASSING.includes(error.status) || error.status >= 500;
   }
   return !(error instanceof TypeError || error instanceof Deno.errors.NotCapable);
+}
+
+/** Whether a handshake has failed since the stream ended amid of it, as when a server restarts. */
+function wasCut(error: unknown): boolean {
+  for (let cause = error; cause instanceof Error; cause = cause.cause) {
+    if (CUTS.some((Kind) => cause instanceof Kind)) return true;
+    if (CUT_CODES.includes((cause as { code?: string }).code ?? "")) return true;
+  }
+  return false;
 }
 
 /** How long the server has asked to be left alone, in ms (RFC 9110 10.2.3). */

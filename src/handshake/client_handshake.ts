@@ -158,7 +158,10 @@ export class ClientHandshake {
    */
   refused(body?: Uint8Array): HandshakeError {
     const head = this.#head;
-    if (head === null) return new HandshakeError(`Cannot open ${this.#href}: no answer`);
+    if (head === null) {
+      const cause = new Deno.errors.UnexpectedEof("The stream ended before the answer's head did");
+      return new HandshakeError(`Cannot open ${this.#href}: no answer`, { cause });
+    }
     const { status, reason, fields } = head;
     const location = status >= 300 && status < 400 ? fields.get("location") : null;
     const redirect = location === null ? "" : ` to ${show(location)}, which is not followed`;

@@ -129,6 +129,32 @@ for (const status of [408, 425, 429, 500, 503]) {
   });
 }
 
+for (const secure of [false, true]) {
+  Deno.test(`reconnect: a server that leaves amid the handshake is tried again, TLS: ${secure}`, async () => {
+    await using ctx = new Context();
+    const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const scheme = secure ? "wss" : "ws";
+    let attempts = 0;
+    const serving = (async () => {
+      for await (const conn of listener) {
+        attempts++;
+        await conn.read(new Uint8Array(4096));
+        conn.close();
+        if (attempts === 3) break;
+      }
+    })();
+    const controller = new AbortController();
+    const iterator = ctx.reconnect(`${scheme}://127.0.0.1:${listener.addr.port}`, {
+      backoff: FAST,
+      signal: controller.signal,
+      onRetry: () => attempts === 3 && controller.abort(),
+    })[Symbol.asyncIterator]();
+    await assertRejects(() => iterator.next(), DOMException);
+    await serving;
+    assertEquals(attempts, 3);
+  });
+}
+
 Deno.test("reconnect: Retry-After raises the wait, as seconds and as a date, to an hour at most", async () => {
   await using ctx = new Context();
   const date = (seconds: number) => new Date(Date.now() + seconds * 1000).toUTCString();

@@ -8,7 +8,7 @@ import { closeQuietly, readHead, readUntil, writeAll } from "../../transport/str
 import type { Transport } from "../../transport/transport.ts";
 import { printable } from "../../util/quote.ts";
 import { formatAddress } from "../tcp.ts";
-import { checkHost, type Tunnel } from "./tunnel.ts";
+import { checkHost, proxyLeft, type Tunnel } from "./tunnel.ts";
 
 const MAX_HEAD = 16 * 1024;
 
@@ -60,7 +60,7 @@ async function readAnswer(transport: Transport, authority: string): Promise<Tran
         if (head.status >= 200 || head.status === 101 || total > MAX_HEAD) return at;
       }
     });
-    if (rest === null) throw new HandshakeError(`${attempt}: it closed the connection`);
+    if (rest === null) throw proxyLeft(attempt);
     const { status } = head!;
     if (status < 200 || status > 299) throw await refused(transport, head!, rest, attempt);
     // In a 2xx to CONNECT, Content-Length and Transfer-Encoding say nothing (RFC 9110 9.3.6): it's the tunnel.

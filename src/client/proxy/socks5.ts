@@ -4,7 +4,7 @@ import { closeQuietly, readExactly, writeAll } from "../../transport/stream_io.t
 import type { Transport } from "../../transport/transport.ts";
 import { parseAddress } from "../../util/ip_address.ts";
 import { formatAddress } from "../tcp.ts";
-import { checkHost, type Tunnel } from "./tunnel.ts";
+import { checkHost, proxyLeft, type Tunnel } from "./tunnel.ts";
 
 const NO_AUTHENTICATION = 0x00;
 const USER_AND_PASSWORD = 0x02;
@@ -105,6 +105,6 @@ async function readReply(transport: Transport, attempt: string): Promise<void> {
 
 async function read(transport: Transport, length: number, attempt: string): Promise<Uint8Array> {
   const bytes = await readExactly(transport, length);
-  if (bytes === null) throw new HandshakeError(`${attempt}: it closed the connection`);
+  if (bytes === null) throw proxyLeft(attempt);
   return bytes;
 }

@@ -1,3 +1,4 @@
+import { HandshakeError } from "../../errors.ts";
 /** What a proxy is asked for. */
 export interface Tunnel {
   /** The target's host: a name or an address, IPv6 without brackets. */
@@ -24,4 +25,12 @@ export function checkHost(tunnel: Tunnel): void {
   if (!Number.isInteger(port) || port < 1 || port > 65535) {
     throw new TypeError(`Cannot ask a proxy for port ${port}: not in 1 to 65535`);
   }
+}
+
+/** The error of a proxy that has closed the connection before its answer was complete. */
+export function proxyLeft(attempt: string): HandshakeError {
+  const message = "it closed the connection";
+  return new HandshakeError(`${attempt}: ${message}`, {
+    cause: new Deno.errors.UnexpectedEof(message),
+  });
 }
