@@ -91,8 +91,7 @@ export class Context<Data = unknown> implements AsyncDisposable {
     mergeOptions("make a context", {}, options);
     checkHandlers("make a context", options, [...HANDLERS, "onBrokerGap", "onBrokerError"]);
     resolveSettings("make a context", options as ConnectionOptions, false);
-    group("make a context", "tls", options.tls, "{ caCerts, cert, key, … }");
-    checkTlsClientOptions(options.tls ?? {});
+    checkTlsClientOptions(options.tls, "make a context");
     if (options.proxy !== undefined && options.proxy !== null) parseProxyUrl(options.proxy);
     const { broker, onBrokerGap, onBrokerError, ...defaults } = options;
     this.#options = defaults;
@@ -183,8 +182,13 @@ export class Context<Data = unknown> implements AsyncDisposable {
     options: ReconnectOptions<Data> = {},
   ): AsyncIterable<Connection<Data>> {
     this.#checkAlive("reconnect");
+    group("reconnect", "options", options, "an object");
     const { backoff: _backoff, retryable: _retryable, onRetry: _onRetry, ...connecting } = options;
-    resolveConnect(url, mergeOptions("reconnect", this.#options, connecting) as ConnectOptions);
+    resolveConnect(
+      url,
+      mergeOptions("reconnect", this.#options, connecting) as ConnectOptions,
+      "reconnect",
+    );
     return new Reconnection<Data>(
       options,
       () => this.connect(url, connecting),
@@ -349,9 +353,10 @@ export class Context<Data = unknown> implements AsyncDisposable {
     options: UpgradeOptions<Data> = {},
   ): UpgradeResult<Connection<Data>> {
     this.#checkAlive("upgrade");
-    checkUpgradeOptions(options);
     const { tls: _tls, proxy: _proxy, ...defaults } = this.#options;
-    return upgrade(this.#registry, request, mergeOptions("upgrade", defaults, options));
+    const merged = mergeOptions("upgrade", defaults, options);
+    checkUpgradeOptions(options);
+    return upgrade(this.#registry, request, merged);
   }
 
   /**

@@ -20,7 +20,7 @@ import { formatRequestHead } from "../handshake/format_request.ts";
 import { parseRequestHead } from "../handshake/request_head.ts";
 import type { HeldWatch } from "../transport/node_stream.ts";
 import { closeQuietly } from "../transport/stream_io.ts";
-import { choice, flag } from "../util/check.ts";
+import { choice, flag, refusal } from "../util/check.ts";
 import type { Transport } from "../transport/transport.ts";
 import { NOTHING } from "../util/bytes.ts";
 
@@ -31,12 +31,29 @@ export function adopt<Data>(
   options: AdoptOptions<Data>,
 ): Connection<Data> {
   const role = choice("adopt", "role", options.role, ["server", "client"]);
+  checkFacts(options);
   if (!flag("adopt", "handshake", options.handshake, true)) {
     return adoptOpen(registry, source, options, role);
   }
   return role === "server"
     ? adoptServer(registry, source, options)
     : adoptClient(registry, source, options);
+}
+
+function checkFacts<Data>({ initialData, url, protocol, request }: AdoptOptions<Data>): void {
+  if (initialData !== undefined && !(initialData instanceof Uint8Array)) {
+    throw refusal("adopt with initialData", initialData, "a Uint8Array");
+  }
+  if (url !== undefined && typeof url !== "string" && !(url instanceof URL)) {
+    throw refusal("adopt with url", url, "a string or a URL");
+  }
+  if (protocol !== undefined && typeof protocol !== "string") {
+    throw refusal("adopt with protocol", protocol, "a string");
+  }
+  const isRequest = request instanceof Request || Array.isArray(request?.rawHeaders);
+  if (request !== undefined && !isRequest) {
+    throw refusal("adopt with request", request, "a Request, or one of node:http");
+  }
 }
 
 function makeEngine<Data>(

@@ -2,6 +2,7 @@ import type { Duplex } from "node:stream";
 import { type HeldWatch, isNodeDuplex, NodeStreamTransport } from "../transport/node_stream.ts";
 import { PrefixedTransport } from "../transport/prefixed.ts";
 import type { Transport } from "../transport/transport.ts";
+import { refusal } from "../util/check.ts";
 import { isStreamPair, type StreamPair, WebStreamTransport } from "../transport/web_stream.ts";
 
 /**
@@ -24,9 +25,6 @@ export function takeOver(
   initialData: Uint8Array | undefined,
   watch: HeldWatch,
 ): Transport {
-  if (initialData !== undefined && !(initialData instanceof Uint8Array)) {
-    throw new TypeError(`Cannot adopt with initialData that is ${typeof initialData}, not bytes`);
-  }
   const transport = asTransport(source, watch);
   return initialData === undefined || initialData.length === 0
     ? transport
@@ -45,14 +43,7 @@ function asTransport(source: unknown, watch: HeldWatch): Transport {
   }
   if (isStreamPair(source)) return new WebStreamTransport(source);
   if (isNodeDuplex(source)) return new NodeStreamTransport(source, watch);
-  const given = source === null
-    ? "null"
-    : typeof source === "object"
-    ? "this object"
-    : typeof source;
-  throw new TypeError(
-    `Cannot adopt ${given}: use a Deno.Conn, a Node socket or { readable, writable }`,
-  );
+  throw refusal("adopt", source, "a Deno.Conn, a Node socket or { readable, writable }");
 }
 
 function isConn(source: unknown): source is Deno.Conn {

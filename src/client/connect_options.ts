@@ -72,8 +72,7 @@ export function resolveConnect(
   action: string = "connect",
 ): ConnectSettings {
   checkHandlers(action, options, HANDLERS);
-  group(action, "tls", options.tls, "{ caCerts, cert, key, … }");
-  checkTlsClientOptions(options.tls ?? {});
+  checkTlsClientOptions(options.tls, action);
   checkSignal(action, options.signal);
   const target = parseUrl(url);
   return {

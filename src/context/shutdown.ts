@@ -1,9 +1,10 @@
-import { duration } from "../util/check.ts";
+import { duration, group } from "../util/check.ts";
 import { checkClose, GOING_AWAY } from "../protocol/close_code.ts";
 import type { Registry, ShutdownOptions, ShutdownResult } from "./registry.ts";
 
 /** Checks the options of a shutdown and fills in their defaults. */
 export function shutdownArguments(options: ShutdownOptions): Required<ShutdownOptions> {
+  group("shut down", "options", options, "an object");
   const { code = GOING_AWAY, reason = "" } = options;
   checkClose(code, reason);
   return { code, reason, timeout: duration("shut down", "timeout", options.timeout, 10_000) };

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from "node:http";
+import { refusal } from "../util/check.ts";
 import { checkFieldName, checkFieldValue } from "./headers_option.ts";
 
 /**
@@ -19,9 +20,7 @@ export function formatRequestHead(request: Request | IncomingMessage): string {
   // Express moves the start of `url` where a router is mounted.
   const url = (request as { originalUrl?: string }).originalUrl ?? request.url;
   if (typeof method !== "string" || typeof url !== "string" || !Array.isArray(rawHeaders)) {
-    throw new TypeError(
-      "Cannot adopt with a request that is neither a Request nor one of node:http",
-    );
+    throw refusal("adopt with request", request, "a Request, or one of node:http");
   }
   const fields: [string, string][] = [];
   for (let at = 0; at + 1 < rawHeaders.length; at += 2) {

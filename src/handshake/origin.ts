@@ -23,7 +23,7 @@ const SERIALIZED_ORIGIN = /^[a-z][a-z0-9+.-]*:\/\/[^/?#@\s]*$/;
 export function checkOriginRule(rule: OriginRule): OriginRule {
   if (rule instanceof RegExp || typeof rule === "function") return rule;
   if (!Array.isArray(rule)) {
-    throw new TypeError(`Cannot use ${show(rule)} as origins: not a list, RegExp or function`);
+    throw new TypeError(`Cannot use ${show(rule)} as origins: use a list, a RegExp or a function`);
   }
   for (const entry of rule) {
     if (entry instanceof RegExp) continue;

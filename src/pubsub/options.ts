@@ -1,3 +1,4 @@
+import { choice, refusal } from "../util/check.ts";
 import type { Engine } from "../engine/engine.ts";
 
 /** What becomes of a message for a receiver whose queue is above its high-water mark. */
@@ -53,13 +54,11 @@ export function noResult(): BroadcastResult {
   return { sent: 0, queued: 0, dropped: 0, closed: 0, failed: 0 };
 }
 
+const SLOW_POLICIES = ["queue", "drop", "close"] as const;
+
 /** Checks what slow receivers get. */
 export function slowPolicy(action: string, slow: SlowPolicy | undefined): SlowPolicy {
-  if (slow === undefined) return "queue";
-  if (slow !== "queue" && slow !== "drop" && slow !== "close") {
-    throw new TypeError(`Cannot ${action} with slow ${String(slow)}: use queue, drop, close`);
-  }
-  return slow;
+  return choice(action, "slow", slow, SLOW_POLICIES);
 }
 
 /** The engines of the connections that are left out; `null` for none. */
@@ -81,8 +80,8 @@ export function enginesOf<Face>(
   faces: Iterable<Face>,
   engineOf: EngineOf<Face>,
 ): Set<Engine> {
-  if (typeof (faces as Partial<Iterable<Face>>)?.[Symbol.iterator] !== "function") {
-    throw new TypeError(`Cannot ${action} with ${option} that is not iterable`);
+  if (typeof faces !== "object" || faces === null || !(Symbol.iterator in faces)) {
+    throw refusal(`${action} with ${option}`, faces, "connections");
   }
   const engines = new Set<Engine>();
   for (const face of faces) {
@@ -90,10 +89,7 @@ export function enginesOf<Face>(
     try {
       engine = engineOf(face);
     } catch (cause) {
-      throw new TypeError(
-        `Cannot ${action} with ${option} that is not a connection: received ${typeof face}`,
-        { cause },
-      );
+      throw refusal(`${action} with ${option}`, face, "connections", cause);
     }
     engines.add(engine);
   }

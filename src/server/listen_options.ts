@@ -9,7 +9,7 @@ import type { ConnectionHandlers, ListenerHandle } from "../connection.ts";
 import { HANDLERS } from "../engine/handlers.ts";
 import type { Settings } from "../engine/settings.ts";
 import { resolveSettings } from "../connection_options.ts";
-import { checkHandlers, group, limit, timeLimit } from "../util/check.ts";
+import { checkHandlers, limit, timeLimit } from "../util/check.ts";
 import type { TlsAcceptorOptions } from "../transport/tls_server.ts";
 
 /** With what a handshake is accepted. */
@@ -153,7 +153,6 @@ export function resolveListen<Data>(
     "selectProtocol",
     "handler",
   ]);
-  group(action, "tls", options.tls, "{ cert, key, … }");
   const most = (name: "maxConnections" | "maxConnectionsPerAddress") =>
     limit(action, name, options[name], Infinity);
   return {

@@ -1,4 +1,3 @@
-import { createPrivateKey, X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
 import tls from "node:tls";
 import { tlsError } from "./tls_errors.ts";
@@ -6,7 +5,9 @@ import { handshake, TlsOutcome } from "./tls_handshake.ts";
 import { checkServerIdentity } from "./server_identity.ts";
 import { closeQuietly } from "./stream_io.ts";
 import { CipherSide, TlsTransport } from "./tls_stream.ts";
+import { checkKeyPair, notPem, readCertificate } from "./pem.ts";
 import type { Transport } from "./transport.ts";
+import { flag, group, refusal } from "../util/check.ts";
 
 /** How a client talks TLS; all certificates and keys as PEM text. */
 export interface TlsClientOptions {
@@ -26,48 +27,33 @@ export interface TlsClientOptions {
  * Checks a client's TLS options, so that a mistake throws where it was made.
  *
  * @param options The options.
+ * @param action What is attempted, for messages.
  * @throws {TypeError} If a PEM can't be read, or key and certificate don't belong together.
  */
-export function checkTlsClientOptions(options: TlsClientOptions): void {
+export function checkTlsClientOptions(
+  options: TlsClientOptions | undefined,
+  action: string = "connect",
+): void {
+  group(action, "tls", options, "{ caCerts, cert, key, serverName, insecure }");
+  if (options === undefined) return;
   const { caCerts, cert, key, serverName } = options;
   if ((cert === undefined) !== (key === undefined)) {
-    throw new TypeError(
-      "Cannot connect with TLS: cert and key go together, and only one was given",
-    );
+    const given = cert === undefined ? "key" : "cert";
+    throw new TypeError(`Cannot ${action} with tls.${given} alone: cert and key go together`);
   }
   if (caCerts !== undefined) {
     if (!Array.isArray(caCerts)) {
-      throw new TypeError(
-        `Cannot connect with TLS: caCerts must be an array, got ${typeof caCerts}`,
-      );
+      throw notPem(`${action} with tls.caCerts`, caCerts, "a list of certificates in PEM");
     }
-    for (const pem of caCerts) parseCertificate(pem, "caCerts has an entry that");
+    for (const pem of caCerts) readCertificate(`${action} with an entry of tls.caCerts`, pem);
   }
-  if (cert !== undefined && key !== undefined) {
-    const certificate = parseCertificate(cert, "cert");
-    let privateKey;
-    try {
-      privateKey = createPrivateKey(key);
-    } catch (cause) {
-      throw new TypeError("Cannot connect with TLS: key isn't a private key in PEM", { cause });
-    }
-    if (!certificate.checkPrivateKey(privateKey)) {
-      throw new TypeError("Cannot connect with TLS: key isn't the private key of cert");
-    }
-  }
+  if (cert !== undefined) checkKeyPair(action, cert, key);
   if (
     serverName !== undefined && (typeof serverName !== "string" || !/^[\w.:-]+$/.test(serverName))
   ) {
-    throw new TypeError(`Cannot connect with TLS: serverName isn't a host name: ${serverName}`);
+    throw refusal(`${action} with tls.serverName`, serverName, "the name of a host");
   }
-}
-
-function parseCertificate(pem: string, what: string): X509Certificate {
-  try {
-    return new X509Certificate(pem);
-  } catch (cause) {
-    throw new TypeError(`Cannot connect with TLS: ${what} isn't a certificate in PEM`, { cause });
-  }
+  flag(action, "tls.insecure", options.insecure, false);
 }
 
 /**

@@ -1,10 +1,11 @@
-import { createPrivateKey, X509Certificate } from "node:crypto";
 import tls from "node:tls";
 import { peerCertificate } from "./peer_certificate.ts";
 import { tlsError } from "./tls_errors.ts";
 import { handshake, TlsOutcome } from "./tls_handshake.ts";
 import { CipherSide, TlsTransport } from "./tls_stream.ts";
+import { checkKeyPair, readCertificate } from "./pem.ts";
 import type { Transport } from "./transport.ts";
+import { group, refusal } from "../util/check.ts";
 
 /** What a TLS server needs, all as PEM text. */
 export interface TlsAcceptorOptions {
@@ -33,25 +34,19 @@ export class TlsAcceptor {
    * @throws {TypeError} If a PEM can't be read, or the key isn't the certificate's.
    */
   constructor(options: TlsAcceptorOptions) {
+    group("listen", "tls", options, "{ cert, key, clientCaCerts }");
     const { cert, key, clientCaCerts } = options;
-    const certificate = readCertificate(cert, "cert");
-    let privateKey;
-    try {
-      privateKey = createPrivateKey(key);
-    } catch (cause) {
-      throw new TypeError("Cannot listen with TLS: key isn't a private key in PEM", { cause });
+    if ("clientCa" in options) {
+      throw new TypeError(
+        "Cannot listen with tls.clientCa: the option is called tls.clientCaCerts",
+      );
     }
-    if (!certificate.checkPrivateKey(privateKey)) {
-      throw new TypeError("Cannot listen with TLS: key isn't the private key of cert");
-    }
+    checkKeyPair("listen", cert, key);
     if (clientCaCerts !== undefined) {
-      this.#clientCaCerts = typeof clientCaCerts === "string"
-        ? [clientCaCerts]
-        : [...clientCaCerts];
-      if (this.#clientCaCerts.length === 0) {
-        throw new TypeError("Cannot listen with TLS: clientCaCerts is an empty list");
-      }
-      for (const pem of this.#clientCaCerts) readCertificate(pem, "clientCaCerts");
+      this.#clientCaCerts = [clientCaCerts].flat();
+      const attempt = "listen with tls.clientCaCerts";
+      if (this.#clientCaCerts.length === 0) throw refusal(attempt, [], "at least one certificate");
+      for (const pem of this.#clientCaCerts) readCertificate(attempt, pem);
     }
     this.#options = { cert, key };
     this.#context = tls.createSecureContext({ cert, key });
@@ -117,13 +112,5 @@ export class TlsAcceptor {
       outcome.fail(verdict ? new Error(String(verdict), { cause: error }) : error);
     });
     server.emit("connection", cipher);
-  }
-}
-
-function readCertificate(pem: string, name: string): X509Certificate {
-  try {
-    return new X509Certificate(pem);
-  } catch (cause) {
-    throw new TypeError(`Cannot listen with TLS: ${name} isn't a certificate in PEM`, { cause });
   }
 }

@@ -12,8 +12,13 @@ import { show } from "./show.ts";
  * @param value What was received.
  * @param allowed What may be used instead.
  */
-export function refusal(attempt: string, value: unknown, allowed: string): TypeError {
-  return new TypeError(messageOf(attempt, value, allowed));
+export function refusal(
+  attempt: string,
+  value: unknown,
+  allowed: string,
+  cause?: unknown,
+): TypeError {
+  return new TypeError(messageOf(attempt, value, allowed), { cause });
 }
 
 function messageOf(attempt: string, value: unknown, allowed: string): string {

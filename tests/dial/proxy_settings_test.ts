@@ -64,7 +64,11 @@ Deno.test("parseProxyUrl refuses what isn't a proxy, without showing a password"
     const error = assertThrows(() => parseProxyUrl(url), TypeError, why) as unknown as Error;
     assert(!error.message.includes("secret"), error.message);
   }
-  assertThrows(() => parseProxyUrl(1 as unknown as string), TypeError, "got number");
+  assertThrows(
+    () => parseProxyUrl(1 as unknown as string),
+    TypeError,
+    "Cannot use 1 as the proxy: use the URL of one",
+  );
 });
 
 const from = (variables: Record<string, string>, secure = true, host = "example.com", port = 443) =>

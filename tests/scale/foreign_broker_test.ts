@@ -210,7 +210,7 @@ Deno.test("what isn't a broker is refused at once", () => {
     assertThrows(
       () => new Context({ broker: bad as unknown as Broker }),
       TypeError,
-      "Cannot make a context with a broker that has no method",
+      "use an object with the method ",
     );
   }
 });

@@ -168,12 +168,15 @@ Deno.test("wrong options throw at once", () => {
     const [options, message] of [
       [{ cert }, "cert and key go together"],
       [{ key }, "cert and key go together"],
-      [{ cert, key: "x" }, "key isn't a private key"],
-      [{ cert: "x", key }, "cert isn't a certificate"],
-      [{ cert, key: server.key }, "key isn't the private key of cert"],
-      [{ caCerts: ["x"] }, "caCerts has an entry that isn't a certificate"],
-      [{ caCerts: ca as unknown as string[] }, "caCerts must be an array, got string"],
-      [{ serverName: "a b" }, "serverName isn't a host name: a b"],
+      [{ cert, key: "x" }, "tls.key of length 1: use a private key"],
+      [{ cert: "x", key }, "tls.cert of length 1: use a certificate"],
+      [
+        { cert, key: server.key },
+        "tls.key of another certificate: use the private key of tls.cert",
+      ],
+      [{ caCerts: ["x"] }, "an entry of tls.caCerts of length 1: use a certificate"],
+      [{ caCerts: ca as unknown as string[] }, `tls.caCerts of length ${ca.length}: use a list`],
+      [{ serverName: "a b" }, 'tls.serverName "a b" (a string): use the name of a host'],
     ] as [TlsClientOptions, string][]
   ) {
     assertThrows(() => checkTlsClientOptions(options), TypeError, message);

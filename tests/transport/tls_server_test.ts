@@ -48,19 +48,27 @@ async function withClientCertificate(
 
 Deno.test("TlsAcceptor throws at once on a PEM that can't be read", () => {
   const { cert, key } = server;
-  assertThrows(() => new TlsAcceptor({ cert: "x", key }), TypeError, "cert isn't a certificate");
-  assertThrows(() => new TlsAcceptor({ cert, key: "x" }), TypeError, "key isn't a private key");
+  assertThrows(
+    () => new TlsAcceptor({ cert: "x", key }),
+    TypeError,
+    "tls.cert of length 1: use a certificate",
+  );
+  assertThrows(
+    () => new TlsAcceptor({ cert, key: "x" }),
+    TypeError,
+    "tls.key of length 1: use a private key",
+  );
   assertThrows(
     () => new TlsAcceptor({ cert, key: client.key }),
     TypeError,
-    "key isn't the private key of cert",
+    "tls.key of another certificate: use the private key of tls.cert",
   );
   assertThrows(
     () => new TlsAcceptor({ cert, key, clientCaCerts: "x" }),
     TypeError,
-    "clientCaCerts isn't a certificate",
+    "tls.clientCaCerts of length 1: use a certificate",
   );
-  assertThrows(() => new TlsAcceptor({ cert, key, clientCaCerts: [] }), TypeError, "empty");
+  assertThrows(() => new TlsAcceptor({ cert, key, clientCaCerts: [] }), TypeError, "at least one");
 });
 
 for (const size of [1, 512, 64 * 1024]) {

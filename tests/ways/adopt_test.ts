@@ -299,7 +299,7 @@ Deno.test("what can't be adopted throws, and stays its owner's", async () => {
   bad(far, { protocols: ["a b"] }, "a b");
   bad(far, { initialData: "text" }, "initialData");
   bad(far, { onMessage: 1 }, "onMessage");
-  bad(far, { request: {} }, "neither a Request nor one of node:http");
+  bad(far, { request: {} }, "request {} (an object): use a Request, or one of node:http");
   const reader = near.readable.getReader();
   bad(near, {}, "locked");
   reader.releaseLock();

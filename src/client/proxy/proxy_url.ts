@@ -1,3 +1,5 @@
+import { show } from "../../util/show.ts";
+
 /** A proxy, as its URL names it. */
 export interface Proxy {
   /** What it speaks. */
@@ -24,9 +26,7 @@ const DEFAULT_PORT = { http: 80, https: 443, socks5: 1080 } as const;
  */
 export function parseProxyUrl(value: string | URL): Proxy {
   if (typeof value !== "string" && !(value instanceof URL)) {
-    throw new TypeError(
-      `Cannot use a proxy: the url must be a string or a URL, got ${typeof value}`,
-    );
+    throw new TypeError(`Cannot use ${show(value)} as the proxy: use the URL of one`);
   }
   const given = String(value);
   const fail = (why: string) => new TypeError(`Cannot use the proxy ${redact(given)}: ${why}`);
@@ -34,7 +34,7 @@ export function parseProxyUrl(value: string | URL): Proxy {
   try {
     url = new URL(given);
   } catch {
-    throw fail("not a valid URL");
+    throw fail("not a valid URL, use one such as http://host:port");
   }
   const scheme = url.protocol === "socks5h:" ? "socks5:" : url.protocol;
   if (scheme !== "http:" && scheme !== "https:" && scheme !== "socks5:") {

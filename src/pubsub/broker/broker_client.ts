@@ -1,3 +1,4 @@
+import { refusal } from "../../util/check.ts";
 import { callForeign } from "../../util/foreign.ts";
 import { within } from "../../util/timers.ts";
 import { slowPolicy } from "../options.ts";
@@ -49,7 +50,8 @@ export class BrokerClient implements BrokerLink {
   ) {
     for (const name of METHODS) {
       if (typeof (broker as Partial<Broker> | null)?.[name] !== "function") {
-        throw new TypeError(`Cannot make a context with a broker that has no method ${name}`);
+        const allowed = `an object with the method ${name}`;
+        throw refusal("make a context with broker", broker, allowed);
       }
     }
     this.#broker = broker;

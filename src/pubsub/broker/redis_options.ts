@@ -1,4 +1,4 @@
-import { limit } from "../../util/check.ts";
+import { group, limit, refusal, timeLimit } from "../../util/check.ts";
 
 /** How a broker notices that a connection to Redis is dead although nothing has closed it. */
 export interface RedisKeepAliveOptions {
@@ -54,21 +54,25 @@ const ACTION = "make a Redis broker";
  * @throws {TypeError | RangeError} If an option makes no sense.
  */
 export function redisSettings(options: RedisBrokerOptions): RedisBrokerSettings {
+  group(ACTION, "options", options, "an object");
   const { url, cluster, username, password, prefix = "sluice:", keepAlive = {} } = options;
   if (cluster !== undefined && url !== undefined) {
     throw new TypeError(`Cannot ${ACTION} with both url and cluster: give one of them`);
   }
   if (cluster !== undefined && !(Array.isArray(cluster) && cluster.length > 0)) {
-    throw new TypeError(`Cannot ${ACTION} with a cluster without nodes: give some of its URLs`);
+    const allowed = "a list of URLs of its nodes";
+    // A URL is not shown, since a password may be in it.
+    if (typeof cluster === "string") {
+      throw new TypeError(`Cannot ${ACTION} with cluster that is a string: use ${allowed}`);
+    }
+    throw refusal(`${ACTION} with cluster`, cluster, allowed);
   }
   for (const [name, value] of Object.entries({ username, password, prefix })) {
     if (value !== undefined && typeof value !== "string") {
-      throw new TypeError(`Cannot ${ACTION} with ${name} of type ${typeof value}: use a string`);
+      throw refusal(`${ACTION} with ${name}`, value, "a string");
     }
   }
-  if (keepAlive !== false && (typeof keepAlive !== "object" || keepAlive === null)) {
-    throw new TypeError(`Cannot ${ACTION} with keepAlive ${keepAlive}: use false or an object`);
-  }
+  if (keepAlive !== false) group(ACTION, "keepAlive", keepAlive, "{ interval, timeout } or false");
   const { interval, timeout } = keepAlive === false ? { interval: 0, timeout: 0 } : keepAlive;
   return {
     url: cluster === undefined ? checkUrl(url ?? "redis://127.0.0.1:6379") : cluster.map(checkUrl),
@@ -76,15 +80,15 @@ export function redisSettings(options: RedisBrokerOptions): RedisBrokerSettings 
     password,
     prefix,
     maxPendingBytes: limit(ACTION, "maxPendingBytes", options.maxPendingBytes, 4 * 1024 * 1024),
-    interval: limit(ACTION, "keepAlive.interval", interval, 3000),
-    timeout: limit(ACTION, "keepAlive.timeout", timeout, 5000),
+    interval: timeLimit(ACTION, "keepAlive.interval", interval, 3000),
+    timeout: timeLimit(ACTION, "keepAlive.timeout", timeout, 5000),
   };
 }
 
 /** What is wrong is told without the URL itself, which may hold a password. */
 function checkUrl(url: unknown): string {
   if (typeof url !== "string") {
-    throw new TypeError(`Cannot ${ACTION} with a URL of type ${typeof url}: use a string`);
+    throw refusal(`${ACTION} with url`, url, "a string, redis://host:port");
   }
   const parsed = URL.parse(url);
   if (parsed === null) throw new TypeError(`Cannot ${ACTION} with a URL that is not valid`);

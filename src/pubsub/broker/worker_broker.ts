@@ -1,5 +1,5 @@
 import { QueueFullError } from "../../errors.ts";
-import { checkHandlers } from "../../util/check.ts";
+import { checkHandlers, group } from "../../util/check.ts";
 import { Fifo } from "../../util/fifo.ts";
 import { callForeign } from "../../util/foreign.ts";
 import { type Broker, BrokerError, type BrokerLink, type BrokerMessage } from "./broker.ts";
@@ -118,6 +118,7 @@ export class WorkerHub implements Disposable {
    * @throws {TypeError} If `onError` is not a function.
    */
   constructor(options: WorkerHubOptions = {}) {
+    group("make a worker hub", "options", options, "an object");
     checkHandlers("make a worker hub", options, ["onError"]);
     this.#options = options;
   }

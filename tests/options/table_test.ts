@@ -1,0 +1,446 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { type Connection, Context, WorkerHub } from "../../mod.ts";
+import { RedisBroker } from "../../redis.ts";
+import { makeCertificates } from "../transport/certificates.ts";
+import { upgradeRequest } from "../support/raw_peer.ts";
+
+/**
+ * The values that every option is given. What must become of each is said by the kind of the option, below: it works,
+ * or throws at once, with the class of the error.
+ */
+const VALUES: [shown: string, value: unknown][] = [
+  ["0", 0],
+  ["-1", -1],
+  ["1.5", 1.5],
+  ["2147483648", 2 ** 31],
+  ["9007199254740992", 2 ** 53],
+  ["Infinity", Infinity],
+  ["NaN", NaN],
+  ['"8080" (a string)', "8080"],
+  ["null", null],
+  ["{} (an object)", {}],
+  ["[] (an array)", []],
+  ["true (a boolean)", true],
+];
+
+/** What works. A number that doesn't is a RangeError where a number is asked for; all else is a TypeError. */
+interface Kind {
+  readonly works: readonly string[];
+  readonly numeric: boolean;
+}
+
+const numbers = (...works: string[]): Kind => ({ works, numeric: true });
+const others = (...works: string[]): Kind => ({ works, numeric: false });
+const LARGE = ["2147483648", "9007199254740992", "Infinity"];
+
+/** Bytes and counts: whole. Of a limit 0 means none, of an amount it is 0. */
+const LIMIT = numbers("0", ...LARGE), AMOUNT = LIMIT;
+/** Milliseconds, which may be fractions. Of a timeout or an interval 0 means none, of a wait it is 0. */
+const TIME = numbers("0", "1.5", ...LARGE), WAIT = TIME;
+/** Per second: less than one lets nothing pass. */
+const RATE = numbers("1.5", ...LARGE);
+const FLAG = others("true (a boolean)");
+const FUNCTION = others(), WORD = others(), SIGNAL = others(), OBJECT = others();
+const PARTS = others("{} (an object)");
+const LIST = others("[] (an array)");
+const TEXT = others('"8080" (a string)');
+const ANYTHING = others(...VALUES.map(([shown]) => shown));
+
+type Row = [option: string, kind: Kind];
+
+const HANDLERS: Row[] = [
+  ...["onConnect", "onMessage", "onClose", "onError", "onPing", "onPong", "onDrain"],
+  ...["onFrameStart", "onFrameChunk", "onFrameEnd"],
+].map((name) => [name, FUNCTION]);
+
+/** Options of every connection. */
+const CONNECTION: Row[] = [
+  ...HANDLERS,
+  ["data", ANYTHING],
+  ["maxMessageSize", LIMIT],
+  ["highWaterMark", AMOUNT],
+  // Below 64 KiB, which is the default of highWaterMark.
+  ["lowWaterMark", numbers("0")],
+  ["maxQueueBytes", LIMIT],
+  ["whenQueueFull", WORD],
+  ["readAhead", AMOUNT],
+  ["keepAlive", PARTS],
+  ["keepAlive.interval", TIME],
+  ["keepAlive.timeout", TIME],
+  ["closeTimeout", TIME],
+  ["sendTimeout", TIME],
+  ["rateLimit", PARTS],
+  ["rateLimit.messages", RATE],
+  ["rateLimit.bytes", RATE],
+  ["payload", WORD],
+  ["compression", others("{} (an object)", "true (a boolean)")],
+  ["compression.threshold", AMOUNT],
+  ["compression.contextTakeover", FLAG],
+  ["compression.windowBits", numbers()],
+  ["compression.memLevel", numbers()],
+  ["compression.level", numbers("0")],
+  ["assemble", FLAG],
+  ["allowRsv", PARTS],
+  ["allowRsv.rsv1", FLAG],
+  ["allowRsv.rsv2", FLAG],
+  ["allowRsv.rsv3", FLAG],
+  ["debug", FLAG],
+  ["maskGenerator", FUNCTION],
+];
+
+const CLIENT: Row[] = [
+  ["protocols", others('"8080" (a string)', "[] (an array)")],
+  ["extensions", LIST],
+  ["headers", others("{} (an object)", "[] (an array)")],
+  ["connectTimeout", TIME],
+  ["signal", SIGNAL],
+  ["tls", PARTS],
+  ["tls.caCerts", LIST],
+  ["tls.insecure", FLAG],
+  ["tls.serverName", TEXT],
+  ["proxy", others("null")],
+  ["unix", TEXT],
+  ["address", OBJECT],
+  ["address.hostname", TEXT],
+  ["address.port", numbers()],
+];
+
+const SERVER: Row[] = [
+  ["protocols", others('"8080" (a string)', "[] (an array)")],
+  ["selectProtocol", FUNCTION],
+  ["headers", others("{} (an object)", "[] (an array)")],
+  ["origins", LIST],
+  ["handshakeTimeout", TIME],
+  ["maxHeaderBytes", LIMIT],
+  ["maxHeaderFields", LIMIT],
+  ["onHandshake", FUNCTION],
+];
+
+const LISTEN: Row[] = [
+  ...SERVER,
+  ["port", numbers("0")],
+  ["hostname", OBJECT],
+  ["unix", OBJECT],
+  ["listener", OBJECT],
+  ["tls", OBJECT],
+  ["tls.cert", OBJECT],
+  ["tls.key", OBJECT],
+  ["tls.clientCaCerts", OBJECT],
+  ["reusePort", OBJECT],
+  ["maxConnections", LIMIT],
+  ["maxConnectionsPerAddress", LIMIT],
+  ["maxHandshakes", LIMIT],
+  ["handler", FUNCTION],
+  ["tickInterval", TIME],
+  ["onHandshakeError", FUNCTION],
+  ["onTick", FUNCTION],
+  ["onShutdown", FUNCTION],
+];
+
+/** An option by its path, with what has to be given beside it. */
+function optionsOf(path: string, value: unknown, beside: Record<string, unknown> = {}): object {
+  const [name, part] = path.split(".");
+  return part === undefined ? { [name]: value } : { [name]: { ...beside, [part]: value } };
+}
+
+// deno-lint-ignore no-explicit-any
+type Any = any;
+
+interface Entry {
+  /** What messages begin with. */
+  readonly attempts: string;
+  readonly rows: readonly Row[];
+  /** Does it; gives the connection, the listener or nothing. */
+  attempt(options: Any): Promise<unknown> | void;
+  /** Parts that an option must have besides. */
+  readonly beside?: Record<string, Record<string, unknown>>;
+}
+
+/** Values of some options whose effect nobody wants in a test; that they are taken is seen elsewhere. */
+const NOT_HERE = new Set(['listen hostname "8080"', 'listen unix "8080"', "listen reusePort true"]);
+
+async function tryAll(entry: Entry): Promise<void> {
+  const { error: print } = console;
+  // The option debug writes there.
+  console.error = () => {};
+  const wrong: string[] = [];
+  try {
+    for (const [path, { works, numeric }] of entry.rows) {
+      for (const [shown, value] of VALUES) {
+        const name = `${entry.attempts} ${path} ${shown}`;
+        if ([...NOT_HERE].some((each) => name.startsWith(each))) continue;
+        const options = optionsOf(path, value, entry.beside?.[path.split(".")[0]]);
+        let error: unknown = null;
+        try {
+          await entry.attempt(options);
+        } catch (thrown) {
+          error = thrown;
+        }
+        if (works.includes(shown)) {
+          if (error !== null) wrong.push(`${name} doesn't work: ${error}`);
+          continue;
+        }
+        const Kind = numeric && typeof value === "number" ? RangeError : TypeError;
+        if (!(error instanceof Kind)) wrong.push(`${name}: no ${Kind.name}, but ${error}`);
+        else if (!says(error.message, entry.attempts, path, shown)) {
+          wrong.push(`${name}: ${error.message}`);
+        }
+      }
+    }
+  } finally {
+    console.error = print;
+  }
+  assertEquals(wrong, []);
+}
+
+/** Whether a message says what was attempted, with which option and value, and what may be used instead. */
+function says(message: string, attempts: string, path: string, shown: string): boolean {
+  const value = shown.replace(/ \(a string\)$/, "");
+  // Marks that are out of order are named together.
+  if (path === "lowWaterMark" && message.endsWith(" above highWaterMark 65536")) return true;
+  if (message.startsWith(`Cannot ${attempts} `)) {
+    return message.includes(` ${path} ${shown}: use `) ||
+      // What may be a key, or hold a password, is not shown.
+      (path.startsWith("tls.") && message.includes(` ${path} of length 4: use `)) ||
+      (path === "cluster" && message.includes(" cluster that is a string: use ")) ||
+      // An empty object lacks a part.
+      (shown === "{} (an object)" && /\.\w+ undefined: use /.test(message));
+  }
+  // What goes into a handshake.
+  return new RegExp(`^Cannot use ${RegExp.escape(value)} as (the )?\\w+: use `).test(message) ||
+    // A password may be in it, so that it isn't quoted whole.
+    message === "Cannot use the proxy 8080: not a valid URL, use one such as http://host:port" ||
+    (path === "url" && message === 'Cannot connect to "8080": not a valid URL');
+}
+
+const URL_OF_NOBODY = "ws://127.0.0.1:9/";
+
+Deno.test("fault 56: new Context, every option at every odd value", async () => {
+  await tryAll({
+    attempts: "make a context",
+    rows: [
+      ...CONNECTION,
+      ...CLIENT.filter(([name]) => /^(tls|proxy)/.test(name)),
+      ["onBrokerGap", FUNCTION],
+      ["onBrokerError", FUNCTION],
+      ["broker", OBJECT],
+    ],
+    attempt: async (options) => void await new Context(options).shutdown(),
+  });
+});
+
+Deno.test("fault 56: connect, every option at every odd value", async () => {
+  await using ctx = new Context();
+  await tryAll({
+    attempts: "connect",
+    rows: [...CONNECTION, ...CLIENT],
+    beside: { address: { hostname: "127.0.0.1", port: 9 } },
+    attempt: (options) => gone(ctx.connect(URL_OF_NOBODY, options)),
+  });
+  assertEquals(ctx.connections.size, 0);
+});
+
+/** Cancels an attempt, which then is no failure. */
+async function gone(conn: Connection): Promise<void> {
+  conn.terminate();
+  await conn.closed;
+}
+
+Deno.test("fault 56: reconnect, every option at every odd value", async () => {
+  await using ctx = new Context();
+  await tryAll({
+    attempts: "reconnect",
+    rows: [
+      ...CONNECTION,
+      ...CLIENT,
+      ["backoff", PARTS],
+      ["backoff.initial", WAIT],
+      ["backoff.max", TIME],
+      ["backoff.factor", numbers("1.5", ...LARGE)],
+      ["backoff.jitter", numbers("0")],
+      ["retryable", FUNCTION],
+      ["onRetry", FUNCTION],
+    ],
+    beside: { address: { hostname: "127.0.0.1", port: 9 } },
+    attempt: (options) => void ctx.reconnect(URL_OF_NOBODY, options),
+  });
+});
+
+Deno.test("fault 56: listen, every option at every odd value", async () => {
+  using certificates = makeCertificates();
+  await using ctx = new Context();
+  await tryAll({
+    attempts: "listen",
+    rows: [...CONNECTION, ...LISTEN],
+    beside: { tls: { ...certificates.server } },
+    attempt: (options) => {
+      const bound = ["listener", "unix"].some((name) => name in options);
+      ctx.listen({ ...(bound ? {} : { hostname: "127.0.0.1" }), ...options }).close();
+    },
+  });
+});
+
+Deno.test("fault 56: adopt, every option at every odd value, and the stream is left alone", async () => {
+  await using ctx = new Context();
+  const stream = () => ({
+    readable: new ReadableStream<Uint8Array>(),
+    writable: new WritableStream<Uint8Array>(),
+  });
+  for (const role of ["server", "client"] as const) {
+    const rows: Row[] = role === "server"
+      ? SERVER
+      : CLIENT.filter(([name]) => /^(protocols|headers|connectTimeout|signal)/.test(name));
+    await tryAll({
+      attempts: "adopt",
+      rows: [
+        ...CONNECTION,
+        ...rows,
+        ["initialData", OBJECT],
+        ["handshake", FLAG],
+        ["role", WORD],
+        ["request", OBJECT],
+        ["url", role === "client" ? OBJECT : TEXT],
+      ],
+      attempt: async (options) => {
+        const source = stream();
+        try {
+          await gone(ctx.adopt(source, { role, url: URL_OF_NOBODY, ...options }));
+        } catch (error) {
+          assert(!source.readable.locked && !source.writable.locked, "it has taken the stream");
+          throw error;
+        }
+      },
+    });
+  }
+  await tryAll({
+    attempts: "adopt",
+    rows: [["protocol", TEXT], ["extensions", others('"8080" (a string)', "[] (an array)")], [
+      "url",
+      TEXT,
+    ], ["initialData", OBJECT]],
+    attempt: (options) => gone(ctx.adopt(stream(), { handshake: false, ...options })),
+  });
+});
+
+Deno.test("fault 56: upgrade, every option at every odd value", async () => {
+  await using ctx = new Context();
+  const outcomes: ((options: Any) => void)[] = [];
+  const given: unknown[] = [];
+  await using server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, (request) => {
+    const settle = outcomes.shift()!;
+    try {
+      const { response, connection } = ctx.upgrade(request, given.shift() as Any);
+      connection.terminate();
+      settle(null);
+      return response;
+    } catch (error) {
+      settle(error);
+      return new Response(null, { status: 400 });
+    }
+  });
+  const needFrames = /^(compression|onPing|onPong|onFrame|assemble|allowRsv|rateLimit)/;
+  await tryAll({
+    attempts: "upgrade",
+    rows: [
+      ...CONNECTION.filter(([name]) => !needFrames.test(name)),
+      ...SERVER.filter(([name]) => /^(protocols|selectProtocol|headers)/.test(name)),
+      ["maxHeldBytes", LIMIT],
+    ],
+    attempt: async (options) => {
+      const { promise, resolve } = Promise.withResolvers<unknown>();
+      outcomes.push(resolve);
+      given.push(options);
+      const { port } = server.addr;
+      using conn = await Deno.connect({ hostname: "127.0.0.1", port });
+      await conn.write(upgradeRequest({ "Host": `127.0.0.1:${port}` }));
+      const error = await promise;
+      if (error !== null) throw error;
+    },
+  });
+});
+
+Deno.test("fault 56: broadcast, publish and shutdown, every option at every odd value", async () => {
+  await using ctx = new Context();
+  const rows: Row[] = [["slow", WORD], ["except", LIST]];
+  await tryAll({
+    attempts: "broadcast",
+    rows: [...rows, ["to", LIST]],
+    attempt: (options) => void ctx.broadcast("x", options),
+  });
+  await tryAll({
+    attempts: "publish",
+    rows,
+    attempt: (options) => void ctx.publish("topic", "x", options),
+  });
+  await tryAll({
+    attempts: "shut down",
+    rows: [["timeout", WAIT]],
+    attempt: async (options) => void await new Context().shutdown(options),
+  });
+});
+
+Deno.test("fault 56: brokers, every option at every odd value", async () => {
+  await tryAll({
+    attempts: "make a Redis broker",
+    rows: [
+      ["cluster", OBJECT],
+      ["username", TEXT],
+      ["password", TEXT],
+      ["prefix", TEXT],
+      ["maxPendingBytes", LIMIT],
+      ["keepAlive", PARTS],
+      ["keepAlive.interval", TIME],
+      ["keepAlive.timeout", TIME],
+    ],
+    attempt: (options) => void new RedisBroker(options),
+  });
+  await tryAll({
+    attempts: "make a worker hub",
+    rows: [["onError", FUNCTION]],
+    attempt: (options) => void new WorkerHub(options),
+  });
+});
+
+Deno.test("fault 56: options that are no object are refused by every entry", () => {
+  const ctx = new Context();
+  const stream = { readable: new ReadableStream(), writable: new WritableStream() };
+  const request = new Request("http://127.0.0.1/");
+  const entries: [attempts: string, attempt: (options: Any) => unknown][] = [
+    ["make a context", (options) => new Context(options)],
+    ["connect", (options) => ctx.connect(URL_OF_NOBODY, options)],
+    ["reconnect", (options) => ctx.reconnect(URL_OF_NOBODY, options)],
+    ["listen", (options) => ctx.listen(options)],
+    ["adopt", (options) => ctx.adopt(stream, options)],
+    ["upgrade", (options) => ctx.upgrade(request, options)],
+    ["shut down", (options) => new Context().shutdown(options)],
+    ["make a Redis broker", (options) => new RedisBroker(options)],
+    ["make a worker hub", (options) => new WorkerHub(options)],
+  ];
+  for (const [attempts, attempt] of entries) {
+    for (const [shown, value] of VALUES) {
+      if (shown.startsWith("{}")) continue;
+      const message = `Cannot ${attempts} with options ${shown}: use an object`;
+      assertThrows(() => attempt(value), TypeError, message);
+    }
+  }
+});
+
+Deno.test("an option by its former name throws and says what it is called now", () => {
+  const ctx = new Context();
+  const old: [name: string, value: unknown, now: string][] = [
+    ["path", "/run/app.sock", "unix"],
+    ["queuePolicy", "drop", "whenQueueFull"],
+    ["buffering", false, "assemble"],
+    ["maxPausedBytes", 1, "maxHeldBytes"],
+  ];
+  for (const [name, value, now] of old) {
+    const options = { [name]: value };
+    const message = `with ${name}: the option is called ${now}`;
+    assertThrows(() => new Context(options), TypeError, `Cannot make a context ${message}`);
+    assertThrows(() => ctx.listen(options), TypeError, `Cannot listen ${message}`);
+    assertThrows(() => ctx.connect(URL_OF_NOBODY, options), TypeError, `Cannot connect ${message}`);
+    ctx.listen({ hostname: "127.0.0.1", [name]: undefined }).close();
+  }
+  const tls = { cert: "", key: "", clientCa: "" };
+  assertThrows(() => ctx.listen({ tls }), TypeError, "the option is called tls.clientCaCerts");
+});
