@@ -48,10 +48,8 @@ export {
   type BroadcastOptions,
   Connection,
   type ConnectionHandlers,
-  type FragmentOptions,
   type ListenerHandle,
   type PublishOptions,
-  type SendOptions,
 } from "./src/connection.ts";
 export { type Negotiated } from "./src/engine/handshake_result.ts";
 export type { ConnectionStats } from "./src/engine/stats.ts";
@@ -86,7 +84,8 @@ export type { CloseFrame } from "./src/protocol/close_code.ts";
 export { PreparedMessage, type Sendable } from "./src/engine/prepared_message.ts";
 export { ProtocolError, type ProtocolErrorReason } from "./src/protocol/protocol_error.ts";
 export type { RateLimitOptions } from "./src/engine/rate_limit.ts";
-export type { OutgoingFrame } from "./src/engine/fragments.ts";
+export type { FragmentOptions, OutgoingFrame } from "./src/engine/fragments.ts";
+export type { SendOptions } from "./src/engine/sender.ts";
 export type { RsvBits } from "./src/engine/rsv_bits.ts";
 export type { ContextStats, ShutdownOptions, ShutdownResult } from "./src/context/registry.ts";
 export type { SendStreamOptions, SendStreamSource } from "./src/engine/send_stream.ts";

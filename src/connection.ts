@@ -24,7 +24,13 @@ import { freshPayload, type PingOptions, Pings } from "./engine/pings.ts";
 import { checkClose, NORMAL } from "./protocol/close_code.ts";
 import { BINARY, PING, PONG, TEXT } from "./protocol/opcode.ts";
 import { encodeUtf8 } from "./protocol/utf8.ts";
-import { type OutgoingFrame, sendFragment, sendFrame } from "./engine/fragments.ts";
+import {
+  type FragmentOptions,
+  type OutgoingFrame,
+  sendFragment,
+  sendFrame,
+} from "./engine/fragments.ts";
+import type { SendOptions } from "./engine/sender.ts";
 import { sendStream, type SendStreamOptions, type SendStreamSource } from "./engine/send_stream.ts";
 import type { PeerCertificate } from "./transport/peer_certificate.ts";
 import { checkText } from "./engine/piece_encoder.ts";
@@ -36,30 +42,6 @@ import type {
 } from "./pubsub/options.ts";
 import type { Topics } from "./pubsub/topics.ts";
 import { toBytes } from "./util/bytes.ts";
-
-/** Options of a single `send`. */
-export interface SendOptions {
-  /** Hands the buffer over: large ones aren't copied, and nobody may change them afterwards. @default {false} */
-  transfer?: boolean;
-  /**
-   * Whether to compress the message, whatever its length; without an agreement on compression it has no effect.
-   * Default: by `compression.threshold`.
-   */
-  compress?: boolean;
-}
-
-/** Options of `sendFragment`. */
-export interface FragmentOptions {
-  /** The type of the message, fixed by its first fragment. Default: by the type of that fragment's data. */
-  binary?: boolean;
-  /** Whether this fragment ends the message. @default {false} */
-  final?: boolean;
-  /**
-   * Whether to compress the message, fixed by its first fragment; without an agreement on compression it has no
-   * effect. Default: yes.
-   */
-  compress?: boolean;
-}
 
 /** Whom a message for many leaves out, and what slow ones get. */
 export interface PublishOptions<Data = unknown> extends PublishOptionsOf<Connection<Data>> {}
@@ -193,21 +175,33 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    * Queues a text message; bytes must be UTF-8.
    *
    * @param data The message.
+   * @param options As for `send`.
    * @returns As {@linkcode Connection.send}.
    * @throws {TypeError} If bytes aren't UTF-8.
    */
-  sendText(data: Message): boolean {
-    return this.#engine.sender.send(checkText(data), TEXT, false);
+  sendText(data: Message, options?: SendOptions): boolean {
+    return this.#engine.sender.send(
+      checkText(data),
+      TEXT,
+      options !== undefined && options.transfer === true,
+      options?.compress,
+    );
   }
 
   /**
    * Queues a binary message; a string goes as its UTF-8.
    *
    * @param data The message.
+   * @param options As for `send`.
    * @returns As {@linkcode Connection.send}.
    */
-  sendBinary(data: Message): boolean {
-    return this.#engine.sender.send(data, BINARY, false);
+  sendBinary(data: Message, options?: SendOptions): boolean {
+    return this.#engine.sender.send(
+      data,
+      BINARY,
+      options !== undefined && options.transfer === true,
+      options?.compress,
+    );
   }
 
   /**
@@ -344,6 +338,17 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    */
   drained(): Promise<void> {
     return handled(this.#engine.sender.drained());
+  }
+
+  /**
+   * Waits for the kernel to have taken all that was sent until now, messages that have begun (`sendFragment`,
+   * `sendStream`) with their end.
+   *
+   * @param options Gives up when aborted.
+   * @returns Rejects with a `ConnectionClosedError` if the connection ends, or the queue is thrown away, first.
+   */
+  flushed(options: { signal?: AbortSignal } = {}): Promise<void> {
+    return handled(this.#engine.sender.flushed(options.signal));
   }
 
   // ---- Topics -----------------------------------------------------------------------------------------------------

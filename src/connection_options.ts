@@ -41,6 +41,13 @@ export interface ConnectionOptions<Data = unknown> extends ConnectionHandlers<Da
   keepAlive?: KeepAliveOptions | false;
   /** From `close()`, or the last progress of the queue after it, to `terminate()`; 0 for never. @default {10000} */
   closeTimeout?: number;
+  /**
+   * Whether pings are answered by the library. Without, the application answers in `onPing`, by `conn.pong(payload)`; the
+   * peer may take us for dead if it doesn't (RFC 6455 5.5.2).
+   *
+   * @default {true}
+   */
+  answerPings?: boolean;
   /** How long a peer may take no byte while data are queued; 0 for ever. @default {0} */
   sendTimeout?: number;
   /**
@@ -155,6 +162,7 @@ export function resolveSettings(
     closeTimeout: timeLimit(action, "closeTimeout", options.closeTimeout, 10_000),
     sendTimeout: timeLimit(action, "sendTimeout", options.sendTimeout, Infinity),
     rateLimit: readRateLimit(action, options.rateLimit),
+    answerPings: flag(action, "answerPings", options.answerPings, true),
     lend: choice(action, "payload", options.payload, PAYLOADS) === "view",
     // Where the runtime has no means to compress, connections work as if it weren't asked for.
     compression: compression !== null && isSupported() ? compression : null,

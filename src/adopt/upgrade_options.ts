@@ -36,6 +36,7 @@ const NEED_FRAMES = [
   "onFrameChunk",
   "onFrameEnd",
   "assemble",
+  "answerPings",
   "allowRsv",
   "rateLimit",
 ];
@@ -49,8 +50,8 @@ const NEED_FRAMES = [
 export function checkUpgradeOptions(options: object): void {
   for (const name of NEED_FRAMES) {
     const value = (options as Record<string, unknown>)[name];
-    // Assembling messages is all that it can do; every other option is off by default.
-    if (value === undefined || value === (name === "assemble")) continue;
+    // Messages come assembled and pings answered, whatever is wished; every other option is off by default.
+    if (value === undefined || value === (name === "assemble" || name === "answerPings")) continue;
     throw new UnsupportedError(
       `Cannot upgrade with ${name}: Deno's own sockets carry messages, not frames; use listen or adopt`,
     );

@@ -5,6 +5,19 @@ import { PieceEncoder } from "./piece_encoder.ts";
 import { checkRsv, type RsvBits } from "./rsv_bits.ts";
 import type { Fragment, Sender } from "./sender.ts";
 
+/** Options of `sendFragment`. */
+export interface FragmentOptions {
+  /** The type of the message, fixed by its first fragment. Default: by the type of that fragment's data. */
+  binary?: boolean;
+  /** Whether this fragment ends the message. @default {false} */
+  final?: boolean;
+  /**
+   * Whether to compress the message, fixed by its first fragment; without an agreement on compression it has no
+   * effect. Default: yes.
+   */
+  compress?: boolean;
+}
+
 /** A raw data frame, for `sendFrame`. */
 export interface OutgoingFrame extends RsvBits {
   /** 1 for text, 2 for binary, 0 to continue the message that is unfinished. */
@@ -19,7 +32,7 @@ export interface OutgoingFrame extends RsvBits {
 export function sendFragment(
   sender: Sender,
   data: Message,
-  options: { binary?: boolean; final?: boolean; compress?: boolean },
+  options: FragmentOptions,
 ): boolean {
   sender.checkOpen("send", data);
   const final = options.final ?? false;

@@ -40,6 +40,10 @@ class SendStreams implements Streams {
     });
   }
 
+  get size(): number {
+    return this.#jobs.size;
+  }
+
   /** The kernel has taken something: each may look whether it is its turn. */
   room(): void {
     for (const job of this.#jobs) job.look();

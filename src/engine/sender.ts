@@ -1,8 +1,9 @@
 import type { ConnectionClosedError } from "../errors.ts";
-import { InvalidStateError, type Message, QueueFullError } from "../errors.ts";
+import { abortError, InvalidStateError, type Message, QueueFullError } from "../errors.ts";
 import type { MessageDeflater, MessageDeflaterOwner } from "../deflate/message_deflater.ts";
 import { encodeControl } from "../flow/control_queue.ts";
 import { DrainLatch } from "../flow/drain_latch.ts";
+import { FlushWaiters } from "../flow/flush_waiters.ts";
 import { SendQueue } from "../flow/send_queue.ts";
 import type { SharedFrame } from "../flow/shared_frame.ts";
 import { WritePump, type WriteSink } from "../flow/write_pump.ts";
@@ -16,6 +17,17 @@ import { preparedFrame, type PreparedMessage } from "./prepared_message.ts";
 import { SendTimeout } from "./send_timeout.ts";
 import type { Settings } from "./settings.ts";
 import { type Trace, TracedQueue } from "./trace.ts";
+
+/** Options of a single `send`. */
+export interface SendOptions {
+  /** Hands the buffer over: large ones aren't copied, and nobody may change them afterwards. @default {false} */
+  transfer?: boolean;
+  /**
+   * Whether to compress the message, whatever its length; without an agreement on compression it has no effect.
+   * Default: by `compression.threshold`.
+   */
+  compress?: boolean;
+}
 
 /** What a sender needs of its connection. */
 export interface SenderHost {
@@ -55,6 +67,8 @@ export interface Fragment {
 
 /** The messages that are being sent from sources. */
 export interface Streams {
+  /** How many there are. */
+  readonly size: number;
   /** The kernel has taken something: there may be room. */
   room(): void;
   /** What is unfinished stays so. */
@@ -93,6 +107,7 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
   // Made when first needed, for the sake of the many connections that are silent.
   #drain: DrainLatch | null = null;
   #timeout: SendTimeout | null = null;
+  #flushes: FlushWaiters | null = null;
   #closeQueued = false;
 
   constructor(host: SenderHost, nextKey: (() => number) | null) {
@@ -280,7 +295,7 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
   /** Answers a ping. */
   answerPing(payload: Uint8Array): void {
     // Behind our close frame nothing may follow (RFC 6455 5.5.1); while it waits in the queue, pongs may pass it.
-    if (this.shut || (this.#closeQueued && this.queue.empty)) return;
+    if (this.shut || !this.settings.answerPings || (this.#closeQueued && this.queue.empty)) return;
     this.#host.trace?.control("->", PONG, payload);
     this.writer.control.answer(payload, this.#drawKey());
     this.writer.schedule();
@@ -305,6 +320,26 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
     if (this.writer.stopped) return Promise.reject(this.#drainError());
     if (this.queue.bytes <= this.settings.lowWaterMark) return Promise.resolve();
     return (this.#drain ??= new DrainLatch()).wait();
+  }
+
+  /** Promises that the kernel has taken all that was sent so far. */
+  flushed(signal: AbortSignal | undefined): Promise<void> {
+    const aborted = () => abortError("The wait for the flush was aborted", signal!.reason);
+    if (signal?.aborted) return Promise.reject(aborted());
+    if (this.writer.stopped) return Promise.reject(this.#flushError());
+    if (this.writer.dataTaken) return Promise.resolve();
+    // Messages that have begun count with their end, and go out before what is sent behind them.
+    const unfinished = (this.fragment === null ? 0 : 1) + (this.streams?.size ?? 0);
+    return (this.#flushes ??= new FlushWaiters())
+      .wait(this.messagesSent + unfinished, signal, aborted);
+  }
+
+  #checkFlushed(waiters: FlushWaiters): void {
+    waiters.reached(this.writer.dataTaken ? Infinity : this.messagesSent - this.queue.messages);
+  }
+
+  #flushError(): Error {
+    return this.#host.closedError("wait for the queue to be flushed");
   }
 
   /** How often the queue has drained. */
@@ -335,6 +370,7 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
 
   wrote(): void {
     if (this.#drain !== null && this.#drain.armed) this.#checkDrained(this.#drain);
+    if (this.#flushes !== null) this.#checkFlushed(this.#flushes);
     if (this.streams !== null) this.streams.room();
     if (this.shut) this.#halfClose();
     this.#host.wrote();
@@ -375,6 +411,7 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
   /** Drops the queue, but for what completes a frame that is half-way. */
   dropQueue(): void {
     this.queue.drop(this.writer.completing);
+    this.#flushes?.fail(() => this.#flushError());
     this.deflater?.close();
   }
 
@@ -385,5 +422,6 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
     this.deflater?.close();
     this.streams?.abort();
     this.#drain?.fail(() => this.#drainError());
+    this.#flushes?.fail(() => this.#flushError());
   }
 }

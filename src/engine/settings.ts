@@ -13,6 +13,7 @@ export interface Settings {
   readonly closeTimeout: number;
   readonly sendTimeout: number;
   readonly rateLimit: RateLimitSettings | null;
+  readonly answerPings: boolean;
   readonly lend: boolean;
   readonly compression: CompressionSettings | null;
   readonly maskGenerator: ((key: Uint8Array) => void) | null;
