@@ -19,6 +19,7 @@
 export type {
   BroadcastOptionsOf,
   BroadcastResult,
+  LiveSet,
   PublishOptionsOf,
   PublishResult,
   SlowPolicy,

@@ -20,10 +20,9 @@ import { HANDLERS, type HandlersOf } from "./engine/handlers.ts";
 import type { ReceivedMessage } from "./flow/receive_queue.ts";
 import { checkHandlers } from "./util/check.ts";
 import { PreparedMessage, type Sendable } from "./engine/prepared_message.ts";
-import { freshPayload, type PingOptions, Pings } from "./engine/pings.ts";
+import { controlPayload, freshPayload, type PingOptions, Pings } from "./engine/pings.ts";
 import { checkClose, NORMAL } from "./protocol/close_code.ts";
 import { BINARY, PING, PONG, TEXT } from "./protocol/opcode.ts";
-import { encodeUtf8 } from "./protocol/utf8.ts";
 import {
   type FragmentOptions,
   type OutgoingFrame,
@@ -37,11 +36,11 @@ import { checkText } from "./engine/piece_encoder.ts";
 import type {
   BroadcastOptionsOf,
   BroadcastResult,
+  LiveSet,
   PublishOptionsOf,
   PublishResult,
 } from "./pubsub/options.ts";
-import type { Topics } from "./pubsub/topics.ts";
-import { toBytes } from "./util/bytes.ts";
+import { type SubscriptionRules, type Topics, topicsOf } from "./pubsub/topics.ts";
 
 /** Whom a message for many leaves out, and what slow ones get. */
 export interface PublishOptions<Data = unknown> extends PublishOptionsOf<Connection<Data>> {}
@@ -89,6 +88,8 @@ export let engineOf: <Data>(conn: Connection<Data>) => Engine;
 export interface ConnectionHome {
   /** The topics of its context. */
   readonly topics: Topics;
+  /** What holds for subscriptions. */
+  readonly subscriptions: SubscriptionRules;
   /** The listener that accepted it; `null` elsewhere. */
   readonly listener: ListenerHandle | null;
 }
@@ -359,10 +360,10 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    * @param topic 1 to 256 bytes of UTF-8; topics come to be by being used.
    * @returns Whether it wasn't subscribed before.
    * @throws {ConnectionClosedError} If the connection isn't open.
-   * @throws {TypeError | RangeError} If the name is not a string, empty, or too long.
+   * @throws {TypeError | RangeError} If the name is not a string, empty, or too long, or if there are `maxTopics` already.
    */
   subscribe(topic: string): boolean {
-    return this.#home.topics.subscribe(this.#engine, topic);
+    return this.#home.topics.subscribe(this.#engine, topic, this.#home.subscriptions);
   }
 
   /**
@@ -373,7 +374,12 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    * @throws {TypeError | RangeError} If the name is not a string, empty, or too long.
    */
   unsubscribe(topic: string): boolean {
-    return this.#home.topics.unsubscribe(this.#engine, topic);
+    return this.#home.topics.unsubscribe(this.#engine, topic, this.#home.subscriptions);
+  }
+
+  /** The topics that it has subscribed to, as they are when looked at; those it had at its end, in `onClose` too. */
+  get topics(): LiveSet<string> {
+    return topicsOf(this.#engine);
   }
 
   /**
@@ -628,16 +634,6 @@ export class Connection<Data = unknown> implements AsyncDisposable {
       throw new QueueFullError(`Cannot ${action}: 64 pings and pongs wait to be sent`, payload);
     }
   }
-}
-
-function controlPayload(payload: Message, action: string): Uint8Array {
-  const bytes = typeof payload === "string" ? encodeUtf8(payload) : toBytes(payload).slice();
-  if (bytes.length > 125) {
-    throw new RangeError(
-      `Cannot ${action} with a payload of ${bytes.length} bytes: at most 125 fit`,
-    );
-  }
-  return bytes;
 }
 
 /** Marks a promise as handled: who awaits it sees a rejection, and nobody has to. */

@@ -30,7 +30,8 @@ import {
 } from "./context/registry.ts";
 import { shutdownAfter, shutdownArguments } from "./context/shutdown.ts";
 import { Timers } from "./util/timers.ts";
-import type { BroadcastResult, PublishResult } from "./pubsub/options.ts";
+import type { BroadcastResult, LiveSet, PublishResult } from "./pubsub/options.ts";
+import { MAX_TOPICS } from "./pubsub/topics.ts";
 import { type Watch, Watches } from "./context/watch.ts";
 import { checkTlsClientOptions } from "./transport/tls_client.ts";
 import { upgrade } from "./adopt/upgrade.ts";
@@ -44,6 +45,8 @@ import {
 export interface ContextOptions<Data = unknown> extends ConnectionOptions<Data>, BrokerReports {
   /** What connects the topics of this context with those of others. Default: nothing, the context is alone. */
   broker?: Broker;
+  /** Who is told of subscriptions, where `listen` doesn't say; those of the context's other connections included. */
+  onSubscription?(conn: Connection<Data>, topic: string, count: number, previous: number): unknown;
   /** How clients do TLS, where `connect` doesn't say. */
   tls?: ConnectOptions["tls"];
   /** The proxy of clients, where `connect` doesn't say. */
@@ -89,12 +92,19 @@ export class Context<Data = unknown> implements AsyncDisposable {
    */
   constructor(options: ContextOptions<Data> = {}) {
     mergeOptions("make a context", {}, options);
-    checkHandlers("make a context", options, [...HANDLERS, "onBrokerGap", "onBrokerError"]);
+    checkHandlers("make a context", options, [
+      ...HANDLERS,
+      "onBrokerGap",
+      "onBrokerError",
+      "onSubscription",
+    ]);
     resolveSettings("make a context", options as ConnectionOptions, false);
     checkTlsClientOptions(options.tls, "make a context");
     if (options.proxy !== undefined && options.proxy !== null) parseProxyUrl(options.proxy);
     const { broker, onBrokerGap, onBrokerError, ...defaults } = options;
     this.#options = defaults;
+    const { onSubscription } = defaults;
+    this.#registry.subscriptions = { maxTopics: MAX_TOPICS, onSubscription };
     if (broker !== undefined) {
       const { topics } = this.#registry;
       topics.broker = this.#broker = new BrokerClient(
@@ -258,6 +268,17 @@ export class Context<Data = unknown> implements AsyncDisposable {
    */
   publish(topic: string, data: Sendable, options: PublishOptions<Data> = {}): PublishResult {
     return this.#registry.topics.publish(topic, data, options, null, engineOf);
+  }
+
+  /**
+   * The connections of this context that have subscribed to a topic, as they are when looked at; there need not be any.
+   *
+   * @param topic 1 to 256 bytes of UTF-8.
+   * @returns A view: `size`, `has`, and iteration.
+   * @throws {TypeError | RangeError} If the name is not a string, empty, or too long.
+   */
+  subscribers(topic: string): LiveSet<Connection<Data>> {
+    return this.#registry.topics.subscribers(topic, engineOf<Data>);
   }
 
   /**

@@ -136,6 +136,7 @@ export class Listener<Data = unknown> implements ListenerHandle<Data>, AsyncDisp
     // Last, since the parent knows it from then on.
     this.#registry = new Registry(parent.timers, parent, () => this.#checkFinished());
     this.#registry.listener = this as ListenerHandle;
+    this.#registry.subscriptions = this.#settings;
     this.#tick();
     this.#accept();
   }
@@ -171,6 +172,7 @@ export class Listener<Data = unknown> implements ListenerHandle<Data>, AsyncDisp
       ...this.#settings,
       ...Object.fromEntries(own.map((name) => [name, handlers[name]])),
     };
+    this.#registry.subscriptions = this.#settings;
     this.#tick();
   }
 

@@ -2,7 +2,7 @@ import type { Connection, ConnectionHome, ListenerHandle } from "../connection.t
 import type { Engine, Owner } from "../engine/engine.ts";
 import { MemberList } from "../util/member_list.ts";
 import type { Timers } from "../util/timers.ts";
-import { Topics } from "../pubsub/topics.ts";
+import { MAX_TOPICS, type SubscriptionRules, Topics } from "../pubsub/topics.ts";
 
 /** Options of `shutdown`. */
 export interface ShutdownOptions {
@@ -58,6 +58,8 @@ export class Registry implements Owner, ConnectionHome {
   readonly topics: Topics;
   /** The listener whose connections these are; `null` for those of a context. */
   listener: ListenerHandle | null = null;
+  /** What holds for subscriptions of these connections. */
+  subscriptions: SubscriptionRules = { maxTopics: MAX_TOPICS, onSubscription: undefined };
   readonly #parent: Registry | null;
   readonly #children: Registry[] = [];
   /** Engines that are still connecting. */
@@ -124,10 +126,11 @@ export class Registry implements Owner, ConnectionHome {
     if (this.#parent !== null) this.#parent.#enter(engine);
   }
 
-  closed(engine: Engine): void {
-    this.topics.leave(engine);
+  closed(engine: Engine): (() => void) | null {
+    const after = this.topics.leave(engine, this.subscriptions);
     this.connecting.delete(engine);
     this.#exit(engine, this.#roster.delete(engine));
+    return after;
   }
 
   #exit(engine: Engine, wasOpen: boolean): void {

@@ -43,8 +43,12 @@ export interface Owner {
   readonly timers: Timers;
   /** The handshake is complete. */
   opened(engine: Engine): void;
-  /** The connection has ended, whatever its state was. */
-  closed(engine: Engine): void;
+  /**
+   * The connection has ended, whatever its state was.
+   *
+   * @returns What is to be called after `onClose`, if anything is.
+   */
+  closed(engine: Engine): (() => void) | null;
 }
 
 interface Waiter {
@@ -74,8 +78,8 @@ export class Engine implements ReceiverHost, SenderHost, CloserHost, KeptAlive, 
   pings: Pings | null = null;
   /** Ends an attempt to connect. */
   cancel: (() => void) | null = null;
-  /** Topics that the connection has subscribed to; made with the first. */
-  topics: Set<string> | null = null;
+  /** Topics that the connection has subscribed to, with what they know of it; made with the first. */
+  topics: ReadonlyMap<string, unknown> | null = null;
   /** Whether the connection keeps the process alive. */
   refed = true;
   readonly trace: Trace | null;
@@ -321,10 +325,11 @@ export class Engine implements ReceiverHost, SenderHost, CloserHost, KeptAlive, 
   }
 
   ended(record: CloseRecord): void {
-    this.owner.closed(this);
+    const after = this.owner.closed(this);
     this.#close.outcome.resolve();
     this.receiver.endWaiters();
     if (this.handlers.onClose) this.call(() => this.handlers.onClose!(this.face, record));
+    after?.();
   }
 
   get #close(): Closer {

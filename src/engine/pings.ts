@@ -1,5 +1,7 @@
 import { CallbackTimer, type Timers } from "../util/timers.ts";
-import { abortError, TimeoutError } from "../errors.ts";
+import { abortError, type Message, TimeoutError } from "../errors.ts";
+import { encodeUtf8 } from "../protocol/utf8.ts";
+import { toBytes } from "../util/bytes.ts";
 
 /** Options of a single ping. */
 export interface PingOptions {
@@ -26,6 +28,17 @@ export function freshPayload(): Uint8Array {
   const payload = new Uint8Array(4);
   new DataView(payload.buffer).setUint32(0, counter);
   return payload;
+}
+
+/** What the application gives for a ping or a pong, as bytes of our own. */
+export function controlPayload(payload: Message, action: string): Uint8Array {
+  const bytes = typeof payload === "string" ? encodeUtf8(payload) : toBytes(payload).slice();
+  if (bytes.length > 125) {
+    throw new RangeError(
+      `Cannot ${action} with a payload of ${bytes.length} bytes: at most 125 fit`,
+    );
+  }
+  return bytes;
 }
 
 /** Pings that wait for their pong, oldest first. A pong answers its ping and all earlier ones (RFC 6455 5.5.3). */

@@ -46,6 +46,16 @@ export interface PublishResult extends BroadcastResult {
   readonly relayed: Promise<void>;
 }
 
+/** A set that is looked at: it shows what there is at the time, and can't be changed through. */
+export interface LiveSet<T> extends Iterable<T> {
+  /** How many there are. */
+  readonly size: number;
+  /** Whether one is among them. */
+  has(value: T): boolean;
+  /** Iterates over them; with it the operations of a `Set`, such as `union`, take it. */
+  keys(): IterableIterator<T>;
+}
+
 /** The engine behind a connection. Nothing here knows what a connection looks like to the application. */
 export type EngineOf<Face> = (face: Face) => Engine;
 

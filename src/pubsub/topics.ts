@@ -1,4 +1,5 @@
 import type { Engine } from "../engine/engine.ts";
+import type { Face } from "../engine/handlers.ts";
 import { frameForMany, type Sendable } from "../engine/prepared_message.ts";
 import { SharedFrame } from "../flow/shared_frame.ts";
 import { BINARY, TEXT } from "../protocol/opcode.ts";
@@ -6,10 +7,12 @@ import { isUtf8 } from "../protocol/utf8.ts";
 import { offer } from "./broadcast.ts";
 import type { BrokerMessage } from "./broker/broker.ts";
 import type { BrokerClient } from "./broker/broker_client.ts";
+import { type Membership, Topic } from "./membership.ts";
 import {
   type BroadcastResult,
   type EngineOf,
   exceptions,
+  type LiveSet,
   noResult,
   type PublishOptionsOf,
   type PublishResult,
@@ -22,44 +25,98 @@ export const MAX_TOPIC_BYTES = 256;
 
 const RELAYED = Promise.resolve();
 
+/** What a listener, or a context for its own connections, says about subscriptions. */
+export interface SubscriptionRules {
+  /** How many topics a connection may have. */
+  readonly maxTopics: number;
+  /** Called when the number of a topic's subscribers has changed. */
+  readonly onSubscription:
+    | ((conn: Face, topic: string, count: number, previous: number) => unknown)
+    | undefined;
+}
+
+/** Most topics of a connection, by default. */
+export const MAX_TOPICS = 1000;
+
 /** Who of a context's connections has subscribed to what. */
 export class Topics {
   /** What connects this context with others; `null` where it is alone. */
   broker: BrokerClient | null = null;
-  readonly #members = new Map<string, Set<Engine>>();
+  readonly #topics = new Map<string, Topic>();
 
   /** Makes a connection a member; whether it wasn't. */
-  subscribe(engine: Engine, topic: string): boolean {
-    checkTopic("subscribe to", topic);
+  subscribe(engine: Engine, name: string, rules: SubscriptionRules): boolean {
+    checkTopic("subscribe to", name);
     if (engine.state !== "open") throw engine.closedError("subscribe");
-    const topics = engine.topics ??= new Set();
-    if (topics.has(topic)) return false;
-    topics.add(topic);
-    const members = this.#members.get(topic);
-    if (members !== undefined) {
-      members.add(engine);
-    } else {
-      this.#members.set(topic, new Set([engine]));
-      this.broker?.subscribe(topic);
+    const own = (engine.topics ??= new Map()) as Map<string, Membership>;
+    if (own.has(name)) return false;
+    const { maxTopics } = rules;
+    if (own.size >= maxTopics) {
+      throw new RangeError(`Cannot subscribe to more than ${maxTopics} topics: see maxTopics`);
     }
+    let topic = this.#topics.get(name);
+    const isNew = topic === undefined;
+    if (topic === undefined) this.#topics.set(name, topic = new Topic());
+    own.set(name, topic.add(engine));
+    const count = topic.size;
+    if (isNew) this.broker?.subscribe(name);
+    tell(engine, rules, name, count, count - 1);
     return true;
   }
 
   /** Ends a membership; whether there was one. */
-  unsubscribe(engine: Engine, topic: string): boolean {
-    checkTopic("unsubscribe from", topic);
-    if (engine.topics === null || !engine.topics.delete(topic)) return false;
-    if (engine.topics.size === 0) engine.topics = null;
-    this.#remove(engine, topic);
+  unsubscribe(engine: Engine, name: string, rules: SubscriptionRules): boolean {
+    checkTopic("unsubscribe from", name);
+    const own = engine.topics as Map<string, Membership> | null;
+    const member = own?.get(name);
+    if (member === undefined || member.engine === null) return false;
+    own!.delete(name);
+    if (own!.size === 0) engine.topics = null;
+    const count = this.#remove(name, member);
+    tell(engine, rules, name, count, count + 1);
     return true;
   }
 
-  /** Ends all memberships of a connection. */
-  leave(engine: Engine): void {
-    const { topics } = engine;
-    if (topics === null) return;
-    engine.topics = null;
-    for (const topic of topics) this.#remove(engine, topic);
+  /**
+   * Ends all memberships of a connection, whose names it keeps.
+   *
+   * @returns Tells of them, if there is anybody to tell.
+   */
+  leave(engine: Engine, rules: SubscriptionRules): (() => void) | null {
+    const own = engine.topics as Map<string, Membership> | null;
+    if (own === null) return null;
+    const counts = rules.onSubscription === undefined ? null : [] as [string, number][];
+    for (const [name, member] of own) {
+      const count = this.#remove(name, member);
+      counts?.push([name, count]);
+    }
+    if (counts === null) return null;
+    return () => {
+      for (const [name, count] of counts) tell(engine, rules, name, count, count + 1);
+    };
+  }
+
+  /** The members of a topic, now and whenever it is looked at; nobody has to be one. */
+  subscribers<Conn>(name: string, engineOf: EngineOf<Conn>): LiveSet<Conn> {
+    checkTopic("ask for the subscribers of", name);
+    const topics = this.#topics;
+    const keys = function* () {
+      for (const engine of topics.get(name)?.members() ?? []) yield engine.face as Conn;
+    };
+    return {
+      get size() {
+        return topics.get(name)?.size ?? 0;
+      },
+      has(face) {
+        const topic = topics.get(name);
+        if (topic === undefined) return false;
+        const engine = engineIn(face, engineOf);
+        const member = (engine?.topics as Map<string, Membership> | null | undefined)?.get(name);
+        return member !== undefined && member.topic === topic && member.engine !== null;
+      },
+      keys,
+      [Symbol.iterator]: keys,
+    };
   }
 
   /**
@@ -90,35 +147,78 @@ export class Topics {
   /** Delivers what another context has published. */
   received(topic: string, { text, payload, slow }: BrokerMessage): void {
     // The last one may have unsubscribed while it was on its way.
-    if (!this.#members.has(topic)) return;
+    if (!this.#topics.has(topic)) return;
     if (text && !isUtf8(payload)) throw new TypeError("A text publication is not UTF-8");
     const frame = SharedFrame.inSlab(text ? TEXT : BINARY, payload);
     this.#deliver(topic, frame, null, null, slow, noResult());
   }
 
   #deliver(
-    topic: string,
+    name: string,
     frame: SharedFrame,
     except: Set<Engine> | null,
     publisher: Engine | null,
     slow: SlowPolicy,
     result: BroadcastResult,
   ): void {
-    const members = this.#members.get(topic);
-    if (members === undefined) return;
-    for (const engine of members) {
-      if (engine === publisher || (except !== null && except.has(engine))) continue;
-      offer(engine, frame, slow, result);
+    const topic = this.#topics.get(name);
+    if (topic === undefined) return;
+    const last = topic.begin();
+    try {
+      for (let member = topic.first; member !== null; member = member.next) {
+        const { engine } = member;
+        const left = engine === null || engine === publisher;
+        if (!left && (except === null || !except.has(engine))) offer(engine, frame, slow, result);
+        if (member === last) break;
+      }
+    } finally {
+      topic.end();
     }
   }
 
-  #remove(engine: Engine, topic: string): void {
-    const members = this.#members.get(topic)!;
-    members.delete(engine);
-    if (members.size > 0) return;
-    this.#members.delete(topic);
-    this.broker?.unsubscribe(topic);
+  /** Takes a member out; how many are left. */
+  #remove(name: string, member: Membership): number {
+    const { topic } = member;
+    topic.remove(member);
+    if (topic.size === 0) {
+      this.#topics.delete(name);
+      this.broker?.unsubscribe(name);
+    }
+    return topic.size;
   }
+}
+
+/** The topics of a connection, now and whenever it is looked at; of one that has ended, those that it had. */
+export function topicsOf(engine: Engine): LiveSet<string> {
+  const keys = () => engine.topics?.keys() ?? [].values();
+  return {
+    get size() {
+      return engine.topics?.size ?? 0;
+    },
+    has: (topic) => engine.topics?.has(topic) ?? false,
+    keys,
+    [Symbol.iterator]: keys,
+  };
+}
+
+/** The engine of what is a connection. */
+function engineIn<Conn>(conn: Conn, engineOf: EngineOf<Conn>): Engine | null {
+  try {
+    return engineOf(conn);
+  } catch {
+    return null;
+  }
+}
+
+function tell(
+  engine: Engine,
+  { onSubscription }: SubscriptionRules,
+  topic: string,
+  count: number,
+  previous: number,
+): void {
+  if (onSubscription === undefined) return;
+  engine.call(() => onSubscription(engine.face, topic, count, previous));
 }
 
 function checkTopic(action: string, topic: unknown): asserts topic is string {

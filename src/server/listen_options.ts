@@ -5,10 +5,11 @@ import { checkOriginRule, type OriginRule } from "../handshake/origin.ts";
 import { checkProtocol, checkProtocols } from "../handshake/token_list.ts";
 import type { HttpHandler, PeerInfo } from "./peer_info.ts";
 import type { ConnectionOptions } from "../connection_options.ts";
-import type { ConnectionHandlers, ListenerHandle } from "../connection.ts";
+import type { Connection, ConnectionHandlers, ListenerHandle } from "../connection.ts";
 import { HANDLERS } from "../engine/handlers.ts";
 import type { Settings } from "../engine/settings.ts";
 import { resolveSettings } from "../connection_options.ts";
+import { MAX_TOPICS } from "../pubsub/topics.ts";
 import { checkHandlers, limit, timeLimit } from "../util/check.ts";
 import type { TlsAcceptorOptions } from "../transport/tls_server.ts";
 
@@ -50,6 +51,14 @@ export interface ListenerHandlersOf<Data, Listening = ListenerHandle<Data>>
    * a promise, they are closed when it has settled, or at the timeout of the shutdown.
    */
   onShutdown?(listener: Listening): unknown;
+  /**
+   * A connection has subscribed to a topic, or no longer has: by itself, or since it has ended, in which case this is
+   * called once per topic, after `onClose`. The counts are those of this process.
+   *
+   * @param count How many of the context's connections have subscribed now.
+   * @param previous How many had before.
+   */
+  onSubscription?(conn: Connection<Data>, topic: string, count: number, previous: number): unknown;
 }
 
 /** Options of `listen`, by the type of the listener. */
@@ -109,6 +118,8 @@ export interface ListenOptionsOf<Data, Listening = ListenerHandle<Data>>
   maxHeaderFields?: number;
   /** Answers ordinary HTTP requests on the same port, as the handler of a `Deno.serve` would; without it they get 426. */
   handler?: HttpHandler;
+  /** How many topics a connection may subscribe to; 0 for any number. @default {1000} */
+  maxTopics?: number;
   /** From one `onTick` to the next, in ms; 0 for none. @default {1000} */
   tickInterval?: number;
 }
@@ -131,6 +142,8 @@ export interface ListenSettings<Data> {
   readonly tickInterval: number;
   readonly onTick: ListenOptionsOf<Data>["onTick"];
   readonly onShutdown: ListenOptionsOf<Data>["onShutdown"];
+  readonly onSubscription: ListenOptionsOf<Data>["onSubscription"];
+  readonly maxTopics: number;
   readonly handler: HttpHandler | undefined;
 }
 
@@ -140,6 +153,7 @@ export const LISTENER_HANDLERS = [
   "onHandshakeError",
   "onTick",
   "onShutdown",
+  "onSubscription",
 ] as const;
 
 /** Checks the options of `listen`, besides where to listen. */
@@ -172,6 +186,8 @@ export function resolveListen<Data>(
     tickInterval: timeLimit(action, "tickInterval", options.tickInterval, 1000),
     onTick: options.onTick,
     onShutdown: options.onShutdown,
+    onSubscription: options.onSubscription,
+    maxTopics: limit(action, "maxTopics", options.maxTopics, MAX_TOPICS),
     handler: options.handler,
   };
 }

@@ -1,19 +1,26 @@
 // A server and clients of it, on real sockets.
 
-import { type Connection, type ConnectionOptions, Context } from "../../mod.ts";
+import {
+  type Connection,
+  type ConnectionOptions,
+  Context,
+  type Listener,
+  type ListenOptions,
+} from "../../mod.ts";
 
 /** What a test needs of a server and its clients. */
 export class Room implements AsyncDisposable {
   readonly server: Context;
   readonly clients: Context = new Context();
+  readonly listener: Listener;
   readonly url: string;
   /** The server's ends, in the order of the clients. */
   readonly members: Connection[] = [];
   #accepted: ((conn: Connection) => void)[] = [];
 
-  constructor(options: ConnectionOptions = {}, server: Context = new Context()) {
+  constructor(options: ListenOptions = {}, server: Context = new Context()) {
     this.server = server;
-    const listener = server.listen({
+    this.listener = server.listen({
       port: 0,
       hostname: "127.0.0.1",
       onMessage: () => {},
@@ -21,7 +28,7 @@ export class Room implements AsyncDisposable {
       ...options,
       onConnect: (conn) => this.#accepted.shift()?.(conn),
     });
-    this.url = listener.url;
+    this.url = this.listener.url;
   }
 
   /** Connects a client; both ends are open when this resolves. */
