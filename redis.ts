@@ -14,7 +14,10 @@
  * @module
  */
 export { RedisBroker } from "./src/pubsub/broker/redis_broker.ts";
-export type { RedisBrokerOptions } from "./src/pubsub/broker/redis_options.ts";
+export type {
+  RedisBrokerOptions,
+  RedisKeepAliveOptions,
+} from "./src/pubsub/broker/redis_options.ts";
 export {
   type Broker,
   BrokerError,
