@@ -21,7 +21,7 @@ import type { ReceivedMessage } from "./flow/receive_queue.ts";
 import { checkHandlers } from "./util/check.ts";
 import { PreparedMessage, type Sendable } from "./engine/prepared_message.ts";
 import { controlPayload, freshPayload, type PingOptions, Pings } from "./engine/pings.ts";
-import { checkClose, NORMAL } from "./protocol/close_code.ts";
+import { checkClose, NO_STATUS, NORMAL } from "./protocol/close_code.ts";
 import { BINARY, PING, PONG, TEXT } from "./protocol/opcode.ts";
 import {
   type FragmentOptions,
@@ -503,13 +503,14 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    * Closes: queued data goes out first, then a close frame. No message is delivered any more. While connecting it
    * cancels; on a closing or closed connection it does nothing.
    *
-   * @param code 1000 to 1003, 1007 to 1014, or 3000 to 4999.
+   * @param code 1000 to 1003, 1007 to 1014, or 3000 to 4999; `null` for a close frame without a code.
    * @param reason At most 123 bytes of UTF-8.
    * @throws {RangeError} If the code or the length of the reason isn't allowed.
+   * @throws {TypeError} If the reason isn't a string, or there is one without a code.
    */
-  close(code: number = NORMAL, reason: string = ""): void {
+  close(code: number | null = NORMAL, reason: string = ""): void {
     checkClose(code, reason);
-    this.#engine.close(code, reason);
+    this.#engine.close(code ?? NO_STATUS, reason);
   }
 
   /** Ends the connection at once, without a close frame. */
