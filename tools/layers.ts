@@ -21,6 +21,8 @@ const LAYERS = [
   ["adopt"],
   ["listener.ts"],
   ["context.ts"],
+  ["websocket"],
+  ["ws"],
 ];
 const MOST_LINES = 650;
 const MOST_FILES_AT_ROOT = 6;

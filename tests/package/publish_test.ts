@@ -1,6 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 
 const ROOT = new URL("../../", import.meta.url);
+const ENTRIES = ["mod.ts", "cli.ts", "otel.ts", "redis.ts", "websocket.ts"];
 
 async function deno(...args: string[]) {
   const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
@@ -19,17 +20,17 @@ Deno.test("the package has what users need and nothing else; slow types would fa
     url.slice(ROOT.href.length)
   );
   const unwanted = files.filter((name) =>
-    !/^(mod|cli|otel|redis)\.ts$|^(src|cli)\/.*\.ts$|^docs\/.*\.md$/.test(name) &&
+    !/^(mod|cli|otel|redis|websocket|ws)\.ts$|^(src|cli)\/.*\.ts$|^docs\/.*\.md$/.test(name) &&
     !["deno.json", "LICENSE", "README.md", "CHANGELOG.md"].includes(name)
   );
   assertEquals(unwanted, []);
-  for (const name of ["mod.ts", "cli.ts", "otel.ts", "redis.ts", "LICENSE", "README.md"]) {
+  for (const name of [...ENTRIES, "LICENSE", "README.md"]) {
     assert(files.includes(name), `${name} is missing`);
   }
 });
 
 Deno.test("every public symbol is documented, and the pages render", async () => {
-  await deno("doc", "--lint", "mod.ts", "cli.ts", "otel.ts", "redis.ts");
+  await deno("doc", "--lint", ...ENTRIES);
   const dir = await Deno.makeTempDir();
   try {
     await deno("doc", "--html", "--name=Sluice", `--output=${dir}`, "mod.ts");

@@ -1,0 +1,58 @@
+// What Web IDL prescribes for the arguments of the interface, and how its members look to reflection.
+
+/** Refuses a call with too few arguments, as Web IDL has it. */
+export function requireArguments(name: string, received: number, needed: number): void {
+  if (received >= needed) return;
+  throw new TypeError(
+    `Cannot ${name}: ${needed} argument${needed === 1 ? "" : "s"} required, received ${received}`,
+  );
+}
+
+/** A value as `USVString`: lone surrogates become U+FFFD. */
+export function toUsvString(value: unknown): string {
+  if (typeof value === "symbol") throw new TypeError("Cannot convert a symbol to a string");
+  return String(value).toWellFormed();
+}
+
+/** A value as `[Clamp] unsigned short`: rounded to the nearest whole number, ties to the even one. */
+export function clampToUnsignedShort(value: unknown): number {
+  const number = Number(value);
+  if (Number.isNaN(number)) return 0;
+  const clamped = Math.min(Math.max(number, 0), 0xffff);
+  const floor = Math.floor(clamped), rest = clamped - floor;
+  if (rest !== 0.5) return Math.round(clamped);
+  return floor % 2 === 0 ? floor : floor + 1;
+}
+
+/**
+ * Makes the operations and attributes of an interface enumerable, and adds its constants and its name.
+ *
+ * @param optional Names of operations all of whose arguments are optional, so that their length is 0 (Web IDL 3.7.7).
+ */
+export function defineInterface(
+  // deno-lint-ignore no-explicit-any
+  constructor: new (...args: any[]) => object,
+  constants: Readonly<Record<string, number>>,
+  optional: readonly string[],
+): void {
+  const { prototype } = constructor;
+  for (const name of Object.getOwnPropertyNames(prototype)) {
+    if (name === "constructor") continue;
+    const descriptor = Object.getOwnPropertyDescriptor(prototype, name)!;
+    Object.defineProperty(prototype, name, { ...descriptor, enumerable: true });
+  }
+  for (const name of optional) {
+    Object.defineProperty(Reflect.get(prototype, name), "length", { value: 0 });
+  }
+  for (const [name, value] of Object.entries(constants)) {
+    const constant = { value, enumerable: true, writable: false, configurable: false };
+    Object.defineProperty(constructor, name, constant);
+    Object.defineProperty(prototype, name, constant);
+  }
+  Object.defineProperty(prototype, Symbol.toStringTag, {
+    value: constructor.name,
+    configurable: true,
+    enumerable: false,
+    writable: false,
+  });
+}

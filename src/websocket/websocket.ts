@@ -1,0 +1,394 @@
+import { nextTick } from "node:process";
+import type { Connection } from "../connection.ts";
+import type { Context } from "../context.ts";
+import type { ConnectOptions } from "../client/connect_options.ts";
+import type { CloseRecord } from "../protocol/close_record.ts";
+import type { ReceivedMessage } from "../flow/receive_queue.ts";
+import { ABNORMAL, NORMAL } from "../protocol/close_code.ts";
+import { encodeUtf8 } from "../protocol/utf8.ts";
+import { isBlockedPort } from "./blocked_port.ts";
+import { EventHandlers } from "./event_handlers.ts";
+import { Outbox, sizeOf, utf8Length } from "./outbox.ts";
+import { sharedContext } from "./shared_context.ts";
+import { clampToUnsignedShort, defineInterface, requireArguments, toUsvString } from "./web_idl.ts";
+
+const CONNECTING = 0, OPEN = 1, CLOSING = 2, CLOSED = 3;
+const LONGEST_REASON = 123;
+
+/**
+ * What the second argument of the constructor may be besides subprotocols: the options of `connect`, without its
+ * callbacks, which the events replace.
+ */
+export interface WebSocketOptions extends
+  Omit<
+    ConnectOptions,
+    | "data"
+    | "assemble"
+    | "payload"
+    | "onConnect"
+    | "onMessage"
+    | "onClose"
+    | "onError"
+    | "onDrain"
+    | "onFrameStart"
+    | "onFrameChunk"
+    | "onFrameEnd"
+  > {
+  /** Whose defaults and end the connection has. Default: a context that all connections without one share. */
+  context?: Context;
+}
+
+/**
+ * Settles when everything that waits for a microtask has run. Between two events of a browser lies such a checkpoint,
+ * so that `await once(…)` in a loop misses no event.
+ */
+const CHECKPOINT: PromiseLike<void> = {
+  then: (settled?: ((value: void) => unknown) | null) => {
+    nextTick(() => settled?.());
+    return CHECKPOINT as PromiseLike<never>;
+  },
+};
+
+/**
+ * The `WebSocket` of the WHATWG standard, on this library's connection: programs that were written for a browser's or
+ * Deno's own class run with it unchanged.
+ *
+ * - The socket isn't read faster than events are dispatched: a flood of messages waits at the peer, not in memory.
+ * - `permessage-deflate` is offered, as browsers do.
+ * - Limits are the standard's: `send` never throws for a full queue, and messages may have 64 MiB.
+ *
+ * @example
+ * ```ts
+ * import { Context } from "@sluice/websocket";
+ * import { WebSocket } from "@sluice/websocket/websocket";
+ *
+ * await using ctx = new Context();
+ * const listener = ctx.listen({ port: 0, onMessage: (conn, data) => void conn.send(data) });
+ * const socket = new WebSocket(listener.url);
+ * socket.onopen = () => socket.send("hello");
+ * await new Promise<void>((resolve) => {
+ *   socket.onmessage = ({ data }) => {
+ *     console.log(data);
+ *     socket.close();
+ *   };
+ *   socket.onclose = () => resolve();
+ * });
+ * ```
+ */
+export class WebSocket extends EventTarget {
+  /** The connection is being made. */
+  declare static readonly CONNECTING: 0;
+  /** Messages go both ways. */
+  declare static readonly OPEN: 1;
+  /** The closing handshake is under way. */
+  declare static readonly CLOSING: 2;
+  /** The connection has ended, or was never made. */
+  declare static readonly CLOSED: 3;
+  /** The same as `WebSocket.CONNECTING`. */
+  declare readonly CONNECTING: 0;
+  /** The same as `WebSocket.OPEN`. */
+  declare readonly OPEN: 1;
+  /** The same as `WebSocket.CLOSING`. */
+  declare readonly CLOSING: 2;
+  /** The same as `WebSocket.CLOSED`. */
+  declare readonly CLOSED: 3;
+
+  readonly #url: URL;
+  readonly #origin: string;
+  readonly #handlers = new EventHandlers(this);
+  /** `null` if the URL's port is blocked: then no connection is made. */
+  readonly #connection: Connection | null;
+  readonly #outbox: Outbox | null;
+  #readyState = CONNECTING;
+  #binaryType: BinaryType = "blob";
+  /** Whether the connection has failed, so that an error event precedes the close event. */
+  #failed = false;
+  /** Bytes that were never transmitted, and never will be. */
+  #lost = 0;
+
+  /**
+   * Starts to connect.
+   *
+   * @param url The URL, relative to `location` if there is one; `http:` and `https:` are read as `ws:` and `wss:`. User
+   * info goes out as Basic `Authorization`.
+   * @param protocols The subprotocols to offer, or options.
+   * @throws {DOMException} `SyntaxError` if the URL or a subprotocol makes no sense.
+   * @throws {TypeError | RangeError} If an option makes no sense.
+   */
+  constructor(url: string | URL, protocols: string | readonly string[] | WebSocketOptions = []) {
+    super();
+    requireArguments("construct a WebSocket", arguments.length, 1);
+    this.#url = parseUrl(toUsvString(url));
+    this.#origin = `${this.#url.protocol}//${this.#url.host}`;
+    const { context = sharedContext(), ...options } = readOptions(protocols);
+    checkProtocols(options.protocols);
+    if (isBlockedPort(this.#url)) {
+      this.#connection = this.#outbox = null;
+      // No earlier than whoever made it has had time to listen.
+      setTimeout(() => this.#end(null), 0);
+      return;
+    }
+    const target = new URL(this.#url);
+    target.username = target.password = "";
+    const connection = this.#connection = context.connect(target, {
+      compression: true,
+      keepAlive: false,
+      maxQueueBytes: 0,
+      maxMessageSize: 64 * 1024 * 1024,
+      ...options,
+      headers: withCredentials(options.headers, this.#url),
+      onConnect: () => this.#opened(),
+      onMessage: (_, data) => this.#received(data),
+      onError: () => {
+        this.#failed = true;
+      },
+      onClose: (_, record) => this.#end(record),
+    });
+    this.#outbox = new Outbox(connection, () => {
+      this.#failed = true;
+      connection.terminate();
+    });
+  }
+
+  /** The URL, with what was relative in it resolved. */
+  get url(): string {
+    return this.#url.href;
+  }
+
+  /** `CONNECTING`, `OPEN`, `CLOSING` or `CLOSED`. */
+  get readyState(): number {
+    // The peer's close frame makes it `CLOSING`.
+    return this.#readyState === OPEN && this.#connection!.state !== "open"
+      ? CLOSING
+      : this.#readyState;
+  }
+
+  /** Bytes that `send` was given and the kernel hasn't taken; what the end of the connection left over stays in it. */
+  get bufferedAmount(): number {
+    return this.#lost + (this.#outbox?.bytes ?? 0) + (this.#connection?.queuedBytes ?? 0);
+  }
+
+  /** The extensions that were agreed on; `""` for none. */
+  get extensions(): string {
+    return this.#connection?.extensions ?? "";
+  }
+
+  /** The subprotocol that was agreed on; `""` for none. */
+  get protocol(): string {
+    return this.#connection?.protocol ?? "";
+  }
+
+  /** As what binary messages arrive: a `Blob` or an `ArrayBuffer`. @default {"blob"} */
+  get binaryType(): BinaryType {
+    return this.#binaryType;
+  }
+
+  set binaryType(value: BinaryType) {
+    const type = toUsvString(value);
+    // What the enumeration doesn't have is ignored (Web IDL 3.8).
+    if (type === "blob" || type === "arraybuffer") this.#binaryType = type;
+  }
+
+  /** Called when the connection is open. */
+  get onopen(): ((this: WebSocket, event: Event) => unknown) | null {
+    return this.#handlers.get("open") as null;
+  }
+
+  set onopen(value: ((this: WebSocket, event: Event) => unknown) | null) {
+    this.#handlers.set("open", value);
+  }
+
+  /** Called when the connection has failed; `onclose` follows. */
+  get onerror(): ((this: WebSocket, event: Event) => unknown) | null {
+    return this.#handlers.get("error") as null;
+  }
+
+  set onerror(value: ((this: WebSocket, event: Event) => unknown) | null) {
+    this.#handlers.set("error", value);
+  }
+
+  /** Called when the connection has ended. */
+  get onclose(): ((this: WebSocket, event: CloseEvent) => unknown) | null {
+    return this.#handlers.get("close") as null;
+  }
+
+  set onclose(value: ((this: WebSocket, event: CloseEvent) => unknown) | null) {
+    this.#handlers.set("close", value);
+  }
+
+  /** Called with each message. */
+  get onmessage(): ((this: WebSocket, event: MessageEvent) => unknown) | null {
+    return this.#handlers.get("message") as null;
+  }
+
+  set onmessage(value: ((this: WebSocket, event: MessageEvent) => unknown) | null) {
+    this.#handlers.set("message", value);
+  }
+
+  /**
+   * Closes; what was sent goes out first. While connecting it cancels, on a closing or closed socket it does nothing.
+   *
+   * @param code 1000, or 3000 to 4999; left out, the close frame has no code.
+   * @param reason At most 123 bytes of UTF-8.
+   * @throws {DOMException} `InvalidAccessError` for another code, `SyntaxError` for a longer reason.
+   */
+  close(code?: number, reason?: string): void {
+    const given = code === undefined ? null : clampToUnsignedShort(code);
+    const text = reason === undefined ? "" : toUsvString(reason);
+    if (given !== null && given !== NORMAL && (given < 3000 || given > 4999)) {
+      throw new DOMException(
+        `Cannot close with code ${given}: use 1000, or 3000 to 4999`,
+        "InvalidAccessError",
+      );
+    }
+    if (utf8Length(text) > LONGEST_REASON) {
+      throw new DOMException(
+        `Cannot close with a reason of ${utf8Length(text)} bytes: use at most ${LONGEST_REASON}`,
+        "SyntaxError",
+      );
+    }
+    if (this.readyState >= CLOSING) return;
+    const connecting = this.#readyState === CONNECTING;
+    this.#readyState = CLOSING;
+    if (connecting) {
+      // Establishing it fails (WebSockets standard, 3.1).
+      this.#failed = true;
+      this.#connection?.terminate();
+      return;
+    }
+    this.#outbox!.afterwards(() =>
+      this.#connection!.close(text === "" ? given : given ?? NORMAL, text)
+    );
+  }
+
+  /**
+   * Sends a message. On a closing or closed socket it is only counted in `bufferedAmount`.
+   *
+   * @param data Text, or bytes of which a snapshot is taken. Anything else is sent as its text.
+   * @throws {DOMException} `InvalidStateError` while connecting.
+   */
+  send(data: string | ArrayBufferLike | ArrayBufferView | Blob): void {
+    requireArguments("send on a WebSocket", arguments.length, 1);
+    const payload = toPayload(data);
+    if (this.#readyState === CONNECTING) {
+      throw new DOMException(
+        "Cannot send on a connecting WebSocket: wait for the open event",
+        "InvalidStateError",
+      );
+    }
+    if (this.readyState === OPEN) this.#outbox!.send(payload);
+    else this.#lost += sizeOf(payload);
+  }
+
+  // ---- From the connection ----------------------------------------------------------------------------------------
+
+  #opened(): PromiseLike<void> {
+    this.#readyState = OPEN;
+    this.dispatchEvent(new Event("open"));
+    return CHECKPOINT;
+  }
+
+  #received(data: ReceivedMessage): PromiseLike<void> | void {
+    if (this.readyState !== OPEN) return;
+    const bytes = data as Uint8Array<ArrayBuffer>;
+    const message = typeof data === "string"
+      ? data
+      : this.#binaryType === "blob"
+      ? new Blob([bytes])
+      : bytes.slice().buffer;
+    this.dispatchEvent(new MessageEvent("message", { data: message, origin: this.#origin }));
+    return CHECKPOINT;
+  }
+
+  #end(record: CloseRecord | null): void {
+    const wasConnecting = this.#readyState === CONNECTING;
+    this.#readyState = CLOSED;
+    this.#lost += record?.unsentBytes ?? 0;
+    if (wasConnecting || this.#failed) this.dispatchEvent(new Event("error"));
+    const { code = ABNORMAL, reason = "", wasClean = false } = record ?? {};
+    this.dispatchEvent(new CloseEvent("close", { code, reason, wasClean }));
+  }
+}
+
+defineInterface(WebSocket, { CONNECTING, OPEN, CLOSING, CLOSED }, ["close"]);
+
+/** @throws {DOMException} `SyntaxError`, as the constructor has it (WebSockets standard, 3.1). */
+function parseUrl(given: string): URL {
+  let url: URL;
+  try {
+    url = new URL(given, globalThis.location?.href);
+  } catch {
+    throw syntaxError(`Cannot connect to ${JSON.stringify(given)}: not a valid URL`);
+  }
+  if (url.protocol === "http:") url.protocol = "ws:";
+  if (url.protocol === "https:") url.protocol = "wss:";
+  if (url.protocol !== "ws:" && url.protocol !== "wss:") {
+    throw syntaxError(`Cannot connect to ${JSON.stringify(given)}: the scheme must be ws or wss`);
+  }
+  if (url.href.includes("#")) {
+    throw syntaxError(`Cannot connect to ${JSON.stringify(given)}: the URL has a fragment`);
+  }
+  return url;
+}
+
+function readOptions(
+  given: string | readonly string[] | WebSocketOptions,
+): WebSocketOptions & { protocols: string[] } {
+  if (typeof given !== "object" || given === null) return { protocols: [toUsvString(given)] };
+  if (Symbol.iterator in given) {
+    return { protocols: Array.from(given as Iterable<unknown>, toUsvString) };
+  }
+  const { protocols = [] } = given as WebSocketOptions;
+  const list = typeof protocols === "string" ? [protocols] : [...protocols];
+  return { ...given, protocols: list.map(toUsvString) };
+}
+
+/** @throws {DOMException} `SyntaxError` for one that is no token, or stands there twice in whatever case. */
+function checkProtocols(protocols: readonly string[]): void {
+  const seen = new Set<string>();
+  for (const protocol of protocols) {
+    const name = protocol.toLowerCase();
+    if (!/^[!#$%&'*+\-.^_`|~0-9a-z]+$/.test(name)) {
+      throw syntaxError(`Cannot offer the subprotocol ${JSON.stringify(protocol)}: not a token`);
+    }
+    if (seen.has(name)) {
+      throw syntaxError(`Cannot offer the subprotocol ${JSON.stringify(protocol)} twice`);
+    }
+    seen.add(name);
+  }
+}
+
+/** The headers of the request, with the URL's user info as Basic credentials (RFC 7617). */
+function withCredentials(given: WebSocketOptions["headers"], url: URL): Headers {
+  const headers = new Headers(given as HeadersInit | undefined);
+  if ((url.username === "" && url.password === "") || headers.has("authorization")) return headers;
+  const bytes = encodeUtf8(`${decode(url.username)}:${decode(url.password)}`);
+  headers.set("authorization", `Basic ${btoa(String.fromCharCode(...bytes))}`);
+  return headers;
+}
+
+/** User info without its percent-encoding; what is no UTF-8 stays as it is. */
+function decode(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+/** What is sent: bytes, a `Blob`, or anything else as text. */
+function toPayload(data: unknown): string | ArrayBufferView | Blob {
+  if (data instanceof Blob) return data;
+  if (data instanceof ArrayBuffer) return new Uint8Array(data);
+  if (ArrayBuffer.isView(data)) {
+    if (!(data.buffer instanceof ArrayBuffer)) {
+      throw new TypeError("Cannot send a view of shared memory: copy it first");
+    }
+    return data;
+  }
+  return toUsvString(data);
+}
+
+function syntaxError(message: string): DOMException {
+  return new DOMException(message, "SyntaxError");
+}

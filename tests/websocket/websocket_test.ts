@@ -1,0 +1,495 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { once } from "node:events";
+import { type Connection, Context } from "../../mod.ts";
+import { WebSocket } from "../../websocket.ts";
+import { EventLog } from "../support/event_log.ts";
+import { until } from "../support/until.ts";
+
+// The WebSockets standard, algorithm by algorithm (websockets.spec.whatwg.org, 3).
+
+interface Serving extends AsyncDisposable {
+  readonly url: string;
+  readonly connections: EventLog<Connection>;
+  readonly received: EventLog<string | Uint8Array>;
+}
+
+/** A server that echoes, and takes `protocols`. */
+function serve(protocols: string[] = []): Serving {
+  const ctx = new Context();
+  const connections = new EventLog<Connection>(), received = new EventLog<string | Uint8Array>();
+  const listener = ctx.listen({
+    hostname: "127.0.0.1",
+    protocols,
+    compression: true,
+    maxMessageSize: 0,
+    maxQueueBytes: 0,
+    onConnect: (conn) => connections.push(conn),
+    onMessage: (conn, data) => {
+      received.push(data);
+      conn.send(data);
+    },
+  });
+  return {
+    url: listener.url,
+    connections,
+    received,
+    [Symbol.asyncDispose]: () => ctx[Symbol.asyncDispose](),
+  };
+}
+
+/** The events of a socket, as they are dispatched. */
+function record(socket: WebSocket): EventLog<Event> {
+  const log = new EventLog<Event>();
+  for (const type of ["open", "message", "error", "close"]) {
+    socket.addEventListener(type, (event) => log.push(event));
+  }
+  return log;
+}
+
+async function opened(
+  url: string,
+  protocols?: string | readonly string[],
+): Promise<[WebSocket, EventLog<Event>]> {
+  const socket = new WebSocket(url, protocols), log = record(socket);
+  assertEquals((await log.next()).type, "open");
+  return [socket, log];
+}
+
+async function finish(socket: WebSocket, log: EventLog<Event>): Promise<CloseEvent> {
+  socket.close();
+  for (;;) {
+    const event = await log.next();
+    if (event.type === "close") return event as CloseEvent;
+  }
+}
+
+function throwsDom(name: string, work: () => unknown): void {
+  const error = assertThrows(work, DOMException);
+  assertEquals((error as DOMException).name, name);
+}
+
+Deno.test("constructor: what the URL may be", async () => {
+  for (
+    const url of [
+      "ws://",
+      "ftp://127.0.0.1/",
+      "ws://127.0.0.1/#f",
+      "ws://127.0.0.1/#",
+      "mailto:a@b",
+      "about:blank",
+    ]
+  ) {
+    throwsDom("SyntaxError", () => new WebSocket(url));
+  }
+  // @ts-expect-error: the URL is required.
+  assertThrows(() => new WebSocket(), TypeError);
+  await using server = serve();
+  for (
+    const [given, url] of [
+      [server.url.replace("ws:", "http:") + "a b?c", server.url + "a%20b?c"],
+      [new URL("x", server.url), server.url + "x"],
+      [server.url.toUpperCase().replace("WS:", "wS:"), server.url],
+    ] as const
+  ) {
+    const socket = new WebSocket(given), log = record(socket);
+    assertEquals(socket.url, url);
+    assertEquals((await log.next()).type, "open");
+    assertEquals((await server.connections.next()).url, url);
+    await finish(socket, log);
+  }
+});
+
+Deno.test("constructor: subprotocols", async () => {
+  await using server = serve(["chat", "echo"]);
+  for (
+    const protocols of ["", " ", "a b", ["a", "a"], ["a", "A"], ["ok", "\u00e9"], ["a,b"], [
+      "a\r\n",
+    ]]
+  ) {
+    throwsDom("SyntaxError", () => new WebSocket(server.url, protocols));
+  }
+  for (
+    const [protocols, agreed] of [["echo", "echo"], [["x", "chat"], "chat"], [["x"], ""], [
+      [],
+      "",
+    ]] as const
+  ) {
+    const [socket, log] = await opened(server.url, protocols);
+    assertEquals(socket.protocol, agreed);
+    await finish(socket, log);
+  }
+});
+
+Deno.test("constructor: the options of connect, user info as Basic credentials", async () => {
+  await using ctx = new Context();
+  const requests = new EventLog<Headers>();
+  const listener = ctx.listen({
+    hostname: "127.0.0.1",
+    onHandshake: (request) => requests.push(request.headers),
+    onMessage: () => {},
+  });
+  const url = listener.url.replace("ws://", "ws://us%2Fer:p%C3%A4ss@");
+  const socket = new WebSocket(url, { headers: { "x-a": "1" }, protocols: ["p"], context: ctx });
+  const log = record(socket);
+  assertEquals(socket.url, url);
+  await log.next();
+  const headers = await requests.next();
+  assertEquals([headers.get("x-a"), headers.get("sec-websocket-protocol")], ["1", "p"]);
+  const basic = new TextDecoder().decode(
+    Uint8Array.from(atob(headers.get("authorization")!.slice(6)), (c) => c.charCodeAt(0)),
+  );
+  assertEquals(basic, "us/er:päss");
+  assertEquals(headers.get("sec-websocket-extensions")?.split(";")[0], "permessage-deflate");
+  assertEquals(ctx.connections.size, 2);
+  await finish(socket, log);
+  assertThrows(() => new WebSocket(url, { connectTimeout: -1 }), RangeError);
+});
+
+Deno.test("constructor: a blocked port fails later, with an error event", async () => {
+  for (const url of ["ws://127.0.0.1:6667/", "ws://127.0.0.1:0/", "wss://127.0.0.1:22/"]) {
+    const socket = new WebSocket(url), log = record(socket);
+    assertEquals(socket.readyState, WebSocket.CONNECTING);
+    assertEquals((await log.next()).type, "error");
+    const close = await log.next() as CloseEvent;
+    assertEquals([close.type, close.code, close.wasClean, socket.readyState], [
+      "close",
+      1006,
+      false,
+      3,
+    ]);
+  }
+});
+
+Deno.test("a server that isn't there, and one that refuses: error, then close with 1006", async () => {
+  await using ctx = new Context();
+  const listener = ctx.listen({ hostname: "127.0.0.1", onHandshake: () => false });
+  const gone = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  gone.close();
+  for (const url of [listener.url, `ws://127.0.0.1:${gone.addr.port}/`]) {
+    const socket = new WebSocket(url), log = record(socket);
+    assertEquals((await log.next()).type, "error");
+    const close = await log.next() as CloseEvent;
+    assertEquals([close.code, close.reason, close.wasClean], [1006, "", false]);
+    assertEquals(socket.readyState, WebSocket.CLOSED);
+  }
+});
+
+Deno.test("readyState and the order of events", async () => {
+  await using server = serve();
+  const socket = new WebSocket(server.url);
+  assertEquals([socket.readyState, socket.bufferedAmount, socket.binaryType], [0, 0, "blob"]);
+  throwsDom("InvalidStateError", () => socket.send("early"));
+  const log = record(socket);
+  const open = await log.next();
+  assertEquals([open.type, socket.readyState, open.cancelable, open.bubbles], [
+    "open",
+    1,
+    false,
+    false,
+  ]);
+  socket.send("one");
+  const message = await log.next() as MessageEvent;
+  assertEquals([message.type, message.data, message.origin], [
+    "message",
+    "one",
+    server.url.slice(0, -1),
+  ]);
+  socket.close(3000, "done");
+  assertEquals(socket.readyState, 2);
+  const close = await log.next() as CloseEvent;
+  assertEquals([close.code, close.reason, close.wasClean], [3000, "done", true]);
+  assertEquals(socket.readyState, 3);
+  assertEquals(log.events.length, 0);
+});
+
+Deno.test("close: codes and reasons", async () => {
+  await using server = serve();
+  const [socket, log] = await opened(server.url);
+  for (const code of [0, 500, 999, 1001, 1005, 2999, 5000, 65536 + 1000, -1, NaN]) {
+    throwsDom("InvalidAccessError", () => socket.close(code));
+  }
+  throwsDom("SyntaxError", () => socket.close(1000, "ä".repeat(62)));
+  assertEquals(socket.readyState, 1);
+  // Rounded, ties to even (Web IDL, [Clamp]).
+  socket.close(3000.5, "ä".repeat(61));
+  const close = await log.next() as CloseEvent;
+  assertEquals([close.code, close.reason], [3000, "ä".repeat(61)]);
+  socket.close();
+  socket.close(3999);
+});
+
+Deno.test("close without a code sends a frame without one; with a reason alone, 1000", async () => {
+  await using server = serve();
+  for (const [args, code, reason] of [[[], 1005, ""], [[undefined, "why"], 1000, "why"]] as const) {
+    const [socket, log] = await opened(server.url);
+    const conn = await server.connections.next();
+    socket.close(...args as []);
+    const close = await log.next() as CloseEvent;
+    assertEquals([close.code, close.reason, close.wasClean], [code, reason, true]);
+    assertEquals((await conn.closed).received, { code, reason });
+  }
+});
+
+Deno.test("close while connecting: error and close events, later", async () => {
+  await using server = serve();
+  const socket = new WebSocket(server.url), log = record(socket);
+  socket.close();
+  assertEquals([socket.readyState, log.events.length], [2, 0]);
+  assertEquals((await log.next()).type, "error");
+  assertEquals((await log.next() as CloseEvent).code, 1006);
+});
+
+Deno.test("the peer's close makes it CLOSING, then CLOSED", async () => {
+  await using server = serve();
+  const [socket, log] = await opened(server.url);
+  (await server.connections.next()).close(4001, "bye");
+  const close = await log.next() as CloseEvent;
+  assertEquals([close.type, close.code, close.reason, close.wasClean], [
+    "close",
+    4001,
+    "bye",
+    true,
+  ]);
+  assertEquals(socket.readyState, 3);
+});
+
+Deno.test("a connection that is lost: no message is delivered after close, 1006", async () => {
+  await using server = serve();
+  const [socket, log] = await opened(server.url);
+  (await server.connections.next()).terminate();
+  const events: string[] = [];
+  for (;;) {
+    const event = await log.next();
+    events.push(event.type);
+    if (event.type === "close") {
+      assertEquals([(event as CloseEvent).code, (event as CloseEvent).wasClean], [1006, false]);
+      break;
+    }
+  }
+  assertEquals(events, ["error", "close"]);
+  assertEquals(socket.readyState, 3);
+});
+
+Deno.test("send: every type, as blob and as arraybuffer, in order", async () => {
+  await using server = serve();
+  const [socket, log] = await opened(server.url);
+  const bytes = Uint8Array.of(1, 2, 3, 4);
+  const backing = Uint8Array.of(9, 1, 2, 3, 4, 9);
+  const sent: [Parameters<WebSocket["send"]>[0], string | Uint8Array][] = [
+    ["", ""],
+    ["a\ud800b", "a\ufffdb"],
+    [bytes.buffer, bytes],
+    [backing.subarray(1, 5), bytes],
+    [new DataView(backing.buffer, 1, 4), bytes],
+    [new Uint8Array(0), new Uint8Array(0)],
+    [new Blob([bytes]), bytes],
+    [new Blob([]), new Uint8Array(0)],
+    ["after the blobs", "after the blobs"],
+    // @ts-expect-error: anything else is sent as its text.
+    [12, "12"],
+    // @ts-expect-error: the same.
+    [null, "null"],
+    ["ä".repeat(70_000), "ä".repeat(70_000)],
+  ];
+  for (const type of ["blob", "arraybuffer"] as const) {
+    socket.binaryType = type;
+    for (const [data] of sent) socket.send(data);
+    for (const [, expected] of sent) {
+      const { data } = await log.next() as MessageEvent;
+      if (typeof expected === "string") {
+        assertEquals(data, expected);
+      } else if (type === "blob") {
+        assert(data instanceof Blob);
+        assertEquals(await data.bytes(), expected);
+      } else {
+        assert(data instanceof ArrayBuffer);
+        assertEquals(new Uint8Array(data), expected);
+      }
+    }
+  }
+  assertThrows(() => socket.send(Symbol() as unknown as string), TypeError);
+  assertThrows(() => socket.send(new Uint8Array(new SharedArrayBuffer(1))), TypeError);
+  // @ts-expect-error: data is required.
+  assertThrows(() => socket.send(), TypeError);
+  await finish(socket, log);
+});
+
+Deno.test("a snapshot is taken, also of what waits for a Blob", async () => {
+  await using server = serve();
+  const [socket, log] = await opened(server.url);
+  socket.binaryType = "arraybuffer";
+  const view = Uint8Array.of(1);
+  socket.send(view);
+  view[0] = 2;
+  socket.send(new Blob(["x"]));
+  socket.send(view);
+  view[0] = 3;
+  const got = [];
+  for (let i = 0; i < 3; i++) {
+    got.push([...new Uint8Array((await log.next() as MessageEvent).data)]);
+  }
+  assertEquals(got, [[1], [120], [2]]);
+  await finish(socket, log);
+});
+
+Deno.test("a close waits for a Blob that was sent before it", async () => {
+  await using server = serve();
+  const [socket, log] = await opened(server.url);
+  socket.send(new Blob(["x".repeat(100_000)]));
+  socket.send("behind");
+  socket.close(3001);
+  assertEquals(socket.readyState, 2);
+  assertEquals((await server.received.next() as Uint8Array).length, 100_000);
+  assertEquals(await server.received.next(), "behind");
+  const close = await log.next() as CloseEvent;
+  assertEquals([close.type, close.code, close.wasClean], ["close", 3001, true]);
+});
+
+Deno.test("bufferedAmount: to the byte, and growing after close", async () => {
+  await using server = serve();
+  const [socket, log] = await opened(server.url);
+  socket.send("aä€😀");
+  assertEquals(socket.bufferedAmount, 1 + 2 + 3 + 4);
+  socket.send(new Uint8Array(1000));
+  assertEquals(socket.bufferedAmount, 1010);
+  socket.send(new Blob(["12345"]));
+  assertEquals(socket.bufferedAmount, 1015);
+  await until(() => socket.bufferedAmount === 0);
+  socket.close();
+  socket.send("lost");
+  socket.send(new Blob(["too"]));
+  assertEquals(socket.bufferedAmount, 7);
+  for (let event = await log.next(); event.type !== "close";) event = await log.next();
+  assertEquals(socket.bufferedAmount, 7);
+  socket.send(new Uint8Array(3));
+  assertEquals(socket.bufferedAmount, 10);
+});
+
+Deno.test("bufferedAmount keeps what was queued when the connection was lost", async () => {
+  await using server = serve();
+  const [socket, log] = await opened(server.url);
+  const conn = await server.connections.next();
+  conn.pause();
+  for (let i = 0; i < 16; i++) socket.send(new Uint8Array(1024 * 1024));
+  assert(socket.bufferedAmount > 0);
+  conn.terminate();
+  for (let event = await log.next(); event.type !== "close";) event = await log.next();
+  assert(socket.bufferedAmount > 0);
+});
+
+Deno.test("all microtasks run between two message events of one segment", async () => {
+  await using server = serve();
+  const [socket, log] = await opened(server.url);
+  const conn = await server.connections.next();
+  for (let i = 0; i < 100; i++) conn.send(String(i));
+  for (let i = 0; i < 100; i++) {
+    const [event] = await once(socket, "message") as [MessageEvent];
+    for (let hops = 0; hops < 20; hops++) await null;
+    assertEquals(event.data, String(i));
+  }
+  await finish(socket, log);
+});
+
+Deno.test("on… attributes: place, replacement, what is no function", async () => {
+  await using server = serve();
+  const socket = new WebSocket(server.url);
+  const calls: string[] = [];
+  assertEquals([socket.onopen, socket.onmessage, socket.onerror, socket.onclose], [
+    null,
+    null,
+    null,
+    null,
+  ]);
+  socket.onopen = () => calls.push("replaced");
+  socket.addEventListener("open", () => calls.push("listener"));
+  socket.onopen = function (event) {
+    assertEquals([this === socket, event.type], [true, "open"]);
+    calls.push("attribute");
+  };
+  socket.onmessage = () => calls.push("never");
+  socket.onmessage = null;
+  assertEquals(socket.onmessage, null);
+  const object = {};
+  socket.onerror = object as never;
+  assertEquals(socket.onerror as unknown, object);
+  socket.onerror = 1 as never;
+  assertEquals(socket.onerror, null);
+  const log = record(socket);
+  await log.next();
+  assertEquals(calls, ["attribute", "listener"]);
+  await finish(socket, log);
+});
+
+Deno.test("the interface as its IDL has it", () => {
+  assertEquals([WebSocket.name, WebSocket.length], ["WebSocket", 1]);
+  assertEquals(Object.prototype.toString.call(WebSocket.prototype), "[object WebSocket]");
+  assert(WebSocket.prototype instanceof EventTarget);
+  for (const [name, value] of Object.entries({ CONNECTING: 0, OPEN: 1, CLOSING: 2, CLOSED: 3 })) {
+    for (const object of [WebSocket, WebSocket.prototype]) {
+      assertEquals(Object.getOwnPropertyDescriptor(object, name), {
+        value,
+        enumerable: true,
+        writable: false,
+        configurable: false,
+      });
+    }
+  }
+  for (const name of ["url", "readyState", "bufferedAmount", "extensions", "protocol"]) {
+    const { get, set, enumerable, configurable } = Object.getOwnPropertyDescriptor(
+      WebSocket.prototype,
+      name,
+    )!;
+    assertEquals([typeof get, set, enumerable, configurable], ["function", undefined, true, true]);
+    assertThrows(() => get!.call({}), TypeError);
+  }
+  for (const name of ["onopen", "onmessage", "onerror", "onclose", "binaryType"]) {
+    const { get, set, enumerable, configurable } = Object.getOwnPropertyDescriptor(
+      WebSocket.prototype,
+      name,
+    )!;
+    assertEquals([typeof get, typeof set, enumerable, configurable], [
+      "function",
+      "function",
+      true,
+      true,
+    ]);
+  }
+  for (const [name, length] of [["close", 0], ["send", 1]] as const) {
+    const { value, enumerable, writable } = Object.getOwnPropertyDescriptor(
+      WebSocket.prototype,
+      name,
+    )!;
+    assertEquals([typeof value, enumerable, writable, value.length], [
+      "function",
+      true,
+      true,
+      length,
+    ]);
+  }
+  assertThrows(() => (WebSocket as unknown as (url: string) => void)("ws://127.0.0.1"), TypeError);
+});
+
+Deno.test("binaryType takes its two values and ignores others", async () => {
+  await using server = serve();
+  const [socket, log] = await opened(server.url);
+  socket.binaryType = "arraybuffer";
+  for (const other of ["Blob", "", "fragments", undefined]) {
+    socket.binaryType = other as BinaryType;
+    assertEquals(socket.binaryType, "arraybuffer");
+  }
+  await finish(socket, log);
+});
+
+Deno.test("the socket isn't read faster than events are dispatched", async () => {
+  await using server = serve();
+  const [socket, log] = await opened(server.url);
+  const conn = await server.connections.next();
+  // Each message is taken by a listener that keeps the event loop: while it does, none is read ahead without bound.
+  const block = new Uint8Array(1024 * 1024);
+  for (let i = 0; i < 32; i++) conn.send(block);
+  for (let i = 0; i < 32; i++) {
+    assertEquals((await log.next()).type, "message");
+    if (i === 0) assert(conn.queuedBytes > 8 * block.length, String(conn.queuedBytes));
+  }
+  await finish(socket, log);
+});
