@@ -93,7 +93,7 @@ export type { SendStreamOptions, SendStreamSource } from "./src/engine/send_stre
 export type { Watch } from "./src/context/watch.ts";
 export type { CertificateName, PeerCertificate } from "./src/transport/peer_certificate.ts";
 export type { TlsClientOptions } from "./src/transport/tls_client.ts";
-export type { TlsAcceptorOptions } from "./src/transport/tls_server.ts";
+export type { CertificateKeyPair, TlsAcceptorOptions } from "./src/transport/tls_server.ts";
 export type { AdoptOptions } from "./src/adopt/adopt_options.ts";
 export type { AdoptSource } from "./src/adopt/adopt_source.ts";
 export type { StreamPair } from "./src/transport/web_stream.ts";

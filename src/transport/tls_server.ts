@@ -2,19 +2,56 @@ import tls from "node:tls";
 import { peerCertificate } from "./peer_certificate.ts";
 import { tlsError } from "./tls_errors.ts";
 import { handshake, TlsOutcome } from "./tls_handshake.ts";
+import { awaitServerName } from "./client_hello.ts";
+import { PrefixedTransport } from "./prefixed.ts";
+import { closeQuietly } from "./stream_io.ts";
 import { CipherSide, TlsTransport } from "./tls_stream.ts";
 import { checkKeyPair, readCertificate } from "./pem.ts";
 import type { Transport } from "./transport.ts";
-import { group, refusal } from "../util/check.ts";
+import { checkHandlers, group, refusal } from "../util/check.ts";
 
-/** What a TLS server needs, all as PEM text. */
-export interface TlsAcceptorOptions {
-  /** The server's certificate, followed by those of the authorities between it and a root. */
+/** A certificate and its private key, as PEM text. */
+export interface CertificateKeyPair {
+  /** The certificate, followed by those of the authorities between it and a root. */
   cert: string;
   /** The certificate's private key. */
   key: string;
+}
+
+/** What a TLS server needs; certificates and keys are PEM text. At least a pair or `resolve` is needed. */
+export interface TlsAcceptorOptions extends Partial<CertificateKeyPair> {
+  /**
+   * Gives the certificate for the name that a client asks for (in lower case; `""` if it asks for none), at once or later,
+   * but within `handshakeTimeout`. Nothing: the one of `cert` and `key`; without those the client is refused with the
+   * alert `unrecognized_name`. A failure refuses as well. Asked for each handshake.
+   */
+  resolve?: (
+    serverName: string,
+  ) =>
+    | CertificateKeyPair
+    | undefined
+    | null
+    | void
+    | PromiseLike<
+      CertificateKeyPair | undefined | null | void
+    >;
   /** Authorities whose client certificates are accepted; given, every client must show one (mutual TLS). */
   clientCaCerts?: string | string[];
+}
+
+/** A certificate that has been read. */
+interface Served extends CertificateKeyPair {
+  readonly context: tls.SecureContext;
+}
+
+/** The fatal alert for a name that nobody has a certificate for (RFC 6066 3), in a record of its own. */
+const UNRECOGNIZED_NAME = Uint8Array.of(21, 3, 3, 0, 2, 2, 112);
+
+/** @throws {TypeError} If a PEM can't be read, or the key isn't the certificate's. */
+function served(action: string, cert: unknown, key: unknown): Served {
+  checkKeyPair(action, cert, key);
+  const pair = { cert: cert as string, key: key as string };
+  return { ...pair, context: tls.createSecureContext(pair) };
 }
 
 /**
@@ -25,8 +62,9 @@ export interface TlsAcceptorOptions {
  * cryptography (the same rustls) over an ordinary `Deno.TcpConn` with no delay.
  */
 export class TlsAcceptor {
-  readonly #context: tls.SecureContext;
-  readonly #options: TlsAcceptorOptions;
+  /** The certificate for names that `resolve` doesn't know; `null` if there is none. */
+  readonly #byDefault: Served | null;
+  readonly #resolve: TlsAcceptorOptions["resolve"];
   readonly #clientCaCerts: string[] | undefined;
 
   /**
@@ -34,22 +72,23 @@ export class TlsAcceptor {
    * @throws {TypeError} If a PEM can't be read, or the key isn't the certificate's.
    */
   constructor(options: TlsAcceptorOptions) {
-    group("listen", "tls", options, "{ cert, key, clientCaCerts }");
-    const { cert, key, clientCaCerts } = options;
+    group("listen", "tls", options, "{ cert, key, clientCaCerts, resolve }");
+    const { cert, key, clientCaCerts, resolve } = options;
+    checkHandlers("listen with tls", options, ["resolve"]);
     if ("clientCa" in options) {
       throw new TypeError(
         "Cannot listen with tls.clientCa: the option is called tls.clientCaCerts",
       );
     }
-    checkKeyPair("listen", cert, key);
+    const onlyResolved = resolve !== undefined && cert === undefined && key === undefined;
+    this.#byDefault = onlyResolved ? null : served("listen", cert, key);
+    this.#resolve = resolve;
     if (clientCaCerts !== undefined) {
       this.#clientCaCerts = [clientCaCerts].flat();
       const attempt = "listen with tls.clientCaCerts";
       if (this.#clientCaCerts.length === 0) throw refusal(attempt, [], "at least one certificate");
       for (const pem of this.#clientCaCerts) readCertificate(attempt, pem);
     }
-    this.#options = { cert, key };
-    this.#context = tls.createSecureContext({ cert, key });
   }
 
   /**
@@ -61,21 +100,47 @@ export class TlsAcceptor {
    * @throws {HandshakeError} With the reason in its message.
    */
   async accept(raw: Transport): Promise<Transport> {
-    const cipher = new CipherSide(raw);
-    const outcome = new TlsOutcome<Transport>(cipher);
-    if (this.#clientCaCerts === undefined) this.#start(raw, cipher, outcome);
-    else this.#startMutual(raw, cipher, outcome, this.#clientCaCerts);
     try {
-      return await handshake(raw, cipher, outcome);
+      if (this.#resolve === undefined) return await this.#shakeHands(raw, this.#byDefault!);
+      const { serverName, bytes } = await awaitServerName(raw);
+      const found = await this.#certificateFor(this.#resolve, serverName);
+      if (found !== null) {
+        return await this.#shakeHands(new PrefixedTransport(bytes, raw), found);
+      }
+      await raw.write(UNRECOGNIZED_NAME);
+      throw new Error(`no certificate for the name ${JSON.stringify(serverName)}`);
     } catch (error) {
+      closeQuietly(raw);
       throw tlsError("TLS handshake failed", error);
     }
   }
 
-  #start(raw: Transport, cipher: CipherSide, outcome: TlsOutcome<Transport>): void {
+  async #certificateFor(
+    resolve: NonNullable<TlsAcceptorOptions["resolve"]>,
+    serverName: string,
+  ): Promise<Served | null> {
+    const pair = await resolve(serverName);
+    if (pair === undefined || pair === null) return this.#byDefault;
+    return served("shake hands", pair.cert, pair.key);
+  }
+
+  #shakeHands(raw: Transport, certificate: Served): Promise<Transport> {
+    const cipher = new CipherSide(raw);
+    const outcome = new TlsOutcome<Transport>(cipher);
+    if (this.#clientCaCerts === undefined) this.#start(raw, cipher, outcome, certificate);
+    else this.#startMutual(raw, cipher, outcome, certificate, this.#clientCaCerts);
+    return handshake(raw, cipher, outcome);
+  }
+
+  #start(
+    raw: Transport,
+    cipher: CipherSide,
+    outcome: TlsOutcome<Transport>,
+    { context }: Served,
+  ): void {
     const socket = new tls.TLSSocket(cipher, {
       isServer: true,
-      secureContext: this.#context,
+      secureContext: context,
       ALPNProtocols: ["http/1.1"],
     });
     const transport = new TlsTransport(raw, cipher, socket);
@@ -88,10 +153,12 @@ export class TlsAcceptor {
     raw: Transport,
     cipher: CipherSide,
     outcome: TlsOutcome<Transport>,
+    { cert, key }: Served,
     ca: string[],
   ): void {
     const server = tls.createServer({
-      ...this.#options,
+      cert,
+      key,
       ca,
       requestCert: true,
       rejectUnauthorized: true,

@@ -1,0 +1,95 @@
+import type { Transport } from "./transport.ts";
+
+/** A hello may be so long; those with post-quantum keys have some 1,800 bytes. */
+const LONGEST = 16 * 1024;
+const RECORD_HEADER = 5;
+const HANDSHAKE = 22;
+const CLIENT_HELLO = 1;
+const SERVER_NAME = 0;
+const HOST_NAME = 0;
+
+/**
+ * Finds the name of the server that a client asks for (RFC 6066 3) in the first bytes that it sends (RFC 8446 4.1.2).
+ *
+ * @param bytes What has arrived.
+ * @returns The name in lower case, `""` if none is asked for or this is no hello: what it is then, TLS says; `null` if
+ * more has to arrive.
+ */
+export function readServerName(bytes: Uint8Array): string | null {
+  const hello = helloOf(bytes);
+  if (hello === null) return bytes.length < LONGEST ? null : "";
+  return hello === undefined ? "" : serverNameOf(hello);
+}
+
+/** The body of the hello, put together from its records; `null` if more has to arrive, `undefined` if it is none. */
+function helloOf(bytes: Uint8Array): Uint8Array | null | undefined {
+  const parts: Uint8Array[] = [];
+  let length = 0;
+  for (let at = 0;;) {
+    if (at < bytes.length && bytes[at] !== HANDSHAKE) return undefined;
+    if (bytes.length < at + RECORD_HEADER) return null;
+    const size = bytes[at + 3] << 8 | bytes[at + 4];
+    if (size === 0) return undefined;
+    const part = bytes.subarray(at + RECORD_HEADER, at + RECORD_HEADER + size);
+    parts.push(part);
+    length += part.length;
+    at += RECORD_HEADER + size;
+    const [first = CLIENT_HELLO, ...rest] = head(parts, 4);
+    if (first !== CLIENT_HELLO) return undefined;
+    if (rest.length === 3) {
+      const needed = 4 + (rest[0] << 16 | rest[1] << 8 | rest[2]);
+      if (needed > LONGEST) return undefined;
+      if (length >= needed) return head(parts, needed).subarray(4);
+    }
+    if (bytes.length < at) return null;
+  }
+}
+
+/** The first bytes of some pieces, fewer if there are fewer. */
+function head(parts: readonly Uint8Array[], count: number): Uint8Array {
+  const bytes = new Uint8Array(count);
+  let filled = 0;
+  for (const part of parts) {
+    const piece = part.subarray(0, count - filled);
+    bytes.set(piece, filled);
+    filled += piece.length;
+    if (filled === count) break;
+  }
+  return bytes.subarray(0, filled);
+}
+
+function serverNameOf(hello: Uint8Array): string {
+  // Version and random value; then the session's id, the cipher suites and the compression methods, each with its length.
+  let at = 34;
+  at += 1 + (hello[at] ?? 0);
+  at += 2 + (hello[at] << 8 | hello[at + 1]);
+  at += 1 + (hello[at] ?? 0);
+  for (at += 2; at + 4 <= hello.length;) {
+    const type = hello[at] << 8 | hello[at + 1], size = hello[at + 2] << 8 | hello[at + 3];
+    const extension = hello.subarray(at + 4, at + 4 + size);
+    // Behind the length of the list: the kind of name, its length, and the name.
+    if (type === SERVER_NAME && extension[2] === HOST_NAME) {
+      const length = extension[3] << 8 | extension[4];
+      return String.fromCharCode(...extension.subarray(5, 5 + Math.min(length, 255))).toLowerCase();
+    }
+    at += 4 + size;
+  }
+  return "";
+}
+
+/** Reads from a transport up to the name that the client asks for; the bytes are still to be given to TLS. */
+export async function awaitServerName(
+  transport: Transport,
+): Promise<{ serverName: string; bytes: Uint8Array }> {
+  const bytes = new Uint8Array(LONGEST);
+  let filled = 0;
+  for (;;) {
+    const count = await transport.read(bytes.subarray(filled));
+    if (count === null) {
+      throw new Deno.errors.UnexpectedEof("the peer closed the connection in the middle of it");
+    }
+    filled += count;
+    const serverName = readServerName(bytes.subarray(0, filled));
+    if (serverName !== null) return { serverName, bytes: bytes.subarray(0, filled) };
+  }
+}
