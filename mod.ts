@@ -98,6 +98,7 @@ export type { AdoptOptions } from "./src/adopt/adopt_options.ts";
 export type { AdoptSource } from "./src/adopt/adopt_source.ts";
 export type { StreamPair } from "./src/transport/web_stream.ts";
 export type { HttpHandler, PeerInfo } from "./src/server/peer_info.ts";
+export type { MessageIteratorOptions } from "./src/engine/message_iterator.ts";
 export type { IncomingMessageStream } from "./src/engine/message_stream_iterator.ts";
 export type { UpgradeOptions, UpgradeResult } from "./src/adopt/upgrade_options.ts";
 

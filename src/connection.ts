@@ -1,7 +1,11 @@
 import type { ConnectionStats } from "./engine/stats.ts";
 import type { Negotiated } from "./engine/handshake_result.ts";
 import type { CloseRecord } from "./protocol/close_record.ts";
-import { MessageIterator } from "./engine/message_iterator.ts";
+import {
+  MessageIterator,
+  type MessageIteratorOptions,
+  receiveMessage,
+} from "./engine/message_iterator.ts";
 import { PAUSED } from "./engine/holds.ts";
 import type { ConnectionState, Engine } from "./engine/engine.ts";
 import {
@@ -407,12 +411,12 @@ export class Connection<Data = unknown> implements AsyncDisposable {
     const { receiver } = engine;
     if (receiver.paused || engine.state === "closed" || receiver.dropping) return;
     engine.pauses++;
-    receiver.hold(PAUSED, true);
+    receiver.hold(PAUSED);
   }
 
   /** Goes on after `pause`, with what was held first. */
   resume(): void {
-    this.#engine.receiver.hold(PAUSED, false);
+    this.#engine.receiver.lift(PAUSED);
   }
 
   /** Whether `pause` holds messages. */
@@ -424,29 +428,25 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    * The next message, without `onMessage`.
    *
    * @param options Gives up when aborted.
-   * @returns Rejects with a `ConnectionClosedError` when the connection has closed.
-   * @throws {TypeError} Beside `onMessage` or another consumer.
+   * @returns Rejects with a `ConnectionClosedError` when the connection has closed, with an `AbortError` when aborted, and
+   * with a `TypeError` beside `onMessage` or another consumer.
    */
   receive(options: { signal?: AbortSignal } = {}): Promise<ReceivedMessage> {
-    const consumer = new MessageIterator(this.#engine.receiver, "receive from", true);
-    return consumer.receive(options.signal).finally(() => consumer.release());
+    return receiveMessage(this.#engine.receiver, options.signal);
   }
 
   /**
    * Iterates over messages, with backpressure: while no message is awaited the connection is held.
    *
-   * @param options Whether leaving the loop leaves the connection open.
-   * @returns Ends when the connection closes with 1000, 1001 or without code; throws a `ConnectionClosedError` otherwise.
+   * @param options Whether leaving the loop leaves the connection open, and what ends it from outside.
+   * @returns Ends when the connection closes with 1000, 1001 or without code; throws a `ConnectionClosedError` otherwise,
+   * and an `AbortError` when aborted.
    * @throws {TypeError} Beside `onMessage` or another consumer.
    */
   messages(
-    options: { preventClose?: boolean } = {},
+    options: MessageIteratorOptions = {},
   ): AsyncIterableIterator<ReceivedMessage, undefined> {
-    return new MessageIterator(
-      this.#engine.receiver,
-      "iterate over",
-      options.preventClose ?? false,
-    );
+    return new MessageIterator(this.#engine.receiver, options).claim("iterate over");
   }
 
   /** Iterates over messages; leaving the loop closes with 1000. */
@@ -457,13 +457,13 @@ export class Connection<Data = unknown> implements AsyncDisposable {
   /**
    * Iterates over messages as streams of their bytes, so that a large one needn't fit into memory: what isn't read is
    * bounded by `readAhead`, and then the peer is held back. Read or cancel each stream: what stays unread stands before
-   * the next message. `maxMessageSize` applies as elsewhere; a compressed message comes whole.
+   * the next message. `maxMessageSize` applies as elsewhere.
    *
    * @returns Ends when the connection closes with 1000, 1001 or without code; throws a `ConnectionClosedError` otherwise.
    * @throws {TypeError} Beside `onMessage` or another consumer.
    */
   messageStreams(): AsyncIterableIterator<IncomingMessageStream, undefined> {
-    return new MessageStreamIterator(this.#engine.receiver);
+    return new MessageStreamIterator(this.#engine.receiver).claim("iterate over");
   }
 
   /**
@@ -491,7 +491,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    */
   on(handlers: ConnectionHandlers<Data>): void {
     checkHandlers("set callbacks", handlers, HANDLERS);
-    if (handlers.onMessage !== undefined && this.#engine.receiver.taken) {
+    if (handlers.onMessage !== undefined && this.#engine.receiver.claimed) {
       throw new TypeError("Cannot set onMessage on a connection whose messages are being taken");
     }
     this.#engine.on(handlers);

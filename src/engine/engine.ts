@@ -327,7 +327,7 @@ export class Engine implements ReceiverHost, SenderHost, CloserHost, KeptAlive, 
   ended(record: CloseRecord): void {
     const after = this.owner.closed(this);
     this.#close.outcome.resolve();
-    this.receiver.endWaiters();
+    this.receiver.ended();
     if (this.handlers.onClose) this.call(() => this.handlers.onClose!(this.face, record));
     after?.();
   }
@@ -348,9 +348,11 @@ export class Engine implements ReceiverHost, SenderHost, CloserHost, KeptAlive, 
 
   /** The error of what was attempted on a connection that isn't open. */
   closedError(action: string, data?: unknown): ConnectionClosedError {
-    return new ConnectionClosedError(`Cannot ${action} on a ${this.state} connection`, {
+    const close = this.record ?? undefined;
+    const how = close === undefined ? "" : `: ${close}`;
+    return new ConnectionClosedError(`Cannot ${action} on a ${this.state} connection${how}`, {
       data,
-      close: this.record ?? undefined,
+      close,
     });
   }
 

@@ -16,30 +16,32 @@ export interface FrameCallbacksHost {
   call(callback: () => unknown): Promise<void> | null;
 }
 
-/** What a promise of a callback holds, and the buffer that it looks at. */
-export interface HoldableReader {
-  received: number;
-  holdReasons: number;
-  readonly frameHoldReasons: number;
-  hold(reason: number, on: boolean): void;
+/** What a promise of a callback holds, and what it is lent. */
+export interface FrameHolder {
+  /** Counts a message that has been received to its end. */
+  count(): void;
+  hold(reason: number): void;
+  lift(reason: number): void;
   retain(): Loan;
   release(loan: Loan): void;
 }
 
 /**
- * Calls the frame callbacks, and stops the decoder if one of them asks for time or pauses: payload can't be kept for
- * later here, since it needn't fit anywhere. Frames are shown to a trace as well.
+ * Calls the frame callbacks. A promise of one of them holds reading, as a pause does: payload can't be kept for later here,
+ * since it needn't fit anywhere. Frames are shown to a trace as well.
  */
 export class FrameCallbacks implements FrameObserver {
+  /** Whether the application looks at frames, and not a trace alone. */
+  shown = false;
   /** Set when frames are none of the application's business any more. */
   muted = false;
   readonly #host: FrameCallbacksHost;
-  readonly #receiver: HoldableReader;
+  readonly #receiver: FrameHolder;
   readonly #frames: FrameDecoder;
   #waiting = false; // for the promise of a callback
   #ending = false; // the end of the frame waits for it too
 
-  constructor(host: FrameCallbacksHost, receiver: HoldableReader, frames: FrameDecoder) {
+  constructor(host: FrameCallbacksHost, receiver: FrameHolder, frames: FrameDecoder) {
     this.#host = host;
     this.#receiver = receiver;
     this.#frames = frames;
@@ -64,7 +66,7 @@ export class FrameCallbacks implements FrameObserver {
 
   data({ bytes }: Source, start: number, end: number, last: boolean): void {
     const host = this.#host;
-    if (last && this.#frames.fin && !host.settings.assemble) this.#receiver.received++;
+    if (last && this.#frames.fin && !host.settings.assemble) this.#receiver.count();
     if (this.muted) return;
     if (end > start && host.handlers.onFrameChunk !== undefined) {
       const chunk = bytes.subarray(start, end);
@@ -83,21 +85,18 @@ export class FrameCallbacks implements FrameObserver {
 
   /** @param lent Whether the callback still looks at the buffer that is being handled. */
   #wait(settled: Promise<void> | null, lent: boolean): void {
-    const receiver = this.#receiver;
-    if (settled !== null) {
-      const loan = lent ? receiver.retain() : null;
-      this.#waiting = true;
-      receiver.holdReasons |= IN_FRAME;
-      settled.then(() => {
-        if (loan !== null) receiver.release(loan);
-        this.#waiting = false;
-        if (this.#ending) {
-          this.#ending = false;
-          this.#end();
-        }
-        if (!this.#waiting) receiver.hold(IN_FRAME, false);
-      });
-    }
-    if ((receiver.holdReasons & receiver.frameHoldReasons) !== 0) this.#frames.stopRequested = true;
+    if (settled === null) return;
+    const receiver = this.#receiver, loan = lent ? receiver.retain() : null;
+    this.#waiting = true;
+    receiver.hold(IN_FRAME);
+    settled.then(() => {
+      if (loan !== null) receiver.release(loan);
+      this.#waiting = false;
+      if (this.#ending) {
+        this.#ending = false;
+        this.#end();
+      }
+      if (!this.#waiting) receiver.lift(IN_FRAME);
+    });
   }
 }

@@ -1,49 +1,124 @@
-import type { Receiver, Taker } from "./receiver.ts";
 import { abortError } from "../errors.ts";
+import type { QueuedMessage, ReceivedMessage } from "../flow/receive_queue.ts";
 import { NORMAL } from "../protocol/close_code.ts";
 import { isOrderly } from "../protocol/close_record.ts";
-import type { ReceivedMessage } from "../flow/receive_queue.ts";
+import type { ChunkSink } from "../protocol/message_assembler.ts";
+import { Fifo } from "../util/fifo.ts";
+import type { Receiver, Taker } from "./receiver.ts";
+
+/** Options of an iteration over messages. */
+export interface MessageIteratorOptions {
+  /** Whether leaving the loop leaves the connection open. @default {false} */
+  preventClose?: boolean;
+  /**
+   * Ends the iteration with an `AbortError` when aborted. The connection stays open, and its messages are free for another
+   * consumer.
+   */
+  signal?: AbortSignal;
+}
+
+interface Waiter<T> {
+  resolve(message: T): void;
+  reject(error: unknown): void;
+}
 
 /**
- * Whoever takes messages one by one. There is at most one at a time, and none beside `onMessage`: two would each
- * get some of the messages.
+ * Takes messages one by one. There is at most one consumer at a time, and none beside `onMessage`: two would each get
+ * some of the messages. While it awaits none the connection is held.
  */
-export class MessageIterator implements AsyncIterableIterator<ReceivedMessage>, Taker {
-  readonly chunks = null;
-  readonly bytes = 0;
-  readonly #receiver: Receiver;
+export class MessageIterator<T = ReceivedMessage>
+  implements AsyncIterableIterator<T, undefined>, Taker {
+  protected readonly receiver: Receiver;
   readonly #preventClose: boolean;
+  readonly #signal: AbortSignal | undefined;
+  #waiters: Fifo<Waiter<T>> | null = null;
+  #released = false;
   #done = false;
+  #aborted: unknown = null; // the error of an abort that has not been thrown yet
 
-  /** Claims the messages of a connection. */
-  constructor(receiver: Receiver, action: string, preventClose: boolean) {
-    receiver.claim(this, action);
-    this.#receiver = receiver;
-    this.#preventClose = preventClose;
+  constructor(receiver: Receiver, options: MessageIteratorOptions = {}) {
+    this.receiver = receiver;
+    this.#preventClose = options.preventClose ?? false;
+    this.#signal = options.signal;
+  }
+
+  /**
+   * Claims the messages of the connection. Comes before anything else.
+   *
+   * @param action What is attempted, for messages: `iterate over` …
+   * @throws {TypeError} Beside `onMessage` or another consumer.
+   */
+  claim(action: string): this {
+    this.receiver.claim(this, action);
+    if (this.#signal?.aborted) this.#abort();
+    else this.#signal?.addEventListener("abort", this.#abort);
+    return this;
+  }
+
+  get chunks(): ChunkSink | null {
+    return null;
+  }
+
+  get bytes(): number {
+    return 0;
+  }
+
+  get awaits(): boolean {
+    return this.#waiting > 0;
+  }
+
+  /** Calls that wait for a message. */
+  get #waiting(): number {
+    return this.#waiters === null ? 0 : this.#waiters.length;
+  }
+
+  wrap(message: ReceivedMessage): QueuedMessage {
+    return message;
+  }
+
+  discard(): void {}
+
+  /** What the consumer gets for a message that was queued. */
+  protected unwrap(message: QueuedMessage): T {
+    return message as T;
+  }
+
+  wake(): void {
+    const { receiver } = this, waiters = this.#waiters;
+    if (waiters === null) return;
+    while (waiters.length > 0 && receiver.canTake) {
+      waiters.shift()!.resolve(this.unwrap(receiver.take()));
+    }
+    if (waiters.length > 0 && receiver.exhausted) this.#reject(receiver.closedError("receive"));
   }
 
   /** The next message; the end after an orderly close, an error after any other. */
-  next(): Promise<IteratorResult<ReceivedMessage, undefined>> {
-    return this.receive().then(
+  next(): Promise<IteratorResult<T, undefined>> {
+    return this.take().then(
       (value) => ({ value, done: false as const }),
       (error) => {
-        this.release();
-        const { record } = this.#receiver;
-        const orderly = this.#done || (record !== null && isOrderly(record));
+        // A failure is thrown once: calls that were made ahead see the end.
+        if (this.#done) return { value: undefined, done: true as const };
         this.#done = true;
-        if (orderly) return { value: undefined, done: true as const };
+        const { record } = this.receiver;
+        const aborted = error === this.#aborted;
+        this.#aborted = null;
+        this.release();
+        if (!aborted && record !== null && isOrderly(record)) {
+          return { value: undefined, done: true as const };
+        }
         throw error;
       },
     );
   }
 
-  /** Ends the iteration, and the connection with it unless told otherwise. */
-  return(): Promise<IteratorResult<ReceivedMessage, undefined>> {
+  /** Ends the iteration, and the connection with it unless told otherwise. Does nothing after its end. */
+  return(): Promise<IteratorResult<T, undefined>> {
     this.#done = true;
-    this.release();
-    // Who still awaits a message gets the end, not the next message.
-    for (const taker of this.#receiver.waiters.splice(0)) taker();
-    if (!this.#preventClose) this.#receiver.close(NORMAL, "");
+    if (!this.#released) {
+      this.release();
+      if (!this.#preventClose) this.receiver.close(NORMAL, "");
+    }
     return Promise.resolve({ value: undefined, done: true });
   }
 
@@ -52,49 +127,58 @@ export class MessageIterator implements AsyncIterableIterator<ReceivedMessage>, 
   }
 
   /** The next message; rejects at the end. */
-  receive(signal?: AbortSignal): Promise<ReceivedMessage> {
-    const receiver = this.#receiver;
-    if (this.#done) return Promise.reject(receiver.closedError("receive"));
-    if (signal?.aborted) {
-      return Promise.reject(abortError("The receive was aborted", signal.reason));
-    }
-    if (receiver.waiters.length === 0 && receiver.canTake()) {
-      return Promise.resolve(receiver.take());
-    }
-    if (receiver.record !== null && !this.#waiting) {
+  take(): Promise<T> {
+    const { receiver } = this;
+    if (this.#aborted !== null) return Promise.reject(this.#aborted);
+    if (this.#released || (receiver.exhausted && this.#waiting === 0)) {
       return Promise.reject(receiver.closedError("receive"));
     }
+    if (receiver.canTake && this.#waiting === 0) {
+      const message = this.unwrap(receiver.take());
+      // There is room again: reading may go on.
+      receiver.pull();
+      return Promise.resolve(message);
+    }
     return new Promise((resolve, reject) => {
-      const settle = () => {
-        signal?.removeEventListener("abort", abort);
-        if (!this.#done && receiver.canTake()) resolve(receiver.take());
-        else reject(receiver.closedError("receive"));
-      };
-      const abort = () => {
-        receiver.waiters.splice(receiver.waiters.indexOf(settle), 1);
-        reject(abortError("The receive was aborted", signal!.reason));
-      };
-      signal?.addEventListener("abort", abort, { once: true });
-      receiver.waiters.push(settle);
+      (this.#waiters ??= new Fifo()).push({ resolve, reject });
       receiver.pull();
     });
   }
 
-  /** Leaves the messages to others. */
+  /** Leaves the messages to others; calls that still wait for one see the end. */
   release(): void {
-    this.#receiver.unclaim(this);
+    if (this.#released) return;
+    this.#released = true;
+    this.receiver.unclaim(this);
+    this.#signal?.removeEventListener("abort", this.#abort);
+    this.#reject(this.#aborted ?? this.receiver.closedError("receive"));
   }
 
-  /** Whether there is a message to take, even if a pause holds it. */
-  get #waiting(): boolean {
-    return this.#receiver.waiting > 0;
+  readonly #abort = (): void => {
+    this.#aborted = abortError("The wait for a message was aborted", this.#signal!.reason);
+    this.release();
+  };
+
+  #reject(error: unknown): void {
+    for (const waiter of this.#waiters?.drain() ?? []) waiter.reject(error);
   }
+}
 
-  keep(): boolean {
-    return false;
+/**
+ * Takes one message.
+ *
+ * @param receiver Whose.
+ * @param signal Gives up when aborted.
+ * @returns Rejects if the connection has closed, or with a `TypeError` beside another consumer.
+ */
+export async function receiveMessage(
+  receiver: Receiver,
+  signal: AbortSignal | undefined,
+): Promise<ReceivedMessage> {
+  const iterator = new MessageIterator(receiver, { signal }).claim("receive from");
+  try {
+    return await iterator.take();
+  } finally {
+    iterator.release();
   }
-
-  wake(): void {}
-
-  discard(): void {}
 }

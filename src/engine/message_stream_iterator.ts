@@ -1,9 +1,8 @@
-import type { Receiver, Taker } from "./receiver.ts";
-import type { ReceivedMessage } from "../flow/receive_queue.ts";
-import { NORMAL } from "../protocol/close_code.ts";
-import { isOrderly } from "../protocol/close_record.ts";
+import type { QueuedMessage, ReceivedMessage } from "../flow/receive_queue.ts";
 import type { ChunkSink } from "../protocol/message_assembler.ts";
 import { encodeUtf8 } from "../protocol/utf8.ts";
+import { Fifo } from "../util/fifo.ts";
+import { MessageIterator } from "./message_iterator.ts";
 
 /** A message that may still be arriving. */
 export interface IncomingMessageStream {
@@ -13,30 +12,36 @@ export interface IncomingMessageStream {
   readonly stream: ReadableStream<Uint8Array>;
 }
 
+/** What a message costs while it isn't taken, besides its chunks and what the queue counts. */
+const MESSAGE_COST = 1024 - 64;
 /** What each chunk costs besides its bytes. */
-const OVERHEAD = 64;
+const CHUNK_COST = 64;
 
-/** One message on its way to its reader. */
-class MessageBody implements IncomingMessageStream {
-  readonly type: "text" | "binary";
-  readonly stream: ReadableStream<Uint8Array>;
-  readonly #owner: MessageStreamIterator;
-  #chunks: Uint8Array[] = [];
-  #controller!: ReadableStreamDefaultController<Uint8Array>;
-  #wanted: (() => void) | null = null;
+/** What a message in pieces needs of its consumer. */
+interface BodyOwner {
+  /** Whether nothing is handed out for now. */
+  readonly paused: boolean;
+  /** Counts what waits; if it sinks, reading may go on. */
+  count(bytes: number): void;
+  /** Something is awaited, or nothing is any more: reading may go on. */
+  demanded(body: MessageBody): void;
+}
+
+/** One message on its way to its reader: its chunks as they arrive, and the stream once it is taken. */
+class MessageBody {
+  readonly length = MESSAGE_COST;
+  readonly #text: boolean;
+  readonly #owner: BodyOwner;
+  readonly #chunks = new Fifo<Uint8Array>();
+  #controller: ReadableStreamDefaultController<Uint8Array> | null = null;
+  #pulled: (() => void) | null = null; // settles the pull that waits
   #complete = false;
   #cancelled = false;
+  #failure: unknown = null;
 
-  constructor(owner: MessageStreamIterator, text: boolean) {
+  constructor(owner: BodyOwner, text: boolean) {
     this.#owner = owner;
-    this.type = text ? "text" : "binary";
-    this.stream = new ReadableStream({
-      start: (controller) => {
-        this.#controller = controller;
-      },
-      pull: () => this.#pull(),
-      cancel: () => this.#cancel(),
-    }, { highWaterMark: 0 });
+    this.#text = text;
   }
 
   /** Whether what comes of it is dropped. */
@@ -44,155 +49,166 @@ class MessageBody implements IncomingMessageStream {
     return this.#cancelled;
   }
 
+  /** Whether its reader waits for a chunk, or wants none. */
+  get awaits(): boolean {
+    return this.#pulled !== null || this.#cancelled;
+  }
+
+  /** Hands it to its reader. Nothing is read ahead of it by the stream itself. */
+  open(): IncomingMessageStream {
+    const stream = new ReadableStream<Uint8Array>({
+      start: (controller) => {
+        this.#controller = controller;
+      },
+      pull: () => this.#pull(),
+      cancel: () => this.#cancel(),
+    }, { highWaterMark: 0 });
+    return { type: this.#text ? "text" : "binary", stream };
+  }
+
   push(chunk: Uint8Array): void {
     if (this.#cancelled || chunk.length === 0) return;
     this.#chunks.push(chunk);
-    this.#owner.count(chunk.length + OVERHEAD);
-    this.#give();
+    this.#owner.count(chunk.length + CHUNK_COST);
+    this.wake();
   }
 
   end(): void {
     this.#complete = true;
-    this.#give();
+    this.wake();
   }
 
+  /** The rest will not come. What has come is still handed out. */
   fail(error: unknown): void {
-    if (this.#complete || this.#cancelled) return;
-    this.#cancelled = true;
-    this.#controller.error(error);
+    this.#failure = error;
+    this.wake();
+  }
+
+  /** Looks again for what a pull waits for. */
+  wake(): void {
+    const pulled = this.#pulled;
+    if (pulled === null || !this.#give()) return;
+    this.#pulled = null;
+    pulled();
   }
 
   #pull(): Promise<void> | void {
-    if (this.#chunks.length > 0 || this.#complete) return this.#next();
-    return new Promise((resolve) => this.#wanted = resolve);
+    if (this.#give()) return;
+    return new Promise((resolve) => {
+      this.#pulled = resolve;
+      this.#owner.demanded(this);
+    });
   }
 
-  #give(): void {
-    const wanted = this.#wanted;
-    if (wanted === null) return;
-    this.#wanted = null;
-    this.#next();
-    wanted();
-  }
-
-  #next(): void {
+  /** Gives the next chunk, or the end; returns whether there was one. */
+  #give(): boolean {
+    if (this.#owner.paused) return false;
     const chunk = this.#chunks.shift();
-    if (chunk === undefined) {
-      if (!this.#cancelled) this.#controller.close();
-      return;
+    if (chunk !== undefined) {
+      this.#controller!.enqueue(chunk);
+      this.#owner.count(-chunk.length - CHUNK_COST);
+      return true;
     }
-    this.#controller.enqueue(chunk);
-    this.#owner.count(-chunk.length - OVERHEAD);
+    if (this.#complete) this.#controller!.close();
+    else if (this.#failure !== null) this.#controller!.error(this.#failure);
+    else return false;
+    return true;
   }
 
   #cancel(): void {
     this.#cancelled = true;
     let bytes = 0;
-    for (const chunk of this.#chunks.splice(0)) bytes -= chunk.length + OVERHEAD;
+    for (const chunk of this.#chunks.drain()) bytes -= chunk.length + CHUNK_COST;
     this.#owner.count(bytes);
-    this.#wanted?.();
+    this.#pulled?.();
+    this.#pulled = null;
+    this.#owner.demanded(this);
   }
 }
 
-/** Whoever takes messages as streams. What isn't read yet counts against `readAhead`. */
-export class MessageStreamIterator
-  implements AsyncIterableIterator<IncomingMessageStream, undefined>, ChunkSink, Taker {
-  readonly chunks = this;
-  /** What the chunks that wait cost. */
-  bytes = 0;
-  readonly #receiver: Receiver;
-  #parts: MessageBody[] = [];
-  #current: MessageBody | null = null;
-  #takers: (() => void)[] = [];
-  #done = false;
+/** Takes messages as streams. What of them isn't read yet counts against `readAhead`. */
+export class MessageStreamIterator extends MessageIterator<IncomingMessageStream>
+  implements ChunkSink, BodyOwner {
+  #bytes = 0;
+  #current: MessageBody | null = null; // the one that is still arriving
   #dropping = false;
+  #waiting: Set<MessageBody> | null = null; // those whose reader waits for the end of a pause, or for more
 
-  /** @throws {TypeError} Beside `onMessage` or another consumer. */
-  constructor(receiver: Receiver) {
-    this.#receiver = receiver;
-    receiver.claim(this, "iterate over");
+  override get chunks(): ChunkSink {
+    return this;
   }
 
-  /** Bytes that may come now. */
+  override get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** What isn't read of a message is in the way of the next one. */
+  override get awaits(): boolean {
+    return this.#current === null ? super.awaits : this.#current.awaits;
+  }
+
   get room(): number {
-    return this.#dropping || this.#current?.cancelled ? Infinity : this.#receiver.room;
+    return this.#dropping || this.#current?.cancelled ? Infinity : this.receiver.room;
   }
 
-  /** A message begins. */
   start(text: boolean): void {
     if (this.#dropping) return;
     this.#current = new MessageBody(this, text);
-    this.#parts.push(this.#current);
-    this.#takers.shift()?.();
+    this.receiver.keep(this.#current);
   }
 
-  /** Bytes of it; theirs to keep. */
   chunk(bytes: Uint8Array): void {
     this.#current?.push(bytes);
   }
 
-  /** It is complete. */
   end(): void {
-    this.#receiver.received++;
-    this.#current?.end();
+    const body = this.#current;
     this.#current = null;
+    body?.end();
+    this.receiver.count();
+    this.receiver.pull();
   }
 
-  keep(data: ReceivedMessage): boolean {
-    this.start(typeof data === "string");
-    this.chunk(typeof data === "string" ? encodeUtf8(data) : data);
-    this.#current?.end();
-    this.#current = null;
-    return true;
+  override wrap(data: ReceivedMessage): QueuedMessage {
+    const body = new MessageBody(this, typeof data === "string");
+    body.push(typeof data === "string" ? encodeUtf8(data) : data);
+    body.end();
+    return body;
   }
 
-  wake(): void {
-    if (this.#receiver.record !== null) {
-      this.#current?.fail(this.#receiver.closedError("read the rest of a message"));
-      this.#current = null;
-    }
-    for (const taker of this.#takers.splice(0)) taker();
+  protected override unwrap(message: QueuedMessage): IncomingMessageStream {
+    return (message as MessageBody).open();
   }
 
-  discard(): void {
+  override wake(): void {
+    if (this.receiver.record !== null) this.#failCurrent();
+    const waiting = this.#waiting;
+    this.#waiting = null;
+    for (const body of waiting ?? []) body.wake();
+    super.wake();
+  }
+
+  override discard(): void {
     this.#dropping = true;
-    this.#current?.fail(this.#receiver.closedError("read the rest of a message"));
-    this.#current = null;
-    this.#parts = [];
+    this.#failCurrent();
   }
 
-  /** Counts what waits; where it sinks, reading may go on. */
+  get paused(): boolean {
+    return this.receiver.paused;
+  }
+
   count(bytes: number): void {
-    this.bytes += bytes;
-    if (bytes <= 0) queueMicrotask(() => this.#receiver.readOn());
+    this.#bytes += bytes;
+    if (bytes < 0) this.receiver.pull();
   }
 
-  async next(): Promise<IteratorResult<IncomingMessageStream, undefined>> {
-    while (this.#parts.length === 0 || this.#receiver.paused) {
-      const { record } = this.#receiver;
-      if (this.#done || (record !== null && isOrderly(record))) {
-        return { value: undefined, done: true };
-      }
-      if (record !== null) {
-        this.#done = true;
-        throw this.#receiver.closedError("iterate over the messages");
-      }
-      await new Promise<void>((resolve) => {
-        this.#takers.push(resolve);
-        this.#receiver.readOn();
-      });
-    }
-    return { value: this.#parts.shift()!, done: false };
+  demanded(body: MessageBody): void {
+    if (this.paused) (this.#waiting ??= new Set()).add(body);
+    this.receiver.pull();
   }
 
-  /** Ends the iteration, and closes the connection with 1000. */
-  return(): Promise<IteratorResult<IncomingMessageStream, undefined>> {
-    this.#done = true;
-    this.#receiver.close(NORMAL, "");
-    return Promise.resolve({ value: undefined, done: true });
-  }
-
-  [Symbol.asyncIterator](): this {
-    return this;
+  #failCurrent(): void {
+    this.#current?.fail(this.receiver.closedError("read the rest of a message"));
+    this.#current = null;
   }
 }

@@ -1,14 +1,14 @@
 import { FrameCallbacks } from "./frame_callbacks.ts";
 import type { Face, Handlers } from "./handlers.ts";
 import type { HandshakeResult } from "./handshake_result.ts";
-import { FRAME_HOLDS, IN_MESSAGE, NO_CONSUMER, PAUSED } from "./holds.ts";
+import { describeHolds, FRAME_HOLDS, IN_MESSAGE, NO_CONSUMER, PAUSED } from "./holds.ts";
 import { type Limited, RateLimit } from "./rate_limit.ts";
 import type { Settings } from "./settings.ts";
 import type { Trace } from "./trace.ts";
 import { MessageInflater } from "../deflate/message_inflater.ts";
 import type { ConnectionClosedError } from "../errors.ts";
 import { type Loan, ReadPump, type ReadSink } from "../flow/read_pump.ts";
-import { type ReceivedMessage, ReceiveQueue } from "../flow/receive_queue.ts";
+import { type QueuedMessage, type ReceivedMessage, ReceiveQueue } from "../flow/receive_queue.ts";
 import type { LiveCloseRecord } from "../protocol/close_record.ts";
 import type { Source } from "../protocol/frame_decoder.ts";
 import { FrameTap } from "../protocol/frame_tap.ts";
@@ -57,11 +57,13 @@ export interface ReceiverHost {
 export interface Taker {
   /** Takes messages in pieces as they arrive; `null` for a consumer of whole ones. */
   readonly chunks: ChunkSink | null;
-  /** What it holds of messages that it was given, in bytes. */
+  /** What it holds of messages in pieces, in bytes. */
   readonly bytes: number;
-  /** A message that came whole; `false` leaves it to the queue. */
-  keep(data: ReceivedMessage): boolean;
-  /** Looks again for what may be taken. */
+  /** Whether it awaits what comes next, however large that is. */
+  readonly awaits: boolean;
+  /** What is queued for a message that came whole. */
+  wrap(data: ReceivedMessage): QueuedMessage;
+  /** Looks again for what it awaits: there may be something to take, or nothing any more. */
   wake(): void;
   /** Drops what it holds and what comes: we have closed. */
   discard(): void;
@@ -74,8 +76,6 @@ export interface Taker {
 export class Receiver implements ReadSink, MessageSink, Limited {
   /** Reasons for which messages are held. */
   holdReasons: number;
-  /** Those of them that stop reading at once. */
-  frameHoldReasons = 0;
   /** Whether messages are dropped: we have closed. */
   dropping = false;
   /** Messages received whole. */
@@ -88,9 +88,9 @@ export class Receiver implements ReadSink, MessageSink, Limited {
   #assembler: MessageAssembler | null = null;
   #queue: ReceiveQueue | null = null;
   #taker: Taker | null = null;
-  #waiters: (() => void)[] | null = null;
   #limit: RateLimit | null = null; // lifted with the first close frame, ours or the peer's
   #frames: FrameCallbacks | null = null;
+  #full = false; // `readAhead` was used up, and half of it isn't free again
   #discarding = false; // input is dropped undecoded: the peer closed, we failed it, or the stream is gone
   #delivering = false;
 
@@ -147,48 +147,99 @@ export class Receiver implements ReadSink, MessageSink, Limited {
     return this.#reader === null ? 0 : this.#reader.stalled;
   }
 
-  /** Goes on reading if it had to stop and needn't any more. */
+  /**
+   * Decides anew whether to read and to decode: stops, goes on, or lets a decoder that is at work drop the rest. To be
+   * called after every change of what `#budget` looks at; does no more than needed.
+   */
   pull(): void {
-    if (this.#reader !== null) this.#reader.pull();
-  }
-
-  /** Goes on, with the inflating of a message too, if there is room again. */
-  readOn(): void {
-    if (this.#reader === null) return;
-    this.#assembler!.resume();
-    if (this.readBudget() > 0) this.#reader.pull();
+    const reader = this.#reader, assembler = this.#assembler;
+    if (reader === null || assembler === null) return;
+    if (assembler.busy) assembler.resume();
+    const budget = this.#budget();
+    if (budget <= 0 || this.#discarding) assembler.frames.stopRequested = true;
+    if (budget > 0) reader.pull();
+    this.#host.trace?.reading(this.#obstacle());
   }
 
   readBudget(): number {
-    const wanted = this.#wanted();
-    if (this.#limit === null || wanted <= 0) return wanted;
-    return Math.min(wanted, this.#limit.room(this.#reader!.bytes));
+    let budget = this.#budget();
+    if (this.#limit !== null && budget > 0) {
+      budget = Math.min(budget, this.#limit.room(this.#reader!.bytes));
+    }
+    this.#host.trace?.reading(this.#obstacle());
+    return budget;
   }
 
-  #wanted(): number {
+  /**
+   * Bytes that may be read and decoded now, as far as it isn't a matter of time: 0 stops both. What it answers is said
+   * in words by `#obstacle`.
+   */
+  #budget(): number {
     if (this.#discarding) return this.#host.awaitsEnd ? Infinity : 0;
-    return this.#assembler!.busy ? 0 : this.room;
+    if (this.#assembler!.busy || (this.#limit !== null && this.#limit.dry)) return 0;
+    const { room } = this;
+    if (room === Infinity) {
+      this.#full = false;
+    } else if (room <= 0) {
+      this.#full = true;
+    } else if (this.#full) {
+      // A consumer that takes a little at a time must not make us read a little at a time.
+      if (2 * room < this.#host.settings.readAhead) return 0;
+      this.#full = false;
+    }
+    return room;
   }
 
-  /** Bytes that may still be read: any number while nothing holds messages, else what is left of `readAhead`. */
+  /** Bytes that may still be kept: any number while nothing holds messages, else what is left of `readAhead`. */
   get room(): number {
     if (this.holdReasons === 0 || this.dropping) return Infinity;
     if (this.#framesHeld) return 0;
-    // Whoever awaits a message takes the next one, however large.
-    if (this.#awaited && !this.paused) return Infinity;
-    return this.#host.settings.readAhead - (this.#queue === null ? 0 : this.#queue.bytes) -
-      (this.#taker === null ? 0 : this.#taker.bytes) - this.#assembler!.buffered;
+    if (this.#taker !== null && this.#taker.awaits && !this.paused) return Infinity;
+    return this.#host.settings.readAhead - this.#kept;
+  }
+
+  /** What is kept of what was received, in bytes. */
+  get #kept(): number {
+    return (this.#queue === null ? 0 : this.#queue.bytes) +
+      (this.#taker === null ? 0 : this.#taker.bytes) + this.#assembler!.buffered;
   }
 
   /** Whether frames can't be decoded now, since the application that looks at them holds them. */
   get #framesHeld(): boolean {
-    return (this.holdReasons & this.frameHoldReasons) !== 0 && !this.dropping;
+    return this.#frames !== null && this.#frames.shown && !this.dropping &&
+      (this.holdReasons & FRAME_HOLDS) !== 0;
+  }
+
+  /** Says why nothing is being read; `null` if it is, or bytes are at work. */
+  whyNotReading(): string | null {
+    if (this.#reader === null) return "the handshake is not complete";
+    if (!this.#reader.open) return "the stream has ended";
+    return this.#reader.reading ? null : this.#obstacle();
+  }
+
+  /** The answer of `#budget` in words; `null` if it lets read. */
+  #obstacle(): string | null {
+    if (this.#discarding) {
+      return this.#host.awaitsEnd
+        ? null
+        : "both close frames are exchanged, and the stream is ours to close";
+    }
+    if (this.#assembler!.busy) {
+      return (this.#assembler!.chunks?.room ?? Infinity) > 0
+        ? "a compressed message is being inflated"
+        : "a compressed message waits until its stream is read";
+    }
+    if (this.#limit !== null && this.#limit.dry) return "the rate limit is used up";
+    if (this.#framesHeld) return describeHolds(this.holdReasons & FRAME_HOLDS);
+    const { room } = this, { readAhead } = this.#host.settings;
+    if (room > 0 && !(this.#full && 2 * room < readAhead)) return null;
+    const what = room > 0 ? "readAhead was full and half of it isn't free" : "readAhead is full";
+    return `${what} (${this.#kept} of ${readAhead} bytes): ${describeHolds(this.holdReasons)}`;
   }
 
   consume(source: Source, start: number, end: number): number {
     if (this.#discarding) return end;
-    if (this.#assembler!.busy || this.#framesHeld) return start;
-    if (this.#limit !== null && this.#limit.dry) return start;
+    if (this.#budget() <= 0) return start;
     const { writer } = this.#host, { frames } = this.#assembler!;
     let at = end;
     writer.cork();
@@ -221,7 +272,7 @@ export class Receiver implements ReadSink, MessageSink, Limited {
     }
   }
 
-  ended(): void {
+  inputEnded(): void {
     this.#host.inputEnded();
   }
 
@@ -231,7 +282,7 @@ export class Receiver implements ReadSink, MessageSink, Limited {
 
   inflated(error: unknown): void {
     if (error !== null) this.#host.fail(error);
-    this.readOn();
+    this.pull();
   }
 
   get owner(): { readonly timers: Timers } {
@@ -255,28 +306,33 @@ export class Receiver implements ReadSink, MessageSink, Limited {
   // ---- Messages ---------------------------------------------------------------------------------------------------
 
   message(data: ReceivedMessage, lent: boolean): void {
-    if (this.#limit !== null && this.#limit.took()) this.#assembler!.frames.stopRequested = true;
-    this.received++;
-    if (this.dropping) {
-      this.undelivered++;
-    } else if (this.holdReasons === 0 && (this.#queue === null || this.#queue.length === 0)) {
+    this.count();
+    if (this.dropping) return;
+    if (this.holdReasons === 0 && (this.#queue === null || this.#queue.length === 0)) {
       this.#deliver(data, lent, this.#header(data));
-    } else {
-      this.#keep(lent ? (data as Uint8Array).slice() : data);
+      return;
     }
+    const kept = lent ? (data as Uint8Array).slice() : data;
+    this.keep(this.#taker === null ? kept : this.#taker.wrap(kept), this.#header(data));
   }
 
   control(opcode: number, payload: Uint8Array): void {
-    if (this.#limit !== null && this.#limit.took()) this.#assembler!.frames.stopRequested = true;
+    if (this.#limit !== null && this.#limit.took()) this.pull();
     this.#host.control(opcode, payload);
   }
 
-  #keep(data: ReceivedMessage): void {
-    if (this.#taker === null || !this.#taker.keep(data)) {
-      (this.#queue ??= new ReceiveQueue()).push(data, this.#header(data));
-    }
-    if (this.#awaited && this.canTake()) this.#waiters!.shift()!();
-    if (this.room <= 0) this.#assembler!.frames.stopRequested = true;
+  /** Counts a message that has been received to its end, in whichever way it is handed on. */
+  count(): void {
+    this.received++;
+    if (this.dropping) this.undelivered++;
+    if (this.#limit !== null && this.#limit.took()) this.pull();
+  }
+
+  /** Queues a message, or one whose pieces are still to come. */
+  keep(message: QueuedMessage, header?: MessageHeader): void {
+    (this.#queue ??= new ReceiveQueue()).push(message, header);
+    this.#taker?.wake();
+    this.pull();
   }
 
   #deliver(data: ReceivedMessage, lent: boolean, header: MessageHeader | undefined): void {
@@ -317,38 +373,46 @@ export class Receiver implements ReadSink, MessageSink, Limited {
     return (this.holdReasons & PAUSED) !== 0;
   }
 
-  /** Sets or clears a reason to hold messages. */
-  hold(reason: number, on: boolean): void {
-    if (on) {
-      this.holdReasons |= reason;
-    } else if ((this.holdReasons & reason) !== 0) {
-      this.holdReasons &= ~reason;
-      queueMicrotask(() => this.resume());
-    }
+  /** Holds messages, until every reason to do so is lifted. */
+  hold(reason: number): void {
+    this.#setHolds(this.holdReasons | reason);
+    this.pull();
+  }
+
+  /** Lifts a reason to hold messages; what waits is delivered later, so that it may be held again at once. */
+  lift(reason: number): void {
+    if ((this.holdReasons & reason) === 0) return;
+    this.#setHolds(this.holdReasons & ~reason);
+    queueMicrotask(() => this.deliverHeld());
   }
 
   /** Holds messages until a promise, which never rejects, has settled. */
   holdUntil(settled: PromiseLike<unknown>, reason: number): void {
-    this.holdReasons |= reason;
+    this.hold(reason);
     settled.then(() => {
-      this.holdReasons &= ~reason;
-      this.resume();
+      this.#setHolds(this.holdReasons & ~reason);
+      this.deliverHeld();
     });
   }
 
+  #setHolds(reasons: number): void {
+    if (reasons === this.holdReasons) return;
+    this.holdReasons = reasons;
+    this.#host.trace?.line(reasons === 0 ? "not held" : `held: ${describeHolds(reasons)}`);
+  }
+
   /** Delivers what waits, as far as nothing holds it. */
-  resume(): void {
+  deliverHeld(): void {
     if (this.#delivering) return;
-    const { record, writer } = this.#host;
+    const { writer } = this.#host;
     this.#delivering = true;
     writer.cork();
     try {
-      while (this.holdReasons === 0 && this.canTake()) {
-        this.#deliver(this.#shift(), false, this.#queue!.header);
+      while (this.holdReasons === 0 && this.waiting > 0) {
+        const message = this.take() as ReceivedMessage;
+        this.#deliver(message, false, this.#queue!.header);
       }
-      while (this.#awaited && this.canTake()) this.#waiters!.shift()!();
       this.#taker?.wake();
-      if (record !== null && this.waiting === 0) this.endWaiters();
     } finally {
       this.#delivering = false;
       writer.uncork();
@@ -362,28 +426,29 @@ export class Receiver implements ReadSink, MessageSink, Limited {
   /** Follows a change of callbacks. */
   handlersChanged(): void {
     const { settings, handlers } = this.#host;
-    this.hold(NO_CONSUMER, settings.assemble && handlers.onMessage === undefined);
+    if (settings.assemble && handlers.onMessage === undefined) this.hold(NO_CONSUMER);
+    else this.lift(NO_CONSUMER);
     this.#observeFrames();
   }
 
   /** Looks at data frames, from when the application or a trace wants to. */
   #observeFrames(): void {
-    const { settings, handlers, trace } = this.#host;
+    const { settings, handlers, trace } = this.#host, assembler = this.#assembler;
     const { onFrameStart, onFrameChunk, onFrameEnd } = handlers;
-    const wanted = !settings.assemble ||
-      (onFrameStart ?? onFrameChunk ?? onFrameEnd) !== undefined;
-    if (wanted) this.frameHoldReasons = FRAME_HOLDS;
-    const assembler = this.#assembler;
-    if (assembler === null || this.#frames !== null || !(wanted || trace)) return;
-    const { frames } = assembler;
-    this.#frames = new FrameCallbacks(this.#host, this, frames);
-    frames.redirect(new FrameTap(assembler, this.#frames, settings.assemble));
+    const shown = !settings.assemble || (onFrameStart ?? onFrameChunk ?? onFrameEnd) !== undefined;
+    if (assembler === null || !(shown || trace)) return;
+    if (this.#frames === null) {
+      const { frames } = assembler;
+      this.#frames = new FrameCallbacks(this.#host, this, frames);
+      frames.redirect(new FrameTap(assembler, this.#frames, settings.assemble));
+    }
+    if (shown) this.#frames.shown = true;
   }
 
   // ---- Taking -----------------------------------------------------------------------------------------------------
 
   /** Whether a consumer has claimed the messages. */
-  get taken(): boolean {
+  get claimed(): boolean {
     return this.#taker !== null;
   }
 
@@ -410,25 +475,15 @@ export class Receiver implements ReadSink, MessageSink, Limited {
       throw new TypeError(`Cannot ${action} a connection whose messages are being taken already`);
     }
     this.#taker = taker;
-    const assembler = this.#assembler, queue = this.#queue;
+    if (this.dropping) taker.discard();
     if (taker.chunks === null) return;
-    if (assembler !== null) assembler.chunks = taker.chunks;
-    if (queue !== null) { while (queue.length > 0) taker.keep(queue.shift()); }
+    this.#queue?.map((message) => taker.wrap(message as ReceivedMessage));
+    if (this.#assembler !== null) this.#assembler.chunks = taker.chunks;
   }
 
-  /** Leaves the messages to others; does nothing for one who hasn't got them. */
+  /** Leaves the messages to others. Does nothing for a consumer that hasn't got them, or not any more. */
   unclaim(taker: Taker): void {
     if (this.#taker === taker) this.#taker = null;
-  }
-
-  /** Called with each message or the end, by those who await one; oldest first. */
-  get waiters(): (() => void)[] {
-    return this.#waiters ??= [];
-  }
-
-  /** Whether someone awaits a message. */
-  get #awaited(): boolean {
-    return this.#waiters !== null && this.#waiters.length > 0;
   }
 
   /** Messages that wait to be delivered or taken. */
@@ -437,33 +492,25 @@ export class Receiver implements ReadSink, MessageSink, Limited {
   }
 
   /** Whether a message waits that may be taken. */
-  canTake(): boolean {
+  get canTake(): boolean {
     return this.waiting > 0 && !this.paused;
   }
 
-  /** Takes the oldest message that waits; there must be one. */
-  take(): ReceivedMessage {
-    const message = this.#shift();
-    // There is room again: reading may go on.
-    this.pull();
-    return message;
-  }
-
-  #shift(): ReceivedMessage {
+  /** Takes the oldest message that waits; there must be one. `pull` is to be called when all is taken. */
+  take(): QueuedMessage {
     const { record } = this.#host;
     if (record !== null) record.undelivered--;
     return this.#queue!.shift();
   }
 
-  /** Tells those who await a message that there is none to come. */
-  endWaiters(): void {
-    for (const waiter of this.#waiters?.splice(0) ?? []) waiter();
-    this.#taker?.wake();
-  }
-
   /** The close record, once the connection has ended. */
   get record(): LiveCloseRecord | null {
     return this.#host.record;
+  }
+
+  /** Whether nothing is left to take, nor ever will be. */
+  get exhausted(): boolean {
+    return this.#host.record !== null && this.waiting === 0;
   }
 
   /** Closes the connection. */
@@ -481,17 +528,22 @@ export class Receiver implements ReadSink, MessageSink, Limited {
   /** Whether received messages still have to be delivered before the end is. */
   get unfinished(): boolean {
     return !this.dropping && this.waiting > 0 &&
-      ((this.holdReasons & NO_CONSUMER) === 0 || this.#awaited);
+      ((this.holdReasons & NO_CONSUMER) === 0 || (this.#taker !== null && this.#taker.awaits));
+  }
+
+  /** The connection has ended: no message will come. */
+  ended(): void {
+    this.#taker?.wake();
   }
 
   /** Drops the messages that wait and those to come, and ends a pause: we have closed. */
   dropMessages(): void {
     this.liftLimit();
     this.dropping = true;
-    this.#taker?.discard();
-    this.holdReasons &= ~PAUSED;
-    if (this.#frames !== null) this.#frames.muted = true;
+    this.#setHolds(this.holdReasons & ~PAUSED);
     if (this.#queue !== null) this.undelivered += this.#queue.clear();
+    this.#taker?.discard();
+    if (this.#frames !== null) this.#frames.muted = true;
     // What is left of a message that waited for room is inflated to be dropped.
     this.#assembler?.resume();
   }

@@ -53,6 +53,7 @@ function toConsole(line: string): void {
 export class Trace {
   readonly #write: TraceWriter;
   readonly #name: string;
+  #obstacle: string | null = null;
 
   /** @param role Which end we are; it stands in each line, with a number. */
   constructor(write: TraceWriter, role: string) {
@@ -76,6 +77,13 @@ export class Trace {
     if (request !== null) this.#headers("request", request);
     this.#headers("response", response);
     this.line("state open");
+  }
+
+  /** Whether something is read, or why not; a line when that has changed. */
+  reading(obstacle: string | null): void {
+    if (obstacle === this.#obstacle) return;
+    this.#obstacle = obstacle;
+    this.line(obstacle === null ? "reading goes on" : `reading stops: ${obstacle}`);
   }
 
   /** A frame was received, or queued to be sent. */

@@ -12,15 +12,15 @@ import { BINARY, TEXT } from "../protocol/opcode.ts";
  * @returns Ends on an orderly close and fails on any other; cancelling closes with 1000.
  */
 export function messageReadable(engine: Engine): ReadableStream<ReceivedMessage> {
-  const consumer = new MessageIterator(engine.receiver, "read from", false);
+  const messages = new MessageIterator(engine.receiver).claim("read from");
   return new ReadableStream<ReceivedMessage>({
     async pull(controller) {
-      const { done, value } = await consumer.next();
+      const { done, value } = await messages.next();
       if (done) controller.close();
       else controller.enqueue(value);
     },
     async cancel() {
-      await consumer.return();
+      await messages.return();
     },
   }, { highWaterMark: 0 });
 }

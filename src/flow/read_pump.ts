@@ -13,7 +13,7 @@ export interface ReadSink {
   /** Handles bytes that were read into it. */
   consumedDirectly(count: number): void;
   /** The peer's direction has ended. */
-  ended(): void;
+  inputEnded(): void;
   /** The stream can't be read any more. */
   readFailed(error: unknown): void;
 }
@@ -245,7 +245,7 @@ export class ReadPump {
     if (count === null) {
       this.#stopped = true;
       this.#release();
-      this.#sink.ended();
+      this.#sink.inputEnded();
       return;
     }
     const asked = this.#asked;

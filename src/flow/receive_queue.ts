@@ -1,58 +1,57 @@
 import type { MessageHeader } from "../protocol/message_header.ts";
+import { Fifo } from "../util/fifo.ts";
+
 // What a message costs besides its payload: without it, empty messages would be free to pile up.
 const OVERHEAD = 64;
-// Taken slots that are worth a copy of what is left.
-const COMPACT = 1024;
 
 /** A received message: a string for text, bytes for binary. */
 export type ReceivedMessage = string | Uint8Array;
+
+/** A message as it waits: whole, or one whose pieces are kept elsewhere, and `length` says what it costs itself. */
+export type QueuedMessage = ReceivedMessage | { readonly length: number };
 
 /** Messages that have arrived and wait to be delivered, in order. */
 export class ReceiveQueue {
   /** What the waiting messages cost. */
   bytes = 0;
-  /** The header of the message that was taken last, where there is one. */
+  /** The header of the message that was taken last, if there was one. */
   header: MessageHeader | undefined = undefined;
-  #headers: (MessageHeader | undefined)[] | null = null;
-  #items: (string | Uint8Array)[] = [];
-  #head = 0;
+  #messages = new Fifo<QueuedMessage>();
+  #headers: Fifo<MessageHeader | undefined> | null = null;
 
   /** Number of waiting messages. */
   get length(): number {
-    return this.#items.length - this.#head;
+    return this.#messages.length;
   }
 
   /** Adds a message. */
-  push(data: string | Uint8Array, header?: MessageHeader): void {
-    if (header !== undefined) (this.#headers ??= [])[this.#items.length] = header;
-    this.#items.push(data);
-    this.bytes += data.length + OVERHEAD;
+  push(message: QueuedMessage, header?: MessageHeader): void {
+    if (header !== undefined) this.#headers ??= new Fifo();
+    this.#headers?.push(header);
+    this.#messages.push(message);
+    this.bytes += message.length + OVERHEAD;
   }
 
   /** Takes the oldest message; there must be one. */
-  shift(): string | Uint8Array {
-    const data = this.#items[this.#head];
-    if (this.#headers !== null) this.header = this.#headers[this.#head];
-    this.#items[this.#head++] = "";
-    this.bytes -= data.length + OVERHEAD;
-    if (this.#head === this.#items.length) {
-      this.#items = [];
-      this.#headers = null;
-      this.#head = 0;
-    } else if (this.#head >= COMPACT && this.#head * 2 >= this.#items.length) {
-      // One that never runs empty must not grow by what it has handed out.
-      this.#items = this.#items.slice(this.#head);
-      this.#head = 0;
-    }
-    return data;
+  shift(): QueuedMessage {
+    const message = this.#messages.shift()!;
+    if (this.#headers !== null) this.header = this.#headers.shift();
+    this.bytes -= message.length + OVERHEAD;
+    return message;
+  }
+
+  /** Puts another message in the place of each. */
+  map(replace: (message: QueuedMessage) => QueuedMessage): void {
+    this.#headers = null;
+    this.bytes = 0;
+    for (const message of this.#messages.drain()) this.push(replace(message));
   }
 
   /** Drops all messages; returns how many. */
   clear(): number {
     const count = this.length;
-    this.#items = [];
+    this.#messages.clear();
     this.#headers = null;
-    this.#head = 0;
     this.bytes = 0;
     return count;
   }

@@ -132,7 +132,8 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
 
   /** Bytes of an unfinished message that are held. */
   get buffered(): number {
-    return this.#inflater === null ? this.#filled : this.#filled + this.#inflater.buffered;
+    const filled = this.#passing ? 0 : this.#filled;
+    return this.#inflater === null ? filled : filled + this.#inflater.buffered;
   }
 
   /**
@@ -144,8 +145,8 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
   }
 
   /**
-   * Takes the pieces of messages that come in several; `null` to put them together. Once set it stays. Amid a message
-   * that isn't compressed it must not be set.
+   * Takes the pieces of messages that come in several; `null` to put them together. Once set it stays. What has come of
+   * an unfinished message is its first piece.
    */
   get chunks(): ChunkSink | null {
     return this.#chunks;
@@ -153,7 +154,13 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
 
   set chunks(sink: ChunkSink | null) {
     this.#chunks = sink;
-    if (sink !== null) this.#inflater?.claim(sink);
+    if (sink === null) return;
+    this.#inflater?.claim(sink);
+    if (this.#filled === 0) return;
+    this.#passing = true;
+    sink.start(this.opcode === TEXT);
+    // The buffer stays as it is for now: a read into it may be pending.
+    sink.chunk(this.#buffer.bytes.slice(0, this.#filled));
   }
 
   /** Goes on inflating where `chunks` had no room and has some now; never calls it before it returns. */
@@ -203,7 +210,7 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
       this.#controlData(source, start, end, last);
     } else if (this.#packed) {
       this.#inflateData(source, start, end, last && frames.fin);
-    } else if (last && frames.fin && end - start === this.#length && source !== this.#buffer) {
+    } else if (this.#isWhole(last, end - start) && source !== this.#buffer) {
       this.#whole(source, start, end);
     } else {
       this.#part(source, start, end);
@@ -224,13 +231,14 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
 
   /** Handles bytes that were put where `landing` said. */
   landed(count: number): void {
-    this.frames.decode(this.#buffer, this.#filled, this.#filled + count);
+    const buffer = this.#buffer, from = this.#filled;
+    if (this.#passing) this.#forget();
+    this.frames.decode(buffer, from, from + count);
   }
 
   /** Forgets an unfinished message. */
   discard(): void {
-    this.#buffer = EMPTY;
-    this.#filled = 0;
+    this.#forget();
     this.#length = 0;
     this.#control = null;
     this.opcode = CONTINUATION;
@@ -275,6 +283,11 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
     return inflater;
   }
 
+  /** Whether a piece is all of its message; fragments without payload may have come before. */
+  #isWhole(last: boolean, length: number): boolean {
+    return last && this.frames.fin && length === this.#length && !this.#passing;
+  }
+
   #whole(source: Source, start: number, end: number): void {
     const text = this.opcode === TEXT;
     this.#length = 0;
@@ -305,6 +318,7 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
     }
     if (this.#passing || (this.#chunks !== null && this.#filled === 0)) {
       if (!this.#passing) this.#chunks!.start(this.opcode === TEXT);
+      else if (this.#filled > 0) this.#forget();
       this.#passing = true;
       this.#chunks!.chunk(source.bytes.slice(start, end));
       return;
@@ -315,6 +329,11 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
       this.#buffer.bytes.set(source.bytes.subarray(start, end), this.#filled);
     }
     this.#filled = filled;
+  }
+
+  #forget(): void {
+    this.#buffer = EMPTY;
+    this.#filled = 0;
   }
 
   #grow(needed: number): void {

@@ -96,20 +96,20 @@ Deno.test("beside onMessage, or a second consumer, it throws a TypeError", async
   await using both = await pair({ onMessage() {} });
   const { client, server } = both;
   assertThrows(() => server.messages(), TypeError, "onMessage");
-  assertThrows(() => server.receive(), TypeError, "onMessage");
+  await assertRejects(() => server.receive(), TypeError, "onMessage");
   const messages = client.messages({ preventClose: true });
   assertThrows(() => client.messages(), TypeError, "already");
-  assertThrows(() => client.receive(), TypeError, "already");
+  await assertRejects(() => client.receive(), TypeError, "already");
   assertThrows(() => client.on({ onMessage() {} }), TypeError);
   await messages.return!();
   client.on({ onMessage() {} });
-  assertThrows(() => client.receive(), TypeError, "onMessage");
+  await assertRejects(() => client.receive(), TypeError, "onMessage");
 });
 
 Deno.test("payload view goes with no iterator", async () => {
   await using both = await pair({ payload: "view" });
   assertThrows(() => both.server.messages(), TypeError, "view");
-  assertThrows(() => both.server.receive(), TypeError, "view");
+  await assertRejects(() => both.server.receive(), TypeError, "view");
 });
 
 Deno.test("receive({ signal }) gives up and takes no message with it", async () => {

@@ -63,7 +63,7 @@ class Sink implements ReadSink {
   consumedDirectly(count: number): void {
     this.log.push(`direct ${count}`);
   }
-  ended(): void {
+  inputEnded(): void {
     this.log.push("ended");
   }
   readFailed(error: unknown): void {

@@ -1,0 +1,401 @@
+import {
+  assert,
+  assertEquals,
+  assertRejects,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
+import { type Connection, ConnectionClosedError, type ListenOptions } from "../../mod.ts";
+import type { IncomingMessageStream } from "../../mod.ts";
+import { join, repeat, sameBytes } from "../support/bytes.ts";
+import { upTo } from "../support/messages.ts";
+import { pair, rawPeer } from "../support/pair.ts";
+import type { RawPeer } from "../support/raw_peer.ts";
+import { turn, until } from "../support/until.ts";
+
+const KIB = 1024;
+
+async function text({ stream }: IncomingMessageStream): Promise<string> {
+  return await new Response(stream as ReadableStream<Uint8Array<ArrayBuffer>>).text();
+}
+
+async function bytes({ stream }: IncomingMessageStream): Promise<Uint8Array> {
+  return await new Response(stream as ReadableStream<Uint8Array<ArrayBuffer>>).bytes();
+}
+
+/** The next message of an iteration; there must be one. */
+async function next<T>(messages: AsyncIterator<T, undefined>): Promise<T> {
+  const result = await messages.next();
+  if (result.done) throw new Error("The iteration has ended");
+  return result.value;
+}
+
+/** Waits until nothing more is read. */
+async function standstill(conn: Connection): Promise<void> {
+  for (let same = 0, bytes = -1; same < 20; await turn()) {
+    const { bytesReceived } = conn.stats();
+    same = bytesReceived === bytes && bytes > 0 ? same + 1 : 0;
+    bytes = bytesReceived;
+  }
+}
+
+// ---- What waits is bounded, however small -------------------------------------------------------------------------
+
+const SMALL: Record<string, (raw: RawPeer) => Uint8Array> = {
+  "empty messages": (raw) => raw.encode(2),
+  "empty messages in two fragments": (raw) => join([raw.encode(2, "", false), raw.encode(0)]),
+  "messages of one byte": (raw) => raw.encode(1, "x"),
+  "messages of one byte in two fragments": (raw) =>
+    join([raw.encode(1, "x", false), raw.encode(0)]),
+};
+
+/** How each face holds the peer while its consumer is busy, and how it takes what waits. */
+interface Face {
+  options?: ListenOptions;
+  busy(conn: Connection): Promise<{ take(count: number): Promise<void> }>;
+  most: number;
+}
+
+const FACES: Record<string, Face> = {
+  "messageStreams()": {
+    async busy(conn) {
+      const messages = conn.messageStreams();
+      const first = await next(messages);
+      return {
+        async take(count) {
+          await bytes(first);
+          for (let i = 1; i < count; i++) await bytes(await next(messages));
+        },
+      };
+    },
+    // Each is charged 1 KiB and its bytes.
+    most: 64 + 2,
+  },
+  "messages()": {
+    async busy(conn) {
+      const messages = conn.messages();
+      await next(messages);
+      return {
+        async take(count) {
+          for (let i = 1; i < count; i++) await next(messages);
+        },
+      };
+    },
+    most: 1024 + 2,
+  },
+  "receive()": {
+    async busy(conn) {
+      await conn.receive();
+      return {
+        async take(count) {
+          for (let i = 1; i < count; i++) await conn.receive();
+        },
+      };
+    },
+    most: 1024 + 2,
+  },
+  "readable": {
+    async busy(conn) {
+      const reader = conn.readable.getReader();
+      await reader.read();
+      return {
+        async take(count) {
+          for (let i = 1; i < count; i++) await reader.read();
+        },
+      };
+    },
+    most: 1024 + 2,
+  },
+};
+
+for (const [face, { options, busy, most }] of Object.entries(FACES)) {
+  for (const [what, encode] of Object.entries(SMALL)) {
+    Deno.test(`fault 2: ${face} of ${what}: a busy consumer stops reading, and gets all of them`, async () => {
+      await using peer = await rawPeer(options);
+      const { conn, raw } = peer;
+      const COUNT = 10_000;
+      const writing = raw.write(repeat(encode(raw), COUNT));
+      const { take } = await busy(conn);
+      await standstill(conn);
+      const { messagesReceived } = conn.stats();
+      assert(messagesReceived <= most, `${messagesReceived} were kept`);
+      await take(COUNT);
+      await writing;
+      assertEquals(conn.stats().messagesReceived, COUNT);
+    });
+  }
+}
+
+Deno.test("fault 2: the stream of a message is made when it is taken", async () => {
+  const { ReadableStream: original } = globalThis;
+  let made = 0;
+  globalThis.ReadableStream = new Proxy(original, {
+    construct(target, args) {
+      made++;
+      return Reflect.construct(target, args);
+    },
+  });
+  try {
+    await using peer = await rawPeer();
+    const { conn, raw } = peer;
+    const messages = conn.messageStreams();
+    await raw.write(repeat(raw.encode(1, "x"), 50));
+    await until(() => conn.stats().messagesReceived === 50);
+    assertEquals(made, 0);
+    const first = await next(messages);
+    assertEquals([await text(first), made > 0], ["x", true]);
+  } finally {
+    globalThis.ReadableStream = original;
+  }
+});
+
+Deno.test("fault 2: messages that waited before messageStreams() was called are bounded and given too", async () => {
+  await using peer = await rawPeer();
+  const { conn, raw } = peer;
+  const COUNT = 5000;
+  const writing = raw.write(join(upTo(COUNT).map((i) => raw.encode(1, `${i}`))));
+  await standstill(conn);
+  const messages = conn.messageStreams();
+  for (const i of upTo(COUNT)) assertEquals(await text(await next(messages)), `${i}`);
+  await writing;
+});
+
+// ---- Whoever awaits gets it ---------------------------------------------------------------------------------------
+
+for (const type of ["text", "binary"] as const) {
+  for (const size of [20, 5000, 60_000, 64 * KIB, 200 * KIB]) {
+    Deno.test(`fault 11b: messageStreams() amid a ${type} message of which ${size} bytes were there`, async () => {
+      await using peer = await rawPeer({ maxMessageSize: 0 });
+      const { conn, raw } = peer;
+      const opcode = type === "text" ? 1 : 2;
+      // Characters of two bytes, so that the cut may fall into one.
+      const message = new TextEncoder().encode("ä".repeat(200 * KIB));
+      const whole = raw.encode(opcode, message);
+      await raw.write(raw.encode(1, "before"));
+      const writing = raw.write(whole.subarray(0, size));
+      await standstill(conn);
+      const messages = conn.messageStreams();
+      assertEquals(await text(await next(messages)), "before");
+      const body = await next(messages);
+      assertEquals(body.type, type);
+      const reader = body.stream.getReader();
+      const got = [(await reader.read()).value!];
+      assert(got[0].length > 0 && got[0].length <= 64 * KIB + 16);
+      await writing;
+      const rest = raw.write(whole.subarray(size));
+      for (let part = await reader.read(); !part.done; part = await reader.read()) {
+        got.push(part.value);
+      }
+      await rest;
+      assert(sameBytes(join(got), message));
+      await raw.send(1, "after");
+      assertEquals(await text(await next(messages)), "after");
+    });
+  }
+}
+
+Deno.test("fault 11b: messageStreams() while a read into the unfinished message is pending", async () => {
+  await using peer = await rawPeer({ maxMessageSize: 0 });
+  const { conn, raw } = peer;
+  const message = new Uint8Array(1024 * KIB).map((_, i) => i % 251);
+  const whole = raw.encode(2, message);
+  const abort = new AbortController();
+  // While somebody awaits it, the rest is read to where it belongs.
+  const aborted = assertRejects(() => conn.receive({ signal: abort.signal }), DOMException);
+  const half = 200 * KIB;
+  await raw.write(whole.subarray(0, half));
+  await until(() => conn.stats().bytesReceived === half);
+  abort.abort();
+  await aborted;
+  const messages = conn.messageStreams();
+  const body = await next(messages);
+  const writing = raw.write(whole.subarray(half));
+  assert(sameBytes(await bytes(body), message));
+  await writing;
+});
+
+Deno.test("fault 12: messageStreams() without assembly throws, and with readAhead 0 reads", async () => {
+  {
+    await using both = await pair({ assemble: false });
+    assertThrows(() => both.server.messageStreams(), TypeError, "assemble: false");
+  }
+  await using peer = await rawPeer({ readAhead: 0, maxMessageSize: 0 });
+  const { conn, raw } = peer;
+  const messages = conn.messageStreams();
+  const large = new Uint8Array(2048 * KIB).fill(7);
+  const writing = raw.write(
+    join([raw.encode(1, "a"), raw.encode(2, large), raw.encode(2), raw.encode(1, "b")]),
+  );
+  assertEquals(await text(await next(messages)), "a");
+  assert(sameBytes(await bytes(await next(messages)), large));
+  assertEquals((await bytes(await next(messages))).length, 0);
+  assertEquals(await text(await next(messages)), "b");
+  await writing;
+});
+
+Deno.test("fault 13: after our own close() no stream is delivered, and nothing is kept", async () => {
+  await using peer = await rawPeer({ maxMessageSize: 0 });
+  const { conn, raw } = peer;
+  conn.close();
+  const messages = conn.messageStreams();
+  const first = messages.next();
+  await raw.write(join([
+    ...upTo(64).map(() => raw.encode(2, new Uint8Array(64 * KIB))),
+    raw.encode(2, new Uint8Array(300 * KIB), false),
+    raw.encode(0, "end"),
+    raw.encode(8),
+  ]));
+  assertEquals(await first, { value: undefined, done: true });
+  assertEquals((await conn.closed).undelivered, 65);
+});
+
+Deno.test("our own close() fails a stream that is being read, and drops those that wait", async () => {
+  await using peer = await rawPeer({ maxMessageSize: 0 });
+  const { conn, raw } = peer;
+  const messages = conn.messageStreams();
+  await raw.write(
+    join([raw.encode(1, "a"), raw.encode(1, "b"), raw.encode(2, new Uint8Array(1000), false)]),
+  );
+  await until(() => conn.stats().messagesReceived === 2);
+  const first = await next(messages), second = await next(messages), third = await next(messages);
+  const reader = third.stream.getReader();
+  for (let length = 0; length < 1000; length += (await reader.read()).value!.length);
+  const pending = reader.read();
+  conn.close();
+  await assertRejects(() => pending, ConnectionClosedError, "read the rest of a message");
+  // What was taken whole is its taker's.
+  assertEquals([await text(first), await text(second)], ["a", "b"]);
+  await raw.sendClose(1000);
+  assertEquals((await conn.closed).undelivered, 0);
+});
+
+// ---- Flow ---------------------------------------------------------------------------------------------------------
+
+Deno.test("a stream that isn't read holds the peer at readAhead, with more messages before it too", async () => {
+  for (const before of [0, 3, 50]) {
+    await using peer = await rawPeer({ maxMessageSize: 0 });
+    const { conn, raw } = peer;
+    const messages = conn.messageStreams();
+    const large = new Uint8Array(8 * 1024 * KIB);
+    const writing = raw.write(
+      join([...upTo(before).map((i) => raw.encode(1, `${i}`)), raw.encode(2, large)]),
+    );
+    for (const i of upTo(before)) assertEquals(await text(await next(messages)), `${i}`);
+    const body = await next(messages);
+    const after = messages.next();
+    await standstill(conn);
+    const { bytesReceived } = conn.stats();
+    assert(bytesReceived <= 160 * KIB, `${bytesReceived}`);
+    assertEquals((await bytes(body)).length, large.length);
+    await writing;
+    await raw.send(1, "after");
+    assertEquals(await text((await after).value!), "after");
+  }
+});
+
+Deno.test("cancelling discards the rest of its message only, wherever it stands", async () => {
+  await using peer = await rawPeer({ maxMessageSize: 0 });
+  const { conn, raw } = peer;
+  const messages = conn.messageStreams();
+  const large = new Uint8Array(2048 * KIB);
+  const writing = raw.write(join([
+    raw.encode(2, large), // cancelled amid
+    raw.encode(1, "one"),
+    raw.encode(2, large), // cancelled at once
+    raw.encode(1, "two"), // cancelled when it is complete
+    raw.encode(1, "three"),
+  ]));
+  const first = await next(messages);
+  const reader = first.stream.getReader();
+  await reader.read();
+  await reader.cancel();
+  assertEquals(await text(await next(messages)), "one");
+  await (await next(messages)).stream.cancel();
+  await (await next(messages)).stream.cancel();
+  assertEquals(await text(await next(messages)), "three");
+  await writing;
+  assertEquals([conn.state, conn.stats().messagesReceived], ["open", 5]);
+});
+
+Deno.test("a pause holds the chunks of a stream too, and resume gives them", async () => {
+  await using peer = await rawPeer({ maxMessageSize: 0 });
+  const { conn, raw } = peer;
+  const messages = conn.messageStreams();
+  const large = new Uint8Array(1024 * KIB).fill(3);
+  const writing = raw.write(join([raw.encode(2, large), raw.encode(1, "after")]));
+  const body = await next(messages);
+  const reader = body.stream.getReader();
+  const got = [(await reader.read()).value!];
+  conn.pause();
+  const pending = reader.read();
+  let settled = false;
+  pending.then(() => settled = true);
+  await standstill(conn);
+  assert(!settled, "a chunk was given during the pause");
+  assert(conn.stats().bytesReceived <= 256 * KIB);
+  conn.resume();
+  got.push((await pending).value!);
+  for (let part = await reader.read(); !part.done; part = await reader.read()) got.push(part.value);
+  assert(sameBytes(join(got), large));
+  assertEquals(await text(await next(messages)), "after");
+  await writing;
+});
+
+Deno.test("what has come of a message that is cut off is given before its stream fails", async () => {
+  await using peer = await rawPeer({ maxMessageSize: 0 });
+  const { conn, raw } = peer;
+  const messages = conn.messageStreams();
+  await raw.write(
+    join([raw.encode(2, "one", false), raw.encode(0, "two", false), raw.encode(8, "")]),
+  );
+  const body = await next(messages);
+  await conn.closed;
+  const reader = body.stream.getReader();
+  const decode = async () => new TextDecoder().decode((await reader.read()).value);
+  assertEquals([await decode(), await decode()], ["one", "two"]);
+  const error = await assertRejects(() => reader.read(), ConnectionClosedError);
+  assert(error.close === await conn.closed);
+  assertEquals((await messages.next()).done, true);
+});
+
+Deno.test("messages that wait when the connection ends are given as streams, and counted down", async () => {
+  await using peer = await rawPeer();
+  const { conn, raw } = peer;
+  const messages = conn.messageStreams();
+  await raw.write(join([raw.encode(1, "a"), raw.encode(1, "b"), raw.encode(8, "")]));
+  const close = await conn.closed;
+  assertEquals(close.undelivered, 2);
+  assertEquals([await text(await next(messages)), close.undelivered], ["a", 1]);
+  assertEquals([await text(await next(messages)), close.undelivered], ["b", 0]);
+  assertEquals(await messages.next(), { value: undefined, done: true });
+});
+
+Deno.test("an abnormal end is thrown once, with the record and its sentence", async () => {
+  await using peer = await rawPeer();
+  const { conn, raw } = peer;
+  const messages = conn.messageStreams();
+  const ahead = [messages.next(), messages.next()];
+  await raw.sendClose(1011, "no luck");
+  const error = await assertRejects(() => ahead[0], ConnectionClosedError);
+  assertStringIncludes(error.message, `${await conn.closed}`);
+  assertStringIncludes(error.message, "no luck");
+  assertEquals((await ahead[1]).done, true);
+  assertEquals((await messages.next()).done, true);
+});
+
+Deno.test("rateLimit and counters see messages that come in pieces", async () => {
+  const got: number[] = [];
+  await using peer = await rawPeer({ rateLimit: { messages: 10 } });
+  const { conn, raw } = peer;
+  const messages = conn.messageStreams();
+  const piece = join([raw.encode(2, "x", false), raw.encode(0, "y")]);
+  await raw.write(repeat(piece, 40));
+  const start = performance.now();
+  while (got.length < 12) {
+    await bytes(await next(messages));
+    got.push(performance.now() - start);
+  }
+  // Ten may come at once, and the next ones not before a tenth of a second each.
+  assert(got[11] >= 90, `${got}`);
+  conn.terminate();
+});
