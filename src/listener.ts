@@ -11,7 +11,7 @@ import {
   makeConnection,
 } from "./connection.ts";
 import { Engine } from "./engine/engine.ts";
-import { HttpGateway } from "./server/http/gateway.ts";
+import { HttpServer } from "./server/http/http_server.ts";
 import { evictOldest } from "./server/handshake_limit.ts";
 import { PendingHandshake } from "./server/pending_handshake.ts";
 import {
@@ -93,7 +93,7 @@ export class Listener<Data = unknown> implements ListenerHandle<Data>, AsyncDisp
   readonly #registry: Registry;
   readonly #tls: TlsAcceptor | null;
   /** Where ordinary HTTP goes; `null` without a handler. */
-  readonly #frontDoor: HttpGateway | null;
+  readonly #http: HttpServer | null;
   readonly #pending = new MemberList<PendingHandshake<Data>>();
   readonly #pause = new AcceptBackoff();
   /** `null` where there is no bound. */
@@ -130,9 +130,12 @@ export class Listener<Data = unknown> implements ListenerHandle<Data>, AsyncDisp
     this.url = urlOf(address, secure);
     const { handler, maxConnectionsPerAddress: most } = this.#settings;
     this.#addresses = most === Infinity ? null : new AddressLimit(most);
-    this.#frontDoor = handler === undefined
-      ? null
-      : new HttpGateway(handler, secure, this.#settings, parent.timers);
+    this.#http = handler === undefined ? null : new HttpServer({
+      handler,
+      limits: this.#settings,
+      timers: parent.timers,
+      refused: (error, info) => this.#report(error, info),
+    });
     // Last, since the parent knows it from then on.
     this.#registry = new Registry(parent.timers, parent, () => this.#checkFinished());
     this.#registry.listener = this as ListenerHandle;
@@ -183,7 +186,7 @@ export class Listener<Data = unknown> implements ListenerHandle<Data>, AsyncDisp
     this.#ticker?.stop();
     this.#socket.close();
     this.#pause.end();
-    this.#frontDoor?.close();
+    this.#http?.close();
     this.#checkFinished();
   }
 
@@ -227,9 +230,9 @@ export class Listener<Data = unknown> implements ListenerHandle<Data>, AsyncDisp
   }
 
   async #end(shutdown: Promise<ShutdownResult>, timeout: number): Promise<ShutdownResult> {
-    const frontDoor = this.#frontDoor;
-    if (frontDoor === null) return shutdown;
-    const timer = setTimeout(() => frontDoor.terminate(), timeout);
+    const http = this.#http;
+    if (http === null) return shutdown;
+    const timer = setTimeout(() => http.terminate(), timeout);
     const result = await shutdown;
     await this.finished;
     clearTimeout(timer);
@@ -240,14 +243,12 @@ export class Listener<Data = unknown> implements ListenerHandle<Data>, AsyncDisp
   ref(): void {
     this.#socket.ref();
     this.#pause.ref(true);
-    this.#frontDoor?.ref();
   }
 
   /** Lets the process end although it accepts. */
   unref(): void {
     this.#socket.unref();
     this.#pause.ref(false);
-    this.#frontDoor?.unref();
   }
 
   /** Shuts down with the defaults. */
@@ -301,17 +302,17 @@ export class Listener<Data = unknown> implements ListenerHandle<Data>, AsyncDisp
         handshake.leave();
         this.#checkRoom();
         this.#pending.delete(handshake);
-        const { text, early, info } = handshake;
-        const late = await this.#frontDoor!.serve(transport, text, early, info);
+        const { request, early } = handshake;
+        const late = await this.#http!.serve(transport, secure, handshake.info, request, early);
         if (late === null) {
           release?.();
           return this.#checkFinished();
         }
-        handshake = new PendingHandshake(raw, info, settings, timers);
+        handshake = new PendingHandshake(raw, handshake.info, settings, timers);
         this.#pending.add(handshake);
         if (this.#closed) handshake.turnAway(transport, "The server is shutting down");
-        handshake.use(transport, secure);
-        handshake.take(late.head, late.early);
+        handshake.use(late.transport, secure);
+        handshake.take(late.text, late.early);
       }
       const accepted = await handshake.decide();
       this.#checkRoom();
@@ -332,34 +333,37 @@ export class Listener<Data = unknown> implements ListenerHandle<Data>, AsyncDisp
       };
       makeConnection(engine, init);
       if (release !== NOTHING) engine.closed().then(release);
-      engine.open(transport, accepted.facts, handshake.early);
+      engine.open(handshake.transport, accepted.facts, handshake.early);
     } catch (error) {
       const reason = await handshake.refuse(error);
       this.#pending.delete(handshake);
       if (engine === null) release?.();
-      const { onHandshakeError } = settings;
-      if (onHandshakeError !== undefined) {
-        // Not awaited: it may never settle.
-        callForeign(() => onHandshakeError(reason, handshake.info), reportHandshakeError);
-      }
+      this.#report(reason, handshake.info);
     } finally {
       if (opening) this.#opening--;
     }
     this.#checkFinished();
   }
 
+  #report(error: unknown, info: PeerInfo): void {
+    const { onHandshakeError } = this.#settings;
+    // Not awaited: it may never settle.
+    if (onHandshakeError !== undefined) {
+      callForeign(() => onHandshakeError(error, info), reportHandshakeError);
+    }
+  }
+
   #checkRoom(): void {
-    const size = this.#registry.size + this.#opening + (this.#frontDoor?.size ?? 0);
+    const size = this.#registry.size + this.#opening + (this.#http?.size ?? 0);
     if (size >= this.#settings.maxConnections) throw new Refusal(503, "Too many connections");
   }
 
   #checkFinished(): void {
     if (
       this.#closed && !this.#accepting && this.#pending.size === 0 &&
-      this.#registry.size === 0 && (this.#frontDoor?.size ?? 0) === 0
+      this.#registry.size === 0 && (this.#http?.size ?? 0) === 0
     ) {
-      if (this.#frontDoor === null) this.#finish();
-      else this.#frontDoor.stop().then(this.#finish);
+      this.#finish();
     }
   }
 }

@@ -104,6 +104,8 @@ export function parseRequestHead(text: string, maxFields: number = MAX_FIELDS): 
 }
 
 function checkTarget(method: string, target: string): void {
+  // RFC 9112 3.2.3: the target of a CONNECT is an authority, which is for proxies.
+  if (method === "CONNECT") throw new BadHeadError(400, "The request is a CONNECT to a server");
   if (target.charCodeAt(0) === 0x2f) return;
   if (target === "*" && method === "OPTIONS") return;
   const authority = ABSOLUTE_FORM.exec(target)?.[1];

@@ -73,7 +73,7 @@ export function formatFields(fields: readonly Field[]): string {
 }
 
 /** The reason phrases of RFC 9110 15, RFC 6585 and RFC 7725. */
-const REASONS: Record<number, string> = {
+export const REASONS: Record<number, string> = {
   200: "OK",
   201: "Created",
   202: "Accepted",

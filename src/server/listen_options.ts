@@ -106,12 +106,13 @@ export interface ListenOptionsOf<Data, Listening = ListenerHandle<Data>>
    * @default {4096}
    */
   maxHandshakes?: number;
-  /**
-   * From the accepted socket to the 101, in ms; 0 for ever. A connection that serves ordinary HTTP ends when the
-   * head of no further request has come for so long after its last answer, or when the client keeps a body or an answer
-   * waiting for six times as long. @default {10000}
-   */
+  /** From the accepted socket to the 101, or to the head of an ordinary request, in ms; 0 for ever. @default {10000} */
   handshakeTimeout?: number;
+  /**
+   * How long a connection that carries ordinary HTTP may wait for its client, in ms; 0 for ever: for the head of the next
+   * request, for more of a body, or until it takes more of an answer. The `handler` may take its time. @default {75000}
+   */
+  httpIdleTimeout?: number;
   /** The largest request head, in bytes; 0 for no limit. @default {16384} */
   maxHeaderBytes?: number;
   /** How many header fields a request may have; 0 for any number. @default {128} */
@@ -135,6 +136,7 @@ export interface ListenSettings<Data> {
   readonly maxConnectionsPerAddress: number;
   readonly maxHandshakes: number;
   readonly handshakeTimeout: number;
+  readonly httpIdleTimeout: number;
   readonly maxHeaderBytes: number;
   readonly maxHeaderFields: number;
   readonly onHandshake: ListenOptionsOf<Data>["onHandshake"];
@@ -179,6 +181,7 @@ export function resolveListen<Data>(
     maxConnectionsPerAddress: most("maxConnectionsPerAddress"),
     maxHandshakes: limit(action, "maxHandshakes", options.maxHandshakes, 4096),
     handshakeTimeout: timeLimit(action, "handshakeTimeout", options.handshakeTimeout, 10_000),
+    httpIdleTimeout: timeLimit(action, "httpIdleTimeout", options.httpIdleTimeout, 75_000),
     maxHeaderBytes: limit(action, "maxHeaderBytes", options.maxHeaderBytes, 16 * 1024),
     maxHeaderFields: limit(action, "maxHeaderFields", options.maxHeaderFields, MAX_FIELDS),
     onHandshake: options.onHandshake,

@@ -3,10 +3,23 @@ import { RawPeer } from "../support/raw_peer.ts";
 import { until } from "../support/until.ts";
 import { stillServes } from "./_support.ts";
 
-Deno.test("no descriptors left: accepting rests, says so once, and goes on when some come free", async () => {
+const REQUEST = new TextEncoder().encode("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+
+for (const mode of ["", "http"]) {
+  Deno.test(`${mode && "fault 20: "}no descriptors left${mode && ", with a handler"}: accepting rests, says so once, and goes on when some come free`, () =>
+    starved(mode));
+}
+
+async function starved(mode: string): Promise<void> {
   const script = new URL("./programs/few_descriptors.ts", import.meta.url).pathname;
   const child = new Deno.Command("sh", {
-    args: ["-c", `ulimit -n 64; exec "$0" run -A --no-check "$1"`, Deno.execPath(), script],
+    args: [
+      "-c",
+      `ulimit -n 64; exec "$0" run -A --no-check "$1" $2`,
+      Deno.execPath(),
+      script,
+      mode,
+    ],
     stdout: "piped",
     stderr: "piped",
     env: { NO_COLOR: "1" },
@@ -23,13 +36,17 @@ Deno.test("no descriptors left: accepting rests, says so once, and goes on when 
     // The system completes connections that nobody has accepted, so the flood itself doesn't notice.
     for (let round = 1; round <= 2; round++) {
       for (let i = 0; i < 80; i++) {
-        peers.push(await Deno.connect({ hostname: "127.0.0.1", port }));
+        const conn = await Deno.connect({ hostname: "127.0.0.1", port });
+        peers.push(conn);
+        if (mode === "http") await conn.write(REQUEST);
       }
       await until(() => times() >= 1);
       // One that comes now is served as soon as the others are gone.
       const served = stillServes({ port });
       for (const conn of peers.splice(0)) conn.close();
       await served;
+      if (mode !== "http") continue;
+      assertEquals(await (await fetch(`http://127.0.0.1:${port}/`)).text(), "page");
     }
     assertEquals(times(), 1, said);
     assert(!/uncaught|panicked/i.test(said), said);
@@ -41,4 +58,4 @@ Deno.test("no descriptors left: accepting rests, says so once, and goes on when 
     await stderr;
     await out.cancel();
   }
-});
+}

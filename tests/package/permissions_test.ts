@@ -53,6 +53,19 @@ Deno.test("--allow-net for one host is enough to connect there", async () => {
   assertEquals(stdout, "6000\npage\ntrue\n");
 });
 
+Deno.test("fault 27: a handler needs no permission besides that of its listener", async () => {
+  const { code, stdout, stderr } = await run(
+    `
+    import { Context } from "@sluice/websocket";
+    await using ctx = new Context();
+    const listener = ctx.listen({ hostname: "0.0.0.0", handler: () => new Response("page") });
+    console.log(listener.port > 0);
+  `,
+    "--allow-net=0.0.0.0",
+  );
+  assertEquals([code, stdout, stderr], [0, "true\n", ""]);
+});
+
 Deno.test("making a context needs no permission", async () => {
   const { code, stderr } = await run(`
     import { Context } from "@sluice/websocket";

@@ -1,17 +1,18 @@
 import { acquire, type Buffer, LARGEST, release } from "../../memory/buffer_pool.ts";
+import { PrefixedTransport } from "../../transport/prefixed.ts";
 import type { Transport } from "../../transport/transport.ts";
 
-// Takes most heads whole: what a connection costs that keeps alive and is silent.
+// Takes most heads whole: what a connection costs that is kept alive and silent.
 const SMALL = 1;
 
 /**
- * What a client sends, with one buffer of it read ahead at most: so its end shows while a request is being answered,
- * and further requests are held back by TCP.
+ * What a client sends, with one buffer of it read ahead at most: its end shows while a request is being answered, and
+ * further requests are held back by TCP.
  */
 export class HttpInput {
   readonly #transport: Transport;
   #buffer: Buffer;
-  /** Where the unread bytes are: what came before, or the buffer. */
+  /** Where the unread bytes are: in what was read before, or in the buffer. */
   #bytes: Uint8Array;
   #start = 0;
   #end: number;
@@ -34,7 +35,7 @@ export class HttpInput {
     this.#end = early.length;
   }
 
-  /** Whether the client has ended its direction, or the connection is lost; what it sent before may still be unread. */
+  /** Whether the client has ended its direction or is lost; what it sent before may still be unread. */
   get ended(): boolean {
     return this.#ended;
   }
@@ -58,37 +59,36 @@ export class HttpInput {
   /**
    * Waits for unread bytes.
    *
-   * @param large Whether many are expected.
    * @returns Whether there are any; `false` at the end.
    */
-  async more(large = false): Promise<boolean> {
+  async more(): Promise<boolean> {
     while (this.available === 0) {
       if (this.#ended) return false;
-      const size = large ? LARGEST : SMALL;
-      if (!this.#reading && this.#buffer.size !== size) {
-        release(this.#buffer);
-        this.#buffer = acquire(size);
-        this.#bytes = this.#buffer.target;
-        this.#start = this.#end = 0;
-      }
       this.#pull();
-      await new Promise<void>((resolve) => this.#waiters.push(resolve));
+      if (this.available === 0) await new Promise<void>((resolve) => this.#waiters.push(resolve));
     }
     return true;
   }
 
-  /** Reads ahead, and calls back at the end of the input, until `unwatch`. */
-  watch(onEnd: () => void): void {
+  /**
+   * Reads ahead, and calls back at the end of the input, until `unwatch`.
+   *
+   * @param large Whether a body comes, which goes through a large buffer.
+   */
+  watch(large: boolean, onEnd: () => void): void {
+    if (large && this.#buffer.size !== LARGEST) this.#resize(LARGEST);
     this.#onEnd = onEnd;
-    this.#pull();
+    if (this.#ended) onEnd();
+    else this.#pull();
   }
 
   /** Reads ahead no more; a read that has begun isn't taken back. */
   unwatch(): void {
     this.#onEnd = null;
+    if (this.available === 0 && this.#buffer.size !== SMALL) this.#resize(SMALL);
   }
 
-  /** Ends the input; the transport is closed by the caller. */
+  /** Ends the input; the transport is its owner's to close. */
   close(): void {
     if (this.#closed) return;
     this.#closed = this.#ended = true;
@@ -99,38 +99,55 @@ export class HttpInput {
     if (!this.#reading) release(this.#buffer);
   }
 
-  /** Hands the connection over to somebody else, with what is unread or being read. */
-  handOver(): Transport {
-    const rest = this.bytes.slice();
+  /** Hands the connection over, with what is unread and a read that is under way. */
+  handOver(): { early: Uint8Array; transport: Transport } {
+    const early = this.bytes.slice();
     this.#onEnd = null;
     if (!this.#reading) {
       this.close();
-      return rest.length === 0 ? this.#transport : new HandedOver(this.#transport, rest, null);
+      return { early, transport: this.#transport };
     }
     const start = this.#end;
-    const next = new Promise<Uint8Array | null>((resolve) => {
+    const next = new Promise<Uint8Array>((resolve) => {
       this.#waiters.push(() => {
         const more = this.#bytes.slice(start, this.#end);
         this.close();
-        resolve(more.length === 0 ? null : more);
+        resolve(more);
       });
     });
-    return new HandedOver(this.#transport, rest, next);
+    return { early, transport: new HandedOver(next, this.#transport) };
+  }
+
+  #resize(size: number): void {
+    if (this.#closed) return;
+    if (this.#reading) return;
+    const old = this.#buffer;
+    this.#buffer = acquire(size);
+    if (this.#bytes === old.target) this.#toStart();
+    release(old);
+  }
+
+  #toStart(): void {
+    const { target } = this.#buffer, { available } = this;
+    target.set(this.bytes);
+    this.#bytes = target;
+    this.#start = 0;
+    this.#end = available;
   }
 
   #pull(): void {
     if (this.#reading || this.#ended) return;
-    const { target } = this.#buffer, { available } = this;
-    // Half of it at a time, so that bytes which stay unread are moved to its start once or twice at most.
-    if (2 * available > target.length) return;
-    if (this.#bytes !== target || this.#end > target.length / 2) {
-      target.set(this.bytes);
-      this.#bytes = target;
-      this.#start = 0;
-      this.#end = available;
-    }
+    const { target } = this.#buffer;
+    // By halves, so that bytes which stay unread are moved to its start once at most.
+    if (2 * this.available > target.length) return;
+    if (this.#bytes !== target || 2 * this.#end > target.length) this.#toStart();
     this.#reading = true;
-    this.#transport.read(target.subarray(this.#end)).then(this.#onRead, this.#onError);
+    try {
+      const read = this.#transport.read(target.subarray(this.#end));
+      read.then(this.#onRead, this.#onError);
+    } catch {
+      this.#onError();
+    }
   }
 
   #read(count: number | null): void {
@@ -156,67 +173,26 @@ export class HttpInput {
   }
 }
 
-/** A connection of which some bytes were read before, and for which a read may be under way. */
-class HandedOver implements Transport {
-  readonly #below: Transport;
-  #rest: Uint8Array;
-  #next: Promise<Uint8Array | null> | null;
+/** A connection for which a read was under way when it was handed over. */
+class HandedOver extends PrefixedTransport {
+  #next: Promise<Uint8Array> | null;
+  #rest: Uint8Array | null = null;
 
-  constructor(below: Transport, rest: Uint8Array, next: Promise<Uint8Array | null> | null) {
-    this.#below = below;
-    this.#rest = rest;
+  constructor(next: Promise<Uint8Array>, below: Transport) {
+    super(new Uint8Array(0), below);
     this.#next = next;
   }
 
-  get localAddr(): Deno.Addr | null | undefined {
-    return this.#below.localAddr;
+  override read(into: Uint8Array): Promise<number | null> {
+    return this.#next === null ? super.read(into) : this.#readNext(this.#next, into);
   }
 
-  get remoteAddr(): Deno.Addr | null | undefined {
-    return this.#below.remoteAddr;
-  }
-
-  get peerCertificate(): Transport["peerCertificate"] {
-    return this.#below.peerCertificate;
-  }
-
-  read(into: Uint8Array): Promise<number | null> {
-    if (this.#rest.length > 0) return Promise.resolve(this.#take(into));
-    return this.#next === null ? this.#below.read(into) : this.#readNext(this.#next, into);
-  }
-
-  async #readNext(next: Promise<Uint8Array | null>, into: Uint8Array): Promise<number | null> {
-    const bytes = await next;
-    this.#next = null;
-    if (bytes === null) return null;
-    this.#rest = bytes;
-    return this.#take(into);
-  }
-
-  #take(into: Uint8Array): number {
-    const count = Math.min(this.#rest.length, into.length);
-    into.set(this.#rest.subarray(0, count));
-    this.#rest = this.#rest.subarray(count);
-    return count;
-  }
-
-  write(data: Uint8Array): Promise<number> {
-    return this.#below.write(data);
-  }
-
-  closeWrite(): Promise<void> {
-    return this.#below.closeWrite();
-  }
-
-  close(): void {
-    this.#below.close();
-  }
-
-  ref(): void {
-    this.#below.ref?.();
-  }
-
-  unref(): void {
-    this.#below.unref?.();
+  async #readNext(next: Promise<Uint8Array>, into: Uint8Array): Promise<number | null> {
+    const rest = this.#rest ??= await next;
+    const count = Math.min(rest.length, into.length);
+    into.set(rest.subarray(0, count));
+    this.#rest = rest.subarray(count);
+    if (this.#rest.length === 0) this.#next = this.#rest = null;
+    return rest.length === 0 ? null : count;
   }
 }

@@ -6,5 +6,6 @@ const listener = ctx.listen({
   hostname: "127.0.0.1",
   onMessage: (conn, data) => void conn.send(data),
   onHandshakeError: () => {},
+  handler: Deno.args.includes("http") ? () => new Response("page") : undefined,
 });
 console.log(listener.port);

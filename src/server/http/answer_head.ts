@@ -1,0 +1,101 @@
+import { checkFieldValue, type Field } from "../../handshake/headers_option.ts";
+import type { RequestHead } from "../../handshake/request_head.ts";
+import { formatFields, REASONS } from "../../handshake/server_response.ts";
+import { listContains } from "../../handshake/token_list.ts";
+
+/** How the end of an answer shows (RFC 9112 6.3): it has none, its length is known, it comes in chunks, or it closes. */
+export type Framing = "none" | "length" | "chunked" | "close";
+
+/** What the head of an answer says, of which some is the application's and some the connection's. */
+export class AnswerHead {
+  /** Whether the answer has content: not to HEAD, and not with 204, 205 and 304 (RFC 9110 15). */
+  readonly hasContent: boolean;
+  /** The length that the application has announced; `null` for none. */
+  readonly length: number | null;
+  /** Whether another request may follow on the connection. */
+  persists: boolean;
+  readonly #request: RequestHead;
+  readonly #response: Response;
+  readonly #fields: Field[] = [];
+  #hasDate = false;
+  #upgrades = false;
+
+  constructor(request: RequestHead, response: Response) {
+    this.#request = request;
+    this.#response = response;
+    const { status } = response;
+    this.hasContent = request.method !== "HEAD" && status !== 204 && status !== 205 &&
+      status !== 304;
+    const connection = request.fields.get("connection");
+    this.persists = request.version === "1.0"
+      ? listContains(connection, "keep-alive")
+      : !listContains(connection, "close");
+    let length: number | null = null;
+    for (const field of response.headers) {
+      const [name, value] = field;
+      switch (name) {
+        case "connection":
+          if (listContains(value, "close")) this.persists = false;
+          continue;
+        case "keep-alive":
+        case "transfer-encoding":
+          continue;
+        case "content-length":
+          if (/^\d{1,15}$/.test(value)) length = Number(value);
+          continue;
+        case "date":
+          this.#hasDate = true;
+          break;
+        case "upgrade":
+          this.#upgrades = true;
+          break;
+      }
+      this.#fields.push(field);
+    }
+    this.length = length;
+  }
+
+  /** The framing of content whose length isn't known beforehand: HTTP/1.0 has no chunks (RFC 9112 6.1). */
+  get openEnded(): Framing {
+    return this.#request.version === "1.0" ? "close" : "chunked";
+  }
+
+  /**
+   * Writes the head.
+   *
+   * @param framing How the content ends.
+   * @param length Its length, or what it would be if there were one; `null` if that isn't known.
+   */
+  format(framing: Framing, length: number | null): string {
+    const { status, statusText } = this.#response;
+    const reason = checkFieldValue("the status text", statusText || (REASONS[status] ?? ""));
+    if (framing === "close") this.persists = false;
+    let text = `HTTP/1.1 ${status} ${reason}\r\n${formatFields(this.#fields)}`;
+    if (!this.#hasDate) text += `date: ${httpDate()}\r\n`;
+    if (framing === "chunked") text += "transfer-encoding: chunked\r\n";
+    else if (length !== null && status !== 204) {
+      // A 304 says what the length would be, or nothing (RFC 9110 15.4.5); a 205 has none (15.3.6).
+      const said = status === 205 ? 0 : status === 304 ? this.length : length;
+      if (said !== null) text += `content-length: ${said}\r\n`;
+    }
+    const options: string[] = [];
+    if (!this.persists) options.push("close");
+    else if (this.#request.version === "1.0") options.push("keep-alive");
+    // Who sends `Upgrade` has to list it (RFC 9110 7.8).
+    if (this.#upgrades) options.push("upgrade");
+    if (options.length > 0) text += `connection: ${options.join(", ")}\r\n`;
+    return `${text}\r\n`;
+  }
+}
+
+let date = "", second = 0;
+
+/** The current time (RFC 9110 5.6.7), made anew once a second. */
+function httpDate(): string {
+  const now = Math.floor(Date.now() / 1000);
+  if (now !== second) {
+    second = now;
+    date = new Date(now * 1000).toUTCString();
+  }
+  return date;
+}

@@ -1,0 +1,67 @@
+import type { RequestHead } from "../../handshake/request_head.ts";
+import type { Transport } from "../../transport/transport.ts";
+import { MemberList } from "../../util/member_list.ts";
+import type { PeerInfo } from "../peer_info.ts";
+import { HttpConnection, type HttpHost, type LateUpgrade } from "./http_connection.ts";
+
+/** Ordinary HTTP/1.1 on the port of a listener. */
+export class HttpServer {
+  readonly #host: HttpHost;
+  readonly #connections = new MemberList<HttpConnection>();
+  #closing = false;
+
+  /** @param host Who answers requests, and within which limits. */
+  constructor(host: HttpHost) {
+    this.#host = host;
+  }
+
+  /** The number of connections. */
+  get size(): number {
+    return this.#connections.size;
+  }
+
+  /**
+   * Serves a connection whose first request isn't an upgrade.
+   *
+   * @param head The head of that request, and `early` what came after it.
+   * @returns A request to upgrade that came later, and with it the connection; `null` at its end.
+   */
+  async serve(
+    transport: Transport,
+    secure: boolean,
+    info: PeerInfo,
+    head: RequestHead,
+    early: Uint8Array,
+  ): Promise<LateUpgrade | null> {
+    const connection = new HttpConnection(transport, secure, info, early, this.#host);
+    this.#connections.add(connection);
+    try {
+      const end = connection.run(head);
+      // Its first request is under way, and is answered.
+      if (this.#closing) connection.shutdown();
+      return await end;
+    } finally {
+      this.#connections.delete(connection);
+    }
+  }
+
+  /** Lets the requests under way be answered, and takes no further ones. */
+  close(): void {
+    this.#closing = true;
+    for (const connection of this.#connections) connection.shutdown();
+  }
+
+  /**
+   * Ends all connections at once.
+   *
+   * @returns How many of them had a request under way.
+   */
+  terminate(): number {
+    let cut = 0;
+    for (const connection of this.#connections) {
+      if (connection.busy) cut++;
+      connection.close();
+    }
+    return cut;
+  }
+}
