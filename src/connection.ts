@@ -6,6 +6,7 @@ import {
   type MessageIteratorOptions,
   receiveMessage,
 } from "./engine/message_iterator.ts";
+import { describeConnection } from "./engine/describe.ts";
 import { PAUSED } from "./engine/holds.ts";
 import type { ConnectionState, Engine } from "./engine/engine.ts";
 import {
@@ -23,6 +24,7 @@ import { messageReadable, messageWritable } from "./engine/web_streams.ts";
 import { HANDLERS, type HandlersOf } from "./engine/handlers.ts";
 import type { ReceivedMessage } from "./flow/receive_queue.ts";
 import { checkHandlers } from "./util/check.ts";
+import { inspectable } from "./util/inspectable.ts";
 import { PreparedMessage, type Sendable } from "./engine/prepared_message.ts";
 import { controlPayload, freshPayload, type PingOptions, Pings } from "./engine/pings.ts";
 import { checkClose, NO_STATUS, NORMAL } from "./protocol/close_code.ts";
@@ -133,6 +135,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
   static {
     makeConnection = (engine, init) => engine.face = new Connection(engine, init);
     engineOf = (conn) => conn.#engine;
+    inspectable(Connection.prototype, (conn) => describeConnection(conn.#engine, conn.url));
   }
 
   /** Anything of the application's. */

@@ -15,6 +15,7 @@ import {
 import { Dial } from "./client/dial.ts";
 import { Reconnection, type ReconnectOptions } from "./client/reconnect.ts";
 import { parseProxyUrl } from "./client/proxy/proxy_url.ts";
+import { count } from "./engine/describe.ts";
 import { Engine } from "./engine/engine.ts";
 import { abortError, type Message } from "./errors.ts";
 import { type Listener, type ListenOptions, makeListener, prepareShutdown } from "./listener.ts";
@@ -29,6 +30,7 @@ import {
   type ShutdownResult,
 } from "./context/registry.ts";
 import { shutdownAfter, shutdownArguments } from "./context/shutdown.ts";
+import { inspectable } from "./util/inspectable.ts";
 import { Timers } from "./util/timers.ts";
 import type { BroadcastResult, LiveSet, PublishResult } from "./pubsub/options.ts";
 import { MAX_TOPICS } from "./pubsub/topics.ts";
@@ -76,6 +78,10 @@ export interface ContextOptions<Data = unknown> extends ConnectionOptions<Data>,
  * @typeParam Data The type of `conn.data`.
  */
 export class Context<Data = unknown> implements AsyncDisposable {
+  static {
+    inspectable(Context.prototype, (ctx) => ctx.#describe());
+  }
+
   readonly #options: ContextOptions<Data>;
   readonly #registry = new Registry(new Timers());
   readonly #listeners = new Set<Listener<Data>>();
@@ -428,6 +434,17 @@ export class Context<Data = unknown> implements AsyncDisposable {
   /** Shuts down with the defaults. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.shutdown();
+  }
+
+  #describe(): string {
+    const { size, connecting } = this.#registry;
+    const parts = [
+      count(size, "connection"),
+      `${connecting.size} connecting`,
+      count(this.#listeners.size, "listener"),
+    ];
+    if (this.#shutdown !== null) parts.push("shut down");
+    return `Context { ${parts.join(", ")} }`;
   }
 
   #checkAlive(action: string): void {

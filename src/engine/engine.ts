@@ -86,6 +86,8 @@ export class Engine implements ReceiverHost, SenderHost, CloserHost, KeptAlive, 
   /** Whether nothing can be received any more. */
   readShut = false;
   pauses = 0;
+  /** When the attempt to connect began, then when the handshake was complete, by `performance.now()`. */
+  since: number = performance.now();
 
   // Made when first needed, for the sake of the many connections that are silent.
   #closer: Closer | null = null;
@@ -151,6 +153,7 @@ export class Engine implements ReceiverHost, SenderHost, CloserHost, KeptAlive, 
     }
     this.receiver.start(transport, compression, early);
     this.phase = Phase.Open;
+    this.since = performance.now();
     this.trace?.opened(facts.url, facts.requestFields(), facts.responseHeaders());
     if (settings.keepAlive !== null) {
       this.#keepAlive = new KeepAlive(this);

@@ -1,5 +1,6 @@
 import { closeCodeName, type CloseFrame } from "./close_code.ts";
-import { quote } from "../util/quote.ts";
+import { inspectable } from "../util/inspectable.ts";
+import { printable, quote } from "../util/quote.ts";
 
 /** How a connection ended. */
 export interface CloseRecord {
@@ -37,9 +38,17 @@ export function isOrderly({ code }: CloseRecord): boolean {
   return code === 1000 || code === 1001 || code === 1005;
 }
 
+/** What records have in common beside their fields. */
+const RECORD: object = {};
+inspectable(
+  RECORD,
+  (record) => printable(`CloseRecord { ${(record as CloseRecord).code}: ${record} }`),
+);
+
 /** Makes the record print as a sentence. */
 export function closeRecord(fields: Omit<CloseRecord, "toString">): LiveCloseRecord {
-  return { ...fields, toString: sentence };
+  const record: LiveCloseRecord = { ...fields, toString: sentence };
+  return Object.setPrototypeOf(record, RECORD);
 }
 
 function sentence(this: CloseRecord): string {

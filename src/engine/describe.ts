@@ -1,0 +1,76 @@
+import { printable, quote } from "../util/quote.ts";
+import type { Engine } from "./engine.ts";
+import { describeHolds } from "./holds.ts";
+import { Phase } from "../protocol/closing_handshake.ts";
+
+// What a line has room for of what a peer has chosen.
+const LONGEST_URL = 200;
+
+/**
+ * Describes a connection in a line for logs and debug pages: which end we are, its state and age, the peer, where to,
+ * what waits and what holds it. Neither the query of the URL, nor headers, nor `data` are shown: they may have secrets.
+ *
+ * @param engine The connection.
+ * @param url Its URL.
+ * @returns One line that no terminal obeys.
+ */
+export function describeConnection(engine: Engine, url: string): string {
+  const { record } = engine;
+  const parts: string[] = [engine.role];
+  if (engine.phase === Phase.Connecting) parts.push(`connecting for ${describeAge(engine.since)}`);
+  else if (record !== null && engine.state === "closed") parts.push(printable(`closed: ${record}`));
+  else parts.push(`${engine.state} for ${describeAge(engine.since)}`);
+  const peer = describeAddress(engine.transport?.remoteAddr);
+  if (peer !== "") parts.push(`peer ${peer}`);
+  if (url !== "") parts.push(describeUrl(url));
+  if (engine.state !== "closed") parts.push(...describeFlow(engine));
+  return `Connection { ${parts.join(", ")} }`;
+}
+
+/** What waits, what holds it, and how far away the peer is. */
+function describeFlow(engine: Engine): string[] {
+  const { queue, receiver, writer, topics } = engine;
+  const parts = [`queue ${count(queue.messages, "message")} (${count(queue.bytes, "byte")})`];
+  if (writer.held) parts.push("sending held: pauseSending() was called");
+  // While a message is awaited nothing is held, although it isn't onMessage that takes it.
+  if (receiver.room !== Infinity) {
+    const waiting = receiver.waiting > 0 ? `, ${count(receiver.waiting, "message")} waiting` : "";
+    parts.push(`held: ${describeHolds(receiver.holdReasons)}${waiting}`);
+  }
+  if (topics !== null && topics.size > 0) parts.push(count(topics.size, "topic"));
+  const roundTrip = engine.pings?.lastRoundTrip ?? null;
+  if (roundTrip !== null) parts.push(`round trip ${roundTrip.toFixed(1)} ms`);
+  return parts;
+}
+
+/** `1 message`, `2,000 messages`. */
+export function count(number: number, noun: string): string {
+  return `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
+}
+
+/** An address as a URL would have it, or the path of a Unix socket; `""` if there is none. */
+function describeAddress(address: Deno.Addr | null | undefined): string {
+  if (address === null || address === undefined) return "";
+  if ("hostname" in address) {
+    const { hostname, port } = address;
+    return printable(`${hostname.includes(":") ? `[${hostname}]` : hostname}:${port}`);
+  }
+  return "path" in address ? `unix:${printable(address.path ?? "")}` : "";
+}
+
+/** A URL without its query, which may carry a token. */
+function describeUrl(url: string): string {
+  const query = url.indexOf("?");
+  const shown = query < 0 ? url : `${url.slice(0, query)}?…`;
+  return shown.length > LONGEST_URL ? quote(shown, LONGEST_URL) : printable(shown);
+}
+
+/** How long ago something was, by `performance.now()`. */
+function describeAge(since: number): string {
+  const seconds = (performance.now() - since) / 1000;
+  if (seconds < 10) return `${seconds.toFixed(1)} s`;
+  if (seconds < 120) return `${Math.floor(seconds)} s`;
+  if (seconds < 7200) return `${Math.floor(seconds / 60)} min`;
+  if (seconds < 172_800) return `${Math.floor(seconds / 3600)} h`;
+  return `${Math.floor(seconds / 86_400)} d`;
+}
