@@ -9,13 +9,7 @@ import {
 import { describeConnection } from "./engine/describe.ts";
 import { PAUSED } from "./engine/holds.ts";
 import type { ConnectionState, Engine } from "./engine/engine.ts";
-import {
-  abortError,
-  InvalidStateError,
-  type Message,
-  QueueFullError,
-  UnsupportedError,
-} from "./errors.ts";
+import { type Message, UnsupportedError } from "./errors.ts";
 import {
   type IncomingMessageStream,
   MessageStreamIterator,
@@ -23,12 +17,18 @@ import {
 import { messageReadable, messageWritable } from "./engine/web_streams.ts";
 import { HANDLERS, type HandlersOf } from "./engine/handlers.ts";
 import type { ReceivedMessage } from "./flow/receive_queue.ts";
-import { checkHandlers } from "./util/check.ts";
+import { checkHandlers, checkSignal, timeLimit } from "./util/check.ts";
 import { inspectable } from "./util/inspectable.ts";
 import { PreparedMessage, type Sendable } from "./engine/prepared_message.ts";
-import { controlPayload, freshPayload, type PingOptions, Pings } from "./engine/pings.ts";
+import {
+  checkControl,
+  controlPayload,
+  freshPayload,
+  type PingOptions,
+  sendPing,
+} from "./engine/pings.ts";
 import { checkClose, NO_STATUS, NORMAL } from "./protocol/close_code.ts";
-import { BINARY, PING, PONG, TEXT } from "./protocol/opcode.ts";
+import { BINARY, PONG, TEXT } from "./protocol/opcode.ts";
 import {
   type FragmentOptions,
   type OutgoingFrame,
@@ -294,26 +294,17 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    *
    * @param payload At most 125 bytes; left out, one that no other ping has.
    * @param options When to give up.
-   * @returns The round trip in ms. A pong resolves its ping and all earlier ones.
-   * @throws {RangeError} If the payload is longer than 125 bytes.
-   * @throws {QueueFullError} If 64 pings and pongs wait to be sent.
-   * @throws {InvalidStateError} After `shutdownRead`, since no pong could be seen.
+   * @returns The round trip in ms. A pong resolves its ping and all earlier ones. Rejects with a `ConnectionClosedError` or
+   * an `InvalidStateError` unless the connection is open and its reading not shut down, and with a `QueueFullError` if 64
+   * pings and pongs wait to be sent, or 1,024 pings for their pong.
+   * @throws {TypeError | RangeError} If an argument can't be used, such as a payload of more than 125 bytes.
    */
   ping(payload?: Message, options: PingOptions = {}): Promise<number> {
-    const engine = this.#engine;
     const bytes = payload === undefined ? freshPayload() : controlPayload(payload, "ping");
-    this.#checkControl("ping", payload);
-    if (engine.readShut) {
-      throw new InvalidStateError("Cannot ping after shutdownRead(): no pong could be received");
-    }
-    const { signal } = options;
-    if (signal?.aborted) {
-      return handled(Promise.reject(abortError("The ping was aborted", signal.reason)));
-    }
-    const pings = engine.pings ??= new Pings();
-    const promise = pings.wait(bytes, options, engine.owner.timers, () => engine.receiver.stalled);
-    engine.sender.requestControl(PING, bytes);
-    return promise;
+    const timeout = timeLimit("ping", "timeout", options.timeout, Infinity);
+    checkSignal("ping", options.signal);
+    this.#needFrames("ping");
+    return handled(sendPing(this.#engine, bytes, payload, timeout, options.signal));
   }
 
   /**
@@ -325,7 +316,8 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    */
   pong(payload: Message = ""): void {
     const bytes = controlPayload(payload, "pong");
-    this.#checkControl("pong", payload);
+    this.#needFrames("pong");
+    checkControl(this.#engine, "pong", payload);
     this.#engine.sender.requestControl(PONG, bytes);
   }
 
@@ -628,15 +620,6 @@ export class Connection<Data = unknown> implements AsyncDisposable {
     throw new UnsupportedError(
       `Cannot ${action} on a connection of upgrade, which carries messages only; use listen or adopt`,
     );
-  }
-
-  #checkControl(action: string, payload: unknown): void {
-    const engine = this.#engine;
-    this.#needFrames(action);
-    engine.sender.checkOpen(action, payload);
-    if (engine.writer.control.full) {
-      throw new QueueFullError(`Cannot ${action}: 64 pings and pongs wait to be sent`, payload);
-    }
   }
 }
 

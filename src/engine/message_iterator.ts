@@ -3,6 +3,7 @@ import type { QueuedMessage, ReceivedMessage } from "../flow/receive_queue.ts";
 import { NORMAL } from "../protocol/close_code.ts";
 import { isOrderly } from "../protocol/close_record.ts";
 import type { ChunkSink } from "../protocol/message_assembler.ts";
+import { checkSignal, flag } from "../util/check.ts";
 import { Fifo } from "../util/fifo.ts";
 import type { Receiver, Taker } from "./receiver.ts";
 
@@ -36,10 +37,11 @@ export class MessageIterator<T = ReceivedMessage>
   #done = false;
   #aborted: unknown = null; // the error of an abort that has not been thrown yet
 
-  constructor(receiver: Receiver, options: MessageIteratorOptions = {}) {
+  constructor(receiver: Receiver, { preventClose, signal }: MessageIteratorOptions = {}) {
+    checkSignal("take messages", signal);
     this.receiver = receiver;
-    this.#preventClose = options.preventClose ?? false;
-    this.#signal = options.signal;
+    this.#preventClose = flag("take messages", "preventClose", preventClose, false);
+    this.#signal = signal;
   }
 
   /**

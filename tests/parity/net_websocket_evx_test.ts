@@ -398,19 +398,21 @@ Deno.test("X14 stop_read and start_read, stop_write and start_write", async () =
 
 Deno.test("X15 shutdown_write: flushes, half-closes, and later sends throw", async () => {
   const ctx = new Context();
+  let pinged: Promise<unknown> | undefined;
   await using listener = ctx.listen({ hostname: "127.0.0.1", onConnect: begin });
   function begin(conn: Connection) {
     conn.send("last words");
     conn.shutdownWrite();
     assertThrows(() => conn.send("no"), Error, "Cannot send");
     assertThrows(() => conn.sendFragment("no"), Error, "Cannot send");
-    assertThrows(() => conn.ping(), Error, "Cannot ping");
+    pinged = assertRejects(() => conn.ping(), Error, "Cannot ping");
     conn.on({ onMessage: (_conn, data) => got.push(data) });
   }
   const got = new Events<unknown>();
   using peer = await rawClient(listener.port);
   assertEquals(text((await peer.frame())!.payload), "last words");
   assertEquals(await peer.frame(), null);
+  await pinged;
   // The other direction goes on.
   await peer.send(TEXT, "still heard");
   assertEquals(await got.next(), "still heard");
@@ -432,7 +434,7 @@ Deno.test("X15 shutdown_read: input is discarded, its end noticed, and close() w
     using peer = await rawClient(listener.port);
     const conn = await accepted.promise;
     conn.shutdownRead();
-    assertThrows(() => conn.ping(), Error, "after shutdownRead");
+    await assertRejects(() => conn.ping(), Error, "after shutdownRead");
     await peer.send(TEXT, "unheard");
     conn.send("heard");
     assertEquals(text((await peer.frame())!.payload), "heard");
