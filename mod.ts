@@ -70,15 +70,29 @@ export type { Extension, ExtensionParam } from "./src/handshake/extension_list.t
 export type { HeadersOption } from "./src/handshake/headers_option.ts";
 export type { OriginRule } from "./src/handshake/origin.ts";
 export type {
+  DataOfDecision,
+  DataOfEach,
   HandshakeAcceptance,
+  HandshakeAcceptanceWithoutData,
   HandshakeDecision,
   ListenerHandlersOf,
   ListenOptionsOf,
 } from "./src/server/listen_options.ts";
-export { Listener, type ListenerHandlers, type ListenOptions } from "./src/listener.ts";
+export {
+  type ListenArguments,
+  Listener,
+  type ListenerData,
+  type ListenerHandlers,
+  type ListenOptions,
+} from "./src/listener.ts";
 export type { ReceivedMessage } from "./src/flow/receive_queue.ts";
 export type { MessageHeader } from "./src/protocol/message_header.ts";
-export type { ConnectionOptions, KeepAliveOptions } from "./src/connection_options.ts";
+export type {
+  CallArguments,
+  CallData,
+  ConnectionOptions,
+  KeepAliveOptions,
+} from "./src/connection_options.ts";
 export type { FrameHeader } from "./src/protocol/message_header.ts";
 export type { PingOptions } from "./src/engine/pings.ts";
 export type { CloseFrame } from "./src/protocol/close_code.ts";
@@ -94,7 +108,7 @@ export type { Watch } from "./src/context/watch.ts";
 export type { CertificateName, PeerCertificate } from "./src/transport/peer_certificate.ts";
 export type { TlsClientOptions } from "./src/transport/tls_client.ts";
 export type { CertificateKeyPair, TlsAcceptorOptions } from "./src/transport/tls_server.ts";
-export type { AdoptOptions } from "./src/adopt/adopt_options.ts";
+export type { AdoptArguments, AdoptOptions } from "./src/adopt/adopt_options.ts";
 export type { AdoptSource } from "./src/adopt/adopt_source.ts";
 export type { StreamPair } from "./src/transport/web_stream.ts";
 export type { HttpHandler, PeerInfo } from "./src/server/peer_info.ts";

@@ -72,7 +72,8 @@ export async function relay(args: Args, terminal: Terminal): Promise<number> {
   await using ctx = new Context<Side>();
   // A mistake in the options is told before the first connection comes.
   typed(() => {
-    const trial = ctx.connect(url, { ...options, signal: AbortSignal.abort() });
+    const data: Side = { id: 0, arrow: "<", other: null };
+    const trial = ctx.connect(url, { ...options, data, signal: AbortSignal.abort() });
     return trial.closed;
   });
   const listener = typed(() =>

@@ -7,7 +7,7 @@
  */
 import { Context } from "../mod.ts";
 
-await using ctx = new Context<{ user: string }>();
+await using ctx = new Context();
 const listener = ctx.listen({
   hostname: "127.0.0.1",
   protocols: ["chat.v2", "chat.v1"],

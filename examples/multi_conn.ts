@@ -15,7 +15,7 @@ const { values: args } = parseArgs({
   },
 });
 
-await using ctx = new Context<string>();
+await using ctx = new Context();
 const listener = ctx.listen({
   hostname: "127.0.0.1",
   onMessage: (conn, data) => conn.send(`hello ${data}`),

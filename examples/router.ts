@@ -40,7 +40,7 @@ const { values: args } = parseArgs({
     "port": { type: "string" },
   },
 });
-const ctx = new Context<Route>();
+const ctx = new Context();
 const listener = ctx.listen({
   hostname: "127.0.0.1",
   port: Number(args.port ?? 0),

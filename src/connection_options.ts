@@ -90,6 +90,22 @@ export interface ConnectionOptions<Data = unknown> extends ConnectionHandlers<Da
   maskGenerator?: (key: Uint8Array) => void;
 }
 
+/** The type of the `data` of one call: the context's; if that is `unknown`, what the call itself gives. */
+export type CallData<Data, Own> = unknown extends Data ? Own : Data;
+
+/**
+ * The last argument of a call that makes connections: options, which may be left out unless they have to give `data`,
+ * because the type of the context's `data` excludes `undefined` and its own options gave none.
+ *
+ * @typeParam Data The type of `data` in the context.
+ * @typeParam Default The type of the `data` that the context's own options gave; `undefined` for none.
+ * @typeParam Own The type of what the call itself gives.
+ */
+export type CallArguments<Options, Data, Default, Own = Data> = undefined extends Data
+  ? [options?: Options & { data?: CallData<Data, Own> }]
+  : undefined extends Default ? [options: Options & { data: Data }]
+  : [options?: Options];
+
 /** The names that options had once, and have now. */
 const RENAMED: Record<string, string> = {
   path: "unix",

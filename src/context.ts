@@ -1,9 +1,10 @@
 import { adopt } from "./adopt/adopt.ts";
-import type { AdoptOptions } from "./adopt/adopt_options.ts";
+import type { AdoptArguments, AdoptOptions } from "./adopt/adopt_options.ts";
 import type { AdoptSource } from "./adopt/adopt_source.ts";
 import { broadcast } from "./pubsub/broadcast.ts";
 import type { Broker } from "./pubsub/broker/broker.ts";
 import { BrokerClient, type BrokerReports } from "./pubsub/broker/broker_client.ts";
+import type { HandshakeDecision } from "./server/listen_options.ts";
 import { type ConnectOptions, resolveConnect } from "./client/connect_options.ts";
 import {
   type BroadcastOptions,
@@ -18,9 +19,22 @@ import { parseProxyUrl } from "./client/proxy/proxy_url.ts";
 import { count } from "./engine/describe.ts";
 import { Engine } from "./engine/engine.ts";
 import { abortError, type Message } from "./errors.ts";
-import { type Listener, type ListenOptions, makeListener, prepareShutdown } from "./listener.ts";
+import {
+  type ListenArguments,
+  type Listener,
+  type ListenerData,
+  type ListenOptions,
+  makeListener,
+  prepareShutdown,
+} from "./listener.ts";
 import { HANDLERS, pickHandlers } from "./engine/handlers.ts";
-import { type ConnectionOptions, mergeOptions, resolveSettings } from "./connection_options.ts";
+import {
+  type CallArguments,
+  type CallData,
+  type ConnectionOptions,
+  mergeOptions,
+  resolveSettings,
+} from "./connection_options.ts";
 import { checkHandlers, group } from "./util/check.ts";
 import { type PreparedMessage, prepareMessage, type Sendable } from "./engine/prepared_message.ts";
 import {
@@ -60,6 +74,10 @@ export interface ContextOptions<Data = unknown> extends ConnectionOptions<Data>,
  *
  * It does not keep the process alive by itself; listeners and open connections do.
  *
+ * `conn.data` is what the application says it is. In a `Context<User>` each call gives `data` of that type, or `listen`'s
+ * `onHandshake` does; a call may leave it out if the context's own options gave it, as in `new Context({ data })`. Without
+ * a type, `listen` infers it from what `onHandshake` answers, and each call from its `data`.
+ *
  * @example Connect
  * ```ts
  * import { Context } from "@sluice/websocket";
@@ -75,19 +93,37 @@ export interface ContextOptions<Data = unknown> extends ConnectionOptions<Data>,
  * }
  * ```
  *
+ * @example Typed data
+ * ```ts
+ * import { Context } from "@sluice/websocket";
+ *
+ * await using ctx = new Context();
+ * const listener = ctx.listen({
+ *   hostname: "127.0.0.1",
+ *   onHandshake: (request) => ({ data: { path: new URL(request.url).pathname } }),
+ *   onMessage: (conn, text) => void conn.send(`${conn.data.path}: ${text}`),
+ * });
+ * const conn = ctx.connect(new URL("/news", listener.url));
+ * await conn.opened;
+ * conn.send("hello");
+ * console.log(await conn.receive()); // "/news: hello"
+ * ```
+ *
  * @typeParam Data The type of `conn.data`.
+ * @typeParam Default The type of the `data` that the options give to every connection; `undefined` for none.
  */
-export class Context<Data = unknown> implements AsyncDisposable {
+export class Context<Data = unknown, Default extends Data | undefined = undefined>
+  implements AsyncDisposable {
   static {
     inspectable(Context.prototype, (ctx) => ctx.#describe());
   }
 
-  readonly #options: ContextOptions<Data>;
+  readonly #options: ContextOptions;
   readonly #registry = new Registry(new Timers());
-  readonly #listeners = new Set<Listener<Data>>();
+  readonly #listeners = new Set<Listener>();
   #broker: BrokerClient | null = null;
   readonly #watches = new Watches();
-  readonly #reconnections = new Set<Reconnection<Data>>();
+  readonly #reconnections = new Set<Reconnection<unknown>>();
   #shutdown: Promise<ShutdownResult> | null = null;
 
   /**
@@ -96,7 +132,12 @@ export class Context<Data = unknown> implements AsyncDisposable {
    * @param options Defaults for every connection.
    * @throws {TypeError | RangeError} If an option makes no sense.
    */
-  constructor(options: ContextOptions<Data> = {}) {
+  constructor(
+    ...args: undefined extends Default
+      ? [options?: ContextOptions<Data> & { data?: Data | Default }]
+      : [options: ContextOptions<Data> & { data: Default }]
+  ) {
+    const [options = {}] = args as [options?: ContextOptions];
     mergeOptions("make a context", {}, options);
     checkHandlers("make a context", options, [
       ...HANDLERS,
@@ -104,7 +145,7 @@ export class Context<Data = unknown> implements AsyncDisposable {
       "onBrokerError",
       "onSubscription",
     ]);
-    resolveSettings("make a context", options as ConnectionOptions, false);
+    resolveSettings("make a context", options, false);
     checkTlsClientOptions(options.tls, "make a context");
     if (options.proxy !== undefined && options.proxy !== null) parseProxyUrl(options.proxy);
     const { broker, onBrokerGap, onBrokerError, ...defaults } = options;
@@ -142,10 +183,18 @@ export class Context<Data = unknown> implements AsyncDisposable {
    * @returns A connection in state `"connecting"`.
    * @throws {TypeError | RangeError} If an argument makes no sense.
    */
-  connect(url: string | URL, options: ConnectOptions<Data> = {}): Connection<Data> {
+  connect<Own = Data>(
+    url: string | URL,
+    ...args: CallArguments<ConnectOptions<CallData<Data, NoInfer<Own>>>, Data, Default, Own>
+  ): Connection<CallData<Data, Own>> {
+    const [options = {}] = args as [options?: ConnectOptions];
+    return this.#connect(url, options) as Connection<CallData<Data, Own>>;
+  }
+
+  #connect(url: string | URL, options: ConnectOptions): Connection {
     this.#checkAlive("connect");
     const merged = mergeOptions("connect", this.#options, options);
-    const settings = resolveConnect(url, merged as ConnectOptions);
+    const settings = resolveConnect(url, merged);
     const engine = new Engine(
       this.#registry,
       "client",
@@ -155,7 +204,7 @@ export class Context<Data = unknown> implements AsyncDisposable {
     const connection = makeConnection(engine, {
       url: settings.target.href,
       home: this.#registry,
-      data: merged.data as Data,
+      data: merged.data,
     });
     const dial = new Dial(engine, settings);
     this.#registry.connecting.add(engine);
@@ -193,27 +242,29 @@ export class Context<Data = unknown> implements AsyncDisposable {
    * }
    * ```
    */
-  reconnect(
+  reconnect<Own = Data>(
     url: string | URL,
-    options: ReconnectOptions<Data> = {},
-  ): AsyncIterable<Connection<Data>> {
+    ...args: CallArguments<ReconnectOptions<CallData<Data, NoInfer<Own>>>, Data, Default, Own>
+  ): AsyncIterable<Connection<CallData<Data, Own>>> {
+    const [options = {}] = args as [options?: ReconnectOptions];
     this.#checkAlive("reconnect");
     group("reconnect", "options", options, "an object");
     const { backoff: _backoff, retryable: _retryable, onRetry: _onRetry, ...connecting } = options;
     resolveConnect(
       url,
-      mergeOptions("reconnect", this.#options, connecting) as ConnectOptions,
+      mergeOptions("reconnect", this.#options, connecting),
       "reconnect",
     );
-    return new Reconnection<Data>(
+    const reconnection = new Reconnection(
       options,
-      () => this.connect(url, connecting),
+      () => this.#connect(url, connecting),
       (reconnection, running) => {
         if (this.#shutdown !== null) reconnection.end();
         else if (running) this.#reconnections.add(reconnection);
         else this.#reconnections.delete(reconnection);
       },
     );
+    return reconnection as AsyncIterable<unknown> as AsyncIterable<Connection<CallData<Data, Own>>>;
   }
 
   /**
@@ -224,8 +275,11 @@ export class Context<Data = unknown> implements AsyncDisposable {
    * @throws {TypeError | RangeError} If an option makes no sense.
    * @throws {Deno.errors.AddrInUse} If the port is taken.
    */
-  listen(options: ListenOptions<Data> = {}): Listener<Data> {
+  listen<Own = Data, Decision extends HandshakeDecision = HandshakeDecision<Own | undefined>>(
+    ...args: ListenArguments<Data, Default, Own, Decision>
+  ): Listener<ListenerData<Data, Own, Decision>> {
     this.#checkAlive("listen");
+    const [options = {}] = args as [options?: ListenOptions];
     const { tls: _tls, proxy: _proxy, ...defaults } = this.#options;
     const listener = makeListener(
       this.#registry,
@@ -233,7 +287,7 @@ export class Context<Data = unknown> implements AsyncDisposable {
     );
     this.#listeners.add(listener);
     listener.finished.then(() => this.#listeners.delete(listener));
-    return listener;
+    return listener as Listener<ListenerData<Data, Own, Decision>>;
   }
 
   /**
@@ -346,10 +400,15 @@ export class Context<Data = unknown> implements AsyncDisposable {
    * server.listen(0, () => server.close());
    * ```
    */
-  adopt(source: AdoptSource, options: AdoptOptions<Data> = {}): Connection<Data> {
+  adopt<Own = Data>(
+    source: AdoptSource,
+    ...args: AdoptArguments<Data, Default, Own>
+  ): Connection<CallData<Data, Own>> {
     this.#checkAlive("adopt");
+    const [options = {}] = args as [options?: AdoptOptions];
     const { tls: _tls, proxy: _proxy, ...defaults } = this.#options;
-    return adopt(this.#registry, source, mergeOptions("adopt", defaults, options));
+    const merged = mergeOptions("adopt", defaults, options);
+    return adopt(this.#registry, source, merged) as Connection<CallData<Data, Own>>;
   }
 
   /**
@@ -375,15 +434,17 @@ export class Context<Data = unknown> implements AsyncDisposable {
    * await server.shutdown();
    * ```
    */
-  upgrade(
+  upgrade<Own = Data>(
     request: Request,
-    options: UpgradeOptions<Data> = {},
-  ): UpgradeResult<Connection<Data>> {
+    ...args: CallArguments<UpgradeOptions<CallData<Data, NoInfer<Own>>>, Data, Default, Own>
+  ): UpgradeResult<Connection<CallData<Data, Own>>> {
     this.#checkAlive("upgrade");
+    const [options = {}] = args as [options?: UpgradeOptions];
     const { tls: _tls, proxy: _proxy, ...defaults } = this.#options;
     const merged = mergeOptions("upgrade", defaults, options);
     checkUpgradeOptions(options);
-    return upgrade(this.#registry, request, merged);
+    const upgraded = upgrade(this.#registry, request, merged);
+    return upgraded as UpgradeResult<Connection<CallData<Data, Own>>>;
   }
 
   /**

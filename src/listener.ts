@@ -15,6 +15,8 @@ import { HttpServer } from "./server/http/http_server.ts";
 import { evictOldest } from "./server/handshake_limit.ts";
 import { PendingHandshake } from "./server/pending_handshake.ts";
 import {
+  type DataOfDecision,
+  type HandshakeDecision,
   LISTENER_HANDLERS,
   type ListenerHandlersOf,
   type ListenOptionsOf,
@@ -44,7 +46,34 @@ export interface ListenerHandlers<Data = unknown>
   extends ListenerHandlersOf<Data, Listener<Data>> {}
 
 /** Options of `listen`. */
-export interface ListenOptions<Data = unknown> extends ListenOptionsOf<Data, Listener<Data>> {}
+export interface ListenOptions<Data = unknown, Decision = HandshakeDecision<Data>>
+  extends ListenOptionsOf<Data, Listener<Data>, Decision> {}
+
+/**
+ * The argument of `listen`, in a context whose connections have `data` of a type.
+ *
+ * @typeParam Data The type of `data` in the context.
+ * @typeParam Default The type of the `data` that the context's own options gave; `undefined` for none.
+ * @typeParam Own The type of the option `data`, where the context says nothing.
+ * @typeParam Decision The type of what `onHandshake` answers, where the context says nothing.
+ */
+export type ListenArguments<Data, Default, Own = Data, Decision = HandshakeDecision> =
+  unknown extends Data ? [
+      options?:
+        & ListenOptions<DataOfDecision<Decision, NoInfer<Own>>, Decision>
+        & { data?: Own },
+    ]
+    : undefined extends Data ? [options?: ListenOptions<Data>]
+    : undefined extends Default ? [
+        options:
+          | (ListenOptions<Data, HandshakeDecision<Data | undefined>> & { data: Data })
+          | (ListenOptions<Data> & { onHandshake: unknown }),
+      ]
+    : [options?: ListenOptions<Data, HandshakeDecision<Data | undefined>>];
+
+/** The type of the `data` of a listener's connections: the context's, or what `onHandshake` and the option `data` give. */
+export type ListenerData<Data, Own, Decision> = unknown extends Data ? DataOfDecision<Decision, Own>
+  : Data;
 
 /** Makes a listener that is already bound. */
 export let makeListener: <Data>(registry: Registry, options: ListenOptions<Data>) => Listener<Data>;

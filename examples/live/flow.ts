@@ -25,7 +25,7 @@ export class Flow implements AsyncDisposable {
   #time = performance.now();
   #wake: (() => void) | null = null;
 
-  constructor(ctx: Context<never>, kind: "sluice" | "native", rate: number, settings: Settings) {
+  constructor(ctx: Context, kind: "sluice" | "native", rate: number, settings: Settings) {
     this.kind = kind;
     this.#settings = settings;
     this.#process = new Deno.Command(Deno.execPath(), {
@@ -42,10 +42,10 @@ export class Flow implements AsyncDisposable {
       stdout: "piped",
     }).spawn();
     const { promise, resolve } = Promise.withResolvers<Connection>();
-    this.#conn = promise as Promise<Connection>;
+    this.#conn = promise;
     this.#read((url) => {
       const conn = ctx.connect(url, { onMessage: (_, data) => this.#take(data), payload: "view" });
-      resolve(conn as Connection);
+      resolve(conn);
     });
   }
 

@@ -42,7 +42,7 @@ const history: Sample[] = [];
 const mib = (bytes: number) => (bytes / MIB).toFixed(1).padStart(5);
 const kib = (bytes: number) => Math.round(bytes / 1024);
 
-const flows = new Context<never>();
+const flows = new Context();
 const sluice = new Flow(flows, "sluice", RATE, settings);
 const native = new Flow(flows, "native", RATE, settings);
 const [loaded] = await Promise.all([sluice.opened(), native.opened()]);

@@ -4,10 +4,11 @@ import type { HeadersOption } from "../handshake/headers_option.ts";
 import type { OriginRule } from "../handshake/origin.ts";
 import type { HandshakeDecision } from "../server/listen_options.ts";
 import type { PeerInfo } from "../server/peer_info.ts";
-import type { ConnectionOptions } from "../connection_options.ts";
+import type { CallArguments, CallData, ConnectionOptions } from "../connection_options.ts";
 
 /** Options of `adopt`: those of every connection, and those of the handshake, if it is still to be done. */
-export interface AdoptOptions<Data = unknown> extends ConnectionOptions<Data> {
+export interface AdoptOptions<Data = unknown, Decision = HandshakeDecision<Data>>
+  extends ConnectionOptions<Data> {
   /** Which end we are. @default {"server"} */
   role?: "server" | "client";
   /**
@@ -45,7 +46,7 @@ export interface AdoptOptions<Data = unknown> extends ConnectionOptions<Data> {
   onHandshake?: (
     request: Request,
     info: PeerInfo,
-  ) => HandshakeDecision<Data> | Promise<HandshakeDecision<Data>>;
+  ) => Decision | PromiseLike<Decision>;
   /** Client: what to ask for; needed for a handshake. With `handshake: false` it only shows as `conn.url`. */
   url?: string | URL;
   /** Client: extensions to offer. With `handshake: false`: those that were agreed, as their header names them. */
@@ -57,3 +58,20 @@ export interface AdoptOptions<Data = unknown> extends ConnectionOptions<Data> {
   /** With `handshake: false`: the subprotocol that was agreed. @default {""} */
   protocol?: string;
 }
+
+/** The arguments of `adopt` behind the stream, in a context whose connections have `data` of a type. */
+export type AdoptArguments<Data, Default, Own = Data> = undefined extends Data ? CallArguments<
+    AdoptOptions<
+      CallData<Data, NoInfer<Own>>,
+      HandshakeDecision<CallData<Data, NoInfer<Own>> | undefined>
+    >,
+    Data,
+    Default,
+    Own
+  >
+  : undefined extends Default ? [
+      options:
+        | (AdoptOptions<Data, HandshakeDecision<Data | undefined>> & { data: Data })
+        | (AdoptOptions<Data> & { role?: "server"; handshake?: true; onHandshake: unknown }),
+    ]
+  : [options?: AdoptOptions<Data, HandshakeDecision<Data | undefined>>];

@@ -25,23 +25,41 @@ export interface HandshakeAcceptance<Data = unknown> {
   data?: Data;
 }
 
-/** Accept (`true`, nothing, or an answer) or refuse (`false`: 403, or just that response). */
+/** The answers that accept a handshake and leave it to the option `data` what the connection's `data` are. */
+export interface HandshakeAcceptanceWithoutData<Data = unknown> {
+  /** Named by the type `undefined`, since these answers are sound only if `data` may be that. */
+  undefined: true | void | undefined | null | HandshakeAcceptance<Data>;
+}
+
+/**
+ * Accept (`true`, nothing, or an answer) or refuse (`false`: 403, or just that response). If `Data` excludes `undefined`,
+ * an answer that accepts has to give `data`; `HandshakeDecision<Data | undefined>` needn't, and goes with the option `data`.
+ */
 export type HandshakeDecision<Data = unknown> =
-  | boolean
-  | void
-  | undefined
-  | null
+  | false
   | Response
-  | HandshakeAcceptance<Data>;
+  | (HandshakeAcceptance<Data> & { data: Data })
+  // An index, and no conditional type, by which a `Listener<User>` would be no `Listener`.
+  | HandshakeAcceptanceWithoutData<Data>[`${Data & undefined}`];
+
+/** The type of the `data` that decisions give; `Own` is that of the option, for those that give none. */
+export type DataOfDecision<Decision, Own> = [DataOfEach<Decision, Own>] extends [never] ? unknown
+  : DataOfEach<Decision, Own>;
+
+/** The same of each decision by itself; `never` of those that refuse. */
+export type DataOfEach<Decision, Own> = Decision extends false | Response ? never
+  : Decision extends { data: infer Data }
+    ? (undefined extends Data ? Exclude<Data, undefined> | Own : Data)
+  : Own;
 
 /** The callbacks of a listener, by its type; those of its connections included. */
-export interface ListenerHandlersOf<Data, Listening = ListenerHandle<Data>>
-  extends ConnectionHandlers<Data> {
+export interface ListenerHandlersOf<
+  Data,
+  Listening = ListenerHandle<Data>,
+  Decision = HandshakeDecision<Data>,
+> extends ConnectionHandlers<Data> {
   /** Decides about each handshake. One that throws refuses with 500 and shows nothing of the error. */
-  onHandshake?(
-    request: Request,
-    info: PeerInfo,
-  ): HandshakeDecision<Data> | Promise<HandshakeDecision<Data>>;
+  onHandshake?(request: Request, info: PeerInfo): Decision | PromiseLike<Decision>;
   /** A handshake that never became a connection: bad TLS, a bad head, a timeout, a refusal. */
   onHandshakeError?(error: unknown, info: PeerInfo): unknown;
   /** Called every `tickInterval` until the listener closes; if it returns a promise, the next call waits for it. */
@@ -62,8 +80,11 @@ export interface ListenerHandlersOf<Data, Listening = ListenerHandle<Data>>
 }
 
 /** Options of `listen`, by the type of the listener. */
-export interface ListenOptionsOf<Data, Listening = ListenerHandle<Data>>
-  extends ConnectionOptions<Data>, ListenerHandlersOf<Data, Listening> {
+export interface ListenOptionsOf<
+  Data,
+  Listening = ListenerHandle<Data>,
+  Decision = HandshakeDecision<Data>,
+> extends ConnectionOptions<Data>, ListenerHandlersOf<Data, Listening, Decision> {
   /** The port; 0 for any that is free. @default {0} */
   port?: number;
   /** The address to bind to. @default {"0.0.0.0"} */
@@ -125,6 +146,9 @@ export interface ListenOptionsOf<Data, Listening = ListenerHandle<Data>>
   tickInterval?: number;
 }
 
+/** Options of `listen`, whatever `onHandshake` answers. */
+export type AnyListenOptions<Data> = ListenOptionsOf<Data, ListenerHandle<Data>, unknown>;
+
 /** The options of a listener, checked. */
 export interface ListenSettings<Data> {
   readonly connection: Settings;
@@ -139,7 +163,8 @@ export interface ListenSettings<Data> {
   readonly httpIdleTimeout: number;
   readonly maxHeaderBytes: number;
   readonly maxHeaderFields: number;
-  readonly onHandshake: ListenOptionsOf<Data>["onHandshake"];
+  /** What it answers is looked at when it has. */
+  readonly onHandshake: AnyListenOptions<Data>["onHandshake"];
   readonly onHandshakeError: ListenOptionsOf<Data>["onHandshakeError"];
   readonly tickInterval: number;
   readonly onTick: ListenOptionsOf<Data>["onTick"];
@@ -160,7 +185,7 @@ export const LISTENER_HANDLERS = [
 
 /** Checks the options of `listen`, besides where to listen. */
 export function resolveListen<Data>(
-  options: ListenOptionsOf<Data>,
+  options: AnyListenOptions<Data>,
   action: string = "listen",
 ): ListenSettings<Data> {
   checkHandlers(action, options, [

@@ -1,5 +1,13 @@
 /** Types that users rely on: the tests are that this compiles, and what must not compile doesn't. */
-import { type Connection, Context, type Listener, type ReceivedMessage } from "../../mod.ts";
+import {
+  type AdoptSource,
+  type Connection,
+  Context,
+  type HandshakeDecision,
+  type Listener,
+  type ReceivedMessage,
+  type UpgradeResult,
+} from "../../mod.ts";
 
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends (<T>() => T extends B ? 1 : 2) ? true
   : false;
@@ -69,4 +77,218 @@ Deno.test("messages are strings or bytes, however they are taken", () => {
     return [more, roundTrip];
   };
   is<Same<ReturnType<typeof take>, Promise<(number | boolean)[]>>>();
+});
+
+/** What is only compiled. */
+function compiled(_use: (...args: never[]) => unknown): void {}
+
+Deno.test("fault 57: a Context<User> wants data wherever a connection comes from", () => {
+  const data: User = { name: "Ann" };
+  compiled(async (ctx: Context<User>, source: AdoptSource, request: Request) => {
+    // @ts-expect-error -- conn.data would be undefined
+    ctx.connect("ws://a");
+    // @ts-expect-error -- likewise
+    ctx.connect("ws://a", {});
+    // @ts-expect-error -- likewise
+    ctx.connect("ws://a", { data: undefined });
+    // @ts-expect-error -- likewise
+    ctx.reconnect("ws://a", { backoff: { max: 1 } });
+    // @ts-expect-error -- likewise
+    ctx.listen();
+    // @ts-expect-error -- likewise
+    ctx.listen({ onMessage() {} });
+    // @ts-expect-error -- likewise
+    ctx.adopt(source);
+    // @ts-expect-error -- what is decided elsewhere gives no data
+    ctx.adopt(source, { handshake: false, onHandshake: () => ({ data }) });
+    // @ts-expect-error -- a client's handshake isn't ours to decide
+    ctx.adopt(source, { role: "client", url: "ws://a", onHandshake: () => ({ data }) });
+    // @ts-expect-error -- likewise
+    ctx.upgrade(request, { protocols: "chat" });
+
+    is<Same<ReturnType<typeof ctx.connect>, Connection<User>>>();
+    const client = ctx.connect("ws://a", {
+      data,
+      onMessage: (conn) => is<Same<typeof conn.data, User>>(),
+    });
+    const adopted = ctx.adopt(source, { data, handshake: false });
+    const decided = ctx.adopt(source, {
+      onHandshake: (request) => ({ data: { name: request.url } }),
+      onConnect: (conn) => is<Same<typeof conn.data, User>>(),
+    });
+    const upgraded = ctx.upgrade(request, { data });
+    is<Same<typeof client, Connection<User>>>();
+    is<Same<typeof adopted, Connection<User>>>();
+    is<Same<typeof decided, Connection<User>>>();
+    is<Same<typeof upgraded, UpgradeResult<Connection<User>>>>();
+    for await (const conn of ctx.reconnect("ws://a", { data })) {
+      is<Same<typeof conn, Connection<User>>>();
+    }
+  });
+});
+
+Deno.test("fault 57: where data has no default, onHandshake has to give it whenever it accepts", () => {
+  compiled((ctx: Context<User>, data: User, listener: Listener<User>) => {
+    // @ts-expect-error -- accepted without data
+    ctx.listen({ onHandshake: () => true });
+    // @ts-expect-error -- accepted without data
+    ctx.listen({ onHandshake() {} });
+    // @ts-expect-error -- accepted without data
+    ctx.listen({ onHandshake: () => ({ protocol: "chat" }) });
+    // @ts-expect-error -- at times accepted without data
+    ctx.listen({ onHandshake: (request) => request.url === "" ? { data } : true });
+    // @ts-expect-error -- likewise, in the end
+    ctx.listen({ onHandshake: (request) => Promise.resolve(request.url === "" ? { data } : true) });
+    // @ts-expect-error -- accepted without data
+    listener.on({ onHandshake: () => true });
+
+    listener.on({
+      onHandshake: () => ({ data }),
+      onTick: (it) => is<Same<typeof it, Listener<User>>>(),
+    });
+    ctx.listen({ data });
+    // The option gives it where the answer doesn't.
+    ctx.listen({ data, onHandshake: () => true, onMessage: (conn) => conn.data.name });
+    ctx.listen({
+      onHandshake: (request) => request.url === "" ? { data } : false,
+      onMessage: (conn) => is<Same<typeof conn.data, User>>(),
+    });
+    const listening = ctx.listen({
+      async onHandshake(request) {
+        await Promise.resolve();
+        return request.url === "" ? { data, headers: {} } : new Response(null, { status: 401 });
+      },
+      onTick: (it) => is<Same<typeof it, Listener<User>>>(),
+      onMessage: (conn) => is<Same<typeof conn.data, User>>(),
+    });
+    is<Same<typeof listening, Listener<User>>>();
+    const decide = (url: string): HandshakeDecision<User> => url === "" ? { data } : false;
+    ctx.listen({ onHandshake: (request) => decide(request.url) });
+  });
+});
+
+Deno.test("fault 57: data that the context's own options give needn't be given again", () => {
+  const user: User = { name: "Ann" };
+  const ctx = new Context({ data: user, onMessage: (conn) => is<Same<typeof conn.data, User>>() });
+  is<Same<typeof ctx, Context<User, User>>>();
+  compiled((source: AdoptSource, request: Request) => {
+    const conn = ctx.connect("ws://a");
+    is<Same<typeof conn, Connection<User>>>();
+    const listener = ctx.listen({ onHandshake: () => true });
+    is<Same<typeof listener, Listener<User>>>();
+    ctx.listen();
+    ctx.adopt(source, { onHandshake: () => true });
+    ctx.upgrade(request);
+    ctx.reconnect("ws://a");
+    ctx.connect("ws://a", { data: { name: "Bob" } });
+    // @ts-expect-error -- data of another type
+    ctx.connect("ws://a", { data: 5 });
+    // TypeScript infers all type arguments or none: whoever names one says by the other that there is a default.
+    new Context<User, User>({ data: user }).connect("ws://a");
+    new Context<User>({ data: user }).connect("ws://a", { data: user });
+    // @ts-expect-error -- a default that isn't there
+    new Context<User, User>();
+    // It is a Context<User> all the same.
+    const same: Context<User> = ctx;
+    return same;
+  });
+});
+
+Deno.test("fault 57: data that may be undefined needn't be given", () => {
+  compiled((ctx: Context<User | undefined>, source: AdoptSource, request: Request) => {
+    const conn = ctx.connect("ws://a");
+    is<Same<typeof conn, Connection<User | undefined>>>();
+    ctx.listen();
+    ctx.listen({ onHandshake: () => true }).on({ onHandshake: () => true });
+    ctx.listen({ onHandshake: () => ({ data: { name: "Ann" } }) });
+    ctx.adopt(source);
+    ctx.upgrade(request);
+    // @ts-expect-error -- it isn't always there
+    conn.data.name;
+  });
+});
+
+Deno.test("fault 57: without a type, a listener infers it from what onHandshake answers", () => {
+  compiled((ctx: Context) => {
+    const users = ctx.listen({
+      onHandshake: () => ({ data: { name: "Ann" } }),
+      onMessage: (conn) => is<Same<typeof conn.data, { name: string }>>(),
+    });
+    is<Same<typeof users, Listener<{ name: string }>>>();
+    ctx.listen({
+      onHandshake(request) {
+        if (request.url === "") return false;
+        if (request.url === "a") return new Response(null, { status: 401 });
+        return { data: { path: request.url } };
+      },
+      onConnect: (conn) => is<Same<typeof conn.data, { path: string }>>(),
+      onTick: (listener) => is<Same<typeof listener, Listener<{ path: string }>>>(),
+    });
+    ctx.listen({
+      onHandshake: async (request) => ({ data: await request.text() }),
+      onConnect: (conn) => is<Same<typeof conn.data, string>>(),
+    });
+    // An answer without data leaves it to the option; without that it is unknown.
+    ctx.listen({
+      onHandshake: (request) => request.url === "" ? { data: 5 } : true,
+      onConnect: (conn) => is<Same<typeof conn.data, unknown>>(),
+    });
+    ctx.listen({
+      data: "none",
+      onHandshake: (request) => request.url === "" ? { data: 5 } : true,
+      onConnect: (conn) => is<Same<typeof conn.data, string | number>>(),
+    });
+    const counting = ctx.listen({
+      data: { n: 1 },
+      // @ts-expect-error -- a number
+      onConnect: (conn): string => conn.data.n,
+    });
+    is<Same<typeof counting, Listener<{ n: number }>>>();
+    // What comes before onHandshake isn't typed by it, and keeps its answers to what the option says.
+    ctx.listen({
+      onConnect: (conn) => is<Same<typeof conn.data, unknown>>(),
+      onHandshake: (request) => ({ data: request.url }),
+    });
+    ctx.listen({
+      data: 5,
+      onConnect: (conn) => is<Same<typeof conn.data, number>>(),
+      // @ts-expect-error -- conn.data would be a string
+      onHandshake: (request) => ({ data: request.url }),
+    });
+    // @ts-expect-error -- no decision
+    ctx.listen({ onHandshake: () => 5 });
+    // It is a listener like any other.
+    const listener: Listener = users;
+    listener.on({ onHandshake: () => true });
+    ctx.broadcast("x", { to: users.connections });
+  });
+});
+
+Deno.test("fault 57: without a type, a call infers it from its data", () => {
+  compiled((ctx: Context, source: AdoptSource, request: Request) => {
+    const none = ctx.connect("ws://a");
+    is<Same<typeof none, Connection<unknown>>>();
+    const conn = ctx.connect("ws://a", {
+      data: { id: 1 },
+      onMessage: (conn) => is<Same<typeof conn.data, { id: number }>>(),
+    });
+    is<Same<typeof conn, Connection<{ id: number }>>>();
+    const adopted = ctx.adopt(source, { data: "x", handshake: false });
+    is<Same<typeof adopted, Connection<string>>>();
+    const { connection } = ctx.upgrade(request, { data: new Date() });
+    is<Same<typeof connection, Connection<Date>>>();
+    const any: Connection = conn;
+    return any;
+  });
+});
+
+Deno.test("fault 57: what takes any context takes each", () => {
+  const plain = (ctx: Context) =>
+    ctx.listen({ hostname: "127.0.0.1", onMessage: (conn) => conn.data });
+  const generic = <Data>(ctx: Context<Data>): ReadonlySet<Connection<Data>> => ctx.connections;
+  compiled((typed: Context<User>, inferred: Context<User, User>, none: Context) => {
+    for (const ctx of [typed, inferred, none]) plain(ctx);
+    is<Same<ReturnType<typeof generic<User>>, ReadonlySet<Connection<User>>>>();
+    return [generic(typed), generic(inferred), generic(none)];
+  });
 });
