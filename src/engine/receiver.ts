@@ -201,7 +201,8 @@ export class Receiver implements ReadSink, MessageSink, Limited {
   /** What is kept of what was received, in bytes. */
   get #kept(): number {
     return (this.#queue === null ? 0 : this.#queue.bytes) +
-      (this.#taker === null ? 0 : this.#taker.bytes) + this.#assembler!.buffered;
+      (this.#taker === null ? 0 : this.#taker.bytes) +
+      (this.#assembler === null ? 0 : this.#assembler.buffered);
   }
 
   /** Whether frames can't be decoded now, since the application that looks at them holds them. */

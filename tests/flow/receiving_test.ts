@@ -356,6 +356,14 @@ for (
   });
 }
 
+Deno.test("a connection that is connecting and has no consumer can be printed", async () => {
+  await using ctx = new Context();
+  const conn = ctx.connect("ws://127.0.0.1:1/", { onError() {} });
+  assertStringIncludes(Deno.inspect(conn), "connecting");
+  await conn.closed;
+  assertStringIncludes(Deno.inspect(conn), "closed");
+});
+
 // ---- Frames -------------------------------------------------------------------------------------------------------
 
 for (const assemble of [true, false]) {
