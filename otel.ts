@@ -19,7 +19,11 @@ import type { CloseRecord, Connection, Context, ContextStats } from "./mod.ts";
 
 /** Options of {@linkcode instrument}. */
 export interface InstrumentOptions {
-  /** The name of the meter, which the global provider makes. @default {"@sluice/websocket"} */
+  /**
+   * The name of the meter, which the global provider makes.
+   *
+   * @default {"@sluice/websocket"}
+   */
   meterName?: string;
   /** Attributes of every measurement, such as the name of the server. */
   attributes?: Record<string, string | number | boolean>;

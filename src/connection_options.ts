@@ -10,9 +10,17 @@ import { resolveDebug } from "./engine/trace.ts";
 
 /** When a silent peer is pinged, and when one that doesn't answer is given up. */
 export interface KeepAliveOptions {
-  /** Silence in ms after which a ping is sent; 0 for no pings at all. @default {20000} */
+  /**
+   * Silence in ms after which a ping is sent; 0 for no pings at all.
+   *
+   * @default {20000}
+   */
   interval?: number;
-  /** Further silence in ms after which the connection is terminated; 0 for never. @default {20000} */
+  /**
+   * Further silence in ms after which the connection is terminated; 0 for never.
+   *
+   * @default {20000}
+   */
   timeout?: number;
 }
 
@@ -20,13 +28,29 @@ export interface KeepAliveOptions {
 export interface ConnectionOptions<Data = unknown> extends ConnectionHandlers<Data> {
   /** Anything of the application's: `conn.data`. */
   data?: Data;
-  /** The largest message that is accepted, inclusive; 0 for no limit. Exceeded: 1009. @default {1048576} */
+  /**
+   * The largest message that is accepted, in bytes, inclusive; 0 for no limit. Exceeded: 1009.
+   *
+   * @default {1048576}
+   */
   maxMessageSize?: number;
-  /** `send` returns whether the queue is at or below it. @default {65536} */
+  /**
+   * `send` returns whether the queue is at or below so many bytes.
+   *
+   * @default {65536}
+   */
   highWaterMark?: number;
-  /** Where the queue counts as drained. @default {0} */
+  /**
+   * The bytes at which the queue counts as drained.
+   *
+   * @default {0}
+   */
   lowWaterMark?: number;
-  /** The queue never grows beyond it; 0 for no limit. @default {16777216} */
+  /**
+   * The queue never grows beyond so many bytes; 0 for no limit.
+   *
+   * @default {16777216}
+   */
   maxQueueBytes?: number;
   /**
    * What happens to a message that would: `"throw"` a `QueueFullError` that carries it, `"drop"` it and return
@@ -35,11 +59,19 @@ export interface ConnectionOptions<Data = unknown> extends ConnectionHandlers<Da
    * @default {"throw"}
    */
   whenQueueFull?: "throw" | "drop" | "close";
-  /** What is still read and decoded while the connection is held. @default {65536} */
+  /**
+   * How many bytes are still read and decoded while the connection is held.
+   *
+   * @default {65536}
+   */
   readAhead?: number;
   /** Pings a silent peer and ends a dead one. Default: 20 s and 20 s where we listen, `false` where we connect. */
   keepAlive?: KeepAliveOptions | false;
-  /** From `close()`, or the last progress of the queue after it, to `terminate()`; 0 for never. @default {10000} */
+  /**
+   * From `close()`, or the last progress of the queue after it, to `terminate()`, in ms; 0 for never.
+   *
+   * @default {10000}
+   */
   closeTimeout?: number;
   /**
    * Whether pings are answered by the library. Without, the application answers in `onPing`, by `conn.pong(payload)`; the
@@ -48,7 +80,11 @@ export interface ConnectionOptions<Data = unknown> extends ConnectionHandlers<Da
    * @default {true}
    */
   answerPings?: boolean;
-  /** How long a peer may take no byte while data are queued; 0 for ever. @default {0} */
+  /**
+   * How long a peer may take no byte while data are queued, in ms; 0 for ever.
+   *
+   * @default {0}
+   */
   sendTimeout?: number;
   /**
    * How much is read per second. What exceeds it isn't dropped: reading stops until there is room again, and TCP holds

@@ -9,7 +9,11 @@ import type { CallArguments, CallData, ConnectionOptions } from "../connection_o
 /** Options of `adopt`: those of every connection, and those of the handshake, if it is still to be done. */
 export interface AdoptOptions<Data = unknown, Decision = HandshakeDecision<Data>>
   extends ConnectionOptions<Data> {
-  /** Which end we are. @default {"server"} */
+  /**
+   * Which end we are.
+   *
+   * @default {"server"}
+   */
   role?: "server" | "client";
   /**
    * Whether the opening handshake is still to be done. `false`: it has been; then `protocol`, `extensions`, `request`
@@ -36,11 +40,23 @@ export interface AdoptOptions<Data = unknown, Decision = HandshakeDecision<Data>
   ) => string | undefined | PromiseLike<string | undefined>;
   /** Server: origins that are accepted. */
   origins?: OriginRule;
-  /** Server: from the call to the 101, in ms; 0 for ever. @default {10000} */
+  /**
+   * Server: from the call to the 101, in ms; 0 for ever.
+   *
+   * @default {10000}
+   */
   handshakeTimeout?: number;
-  /** Server: the largest request head, in bytes; 0 for no limit. @default {16384} */
+  /**
+   * Server: the largest request head, in bytes; 0 for no limit.
+   *
+   * @default {16384}
+   */
   maxHeaderBytes?: number;
-  /** Server: how many header fields a request may have; 0 for any number. @default {128} */
+  /**
+   * Server: how many header fields a request may have; 0 for any number.
+   *
+   * @default {128}
+   */
   maxHeaderFields?: number;
   /** Server: decides about the handshake, as in `listen`. */
   onHandshake?: (
@@ -51,11 +67,19 @@ export interface AdoptOptions<Data = unknown, Decision = HandshakeDecision<Data>
   url?: string | URL;
   /** Client: extensions to offer. With `handshake: false`: those that were agreed, as their header names them. */
   extensions?: string | readonly (string | Extension)[];
-  /** Client: from the call to the answer, in ms; 0 for ever. @default {10000} */
+  /**
+   * Client: from the call to the answer, in ms; 0 for ever.
+   *
+   * @default {10000}
+   */
   connectTimeout?: number;
   /** Client: cancels the handshake. */
   signal?: AbortSignal;
-  /** With `handshake: false`: the subprotocol that was agreed. @default {""} */
+  /**
+   * With `handshake: false`: the subprotocol that was agreed.
+   *
+   * @default {""}
+   */
   protocol?: string;
 }
 

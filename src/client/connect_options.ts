@@ -28,7 +28,11 @@ export interface ConnectOptions<Data = unknown> extends ConnectionOptions<Data> 
   extensions?: readonly (string | Extension)[];
   /** Headers of the request; those of the handshake itself throw. */
   headers?: HeadersOption;
-  /** The whole of DNS, TCP, proxy, TLS and the answer, in ms; 0: no limit. @default {10000} */
+  /**
+   * The whole of DNS, TCP, proxy, TLS and the answer, in ms; 0: no limit.
+   *
+   * @default {10000}
+   */
   connectTimeout?: number;
   /** Cancels the attempt; has no effect on an open connection. */
   signal?: AbortSignal;

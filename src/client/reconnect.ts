@@ -21,13 +21,29 @@ const CUT_CODES = ["ECONNRESET", "EPIPE"];
 
 /** How long to wait between two attempts. */
 export interface BackoffOptions {
-  /** Before the second attempt, in ms. @default {250} */
+  /**
+   * Before the second attempt, in ms.
+   *
+   * @default {250}
+   */
   initial?: number;
-  /** The longest wait in ms; 0 for no limit. A connection that lived for so long starts over. @default {30000} */
+  /**
+   * The longest wait in ms; 0 for no limit. A connection that lived for so long starts over.
+   *
+   * @default {30000}
+   */
   max?: number;
-  /** By how much each wait is longer than the one before; at least 1. @default {2} */
+  /**
+   * By how much each wait is longer than the one before; at least 1.
+   *
+   * @default {2}
+   */
   factor?: number;
-  /** The share of each wait that chance may take off, 0 to 1: so that clients don't come back all at once. @default {0.5} */
+  /**
+   * The share of each wait that chance may take off, 0 to 1: so that clients don't come back all at once.
+   *
+   * @default {0.5}
+   */
   jitter?: number;
 }
 

@@ -6,11 +6,23 @@ import { MAX_TOPICS, type SubscriptionRules, Topics } from "../pubsub/topics.ts"
 
 /** Options of `shutdown`. */
 export interface ShutdownOptions {
-  /** The code that every connection is closed with. @default {1001} */
+  /**
+   * The code that every connection is closed with.
+   *
+   * @default {1001}
+   */
   code?: number;
-  /** The reason. @default {""} */
+  /**
+   * The reason.
+   *
+   * @default {""}
+   */
   reason?: string;
-  /** When what is left is terminated, in ms: 0 for at once, `Infinity` for never. @default {10000} */
+  /**
+   * When what is left is terminated, in ms: 0 for at once, `Infinity` for never.
+   *
+   * @default {10000}
+   */
   timeout?: number;
 }
 

@@ -6,7 +6,7 @@ export interface CompressionOptions {
    * Messages of fewer bytes than this go uncompressed; `send(data, { compress })` overrides it for
    * one message. Deflate gains little on a short message that resembles nothing sent before.
    *
-   * @default 1024
+   * @default {1024}
    */
   threshold?: number;
   /**
@@ -15,7 +15,7 @@ export interface CompressionOptions {
    * message memory of its own until it closes: about 310 KiB to compress at the defaults, and 75 KiB to
    * inflate. With `false` a connection holds neither between messages.
    *
-   * @default true
+   * @default {true}
    */
   contextTakeover?: boolean;
   /**
@@ -24,21 +24,21 @@ export interface CompressionOptions {
    * 15, or to do without `contextTakeover`, keeps them for its own direction: inflating then costs 75
    * KiB. `conn.extensions` says what was agreed.
    *
-   * @default 15
+   * @default {15}
    */
   windowBits?: number;
   /**
    * zlib's own trade of memory for compression, 1 to 9. At 1, and with a window of 9 bits, compressing
    * takes 140 KiB instead of 310, and inflating 7 instead of 75.
    *
-   * @default 8
+   * @default {8}
    */
   memLevel?: number;
   /**
    * zlib's compression level, 0 to 9. On JSON, 4 comes within 4 % of the size that 6 (zlib's own
    * default) reaches, in half to two thirds of its time.
    *
-   * @default 4
+   * @default {4}
    */
   level?: number;
 }

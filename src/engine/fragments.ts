@@ -9,7 +9,11 @@ import type { Fragment, Sender } from "./sender.ts";
 export interface FragmentOptions {
   /** The type of the message, fixed by its first fragment. Default: by the type of that fragment's data. */
   binary?: boolean;
-  /** Whether this fragment ends the message. @default {false} */
+  /**
+   * Whether this fragment ends the message.
+   *
+   * @default {false}
+   */
   final?: boolean;
   /**
    * Whether to compress the message, fixed by its first fragment; without an agreement on compression it has no
@@ -24,7 +28,11 @@ export interface OutgoingFrame extends RsvBits {
   opcode: number;
   /** Its payload; a string goes as its UTF-8. Default: none. */
   payload?: Message;
-  /** Whether it ends its message. @default {true} */
+  /**
+   * Whether it ends its message.
+   *
+   * @default {true}
+   */
   fin?: boolean;
 }
 

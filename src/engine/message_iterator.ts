@@ -9,7 +9,11 @@ import type { Receiver, Taker } from "./receiver.ts";
 
 /** Options of an iteration over messages. */
 export interface MessageIteratorOptions {
-  /** Whether leaving the loop leaves the connection open. @default {false} */
+  /**
+   * Whether leaving the loop leaves the connection open.
+   *
+   * @default {false}
+   */
   preventClose?: boolean;
   /**
    * Ends the iteration with an `AbortError` when aborted. The connection stays open, and its messages are free for another

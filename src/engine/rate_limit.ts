@@ -3,9 +3,17 @@ import { Timer, type Timers } from "../util/timers.ts";
 
 /** How much of a peer is read per second. */
 export interface RateLimitOptions {
-  /** Messages, pings and pongs per second, at least 1. @default {Infinity} */
+  /**
+   * Messages, pings and pongs per second, at least 1.
+   *
+   * @default {Infinity}
+   */
   messages?: number;
-  /** Bytes per second, framing included, and compressed where that was agreed; at least 1. @default {Infinity} */
+  /**
+   * Bytes per second, framing included, and compressed where that was agreed; at least 1.
+   *
+   * @default {Infinity}
+   */
   bytes?: number;
 }
 

@@ -3,11 +3,23 @@ import { flag } from "../util/check.ts";
 
 /** Reserved bits of a frame, for an extension of the application's own (RFC 6455 9). */
 export interface RsvBits {
-  /** The first one, which `permessage-deflate` uses. @default {false} */
+  /**
+   * The first one, which `permessage-deflate` uses.
+   *
+   * @default {false}
+   */
   rsv1?: boolean;
-  /** The second one. @default {false} */
+  /**
+   * The second one.
+   *
+   * @default {false}
+   */
   rsv2?: boolean;
-  /** The third one. @default {false} */
+  /**
+   * The third one.
+   *
+   * @default {false}
+   */
   rsv3?: boolean;
 }
 

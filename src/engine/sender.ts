@@ -20,7 +20,11 @@ import { type Trace, TracedQueue } from "./trace.ts";
 
 /** Options of a single `send`. */
 export interface SendOptions {
-  /** Hands the buffer over: large ones aren't copied, and nobody may change them afterwards. @default {false} */
+  /**
+   * Hands the buffer over: large ones aren't copied, and nobody may change them afterwards.
+   *
+   * @default {false}
+   */
   transfer?: boolean;
   /**
    * Whether to compress the message, whatever its length; without an agreement on compression it has no effect.

@@ -21,7 +21,11 @@ export interface ClientOffer {
   extensions?: readonly Extension[];
   /** Further headers. */
   headers?: readonly Field[];
-  /** The largest response head that is taken, interim responses included. @default {16384} */
+  /**
+   * The largest response head that is taken, interim responses included.
+   *
+   * @default {16384}
+   */
   maxHeaderBytes?: number;
   /** The key; left out, a random one, which is what anything but a test wants. */
   key?: string;

@@ -11,7 +11,11 @@ export interface RefusalDetails {
   body?: string | Uint8Array;
   /** What has led to it; for the application only. */
   cause?: unknown;
-  /** Whether the request asked for a WebSocket at all. @default {true} */
+  /**
+   * Whether the request asked for a WebSocket at all.
+   *
+   * @default {true}
+   */
   isUpgrade?: boolean;
 }
 

@@ -85,9 +85,17 @@ export interface ListenOptionsOf<
   Listening = ListenerHandle<Data>,
   Decision = HandshakeDecision<Data>,
 > extends ConnectionOptions<Data>, ListenerHandlersOf<Data, Listening, Decision> {
-  /** The port; 0 for any that is free. @default {0} */
+  /**
+   * The port; 0 for any that is free.
+   *
+   * @default {0}
+   */
   port?: number;
-  /** The address to bind to. @default {"0.0.0.0"} */
+  /**
+   * The address to bind to.
+   *
+   * @default {"0.0.0.0"}
+   */
   hostname?: string;
   /** A Unix socket to listen on, in place of port and hostname. A file that a dead process has left is replaced. */
   unix?: string;
@@ -98,7 +106,11 @@ export interface ListenOptionsOf<
   listener?: Deno.Listener | Deno.TlsListener | Deno.UnixListener;
   /** Certificate and key, PEM text; with `clientCaCerts` every client must show a certificate of those authorities. */
   tls?: TlsAcceptorOptions;
-  /** Lets several processes or workers listen on the same port; needs `--unstable-net`. @default {false} */
+  /**
+   * Lets several processes or workers listen on the same port; needs `--unstable-net`.
+   *
+   * @default {false}
+   */
   reusePort?: boolean;
   /** Subprotocols that are spoken, the preferred first. With nothing in common the connection has none. */
   protocols?: readonly string[];
@@ -111,7 +123,11 @@ export interface ListenOptionsOf<
   headers?: HeadersOption;
   /** Origins that are accepted; a request without `Origin` passes, `"null"` only if listed. Default: all. */
   origins?: OriginRule;
-  /** More connections are refused with 503; those that serve ordinary HTTP count; 0 for no limit. @default {0} */
+  /**
+   * More connections are refused with 503; those that serve ordinary HTTP count; 0 for no limit.
+   *
+   * @default {0}
+   */
   maxConnections?: number;
   /**
    * More connections from one address are refused with 503: handshakes, ordinary HTTP and WebSockets together, and of
@@ -127,22 +143,44 @@ export interface ListenOptionsOf<
    * @default {4096}
    */
   maxHandshakes?: number;
-  /** From the accepted socket to the 101, or to the head of an ordinary request, in ms; 0 for ever. @default {10000} */
+  /**
+   * From the accepted socket to the 101, or to the head of an ordinary request, in ms; 0 for ever.
+   *
+   * @default {10000}
+   */
   handshakeTimeout?: number;
   /**
    * How long a connection that carries ordinary HTTP may wait for its client, in ms; 0 for ever: for the head of the next
-   * request, for more of a body, or until it takes more of an answer. The `handler` may take its time. @default {75000}
+   * request, for more of a body, or until it takes more of an answer. The `handler` may take its time.
+   *
+   * @default {75000}
    */
   httpIdleTimeout?: number;
-  /** The largest request head, in bytes; 0 for no limit. @default {16384} */
+  /**
+   * The largest request head, in bytes; 0 for no limit.
+   *
+   * @default {16384}
+   */
   maxHeaderBytes?: number;
-  /** How many header fields a request may have; 0 for any number. @default {128} */
+  /**
+   * How many header fields a request may have; 0 for any number.
+   *
+   * @default {128}
+   */
   maxHeaderFields?: number;
   /** Answers ordinary HTTP requests on the same port, as the handler of a `Deno.serve` would; without it they get 426. */
   handler?: HttpHandler;
-  /** How many topics a connection may subscribe to; 0 for any number. @default {1000} */
+  /**
+   * How many topics a connection may subscribe to; 0 for any number.
+   *
+   * @default {1000}
+   */
   maxTopics?: number;
-  /** From one `onTick` to the next, in ms; 0 for none. @default {1000} */
+  /**
+   * From one `onTick` to the next, in ms; 0 for none.
+   *
+   * @default {1000}
+   */
   tickInterval?: number;
 }
 

@@ -17,7 +17,7 @@ export interface TlsClientOptions {
   cert?: string;
   /** The private key of `cert`. */
   key?: string;
-  /** The name that the server's certificate must be for, and that is sent to it. @default the host of the URL */
+  /** The name that the server's certificate must be for, and that is sent to it. Default: the host of the URL. */
   serverName?: string;
   /** Accept any certificate of any host: for tests and for devices with certificates of their own making. */
   insecure?: boolean;

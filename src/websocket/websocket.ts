@@ -178,7 +178,11 @@ export class WebSocket extends EventTarget {
     return this.#connection?.protocol ?? "";
   }
 
-  /** As what binary messages arrive: a `Blob` or an `ArrayBuffer`. @default {"blob"} */
+  /**
+   * As what binary messages arrive: a `Blob` or an `ArrayBuffer`.
+   *
+   * @default {"blob"}
+   */
   get binaryType(): BinaryType {
     return this.#binaryType;
   }

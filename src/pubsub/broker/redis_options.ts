@@ -2,15 +2,27 @@ import { group, limit, refusal, timeLimit } from "../../util/check.ts";
 
 /** How a broker notices that a connection to Redis is dead although nothing has closed it. */
 export interface RedisKeepAliveOptions {
-  /** Pause between an answered ping and the next, in ms; 0: no pings. @default {3000} */
+  /**
+   * Pause between an answered ping and the next, in ms; 0: no pings.
+   *
+   * @default {3000}
+   */
   interval?: number;
-  /** How long Redis may be silent after a ping, in ms; 0: for ever. @default {5000} */
+  /**
+   * How long Redis may be silent after a ping, in ms; 0: for ever.
+   *
+   * @default {5000}
+   */
   timeout?: number;
 }
 
 /** How to reach Redis. */
 export interface RedisBrokerOptions {
-  /** A single Redis, `redis://host:port` or `rediss://…` for TLS. @default {"redis://127.0.0.1:6379"} */
+  /**
+   * A single Redis, `redis://host:port` or `rediss://…` for TLS.
+   *
+   * @default {"redis://127.0.0.1:6379"}
+   */
   url?: string;
   /**
    * Some nodes of a cluster, instead of `url`: the others are found through them. Publications then go by sharded
@@ -21,9 +33,17 @@ export interface RedisBrokerOptions {
   username?: string;
   /** The password. */
   password?: string;
-  /** What channels begin with, so that programs can share a Redis. @default {"sluice:"} */
+  /**
+   * What channels begin with, so that programs can share a Redis.
+   *
+   * @default {"sluice:"}
+   */
   prefix?: string;
-  /** The most bytes of publications that wait for Redis, there or away; 0: unlimited. @default {4194304} */
+  /**
+   * The most bytes of publications that wait for Redis, there or away; 0: unlimited.
+   *
+   * @default {4194304}
+   */
   maxPendingBytes?: number;
   /**
    * Pings Redis, so that a connection whose other end is gone shows within seconds: a machine without power, or a NAT

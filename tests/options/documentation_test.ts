@@ -1,0 +1,84 @@
+import { assert, assertEquals } from "@std/assert";
+
+/** What of `deno doc --json` is looked at. */
+interface Property {
+  name: string;
+  optional?: boolean;
+  jsDoc?: { doc?: string; tags?: { kind: string; value?: string }[] };
+  tsType?: Type;
+}
+
+interface Type {
+  kind: string;
+  repr: string;
+  value?: unknown;
+}
+
+interface Symbol {
+  name: string;
+  declarations: { kind: string; def?: { properties?: Property[] } }[];
+}
+
+/** The options of every entry point, as `deno doc` has them. */
+async function options(): Promise<[name: string, property: Property][]> {
+  const entries = ["mod.ts", "otel.ts", "redis.ts"];
+  const { stdout } = await new Deno.Command(Deno.execPath(), {
+    args: ["doc", "--json", ...entries],
+    cwd: new URL("../../", import.meta.url),
+    stderr: "null",
+  }).output();
+  const { nodes } = JSON.parse(new TextDecoder().decode(stdout)) as {
+    nodes: Record<string, { symbols: Symbol[] }>;
+  };
+  const found = new Map<string, Property>();
+  for (const { symbols } of Object.values(nodes)) {
+    for (const { name, declarations } of symbols) {
+      if (!/Options(Of)?$|^RsvBits$|^OutgoingFrame$/.test(name)) continue;
+      for (const { kind, def } of declarations) {
+        if (kind !== "interface") continue;
+        for (const property of def?.properties ?? []) {
+          found.set(`${name}.${property.name}`, property);
+        }
+      }
+    }
+  }
+  assert(found.size > 80, `only ${found.size} options were found`);
+  return [...found];
+}
+
+/** Types whose every value may be written down, so that the default can be, too. */
+function isPlain({ kind, value }: Type): boolean {
+  if (kind === "keyword") return value === "number" || value === "boolean";
+  if (kind === "union") return (value as Type[]).every((type) => isPlain(type));
+  return kind === "literal";
+}
+
+Deno.test("deno doc shows the default of every option", async () => {
+  const wrong: string[] = [];
+  for (const [name, { optional, jsDoc, tsType }] of await options()) {
+    const { doc = "", tags = [] } = jsDoc ?? {};
+    if (doc === "") wrong.push(`${name} has no documentation`);
+    // A tag counts as one only at the beginning of a line, with its value in braces.
+    if (doc.includes("@default") || tags.some(({ kind }) => kind === "unsupported")) {
+      wrong.push(`${name} has a tag that isn't shown as one`);
+    }
+    if (!optional || tsType === undefined || !isPlain(tsType)) continue;
+    const tag = tags.find(({ kind }) => kind === "default");
+    if (tag === undefined && !/Default: /.test(doc)) wrong.push(`${name} has no default`);
+  }
+  assertEquals(wrong, []);
+});
+
+Deno.test("the documentation of every time says that it is ms, and of every size that it is bytes", async () => {
+  const wrong: string[] = [];
+  for (const [name, { jsDoc, tsType }] of await options()) {
+    if (tsType?.kind !== "keyword" || tsType.value !== "number") continue;
+    const { doc = "" } = jsDoc ?? {};
+    if (/timeout|interval|lifetime|initial|Backoff\w*\.max$/i.test(name)) {
+      if (!/\bms\b/.test(doc)) wrong.push(`${name}: ${doc}`);
+    } else if (/bytes|mark|readAhead|threshold|size/i.test(name) && !/\bbytes\b/i.test(doc)) {
+      wrong.push(`${name}: ${doc}`);
+    }
+  }
+  assertEquals(wrong, []);
+});
