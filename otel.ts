@@ -1,6 +1,6 @@
 /**
- * The counters of a context as OpenTelemetry instruments. With Deno's own OpenTelemetry (`OTEL_DENO=true`) they are
- * exported with no more code.
+ * The counters of a context as OpenTelemetry instruments, and a span for each handshake and connection. With Deno's own
+ * OpenTelemetry (`OTEL_DENO=true`) they are exported with no more code.
  *
  * @example
  * ```ts
@@ -14,18 +14,33 @@
  *
  * @module
  */
-import { type Meter, metrics } from "@opentelemetry/api";
+import {
+  type Attributes,
+  context,
+  type Meter,
+  metrics,
+  propagation,
+  ROOT_CONTEXT,
+  type Span,
+  SpanKind,
+  SpanStatusCode,
+  type TextMapGetter,
+  trace,
+  type Tracer,
+} from "@opentelemetry/api";
 import type { CloseRecord, Connection, Context, ContextStats } from "./mod.ts";
+import { observe } from "./src/context.ts";
+import type { Observer, RefusedHandshake } from "./src/context/observer.ts";
 
 /** Options of {@linkcode instrument}. */
 export interface InstrumentOptions {
   /**
-   * The name of the meter, which the global provider makes.
+   * The name of the meter and of the tracer, which the global providers make.
    *
    * @default {"@sluice/websocket"}
    */
   meterName?: string;
-  /** Attributes of every measurement, such as the name of the server. */
+  /** Attributes of every measurement and span, such as the name of the server. */
   attributes?: Record<string, string | number | boolean>;
 }
 
@@ -38,6 +53,13 @@ export interface Instruments<Data = unknown> extends Disposable {
   readonly handlers: {
     onClose(conn: Connection<Data>, close: CloseRecord): void;
   };
+  /**
+   * The span of a connection, for spans of your own below it.
+   *
+   * @param conn A connection of the context.
+   * @returns Its span while it is open; the handshake's before; `undefined` if tracing is off, and afterwards.
+   */
+  spanOf(conn: Connection<Data>): Span | undefined;
   /** Stops observing. */
   [Symbol.dispose](): void;
 }
@@ -63,10 +85,15 @@ const GAUGES: typeof COUNTERS = [
 /**
  * Makes the instruments of a context: `sluice.connections.open` and `.opened`, `sluice.messages.sent`, `.received` and
  * `.dropped`, `sluice.bytes.sent` and `.received`, `sluice.queue.bytes` and `.high_water`, `sluice.drains`,
- * `sluice.pauses`; and, by the handlers, `sluice.closes` by close code and the histogram `sluice.round_trip`.
+ * `sluice.pauses`; and, by the handlers, `sluice.closes` by close code and the histogram `sluice.round_trip`. Codes that
+ * a peer may choose freely are grouped, as `3xxx` and `4xxx`, so that no peer can make more than a few series.
+ *
+ * While tracing is on, each handshake of the context is a span `websocket handshake`, and each connection a span
+ * `websocket connection` below it. A client sends the handshake's `traceparent`, a server goes on with the one that it
+ * gets.
  *
  * @param ctx The context.
- * @param options The meter's name, and attributes.
+ * @param options The names of meter and tracer, and attributes.
  * @returns The handlers; dispose it to stop.
  */
 export function instrument<Data = unknown>(
@@ -86,13 +113,13 @@ export function instrument<Data = unknown>(
     })),
   ];
   const instruments = observed.map(({ instrument }) => instrument);
-  const observe: Parameters<Meter["addBatchObservableCallback"]>[0] = (result) => {
+  const collect: Parameters<Meter["addBatchObservableCallback"]>[0] = (result) => {
     const stats = ctx.stats();
     for (const { instrument, field } of observed) {
       result.observe(instrument, stats[field], attributes);
     }
   };
-  meter.addBatchObservableCallback(observe, instruments);
+  meter.addBatchObservableCallback(collect, instruments);
   const closes = meter.createCounter("sluice.closes", {
     unit: "{connection}",
     description: "Connections ended, by close code",
@@ -101,16 +128,145 @@ export function instrument<Data = unknown>(
     unit: "ms",
     description: "Round trip of the last ping of each connection, when it ends",
   });
+  const spans = new Spans(trace.getTracer(meterName), attributes);
+  const unobserve = observe(ctx, spans);
   return {
+    spanOf: (conn) => spans.of(conn as Connection),
     handlers: {
       onClose(conn, { code, initiator }) {
-        closes.add(1, { ...attributes, code, initiator: initiator ?? "none" });
+        closes.add(1, { ...attributes, code: groupOf(code), initiator: initiator ?? "none" });
         const { lastRoundTrip } = conn.stats();
         if (lastRoundTrip !== null) roundTrip.record(lastRoundTrip, attributes);
       },
     },
     [Symbol.dispose]() {
-      meter.removeBatchObservableCallback(observe, instruments);
+      unobserve();
+      meter.removeBatchObservableCallback(collect, instruments);
     },
   };
+}
+
+/** The label of a close code. Those from 3000 on are a peer's free choice: each would make a series of its own. */
+function groupOf(code: number): string {
+  if (code >= 1000 && code <= 1015) return String(code);
+  return code >= 3000 && code <= 4999 ? `${Math.floor(code / 1000)}xxx` : "other";
+}
+
+const HANDSHAKE = "websocket handshake";
+const CONNECTION = "websocket connection";
+
+/** Where a server finds the `traceparent` of a request. */
+const REQUEST: TextMapGetter<Pick<RefusedHandshake, "fields">> = {
+  keys: () => [],
+  get: ({ fields }, name) => fields?.get(name) ?? undefined,
+};
+
+/**
+ * A span for each handshake and connection. With tracing off each costs what the API's do-nothing tracer does: no
+ * header is read, nothing is kept.
+ */
+class Spans implements Observer {
+  readonly #tracer: Tracer;
+  readonly #attributes: Attributes;
+  /** The span of each connection: its handshake's, then its own. */
+  readonly #spans = new WeakMap<Connection, Span>();
+
+  constructor(tracer: Tracer, attributes: Attributes) {
+    this.#tracer = tracer;
+    this.#attributes = attributes;
+  }
+
+  of(conn: Connection): Span | undefined {
+    return this.#spans.get(conn);
+  }
+
+  connecting(conn: Connection): Record<string, string> {
+    const { protocol, hostname, port, pathname } = new URL(conn.url);
+    const secure = protocol === "wss:";
+    const span = this.#tracer.startSpan(HANDSHAKE, {
+      kind: SpanKind.CLIENT,
+      attributes: {
+        ...this.#attributes,
+        "server.address": hostname,
+        "server.port": port === "" ? (secure ? 443 : 80) : Number(port),
+        "url.scheme": protocol.slice(0, -1),
+        "url.path": pathname,
+      },
+    });
+    if (span.isRecording()) this.#spans.set(conn, span);
+    const fields: Record<string, string> = {};
+    propagation.inject(trace.setSpan(context.active(), span), fields);
+    return fields;
+  }
+
+  opened(conn: Connection, began: number): void {
+    const now = time(performance.now());
+    let handshake = this.#spans.get(conn);
+    if (handshake === undefined) {
+      // Asked for the request only if there is a propagator that wants to know.
+      const request = {
+        get fields() {
+          return conn.request?.headers ?? null;
+        },
+      };
+      const parent = propagation.extract(ROOT_CONTEXT, request, REQUEST);
+      const kind = conn.role === "server" ? SpanKind.SERVER : SpanKind.CLIENT;
+      handshake = this.#tracer.startSpan(HANDSHAKE, { kind, startTime: time(began) }, parent);
+      if (!handshake.isRecording()) return;
+      handshake.setAttributes({ ...this.#attributes, ...peerOf(conn.remoteAddress) });
+      handshake.setAttribute("url.path", new URL(conn.url).pathname);
+    }
+    handshake.setAttribute("http.response.status_code", 101).end(now);
+    const below = trace.setSpan(ROOT_CONTEXT, handshake);
+    const span = this.#tracer.startSpan(
+      CONNECTION,
+      { kind: SpanKind.INTERNAL, startTime: now, attributes: this.#attributes },
+      below,
+    );
+    this.#spans.set(conn, span);
+  }
+
+  closed(conn: Connection, { code, initiator, wasClean, cause }: CloseRecord): void {
+    const span = this.#spans.get(conn);
+    if (span === undefined) return;
+    this.#spans.delete(conn);
+    const stats = conn.stats();
+    span.setAttributes({
+      "sluice.close.code": code,
+      "sluice.close.initiator": initiator ?? "none",
+      "sluice.messages.sent": stats.messagesSent,
+      "sluice.messages.received": stats.messagesReceived,
+      "sluice.bytes.sent": stats.bytesSent,
+      "sluice.bytes.received": stats.bytesReceived,
+    });
+    if (stats.lastRoundTrip !== null) span.setAttribute("sluice.round_trip", stats.lastRoundTrip);
+    if (!wasClean && cause !== undefined) fail(span, cause);
+    span.end();
+  }
+
+  refused({ error, info, fields }: RefusedHandshake, began: number): void {
+    const parent = propagation.extract(ROOT_CONTEXT, { fields }, REQUEST);
+    const options = { kind: SpanKind.SERVER, startTime: time(began) };
+    const span = this.#tracer.startSpan(HANDSHAKE, options, parent);
+    if (!span.isRecording()) return;
+    span.setAttributes({ ...this.#attributes, ...peerOf(info.remoteAddr) });
+    fail(span, error);
+    span.end();
+  }
+}
+
+/** A reading of `performance.now()` as the API wants it: ms since 1970. */
+function time(reading: number): number {
+  return performance.timeOrigin + reading;
+}
+
+function peerOf(address: Deno.Addr | null): Attributes {
+  if (address === null || !("hostname" in address)) return {};
+  return { "client.address": address.hostname, "client.port": address.port };
+}
+
+function fail(span: Span, error: unknown): void {
+  const name = error instanceof Error ? error.name : typeof error;
+  span.setAttribute("error.type", name);
+  span.setStatus({ code: SpanStatusCode.ERROR, message: String(error) });
 }

@@ -32,7 +32,16 @@ const METRICS: [name: string, type: "counter" | "gauge", help: string, key: keyo
     ["sluice_pauses_total", "counter", "Calls of pause that paused", "pauses"],
   ];
 
-const closes = new Map<number, number>();
+const closes = new Map<string, number>();
+
+/** Peers choose codes from 3000 on as they like: a label for each would let them make thousands of series. */
+function groupOf(code: number): string {
+  return code < 3000 ? String(code) : `${Math.floor(code / 1000)}xxx`;
+}
+
+function countClose(code: string): void {
+  closes.set(code, (closes.get(code) ?? 0) + 1);
+}
 
 function page(stats: ContextStats): string {
   const lines = METRICS.flatMap(([name, type, help, key]) => [
@@ -51,7 +60,7 @@ const listener = ctx.listen({
   hostname: args.hostname,
   port: Number(args.port),
   onMessage: (conn, data) => conn.send(data),
-  onClose: (_, { code }) => closes.set(code, (closes.get(code) ?? 0) + 1),
+  onClose: (_, { code }) => countClose(groupOf(code)),
   handler(request) {
     if (new URL(request.url).pathname !== "/metrics") return new Response(null, { status: 404 });
     return new Response(page(ctx.stats()), {

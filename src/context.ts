@@ -5,7 +5,11 @@ import { broadcast } from "./pubsub/broadcast.ts";
 import type { Broker } from "./pubsub/broker/broker.ts";
 import { BrokerClient, type BrokerReports } from "./pubsub/broker/broker_client.ts";
 import type { HandshakeDecision } from "./server/listen_options.ts";
-import { type ConnectOptions, resolveConnect } from "./client/connect_options.ts";
+import {
+  type ConnectOptions,
+  type ConnectSettings,
+  resolveConnect,
+} from "./client/connect_options.ts";
 import {
   type BroadcastOptions,
   type Connection,
@@ -13,6 +17,8 @@ import {
   makeConnection,
   type PublishOptions,
 } from "./connection.ts";
+import { checkHeaders, type Field } from "./handshake/headers_option.ts";
+import type { Observer } from "./context/observer.ts";
 import { Dial } from "./client/dial.ts";
 import { Reconnection, type ReconnectOptions } from "./client/reconnect.ts";
 import { parseProxyUrl } from "./client/proxy/proxy_url.ts";
@@ -69,6 +75,9 @@ export interface ContextOptions<Data = unknown> extends ConnectionOptions<Data>,
   proxy?: ConnectOptions["proxy"];
 }
 
+/** Lets an observer watch over all connections of a context, until what is returned is called. */
+export let observe: <Data>(ctx: Context<Data>, observer: Observer) => () => void;
+
 /**
  * What a program holds: defaults, connections, listeners, and their common end.
  *
@@ -116,6 +125,7 @@ export class Context<Data = unknown, Default extends Data | undefined = undefine
   implements AsyncDisposable {
   static {
     inspectable(Context.prototype, (ctx) => ctx.#describe());
+    observe = (ctx, observer) => ctx.#registry.observers.add(observer);
   }
 
   readonly #options: ContextOptions;
@@ -206,7 +216,7 @@ export class Context<Data = unknown, Default extends Data | undefined = undefine
       home: this.#registry,
       data: merged.data,
     });
-    const dial = new Dial(engine, settings);
+    const dial = new Dial(engine, this.#observed(connection, settings));
     this.#registry.connecting.add(engine);
     if (settings.signal?.aborted) {
       const { reason } = settings.signal;
@@ -495,6 +505,20 @@ export class Context<Data = unknown, Default extends Data | undefined = undefine
   /** Shuts down with the defaults. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.shutdown();
+  }
+
+  /** The settings of an attempt, with the fields that observers add to those that the application has given. */
+  #observed(connection: Connection, settings: ConnectSettings): ConnectSettings {
+    const { observers } = this.#registry, { headers } = settings;
+    if (!observers.any) return settings;
+    const given = new Set(headers.map(([name]) => name.toLowerCase()));
+    const added: Field[] = [];
+    observers.tell((observer) => {
+      for (const field of checkHeaders(observer.connecting(connection), "client")) {
+        if (!given.has(field[0].toLowerCase())) added.push(field);
+      }
+    });
+    return { ...settings, headers: [...headers, ...added] };
   }
 
   #describe(): string {

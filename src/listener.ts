@@ -360,6 +360,7 @@ export class Listener<Data = unknown> implements ListenerHandle<Data>, AsyncDisp
         home: this.#registry,
         data: accepted.data === undefined ? this.#data : accepted.data,
       };
+      engine.since = handshake.since;
       makeConnection(engine, init);
       if (release !== NOTHING) engine.closed().then(release);
       engine.open(handshake.transport, accepted.facts, handshake.early);
@@ -367,6 +368,7 @@ export class Listener<Data = unknown> implements ListenerHandle<Data>, AsyncDisp
       const reason = await handshake.refuse(error);
       this.#pending.delete(handshake);
       if (engine === null) release?.();
+      this.#tellRefused(reason, handshake);
       this.#report(reason, handshake.info);
     } finally {
       if (opening) this.#opening--;
@@ -380,6 +382,13 @@ export class Listener<Data = unknown> implements ListenerHandle<Data>, AsyncDisp
     if (onHandshakeError !== undefined) {
       callForeign(() => onHandshakeError(error, info), reportHandshakeError);
     }
+  }
+
+  #tellRefused(error: unknown, { info, request, since }: PendingHandshake<Data>): void {
+    const { observers } = this.#registry;
+    if (!observers.any) return;
+    const fields = (request as typeof request | undefined)?.fields ?? null;
+    observers.tell((observer) => observer.refused({ error, info, fields }, since));
   }
 
   #checkRoom(): void {

@@ -1,5 +1,6 @@
 import type { Connection, ConnectionHome, ListenerHandle } from "../connection.ts";
 import type { Engine, Owner } from "../engine/engine.ts";
+import { Observers } from "./observer.ts";
 import { MemberList } from "../util/member_list.ts";
 import type { Timers } from "../util/timers.ts";
 import { MAX_TOPICS, type SubscriptionRules, Topics } from "../pubsub/topics.ts";
@@ -72,6 +73,8 @@ export class Registry implements Owner, ConnectionHome {
   listener: ListenerHandle | null = null;
   /** What holds for subscriptions of these connections. */
   subscriptions: SubscriptionRules = { maxTopics: MAX_TOPICS, onSubscription: undefined };
+  /** What watches over the connections of the context. */
+  readonly observers: Observers;
   readonly #parent: Registry | null;
   readonly #children: Registry[] = [];
   /** Engines that are still connecting. */
@@ -97,6 +100,7 @@ export class Registry implements Owner, ConnectionHome {
   constructor(timers: Timers, parent: Registry | null = null, onClosed: () => void = () => {}) {
     this.timers = timers;
     this.topics = parent === null ? new Topics() : parent.topics;
+    this.observers = parent === null ? new Observers() : parent.observers;
     this.#parent = parent;
     this.#onClosed = onClosed;
     if (parent !== null) parent.#children.push(this);
@@ -126,10 +130,11 @@ export class Registry implements Owner, ConnectionHome {
     return this.#connections ??= new Set(this.engines().map(({ face }) => face));
   }
 
-  opened(engine: Engine): void {
+  opened(engine: Engine, began: number): void {
     this.connecting.delete(engine);
     this.#roster.add(engine);
     this.#enter(engine);
+    if (this.observers.any) this.observers.tell((observer) => observer.opened(engine.face, began));
   }
 
   #enter(engine: Engine): void {
@@ -142,6 +147,9 @@ export class Registry implements Owner, ConnectionHome {
     const after = this.topics.leave(engine, this.subscriptions);
     this.connecting.delete(engine);
     this.#exit(engine, this.#roster.delete(engine));
+    if (this.observers.any) {
+      this.observers.tell((observer) => observer.closed(engine.face, engine.record!));
+    }
     return after;
   }
 

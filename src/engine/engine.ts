@@ -41,8 +41,8 @@ const STATES: Record<Phase, ConnectionState> = {
 /** What an engine needs of whoever made it. */
 export interface Owner {
   readonly timers: Timers;
-  /** The handshake is complete. */
-  opened(engine: Engine): void;
+  /** The handshake is complete, which began at `began`, by `performance.now()`. */
+  opened(engine: Engine, began: number): void;
   /**
    * The connection has ended, whatever its state was.
    *
@@ -153,12 +153,13 @@ export class Engine implements ReceiverHost, SenderHost, CloserHost, KeptAlive, 
     }
     this.receiver.start(transport, compression, early);
     this.phase = Phase.Open;
+    const began = this.since;
     this.since = performance.now();
     this.trace?.opened(facts.url, facts.requestFields(), facts.responseHeaders());
     if (settings.keepAlive !== null) {
       this.#keepAlive = new KeepAlive(this);
     }
-    this.owner.opened(this);
+    this.owner.opened(this, began);
     for (const { resolve } of this.#openWaiters?.splice(0) ?? []) resolve();
     this.writer.start(transport);
     if (later) {

@@ -22,6 +22,8 @@ const LINGER = 1000;
  */
 export class PendingHandshake<Data> extends Timer implements Waiting, Candidate {
   slot = -1;
+  /** When it began, by `performance.now()`. */
+  readonly since: number = performance.now();
   /** The text of the request's head. */
   text = "";
   request!: RequestHead;
