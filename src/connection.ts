@@ -163,9 +163,9 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    * @param options Whether the buffer is handed over.
    * @returns Whether `queuedBytes` is at or below `highWaterMark`; above it the message is queued all the same, and
    * `onDrain` tells when to go on.
-   * @throws {ConnectionClosedError} If the connection isn't open; it carries the message.
+   * @throws {InvalidStateError} While connecting, and amid an unfinished fragmented message; it carries the message.
+   * @throws {ConnectionClosedError} If the connection is closing or closed; it carries the message.
    * @throws {QueueFullError} If the queue would exceed `maxQueueBytes`; it carries the message.
-   * @throws {InvalidStateError} Amid an unfinished fragmented message.
    * @throws {TypeError} If the data are of another type.
    */
   send(data: Sendable, options?: SendOptions): boolean {
@@ -219,7 +219,8 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    * @param data The part, which may be empty.
    * @param options Type of the message, and whether this is its end.
    * @returns As {@linkcode Connection.send}.
-   * @throws {ConnectionClosedError} If the connection isn't open.
+   * @throws {InvalidStateError} While connecting.
+   * @throws {ConnectionClosedError} If the connection is closing or closed.
    * @throws {QueueFullError} If the queue would exceed `maxQueueBytes`, with the policy `"drop"` as well: a message
    * can't have a hole.
    */
@@ -236,8 +237,9 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    * @returns As {@linkcode Connection.send}.
    * @throws {TypeError} If a reserved bit isn't allowed.
    * @throws {RangeError} If the opcode isn't 0, 1 or 2.
-   * @throws {InvalidStateError} If the opcode continues nothing, or begins a message amid an unfinished one.
-   * @throws {ConnectionClosedError} If the connection isn't open; it carries the payload.
+   * @throws {InvalidStateError} If the opcode continues nothing, or begins a message amid an unfinished one, and while
+   * connecting.
+   * @throws {ConnectionClosedError} If the connection is closing or closed; it carries the payload.
    * @throws {QueueFullError} If the queue would exceed `maxQueueBytes`.
    */
   sendFrame(frame: OutgoingFrame): boolean {
@@ -250,13 +252,16 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    * the queue drains: at most `highWaterMark` bytes of it wait. What is sent meanwhile queues behind it, another stream
    * too.
    *
-   * A source that throws half-way leaves a message that can't be completed: the connection fails with 1011. Where it
-   * throws before its first piece, nothing has happened to the connection.
+   * A source that throws half-way, or a signal that is aborted then, leaves a message that can't be completed: the
+   * connection fails with 1011. Before the first piece nothing happens to the connection.
+   *
+   * While a stream is unfinished a part of `maxQueueBytes` (16 KiB, at most a quarter) is kept for it, so that messages
+   * behind it can't keep it from going on.
    *
    * @param source Pieces of the message: strings or bytes, which needn't end where a character does.
-   * @param options Type of the message, and reserved bits of its first frame.
-   * @returns Resolves when all of it is queued; rejects with the source's error, or with a `ConnectionClosedError` when
-   * the connection closes first.
+   * @param options Type of the message, reserved bits of its first frame, and when to give up.
+   * @returns Resolves when all of it is queued; rejects with the source's error, with an `AbortError`, or with a
+   * `ConnectionClosedError` if the connection closes first.
    */
   sendStream(source: SendStreamSource, options: SendStreamOptions = {}): Promise<void> {
     return handled((async () => await sendStream(this.#engine.sender, source, options))());
@@ -321,12 +326,12 @@ export class Connection<Data = unknown> implements AsyncDisposable {
     this.#engine.sender.requestControl(PONG, bytes);
   }
 
-  /** Payload bytes that the system has not taken yet; 0 when closed. */
+  /** Payload bytes that the kernel has not taken yet; 0 when closed. */
   get queuedBytes(): number {
     return this.#engine.queue.bytes;
   }
 
-  /** Messages that the system has not taken entirely yet; 0 when closed. */
+  /** Messages that the kernel has not taken entirely yet; 0 when closed. */
   get queuedMessages(): number {
     return this.#engine.queue.messages;
   }
@@ -334,10 +339,14 @@ export class Connection<Data = unknown> implements AsyncDisposable {
   /**
    * Waits for the queue to be at or below `lowWaterMark`.
    *
-   * @returns Resolves at once if it is; rejects with a `ConnectionClosedError` when the connection closes first.
+   * @param options Gives up when aborted.
+   * @returns Resolves at once if it is, and before `onDrain` is called; rejects with a `ConnectionClosedError` if the
+   * connection closes or the queue is thrown away first.
+   * @throws {TypeError} If the signal isn't one.
    */
-  drained(): Promise<void> {
-    return handled(this.#engine.sender.drained());
+  drained(options: { signal?: AbortSignal } = {}): Promise<void> {
+    checkSignal("wait for the queue to drain", options.signal);
+    return handled(this.#engine.sender.drained(options.signal));
   }
 
   /**
@@ -358,7 +367,8 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    *
    * @param topic 1 to 256 bytes of UTF-8; topics come to be by being used.
    * @returns Whether it wasn't subscribed before.
-   * @throws {ConnectionClosedError} If the connection isn't open.
+   * @throws {InvalidStateError} While connecting.
+   * @throws {ConnectionClosedError} If the connection is closing or closed.
    * @throws {TypeError | RangeError} If the name is not a string, empty, or too long, or if there are `maxTopics` already.
    */
   subscribe(topic: string): boolean {
@@ -598,14 +608,12 @@ export class Connection<Data = unknown> implements AsyncDisposable {
 
   /** Keeps the process alive while the connection is open, which is the default. */
   ref(): void {
-    this.#engine.refed = true;
-    this.#engine.transport?.ref?.();
+    this.#engine.setRef(true);
   }
 
   /** Lets the process end although the connection is open. */
   unref(): void {
-    this.#engine.refed = false;
-    this.#engine.transport?.unref?.();
+    this.#engine.setRef(false);
   }
 
   /** Closes with 1000 and waits for the end. */

@@ -89,6 +89,19 @@ export class HandshakeError extends Error {
 export class InvalidStateError extends Error {
   /** The name of the class. */
   override readonly name = "InvalidStateError";
+  /** The message that was refused, as it was passed; `undefined` if there was none. */
+  readonly data: unknown;
+
+  /**
+   * Makes the error.
+   *
+   * @param message What was attempted, and what doesn't allow it.
+   * @param options The refused message, if there is one.
+   */
+  constructor(message: string, options: { data?: unknown } = {}) {
+    super(message);
+    this.data = options.data;
+  }
 }
 
 /** A member or option that this kind of connection can't honour; the message names the way that can. */

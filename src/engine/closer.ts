@@ -89,6 +89,7 @@ export class Closer implements ClosingPeer {
     sender.dropQueue();
     this.outcome.unsent({ messages, bytes }, sender.queue);
     this.close(TRY_AGAIN_LATER, "");
+    sender.failWaits();
     host.reportFailure(error);
   }
 
@@ -128,7 +129,7 @@ export class Closer implements ClosingPeer {
   }
 
   /** We can't go on; the peer isn't told more than that. */
-  failInternally(error: unknown, reported = true): void {
+  failInternally(error: unknown, reported: boolean): void {
     this.#fail(error, INTERNAL_ERROR, "", reported);
   }
 

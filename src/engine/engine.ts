@@ -5,7 +5,7 @@ import type { ConnectionStats } from "./stats.ts";
 import type { HandshakeResult } from "./handshake_result.ts";
 import { IN_CONNECT } from "./holds.ts";
 import { MessageDeflater } from "../deflate/message_deflater.ts";
-import { abortError, ConnectionClosedError, TimeoutError } from "../errors.ts";
+import { abortError, ConnectionClosedError, InvalidStateError, TimeoutError } from "../errors.ts";
 import type { SendQueue } from "../flow/send_queue.ts";
 import type { WritePump } from "../flow/write_pump.ts";
 import { KeepAlive, type KeptAlive } from "./keep_alive.ts";
@@ -18,6 +18,8 @@ import { CLOSE, PING, PONG, type Role } from "../protocol/opcode.ts";
 import { keySource } from "./masking_keys.ts";
 import { Receiver, type ReceiverHost } from "./receiver.ts";
 import { Sender, type SenderHost } from "./sender.ts";
+import { printable } from "../util/quote.ts";
+import { callForeign } from "../util/foreign.ts";
 import type { Timers } from "../util/timers.ts";
 import { Trace } from "./trace.ts";
 import type { Transport } from "../transport/transport.ts";
@@ -142,8 +144,8 @@ export class Engine implements ReceiverHost, SenderHost, CloserHost, KeptAlive, 
     const { settings } = this, { compression } = facts;
     this.cancel = null;
     this.transport = transport;
-    if (!this.refed) transport.unref?.();
     this.handshakeResult = facts;
+    if (!this.refed) this.setRef(false);
     if (compression !== null && compression.deflate !== null) {
       this.sender.deflater = new MessageDeflater(
         compression.deflate,
@@ -185,8 +187,17 @@ export class Engine implements ReceiverHost, SenderHost, CloserHost, KeptAlive, 
   abandon(error: unknown, reported: boolean): void {
     if (this.phase !== Phase.Connecting) return;
     this.trace?.line(`handshake failed: ${error}`);
+    const unheard = reported && this.role === "client" && !this.#heard;
     this.#close.abandon(error);
-    if (reported) this.reportFailure(error);
+    if (unheard) console.error(`A WebSocket connection failed: ${printable(String(error))}`);
+    else if (reported) this.reportFailure(error);
+  }
+
+  /** Whether the application listens to what becomes of an attempt to connect. */
+  get #heard(): boolean {
+    const { onError, onClose } = this.handlers;
+    return (onError ?? onClose) !== undefined || this.#openWaiters !== null ||
+      this.#closer !== null || this.receiver.claimed;
   }
 
   /** Promises what `info` makes of a complete handshake; without a detour, so that a rejection precedes `onClose`. */
@@ -196,6 +207,15 @@ export class Engine implements ReceiverHost, SenderHost, CloserHost, KeptAlive, 
     return new Promise((resolve, reject) => {
       (this.#openWaiters ??= []).push({ resolve: () => resolve(info()), reject });
     });
+  }
+
+  /** Lets the connection keep the process alive, or not. */
+  setRef(on: boolean): void {
+    const { transport } = this;
+    this.refed = on;
+    if (transport !== null) {
+      callForeign(() => on ? transport.ref?.() : transport.unref?.(), () => {});
+    }
   }
 
   // ---- Receiving --------------------------------------------------------------------------------------------------
@@ -301,8 +321,8 @@ export class Engine implements ReceiverHost, SenderHost, CloserHost, KeptAlive, 
     this.#close.fail(error);
   }
 
-  failInternally(error: unknown): void {
-    this.#close.failInternally(error);
+  failInternally(error: unknown, reported: boolean): void {
+    this.#close.failInternally(error, reported);
   }
 
   cannotSend(error: unknown): void {
@@ -350,7 +370,15 @@ export class Engine implements ReceiverHost, SenderHost, CloserHost, KeptAlive, 
     return this.#close.outcome.wait();
   }
 
-  /** The error of what was attempted on a connection that isn't open. */
+  stateError(action: string, data?: unknown): Error {
+    if (this.phase > Phase.Connecting) return this.closedError(action, data);
+    return new InvalidStateError(
+      `Cannot ${action} on a connecting connection: wait for opened or onConnect`,
+      { data },
+    );
+  }
+
+  /** The error of what was attempted on a connection that isn't open any more. */
   closedError(action: string, data?: unknown): ConnectionClosedError {
     const close = this.record ?? undefined;
     const how = close === undefined ? "" : `: ${close}`;

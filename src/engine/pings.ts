@@ -95,7 +95,9 @@ export async function sendPing(
 ): Promise<number> {
   checkControl(host, "ping", payload);
   if (host.readShut) {
-    throw new InvalidStateError("Cannot ping after shutdownRead(): no pong could be received");
+    throw new InvalidStateError("Cannot ping after shutdownRead(): no pong could be received", {
+      data: payload,
+    });
   }
   if (signal?.aborted) throw abortError("The ping was aborted", signal.reason);
   const pings = host.pings ??= new Pings();

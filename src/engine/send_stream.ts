@@ -1,8 +1,9 @@
-import { InvalidStateError, type Message } from "../errors.ts";
+import { abortError, InvalidStateError, type Message } from "../errors.ts";
 import { type Block, SendQueue } from "../flow/send_queue.ts";
 import { BINARY, CONTINUATION, FIN, TEXT } from "../protocol/opcode.ts";
 import { callForeign, isThenable } from "../util/foreign.ts";
 import { NOTHING } from "../util/bytes.ts";
+import { checkSignal } from "../util/check.ts";
 import { PieceEncoder } from "./piece_encoder.ts";
 import { checkRsv, type RsvBits } from "./rsv_bits.ts";
 import type { Sender, Streams } from "./sender.ts";
@@ -14,42 +15,74 @@ export type SendStreamSource = Iterable<Message> | AsyncIterable<Message> | Read
 export interface SendStreamOptions extends RsvBits {
   /** The type of the message. Default: by the type of its first piece; binary where there is none. */
   binary?: boolean;
+  /** Gives up when aborted. A message of which something has gone out can't be completed then: the connection fails. */
+  signal?: AbortSignal;
 }
 
 type Pieces = Iterator<Message> | AsyncIterator<Message>;
 
 // Longer pieces go out in several frames, so that a ping waits for no more than this.
 const LONGEST_FRAME = 64 * 1024;
+const MOST_GATHERED = 16 * LONGEST_FRAME;
+// Frames that are gathered before they move to the queue: pieces of a byte must not cost many times what they count.
+const MOST_FRAMES = 1024;
+// Of a queue that is small, so much is kept for a stream, whatever waits behind it.
+const LEAST_SHARE = 16 * 1024;
 
 /** The messages of a connection that are sent from sources, each at its place in the queue. */
 class SendStreams implements Streams {
   readonly #sender: Sender;
   readonly #jobs = new Set<StreamJob>();
+  /** What is kept of the queue's limit. */
+  readonly #share: number;
+  #gathered = 0; // by the one whose turn it is
+  #waking = false;
 
   constructor(sender: Sender) {
     this.#sender = sender;
+    const { maxQueueBytes } = sender.settings;
+    this.#share = maxQueueBytes === 0 || maxQueueBytes === Infinity
+      ? 0
+      : Math.min(LEAST_SHARE, Math.max(1, Math.floor(maxQueueBytes / 4)));
   }
 
   /** Starts one behind what is queued; resolves when all of it is queued. */
   start(pieces: Pieces, options: SendStreamOptions, rsv: number): Promise<void> {
-    const job = new StreamJob(this.#sender, pieces, options.binary, rsv);
+    const job = new StreamJob(this.#sender, this, pieces, options, rsv);
     this.#jobs.add(job);
-    return job.run().finally(() => {
-      this.#jobs.delete(job);
-      this.room();
-    });
+    this.reserve(this.#gathered);
+    return job.run();
   }
 
   get size(): number {
     return this.#jobs.size;
   }
 
-  /** The kernel has taken something: each may look whether it is its turn. */
-  room(): void {
-    for (const job of this.#jobs) job.look();
+  /** Keeps room in the queue for what has been gathered. */
+  reserve(gathered: number): void {
+    this.#gathered = gathered;
+    this.#sender.reserved = this.#jobs.size === 0 ? 0 : Math.max(this.#share, gathered);
   }
 
-  /** The connection closes: what is unfinished stays so. */
+  /** One has come to its end. */
+  left(job: StreamJob): void {
+    this.#jobs.delete(job);
+    this.reserve(this.#gathered);
+    this.wake();
+  }
+
+  wake(): void {
+    if (this.#waking || this.#jobs.size === 0) return;
+    this.#waking = true;
+    // The flush that follows may be what makes room.
+    queueMicrotask(this.#look);
+  }
+
+  #look = (): void => {
+    this.#waking = false;
+    for (const job of this.#jobs) job.look();
+  };
+
   abort(): void {
     for (const job of [...this.#jobs]) job.abort();
   }
@@ -87,6 +120,7 @@ export function sendStream(
   options: SendStreamOptions,
 ): Promise<void> {
   const rsv = checkRsv("send a stream", options, sender.settings.allowedRsv);
+  checkSignal("send a stream", options.signal);
   sender.checkOpen("send a stream");
   if (sender.fragment !== null) {
     throw new InvalidStateError("Cannot send a stream amid an unfinished fragmented message");
@@ -97,12 +131,15 @@ export function sendStream(
 
 /**
  * One message on its way from its source. It owns a place in the queue, and asks its source for more only when all
- * that stands before that place is on its way; so at most `highWaterMark` bytes of it wait, besides the write in flight.
+ * that comes before that place is on its way; so at most `highWaterMark` bytes of it wait, besides the write in flight,
+ * and never more than the queue has room for.
  */
 class StreamJob {
   readonly #sender: Sender;
+  readonly #streams: SendStreams;
   readonly #pieces: Pieces;
   readonly #rsv: number;
+  readonly #signal: AbortSignal | undefined;
   // Gathers frames until they move to the place together, so that small pieces share a write.
   readonly #gathered: SendQueue;
   readonly #batch: number;
@@ -115,42 +152,47 @@ class StreamJob {
   #over = false;
   #wake: (() => void) | null = null;
 
-  constructor(sender: Sender, pieces: Pieces, binary: boolean | undefined, rsv: number) {
+  constructor(
+    sender: Sender,
+    streams: SendStreams,
+    pieces: Pieces,
+    { binary, signal }: SendStreamOptions,
+    rsv: number,
+  ) {
     this.#sender = sender;
+    this.#streams = streams;
     this.#pieces = pieces;
     this.#binary = binary;
+    this.#signal = signal;
     this.#rsv = rsv;
     this.#gathered = new SendQueue(sender.nextKey);
-    this.#batch = Math.min(Math.max(sender.settings.highWaterMark, 1), 16 * LONGEST_FRAME);
+    this.#batch = Math.min(Math.max(sender.settings.highWaterMark, 1), MOST_GATHERED);
     this.#place = sender.queue.openPlace();
   }
 
   /** Sends it all. */
   run(): Promise<void> {
-    this.#send().then(this.#ended.resolve, (error) => this.#failed(error));
+    this.#signal?.addEventListener("abort", this.#aborted);
+    if (this.#signal?.aborted) this.#aborted();
+    else this.#send().catch((error) => this.#failed(error, true));
     return this.#ended.promise;
   }
 
-  /** Goes on where everything before the place is on its way. */
+  /** Goes on if it is its turn and there is room. */
   look(): void {
-    if (this.#wake === null) return;
-    // The flush that follows may be what makes room.
-    queueMicrotask(() => {
-      if (this.#over || this.#sender.queue.isNext(this.#place)) this.#resume();
-    });
+    if (this.#wake !== null && this.#hasTurn) this.#resume();
   }
 
   /** The connection closes. */
   abort(): void {
     if (this.#over) return;
     this.#over = true;
-    const { queue } = this.#sender;
     // Behind an unfinished message no other can begin (RFC 6455 5.4); without a frame of it, nothing has happened.
-    if (this.#placed) queue.cutAt(this.#place);
-    else queue.closePlace(this.#place);
-    this.#ended.reject(this.#sender.closedError("finish a stream"));
+    if (this.#placed) this.#sender.queue.cutAt(this.#place);
+    else this.#sender.queue.closePlace(this.#place);
+    this.#ended.reject(this.#sender.stateError("finish a stream"));
+    this.#leave();
     this.#release();
-    this.#resume();
   }
 
   async #send(): Promise<void> {
@@ -165,30 +207,29 @@ class StreamJob {
         if (this.#over) return;
       }
       if (result.done) break;
-      await this.#add(result.value);
+      const bytes = this.#encode(result.value, false);
+      for (let at = 0; at < bytes.length;) {
+        const room = this.#room;
+        if (room > 0) {
+          const part = bytes.subarray(at, at + Math.min(room, LONGEST_FRAME));
+          this.#push(part, false);
+          at += part.length;
+        } else {
+          this.#commit();
+          await this.#turn();
+          if (this.#over) return;
+        }
+      }
     }
     if (this.#over) return;
     // What was carried comes out with the end.
     this.#push(this.#encode(NOTHING, true), true);
     this.#commit();
-    this.#over = true;
     this.#sender.queue.closePlace(this.#place);
     this.#sender.queued(1);
-  }
-
-  async #add(piece: Message): Promise<void> {
-    const bytes = this.#encode(piece, false);
-    for (let at = 0; at < bytes.length; at += LONGEST_FRAME) {
-      this.#push(
-        bytes.length <= LONGEST_FRAME ? bytes : bytes.subarray(at, at + LONGEST_FRAME),
-        false,
-      );
-      if (this.#gathered.bytes >= this.#batch) {
-        this.#commit();
-        await this.#turn();
-        if (this.#over) return;
-      }
-    }
+    this.#over = true;
+    this.#ended.resolve();
+    this.#leave();
   }
 
   #encode(piece: Message, final: boolean): Uint8Array {
@@ -202,26 +243,39 @@ class StreamJob {
     return bytes;
   }
 
+  /** What may be gathered now. */
+  get #room(): number {
+    const { bytes, frames } = this.#gathered;
+    if (frames >= MOST_FRAMES) return 0;
+    return Math.min(this.#batch, this.#sender.streamRoom) - bytes;
+  }
+
+  /** Whether everything before the place is on its way, and there is room for more. */
+  get #hasTurn(): boolean {
+    return this.#sender.queue.isNext(this.#place) && this.#room > 0;
+  }
+
   #push(bytes: Uint8Array, fin: boolean): void {
     const first = this.#started
       ? CONTINUATION
       : this.#rsv | (this.#encoder!.binary ? BINARY : TEXT);
     this.#gathered.push((fin ? FIN : 0) | first, bytes, fin ? 1 : 0, false);
     this.#started = true;
+    this.#streams.reserve(this.#gathered.bytes);
   }
 
   #commit(): void {
     if (this.#gathered.empty) return;
     this.#placed = true;
     this.#place = this.#sender.queue.fillPlace(this.#place, this.#gathered);
+    this.#streams.reserve(0);
     this.#sender.queued(0);
   }
 
-  /** Waits until everything before the place is on its way. */
   async #turn(): Promise<void> {
     // A flush that is due at the end of this turn comes first.
     await null;
-    while (!this.#over && !this.#sender.queue.isNext(this.#place)) {
+    while (!this.#over && !this.#hasTurn) {
       await new Promise<void>((resolve) => this.#wake = resolve);
     }
   }
@@ -232,23 +286,36 @@ class StreamJob {
     wake?.();
   }
 
-  #failed(error: unknown): void {
+  #aborted = (): void => {
+    this.#failed(abortError("The stream was aborted", this.#signal!.reason), false);
+  };
+
+  /** The source has failed, or the application has given it up. */
+  #failed(error: unknown, reported: boolean): void {
     if (this.#over) return;
     this.#ended.reject(error);
+    // The message can't be completed, and nothing else can be said before it is. That aborts this one, too.
+    if (this.#started) this.#sender.failStream(error, reported);
+    if (this.#over) return;
+    this.#over = true;
+    this.#sender.queue.closePlace(this.#place);
+    this.#leave();
+    this.#sender.writer.schedule();
     this.#release();
-    if (this.#started) {
-      // The message can't be completed, and nothing else can be said before it is.
-      this.#sender.failStream(error);
-    } else {
-      this.#over = true;
-      this.#sender.queue.closePlace(this.#place);
-      this.#sender.writer.schedule();
-    }
   }
 
-  /** Tells the source that nobody wants more. */
+  #leave(): void {
+    if (!this.#gathered.empty) {
+      this.#gathered.drop(false);
+      this.#streams.reserve(0);
+    }
+    this.#signal?.removeEventListener("abort", this.#aborted);
+    this.#streams.left(this);
+    this.#resume();
+  }
+
+  /** Tells the source that nobody wants more; what it says to that is nobody's concern. */
   #release(): void {
-    // The source is given up; what it says to that is nobody's concern.
     callForeign(() => this.#pieces.return?.(), () => {});
   }
 }

@@ -1,8 +1,7 @@
-import type { ConnectionClosedError } from "../errors.ts";
 import { abortError, InvalidStateError, type Message, QueueFullError } from "../errors.ts";
 import type { MessageDeflater, MessageDeflaterOwner } from "../deflate/message_deflater.ts";
 import { encodeControl } from "../flow/control_queue.ts";
-import { DrainLatch } from "../flow/drain_latch.ts";
+import { drainAborted, DrainLatch } from "../flow/drain_latch.ts";
 import { FlushWaiters } from "../flow/flush_waiters.ts";
 import { SendQueue } from "../flow/send_queue.ts";
 import type { SharedFrame } from "../flow/shared_frame.ts";
@@ -40,8 +39,8 @@ export interface SenderHost {
   readonly trace: Trace | null;
   /** Whether messages may be sent: neither connecting nor closing. */
   readonly isOpen: boolean;
-  /** The error of what was attempted on a connection that isn't open. */
-  closedError(action: string, data?: unknown): ConnectionClosedError;
+  /** The error of what was attempted on a connection that isn't open: not yet, or no more. */
+  stateError(action: string, data?: unknown): Error;
   /** The queue is at or below the low-water mark again. */
   drained(): void;
   /** A message that was queued is compressed. */
@@ -54,8 +53,12 @@ export interface SenderHost {
   sendTimedOut(): void;
   /** What was accepted can't be sent any more, although the stream is in order. */
   cannotSend(error: unknown): void;
-  /** A message from a source can't be completed, and nothing else can be said before it is. */
-  failInternally(error: unknown): void;
+  /**
+   * A message from a source can't be completed, and nothing else can be said before it is.
+   *
+   * @param reported Whether that is news for the application.
+   */
+  failInternally(error: unknown, reported: boolean): void;
   /** The queue is at its limit, and the application chose to close then. */
   overflow(error: Error): void;
 }
@@ -74,7 +77,7 @@ export interface Streams {
   /** How many there are. */
   readonly size: number;
   /** The kernel has taken something: there may be room. */
-  room(): void;
+  wake(): void;
   /** What is unfinished stays so. */
   abort(): void;
 }
@@ -101,6 +104,11 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
   fragment: Fragment | null = null;
   /** The messages that are being sent from sources. */
   streams: Streams | null = null;
+  /**
+   * Bytes of the queue's limit that are kept for the message from a source whose turn it is: what it has gathered, and
+   * never nothing, or messages that fill the queue behind it could keep it from ever going on.
+   */
+  reserved = 0;
   /** Whether nothing can be sent any more, since our direction was shut down. */
   shut = false;
   messagesSent = 0;
@@ -227,17 +235,17 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
 
   /** Throws unless something may be sent now. */
   checkOpen(action: string, data?: unknown): void {
-    if (!this.isOpen) throw this.#host.closedError(action, data);
+    if (!this.isOpen) throw this.#host.stateError(action, data);
   }
 
   /** The error of what was attempted, or had begun, on a connection that isn't open. */
-  closedError(action: string): Error {
-    return this.#host.closedError(action);
+  stateError(action: string): Error {
+    return this.#host.stateError(action);
   }
 
   /** A message from a source can't be completed. */
-  failStream(error: unknown): void {
-    this.#host.failInternally(error);
+  failStream(error: unknown, reported: boolean): void {
+    this.#host.failInternally(error, reported);
   }
 
   /** Throws what says why nothing can be sent now. */
@@ -245,6 +253,7 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
     this.checkOpen("send", data);
     throw new InvalidStateError(
       "Cannot send amid an unfinished fragmented message: end it with sendFragment(data, { final: true })",
+      { data },
     );
   }
 
@@ -255,7 +264,13 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
       queue.overhead >= 2 * maxQueueBytes &&
       (queue.frames >= MIN_QUEUED_FRAMES || queue.places >= MIN_PLACES)
     ) return -1;
-    return maxQueueBytes - queue.bytes;
+    return maxQueueBytes - queue.bytes - this.reserved;
+  }
+
+  /** The payload that the message from a source may add to what it has gathered. */
+  get streamRoom(): number {
+    const { maxQueueBytes } = this.settings;
+    return maxQueueBytes === 0 ? Infinity : maxQueueBytes - this.queue.bytes;
   }
 
   /** The error of a queue that is at its limit. */
@@ -320,10 +335,11 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
   // ---- Draining ---------------------------------------------------------------------------------------------------
 
   /** Promises that the queue is at or below the low-water mark. */
-  drained(): Promise<void> {
+  drained(signal?: AbortSignal): Promise<void> {
+    if (signal?.aborted) return Promise.reject(drainAborted(signal));
     if (this.writer.stopped) return Promise.reject(this.#drainError());
     if (this.queue.bytes <= this.settings.lowWaterMark) return Promise.resolve();
-    return (this.#drain ??= new DrainLatch()).wait();
+    return (this.#drain ??= new DrainLatch()).wait(signal);
   }
 
   /** Promises that the kernel has taken all that was sent so far. */
@@ -343,7 +359,7 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
   }
 
   #flushError(): Error {
-    return this.#host.closedError("wait for the queue to be flushed");
+    return this.#host.stateError("wait for the queue to be flushed");
   }
 
   /** How often the queue has drained. */
@@ -358,7 +374,7 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
   }
 
   #drainError(): Error {
-    return this.#host.closedError("wait for the queue to drain");
+    return this.#host.stateError("wait for the queue to drain");
   }
 
   // ---- Writing ----------------------------------------------------------------------------------------------------
@@ -375,7 +391,7 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
   wrote(): void {
     if (this.#drain !== null && this.#drain.armed) this.#checkDrained(this.#drain);
     if (this.#flushes !== null) this.#checkFlushed(this.#flushes);
-    if (this.streams !== null) this.streams.room();
+    if (this.streams !== null) this.streams.wake();
     if (this.shut) this.#halfClose();
     this.#host.wrote();
   }
@@ -412,10 +428,15 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
     if (this.writer.idle) this.writer.endWriting();
   }
 
+  /** Those who wait for the queue to drain, or to be flushed, do so in vain. */
+  failWaits(): void {
+    this.#drain?.fail(() => this.#drainError());
+    this.#flushes?.fail(() => this.#flushError());
+  }
+
   /** Drops the queue, but for what completes a frame that is half-way. */
   dropQueue(): void {
     this.queue.drop(this.writer.completing);
-    this.#flushes?.fail(() => this.#flushError());
     this.deflater?.close();
   }
 
@@ -425,7 +446,6 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
     this.writer.stop();
     this.deflater?.close();
     this.streams?.abort();
-    this.#drain?.fail(() => this.#drainError());
-    this.#flushes?.fail(() => this.#flushError());
+    this.failWaits();
   }
 }

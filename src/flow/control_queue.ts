@@ -12,6 +12,9 @@ const MAX_ANSWERS = 64;
 
 /** Encodes a control frame (RFC 6455 5.5); `key` masks it, `null` doesn't. */
 export function encodeControl(opcode: number, payload: Uint8Array, key: number | null): Uint8Array {
+  if (payload.length > 125) {
+    throw new RangeError(`A control frame can't carry ${payload.length} bytes`);
+  }
   const bytes = new Uint8Array(headerSize(payload.length, key !== null) + payload.length);
   putControl({ bytes, view: new DataView(bytes.buffer) }, 0, opcode, payload, key);
   return bytes;

@@ -1,35 +1,78 @@
+import { abortError } from "../errors.ts";
+
+interface Waiter {
+  resolve(): void;
+  reject(error: unknown): void;
+}
+
 /**
- * Tells once for each time that the queue rose above the low-water mark that it is at the mark or below again: armed on
- * the way up, disarmed before anyone is told.
+ * Fires once each time the queue falls to the low-water mark after having risen above it: armed on the way up, disarmed
+ * before anyone is notified.
  */
 export class DrainLatch {
   /** How often the queue has drained. */
   count = 0;
   /** Whether the queue has risen above the mark since. */
   armed = false;
-  #waiters: { resolve(): void; reject(error: unknown): void }[] | null = null;
+  #waiters: Set<Waiter> | null = null;
 
-  /** Promises the next time. */
-  wait(): Promise<void> {
-    return new Promise((resolve, reject) => (this.#waiters ??= []).push({ resolve, reject }));
+  /** Promises the next time; gives up if `signal` is aborted. */
+  wait(signal?: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const waiters = this.#waiters ??= new Set();
+      if (signal === undefined) {
+        waiters.add({ resolve, reject });
+        return;
+      }
+      const settled = (settle: () => void) => {
+        signal.removeEventListener("abort", abort);
+        settle();
+      };
+      const waiter = {
+        resolve: () => settled(resolve),
+        reject: (error: unknown) => settled(() => reject(error)),
+      };
+      const abort = () => {
+        waiters.delete(waiter);
+        waiter.reject(drainAborted(signal));
+      };
+      signal.addEventListener("abort", abort);
+      waiters.add(waiter);
+    });
   }
 
-  /** The queue has drained: those who await it come before `callback`. */
+  /**
+   * The queue has drained: promises resolve before `callback` is called. If one of those who awaited them has sent so much
+   * that the queue is above the mark again, the callback comes with the next time instead.
+   */
   release(callback: () => void): void {
     this.armed = false;
     this.count++;
-    const waiters = this.#waiters;
-    this.#waiters = null;
+    const waiters = this.#take();
     if (waiters === null) {
       callback();
     } else {
       for (const { resolve } of waiters) resolve();
-      queueMicrotask(callback);
+      queueMicrotask(() => {
+        if (!this.armed) callback();
+      });
     }
   }
 
-  /** It will not drain any more. */
+  /** It will not drain any more: the queue was thrown away, or the connection has ended. */
   fail(makeError: () => unknown): void {
-    for (const { reject } of this.#waiters?.splice(0) ?? []) reject(makeError());
+    this.armed = false;
+    for (const { reject } of this.#take() ?? []) reject(makeError());
   }
+
+  #take(): Set<Waiter> | null {
+    const waiters = this.#waiters;
+    this.#waiters = null;
+    return waiters === null || waiters.size === 0 ? null : waiters;
+  }
+}
+
+/** The error of a wait that was given up. */
+export function drainAborted(signal: AbortSignal): DOMException {
+  return abortError("The wait for the queue to drain was aborted", signal.reason);
 }

@@ -47,7 +47,7 @@ export class Topics {
   /** Makes a connection a member; whether it wasn't. */
   subscribe(engine: Engine, name: string, rules: SubscriptionRules): boolean {
     checkTopic("subscribe to", name);
-    if (engine.state !== "open") throw engine.closedError("subscribe");
+    if (!engine.isOpen) throw engine.stateError("subscribe");
     const own = (engine.topics ??= new Map()) as Map<string, Membership>;
     if (own.has(name)) return false;
     const { maxTopics } = rules;

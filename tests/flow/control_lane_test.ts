@@ -81,7 +81,7 @@ Deno.test("every ping of one read is answered while the peer takes the answers",
   }
 });
 
-Deno.test("more than 64 unsent pings and pongs throw a QueueFullError, and are no part of queuedBytes", async () => {
+Deno.test("more than 64 unsent pings and pongs are a QueueFullError, and are no part of queuedBytes", async () => {
   await using peer = await rawPeer();
   const { conn, raw } = peer;
   const rounds = [];

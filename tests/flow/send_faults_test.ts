@@ -1,0 +1,371 @@
+import { assert, assertEquals, assertInstanceOf, assertRejects, assertThrows } from "@std/assert";
+import {
+  type Connection,
+  ConnectionClosedError,
+  type ConnectOptions,
+  Context,
+  InvalidStateError,
+  ProtocolError,
+  QueueFullError,
+} from "../../mod.ts";
+import { numbered, numberOf } from "../support/messages.ts";
+import { pair, rawHost, rawPeer } from "../support/pair.ts";
+import { turn, until } from "../support/until.ts";
+
+const KIB = 1024;
+
+Deno.test("fault 22: an error of the application's source is never told to the peer as its own", async () => {
+  const errors: unknown[] = [];
+  for (const open of [rawPeer, rawHost]) {
+    await using peer = await open({ onError: (_, error) => void errors.push(error) });
+    const { conn, raw } = peer;
+    const mine = new ProtocolError(9999, "invalid-utf8", "ä".repeat(120));
+    const sent = conn.sendStream((function* () {
+      yield "the beginning";
+      throw mine;
+    })());
+    assertEquals(await assertRejects(() => sent), mine);
+    const { payload } = await raw.next(8);
+    assertEquals([...payload], [1011 >> 8, 1011 & 255]);
+    raw.close();
+    const record = await conn.closed;
+    assertEquals([record.sent!.code, record.cause], [1011, mine]);
+    assertEquals(errors.pop(), mine);
+  }
+});
+
+/** Pieces without end, that note how much is queued whenever one is asked for. */
+function* pieces(conn: Connection, size: number, seen: { most: number; given: number }) {
+  for (;;) {
+    seen.most = Math.max(seen.most, conn.queuedBytes);
+    seen.given++;
+    yield new Uint8Array(size);
+  }
+}
+
+for (const maxQueueBytes of [1, 1000, 100_000]) {
+  for (const size of [1, 100, 131_072]) {
+    Deno.test(`fault 33: a stream of ${size} bytes a piece never queues more than ${maxQueueBytes}`, async () => {
+      const highWaterMark = Math.min(maxQueueBytes, 64 * KIB);
+      await using peer = await rawPeer({ maxQueueBytes, highWaterMark });
+      const { conn, raw } = peer;
+      const seen = { most: 0, given: 0 };
+      const sent = conn.sendStream(pieces(conn, size, seen));
+      const frames = raw.frames();
+      await until(() => conn.stats().bytesSent > 3 * maxQueueBytes);
+      assert(seen.given > 0);
+      assert(conn.stats().queueHighWater <= maxQueueBytes, `${conn.stats().queueHighWater}`);
+      conn.terminate();
+      await assertRejects(() => sent, ConnectionClosedError);
+      await frames.catch(() => {});
+      assert(seen.most <= maxQueueBytes, `${seen.most} were queued`);
+    });
+  }
+}
+
+Deno.test("fault 33: messages that fill the queue behind a stream don't keep it from going on", async () => {
+  const maxQueueBytes = 100_000;
+  for (const whenQueueFull of ["throw", "drop"] as const) {
+    await using peer = await rawPeer({ maxQueueBytes, highWaterMark: 1000, whenQueueFull });
+    const { conn, raw } = peer;
+    let given = 0;
+    const sent = conn.sendStream((function* () {
+      for (; given < 50; given++) {
+        // Behind the stream, between its pieces, and more than there is room for.
+        try {
+          while (conn.send(numbered(given, 7000)) || whenQueueFull === "throw");
+        } catch (error) {
+          assertInstanceOf(error, QueueFullError);
+        }
+        yield new Uint8Array(3000);
+      }
+    })());
+    let streamed = 0, behind = 0;
+    const read = (async () => {
+      for (const { opcode, payload, fin } of await raw.frames()) {
+        if (opcode === 8) break;
+        if (opcode === 0 || !fin) streamed += payload.length;
+        else behind++;
+      }
+    })();
+    await sent;
+    conn.close();
+    await raw.sendClose(1000);
+    await read;
+    const { queueHighWater } = conn.stats();
+    assertEquals([given, streamed], [50, 150_000]);
+    assert(behind >= 10, `${behind} messages behind it`);
+    assert(queueHighWater <= maxQueueBytes, `${queueHighWater} were queued`);
+  }
+});
+
+Deno.test('fault 34: whenQueueFull "close" throws the queue away: drained() rejects, onDrain isn\'t called', async () => {
+  let drains = 0;
+  await using peer = await rawPeer({
+    maxQueueBytes: 50_000,
+    highWaterMark: 1000,
+    whenQueueFull: "close",
+    onDrain: () => void drains++,
+    onError() {},
+  });
+  const { conn, raw } = peer;
+  conn.pauseSending();
+  for (let i = 0; i < 50; i++) conn.send(new Uint8Array(1000));
+  const waits = [conn.drained(), conn.drained()];
+  assertEquals(conn.send("one too many"), false);
+  for (const wait of waits) await assertRejects(() => wait, ConnectionClosedError, "closing");
+  await raw.next(8);
+  await raw.sendClose(1013);
+  const record = await conn.closed;
+  assertEquals([drains, record.sent!.code, record.unsentMessages], [0, 1013, 50]);
+});
+
+Deno.test("fault 39: a sender that goes on from drained() puts off onDrain until the queue has drained again", async () => {
+  const levels: number[] = [];
+  await using both = await pair({}, {
+    onDrain: (conn) => void levels.push(conn.queuedBytes),
+  });
+  const { client } = both;
+  client.send(new Uint8Array(100_000));
+  await client.drained();
+  client.send(new Uint8Array(200_000));
+  await until(() => client.queuedBytes === 0);
+  await turn();
+  assertEquals(levels, [0]);
+  assertEquals(client.stats().drains, 2);
+});
+
+Deno.test("fault 38: close(null) sends a close frame without a code", async () => {
+  for (const open of [rawPeer, rawHost]) {
+    await using peer = await open();
+    const { conn, raw } = peer;
+    assertThrows(() => conn.close(null, "why"), TypeError, "without a code");
+    conn.close(null);
+    assertEquals((await raw.next(8)).payload.length, 0);
+    await raw.sendClose();
+    raw.close();
+    const record = await conn.closed;
+    assertEquals([record.sent, record.code], [{ code: 1005, reason: "" }, 1005]);
+    assertEquals(
+      `${record}`,
+      "sent a close frame without code; received a close frame without code",
+    );
+  }
+});
+
+Deno.test("drained() gives up when its signal is aborted; others go on waiting", async () => {
+  await using both = await pair();
+  const { client } = both;
+  client.pauseSending();
+  client.send("x");
+  const controller = new AbortController(), reason = new Error("enough");
+  const given = client.drained({ signal: controller.signal }), other = client.drained();
+  controller.abort(reason);
+  const error = await assertRejects(() => given, DOMException);
+  assertEquals([error.name, error.cause], ["AbortError", reason]);
+  const late = await assertRejects(
+    () => client.drained({ signal: controller.signal }),
+    DOMException,
+  );
+  assertEquals(late.name, "AbortError");
+  client.resumeSending();
+  await other;
+  await client.drained({ signal: new AbortController().signal });
+  assertThrows(() => client.drained({ signal: {} as AbortSignal }), TypeError, "signal");
+});
+
+Deno.test("sendStream: a signal ends a stream that waits for its turn, and nothing else happens", async () => {
+  await using both = await pair();
+  const { client, server } = both;
+  client.pauseSending();
+  client.send("before");
+  const controller = new AbortController();
+  let asked = 0, returned = 0;
+  const source = {
+    [Symbol.iterator]: () => ({
+      next: () => (asked++, { done: false as const, value: "x" }),
+      return: () => (returned++, { done: true as const, value: undefined }),
+    }),
+  };
+  const sent = client.sendStream(source, { signal: controller.signal });
+  client.send("behind");
+  await turn();
+  controller.abort();
+  assertEquals((await assertRejects(() => sent, DOMException)).name, "AbortError");
+  client.resumeSending();
+  assertEquals([await server.receive(), await server.receive()], ["before", "behind"]);
+  assertEquals([asked, returned, client.state], [0, 1, "open"]);
+  const late = client.sendStream(source, { signal: controller.signal });
+  assertEquals((await assertRejects(() => late, DOMException)).name, "AbortError");
+  assertEquals([asked, returned], [0, 2]);
+});
+
+Deno.test("sendStream: a signal half-way fails the connection with 1011, and onError isn't called for it", async () => {
+  const errors: unknown[] = [];
+  await using both = await pair({ maxMessageSize: 0, onMessage() {} }, {
+    onError: (_, error) => void errors.push(error),
+  });
+  const { client, server } = both;
+  const controller = new AbortController();
+  let returned = 0;
+  const sent = client.sendStream({
+    [Symbol.asyncIterator]: () => ({
+      next: () =>
+        server.stats().bytesReceived > 1_000_000
+          ? new Promise<never>(() => {})
+          : Promise.resolve({ done: false as const, value: new Uint8Array(50_000) }),
+      return: () => Promise.resolve({ done: true as const, value: returned++ }),
+    }),
+  }, { signal: controller.signal });
+  await until(() => server.stats().bytesReceived > 1_000_000);
+  controller.abort();
+  const error = await assertRejects(() => sent, DOMException);
+  const record = await client.closed;
+  assertEquals([error.name, record.cause, record.sent!.code], ["AbortError", error, 1011]);
+  assertEquals([errors, returned], [[], 1]);
+  assertEquals((await server.closed).code, 1011);
+});
+
+/** Every way to send, with what it is given. */
+const WAYS: Record<string, (conn: Connection) => unknown> = {
+  send: (conn) => conn.send("data"),
+  sendText: (conn) => conn.sendText("data"),
+  sendBinary: (conn) => conn.sendBinary("data"),
+  sendFragment: (conn) => conn.sendFragment("data"),
+  sendFrame: (conn) => conn.sendFrame({ opcode: 1, payload: "data" }),
+  ping: (conn) => conn.ping("data"),
+  pong: (conn) => conn.pong("data"),
+};
+
+Deno.test("fault 58: what can't be sent in this state throws, or rejects if a promise is returned; it carries the data", async () => {
+  using silent = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  await using ctx = new Context({ onError() {} });
+  const connecting = ctx.connect(`ws://127.0.0.1:${silent.addr.port}/`);
+  await using both = await pair();
+  const { client } = both;
+  client.close();
+  const results: Record<string, unknown> = {};
+  for (const [name, way] of Object.entries(WAYS)) {
+    for (
+      const [conn, Kind, words] of [
+        [connecting, InvalidStateError, "connecting"],
+        [client, ConnectionClosedError, "clos"],
+      ] as const
+    ) {
+      let error: InvalidStateError | ConnectionClosedError;
+      if (name === "ping") {
+        error = await assertRejects(() => way(conn) as Promise<unknown>, Kind, words);
+      } else error = assertThrows(() => way(conn), Kind, words);
+      assertEquals(error.data, "data", name);
+      results[name] = error;
+    }
+  }
+  assertEquals(Object.keys(results).length, 7);
+  await assertRejects(() => connecting.sendStream(["x"]), InvalidStateError, "connecting");
+  await assertRejects(() => client.sendStream(["x"]), ConnectionClosedError);
+  await client.closed;
+  for (const way of ["send", "pong"]) assertThrows(() => WAYS[way](client), ConnectionClosedError);
+});
+
+Deno.test("fault 58: ping: a full queue rejects, a bad argument throws; pong throws for both", async () => {
+  await using both = await pair();
+  const { client } = both;
+  const long = "x".repeat(126);
+  assertThrows(() => client.ping(long), RangeError, "126");
+  assertThrows(() => client.pong(long), RangeError, "126");
+  assertThrows(() => client.ping(7 as unknown as string), TypeError);
+  const pings = Array.from({ length: 64 }, () => client.ping());
+  const error = await assertRejects(() => client.ping("65"), QueueFullError);
+  assertEquals(error.data, "65");
+  await Promise.all(pings);
+  client.shutdownRead();
+  await assertRejects(() => client.ping(), InvalidStateError, "shutdownRead");
+});
+
+Deno.test("send amid a fragmented message is refused, and gives the message back", async () => {
+  await using both = await pair();
+  both.client.sendFragment("half");
+  const error = assertThrows(() => both.client.send("whole"), InvalidStateError, "unfinished");
+  assertEquals(error.data, "whole");
+});
+
+/** Connects to nobody, and returns what was said on the console. */
+async function failToConnect(use: (conn: Connection) => unknown, options: ConnectOptions = {}) {
+  const lines: unknown[][] = [];
+  const { error } = console;
+  console.error = (...line) => void lines.push(line);
+  try {
+    await using ctx = new Context();
+    const conn = ctx.connect("ws://127.0.0.1:1/", options);
+    const used = use(conn);
+    if (used instanceof Promise) used.catch(() => {});
+    await until(() => conn.state === "closed");
+    await turn();
+  } finally {
+    console.error = error;
+  }
+  return lines;
+}
+
+Deno.test("fault 59: a connect that fails and nobody listens to is one line on the console", async () => {
+  for (const options of [{}, { onConnect() {} }, { onMessage() {} }]) {
+    const lines = await failToConnect(() => {}, options);
+    assertEquals(lines.length, 1);
+    const line = lines[0].join(" ");
+    assert(line.includes("refused") && !line.includes("\n"), line);
+  }
+});
+
+Deno.test("fault 59: one that somebody listens to, or that was cancelled, is none", async () => {
+  const listeners: ((conn: Connection) => unknown)[] = [
+    (conn) => conn.opened,
+    (conn) => conn.closed,
+    (conn) => conn.receive(),
+    (conn) => conn[Symbol.asyncIterator]().next(),
+    (conn) => conn.messages(),
+    (conn) => conn.messageStreams(),
+    (conn) => conn.readable,
+    (conn) => conn.writable,
+    (conn) => conn.on({ onError() {} }),
+    (conn) => conn.on({ onClose() {} }),
+    (conn) => conn.close(),
+    (conn) => conn.terminate(),
+  ];
+  for (const listen of listeners) assertEquals(await failToConnect(listen), [], `${listen}`);
+  for (const options of [{ onError() {} }, { onClose() {} }, { signal: AbortSignal.abort() }]) {
+    assertEquals(await failToConnect(() => {}, options), []);
+  }
+});
+
+Deno.test("a connect whose signal is aborted: opened rejects with AbortError, then onClose, and no onError", async () => {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const told: string[] = [];
+  const controller = new AbortController();
+  await using ctx = new Context({
+    onError: () => void told.push("error"),
+    onClose: (_, { cause }) => void told.push(`close ${(cause as Error).name}`),
+  });
+  const conn = ctx.connect(`ws://127.0.0.1:${listener.addr.port}/`, { signal: controller.signal });
+  using _accepted = await listener.accept();
+  const opened = conn.opened.catch(({ name }) => told.push(`opened ${name}`));
+  controller.abort();
+  await opened;
+  assertEquals((await conn.closed).code, 1006);
+  assertEquals(told, ["opened AbortError", "close AbortError"]);
+});
+
+Deno.test("messages stay in order while streams and messages share a small queue", async () => {
+  const got: number[] = [];
+  await using both = await pair({
+    onMessage: (_, data) => void got.push(numberOf(data)),
+  }, { maxQueueBytes: 3000, highWaterMark: 1000 });
+  const { client } = both;
+  const sent: Promise<void>[] = [];
+  for (let i = 0; i < 50; i++) {
+    if (i % 5 === 0) sent.push(client.sendStream([numbered(i, 100), new Uint8Array(5000)]));
+    else if (!client.send(numbered(i, 100))) await client.drained();
+  }
+  await Promise.all(sent);
+  await until(() => got.length === 50);
+  assertEquals(got, Array.from({ length: 50 }, (_, i) => i));
+});
