@@ -49,6 +49,8 @@ class Channel {
   }
 }
 
+type MakeEnd<End> = new (incoming: Channel, outgoing: Channel) => End;
+
 /**
  * One end of a pipe in memory, with the members of a `Deno.Conn`. Each direction holds `capacity` bytes, then writing
  * waits, as a kernel's does. Any method may be replaced by one that misbehaves.
@@ -68,13 +70,14 @@ export class MemoryConn implements Deno.Conn {
     this.outgoing = outgoing;
   }
 
-  /** Both ends of a pipe. */
-  static pair<End extends MemoryConn>(
-    this: new (incoming: Channel, outgoing: Channel) => End,
+  /** Both ends of a pipe; the other one is of a class of its own, too. */
+  static pair<End extends MemoryConn, Other extends MemoryConn = MemoryConn>(
+    this: MakeEnd<End>,
     capacity = 64 * 1024,
-  ): [End, MemoryConn] {
+    other: MakeEnd<Other> = MemoryConn as unknown as MakeEnd<Other>,
+  ): [End, Other] {
     const there = new Channel(capacity), back = new Channel(capacity);
-    return [new this(back, there), new MemoryConn(there, back)];
+    return [new this(back, there), new other(there, back)];
   }
 
   async read(into: Uint8Array): Promise<number | null> {

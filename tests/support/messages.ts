@@ -1,3 +1,5 @@
+import { utf8 } from "./bytes.ts";
+
 /** A message of `size` bytes that carries its number. */
 export function numbered(n: number, size: number): Uint8Array {
   const bytes = new Uint8Array(size);
@@ -14,4 +16,14 @@ export function numberOf(data: string | Uint8Array): number {
 /** 0, 1, 2 … */
 export function upTo(count: number): number[] {
   return Array.from({ length: count }, (_, i) => i);
+}
+
+/** A message in a form that compares and prints well. */
+export function keyOf(data: string | Uint8Array): string {
+  const bytes = typeof data === "string" ? utf8(data) : data;
+  let hash = 0x811c9dc5;
+  for (let at = 0; at < bytes.length; at++) hash = Math.imul(hash ^ bytes[at], 0x01000193);
+  const type = typeof data === "string" ? "text" : "binary";
+  const start = new TextDecoder("latin1").decode(bytes.subarray(0, 12));
+  return `${type} ${bytes.length} ${JSON.stringify(start)} ${(hash >>> 0).toString(16)}`;
 }

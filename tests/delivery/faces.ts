@@ -1,0 +1,84 @@
+import type { Connection, ConnectionOptions } from "../../mod.ts";
+import { join } from "../support/bytes.ts";
+import { keyOf } from "../support/messages.ts";
+import { turn } from "../support/until.ts";
+
+/** Takes the messages of a connection, in one of the ways there are. */
+export interface Face {
+  readonly name: string;
+  /** Options that the connection needs for it from the start, if it is claimed at once. */
+  options?(got: Got): ConnectionOptions;
+  /** Claims the messages of an open connection. Resolves at the end of an orderly close. */
+  claim(conn: Connection, got: Got): Promise<void> | void;
+}
+
+/** What has come; a consumer that is busy with its first message goes on when the gate opens. */
+export class Got {
+  readonly keys: string[] = [];
+  /** What the first message is handled with. */
+  gate: Promise<void> | null = null;
+
+  /** Notes a message; resolves when the consumer is through with it. */
+  async note(key: string): Promise<void> {
+    this.keys.push(key);
+    if (this.keys.length === 1 && this.gate !== null) await this.gate;
+  }
+}
+
+const sync = (got: Got): ConnectionOptions => ({
+  onMessage: (_, data) => void got.keys.push(keyOf(data)),
+});
+
+const asynchronous = (got: Got): ConnectionOptions => ({
+  onMessage: async (_, data) => {
+    await got.note(keyOf(data));
+    if (got.keys.length % 3 === 0) await turn();
+  },
+});
+
+export const FACES: Face[] = [
+  {
+    name: "onMessage",
+    options: sync,
+    claim: (conn, got) => conn.on({ onMessage: sync(got).onMessage! }),
+  },
+  {
+    name: "async onMessage",
+    options: asynchronous,
+    claim: (conn, got) => conn.on({ onMessage: asynchronous(got).onMessage! }),
+  },
+  {
+    name: "iterator",
+    async claim(conn, got) {
+      for await (const data of conn) await got.note(keyOf(data));
+    },
+  },
+  {
+    name: "receive",
+    async claim(conn, got) {
+      for (;;) {
+        const data = await conn.receive().catch(() => null);
+        if (data === null) break;
+        await got.note(keyOf(data));
+      }
+    },
+  },
+  {
+    name: "messageStreams",
+    async claim(conn, got) {
+      let first = true;
+      for await (const { type, stream } of conn.messageStreams()) {
+        if (first && got.gate !== null) await got.gate;
+        first = false;
+        const bytes = join(await Array.fromAsync(stream));
+        got.keys.push(keyOf(type === "text" ? new TextDecoder().decode(bytes) : bytes));
+      }
+    },
+  },
+  {
+    name: "readable",
+    async claim(conn, got) {
+      for await (const data of conn.readable) await got.note(keyOf(data));
+    },
+  },
+];

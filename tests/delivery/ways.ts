@@ -1,0 +1,189 @@
+import net from "node:net";
+import { type Connection, type ConnectionOptions, Context } from "../../mod.ts";
+import { MemoryConn } from "../support/memory_conn.ts";
+import { type ByteStream, rawListener, RawPeer, urlOf } from "../support/raw_peer.ts";
+import { streamsOf } from "../support/watched_conn.ts";
+import type { Certificates } from "../transport/certificates.ts";
+
+/** One of our connections, and its peer by hand. */
+export interface Ends extends AsyncDisposable {
+  readonly conn: Connection;
+  readonly peer: RawPeer<ByteStream>;
+}
+
+/** A kind of byte stream under a connection of ours. */
+export interface Way {
+  readonly name: string;
+  readonly role: "server" | "client";
+  /** Whether frames can be seen and extensions agreed on. */
+  readonly frames: boolean;
+  open(options: ConnectionOptions, extension: string, maxHeldBytes?: number): Promise<Ends>;
+}
+
+const HOST = { hostname: "127.0.0.1", port: 0 };
+
+const offer = (extension: string) => ({ "Sec-WebSocket-Extensions": extension || null });
+const answer = (extension: string) => ({
+  lines: extension === "" ? [] : [`Sec-WebSocket-Extensions: ${extension}`],
+});
+
+function ends(ctx: Context, conn: Connection, peer: RawPeer<ByteStream>): Ends {
+  return {
+    conn,
+    peer,
+    async [Symbol.asyncDispose]() {
+      peer.close();
+      await ctx.shutdown({ timeout: 0 });
+    },
+  };
+}
+
+/** Notes the connection when its handshake is complete. */
+function opening(options: ConnectionOptions): [ConnectionOptions, Promise<Connection>] {
+  const { promise, resolve } = Promise.withResolvers<Connection>();
+  return [{
+    ...options,
+    onConnect(conn) {
+      resolve(conn);
+      return options.onConnect?.(conn);
+    },
+  }, promise];
+}
+
+function compressing(options: ConnectionOptions, extension: string): ConnectionOptions {
+  return extension === "" ? options : { ...options, compression: true };
+}
+
+/** All the ways; TLS needs certificates. */
+export function ways(certificates: Certificates): Way[] {
+  const tls = { ...certificates.server };
+  return [
+    {
+      name: "TCP",
+      role: "server",
+      frames: true,
+      async open(options, extension) {
+        const ctx = new Context();
+        const [handlers, opened] = opening(compressing(options, extension));
+        const { port } = ctx.listen({ ...HOST, ...handlers });
+        const peer = await RawPeer.connect(port, offer(extension));
+        return ends(ctx, await opened, peer);
+      },
+    },
+    {
+      name: "TCP",
+      role: "client",
+      frames: true,
+      async open(options, extension) {
+        const ctx = new Context();
+        using listener = rawListener();
+        const conn = ctx.connect(urlOf(listener), compressing(options, extension));
+        const peer = await RawPeer.accept(listener, answer(extension));
+        await conn.opened;
+        return ends(ctx, conn, peer);
+      },
+    },
+    {
+      name: "TLS",
+      role: "server",
+      frames: true,
+      async open(options, extension) {
+        const ctx = new Context();
+        const [handlers, opened] = opening(compressing(options, extension));
+        const { port } = ctx.listen({ ...HOST, tls, ...handlers });
+        const stream = await Deno.connectTls({
+          hostname: "localhost",
+          port,
+          caCerts: [certificates.ca],
+        });
+        const peer = await new RawPeer<ByteStream>(stream, "client").request(offer(extension));
+        return ends(ctx, await opened, peer);
+      },
+    },
+    {
+      name: "TLS",
+      role: "client",
+      frames: true,
+      async open(options, extension) {
+        const ctx = new Context({ tls: { caCerts: [certificates.ca] } });
+        using listener = Deno.listenTls({ ...HOST, ...tls });
+        const conn = ctx.connect(
+          `wss://localhost:${(listener.addr as Deno.NetAddr).port}/`,
+          compressing(options, extension),
+        );
+        const peer = new RawPeer<ByteStream>(await listener.accept(), "server");
+        await peer.answer(answer(extension));
+        await conn.opened;
+        return ends(ctx, conn, peer);
+      },
+    },
+    ...(["server", "client"] as const).map((role): Way => ({
+      name: "Node socket",
+      role,
+      frames: true,
+      async open(options, extension) {
+        const server = net.createServer({ pauseOnConnect: true, allowHalfOpen: true });
+        await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+        const accepted = new Promise<net.Socket>((resolve) => server.once("connection", resolve));
+        const far = await Deno.connect({
+          ...HOST,
+          port: (server.address() as net.AddressInfo).port,
+        });
+        const socket = await accepted;
+        server.close();
+        return await adopted(socket, far, role, options, extension);
+      },
+    })),
+    ...(["server", "client"] as const).map((role): Way => ({
+      name: "stream pair",
+      role,
+      frames: true,
+      async open(options, extension) {
+        const [near, far] = MemoryConn.pair();
+        return await adopted(streamsOf(near), far, role, options, extension);
+      },
+    })),
+    {
+      name: "upgrade",
+      role: "server",
+      frames: false,
+      async open(options, _, maxHeldBytes) {
+        const ctx = new Context();
+        const [handlers, opened] = opening(options);
+        const server = Deno.serve({ ...HOST, onListen: () => {} }, (request) => {
+          return ctx.upgrade(request, { maxHeldBytes, ...handlers }).response;
+        });
+        const peer = await RawPeer.connect(server.addr.port);
+        const both = ends(ctx, await opened, peer);
+        return {
+          ...both,
+          async [Symbol.asyncDispose]() {
+            await both[Symbol.asyncDispose]();
+            await server.shutdown();
+          },
+        };
+      },
+    },
+  ];
+}
+
+/** Ours over a stream that was opened by somebody else; the handshake is ours. */
+async function adopted(
+  source: Parameters<Context["adopt"]>[0],
+  far: ByteStream,
+  role: "server" | "client",
+  options: ConnectionOptions,
+  extension: string,
+): Promise<Ends> {
+  const ctx = new Context();
+  const conn = ctx.adopt(source, {
+    ...compressing(options, extension),
+    role,
+    url: role === "client" ? "ws://127.0.0.1/" : undefined,
+  });
+  const peer = new RawPeer(far, role === "server" ? "client" : "server");
+  if (role === "server") await peer.request(offer(extension));
+  else await peer.answer(answer(extension));
+  await conn.opened;
+  return ends(ctx, conn, peer);
+}
