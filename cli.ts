@@ -29,7 +29,7 @@ const COMMANDS: Record<Command, Runner> = {
 /**
  * Runs a command.
  *
- * @param args The arguments behind the program's name.
+ * @param args The arguments after the program's name.
  * @returns The exit code; errors have been printed.
  */
 export async function main(args: readonly string[]): Promise<number> {

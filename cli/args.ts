@@ -32,7 +32,7 @@ export class Args {
   /**
    * Parses.
    *
-   * @param args The arguments behind the command.
+   * @param args The arguments after the command.
    * @param spec The command's options.
    * @throws {UsageError} If an option is unknown, has no value, has one too many, or is repeated.
    */

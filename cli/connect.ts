@@ -96,7 +96,7 @@ export async function connect(args: Args, terminal: Terminal): Promise<number> {
     else terminal.note(`ping: ${roundTrip.toFixed(2)} ms`);
   }
 
-  /** The time that a ping takes; `null` where none can be sent, as while the connection closes, or none is answered. */
+  /** The time that a ping takes; `null` if none can be sent, as while the connection closes, or none is answered. */
   async function pong(timeout?: number): Promise<number | null> {
     try {
       return await conn.ping(undefined, { timeout });
@@ -111,7 +111,7 @@ export async function connect(args: Args, terminal: Terminal): Promise<number> {
     await pong(ANSWER);
     for (let before = -1; before !== received && conn.state === "open";) {
       before = received;
-      // What waits behind an output that nobody reads hasn't been counted yet.
+      // What waits for an output that nobody reads hasn't been counted yet.
       await out.flush();
       await within(linger, conn.closed);
     }

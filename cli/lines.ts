@@ -4,7 +4,7 @@ const NEWLINE = 10, RETURN = 13, SPACE = 32;
 const LONGEST = 64 * 1024 * 1024;
 
 /**
- * Splits bytes into lines, without their ends. What is behind the last line's end is a line, too, unless it is empty.
+ * Splits bytes into lines, without their ends. What is after the last line's end is a line, too, unless it is empty.
  *
  * @param source The bytes.
  * @returns The lines, each the consumer's own.

@@ -40,7 +40,7 @@ export async function clientOptions(args: Args): Promise<ClientOptions> {
 /** Sizes that both kinds of commands limit alike. */
 export function sizeOptions(args: Args) {
   const maxMessageSize = args.number("max-size", LARGEST, { whole: true });
-  // Room for one message of the largest size behind what is below the high-water mark.
+  // Room for one message of the largest size besides what is below the high-water mark.
   return { maxMessageSize, maxQueueBytes: maxMessageSize === 0 ? 0 : 2 * maxMessageSize + 65_536 };
 }
 

@@ -313,7 +313,7 @@ export class Context<Data = unknown, Default extends Data | undefined = undefine
 
   /**
    * Sends a message to every server-side connection, never to the context's own clients. It is encoded once. A
-   * connection amid an unfinished `sendFragment` message gets it behind that.
+   * connection amid an unfinished `sendFragment` message gets it after that.
    *
    * @param data The message, as for `send`.
    * @param options Who gets it, who doesn't, and what becomes of slow receivers.
@@ -394,7 +394,7 @@ export class Context<Data = unknown, Default extends Data | undefined = undefine
    *
    * @param source The stream.
    * @param options Which end we are, whether the handshake is still to be done, and options of the connection.
-   * @returns The connection: `"open"` where the handshake was done elsewhere, `"connecting"` where it is yet to be.
+   * @returns The connection: `"open"` where the handshake was done elsewhere, `"connecting"` if it is yet to be.
    * @throws {TypeError | RangeError} If an option makes no sense, or the stream is locked or closed.
    *
    * @example In a node:http server

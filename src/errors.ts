@@ -7,16 +7,16 @@ export type Message = string | ArrayBuffer | ArrayBufferView;
 export class ConnectionClosedError extends Error {
   /** The name of the class. */
   override readonly name = "ConnectionClosedError";
-  /** The message that was refused, as it was passed; `undefined` where there was none. */
+  /** The message that was refused, as it was passed; `undefined` if there was none. */
   readonly data: unknown;
-  /** How the connection closed, where it has. */
+  /** How the connection closed, if it has. */
   readonly close: CloseRecord | undefined;
 
   /**
    * Makes the error.
    *
    * @param message What was attempted, and in which state.
-   * @param options The refused message and the close record, where there are any.
+   * @param options The refused message and the close record, if there are any.
    */
   constructor(message: string, options: { data?: unknown; close?: CloseRecord } = {}) {
     super(message);
@@ -26,7 +26,7 @@ export class ConnectionClosedError extends Error {
   }
 }
 
-/** Thrown where a queue is at its limit; carries what was not accepted. */
+/** Thrown if a queue is at its limit; carries what was not accepted. */
 export class QueueFullError extends Error {
   /** The name of the class. */
   override readonly name = "QueueFullError";
@@ -49,7 +49,7 @@ export class QueueFullError extends Error {
 export class HandshakeError extends Error {
   /** The name of the class. */
   override readonly name = "HandshakeError";
-  /** The HTTP status of the answer; 0 where none was received. */
+  /** The HTTP status of the answer; 0 if none was received. */
   readonly status: number;
   /** The headers of the answer. */
   readonly headers: Headers;

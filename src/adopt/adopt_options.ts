@@ -83,7 +83,7 @@ export interface AdoptOptions<Data = unknown, Decision = HandshakeDecision<Data>
   protocol?: string;
 }
 
-/** The arguments of `adopt` behind the stream, in a context whose connections have `data` of a type. */
+/** The arguments of `adopt` after the stream, in a context whose connections have `data` of a type. */
 export type AdoptArguments<Data, Default, Own = Data> = undefined extends Data ? CallArguments<
     AdoptOptions<
       CallData<Data, NoInfer<Own>>,

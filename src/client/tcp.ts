@@ -41,7 +41,7 @@ export async function dialTcp(options: DialTcpOptions): Promise<Deno.TcpConn> {
 }
 
 /**
- * Writes an address as it stands in a URL.
+ * Writes an address as it is in a URL.
  *
  * @param hostname The host, IPv6 without brackets.
  * @param port The port.

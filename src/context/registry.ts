@@ -45,11 +45,11 @@ export interface ContextStats {
   messagesSent: number;
   /** Messages received whole. */
   messagesReceived: number;
-  /** Bytes that the system has taken, framing included. */
+  /** Bytes that the kernel has taken, framing included. */
   bytesSent: number;
   /** Bytes received, framing included. */
   bytesReceived: number;
-  /** Payload bytes that the system has not taken yet. */
+  /** Payload bytes that the kernel has not taken yet. */
   queuedBytes: number;
   /** The most that one connection's queue has held. */
   queueHighWater: number;

@@ -2,7 +2,7 @@ import { headerSize, writeHeader } from "../protocol/frame_header.ts";
 import { NOTHING } from "../util/bytes.ts";
 import { advanceKey, applyMask } from "../protocol/mask.ts";
 
-// The length of a compressed payload stands before it and is known after it. So the payload grows in
+// The length of a compressed payload comes before it and is known after it. So the payload grows in
 // chunks, the first with room for the longest header in front: nothing is copied to join the two, and
 // each chunk is a write of its own later.
 

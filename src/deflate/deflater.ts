@@ -33,7 +33,7 @@ export interface DeflaterSettings {
   level: number;
 }
 
-/** Called when a frame is complete, with the error where that failed. */
+/** Called when a frame is complete, with the error if it failed. */
 export type DeflateDone = (error: unknown) => void;
 
 /** What waits in line to be compressed. */
@@ -79,7 +79,7 @@ class PayloadJob implements DeflateJob {
 
 /**
  * Compresses the messages of one connection (RFC 7692 7.2.1), short ones at once, long ones in turns
- * with those of other connections. While it is {@linkcode busy}, short ones too have to stand in line.
+ * with those of other connections. While it is {@linkcode busy}, short ones too have to wait in line.
  * Nothing is allocated before the first message.
  */
 export class Deflater implements Sliced {
@@ -99,7 +99,7 @@ export class Deflater implements Sliced {
     this.#shelf = takeover ? null : deflaterCache(windowBits, memLevel, level);
   }
 
-  /** Whether payloads stand in line, so that a further one has to go there too. */
+  /** Whether payloads wait in line, so that a further one has to go there too. */
   get busy(): boolean {
     return this.#jobs.length > 0;
   }
@@ -134,7 +134,7 @@ export class Deflater implements Sliced {
   }
 
   /**
-   * Compresses a message or fragment behind those that are in line, slice by slice, taking turns with
+   * Compresses a message or fragment after those that are in line, slice by slice, taking turns with
    * other connections.
    *
    * @param payload The message or fragment; nobody may write to it until it is done.
@@ -151,7 +151,7 @@ export class Deflater implements Sliced {
     this.inTurns(new PayloadJob(payload, final, frame, done));
   }
 
-  /** Does a job behind those that are in line. */
+  /** Does a job after those that are in line. */
   inTurns(job: DeflateJob): void {
     if (this.#closed) throw closedError();
     this.#jobs.push(job);
@@ -188,12 +188,12 @@ export class Deflater implements Sliced {
     if (final) this.#release();
   }
 
-  /** Does the next slice of what stands in line; called by the turns. */
+  /** Does the next slice of what waits in line; called by the turns. */
   slice(): boolean {
     try {
       return this.#slice();
     } catch (error) {
-      // zlib has no memory left, most likely: what stands in line can't be compressed any more.
+      // zlib has no memory left, most likely: what waits in line can't be compressed any more.
       const job = this.#jobs.peek();
       this.close();
       job?.done(error);

@@ -55,7 +55,7 @@ export interface InflateSink {
   inflated(source: Source, start: number, end: number, last: boolean): void;
 }
 
-/** Called when all that was pushed is inflated, with the error where that failed. */
+/** Called when all that was pushed is inflated, with the error if it failed. */
 export type InflateDone = (error: unknown) => void;
 
 // What became of a slice.
@@ -262,7 +262,7 @@ export class Inflater implements Sliced {
           capacity = this.#capacity();
           continue;
         }
-        // zlib stops short of its input with room to spare only behind a final block.
+        // zlib stops short of its input with room to spare only after a final block.
         if (context.inputLeft > 0) this.#ended = true;
       }
       if (this.#ended) {

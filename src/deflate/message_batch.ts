@@ -3,7 +3,7 @@ import { FIN } from "../protocol/opcode.ts";
 import type { DeflateDone, DeflateJob, Deflater } from "./deflater.ts";
 
 // A message that waits for its turn needs a place in the queue, a buffer and a job: some 800 bytes, whatever its
-// length. Small ones would multiply what they count for, so they share all of that: they are written one behind the
+// length. Small ones would multiply what they count for, so they share all of that: they are written one after the
 // other, and each batch of them is one place, one job, and then one block of frames.
 
 /** Longer messages have a place of their own, which costs them less than an eighth. */

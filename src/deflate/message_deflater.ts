@@ -33,7 +33,7 @@ export class MessageDeflater {
   readonly threshold: number;
   readonly #owner: MessageDeflaterOwner;
   readonly #deflater: Deflater;
-  /** What others must have in common with us to get the same bytes; 0 where nobody does. */
+  /** What others must have in common with us to get the same bytes; 0 if nobody does. */
   readonly #shareKey: number;
   /** The batch that was begun last. */
   #batch: MessageBatch | null = null;
@@ -173,7 +173,7 @@ export class MessageDeflater {
     }
     let packed: SharedFrame;
     try {
-      // Even where it isn't our turn: done once now, it is done for all the others.
+      // Even if it isn't our turn: done once now, it is done for all the others.
       packed = frame.packed(this.#shareKey, (payload) => {
         charge(payload.length * COST + CALL_COST);
         return this.#deflater.deflate(payload, true);

@@ -115,8 +115,8 @@ export class MessageInflater implements CompressedMessages, InflateSink, Sliced 
    * @param start Where the piece starts.
    * @param end Where it ends.
    * @param final Whether the message ends with it.
-   * @param done Called where this function returned false, when it is done, with the error where it failed.
-   * @returns Whether all of it has been worked off, and the message handed on where it is complete.
+   * @param done Called where this function returned false, when it is done, with the error if it failed.
+   * @returns Whether all of it has been worked off, and the message handed on if it is complete.
    * @throws {ProtocolError} Where the message is corrupt, too long, or a text that isn't UTF-8.
    */
   push(

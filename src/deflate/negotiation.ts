@@ -43,7 +43,7 @@ export function makeOffer(settings: CompressionSettings): Extension {
     // A hint only: the client may forget its window whatever the server answers (7.1.1.2).
     clientNoContextTakeover: !contextTakeover,
     serverMaxWindowBits: windowBits < 15 ? windowBits : 0,
-    // Always there, or the server couldn't ask for a smaller window of ours (7.1.2.2).
+    // Always there, or the server couldn't ask for a smaller window of our own (7.1.2.2).
     clientMaxWindowBits: windowBits < 15 ? windowBits : true,
   });
 }

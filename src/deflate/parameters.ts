@@ -10,9 +10,9 @@ export interface DeflateParameters {
   serverNoContextTakeover: boolean;
   /** 7.1.1.2 */
   clientNoContextTakeover: boolean;
-  /** 7.1.2.1; 0 where the parameter is absent. */
+  /** 7.1.2.1; 0 if the parameter is absent. */
   serverMaxWindowBits: number;
-  /** 7.1.2.2; 0 where the parameter is absent, `true` where it has no value. */
+  /** 7.1.2.2; 0 if the parameter is absent, `true` if it has no value. */
   clientMaxWindowBits: number | true;
 }
 

@@ -3,8 +3,8 @@ import { constants, createDeflateRaw, createInflateRaw } from "node:zlib";
 // The streams of node:zlib do their work on this thread anyway, but report it through two events and
 // several ticks per message. Beneath each is a handle whose `writeSync` does the same work and
 // returns, context and all: measured on Deno 2.9.6, 1.3 µs instead of 6 for a message of 128 bytes,
-// and nothing has to queue behind an unfinished one. The handle is the same in Node, but isn't
-// documented, so it is checked before it is relied on: where it has gone, compression isn't offered
+// and nothing has to queue after an unfinished one. The handle is the same in Node, but isn't
+// documented, so it is checked before it is relied on: if it has gone, compression isn't offered
 // (`isSupported`), and connections work as with `compression: false`.
 
 /** The part of the handle that is used here. */
@@ -23,7 +23,7 @@ interface Handle {
   onerror: (message: string, errno: number) => void;
 }
 
-/** zlib finds the data corrupt; any other error is a failure of ours, such as no memory left. */
+/** zlib finds the data corrupt; any other error is our own failure, such as no memory left. */
 export class CorruptDataError extends Error {}
 
 /** Write as much as comes of itself; the rest stays in the context. */
@@ -97,7 +97,7 @@ export class RawZlib {
     this.inputLeft = this.#state[1];
   }
 
-  /** Forgets the window, and the end of the stream where there was one. */
+  /** Forgets the window, and the end of the stream if there was one. */
   reset(): void {
     if (!this.#closed) this.#handle.reset();
   }
@@ -115,7 +115,7 @@ let supported: boolean | undefined;
 /**
  * Tells whether this runtime has what the codecs need. The first call tries it.
  *
- * @returns False where compression can't be had.
+ * @returns False if compression can't be had.
  */
 export function isSupported(): boolean {
   return supported ??= probe();

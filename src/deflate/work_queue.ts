@@ -40,7 +40,7 @@ let spent = 0;
 let scheduled = false;
 
 /**
- * Lines work up behind all that is waiting; does nothing if it is in line already.
+ * Lines work up after all that is waiting; does nothing if it is in line already.
  *
  * @param work What to do; it gets its first turn no earlier than the next turn of the event loop.
  */

@@ -20,7 +20,7 @@ const IMMEDIATE_FLUSHES = 32;
 
 // What was sent in this turn.
 let waiting: Flushable[] = [];
-// What is written slice by slice, how far that is, and what goes behind it.
+// What is written slice by slice, how far that is, and what goes after it.
 let backlog: Flushable[] = [];
 let done = 0;
 let behind: Flushable[] = [];

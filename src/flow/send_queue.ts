@@ -8,7 +8,7 @@ import { NOTHING } from "../util/bytes.ts";
 
 /** A stretch of encoded frames that goes to the kernel in one piece. */
 export interface Block {
-  /** The pooled buffer, or `null` where `bytes` is a payload of its own or shared with other queues. */
+  /** The pooled buffer, or `null` if `bytes` is a payload of its own or shared with other queues. */
   buffer: Buffer | null;
   bytes: Uint8Array;
   /** What is still to be written. */
@@ -43,7 +43,7 @@ const MASKED_HEADER = 6;
 export const PLACE_OVERHEAD = 1024;
 
 /**
- * The data lane: frames are encoded at once, one behind the other, into blocks of at most 64 KiB (or one frame, if
+ * The data lane: frames are encoded at once, one after the other, into blocks of at most 64 KiB (or one frame, if
  * larger). A thousand small messages are one block and leave in one write; no object is made for any of them.
  */
 export class SendQueue {
@@ -83,7 +83,7 @@ export class SendQueue {
    * Appends a frame with a copy of the payload.
    *
    * @param first FIN, reserved bits and opcode.
-   * @param messages 1 where the frame ends a message.
+   * @param messages 1 if the frame ends a message.
    * @param owned Whether the payload is ours to keep and to change.
    */
   push(first: number, payload: Uint8Array, messages: number, owned: boolean): void {
@@ -110,8 +110,8 @@ export class SendQueue {
    * Appends a frame with a copy of a compressed payload.
    *
    * @param first FIN, reserved bits and opcode.
-   * @param counted The length before it was compressed, with which it counts until the system has all of it.
-   * @param messages 1 where the frame ends a message.
+   * @param counted The length before it was compressed, with which it counts until the kernel has all of it.
+   * @param messages 1 if the frame ends a message.
    */
   pushPacked(first: number, payload: Uint8Array, counted: number, messages: number): void {
     const before = this.#tail, excess = counted - payload.length;
@@ -132,7 +132,7 @@ export class SendQueue {
   }
 
   /**
-   * Appends the place of a frame that is still being compressed. What comes behind it waits.
+   * Appends the place of a frame that is still being compressed. What comes after it waits.
    *
    * @returns The place, for `fill`.
    */
@@ -148,7 +148,7 @@ export class SendQueue {
     return block;
   }
 
-  /** Whether nothing was appended behind a place since it was reserved, and it is still there. */
+  /** Whether nothing was appended after a place since it was reserved, and it is still there. */
   isLast(place: Block): boolean {
     return this.#tail === place && place.pending;
   }
@@ -193,7 +193,7 @@ export class SendQueue {
     this.bytes += from.bytes - payload;
     this.messages += from.messages - messages;
     this.frames += from.frames - frames;
-    // The place turns into the first block, so that nobody has to look for what stands before it.
+    // The place turns into the first block, so that nobody has to look for what comes before it.
     Object.assign(place, first);
     const end = last === first ? place : last;
     end.next = next;
@@ -206,7 +206,7 @@ export class SendQueue {
    * Appends a frame with a text.
    *
    * @param room Bytes that may be added to the queue.
-   * @returns The length in UTF-8, or -1 where that is more than `room` and nothing was appended.
+   * @returns The length in UTF-8, or -1 if that is more than `room` and nothing was appended.
    */
   pushText(first: number, text: string, messages: number, room: number): number {
     const characters = text.length, masked = this.#nextKey !== null;
@@ -235,7 +235,7 @@ export class SendQueue {
   }
 
   /**
-   * Appends a frame that other queues have as well. A queue that is alone with it refers to it; where it must be
+   * Appends a frame that other queues have as well. A queue that is alone with it refers to it; if it must be
    * joined to others it is copied, so that what one turn brings still leaves in one write.
    *
    * @param busy Whether a write is in flight: then the frame may wait for long, and must not keep a slab in memory.
@@ -294,7 +294,7 @@ export class SendQueue {
   }
 
   /**
-   * Opens a place for a message that comes piece by piece. What is appended later waits behind it.
+   * Opens a place for a message that comes piece by piece. What is appended later waits after it.
    *
    * @returns The place, for `fillPlace`, `closePlace` or `cutAt`.
    */
@@ -304,13 +304,13 @@ export class SendQueue {
     return place;
   }
 
-  /** Moves what another queue holds to an open place; returns the place behind it, which is open. */
+  /** Moves what another queue holds to an open place; returns the place after it, which is open. */
   fillPlace(place: Block, from: SendQueue): Block {
     const first = from.#head, last = from.#tail;
     if (first === null || last === null) return place;
     const behind = newPlace();
     behind.next = place.next;
-    // The place turns into the first block, so that nobody has to look for what stands before it.
+    // The place turns into the first block, so that nobody has to look for what comes before it.
     Object.assign(place, first);
     (last === first ? place : last).next = behind;
     if (this.#tail === place) this.#tail = behind;
@@ -332,12 +332,12 @@ export class SendQueue {
     return this.#head !== null && this.#head.pending;
   }
 
-  /** Closes a place: what waited behind it may go. */
+  /** Closes a place: what waited after it may go. */
   closePlace(place: Block): void {
     this.#cut(place, place.next);
   }
 
-  /** Drops an open place and everything behind it. */
+  /** Drops an open place and everything after it. */
   cutAt(place: Block): void {
     if (!this.#cut(place, null)) return;
     for (let block: Block | null = place; block !== null; block = block.next) this.#forget(block);
@@ -355,14 +355,14 @@ export class SendQueue {
     return true;
   }
 
-  /** Takes the next block to write, where there is one that can be written. */
+  /** Takes the next block to write, if there is one that can be written. */
   shift(): Block | null {
     const block = this.#head;
     if (block !== null) {
       if (block.pending) return null;
       this.#head = block.next;
       if (this.#head === null) this.#tail = null;
-      // A block that has grown old would keep all that came behind it until the next full collection.
+      // A block that has grown old would keep all that came after it until the next full collection.
       block.next = null;
     }
     return block;
@@ -549,7 +549,7 @@ function newPlace(): Block {
   return place;
 }
 
-/** Encodes behind a gap for the header; -1 where it doesn't fit. */
+/** Encodes after a gap for the header; -1 if it doesn't fit. */
 function encodeText(text: string, block: Block, gap: number): number {
   const { bytes, buffer } = block, at = block.end + gap;
   if (text.length <= SHORT_TEXT) {

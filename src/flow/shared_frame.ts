@@ -2,7 +2,7 @@ import { headerSize, writeHeader } from "../protocol/frame_header.ts";
 import { FIN, RSV1 } from "../protocol/opcode.ts";
 import { NOTHING } from "../util/bytes.ts";
 
-// Frames that many queues refer to lie one behind the other in slabs. So what is broadcast in one turn is contiguous,
+// Frames that many queues refer to lie one after the other in slabs. So what is broadcast in one turn is contiguous,
 // and a queue that got all of it holds one stretch of the slab and makes one write of it, with nothing copied.
 const SLAB = 32 * 1024;
 /** Longer frames have memory of their own; shorter ones are copied where a queue can't refer to them. */
@@ -27,7 +27,7 @@ export class SharedFrame {
   readonly end: number;
   /** The first byte of the frame, without FIN. */
   readonly opcode: number;
-  /** Bytes of the payload, before it was compressed where it is. */
+  /** Bytes of the payload, before compression. */
   readonly length: number;
   // The payload as others compress it, by how they do; the same for every frame of a prepared message.
   #compressed: Map<number, Uint8Array> | null = null;
@@ -67,12 +67,12 @@ export class SharedFrame {
     return frame;
   }
 
-  /** Encodes behind what was shared before, for a message that goes to many now. */
+  /** Encodes after what was shared before, for a message that goes to many now. */
   static inSlab(opcode: number, payload: Uint8Array): SharedFrame {
     return new SharedFrame(plain, opcode, payload, payload.length);
   }
 
-  /** The same message behind what was shared last. */
+  /** The same message after what was shared last. */
   again(): SharedFrame {
     if (this.end - this.start > LARGEST_IN_SLAB) return this;
     const frame = SharedFrame.inSlab(this.opcode, this.payload());

@@ -16,7 +16,7 @@ for (const code of BASE64_CODES) IS_BASE64[code] = 1;
 /** The number of bytes that {@linkcode writeAcceptKey} writes. */
 export const ACCEPT_KEY_LENGTH = 28;
 
-/** Words 0 to 5 are the key's, 6 to 14 the GUID's, and 15 is the 1 bit behind them. */
+/** Words 0 to 5 are the key's, 6 to 14 the GUID's, and 15 is the 1 bit after them. */
 const first = new Int32Array(80);
 for (let word = 0; word < 9; word++) first[6 + word] = wordAt(GUID, word * 4);
 first[15] = 0x80000000 | 0;
@@ -70,7 +70,7 @@ export function acceptKey(key: string): string {
  * @param key A valid key.
  * @param into Where to write it.
  * @param at The index of the first byte.
- * @returns The index behind the last byte.
+ * @returns The index after the last byte.
  * @throws {RangeError} If the key hasn't 24 characters.
  */
 export function writeAcceptKey(key: string, into: Uint8Array, at: number): number {

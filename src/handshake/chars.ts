@@ -1,8 +1,8 @@
-/** 1 for each octet that may stand in a token (RFC 9110 5.6.2), else 0. */
+/** 1 for each octet that may be in a token (RFC 9110 5.6.2), else 0. */
 export const TOKEN_CHAR: Uint8Array = new Uint8Array(256);
 
 /**
- * 1 for each octet that may stand inside a field value: HTAB, SP, visible ASCII and obs-text (RFC 9110 5.5).
+ * 1 for each octet that may be inside a field value: HTAB, SP, visible ASCII and obs-text (RFC 9110 5.5).
  * Everything else in a value is an attempt to end the line early, or a mistake that some other parser on the way
  * would read as such.
  */

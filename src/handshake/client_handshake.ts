@@ -205,7 +205,7 @@ export class ClientHandshake {
 
 function formatRequest(target: Target, key: string, offer: ClientOffer): Uint8Array {
   const { protocols, extensions, headers } = offer;
-  // The URL parser leaves nothing behind that could end the line; a target that was put together might.
+  // The URL parser leaves nothing in that could end the line; a target that was put together might.
   if (!/^\/[\x21-\x7e]*$/.test(target.path)) {
     throw new TypeError(`Cannot send a request for ${show(target.path)}: not a path`);
   }

@@ -9,7 +9,7 @@ const SEMICOLON = 0x3b;
 const EQUALS = 0x3d;
 const BACKSLASH = 0x5c;
 
-/** One parameter of an extension: its name, and its value or `true` where it has none. */
+/** One parameter of an extension: its name, and its value or `true` if it has none. */
 export type ExtensionParam = [name: string, value: string | true];
 
 /** An extension as it is offered or agreed: its name, and its parameters in order, repeated ones included. */
@@ -140,7 +140,7 @@ function tokenEnd(list: string, start: number): number {
   return at;
 }
 
-/** The index behind the closing quote. */
+/** The index after the closing quote. */
 function quotedEnd(list: string, start: number): number {
   for (let at = start + 1; at < list.length; at++) {
     const code = list.charCodeAt(at);

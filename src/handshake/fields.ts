@@ -40,7 +40,7 @@ export class Fields implements Iterable<[name: string, value: string]> {
    * defined as a list (RFC 9110 5.3); `Set-Cookie` isn't, use {@linkcode Fields.getAll}.
    *
    * @param name The name, in lower case.
-   * @returns The value, or `null` where there is no such field.
+   * @returns The value, or `null` if there is no such field.
    */
   get(name: string): string | null {
     let at = this.#find(name, 0);
@@ -106,7 +106,7 @@ export class Fields implements Iterable<[name: string, value: string]> {
     }
   }
 
-  /** Where the next field of a name is in the index, from `from` on; -1 where there is none. */
+  /** Where the next field of a name is in the index, from `from` on; -1 if there is none. */
   #find(name: string, from: number): number {
     const index = this.#index;
     const length = name.length;
@@ -124,7 +124,7 @@ export class Fields implements Iterable<[name: string, value: string]> {
 }
 
 /**
- * Reads the field lines of a head (RFC 9112 5), strictly: a name is a token, nothing stands between it and the colon
+ * Reads the field lines of a head (RFC 9112 5), strictly: a name is a token, nothing is between it and the colon
  * (5.1: such a message must be refused, since parsers disagree about it), lines end in CR LF, and there are no folds
  * (5.2).
  *

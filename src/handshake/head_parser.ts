@@ -61,7 +61,7 @@ export class HeadParser {
    * Takes the next bytes of the stream.
    *
    * @param bytes What was read; the buffer is the caller's again on return.
-   * @returns -1 while the head isn't complete; else the index in `bytes` just behind it. The bytes from there on are
+   * @returns -1 while the head isn't complete; else the index in `bytes` just after it. The bytes from there on are
    * what follows the head: the first frames, or a body.
    * @throws {BadHeadError} If the head is over the bound (431) or can't become a valid one (400).
    */
@@ -110,7 +110,7 @@ export class HeadParser {
 }
 
 /**
- * Finds CR LF CR LF between `from` and `to`; returns the index behind it, or -1. `at` is where its last byte might
+ * Finds CR LF CR LF between `from` and `to`; returns the index after it, or -1. `at` is where its last byte might
  * be. A byte that is neither CR nor LF can't be any of the four, so three bytes out of four are never looked at.
  */
 function findEnd(bytes: Uint8Array, from: number, to: number): number {

@@ -51,7 +51,7 @@ export function checkFieldName(name: string): string {
 
 /**
  * Checks the value of a header that is about to be sent. CR, LF or NUL in it would end the line, and what follows
- * would be read as headers of ours; a character above U+00FF has no byte, and cutting it could make one of those.
+ * would be read as headers of our own; a character above U+00FF has no byte, and cutting it could make one of those.
  *
  * @param name The header's name, for the message.
  * @param value The value.

@@ -8,7 +8,7 @@ import { Buffer } from "node:buffer";
  *
  * @param bytes Where the text is.
  * @param start The first byte.
- * @param end The byte behind the last one.
+ * @param end The byte after the last one.
  * @returns The text.
  */
 export function decodeLatin1(bytes: Uint8Array, start: number, end: number): string {
@@ -22,7 +22,7 @@ export function decodeLatin1(bytes: Uint8Array, start: number, end: number): str
  * @param text What to write.
  * @param into Where to write it.
  * @param at The index of the first byte.
- * @returns The index behind the last byte.
+ * @returns The index after the last byte.
  */
 export function writeLatin1(text: string, into: Uint8Array, at: number): number {
   for (let from = 0; from < text.length; from++) into[at++] = text.charCodeAt(from);

@@ -42,7 +42,7 @@ export function checkOriginRule(rule: OriginRule): OriginRule {
  * the function says so: a pattern that happens to match the word doesn't count.
  *
  * @param rule A rule, as {@linkcode checkOriginRule} returned it.
- * @param origin The value of `Origin`, or `null` where there is none.
+ * @param origin The value of `Origin`, or `null` if there is none.
  * @returns Whether it may connect; a promise of it if a function has returned one.
  * @throws What a function has thrown.
  */

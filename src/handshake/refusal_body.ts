@@ -37,7 +37,7 @@ export class RefusalBody {
   }
 
   /**
-   * Takes the next bytes behind the head.
+   * Takes the next bytes after the head.
    *
    * @param bytes What was read; the buffer is the caller's again on return.
    * @returns Whether the body is complete or its first 4 KiB are; until then, more bytes or the end of the stream.

@@ -14,7 +14,7 @@ export interface Upgrade {
   protocols: string[];
   /** The extensions that it offers, in its order of preference. */
   extensions: Extension[];
-  /** Where the page comes from that asks, or `null` where it isn't a page. */
+  /** Where the page comes from that asks, or `null` if it isn't a page. */
   origin: string | null;
   /** Path and query of the target. */
   path: string;
@@ -83,7 +83,7 @@ export function readUpgrade(head: RequestHead): Upgrade {
   if (key === null || !isValidKey(key)) {
     throw new Refusal(400, `The handshake has no valid Sec-WebSocket-Key: ${show(key)}`);
   }
-  // The bytes behind the head are frames: a body there would be read as such, or frames as a body by a proxy.
+  // The bytes after the head are frames: a body there would be read as such, or frames as a body by a proxy.
   const length = fields.get("content-length");
   if (fields.has("transfer-encoding") || (length !== null && Number(length) !== 0)) {
     throw new Refusal(400, "The handshake has a body");

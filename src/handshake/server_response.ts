@@ -123,7 +123,7 @@ export const REASONS: Record<number, string> = {
 };
 
 /**
- * Writes the response that refuses a handshake, complete with its body. The connection ends behind it, so it says
+ * Writes the response that refuses a handshake, complete with its body. The connection ends after it, so it says
  * `Connection: close`; the body's length is ours to say, whatever the headers held.
  *
  * @param status The status, 200 to 599.

@@ -8,7 +8,7 @@ const SP = 0x20;
  * Says whether a comma-separated list has a member, case-insensitively: `Connection: keep-alive, Upgrade` has
  * `upgrade`. Reads the list once and allocates nothing.
  *
- * @param list The field's value, or `null` where there is none.
+ * @param list The field's value, or `null` if there is none.
  * @param lower The member, in lower case.
  * @returns Whether the list has it.
  */

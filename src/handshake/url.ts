@@ -8,7 +8,7 @@ export interface Target {
   hostname: string;
   /** The port to connect to. */
   port: number;
-  /** The value of the `Host` field: brackets round IPv6, and the port where it isn't the scheme's own. */
+  /** The value of the `Host` field: brackets round IPv6, and the port if it isn't the scheme's own. */
   hostHeader: string;
   /** Path and query, as they go into the request line. */
   path: string;

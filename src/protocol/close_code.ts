@@ -42,7 +42,7 @@ const NAMES: Record<number, string> = {
 };
 
 /**
- * Whether a code may stand in a close frame (RFC 6455 7.4, and the IANA registry for 1012 to 1014). 1004 is
+ * Whether a code may be in a close frame (RFC 6455 7.4, and the IANA registry for 1012 to 1014). 1004 is
  * reserved; 1005, 1006 and 1015 say that there was no code; 1016 to 2999 are unassigned.
  */
 export function isCloseCode(code: number): boolean {

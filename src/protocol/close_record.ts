@@ -18,9 +18,9 @@ export interface CloseRecord {
   readonly initiator: "local" | "remote" | null;
   /** The error that ended the connection, if it was one. */
   readonly cause: unknown;
-  /** Messages accepted by `send` that the system had not fully taken. */
+  /** Messages accepted by `send` that the kernel had not fully taken. */
   readonly unsentMessages: number;
-  /** Payload bytes accepted by `send` that the system had not taken. */
+  /** Payload bytes accepted by `send` that the kernel had not taken. */
   readonly unsentBytes: number;
   /** Received messages that were not delivered; those that an iterator still takes are subtracted as it does. */
   readonly undelivered: number;

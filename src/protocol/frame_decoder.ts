@@ -11,7 +11,7 @@ export interface Source {
 
 /** Where the decoder's findings go. Either call may throw a {@linkcode ProtocolError}. */
 export interface FrameSink {
-  /** A legal header: its fields stand in the decoder. */
+  /** A legal header: its fields are in the decoder. */
   frameStart(): void;
   /** Payload, unmasked in place; `last` ends the frame. A frame without payload brings one empty call. */
   frameData(source: Source, start: number, end: number, last: boolean): void;
@@ -25,7 +25,7 @@ const PAYLOAD = 4;
 
 /**
  * Incremental decoder of frames (RFC 6455 5.2) for either role. Input may be split anywhere. A header is checked
- * byte by byte, so an illegal one fails before anything behind it has arrived.
+ * byte by byte, so an illegal one fails before anything after it has arrived.
  */
 export class FrameDecoder {
   /** The fields of the frame that is being received. */

@@ -1,10 +1,10 @@
-/** Bytes that the header of a frame takes (RFC 6455 5.2): lengths stand in their minimal form. */
+/** Bytes that the header of a frame takes (RFC 6455 5.2): lengths are in their minimal form. */
 export function headerSize(length: number, masked: boolean): number {
   return (length < 126 ? 2 : length < 65536 ? 4 : 10) + (masked ? 4 : 0);
 }
 
 /**
- * Writes a frame header, without the masking key, and returns the position behind it.
+ * Writes a frame header, without the masking key, and returns the position after it.
  *
  * @param first FIN, the reserved bits and the opcode.
  * @param maskBit `0x80` where a masking key follows, else 0.

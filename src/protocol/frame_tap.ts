@@ -7,7 +7,7 @@ import { Utf8Validator } from "./utf8.ts";
 
 /** Who sees data frames as they arrive, besides or instead of messages. */
 export interface FrameObserver {
-  /** A legal header: its fields stand in the decoder. */
+  /** A legal header: its fields are in the decoder. */
   start(): void;
   /** Payload of a data frame, unmasked; `last` ends the frame. */
   data(source: Source, start: number, end: number, last: boolean): void;

@@ -1,4 +1,4 @@
-// From so many bytes on, the wide loop makes up for making a wide key.
+// From this many bytes on, the wide loop makes up for making a wide key.
 const WIDE = 256;
 const wideKey = new DataView(new ArrayBuffer(8));
 
@@ -28,7 +28,7 @@ export function applyMask(view: DataView, start: number, end: number, key: numbe
   }
 }
 
-/** Masks as many whole strides of 32 bytes as there are; returns the position behind them. */
+/** Masks as many whole strides of 32 bytes as there are; returns the position after them. */
 function applyWide(view: DataView, start: number, end: number, key32: number): number {
   wideKey.setInt32(0, key32, true);
   wideKey.setInt32(4, key32, true);

@@ -39,7 +39,7 @@ export interface CompressedMessages {
   claim(sink: ChunkSink): void;
   /** Goes on where the sink had no room and has some now; never calls the sink before it returns. */
   resume(): void;
-  /** Takes the next piece; returns false where it goes on in turns, and `done` is called at their end. */
+  /** Takes the next piece; returns false if it goes on in turns, and `done` is called at their end. */
   push(
     text: boolean,
     bytes: Uint8Array,
@@ -58,7 +58,7 @@ export interface MessageSink {
   message(data: string | Uint8Array, lent: boolean): void;
   /** A ping, pong or close frame with its payload. */
   control(opcode: number, payload: Uint8Array): void;
-  /** What was inflated in turns is done, with the error where that failed: decoding may go on. */
+  /** What was inflated in turns is done, with the error if it failed: decoding may go on. */
   inflated(error: unknown): void;
 }
 
@@ -67,7 +67,7 @@ const EMPTY: Source = { bytes: NOTHING, view: new DataView(NOTHING.buffer) };
 // little until the bytes are there (untouched memory isn't resident), and what is there is copied once at most twice.
 const FIRST_CAPACITY = 4 * 1024;
 const GROWTH = 16;
-// From so many missing bytes on, the transport had better write into the message itself.
+// From this many missing bytes on, the transport had better write into the message itself.
 const LANDING = 64 * 1024;
 // And so many must have arrived: who announces much and sends nothing is not given the memory that a read takes.
 const BEFORE_LANDING = 16 * 1024;
@@ -109,7 +109,7 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
    * @param maxMessageSize Bytes, inclusive; 0 for no limit.
    * @param lend Whether whole binary payloads may be handed on as views of the source.
    * @param allowedRsv Reserved bits that an extension of the application's own gives a meaning.
-   * @param makeInflater Makes what takes messages with RSV1; `null` where compression wasn't agreed.
+   * @param makeInflater Makes what takes messages with RSV1; `null` if compression wasn't agreed.
    */
   constructor(
     role: Role,
@@ -218,7 +218,7 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
     }
   }
 
-  /** Where the next bytes of a large payload belong; `null` where they had better come by `frames.decode`. */
+  /** Where the next bytes of a large payload belong; `null` if they had better come by `frames.decode`. */
   landing(): Uint8Array | null {
     const { remaining, opcode } = this.frames;
     // The first piece decides where the others go, so that one has to be there anyway.

@@ -25,7 +25,7 @@ function isAscii(view: DataView, start: number, end: number): boolean {
   return (bits & 0x80808080) === 0;
 }
 
-/** The string that `bytes[start..end)` encode, or `null` where they aren't UTF-8. */
+/** The string that `bytes[start..end)` encode, or `null` if they aren't UTF-8. */
 export function decodeText(
   bytes: Uint8Array,
   view: DataView,

@@ -52,7 +52,7 @@ export class Topic {
    * Begins a walk from `first` along `next`, which has to pass over those that have left, and call `end`, whatever happens
    * on its way.
    *
-   * @returns The last one to be visited: those that join meanwhile stand behind it.
+   * @returns The last one to be visited: those that join meanwhile stand after it.
    */
   begin(): Membership | null {
     this.#walks++;

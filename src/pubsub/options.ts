@@ -41,7 +41,7 @@ export interface BroadcastResult {
 export interface PublishResult extends BroadcastResult {
   /**
    * Resolves when the broker has taken the publication for the other contexts, at once where there is no broker;
-   * rejects where it has not. It is marked as handled.
+   * rejects if it has not. It is marked as handled.
    */
   readonly relayed: Promise<void>;
 }
@@ -56,7 +56,7 @@ export interface LiveSet<T> extends Iterable<T> {
   keys(): IterableIterator<T>;
 }
 
-/** The engine behind a connection. Nothing here knows what a connection looks like to the application. */
+/** The engine of a connection. Nothing here knows what a connection looks like to the application. */
 export type EngineOf<Face> = (face: Face) => Engine;
 
 /** A result that counts nobody yet. */

@@ -40,7 +40,7 @@ export const MAX_TOPICS = 1000;
 
 /** Who of a context's connections has subscribed to what. */
 export class Topics {
-  /** What connects this context with others; `null` where it is alone. */
+  /** What connects this context with others; `null` if it is alone. */
   broker: BrokerClient | null = null;
   readonly #topics = new Map<string, Topic>();
 

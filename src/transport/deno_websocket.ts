@@ -83,7 +83,7 @@ export class DenoWebSocketTransport implements Transport, MessageSink {
   #arrived(opcode: number, payload: Uint8Array): void {
     if (this.#ended) return;
     const header = new Uint8Array(headerSize(payload.length, true));
-    // The masking key behind it stays zero.
+    // The masking key after it stays zero.
     writeHeader(header, 0, FIN | opcode, payload.length, MASK);
     this.#frames.push(header);
     if (payload.length > 0) this.#frames.push(payload);

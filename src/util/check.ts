@@ -87,7 +87,7 @@ export function duration(action: string, name: string, value: unknown, fallback:
 }
 
 /**
- * The most of something per second; `Infinity` where it isn't given. Less than one is refused: of a bucket that never
+ * The most of something per second; `Infinity` if it isn't given. Less than one is refused: of a bucket that never
  * holds a whole one nothing could be taken, and whether 0 means "none at all" or "no limit" nobody can tell.
  */
 export function rate(action: string, name: string, value: unknown): number {
@@ -152,7 +152,7 @@ export function flag(action: string, name: string, value: unknown, fallback: boo
   return value;
 }
 
-/** A group of options; `undefined` where it isn't given. */
+/** A group of options; `undefined` if it isn't given. */
 export function group<T extends object>(
   action: string,
   name: string,

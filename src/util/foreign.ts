@@ -28,7 +28,7 @@ export function whenSettled(
   failed: (error: unknown) => void,
 ): Promise<void> | null {
   if (!isThenable(result)) return null;
-  // A native promise of ours calls the foreign `then` once, in a microtask, and catches what it throws.
+  // A native promise of our own calls the foreign `then` once, in a microtask, and catches what it throws.
   return Promise.resolve(result).then(() => {}, failed);
 }
 

@@ -17,7 +17,7 @@ export function printable(text: string): string {
  * Quotes text that a peer said.
  *
  * @param text What was received.
- * @param longest How many UTF-16 code units of it are shown; `…` behind the quotes tells that there are more.
+ * @param longest How many UTF-16 code units of it are shown; `…` after the quotes tells that there are more.
  * @returns A JSON string, in which what a terminal would obey is escaped.
  */
 export function quote(text: string, longest: number = Infinity): string {

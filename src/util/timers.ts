@@ -2,7 +2,7 @@
 export abstract class Timer {
   /** When it is due, on the clock of `performance.now()`. */
   due = 0;
-  /** Where it stands in the heap; -1 while not armed. */
+  /** Where it is in the heap; -1 while not armed. */
   index = -1;
   /** Called once when due; may arm any timer again. */
   abstract fire(): void;
@@ -26,7 +26,7 @@ export const LONGEST_DELAY = 0x7fffffff;
 const SLICE = 32;
 
 /**
- * All timers of a context on one timer of the system: a binary heap, so arming and disarming ten thousand
+ * All timers of a context on one system timer: a binary heap, so arming and disarming ten thousand
  * keepalives costs no system timer each. It never keeps the process alive; the I/O that it watches does.
  */
 export class Timers {
@@ -127,7 +127,7 @@ export class Timers {
 }
 
 /**
- * A timer of the system that keeps the process alive, for somebody who waits for what it ends. Knows every delay up to
+ * A system timer that keeps the process alive, for somebody who waits for what it ends. Knows every delay up to
  * `Infinity`, which never fires.
  *
  * @returns Disarms it.

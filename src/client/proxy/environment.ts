@@ -54,7 +54,7 @@ export function proxyFromEnvironment(
  *
  * @param list Entries, separated by commas or white space: `*` for every host; a domain, with or without a dot or `*.` in
  * front, for itself and all below it; an address; a block of addresses, `10.0.0.0/8`. Each but `*` and blocks may end
- * with `:port`; IPv6 stands in brackets then, and may elsewhere.
+ * with `:port`; IPv6 is in brackets then, and may be elsewhere.
  * @param hostname The host, IPv6 without brackets.
  * @param port The port.
  * @returns Whether to connect directly.

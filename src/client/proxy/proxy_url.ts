@@ -97,7 +97,7 @@ function checkCredentials(
  * Leaves user and password out of what may be the URL of a proxy, so that it can be shown.
  *
  * @param given The URL, or what was meant to be one.
- * @returns It without what stands before the last `@` of its authority.
+ * @returns It without what comes before the last `@` of its authority.
  */
 export function redact(given: string): string {
   return given.replace(/^([a-z][a-z0-9+.-]*:[/\\]*)?[^/\\?#]*@/i, "$1…@");

@@ -92,7 +92,7 @@ async function readReply(transport: Transport, attempt: string): Promise<void> {
   if (reply !== 0) {
     throw new HandshakeError(`${attempt}: ${REPLIES[reply] ?? `it answered ${reply}`} (${reply})`);
   }
-  // The address that the proxy connects from is of no interest, but it stands before the tunnel's first byte.
+  // The address that the proxy connects from is of no interest, but it comes before the tunnel's first byte.
   let length: number;
   if (kind === 1) length = 4;
   else if (kind === 4) length = 16;

@@ -79,7 +79,7 @@ export interface Broker {
    *
    * @param topic The topic.
    * @param message The publication. Its bytes are the broker's to keep and not to change.
-   * @returns Resolves when the broker has it; rejects where it has not taken it.
+   * @returns Resolves when the broker has it; rejects if it has not taken it.
    */
   publish(topic: string, message: BrokerMessage): Promise<void>;
   /** Lets go of everything, after what was published has gone out. */

@@ -42,7 +42,7 @@ export class PortLink {
     return this.#bytes;
   }
 
-  /** Sends a publication at the end of the turn; `false` where too much is pending. The payload must not change. */
+  /** Sends a publication at the end of the turn; `false` if too much is pending. The payload must not change. */
   publish(topic: string, flags: number, payload: Uint8Array): boolean {
     const size = payload.length + OVERHEAD;
     // One goes at any size, or a large one could never go.
@@ -54,7 +54,7 @@ export class PortLink {
     return true;
   }
 
-  /** Sends anything else, behind the publications before it. */
+  /** Sends anything else, after the publications before it. */
   post(message: PortMessage): void {
     if (this.#closed) return;
     this.#flush();

@@ -14,7 +14,7 @@ export type PortMessage =
 /**
  * Reads what has arrived at a port, which anybody may have posted to.
  *
- * @throws {TypeError} If it is no message of ours; the text says what is wrong, without a beginning.
+ * @throws {TypeError} If it is no message of our own; the text says what is wrong, without a beginning.
  */
 export function parsePortMessage(data: unknown): PortMessage {
   if (typeof data !== "object" || data === null) {
