@@ -12,7 +12,11 @@ import { toBytes } from "../util/bytes.ts";
 
 /** Options of a single ping. */
 export interface PingOptions {
-  /** Gives up after this many ms; 0 or left out: when the connection closes. */
+  /**
+   * Gives up after so many ms; 0: when the connection closes.
+   *
+   * @default {0}
+   */
   timeout?: number;
   /** Gives up when aborted. */
   signal?: AbortSignal;

@@ -19,7 +19,11 @@ export interface TlsClientOptions {
   key?: string;
   /** The name that the server's certificate must be for, and that is sent to it. Default: the host of the URL. */
   serverName?: string;
-  /** Accept any certificate of any host: for tests and for devices with certificates of their own making. */
+  /**
+   * Accept any certificate of any host: for tests and for devices with certificates of their own making.
+   *
+   * @default {false}
+   */
   insecure?: boolean;
 }
 
