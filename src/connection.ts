@@ -17,7 +17,7 @@ import {
 import { messageReadable, messageWritable } from "./engine/web_streams.ts";
 import { HANDLERS, type HandlersOf } from "./engine/handlers.ts";
 import type { ReceivedMessage } from "./flow/receive_queue.ts";
-import { checkHandlers, checkSignal, timeLimit } from "./util/check.ts";
+import { checkHandlers, checkSignal, group, timeLimit } from "./util/check.ts";
 import { inspectable } from "./util/inspectable.ts";
 import { PreparedMessage, type Sendable } from "./engine/prepared_message.ts";
 import {
@@ -35,7 +35,7 @@ import {
   sendFragment,
   sendFrame,
 } from "./engine/fragments.ts";
-import type { SendOptions } from "./engine/sender.ts";
+import { checkSendOptions, type SendOptions } from "./engine/sender.ts";
 import { sendStream, type SendStreamOptions, type SendStreamSource } from "./engine/send_stream.ts";
 import type { PeerCertificate } from "./transport/peer_certificate.ts";
 import { checkText } from "./engine/piece_encoder.ts";
@@ -170,11 +170,12 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    */
   send(data: Sendable, options?: SendOptions): boolean {
     const { sender } = this.#engine;
+    if (options !== undefined) checkSendOptions(options);
     if (data instanceof PreparedMessage) return sender.sendPrepared(data, options?.compress);
     return sender.send(
       data,
       typeof data === "string" ? TEXT : BINARY,
-      options !== undefined && options.transfer === true,
+      options?.transfer ?? false,
       options?.compress,
     );
   }
@@ -188,10 +189,11 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    * @throws {TypeError} If bytes aren't UTF-8.
    */
   sendText(data: Message, options?: SendOptions): boolean {
+    if (options !== undefined) checkSendOptions(options);
     return this.#engine.sender.send(
       checkText(data),
       TEXT,
-      options !== undefined && options.transfer === true,
+      options?.transfer ?? false,
       options?.compress,
     );
   }
@@ -204,10 +206,11 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    * @returns As {@linkcode Connection.send}.
    */
   sendBinary(data: Message, options?: SendOptions): boolean {
+    if (options !== undefined) checkSendOptions(options);
     return this.#engine.sender.send(
       data,
       BINARY,
-      options !== undefined && options.transfer === true,
+      options?.transfer ?? false,
       options?.compress,
     );
   }
@@ -305,6 +308,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    * @throws {TypeError | RangeError} If an argument can't be used, such as a payload of more than 125 bytes.
    */
   ping(payload?: Message, options: PingOptions = {}): Promise<number> {
+    group("ping", "options", options, "an object");
     const bytes = payload === undefined ? freshPayload() : controlPayload(payload, "ping");
     const timeout = timeLimit("ping", "timeout", options.timeout, Infinity);
     checkSignal("ping", options.signal);
@@ -437,6 +441,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    * with a `TypeError` beside `onMessage` or another consumer.
    */
   receive(options: { signal?: AbortSignal } = {}): Promise<ReceivedMessage> {
+    group("receive", "options", options, "an object");
     return receiveMessage(this.#engine.receiver, options.signal);
   }
 
@@ -495,6 +500,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    * @param handlers The new ones.
    */
   on(handlers: ConnectionHandlers<Data>): void {
+    group("set callbacks", "handlers", handlers, "an object");
     checkHandlers("set callbacks", handlers, HANDLERS);
     if (handlers.onMessage !== undefined && this.#engine.receiver.claimed) {
       throw new TypeError("Cannot set onMessage on a connection whose messages are being taken");

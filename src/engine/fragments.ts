@@ -2,6 +2,7 @@ import { InvalidStateError, type Message } from "../errors.ts";
 import { BINARY, CONTINUATION, FIN, RSV1, TEXT } from "../protocol/opcode.ts";
 import { NOTHING } from "../util/bytes.ts";
 import { PieceEncoder } from "./piece_encoder.ts";
+import { flag, group, numberRefusal } from "../util/check.ts";
 import { checkRsv, type RsvBits } from "./rsv_bits.ts";
 import type { Fragment, Sender } from "./sender.ts";
 
@@ -42,8 +43,11 @@ export function sendFragment(
   data: Message,
   options: FragmentOptions,
 ): boolean {
+  group("send a fragment", "options", options, "an object");
+  const final = flag("send a fragment", "final", options.final, false);
+  flag("send a fragment", "binary", options.binary, false);
+  flag("send a fragment", "compress", options.compress, false);
   sender.checkOpen("send", data);
-  const final = options.final ?? false;
   const message: Fragment = sender.fragment ?? {
     encoder: new PieceEncoder("a fragment", options.binary ?? typeof data !== "string", false),
     started: false,
@@ -66,11 +70,12 @@ export function sendFragment(
 
 /** Sends one data frame as it is given. */
 export function sendFrame(sender: Sender, frame: OutgoingFrame): boolean {
-  const { opcode, payload = NOTHING, fin = true } = frame;
+  group("send a frame", "the frame", frame, "{ opcode, payload, … }");
+  const { opcode, payload = NOTHING } = frame;
+  const fin = flag("send a frame", "fin", frame.fin, true);
   if (opcode !== CONTINUATION && opcode !== TEXT && opcode !== BINARY) {
-    throw new RangeError(
-      `Cannot send a frame with opcode ${opcode}: use 0, 1 or 2, or ping, pong and close`,
-    );
+    const allowed = "0, 1 or 2, or ping, pong and close";
+    throw numberRefusal("send a frame with opcode", opcode, allowed);
   }
   const rsv = checkRsv("send a frame", frame, sender.settings.allowedRsv);
   sender.checkOpen("send", payload);

@@ -5,6 +5,7 @@ import { callForeign, isThenable } from "../util/foreign.ts";
 import { NOTHING } from "../util/bytes.ts";
 import { checkSignal } from "../util/check.ts";
 import { PieceEncoder } from "./piece_encoder.ts";
+import { flag, group } from "../util/check.ts";
 import { checkRsv, type RsvBits } from "./rsv_bits.ts";
 import type { Sender, Streams } from "./sender.ts";
 
@@ -119,6 +120,8 @@ export function sendStream(
   source: SendStreamSource,
   options: SendStreamOptions,
 ): Promise<void> {
+  group("send a stream", "options", options, "an object");
+  flag("send a stream", "binary", options.binary, false);
   const rsv = checkRsv("send a stream", options, sender.settings.allowedRsv);
   checkSignal("send a stream", options.signal);
   sender.checkOpen("send a stream");

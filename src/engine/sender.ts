@@ -11,6 +11,7 @@ import { CLOSE, FIN, PONG, RSV1, TEXT } from "../protocol/opcode.ts";
 import { encodeUtf8 } from "../protocol/utf8.ts";
 import type { Timers } from "../util/timers.ts";
 import { toBytes } from "../util/bytes.ts";
+import { flag, group } from "../util/check.ts";
 import type { PieceEncoder } from "./piece_encoder.ts";
 import { preparedFrame, type PreparedMessage } from "./prepared_message.ts";
 import { SendTimeout } from "./send_timeout.ts";
@@ -30,6 +31,13 @@ export interface SendOptions {
    * Default: by `compression.threshold`.
    */
   compress?: boolean;
+}
+
+/** Checks the options of a `send`. */
+export function checkSendOptions(options: SendOptions): void {
+  group("send", "options", options, "an object");
+  flag("send", "transfer", options.transfer, false);
+  flag("send", "compress", options.compress, false);
 }
 
 /** What a sender needs of its connection. */

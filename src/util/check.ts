@@ -32,7 +32,11 @@ function attemptOf(action: string, name: string): string {
 }
 
 /** The error where a number was asked for. */
-function badNumber(attempt: string, value: unknown, allowed: string): TypeError | RangeError {
+export function numberRefusal(
+  attempt: string,
+  value: unknown,
+  allowed: string,
+): TypeError | RangeError {
   const Kind = typeof value === "number" ? RangeError : TypeError;
   return new Kind(messageOf(attempt, value, allowed));
 }
@@ -46,7 +50,7 @@ function isCount(value: unknown): value is number {
 export function amount(action: string, name: string, value: unknown, fallback: number): number {
   if (value === undefined) return fallback;
   if (!isCount(value)) {
-    throw badNumber(attemptOf(action, name), value, "a whole number from 0, or Infinity");
+    throw numberRefusal(attemptOf(action, name), value, "a whole number from 0, or Infinity");
   }
   return value;
 }
@@ -59,7 +63,7 @@ export function amount(action: string, name: string, value: unknown, fallback: n
 export function limit(action: string, name: string, value: unknown, fallback: number): number {
   if (value === undefined) return fallback;
   if (!isCount(value)) {
-    throw badNumber(attemptOf(action, name), value, "a whole number, or 0 for no limit");
+    throw numberRefusal(attemptOf(action, name), value, "a whole number, or 0 for no limit");
   }
   return value === 0 ? Infinity : value;
 }
@@ -72,7 +76,7 @@ export function limit(action: string, name: string, value: unknown, fallback: nu
 export function timeLimit(action: string, name: string, value: unknown, fallback: number): number {
   if (value === undefined) return fallback;
   if (typeof value !== "number" || !(value >= 0)) {
-    throw badNumber(attemptOf(action, name), value, "a number of milliseconds, or 0 for none");
+    throw numberRefusal(attemptOf(action, name), value, "a number of milliseconds, or 0 for none");
   }
   return value === 0 ? Infinity : value;
 }
@@ -81,7 +85,7 @@ export function timeLimit(action: string, name: string, value: unknown, fallback
 export function duration(action: string, name: string, value: unknown, fallback: number): number {
   if (value === undefined) return fallback;
   if (typeof value !== "number" || !(value >= 0)) {
-    throw badNumber(attemptOf(action, name), value, "a number of milliseconds from 0");
+    throw numberRefusal(attemptOf(action, name), value, "a number of milliseconds from 0");
   }
   return value;
 }
@@ -105,7 +109,7 @@ export function between(
 ): number {
   if (value === undefined) return fallback;
   if (typeof value !== "number" || !(value >= least && value <= most)) {
-    throw badNumber(attemptOf(action, name), value, `a number from ${least} to ${most}`);
+    throw numberRefusal(attemptOf(action, name), value, `a number from ${least} to ${most}`);
   }
   return value;
 }
@@ -121,7 +125,7 @@ export function integer(
 ): number {
   if (value === undefined) return fallback;
   if (!Number.isInteger(value) || (value as number) < least || (value as number) > most) {
-    throw badNumber(
+    throw numberRefusal(
       attemptOf(action, name),
       value,
       `a whole number from ${least} to ${most}`,

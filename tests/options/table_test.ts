@@ -131,6 +131,8 @@ const LISTEN: Row[] = [
   ["maxConnectionsPerAddress", LIMIT],
   ["maxHandshakes", LIMIT],
   ["handler", FUNCTION],
+  ["maxTopics", LIMIT],
+  ["onSubscription", FUNCTION],
   ["tickInterval", TIME],
   ["onHandshakeError", FUNCTION],
   ["onTick", FUNCTION],
@@ -377,6 +379,72 @@ Deno.test("fault 56: broadcast, publish and shutdown, every option at every odd 
     rows: [["timeout", WAIT]],
     attempt: async (options) => void await new Context().shutdown(options),
   });
+});
+
+Deno.test("fault 56: each call of a connection, every option at every odd value", async () => {
+  await using ctx = new Context();
+  const listener = ctx.listen({
+    hostname: "127.0.0.1",
+    allowRsv: { rsv1: true, rsv2: true, rsv3: true },
+    maxQueueBytes: 0,
+  });
+  const conn = ctx.connect(listener.url, { allowRsv: { rsv1: true, rsv2: true, rsv3: true } });
+  await conn.opened;
+  const send: Row[] = [["transfer", FLAG], ["compress", FLAG]];
+  await tryAll({
+    attempts: "send",
+    rows: send,
+    attempt: (options) => void conn.send("x", options),
+  });
+  const sendText = (options: Any) => void conn.sendText("x", options);
+  await tryAll({ attempts: "send", rows: send, attempt: sendText });
+  const sendBinary = (options: Any) => void conn.sendBinary("x", options);
+  await tryAll({ attempts: "send", rows: send, attempt: sendBinary });
+  await tryAll({
+    attempts: "send a fragment",
+    rows: [["binary", FLAG], ["compress", FLAG], ["final", FLAG]],
+    attempt: (options) => {
+      conn.sendFragment("x", options);
+      if (!options.final) conn.sendFragment("", { final: true });
+    },
+  });
+  const bits: Row[] = [["rsv1", FLAG], ["rsv2", FLAG], ["rsv3", FLAG]];
+  await tryAll({
+    attempts: "send a frame",
+    rows: [["fin", FLAG], ...bits],
+    attempt: (options) => void conn.sendFrame({ opcode: 1, payload: "x", ...options }),
+  });
+  await tryAll({
+    attempts: "send a frame",
+    rows: [["opcode", numbers("0")]],
+    attempt: (options) => {
+      // It continues a message.
+      if (options.opcode === 0) conn.sendFragment("x");
+      conn.sendFrame(options);
+    },
+  });
+  await tryAll({
+    attempts: "send a stream",
+    rows: [["binary", FLAG], ...bits],
+    attempt: (options) => conn.sendStream(["x"], options),
+  });
+  await tryAll({
+    attempts: "ping",
+    rows: [["timeout", TIME], ["signal", SIGNAL]],
+    // Far from the 1.5 ms of one of the values it may take until the pong is there.
+    attempt: (options) => void conn.ping("x", options),
+  });
+  await tryAll({
+    attempts: "take messages",
+    rows: [["signal", SIGNAL], ["preventClose", FLAG]],
+    attempt: async (options) => {
+      await using other = new Context();
+      const conn = other.connect(listener.url);
+      await conn.opened;
+      await conn.messages(options).return!();
+    },
+  });
+  assertEquals(conn.state, "open");
 });
 
 Deno.test("fault 56: brokers, every option at every odd value", async () => {
