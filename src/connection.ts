@@ -9,13 +9,14 @@ import {
 import { describeConnection } from "./engine/describe.ts";
 import { PAUSED } from "./engine/holds.ts";
 import type { ConnectionState, Engine } from "./engine/engine.ts";
-import { type Message, UnsupportedError } from "./errors.ts";
+import type { Message } from "./errors.ts";
 import {
   type IncomingMessageStream,
   MessageStreamIterator,
 } from "./engine/message_stream_iterator.ts";
 import { messageReadable, messageWritable } from "./engine/web_streams.ts";
-import { HANDLERS, type HandlersOf } from "./engine/handlers.ts";
+import { needFrames } from "./engine/settings.ts";
+import { FRAME_HANDLERS, HANDLERS, type HandlersOf } from "./engine/handlers.ts";
 import type { ReceivedMessage } from "./flow/receive_queue.ts";
 import { checkHandlers, checkSignal, group, timeLimit } from "./util/check.ts";
 import { inspectable } from "./util/inspectable.ts";
@@ -246,7 +247,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    * @throws {QueueFullError} If the queue would exceed `maxQueueBytes`.
    */
   sendFrame(frame: OutgoingFrame): boolean {
-    this.#needFrames("send a frame");
+    needFrames(this.#engine.settings, "send a frame");
     return sendFrame(this.#engine.sender, frame);
   }
 
@@ -285,7 +286,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    * every later send throws. Many peers take that for a lost connection; `close` is the polite way.
    */
   shutdownWrite(): void {
-    this.#needFrames("end one direction");
+    needFrames(this.#engine.settings, "end one direction");
     this.#engine.shutWrite();
   }
 
@@ -312,7 +313,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
     const bytes = payload === undefined ? freshPayload() : controlPayload(payload, "ping");
     const timeout = timeLimit("ping", "timeout", options.timeout, Infinity);
     checkSignal("ping", options.signal);
-    this.#needFrames("ping");
+    needFrames(this.#engine.settings, "ping");
     return handled(sendPing(this.#engine, bytes, payload, timeout, options.signal));
   }
 
@@ -325,7 +326,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    */
   pong(payload: Message = ""): void {
     const bytes = controlPayload(payload, "pong");
-    this.#needFrames("pong");
+    needFrames(this.#engine.settings, "pong");
     checkControl(this.#engine, "pong", payload);
     this.#engine.sender.requestControl(PONG, bytes);
   }
@@ -498,10 +499,14 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    * Replaces callbacks; those that aren't named stay.
    *
    * @param handlers The new ones.
+   * @throws {UnsupportedError} For those that need frames, if only messages can be carried (`upgrade`).
    */
   on(handlers: ConnectionHandlers<Data>): void {
     group("set callbacks", "handlers", handlers, "an object");
     checkHandlers("set callbacks", handlers, HANDLERS);
+    for (const name of FRAME_HANDLERS) {
+      if (handlers[name] !== undefined) needFrames(this.#engine.settings, `set ${name}`);
+    }
     if (handlers.onMessage !== undefined && this.#engine.receiver.claimed) {
       throw new TypeError("Cannot set onMessage on a connection whose messages are being taken");
     }
@@ -617,8 +622,13 @@ export class Connection<Data = unknown> implements AsyncDisposable {
     this.#engine.setRef(true);
   }
 
-  /** Lets the process end although the connection is open. */
+  /**
+   * Lets the process end although the connection is open.
+   *
+   * @throws {UnsupportedError} On a connection of `upgrade`: Deno's own sockets always keep the process alive.
+   */
   unref(): void {
+    needFrames(this.#engine.settings, "unref");
     this.#engine.setRef(false);
   }
 
@@ -626,14 +636,6 @@ export class Connection<Data = unknown> implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.close();
     await this.closed;
-  }
-
-  /** @throws {UnsupportedError} Where only whole messages can be carried. */
-  #needFrames(action: string): void {
-    if (!this.#engine.transport?.messagesOnly) return;
-    throw new UnsupportedError(
-      `Cannot ${action} on a connection of upgrade, which carries messages only; use listen or adopt`,
-    );
   }
 }
 

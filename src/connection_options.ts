@@ -220,6 +220,7 @@ export function resolveSettings(
     compression: compression !== null && isSupported() ? compression : null,
     maskGenerator: options.maskGenerator ?? null,
     assemble,
+    messagesOnly: false,
     allowedRsv,
     trace: resolveDebug(action, options.debug),
   };

@@ -47,6 +47,15 @@ export interface HandlersOf<Face> {
 /** The callbacks, as the engine calls them. */
 export type Handlers = HandlersOf<Face>;
 
+/** The names of those that need frames, and not only messages. */
+export const FRAME_HANDLERS = [
+  "onPing",
+  "onPong",
+  "onFrameStart",
+  "onFrameChunk",
+  "onFrameEnd",
+] as const;
+
 /** The names of the callbacks of a connection. */
 export const HANDLERS = [
   "onConnect",

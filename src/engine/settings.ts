@@ -1,3 +1,4 @@
+import { UnsupportedError } from "../errors.ts";
 import type { CompressionSettings } from "../deflate/compression_options.ts";
 import type { RateLimitSettings } from "./rate_limit.ts";
 
@@ -20,6 +21,16 @@ export interface Settings {
   readonly assemble: boolean;
   /** Bits of a frame's first byte. */
   readonly allowedRsv: number;
+  /** Whether only whole messages can be carried, so that there are no pings and no frames of one's own. */
+  readonly messagesOnly: boolean;
   /** Takes the lines of a trace. */
   readonly trace: ((line: string) => void) | null;
+}
+
+/** @throws {UnsupportedError} If only whole messages can be carried, by a socket of Deno's own. */
+export function needFrames(settings: Settings, action: string): void {
+  if (!settings.messagesOnly) return;
+  throw new UnsupportedError(
+    `Cannot ${action} on a connection of upgrade: Deno's own sockets carry messages and no more; use listen or adopt`,
+  );
 }

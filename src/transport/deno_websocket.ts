@@ -3,16 +3,42 @@ import { decodeClosePayload, encodeClosePayload, NO_STATUS } from "../protocol/c
 import { MessageAssembler, type MessageSink } from "../protocol/message_assembler.ts";
 import { BINARY, CLOSE, FIN, TEXT } from "../protocol/opcode.ts";
 import { encodeUtf8 } from "../protocol/utf8.ts";
+import { Fifo } from "../util/fifo.ts";
+import { startTimer } from "../util/timers.ts";
 import type { Transport } from "./transport.ts";
 import { NOTHING } from "../util/bytes.ts";
 
 /** The native socket's buffer is kept this shallow; what doesn't fit stays in our own queue. */
 const MAX_BUFFERED = 128 * 1024;
+/** What each message that waits costs besides its payload, as in the receive queue. */
+const OVERHEAD = 64;
+/**
+ * Messages up to here are copied one behind the other: in Deno 2.9.6 the buffer that they come in keeps some 70 KB,
+ * whatever their length. Longer ones are kept as they came.
+ */
+const SMALL = 64 * 1024;
+// Memory for small ones grows with what waits: a message that is read at once must not cost more than itself.
+const SMALLEST_PIECE = 512;
+const LARGEST_PIECE = 64 * 1024;
+const LONGEST_HEADER = 14;
 /** Rounds of the event loop in which the buffer's level is looked at, before timers do it. */
 const ROUNDS = 200;
 const TICK = 4;
+// The runtime (Deno 2.9.6) forgets a close frame that it should send if a message has come meanwhile. So it isn't asked
+// for one before this many rounds of the event loop have brought no message.
+const QUIET_ROUNDS = 4;
 const MASK = 0x80;
 const BAD_GATEWAY = 1014;
+
+/** Frames that wait to be read, or a part of one. */
+interface Piece {
+  readonly bytes: Uint8Array;
+  /** What is still to be read. */
+  start: number;
+  end: number;
+  /** What that counts for; falls with every byte that is read. */
+  cost: number;
+}
 
 /**
  * One of Deno's own server sockets, which carries messages, as a transport of frames, so that a connection over it is
@@ -20,19 +46,21 @@ const BAD_GATEWAY = 1014;
  * masked with zero.
  */
 export class DenoWebSocketTransport implements Transport, MessageSink {
-  readonly messagesOnly = true;
   readonly #socket: WebSocket;
   readonly #decoder = new MessageAssembler("client", this, 0, true, 0);
-  /** Frames that wait to be read. */
-  #frames: Uint8Array[] = [];
-  #offset = 0;
+  readonly #pieces = new Fifo<Piece>();
+  /** The last piece, if small messages may be added to it. */
+  #open: Piece | null = null;
   #waiting = 0;
+  /** Bytes that we were given to write. */
+  #given = 0;
+  #arrivals = 0;
   #ended = false;
   #answered = false; // close frames went both ways
   #lost = false; // something could not be sent any more
   #wakeReader: (() => void) | null = null;
   #wakeWriter: (() => void) | null = null;
-  /** Called with each arrival: the bytes that wait, and that nobody can tell the peer to stop. */
+  /** Called with each message: what waits now, each message counted with an overhead. The peer can't be held back. */
   onArrival: ((waiting: number) => void) | null = null;
 
   /** @param socket Open, with `binaryType` `"arraybuffer"`. */
@@ -41,6 +69,7 @@ export class DenoWebSocketTransport implements Transport, MessageSink {
     socket.onmessage = ({ data }) => {
       if (typeof data === "string") this.#arrived(TEXT, encodeUtf8(data));
       else this.#arrived(BINARY, new Uint8Array(data as ArrayBuffer));
+      this.onArrival?.(this.#waiting);
     };
     socket.onclose = ({ code, reason, wasClean }) => {
       // Whether the peer closed first or answered, its frame has been seen by now.
@@ -60,36 +89,61 @@ export class DenoWebSocketTransport implements Transport, MessageSink {
   // ---- Towards the engine -----------------------------------------------------------------------------------------
 
   async read(into: Uint8Array): Promise<number | null> {
-    while (this.#frames.length === 0) {
+    while (this.#pieces.length === 0) {
       if (this.#ended) return null;
       await new Promise<void>((resolve) => this.#wakeReader = resolve);
     }
     let filled = 0;
-    while (this.#frames.length > 0 && filled < into.length) {
-      const frame = this.#frames[0];
-      const count = Math.min(frame.length - this.#offset, into.length - filled);
-      into.set(frame.subarray(this.#offset, this.#offset + count), filled);
+    while (filled < into.length) {
+      const piece = this.#pieces.peek();
+      if (piece === undefined) break;
+      const rest = piece.end - piece.start, count = Math.min(rest, into.length - filled);
+      into.set(piece.bytes.subarray(piece.start, piece.start + count), filled);
       filled += count;
-      this.#offset += count;
-      if (this.#offset === frame.length) {
-        this.#frames.shift();
-        this.#offset = 0;
-      }
+      piece.start += count;
+      const cost = count === rest ? piece.cost : Math.floor(piece.cost * count / rest);
+      piece.cost -= cost;
+      this.#waiting -= cost;
+      if (count < rest) break;
+      this.#pieces.shift();
+      if (piece === this.#open) this.#open = null;
     }
-    this.#waiting -= filled;
     return filled;
   }
 
   #arrived(opcode: number, payload: Uint8Array): void {
     if (this.#ended) return;
-    const header = new Uint8Array(headerSize(payload.length, true));
+    this.#arrivals++;
+    const { length } = payload, small = length <= SMALL;
+    const piece = this.#room(LONGEST_HEADER + (small ? length : 0));
     // The masking key after it stays zero.
-    writeHeader(header, 0, FIN | opcode, payload.length, MASK);
-    this.#frames.push(header);
-    if (payload.length > 0) this.#frames.push(payload);
-    this.#waiting += header.length + payload.length;
+    writeHeader(piece.bytes, piece.end, FIN | opcode, length, MASK);
+    piece.end += headerSize(length, true);
+    let cost = OVERHEAD;
+    if (small) {
+      piece.bytes.set(payload, piece.end);
+      piece.end += length;
+      cost += length;
+    } else {
+      this.#pieces.push({ bytes: payload, start: 0, end: length, cost: length });
+      this.#open = null;
+      this.#waiting += length;
+    }
+    piece.cost += cost;
+    this.#waiting += cost;
     this.#wake();
-    if (opcode !== CLOSE) this.onArrival?.(this.#waiting);
+  }
+
+  /** The last piece, with room for some bytes more. */
+  #room(size: number): Piece {
+    const open = this.#open;
+    if (open !== null && open.end + size <= open.bytes.length) return open;
+    // One of several messages to a piece wastes little of its end.
+    const shared = Math.min(LARGEST_PIECE, Math.max(SMALLEST_PIECE, this.#waiting));
+    const capacity = size * 4 > shared ? size : shared;
+    const piece = { bytes: new Uint8Array(capacity), start: 0, end: 0, cost: 0 };
+    this.#pieces.push(piece);
+    return this.#open = piece;
   }
 
   #wake(): void {
@@ -106,8 +160,17 @@ export class DenoWebSocketTransport implements Transport, MessageSink {
 
   // ---- Towards the socket -----------------------------------------------------------------------------------------
 
+  /**
+   * What is in the socket's own buffer hasn't been taken: it gets there at once, however slow the peer is. It leaves the
+   * buffer message by message.
+   */
+  get bytesTaken(): number {
+    return this.#given - this.#socket.bufferedAmount;
+  }
+
   async write(data: Uint8Array): Promise<number> {
     if (this.#ended && !this.#answered) throw closedError();
+    this.#given += data.length;
     const view = new DataView(data.buffer, data.byteOffset, data.length);
     this.#decoder.frames.decode({ bytes: data, view }, 0, data.length);
     // The runtime has answered the peer's close frame; ours, if that is all there is to send, says the same.
@@ -126,14 +189,13 @@ export class DenoWebSocketTransport implements Transport, MessageSink {
         setImmediate(resolve);
         return;
       }
-      const timer = setTimeout(done, TICK);
-      const wake = this.#wakeWriter = done;
-      const owner = (writer: (() => void) | null) => this.#wakeWriter = writer;
-      function done() {
-        clearTimeout(timer);
-        if (wake === done) owner(null);
+      const done = () => {
+        disarm();
+        this.#wakeWriter = null;
         resolve();
-      }
+      };
+      const disarm = startTimer(TICK, done);
+      this.#wakeWriter = done;
     });
   }
 
@@ -150,9 +212,26 @@ export class DenoWebSocketTransport implements Transport, MessageSink {
   control(opcode: number, payload: Uint8Array): void {
     if (opcode !== CLOSE || this.#socket.readyState > WebSocket.OPEN) return;
     const { code, reason } = decodeClosePayload(payload);
-    if (code === NO_STATUS) this.#socket.close();
-    // The native socket doesn't know 1014, and would break off the connection.
-    else this.#socket.close(code === BAD_GATEWAY ? 1011 : code, reason);
+    this.#closeWhenQuiet(() => {
+      if (code === NO_STATUS) this.#socket.close();
+      // The native socket doesn't know 1014, and would break off the connection.
+      else this.#socket.close(code === BAD_GATEWAY ? 1011 : code, reason);
+    });
+  }
+
+  /** Closes once the peer has nothing on its way; one that goes on for ever is given up by `close`. */
+  #closeWhenQuiet(close: () => void): void {
+    let arrivals = this.#arrivals, rounds = 0;
+    const look = () => {
+      if (this.#ended || this.#socket.readyState > WebSocket.OPEN) return;
+      if (arrivals !== this.#arrivals) {
+        arrivals = this.#arrivals;
+        rounds = 0;
+      }
+      if (rounds++ === QUIET_ROUNDS) close();
+      else setImmediate(look);
+    };
+    look();
   }
 
   inflated(): void {}

@@ -40,10 +40,6 @@ export class PrefixedTransport implements Transport {
     return this.#below.peerCertificate;
   }
 
-  get messagesOnly(): boolean | undefined {
-    return this.#below.messagesOnly;
-  }
-
   read(into: Uint8Array): Promise<number | null> {
     const prefix = this.#prefix;
     if (prefix === undefined) return promised(() => this.#below.read(into));

@@ -53,6 +53,4 @@ export interface Transport {
   readonly remoteAddr?: Deno.Addr | null;
   /** The certificate that the peer showed and that was verified, if it was asked for one. */
   readonly peerCertificate?: PeerCertificate;
-  /** Set if only whole messages can be carried, so that there are no pings and no frames of one's own. */
-  readonly messagesOnly?: boolean;
 }

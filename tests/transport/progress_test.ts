@@ -260,16 +260,12 @@ Deno.test("the counters of TLS in TLS are those of the socket, and a prefix pass
   peer.close();
 });
 
-Deno.test("a prefixed transport passes the peer's certificate and its kind on", async () => {
+Deno.test("a prefixed transport passes the peer's certificate on", async () => {
   const [near, far] = await tcpPair();
   const certificate = { subject: { CN: "alice" } };
-  const below = Object.assign(Object.create(near), {
-    peerCertificate: certificate,
-    messagesOnly: true,
-  }) as Transport;
+  const below = Object.assign(Object.create(near), { peerCertificate: certificate }) as Transport;
   const transport: Transport = new PrefixedTransport(new Uint8Array(1), below);
   assertEquals(transport.peerCertificate as unknown, certificate);
-  assertEquals(transport.messagesOnly, true);
   near.close();
   far.close();
 });

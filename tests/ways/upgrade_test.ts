@@ -4,11 +4,16 @@ import {
   type CloseRecord,
   type Connection,
   Context,
+  type ContextOptions,
+  HandshakeError,
   UnsupportedError,
   type UpgradeOptions,
 } from "../../mod.ts";
 import { failure } from "../support/failure.ts";
 import { pattern } from "../transport/streams.ts";
+import { BINARY, CLOSE, frame, readClose } from "../support/frames.ts";
+import { RawPeer, upgradeRequest } from "../support/raw_peer.ts";
+import { run } from "../support/child.ts";
 import { echoing, exercise, ROOM } from "./_exercise.ts";
 
 /** A Deno.serve whose requests are upgraded with `options`. */
@@ -151,6 +156,10 @@ Deno.test("upgrade: what needs frames throws and names the ways that can", async
       { onPong: () => {} },
       { allowRsv: { rsv1: true } },
       { assemble: false },
+      { rateLimit: { messages: 1 } },
+      { onFrameStart: () => {} },
+      { onFrameChunk: () => {} },
+      { onFrameEnd: () => {} },
     ]
   ) {
     const error = assertThrows(() => ctx.upgrade(request, options as UpgradeOptions)) as unknown;
@@ -166,10 +175,234 @@ Deno.test("upgrade: what needs frames throws and names the ways that can", async
   assertEquals((await failure(Promise.resolve().then(() => conn.ping()))).name, "UnsupportedError");
   assertThrows(() => conn.pong(), UnsupportedError, "listen or adopt");
   assertThrows(() => conn.shutdownWrite(), UnsupportedError, "listen or adopt");
+  assertThrows(() => conn.unref(), UnsupportedError, "listen or adopt");
+  for (const name of ["onPing", "onPong", "onFrameStart", "onFrameChunk", "onFrameEnd"]) {
+    assertThrows(() => conn.on({ [name]: () => {} }), UnsupportedError, `set ${name}`);
+  }
+  conn.on({ onMessage: () => {} });
+  conn.ref();
   const frame = { opcode: 1, payload: "x", fin: true } as Parameters<typeof conn.sendFrame>[0];
   assertThrows(() => conn.sendFrame(frame), UnsupportedError, "listen or adopt");
   // The client's pings are answered by the runtime.
   assert(await client.ping() >= 0);
+});
+
+Deno.test("upgrade: what can't be honoured may be switched off, and is ignored where it is a default", async () => {
+  const never = () => assertEquals("called", "not called");
+  const settings: ContextOptions[] = [
+    { assemble: false, onFrameStart: never, onFrameChunk: never, onFrameEnd: never },
+    { compression: true, onPing: never, onPong: never, keepAlive: { interval: 60_000 } },
+    { allowRsv: { rsv1: true, rsv2: true }, rateLimit: { messages: 1 } },
+  ];
+  for (const options of settings) {
+    await using ctx = new Context(options);
+    await using server = serve(ctx, {
+      compression: false,
+      assemble: true,
+      rateLimit: undefined,
+      onMessage: (conn, data, ...rest) => {
+        assertEquals(rest.filter((header) => header !== undefined), []);
+        conn.send(data);
+      },
+    });
+    await using plain = new Context();
+    await using client = plain.connect(server.url);
+    await client.opened;
+    for (let i = 0; i < 5; i++) client.send(`${i}`);
+    for (let i = 0; i < 5; i++) assertEquals(await client.receive(), `${i}`);
+    assertEquals((await server.accepted).extensions, "");
+  }
+});
+
+Deno.test("upgrade: while connecting it is known, too, what its socket can't do", async () => {
+  await using ctx = new Context();
+  const states: string[] = [];
+  await using server = Deno.serve(
+    { port: 0, hostname: "127.0.0.1", onListen: () => {} },
+    (request) => {
+      const { response, connection } = ctx.upgrade(request);
+      states.push(connection.state);
+      assertThrows(() => connection.on({ onPing: () => {} }), UnsupportedError);
+      assertThrows(() => connection.unref(), UnsupportedError);
+      return response;
+    },
+  );
+  await using client = ctx.connect(`ws://127.0.0.1:${server.addr.port}/`);
+  await client.opened;
+  assertEquals(states, ["connecting"]);
+});
+
+Deno.test("upgrade: a close frame goes out while the peer is sending", async () => {
+  await using ctx = new Context();
+  await using server = serve(ctx, { onMessage: (conn) => conn.close(4001, "enough") });
+  using peer = await RawPeer.connect(Number(new URL(server.url).port));
+  await peer.send(...Array.from({ length: 2000 }, () => frame(BINARY, "x")));
+  assertEquals(readClose((await peer.next(CLOSE)).payload), { code: 4001, reason: "enough" });
+});
+
+Deno.test("upgrade: a response that isn't returned, and a client that left before, end the connection", async () => {
+  await using ctx = new Context();
+  const errors: unknown[] = [], closed: Promise<CloseRecord>[] = [];
+  const upgrading = Promise.withResolvers<void>();
+  // Deno's own shutdown would wait for the response of the client that has left, for ever.
+  const abort = new AbortController();
+  const server = Deno.serve({
+    signal: abort.signal,
+    port: 0,
+    hostname: "127.0.0.1",
+    onListen: () => {},
+    onError: () => new Response("", { status: 500 }),
+  }, async (request) => {
+    const { response, connection } = ctx.upgrade(request, {
+      handshakeTimeout: 100,
+      onError: (_conn, error) => void errors.push(error),
+    });
+    closed.push(connection.closed);
+    upgrading.resolve();
+    const error = await failure(connection.opened);
+    assertEquals((error as Error).name, "TimeoutError");
+    return response;
+  });
+  const peer = await RawPeer.dial(server.addr.port);
+  await peer.write(upgradeRequest());
+  await upgrading.promise;
+  peer.close();
+  assertEquals((await closed[0]).code, 1006);
+  assertEquals(errors.map(String), ["TimeoutError: The response wasn't sent within 100 ms"]);
+  abort.abort();
+});
+
+/** The answer to a handshake with an `Origin` and a `Cookie`, and what became of the connection. */
+async function answerTo(
+  options: UpgradeOptions,
+  origin: string | null,
+): Promise<{ status: number; log: string[]; conn: Connection | null }> {
+  await using ctx = new Context();
+  const log: string[] = [];
+  let conn: Connection | null = null;
+  let thrown: unknown = null;
+  await using server = Deno.serve(
+    { port: 0, hostname: "127.0.0.1", onListen: () => {} },
+    (request) => {
+      try {
+        const { response, connection } = ctx.upgrade(request, {
+          ...options,
+          onError: (of, error) => void log.push(`${of === conn} ${error}`),
+          onClose: (_conn, record) => void log.push(String(record.code)),
+        });
+        conn = connection;
+        assertEquals([conn.state, log], ["connecting", []], "callbacks come later");
+        return response;
+      } catch (error) {
+        thrown = error;
+        return new Response(String(error), { status: 500 });
+      }
+    },
+  );
+  const peer = await RawPeer.dial(server.addr.port);
+  await peer.write(upgradeRequest({ Origin: origin, Cookie: "session=1" }));
+  await peer.readHead();
+  const status = Number(peer.head.slice(9, 12));
+  if (status === 403) {
+    const error = await failure(conn!.opened);
+    assert(error instanceof HandshakeError);
+    assertEquals(error.status, 403);
+    await conn!.closed;
+  }
+  peer.close();
+  if (thrown !== null) log.push(String(thrown));
+  return { status, log, conn };
+}
+
+Deno.test("fault 60: upgrade refuses pages of other origins, as listen does", async () => {
+  const refused = {
+    status: 403,
+    log: ["true HandshakeError: Refused a handshake with 403: The origin is not allowed", "1006"],
+  };
+  const ours = "https://example.com", theirs = "https://evil.example";
+  for (
+    const origins of [
+      [ours],
+      [/^https:\/\/example\.com$/g],
+      /^https:\/\/example\.com$/g,
+      (origin: string) => origin === ours,
+    ]
+  ) {
+    for (let round = 0; round < 2; round++) {
+      assertEquals((await answerTo({ origins }, ours)).status, 101);
+      assertEquals((await answerTo({ origins }, null)).status, 101);
+      const { status, log, conn } = await answerTo({ origins }, theirs);
+      assertEquals({ status, log }, refused);
+      assertEquals([conn!.state, (await conn!.closed).code], ["closed", 1006]);
+      assertEquals((await answerTo({ origins }, "null")).status, 403);
+    }
+  }
+  assertEquals((await answerTo({ origins: ["null"] }, "null")).status, 101);
+  assertEquals((await answerTo({ origins: [] }, ours)).status, 403);
+});
+
+Deno.test("fault 60: origins that make no sense, throw or take their time fail the call, and nobody is let in", async () => {
+  for (
+    const [origins, message] of [
+      [["example.com"], "Cannot use"],
+      [1, "Cannot use"],
+      [() => {
+        throw new Error("no database");
+      }, "no database"],
+      [() => Promise.resolve(true), "that return a promise"],
+      [() => Promise.reject(new Error("later")), "that return a promise"],
+    ] as const
+  ) {
+    const options = { origins } as unknown as UpgradeOptions;
+    const { status, log } = await answerTo(options, "https://example.com");
+    assertEquals(status, 500);
+    assert(log.length === 1 && log[0].includes(message), String(log));
+  }
+});
+
+Deno.test("fault 60: cookies without origins are warned about, once, and not with origins", async () => {
+  const { code, stderr } = await run(new URL("./programs/upgrade_cookie.ts", import.meta.url));
+  assertEquals(code, 0);
+  assertEquals(stderr.match(/cross-site WebSocket hijacking/g)?.length, 1, stderr);
+});
+
+Deno.test("upgrade: a selectProtocol that returns a promise throws", async () => {
+  await using ctx = new Context();
+  const request = new Request("http://x/", { headers: { "sec-websocket-protocol": "a" } });
+  for (const select of [() => Promise.resolve("a"), () => Promise.reject(new Error("later"))]) {
+    const options = { selectProtocol: select } as unknown as UpgradeOptions;
+    assertThrows(() => ctx.upgrade(request, options), TypeError, "returns a promise");
+  }
+});
+
+Deno.test("upgrade: a slow, steady taker isn't given up by sendTimeout", async () => {
+  await using ctx = new Context();
+  const ended = Promise.withResolvers<CloseRecord>();
+  await using server = serve(ctx, {
+    ...ROOM,
+    sendTimeout: 400,
+    // Deno's own socket tells what was taken message by message.
+    onConnect: (conn) => {
+      for (let i = 0; i < 24; i++) conn.send(new Uint8Array(1 << 20));
+    },
+    onClose: (_conn, record) => ended.resolve(record),
+  });
+  using peer = await RawPeer.connect(Number(new URL(server.url).port));
+  const conn = await server.accepted;
+  await conn.opened;
+  // The peer takes 24 MiB in more than a second, and never pauses for long. Some came with the head.
+  const buffer = new Uint8Array(512 * 1024);
+  for (let taken = 0; taken < (24 << 20) - (64 << 10);) {
+    const count = await peer.conn.read(buffer);
+    if (count === null) throw new Error("The peer was given up");
+    taken += count;
+    await delay(30);
+  }
+  assertEquals(conn.state, "open");
+  // A peer that takes nothing at all is given up.
+  conn.send(new Uint8Array(24 << 20));
+  const { cause } = await ended.promise;
+  assertEquals((cause as Error).name, "TimeoutError");
 });
 
 Deno.test("upgrade: fragments go out as one message, and streams work", async () => {
