@@ -71,7 +71,7 @@ async function measure(): Promise<number> {
   const reads = await heap() - empty;
 
   const registry = new Registry(new Timers());
-  const settings = resolveSettings("listen", {}, true);
+  const settings = resolveSettings("listen", {});
   const handlers = { onMessage() {} };
   const streams = silent(), before = await heap();
   for (const stream of streams) {

@@ -35,7 +35,8 @@ export interface ConnectionOptions<Data = unknown> extends ConnectionHandlers<Da
    */
   maxMessageSize?: number;
   /**
-   * `send` returns whether the queue is at or below so many bytes.
+   * `send` returns whether the queue is at or below this many bytes. At most `maxQueueBytes`: by default it is lowered to a
+   * limit that is smaller.
    *
    * @default {65536}
    */
@@ -65,10 +66,18 @@ export interface ConnectionOptions<Data = unknown> extends ConnectionHandlers<Da
    * @default {65536}
    */
   readAhead?: number;
-  /** Pings a silent peer and ends a dead one. Default: 20 s and 20 s where we listen, `false` where we connect. */
+  /** Pings a silent peer and ends a dead one. Default: 20 s and 20 s, in both roles; `false` for none. */
   keepAlive?: KeepAliveOptions | false;
   /**
-   * From `close()`, or the last progress of the queue after it, to `terminate()`, in ms; 0 for never.
+   * The age in ms at which a connection is closed with 1001, for load balancers and credentials that expire; 0 for none.
+   * It is reached between 90 and 100 % of this, at random, so that connections of one moment don't end at one moment.
+   *
+   * @default {0}
+   */
+  maxLifetime?: number;
+  /**
+   * How long a close may take, in ms: the connection is terminated this long after `close()`, or after the kernel last
+   * took a byte; 0 for never.
    *
    * @default {10000}
    */
@@ -171,7 +180,19 @@ export function mergeOptions<Options extends object>(
     }
     merged[name] = (defaults as Record<string, unknown>)[name];
   }
+  lowerMarks(merged, options);
   return merged as Options;
+}
+
+/** The water marks of the context, which the call doesn't name, give way to a limit or a mark that it does name. */
+function lowerMarks(merged: ConnectionOptions, given: ConnectionOptions): void {
+  const { highWaterMark, lowWaterMark, maxQueueBytes } = merged;
+  if (given.highWaterMark === undefined && highWaterMark! > (maxQueueBytes || Infinity)) {
+    merged.highWaterMark = maxQueueBytes;
+  }
+  if (given.lowWaterMark === undefined && lowWaterMark! > merged.highWaterMark!) {
+    merged.lowWaterMark = merged.highWaterMark;
+  }
 }
 
 /**
@@ -182,9 +203,18 @@ export function mergeOptions<Options extends object>(
 export function resolveSettings(
   action: string,
   options: ConnectionOptions,
-  keepAliveDefault: boolean,
 ): Settings {
-  const highWaterMark = amount(action, "highWaterMark", options.highWaterMark, 64 * 1024);
+  const maxQueueBytes = limit(action, "maxQueueBytes", options.maxQueueBytes, 16 * 1024 * 1024);
+  const mark = amount(action, "highWaterMark", options.highWaterMark, 64 * 1024);
+  if (
+    mark > maxQueueBytes && options.highWaterMark !== undefined &&
+    options.maxQueueBytes !== undefined
+  ) {
+    throw new RangeError(
+      `Cannot ${action} with highWaterMark ${mark} above maxQueueBytes ${maxQueueBytes}`,
+    );
+  }
+  const highWaterMark = Math.min(mark, maxQueueBytes);
   const lowWaterMark = amount(action, "lowWaterMark", options.lowWaterMark, 0);
   if (lowWaterMark > highWaterMark) {
     throw new RangeError(
@@ -202,15 +232,15 @@ export function resolveSettings(
       throw new TypeError(`Cannot ${action} with compression and allowRsv.rsv1: both use the bit`);
     }
   }
-  const { maxMessageSize, maxQueueBytes } = options;
   return {
     highWaterMark,
     lowWaterMark,
-    maxMessageSize: limit(action, "maxMessageSize", maxMessageSize, 1024 * 1024),
-    maxQueueBytes: limit(action, "maxQueueBytes", maxQueueBytes, 16 * 1024 * 1024),
+    maxMessageSize: limit(action, "maxMessageSize", options.maxMessageSize, 1024 * 1024),
+    maxQueueBytes,
     whenQueueFull: choice(action, "whenQueueFull", options.whenQueueFull, QUEUE_POLICIES),
     readAhead: amount(action, "readAhead", options.readAhead, 64 * 1024),
-    keepAlive: keepAlive(action, options.keepAlive, keepAliveDefault),
+    keepAlive: keepAlive(action, options.keepAlive),
+    maxLifetime: timeLimit(action, "maxLifetime", options.maxLifetime, Infinity),
     closeTimeout: timeLimit(action, "closeTimeout", options.closeTimeout, 10_000),
     sendTimeout: timeLimit(action, "sendTimeout", options.sendTimeout, Infinity),
     rateLimit: readRateLimit(action, options.rateLimit),
@@ -236,10 +266,8 @@ function rsvBits(action: string, allowRsv: RsvBits | undefined): number {
 
 function keepAlive(
   action: string,
-  value: KeepAliveOptions | false | undefined,
-  byDefault: boolean,
+  value: KeepAliveOptions | false = {},
 ): Settings["keepAlive"] {
-  if (value === undefined) return byDefault ? { interval: 20_000, timeout: 20_000 } : null;
   if (value === false) return null;
   group(action, "keepAlive", value, "{ interval, timeout } or false");
   const interval = timeLimit(action, "keepAlive.interval", value.interval, 20_000);

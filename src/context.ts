@@ -155,7 +155,7 @@ export class Context<Data = unknown, Default extends Data | undefined = undefine
       "onBrokerError",
       "onSubscription",
     ]);
-    resolveSettings("make a context", options, false);
+    resolveSettings("make a context", options);
     checkTlsClientOptions(options.tls, "make a context");
     if (options.proxy !== undefined && options.proxy !== null) parseProxyUrl(options.proxy);
     const { broker, onBrokerGap, onBrokerError, ...defaults } = options;

@@ -62,7 +62,7 @@ function makeEngine<Data>(
   options: AdoptOptions<Data>,
   url: string,
 ): Engine {
-  const settings = resolveSettings("adopt", options as AdoptOptions, role === "server");
+  const settings = resolveSettings("adopt", options as AdoptOptions);
   const engine = new Engine(registry, role, settings, pickHandlers(options));
   makeConnection(engine, { url, home: registry, data: options.data as Data });
   return engine;

@@ -30,7 +30,7 @@ export function upgrade<Data>(
   }
   const options = withoutFrames(given);
   checkHandlers("upgrade", options, [...HANDLERS, "selectProtocol"]);
-  const all = resolveSettings("upgrade", options as UpgradeOptions, true);
+  const all = resolveSettings("upgrade", options as UpgradeOptions);
   // Pings are the runtime's, by its idle timeout.
   const settings = { ...all, keepAlive: null, messagesOnly: true };
   const maxHeldBytes = limit("upgrade", "maxHeldBytes", options.maxHeldBytes, 1024 * 1024);

@@ -80,7 +80,7 @@ export function resolveConnect(
   checkSignal(action, options.signal);
   const target = parseUrl(url);
   return {
-    connection: resolveSettings(action, options, false),
+    connection: resolveSettings(action, options),
     target,
     protocols: checkProtocols(options.protocols),
     extensions: checkExtensions(options.extensions),

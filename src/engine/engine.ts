@@ -9,6 +9,7 @@ import { abortError, ConnectionClosedError, InvalidStateError, TimeoutError } fr
 import type { SendQueue } from "../flow/send_queue.ts";
 import type { WritePump } from "../flow/write_pump.ts";
 import { KeepAlive, type KeptAlive } from "./keep_alive.ts";
+import { Lifetime, type Mortal } from "./lifetime.ts";
 import type { Settings } from "./settings.ts";
 import type { Face, Handlers } from "./handlers.ts";
 import { freshPayload, Pings } from "./pings.ts";
@@ -63,7 +64,7 @@ interface Waiter {
  * said, opens the two halves and watches over them; `Sender` sends, `Receiver` receives, and `Closer`, made when first
  * needed, ends. `Connection` is its face.
  */
-export class Engine implements ReceiverHost, SenderHost, CloserHost, KeptAlive, Member {
+export class Engine implements ReceiverHost, SenderHost, CloserHost, KeptAlive, Mortal, Member {
   slot = -1;
   readonly role: Role;
   readonly settings: Settings;
@@ -94,6 +95,7 @@ export class Engine implements ReceiverHost, SenderHost, CloserHost, KeptAlive, 
   // Made when first needed, for the sake of the many connections that are silent.
   #closer: Closer | null = null;
   #keepAlive: KeepAlive | null = null;
+  #lifetime: Lifetime | null = null;
   #openWaiters: Waiter[] | null = null;
   #takenWhileBusy = 0;
 
@@ -161,6 +163,7 @@ export class Engine implements ReceiverHost, SenderHost, CloserHost, KeptAlive, 
     if (settings.keepAlive !== null) {
       this.#keepAlive = new KeepAlive(this);
     }
+    if (settings.maxLifetime !== Infinity) this.#lifetime = new Lifetime(this);
     this.owner.opened(this, began);
     for (const { resolve } of this.#openWaiters?.splice(0) ?? []) resolve();
     this.writer.start(transport);
@@ -341,6 +344,7 @@ export class Engine implements ReceiverHost, SenderHost, CloserHost, KeptAlive, 
 
   left(): void {
     this.#keepAlive?.stop();
+    this.#lifetime?.stop();
   }
 
   released(): void {

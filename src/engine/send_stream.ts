@@ -42,7 +42,7 @@ class SendStreams implements Streams {
   constructor(sender: Sender) {
     this.#sender = sender;
     const { maxQueueBytes } = sender.settings;
-    this.#share = maxQueueBytes === 0 || maxQueueBytes === Infinity
+    this.#share = maxQueueBytes === Infinity
       ? 0
       : Math.min(LEAST_SHARE, Math.max(1, Math.floor(maxQueueBytes / 4)));
   }

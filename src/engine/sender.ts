@@ -278,7 +278,7 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
   /** The payload that the message from a source may add to what it has gathered. */
   get streamRoom(): number {
     const { maxQueueBytes } = this.settings;
-    return maxQueueBytes === 0 ? Infinity : maxQueueBytes - this.queue.bytes;
+    return maxQueueBytes - this.queue.bytes;
   }
 
   /** The error of a queue that is at its limit. */

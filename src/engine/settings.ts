@@ -11,6 +11,8 @@ export interface Settings {
   readonly whenQueueFull: "throw" | "drop" | "close";
   readonly readAhead: number;
   readonly keepAlive: { interval: number; timeout: number } | null;
+  /** Times and maxima hold `Infinity` if there is none. */
+  readonly maxLifetime: number;
   readonly closeTimeout: number;
   readonly sendTimeout: number;
   readonly rateLimit: RateLimitSettings | null;

@@ -235,7 +235,7 @@ export function resolveListen<Data>(
   const most = (name: "maxConnections" | "maxConnectionsPerAddress") =>
     limit(action, name, options[name], Infinity);
   return {
-    connection: resolveSettings(action, options as ConnectionOptions, true),
+    connection: resolveSettings(action, options as ConnectionOptions),
     protocols: checkProtocols(options.protocols),
     selectProtocol: options.selectProtocol,
     headers: checkHeaders(options.headers, "server"),

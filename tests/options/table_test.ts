@@ -68,6 +68,7 @@ const CONNECTION: Row[] = [
   ["keepAlive.interval", TIME],
   ["keepAlive.timeout", TIME],
   ["closeTimeout", TIME],
+  ["maxLifetime", TIME],
   ["sendTimeout", TIME],
   ["rateLimit", PARTS],
   ["rateLimit.messages", RATE],
