@@ -28,7 +28,8 @@ const listener = ctx.listen({
   // Room for one echo of the largest size behind what is below the high-water mark.
   maxQueueBytes: 2 * LARGEST,
   onMessage(conn, data) {
-    if (!conn.send(data)) conn.pause();
+    // A message that was held may come after the peer has closed, and then there is nobody to answer.
+    if (conn.state === "open" && !conn.send(data)) conn.pause();
   },
   onDrain(conn) {
     conn.resume();

@@ -15,7 +15,8 @@ import { type Connection, type ConnectionHandlers, Context } from "../mod.ts";
 function leg(other: () => Connection): ConnectionHandlers {
   return {
     onMessage: (conn, data) => {
-      if (!other().send(data)) conn.pause();
+      // The other leg may have closed meanwhile; what is held here has nowhere to go then.
+      if (other().state === "open" && !other().send(data)) conn.pause();
     },
     onClose(_conn, { code, reason }) {
       // 1005 and 1006 say that no code came, and can't be sent.
