@@ -57,7 +57,7 @@ async function collect(): Promise<Map<string, Block[]>> {
   for await (const { name } of Deno.readDir(new URL("docs/", ROOT))) {
     if (name.endsWith(".md")) pages.push(`docs/${name}`);
   }
-  for (const entry of ["mod.ts", "cli.ts", "otel.ts", "redis.ts", "websocket.ts"]) {
+  for (const entry of ["mod.ts", "cli.ts", "otel.ts", "redis.ts", "websocket.ts", "ws.ts"]) {
     pages.push(entry);
   }
   for await (const name of sources(new URL("src/", ROOT))) pages.push(name);

@@ -1,85 +1,63 @@
-import type { Connection } from "../connection.ts";
 import { Fifo } from "../util/fifo.ts";
 
-/** A message, or what is done after the messages before it have been handed over. */
-type Entry = Payload | (() => void);
+interface Entry {
+  readonly blob: Blob | null;
+  /** What it counts while it waits. */
+  readonly size: number;
+  /** Returns whether it has gone where it counts from now on. */
+  readonly action: (bytes: Uint8Array) => boolean;
+}
 
-/** What a message is made of. */
-export type Payload = string | ArrayBufferView | Blob;
+const NOTHING = new Uint8Array();
 
 /**
- * What is sent goes out in the order of the calls, though the bytes of a `Blob` can only be had later: what follows one
- * waits for it.
+ * Keeps the order of what is sent although the bytes of a `Blob` can only be had later: what follows one waits for it,
+ * the close too.
  */
 export class Outbox {
-  /** Bytes that wait here, and have not been handed to the connection. */
+  /** Bytes that wait here, or were refused when it was their turn. */
   bytes = 0;
-  readonly #connection: Connection;
+  /** Whether something is waiting, so that everything else has to wait behind it. */
+  busy = false;
   readonly #failed: (error: unknown) => void;
   readonly #entries = new Fifo<Entry>();
-  #reading = false;
 
-  /**
-   * @param connection Where the messages go.
-   * @param failed Called when the bytes of a `Blob` can't be read.
-   */
-  constructor(connection: Connection, failed: (error: unknown) => void) {
-    this.#connection = connection;
+  /** @param failed Called when the bytes of a `Blob` can't be read; what waits behind it is dropped. */
+  constructor(failed: (error: unknown) => void) {
     this.#failed = failed;
   }
 
-  /** Sends a message, at once if nothing waits. A snapshot is taken of the bytes of a view. */
-  send(data: Payload): void {
-    if (!this.#reading && !(data instanceof Blob)) {
-      this.#hand(data);
-      return;
-    }
-    this.#entries.push(ArrayBuffer.isView(data) ? copyOf(data) : data);
-    this.bytes += sizeOf(data);
-    void this.#drain();
+  /** Does something behind all that waits, at once if nothing does. Its bytes count until it returns true. */
+  add(size: number, action: () => boolean): void {
+    this.#push(null, size, action);
   }
 
-  /** Does something once all messages so far have been handed over. */
-  afterwards(action: () => void): void {
-    if (this.#reading) this.#entries.push(action);
-    else action();
+  /** Reads a `Blob`, and does something with its bytes when it is their turn. */
+  read(blob: Blob, action: (bytes: Uint8Array) => boolean): void {
+    this.#push(blob, blob.size, action);
+  }
+
+  #push(blob: Blob | null, size: number, action: Entry["action"]): void {
+    this.#entries.push({ blob, size, action });
+    this.bytes += size;
+    if (!this.busy) void this.#drain();
   }
 
   async #drain(): Promise<void> {
-    if (this.#reading) return;
-    this.#reading = true;
-    for (let entry = this.#entries.peek(); entry !== undefined; entry = this.#entries.peek()) {
-      if (typeof entry === "function") {
+    this.busy = true;
+    try {
+      for (let entry = this.#entries.peek(); entry !== undefined; entry = this.#entries.peek()) {
+        const { blob, size, action } = entry;
+        const bytes = blob === null ? NOTHING : new Uint8Array(await blob.arrayBuffer());
         this.#entries.shift();
-        entry();
-        continue;
+        if (action(bytes)) this.bytes -= size;
       }
-      let data: string | ArrayBufferView;
-      try {
-        data = entry instanceof Blob ? new Uint8Array(await entry.arrayBuffer()) : entry;
-      } catch (error) {
-        this.#entries.clear();
-        this.#failed(error);
-        break;
-      }
-      this.#entries.shift();
-      // What can't be sent any more is never transmitted, and counts for ever (WebSockets standard, bufferedAmount).
-      if (this.#hand(data)) this.bytes -= sizeOf(entry);
+    } catch (error) {
+      this.#entries.clear();
+      this.#failed(error);
     }
-    this.#reading = false;
+    this.busy = false;
   }
-
-  #hand(data: string | ArrayBufferView): boolean {
-    if (this.#connection.state !== "open") return false;
-    this.#connection.send(data);
-    return true;
-  }
-}
-
-/** Bytes of a message. */
-export function sizeOf(payload: Payload): number {
-  if (typeof payload === "string") return utf8Length(payload);
-  return payload instanceof Blob ? payload.size : payload.byteLength;
 }
 
 /** Bytes of a text as UTF-8, without encoding it. */
@@ -96,8 +74,4 @@ export function utf8Length(text: string): number {
     }
   }
   return length;
-}
-
-function copyOf(data: ArrayBufferView): Uint8Array {
-  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength).slice();
 }

@@ -1,4 +1,3 @@
-import { nextTick } from "node:process";
 import type { Connection } from "../connection.ts";
 import type { Context } from "../context.ts";
 import type { ConnectOptions } from "../client/connect_options.ts";
@@ -7,8 +6,9 @@ import type { ReceivedMessage } from "../flow/receive_queue.ts";
 import { ABNORMAL, NORMAL } from "../protocol/close_code.ts";
 import { encodeUtf8 } from "../protocol/utf8.ts";
 import { isBlockedPort } from "./blocked_port.ts";
+import { CHECKPOINT } from "./checkpoint.ts";
 import { EventHandlers } from "./event_handlers.ts";
-import { Outbox, sizeOf, utf8Length } from "./outbox.ts";
+import { Outbox, utf8Length } from "./outbox.ts";
 import { sharedContext } from "./shared_context.ts";
 import { clampToUnsignedShort, defineInterface, requireArguments, toUsvString } from "./web_idl.ts";
 
@@ -37,17 +37,6 @@ export interface WebSocketOptions extends
   /** Whose defaults and end the connection has. Default: a context that all connections without one share. */
   context?: Context;
 }
-
-/**
- * Settles when everything that waits for a microtask has run. Between two events of a browser lies such a checkpoint,
- * so that `await once(…)` in a loop misses no event.
- */
-const CHECKPOINT: PromiseLike<void> = {
-  then: (settled?: ((value: void) => unknown) | null) => {
-    nextTick(() => settled?.());
-    return CHECKPOINT as PromiseLike<never>;
-  },
-};
 
 /**
  * The `WebSocket` of the WHATWG standard, on this library's connection: programs that were written for a browser's or
@@ -144,7 +133,7 @@ export class WebSocket extends EventTarget {
       },
       onClose: (_, record) => this.#end(record),
     });
-    this.#outbox = new Outbox(connection, () => {
+    this.#outbox = new Outbox(() => {
       this.#failed = true;
       connection.terminate();
     });
@@ -260,9 +249,10 @@ export class WebSocket extends EventTarget {
       this.#connection?.terminate();
       return;
     }
-    this.#outbox!.afterwards(() =>
-      this.#connection!.close(text === "" ? given : given ?? NORMAL, text)
-    );
+    this.#outbox!.add(0, () => {
+      this.#connection!.close(text === "" ? given : given ?? NORMAL, text);
+      return true;
+    });
   }
 
   /**
@@ -280,8 +270,26 @@ export class WebSocket extends EventTarget {
         "InvalidStateError",
       );
     }
-    if (this.readyState === OPEN) this.#outbox!.send(payload);
+    if (this.readyState === OPEN) this.#send(payload, this.#outbox!);
     else this.#lost += sizeOf(payload);
+  }
+
+  #send(payload: Payload, outbox: Outbox): void {
+    if (payload instanceof Blob) {
+      outbox.read(payload, (bytes) => this.#hand(bytes));
+    } else if (!outbox.busy) {
+      this.#connection!.send(payload);
+    } else {
+      const snapshot = typeof payload === "string" ? payload : copyOf(payload);
+      outbox.add(sizeOf(payload), () => this.#hand(snapshot));
+    }
+  }
+
+  /** What can't be sent any more is never transmitted, and counts for ever (WebSockets standard, bufferedAmount). */
+  #hand(data: string | Uint8Array): boolean {
+    if (this.#connection!.state !== "open") return false;
+    this.#connection!.send(data);
+    return true;
   }
 
   // ---- From the connection ----------------------------------------------------------------------------------------
@@ -380,8 +388,20 @@ function decode(text: string): string {
   }
 }
 
+type Payload = string | ArrayBufferView | Blob;
+
+/** Bytes of a message. */
+function sizeOf(payload: Payload): number {
+  if (typeof payload === "string") return utf8Length(payload);
+  return payload instanceof Blob ? payload.size : payload.byteLength;
+}
+
+function copyOf(data: ArrayBufferView): Uint8Array {
+  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength).slice();
+}
+
 /** What is sent: bytes, a `Blob`, or anything else as text. */
-function toPayload(data: unknown): string | ArrayBufferView | Blob {
+function toPayload(data: unknown): Payload {
   if (data instanceof Blob) return data;
   if (data instanceof ArrayBuffer) return new Uint8Array(data);
   if (ArrayBuffer.isView(data)) {

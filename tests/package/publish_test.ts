@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 
 const ROOT = new URL("../../", import.meta.url);
-const ENTRIES = ["mod.ts", "cli.ts", "otel.ts", "redis.ts", "websocket.ts"];
+const ENTRIES = ["mod.ts", "cli.ts", "otel.ts", "redis.ts", "websocket.ts", "ws.ts"];
 
 async function deno(...args: string[]) {
   const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {

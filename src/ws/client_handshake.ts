@@ -1,0 +1,307 @@
+import type { Buffer } from "node:buffer";
+import { createHash, randomBytes } from "node:crypto";
+import type { EventEmitter } from "node:events";
+import { type ClientRequest, type IncomingMessage, request as requestHttp } from "node:http";
+import { request as requestHttps } from "node:https";
+import type { RequestOptions } from "node:https";
+import type { Duplex } from "node:stream";
+import {
+  checkCompressionAnswer,
+  offerCompression,
+  UnrequestedExtension,
+} from "../adopt/outside_handshake.ts";
+import {
+  compressionOptions,
+  type Handshaken,
+  type PerMessageDeflateOptions,
+  type SharedOptions,
+  termsOf,
+} from "./options.ts";
+
+const GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+const TOKEN = /^[!#$%&'*+\-.0-9A-Z^_`|a-z~]+$/;
+const VERSIONS = [8, 13];
+
+/** Options of a client: those of `ws`, and those of `node:https`'s request, through which the handshake goes. */
+export interface ClientOptions extends SharedOptions, Omit<RequestOptions, "protocol"> {
+  /** The subprotocols to offer, where the second argument doesn't name them. */
+  protocols?: string | readonly string[];
+  /** The request's `Origin`. */
+  origin?: string;
+  /** Whether to offer compression, and how. @default {true} */
+  perMessageDeflate?: boolean | PerMessageDeflateOptions;
+  /** From the call to the answer, in ms. Default: no limit. */
+  handshakeTimeout?: number;
+  /** Whether to follow redirects. @default {false} */
+  followRedirects?: boolean;
+  /** How many of them. @default {10} */
+  maxRedirects?: number;
+  /** The version to ask for; 13 is the standard's. @default {13} */
+  protocolVersion?: number;
+  /** Fills the masking key of each frame. */
+  generateMask?: (mask: Uint8Array) => void;
+  /** Ends the request in place of us, after changing its headers. */
+  finishRequest?: (request: ClientRequest, socket: EventEmitter) => void;
+}
+
+/** Whose handshake it is. */
+export interface HandshakeHost {
+  /** Emits `upgrade`, `redirect` and `unexpected-response`. */
+  readonly socket: EventEmitter;
+  /** The stream is open. */
+  attach(stream: Duplex, head: Uint8Array, handshaken: Handshaken): void;
+  /** It has failed. */
+  failed(error: Error): void;
+  /** It goes on elsewhere. */
+  redirected(url: string): void;
+}
+
+/** A handshake that was started. */
+export interface Handshake {
+  /** The URL, as it was read. */
+  readonly url: string;
+  /** Gives it up. */
+  cancel(): void;
+}
+
+interface Target {
+  readonly url: URL;
+  readonly secure: boolean;
+  readonly unix: boolean;
+}
+
+/**
+ * Starts the handshake of a client.
+ *
+ * @throws {SyntaxError} If the address or a subprotocol makes no sense.
+ */
+export function startHandshake(
+  host: HandshakeHost,
+  address: string | URL,
+  protocols: readonly string[],
+  options: ClientOptions,
+): Handshake {
+  const { protocolVersion = 13 } = options;
+  if (!VERSIONS.includes(protocolVersion)) {
+    throw new RangeError(
+      `Unsupported protocol version: ${protocolVersion} (supported versions: ${
+        VERSIONS.join(", ")
+      })`,
+    );
+  }
+  const seen = new Set<string>();
+  for (const protocol of protocols) {
+    if (typeof protocol !== "string" || !TOKEN.test(protocol) || seen.has(protocol)) {
+      throw new SyntaxError("An invalid or duplicated subprotocol was specified");
+    }
+    seen.add(protocol);
+  }
+  const target = readAddress(address);
+  const attempt = new Attempt(host, protocols, options, target);
+  attempt.start(target);
+  return { url: target.url.href, cancel: () => attempt.cancel() };
+}
+
+/** @throws {SyntaxError} */
+function readAddress(address: string | URL, base?: URL): Target {
+  let url: URL;
+  try {
+    url = new URL(address, base);
+  } catch {
+    throw new SyntaxError(`Invalid URL: ${address}`);
+  }
+  if (url.protocol === "http:") url.protocol = "ws:";
+  if (url.protocol === "https:") url.protocol = "wss:";
+  const unix = url.protocol === "ws+unix:", secure = url.protocol === "wss:";
+  if (!unix && !secure && url.protocol !== "ws:") {
+    throw new SyntaxError(
+      'The URL\'s protocol must be one of "ws:", "wss:", "http:", "https:", or "ws+unix:"',
+    );
+  }
+  if (unix && url.pathname === "") throw new SyntaxError("The URL's pathname is empty");
+  if (url.hash !== "") throw new SyntaxError("The URL contains a fragment identifier");
+  return { url, secure, unix };
+}
+
+/** One handshake, with the redirects that it follows. */
+class Attempt {
+  readonly #host: HandshakeHost;
+  readonly #protocols: readonly string[];
+  readonly #options: ClientOptions;
+  readonly #first: Target;
+  /** The extensions that are offered; `""` for none. */
+  readonly #offer: string;
+  #request: ClientRequest | null = null;
+  #redirects = 0;
+  #over = false;
+
+  constructor(
+    host: HandshakeHost,
+    protocols: readonly string[],
+    options: ClientOptions,
+    first: Target,
+  ) {
+    this.#host = host;
+    this.#protocols = protocols;
+    this.#options = options;
+    this.#first = first;
+    const { perMessageDeflate = true } = options;
+    this.#offer = perMessageDeflate ? offerCompression(termsOf(perMessageDeflate)) : "";
+  }
+
+  start(target: Target): void {
+    const key = randomBytes(16).toString("base64");
+    const make = target.secure ? requestHttps : requestHttp;
+    const request = this.#request = make(this.#requestOptions(target, key));
+    if (this.#redirects > 0) {
+      this.#host.redirected(target.url.href);
+      this.#host.socket.emit("redirect", target.url.href, request);
+    }
+    request.on("timeout", () => this.#abort("Opening handshake has timed out"));
+    request.on("error", (error) => this.#failed(error));
+    request.on("response", (response) => this.#answered(target, request, response));
+    request.on("upgrade", (response, stream, head) => this.#upgraded(key, response, stream, head));
+    if (this.#options.finishRequest !== undefined) {
+      this.#options.finishRequest(request, this.#host.socket);
+    } else {
+      request.end();
+    }
+  }
+
+  cancel(): void {
+    this.#over = true;
+    this.#request?.destroy();
+  }
+
+  #requestOptions({ url, unix }: Target, key: string): RequestOptions {
+    const { handshakeTimeout, headers, origin, protocolVersion = 13, ...rest } = this.#options;
+    const [socketPath, unixPath = "/"] = unix ? `${url.pathname}${url.search}`.split(":") : [];
+    const auth = url.username === "" && url.password === ""
+      ? undefined
+      : `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`;
+    return {
+      ...rest,
+      auth,
+      method: "GET",
+      protocol: undefined,
+      host: unix ? undefined : url.hostname.replace(/^\[(.*)\]$/, "$1"),
+      hostname: undefined,
+      port: unix ? undefined : url.port || undefined,
+      socketPath,
+      path: unix ? unixPath : url.pathname + url.search,
+      timeout: handshakeTimeout,
+      headers: {
+        ...this.#headersFor(url, headers as Record<string, string> | undefined),
+        "Sec-WebSocket-Version": String(protocolVersion),
+        "Sec-WebSocket-Key": key,
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        ...(this.#offer === "" ? {} : { "Sec-WebSocket-Extensions": this.#offer }),
+        ...(this.#protocols.length === 0
+          ? {}
+          : { "Sec-WebSocket-Protocol": this.#protocols.join(",") }),
+        ...(origin === undefined
+          ? {}
+          : { [protocolVersion < 13 ? "Sec-WebSocket-Origin" : "Origin"]: origin }),
+      },
+    };
+  }
+
+  /** The application's headers; another host must not get what was meant for the first. */
+  #headersFor(url: URL, given: Record<string, string> = {}): Record<string, string> {
+    const sameHost = url.host === this.#first.url.host;
+    const weaker = this.#first.secure && url.protocol !== "wss:";
+    const told = this.#host.socket.listenerCount("redirect") > 0;
+    if (this.#redirects === 0 || told || (sameHost && !weaker)) return given;
+    const secret = ["authorization", "cookie", ...(sameHost ? [] : ["host"])];
+    return Object.fromEntries(
+      Object.entries(given).filter(([name]) => !secret.includes(name.toLowerCase())),
+    );
+  }
+
+  #answered(target: Target, request: ClientRequest, response: IncomingMessage): void {
+    const { statusCode = 0, headers: { location } } = response;
+    const { followRedirects = false, maxRedirects = 10 } = this.#options;
+    if (location !== undefined && followRedirects && statusCode >= 300 && statusCode < 400) {
+      if (++this.#redirects > maxRedirects) {
+        this.#abort("Maximum redirects exceeded");
+        return;
+      }
+      request.removeAllListeners("error");
+      request.on("error", () => {});
+      request.destroy();
+      try {
+        this.start(readAddress(location, target.url));
+      } catch (error) {
+        this.#failed(error as Error);
+      }
+      return;
+    }
+    if (!this.#host.socket.emit("unexpected-response", request, response)) {
+      this.#abort(`Unexpected server response: ${statusCode}`);
+    }
+  }
+
+  #upgraded(key: string, response: IncomingMessage, stream: Duplex, head: Buffer): void {
+    this.#host.socket.emit("upgrade", response);
+    // A listener may have closed it.
+    if (this.#over) {
+      stream.destroy();
+      return;
+    }
+    try {
+      const agreed = this.#check(key, response);
+      this.#over = true;
+      this.#host.attach(stream, head, { role: "client", ...agreed });
+    } catch (error) {
+      stream.destroy();
+      this.#failed(error as Error);
+    }
+  }
+
+  /** @throws {Error} If the answer isn't one to our request (RFC 6455 4.1). */
+  #check(key: string, { headers }: IncomingMessage) {
+    if (headers.upgrade?.toLowerCase() !== "websocket") throw new Error("Invalid Upgrade header");
+    const expected = createHash("sha1").update(key + GUID).digest("base64");
+    if (headers["sec-websocket-accept"] !== expected) {
+      throw new Error("Invalid Sec-WebSocket-Accept header");
+    }
+    const protocol = headers["sec-websocket-protocol"] ?? "";
+    if (protocol !== "" && this.#protocols.length === 0) {
+      throw new Error("Server sent a subprotocol but none was requested");
+    }
+    if (protocol !== "" && !this.#protocols.includes(protocol)) {
+      throw new Error("Server sent an invalid subprotocol");
+    }
+    if (protocol === "" && this.#protocols.length > 0) {
+      throw new Error("Server sent no subprotocol");
+    }
+    const answer = headers["sec-websocket-extensions"];
+    if (answer === undefined) return { protocol, extensions: "", compression: false as const };
+    if (this.#offer === "") {
+      throw new Error(
+        "Server sent a Sec-WebSocket-Extensions header but no extension was requested",
+      );
+    }
+    const { perMessageDeflate } = this.#options;
+    try {
+      const extensions = checkCompressionAnswer(answer, termsOf(perMessageDeflate));
+      return { protocol, extensions, compression: compressionOptions(perMessageDeflate) };
+    } catch (cause) {
+      if (cause instanceof UnrequestedExtension) throw cause;
+      throw new Error("Invalid Sec-WebSocket-Extensions header", { cause });
+    }
+  }
+
+  #abort(message: string): void {
+    const error = new Error(message);
+    this.#request?.destroy();
+    this.#failed(error);
+  }
+
+  #failed(error: Error): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#host.failed(error);
+  }
+}

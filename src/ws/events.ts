@@ -1,0 +1,136 @@
+import type { EventEmitter } from "node:events";
+
+/** Marks the listener that an `on…` attribute has set. */
+const ATTRIBUTE = Symbol("attribute");
+/** The handler that a listener was made of. */
+const HANDLER = Symbol("handler");
+
+/** A listener as a browser's class takes it. */
+export type Handler = ((event: Event) => void) | { handleEvent(event: Event): void };
+
+type Listener = ((...args: unknown[]) => void) & { [ATTRIBUTE]?: boolean; [HANDLER]?: Handler };
+
+/** An event of `addEventListener`, whose target is the emitter. */
+class SocketEvent extends Event {
+  readonly #target: object;
+
+  constructor(type: string, target: object) {
+    super(type);
+    this.#target = target;
+  }
+
+  override get target(): EventTarget {
+    return this.#target as EventTarget;
+  }
+}
+
+class SocketMessageEvent extends SocketEvent {
+  readonly data: unknown;
+
+  constructor(target: object, data: unknown, isBinary: boolean) {
+    super("message", target);
+    this.data = isBinary ? data : String(data);
+  }
+}
+
+class SocketCloseEvent extends SocketEvent {
+  readonly code: number;
+  readonly reason: string;
+  readonly wasClean: boolean;
+
+  constructor(target: object, code: number, reason: unknown, wasClean: boolean) {
+    super("close", target);
+    this.code = code;
+    this.reason = String(reason);
+    this.wasClean = wasClean;
+  }
+}
+
+class SocketErrorEvent extends SocketEvent {
+  readonly error: unknown;
+  readonly message: string;
+
+  constructor(target: object, error: unknown) {
+    super("error", target);
+    this.error = error;
+    this.message = error instanceof Error ? error.message : String(error);
+  }
+}
+
+/** Says whether close frames went both ways. */
+type WasClean = () => boolean;
+
+function makeEvent(
+  emitter: EventEmitter,
+  type: string,
+  [first, second]: unknown[],
+  wasClean: WasClean,
+): Event {
+  switch (type) {
+    case "message":
+      return new SocketMessageEvent(emitter, first, second as boolean);
+    case "close":
+      return new SocketCloseEvent(emitter, first as number, second, wasClean());
+    case "error":
+      return new SocketErrorEvent(emitter, first);
+    default:
+      return new SocketEvent(type, emitter);
+  }
+}
+
+const TYPES = ["open", "message", "close", "error"];
+
+/** Adds a listener in the way of `addEventListener`; one that is there already isn't added again. */
+export function addHandler(
+  emitter: EventEmitter,
+  type: string,
+  handler: Handler,
+  wasClean: WasClean,
+  options: { once?: boolean; attribute?: boolean } = {},
+): void {
+  if (!TYPES.includes(type)) return;
+  const { once = false, attribute = false } = options;
+  const there = (emitter.listeners(type) as Listener[]).some((listener) =>
+    !attribute && !listener[ATTRIBUTE] && listener[HANDLER] === handler
+  );
+  if (there) return;
+  const listener: Listener = (...args) => {
+    const event = makeEvent(emitter, type, args, wasClean);
+    if (typeof handler === "function") handler.call(emitter, event);
+    else handler.handleEvent(event);
+  };
+  listener[ATTRIBUTE] = attribute;
+  listener[HANDLER] = handler;
+  if (once) emitter.once(type, listener);
+  else emitter.on(type, listener);
+}
+
+/** Removes a listener that `addHandler` has added. */
+export function removeHandler(emitter: EventEmitter, type: string, handler: Handler): void {
+  for (const listener of emitter.listeners(type) as Listener[]) {
+    if (listener[HANDLER] !== handler || listener[ATTRIBUTE]) continue;
+    emitter.removeListener(type, listener);
+    return;
+  }
+}
+
+/** What an `on…` attribute is set to. */
+export function attributeOf(emitter: EventEmitter, type: string): Handler | null {
+  const listeners = emitter.listeners(type) as Listener[];
+  return listeners.find((listener) => listener[ATTRIBUTE])?.[HANDLER] ?? null;
+}
+
+/** Sets an `on…` attribute; anything but a function clears it. */
+export function setAttribute(
+  emitter: EventEmitter,
+  type: string,
+  handler: unknown,
+  wasClean: WasClean,
+): void {
+  for (const listener of emitter.listeners(type) as Listener[]) {
+    if (listener[ATTRIBUTE]) emitter.removeListener(type, listener);
+  }
+  if (typeof handler === "function") {
+    addHandler(emitter, type, handler as Handler, wasClean, { attribute: true });
+  }
+}

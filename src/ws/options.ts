@@ -1,0 +1,73 @@
+import type { IncomingMessage } from "node:http";
+import type { ZlibOptions } from "node:zlib";
+import type { DeflateTerms } from "../adopt/outside_handshake.ts";
+import type { CompressionOptions } from "../deflate/compression_options.ts";
+import type { ConnectionOptions } from "../connection_options.ts";
+
+/** The options of permessage-deflate, by the names of `ws`. */
+export interface PerMessageDeflateOptions extends DeflateTerms {
+  /** How to compress: `level` and `memLevel` are used, what else it says is decided here. */
+  zlibDeflateOptions?: ZlibOptions;
+  /** How to inflate; what it would bound is bounded here already. */
+  zlibInflateOptions?: ZlibOptions;
+  /** Messages below it go uncompressed, in bytes. @default {1024} */
+  threshold?: number;
+  /** How many messages are compressed at once; they take turns here, whatever it says. */
+  concurrencyLimit?: number;
+}
+
+/** Options that servers and clients share. */
+export interface SharedOptions {
+  /** Whether several messages of one read are emitted without a microtask checkpoint between them. @default {true} */
+  allowSynchronousEvents?: boolean;
+  /** Whether pings are answered. @default {true} */
+  autoPong?: boolean;
+  /** From `close()` to the end of a peer that doesn't answer, in ms. @default {30000} */
+  closeTimeout?: number;
+  /** Accepted and without effect: what is buffered is bounded in bytes. */
+  maxBufferedChunks?: number;
+  /** Accepted and without effect: fragments of a message share one buffer. */
+  maxFragments?: number;
+  /** The largest message, in bytes; 0 for any. @default {104857600} */
+  maxPayload?: number;
+  /** Accepted and without effect: the pongs that wait are few, and only the latest is kept of those that a peer doesn't read. */
+  maxPendingAutoPongs?: number;
+  /** Accepted and without effect: text is always checked. */
+  skipUTF8Validation?: boolean;
+}
+
+/** The options of a connection that come from those of `ws`. */
+export function connectionOptions(options: SharedOptions): ConnectionOptions {
+  const { closeTimeout = 30_000, maxPayload = 100 * 1024 * 1024, autoPong = true } = options;
+  return {
+    closeTimeout,
+    maxMessageSize: maxPayload,
+    maxQueueBytes: 0,
+    keepAlive: false,
+    answerPings: autoPong,
+  };
+}
+
+/** The options of compression that come from those of `ws`, without its terms, which are agreed on by the handshake. */
+export function compressionOptions(
+  given: boolean | PerMessageDeflateOptions | undefined,
+): CompressionOptions {
+  const { zlibDeflateOptions: { level, memLevel } = {}, threshold = 1024 } = termsOf(given);
+  return { threshold, level: level === -1 ? 6 : level, memLevel };
+}
+
+/** What may be agreed on. */
+export function termsOf(
+  given: boolean | PerMessageDeflateOptions | undefined,
+): PerMessageDeflateOptions {
+  return typeof given === "object" && given !== null ? given : {};
+}
+
+/** What was agreed on by the handshake of a socket. */
+export interface Handshaken {
+  readonly role: "server" | "client";
+  readonly protocol: string;
+  readonly extensions: string;
+  readonly compression: false | CompressionOptions;
+  readonly request?: IncomingMessage;
+}

@@ -1,0 +1,58 @@
+import { Duplex, type DuplexOptions } from "node:stream";
+import type { WebSocket } from "./websocket.ts";
+
+/**
+ * A socket as a `Duplex` of `node:stream`, with backpressure both ways. Its end closes the socket.
+ *
+ * @param socket The socket.
+ * @param options Options of the stream.
+ * @returns The stream.
+ */
+export function createWebSocketStream(socket: WebSocket, options: DuplexOptions = {}): Duplex {
+  let terminate = true;
+  const whenOpen = (work: () => void) => {
+    if (socket.readyState === socket.CONNECTING) socket.once("open", work);
+    else work();
+  };
+  const duplex = new Duplex({
+    ...options,
+    emitClose: false,
+    objectMode: false,
+    writableObjectMode: false,
+    read: () => {
+      if (socket.isPaused) socket.resume();
+    },
+    write: (chunk, _encoding, done) => whenOpen(() => socket.send(chunk, done)),
+    final: (done) =>
+      whenOpen(() => {
+        if (socket.readyState !== socket.CLOSED) {
+          socket.once("close", () => done());
+          socket.close();
+        } else {
+          done();
+        }
+      }),
+    destroy: (error, done) => {
+      const finish = () => {
+        done(error);
+        duplex.emit("close");
+      };
+      if (socket.readyState === socket.CLOSED) return finish();
+      socket.once("close", finish);
+      if (terminate) socket.terminate();
+    },
+  });
+  socket.on("message", (message: Uint8Array, isBinary: boolean) => {
+    const asText = !isBinary && duplex.readableObjectMode;
+    if (!duplex.push(asText ? String(message) : message)) socket.pause();
+  });
+  socket.once("error", (error: Error) => {
+    // The close frame that says why is still to go out.
+    terminate = false;
+    if (!duplex.destroyed) duplex.destroy(error);
+  });
+  socket.once("close", () => {
+    if (!duplex.destroyed) duplex.push(null);
+  });
+  return duplex;
+}

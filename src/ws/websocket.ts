@@ -1,0 +1,524 @@
+import { Buffer } from "node:buffer";
+import { EventEmitter } from "node:events";
+import { nextTick } from "node:process";
+import type { Duplex } from "node:stream";
+import type { Connection } from "../connection.ts";
+import type { ReceivedMessage } from "../flow/receive_queue.ts";
+import type { CloseRecord } from "../protocol/close_record.ts";
+import { QueueFullError } from "../errors.ts";
+import { ABNORMAL, isCloseCode } from "../protocol/close_code.ts";
+import { ProtocolError } from "../protocol/protocol_error.ts";
+import { CHECKPOINT } from "../websocket/checkpoint.ts";
+import { Outbox } from "../websocket/outbox.ts";
+import { sharedContext } from "../websocket/shared_context.ts";
+import { type ClientOptions, startHandshake } from "./client_handshake.ts";
+import { emittedError, notOpen } from "./errors.ts";
+import { addHandler, attributeOf, type Handler, removeHandler, setAttribute } from "./events.ts";
+import { connectionOptions, type Handshaken, type SharedOptions } from "./options.ts";
+import { copyOf, type Payload, sizeOf, toPayload } from "./payload.ts";
+
+const CONNECTING = 0, OPEN = 1, CLOSING = 2, CLOSED = 3;
+const BINARY_TYPES = ["nodebuffer", "arraybuffer", "fragments", "blob"];
+const NOTHING = Buffer.alloc(0);
+const LONGEST_CONTROL = 125;
+const LONGEST_REASON = 123;
+
+/** What `send` takes besides the message. */
+export interface SendOptions {
+  /** Whether it is a binary message. Default: unless it is a string. */
+  binary?: boolean;
+  /** Whether it may be compressed. @default {true} */
+  compress?: boolean;
+  /** Whether it ends its message. @default {true} */
+  fin?: boolean;
+  /** Accepted and without effect: clients mask, servers don't (RFC 6455 5.1). */
+  mask?: boolean;
+}
+
+/** Called when something has been done, or with why it can't be. */
+export type Callback = (error?: Error) => void;
+
+/** Gives a socket the open stream of its handshake. */
+export let attach: (
+  socket: WebSocket,
+  stream: Duplex,
+  head: Uint8Array,
+  handshaken: Handshaken,
+) => void;
+
+/**
+ * The `WebSocket` of the npm package `ws`, on this library's connection: an event emitter with the same methods, events
+ * and errors, for programs that were written for it.
+ */
+export class WebSocket extends EventEmitter {
+  /** The connection is being made. */
+  declare static readonly CONNECTING: 0;
+  /** Messages go both ways. */
+  declare static readonly OPEN: 1;
+  /** The closing handshake is under way. */
+  declare static readonly CLOSING: 2;
+  /** The connection has ended. */
+  declare static readonly CLOSED: 3;
+  /** The same as `WebSocket.CONNECTING`. */
+  declare readonly CONNECTING: 0;
+  /** The same as `WebSocket.OPEN`. */
+  declare readonly OPEN: 1;
+  /** The same as `WebSocket.CLOSING`. */
+  declare readonly CLOSING: 2;
+  /** The same as `WebSocket.CLOSED`. */
+  declare readonly CLOSED: 3;
+
+  static {
+    attach = (socket, stream, head, handshaken) => socket.#attach(stream, head, handshaken);
+    for (const [name, value] of Object.entries({ CONNECTING, OPEN, CLOSING, CLOSED })) {
+      for (const object of [WebSocket, WebSocket.prototype]) {
+        Object.defineProperty(object, name, { enumerable: true, value });
+      }
+    }
+  }
+
+  /** The stream below, as `node:http` gave it; `null` before and without one. */
+  _socket: Duplex | null = null;
+  readonly #options: SharedOptions;
+  #connection: Connection | null = null;
+  #readyState = CONNECTING;
+  #binaryType = "nodebuffer";
+  #url: string | undefined;
+  #protocol = "";
+  #extensions = "";
+  #paused = false;
+  #wasClean = false;
+  #errorEmitted = false;
+  /** Bytes of messages that can't be sent any more. */
+  #lost = 0;
+  /** Gives up a handshake under way. */
+  #cancel: (() => void) | null = null;
+  /** Whether the first fragments of a message have been sent. */
+  #fragmented = false;
+  /** Made with the first `Blob`. */
+  #outbox: Outbox | null = null;
+
+  /**
+   * Connects to a server.
+   *
+   * @param address Where to; `null` is for the server's own use.
+   * @param protocols The subprotocols to offer, or the options.
+   * @param options Options of the handshake and of the connection.
+   */
+  constructor(
+    address: string | URL | null,
+    protocols?: string | readonly string[] | ClientOptions,
+    options?: ClientOptions,
+  ) {
+    super();
+    const areOptions = typeof protocols === "object" && protocols !== null &&
+      !Array.isArray(protocols);
+    const given = (areOptions ? protocols as ClientOptions : options) ?? {};
+    this.#options = given;
+    if (address === null) return;
+    const offered = (areOptions ? undefined : protocols) ?? given.protocols ?? [];
+    const host = {
+      socket: this,
+      attach: (stream: Duplex, head: Uint8Array, handshaken: Handshaken) =>
+        this.#attach(stream, head, handshaken),
+      failed: (error: Error) => this.#fail(error),
+      redirected: (url: string) => this.#url = url,
+    };
+    const handshake = startHandshake(host, address, [offered].flat() as string[], given);
+    this.#url = handshake.url;
+    this.#cancel = handshake.cancel;
+  }
+
+  /** `CONNECTING`, `OPEN`, `CLOSING` or `CLOSED`. */
+  get readyState(): number {
+    if (this.#readyState === OPEN && this.#connection!.state !== "open") return CLOSING;
+    return this.#readyState;
+  }
+
+  /** The URL that a client was given. */
+  get url(): string | undefined {
+    return this.#url;
+  }
+
+  /** The subprotocol that was agreed on; `""` for none. */
+  get protocol(): string {
+    return this.#protocol;
+  }
+
+  /** The names of the extensions that were agreed on; `""` for none. */
+  get extensions(): string {
+    return this.#extensions.split(";", 1)[0];
+  }
+
+  /** Whether `pause` holds messages. */
+  get isPaused(): boolean {
+    return this.#paused;
+  }
+
+  /** Bytes that were given to `send`, and that the kernel hasn't taken. */
+  get bufferedAmount(): number {
+    return this.#lost + (this.#outbox?.bytes ?? 0) + (this.#connection?.queuedBytes ?? 0);
+  }
+
+  /** As what binary messages come: `"nodebuffer"`, `"arraybuffer"`, `"fragments"` or `"blob"`. */
+  get binaryType(): string {
+    return this.#binaryType;
+  }
+
+  set binaryType(type: string) {
+    if (BINARY_TYPES.includes(type)) this.#binaryType = type;
+  }
+
+  get #tellClean(): () => boolean {
+    return () => this.#wasClean;
+  }
+
+  // ---- Events -----------------------------------------------------------------------------------------------------
+
+  /** Adds a listener in a browser's way. */
+  addEventListener(type: string, handler: Handler, options?: { once?: boolean }): void {
+    addHandler(this, type, handler, this.#tellClean, { once: options?.once });
+  }
+
+  /** Removes a listener that `addEventListener` has added. */
+  removeEventListener(type: string, handler: Handler): void {
+    removeHandler(this, type, handler);
+  }
+
+  /** Called when the connection is open. */
+  // deno-lint-ignore no-explicit-any
+  get onopen(): any {
+    return attributeOf(this, "open");
+  }
+
+  set onopen(handler: unknown) {
+    setAttribute(this, "open", handler, this.#tellClean);
+  }
+
+  /** Called with each message. */
+  // deno-lint-ignore no-explicit-any
+  get onmessage(): any {
+    return attributeOf(this, "message");
+  }
+
+  set onmessage(handler: unknown) {
+    setAttribute(this, "message", handler, this.#tellClean);
+  }
+
+  /** Called with what went wrong; `onclose` follows. */
+  // deno-lint-ignore no-explicit-any
+  get onerror(): any {
+    return attributeOf(this, "error");
+  }
+
+  set onerror(handler: unknown) {
+    setAttribute(this, "error", handler, this.#tellClean);
+  }
+
+  /** Called when the connection has ended. */
+  // deno-lint-ignore no-explicit-any
+  get onclose(): any {
+    return attributeOf(this, "close");
+  }
+
+  set onclose(handler: unknown) {
+    setAttribute(this, "close", handler, this.#tellClean);
+  }
+
+  // ---- Sending ----------------------------------------------------------------------------------------------------
+
+  /**
+   * Sends a message. A snapshot of the bytes is taken.
+   *
+   * @param data A string, a number, or bytes in any form.
+   * @param options How to send it, or the callback.
+   * @param callback Called when the kernel has taken the message, or with why it can't.
+   * @throws {Error} While connecting.
+   * @throws {TypeError} If no bytes can be made of the data, or bytes sent as text aren't UTF-8.
+   */
+  send(data: unknown, options?: SendOptions | Callback, callback?: Callback): void {
+    if (this.#readyState === CONNECTING) throw notOpen(CONNECTING);
+    if (typeof options === "function") {
+      callback = options;
+      options = undefined;
+    }
+    const payload = typeof data === "string" ? data : toPayload(data);
+    if (this.readyState !== OPEN) {
+      this.#refuse(sizeOf(payload), callback);
+    } else if (payload instanceof Blob) {
+      this.#box.read(payload, (bytes) => this.#whenOpen(bytes, options, callback));
+    } else if (this.#outbox !== null && this.#outbox.busy) {
+      const snapshot = typeof payload === "string" ? payload : copyOf(payload);
+      this.#outbox.add(sizeOf(payload), () => this.#whenOpen(snapshot, options, callback));
+    } else {
+      this.#send(payload, options, callback);
+    }
+  }
+
+  #send(
+    payload: Exclude<Payload, Blob>,
+    options: SendOptions | undefined,
+    callback: Callback | undefined,
+  ): void {
+    const connection = this.#connection!;
+    const { binary = typeof payload !== "string", compress = true, fin = true } = options ?? {};
+    // Left to the threshold, unless it is forbidden.
+    const sending = compress ? undefined : { compress: false };
+    if (!fin || this.#fragmented) {
+      connection.sendFragment(payload, { binary, final: fin, ...sending });
+      this.#fragmented = !fin;
+    } else if (binary) {
+      connection.sendBinary(payload, sending);
+    } else {
+      connection.sendText(payload, sending);
+    }
+    if (callback !== undefined) this.#whenFlushed(callback);
+  }
+
+  /** For what had to wait: whether it could be sent. */
+  #whenOpen(
+    payload: string | Uint8Array,
+    options: SendOptions | undefined,
+    callback: Callback | undefined,
+  ): boolean {
+    const { state } = this.#connection!;
+    if (state === "open") this.#send(payload, options, callback);
+    else if (callback !== undefined) callback(notOpen(this.readyState));
+    return state === "open";
+  }
+
+  #whenFlushed(callback: Callback): void {
+    this.#connection!.flushed().then(
+      () => this.#run(callback),
+      (error) => this.#run(() => callback(error)),
+    );
+  }
+
+  /** What is sent behind a `Blob` waits for its bytes. */
+  get #box(): Outbox {
+    return this.#outbox ??= new Outbox((error) => {
+      this.#error(error as Error);
+      this.terminate();
+    });
+  }
+
+  #refuse(bytes: number, callback: Callback | undefined): void {
+    this.#lost += bytes;
+    if (callback !== undefined) nextTick(callback, notOpen(this.readyState));
+  }
+
+  /**
+   * Sends a ping, ahead of what is queued.
+   *
+   * @param data At most 125 bytes.
+   * @param mask Without effect, as for `send`.
+   * @param callback Called when it is queued, or with why it can't be.
+   */
+  ping(data?: unknown, mask?: boolean | Callback, callback?: Callback): void {
+    this.#sendControl("ping", data, mask, callback);
+  }
+
+  /**
+   * Sends a pong, ahead of what is queued.
+   *
+   * @param data At most 125 bytes.
+   * @param mask Without effect, as for `send`.
+   * @param callback Called when it is queued, or with why it can't be.
+   */
+  pong(data?: unknown, mask?: boolean | Callback, callback?: Callback): void {
+    this.#sendControl("pong", data, mask, callback);
+  }
+
+  #sendControl(
+    kind: "ping" | "pong",
+    data: unknown,
+    mask: unknown,
+    callback: Callback | undefined,
+  ): void {
+    if (this.#readyState === CONNECTING) throw notOpen(CONNECTING);
+    const done = [data, mask, callback].find((value) => typeof value === "function") as
+      | Callback
+      | undefined;
+    const payload = toPayload(typeof data === "function" ? undefined : data);
+    if (this.readyState !== OPEN) {
+      this.#refuse(sizeOf(payload), done);
+      return;
+    }
+    if (sizeOf(payload) > LONGEST_CONTROL) {
+      throw new RangeError("The data size must not be greater than 125 bytes");
+    }
+    if (payload instanceof Blob) {
+      this.#box.read(payload, (bytes) => {
+        if (this.readyState === OPEN) this.#control(kind, bytes, done);
+        return true;
+      });
+    } else {
+      this.#control(kind, payload, done);
+    }
+  }
+
+  #control(
+    kind: "ping" | "pong",
+    payload: Exclude<Payload, Blob>,
+    callback: Callback | undefined,
+  ): void {
+    try {
+      // The promise of the round trip is nobody's: the pong is an event.
+      void this.#connection![kind](payload);
+    } catch (error) {
+      // To a peer that lets 64 of them wait, one more says nothing new.
+      if (!(error instanceof QueueFullError)) throw error;
+    }
+    if (callback !== undefined) nextTick(callback);
+  }
+
+  // ---- Receiving --------------------------------------------------------------------------------------------------
+
+  /** Holds messages, and the peer with them. */
+  pause(): void {
+    if (this.#readyState === CONNECTING || this.#readyState === CLOSED) return;
+    this.#paused = true;
+    this.#connection!.pause();
+  }
+
+  /** Goes on. */
+  resume(): void {
+    if (this.#readyState === CONNECTING || this.#readyState === CLOSED) return;
+    this.#paused = false;
+    this.#connection!.resume();
+  }
+
+  #received(data: ReceivedMessage): PromiseLike<void> | void {
+    const isBinary = typeof data !== "string";
+    const buffer = isBinary
+      ? Buffer.from(data.buffer as ArrayBuffer, data.byteOffset, data.length)
+      : Buffer.from(data);
+    let message: unknown = buffer;
+    if (isBinary && this.#binaryType !== "nodebuffer") {
+      if (this.#binaryType === "fragments") message = [buffer];
+      else if (this.#binaryType === "arraybuffer") message = data.slice().buffer;
+      else message = new Blob([data as Uint8Array<ArrayBuffer>]);
+    }
+    this.#emit("message", message, isBinary);
+    if (this.#options.allowSynchronousEvents === false) return CHECKPOINT;
+  }
+
+  /** Emits from inside the connection: what a listener throws is uncaught, and none of the connection's business. */
+  #emit(event: string, ...args: unknown[]): void {
+    this.#run(() => this.emit(event, ...args));
+  }
+
+  #run(work: () => unknown): void {
+    try {
+      work();
+    } catch (error) {
+      reportError(error);
+    }
+  }
+
+  // ---- Closing ----------------------------------------------------------------------------------------------------
+
+  /**
+   * Starts the closing handshake.
+   *
+   * @param code The code; left out, the close frame has none.
+   * @param data The reason, at most 123 bytes.
+   */
+  close(code?: number, data?: string | Uint8Array): void {
+    if (this.readyState >= CLOSING) return;
+    if (this.#readyState === CONNECTING) {
+      this.#abandon();
+      return;
+    }
+    if (code !== undefined && !(typeof code === "number" && isCloseCode(code))) {
+      throw new TypeError("First argument must be a valid error code number");
+    }
+    const reason = data === undefined ? "" : Buffer.from(data as string).toString();
+    if (Buffer.byteLength(reason) > LONGEST_REASON) {
+      throw new RangeError("The message must not be greater than 123 bytes");
+    }
+    this.#readyState = CLOSING;
+    const close = () => {
+      this.#connection!.close(code ?? null, code === undefined ? "" : reason);
+      return true;
+    };
+    if (this.#outbox === null) close();
+    else this.#outbox.add(0, close);
+  }
+
+  /** Ends the connection at once. */
+  terminate(): void {
+    if (this.#readyState === CLOSED) return;
+    if (this.#readyState === CONNECTING) {
+      this.#abandon();
+      return;
+    }
+    this.#readyState = CLOSING;
+    this.#connection!.terminate();
+  }
+
+  #abandon(): void {
+    if (this.#cancel === null) return;
+    this.#readyState = CLOSING;
+    this.#cancel();
+    this.#cancel = null;
+    const error = new Error("WebSocket was closed before the connection was established");
+    nextTick(() => this.#fail(error));
+  }
+
+  #attach(stream: Duplex, head: Uint8Array, handshaken: Handshaken): void {
+    const { role, protocol, extensions, compression, request } = handshaken;
+    this._socket = stream;
+    this.#cancel = null;
+    this.#protocol = protocol;
+    this.#extensions = extensions;
+    const options = this.#options as SharedOptions & { generateMask?: (mask: Uint8Array) => void };
+    this.#connection = sharedContext().adopt(stream, {
+      ...connectionOptions(options),
+      role,
+      handshake: false,
+      protocol,
+      extensions: extensions === "" ? [] : extensions,
+      compression,
+      initialData: head,
+      ...(request === undefined ? { url: this.#url } : { request }),
+      maskGenerator: options.generateMask,
+      // Who awaits `open` has time to listen.
+      onConnect: () => CHECKPOINT,
+      onMessage: (_, data) => this.#received(data),
+      onPing: (_, payload) => this.#emit("ping", Buffer.from(payload)),
+      onPong: (_, payload) => this.#emit("pong", Buffer.from(payload)),
+      onError: (_, error) => {
+        // That the stream has broken shows in the close event alone.
+        if (error instanceof ProtocolError) this.#error(emittedError(error));
+      },
+      onClose: (_, record) => this.#closed(record),
+    });
+    this.#readyState = OPEN;
+    this.emit("open");
+  }
+
+  #error(error: Error): void {
+    if (this.#errorEmitted) return;
+    this.#errorEmitted = true;
+    this.#emit("error", error);
+  }
+
+  #closed(record: CloseRecord): void {
+    this.#readyState = CLOSED;
+    this.#lost += record.unsentBytes;
+    this.#wasClean = record.wasClean;
+    const { code, reason } = record;
+    this.#emit("close", code, reason === "" ? NOTHING : Buffer.from(reason));
+  }
+
+  /** The handshake has failed. */
+  #fail(error: Error): void {
+    if (this.#readyState === CLOSED) return;
+    this.#readyState = CLOSING;
+    this.#errorEmitted = true;
+    this.emit("error", error);
+    this.#readyState = CLOSED;
+    this.emit("close", ABNORMAL, NOTHING);
+  }
+}

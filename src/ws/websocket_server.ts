@@ -1,0 +1,371 @@
+import { Buffer } from "node:buffer";
+import { createHash } from "node:crypto";
+import { EventEmitter } from "node:events";
+import {
+  createServer,
+  type IncomingMessage,
+  type Server as HttpServer,
+  STATUS_CODES,
+} from "node:http";
+import { nextTick } from "node:process";
+import type { Duplex } from "node:stream";
+import { answerCompression, parseProtocols } from "../adopt/outside_handshake.ts";
+import {
+  compressionOptions,
+  type PerMessageDeflateOptions,
+  type SharedOptions,
+  termsOf,
+} from "./options.ts";
+import { attach, WebSocket } from "./websocket.ts";
+
+const GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+const KEY = /^[+/0-9A-Za-z]{22}==$/;
+const UPGRADED = new WeakSet<Duplex>();
+
+/** What `verifyClient` is asked about. */
+export interface ClientInfo {
+  /** The request's `Origin`. */
+  origin: string | undefined;
+  /** Whether it came over TLS. */
+  secure: boolean;
+  /** The request. */
+  req: IncomingMessage;
+}
+
+/** Decides about a handshake, when it is called. */
+export type VerifyAnswer = (
+  verified: boolean,
+  code?: number,
+  message?: string,
+  headers?: Record<string, string>,
+) => void;
+
+/** Decides about a handshake: at once by its result, or later by calling back. */
+export type VerifyClient =
+  | ((info: ClientInfo) => boolean)
+  | ((info: ClientInfo, answer: VerifyAnswer) => void);
+
+/** Options of a server. Exactly one of `port`, `server` and `noServer` is needed. */
+export interface ServerOptions extends SharedOptions {
+  /** Listens on this port, with an HTTP server of its own. */
+  port?: number | null;
+  /** The address to bind to. */
+  host?: string | null;
+  /** Connections that may wait to be accepted. */
+  backlog?: number | null;
+  /** The server whose upgrades are handled. */
+  server?: HttpServer | null;
+  /** Handles what `handleUpgrade` is called with. */
+  noServer?: boolean;
+  /** The only path that is handled. */
+  path?: string | null;
+  /** Whether to agree on compression, and how. @default {false} */
+  perMessageDeflate?: boolean | PerMessageDeflateOptions;
+  /** Whether `clients` is kept. @default {true} */
+  clientTracking?: boolean;
+  /** Decides about handshakes. */
+  verifyClient?: VerifyClient | null;
+  /** Chooses among the offered subprotocols. Default: the first. */
+  handleProtocols?: ((protocols: Set<string>, request: IncomingMessage) => string | false) | null;
+  /** The class of the sockets. */
+  WebSocket?: typeof WebSocket;
+}
+
+type Accepted = (socket: WebSocket, request: IncomingMessage) => void;
+
+/**
+ * The `WebSocketServer` of the npm package `ws`, on this library's connections. It stands on a `node:http` server, its
+ * own or one that it is given, as there.
+ */
+export class WebSocketServer extends EventEmitter {
+  /** The options; `handleProtocols` may be assigned later. */
+  readonly options: ServerOptions & { WebSocket: typeof WebSocket };
+  /** The sockets that are not closed; `undefined` without `clientTracking`. */
+  readonly clients: Set<WebSocket> | undefined;
+  #server: HttpServer | null = null;
+  #state: "running" | "closing" | "closed" = "running";
+  #removeListeners: () => void = () => {};
+  #closeWithLast = false;
+
+  /**
+   * Makes a server.
+   *
+   * @param options Its options.
+   * @param listening Called when a server of its own listens.
+   */
+  constructor(options: ServerOptions, listening?: () => void) {
+    super();
+    const { port, server, noServer } = options;
+    const given = [port !== undefined && port !== null, !!server, !!noServer];
+    if (given.filter(Boolean).length !== 1) {
+      throw new TypeError(
+        'One and only one of the "port", "server", or "noServer" options must be specified',
+      );
+    }
+    this.options = {
+      allowSynchronousEvents: true,
+      autoPong: true,
+      maxPayload: 100 * 1024 * 1024,
+      skipUTF8Validation: false,
+      perMessageDeflate: false,
+      handleProtocols: null,
+      clientTracking: true,
+      closeTimeout: 30_000,
+      verifyClient: null,
+      noServer: false,
+      backlog: null,
+      server: null,
+      host: null,
+      path: null,
+      port: null,
+      WebSocket,
+      ...options,
+    };
+    if (this.options.clientTracking) this.clients = new Set();
+    if (server) this.#server = server;
+    else if (!noServer) this.#server = this.#listen(listening);
+    if (this.#server !== null) this.#listenTo(this.#server);
+  }
+
+  #listen(listening: (() => void) | undefined): HttpServer {
+    const { port, host, backlog } = this.options;
+    const server = createServer((_, response) => {
+      const body = STATUS_CODES[426]!;
+      response.writeHead(426, { "Content-Length": body.length, "Content-Type": "text/plain" });
+      response.end(body);
+    });
+    server.listen({
+      port: port!,
+      host: host ?? undefined,
+      backlog: backlog ?? undefined,
+    }, listening);
+    return server;
+  }
+
+  #listenTo(server: HttpServer): void {
+    const accepted: Accepted = (socket, request) => void this.emit("connection", socket, request);
+    const listeners = {
+      listening: () => void this.emit("listening"),
+      error: (error: Error) => void this.emit("error", error),
+      upgrade: (request: IncomingMessage, stream: Duplex, head: Buffer) =>
+        this.handleUpgrade(request, stream, head, accepted),
+    };
+    for (const [name, listener] of Object.entries(listeners)) {
+      server.on(name, listener as () => void);
+    }
+    this.#removeListeners = () => {
+      for (const [name, listener] of Object.entries(listeners)) {
+        server.removeListener(name, listener as () => void);
+      }
+    };
+  }
+
+  /** The address that the server is bound to; `null` when it isn't. */
+  address(): ReturnType<HttpServer["address"]> {
+    if (this.options.noServer) throw new Error('The server is operating in "noServer" mode');
+    return this.#server === null ? null : this.#server.address();
+  }
+
+  /**
+   * Takes no more handshakes, and emits `close` when the last socket has gone. The sockets stay.
+   *
+   * @param closed Called then; with an error if it was closed already.
+   */
+  close(closed?: (error?: Error) => void): void {
+    if (this.#state === "closed") {
+      if (closed !== undefined) {
+        this.once("close", () => closed(new Error("The server is not running")));
+      }
+      nextTick(() => this.emit("close"));
+      return;
+    }
+    if (closed !== undefined) this.once("close", closed);
+    if (this.#state === "closing") return;
+    this.#state = "closing";
+    const server = this.#server;
+    this.#server = null;
+    this.#removeListeners();
+    if (server !== null && !this.options.server) server.close(() => this.#closed());
+    else if (this.clients === undefined || this.clients.size === 0) nextTick(() => this.#closed());
+    else this.#closeWithLast = true;
+  }
+
+  #closed(): void {
+    this.#state = "closed";
+    this.emit("close");
+  }
+
+  /** Whether a request is for this server: by its path. */
+  shouldHandle(request: IncomingMessage): boolean {
+    const { path } = this.options;
+    return !path || request.url!.split("?", 1)[0] === path;
+  }
+
+  /**
+   * Does the handshake of a request that a `node:http` server has emitted as `upgrade`.
+   *
+   * @param request The request.
+   * @param stream Its socket; this server's from here on.
+   * @param head What came behind the request.
+   * @param accepted Gets the open socket.
+   */
+  handleUpgrade(
+    request: IncomingMessage,
+    stream: Duplex,
+    head: Uint8Array,
+    accepted: (socket: WebSocket, request: IncomingMessage) => void,
+  ): void {
+    const destroy = () => stream.destroy();
+    stream.on("error", destroy);
+    const proceed = (protocols: Set<string>, extensions: string) => {
+      stream.removeListener("error", destroy);
+      this.#complete(request, stream, head, protocols, extensions, accepted);
+    };
+    const { headers } = request;
+    const version = Number(headers["sec-websocket-version"]);
+    const refuse = (code: number, message: string, more?: Record<string, string>) =>
+      this.#refuse(request, stream, code, message, more);
+    if (request.method !== "GET") return refuse(405, "Invalid HTTP method");
+    if (headers.upgrade?.toLowerCase() !== "websocket") {
+      return refuse(400, "Invalid Upgrade header");
+    }
+    if (!KEY.test(headers["sec-websocket-key"] ?? "")) {
+      return refuse(400, "Missing or invalid Sec-WebSocket-Key header");
+    }
+    if (version !== 13 && version !== 8) {
+      return refuse(400, "Missing or invalid Sec-WebSocket-Version header", {
+        "Sec-WebSocket-Version": "13, 8",
+      });
+    }
+    if (!this.shouldHandle(request)) return abort(stream, 400);
+    let protocols: Set<string>;
+    try {
+      const offered = headers["sec-websocket-protocol"];
+      protocols = new Set(offered === undefined ? [] : parseProtocols(offered));
+    } catch {
+      return refuse(400, "Invalid Sec-WebSocket-Protocol header");
+    }
+    const { perMessageDeflate } = this.options;
+    const offers = headers["sec-websocket-extensions"];
+    let extensions = "";
+    try {
+      if (perMessageDeflate && offers !== undefined) {
+        extensions = answerCompression(offers, termsOf(perMessageDeflate));
+      }
+    } catch {
+      return refuse(400, "Invalid or unacceptable Sec-WebSocket-Extensions header");
+    }
+    this.#verify(request, stream, version, () => proceed(protocols, extensions));
+  }
+
+  #verify(request: IncomingMessage, stream: Duplex, version: number, proceed: () => void): void {
+    const { verifyClient } = this.options;
+    if (!verifyClient) return proceed();
+    const origin = request.headers[version === 8 ? "sec-websocket-origin" : "origin"];
+    const { authorized, encrypted } = request.socket as {
+      authorized?: boolean;
+      encrypted?: boolean;
+    };
+    const info: ClientInfo = {
+      origin: origin as string | undefined,
+      secure: Boolean(authorized || encrypted),
+      req: request,
+    };
+    if (verifyClient.length === 2) {
+      (verifyClient as (info: ClientInfo, answer: VerifyAnswer) => void)(
+        info,
+        (verified, code, message, headers) =>
+          verified ? proceed() : abort(stream, code || 401, message, headers),
+      );
+    } else if ((verifyClient as (info: ClientInfo) => boolean)(info)) {
+      proceed();
+    } else {
+      abort(stream, 401);
+    }
+  }
+
+  #complete(
+    request: IncomingMessage,
+    stream: Duplex,
+    head: Uint8Array,
+    protocols: Set<string>,
+    extensions: string,
+    accepted: Accepted,
+  ): void {
+    // The client has left.
+    if (!stream.readable || !stream.writable) {
+      stream.destroy();
+      return;
+    }
+    if (UPGRADED.has(stream)) {
+      throw new Error(
+        "server.handleUpgrade() was called more than once with the same socket, possibly due to a misconfiguration",
+      );
+    }
+    UPGRADED.add(stream);
+    if (this.#state !== "running") return abort(stream, 503);
+    const { handleProtocols, perMessageDeflate } = this.options;
+    const key = request.headers["sec-websocket-key"];
+    const lines = [
+      "HTTP/1.1 101 Switching Protocols",
+      "Upgrade: websocket",
+      "Connection: Upgrade",
+      `Sec-WebSocket-Accept: ${createHash("sha1").update(key + GUID).digest("base64")}`,
+    ];
+    const [first = ""] = protocols;
+    const protocol = protocols.size === 0
+      ? ""
+      : (handleProtocols ? handleProtocols(protocols, request) : first) || "";
+    if (protocol !== "") lines.push(`Sec-WebSocket-Protocol: ${protocol}`);
+    if (extensions !== "") lines.push(`Sec-WebSocket-Extensions: ${extensions}`);
+    const socket = new this.options.WebSocket(null, undefined, this.options as never);
+    this.emit("headers", lines, request);
+    stream.write([...lines, "", ""].join("\r\n"));
+    if (this.clients !== undefined) this.#track(socket, this.clients);
+    attach(socket, stream, head, {
+      role: "server",
+      protocol,
+      extensions,
+      compression: extensions === "" ? false : compressionOptions(perMessageDeflate),
+      request,
+    });
+    accepted(socket, request);
+  }
+
+  #track(socket: WebSocket, clients: Set<WebSocket>): void {
+    clients.add(socket);
+    socket.on("close", () => {
+      clients.delete(socket);
+      if (this.#closeWithLast && clients.size === 0) nextTick(() => this.#closed());
+    });
+  }
+
+  #refuse(
+    request: IncomingMessage,
+    stream: Duplex,
+    code: number,
+    message: string,
+    headers?: Record<string, string>,
+  ): void {
+    if (this.listenerCount("wsClientError") === 0) return abort(stream, code, message, headers);
+    this.emit("wsClientError", new Error(message), stream, request);
+  }
+}
+
+/** Answers a handshake that is refused, and ends its socket. */
+function abort(
+  stream: Duplex,
+  code: number,
+  given?: string,
+  headers: Record<string, string> = {},
+): void {
+  const message = given || STATUS_CODES[code] || "";
+  const lines = Object.entries({
+    "Connection": "close",
+    "Content-Type": "text/html",
+    "Content-Length": String(Buffer.byteLength(message)),
+    ...headers,
+  }).map(([name, value]) => `${name}: ${value}\r\n`);
+  stream.once("finish", () => stream.destroy());
+  stream.end(`HTTP/1.1 ${code} ${STATUS_CODES[code]}\r\n${lines.join("")}\r\n${message}`);
+}

@@ -1,0 +1,354 @@
+import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
+import type { Buffer } from "node:buffer";
+import { once } from "node:events";
+import { Agent, type ClientRequest, createServer, type IncomingMessage } from "node:http";
+import { createServer as createSecure } from "node:https";
+import { type AddressInfo, connect, createServer as createNetServer } from "node:net";
+import { makeCertificates } from "../transport/certificates.ts";
+import { RawPeer, upgradeResponse } from "../support/raw_peer.ts";
+import { both, type Subject } from "./_implementation.ts";
+import { type ClientOptions, closing, next, record, serve } from "./_serve.ts";
+
+// The client's constructor of the npm package ws, option by option and event by event of its reference.
+
+/** A server that answers each connection's head by hand. */
+function answering(answer: (request: string) => string | Uint8Array | null) {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const raws: RawPeer[] = [];
+  const serving = (async () => {
+    for await (const conn of listener) {
+      const raw = new RawPeer(conn, "server");
+      raws.push(raw);
+      raw.readHead().then((head) => {
+        const text = answer(head);
+        if (text !== null) return raw.write(text);
+      }).catch(() => {});
+    }
+  })();
+  return {
+    url: `ws://127.0.0.1:${listener.addr.port}`,
+    port: listener.addr.port,
+    async [Symbol.asyncDispose]() {
+      listener.close();
+      for (const raw of raws) raw.close();
+      await serving;
+    },
+  };
+}
+
+async function failure(subject: Subject, url: string, options?: ClientOptions): Promise<Error> {
+  const socket = new subject.WebSocket(url, options), log = record(socket);
+  const [error] = await next(log, "error");
+  assertEquals(await closing(log), [1006, ""]);
+  return error;
+}
+
+both("new: what the address may be", async (ws) => {
+  for (
+    const [address, message] of [
+      ["not a URL", "Invalid URL: not a URL"],
+      [
+        "ftp://127.0.0.1",
+        'The URL\'s protocol must be one of "ws:", "wss:", "http:", "https:", or "ws+unix:"',
+      ],
+      ["ws://127.0.0.1/#fragment", "The URL contains a fragment identifier"],
+      ["ws+unix:", "The URL's pathname is empty"],
+    ]
+  ) {
+    const error = assertThrows(() => new ws.WebSocket(address), SyntaxError) as Error;
+    assertEquals(error.message, message);
+  }
+  await using s = await serve(ws);
+  for (const address of [s.url, new URL(s.url), s.url.replace("ws:", "http:")]) {
+    const socket = new ws.WebSocket(address), log = record(socket);
+    assertEquals(socket.url, `${s.url}/`);
+    await next(log, "open");
+    socket.close();
+    await closing(log);
+  }
+});
+
+both("new: subprotocols", async (ws) => {
+  for (const protocols of [["a", "a"], "no token", ["a,b"], [""], [1 as unknown as string]]) {
+    const error = assertThrows(() => new ws.WebSocket("ws://127.0.0.1", protocols), SyntaxError);
+    assertEquals((error as Error).message, "An invalid or duplicated subprotocol was specified");
+  }
+  await using s = await serve(ws);
+  for (
+    const args of [
+      ["one", {}],
+      [["one"]],
+      [undefined, { protocols: ["one", "two"] }],
+      [{ protocols: "one" }],
+    ] as never[][]
+  ) {
+    const socket = new ws.WebSocket(s.url, ...args), log = record(socket);
+    await next(log, "open");
+    assertEquals(socket.protocol, "one");
+    socket.close();
+    await closing(log);
+  }
+});
+
+both("new: protocolVersion", (ws) => {
+  const error = assertThrows(
+    () => new ws.WebSocket("ws://127.0.0.1", { protocolVersion: 12 }),
+    RangeError,
+  ) as Error;
+  assertEquals(error.message, "Unsupported protocol version: 12 (supported versions: 8, 13)");
+});
+
+both("headers, origin, auth, and the upgrade event", async (ws) => {
+  await using s = await serve(ws);
+  const url = s.url.replace("//", "//us%20er:pass@");
+  const socket = new ws.WebSocket(`${url}/p?q`, { headers: { "X-Mine": "1" }, origin: "http://o" });
+  const log = record(socket);
+  const { request } = await s.accepted.next();
+  assertEquals([request.url, request.headers["x-mine"], request.headers.origin], [
+    "/p?q",
+    "1",
+    "http://o",
+  ]);
+  assertEquals(request.headers.authorization, `Basic ${btoa("us er:pass")}`);
+  const [response] = await next(log, "upgrade") as [IncomingMessage];
+  assertEquals([response.statusCode, response.headers.upgrade?.toLowerCase()], [101, "websocket"]);
+  assertEquals((await log.next()).type, "open");
+});
+
+both("unexpected-response: the application decides; without a listener an error", async (ws) => {
+  await using server = answering(() =>
+    "HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\nX-Why: tests\r\n\r\nno"
+  );
+  assertEquals((await failure(ws, server.url)).message, "Unexpected server response: 401");
+  const socket = new ws.WebSocket(server.url), log = record(socket);
+  const [request, response] = await once(socket, "unexpected-response") as [
+    ClientRequest,
+    IncomingMessage,
+  ];
+  assertEquals([response.statusCode, response.headers["x-why"]], [401, "tests"]);
+  let body = "";
+  for await (const chunk of response) body += chunk;
+  assertEquals(body, "no");
+  request.destroy();
+  socket.close();
+  await closing(log);
+});
+
+both("answers that aren't to our request", async (ws) => {
+  const accept = (request: string) => new TextDecoder().decode(upgradeResponse(request));
+  for (
+    const [answer, message, options] of [
+      [(r) => accept(r).replace("Upgrade: websocket", "Upgrade: other"), "Invalid Upgrade header"],
+      [
+        (r) => accept(r).replace(/Accept: .*/, "Accept: xxxx"),
+        "Invalid Sec-WebSocket-Accept header",
+      ],
+      [
+        (r) => accept(r).replace("\r\n\r\n", "\r\nSec-WebSocket-Protocol: x\r\n\r\n"),
+        "Server sent a subprotocol but none was requested",
+      ],
+      [
+        (r) => accept(r).replace("\r\n\r\n", "\r\nSec-WebSocket-Protocol: x\r\n\r\n"),
+        "Server sent an invalid subprotocol",
+        { protocols: "y" },
+      ],
+      [(r) => accept(r), "Server sent no subprotocol", { protocols: "y" }],
+      [
+        (r) =>
+          accept(r).replace("\r\n\r\n", "\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n"),
+        "Server sent a Sec-WebSocket-Extensions header but no extension was requested",
+        { perMessageDeflate: false },
+      ],
+      [
+        (r) => accept(r).replace("\r\n\r\n", "\r\nSec-WebSocket-Extensions: other\r\n\r\n"),
+        "Server indicated an extension that was not requested",
+      ],
+      [
+        (r) =>
+          accept(r).replace(
+            "\r\n\r\n",
+            "\r\nSec-WebSocket-Extensions: permessage-deflate; nonsense\r\n\r\n",
+          ),
+        "Invalid Sec-WebSocket-Extensions header",
+      ],
+      [
+        (r) =>
+          accept(r).replace(
+            "\r\n\r\n",
+            "\r\nSec-WebSocket-Extensions: permessage-deflate; client_max_window_bits=12\r\n\r\n",
+          ),
+        "Invalid Sec-WebSocket-Extensions header",
+        { perMessageDeflate: { clientMaxWindowBits: 10 } },
+      ],
+    ] as [(request: string) => string, string, ClientOptions?][]
+  ) {
+    await using server = answering(answer);
+    assertEquals((await failure(ws, server.url, options)).message, message);
+  }
+});
+
+both("handshakeTimeout", async (ws) => {
+  await using server = answering(() => null);
+  const error = await failure(ws, server.url, { handshakeTimeout: 50 });
+  assertEquals(error.message, "Opening handshake has timed out");
+});
+
+both("a port where nobody listens: ECONNREFUSED", async (ws) => {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = listener.addr;
+  listener.close();
+  const error = await failure(ws, `ws://127.0.0.1:${port}`) as Error & { code: string };
+  assertEquals(error.code, "ECONNREFUSED");
+});
+
+const redirection = (location: string) =>
+  `HTTP/1.1 302 Found\r\nLocation: ${location}\r\nContent-Length: 0\r\n\r\n`;
+
+both("followRedirects: off, it is an error", async (ws) => {
+  await using server = answering(() => redirection("/"));
+  assertEquals((await failure(ws, server.url)).message, "Unexpected server response: 302");
+});
+
+both("followRedirects, redirect: followed, relative ones too, and told", async (ws) => {
+  await using s = await serve(ws);
+  await using server = answering((request) =>
+    redirection(request.startsWith("GET /first ") ? "/second" : `${s.url}/third`)
+  );
+  const socket = new ws.WebSocket(`${server.url}/first`, { followRedirects: true });
+  const log = record(socket);
+  const [second, request] = await next(log, "redirect");
+  assertEquals([second, request.path], [`${server.url}/second`, "/second"]);
+  assertEquals((await next(log, "redirect"))[0], `${s.url}/third`);
+  await next(log, "open");
+  assertEquals(socket.url, `${s.url}/third`);
+});
+
+both("maxRedirects", async (ws) => {
+  await using server = answering(() => redirection("/again"));
+  const error = await failure(ws, server.url, { followRedirects: true, maxRedirects: 2 });
+  assertEquals(error.message, "Maximum redirects exceeded");
+});
+
+both("redirects: to what is no URL, or not ours", async (ws) => {
+  for (const location of ["http://", "ftp://127.0.0.1/"]) {
+    await using server = answering(() => redirection(location));
+    const error = await failure(ws, server.url, { followRedirects: true });
+    assert(error instanceof SyntaxError);
+  }
+});
+
+both("redirects: another host gets no credentials, the same one does", async (ws) => {
+  const heads: string[] = [];
+  await using other = answering((head) => {
+    heads.push(head);
+    return "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
+  });
+  await using server = answering((head) => {
+    heads.push(head);
+    return redirection(
+      head.startsWith("GET / ") ? "/same" : `ws://localhost:${other.port}/other`,
+    );
+  });
+  // No listener for "redirect": with one, the application is asked.
+  const socket = new ws.WebSocket(server.url, {
+    followRedirects: true,
+    headers: { authorization: "Basic secret", cookie: "secret", "x-open": "1" },
+  });
+  const log = record(socket, ["error", "close"]);
+  await next(log, "error");
+  await closing(log);
+  assertEquals(heads.map((head) => head.includes("secret")), [true, true, false]);
+  assertMatch(heads[2], /x-open: 1/i);
+});
+
+both("finishRequest: may change the request, and ends it", async (ws) => {
+  await using s = await serve(ws);
+  const socket = new ws.WebSocket(s.url, {
+    finishRequest: (request, given) => {
+      assert(given instanceof ws.WebSocket);
+      request.setHeader("X-Late", "1");
+      request.end();
+    },
+  });
+  const log = record(socket);
+  assertEquals((await s.accepted.next()).request.headers["x-late"], "1");
+  await next(log, "open");
+});
+
+both("agent, createConnection: the request's own", async (ws) => {
+  await using s = await serve(ws);
+  let made = 0;
+  const socket = new ws.WebSocket(s.url, {
+    createConnection: () => {
+      made++;
+      return connect({ host: "127.0.0.1", port: s.port });
+    },
+  } as ClientOptions);
+  const log = record(socket);
+  await next(log, "open");
+  assertEquals(made, 1);
+  const agent = new Agent({ keepAlive: false });
+  const second = new ws.WebSocket(s.url, { agent }), secondLog = record(second);
+  await next(secondLog, "open");
+});
+
+both("ws+unix: a Unix socket and a path", async (ws) => {
+  const path = await Deno.makeTempDir();
+  const http = createServer();
+  const wss = new ws.WebSocketServer({ server: http });
+  await once(http.listen(`${path}/s`), "listening");
+  for (const [address, asked] of [[`ws+unix:${path}/s:/here?x`, "/here?x"]]) {
+    const socket = new ws.WebSocket(address), log = record(socket);
+    const [, request] = await once(wss, "connection");
+    assertEquals(request.url, asked);
+    await next(log, "open");
+    socket.close();
+    await closing(log);
+  }
+  await new Promise<void>((resolve) => wss.close(() => resolve()));
+  http.close();
+  await Deno.remove(path, { recursive: true });
+});
+
+both("node:https: ca, rejectUnauthorized, servername; secure in verifyClient", async (ws) => {
+  using certificates = makeCertificates();
+  const { ca, server: { cert, key } } = certificates;
+  const http = createSecure({ cert, key });
+  const secure: unknown[] = [];
+  const wss = new ws.WebSocketServer({
+    server: http,
+    verifyClient: (info: { secure: boolean }) => {
+      secure.push(info.secure);
+      return true;
+    },
+  });
+  wss.on("connection", (socket) => socket.on("message", (data: Buffer) => socket.send(data)));
+  await once(http.listen(0, "127.0.0.1"), "listening");
+  const { port } = http.address() as AddressInfo;
+  for (
+    const options of [
+      { rejectUnauthorized: false },
+      { ca, servername: "localhost" },
+    ] as ClientOptions[]
+  ) {
+    const socket = new ws.WebSocket(`wss://127.0.0.1:${port}`, options), log = record(socket);
+    await next(log, "open");
+    socket.send("over TLS");
+    assertEquals(String((await next(log, "message"))[0]), "over TLS");
+    socket.close();
+    await closing(log);
+  }
+  assertEquals(secure, [true, true]);
+  await failure(ws, `wss://127.0.0.1:${port}`);
+  await new Promise<void>((resolve) => wss.close(() => resolve()));
+  http.close();
+});
+
+both("a server that ends the stream instead of answering", async (ws) => {
+  const server = createNetServer((socket) => void socket.end());
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  const { port } = server.address() as AddressInfo;
+  const error = await failure(ws, `ws://127.0.0.1:${port}`);
+  assert(error instanceof Error);
+  server.close();
+});

@@ -1,0 +1,118 @@
+import { assert, assertEquals } from "@std/assert";
+import { Buffer } from "node:buffer";
+import { once } from "node:events";
+import { Duplex } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { RawPeer } from "../support/raw_peer.ts";
+import { until } from "../support/until.ts";
+import { both } from "./_implementation.ts";
+import { closing, next, pair, serve } from "./_serve.ts";
+
+// createWebSocketStream of the npm package ws.
+
+both("stream: chunks are messages, both ways, and its end closes the socket", async (ws) => {
+  await using p = await pair(ws);
+  const stream = ws.createWebSocketStream(p.client);
+  assert(stream instanceof Duplex);
+  stream.write("hello");
+  assertEquals(await next(p.serverLog, "message"), [Buffer.from("hello"), true]);
+  p.server.send("answer");
+  assertEquals((await once(stream, "data"))[0], Buffer.from("answer"));
+  stream.end("last");
+  assertEquals(String((await next(p.serverLog, "message"))[0]), "last");
+  assertEquals(await closing(p.serverLog), [1005, ""]);
+  await closing(p.clientLog);
+});
+
+both("stream: what is written while connecting waits", async (ws) => {
+  await using s = await serve(ws);
+  const socket = new ws.WebSocket(s.url);
+  const stream = ws.createWebSocketStream(socket, { encoding: "utf8" });
+  stream.write("early");
+  const { socket: server, log } = await s.accepted.next();
+  assertEquals(String((await next(log, "message"))[0]), "early");
+  server.send("text");
+  assertEquals((await once(stream, "data"))[0], "text");
+  stream.destroy();
+  assertEquals((await closing(log))[0], 1006);
+});
+
+both("stream: readableObjectMode tells text from bytes", async (ws) => {
+  await using p = await pair(ws);
+  const stream = ws.createWebSocketStream(p.client, { readableObjectMode: true });
+  p.server.send("text");
+  assertEquals((await once(stream, "data"))[0], "text");
+  p.server.send(Buffer.from("bytes"));
+  assertEquals((await once(stream, "data"))[0], Buffer.from("bytes"));
+  stream.destroy();
+});
+
+both("stream: the peer's close ends it", async (ws) => {
+  await using p = await pair(ws);
+  const stream = ws.createWebSocketStream(p.client);
+  p.server.send("x");
+  p.server.close();
+  const chunks: Buffer[] = [];
+  for await (const chunk of stream) chunks.push(chunk);
+  assertEquals(Buffer.concat(chunks), Buffer.from("x"));
+});
+
+both("stream: an error of the socket destroys it, and the close frame goes out", async (ws) => {
+  await using s = await serve(ws);
+  using raw = await RawPeer.connect(s.port);
+  const { socket } = await s.accepted.next();
+  const stream = ws.createWebSocketStream(socket);
+  const failed = new Promise<Error & { code: string }>((resolve) => stream.on("error", resolve));
+  await raw.send(3, "x");
+  assertEquals(await raw.closeCode(), 1002);
+  raw.close();
+  assertEquals((await failed).code, "WS_ERR_INVALID_OPCODE");
+  assert(stream.destroyed);
+});
+
+both("stream: its error destroys the socket", async (ws) => {
+  await using p = await pair(ws);
+  const stream = ws.createWebSocketStream(p.client);
+  const failed = once(stream, "error");
+  stream.destroy(new Error("mine"));
+  assertEquals((await failed)[0].message, "mine");
+  assertEquals((await closing(p.serverLog))[0], 1006);
+});
+
+both("stream: who doesn't read holds the peer, and goes on", async (ws) => {
+  await using p = await pair(ws);
+  const stream = ws.createWebSocketStream(p.server);
+  let taken = 0;
+  for (let i = 0; i < 24; i++) p.client.send(Buffer.alloc(1024 * 1024), () => taken++);
+  await until(() => taken > 0);
+  assert(taken < 24, "all was taken though nobody reads");
+  let bytes = 0;
+  for await (const chunk of stream) {
+    bytes += chunk.length;
+    if (bytes === 24 * 1024 * 1024) break;
+  }
+});
+
+both("stream: a pipeline of 8 MiB through an echo", async (ws) => {
+  await using p = await pair(ws);
+  const echo = ws.createWebSocketStream(p.server);
+  echo.pipe(echo);
+  const stream = ws.createWebSocketStream(p.client);
+  const hashed = (async () => {
+    let bytes = 0;
+    for await (const chunk of stream) {
+      for (const byte of chunk) assert(byte === (bytes++ & 0xff));
+      if (bytes === 8 * 1024 * 1024) break;
+    }
+    return bytes;
+  })();
+  const block = Buffer.from(Uint8Array.from({ length: 64 * 1024 }, (_, i) => i));
+  await pipeline(
+    async function* () {
+      for (let i = 0; i < 128; i++) yield block;
+    },
+    stream,
+    { end: false } as never,
+  ).catch(() => {});
+  assertEquals(await hashed, 8 * 1024 * 1024);
+});

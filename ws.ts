@@ -1,0 +1,36 @@
+/**
+ * The API of the npm package `ws` 8 on this library's connections, for programs that were written for it.
+ *
+ * @module
+ */
+import { createWebSocketStream } from "./src/ws/stream.ts";
+import { WebSocket } from "./src/ws/websocket.ts";
+import { WebSocketServer } from "./src/ws/websocket_server.ts";
+
+// What `require` gives is the class, with everything else as its members, as the package has it.
+Object.assign(WebSocket, {
+  WebSocket,
+  WebSocketServer,
+  Server: WebSocketServer,
+  createWebSocketStream,
+});
+
+export {
+  createWebSocketStream,
+  WebSocket,
+  WebSocket as "module.exports",
+  WebSocket as default,
+  WebSocketServer,
+  WebSocketServer as Server,
+};
+export type { Callback, SendOptions } from "./src/ws/websocket.ts";
+export type { Handler } from "./src/ws/events.ts";
+export type { ClientOptions } from "./src/ws/client_handshake.ts";
+export type { PerMessageDeflateOptions, SharedOptions } from "./src/ws/options.ts";
+export type { DeflateTerms } from "./src/adopt/outside_handshake.ts";
+export type {
+  ClientInfo,
+  ServerOptions,
+  VerifyAnswer,
+  VerifyClient,
+} from "./src/ws/websocket_server.ts";
