@@ -33,7 +33,7 @@ import { Refusal } from "./handshake/refusal.ts";
 import { Registry, type ShutdownOptions, type ShutdownResult } from "./context/registry.ts";
 import { MemberList } from "./util/member_list.ts";
 import { Interval } from "./util/interval.ts";
-import { TlsAcceptor } from "./transport/tls_server.ts";
+import { TlsAcceptor, type TlsAcceptorOptions } from "./transport/tls_server.ts";
 import type { Transport } from "./transport/transport.ts";
 import { bindUnix } from "./server/unix_listener.ts";
 import { shutdownAfter, shutdownArguments } from "./context/shutdown.ts";
@@ -206,6 +206,39 @@ export class Listener<Data = unknown> implements ListenerHandle<Data>, AsyncDisp
     };
     this.#registry.subscriptions = this.#settings;
     this.#tick();
+  }
+
+  /**
+   * Replaces all of `tls`: handshakes that begin from now on get the new certificate and are judged by the new
+   * authorities, open connections and handshakes under way stay as they are.
+   *
+   * A client that resumes an earlier session isn't shown a certificate: Deno's TLS gives out tickets that are good for
+   * 12 hours, for the whole process, and can't be taken back. With `clientCaCerts` the client's certificate is verified
+   * anew then, so nobody gets in by an authority that has been taken out.
+   *
+   * @param tls As for `listen`.
+   * @throws {TypeError} If a PEM can't be read, if the key isn't the certificate's, or if the listener was made without
+   * `tls`. What was there before stays.
+   *
+   * @example A renewed certificate
+   * ```ts no-eval
+   * import { Context } from "@sluice/websocket";
+   *
+   * const DIR = "/etc/letsencrypt/live/chat.example";
+   * const read = async () => ({
+   *   cert: await Deno.readTextFile(`${DIR}/fullchain.pem`),
+   *   key: await Deno.readTextFile(`${DIR}/privkey.pem`),
+   * });
+   * const ctx = new Context();
+   * const listener = ctx.listen({ hostname: "0.0.0.0", port: 443, tls: await read() });
+   * Deno.addSignalListener("SIGHUP", async () => listener.setTls(await read()));
+   * ```
+   */
+  setTls(tls: TlsAcceptorOptions): void {
+    if (this.#tls === null) {
+      throw new TypeError("Cannot set TLS on a listener that was made without tls");
+    }
+    this.#tls.replace(tls);
   }
 
   /** Stops accepting; connections stay. */

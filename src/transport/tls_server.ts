@@ -1,4 +1,6 @@
+import type { X509Certificate } from "node:crypto";
 import tls from "node:tls";
+import { isSignedBy, readAuthorities } from "./client_chain.ts";
 import { peerCertificate } from "./peer_certificate.ts";
 import { tlsError } from "./tls_errors.ts";
 import { handshake, TlsOutcome } from "./tls_handshake.ts";
@@ -54,6 +56,40 @@ function served(action: string, cert: unknown, key: unknown): Served {
   return { ...pair, context: tls.createSecureContext(pair) };
 }
 
+/** What a listener shows and whom it trusts, checked; never changed, so that a handshake ends as it began. */
+class Credentials {
+  /** The certificate for names that `resolve` doesn't know; `null` if there is none. */
+  readonly byDefault: Served | null;
+  readonly resolve: TlsAcceptorOptions["resolve"];
+  readonly clientCaCerts: string[] | undefined;
+  /** Those certificates, read. */
+  readonly authorities: readonly X509Certificate[] = [];
+
+  /** @throws {TypeError} If a PEM can't be read, or the key isn't the certificate's. */
+  constructor(action: string, options: TlsAcceptorOptions) {
+    const allowed = "{ cert, key, clientCaCerts, resolve }";
+    if (options === undefined) throw refusal(`${action} with tls`, options, allowed);
+    group(action, "tls", options, allowed);
+    const { cert, key, clientCaCerts, resolve } = options;
+    checkHandlers(`${action} with tls`, options, ["resolve"]);
+    if ("clientCa" in options) {
+      throw new TypeError(
+        `Cannot ${action} with tls.clientCa: the option is called tls.clientCaCerts`,
+      );
+    }
+    const onlyResolved = resolve !== undefined && cert === undefined && key === undefined;
+    this.byDefault = onlyResolved ? null : served(action, cert, key);
+    this.resolve = resolve;
+    if (clientCaCerts !== undefined) {
+      this.clientCaCerts = [clientCaCerts].flat();
+      const attempt = `${action} with tls.clientCaCerts`;
+      if (this.clientCaCerts.length === 0) throw refusal(attempt, [], "at least one certificate");
+      for (const pem of this.clientCaCerts) readCertificate(attempt, pem);
+      this.authorities = readAuthorities(this.clientCaCerts);
+    }
+  }
+}
+
 /**
  * Makes TLS streams of accepted connections.
  *
@@ -62,33 +98,23 @@ function served(action: string, cert: unknown, key: unknown): Served {
  * cryptography (the same rustls) over an ordinary `Deno.TcpConn` with no delay.
  */
 export class TlsAcceptor {
-  /** The certificate for names that `resolve` doesn't know; `null` if there is none. */
-  readonly #byDefault: Served | null;
-  readonly #resolve: TlsAcceptorOptions["resolve"];
-  readonly #clientCaCerts: string[] | undefined;
+  #credentials: Credentials;
 
   /**
    * @param options Certificate, key, and the client authorities if clients must show a certificate.
    * @throws {TypeError} If a PEM can't be read, or the key isn't the certificate's.
    */
   constructor(options: TlsAcceptorOptions) {
-    group("listen", "tls", options, "{ cert, key, clientCaCerts, resolve }");
-    const { cert, key, clientCaCerts, resolve } = options;
-    checkHandlers("listen with tls", options, ["resolve"]);
-    if ("clientCa" in options) {
-      throw new TypeError(
-        "Cannot listen with tls.clientCa: the option is called tls.clientCaCerts",
-      );
-    }
-    const onlyResolved = resolve !== undefined && cert === undefined && key === undefined;
-    this.#byDefault = onlyResolved ? null : served("listen", cert, key);
-    this.#resolve = resolve;
-    if (clientCaCerts !== undefined) {
-      this.#clientCaCerts = [clientCaCerts].flat();
-      const attempt = "listen with tls.clientCaCerts";
-      if (this.#clientCaCerts.length === 0) throw refusal(attempt, [], "at least one certificate");
-      for (const pem of this.#clientCaCerts) readCertificate(attempt, pem);
-    }
+    this.#credentials = new Credentials("listen", options);
+  }
+
+  /**
+   * Replaces all of it for handshakes to come.
+   *
+   * @throws {TypeError} If a PEM can't be read, or the key isn't the certificate's: then the old ones stay.
+   */
+  replace(options: TlsAcceptorOptions): void {
+    this.#credentials = new Credentials("set TLS", options);
   }
 
   /**
@@ -100,12 +126,16 @@ export class TlsAcceptor {
    * @throws {HandshakeError} With the reason in its message.
    */
   async accept(raw: Transport): Promise<Transport> {
+    const credentials = this.#credentials, { resolve, byDefault } = credentials;
     try {
-      if (this.#resolve === undefined) return await this.#shakeHands(raw, this.#byDefault!);
+      if (resolve === undefined) return await this.#shakeHands(raw, byDefault!, credentials);
       const { serverName, bytes } = await awaitServerName(raw);
-      const found = await this.#certificateFor(this.#resolve, serverName);
+      const pair = await resolve(serverName);
+      const found = pair === undefined || pair === null
+        ? byDefault
+        : served("shake hands", pair.cert, pair.key);
       if (found !== null) {
-        return await this.#shakeHands(new PrefixedTransport(bytes, raw), found);
+        return await this.#shakeHands(new PrefixedTransport(bytes, raw), found, credentials);
       }
       await raw.write(UNRECOGNIZED_NAME);
       throw new Error(`no certificate for the name ${JSON.stringify(serverName)}`);
@@ -115,20 +145,15 @@ export class TlsAcceptor {
     }
   }
 
-  async #certificateFor(
-    resolve: NonNullable<TlsAcceptorOptions["resolve"]>,
-    serverName: string,
-  ): Promise<Served | null> {
-    const pair = await resolve(serverName);
-    if (pair === undefined || pair === null) return this.#byDefault;
-    return served("shake hands", pair.cert, pair.key);
-  }
-
-  #shakeHands(raw: Transport, certificate: Served): Promise<Transport> {
+  #shakeHands(
+    raw: Transport,
+    certificate: Served,
+    credentials: Credentials,
+  ): Promise<Transport> {
     const cipher = new CipherSide(raw);
     const outcome = new TlsOutcome<Transport>(cipher);
-    if (this.#clientCaCerts === undefined) this.#start(raw, cipher, outcome, certificate);
-    else this.#startMutual(raw, cipher, outcome, certificate, this.#clientCaCerts);
+    if (credentials.clientCaCerts === undefined) this.#start(raw, cipher, outcome, certificate);
+    else this.#startMutual(raw, cipher, outcome, certificate, credentials);
     return handshake(raw, cipher, outcome);
   }
 
@@ -154,19 +179,23 @@ export class TlsAcceptor {
     cipher: CipherSide,
     outcome: TlsOutcome<Transport>,
     { cert, key }: Served,
-    ca: string[],
+    { clientCaCerts, authorities }: Credentials,
   ): void {
     const server = tls.createServer({
       cert,
       key,
-      ca,
+      ca: clientCaCerts,
       requestCert: true,
       rejectUnauthorized: true,
       ALPNProtocols: ["http/1.1"],
     });
     server.once("secureConnection", (socket) => {
       const certificate = peerCertificate(socket);
-      if (!socket.authorized || certificate === undefined) {
+      const resumed = socket.isSessionReused();
+      if (
+        !socket.authorized || certificate === undefined ||
+        (resumed && !isSignedBy(socket, authorities))
+      ) {
         socket.on("error", () => {});
         outcome.fail(new Error("the client's certificate wasn't accepted"));
         return;
