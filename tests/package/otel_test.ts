@@ -229,3 +229,28 @@ Deno.test("otel: without an OpenTelemetry nothing happens", async () => {
   );
   assertEquals([code, stderr], [0, ""]);
 });
+
+Deno.test("otel: an application whose SDK registered through an older minor of the API gets metrics", async () => {
+  // As another project would: our requirement, its own configuration, and no lock file of ours.
+  const root = new URL("../../", import.meta.url);
+  const { imports } = JSON.parse(await Deno.readTextFile(new URL("deno.json", root)));
+  const directory = await Deno.makeTempDir();
+  try {
+    const config = `${directory}/deno.json`;
+    const api = "@opentelemetry/api";
+    await Deno.writeTextFile(config, JSON.stringify({ imports: { [api]: imports[api] } }));
+    const program = new URL("programs/older_api.ts", import.meta.url).pathname;
+    const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: ["run", "-A", "--no-check", "--no-lock", "--config", config, program],
+      stdout: "piped",
+      stderr: "piped",
+      env: { NO_COLOR: "1" },
+    }).output();
+    assertEquals(code, 0, new TextDecoder().decode(stderr));
+    const { names, closes } = JSON.parse(new TextDecoder().decode(stdout));
+    assert(names.includes("sluice.messages.sent") && names.includes("sluice.closes"), `${names}`);
+    assertEquals(closes, 1);
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+});
