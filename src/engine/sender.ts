@@ -231,6 +231,7 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
     if (bytes > this.queueHighWater) this.queueHighWater = bytes;
     if (settings.sendTimeout !== Infinity) (this.#timeout ??= new SendTimeout(this)).arm();
     this.writer.schedule();
+    if (this.#host.trace !== null) this.#traceWriting();
     return bytes <= settings.highWaterMark;
   }
 
@@ -390,6 +391,7 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
   packed(): void {
     this.writer.schedule();
     this.#host.compressed();
+    if (this.#host.trace !== null) this.#traceWriting();
   }
 
   packFailed(error: unknown): void {
@@ -402,6 +404,16 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
     if (this.streams !== null) this.streams.wake();
     if (this.shut) this.#halfClose();
     this.#host.wrote();
+    if (this.#host.trace !== null) this.#traceWriting();
+  }
+
+  /** Says why data that wait aren't written; `null` if none wait, or they go out with this turn. */
+  whyNotWriting(): string | null {
+    return this.writer.whyNotWriting();
+  }
+
+  #traceWriting(): void {
+    this.#host.trace!.writing(this.whyNotWriting());
   }
 
   writeFailed(error: unknown): void {
@@ -422,6 +434,7 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
   hold(on: boolean): void {
     this.writer.held = on;
     if (!on) this.writer.schedule();
+    if (this.#host.trace !== null) this.#traceWriting();
   }
 
   // ---- The end ----------------------------------------------------------------------------------------------------

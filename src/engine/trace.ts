@@ -54,6 +54,7 @@ export class Trace {
   readonly #write: TraceWriter;
   readonly #name: string;
   #obstacle: string | null = null;
+  #sendObstacle: string | null = null;
 
   /** @param role Which end we are; it stands in each line, with a number. */
   constructor(write: TraceWriter, role: string) {
@@ -84,6 +85,13 @@ export class Trace {
     if (obstacle === this.#obstacle) return;
     this.#obstacle = obstacle;
     this.line(obstacle === null ? "reading goes on" : `reading stops: ${obstacle}`);
+  }
+
+  /** Whether what waits is written, or why not; a line when that has changed. */
+  writing(obstacle: string | null): void {
+    if (obstacle === this.#sendObstacle) return;
+    this.#sendObstacle = obstacle;
+    this.line(obstacle === null ? "writing goes on" : `writing stops: ${obstacle}`);
   }
 
   /** A frame was received, or queued to be sent. */

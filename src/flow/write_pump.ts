@@ -131,17 +131,14 @@ export class WritePump {
     if (block !== null) this.#begin(block);
   }
 
-  /** What says why data that wait aren't written; `null` if none wait, or nothing keeps them from it. */
+  /** Says why data that wait aren't written; `null` if none wait, or they go out with this turn. */
   whyNotWriting(): string | null {
     if (this.#stopped) return "the stream is closed";
     if (this.#flying !== null) return "a write is in flight: the kernel has not taken all of it";
-    if (this.#queue.empty && !this.#controlWaits()) return null;
+    if (this.#controlWaits() || this.#queue.empty) return null;
     if (this.#transport === null) return "the handshake is not complete";
-    if (this.#corked) return "received frames are being handled: answers go out together";
-    if (this.held && !this.#controlWaits()) return "pauseSending() holds data back";
-    if (this.#queue.blocked) {
-      return "the next message is still being compressed, or waits for its source";
-    }
+    if (this.held) return "pauseSending() was called";
+    if (this.#queue.blocked) return "the next message is being compressed, or waits for its source";
     return null;
   }
 
