@@ -1,35 +1,43 @@
 import { assert, assertEquals, assertInstanceOf } from "@std/assert";
-import { TimeoutError } from "../../mod.ts";
+import { type Connection, TimeoutError } from "../../mod.ts";
 import { CallbackTimer, Timers } from "../../src/util/timers.ts";
 import { numbered } from "../support/messages.ts";
 import { pair, rawHost, rawPeer } from "../support/pair.ts";
-import { turn, until } from "../support/until.ts";
+import { standstill, until } from "../support/until.ts";
+import { VirtualClock } from "../support/virtual_clock.ts";
 
-const KIB = 1024;
+const KIB = 1024, SECOND = 1000, HOUR = 3600 * SECOND;
+/** Silence shows at most a quarter of the interval late. */
+const LATE = 1.25;
 
-/** Waits for the clock, where a time that passes without anything is what is tested. */
-function elapse(ms: number): Promise<void> {
-  const start = performance.now();
-  return until(() => performance.now() - start >= ms);
+/** Waits until a connection has received so many bytes. */
+function received(conn: Connection, bytes: number): Promise<void> {
+  return until(() => conn.stats().bytesReceived >= bytes);
 }
 
 Deno.test("keepAlive pings a silent peer, and closes one that stays silent", async () => {
   for (const open of [rawPeer, rawHost]) {
     const errors: unknown[] = [];
-    const start = performance.now();
+    using clock = new VirtualClock();
     await using peer = await open({
-      keepAlive: { interval: 40, timeout: 40 },
+      keepAlive: { interval: 40 * SECOND, timeout: 20 * SECOND },
       onError: (_: unknown, error: unknown) => errors.push(error),
     });
     const { conn, raw } = peer;
-    const ping = (await raw.frame())!;
-    assertEquals(ping.opcode, 9);
-    assert(performance.now() - start >= 39);
-    // The socket takes what we write: that is no life.
-    const feeding = setInterval(() => conn.state === "open" && conn.send("anyone?"), 5);
+    const stillOpen = async (seconds: number) => {
+      await clock.advance(seconds * SECOND);
+      // The socket takes what we write: that is no life.
+      conn.send("anyone?");
+      assertEquals((await raw.frame())!.opcode, 1);
+      assertEquals(conn.state, "open");
+    };
+    await stillOpen(20);
+    await stillOpen(19);
+    await clock.advance(2 * SECOND);
+    assertEquals((await raw.frame())!.opcode, 9);
+    await stillOpen(18);
+    await clock.advance(2 * SECOND);
     const record = await conn.closed;
-    clearInterval(feeding);
-    assert(performance.now() - start >= 78);
     assertEquals(record.code, 1006);
     assertInstanceOf(record.cause, TimeoutError);
     assertEquals(errors, [record.cause]);
@@ -37,96 +45,117 @@ Deno.test("keepAlive pings a silent peer, and closes one that stays silent", asy
 });
 
 Deno.test("keepAlive: any received byte is life", async () => {
-  await using peer = await rawPeer({ keepAlive: { interval: 40, timeout: 120 } });
+  using clock = new VirtualClock();
+  await using peer = await rawPeer({
+    keepAlive: { interval: 40 * SECOND, timeout: 120 * SECOND },
+  });
   const { conn, raw } = peer;
   // A message that comes byte by byte, and never a pong.
   const bytes = raw.encode(1, "x".repeat(60));
-  for (const byte of bytes) {
+  const before = conn.stats().bytesReceived;
+  for (const [i, byte] of bytes.entries()) {
     await raw.write(new Uint8Array([byte]));
-    await elapse(10);
+    await received(conn, before + i + 1);
+    await clock.advance(100 * SECOND);
   }
   assertEquals(conn.state, "open");
-  assert(bytes.length * 10 > 2 * 160);
 });
 
 Deno.test("keepAlive: a peer that answers stays, and measures the round trip", async () => {
-  let pings = 0;
-  await using both = await pair({ keepAlive: { interval: 10, timeout: 4000 } }, {
-    onPing: () => pings++,
-  });
-  const start = performance.now();
-  await until(() => pings >= 5);
-  assert(performance.now() - start < 900, "the interval counts, not the timeout");
+  let pings = 0, pongs = 0;
+  using clock = new VirtualClock();
+  await using both = await pair({
+    keepAlive: { interval: 10 * SECOND, timeout: HOUR },
+    onPong: () => pongs++,
+  }, { keepAlive: false, onPing: () => pings++ });
+  for (let i = 1; i <= 5; i++) {
+    // The interval counts, not the timeout.
+    await clock.advance(10 * LATE * SECOND);
+    await until(() => pongs === i);
+  }
+  assertEquals(pings, 5);
   assertEquals([both.server.state, both.client.state], ["open", "open"]);
   assert(both.server.stats().lastRoundTrip !== null);
 });
 
 Deno.test("keepAlive: false is off", async () => {
-  await using peer = await rawPeer({ keepAlive: false });
-  assertEquals(peer.conn.state, "open");
   let pings = 0;
-  await using both = await pair({ keepAlive: false, onPing: () => pings++ }, {
-    keepAlive: false,
-    onPing: () => pings++,
-  });
-  await elapse(50);
-  assertEquals([both.client.state, pings], ["open", 0]);
+  using clock = new VirtualClock();
+  const options = { keepAlive: false, onPing: () => pings++ } as const;
+  await using both = await pair(options, options);
+  await clock.advance(HOUR);
+  await both.client.ping();
+  assertEquals([both.client.state, both.server.state, pings], ["open", "open", 1]);
 });
 
 Deno.test("keepAlive stands still while reading has stopped, and goes on with it", async () => {
+  using clock = new VirtualClock();
   await using peer = await rawPeer({
-    keepAlive: { interval: 20, timeout: 20 },
+    keepAlive: { interval: 20 * SECOND, timeout: 20 * SECOND },
     readAhead: 1000,
     onConnect: (conn) => conn.pause(),
     onMessage() {},
   });
   const { conn, raw } = peer;
+  const before = conn.stats().bytesReceived;
   await raw.send(2, new Uint8Array(2000));
-  await elapse(200);
+  await received(conn, before + 1000);
+  await standstill(() => conn.stats().bytesReceived);
+  await clock.advance(HOUR);
   assertEquals(conn.state, "open");
   conn.resume();
+  await received(conn, before + 2000);
+  await clock.advance(40 * LATE * SECOND);
   assertInstanceOf((await conn.closed).cause, TimeoutError);
 });
 
 Deno.test("keepAlive doesn't end a closing connection: that is closeTimeout's", async () => {
-  await using peer = await rawPeer({ keepAlive: { interval: 10, timeout: 10 } });
+  using clock = new VirtualClock();
+  await using peer = await rawPeer({
+    keepAlive: { interval: 10 * SECOND, timeout: 10 * SECOND },
+    closeTimeout: HOUR,
+  });
   peer.conn.close();
-  await elapse(100);
+  await clock.advance(HOUR / 2);
   assertEquals(peer.conn.state, "closing");
   await peer.raw.sendClose(1000);
   assertEquals((await peer.conn.closed).wasClean, true);
 });
 
 Deno.test("keepAlive: a slow reader that still takes something is alive, though its pong is far behind", async () => {
+  using clock = new VirtualClock();
   await using peer = await rawPeer({
-    keepAlive: { interval: 60, timeout: 60 },
+    keepAlive: { interval: 60 * SECOND, timeout: 60 * SECOND },
     maxQueueBytes: 0,
   });
   const { conn, raw } = peer;
-  const COUNT = 320;
-  for (let i = 0; i < COUNT; i++) conn.send(numbered(i, 64 * KIB));
-  const start = performance.now();
-  // Stops while the system still makes us wait.
-  let messages = 0;
+  for (let i = 0; i < 320; i++) conn.send(numbered(i, 64 * KIB));
+  const sent = () => conn.stats().bytesSent;
+  let taken = await standstill(sent);
   while (conn.queuedBytes > 1024 * KIB) {
-    if ((await raw.frame())!.opcode === 2) messages++;
-    await until(() => performance.now() - start > messages * 3);
+    while (sent() === taken) await raw.frame();
+    taken = sent();
+    await clock.advance(50 * SECOND);
   }
-  assert(performance.now() - start > 240);
+  assert(clock.now > 120 * SECOND * LATE);
   assertEquals(conn.state, "open");
 });
 
 Deno.test("sendTimeout: a peer that takes no byte while data are queued is terminated", async () => {
   const errors: unknown[] = [];
-  const start = performance.now();
+  using clock = new VirtualClock();
   await using peer = await rawPeer({
-    sendTimeout: 60,
+    keepAlive: false,
+    sendTimeout: 60 * SECOND,
     onError: (_, error) => errors.push(error),
   });
   const { conn } = peer;
   for (let i = 0; i < 192; i++) conn.send(numbered(i, 64 * KIB));
+  await standstill(() => conn.stats().bytesSent);
+  await clock.advance(59 * SECOND);
+  assertEquals(conn.state, "open");
+  await clock.advance(60 * SECOND * LATE);
   const record = await conn.closed;
-  assert(performance.now() - start >= 59);
   assertEquals([record.code, record.sent], [1006, null]);
   assertInstanceOf(record.cause, TimeoutError);
   assertEquals(errors, [record.cause]);
@@ -134,46 +163,50 @@ Deno.test("sendTimeout: a peer that takes no byte while data are queued is termi
 });
 
 Deno.test("sendTimeout: progress starts it anew, and with nothing queued it doesn't run", async () => {
-  await using peer = await rawPeer({ sendTimeout: 100 });
+  using clock = new VirtualClock();
+  await using peer = await rawPeer({ keepAlive: false, sendTimeout: 100 * SECOND });
   const { conn, raw } = peer;
   conn.send("soon gone");
   await raw.frame();
-  await elapse(250);
+  await clock.advance(HOUR);
   assertEquals(conn.state, "open");
   for (let i = 0; i < 192; i++) conn.send(numbered(i, 64 * KIB));
-  const start = performance.now();
-  for (let i = 0; i < 192; i++) {
-    await raw.frame();
-    await until(() => performance.now() - start > i * 2);
+  const sent = () => conn.stats().bytesSent;
+  let taken = await standstill(sent);
+  while (conn.queuedBytes > 1024 * KIB) {
+    while (sent() === taken) await raw.frame();
+    taken = sent();
+    await clock.advance(90 * SECOND);
+    assertEquals(conn.state, "open");
   }
-  await conn.drained();
-  assertEquals(conn.state, "open");
 });
 
 Deno.test("sendTimeout is off by default", async () => {
-  await using peer = await rawPeer();
+  using clock = new VirtualClock();
+  await using peer = await rawPeer({ keepAlive: false });
   for (let i = 0; i < 192; i++) peer.conn.send(numbered(i, 64 * KIB));
-  await elapse(50);
+  await standstill(() => peer.conn.stats().bytesSent);
+  await clock.advance(100 * HOUR);
   assertEquals(peer.conn.state, "open");
 });
 
 Deno.test("timers fire in the order of their times, also when armed and disarmed from within", async () => {
-  const timers = new Timers(), fired: number[] = [];
-  let done = false;
+  using clock = new VirtualClock();
+  const timers = new Timers(), fired: [number, number][] = [];
   const alarms = Array.from({ length: 50 }, (_, i) =>
     new CallbackTimer(() => {
-      fired.push(i);
+      fired.push([clock.now, i]);
       if (i === 10) timers.clear(alarms[20]);
       if (i === 30) timers.set(alarms[0], 0);
-      if (i === 49) timers.set(new CallbackTimer(() => done = true), 1);
+      if (i === 49) timers.set(new CallbackTimer(() => fired.push([clock.now, 50])), 1);
     }));
   for (let i = 49; i >= 0; i--) timers.set(alarms[i], 5 + i);
   timers.set(alarms[40], 45); // in place of the earlier arming
   timers.clear(alarms[5]);
   timers.clear(alarms[5]);
-  await until(() => done);
-  await turn();
-  const expected = alarms.map((_, i) => i).filter((i) => i !== 5 && i !== 20);
-  assertEquals(fired.filter((i) => i !== 0), expected.filter((i) => i !== 0));
-  assertEquals(fired.filter((i) => i === 0).length, 2);
+  await clock.advance(100);
+  const expected = alarms.map((_, i): [number, number] => [5 + i, i])
+    .filter(([, i]) => i !== 5 && i !== 20);
+  expected.splice(expected.findIndex(([, i]) => i === 31), 0, [35, 0]);
+  assertEquals(fired, [...expected, [55, 50]]);
 });

@@ -29,7 +29,8 @@ export class VirtualClock implements Disposable {
     refTimer: Deno.refTimer,
     unrefTimer: Deno.unrefTimer,
   };
-  #next = 1;
+  // None of the real ones, which may be cleared here as well.
+  #next = 2 ** 40;
   #order = 0;
 
   constructor() {
