@@ -30,17 +30,33 @@ export function bindUnix(path: string): Deno.UnixListener {
   } catch (error) {
     if (!(error instanceof Deno.errors.AddrInUse)) throw error;
   }
-  if (!Deno.lstatSync(path).isSocket) {
+  const found = Deno.lstatSync(path);
+  if (!found.isSocket) {
     throw new Deno.errors.AddrInUse(`Cannot listen on ${path}: the file isn't a socket`);
   }
-  if (!isDead(path)) {
-    throw new Deno.errors.AddrInUse(`Cannot listen on ${path}: someone is listening there`);
-  }
-  Deno.removeSync(path);
+  if (!isDead(path)) throw living(path);
+  removeDead(path, found);
   return Deno.listen({ transport: "unix", path });
 }
 
-/** Only a connect tells a dead socket from a living one, and that is asynchronous: hence the other thread. */
+/** Removes the file of a dead process, unless somebody has replaced it meanwhile, as we are about to. */
+function removeDead(path: string, dead: Deno.FileInfo): void {
+  const aside = `${path}.${crypto.randomUUID().slice(0, 8)}`;
+  Deno.renameSync(path, aside);
+  const { ino, dev } = Deno.lstatSync(aside);
+  if (ino === dead.ino && dev === dead.dev) return Deno.removeSync(aside);
+  Deno.renameSync(aside, path);
+  throw living(path);
+}
+
+function living(path: string): Error {
+  return new Deno.errors.AddrInUse(`Cannot listen on ${path}: someone is listening there`);
+}
+
+/**
+ * Only a connect tells a dead socket from a living one, and that is asynchronous: hence the other thread. A lock beside
+ * the socket would say nothing about sockets of other programs.
+ */
 function isDead(path: string): boolean {
   const answer = new Int32Array(new SharedArrayBuffer(4));
   const worker = new Worker(`data:application/javascript,${encodeURIComponent(PROBE)}`, {
