@@ -24,14 +24,14 @@ import { Reconnection, type ReconnectOptions } from "./client/reconnect.ts";
 import { parseProxyUrl } from "./client/proxy/proxy_url.ts";
 import { count } from "./engine/describe.ts";
 import { Engine } from "./engine/engine.ts";
-import { abortError, type Message } from "./errors.ts";
+import { abortError, InvalidStateError, type Message } from "./errors.ts";
 import {
+  entranceOf,
   type ListenArguments,
   type Listener,
   type ListenerData,
   type ListenOptions,
   makeListener,
-  prepareShutdown,
 } from "./listener.ts";
 import { HANDLERS, pickHandlers } from "./engine/handlers.ts";
 import {
@@ -43,13 +43,9 @@ import {
 } from "./connection_options.ts";
 import { checkHandlers, group } from "./util/check.ts";
 import { type PreparedMessage, prepareMessage, type Sendable } from "./engine/prepared_message.ts";
-import {
-  type ContextStats,
-  Registry,
-  type ShutdownOptions,
-  type ShutdownResult,
-} from "./context/registry.ts";
-import { shutdownAfter, shutdownArguments } from "./context/shutdown.ts";
+import type { ShutdownResult } from "./context/closing_connections.ts";
+import { type ContextStats, Registry } from "./context/registry.ts";
+import { Deadline, shutDown, shutdownArguments, type ShutdownOptions } from "./context/shutdown.ts";
 import { inspectable } from "./util/inspectable.ts";
 import { Timers } from "./util/timers.ts";
 import type { BroadcastResult, LiveSet, PublishResult } from "./pubsub/options.ts";
@@ -476,29 +472,16 @@ export class Context<Data = unknown, Default extends Data | undefined = undefine
    */
   shutdown(options: ShutdownOptions = {}): Promise<ShutdownResult> {
     if (this.#shutdown !== null) return this.#shutdown;
-    const { code, reason, timeout } = shutdownArguments(options);
-    const start = performance.now();
-    const listeners = [...this.#listeners];
+    const settled = shutdownArguments(options);
     const { promise, resolve } = Promise.withResolvers<ShutdownResult>();
     // Set before anything of the application's runs, which may call this again.
     this.#shutdown = promise;
     for (const reconnection of this.#reconnections) reconnection.end();
-    const preparing = listeners
-      .map((listener) => prepareShutdown(listener as Listener, timeout))
-      .filter((prepared) => prepared !== null);
-    const prepared = preparing.length === 0 ? null : Promise.all(preparing);
-    const settled = { code, reason, timeout };
-    // The listeners' connections are among the context's, so they are counted there.
-    const ended = shutdownAfter(prepared, this.#registry, settled, () => {
-      this.#watches.end();
-      for (const listener of listeners) listener.shutdown(settled);
-    });
-    resolve(ended.finally(async () => {
-      // Ordinary HTTP of theirs may take longer.
-      await Promise.all(listeners.map((listener) => listener.shutdown(settled)));
-      // The broker last, so that what is published when connections end still goes out.
-      await this.#broker?.close(Math.max(0, timeout - (performance.now() - start)));
-    }));
+    const entrances = [...this.#listeners].map(entranceOf);
+    const deadline = new Deadline(settled.timeout);
+    const ended = shutDown(this.#registry, entrances, settled, deadline, () => this.#watches.end());
+    // The broker last, so that what is published when connections end still goes out.
+    resolve(ended.finally(() => this.#broker?.close(deadline.rest)));
     return promise;
   }
 
@@ -534,7 +517,7 @@ export class Context<Data = unknown, Default extends Data | undefined = undefine
 
   #checkAlive(action: string): void {
     if (this.#shutdown !== null) {
-      throw new Error(`Cannot ${action} on a context that was shut down`);
+      throw new InvalidStateError(`Cannot ${action} on a context that was shut down`);
     }
   }
 }

@@ -1,19 +1,25 @@
-import { AcceptBackoff } from "./server/accept_backoff.ts";
-import { AddressLimit } from "./server/address_limit.ts";
-import { broadcast } from "./pubsub/broadcast.ts";
 import type { BroadcastResult } from "./pubsub/options.ts";
+import { broadcast } from "./pubsub/broadcast.ts";
 import {
   type BroadcastOptions,
   type Connection,
-  type ConnectionInit,
+  type ConnectionHandlers,
   engineOf,
   type ListenerHandle,
-  makeConnection,
 } from "./connection.ts";
-import { Engine } from "./engine/engine.ts";
-import { HttpServer } from "./server/http/http_server.ts";
-import { evictOldest } from "./server/handshake_limit.ts";
-import { PendingHandshake } from "./server/pending_handshake.ts";
+import type { ShutdownResult } from "./context/closing_connections.ts";
+import type { Registry } from "./context/registry.ts";
+import {
+  Deadline,
+  type Entrance,
+  shutDown,
+  shutdownArguments,
+  type ShutdownOptions,
+} from "./context/shutdown.ts";
+import { HANDLERS, pickHandlers } from "./engine/handlers.ts";
+import type { Sendable } from "./engine/prepared_message.ts";
+import { Acceptor } from "./server/acceptor.ts";
+import { urlOf } from "./server/bind.ts";
 import {
   type DataOfDecision,
   type HandshakeDecision,
@@ -23,23 +29,8 @@ import {
   type ListenSettings,
   resolveListen,
 } from "./server/listen_options.ts";
-import type { PeerInfo } from "./server/peer_info.ts";
-import { callForeign } from "./util/foreign.ts";
-import { HANDLERS, pickHandlers } from "./engine/handlers.ts";
-import type { ConnectionHandlers } from "./connection.ts";
-import { checkHandlers, flag, integer, refusal } from "./util/check.ts";
-import type { Sendable } from "./engine/prepared_message.ts";
-import { Refusal } from "./handshake/refusal.ts";
-import { Registry, type ShutdownOptions, type ShutdownResult } from "./context/registry.ts";
-import { MemberList } from "./util/member_list.ts";
-import { Interval } from "./util/interval.ts";
-import { TlsAcceptor, type TlsAcceptorOptions } from "./transport/tls_server.ts";
-import type { Transport } from "./transport/transport.ts";
-import { bindUnix } from "./server/unix_listener.ts";
-import { shutdownAfter, shutdownArguments } from "./context/shutdown.ts";
-import { within } from "./util/timers.ts";
-
-const NOTHING = () => {};
+import type { TlsAcceptorOptions } from "./transport/tls_server.ts";
+import { checkHandlers } from "./util/check.ts";
 
 /** The callbacks of a listener, those of its connections included. */
 export interface ListenerHandlers<Data = unknown>
@@ -78,11 +69,8 @@ export type ListenerData<Data, Own, Decision> = unknown extends Data ? DataOfDec
 /** Makes a listener that is already bound. */
 export let makeListener: <Data>(registry: Registry, options: ListenOptions<Data>) => Listener<Data>;
 
-/**
- * Prepares a listener's shutdown: it accepts no more, and `onShutdown` is called. Returns a promise where it has to be
- * waited for.
- */
-export let prepareShutdown: (listener: Listener, timeout: number) => Promise<unknown> | null;
+/** Where the connections of a listener come in. */
+export let entranceOf: <Data>(listener: Listener<Data>) => Entrance;
 
 /**
  * A listening socket, and the connections that it has accepted.
@@ -101,7 +89,7 @@ export let prepareShutdown: (listener: Listener, timeout: number) => Promise<unk
 export class Listener<Data = unknown> implements ListenerHandle<Data>, AsyncDisposable {
   static {
     makeListener = (registry, options) => new Listener(registry, options);
-    prepareShutdown = (listener, timeout) => listener.#prepare(timeout);
+    entranceOf = (listener) => listener.#acceptor;
   }
 
   /** The port that it listens on; 0 for a Unix socket. */
@@ -117,65 +105,30 @@ export class Listener<Data = unknown> implements ListenerHandle<Data>, AsyncDisp
   /** Resolves when it accepts no more and all its connections have ended. */
   readonly finished: Promise<void>;
 
-  readonly #socket: Deno.Listener;
+  readonly #acceptor: Acceptor<Data>;
   #settings: ListenSettings<Data>;
-  readonly #registry: Registry;
-  readonly #tls: TlsAcceptor | null;
-  /** Where ordinary HTTP goes; `null` without a handler. */
-  readonly #http: HttpServer | null;
-  readonly #pending = new MemberList<PendingHandshake<Data>>();
-  readonly #pause = new AcceptBackoff();
-  /** `null` where there is no bound. */
-  readonly #addresses: AddressLimit | null;
-  readonly #data: Data;
-  readonly #finish: () => void;
   #handlers: ConnectionHandlers<Data>;
-  #closed = false;
-  #accepting = true;
-  /** Handshakes whose 101 is on the way. */
-  #opening = 0;
-  #ticker: Interval | null = null;
-  #prepared: Promise<unknown> | null | undefined = undefined;
   #shutdown: Promise<ShutdownResult> | null = null;
 
   private constructor(parent: Registry, options: ListenOptions<Data>) {
     this.#settings = resolveListen(options);
     this.#handlers = pickHandlers(options);
-    this.#data = options.data as Data;
-    this.#tls = options.tls === undefined ? null : new TlsAcceptor(options.tls);
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.finished = promise;
-    this.#finish = () => {
-      this.#registry.leave();
-      resolve();
-    };
-    this.#socket = options.listener === undefined ? bind(options) : given(options, this.#tls);
-    const { addr } = this.#socket;
-    const secure = this.#tls !== null;
+    this.#acceptor = new Acceptor<Data>(parent, this, options as ListenOptionsOf<Data>, {
+      settings: this.#settings,
+      handlers: this.#handlers,
+    });
+    const { addr, secure, finished } = this.#acceptor;
     const address = "hostname" in addr ? addr : { hostname: "", port: 0 };
     this.hostname = address.hostname;
     this.port = address.port;
     this.unix = options.unix ?? null;
-    this.url = urlOf(address, secure);
-    const { handler, maxConnectionsPerAddress: most } = this.#settings;
-    this.#addresses = most === Infinity ? null : new AddressLimit(most);
-    this.#http = handler === undefined ? null : new HttpServer({
-      handler,
-      limits: this.#settings,
-      timers: parent.timers,
-      refused: (error, info) => this.#report(error, info),
-    });
-    // Last, since the parent knows it from then on.
-    this.#registry = new Registry(parent.timers, parent, () => this.#checkFinished());
-    this.#registry.listener = this as ListenerHandle;
-    this.#registry.subscriptions = this.#settings;
-    this.#tick();
-    this.#accept();
+    this.url = urlOf(addr, secure);
+    this.finished = finished;
   }
 
   /** The connections that are open or closing. */
   get connections(): ReadonlySet<Connection<Data>> {
-    return this.#registry.connections as ReadonlySet<Connection<Data>>;
+    return this.#acceptor.registry.connections as ReadonlySet<Connection<Data>>;
   }
 
   /**
@@ -187,7 +140,7 @@ export class Listener<Data = unknown> implements ListenerHandle<Data>, AsyncDisp
    * @throws {TypeError} If the data or an option make no sense.
    */
   broadcast(data: Sendable, options: BroadcastOptions<Data> = {}): BroadcastResult {
-    return broadcast(this.#registry.engines(), data, options, engineOf);
+    return broadcast(this.#acceptor.registry.engines(), data, options, engineOf);
   }
 
   /**
@@ -204,8 +157,7 @@ export class Listener<Data = unknown> implements ListenerHandle<Data>, AsyncDisp
       ...this.#settings,
       ...Object.fromEntries(own.map((name) => [name, handlers[name]])),
     };
-    this.#registry.subscriptions = this.#settings;
-    this.#tick();
+    this.#acceptor.on({ settings: this.#settings, handlers: this.#handlers });
   }
 
   /**
@@ -235,21 +187,12 @@ export class Listener<Data = unknown> implements ListenerHandle<Data>, AsyncDisp
    * ```
    */
   setTls(tls: TlsAcceptorOptions): void {
-    if (this.#tls === null) {
-      throw new TypeError("Cannot set TLS on a listener that was made without tls");
-    }
-    this.#tls.replace(tls);
+    this.#acceptor.setTls(tls);
   }
 
   /** Stops accepting; connections stay. */
   close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    this.#ticker?.stop();
-    this.#socket.close();
-    this.#pause.end();
-    this.#http?.close();
-    this.#checkFinished();
+    this.#acceptor.close();
   }
 
   /**
@@ -261,235 +204,27 @@ export class Listener<Data = unknown> implements ListenerHandle<Data>, AsyncDisp
    */
   shutdown(options: ShutdownOptions = {}): Promise<ShutdownResult> {
     if (this.#shutdown !== null) return this.#shutdown;
-    const { code, reason, timeout } = shutdownArguments(options);
+    const settled = shutdownArguments(options);
     const { promise, resolve } = Promise.withResolvers<ShutdownResult>();
     // Set before anything of the application's runs, which may call this again.
     this.#shutdown = promise;
-    const prepared = this.#prepare(timeout);
-    const ended = shutdownAfter(prepared, this.#registry, { code, reason, timeout });
-    resolve(this.#end(ended, timeout));
+    const acceptor = this.#acceptor, deadline = new Deadline(settled.timeout);
+    resolve(shutDown(acceptor.registry, [acceptor], settled, deadline));
     return promise;
-  }
-
-  #prepare(timeout: number): Promise<unknown> | null {
-    if (this.#prepared !== undefined) return this.#prepared;
-    this.#prepared = null;
-    this.close();
-    for (const handshake of this.#pending) {
-      if (handshake.accepted) continue;
-      handshake.abort(503, new Error("The server is shutting down"));
-    }
-    const { onShutdown } = this.#settings;
-    if (onShutdown === undefined) return null;
-    const settled = callForeign(() => onShutdown(this), reportShutdown);
-    return this.#prepared = settled === null ? null : within(timeout, settled);
-  }
-
-  #tick(): void {
-    if (this.#ticker !== null || this.#closed || this.#settings.onTick === undefined) return;
-    const { timers } = this.#registry, { tickInterval } = this.#settings;
-    this.#ticker = new Interval(timers, tickInterval, () => this.#settings.onTick?.(this));
-  }
-
-  async #end(shutdown: Promise<ShutdownResult>, timeout: number): Promise<ShutdownResult> {
-    const http = this.#http;
-    if (http === null) return shutdown;
-    const timer = setTimeout(() => http.terminate(), timeout);
-    const result = await shutdown;
-    await this.finished;
-    clearTimeout(timer);
-    return result;
   }
 
   /** Keeps the process alive while it accepts, which is the default. */
   ref(): void {
-    this.#socket.ref();
-    this.#pause.ref(true);
+    this.#acceptor.ref();
   }
 
   /** Lets the process end although it accepts. */
   unref(): void {
-    this.#socket.unref();
-    this.#pause.ref(false);
+    this.#acceptor.unref();
   }
 
   /** Shuts down with the defaults. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.shutdown();
   }
-
-  async #accept(): Promise<void> {
-    while (!this.#closed) {
-      try {
-        const conn = await this.#socket.accept();
-        this.#pause.succeeded();
-        // Not awaited: the next one is accepted while this one is still shaking hands.
-        this.#serve(conn);
-      } catch (error) {
-        if (this.#closed) break;
-        await this.#pause.failed(error);
-      }
-    }
-    this.#accepting = false;
-    this.#checkFinished();
-  }
-
-  async #serve(raw: Deno.Conn): Promise<void> {
-    const settings = this.#settings, { timers } = this.#registry;
-    const info: PeerInfo = { remoteAddr: raw.remoteAddr, localAddr: raw.localAddr };
-    // Whether there is room is found out before this one is among those that could make it.
-    const room = evictOldest(this.#pending, settings.maxHandshakes);
-    let handshake = new PendingHandshake(raw, info, settings, timers);
-    this.#pending.add(handshake);
-    const release = this.#addresses === null ? NOTHING : this.#addresses.take(raw.remoteAddr);
-    let engine: Engine | null = null;
-    let opening = false;
-    try {
-      if ("setNoDelay" in raw) (raw as Deno.TcpConn).setNoDelay(true);
-      if (!room) handshake.turnAway(null, "Too many handshakes");
-      if (release === null) {
-        const encrypted = this.#tls !== null || "handshake" in raw;
-        handshake.turnAway(encrypted ? null : raw, "Too many connections from this address");
-      }
-      const transport: Transport = this.#tls === null
-        ? raw
-        : await handshake.wait(this.#tls.accept(raw));
-      const { peerCertificate } = transport;
-      if (peerCertificate !== undefined) handshake.info = { ...info, peerCertificate };
-      // A listener that was bound elsewhere may do TLS by itself, which then begins with the first read.
-      const secure = this.#tls !== null || "handshake" in raw;
-      handshake.use(transport, secure);
-      await handshake.readHead();
-      if (handshake.isOrdinary) {
-        handshake.leave();
-        this.#checkRoom();
-        this.#pending.delete(handshake);
-        const { request, early } = handshake;
-        const late = await this.#http!.serve(transport, secure, handshake.info, request, early);
-        if (late === null) {
-          release?.();
-          return this.#checkFinished();
-        }
-        handshake = new PendingHandshake(raw, handshake.info, settings, timers);
-        this.#pending.add(handshake);
-        if (this.#closed) handshake.turnAway(transport, "The server is shutting down");
-        handshake.use(late.transport, secure);
-        handshake.take(late.text, late.early);
-      }
-      const accepted = await handshake.decide();
-      this.#checkRoom();
-      opening = true;
-      this.#opening++;
-      await handshake.accept(accepted);
-      this.#pending.delete(handshake);
-      engine = new Engine(
-        this.#registry,
-        "server",
-        settings.connection,
-        this.#handlers,
-      );
-      const init: ConnectionInit<Data> = {
-        url: "",
-        home: this.#registry,
-        data: accepted.data === undefined ? this.#data : accepted.data,
-      };
-      engine.since = handshake.since;
-      makeConnection(engine, init);
-      if (release !== NOTHING) engine.closed().then(release);
-      engine.open(handshake.transport, accepted.facts, handshake.early);
-    } catch (error) {
-      const reason = await handshake.refuse(error);
-      this.#pending.delete(handshake);
-      if (engine === null) release?.();
-      this.#tellRefused(reason, handshake);
-      this.#report(reason, handshake.info);
-    } finally {
-      if (opening) this.#opening--;
-    }
-    this.#checkFinished();
-  }
-
-  #report(error: unknown, info: PeerInfo): void {
-    const { onHandshakeError } = this.#settings;
-    // Not awaited: it may never settle.
-    if (onHandshakeError !== undefined) {
-      callForeign(() => onHandshakeError(error, info), reportHandshakeError);
-    }
-  }
-
-  #tellRefused(error: unknown, { info, request, since }: PendingHandshake<Data>): void {
-    const { observers } = this.#registry;
-    if (!observers.any) return;
-    const fields = (request as typeof request | undefined)?.fields ?? null;
-    observers.tell((observer) => observer.refused({ error, info, fields }, since));
-  }
-
-  #checkRoom(): void {
-    const size = this.#registry.size + this.#opening + (this.#http?.size ?? 0);
-    if (size >= this.#settings.maxConnections) throw new Refusal(503, "Too many connections");
-  }
-
-  #checkFinished(): void {
-    if (
-      this.#closed && !this.#accepting && this.#pending.size === 0 &&
-      this.#registry.size === 0 && (this.#http?.size ?? 0) === 0
-    ) {
-      this.#finish();
-    }
-  }
-}
-
-function bind<Data>(options: ListenOptions<Data>): Deno.Listener {
-  const { port = 0, hostname = "0.0.0.0", unix } = options;
-  const reusePort = flag("listen", "reusePort", options.reusePort, false);
-  if (unix !== undefined) {
-    if (typeof unix !== "string" || unix === "") {
-      throw refusal("listen on unix", unix, "the path of a Unix socket");
-    }
-    if (options.port !== undefined || options.hostname !== undefined) {
-      throw new TypeError("Cannot listen on a path and on a port: give one of them");
-    }
-    return bindUnix(unix);
-  }
-  integer("listen on", "port", port, 0, 0, 65535);
-  if (typeof hostname !== "string") {
-    throw refusal("listen on hostname", hostname, "a name or an address");
-  }
-  return Deno.listen({ port, hostname, ...(reusePort ? { reusePort } : {}) });
-}
-
-/** Checks a listener that was bound elsewhere, which nobody has touched so far. */
-function given<Data>(options: ListenOptions<Data>, tls: TlsAcceptor | null): Deno.Listener {
-  const listener = options.listener as Deno.Listener;
-  if (typeof listener?.accept !== "function" || typeof listener.close !== "function") {
-    throw refusal("listen with listener", listener, "a listener of Deno's");
-  }
-  for (const name of ["port", "hostname", "unix", "reusePort"] as const) {
-    if (options[name] !== undefined) {
-      throw new TypeError(`Cannot listen with both listener and ${name}: the listener is bound`);
-    }
-  }
-  if (tls !== null && listener.addr.transport !== "tcp") {
-    throw new TypeError("Cannot listen with tls on a listener that is not TCP");
-  }
-  return listener;
-}
-
-function reportHandshakeError(error: unknown): void {
-  console.error("An onHandshakeError callback failed:", error);
-}
-
-function reportShutdown(error: unknown): void {
-  console.error("An onShutdown callback failed:", error);
-}
-
-type Address = Pick<Deno.NetAddr, "hostname" | "port">;
-
-function urlOf({ hostname, port }: Address, secure: boolean): string {
-  if (hostname === "") return `${secure ? "wss" : "ws"}://localhost/`;
-  let host = hostname;
-  if (host === "0.0.0.0") host = "127.0.0.1";
-  else if (host === "::") host = "[::1]";
-  else if (host.includes(":")) host = `[${host}]`;
-  return `${secure ? "wss" : "ws"}://${host}:${port}/`;
 }

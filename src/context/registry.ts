@@ -1,39 +1,10 @@
 import type { Connection, ConnectionHome, ListenerHandle } from "../connection.ts";
 import type { Engine, Owner } from "../engine/engine.ts";
+import { ClosingConnections } from "./closing_connections.ts";
 import { Observers } from "./observer.ts";
 import { MemberList } from "../util/member_list.ts";
 import type { Timers } from "../util/timers.ts";
 import { MAX_TOPICS, type SubscriptionRules, Topics } from "../pubsub/topics.ts";
-
-/** Options of `shutdown`. */
-export interface ShutdownOptions {
-  /**
-   * The code that every connection is closed with.
-   *
-   * @default {1001}
-   */
-  code?: number;
-  /**
-   * The reason.
-   *
-   * @default {""}
-   */
-  reason?: string;
-  /**
-   * When what is left is terminated, in ms: 0 for at once, `Infinity` for never.
-   *
-   * @default {10000}
-   */
-  timeout?: number;
-}
-
-/** How a shutdown went. */
-export interface ShutdownResult {
-  /** Connections that were closed with close frames both ways. */
-  clean: number;
-  /** Connections that had to be terminated, or were lost meanwhile. */
-  terminated: number;
-}
 
 /** Counters of a context. */
 export interface ContextStats {
@@ -94,6 +65,8 @@ export class Registry implements Owner, ConnectionHome {
     dropped: 0,
   };
 
+  /** Shutdowns of these connections. */
+  readonly #closing: ClosingConnections[] = [];
   readonly #onClosed: () => void;
 
   /** @param onClosed Called whenever a connection has ended. */
@@ -140,6 +113,8 @@ export class Registry implements Owner, ConnectionHome {
   #enter(engine: Engine): void {
     this.#connections?.add(engine.face);
     this.#totals.connections++;
+    // Not before whoever opens it is done.
+    for (const closing of this.#closing) queueMicrotask(() => closing.add(engine));
     if (this.#parent !== null) this.#parent.#enter(engine);
   }
 
@@ -170,24 +145,13 @@ export class Registry implements Owner, ConnectionHome {
     return stats;
   }
 
-  /** Closes all connections; terminates what is left in the end. */
-  async shutdown(code: number, reason: string, timeout: number): Promise<ShutdownResult> {
+  /** Closes all connections, and from now on each that opens. */
+  close(code: number, reason: string): ClosingConnections {
     for (const engine of this.connecting) engine.close(code, reason);
-    const result = { clean: 0, terminated: 0 };
-    const ends = [...this.engines()].map(async (engine) => {
-      engine.close(code, reason);
-      const { wasClean } = await engine.closed();
-      if (wasClean) result.clean++;
-      else result.terminated++;
-    });
-    if (ends.length === 0) return result;
-    // This timer keeps the process alive on purpose: someone waits for the result.
-    const timer = setTimeout(() => {
-      for (const engine of this.engines()) engine.terminate();
-    }, Math.min(timeout, 0x7fffffff));
-    await Promise.all(ends);
-    clearTimeout(timer);
-    return result;
+    const closing = new ClosingConnections(code, reason);
+    this.#closing.push(closing);
+    for (const engine of [...this.engines()]) closing.add(engine);
+    return closing;
   }
 }
 

@@ -112,6 +112,13 @@ export interface ListenOptionsOf<
    * @default {false}
    */
   reusePort?: boolean;
+  /**
+   * How many connections the kernel completes ahead of their being accepted; Linux takes no more than its `somaxconn`.
+   * Not for Unix sockets.
+   *
+   * @default {4096}
+   */
+  backlog?: number;
   /** Subprotocols that are spoken, the preferred first. With nothing in common the connection has none. */
   protocols?: readonly string[];
   /** Chooses among the offered subprotocols instead; `""` or nothing for none. */

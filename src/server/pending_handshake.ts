@@ -23,7 +23,7 @@ const LINGER = 1000;
 export class PendingHandshake<Data> extends Timer implements Waiting, Candidate {
   slot = -1;
   /** When it began, by `performance.now()`. */
-  readonly since: number = performance.now();
+  since: number = performance.now();
   /** The text of the request's head. */
   text = "";
   request!: RequestHead;
@@ -31,6 +31,10 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
   early: Uint8Array = NOTHING;
   secure = false;
   info: PeerInfo;
+  /** Whether there was room for it when it came. */
+  hasRoom = true;
+  /** Gives its place among the connections of its address back. */
+  release: () => void = () => {};
   readonly #raw: Transport;
   readonly #settings: ListenSettings<Data>;
   readonly #timers: Timers;
@@ -139,10 +143,18 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
     this.check();
   }
 
-  /** Gives the stream to somebody else, and watches over it no more. */
+  /** Gives the stream to those who answer ordinary requests, who watch over it themselves. */
   leave(): void {
     this.check();
     this.#timers.clear(this);
+  }
+
+  /** Gets the stream back, with a request that asks for a WebSocket; the deadline runs anew. */
+  resume(transport: Transport, text: string, early: Uint8Array): void {
+    this.#transport = transport;
+    this.since = performance.now();
+    this.#timers.set(this, this.#settings.handshakeTimeout);
+    this.take(text, early);
   }
 
   /** The handshake took too long, or the refused peer did. */
@@ -207,11 +219,17 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
     if (this.#ending !== undefined) throw this.#ending;
   }
 
+  /** Whether it is a HEAD, as far as that can be told: its answer has no content. */
+  get #isHead(): boolean {
+    const { method } = (this.request as RequestHead | undefined) ?? {};
+    return method === undefined ? this.#parser?.isHeadRequest === true : method === "HEAD";
+  }
+
   #answer(refusal: Refusal): void {
     const transport = this.#transport!;
     this.#refused = true;
     this.#timers.set(this, LINGER);
-    const answer = refusal.format(this.#parser !== null && this.#parser.isHeadRequest);
+    const answer = refusal.format(this.#isHead);
     writeAll(transport, answer).then(() => transport.closeWrite()).catch(() => {});
   }
 

@@ -110,6 +110,10 @@ const LISTEN: Row<Any>[] = [
   [{ maxConnections: -1 }, RangeError, "maxConnections -1"],
   [{ handshakeTimeout: "x" }, TypeError, "handshakeTimeout"],
   [{ maxHeaderBytes: -1 }, RangeError, "maxHeaderBytes -1"],
+  [{ maxHeaderFields: 1.5 }, RangeError, "maxHeaderFields 1.5"],
+  [{ httpIdleTimeout: NaN }, RangeError, "httpIdleTimeout NaN"],
+  [{ backlog: 0 }, RangeError, "backlog 0"],
+  [{ backlog: "1" }, TypeError, 'backlog "1" (a string)'],
   [{ onHandshake: true }, TypeError, "onHandshake true (a boolean): use a function"],
   [{ selectProtocol: "a" }, TypeError, 'selectProtocol "a" (a string): use a function'],
 ];

@@ -530,3 +530,20 @@ Deno.test("an upgrade finds the connection as the requests before have left it",
     assertEquals(new TextDecoder().decode(buffer.subarray(2, count!)), message);
   }
 });
+
+Deno.test("the backlog is handed to the kernel: 4,096 unless told otherwise", () => {
+  const ctx = new Context();
+  const { listen } = Deno;
+  const asked: unknown[] = [];
+  Deno.listen = ((options: Deno.TcpListenOptions) => {
+    asked.push(options.tcpBacklog);
+    return listen(options);
+  }) as typeof Deno.listen;
+  try {
+    ctx.listen({ hostname: "127.0.0.1" }).close();
+    ctx.listen({ hostname: "127.0.0.1", backlog: 7 }).close();
+  } finally {
+    Deno.listen = listen;
+  }
+  assertEquals(asked, [4096, 7]);
+});

@@ -1,0 +1,326 @@
+import { type ListenerHandle, makeConnection } from "../connection.ts";
+import { Registry } from "../context/registry.ts";
+import type { Entrance } from "../context/shutdown.ts";
+import { Engine } from "../engine/engine.ts";
+import type { Handlers } from "../engine/handlers.ts";
+import { Refusal } from "../handshake/refusal.ts";
+import { TlsAcceptor, type TlsAcceptorOptions } from "../transport/tls_server.ts";
+import type { Transport } from "../transport/transport.ts";
+import { callForeign } from "../util/foreign.ts";
+import { Interval } from "../util/interval.ts";
+import { MemberList } from "../util/member_list.ts";
+import { AcceptBackoff } from "./accept_backoff.ts";
+import { AddressLimit } from "./address_limit.ts";
+import { bind } from "./bind.ts";
+import { evictOldest } from "./handshake_limit.ts";
+import { HttpServer } from "./http/http_server.ts";
+import type { AnyListenOptions, ListenSettings } from "./listen_options.ts";
+import type { PeerInfo } from "./peer_info.ts";
+import { PendingHandshake } from "./pending_handshake.ts";
+
+/** What `on` replaces: callbacks of the listener, and those of connections to come. */
+export interface AcceptorHandlers<Data> {
+  settings: ListenSettings<Data>;
+  handlers: Handlers;
+}
+
+/** A listening socket: what it accepts goes through stages, from a bare socket to a connection or an HTTP request. */
+export class Acceptor<Data> implements Entrance {
+  /** Resolves when nothing is accepted any more, and nothing that was is left. */
+  readonly finished: Promise<void>;
+  readonly registry: Registry;
+  readonly addr: Deno.Addr;
+  /** Whether it does TLS. */
+  readonly secure: boolean;
+  readonly #socket: Deno.Listener;
+  readonly #tls: TlsAcceptor | null;
+  /** Where ordinary HTTP goes; `null` without a handler. */
+  readonly #http: HttpServer | null;
+  /** `null` if there is no limit. */
+  readonly #addresses: AddressLimit | null;
+  readonly #face: ListenerHandle<Data>;
+  readonly #data: Data;
+  readonly #pending = new MemberList<PendingHandshake<Data>>();
+  readonly #backoff = new AcceptBackoff();
+  readonly #finish: () => void;
+  #settings: ListenSettings<Data>;
+  #handlers: Handlers;
+  #closed = false;
+  #accepting = true;
+  /** Handshakes whose 101 is on the way. */
+  #opening = 0;
+  #whenServed: (() => void)[] = [];
+  #ticker: Interval | null = null;
+  #prepared: Promise<void> | null | undefined = undefined;
+
+  /**
+   * Binds, and begins to accept.
+   *
+   * @param parent Who has the connections of all listeners.
+   * @param face The listener, for its callbacks.
+   */
+  constructor(
+    parent: Registry,
+    face: ListenerHandle<Data>,
+    options: AnyListenOptions<Data>,
+    { settings, handlers }: AcceptorHandlers<Data>,
+  ) {
+    this.#face = face;
+    this.#settings = settings;
+    this.#handlers = handlers;
+    this.#data = options.data as Data;
+    this.#tls = options.tls === undefined ? null : new TlsAcceptor(options.tls);
+    this.secure = this.#tls !== null;
+    const { handler, maxConnectionsPerAddress: most } = settings;
+    this.#addresses = most === Infinity ? null : new AddressLimit(most);
+    this.#http = handler === undefined ? null : new HttpServer({
+      handler,
+      limits: settings,
+      timers: parent.timers,
+      refused: (error, info) => this.#report(error, info),
+    });
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.finished = promise;
+    this.#finish = () => {
+      this.registry.leave();
+      resolve();
+    };
+    // Last, since nothing may be left open by a call that throws, and the parent knows the registry from then on.
+    this.#socket = bind(options, this.#tls);
+    this.addr = this.#socket.addr;
+    this.registry = new Registry(parent.timers, parent, () => this.#checkFinished());
+    this.registry.listener = face as ListenerHandle;
+    this.registry.subscriptions = settings;
+    this.#tick();
+    this.#accept();
+  }
+
+  /** Replaces callbacks; handshakes under way go on with what they began with. */
+  on({ settings, handlers }: AcceptorHandlers<Data>): void {
+    this.#settings = settings;
+    this.#handlers = handlers;
+    this.registry.subscriptions = settings;
+    this.#tick();
+  }
+
+  /** Replaces certificates, for handshakes to come. */
+  setTls(tls: TlsAcceptorOptions): void {
+    if (this.#tls === null) {
+      throw new TypeError("Cannot set TLS on a listener that was made without tls");
+    }
+    this.#tls.replace(tls);
+  }
+
+  ref(): void {
+    this.#socket.ref();
+    this.#backoff.ref(true);
+  }
+
+  unref(): void {
+    this.#socket.unref();
+    this.#backoff.ref(false);
+  }
+
+  #tick(): void {
+    if (this.#ticker !== null || this.#closed || this.#settings.onTick === undefined) return;
+    const { tickInterval } = this.#settings;
+    this.#ticker = new Interval(
+      this.registry.timers,
+      tickInterval,
+      () => this.#settings.onTick?.(this.#face),
+    );
+  }
+
+  // ---- The stages -------------------------------------------------------------------------------------------------
+
+  async #accept(): Promise<void> {
+    while (!this.#closed) {
+      try {
+        const conn = await this.#socket.accept();
+        this.#backoff.succeeded();
+        // Not awaited: the next one is accepted while this one is still shaking hands.
+        this.#serve(conn);
+      } catch (error) {
+        if (this.#closed) break;
+        await this.#backoff.failed(error);
+      }
+    }
+    this.#accepting = false;
+    this.#checkFinished();
+  }
+
+  /**
+   * Takes an accepted socket through the stages. Each adds to what is known of the handshake, or throws what is to be
+   * answered; there are no other ways out.
+   */
+  async #serve(raw: Deno.Conn): Promise<void> {
+    const handshake = this.#begin(raw);
+    try {
+      this.#admit(handshake, raw);
+      await this.#encrypt(handshake, raw);
+      await handshake.readHead();
+      if (await this.#serveHttp(handshake)) await this.#open(handshake);
+    } catch (error) {
+      const reason = await handshake.refuse(error);
+      this.#pending.delete(handshake);
+      this.#tellObservers(reason, handshake);
+      this.#report(reason, handshake.info);
+    }
+    handshake.release();
+    this.#checkFinished();
+  }
+
+  /** The deadline runs from here. */
+  #begin(raw: Deno.Conn): PendingHandshake<Data> {
+    const settings = this.#settings;
+    const info: PeerInfo = { remoteAddr: raw.remoteAddr, localAddr: raw.localAddr };
+    // Whether there is room is found out before this one is among those that could make it.
+    const hasRoom = evictOldest(this.#pending, settings.maxHandshakes);
+    const handshake = new PendingHandshake(raw, info, settings, this.registry.timers);
+    handshake.hasRoom = hasRoom;
+    this.#pending.add(handshake);
+    return handshake;
+  }
+
+  /** Turns away what there is no room for, in the clear where that means anything to the peer. */
+  #admit(handshake: PendingHandshake<Data>, raw: Deno.Conn): void {
+    if ("setNoDelay" in raw) (raw as Deno.TcpConn).setNoDelay(true);
+    if (!handshake.hasRoom) handshake.turnAway(null, "Too many handshakes");
+    if (this.#addresses === null) return;
+    const release = this.#addresses.take(handshake.info.remoteAddr);
+    if (release !== null) {
+      handshake.release = release;
+      return;
+    }
+    const inClear = this.#tls === null && !("handshake" in raw);
+    handshake.turnAway(inClear ? raw : null, "Too many connections from this address");
+  }
+
+  async #encrypt(handshake: PendingHandshake<Data>, raw: Deno.Conn): Promise<void> {
+    const transport: Transport = this.#tls === null
+      ? raw
+      : await handshake.wait(this.#tls.accept(raw));
+    const { peerCertificate } = transport;
+    if (peerCertificate !== undefined) handshake.info = { ...handshake.info, peerCertificate };
+    // A listener that was bound elsewhere may do TLS by itself, which then begins with the first read.
+    handshake.use(transport, this.#tls !== null || "handshake" in raw);
+  }
+
+  /**
+   * Has ordinary requests answered, if there is a handler.
+   *
+   * @returns Whether there is a request left that asks for a WebSocket.
+   */
+  async #serveHttp(handshake: PendingHandshake<Data>): Promise<boolean> {
+    if (!handshake.isOrdinary) return true;
+    this.#checkRoom();
+    handshake.leave();
+    this.#pending.delete(handshake);
+    const { transport, secure, info, request, early } = handshake;
+    const upgrade = await this.#http!.serve(transport, secure, info, request, early);
+    if (upgrade === null) return false;
+    this.#pending.add(handshake);
+    handshake.resume(upgrade.transport, upgrade.text, upgrade.early);
+    if (this.#closed) throw new Refusal(503, "The server is shutting down");
+    return true;
+  }
+
+  async #open(handshake: PendingHandshake<Data>): Promise<void> {
+    const accepted = await handshake.decide();
+    this.#checkRoom();
+    this.#opening++;
+    try {
+      await handshake.accept(accepted);
+      this.#pending.delete(handshake);
+      const { connection } = this.#settings;
+      const engine = new Engine(this.registry, "server", connection, this.#handlers);
+      engine.since = handshake.since;
+      makeConnection(engine, {
+        url: "",
+        home: this.registry,
+        data: accepted.data === undefined ? this.#data : accepted.data,
+      });
+      engine.open(handshake.transport, accepted.facts, handshake.early);
+      if (this.#addresses === null) return;
+      const { release } = handshake;
+      handshake.release = () => {};
+      engine.closed().then(release);
+    } finally {
+      this.#opening--;
+    }
+  }
+
+  #checkRoom(): void {
+    const size = this.registry.size + this.#opening + (this.#http?.size ?? 0);
+    if (size >= this.#settings.maxConnections) throw new Refusal(503, "Too many connections");
+  }
+
+  #report(error: unknown, info: PeerInfo): void {
+    const { onHandshakeError } = this.#settings;
+    // Not awaited: it may never settle.
+    if (onHandshakeError !== undefined) {
+      callForeign(() => onHandshakeError(error, info), reportHandshakeError);
+    }
+  }
+
+  #tellObservers(error: unknown, { info, request, since }: PendingHandshake<Data>): void {
+    const { observers } = this.registry;
+    if (!observers.any) return;
+    const fields = (request as typeof request | undefined)?.fields ?? null;
+    observers.tell((observer) => observer.refused({ error, info, fields }, since));
+  }
+
+  // ---- The end ----------------------------------------------------------------------------------------------------
+
+  /** Accepts no more; what was accepted goes on. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#ticker?.stop();
+    callForeign(() => this.#socket.close(), () => {});
+    this.#backoff.end();
+    this.#http?.close();
+    this.#checkFinished();
+  }
+
+  prepare(): Promise<void> | null {
+    if (this.#prepared !== undefined) return this.#prepared;
+    this.#prepared = null;
+    this.close();
+    for (const handshake of this.#pending) {
+      // One whose 101 is on the way becomes a connection, and is closed as such.
+      if (!handshake.accepted) handshake.abort(503, new Error("The server is shutting down"));
+    }
+    const { onShutdown } = this.#settings;
+    if (onShutdown === undefined) return null;
+    return this.#prepared = callForeign(() => onShutdown(this.#face), reportShutdown);
+  }
+
+  served(): Promise<void> {
+    if (this.#isServed) return Promise.resolve();
+    return new Promise((resolve) => this.#whenServed.push(resolve));
+  }
+
+  terminate(): number {
+    for (const handshake of this.#pending) handshake.evict();
+    return this.#http?.terminate() ?? 0;
+  }
+
+  get #isServed(): boolean {
+    return this.#opening === 0 && this.registry.size === 0 && (this.#http?.size ?? 0) === 0;
+  }
+
+  #checkFinished(): void {
+    if (!this.#closed || !this.#isServed) return;
+    for (const resolve of this.#whenServed.splice(0)) resolve();
+    if (!this.#accepting && this.#pending.size === 0) this.#finish();
+  }
+}
+
+function reportHandshakeError(error: unknown): void {
+  console.error("An onHandshakeError callback failed:", error);
+}
+
+function reportShutdown(error: unknown): void {
+  console.error("An onShutdown callback failed:", error);
+}

@@ -1,0 +1,75 @@
+import type { TlsAcceptor } from "../transport/tls_server.ts";
+import { flag, integer, refusal } from "../util/check.ts";
+import type { AnyListenOptions } from "./listen_options.ts";
+import { bindUnix } from "./unix_listener.ts";
+
+/** Where to listen. */
+export type BindOptions = Pick<
+  AnyListenOptions<unknown>,
+  "port" | "hostname" | "unix" | "listener" | "reusePort" | "backlog"
+>;
+
+const BACKLOG = 4096;
+
+/**
+ * Binds what is to be listened on, or checks what is bound already.
+ *
+ * @param tls Whether TLS will be done on what is accepted.
+ */
+export function bind(options: BindOptions, tls: TlsAcceptor | null): Deno.Listener {
+  if (options.listener !== undefined) return checkGiven(options, options.listener, tls);
+  const { port = 0, hostname = "0.0.0.0", unix } = options;
+  const reusePort = flag("listen", "reusePort", options.reusePort, false);
+  const backlog = integer("listen", "backlog", options.backlog, BACKLOG, 1, 0x7fffffff);
+  if (unix !== undefined) {
+    if (typeof unix !== "string" || unix === "") {
+      throw refusal("listen on unix", unix, "the path of a Unix socket");
+    }
+    if (options.port !== undefined || options.hostname !== undefined) {
+      throw new TypeError("Cannot listen on a path and on a port: give one of them");
+    }
+    return bindUnix(unix);
+  }
+  integer("listen on", "port", port, 0, 0, 65535);
+  if (typeof hostname !== "string") {
+    throw refusal("listen on hostname", hostname, "a name or an address");
+  }
+  return Deno.listen({
+    port,
+    hostname,
+    tcpBacklog: backlog,
+    ...(reusePort ? { reusePort } : {}),
+  });
+}
+
+/** Checks a listener that was bound elsewhere, which nobody has touched so far. */
+function checkGiven(
+  options: BindOptions,
+  listener: Deno.Listener,
+  tls: TlsAcceptor | null,
+): Deno.Listener {
+  if (typeof listener?.accept !== "function" || typeof listener.close !== "function") {
+    throw refusal("listen with listener", listener, "a listener of Deno's");
+  }
+  for (const name of ["port", "hostname", "unix", "reusePort", "backlog"] as const) {
+    if (options[name] !== undefined) {
+      throw new TypeError(`Cannot listen with both listener and ${name}: the listener is bound`);
+    }
+  }
+  if (tls !== null && listener.addr.transport !== "tcp") {
+    throw new TypeError("Cannot listen with tls on a listener that is not TCP");
+  }
+  return listener;
+}
+
+/** A URL that reaches an address from this machine. */
+export function urlOf(addr: Deno.Addr, secure: boolean): string {
+  const scheme = secure ? "wss" : "ws";
+  if (!("hostname" in addr)) return `${scheme}://localhost/`;
+  const { hostname, port } = addr;
+  let host = hostname;
+  if (host === "0.0.0.0") host = "127.0.0.1";
+  else if (host === "::") host = "[::1]";
+  else if (host.includes(":")) host = `[${host}]`;
+  return `${scheme}://${host}:${port}/`;
+}

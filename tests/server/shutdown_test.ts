@@ -1,0 +1,207 @@
+// A shutdown resolves by its timeout, whatever callbacks, handlers and peers do, and says what had to be cut.
+import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
+import { type Connection, Context, InvalidStateError, type ListenOptions } from "../../mod.ts";
+import { CLOSE, readClose } from "../support/frames.ts";
+import { RawPeer, upgradeRequest } from "../support/raw_peer.ts";
+import { until } from "../support/until.ts";
+
+const REQUEST = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+
+/** A server with one request of ordinary HTTP under way. */
+async function busy(handler: ListenOptions["handler"], options: ListenOptions = {}) {
+  const ctx = new Context();
+  const asked = Promise.withResolvers<Request>();
+  const listener = ctx.listen({
+    hostname: "127.0.0.1",
+    handler: (request, info) => {
+      asked.resolve(request);
+      return handler!(request, info);
+    },
+    ...options,
+  });
+  const peer = await RawPeer.dial(listener.port);
+  await peer.write(REQUEST);
+  return {
+    ctx,
+    listener,
+    peer,
+    request: await asked.promise,
+    [Symbol.dispose]: () => peer.close(),
+  };
+}
+
+const never = () => new Promise<never>(() => {});
+
+for (const whose of ["context", "listener"] as const) {
+  Deno.test(`fault 23: a handler that never settles is cut at the timeout of the ${whose}`, async () => {
+    using on = await busy(never);
+    const result = await (whose === "context" ? on.ctx : on.listener).shutdown({ timeout: 30 });
+    assertEquals(result, { clean: 0, terminated: 1 });
+    assert(on.request.signal.aborted);
+    await on.listener.finished;
+    assertEquals((await on.peer.rest()).length, 0);
+  });
+}
+
+Deno.test("fault 23: the timeout isn't waited for when the client of such a handler has gone", async () => {
+  using on = await busy(never);
+  on.peer.close();
+  assertEquals(await on.ctx.shutdown({ timeout: 600_000 }), { clean: 0, terminated: 0 });
+});
+
+Deno.test("fault 23: await ctx.shutdown() inside a handler comes back at the timeout", async () => {
+  const result = Promise.withResolvers<unknown>();
+  const ctx: Context = new Context();
+  const listener = ctx.listen({
+    hostname: "127.0.0.1",
+    handler: async () => {
+      result.resolve(await ctx.shutdown({ timeout: 30 }));
+      return new Response("too late");
+    },
+  });
+  using peer = await RawPeer.dial(listener.port);
+  await peer.write(REQUEST);
+  assertEquals(await result.promise, { clean: 0, terminated: 1 });
+  assertEquals((await peer.rest()).length, 0);
+});
+
+Deno.test("fault 23: an endless answer is cut at the timeout, and its source is told", async () => {
+  const cancelled = Promise.withResolvers<void>();
+  using on = await busy(() =>
+    new Response(new ReadableStream({ cancel: () => cancelled.resolve() }))
+  );
+  await on.peer.readHead();
+  assertEquals(await on.ctx.shutdown({ timeout: 30 }), { clean: 0, terminated: 1 });
+  await cancelled.promise;
+});
+
+Deno.test("an answer that is given in time is sent, and the shutdown waits for no more", async () => {
+  const gate = Promise.withResolvers<void>();
+  using on = await busy(async () => {
+    await gate.promise;
+    return new Response("in time");
+  });
+  const shutdown = on.ctx.shutdown({ timeout: 600_000 });
+  gate.resolve();
+  const { head, body } = await on.peer.response();
+  assertMatch(head, /\r\nconnection: close\r\n/i);
+  assertEquals(body, "in time");
+  on.peer.close();
+  assertEquals(await shutdown, { clean: 0, terminated: 0 });
+});
+
+for (
+  const [name, options] of [
+    ["onMessage that never settles", { onMessage: never }],
+    ["onConnect that never settles", { onConnect: never }],
+    ["a paused connection", { onMessage: (conn: Connection) => conn.pause() }],
+    ["onShutdown that never settles", { onShutdown: never, onMessage: () => {} }],
+    ["onClose that never settles", { onClose: never, onMessage: () => {} }],
+  ] as [string, ListenOptions][]
+) {
+  Deno.test(`fault 23: shutdown with ${name} ends at the timeout`, async () => {
+    const ctx = new Context();
+    const listener = ctx.listen({ hostname: "127.0.0.1", ...options });
+    using peer = await RawPeer.connect(listener.port);
+    await peer.send(1, "a");
+    await peer.send(1, "b");
+    await until(() => ctx.connections.size === 1);
+    const { clean, terminated } = await ctx.shutdown({ timeout: 50 });
+    assertEquals(clean + terminated, 1);
+  });
+}
+
+for (const timeout of [Infinity, 2 ** 31, 2 ** 40]) {
+  Deno.test(`fault 24: shutdown with the timeout ${timeout} waits`, async () => {
+    const gate = Promise.withResolvers<void>();
+    using on = await busy(async () => {
+      await gate.promise;
+      return new Response("waited for");
+    });
+    let isDone = false;
+    const shutdown = on.ctx.shutdown({ timeout }).finally(() => isDone = true);
+    // Much more than what a timer does that doesn't know such delays.
+    for (let turn = 0; turn < 50; turn++) await new Promise((resolve) => setTimeout(resolve, 1));
+    assert(!isDone);
+    gate.resolve();
+    assertEquals((await on.peer.response()).body, "waited for");
+    on.peer.close();
+    assertEquals(await shutdown, { clean: 0, terminated: 0 });
+  });
+}
+
+Deno.test("shutdown with the timeout 0 terminates at once", async () => {
+  using on = await busy(never, { onMessage: never });
+  using peer = await RawPeer.connect(on.listener.port);
+  await peer.send(1, "a");
+  assertEquals(await on.ctx.shutdown({ timeout: 0 }), { clean: 0, terminated: 2 });
+  await on.listener.finished;
+});
+
+Deno.test("a handshake whose 101 is on the way becomes a connection that is closed with 1001", async () => {
+  const writing = Promise.withResolvers<void>();
+  const gate = Promise.withResolvers<void>();
+  const real = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const ctx = new Context();
+  ctx.listen({
+    // Accepts sockets whose kernel takes its time with the first write.
+    listener: {
+      addr: real.addr,
+      accept: async () => {
+        const conn = await real.accept();
+        return {
+          remoteAddr: conn.remoteAddr,
+          localAddr: conn.localAddr,
+          read: (into: Uint8Array) => conn.read(into),
+          async write(bytes: Uint8Array) {
+            writing.resolve();
+            await gate.promise;
+            return await conn.write(bytes);
+          },
+          closeWrite: () => conn.closeWrite(),
+          close: () => conn.close(),
+        };
+      },
+      close: () => real.close(),
+    } as unknown as Deno.Listener,
+  });
+  using peer = await RawPeer.dial(real.addr.port);
+  await peer.write(upgradeRequest());
+  await writing.promise;
+  const shutdown = ctx.shutdown({ timeout: 600_000 });
+  gate.resolve();
+  assertMatch(await peer.readHead(), /^HTTP\/1\.1 101 /);
+  assertEquals(readClose((await peer.next(CLOSE)).payload).code, 1001);
+  await peer.sendClose(1001);
+  assertEquals(await shutdown, { clean: 1, terminated: 0 });
+});
+
+Deno.test("a refused handshake whose peer stays silent doesn't hold the shutdown up", async () => {
+  const ctx = new Context();
+  const listener = ctx.listen({ hostname: "127.0.0.1", onHandshakeError: () => {} });
+  using silent = await RawPeer.dial(listener.port);
+  await silent.write("GET / HTTP/1.1\r\n");
+  using open = await RawPeer.connect(listener.port);
+  const shutdown = ctx.shutdown({ timeout: 600_000 });
+  assertEquals(readClose((await open.next(CLOSE)).payload).code, 1001);
+  await open.sendClose(1001);
+  // The silent one has not closed its end.
+  assertEquals(await shutdown, { clean: 1, terminated: 0 });
+  assertMatch(await silent.readHead(), /^HTTP\/1\.1 503 /);
+});
+
+Deno.test("a listener that is shut down within the shutdown of its context ends with it", async () => {
+  const ctx = new Context();
+  let own: Promise<unknown> | undefined;
+  const listener = ctx.listen({
+    hostname: "127.0.0.1",
+    onShutdown: () => void (own = listener.shutdown({ timeout: 600_000 })),
+  });
+  using peer = await RawPeer.connect(listener.port);
+  const all = ctx.shutdown({ timeout: 600_000 });
+  await peer.next(CLOSE);
+  await peer.sendClose(1001);
+  assertEquals(await all, { clean: 1, terminated: 0 });
+  assertEquals(await own, { clean: 1, terminated: 0 });
+  assertThrows(() => ctx.listen(), InvalidStateError);
+});
