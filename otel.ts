@@ -44,6 +44,16 @@ export interface InstrumentOptions {
   attributes?: Record<string, string | number | boolean>;
 }
 
+/** What an application needs of a connection's span; it is a `Span` of the API, whose other members stay ours. */
+export interface ConnectionSpan {
+  /** What identifies it: `trace.setSpanContext(context, span.spanContext())` makes it the parent of others. */
+  spanContext(): { traceId: string; spanId: string; traceFlags: number };
+  /** Notes a property of the connection. */
+  setAttribute(key: string, value: string | number | boolean): this;
+  /** Notes that something has happened. */
+  addEvent(name: string, attributes?: Record<string, string | number | boolean>): this;
+}
+
 /** The instruments of a context. */
 export interface Instruments<Data = unknown> extends Disposable {
   /**
@@ -59,7 +69,7 @@ export interface Instruments<Data = unknown> extends Disposable {
    * @param conn A connection of the context.
    * @returns Its span while it is open; the handshake's before; `undefined` if tracing is off, and afterwards.
    */
-  spanOf(conn: Connection<Data>): Span | undefined;
+  spanOf(conn: Connection<Data>): ConnectionSpan | undefined;
   /** Stops observing. */
   [Symbol.dispose](): void;
 }
