@@ -14,10 +14,10 @@ export interface Block {
   /** What is still to be written. */
   start: number;
   end: number;
-  /** Payload bytes, messages and frames that leave the queue with it. */
+  /** Payload bytes, messages, and frames that end none, that leave the queue with it. */
   payload: number;
   messages: number;
-  frames: number;
+  fragments: number;
   /** Whether it ends inside a frame, which the next block completes: nothing may come between. */
   open: boolean;
   /** Whether no frame may be added. */
@@ -51,8 +51,8 @@ export class SendQueue {
   bytes = 0;
   /** Messages that the kernel has not taken entirely yet. */
   messages = 0;
-  /** Frames that the kernel has not taken entirely yet: each costs memory, even without payload. */
-  frames = 0;
+  /** Frames that end no message, and that the kernel has not taken entirely yet. */
+  fragments = 0;
   /** Places that are reserved and not filled yet. */
   places = 0;
   /** What each frame costs in memory beside its payload, at most, as far as that isn't a small part of it. */
@@ -67,6 +67,11 @@ export class SendQueue {
   constructor(nextKey: (() => number) | null) {
     this.#nextKey = nextKey;
     this.frameOverhead = nextKey === null ? UNMASKED_HEADER : MASKED_HEADER;
+  }
+
+  /** Frames that the kernel has not taken entirely yet: each costs memory, even without payload. */
+  get frames(): number {
+    return this.messages + this.fragments;
   }
 
   /** What the queue costs in memory beside the payloads, at most: headers, and places that are reserved. */
@@ -97,6 +102,12 @@ export class SendQueue {
     const body = masked ? at + 4 : at;
     if (length > 0) block.bytes.set(payload, body);
     this.#finish(block, at, body, length, messages);
+    if (messages === 0) this.#countFragment(block);
+  }
+
+  #countFragment(block: Block): void {
+    block.fragments++;
+    this.fragments++;
   }
 
   /** Appends a frame whose payload counts for nothing, such as a close frame. */
@@ -139,12 +150,12 @@ export class SendQueue {
   reserve(counted: number, messages: number): Block {
     const block = this.#appendBlock(newBlock(null, NOTHING, 0, 0, counted));
     block.messages = messages;
-    block.frames = 1;
+    block.fragments = 1 - messages;
     block.pending = block.packed = true;
     this.places++;
     this.bytes += counted;
     this.messages += messages;
-    this.frames++;
+    this.fragments += 1 - messages;
     return block;
   }
 
@@ -157,22 +168,22 @@ export class SendQueue {
   enlarge(place: Block, counted: number, messages: number): void {
     place.payload += counted;
     place.messages += messages;
-    place.frames++;
+    place.fragments += 1 - messages;
     this.bytes += counted;
     this.messages += messages;
-    this.frames++;
+    this.fragments += 1 - messages;
   }
 
   /** Puts the frame in its place, unless that has been dropped. */
   fill(place: Block, pieces: Uint8Array[]): void {
     if (!place.pending) return;
-    const { payload, messages, next } = place;
+    const { payload, messages, fragments, next } = place;
     let last = place;
     this.places--;
     place.pending = false;
     place.bytes = pieces[0];
     place.end = pieces[0].length;
-    place.payload = place.messages = place.frames = 0;
+    place.payload = place.messages = place.fragments = 0;
     for (let i = 1; i < pieces.length; i++) {
       const block = newBlock(null, pieces[i], 0, pieces[i].length, 0);
       block.packed = last.open = true;
@@ -180,26 +191,26 @@ export class SendQueue {
     }
     last.payload = payload;
     last.messages = messages;
-    last.frames = 1;
+    last.fragments = fragments;
     last.next = next;
     if (this.#tail === place) this.#tail = last;
   }
 
   /** Puts the frames of another queue, at least one, in a reserved place, unless that has been dropped. */
   fillFrom(place: Block, from: SendQueue): void {
-    const { payload, messages, frames, next } = place, first = from.#head, last = from.#tail;
+    const { payload, messages, fragments, next } = place, first = from.#head, last = from.#tail;
     if (!place.pending || first === null || last === null) return;
     this.places--;
     this.bytes += from.bytes - payload;
     this.messages += from.messages - messages;
-    this.frames += from.frames - frames;
+    this.fragments += from.fragments - fragments;
     // The place turns into the first block, so that nobody has to look for what comes before it.
     Object.assign(place, first);
     const end = last === first ? place : last;
     end.next = next;
     if (this.#tail === place) this.#tail = end;
     from.#head = from.#tail = null;
-    from.bytes = from.messages = from.frames = 0;
+    from.bytes = from.messages = from.fragments = 0;
   }
 
   /**
@@ -251,29 +262,24 @@ export class SendQueue {
       tail.payload += frame.length;
       tail.packed ||= frame.isPacked;
       tail.messages++;
-      tail.frames++;
       this.bytes += frame.length;
       this.messages++;
-      this.frames++;
     } else if (size > LARGEST_IN_SLAB || (tail === null && !busy)) {
       const { bytes, start, end, length } = frame;
       const block = this.#appendBlock(newBlock(null, bytes, start, end, length));
-      block.messages = block.frames = 1;
+      block.messages = 1;
       block.shared = true;
       block.packed = frame.isPacked;
       this.bytes += length;
       this.messages++;
-      this.frames++;
     } else {
       const block = this.#room(size);
       block.bytes.set(frame.bytes.subarray(frame.start, frame.end), block.end);
       block.end += size;
       block.payload += frame.length;
       block.messages++;
-      block.frames++;
       this.bytes += frame.length;
       this.messages++;
-      this.frames++;
     }
   }
 
@@ -282,7 +288,6 @@ export class SendQueue {
     (this.#postponed ??= []).push(frame);
     this.bytes += frame.length;
     this.messages++;
-    this.frames++;
   }
 
   /** Appends what was postponed. */
@@ -316,9 +321,9 @@ export class SendQueue {
     if (this.#tail === place) this.#tail = behind;
     this.bytes += from.bytes;
     this.messages += from.messages;
-    this.frames += from.frames;
+    this.fragments += from.fragments;
     from.#head = from.#tail = null;
-    from.bytes = from.messages = from.frames = 0;
+    from.bytes = from.messages = from.fragments = 0;
     return behind;
   }
 
@@ -372,7 +377,7 @@ export class SendQueue {
   taken(block: Block): void {
     this.bytes -= block.payload;
     this.messages -= block.messages;
-    this.frames -= block.frames;
+    this.fragments -= block.fragments;
     if (block.buffer !== null) release(block.buffer);
   }
 
@@ -402,7 +407,6 @@ export class SendQueue {
     for (const frame of this.#postponed ?? []) {
       this.bytes -= frame.length;
       this.messages--;
-      this.frames--;
     }
     this.#postponed = null;
   }
@@ -416,10 +420,8 @@ export class SendQueue {
     block.end = body + length;
     block.payload += length;
     block.messages += messages;
-    block.frames++;
     this.bytes += length;
     this.messages += messages;
-    this.frames++;
   }
 
   /**
@@ -460,10 +462,10 @@ export class SendQueue {
     block.open = false;
     block.sealed = true;
     block.messages = messages;
-    block.frames = 1;
+    block.fragments = 1 - messages;
     this.bytes += length;
     this.messages += messages;
-    this.frames++;
+    this.fragments += 1 - messages;
   }
 
   /** A block at the end of the queue with room for `size` bytes more. */
@@ -533,7 +535,7 @@ function newBlock(
     end,
     payload,
     messages: 0,
-    frames: 0,
+    fragments: 0,
     open: false,
     sealed: false,
     pending: false,

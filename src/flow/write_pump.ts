@@ -314,7 +314,7 @@ function rawBlock(bytes: Uint8Array): Block {
     end: bytes.length,
     payload: 0,
     messages: 0,
-    frames: 0,
+    fragments: 0,
     open: false,
     sealed: true,
     pending: false,

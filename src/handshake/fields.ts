@@ -92,7 +92,9 @@ export class Fields implements Iterable<[name: string, value: string]> {
    * @returns New headers, the caller's own.
    */
   toHeaders(): Headers {
-    return new Headers([...this]);
+    const headers = new Headers();
+    for (const [name, value] of this) headers.append(name, value);
+    return headers;
   }
 
   /** Names as they were spelt, and values, in order. */
