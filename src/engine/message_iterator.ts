@@ -95,7 +95,7 @@ export class MessageIterator<T = ReceivedMessage>
     while (waiters.length > 0 && receiver.canTake) {
       waiters.shift()!.resolve(this.unwrap(receiver.take()));
     }
-    if (waiters.length > 0 && receiver.exhausted) this.#reject(receiver.closedError("receive"));
+    if (waiters.length > 0 && receiver.exhausted) this.#endWaiting();
   }
 
   /** The next message; the end after an orderly close, an error after any other. */
@@ -157,7 +157,7 @@ export class MessageIterator<T = ReceivedMessage>
     this.#released = true;
     this.receiver.unclaim(this);
     this.#signal?.removeEventListener("abort", this.#abort);
-    this.#reject(this.#aborted ?? this.receiver.closedError("receive"));
+    if (this.#waiting > 0) this.#endWaiting();
   }
 
   readonly #abort = (): void => {
@@ -165,8 +165,10 @@ export class MessageIterator<T = ReceivedMessage>
     this.release();
   };
 
-  #reject(error: unknown): void {
-    for (const waiter of this.#waiters?.drain() ?? []) waiter.reject(error);
+  /** No message will come for the calls that wait for one. */
+  #endWaiting(): void {
+    const error = this.#aborted ?? this.receiver.closedError("receive");
+    for (const waiter of this.#waiters!.drain()) waiter.reject(error);
   }
 }
 

@@ -198,6 +198,7 @@ export class MessageStreamIterator extends MessageIterator<IncomingMessageStream
   }
 
   count(bytes: number): void {
+    if (bytes < 0) this.receiver.noteFill();
     this.#bytes += bytes;
     if (bytes < 0) this.receiver.pull();
   }

@@ -190,6 +190,15 @@ export class Receiver implements ReadSink, MessageSink, Limited {
     return room;
   }
 
+  /**
+   * To be called before something is taken of what is kept: as good as full counts as full then. Otherwise a consumer as
+   * fast as the peer would make us read what a single message has left free, again and again.
+   */
+  noteFill(): void {
+    const { readAhead } = this.#host.settings;
+    if (16 * (readAhead - this.#kept) < readAhead) this.#full = true;
+  }
+
   /** Bytes that may still be kept: any number while nothing holds messages, else what is left of `readAhead`. */
   get room(): number {
     if (this.holdReasons === 0 || this.dropping) return Infinity;
@@ -234,8 +243,8 @@ export class Receiver implements ReadSink, MessageSink, Limited {
     if (this.#framesHeld) return describeHolds(this.holdReasons & FRAME_HOLDS);
     const { room } = this, { readAhead } = this.#host.settings;
     if (room > 0 && !(this.#full && 2 * room < readAhead)) return null;
-    const what = room > 0 ? "readAhead was full and half of it isn't free" : "readAhead is full";
-    return `${what} (${this.#kept} of ${readAhead} bytes): ${describeHolds(this.holdReasons)}`;
+    const full = room > 0 ? "was full, and half of it isn't free" : "is full";
+    return `readAhead (${readAhead} bytes) ${full}: ${describeHolds(this.holdReasons)}`;
   }
 
   consume(source: Source, start: number, end: number): number {
@@ -499,6 +508,7 @@ export class Receiver implements ReadSink, MessageSink, Limited {
 
   /** Takes the oldest message that waits; there must be one. `pull` is to be called when all is taken. */
   take(): QueuedMessage {
+    this.noteFill();
     const { record } = this.#host;
     if (record !== null) record.undelivered--;
     return this.#queue!.shift();

@@ -294,6 +294,8 @@ export class ReadPump {
 
   #resize(count: number): void {
     if (this.#small < 0) this.#small = 0;
+    // A read that we have cut short says nothing of what the peer sends.
+    if (this.#asked < SIZES[this.#size]) return;
     if (count === SIZES[this.#size]) {
       if (this.#size < LARGEST) this.#size++;
       this.#small = 0;

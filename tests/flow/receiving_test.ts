@@ -99,6 +99,43 @@ Deno.test("fault 10: once full, reading goes on when half of readAhead is free, 
   await writing;
 });
 
+for (const face of ["iterator", "onMessage"] as const) {
+  Deno.test(`fault 10: a peer and a consumer of equal pace don't read message by message: ${face}`, async () => {
+    const MESSAGE = 22, COUNT = 20_000;
+    const ctx = new Context();
+    const [stream] = MemoryConn.pair();
+    let left = MESSAGE * COUNT, reads = 0;
+    const empty = new Uint8Array(MESSAGE);
+    empty.set([0x82, 0x80 | 16]);
+    // Everything is there at once, so that each read comes as soon as it may.
+    stream.read = (into) => {
+      if (left === 0) return new Promise(() => {});
+      reads++;
+      const count = Math.min(into.length, left), at = (MESSAGE * COUNT - left) % MESSAGE;
+      for (let i = 0; i < count; i++) into[i] = empty[(at + i) % MESSAGE];
+      left -= count;
+      return Promise.resolve(count);
+    };
+    let got = 0;
+    const all = Promise.withResolvers<void>();
+    const take = () => {
+      if (++got === COUNT) all.resolve();
+    };
+    const conn = ctx.adopt(stream, {
+      handshake: false,
+      ...(face === "onMessage" ? { onMessage: async () => await take() } : {}),
+    });
+    const iterate = async () => {
+      for await (const _ of conn) take();
+    };
+    if (face === "iterator") iterate().catch(() => {});
+    await all.promise;
+    assert(reads < COUNT / 100, `${reads} reads`);
+    conn.terminate();
+    await ctx.shutdown({ timeout: 0 });
+  });
+}
+
 Deno.test("fault 10: a message larger than what is free is still taken by one who awaits it", async () => {
   await using peer = await rawPeer({ readAhead: 1000, maxMessageSize: 0 });
   const { conn, raw } = peer;
@@ -307,7 +344,7 @@ Deno.test("debug says what holds messages, why nothing is read, and when it goes
   conn.pause();
   assert(lines.includes("held: pause() was called"), lines.join("\n"));
   const writing = raw.write(repeat(raw.encode(2), 100));
-  const full = "reading stops: readAhead is full (640 of 640 bytes): pause() was called";
+  const full = "reading stops: readAhead (640 bytes) is full: pause() was called";
   await until(() => lines.includes(full));
   await turn();
   assertEquals(lines.filter((line) => line === full).length, 1, "said once");
@@ -322,13 +359,13 @@ for (
   const [what, options, act, expected] of [
     ["a promise of onMessage", { onMessage: () => new Promise(() => {}) }, () => {}, [
       "the promise of onMessage is unsettled",
-      "readAhead is full",
+      "readAhead (640 bytes) is full",
     ]],
-    ["no consumer", {}, () => {}, ["no message is asked for", "readAhead is full"]],
+    ["no consumer", {}, () => {}, ["no message is asked for", "readAhead (640 bytes) is full"]],
     ["a consumer that takes little by little", {}, async (conn: Connection) => {
       await turn();
       await conn.receive();
-    }, ["readAhead was full and half of it isn't free"]],
+    }, ["readAhead (640 bytes) was full, and half of it isn't free"]],
     ["a promise of onFrameStart", { onFrameStart: () => new Promise(() => {}) }, () => {}, [
       "reading stops: the promise of a frame callback is unsettled",
     ]],
