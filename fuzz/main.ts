@@ -15,12 +15,21 @@ import { differential } from "./differential.ts";
 import { extensions } from "./extensions.ts";
 import { frames } from "./frames.ts";
 import { head } from "./head.ts";
+import { http } from "./http.ts";
 import { inflater } from "./inflater.ts";
 import { Random } from "./random.ts";
 import type { Target } from "./target.ts";
 
 /** All that is fuzzed. */
-export const TARGETS: Target[] = [head, frames, differential, extensions, inflater, connection];
+export const TARGETS: Target[] = [
+  head,
+  frames,
+  differential,
+  extensions,
+  inflater,
+  connection,
+  http,
+];
 
 // A case that takes longer than this is a finding: nothing here has a reason to wait.
 const PATIENCE = 20_000;

@@ -23,8 +23,8 @@ export interface Upgrade {
 }
 
 /**
- * RFC 9110 15.5.22: a 426 must say what to upgrade to; and 7.8: who sends `Upgrade` must list it in `Connection`,
- * where `close` keeps the meaning that this connection ends here.
+ * RFC 9110 15.5.22: a 426 must say what to upgrade to; and 7.8: a sender of `Upgrade` must list it in `Connection`,
+ * in which `close` keeps the meaning that this connection ends here.
  */
 const UPGRADE_REQUIRED: readonly Field[] = [
   ["Upgrade", "websocket"],

@@ -182,7 +182,7 @@ export class Acceptor<Data> implements Entrance {
     return handshake;
   }
 
-  /** Turns away what there is no room for, in the clear where that means anything to the peer. */
+  /** Turns away what there is no room for, in the clear if the peer can read that. */
   #admit(handshake: PendingHandshake<Data>, raw: Deno.Conn): void {
     if ("setNoDelay" in raw) (raw as Deno.TcpConn).setNoDelay(true);
     if (!handshake.hasRoom) handshake.turnAway(null, "Too many handshakes");

@@ -20,7 +20,7 @@ export class AddressLimit {
   /**
    * Counts a connection, unless its address has as many as it may.
    *
-   * @returns Takes it out of the count again, once; `null` where there are too many.
+   * @returns Takes it out of the count again, once; `null` if there are too many.
    */
   take(addr: Deno.Addr): (() => void) | null {
     // Peers of a Unix socket have no address to tell them apart by.
@@ -41,7 +41,7 @@ export class AddressLimit {
 }
 
 /**
- * What counts as one address: all of IPv4, and the first 64 bits of IPv6, since whoever has one address of such a
+ * What counts as one address: all of IPv4, and the first 64 bits of IPv6, since a peer that has one address of such a
  * network has all of them (RFC 4291 2.5.4).
  *
  * @param hostname The address as text.

@@ -42,7 +42,7 @@ export function bind(options: BindOptions, tls: TlsAcceptor | null): Deno.Listen
   });
 }
 
-/** Checks a listener that was bound elsewhere, which nobody has touched so far. */
+/** Checks a listener that was bound elsewhere, and which is left as it is if it is refused. */
 function checkGiven(
   options: BindOptions,
   listener: Deno.Listener,

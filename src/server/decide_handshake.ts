@@ -20,7 +20,7 @@ export interface Acceptance<Data> {
   /** The 101. */
   readonly answer: Uint8Array;
   readonly facts: ServerHandshakeResult;
-  /** Data that the application gave for this connection; `undefined` where it gave none. */
+  /** Data that the application gave for this connection; `undefined` if it gave none. */
   readonly data: Data | undefined;
 }
 
@@ -47,8 +47,8 @@ interface Choice<Data> {
 const NO_CHOICE = { protocol: undefined, headers: [], extensions: [], data: undefined };
 
 /**
- * Decides about a handshake. The callbacks that it asks may throw, reject, or never settle: whoever waits for the
- * decision has to bound that.
+ * Decides about a handshake. The callbacks that it asks may throw, reject, or never settle: the caller has to bound
+ * its wait.
  *
  * @throws {Refusal} With what the peer is to be answered, or an error that `refusalOf` knows.
  */

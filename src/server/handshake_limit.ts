@@ -11,11 +11,11 @@ export interface Waiting extends Member {
 /**
  * Makes room for one more handshake. It is the oldest that has to go of those that wait for their peer: an honest one
  * takes milliseconds, so the oldest are those that never meant to become connections. Refusing the newest instead would
- * let whoever holds them all keep everyone else out until they time out.
+ * let a peer that holds them all keep all others out until they time out.
  *
  * @param pending Those in progress, the oldest first; what is evicted is taken out.
  * @param most How many there may be, the new one included.
- * @returns Whether there is room: not where all of them wait for the application.
+ * @returns Whether there is room: not if all of them wait for the application.
  */
 export function evictOldest<Handshake extends Waiting>(
   pending: MemberList<Handshake>,

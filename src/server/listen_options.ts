@@ -15,7 +15,7 @@ import type { TlsAcceptorOptions } from "../transport/tls_server.ts";
 
 /** With what a handshake is accepted. */
 export interface HandshakeAcceptance<Data = unknown> {
-  /** Headers for the 101, behind those of the listener. */
+  /** Headers for the 101, after those of the listener. */
   headers?: HeadersOption;
   /** The subprotocol, one of those offered; `""` for none. Default: what `protocols` or `selectProtocol` chose. */
   protocol?: string;
@@ -60,7 +60,10 @@ export interface ListenerHandlersOf<
 > extends ConnectionHandlers<Data> {
   /** Decides about each handshake. One that throws refuses with 500 and shows nothing of the error. */
   onHandshake?(request: Request, info: PeerInfo): Decision | PromiseLike<Decision>;
-  /** A handshake that never became a connection: bad TLS, a bad head, a timeout, a refusal. */
+  /**
+   * A handshake that never became a connection: bad TLS, a bad head, a timeout, a refusal. Without a `handler` ordinary
+   * HTTP requests are among them, with a `HandshakeError` whose `isUpgrade` is false. Nothing waits for it.
+   */
   onHandshakeError?(error: unknown, info: PeerInfo): unknown;
   /** Called every `tickInterval` until the listener closes; if it returns a promise, the next call waits for it. */
   onTick?(listener: Listening): unknown;
@@ -144,7 +147,7 @@ export interface ListenOptionsOf<
    */
   maxConnectionsPerAddress?: number;
   /**
-   * More handshakes in progress make the oldest one go that waits for its peer, without an answer; where all wait for
+   * More handshakes in progress make the oldest one go that waits for its peer, without an answer; if all wait for
    * `onHandshake`, the newest. 0 for no limit.
    *
    * @default {4096}

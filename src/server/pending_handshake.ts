@@ -27,7 +27,7 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
   /** The text of the request's head. */
   text = "";
   request!: RequestHead;
-  /** What came behind the head. */
+  /** What came after the head. */
   early: Uint8Array = NOTHING;
   secure = false;
   info: PeerInfo;
@@ -77,7 +77,7 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
     else this.#cancel = cancel;
   }
 
-  /** The stream that carries the request, from where it may be answered on. */
+  /** The stream that carries the request; known from the stage on in which it can be answered. */
   get transport(): Transport {
     return this.#transport!;
   }
@@ -112,7 +112,7 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
     this.take(parser.text, early);
   }
 
-  /** Takes a head that was read elsewhere, and what came behind it. */
+  /** Takes a head that was read elsewhere, and what came after it. */
   take(text: string, early: Uint8Array): void {
     this.text = text;
     this.early = early;
@@ -143,7 +143,7 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
     this.check();
   }
 
-  /** Gives the stream to those who answer ordinary requests, who watch over it themselves. */
+  /** Leaves the stream to ordinary HTTP, which watches over it by itself. */
   leave(): void {
     this.check();
     this.#timers.clear(this);
@@ -187,7 +187,7 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
     this.#close();
   }
 
-  /** Refuses before anything was read, in the clear where that means anything to the peer. */
+  /** Refuses before anything was read, in the clear if the peer can read that. */
   turnAway(transport: Transport | null, message: string): never {
     this.#transport = transport;
     throw new Refusal(503, message);

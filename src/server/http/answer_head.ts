@@ -81,7 +81,7 @@ export class AnswerHead {
     const options: string[] = [];
     if (!this.persists) options.push("close");
     else if (this.#request.version === "1.0") options.push("keep-alive");
-    // Who sends `Upgrade` has to list it (RFC 9110 7.8).
+    // A sender of `Upgrade` has to list it (RFC 9110 7.8).
     if (this.#upgrades) options.push("upgrade");
     if (options.length > 0) text += `connection: ${options.join(", ")}\r\n`;
     return `${text}\r\n`;
