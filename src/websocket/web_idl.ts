@@ -27,30 +27,34 @@ export function clampToUnsignedShort(value: unknown): number {
 /**
  * Makes the operations and attributes of an interface enumerable, and adds its constants and its name.
  *
+ * @param name The name of the interface.
  * @param optional Names of operations all of whose arguments are optional, so that their length is 0 (Web IDL 3.7.7).
  */
 export function defineInterface(
+  name: string,
   // deno-lint-ignore no-explicit-any
   constructor: new (...args: any[]) => object,
   constants: Readonly<Record<string, number>>,
   optional: readonly string[],
 ): void {
   const { prototype } = constructor;
-  for (const name of Object.getOwnPropertyNames(prototype)) {
-    if (name === "constructor") continue;
-    const descriptor = Object.getOwnPropertyDescriptor(prototype, name)!;
-    Object.defineProperty(prototype, name, { ...descriptor, enumerable: true });
+  for (const member of Object.getOwnPropertyNames(prototype)) {
+    if (member === "constructor") continue;
+    const descriptor = Object.getOwnPropertyDescriptor(prototype, member)!;
+    Object.defineProperty(prototype, member, { ...descriptor, enumerable: true });
   }
-  for (const name of optional) {
-    Object.defineProperty(Reflect.get(prototype, name), "length", { value: 0 });
+  for (const operation of optional) {
+    Object.defineProperty(Reflect.get(prototype, operation), "length", { value: 0 });
   }
-  for (const [name, value] of Object.entries(constants)) {
+  for (const [constantName, value] of Object.entries(constants)) {
     const constant = { value, enumerable: true, writable: false, configurable: false };
-    Object.defineProperty(constructor, name, constant);
-    Object.defineProperty(prototype, name, constant);
+    Object.defineProperty(constructor, constantName, constant);
+    Object.defineProperty(prototype, constantName, constant);
   }
+  // A bundler may have called the class something else.
+  Object.defineProperty(constructor, "name", { value: name });
   Object.defineProperty(prototype, Symbol.toStringTag, {
-    value: constructor.name,
+    value: name,
     configurable: true,
     enumerable: false,
     writable: false,

@@ -322,7 +322,7 @@ export class WebSocket extends EventTarget {
   }
 }
 
-defineInterface(WebSocket, { CONNECTING, OPEN, CLOSING, CLOSED }, ["close"]);
+defineInterface("WebSocket", WebSocket, { CONNECTING, OPEN, CLOSING, CLOSED }, ["close"]);
 
 /** @throws {DOMException} `SyntaxError`, as the constructor has it (WebSockets standard, 3.1). */
 function parseUrl(given: string): URL {

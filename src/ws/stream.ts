@@ -2,6 +2,18 @@ import { Duplex, type DuplexOptions } from "node:stream";
 import type { WebSocket } from "./websocket.ts";
 
 /**
+ * `read()` gives all that is buffered, as node:stream's reference has it and programs rely on: those of later versions
+ * give a chunk, and say nothing of the others to somebody who reads once for each `readable`.
+ */
+class SocketStream extends Duplex {
+  override read(size?: number | null): unknown {
+    const all = (size === undefined || size === null) && !this.readableObjectMode &&
+      !this.readableFlowing && this.readableLength > 0;
+    return super.read(all ? this.readableLength : size ?? undefined);
+  }
+}
+
+/**
  * A socket as a `Duplex` of `node:stream`, with backpressure both ways. Its end closes the socket.
  *
  * @param socket The socket.
@@ -14,7 +26,7 @@ export function createWebSocketStream(socket: WebSocket, options: DuplexOptions 
     if (socket.readyState === socket.CONNECTING) socket.once("open", work);
     else work();
   };
-  const duplex = new Duplex({
+  const duplex = new SocketStream({
     ...options,
     emitClose: false,
     objectMode: false,

@@ -69,6 +69,8 @@ export class WebSocket extends EventEmitter {
   declare readonly CLOSED: 3;
 
   static {
+    // A bundler may have called the class something else.
+    Object.defineProperty(WebSocket, "name", { value: "WebSocket" });
     attach = (socket, stream, head, handshaken) => socket.#attach(stream, head, handshaken);
     for (const [name, value] of Object.entries({ CONNECTING, OPEN, CLOSING, CLOSED })) {
       for (const object of [WebSocket, WebSocket.prototype]) {
