@@ -14,8 +14,8 @@ export interface IncomingMessageStream {
 
 /** What a message costs while it isn't taken, besides its chunks and what the queue counts. */
 const MESSAGE_COST = 1024 - 64;
-/** What each chunk costs besides its bytes. */
-const CHUNK_COST = 64;
+/** What each chunk costs besides its bytes, its buffer among it. */
+const CHUNK_COST = 256;
 
 /** What a message in pieces needs of its consumer. */
 interface BodyOwner {
@@ -171,7 +171,7 @@ export class MessageStreamIterator extends MessageIterator<IncomingMessageStream
 
   override wrap(data: ReceivedMessage): QueuedMessage {
     const body = new MessageBody(this, typeof data === "string");
-    body.push(typeof data === "string" ? encodeUtf8(data) : data);
+    body.push(typeof data === "string" ? encodeUtf8(data) : withOwnBuffer(data));
     body.end();
     return body;
   }
@@ -212,4 +212,9 @@ export class MessageStreamIterator extends MessageIterator<IncomingMessageStream
     this.#current?.fail(this.receiver.closedError("read the rest of a message"));
     this.#current = null;
   }
+}
+
+/** Streams of bytes transfer the buffers of their chunks, so that one must not be shared with other messages. */
+function withOwnBuffer(bytes: Uint8Array): Uint8Array {
+  return bytes.length === bytes.buffer.byteLength ? bytes : bytes.slice();
 }

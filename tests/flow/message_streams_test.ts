@@ -383,6 +383,30 @@ Deno.test("an abnormal end is thrown once, with the record and its sentence", as
   assertEquals((await messages.next()).done, true);
 });
 
+Deno.test("the buffer of a chunk is its reader's, who may transfer it", async () => {
+  await using peer = await rawPeer({ maxMessageSize: 0 });
+  const { conn, raw } = peer;
+  const messages = conn.messageStreams();
+  await raw.write(join(
+    upTo(20).flatMap((i) => [
+      raw.encode(2, `whole ${i}`),
+      raw.encode(2, `pieces `, false),
+      raw.encode(0, `${i}`),
+    ]),
+  ));
+  await until(() => conn.stats().messagesReceived === 40);
+  for (const i of upTo(20)) {
+    for (const expected of [`whole ${i}`, `pieces ${i}`]) {
+      let got = "";
+      for await (const chunk of (await next(messages)).stream) {
+        got += new TextDecoder().decode(chunk);
+        structuredClone(chunk, { transfer: [chunk.buffer as ArrayBuffer] });
+      }
+      assertEquals(got, expected);
+    }
+  }
+});
+
 Deno.test("rateLimit and counters see messages that come in pieces", async () => {
   const got: number[] = [];
   await using peer = await rawPeer({ rateLimit: { messages: 10 } });

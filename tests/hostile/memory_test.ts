@@ -52,6 +52,19 @@ for (const size of [0, 1, 1000]) {
   });
 }
 
+for (
+  const [kind, size] of [["deafTiny", 0], ["deafTiny", 1], ["deafTiny", 1000], [
+    "fragments",
+    1,
+  ]] as const
+) {
+  Deno.test(`memory: messageStreams() whose first one isn't read, ${kind} of ${size} bytes`, async () => {
+    const cost = await costOf(kind, 40, size, { streams: true });
+    assertEquals(cost.openConnections, 40);
+    between(20_000, cost.perConnection, base + read + held);
+  });
+}
+
 // So many MiB that the system's own buffers, which aren't ours to bound, don't take all of it.
 for (const [fill, size] of [[0, 6], [1, 4], [32 * 1024, 16]]) {
   Deno.test(`memory: a full queue of messages of ${fill} bytes for a peer that reads nothing`, async () => {

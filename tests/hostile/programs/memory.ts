@@ -3,7 +3,7 @@
 import { type Connection, Context, QueueFullError } from "../../../mod.ts";
 
 const [kind, count, extra, json] = Deno.args;
-const { pause = false, fill = -1, ...options } = JSON.parse(json ?? "{}");
+const { pause = false, fill = -1, streams = false, ...options } = JSON.parse(json ?? "{}");
 const ctx = new Context();
 /** Queues messages of a size for a peer that reads nothing, as many as there is room for. */
 function fillQueue(conn: Connection, size: number): void {
@@ -23,8 +23,10 @@ const listener = ctx.listen({
   onConnect: (conn) => {
     if (pause) conn.pause();
     if (fill >= 0) fillQueue(conn, fill);
+    // Takes one message and never reads it.
+    if (streams) conn.messageStreams().next();
   },
-  onMessage: () => {},
+  onMessage: streams ? undefined : () => {},
   onError: () => {},
   onHandshakeError: () => {},
   ...options,
