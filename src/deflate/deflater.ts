@@ -86,7 +86,7 @@ export class Deflater implements Sliced {
   /** Payloads up to this length are compressed at once, longer ones in turns of so many bytes. */
   readonly atOnce: number;
   readonly #settings: DeflaterSettings;
-  readonly #shelf: ZlibCache | null;
+  readonly #cache: ZlibCache | null;
   #context: RawZlib | null = null;
   readonly #jobs = new Fifo<DeflateJob>();
   #closed = false;
@@ -96,7 +96,7 @@ export class Deflater implements Sliced {
     const { windowBits, takeover, memLevel, level } = settings;
     this.#settings = settings;
     this.atOnce = level < THOROUGH ? DEFLATE_SLICE : THOROUGH_SLICE;
-    this.#shelf = takeover ? null : deflaterCache(windowBits, memLevel, level);
+    this.#cache = takeover ? null : deflaterCache(windowBits, memLevel, level);
   }
 
   /** Whether payloads wait in line, so that a further one has to go there too. */
@@ -260,15 +260,15 @@ export class Deflater implements Sliced {
 
   #take(): RawZlib {
     if (this.#closed) throw closedError();
-    if (this.#shelf !== null) return this.#shelf.take();
+    if (this.#cache !== null) return this.#cache.take();
     const { windowBits, memLevel, level } = this.#settings;
     return RawZlib.deflate(windowBits, memLevel, level);
   }
 
   /** The message is complete: without takeover the context goes back. */
   #release(): void {
-    if (this.#shelf === null || this.#context === null) return;
-    this.#shelf.put(this.#context);
+    if (this.#cache === null || this.#context === null) return;
+    this.#cache.put(this.#context);
     this.#context = null;
   }
 }

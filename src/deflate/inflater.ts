@@ -15,7 +15,7 @@ import {
 } from "./work_queue.ts";
 
 /** What one slice produces, or uses up, at most before others get their turn. */
-export const INFLATE_SLICE: number = 256 * 1024;
+const INFLATE_SLICE = 256 * 1024;
 
 /** zlib fills this, and the sink empties it; so no more than this is ever produced unasked. */
 const OUTPUT_LENGTH = 64 * 1024;
@@ -75,7 +75,7 @@ export class Inflater implements Sliced {
   readonly #windowBits: number;
   readonly #limit: number;
   readonly #sink: InflateSink;
-  readonly #shelf: ZlibCache | null;
+  readonly #cache: ZlibCache | null;
   #history: History | null = null;
   #context: RawZlib | null = null;
   /** What the message at hand has produced so far. */
@@ -106,7 +106,7 @@ export class Inflater implements Sliced {
     this.#windowBits = windowBits;
     this.#limit = maxMessageSize === 0 ? Infinity : maxMessageSize;
     this.#sink = sink;
-    this.#shelf = takeover ? null : inflaterCache(windowBits);
+    this.#cache = takeover ? null : inflaterCache(windowBits);
   }
 
   /** Whether a piece is being inflated in turns, or waits for room. */
@@ -295,9 +295,9 @@ export class Inflater implements Sliced {
     }
     this.#produced = 0;
     this.#begun = false;
-    if (this.#shelf !== null) {
+    if (this.#cache !== null) {
       this.#context = null;
-      this.#shelf.put(context);
+      this.#cache.put(context);
     } else {
       this.#history!.add(out.bytes, used);
       if (this.#ended) this.#revive(context);
@@ -308,7 +308,7 @@ export class Inflater implements Sliced {
 
   /** Hands on what isn't the end of the message. */
   #emit(out: Source, used: number): void {
-    if (this.#shelf === null) this.#history!.add(out.bytes, used);
+    if (this.#cache === null) this.#history!.add(out.bytes, used);
     // The sink may lead to another connection's messages, which use that buffer too.
     if (this.#input === joined) this.#keepInput();
     this.#sink.inflated(out, 0, used, false);
@@ -346,7 +346,7 @@ export class Inflater implements Sliced {
 
   #take(): RawZlib {
     if (this.#closed) throw new Error("Cannot inflate with a closed inflater");
-    if (this.#shelf !== null) return this.#shelf.take();
+    if (this.#cache !== null) return this.#cache.take();
     charge(CONTEXT_COST);
     this.#history = new History(this.#windowBits);
     return RawZlib.inflate(this.#windowBits);

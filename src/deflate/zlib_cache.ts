@@ -2,9 +2,9 @@ import { RawZlib } from "./raw_zlib.ts";
 import { charge, CONTEXT_COST } from "./work_queue.ts";
 
 // Without context takeover a context carries nothing from one message to the next, so a connection
-// needs one only while it is at a message. It then takes one off the shelf, where the last user of the
+// needs one only while it is at a message. It then takes one from the cache, where the last user of the
 // same parameters has left it, and puts it back at the message's end: silent connections hold none.
-// A shelf keeps one spare; there are at most as many shelves as parameter sets in use.
+// A cache keeps one spare; there are at most as many caches as parameter sets in use.
 
 /** Where contexts of one set of parameters wait between messages. */
 export class ZlibCache {
@@ -47,25 +47,25 @@ export class ZlibCache {
 const deflaters = new Map<number, ZlibCache>();
 const inflaters = new Map<number, ZlibCache>();
 
-/** The shelf of the contexts that compress with these parameters. */
+/** The cache of the contexts that compress with these parameters. */
 export function deflaterCache(windowBits: number, memLevel: number, level: number): ZlibCache {
-  return shelf(
+  return cacheOf(
     deflaters,
     windowBits * 100 + memLevel * 10 + level,
     () => RawZlib.deflate(windowBits, memLevel, level),
   );
 }
 
-/** The shelf of the contexts that inflate from this window. */
+/** The cache of the contexts that inflate from this window. */
 export function inflaterCache(windowBits: number): ZlibCache {
-  return shelf(inflaters, windowBits, () => RawZlib.inflate(windowBits));
+  return cacheOf(inflaters, windowBits, () => RawZlib.inflate(windowBits));
 }
 
-function shelf(shelves: Map<number, ZlibCache>, key: number, make: () => RawZlib): ZlibCache {
-  let found = shelves.get(key);
+function cacheOf(caches: Map<number, ZlibCache>, key: number, make: () => RawZlib): ZlibCache {
+  let found = caches.get(key);
   if (found === undefined) {
     found = new ZlibCache(make);
-    shelves.set(key, found);
+    caches.set(key, found);
   }
   return found;
 }

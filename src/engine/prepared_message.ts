@@ -52,7 +52,7 @@ export class PreparedMessage {
 
 /** Encodes a message for later. */
 export function prepareMessage(data: Message): PreparedMessage {
-  return make(SharedFrame.alone(opcodeOf(data), payloadOf(data)));
+  return make(SharedFrame.standalone(opcodeOf(data), payloadOf(data)));
 }
 
 /** The frame of a prepared message. */
@@ -63,7 +63,7 @@ export function preparedFrame(message: PreparedMessage): SharedFrame {
 /** The frame of a message that goes to many now. */
 export function frameForMany(data: Sendable): SharedFrame {
   return data instanceof PreparedMessage
-    ? frameOf(data).again()
+    ? frameOf(data).copyToSlab()
     : SharedFrame.inSlab(opcodeOf(data), payloadOf(data));
 }
 

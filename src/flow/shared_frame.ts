@@ -61,7 +61,7 @@ export class SharedFrame {
   }
 
   /** Encodes into memory of its own, for a message that is kept. */
-  static alone(opcode: number, payload: Uint8Array): SharedFrame {
+  static standalone(opcode: number, payload: Uint8Array): SharedFrame {
     const frame = new SharedFrame(null, opcode, payload, payload.length);
     frame.#compressed = new Map();
     return frame;
@@ -73,7 +73,7 @@ export class SharedFrame {
   }
 
   /** The same message after what was shared last. */
-  again(): SharedFrame {
+  copyToSlab(): SharedFrame {
     if (this.end - this.start > LARGEST_IN_SLAB) return this;
     const frame = SharedFrame.inSlab(this.opcode, this.payload());
     frame.#compressed = this.#compressed;
