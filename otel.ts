@@ -58,7 +58,7 @@ export interface ConnectionSpan {
 export interface Instruments<Data = unknown> extends Disposable {
   /**
    * Callbacks for `listen` and `connect` that measure what can't be read off the counters: how connections end, and
-   * the round trip of their last ping. Where you have an `onClose` of your own, call this one from it.
+   * the round trip of their last ping. If you have an `onClose` of your own, call this one from it.
    */
   readonly handlers: {
     onClose(conn: Connection<Data>, close: CloseRecord): void;
@@ -80,7 +80,7 @@ const COUNTERS: [name: string, unit: string, description: string, field: keyof C
   ["sluice.messages.sent", "{message}", "Messages accepted by send", "messagesSent"],
   ["sluice.messages.received", "{message}", "Messages received whole", "messagesReceived"],
   ["sluice.messages.dropped", "{message}", "Messages dropped by the queue policy", "dropped"],
-  ["sluice.bytes.sent", "By", "Bytes taken by the system, framing included", "bytesSent"],
+  ["sluice.bytes.sent", "By", "Bytes taken by the kernel, framing included", "bytesSent"],
   ["sluice.bytes.received", "By", "Bytes received, framing included", "bytesReceived"],
   ["sluice.drains", "{drain}", "Times that a queue has drained", "drains"],
   ["sluice.pauses", "{pause}", "Calls of pause that paused", "pauses"],
@@ -88,7 +88,7 @@ const COUNTERS: [name: string, unit: string, description: string, field: keyof C
 
 const GAUGES: typeof COUNTERS = [
   ["sluice.connections.open", "{connection}", "Connections open or closing", "openConnections"],
-  ["sluice.queue.bytes", "By", "Payload bytes that the system has not taken", "queuedBytes"],
+  ["sluice.queue.bytes", "By", "Payload bytes that the kernel has not taken", "queuedBytes"],
   ["sluice.queue.high_water", "By", "The most that one queue has held", "queueHighWater"],
 ];
 

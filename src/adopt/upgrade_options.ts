@@ -15,7 +15,7 @@ export interface UpgradeOptions<Data = unknown> extends ConnectionOptions<Data> 
   /**
    * Pages that may connect, as for `listen`, but decided at once: a function must not return a promise. Others get a
    * response with 403, and their connection fails with a `HandshakeError`. Default: all, and a warning on the console
-   * where cookies come with it, since then a page of any site can act in the name of its visitors.
+   * if cookies come with it, since then a page of any site can act in the name of its visitors.
    */
   origins?: OriginRule;
   /**

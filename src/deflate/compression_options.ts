@@ -1,6 +1,6 @@
 import { amount, flag, group, integer } from "../util/check.ts";
 
-/** How messages are compressed with permessage-deflate (RFC 7692), where the peer agrees to it. */
+/** How messages are compressed with permessage-deflate (RFC 7692), if the peer agrees to it. */
 export interface CompressionOptions {
   /**
    * Messages of fewer bytes than this go uncompressed; `send(data, { compress })` overrides it for
@@ -60,8 +60,8 @@ const DEFAULTS: CompressionSettings = Object.freeze({
  * @param option What the application passed.
  * @param action What is attempted, for messages.
  * @returns The settings with every default filled in, or null for no compression.
- * @throws {TypeError} Where the option, or a part of it, is of the wrong type.
- * @throws {RangeError} Where a number is out of its range.
+ * @throws {TypeError} If the option, or a part of it, is of the wrong type.
+ * @throws {RangeError} If a number is out of its range.
  */
 export function readCompression(
   option: boolean | CompressionOptions | undefined,

@@ -83,7 +83,7 @@ class PayloadJob implements DeflateJob {
  * Nothing is allocated before the first message.
  */
 export class Deflater implements Sliced {
-  /** Payloads up to this length are compressed at once, longer ones in turns of so many bytes. */
+  /** Payloads up to this length are compressed at once, longer ones in turns of as many bytes. */
   readonly atOnce: number;
   readonly #settings: DeflaterSettings;
   readonly #cache: ZlibCache | null;

@@ -123,10 +123,10 @@ export class Inflater implements Sliced {
    * @param start Where the piece starts.
    * @param end Where it ends.
    * @param final Whether the message ends with it.
-   * @param done Called where this function returned false, when it is done, unless closed before.
+   * @param done Called when it is done, if this function returned false and `close` wasn't called before.
    * @returns Whether all of it has been inflated.
-   * @throws {ProtocolError} Where the data are corrupt or the message exceeds the limit.
-   * @throws {Error} Where zlib fails.
+   * @throws {ProtocolError} If the data are corrupt or the message exceeds the limit.
+   * @throws {Error} If zlib fails.
    */
   push(
     bytes: Uint8Array,
@@ -187,7 +187,7 @@ export class Inflater implements Sliced {
     } catch (problem) {
       error = problem;
     }
-    // Whoever closed it meanwhile doesn't want to hear of it.
+    // A caller that has closed it meanwhile isn't told.
     if (this.#done !== done) return false;
     this.#done = null;
     this.#input = TAIL;

@@ -32,7 +32,7 @@ export class MessageBatch implements DeflateJob {
    *
    * @param queue Where the frames go.
    * @param nextKey Gives a masking key for each frame; `null` for a server.
-   * @param done Called when the frames are in their place, with the error where compressing failed.
+   * @param done Called when the frames are in their place, with the error if compressing failed.
    */
   constructor(queue: SendQueue, nextKey: (() => number) | null, done: DeflateDone) {
     this.place = queue.reserve(0, 0);

@@ -12,7 +12,7 @@ const COST = 4;
 /** What a short message may grow by: the header of a stored block, and the end of a flush (RFC 1951 3.2.4). */
 const EXPANSION = 7;
 const ENCODER = new TextEncoder();
-/** A text is encoded here before it is compressed, where it fits whatever its characters are. */
+/** A text is encoded here before it is compressed, if it fits whatever its characters are. */
 const MOST_CHARACTERS = 32 * 1024;
 let encoded: Uint8Array<ArrayBuffer> | null = null;
 

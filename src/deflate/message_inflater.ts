@@ -115,9 +115,9 @@ export class MessageInflater implements CompressedMessages, InflateSink, Sliced 
    * @param start Where the piece starts.
    * @param end Where it ends.
    * @param final Whether the message ends with it.
-   * @param done Called where this function returned false, when it is done, with the error if it failed.
+   * @param done Called when it is done, with the error if it failed, if this function returned false.
    * @returns Whether all of it has been worked off, and the message handed on if it is complete.
-   * @throws {ProtocolError} Where the message is corrupt, too long, or a text that isn't UTF-8.
+   * @throws {ProtocolError} If the message is corrupt, too long, or a text that isn't UTF-8.
    */
   push(
     text: boolean,
@@ -192,7 +192,7 @@ export class MessageInflater implements CompressedMessages, InflateSink, Sliced 
   }
 
   readonly #inflateDone: InflateDone = (error) => {
-    // Where the message is being joined, its end is still to come.
+    // If the message is being joined, its end is still to come.
     if (this.#done === null) this.#pushing!(error);
   };
 

@@ -69,8 +69,8 @@ export class RawZlib {
    * Runs zlib over some input until that is used up or the output is full; see `inputLeft` and
    * `outputLeft`.
    *
-   * @throws {CorruptDataError} Where zlib finds the data corrupt; the context is of no use then.
-   * @throws {Error} Where it fails for any other reason, with the same consequence.
+   * @throws {CorruptDataError} If zlib finds the data corrupt; the context is of no use then.
+   * @throws {Error} If it fails for any other reason, with the same consequence.
    */
   run(
     flush: number,

@@ -5,7 +5,7 @@ import { NOTHING } from "../util/bytes.ts";
 // Frames that many queues refer to lie one after the other in slabs. So what is broadcast in one turn is contiguous,
 // and a queue that got all of it holds one stretch of the slab and makes one write of it, with nothing copied.
 const SLAB = 32 * 1024;
-/** Longer frames have memory of their own; shorter ones are copied where a queue can't refer to them. */
+/** Longer frames have memory of their own; shorter ones are copied if a queue can't refer to them. */
 export const LARGEST_IN_SLAB = 8 * 1024;
 
 interface Slab {
