@@ -23,7 +23,7 @@ import {
 import { join, utf8 } from "../support/bytes.ts";
 import { frameOf } from "../support/frames.ts";
 import { RawPeer } from "../support/raw_peer.ts";
-import { until } from "../support/until.ts";
+import { standstill, turn, until } from "../support/until.ts";
 
 const FIN = 0x80, RSV1 = 0x40, CONTINUATION = 0, TEXT = 1, BINARY = 2, PING = 9;
 const HELLO = Uint8Array.of(0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00);
@@ -314,8 +314,9 @@ Deno.test("Paused amid long messages, none is delivered until resumed", async ()
   using peer = await RawPeer.connect(listener.port, offering("permessage-deflate"));
   for (let i = 0; i < 5; i++) await peer.send(frameOf(FIN | RSV1 | BINARY, packed));
   await until(() => got.length === 1);
-  await new Promise((resolve) => setTimeout(resolve, 100));
-  assertEquals(got.length, 1);
+  // All that may be read is read, and inflated.
+  await standstill(() => conns[0].stats().bytesReceived + turnsWaiting());
+  assertEquals([got.length, turnsWaiting()], [1, 0]);
   conns[0].resume();
   await until(() => got.length === 5);
   assertEquals(got, Array(5).fill(4 << 20));
@@ -490,7 +491,8 @@ Deno.test("The queue counts uncompressed bytes until the system has taken all of
   const length = 12 << 20;
   assertEquals(conn.send(noise(length), { compress: true }), false);
   assertEquals(conn.queuedBytes, length);
-  await new Promise((resolve) => setTimeout(resolve, 500));
+  await until(() => turnsWaiting() === 0);
+  assert(await standstill(() => conn.stats().bytesSent) < length);
   assertEquals(conn.queuedBytes, length);
   assertEquals(conn.queuedMessages, 1);
   const drained = conn.drained();
@@ -600,7 +602,7 @@ Deno.test("A payload lent as a view is right while its callback runs, however it
   const { listener } = serve(ctx, {
     payload: "view",
     async onMessage(_conn, data) {
-      await new Promise((resolve) => setTimeout(resolve, 1));
+      await turn();
       seen.push((data as Uint8Array).slice());
     },
   });

@@ -7,6 +7,7 @@ import { turnsWaiting } from "../../src/deflate/work_queue.ts";
 import { ProtocolError } from "../../src/protocol/protocol_error.ts";
 import { assertBytes, inflater, json, noise, push, TAKEOVER } from "./helpers.ts";
 import { join, utf8 } from "../support/bytes.ts";
+import { turn, until } from "../support/until.ts";
 
 async function fails(
   closeCode: number,
@@ -223,7 +224,7 @@ Deno.test("Closed amid a long message, it stops and calls nobody", async () => {
   assertEquals(turnsWaiting(), 1);
   codec.close();
   assertEquals(turnsWaiting(), 0);
-  await new Promise((resolve) => setTimeout(resolve, 5));
+  await turn();
   assertEquals(got.messages, []);
   codec.close();
 });
@@ -241,9 +242,9 @@ Deno.test("Closed by the one who gets the bytes, it stops at once", async () => 
       },
     });
     codec.push(packed, 0, packed.length, true, () => assert(false));
-    await new Promise((resolve) => setTimeout(resolve, 5));
+    await until(() => turnsWaiting() === 0);
+    await turn();
     assertEquals(calls, 1 + turns * 5);
-    assertEquals(turnsWaiting(), 0);
   }
 });
 

@@ -5,6 +5,7 @@ import { turnsWaiting } from "../../src/deflate/work_queue.ts";
 import { ProtocolError } from "../../src/protocol/protocol_error.ts";
 import { assertBytes, deflateInTurns, json, noise, TAKEOVER } from "./helpers.ts";
 import { utf8 } from "../support/bytes.ts";
+import { turn } from "../support/until.ts";
 
 function make(maxMessageSize = 0) {
   const messages: (string | Uint8Array)[] = [];
@@ -111,11 +112,11 @@ Deno.test("Closed while a long message is joined, it hands nothing on", async ()
   let done = false;
   assert(!codec.push(false, packed, 0, packed.length, true, () => done = true));
   while (turnsWaiting() > 0 && codec.buffered < 20 << 20) {
-    await new Promise((resolve) => setTimeout(resolve, 0));
+    await turn();
   }
   codec.close();
   assertEquals(turnsWaiting(), 0);
-  await new Promise((resolve) => setTimeout(resolve, 5));
+  await turn();
   assertEquals(messages, []);
   assert(!done);
 });

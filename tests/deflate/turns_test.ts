@@ -3,10 +3,7 @@ import zlib from "node:zlib";
 import { Deflater } from "../../src/deflate/deflater.ts";
 import { cancel, enqueue, turnsWaiting } from "../../src/deflate/work_queue.ts";
 import { deflateInTurns, inflater, json, noise, packInTurns, push, TAKEOVER } from "./helpers.ts";
-
-function turn(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, 1));
-}
+import { turn } from "../support/until.ts";
 
 function worker(name: string, slices: number, log: string[]) {
   return {

@@ -4,15 +4,16 @@ import { pair, rawHost, rawPeer } from "../support/pair.ts";
 import { join } from "../support/bytes.ts";
 import { rawListener, RawPeer, urlOf } from "../support/raw_peer.ts";
 import { turn, until } from "../support/until.ts";
+import { unlessGone } from "../support/failure.ts";
 
 const CALLBACKS = ["onConnect", "onMessage", "onPing", "onPong", "onDrain"] as const;
 
 /** Makes the peer do what leads to each callback. */
 async function provoke({ conn, raw }: { conn: Connection; raw: { send: Raw } }): Promise<void> {
-  await raw.send(1, "m").catch(() => {});
-  await raw.send(9, "p").catch(() => {});
-  await raw.send(10, "q").catch(() => {});
-  if (conn.state === "open") conn.send("x");
+  await raw.send(1, "m");
+  await raw.send(9, "p");
+  await raw.send(10, "q");
+  conn.send("x");
 }
 type Raw = (opcode: number, payload?: string) => Promise<void>;
 
@@ -104,11 +105,13 @@ for (const name of CALLBACKS) {
         raw.encode(10, "q"),
         raw.encode(1, "n"),
       ]);
-      await raw.write(bytes).catch(() => {});
+      // Of these acts only one ends the connection before the peer has agreed to it.
+      const written = act === "terminate" ? unlessGone : (writing: Promise<unknown>) => writing;
+      await written(raw.write(bytes));
       if (conn.state === "open") conn.send("x");
       await until(() => acted);
-      await raw.send(8).catch(() => {});
-      raw.conn.closeWrite().catch(() => {});
+      await written(raw.send(8));
+      await unlessGone(raw.conn.closeWrite());
       const record = await conn.closed;
       await turn();
       raw.close();

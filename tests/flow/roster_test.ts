@@ -2,6 +2,7 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { Context } from "../../mod.ts";
 import { type Member, MemberList } from "../../src/util/member_list.ts";
 import { pair } from "../support/pair.ts";
+import { turn } from "../support/until.ts";
 
 interface Numbered extends Member {
   number: number;
@@ -89,12 +90,13 @@ Deno.test("connections is a live set, asked for before or after they came, of a 
 });
 
 Deno.test("a listener that ends in several steps leaves alone, and one that can't listen leaves nothing", async () => {
+  const reported = Promise.withResolvers<void>();
   await using ctx = new Context();
   const first = ctx.listen({
     port: 0,
     hostname: "127.0.0.1",
     // What comes after it comes when nothing is left of either handshake.
-    onHandshakeError: () => new Promise((resolve) => setTimeout(resolve, 5)),
+    onHandshakeError: () => reported.promise,
   });
   const second = ctx.listen({ port: 0, hostname: "127.0.0.1" });
   assertThrows(
@@ -110,7 +112,8 @@ Deno.test("a listener that ends in several steps leaves alone, and one that can'
   await first.shutdown();
   for (const conn of halfOpen) conn.close();
   await first.finished;
-  await new Promise((resolve) => setTimeout(resolve, 20));
+  reported.resolve();
+  await turn();
   assertEquals([ctx.connections.size, ctx.stats().openConnections], [2, 2]);
   assertEquals(ctx.broadcast("x").sent, 1);
 });

@@ -5,8 +5,9 @@ import { concat, join, repeat, utf8 } from "../support/bytes.ts";
 import { BINARY, CONTINUATION, frame, masked, PING, PONG, TEXT } from "../support/frames.ts";
 import { rawPeer } from "../support/pair.ts";
 import { rawListener, RawPeer, urlOf } from "../support/raw_peer.ts";
-import { until } from "../support/until.ts";
+import { standstill, turn, until } from "../support/until.ts";
 import { stillServes, untilEnd, victim } from "./_support.ts";
+import { unlessGone } from "../support/failure.ts";
 
 Deno.test("an oversized frame that is announced and never sent: 1009 from its header", async () => {
   await using server = victim();
@@ -126,8 +127,8 @@ Deno.test("a peer that never closes: closeTimeout ends it, whatever it goes on s
   const flood = (async () => {
     const junk = repeat(masked(frame(BINARY, "x".repeat(1000))), 10);
     while (sending) {
-      await peer.write(junk).catch(() => sending = false);
-      await new Promise((resolve) => setTimeout(resolve, 1));
+      await unlessGone(peer.write(junk));
+      await turn();
     }
   })();
   assertMatch(String((await conn.closed).cause), /Not closed within 200 ms/);
@@ -141,9 +142,9 @@ Deno.test("a peer that has failed and goes on sending: its input is dropped unde
   const [conn] = server.ctx.connections;
   await peer.write(Uint8Array.of(0xff, 0xff));
   const junk = new Uint8Array(64 * 1024);
-  const flood = (async () => {
+  const flood = unlessGone((async () => {
     for (;;) await peer.write(junk);
-  })().catch(() => {});
+  })());
   assertEquals(await peer.closeCode(), 1002);
   assertEquals((await conn.closed).code, 1006);
   await flood;
@@ -258,12 +259,12 @@ Deno.test("a callback that never settles holds its own connection, within readAh
     },
   });
   const closed = ends.conn.closed;
-  const flood = (async () => {
+  const flood = unlessGone((async () => {
     const some = join(
       Array.from({ length: 100 }, () => ends.raw.encode(BINARY, new Uint8Array(100))),
     );
     for (let i = 0; i < 2000; i++) await ends.raw.write(some);
-  })().catch(() => {});
+  })());
   await until(() => ends.conn.stats().bytesReceived > 0 && ends.conn.stats().messagesReceived > 50);
   // The system's own buffers hold the rest.
   assert(ends.conn.stats().bytesReceived < 200_000);
@@ -277,7 +278,7 @@ Deno.test("a callback that never settles holds its own connection, within readAh
 Deno.test("a reader paused for ever: what is held stays within readAhead and one read", async () => {
   await using ends = await rawPeer({ readAhead: 64 * 1024, onConnect: (conn) => conn.pause() });
   let written = 0;
-  const flood = (async () => {
+  const flood = unlessGone((async () => {
     const some = join(
       Array.from({ length: 100 }, () => ends.raw.encode(BINARY, new Uint8Array(1000))),
     );
@@ -285,13 +286,9 @@ Deno.test("a reader paused for ever: what is held stays within readAhead and one
       await ends.raw.write(some);
       written += some.length;
     }
-  })().catch(() => {});
-  // The flood stalls when the system's buffers are full; one read after the other, until nothing moves.
-  let before = -1;
-  while (written !== before) {
-    before = written;
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
+  })());
+  // The flood stalls when the kernel's buffers are full.
+  await standstill(() => written);
   const { bytesReceived } = ends.conn.stats();
   assert(bytesReceived <= 2 * 64 * 1024 + 14, `${bytesReceived} bytes were read while paused`);
   ends.conn.terminate();

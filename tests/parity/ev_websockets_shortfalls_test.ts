@@ -5,6 +5,7 @@ import { accept, Events, pair, rawClient, rawServer, recorder } from "./_support
 import { text } from "../support/bytes.ts";
 import { BINARY, CLOSE, closeFrame, frame, masked, PING, TEXT } from "../support/frames.ts";
 import { freePort } from "../support/raw_peer.ts";
+import { unlessGone } from "../support/failure.ts";
 
 // "proxy without a port is ignored" belongs to the proxies.
 
@@ -71,7 +72,7 @@ Deno.test("a timed-out connect goes on in the background: here it ends once, and
   const late = Promise.withResolvers<void>();
   const server = await rawServer(async (peer) => {
     await late.promise;
-    await peer.write(accept(peer)).catch(() => {});
+    await unlessGone(peer.write(accept(peer)));
     assertEquals(await peer.frame(), null);
   });
   const events = new Events<string>();

@@ -8,3 +8,21 @@ export async function failure(promise: Promise<unknown>): Promise<any> {
   }
   throw new Error("It was expected to fail");
 }
+
+const GONE = [
+  Deno.errors.BrokenPipe,
+  Deno.errors.ConnectionReset,
+  Deno.errors.ConnectionAborted,
+  // We have closed it ourselves.
+  Deno.errors.BadResource,
+  Deno.errors.Interrupted,
+];
+
+/** Waits for a write that fails, if it does, since the other side has gone; any other failure is one. */
+export async function unlessGone(writing: Promise<unknown>): Promise<void> {
+  try {
+    await writing;
+  } catch (error) {
+    if (!GONE.some((Kind) => error instanceof Kind)) throw error;
+  }
+}

@@ -1,5 +1,4 @@
 import { assert, assertEquals, assertInstanceOf, assertThrows } from "@std/assert";
-import { delay } from "@std/async/delay";
 import { createServer as createHttpServer, request } from "node:http";
 import { connect as connectSocket, createServer, type Server, type Socket } from "node:net";
 import { Duplex, PassThrough } from "node:stream";
@@ -7,6 +6,7 @@ import type { AddressInfo } from "node:net";
 import { isNodeDuplex, NodeStreamTransport } from "../../src/transport/node_stream.ts";
 import { failure } from "../support/failure.ts";
 import { echo, pattern, readExactly, writeAll } from "./streams.ts";
+import { standstill } from "../support/until.ts";
 
 /** A Node socket whose other end is a `Deno.TcpConn`. */
 async function socketPair(): Promise<[Socket, Deno.TcpConn, Server]> {
@@ -63,7 +63,7 @@ Deno.test("a socket that isn't read holds its peer back", async () => {
       sent += chunk.length;
     }
   })();
-  await delay(300);
+  await standstill(() => sent);
   assert(sent < 24 << 20, `${sent} bytes were taken`);
   await Promise.all([sending, readExactly(transport, total)]);
   transport.close();
@@ -75,29 +75,30 @@ Deno.test("a write waits for a peer that doesn't read, and close settles it", as
   const [socket, conn, server] = await socketPair();
   const transport = new NodeStreamTransport(socket);
   let sent = 0;
-  const sending = (async () => {
+  const sending = failure((async () => {
     for (;;) sent += await transport.write(new Uint8Array(1 << 20));
-  })();
-  sending.catch(() => {});
-  await delay(300);
+  })());
+  await standstill(() => sent);
   assert(sent < 24 << 20, `${sent} bytes were taken`);
   const reading = failure(transport.read(new Uint8Array(1)));
   transport.close();
-  await failure(sending);
-  await reading;
+  assert(await sending instanceof Error);
+  assert(await reading instanceof Error);
   conn.close();
   await closed(server);
 });
 
 Deno.test("a peer that resets the connection fails the pending read", async () => {
-  const [socket, conn, server] = await socketPair();
-  const transport = new NodeStreamTransport(socket);
-  const reading = transport.read(new Uint8Array(8)).catch((error: Error) => error);
-  await writeAll(transport, "unread");
-  await delay(20);
-  conn.close();
-  const outcome = await reading;
-  assert(outcome === null || outcome instanceof Error);
+  const server = createServer();
+  const accepted = Promise.withResolvers<Socket>();
+  server.once("connection", accepted.resolve);
+  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
+  const { port } = server.address() as AddressInfo;
+  const peer = connectSocket({ port, host: "127.0.0.1" });
+  const transport = new NodeStreamTransport(await accepted.promise);
+  const reading = failure(transport.read(new Uint8Array(8)));
+  peer.resetAndDestroy();
+  assertEquals((await reading).code, "ECONNRESET");
   transport.close();
   await closed(server);
 });

@@ -1,5 +1,4 @@
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
-import { delay } from "@std/async/delay";
 import { HandshakeError } from "../../src/errors.ts";
 import {
   checkTlsClientOptions,
@@ -11,6 +10,7 @@ import type { Transport } from "../../src/transport/transport.ts";
 import { makeCertificates, type Pair } from "./certificates.ts";
 import { failure } from "../support/failure.ts";
 import { echo, pattern, readExactly, tcpPair, writeAll } from "./streams.ts";
+import { standstill } from "../support/until.ts";
 
 const certificates = makeCertificates();
 const { ca, server, client } = certificates;
@@ -106,10 +106,11 @@ for (
   Deno.test(`a handshake that hangs can be aborted, to ${way}`, async () => {
     const [near, far] = await tcpPair();
     const connecting = failure(startTlsClient(near, "localhost", options));
-    await delay(20);
+    // It has said hello, and waits.
+    const buffer = new Uint8Array(4096);
+    assert(await far.read(buffer) !== null);
     near.close();
     assert(await connecting instanceof HandshakeError);
-    const buffer = new Uint8Array(4096);
     for (;;) if (await far.read(buffer).catch(() => null) === null) break;
     far.close();
   });
@@ -129,7 +130,7 @@ for (
         sent += chunk.length;
       }
     })();
-    await delay(300);
+    await standstill(() => sent);
     assert(sent < 24 << 20, `${sent} bytes were taken from the server`);
     await Promise.all([sending, readExactly(reader, total)]);
     transport.close();

@@ -8,6 +8,7 @@ import { makeCertificates, type Pair } from "./certificates.ts";
 import { Relay } from "./relay.ts";
 import { failure } from "../support/failure.ts";
 import { echo, pattern, readExactly, tcpPair, writeAll } from "./streams.ts";
+import { standstill } from "../support/until.ts";
 
 const certificates = makeCertificates();
 const { ca, server, client, expiredClient, strangeClient } = certificates;
@@ -125,7 +126,7 @@ Deno.test("close settles a pending read and a pending write", async () => {
   const [transport, conn] = await connected(new TlsAcceptor(server));
   const reading = transport.read(new Uint8Array(1)).catch(() => "settled");
   const writing = writeAll(transport, new Uint8Array(32 << 20)).catch(() => "settled");
-  await delay(50);
+  await standstill(() => transport.bytesTaken!);
   transport.close();
   assert(["settled", null].includes(await reading as string | null));
   assertEquals(await writing as unknown, "settled");
@@ -144,7 +145,7 @@ Deno.test("a server that doesn't read holds its client back", async () => {
       sent += chunk.length;
     }
   })();
-  await delay(300);
+  await standstill(() => sent);
   // What wasn't taken can't be held here. The memory of the process is no measure: it is that of all test files.
   assert(sent < 24 << 20, `${sent} bytes were taken from the client`);
   await Promise.all([sending, readExactly(transport, total)]);

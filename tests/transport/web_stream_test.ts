@@ -1,9 +1,9 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { delay } from "@std/async/delay";
 import { PrefixedTransport } from "../../src/transport/prefixed.ts";
 import { isStreamPair, WebStreamTransport } from "../../src/transport/web_stream.ts";
 import { failure } from "../support/failure.ts";
 import { echo, pattern, readExactly, tcpPair, writeAll } from "./streams.ts";
+import { standstill } from "../support/until.ts";
 
 /** Two transports over a pair of identity streams. */
 function streamPair(): [WebStreamTransport, WebStreamTransport] {
@@ -56,7 +56,7 @@ Deno.test("a Deno.Conn's own streams, and a reader that holds its peer back", as
       sent += chunk.length;
     }
   })();
-  await delay(300);
+  await standstill(() => sent);
   assert(sent < 24 << 20, `${sent} bytes were taken`);
   await Promise.all([sending, readExactly(transport, total)]);
   await transport.closeWrite();
@@ -72,9 +72,9 @@ Deno.test("close settles what is pending", async () => {
   });
   const reading = transport.read(new Uint8Array(1));
   const writing = transport.write(new Uint8Array(1));
-  writing.catch(() => {});
   transport.close();
   assertEquals(await reading, null);
+  await failure(writing);
   transport.close();
 });
 

@@ -1,6 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import type { CloseRecord, Connection, ConnectionOptions } from "../../mod.ts";
 import { pattern } from "../transport/streams.ts";
+import { standstill } from "../support/until.ts";
 
 /** Options for both ends: room for 8 MiB. */
 export const ROOM = { maxMessageSize: 16 << 20, maxQueueBytes: 64 << 20 } as const;
@@ -32,7 +33,7 @@ export async function exercise(conn: Connection, size = 8 << 20): Promise<CloseR
   conn.pause();
   const count = 32;
   for (let i = 0; i < count; i++) conn.send(pattern(65536 + i));
-  await new Promise((resolve) => setTimeout(resolve, 30));
+  await standstill(() => conn.stats().bytesReceived);
   conn.resume();
   for (let i = 0; i < count; i++) {
     assertEquals((await conn.receive()).length, 65536 + i);
@@ -55,11 +56,7 @@ export async function holdBack(reader: Connection, writer = reader): Promise<voi
   const message = pattern(64 * 1024), count = HELD / message.length;
   for (let i = 0; i < count; i++) writer.send(message);
   // The systems between the ends take some of it. What is left then isn't taken by any of them, however long it waits.
-  let before = Infinity;
-  while (writer.queuedBytes < before) {
-    before = writer.queuedBytes;
-    await new Promise((resolve) => setTimeout(resolve, 200));
-  }
+  const before = await standstill(() => writer.queuedBytes);
   assert(before > HELD / 4, `only ${before} of ${HELD} bytes were held back`);
   reader.resume();
   for (let i = 0; i < count; i++) assertEquals((await reader.receive()).length, message.length);

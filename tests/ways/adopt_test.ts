@@ -1,5 +1,4 @@
 import { assert, assertEquals, assertInstanceOf, assertMatch, assertThrows } from "@std/assert";
-import { delay } from "@std/async/delay";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { PassThrough } from "node:stream";
@@ -8,6 +7,7 @@ import { makeCertificates } from "../transport/certificates.ts";
 import { failure } from "../support/failure.ts";
 import { readExactly, tcpPair, writeAll } from "../transport/streams.ts";
 import { echoing, exercise, ROOM } from "./_exercise.ts";
+import { turn, until } from "../support/until.ts";
 
 const KEY = "dGhlIHNhbXBsZSBub25jZQ==";
 const REQUEST = "GET /chat?room=1 HTTP/1.1\r\nHost: example.com\r\nUpgrade: websocket\r\n" +
@@ -217,7 +217,7 @@ Deno.test("a handshake that is refused or malformed ends the connection, with an
     near.close();
     await failure(conn.opened);
     await conn.closed;
-    await delay(0);
+    await until(() => events.length === 2);
     assertEquals(events, ["HandshakeError", "1006"]);
   }
 });
@@ -230,12 +230,22 @@ Deno.test("a stream that ends half-way through the handshake, in either role", a
     const other = pair[1] as { readable: ReadableStream; writable: WritableStream };
     const writer = other.writable.getWriter();
     other.readable.pipeTo(new WritableStream()).catch(() => {});
-    writer.write(latin1("GET / HT")).catch(() => {});
-    writer.close().catch(() => {});
+    const written = Promise.all([writer.write(latin1("GET / HT")), writer.close()]);
     await failure(conn.opened);
     assertEquals((await conn.closed).code, 1006);
+    await written;
   }
 });
+
+/** Waits for the other side to end its stream, whatever it sent before. */
+async function gone(conn: Deno.Conn): Promise<void> {
+  try {
+    while (await conn.read(new Uint8Array(1024)) !== null);
+  } catch (error) {
+    assert(error instanceof Deno.errors.ConnectionReset);
+  }
+  conn.close();
+}
 
 Deno.test("a handshake that takes too long, in either role, and one that is cancelled", async () => {
   await using ctx = new Context();
@@ -250,18 +260,18 @@ Deno.test("a handshake that takes too long, in either role, and one that is canc
     const error = await failure(conn.opened);
     assertEquals(error.name, "TimeoutError");
     await conn.closed;
-    near.close();
-    await delay(10);
+    // The stream is given up, too.
+    await gone(near);
   }
   for (const options of [{}, { role: "client", url: "ws://x/" }] as AdoptOptions[]) {
     const [near, far] = await tcpPair();
     const conn = ctx.adopt(far, options);
-    await delay(10);
+    await turn();
     conn.close();
     assertEquals((await failure(conn.opened)).name, "AbortError");
     await conn.closed;
-    near.close();
-    await delay(10);
+    // The stream is given up, too.
+    await gone(near);
   }
   const controller = new AbortController();
   const [near, far] = await tcpPair();
@@ -275,7 +285,7 @@ Deno.test("shutdown answers handshakes on adopted streams with 503", async () =>
   const ctx = new Context();
   const [near, far] = await tcpPair();
   const conn = ctx.adopt(far);
-  await delay(5);
+  await turn();
   const shutdown = ctx.shutdown();
   assertEquals(new TextDecoder().decode(await readExactly(near, 12)), "HTTP/1.1 503");
   near.close();

@@ -1,9 +1,9 @@
 import { assert, assertEquals, assertInstanceOf, assertThrows } from "@std/assert";
-import { delay } from "@std/async/delay";
 import { type Connection, type ConnectionOptions, Context } from "../../mod.ts";
 import { failure } from "../support/failure.ts";
 import { pattern } from "../transport/streams.ts";
 import { echoing, ROOM } from "./_exercise.ts";
+import { standstill, until } from "../support/until.ts";
 
 /** Two ends of a connection. */
 async function pair(
@@ -50,7 +50,7 @@ Deno.test("a readable that isn't read holds the peer back, whose writable waits"
   const writing = (async () => {
     for (; written < total; written++) await writer.write(chunk);
   })();
-  await delay(200);
+  await standstill(() => written);
   assert(written < 300, `${written} of ${total} chunks were taken`);
   for (let i = 0; i < total; i++) {
     assertEquals(((await reader.read()).value as Uint8Array).length, chunk.length);
@@ -136,7 +136,7 @@ Deno.test("incoming: a stream that isn't read holds the peer back", async () => 
   const incoming = far.messageStreams();
   near.send(pattern(size), { transfer: true });
   const { value } = await incoming.next();
-  await delay(200);
+  await standstill(() => near.queuedBytes);
   assert(near.queuedBytes > 16 << 20, `only ${near.queuedBytes} bytes wait`);
   let length = 0;
   for await (const chunk of value!.stream) length += chunk.length;
@@ -166,7 +166,7 @@ Deno.test("incoming: a message that is cut off fails its stream, and text is che
   const incoming = far.messageStreams();
   const { stream } = (await incoming.next()).value!;
   const reading = failure(new Response(stream).arrayBuffer());
-  await delay(20);
+  await until(() => far.stats().bytesReceived > 100_000);
   near.terminate();
   assertEquals((await reading).name, "ConnectionClosedError");
   assertEquals((await failure(incoming.next())).name, "ConnectionClosedError");

@@ -1,9 +1,10 @@
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
-import { delay } from "@std/async/delay";
 import { type Connection, Context, type PeerInfo } from "../../mod.ts";
 import { makeCertificates } from "../transport/certificates.ts";
 import { failure } from "../support/failure.ts";
 import { echoing, exercise, ROOM } from "./_exercise.ts";
+import { standstill, until } from "../support/until.ts";
+import { existsSync } from "node:fs";
 
 const certificates = makeCertificates();
 const { ca, server, client } = certificates;
@@ -55,7 +56,7 @@ Deno.test("mutual TLS: the client's certificate is on the connection and in onHa
   ) {
     const refused = ctx.connect(url, { tls: { caCerts: [ca], ...pair } });
     await failure(refused.opened);
-    await delay(10);
+    await until(() => errors.length > 0);
     assertMatch(errors.pop()!.message, reason);
   }
   const anonymous = ctx.connect(url, { tls: { caCerts: [ca] } });
@@ -68,7 +69,7 @@ Deno.test("plain text on a TLS port and the reverse are named", async () => {
   const onHandshakeError = (error: unknown) => void errors.push(error as Error);
   const secure = ctx.listen({ port: 0, tls: server, onHandshakeError });
   await failure(ctx.connect(`ws://127.0.0.1:${secure.port}/`).opened);
-  await delay(10);
+  await until(() => errors.length > 0);
   assertMatch(errors.pop()!.message, /doesn't speak TLS/);
   const plain = ctx.listen({ port: 0, onHandshakeError });
   const error = await failure(ctx.connect(`wss://127.0.0.1:${plain.port}/`).opened);
@@ -91,8 +92,8 @@ Deno.test("a paused wss reader holds its peer back", async () => {
   far.pause();
   const chunk = new Uint8Array(64 * 1024);
   for (let i = 0; i < 500; i++) conn.send(chunk);
-  await delay(200);
-  assert(conn.queuedBytes > 8 << 20, `only ${conn.queuedBytes} bytes wait`);
+  const waiting = await standstill(() => conn.queuedBytes);
+  assert(waiting > 8 << 20, `only ${waiting} bytes wait`);
   far.resume();
   await conn.drained();
 });
@@ -120,7 +121,7 @@ Deno.test("Unix sockets: plain, with TLS, stale and live files", async () => {
   assertThrows(() => ctx.listen({ unix: path }), Deno.errors.AddrInUse, "someone is listening");
   listener.close();
   // The runtime removes the file when the pending accept has ended.
-  await delay(20);
+  await until(() => !existsSync(path));
   await Deno.writeTextFile(path, "not a socket");
   assertThrows(() => ctx.listen({ unix: path }), Deno.errors.AddrInUse, "isn't a socket");
   await Deno.remove(path);

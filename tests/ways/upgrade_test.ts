@@ -15,6 +15,7 @@ import { BINARY, CLOSE, frame, readClose } from "../support/frames.ts";
 import { RawPeer, upgradeRequest } from "../support/raw_peer.ts";
 import { run } from "../support/child.ts";
 import { echoing, exercise, ROOM } from "./_exercise.ts";
+import { standstill, turn, until } from "../support/until.ts";
 
 /** A Deno.serve whose requests are upgraded with `options`. */
 function serve(ctx: Context, options: UpgradeOptions): {
@@ -86,7 +87,7 @@ Deno.test("upgrade: a client that doesn't read, drain and limits", async () => {
   while (conn.queuedBytes <= 8 << 20) {
     conn.send(chunk);
     sent++;
-    if (sent % 16 === 0) await delay(1);
+    if (sent % 16 === 0) await turn();
   }
   assertEquals(conn.send(chunk), false);
   sent++;
@@ -113,10 +114,11 @@ Deno.test("upgrade: a pause holds messages, and too many of them close with 1013
   const conn = await server.accepted;
   conn.pause();
   for (let i = 0; i < 4; i++) client.send(pattern(50_000 + i));
-  await delay(50);
+  await client.drained();
+  await standstill(() => client.stats().bytesSent);
   assertEquals(got, []);
   conn.resume();
-  await delay(20);
+  await until(() => got.length === 4);
   assertEquals(got, [50_000, 50_001, 50_002, 50_003]);
   conn.pause();
   // Deno's own socket closes cleanly only while nothing more arrives.
