@@ -229,7 +229,7 @@ export class Closer implements ClosingPeer {
     if (host.phase > Phase.Open && host.phase < Phase.Ending) {
       if (host.readShut) this.#take(PhaseEvent.InputEnded);
       if (sender.writer.idle) this.#take(PhaseEvent.Taken);
-      receiver.pull();
+      receiver.reschedule();
     }
     if (host.phase === Phase.Ending && !receiver.unfinished) this.#take(PhaseEvent.Delivered);
   }

@@ -183,7 +183,7 @@ export class Engine implements ReceiverHost, SenderHost, CloserHost, KeptAlive, 
       const settled = this.call(() => this.handlers.onConnect!(this.face));
       if (settled !== null) this.receiver.holdUntil(settled, IN_CONNECT);
     }
-    this.receiver.pull();
+    this.receiver.reschedule();
   }
 
   /** The handshake has failed; `reported` if that is news for the application. */
@@ -294,7 +294,7 @@ export class Engine implements ReceiverHost, SenderHost, CloserHost, KeptAlive, 
     this.receiver.dropMessages();
     this.receiver.discardInput();
     this.pings?.fail(() => this.closedError("wait for a pong"));
-    this.receiver.pull();
+    this.receiver.reschedule();
     this.#closer?.readShutDown();
   }
 

@@ -142,12 +142,12 @@ export class MessageIterator<T = ReceivedMessage>
     if (receiver.canTake && this.#waiting === 0) {
       const message = this.unwrap(receiver.take());
       // There is room again: reading may go on.
-      receiver.pull();
+      receiver.reschedule();
       return Promise.resolve(message);
     }
     return new Promise((resolve, reject) => {
       (this.#waiters ??= new Fifo()).push({ resolve, reject });
-      receiver.pull();
+      receiver.reschedule();
     });
   }
 

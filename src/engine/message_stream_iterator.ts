@@ -166,7 +166,7 @@ export class MessageStreamIterator extends MessageIterator<IncomingMessageStream
     this.#current = null;
     body?.end();
     this.receiver.count();
-    this.receiver.pull();
+    this.receiver.reschedule();
   }
 
   override wrap(data: ReceivedMessage): QueuedMessage {
@@ -200,12 +200,12 @@ export class MessageStreamIterator extends MessageIterator<IncomingMessageStream
   count(bytes: number): void {
     if (bytes < 0) this.receiver.noteFill();
     this.#bytes += bytes;
-    if (bytes < 0) this.receiver.pull();
+    if (bytes < 0) this.receiver.reschedule();
   }
 
   demanded(body: MessageBody): void {
     if (this.paused) (this.#waiting ??= new Set()).add(body);
-    this.receiver.pull();
+    this.receiver.reschedule();
   }
 
   #failCurrent(): void {

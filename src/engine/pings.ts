@@ -141,7 +141,7 @@ export class Pings {
    * Notes a ping and promises its round trip. One that is given up is gone: its pong answers nothing of it.
    *
    * @param timeout In ms, `Infinity` for none.
-   * @param stalled For how many ms in all reading has been stopped: the pong can't be seen, and time stands still.
+   * @param stalled For how many ms in all reading has been stopped: the pong can't be seen, and that time doesn't count.
    */
   wait(
     payload: Uint8Array,

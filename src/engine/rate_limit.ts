@@ -30,8 +30,8 @@ export interface Limited {
   unlimited(): void;
 }
 
-// A bucket that has run dry is left alone until there is so much of a second's worth in it: a fast limit must not wake
-// up for every single message, and a slow one for nothing less than one.
+// An empty bucket is left alone until it holds this part of a second's allowance, but at least one token: a fast limit
+// must not wake up for every message.
 const REFILL_FRACTION = 0.02;
 
 /**
@@ -90,7 +90,7 @@ export class RateLimit extends Timer {
     this.#peer.unlimited();
   }
 
-  /** Puts in what time has brought; returns -1, and arms the timer, where that isn't enough to go on. */
+  /** Puts in what time has brought; returns -1, and arms the timer, if that isn't enough to go on. */
   #fill(): number {
     const { messages, bytes } = this.#settings;
     const now = performance.now(), seconds = (now - this.#filled) / 1000;

@@ -101,7 +101,7 @@ export class Receiver implements ReadSink, MessageSink, Limited {
       : 0;
   }
 
-  /** The handshake is complete; nothing is read before the first `pull`. */
+  /** The handshake is complete; nothing is read before the first `reschedule`. */
   start(
     transport: Transport,
     compression: HandshakeResult["compression"],
@@ -151,7 +151,7 @@ export class Receiver implements ReadSink, MessageSink, Limited {
    * Decides anew whether to read and to decode: stops, goes on, or lets a decoder that is at work drop the rest. To be
    * called after every change of what `#budget` looks at; does no more than needed.
    */
-  pull(): void {
+  reschedule(): void {
     const reader = this.#reader, assembler = this.#assembler;
     if (reader === null || assembler === null) return;
     if (assembler.busy) assembler.resume();
@@ -266,7 +266,7 @@ export class Receiver implements ReadSink, MessageSink, Limited {
 
   directReadTarget(): Uint8Array | null {
     // An application that looks at frames is lent the reader's buffer.
-    return this.#discarding || this.#frames !== null ? null : this.#assembler!.landing();
+    return this.#discarding || this.#frames !== null ? null : this.#assembler!.directReadTarget();
   }
 
   consumedDirectly(count: number): void {
@@ -274,7 +274,7 @@ export class Receiver implements ReadSink, MessageSink, Limited {
     const { writer } = this.#host;
     writer.cork();
     try {
-      this.#assembler!.landed(count);
+      this.#assembler!.consumeDirect(count);
     } catch (error) {
       this.#host.fail(error);
     } finally {
@@ -292,7 +292,7 @@ export class Receiver implements ReadSink, MessageSink, Limited {
 
   inflated(error: unknown): void {
     if (error !== null) this.#host.fail(error);
-    this.pull();
+    this.reschedule();
   }
 
   get owner(): { readonly timers: Timers } {
@@ -300,7 +300,7 @@ export class Receiver implements ReadSink, MessageSink, Limited {
   }
 
   unlimited(): void {
-    this.pull();
+    this.reschedule();
   }
 
   /** Lends the buffer that is being handled to a callback, until `release`. */
@@ -327,7 +327,7 @@ export class Receiver implements ReadSink, MessageSink, Limited {
   }
 
   control(opcode: number, payload: Uint8Array): void {
-    if (this.#limit !== null && this.#limit.took()) this.pull();
+    if (this.#limit !== null && this.#limit.took()) this.reschedule();
     this.#host.control(opcode, payload);
   }
 
@@ -335,14 +335,14 @@ export class Receiver implements ReadSink, MessageSink, Limited {
   count(): void {
     this.received++;
     if (this.dropping) this.undelivered++;
-    if (this.#limit !== null && this.#limit.took()) this.pull();
+    if (this.#limit !== null && this.#limit.took()) this.reschedule();
   }
 
   /** Queues a message, or one whose pieces are still to come. */
   keep(message: QueuedMessage, header?: MessageHeader): void {
     (this.#queue ??= new ReceiveQueue()).push(message, header);
     this.#taker?.wake();
-    this.pull();
+    this.reschedule();
   }
 
   #deliver(data: ReceivedMessage, lent: boolean, header: MessageHeader | undefined): void {
@@ -386,7 +386,7 @@ export class Receiver implements ReadSink, MessageSink, Limited {
   /** Holds messages, until every reason to do so is lifted. */
   hold(reason: number): void {
     this.#setHolds(this.holdReasons | reason);
-    this.pull();
+    this.reschedule();
   }
 
   /** Lifts a reason to hold messages; what waits is delivered later, so that it may be held again at once. */
@@ -427,7 +427,7 @@ export class Receiver implements ReadSink, MessageSink, Limited {
       this.#delivering = false;
       writer.uncork();
     }
-    this.pull();
+    this.reschedule();
     this.#host.delivered();
   }
 
@@ -506,7 +506,7 @@ export class Receiver implements ReadSink, MessageSink, Limited {
     return this.waiting > 0 && !this.paused;
   }
 
-  /** Takes the oldest message that waits; there must be one. `pull` is to be called when all is taken. */
+  /** Takes the oldest message that waits; there must be one. `reschedule` is to be called when all is taken. */
   take(): QueuedMessage {
     this.noteFill();
     const { record } = this.#host;

@@ -6,7 +6,7 @@ import { NORMAL } from "../protocol/close_code.ts";
 import { BINARY, TEXT } from "../protocol/opcode.ts";
 
 /**
- * The received messages as a stream. Nothing is taken before somebody reads, so the reader's pace is the peer's.
+ * The received messages as a stream. Nothing is taken before it is read, so the reader sets the pace of the peer.
  *
  * @param engine The connection; its messages are the stream's alone.
  * @returns Ends on an orderly close and fails on any other; cancelling closes with 1000.
@@ -30,12 +30,12 @@ export function messageReadable(engine: Engine): ReadableStream<ReceivedMessage>
  * drained.
  *
  * @param engine The connection.
- * @returns Closing it closes with 1000 behind what is queued, and waits for the end; aborting terminates.
+ * @returns Closing it closes with 1000 after what is queued, and waits for the end; aborting terminates.
  */
 export function messageWritable(engine: Engine): WritableStream<Message> {
   return new WritableStream<Message>({
     async start(controller) {
-      // Not awaited: the stream takes chunks at once where the connection is open.
+      // Not awaited: the stream takes chunks at once if the connection is open.
       engine.closed().then(() => controller.error(engine.closedError("write to")));
       await engine.opened(() => {});
     },

@@ -2,11 +2,11 @@ import { acquire, type Buffer, LARGEST, release, SIZES } from "../memory/buffer_
 import type { Source } from "../protocol/frame_decoder.ts";
 import type { Transport } from "../transport/transport.ts";
 
-/** Where received bytes go, and who says how many may come. */
+/** Takes received bytes, and says how many may come. */
 export interface ReadSink {
   /** Bytes that may be read now: 0 stops reading, until `pull` is called. */
   readBudget(): number;
-  /** Handles bytes; returns the position up to which it did, before `end` where it has to wait. */
+  /** Handles bytes; returns the position up to which it did, before `end` if it has to wait. */
   consume(source: Source, start: number, end: number): number;
   /** Memory of the sink's own that the next bytes belong into, or `null`. */
   directReadTarget(): Uint8Array | null;
@@ -94,7 +94,7 @@ export class ReadPump {
     this.#to = bytes.length;
   }
 
-  /** Goes on where the sink said stop. Does nothing while a read is pending or bytes are handled. */
+  /** Goes on after the sink had said stop. Does nothing while a read is pending or bytes are handled. */
   pull(): void {
     if (this.#reading || this.#handling || this.#stopped) return;
     if (this.#from < this.#to) this.#handle();

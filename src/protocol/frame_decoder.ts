@@ -9,7 +9,7 @@ export interface Source {
   readonly view: DataView;
 }
 
-/** Where the decoder's findings go. Either call may throw a {@linkcode ProtocolError}. */
+/** Takes what the decoder finds. Either call may throw a {@linkcode ProtocolError}. */
 export interface FrameSink {
   /** A legal header: its fields are in the decoder. */
   frameStart(): void;
@@ -33,7 +33,7 @@ export class FrameDecoder {
   rsv = 0;
   opcode = 0;
   length = 0;
-  /** Set by the sink to stop after the current frame, or behind its header; whoever set it clears it. */
+  /** Set to stop after the current frame, or after its header; cleared before decoding goes on. */
   stopRequested = false;
 
   #sink: FrameSink;
@@ -42,7 +42,7 @@ export class FrameDecoder {
   readonly #allowedRsv: number;
   #stage = FIRST;
   #missing = 0; // bytes of the length or the key still to come
-  #minimum = 0; // smallest length that may stand in the form used
+  #minimum = 0; // smallest length for which the form may be used
   #key = 0;
   #remaining = 0;
 
@@ -63,7 +63,7 @@ export class FrameDecoder {
     return this.#stage === PAYLOAD ? this.#remaining : 0;
   }
 
-  /** Decodes `source[start..end)`; returns the position where it stopped, `end` unless halted. */
+  /** Decodes `source[start..end)`; returns the position where it stopped, `end` unless it was told to. */
   decode(source: Source, start: number, end: number): number {
     const view = source.view;
     let at = start;

@@ -5,7 +5,7 @@ import { CLOSE, TEXT } from "./opcode.ts";
 import { ProtocolError } from "./protocol_error.ts";
 import { Utf8Validator } from "./utf8.ts";
 
-/** Who sees data frames as they arrive, besides or instead of messages. */
+/** Sees data frames as they arrive, besides or instead of messages. */
 export interface FrameObserver {
   /** A legal header: its fields are in the decoder. */
   start(): void;
@@ -14,8 +14,8 @@ export interface FrameObserver {
 }
 
 /**
- * Stands between a decoder and its assembler where someone looks at frames; everywhere else nothing does, so that
- * nobody pays for it. Without buffering it takes the assembler's place, and checks what the message would be checked for.
+ * Is put between a decoder and its assembler if frames are looked at; every other connection does without, and pays
+ * nothing. Without assembly it takes the assembler's place, and checks what the message would be checked for.
  */
 export class FrameTap implements FrameSink {
   readonly #assembler: MessageAssembler;

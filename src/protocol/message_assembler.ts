@@ -37,7 +37,7 @@ export interface CompressedMessages {
   readonly buffered: number;
   /** Hands over messages in pieces from now on, first what there is of an unfinished one. */
   claim(sink: ChunkSink): void;
-  /** Goes on where the sink had no room and has some now; never calls the sink before it returns. */
+  /** Goes on if the sink had no room and has some now; never calls the sink before it returns. */
   resume(): void;
   /** Takes the next piece; returns false if it goes on in turns, and `done` is called at their end. */
   push(
@@ -54,7 +54,7 @@ export interface CompressedMessages {
 
 /** Where whole messages and control frames go. */
 export interface MessageSink {
-  /** A whole message: a string for text, bytes for binary; a view of the source where `lent`. */
+  /** A whole message: a string for text, bytes for binary; a view of the source if `lent`. */
   message(data: string | Uint8Array, lent: boolean): void;
   /** A ping, pong or close frame with its payload. */
   control(opcode: number, payload: Uint8Array): void;
@@ -68,11 +68,11 @@ const EMPTY: Source = { bytes: NOTHING, view: new DataView(NOTHING.buffer) };
 const FIRST_CAPACITY = 4 * 1024;
 const GROWTH = 16;
 // From this many missing bytes on, the transport had better write into the message itself.
-const LANDING = 64 * 1024;
-// And so many must have arrived: who announces much and sends nothing is not given the memory that a read takes.
-const BEFORE_LANDING = 16 * 1024;
+const DIRECT_READ = 64 * 1024;
+// And this many must have arrived: a peer that announces much and sends nothing isn't given the memory of a read.
+const BEFORE_DIRECT_READ = 16 * 1024;
 // What is read at once is unmasked at once, while the processor's cache still has it.
-const LONGEST_LANDING = 256 * 1024;
+const LONGEST_DIRECT_READ = 256 * 1024;
 
 /**
  * Puts messages together from frames (RFC 6455 5.4) with control frames in between (5.5), and checks what only
@@ -98,7 +98,7 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
   readonly #makeInflater: ((sink: InflatedMessageSink) => CompressedMessages) | null;
   #inflater: CompressedMessages | null = null; // made for the first compressed message
   #onInflated: ((error: unknown) => void) | null = null;
-  #packed = false; // the message under way is compressed
+  #compressed = false; // the message under way is compressed
   #passing = false; // its pieces go to `chunks`
   #chunks: ChunkSink | null = null;
   // A control frame that came in parts; most come whole.
@@ -163,7 +163,7 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
     sink.chunk(this.#buffer.bytes.slice(0, this.#filled));
   }
 
-  /** Goes on inflating where `chunks` had no room and has some now; never calls it before it returns. */
+  /** Goes on inflating if `chunks` had no room and has some now; never calls it before it returns. */
   resume(): void {
     this.#inflater?.resume();
   }
@@ -191,10 +191,10 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
       }
       this.opcode = opcode;
       this.rsv = this.frames.rsv;
-      if ((this.rsv & RSV1) !== 0) this.#packed = this.#makeInflater !== null;
+      if ((this.rsv & RSV1) !== 0) this.#compressed = this.#makeInflater !== null;
     }
     // What a compressed message will be long shows only when it is inflated.
-    if (!this.#packed) this.#length += length;
+    if (!this.#compressed) this.#length += length;
     if (this.#maxMessageSize !== 0 && this.#length > this.#maxMessageSize) {
       throw new ProtocolError(
         TOO_BIG,
@@ -208,7 +208,7 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
     const frames = this.frames;
     if (frames.opcode >= CLOSE) {
       this.#controlData(source, start, end, last);
-    } else if (this.#packed) {
+    } else if (this.#compressed) {
       this.#inflateData(source, start, end, last && frames.fin);
     } else if (this.#isWhole(last, end - start) && source !== this.#buffer) {
       this.#whole(source, start, end);
@@ -219,18 +219,22 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
   }
 
   /** Where the next bytes of a large payload belong; `null` if they had better come by `frames.decode`. */
-  landing(): Uint8Array | null {
+  directReadTarget(): Uint8Array | null {
     const { remaining, opcode } = this.frames;
     // The first piece decides where the others go, so that one has to be there anyway.
-    if (remaining < LANDING || this.#filled < BEFORE_LANDING || opcode >= CLOSE) return null;
-    if (this.#packed || this.#passing) return null;
-    if (this.#filled + LANDING > this.#buffer.bytes.length) this.#grow(this.#filled + LANDING);
-    const end = this.#filled + Math.min(remaining, LONGEST_LANDING);
+    if (remaining < DIRECT_READ || this.#filled < BEFORE_DIRECT_READ || opcode >= CLOSE) {
+      return null;
+    }
+    if (this.#compressed || this.#passing) return null;
+    if (this.#filled + DIRECT_READ > this.#buffer.bytes.length) {
+      this.#grow(this.#filled + DIRECT_READ);
+    }
+    const end = this.#filled + Math.min(remaining, LONGEST_DIRECT_READ);
     return this.#buffer.bytes.subarray(this.#filled, end);
   }
 
-  /** Handles bytes that were put where `landing` said. */
-  landed(count: number): void {
+  /** Handles bytes that were put where `directReadTarget` said. */
+  consumeDirect(count: number): void {
     const buffer = this.#buffer, from = this.#filled;
     if (this.#passing) this.#forget();
     this.frames.decode(buffer, from, from + count);
@@ -242,7 +246,7 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
     this.#length = 0;
     this.#control = null;
     this.opcode = CONTINUATION;
-    this.#packed = false;
+    this.#compressed = false;
     this.#passing = false;
   }
 
@@ -260,7 +264,7 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
   #inflateData({ bytes }: Source, start: number, end: number, final: boolean): void {
     const text = this.opcode === TEXT;
     if (final) {
-      this.#packed = false;
+      this.#compressed = false;
       this.opcode = CONTINUATION;
     }
     const inflater = this.#inflater ??= this.#newInflater();
@@ -303,7 +307,7 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
     }
   }
 
-  /** Text that isn't UTF-8: where an extension has transformed it, it needn't be before it is transformed back. */
+  /** Text that isn't UTF-8: if an extension has transformed it, it needn't be before it is transformed back. */
   #opaque(bytes: Uint8Array): void {
     if (this.rsv === 0) notUtf8();
     this.opaque = true;
