@@ -141,6 +141,8 @@ export class Acceptor<Data> implements Entrance {
         // Not awaited: the next one is accepted while this one is still shaking hands.
         this.#serve(conn);
       } catch (error) {
+        // One that was bound elsewhere may have been closed there.
+        if (error instanceof Deno.errors.BadResource) this.close();
         if (this.#closed) break;
         await this.#backoff.failed(error);
       }

@@ -176,6 +176,18 @@ Deno.test("a handshake whose 101 is on the way becomes a connection that is clos
   assertEquals(await shutdown, { clean: 1, terminated: 0 });
 });
 
+Deno.test("a listener whose socket is closed by the one who has bound it is finished", async () => {
+  await using ctx = new Context();
+  const bound = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const listener = ctx.listen({ listener: bound });
+  using _peer = await RawPeer.connect(bound.addr.port);
+  bound.close();
+  const [conn] = ctx.connections;
+  assertEquals(conn.state, "open");
+  conn.terminate();
+  await listener.finished;
+});
+
 Deno.test("a refused handshake whose peer stays silent doesn't hold the shutdown up", async () => {
   const ctx = new Context();
   const listener = ctx.listen({ hostname: "127.0.0.1", onHandshakeError: () => {} });
