@@ -136,7 +136,7 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
     this.nextKey = nextKey;
     this.queue = host.trace === null
       ? new SendQueue(nextKey)
-      : new TracedQueue(nextKey, host.trace);
+      : new TracedQueue(nextKey, host.trace, () => this.whyNotWriting());
     this.writer = new WritePump(this.queue, this);
   }
 
@@ -231,7 +231,6 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
     if (bytes > this.queueHighWater) this.queueHighWater = bytes;
     if (settings.sendTimeout !== Infinity) (this.#timeout ??= new SendTimeout(this)).arm();
     this.writer.schedule();
-    if (this.#host.trace !== null) this.#traceWriting();
     return bytes <= settings.highWaterMark;
   }
 
@@ -270,8 +269,8 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
   get room(): number {
     const { queue, settings: { maxQueueBytes } } = this;
     if (
-      queue.overhead >= 2 * maxQueueBytes &&
-      (queue.frames >= MIN_QUEUED_FRAMES || queue.places >= MIN_PLACES)
+      (queue.frames >= MIN_QUEUED_FRAMES || queue.places >= MIN_PLACES) &&
+      queue.overhead >= 2 * maxQueueBytes
     ) return -1;
     return maxQueueBytes - queue.bytes - this.reserved;
   }
@@ -391,7 +390,7 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
   packed(): void {
     this.writer.schedule();
     this.#host.compressed();
-    if (this.#host.trace !== null) this.#traceWriting();
+    this.#host.trace?.writing(this.whyNotWriting());
   }
 
   packFailed(error: unknown): void {
@@ -404,16 +403,11 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
     if (this.streams !== null) this.streams.wake();
     if (this.shut) this.#halfClose();
     this.#host.wrote();
-    if (this.#host.trace !== null) this.#traceWriting();
   }
 
   /** Says why data that wait aren't written; `null` if none wait, or they go out with this turn. */
   whyNotWriting(): string | null {
     return this.writer.whyNotWriting();
-  }
-
-  #traceWriting(): void {
-    this.#host.trace!.writing(this.whyNotWriting());
   }
 
   writeFailed(error: unknown): void {
@@ -434,7 +428,7 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
   hold(on: boolean): void {
     this.writer.held = on;
     if (!on) this.writer.schedule();
-    if (this.#host.trace !== null) this.#traceWriting();
+    this.#host.trace?.writing(this.whyNotWriting());
   }
 
   // ---- The end ----------------------------------------------------------------------------------------------------

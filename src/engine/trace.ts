@@ -123,11 +123,17 @@ export class Trace {
 /** A send queue that tells what happens in it; whoever doesn't trace has the plain one, and pays nothing. */
 export class TracedQueue extends SendQueue {
   readonly #trace: Trace;
+  readonly #whyNotWriting: () => string | null;
   #told = false; // a long text is pushed as bytes, and told there
 
-  constructor(nextKey: (() => number) | null, trace: Trace) {
+  constructor(
+    nextKey: (() => number) | null,
+    trace: Trace,
+    whyNotWriting: () => string | null,
+  ) {
     super(nextKey);
     this.#trace = trace;
+    this.#whyNotWriting = whyNotWriting;
   }
 
   override push(first: number, payload: Uint8Array, messages: number, owned: boolean): void {
@@ -155,12 +161,14 @@ export class TracedQueue extends SendQueue {
   override taken(...args: Parameters<SendQueue["taken"]>): void {
     super.taken(...args);
     this.#trace.line(this.#state());
+    this.#trace.writing(this.#whyNotWriting());
   }
 
   #queued(first: number, length: number): void {
     this.#told = true;
     this.#trace.frame("->", first, length);
     this.#trace.line(this.#state());
+    this.#trace.writing(this.#whyNotWriting());
   }
 
   #state(): string {

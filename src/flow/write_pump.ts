@@ -133,7 +133,6 @@ export class WritePump {
 
   /** Says why data that wait aren't written; `null` if none wait, or they go out with this turn. */
   whyNotWriting(): string | null {
-    if (this.#stopped) return "the stream is closed";
     if (this.#flying !== null) return "a write is in flight: the kernel has not taken all of it";
     if (this.#controlWaits() || this.#queue.empty) return null;
     if (this.#transport === null) return "the handshake is not complete";
@@ -156,13 +155,13 @@ export class WritePump {
     this.#control?.clear();
     this.#control = null;
     this.#transport = null;
-    if (this.#flying !== null) {
-      // The transport may still be reading from the buffer, so it can't go back to the pool.
-      this.#flying.buffer = null;
-      this.#queue.taken(this.#flying);
-      this.#flying = null;
-    }
     this.#queue.drop(false);
+    const flying = this.#flying;
+    if (flying === null) return;
+    this.#flying = null;
+    // The transport may still be reading from the buffer, so it can't go back to the pool.
+    flying.buffer = null;
+    this.#queue.taken(flying);
   }
 
   #controlWaits(): boolean {
@@ -189,8 +188,10 @@ export class WritePump {
     this.#onWritten ??= (count) => this.#written(count);
     this.#onError ??= (error) => this.#failed(error);
     try {
-      // `resolve` costs nothing for a promise, and makes one of a thenable that would call back twice.
-      Promise.resolve(this.#transport!.write(rest(block))).then(this.#onWritten, this.#onError);
+      const taken: unknown = this.#transport!.write(rest(block));
+      // A foreign stream may return anything, such as a thenable that calls back twice.
+      const promise = taken instanceof Promise ? taken : Promise.resolve(taken as number);
+      promise.then(this.#onWritten, this.#onError);
     } catch (error) {
       this.#failSoon(error);
     }
