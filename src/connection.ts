@@ -18,7 +18,7 @@ import { messageReadable, messageWritable } from "./engine/web_streams.ts";
 import { needFrames } from "./engine/settings.ts";
 import { FRAME_HANDLERS, HANDLERS, type HandlersOf } from "./engine/handlers.ts";
 import type { ReceivedMessage } from "./flow/receive_queue.ts";
-import { checkHandlers, checkSignal, group, timeLimit } from "./util/check.ts";
+import { checkHandlers, group, signalOf, timeLimit } from "./util/check.ts";
 import { inspectable } from "./util/inspectable.ts";
 import { PreparedMessage, type Sendable } from "./engine/prepared_message.ts";
 import {
@@ -309,12 +309,11 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    * @throws {TypeError | RangeError} If an argument can't be used, such as a payload of more than 125 bytes.
    */
   ping(payload?: Message, options: PingOptions = {}): Promise<number> {
-    group("ping", "options", options, "an object");
+    const signal = signalOf("ping", options);
     const bytes = payload === undefined ? freshPayload() : controlPayload(payload, "ping");
     const timeout = timeLimit("ping", "timeout", options.timeout, Infinity);
-    checkSignal("ping", options.signal);
     needFrames(this.#engine.settings, "ping");
-    return handled(sendPing(this.#engine, bytes, payload, timeout, options.signal));
+    return handled(sendPing(this.#engine, bytes, payload, timeout, signal));
   }
 
   /**
@@ -350,8 +349,8 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    * @throws {TypeError} If the signal isn't one.
    */
   drained(options: { signal?: AbortSignal } = {}): Promise<void> {
-    checkSignal("wait for the queue to drain", options.signal);
-    return handled(this.#engine.sender.drained(options.signal));
+    const signal = signalOf("wait for the queue to drain", options);
+    return handled(this.#engine.sender.drained(signal));
   }
 
   /**
@@ -362,7 +361,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    * @returns Rejects with a `ConnectionClosedError` if the connection ends, or the queue is thrown away, first.
    */
   flushed(options: { signal?: AbortSignal } = {}): Promise<void> {
-    return handled(this.#engine.sender.flushed(options.signal));
+    return handled(this.#engine.sender.flushed(signalOf("wait for the flush", options)));
   }
 
   // ---- Topics -----------------------------------------------------------------------------------------------------
@@ -442,8 +441,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    * with a `TypeError` beside `onMessage` or another consumer.
    */
   receive(options: { signal?: AbortSignal } = {}): Promise<ReceivedMessage> {
-    group("receive", "options", options, "an object");
-    return receiveMessage(this.#engine.receiver, options.signal);
+    return receiveMessage(this.#engine.receiver, signalOf("take messages", options));
   }
 
   /**

@@ -181,6 +181,16 @@ export function checkHandlers(action: string, handlers: object, names: readonly 
   }
 }
 
+/** The signal among the options of a call. */
+export function signalOf(
+  action: string,
+  options: { signal?: AbortSignal },
+): AbortSignal | undefined {
+  group(action, "options", options, "an object");
+  checkSignal(action, options.signal);
+  return options.signal;
+}
+
 /** Throws unless a signal that is given is one. */
 export function checkSignal(action: string, signal: unknown): void {
   if (signal !== undefined && !(signal instanceof AbortSignal)) {

@@ -1,50 +1,5 @@
-import { assert, assertEquals } from "@std/assert";
-
-/** What of `deno doc --json` is looked at. */
-interface Property {
-  name: string;
-  optional?: boolean;
-  jsDoc?: { doc?: string; tags?: { kind: string; value?: string }[] };
-  tsType?: Type;
-}
-
-interface Type {
-  kind: string;
-  repr: string;
-  value?: unknown;
-}
-
-interface Symbol {
-  name: string;
-  declarations: { kind: string; def?: { properties?: Property[] } }[];
-}
-
-/** The options of every entry point, as `deno doc` has them. */
-async function options(): Promise<[name: string, property: Property][]> {
-  const entries = ["mod.ts", "otel.ts", "redis.ts"];
-  const { stdout } = await new Deno.Command(Deno.execPath(), {
-    args: ["doc", "--json", ...entries],
-    cwd: new URL("../../", import.meta.url),
-    stderr: "null",
-  }).output();
-  const { nodes } = JSON.parse(new TextDecoder().decode(stdout)) as {
-    nodes: Record<string, { symbols: Symbol[] }>;
-  };
-  const found = new Map<string, Property>();
-  for (const { symbols } of Object.values(nodes)) {
-    for (const { name, declarations } of symbols) {
-      if (!/Options(Of)?$|^RsvBits$|^OutgoingFrame$/.test(name)) continue;
-      for (const { kind, def } of declarations) {
-        if (kind !== "interface") continue;
-        for (const property of def?.properties ?? []) {
-          found.set(`${name}.${property.name}`, property);
-        }
-      }
-    }
-  }
-  assert(found.size > 80, `only ${found.size} options were found`);
-  return [...found];
-}
+import { assertEquals } from "@std/assert";
+import { options, type Type } from "./_documented.ts";
 
 /** Types whose every value may be written down, so that the default can be, too. */
 function isPlain({ kind, value }: Type): boolean {

@@ -2,6 +2,7 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { type Connection, Context, WorkerHub } from "../../mod.ts";
 import { RedisBroker } from "../../redis.ts";
 import { makeCertificates } from "../transport/certificates.ts";
+import { options as documented } from "./_documented.ts";
 import { upgradeRequest } from "../support/raw_peer.ts";
 
 /**
@@ -87,6 +88,7 @@ const CONNECTION: Row[] = [
   ["allowRsv.rsv3", FLAG],
   ["debug", FLAG],
   ["maskGenerator", FUNCTION],
+  ["answerPings", FLAG],
 ];
 
 const CLIENT: Row[] = [
@@ -133,6 +135,8 @@ const LISTEN: Row[] = [
   ["maxHandshakes", LIMIT],
   ["handler", FUNCTION],
   ["maxTopics", LIMIT],
+  ["backlog", numbers()],
+  ["httpIdleTimeout", TIME],
   ["onSubscription", FUNCTION],
   ["tickInterval", TIME],
   ["onHandshakeError", FUNCTION],
@@ -341,7 +345,7 @@ Deno.test("fault 56: upgrade, every option at every odd value", async () => {
       return new Response(null, { status: 400 });
     }
   });
-  const needFrames = /^(compression|onPing|onPong|onFrame|assemble|allowRsv|rateLimit)/;
+  const needFrames = /^(compression|onPing|onPong|onFrame|assemble|answerPings|allowRsv|rateLimit)/;
   await tryAll({
     attempts: "upgrade",
     rows: [
@@ -426,7 +430,7 @@ Deno.test("fault 56: each call of a connection, every option at every odd value"
   });
   await tryAll({
     attempts: "send a stream",
-    rows: [["binary", FLAG], ...bits],
+    rows: [["binary", FLAG], ["signal", SIGNAL], ...bits],
     attempt: (options) => conn.sendStream(["x"], options),
   });
   await tryAll({
@@ -434,6 +438,21 @@ Deno.test("fault 56: each call of a connection, every option at every odd value"
     rows: [["timeout", TIME], ["signal", SIGNAL]],
     // Far from the 1.5 ms of one of the values it may take until the pong is there.
     attempt: (options) => void conn.ping("x", options),
+  });
+  await tryAll({
+    attempts: "wait for the queue to drain",
+    rows: [["signal", SIGNAL]],
+    attempt: (options) => conn.drained(options),
+  });
+  await tryAll({
+    attempts: "wait for the flush",
+    rows: [["signal", SIGNAL]],
+    attempt: (options) => conn.flushed(options),
+  });
+  await tryAll({
+    attempts: "take messages",
+    rows: [["signal", SIGNAL]],
+    attempt: (options) => void conn.receive(options),
   });
   await tryAll({
     attempts: "take messages",
@@ -512,4 +531,21 @@ Deno.test("an option by its former name throws and says what it is called now", 
   }
   const tls = { cert: "", key: "", clientCa: "" };
   assertThrows(() => ctx.listen({ tls }), TypeError, "the option is called tls.clientCaCerts");
+});
+
+Deno.test("fault 56: no option that is documented is missing from the tables", async () => {
+  const tables: Record<string, Row[]> = {
+    ConnectionOptions: CONNECTION,
+    HandlersOf: HANDLERS,
+    ConnectOptions: CLIENT,
+    ListenOptionsOf: LISTEN,
+    ListenerHandlersOf: LISTEN,
+  };
+  const missing: string[] = [];
+  for (const [path] of await documented()) {
+    const [name, option] = path.split(".");
+    if (!Object.hasOwn(tables, name)) continue;
+    if (!tables[name].some(([row]) => row === option)) missing.push(path);
+  }
+  assertEquals(missing, []);
 });
