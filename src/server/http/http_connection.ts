@@ -218,6 +218,7 @@ export class HttpConnection extends Timer implements ExchangeHost, Member {
     }
     const refusal = new Refusal(error.status, error.message);
     const exchange = this.#exchange;
+    this.#exchange = null;
     if (exchange === null) this.#host.refused(refusal.error, this.info);
     const isHead = exchange === null ? this.#parser.isHeadRequest : exchange.isHead;
     if (this.#closed || this.#lingering) return;
