@@ -1,15 +1,75 @@
-// The server of hostile.ts: echoes with backpressure; prints its port. Its options come as JSON.
-import { Context } from "../mod.ts";
+// The server of hostile.ts: hostile_server.ts OPTIONS(JSON) FACE. Echoes text with backpressure, by the given way of taking
+// messages; binary messages are work that takes a turn of the event loop. Prints its port, and "still there" for each line
+// that it reads.
+import { setImmediate } from "node:timers";
+import { type Connection, type ConnectionOptions, Context } from "../mod.ts";
+
+const [json, face] = Deno.args;
+const { slow = false, handler, ...options } = JSON.parse(json);
+
+const work = () => new Promise((resolve) => setImmediate(resolve));
+
+async function handle(conn: Connection, data: string | Uint8Array): Promise<void> {
+  if (typeof data !== "string") await work();
+  else if (conn.state === "open" && !conn.send(data)) await conn.drained();
+}
+
+/** Takes messages of a connection to its end. */
+const FACES: Record<string, (conn: Connection) => Promise<void>> = {
+  async iterator(conn) {
+    for await (const data of conn) await handle(conn, data);
+  },
+  async receive(conn) {
+    for (;;) await handle(conn, await conn.receive());
+  },
+  async messageStreams(conn) {
+    for await (const { type, stream } of conn.messageStreams()) {
+      const data = new Uint8Array(await new Response(stream).arrayBuffer());
+      await handle(conn, type === "text" ? new TextDecoder().decode(data) : data);
+    }
+  },
+  async readable(conn) {
+    for await (const data of conn.readable) await handle(conn, data);
+  },
+};
+
+/** A synchronous callback can't wait; it pauses. */
+const onMessage = (conn: Connection, data: string | Uint8Array) => {
+  if (typeof data === "string" && !conn.send(data)) conn.pause();
+};
+
+const faced: ConnectionOptions = face === "onMessage"
+  ? { onMessage, onDrain: (conn) => conn.resume() }
+  : face === "async onMessage" || face === "upgrade"
+  ? { onMessage: handle }
+  : {
+    onConnect: (conn) => {
+      FACES[face](conn).catch(() => {});
+    },
+  };
 
 const ctx = new Context();
-const listener = ctx.listen({
-  hostname: "127.0.0.1",
-  onMessage: (conn, data) => {
-    if (!conn.send(data)) conn.pause();
-  },
-  onDrain: (conn) => conn.resume(),
-  onError: () => {},
-  onHandshakeError: () => {},
-  ...JSON.parse(Deno.args[0]),
-});
-console.log(listener.port);
+const common: ConnectionOptions = { ...faced, onError: () => {}, ...options };
+
+if (face === "upgrade") {
+  const server = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen: () => {} },
+    (request) => ctx.upgrade(request, common).response,
+  );
+  console.log(server.addr.port);
+} else {
+  const listener = ctx.listen({
+    hostname: "127.0.0.1",
+    onHandshakeError: () => {},
+    handler: handler === true
+      ? async () => {
+        if (slow) await new Promise((resolve) => setTimeout(resolve, 1000));
+        return new Response("ok");
+      }
+      : undefined,
+    ...common,
+  });
+  console.log(listener.port);
+}
+
+for await (const _ of Deno.stdin.readable) console.log("still there");

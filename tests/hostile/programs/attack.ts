@@ -62,6 +62,8 @@ interface Attack {
   begin(conn: Deno.Conn, extra: number): Promise<void>;
   /** Goes on with it; called again and again. */
   go?(conn: Deno.Conn): Promise<void>;
+  /** ms between two calls of `go`. Default: a second, more or less. */
+  pause?: number;
 }
 
 // What deaf ones have got rid of.
@@ -70,6 +72,22 @@ let moved = 0;
 const TINY = times(frame(0x82, Uint8Array.of(1)), 100);
 const PINGS = times(frame(0x89, new Uint8Array(100)), 100);
 const FRAGMENTS = times(frame(0x00, Uint8Array.of(1)), 100);
+
+/** Writes the same again and again; begun once it does. */
+function flooding(
+  open: (conn: Deno.Conn) => Promise<void>,
+  bytes: Uint8Array,
+  reads = false,
+): Attack {
+  return {
+    async begin(conn) {
+      await open(conn);
+      if (reads) void swallow(conn);
+    },
+    go: (conn) => write(conn, bytes),
+    pause: 0,
+  };
+}
 
 const KINDS: Record<string, Attack> = {
   /** Connects and says nothing. */
@@ -151,6 +169,27 @@ const KINDS: Record<string, Attack> = {
     },
     go: (conn: Deno.Conn) => write(conn, TINY),
   },
+  /** Empty messages as fast as they are taken, echoes unread; whoever is thrown out comes again. */
+  flood: flooding(upgrade, times(frame(0x82, new Uint8Array(0)), 10_000)),
+  /** Pings, as fast as they are taken. */
+  pingFlood: flooding(upgrade, times(frame(0x89, new Uint8Array(100)), 600)),
+  /** Pongs that answer nothing. */
+  pongFlood: flooding(upgrade, times(frame(0x8a, new Uint8Array(100)), 600)),
+  /** HTTP requests, none of which waits for an answer. */
+  pipeline: flooding(async () => {}, times(text("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), 2000), true),
+  /** Handshakes with as many fields as fit, one after the other. */
+  fields: {
+    async begin(conn: Deno.Conn) {
+      void swallow(conn);
+      await write(conn, REQUEST, times(text("ab:\r\n"), 2600), END);
+    },
+    go: () => Promise.reject(new Error("Again")),
+  },
+  /** An HTTP request that is answered, on a connection that stays. */
+  async request(conn: Deno.Conn) {
+    await write(conn, text("GET / HTTP/1.1\r\nHost: a\r\n\r\n"));
+    await conn.read(new Uint8Array(1000));
+  },
   /** Breaks the protocol, and waits to be closed. */
   async broken(conn: Deno.Conn) {
     await upgrade(conn);
@@ -169,12 +208,12 @@ const KINDS: Record<string, Attack> = {
 
 async function attack(port: number, kind: string, extra: number): Promise<void> {
   const entry = KINDS[kind] as Attack | Attack["begin"];
-  const { begin, go }: Attack = typeof entry === "function" ? { begin: entry } : entry;
+  const { begin, go, pause }: Attack = typeof entry === "function" ? { begin: entry } : entry;
   let conn = await Deno.connect({ hostname: "127.0.0.1", port });
   await begin(conn, extra).catch(() => {});
   void (async () => {
     for (;;) {
-      await rest();
+      if (pause === undefined) await rest();
       try {
         if (go !== undefined) await go(conn);
         else if (kind !== "broken") continue;
