@@ -1,7 +1,7 @@
 import { callForeign } from "../util/foreign.ts";
 import type { Face, Handlers } from "./handlers.ts";
 
-/** Who has callbacks, and what they are called with. */
+/** An object with callbacks, and what they are called with. */
 export interface CallbackOwner {
   readonly face: Face;
   readonly handlers: Handlers;
@@ -12,7 +12,7 @@ export function call(owner: CallbackOwner, callback: () => unknown): Promise<voi
   return callForeign(callback, (error) => report(owner, error));
 }
 
-/** Reports an error to `onError`, or to the console where there is none. */
+/** Reports an error to `onError`, or to the console if there is none. */
 export function report(owner: CallbackOwner, error: unknown): void {
   if (owner.handlers.onError === undefined) {
     console.error("A callback of a WebSocket connection failed:", error);

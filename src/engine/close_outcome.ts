@@ -8,7 +8,7 @@ interface Amount {
   readonly messages: number;
 }
 
-/** Notes what the record of a close is to say, and tells it to those who wait. */
+/** Collects what the close record says, and resolves the promises of it. */
 export class CloseOutcome {
   /** The record, once the connection has ended. */
   record: LiveCloseRecord | null = null;
@@ -16,7 +16,7 @@ export class CloseOutcome {
   cause: unknown;
   #unsentMessages = 0;
   #unsentBytes = 0;
-  #frameLost = false; // our close frame was made, and never taken by the system
+  #frameLost = false; // our close frame was made, and never taken by the kernel
   #waiters: ((record: CloseRecord) => void)[] | null = null;
 
   /** Counts what was queued and will not be sent: all of `before`, less what is left of it. */
@@ -54,7 +54,7 @@ export class CloseOutcome {
     return new Promise((resolve) => (this.#waiters ??= []).push(resolve));
   }
 
-  /** Tells the record to those who wait. */
+  /** Resolves the promises of the record. */
   resolve(): void {
     for (const resolve of this.#waiters?.splice(0) ?? []) resolve(this.record!);
   }

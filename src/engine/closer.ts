@@ -39,7 +39,7 @@ export interface CloserHost {
   readonly readShut: boolean;
   /** No message can be sent any more: what watches over an open connection rests. */
   left(): void;
-  /** The stream is gone: rejects those who wait for something of it. */
+  /** The stream is gone: rejects what was promised of it. */
   released(): void;
   /** Reports what ended the connection. */
   reportFailure(error: unknown): void;
@@ -49,7 +49,7 @@ export interface CloserHost {
 
 /**
  * The end of a connection, made when something of it is needed first. It owns the closing handshake, the outcome (what
- * the close record is to say, and who awaits it) and the close timeout, and is the only one that moves the phase beyond
+ * the close record says, and the promises of it) and the close timeout, and is the only one that moves the phase beyond
  * `Open`. What an event leads to is said by the table in `protocol/closing_handshake.ts`; here is how it is done.
  */
 export class Closer implements ClosingPeer {

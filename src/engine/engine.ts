@@ -41,7 +41,7 @@ const STATES: Record<Phase, ConnectionState> = {
   [Phase.Closed]: "closed",
 };
 
-/** What an engine needs of whoever made it. */
+/** What an engine needs of its maker. */
 export interface Owner {
   readonly timers: Timers;
   /** The handshake is complete, which began at `began`, by `performance.now()`. */
@@ -71,7 +71,7 @@ export class Engine implements ReceiverHost, SenderHost, CloserHost, KeptAlive, 
   readonly owner: Owner;
   /** The sending half. */
   readonly sender: Sender;
-  /** What the application holds; set by whoever made the engine. */
+  /** What the application holds; set by the maker of the engine. */
   face!: Face;
   handlers: Handlers;
   phase: Phase = Phase.Connecting;
@@ -135,7 +135,7 @@ export class Engine implements ReceiverHost, SenderHost, CloserHost, KeptAlive, 
    * The handshake is complete.
    *
    * @param early Bytes that came behind it, or `null`.
-   * @param later Whether callbacks have to wait for the next microtask: whoever made the connection must have it first.
+   * @param later Whether callbacks have to wait for the next microtask: the caller must have the connection first.
    */
   open(
     transport: Transport,
@@ -395,7 +395,7 @@ export class Engine implements ReceiverHost, SenderHost, CloserHost, KeptAlive, 
   // ---- Watching ---------------------------------------------------------------------------------------------------
 
   progress(): number {
-    // What is received is life. So is what goes out while the system makes us wait: then the peer has taken something.
+    // Received bytes are life. So are bytes that the kernel takes while it makes us wait: the peer has made room for them.
     if (this.writer.busy) this.#takenWhileBusy = this.writer.taken;
     // Counted by the transport below a record or a buffer that isn't complete, otherwise by our reads.
     const received = this.transport?.bytesReceived ?? this.receiver.bytes;
@@ -423,12 +423,12 @@ export class Engine implements ReceiverHost, SenderHost, CloserHost, KeptAlive, 
     );
   }
 
-  /** Runs a callback; returns a promise of its end where it is asynchronous. Its failures are reported. */
+  /** Runs a callback; returns a promise of its end if it is asynchronous. Its failures are reported. */
   call(callback: () => unknown): Promise<void> | null {
     return call(this, callback);
   }
 
-  /** Reports an error to `onError`, or to the console where there is none. */
+  /** Reports an error to `onError`, or to the console if there is none. */
   report(error: unknown): void {
     report(this, error);
   }

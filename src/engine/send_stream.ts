@@ -14,7 +14,7 @@ export type SendStreamSource = Iterable<Message> | AsyncIterable<Message> | Read
 
 /** Options of `sendStream`. Reserved bits are set in the first frame. */
 export interface SendStreamOptions extends RsvBits {
-  /** The type of the message. Default: by the type of its first piece; binary where there is none. */
+  /** The type of the message. Default: by the type of its first piece; binary if there is none. */
   binary?: boolean;
   /** Gives up when aborted. A message of which something has gone out can't be completed then: the connection fails. */
   signal?: AbortSignal;
@@ -317,7 +317,7 @@ class StreamJob {
     this.#resume();
   }
 
-  /** Tells the source that nobody wants more; what it says to that is nobody's concern. */
+  /** Tells the source that no more is wanted; whether that fails makes no difference. */
   #release(): void {
     callForeign(() => this.#pieces.return?.(), () => {});
   }

@@ -142,7 +142,13 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
 
   // ---- Messages ---------------------------------------------------------------------------------------------------
 
-  /** Sends a whole message; `opcode` fixes its type if the data don't. Returns whether the queue is at or below the high-water mark. */
+  /**
+   * Sends a whole message.
+   *
+   * @param opcode Its type: text is sent as binary, and the reverse, if this says so.
+   * @param owned Whether its buffer is ours to keep.
+   * @returns Whether the queue is at or below the high-water mark.
+   */
   send(data: Message, opcode: number, owned: boolean, compress?: boolean): boolean {
     this.#checkWhole(data);
     const { queue, deflater } = this;
@@ -160,7 +166,7 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
     return this.queued(1);
   }
 
-  /** Sends a whole message where compression was agreed: compressed, unless it is too short for that. */
+  /** Sends a whole message if compression was agreed: compressed, unless it is too short for that. */
   #sendCompressible(
     deflater: MessageDeflater,
     data: Message,
@@ -443,7 +449,7 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
     if (this.writer.idle) this.writer.endWriting();
   }
 
-  /** Those who wait for the queue to drain, or to be flushed, do so in vain. */
+  /** Rejects those that wait for the queue to drain or to be flushed. */
   failWaits(): void {
     this.#drain?.fail(() => this.#drainError());
     this.#flushes?.fail(() => this.#flushError());

@@ -4,11 +4,11 @@ export interface ConnectionStats {
   messagesSent: number;
   /** Messages received whole. */
   messagesReceived: number;
-  /** Bytes that the system has taken, framing included. */
+  /** Bytes that the kernel has taken, framing included. */
   bytesSent: number;
   /** Bytes received, framing included. */
   bytesReceived: number;
-  /** Payload bytes that the system has not taken yet. */
+  /** Payload bytes that the kernel has not taken yet. */
   queuedBytes: number;
   /** The most that `queuedBytes` has been. */
   queueHighWater: number;

@@ -7,7 +7,7 @@ import { acquire, type Buffer, release, SIZES } from "../memory/buffer_pool.ts";
 /** Pings and pongs of the application that may wait at the same time. */
 export const MAX_REQUESTED = 64;
 
-// Of the pings that came in one read, so many are answered: a read of 64 KiB may hold ten thousand.
+// The number of pings of one read that are answered: a read of 64 KiB may hold ten thousand.
 const MAX_ANSWERS = 64;
 
 /** Encodes a control frame (RFC 6455 5.5); `key` masks it, `null` doesn't. */
@@ -39,7 +39,7 @@ function putControl(
 }
 
 /**
- * Control frames that wait for the system: what the application asked for, bounded in number, and the answers to
+ * Control frames that wait for the kernel: what the application asked for, bounded in number, and the answers to
  * pings, bounded by keeping the latest only (RFC 6455 5.5.3). "Latest" goes by batch: pings that came in one read
  * are each answered, the latest 64 of them, while the peer takes the answers; and a peer that takes none costs one batch.
  */

@@ -42,8 +42,8 @@ export class DrainLatch {
   }
 
   /**
-   * The queue has drained: promises resolve before `callback` is called. If one of those who awaited them has sent so much
-   * that the queue is above the mark again, the callback comes with the next time instead.
+   * The queue has drained: promises resolve before `callback` is called. If code that
+   * awaited one has sent so much that the queue is above the mark again, the callback comes with the next time instead.
    */
   release(callback: () => void): void {
     this.armed = false;

@@ -72,7 +72,7 @@ export class WritePump {
     return this.#flying !== null;
   }
 
-  /** Whether nothing can be written although something is queued: it is not the peer who keeps us waiting. */
+  /** Whether nothing can be written although something is queued, for reasons of our own. */
   get waiting(): boolean {
     return this.#flying === null && (this.held || this.#queue.blocked);
   }
@@ -287,7 +287,7 @@ export class WritePump {
     return false;
   }
 
-  /** Whoever asked for a flush needn't expect the connection to end inside of it. */
+  /** The caller of a flush needn't expect the connection to end inside of it. */
   #failSoon(error: unknown): void {
     queueMicrotask(() => this.#failed(error));
   }

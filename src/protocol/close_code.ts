@@ -59,7 +59,7 @@ export function closeCodeName(code: number): string {
 }
 
 /**
- * What can be sent of a code and a reason: whoever asks for a close frame, an illegal one never goes out. A code that
+ * What can be sent of a code and a reason: an illegal close frame never goes out, whatever asks for it. A code that
  * must not be sent becomes 1011, and a reason that is too long is cut between two characters.
  */
 export function legalCloseFrame(code: number, reason: string): CloseFrame {

@@ -174,7 +174,7 @@ export class ClosingHandshake {
   sent: CloseFrame | null = null;
   /** The peer's. */
   received: CloseFrame | null = null;
-  /** Who began. */
+  /** Which side began. */
   initiator: "local" | "remote" | null = null;
 
   /** Whether both close frames have been exchanged. */
