@@ -4,10 +4,18 @@ const LONGEST = 1000;
 // A failure so long after the last one is news again.
 const NEWS = 60_000;
 
+// A peer has left before it was accepted (accept(2)): that is its connection's end, and says nothing of the next one. A
+// scanner or a health check that resets at once must not make everybody else wait.
+const PEERS_FAULT = ["ENOTCONN", "ECONNABORTED", "ECONNRESET", "EPROTO"];
+/** After so many of them the event loop goes on. */
+const TURN = 64;
+
 /** Rests between attempts to accept that fail, and says so once, however often they do. */
 export class AcceptBackoff {
   #next = FIRST;
   #failedAt = -Infinity;
+  /** Connections that were lost before they were accepted. */
+  #lost = 0;
   // A timer of its own and not of the context's: while it runs nothing else may keep the process alive.
   #timer: ReturnType<typeof setTimeout> | undefined;
   #resume: (() => void) | null = null;
@@ -18,8 +26,13 @@ export class AcceptBackoff {
     this.#next = FIRST;
   }
 
-  /** Rests after a failure. */
+  /** Rests after a failure, unless it is one of the connection that was to be accepted. */
   failed(error: unknown): Promise<void> {
+    const { code = "" } = (error ?? {}) as { code?: string };
+    if (PEERS_FAULT.includes(code)) {
+      // A listener that was given may fail in this way at once, and for ever: others have their turn.
+      return ++this.#lost % TURN === 0 ? this.#rest(0) : Promise.resolve();
+    }
     const now = performance.now();
     if (now - this.#failedAt > NEWS) {
       console.error("Accepting WebSocket connections has failed, and is tried again:", error);
@@ -27,6 +40,10 @@ export class AcceptBackoff {
     this.#failedAt = now;
     const rest = this.#next;
     this.#next = Math.min(rest * 2, LONGEST);
+    return this.#rest(rest);
+  }
+
+  #rest(rest: number): Promise<void> {
     return new Promise((resolve) => {
       this.#resume = resolve;
       this.#timer = setTimeout(resolve, rest);
