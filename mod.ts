@@ -78,6 +78,8 @@ export type {
   ListenerHandlersOf,
   ListenOptionsOf,
 } from "./src/server/listen_options.ts";
+export type { ProxyProtocolOptions } from "./src/server/proxy_protocol.ts";
+export type { TrustProxyOptions } from "./src/server/trusted_proxies.ts";
 export {
   type ListenArguments,
   Listener,

@@ -89,6 +89,7 @@ async function exchange(pieces: Uint8Array[]): Promise<unknown> {
     limits: { maxHeaderBytes: 2048, maxHeaderFields: 16, httpIdleTimeout: Infinity },
     timers: new Timers(),
     refused: () => {},
+    visit: null,
   };
   const client = new Client(pieces);
   const connection = new HttpConnection(client, false, INFO, new Uint8Array(0), host);

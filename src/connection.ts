@@ -593,7 +593,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
 
   /** The peer's address; `null` where there is none. */
   get remoteAddress(): Deno.Addr | null {
-    return this.#engine.transport?.remoteAddr ?? null;
+    return this.#engine.remoteAddr;
   }
 
   /** Our own address; `null` where there is none. */

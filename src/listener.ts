@@ -16,7 +16,9 @@ import {
   shutdownArguments,
   type ShutdownOptions,
 } from "./context/shutdown.ts";
+import { count } from "./engine/describe.ts";
 import { HANDLERS, pickHandlers } from "./engine/handlers.ts";
+import { inspectable } from "./util/inspectable.ts";
 import type { Sendable } from "./engine/prepared_message.ts";
 import { Acceptor } from "./server/acceptor.ts";
 import { urlOf } from "./server/bind.ts";
@@ -90,6 +92,7 @@ export class Listener<Data = unknown> implements ListenerHandle<Data>, AsyncDisp
   static {
     makeListener = (registry, options) => new Listener(registry, options);
     entranceOf = (listener) => listener.#acceptor;
+    inspectable(Listener.prototype, (listener) => listener.#describe());
   }
 
   /** The port that it listens on; 0 for a Unix socket. */
@@ -221,6 +224,17 @@ export class Listener<Data = unknown> implements ListenerHandle<Data>, AsyncDisp
   /** Lets the process end although it accepts. */
   unref(): void {
     this.#acceptor.unref();
+  }
+
+  #describe(): string {
+    const { registry, handshakes, closed } = this.#acceptor;
+    const parts = [
+      this.unix === null ? this.url : `unix:${this.unix}`,
+      count(registry.size, "connection"),
+      count(handshakes, "handshake"),
+    ];
+    if (closed) parts.push("accepts no more");
+    return `Listener { ${parts.join(", ")} }`;
   }
 
   /** Shuts down with the defaults. */

@@ -20,7 +20,7 @@ export function describeConnection(engine: Engine, url: string): string {
   if (engine.phase === Phase.Connecting) parts.push(`connecting for ${describeAge(engine.since)}`);
   else if (record !== null && engine.state === "closed") parts.push(printable(`closed: ${record}`));
   else parts.push(`${engine.state} for ${describeAge(engine.since)}`);
-  const peer = describeAddress(engine.transport?.remoteAddr);
+  const peer = describeAddress(engine.remoteAddr);
   if (peer !== "") parts.push(`peer ${peer}`);
   if (url !== "") parts.push(describeUrl(url));
   if (engine.state !== "closed") parts.push(...describeFlow(engine));
@@ -49,8 +49,8 @@ export function count(number: number, noun: string): string {
 }
 
 /** An address as a URL would have it, or the path of a Unix socket; `""` if there is none. */
-function describeAddress(address: Deno.Addr | null | undefined): string {
-  if (address === null || address === undefined) return "";
+function describeAddress(address: Deno.Addr | null): string {
+  if (address === null) return "";
   if ("hostname" in address) {
     const { hostname, port } = address;
     return printable(`${hostname.includes(":") ? `[${hostname}]` : hostname}:${port}`);

@@ -77,6 +77,8 @@ export class Engine implements ReceiverHost, SenderHost, CloserHost, KeptAlive, 
   phase: Phase = Phase.Connecting;
   handshakeResult: HandshakeResult | null = null;
   transport: Transport | null = null;
+  /** The peer's address, if it isn't that of the stream: a proxy stands between. */
+  peer: Deno.Addr | null = null;
   readonly receiver: Receiver;
   pings: Pings | null = null;
   /** Ends an attempt to connect. */
@@ -110,6 +112,11 @@ export class Engine implements ReceiverHost, SenderHost, CloserHost, KeptAlive, 
       this,
       role === "server" ? null : keySource(settings.maskGenerator, (error) => this.report(error)),
     );
+  }
+
+  /** The peer's address; `null` if there is none. */
+  get remoteAddr(): Deno.Addr | null {
+    return this.peer ?? this.transport?.remoteAddr ?? null;
   }
 
   /** The phase, as the application sees it. */

@@ -4,8 +4,11 @@ import type { Entrance } from "../context/shutdown.ts";
 import { Engine } from "../engine/engine.ts";
 import type { Handlers } from "../engine/handlers.ts";
 import { Refusal } from "../handshake/refusal.ts";
+import type { RequestHead } from "../handshake/request_head.ts";
+import { PrefixedTransport } from "../transport/prefixed.ts";
 import { TlsAcceptor, type TlsAcceptorOptions } from "../transport/tls_server.ts";
 import type { Transport } from "../transport/transport.ts";
+import { NOTHING } from "../util/bytes.ts";
 import { callForeign } from "../util/foreign.ts";
 import { Interval } from "../util/interval.ts";
 import { MemberList } from "../util/member_list.ts";
@@ -13,10 +16,14 @@ import { AcceptBackoff } from "./accept_backoff.ts";
 import { AddressLimit } from "./address_limit.ts";
 import { bind } from "./bind.ts";
 import { evictOldest } from "./handshake_limit.ts";
+import type { Visit } from "./http/http_connection.ts";
 import { HttpServer } from "./http/http_server.ts";
 import type { AnyListenOptions, ListenSettings } from "./listen_options.ts";
 import type { PeerInfo } from "./peer_info.ts";
 import { PendingHandshake } from "./pending_handshake.ts";
+
+const TOO_MANY = "Too many connections from this address";
+const NOTHING_TO_DO = () => {};
 
 /** What `on` replaces: callbacks of the listener, and those of connections to come. */
 export interface AcceptorHandlers<Data> {
@@ -78,6 +85,7 @@ export class Acceptor<Data> implements Entrance {
       limits: settings,
       timers: parent.timers,
       refused: (error, info) => this.#report(error, info),
+      visit: settings.proxies === null ? null : (head, info) => this.#visit(head, info),
     });
     const { promise, resolve } = Promise.withResolvers<void>();
     this.finished = promise;
@@ -93,6 +101,16 @@ export class Acceptor<Data> implements Entrance {
     this.registry.subscriptions = settings;
     this.#tick();
     this.#accept();
+  }
+
+  /** Whether nothing is accepted any more. */
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** Handshakes under way. */
+  get handshakes(): number {
+    return this.#pending.size;
   }
 
   /** Replaces callbacks; handshakes under way go on with what they began with. */
@@ -159,9 +177,14 @@ export class Acceptor<Data> implements Entrance {
     const handshake = this.#begin(raw);
     try {
       this.#admit(handshake, raw);
+      await this.#readProxyHead(handshake, raw);
+      this.#count(handshake, raw);
       await this.#encrypt(handshake, raw);
       await handshake.readHead();
-      if (await this.#serveHttp(handshake)) await this.#open(handshake);
+      if (await this.#serveHttp(handshake)) {
+        this.#identify(handshake);
+        await this.#open(handshake, raw);
+      }
     } catch (error) {
       const reason = await handshake.refuse(error);
       this.#pending.delete(handshake);
@@ -184,24 +207,70 @@ export class Acceptor<Data> implements Entrance {
     return handshake;
   }
 
-  /** Turns away what there is no room for, in the clear if the peer can read that. */
+  /** Turns away what there is no room for. */
   #admit(handshake: PendingHandshake<Data>, raw: Deno.Conn): void {
     if ("setNoDelay" in raw) (raw as Deno.TcpConn).setNoDelay(true);
     if (!handshake.hasRoom) handshake.turnAway(null, "Too many handshakes");
-    if (this.#addresses === null) return;
-    const release = this.#addresses.take(handshake.info.remoteAddr);
-    if (release !== null) {
-      handshake.release = release;
-      return;
+  }
+
+  /** Lets a load balancer say who the client is. Strangers are closed without a word: what they speak isn't known. */
+  async #readProxyHead(handshake: PendingHandshake<Data>, raw: Deno.Conn): Promise<void> {
+    const { proxyProtocol } = this.#settings, { info } = handshake;
+    if (proxyProtocol === null || !proxyProtocol.expectsHead(info.remoteAddr)) return;
+    if ("handshake" in raw) {
+      throw new TypeError(
+        "Cannot read a PROXY head from a listener that does TLS by itself: use the option tls",
+      );
     }
-    const inClear = this.#tls === null && !("handshake" in raw);
-    handshake.turnAway(inClear ? raw : null, "Too many connections from this address");
+    const { client, early } = await handshake.wait(proxyProtocol.read(raw, info.remoteAddr));
+    handshake.check();
+    handshake.info = { ...info, remoteAddr: client };
+    handshake.early = early;
+  }
+
+  /** Counts a connection by its address, and turns away one too many, in the clear if the peer can read that. */
+  #count(handshake: PendingHandshake<Data>, raw: Deno.Conn): void {
+    const { remoteAddr } = handshake.info;
+    // A proxy that is trusted isn't counted: its clients are, when they are known.
+    if (this.#addresses === null || this.#settings.proxies?.has(remoteAddr)) return;
+    const release = this.#addresses.take(remoteAddr);
+    if (release === null) {
+      const inClear = this.#tls === null && !("handshake" in raw);
+      handshake.turnAway(inClear ? raw : null, TOO_MANY);
+    }
+    handshake.release = release;
+  }
+
+  /** Finds out who has sent a request by a trusted proxy, and counts that address. */
+  #identify(handshake: PendingHandshake<Data>): void {
+    const visit = this.#visit(handshake.request, handshake.info);
+    if (visit === null) return;
+    handshake.info = visit.info;
+    if (visit.refusal !== null) throw visit.refusal;
+    handshake.release = visit.leave;
+  }
+
+  /** The client of a request, counted until it leaves; `null` for requests of those who have connected themselves. */
+  #visit({ fields }: RequestHead, info: PeerInfo): Visit | null {
+    const { proxies } = this.#settings;
+    if (proxies === null || !proxies.has(info.remoteAddr)) return null;
+    const remoteAddr = proxies.clientOf(fields, info.remoteAddr);
+    const leave = this.#addresses === null ? NOTHING_TO_DO : this.#addresses.take(remoteAddr);
+    return {
+      info: { ...info, remoteAddr },
+      refusal: leave === null ? new Refusal(503, TOO_MANY) : null,
+      leave: leave ?? NOTHING_TO_DO,
+    };
   }
 
   async #encrypt(handshake: PendingHandshake<Data>, raw: Deno.Conn): Promise<void> {
-    const transport: Transport = this.#tls === null
-      ? raw
-      : await handshake.wait(this.#tls.accept(raw));
+    let transport: Transport = raw;
+    if (this.#tls !== null) {
+      const { early } = handshake;
+      handshake.early = NOTHING;
+      transport = early.length === 0 ? raw : new PrefixedTransport(early, raw);
+      transport = await handshake.wait(this.#tls.accept(transport));
+    }
     const { peerCertificate } = transport;
     if (peerCertificate !== undefined) handshake.info = { ...handshake.info, peerCertificate };
     // A listener that was bound elsewhere may do TLS by itself, which then begins with the first read.
@@ -227,7 +296,7 @@ export class Acceptor<Data> implements Entrance {
     return true;
   }
 
-  async #open(handshake: PendingHandshake<Data>): Promise<void> {
+  async #open(handshake: PendingHandshake<Data>, raw: Deno.Conn): Promise<void> {
     const accepted = await handshake.decide();
     this.#checkRoom();
     this.#opening++;
@@ -237,6 +306,8 @@ export class Acceptor<Data> implements Entrance {
       const { connection } = this.#settings;
       const engine = new Engine(this.registry, "server", connection, this.#handlers);
       engine.since = handshake.since;
+      const { remoteAddr } = handshake.info;
+      if (remoteAddr !== raw.remoteAddr) engine.peer = remoteAddr;
       makeConnection(engine, {
         url: "",
         home: this.registry,

@@ -3,6 +3,8 @@ import { MAX_FIELDS } from "../handshake/fields.ts";
 import { checkHeaders, type Field, type HeadersOption } from "../handshake/headers_option.ts";
 import { checkOriginRule, type OriginRule } from "../handshake/origin.ts";
 import { checkProtocol, checkProtocols } from "../handshake/token_list.ts";
+import { ProxyProtocol, type ProxyProtocolOptions } from "./proxy_protocol.ts";
+import { TrustedProxies, type TrustProxyOptions } from "./trusted_proxies.ts";
 import type { HttpHandler, PeerInfo } from "./peer_info.ts";
 import type { ConnectionOptions } from "../connection_options.ts";
 import type { Connection, ConnectionHandlers, ListenerHandle } from "../connection.ts";
@@ -129,6 +131,19 @@ export interface ListenOptionsOf<
     offered: string[],
     request: Request,
   ) => string | undefined | PromiseLike<string | undefined>;
+  /**
+   * Proxies that are believed when they say where a request comes from: their networks in CIDR notation, with
+   * `"unix"` for those that come by a Unix socket; or `{ from, header }` for the header `Forwarded` in place of
+   * `X-Forwarded-For`. The list in the header is read from the right, as long as the addresses are trusted ones; the
+   * first other one is the client. `remoteAddress`, `info` and the limits for an address follow; `request.url` doesn't.
+   * Default: nobody is believed.
+   */
+  trustProxy?: readonly string[] | TrustProxyOptions;
+  /**
+   * Load balancers that speak the PROXY protocol, version 1 or 2, before anything else, TLS included. `remoteAddress`,
+   * `info` and the limits for an address follow, and `trustProxy` judges the address that it gives. Default: none.
+   */
+  proxyProtocol?: ProxyProtocolOptions;
   /** Headers for every 101. */
   headers?: HeadersOption;
   /** Origins that are accepted; a request without `Origin` passes, `"null"` only if listed. Default: all. */
@@ -141,7 +156,8 @@ export interface ListenOptionsOf<
   maxConnections?: number;
   /**
    * More connections from one address are refused with 503: handshakes, ordinary HTTP and WebSockets together, and of
-   * IPv6 a whole /64 counts as one. Behind a reverse proxy all come from the proxy. 0 for no limit.
+   * IPv6 a whole /64 counts as one. Behind a reverse proxy all come from the proxy, unless `trustProxy` or
+   * `proxyProtocol` says who is behind it. 0 for no limit.
    *
    * @default {0}
    */
@@ -220,6 +236,8 @@ export interface ListenSettings<Data> {
   readonly onSubscription: ListenOptionsOf<Data>["onSubscription"];
   readonly maxTopics: number;
   readonly handler: HttpHandler | undefined;
+  readonly proxies: TrustedProxies | null;
+  readonly proxyProtocol: ProxyProtocol | null;
 }
 
 /** The names of the callbacks that a listener has besides those of its connections. */
@@ -265,6 +283,12 @@ export function resolveListen<Data>(
     onSubscription: options.onSubscription,
     maxTopics: limit(action, "maxTopics", options.maxTopics, MAX_TOPICS),
     handler: options.handler,
+    proxies: options.trustProxy === undefined
+      ? null
+      : new TrustedProxies(action, options.trustProxy),
+    proxyProtocol: options.proxyProtocol === undefined
+      ? null
+      : new ProxyProtocol(action, options.proxyProtocol),
   };
 }
 

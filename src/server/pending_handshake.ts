@@ -27,7 +27,7 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
   /** The text of the request's head. */
   text = "";
   request!: RequestHead;
-  /** What came after the head. */
+  /** What has been read and not been used yet: bytes before the head is read, then what came after it. */
   early: Uint8Array = NOTHING;
   secure = false;
   info: PeerInfo;
@@ -100,6 +100,8 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
   async readHead(): Promise<void> {
     const { maxHeaderBytes } = this.#settings;
     const parser = this.#parser = new HeadParser(maxHeaderBytes);
+    const before = this.early, used = before.length === 0 ? -1 : parser.push(before);
+    if (used >= 0) return this.take(parser.text, before.subarray(used));
     const early = await this.wait(readHead(this.transport, (bytes) => {
       this.check();
       return parser.push(bytes);

@@ -88,6 +88,7 @@ Deno.test("inspect: a close record is a sentence, a context a count; and copies 
   const client = ctx.connect(listener.url);
   await client.opened;
   assertEquals(Deno.inspect(ctx), `Context { 2 connections, 0 connecting, 1 listener }`);
+  assertEquals(Deno.inspect(listener), `Listener { ${listener.url}, 1 connection, 0 handshakes }`);
   client.close();
   const close = await client.closed;
   assertEquals(Deno.inspect(close), `CloseRecord { 1000: ${close} }`);
@@ -98,6 +99,7 @@ Deno.test("inspect: a close record is a sentence, a context a count; and copies 
     initiator: "local",
   });
   await ctx.shutdown();
+  assertMatch(Deno.inspect(listener), /, 0 connections, 0 handshakes, accepts no more \}$/);
   assertMatch(Deno.inspect(ctx), /^Context \{ 0 connections, .*, shut down \}$/);
 });
 

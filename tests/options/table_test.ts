@@ -132,6 +132,12 @@ const LISTEN: Row[] = [
   ["reusePort", OBJECT],
   ["maxConnections", LIMIT],
   ["maxConnectionsPerAddress", LIMIT],
+  ["trustProxy", LIST],
+  ["trustProxy.from", LIST],
+  ["trustProxy.header", WORD],
+  ["proxyProtocol", OBJECT],
+  ["proxyProtocol.from", LIST],
+  ["proxyProtocol.others", WORD],
   ["maxHandshakes", LIMIT],
   ["handler", FUNCTION],
   ["maxTopics", LIMIT],
@@ -279,7 +285,11 @@ Deno.test("fault 56: listen, every option at every odd value", async () => {
   await tryAll({
     attempts: "listen",
     rows: [...CONNECTION, ...LISTEN],
-    beside: { tls: { ...certificates.server } },
+    beside: {
+      tls: { ...certificates.server },
+      trustProxy: { from: [] },
+      proxyProtocol: { from: [] },
+    },
     attempt: (options) => {
       const bound = ["listener", "unix"].some((name) => name in options);
       ctx.listen({ ...(bound ? {} : { hostname: "127.0.0.1" }), ...options }).close();

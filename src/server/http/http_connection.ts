@@ -32,6 +32,22 @@ export interface HttpHost {
   readonly timers: Timers;
   /** A request was refused for its head. */
   refused(error: unknown, info: PeerInfo): void;
+  /**
+   * Finds out who has sent a request; `null`, and for `null`, it is who has connected.
+   *
+   * @param info Who has connected.
+   */
+  readonly visit: ((head: RequestHead, info: PeerInfo) => Visit | null) | null;
+}
+
+/** A request that a proxy has passed on: its connection carries those of many clients. */
+export interface Visit {
+  /** Who has sent it. */
+  readonly info: PeerInfo;
+  /** Why it isn't served; `null` if it is. */
+  readonly refusal: Refusal | null;
+  /** It has been answered. */
+  leave(): void;
 }
 
 /** A request to upgrade that came on a connection which had been used for HTTP. */
@@ -109,10 +125,7 @@ export class HttpConnection extends Timer implements ExchangeHost, Member {
     try {
       for (let head: RequestHead | null = first; head !== null; head = await this.#nextHead()) {
         if (isUpgradeRequest(head)) return this.#handOver();
-        const exchange = this.#exchange = new HttpExchange(this, head);
-        const persists = await exchange.run();
-        this.#exchange = null;
-        if (!persists || this.#closing) break;
+        if (!await this.#answer(head) || this.#closing) break;
       }
     } catch (error) {
       await this.#refuse(error);
@@ -120,6 +133,24 @@ export class HttpConnection extends Timer implements ExchangeHost, Member {
     await this.#linger();
     this.close();
     return null;
+  }
+
+  /** Answers a request; returns whether the connection can carry another one. */
+  async #answer(head: RequestHead): Promise<boolean> {
+    const visit = this.#host.visit === null ? null : this.#host.visit(head, this.info);
+    if (visit !== null && visit.refusal !== null) {
+      this.#host.refused(visit.refusal.error, visit.info);
+      await this.write(visit.refusal.format(head.method === "HEAD"));
+      return false;
+    }
+    try {
+      const exchange = this.#exchange = new HttpExchange(this, head, visit?.info ?? this.info);
+      const persists = await exchange.run();
+      this.#exchange = null;
+      return persists;
+    } finally {
+      visit?.leave();
+    }
   }
 
   /** A client has let us wait too long. */

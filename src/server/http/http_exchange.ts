@@ -18,7 +18,6 @@ import { type Piece, ResponseBody } from "./response_body.ts";
 export interface ExchangeHost {
   readonly input: HttpInput;
   readonly secure: boolean;
-  readonly info: PeerInfo;
   readonly handler: HttpHandler;
   /** Whether no further request will be taken. */
   readonly closing: boolean;
@@ -35,6 +34,7 @@ export class HttpExchange implements BodyHost {
   readonly input: HttpInput;
   readonly #host: ExchangeHost;
   readonly #head: RequestHead;
+  readonly #info: PeerInfo;
   readonly #abort = new AbortController();
   #body: RequestBody | null = null;
   #answer: ResponseBody | null = null;
@@ -44,10 +44,12 @@ export class HttpExchange implements BodyHost {
   #continuing: Promise<void> | null = null;
   #settle: ((response: Response | null) => void) | null = null;
 
-  constructor(host: ExchangeHost, head: RequestHead) {
+  /** @param info Who has sent it. */
+  constructor(host: ExchangeHost, head: RequestHead, info: PeerInfo) {
     this.input = host.input;
     this.#host = host;
     this.#head = head;
+    this.#info = info;
   }
 
   /** Whether it was a HEAD. */
@@ -90,8 +92,8 @@ export class HttpExchange implements BodyHost {
   // ---- The request ------------------------------------------------------------------------------------------------
 
   #readRequest(): Request {
-    const { secure, info } = this.#host, head = this.#head;
-    const url = requestUrl(head, secure, authorityOf(info.localAddr));
+    const { secure } = this.#host, head = this.#head;
+    const url = requestUrl(head, secure, authorityOf(this.#info.localAddr));
     const isChunked = head.fields.has("transfer-encoding");
     const length = isChunked ? "chunked" : Number(head.fields.get("content-length") ?? 0);
     const { signal } = this.#abort;
@@ -153,7 +155,7 @@ export class HttpExchange implements BodyHost {
         else if (!this.#isClients(error)) report(error);
       };
       try {
-        const result = this.#host.handler(request, this.#host.info);
+        const result = this.#host.handler(request, this.#info);
         if (isThenable(result)) Promise.resolve(result).then(answered).catch(failed);
         else answered(result);
       } catch (error) {

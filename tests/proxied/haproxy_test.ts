@@ -1,0 +1,189 @@
+/** Behind a real HAProxy: both versions of its protocol, TLS ended there and passed through, and its header. */
+import { assertEquals } from "@std/assert";
+import { Context } from "../../mod.ts";
+import { until } from "../support/until.ts";
+import { makeCertificates } from "../transport/certificates.ts";
+import { findProgram, freePort, startServer } from "../ways/_exercise.ts";
+import { type Telling, telling } from "./_peers.ts";
+
+const HAPROXY = findProgram("haproxy");
+const LOCAL = ["127.0.0.1"];
+// The client comes from another address of the loopback network than HAProxy itself.
+const CLIENT = "127.0.0.77";
+
+const test = (name: string, fn: () => Promise<void>) =>
+  Deno.test({ name: `behind HAProxy: ${name}`, ignore: HAPROXY === null, fn });
+
+/** Runs HAProxy with a frontend, and a backend to a server. */
+async function haproxy(
+  dir: string,
+  server: Telling,
+  { front = "", back = "", mode = "tcp" },
+): Promise<AsyncDisposable & { port: number }> {
+  const port = freePort(), config = `${dir}/haproxy.cfg`;
+  await Deno.writeTextFile(
+    config,
+    `defaults
+  mode ${mode}
+  timeout connect 5s
+  timeout client 30s
+  timeout server 30s
+  timeout tunnel 1h
+frontend in
+  bind 127.0.0.1:${port} ${front}
+  ${mode === "http" ? "option forwardfor" : ""}
+  default_backend out
+backend out
+  server sluice 127.0.0.1:${server.listener.port} ${back}
+`,
+  );
+  const child = await startServer(HAPROXY!, ["-db", "-f", config], port);
+  return Object.assign(child, { port });
+}
+
+/** A TCP connection from an address that isn't HAProxy's, passed on to a client of ours. */
+class Origin implements Disposable {
+  readonly #listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+
+  constructor(port: number, from = CLIENT) {
+    this.#run(port, from).catch(() => {});
+  }
+
+  get address(): { hostname: string; port: number } {
+    return { hostname: "127.0.0.1", port: this.#listener.addr.port };
+  }
+
+  async #run(port: number, from: string): Promise<void> {
+    for await (const conn of this.#listener) {
+      // `Deno.connect` can't be given the address to connect from.
+      const child = new Deno.Command("python3", {
+        args: ["-c", PYTHON, from, String(port)],
+        stdin: "piped",
+        stdout: "piped",
+      }).spawn();
+      Promise.allSettled([
+        conn.readable.pipeTo(child.stdin),
+        child.stdout.pipeTo(conn.writable),
+      ]);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#listener.close();
+  }
+}
+
+const PYTHON = `
+import os, socket, sys, threading
+s = socket.socket()
+s.bind((sys.argv[1], 0))
+s.connect(("127.0.0.1", int(sys.argv[2])))
+def up():
+    while True:
+        data = os.read(0, 65536)
+        if not data: break
+        s.sendall(data)
+    try: s.shutdown(socket.SHUT_WR)
+    except OSError: pass
+threading.Thread(target=up, daemon=True).start()
+while True:
+    data = s.recv(65536)
+    if not data: break
+    os.write(1, data)
+`;
+
+/** Connects from {@linkcode CLIENT}, and gives what the server has seen. */
+async function visit(
+  server: Telling,
+  port: number,
+  url: string,
+  options: { ca?: string; forged?: boolean; from?: string } = {},
+): Promise<string> {
+  using origin = new Origin(port, options.from);
+  const { length } = server.connected;
+  await using ctx = new Context();
+  const conn = ctx.connect(url, {
+    address: origin.address,
+    tls: options.ca === undefined ? {} : { caCerts: [options.ca] },
+    headers: options.forged ? { "x-forwarded-for": "6.6.6.6" } : {},
+  });
+  await conn.opened;
+  conn.send("hello");
+  assertEquals(await conn.receive(), "hello");
+  await until(() => server.connected.length > length);
+  conn.close();
+  await conn.closed;
+  return server.connected.at(-1)!.split(" ")[0];
+}
+
+for (const version of ["send-proxy", "send-proxy-v2"]) {
+  for (const tls of ["without TLS", "TLS passed through", "TLS ended there"]) {
+    test(`${version}, ${tls}`, async () => {
+      using certificates = makeCertificates();
+      const { ca, server: pair, dir } = certificates;
+      await Deno.writeTextFile(`${dir}/both.pem`, pair.cert + pair.key);
+      await using server = telling({
+        proxyProtocol: { from: LOCAL },
+        maxConnectionsPerAddress: 1,
+        ...(tls === "TLS passed through" ? { tls: pair } : {}),
+      });
+      await using proxy = await haproxy(dir, server, {
+        front: tls === "TLS ended there" ? `ssl crt ${dir}/both.pem` : "",
+        back: version,
+      });
+      const secure = tls !== "without TLS";
+      const url = `${secure ? "wss" : "ws"}://localhost:${proxy.port}/`;
+      const visitor = visit.bind(null, server, proxy.port, url);
+      assertEquals(await visitor({ ca }), CLIENT);
+      // The limit of one for an address is a client's, not HAProxy's.
+      using held = new Origin(proxy.port);
+      await using ctx = new Context({ tls: { caCerts: [ca] } });
+      const first = ctx.connect(url, { address: held.address });
+      await first.opened;
+      const second = ctx.connect(url, { address: held.address, onError: () => {} });
+      assertEquals((await second.closed).code, 1006);
+      assertEquals(await visitor({ ca, from: "127.0.0.78" }), "127.0.0.78");
+      first.close();
+      await first.closed;
+      await until(() => server.listener.connections.size === 0);
+      assertEquals(await visitor({ ca }), CLIENT);
+    });
+  }
+}
+
+test("its health checks, which speak for themselves", async () => {
+  const dir = await Deno.makeTempDir();
+  try {
+    await using server = telling({ proxyProtocol: { from: LOCAL } });
+    await using proxy = await haproxy(dir, server, {
+      back: "send-proxy-v2 check inter 5ms check-send-proxy",
+    });
+    // A check says LOCAL and resets, mostly before it is accepted. It is in nobody's way.
+    for (let i = 0; i < 10; i++) {
+      assertEquals(await visit(server, proxy.port, `ws://localhost:${proxy.port}/`), CLIENT);
+    }
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+});
+
+test("X-Forwarded-For, which a client can't forge", async () => {
+  using certificates = makeCertificates();
+  const { ca, server: pair, dir } = certificates;
+  await Deno.writeTextFile(`${dir}/both.pem`, pair.cert + pair.key);
+  await using server = telling({ trustProxy: LOCAL });
+  await using proxy = await haproxy(dir, server, {
+    mode: "http",
+    front: `ssl crt ${dir}/both.pem`,
+  });
+  const url = `wss://localhost:${proxy.port}/`;
+  assertEquals(await visit(server, proxy.port, url, { ca }), CLIENT);
+  assertEquals(await visit(server, proxy.port, url, { ca, forged: true }), CLIENT);
+  // Past HAProxy, from where nobody is trusted, the same field changes nothing.
+  await using strict = telling({ trustProxy: ["192.0.2.0/24"] });
+  const forged = { "x-forwarded-for": "6.6.6.6" };
+  await using ctx = new Context();
+  await ctx.connect(strict.listener.url, { headers: forged }).opened;
+  await until(() => strict.connected.length === 1);
+  assertEquals(strict.connected[0].split(" ")[0], "127.0.0.1");
+});
