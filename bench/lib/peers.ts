@@ -9,7 +9,7 @@ const ECHO_EXAMPLE = join(BENCH, "..", "examples", "echo_server.ts");
 const START_TIMEOUT = 20_000;
 
 /** What is compared. */
-export type PeerName = "sluice" | "deno" | "ws" | "bun" | "tcp";
+export type PeerName = "sluice" | "deno" | "ws" | "ws-deno" | "bun" | "tcp";
 
 /** One of them. */
 export interface Peer {
@@ -65,6 +65,10 @@ export async function preparePeers(
       environment.BENCH_MODULES = await npmPackage("ws", WS_VERSION);
       return { label: "ws on Node", runtime: ["node"], module: "ws_node.mjs", version: WS_VERSION };
     },
+    "ws-deno": async () => {
+      environment.BENCH_MODULES = await npmPackage("ws", WS_VERSION);
+      return { label: "ws on Deno", runtime: deno, module: "ws_node.mjs", version: WS_VERSION };
+    },
     bun: async () => {
       const bun = await findBun();
       return bun === undefined
@@ -112,7 +116,7 @@ export interface Server extends AsyncDisposable {
 /** Starts a peer's server and waits until it listens. */
 export async function startServer(peer: Peer, options: ServerOptions): Promise<Server> {
   const flags = Object.entries(options).filter(([, on]) => on).map(([name]) => `--${name}`);
-  const plainEcho = peer.name === "sluice" && flags.length === 0;
+  const plainEcho = peer.module === "sluice.ts" && flags.length === 0;
   // Ours is measured as users meet it: the example, with default settings.
   const child = plainEcho
     ? runScript([...deno, ECHO_EXAMPLE, "--port", "0", "--hostname", "127.0.0.1"], 0)
