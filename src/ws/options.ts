@@ -1,4 +1,3 @@
-import type { IncomingMessage } from "node:http";
 import type { ZlibOptions } from "node:zlib";
 import type { DeflateTerms } from "../adopt/outside_handshake.ts";
 import type { CompressionOptions } from "../deflate/compression_options.ts";
@@ -69,5 +68,4 @@ export interface Handshaken {
   readonly protocol: string;
   readonly extensions: string;
   readonly compression: false | CompressionOptions;
-  readonly request?: IncomingMessage;
 }

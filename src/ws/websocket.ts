@@ -2,7 +2,7 @@ import { Buffer } from "node:buffer";
 import { EventEmitter } from "node:events";
 import { nextTick } from "node:process";
 import type { Duplex } from "node:stream";
-import type { Connection } from "../connection.ts";
+import type { Connection, ConnectionHandlers } from "../connection.ts";
 import type { ReceivedMessage } from "../flow/receive_queue.ts";
 import type { CloseRecord } from "../protocol/close_record.ts";
 import { QueueFullError } from "../errors.ts";
@@ -79,10 +79,24 @@ export class WebSocket extends EventEmitter {
     }
   }
 
+  /** One for all sockets, since many are silent. */
+  static readonly #callbacks: ConnectionHandlers<WebSocket> = {
+    // Who awaits `open` has time to listen.
+    onConnect: () => CHECKPOINT as Promise<void>,
+    onMessage: ({ data: socket }, data) => socket.#received(data) as Promise<void>,
+    onPing: ({ data: socket }, payload) => socket.#emit("ping", Buffer.from(payload)),
+    onPong: ({ data: socket }, payload) => socket.#emit("pong", Buffer.from(payload)),
+    onError: ({ data: socket }, error) => {
+      // That the stream has broken shows in the close event alone.
+      if (error instanceof ProtocolError) socket.#error(emittedError(error));
+    },
+    onClose: ({ data: socket }, record) => socket.#closed(record),
+  };
+
   /** The stream below, as `node:http` gave it; `null` before and without one. */
   _socket: Duplex | null = null;
   readonly #options: SharedOptions;
-  #connection: Connection | null = null;
+  #connection: Connection<WebSocket> | null = null;
   #readyState = CONNECTING;
   #binaryType = "nodebuffer";
   #url: string | undefined;
@@ -469,32 +483,25 @@ export class WebSocket extends EventEmitter {
   }
 
   #attach(stream: Duplex, head: Uint8Array, handshaken: Handshaken): void {
-    const { role, protocol, extensions, compression, request } = handshaken;
+    const { role, protocol, extensions, compression } = handshaken;
     this._socket = stream;
     this.#cancel = null;
     this.#protocol = protocol;
     this.#extensions = extensions;
     const options = this.#options as SharedOptions & { generateMask?: (mask: Uint8Array) => void };
+    // The request is the application's: a connection that knew it would keep it.
     this.#connection = sharedContext().adopt(stream, {
       ...connectionOptions(options),
+      ...WebSocket.#callbacks,
+      data: this as WebSocket,
       role,
       handshake: false,
       protocol,
       extensions: extensions === "" ? [] : extensions,
       compression,
       initialData: head,
-      ...(request === undefined ? { url: this.#url } : { request }),
+      url: this.#url,
       maskGenerator: options.generateMask,
-      // Who awaits `open` has time to listen.
-      onConnect: () => CHECKPOINT,
-      onMessage: (_, data) => this.#received(data),
-      onPing: (_, payload) => this.#emit("ping", Buffer.from(payload)),
-      onPong: (_, payload) => this.#emit("pong", Buffer.from(payload)),
-      onError: (_, error) => {
-        // That the stream has broken shows in the close event alone.
-        if (error instanceof ProtocolError) this.#error(emittedError(error));
-      },
-      onClose: (_, record) => this.#closed(record),
     });
     this.#readyState = OPEN;
     this.emit("open");

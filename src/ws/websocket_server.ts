@@ -327,7 +327,6 @@ export class WebSocketServer extends EventEmitter {
       protocol,
       extensions,
       compression: extensions === "" ? false : compressionOptions(perMessageDeflate),
-      request,
     });
     accepted(socket, request);
   }
