@@ -110,6 +110,13 @@ export type { ShutdownOptions } from "./src/context/shutdown.ts";
 export type { SendStreamOptions, SendStreamSource } from "./src/engine/send_stream.ts";
 export type { Watch } from "./src/context/watch.ts";
 export type { CertificateName, PeerCertificate } from "./src/transport/peer_certificate.ts";
+export type {
+  SocketListener,
+  Sockets,
+  SocketTransport,
+  TcpListenOptions,
+} from "./src/transport/sockets.ts";
+export type { Transport } from "./src/transport/transport.ts";
 export type { TlsClientOptions } from "./src/transport/tls_client.ts";
 export type { CertificateKeyPair, TlsAcceptorOptions } from "./src/transport/tls_server.ts";
 export type { AdoptArguments, AdoptOptions } from "./src/adopt/adopt_options.ts";

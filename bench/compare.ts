@@ -15,7 +15,7 @@ import { missedTargets, notes, page, table } from "./lib/report.ts";
 import { rows as allRows } from "./lib/rows.ts";
 import { measureAll } from "./lib/session.ts";
 
-const PEERS: PeerName[] = ["sluice", "deno", "ws", "bun", "tcp"];
+const PEERS: PeerName[] = ["sluice", "system", "deno", "ws", "bun", "tcp"];
 const FULL = { rounds: 5, times: { warmup: 0.5, seconds: 1.5 } };
 const QUICK = { rounds: 1, times: { warmup: 0.5, seconds: 0.6 } };
 

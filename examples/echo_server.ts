@@ -3,10 +3,13 @@
  *
  *     deno run --allow-net examples/echo_server.ts [--port N] [--hostname H] [--compression]
  *
+ * With `--sockets system`, and `--allow-ffi`, its sockets are the kernel's own.
+ *
  * @module
  */
 import { parseArgs } from "node:util";
 import { Context } from "../mod.ts";
+import { systemSockets } from "../system.ts";
 
 const LARGEST = 64 * 1024 * 1024;
 
@@ -16,10 +19,11 @@ const { values: args } = parseArgs({
     "hostname": { type: "string", default: "127.0.0.1" },
     "port": { type: "string", default: "0" },
     "compression": { type: "boolean", default: false },
+    "sockets": { type: "string", default: "deno" },
   },
 });
 
-const ctx = new Context();
+const ctx = new Context({ sockets: args.sockets === "system" ? systemSockets() : undefined });
 const listener = ctx.listen({
   hostname: args.hostname,
   port: Number(args.port),

@@ -19,6 +19,7 @@ import { needFrames } from "./engine/settings.ts";
 import { FRAME_HANDLERS, HANDLERS, type HandlersOf } from "./engine/handlers.ts";
 import type { ReceivedMessage } from "./flow/receive_queue.ts";
 import { checkHandlers, group, signalOf, timeLimit } from "./util/check.ts";
+import { handled } from "./util/foreign.ts";
 import { inspectable } from "./util/inspectable.ts";
 import { PreparedMessage, type Sendable } from "./engine/prepared_message.ts";
 import {
@@ -601,6 +602,11 @@ export class Connection<Data = unknown> implements AsyncDisposable {
     return this.#engine.transport?.localAddr ?? null;
   }
 
+  /** Bytes that the kernel holds and the peer's kernel hasn't acknowledged; `undefined` but with system sockets. */
+  get unacknowledgedBytes(): number | undefined {
+    return this.#engine.transport?.unacknowledgedBytes;
+  }
+
   /** The certificate that the peer showed, where the listener asked for one (`tls.clientCaCerts`); `null` elsewhere. */
   get peerCertificate(): PeerCertificate | null {
     return this.#engine.transport?.peerCertificate ?? null;
@@ -635,10 +641,4 @@ export class Connection<Data = unknown> implements AsyncDisposable {
     this.close();
     await this.closed;
   }
-}
-
-/** Marks a promise as handled: who awaits it sees a rejection, and nobody has to. */
-function handled<T>(promise: Promise<T>): Promise<T> {
-  promise.catch(() => {});
-  return promise;
 }

@@ -51,6 +51,8 @@ import { Timers } from "./util/timers.ts";
 import type { BroadcastResult, LiveSet, PublishResult } from "./pubsub/options.ts";
 import { MAX_TOPICS } from "./pubsub/topics.ts";
 import { type Watch, Watches } from "./context/watch.ts";
+import { resolveSockets } from "./transport/deno_sockets.ts";
+import type { Sockets } from "./transport/sockets.ts";
 import { checkTlsClientOptions } from "./transport/tls_client.ts";
 import { upgrade } from "./adopt/upgrade.ts";
 import {
@@ -69,6 +71,8 @@ export interface ContextOptions<Data = unknown> extends ConnectionOptions<Data>,
   tls?: ConnectOptions["tls"];
   /** The proxy of clients, where `connect` doesn't say. */
   proxy?: ConnectOptions["proxy"];
+  /** What makes TCP and Unix sockets, where `listen` or `connect` doesn't say. Default: Deno's own. */
+  sockets?: Sockets;
 }
 
 /** Lets an observer watch over all connections of a context, until what is returned is called. */
@@ -154,6 +158,7 @@ export class Context<Data = unknown, Default extends Data | undefined = undefine
     resolveSettings("make a context", options);
     checkTlsClientOptions(options.tls, "make a context");
     if (options.proxy !== undefined && options.proxy !== null) parseProxyUrl(options.proxy);
+    resolveSockets("make a context", options.sockets);
     const { broker, onBrokerGap, onBrokerError, ...defaults } = options;
     this.#options = defaults;
     const { onSubscription } = defaults;

@@ -9,7 +9,7 @@ const ECHO_EXAMPLE = join(BENCH, "..", "examples", "echo_server.ts");
 const START_TIMEOUT = 20_000;
 
 /** What is compared. */
-export type PeerName = "sluice" | "deno" | "ws" | "ws-deno" | "bun" | "tcp";
+export type PeerName = "sluice" | "system" | "deno" | "ws" | "ws-deno" | "bun" | "tcp";
 
 /** One of them. */
 export interface Peer {
@@ -60,6 +60,12 @@ export async function preparePeers(
   Object.assign(environment, { BENCH_TLS_CERT: cert, BENCH_TLS_KEY: key });
   const find: Record<PeerName, () => Promise<Omit<Peer, "name"> | undefined>> = {
     sluice: () => Promise.resolve({ label: "Sluice", runtime: deno, module: "sluice.ts" }),
+    system: () =>
+      Promise.resolve({
+        label: "Sluice, system sockets",
+        runtime: ["env", "BENCH_SOCKETS=system", ...deno],
+        module: "sluice.ts",
+      }),
     deno: () => Promise.resolve({ label: "Deno native", runtime: deno, module: "deno_native.ts" }),
     ws: async () => {
       environment.BENCH_MODULES = await npmPackage("ws", WS_VERSION);
@@ -118,8 +124,10 @@ export async function startServer(peer: Peer, options: ServerOptions): Promise<S
   const flags = Object.entries(options).filter(([, on]) => on).map(([name]) => `--${name}`);
   const plainEcho = peer.module === "sluice.ts" && flags.length === 0;
   // Ours is measured as users meet it: the example, with default settings.
+  const sockets = peer.name === "system" ? "system" : "deno";
+  const example = [ECHO_EXAMPLE, "--port", "0", "--hostname", "127.0.0.1", "--sockets", sockets];
   const child = plainEcho
-    ? runScript([...deno, ECHO_EXAMPLE, "--port", "0", "--hostname", "127.0.0.1"], 0)
+    ? runScript([...deno, ...example], 0)
     : runPeer(peer, ["serve", ...flags], 0);
   try {
     const [, url, port] = await child.line(/listening on (\S+:(\d+)\/)/, START_TIMEOUT);

@@ -22,8 +22,8 @@ export interface Row {
   slow?: boolean;
 }
 
-const everyone: PeerName[] = ["sluice", "deno", "ws", "bun", "tcp"];
-const sockets: PeerName[] = ["sluice", "deno", "ws", "bun"];
+const everyone: PeerName[] = ["sluice", "system", "deno", "ws", "bun", "tcp"];
+const sockets: PeerName[] = ["sluice", "system", "deno", "ws", "bun"];
 const MIB = 1024 * 1024;
 // Some peers take more than a second of large messages, or of handshakes, to get into their stride.
 const LONG: Times = { warmup: 1.5, seconds: 1.5 };

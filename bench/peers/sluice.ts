@@ -1,10 +1,15 @@
 // Ours, for what examples/echo_server.ts doesn't show: TLS, broadcast, and the client.
 
 import { Context } from "../../mod.ts";
+import { systemSockets } from "../../system.ts";
 
 const LARGEST = 64 * 1024 * 1024;
 
-const context = new Context({ maxMessageSize: LARGEST, maxQueueBytes: 2 * LARGEST });
+const context = new Context({
+  maxMessageSize: LARGEST,
+  maxQueueBytes: 2 * LARGEST,
+  sockets: Deno.env.get("BENCH_SOCKETS") === "system" ? systemSockets() : undefined,
+});
 
 interface ServeOptions {
   broadcast: boolean;

@@ -7,6 +7,8 @@ import { HANDLERS } from "../engine/handlers.ts";
 import type { Settings } from "../engine/settings.ts";
 import { type ConnectionOptions, resolveSettings } from "../connection_options.ts";
 import { checkHandlers, checkSignal, group, integer, refusal, timeLimit } from "../util/check.ts";
+import { resolveSockets } from "../transport/deno_sockets.ts";
+import type { Sockets } from "../transport/sockets.ts";
 import { checkTlsClientOptions, type TlsClientOptions } from "../transport/tls_client.ts";
 
 /** How a client does TLS. */
@@ -50,6 +52,8 @@ export interface ConnectOptions<Data = unknown> extends ConnectionOptions<Data> 
    * certificate must be for stay the URL's.
    */
   address?: DialAddress;
+  /** What makes the socket. Default: Deno's own. */
+  sockets?: Sockets;
 }
 
 /** The options of `connect`, checked. */
@@ -67,6 +71,7 @@ export interface ConnectSettings {
   readonly proxy: Proxy | null | undefined;
   /** A Unix socket, or where TCP goes to; the host is without brackets. */
   readonly address: string | DialAddress;
+  readonly sockets: Sockets;
 }
 
 /** Checks the arguments of `connect`. */
@@ -92,6 +97,7 @@ export function resolveConnect(
       ? options.proxy
       : parseProxyUrl(options.proxy),
     address: checkAddress(action, options, target),
+    sockets: resolveSockets(action, options.sockets),
   };
 }
 

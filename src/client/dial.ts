@@ -86,17 +86,15 @@ export class Dial {
 
   /** Opens a stream to the target: over a Unix socket, through a proxy, or straight. */
   async #reach(): Promise<Transport> {
-    const { target: { secure }, tls, address } = this.#settings;
+    const { target: { secure }, tls, address, sockets } = this.#settings;
     const { signal } = this.#abort;
-    if (typeof address === "string") {
-      return await Deno.connect({ transport: "unix", path: address });
-    }
+    if (typeof address === "string") return await sockets.connectUnix(address, signal);
     const { hostname, port } = address;
     let { proxy } = this.#settings;
     if (proxy === undefined) proxy = proxyFromEnvironment(secure, hostname, port) ?? null;
-    if (proxy === null) return await dialTcp({ hostname, port, signal });
+    if (proxy === null) return await dialTcp({ sockets, hostname, port, signal });
     this.#phase = "connecting through the proxy";
-    return await dialProxy(proxy, { hostname, port, signal, caCerts: tls.caCerts });
+    return await dialProxy(proxy, { sockets, hostname, port, signal, caCerts: tls.caCerts });
   }
 
   async #shakeHands(transport: Transport): Promise<void> {

@@ -1,7 +1,11 @@
+import { DENO_SOCKETS } from "../transport/deno_sockets.ts";
+import type { Sockets, SocketTransport } from "../transport/sockets.ts";
 import { closeQuietly } from "../transport/stream_io.ts";
 
 /** Where {@linkcode dialTcp} connects to. */
 export interface DialTcpOptions {
+  /** What makes the socket. Default: Deno's own. */
+  sockets?: Sockets;
   /** A host name or an IP address, IPv6 without brackets. */
   hostname: string;
   /** The TCP port. */
@@ -13,18 +17,18 @@ export interface DialTcpOptions {
 /**
  * Opens a TCP connection with no delay.
  *
- * `Deno.connect` races the addresses of a host as RFC 8305 says (IPv6 first, the next one at once after a refusal, else
- * after 250 ms), so a host that has both and listens on one is reached either way.
+ * The addresses of a host are raced as RFC 8305 says (the next one at once after a refusal, else after 250 ms), so a
+ * host that has several and listens on one is reached either way.
  *
  * @param options Where to, and a signal.
  * @returns The connection.
- * @throws What `Deno.connect` throws, with the host in its message; the signal's reason.
+ * @throws What the sockets throw, with the host in its message; the signal's reason.
  */
-export async function dialTcp(options: DialTcpOptions): Promise<Deno.TcpConn> {
-  const { hostname, port, signal } = options;
-  let conn: Deno.TcpConn;
+export async function dialTcp(options: DialTcpOptions): Promise<SocketTransport> {
+  const { sockets = DENO_SOCKETS, hostname, port, signal } = options;
+  let conn: SocketTransport;
   try {
-    conn = await Deno.connect({ hostname, port, signal });
+    conn = await sockets.connectTcp(hostname, port, signal);
   } catch (error) {
     if (signal?.aborted || !(error instanceof Error)) throw signal?.reason ?? error;
     throw connectError(`Cannot connect to ${formatAddress(hostname, port)}`, error);
@@ -32,7 +36,7 @@ export async function dialTcp(options: DialTcpOptions): Promise<Deno.TcpConn> {
   try {
     // It may have been aborted in the moment it was made.
     signal?.throwIfAborted();
-    conn.setNoDelay(true);
+    conn.setNoDelay?.(true);
     return conn;
   } catch (error) {
     closeQuietly(conn);

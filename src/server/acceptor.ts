@@ -14,6 +14,7 @@ import { Interval } from "../util/interval.ts";
 import { MemberList } from "../util/member_list.ts";
 import { AcceptBackoff } from "./accept_backoff.ts";
 import { AddressLimit } from "./address_limit.ts";
+import type { SocketListener, SocketTransport } from "../transport/sockets.ts";
 import { bind } from "./bind.ts";
 import { evictOldest } from "./handshake_limit.ts";
 import type { Visit } from "./http/http_connection.ts";
@@ -39,7 +40,7 @@ export class Acceptor<Data> implements Entrance {
   readonly addr: Deno.Addr;
   /** Whether it does TLS. */
   readonly secure: boolean;
-  readonly #socket: Deno.Listener;
+  readonly #socket: SocketListener;
   readonly #tls: TlsAcceptor | null;
   /** Where ordinary HTTP goes; `null` without a handler. */
   readonly #http: HttpServer | null;
@@ -173,7 +174,7 @@ export class Acceptor<Data> implements Entrance {
    * Takes an accepted socket through the stages. Each adds to what is known of the handshake, or throws what is to be
    * answered; there are no other ways out.
    */
-  async #serve(raw: Deno.Conn): Promise<void> {
+  async #serve(raw: SocketTransport): Promise<void> {
     const handshake = this.#begin(raw);
     try {
       this.#admit(handshake, raw);
@@ -196,7 +197,7 @@ export class Acceptor<Data> implements Entrance {
   }
 
   /** The deadline runs from here. */
-  #begin(raw: Deno.Conn): PendingHandshake<Data> {
+  #begin(raw: SocketTransport): PendingHandshake<Data> {
     const settings = this.#settings;
     const info: PeerInfo = { remoteAddr: raw.remoteAddr, localAddr: raw.localAddr };
     // Whether there is room is found out before this one is among those that could make it.
@@ -208,13 +209,13 @@ export class Acceptor<Data> implements Entrance {
   }
 
   /** Turns away what there is no room for. */
-  #admit(handshake: PendingHandshake<Data>, raw: Deno.Conn): void {
-    if ("setNoDelay" in raw) (raw as Deno.TcpConn).setNoDelay(true);
+  #admit(handshake: PendingHandshake<Data>, raw: SocketTransport): void {
+    raw.setNoDelay?.(true);
     if (!handshake.hasRoom) handshake.turnAway(null, "Too many handshakes");
   }
 
   /** Lets a load balancer say who the client is. Strangers are closed without a word: what they speak isn't known. */
-  async #readProxyHead(handshake: PendingHandshake<Data>, raw: Deno.Conn): Promise<void> {
+  async #readProxyHead(handshake: PendingHandshake<Data>, raw: SocketTransport): Promise<void> {
     const { proxyProtocol } = this.#settings, { info } = handshake;
     if (proxyProtocol === null || !proxyProtocol.expectsHead(info.remoteAddr)) return;
     if ("handshake" in raw) {
@@ -229,7 +230,7 @@ export class Acceptor<Data> implements Entrance {
   }
 
   /** Counts a connection by its address, and turns away one too many, in the clear if the peer can read that. */
-  #count(handshake: PendingHandshake<Data>, raw: Deno.Conn): void {
+  #count(handshake: PendingHandshake<Data>, raw: SocketTransport): void {
     const { remoteAddr } = handshake.info;
     // A proxy that is trusted isn't counted: its clients are, when they are known.
     if (this.#addresses === null || this.#settings.proxies?.has(remoteAddr)) return;
@@ -263,7 +264,7 @@ export class Acceptor<Data> implements Entrance {
     };
   }
 
-  async #encrypt(handshake: PendingHandshake<Data>, raw: Deno.Conn): Promise<void> {
+  async #encrypt(handshake: PendingHandshake<Data>, raw: SocketTransport): Promise<void> {
     let transport: Transport = raw;
     if (this.#tls !== null) {
       const { early } = handshake;
@@ -296,7 +297,7 @@ export class Acceptor<Data> implements Entrance {
     return true;
   }
 
-  async #open(handshake: PendingHandshake<Data>, raw: Deno.Conn): Promise<void> {
+  async #open(handshake: PendingHandshake<Data>, raw: SocketTransport): Promise<void> {
     const accepted = await handshake.decide();
     this.#checkRoom();
     this.#opening++;

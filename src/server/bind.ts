@@ -1,3 +1,5 @@
+import { resolveSockets } from "../transport/deno_sockets.ts";
+import type { SocketListener } from "../transport/sockets.ts";
 import type { TlsAcceptor } from "../transport/tls_server.ts";
 import { flag, integer, refusal } from "../util/check.ts";
 import type { AnyListenOptions } from "./listen_options.ts";
@@ -6,7 +8,7 @@ import { bindUnix } from "./unix_listener.ts";
 /** Where to listen. */
 export type BindOptions = Pick<
   AnyListenOptions<unknown>,
-  "port" | "hostname" | "unix" | "listener" | "reusePort" | "backlog"
+  "port" | "hostname" | "unix" | "listener" | "reusePort" | "backlog" | "sockets"
 >;
 
 const BACKLOG = 4096;
@@ -16,9 +18,10 @@ const BACKLOG = 4096;
  *
  * @param tls Whether TLS will be done on what is accepted.
  */
-export function bind(options: BindOptions, tls: TlsAcceptor | null): Deno.Listener {
+export function bind(options: BindOptions, tls: TlsAcceptor | null): SocketListener {
   if (options.listener !== undefined) return checkGiven(options, options.listener, tls);
   const { port = 0, hostname = "0.0.0.0", unix } = options;
+  const sockets = resolveSockets("listen", options.sockets);
   const reusePort = flag("listen", "reusePort", options.reusePort, false);
   const backlog = integer("listen", "backlog", options.backlog, BACKLOG, 1, 0x7fffffff);
   if (unix !== undefined) {
@@ -28,18 +31,13 @@ export function bind(options: BindOptions, tls: TlsAcceptor | null): Deno.Listen
     if (options.port !== undefined || options.hostname !== undefined) {
       throw new TypeError("Cannot listen on a path and on a port: give one of them");
     }
-    return bindUnix(unix);
+    return bindUnix(unix, sockets, backlog);
   }
   integer("listen on", "port", port, 0, 0, 65535);
   if (typeof hostname !== "string") {
     throw refusal("listen on hostname", hostname, "a name or an address");
   }
-  return Deno.listen({
-    port,
-    hostname,
-    tcpBacklog: backlog,
-    ...(reusePort ? { reusePort } : {}),
-  });
+  return sockets.listenTcp({ hostname, port, backlog, reusePort });
 }
 
 /** Checks a listener that was bound elsewhere, and which is left as it is if it is refused. */
@@ -47,7 +45,7 @@ function checkGiven(
   options: BindOptions,
   listener: Deno.Listener,
   tls: TlsAcceptor | null,
-): Deno.Listener {
+): SocketListener {
   if (typeof listener?.accept !== "function" || typeof listener.close !== "function") {
     throw refusal("listen with listener", listener, "a listener of Deno's");
   }

@@ -13,6 +13,7 @@ import type { Settings } from "../engine/settings.ts";
 import { resolveSettings } from "../connection_options.ts";
 import { MAX_TOPICS } from "../pubsub/topics.ts";
 import { checkHandlers, limit, timeLimit } from "../util/check.ts";
+import type { Sockets } from "../transport/sockets.ts";
 import type { TlsAcceptorOptions } from "../transport/tls_server.ts";
 
 /** With what a handshake is accepted. */
@@ -117,6 +118,8 @@ export interface ListenOptionsOf<
    * @default {false}
    */
   reusePort?: boolean;
+  /** What makes the sockets. Default: Deno's own. */
+  sockets?: Sockets;
   /**
    * How many connections the kernel completes ahead of their being accepted; Linux takes no more than its `somaxconn`.
    * Not for Unix sockets.

@@ -1,3 +1,5 @@
+import type { SocketListener, Sockets } from "../transport/sockets.ts";
+
 /** Asks in another thread whether someone listens on a Unix socket: 1 no, 2 yes, 3 can't tell. */
 const PROBE = `onmessage = async ({ data: { path, answer } }) => {
   let found = 3;
@@ -18,15 +20,17 @@ const PROBE_TIMEOUT = 2000;
  * Binds a Unix socket. The file of a process that ended without removing it is replaced; that of a living one isn't.
  *
  * @param path The path.
+ * @param sockets What makes the socket.
+ * @param backlog How many connections may wait to be accepted.
  * @returns The listener, which removes the file when it is closed.
  * @throws {Deno.errors.AddrInUse} If someone listens there, or the file isn't a socket.
  */
-export function bindUnix(path: string): Deno.UnixListener {
+export function bindUnix(path: string, sockets: Sockets, backlog: number): SocketListener {
   if (typeof path !== "string" || path === "") {
     throw new TypeError(`Cannot listen on the path ${JSON.stringify(path)}: not a path`);
   }
   try {
-    return Deno.listen({ transport: "unix", path });
+    return sockets.listenUnix(path, backlog);
   } catch (error) {
     if (!(error instanceof Deno.errors.AddrInUse)) throw error;
   }
@@ -36,7 +40,7 @@ export function bindUnix(path: string): Deno.UnixListener {
   }
   if (!isDead(path)) throw living(path);
   removeDead(path, found);
-  return Deno.listen({ transport: "unix", path });
+  return sockets.listenUnix(path, backlog);
 }
 
 /** Removes the file of a dead process, unless somebody has replaced it meanwhile, as we are about to. */

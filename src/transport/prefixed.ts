@@ -36,6 +36,10 @@ export class PrefixedTransport implements Transport {
     return this.#below.bytesTaken;
   }
 
+  get unacknowledgedBytes(): number | undefined {
+    return this.#below.unacknowledgedBytes;
+  }
+
   get peerCertificate(): PeerCertificate | undefined {
     return this.#below.peerCertificate;
   }

@@ -208,6 +208,10 @@ export class TlsTransport implements Transport {
     return this.#raw.bytesReceived ?? this.#received;
   }
 
+  get unacknowledgedBytes(): number | undefined {
+    return this.#raw.unacknowledgedBytes;
+  }
+
   get bytesTaken(): number {
     return this.#cipher.taken;
   }

@@ -49,7 +49,11 @@ export interface Transport {
   readonly bytesReceived?: number;
   /** Bytes that the kernel has taken below, before `write` settles; missing if what `write` resolves with says all. */
   readonly bytesTaken?: number;
+  /** Bytes that the kernel holds and the peer's kernel hasn't acknowledged; missing if that can't be seen. */
+  readonly unacknowledgedBytes?: number;
+  /** Our own address, if there is one. */
   readonly localAddr?: Deno.Addr | null;
+  /** The address of the other end, if there is one. */
   readonly remoteAddr?: Deno.Addr | null;
   /** The certificate that the peer showed and that was verified, if it was asked for one. */
   readonly peerCertificate?: PeerCertificate;

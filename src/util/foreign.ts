@@ -37,3 +37,9 @@ export function isThenable(value: unknown): value is PromiseLike<unknown> {
   return (typeof value === "object" || typeof value === "function") && value !== null &&
     typeof (value as PromiseLike<unknown>).then === "function";
 }
+
+/** Marks a promise as handled: a rejection that nobody awaits doesn't end the process; whoever awaits it sees it. */
+export function handled<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => {});
+  return promise;
+}

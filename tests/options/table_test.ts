@@ -106,6 +106,7 @@ const CLIENT: Row[] = [
   ["address", OBJECT],
   ["address.hostname", TEXT],
   ["address.port", numbers()],
+  ["sockets", OBJECT],
 ];
 
 const SERVER: Row[] = [
@@ -125,6 +126,7 @@ const LISTEN: Row[] = [
   ["hostname", OBJECT],
   ["unix", OBJECT],
   ["listener", OBJECT],
+  ["sockets", OBJECT],
   ["tls", OBJECT],
   ["tls.cert", OBJECT],
   ["tls.key", OBJECT],

@@ -1,3 +1,4 @@
+import type { Sockets } from "../../transport/sockets.ts";
 import { closeQuietly } from "../../transport/stream_io.ts";
 import { startTlsClient } from "../../transport/tls_client.ts";
 import type { Transport } from "../../transport/transport.ts";
@@ -8,6 +9,8 @@ import { dialTcp } from "../tcp.ts";
 
 /** Where to, and how. */
 export interface DialProxyOptions {
+  /** What makes the socket. Default: Deno's own. */
+  sockets?: Sockets;
   /** The target's host, IPv6 without brackets. */
   hostname: string;
   /** The target's port. */
@@ -28,9 +31,14 @@ export interface DialProxyOptions {
  * signal's reason.
  */
 export async function dialProxy(proxy: Proxy, options: DialProxyOptions): Promise<Transport> {
-  const { hostname, port, signal } = options;
+  const { sockets, hostname, port, signal } = options;
   const tunnel = { hostname, port, username: proxy.username, password: proxy.password };
-  let open: Transport = await dialTcp({ hostname: proxy.hostname, port: proxy.port, signal });
+  let open: Transport = await dialTcp({
+    sockets,
+    hostname: proxy.hostname,
+    port: proxy.port,
+    signal,
+  });
   const abort = () => closeQuietly(open);
   signal?.addEventListener("abort", abort);
   try {

@@ -1,0 +1,178 @@
+import { encodeInet, encodeUnix } from "./address.ts";
+import {
+  AF_INET,
+  AF_INET6,
+  AF_UNIX,
+  EINPROGRESS,
+  SO_ERROR,
+  SOCK_FLAGS,
+  SOCK_STREAM,
+  SOL_SOCKET,
+  systemError,
+} from "./libc.ts";
+import type { Poller, Watched } from "./poller.ts";
+import { peerAddress, setOptions, type SocketOption, SystemSocket } from "./socket.ts";
+
+/** How long an address has before the next one is tried beside it, in ms (RFC 8305, 8: "Connection Attempt Delay"). */
+export const ATTEMPT_DELAY = 250;
+
+/** One socket on its way to one address. */
+class Attempt implements Watched {
+  readonly fd: number;
+  readonly #poller: Poller;
+  readonly #attempt: string;
+  readonly #settle: (error: Error | null) => void;
+  #done = false;
+
+  constructor(
+    poller: Poller,
+    { family, name, attempt }: Target,
+    wanted: readonly SocketOption[],
+    settle: (error: Error | null) => void,
+  ) {
+    const { libc } = poller;
+    this.#poller = poller;
+    this.#attempt = attempt;
+    this.#settle = settle;
+    this.fd = poller.check(attempt, libc.socket(family, SOCK_STREAM | SOCK_FLAGS, 0));
+    try {
+      // Before it connects: the window that the peer is offered follows from the buffer.
+      setOptions(poller, this.fd, wanted, family === AF_UNIX);
+      const result = libc.connect(this.fd, name, name.length);
+      const error = result < 0 ? poller.errno() : 0;
+      if (error !== 0 && error !== EINPROGRESS) throw systemError(attempt, error);
+      poller.watch(this);
+    } catch (error) {
+      libc.close(this.fd);
+      throw error;
+    }
+  }
+
+  /** Called by the poller: writable, or failed. */
+  ready(): void {
+    if (this.#done) return;
+    const value = new Int32Array(1), length = Uint32Array.of(4);
+    const { libc } = this.#poller;
+    libc.getsockopt(
+      this.fd,
+      SOL_SOCKET,
+      SO_ERROR,
+      new Uint8Array(value.buffer),
+      new Uint8Array(length.buffer),
+    );
+    this.#done = true;
+    this.#settle(value[0] === 0 ? null : systemError(this.#attempt, value[0]));
+  }
+
+  resumeTurn(): void {}
+
+  /** Gives the descriptor away. */
+  release(): number {
+    this.#done = true;
+    this.#poller.unwatch(this, true);
+    return this.fd;
+  }
+
+  /** Gives it up. */
+  cancel(): void {
+    this.#poller.libc.close(this.release());
+  }
+}
+
+/** Connects to one of some addresses: in turn, the next one as soon as one has failed or taken its time. */
+export function connectInet(
+  poller: Poller,
+  addresses: readonly string[],
+  port: number,
+  wanted: readonly SocketOption[],
+  delay: (ms: number, fire: () => void) => () => void,
+  signal: AbortSignal | undefined,
+): Promise<SystemSocket> {
+  return race(
+    poller,
+    addresses.map((hostname) => ({
+      family: hostname.includes(":") ? AF_INET6 : AF_INET,
+      name: encodeInet(hostname, port),
+      attempt: `connect to ${hostname.includes(":") ? `[${hostname}]` : hostname}:${port}`,
+    })),
+    wanted,
+    delay,
+    signal,
+  );
+}
+
+/** Connects to a Unix socket. */
+export function connectUnix(
+  poller: Poller,
+  path: string,
+  wanted: readonly SocketOption[],
+  signal: AbortSignal | undefined,
+): Promise<SystemSocket> {
+  const target = { family: AF_UNIX, name: encodeUnix(path), attempt: `connect to ${path}` };
+  return race(poller, [target], wanted, () => () => {}, signal);
+}
+
+interface Target {
+  readonly family: number;
+  readonly name: Uint8Array<ArrayBuffer>;
+  readonly attempt: string;
+}
+
+function race(
+  poller: Poller,
+  targets: readonly Target[],
+  wanted: readonly SocketOption[],
+  delay: (ms: number, fire: () => void) => () => void,
+  signal: AbortSignal | undefined,
+): Promise<SystemSocket> {
+  return new Promise((resolve, reject) => {
+    const running = new Set<Attempt>();
+    let next = 0, first: unknown = null, stopDelay = () => {};
+    const finish = () => {
+      stopDelay();
+      signal?.removeEventListener("abort", abort);
+      for (const attempt of running) attempt.cancel();
+      running.clear();
+    };
+    const abort = () => {
+      finish();
+      reject(signal!.reason);
+    };
+    const failed = (error: unknown) => {
+      first ??= error;
+      if (next < targets.length) return start();
+      if (running.size > 0) return;
+      finish();
+      reject(first);
+    };
+    const start = () => {
+      stopDelay();
+      if (next === targets.length) return;
+      const target = targets[next++];
+      stopDelay = delay(ATTEMPT_DELAY, start);
+      try {
+        const attempt: Attempt = new Attempt(poller, target, wanted, (error) => {
+          running.delete(attempt);
+          if (error !== null) {
+            attempt.cancel();
+            failed(error);
+            return;
+          }
+          const fd = attempt.release();
+          finish();
+          try {
+            resolve(new SystemSocket(poller, fd, peerAddress(poller, fd)));
+          } catch (error) {
+            reject(error);
+          }
+        });
+        running.add(attempt);
+      } catch (error) {
+        failed(error);
+      }
+    };
+    if (signal?.aborted) return reject(signal.reason);
+    signal?.addEventListener("abort", abort);
+    start();
+  });
+}

@@ -1,0 +1,190 @@
+import { addressRoom, decodeAddress, encodeInet, encodeUnix } from "./address.ts";
+import {
+  AF_INET,
+  AF_INET6,
+  AF_UNIX,
+  EAGAIN,
+  ECONNABORTED,
+  EINTR,
+  EPOLLIN,
+  IPPROTO_IPV6,
+  IPV6_V6ONLY,
+  SO_REUSEADDR,
+  SO_REUSEPORT,
+  SOCK_FLAGS,
+  SOCK_STREAM,
+  SOL_SOCKET,
+  systemError,
+} from "./libc.ts";
+import type { Poller, Watched } from "./poller.ts";
+import { localAddress, setOptions, type SocketOption, SystemSocket } from "./socket.ts";
+
+interface PendingAccept {
+  readonly resolve: (socket: SystemSocket) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** Where to listen. */
+export interface SystemListenOptions {
+  /** An IP address and a port, or the path of a Unix socket. */
+  readonly address: { readonly hostname: string; readonly port: number } | {
+    readonly path: string;
+  };
+  readonly backlog: number;
+  readonly reusePort: boolean;
+}
+
+/** A listening socket: `accept` takes one connection at a time, at once if one waits. */
+export class SystemListener implements Watched {
+  readonly fd: number;
+  readonly addr: Deno.NetAddr | Deno.UnixAddr;
+  readonly #poller: Poller;
+  #pending: PendingAccept | null = null;
+  /** The file of a Unix socket. */
+  readonly #path: string | null;
+  #closed = false;
+  #refed = true;
+
+  /**
+   * Binds and listens.
+   *
+   * @param wanted Options of the socket; accepted ones inherit them.
+   */
+  constructor(
+    poller: Poller,
+    options: SystemListenOptions,
+    wanted: readonly SocketOption[],
+  ) {
+    this.#poller = poller;
+    this.#path = "path" in options.address ? options.address.path : null;
+    this.fd = bind(poller, options, wanted);
+    try {
+      this.addr = localAddress(poller, this.fd);
+      poller.watch(this);
+    } catch (error) {
+      poller.libc.close(this.fd);
+      throw error;
+    }
+  }
+
+  /** Takes the oldest connection that waits, or the next one to come. */
+  accept(): Promise<SystemSocket> {
+    return new Promise((resolve, reject) => {
+      if (this.#closed) throw closedError();
+      if (this.#pending !== null) throw new Deno.errors.Busy("Cannot accept: another is pending");
+      this.#goOn({ resolve, reject });
+    });
+  }
+
+  #goOn(pending: PendingAccept): void {
+    this.#pending = null;
+    const { libc, errno } = this.#poller;
+    const room = addressRoom();
+    for (;;) {
+      const fd = libc.accept4(
+        this.fd,
+        room.bytes,
+        new Uint8Array(room.length.buffer),
+        SOCK_FLAGS,
+      );
+      if (fd >= 0) {
+        this.#take(fd, pending, decodeAddress(room));
+        return;
+      }
+      const error = errno();
+      if (error === EAGAIN) {
+        this.#pending = pending;
+        return;
+      }
+      // One that left before it was accepted is none.
+      if (error === EINTR || error === ECONNABORTED) continue;
+      pending.reject(systemError("accept a connection", error));
+      return;
+    }
+  }
+
+  #take(fd: number, { resolve, reject }: PendingAccept, peer: Deno.NetAddr | Deno.UnixAddr): void {
+    try {
+      resolve(new SystemSocket(this.#poller, fd, peer));
+    } catch (error) {
+      reject(error);
+    }
+  }
+
+  ready(events: number): void {
+    if ((events & EPOLLIN) !== 0 && this.#pending !== null) this.#goOn(this.#pending);
+  }
+
+  resumeTurn(): void {}
+
+  /** Stops listening; a pending `accept` is rejected. */
+  close(): void {
+    if (this.#closed) throw closedError();
+    this.#closed = true;
+    this.#poller.unwatch(this, this.#refed);
+    this.#poller.libc.close(this.fd);
+    // As Deno's own: nobody can connect to the file any more.
+    if (this.#path !== null) removeQuietly(this.#path);
+    this.#pending?.reject(closedError());
+    this.#pending = null;
+  }
+
+  [Symbol.dispose](): void {
+    if (!this.#closed) this.close();
+  }
+
+  ref(): void {
+    if (this.#refed || this.#closed) return;
+    this.#refed = true;
+    this.#poller.ref();
+  }
+
+  unref(): void {
+    if (!this.#refed || this.#closed) return;
+    this.#refed = false;
+    this.#poller.unref();
+  }
+}
+
+function bind(
+  poller: Poller,
+  { address, backlog, reusePort }: SystemListenOptions,
+  wanted: readonly SocketOption[],
+): number {
+  const { libc } = poller;
+  const isUnix = "path" in address;
+  const name = isUnix ? encodeUnix(address.path) : encodeInet(address.hostname, address.port);
+  const v6 = !isUnix && address.hostname.includes(":");
+  const family = isUnix ? AF_UNIX : v6 ? AF_INET6 : AF_INET;
+  const attempt = isUnix
+    ? `listen on ${address.path}`
+    : `listen on ${v6 ? `[${address.hostname}]` : address.hostname}:${address.port}`;
+  const fd = poller.check(attempt, libc.socket(family, SOCK_STREAM | SOCK_FLAGS, 0));
+  const on = new Uint8Array(Int32Array.of(1).buffer), off = new Uint8Array(4);
+  try {
+    if (!isUnix) {
+      poller.check(attempt, libc.setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, on, 4));
+      if (reusePort) poller.check(attempt, libc.setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, on, 4));
+      if (v6) libc.setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, off, 4);
+    }
+    setOptions(poller, fd, wanted, isUnix);
+    poller.check(attempt, libc.bind(fd, name, name.length));
+    poller.check(attempt, libc.listen(fd, backlog));
+  } catch (error) {
+    libc.close(fd);
+    throw error;
+  }
+  return fd;
+}
+
+function removeQuietly(path: string): void {
+  try {
+    Deno.removeSync(path);
+  } catch {
+    // It may have been removed, or its folder.
+  }
+}
+
+function closedError(): Error {
+  return new Deno.errors.BadResource("Cannot use the listener: it is closed");
+}

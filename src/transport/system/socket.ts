@@ -1,0 +1,310 @@
+import { type AddressRoom, addressRoom, decodeAddress } from "./address.ts";
+import {
+  EAGAIN,
+  EINTR,
+  EPOLLERR,
+  EPOLLHUP,
+  EPOLLIN,
+  EPOLLOUT,
+  EPOLLRDHUP,
+  IPPROTO_TCP,
+  MSG_NOSIGNAL,
+  SHUT_WR,
+  SIOCOUTQ,
+  systemError,
+  TCP_NODELAY,
+} from "./libc.ts";
+import type { Poller, Watched } from "./poller.ts";
+
+const READABLE = EPOLLIN | EPOLLRDHUP | EPOLLERR | EPOLLHUP;
+const WRITABLE = EPOLLOUT | EPOLLERR | EPOLLHUP;
+const ENDED = EPOLLRDHUP | EPOLLERR | EPOLLHUP;
+
+/** An option of a socket. */
+export interface SocketOption {
+  readonly level: number;
+  readonly name: number;
+  readonly value: number;
+  /** Whether only TCP has it. */
+  readonly tcp: boolean;
+}
+
+interface PendingRead {
+  readonly into: Uint8Array;
+  readonly resolve: (count: number | null) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+interface PendingWrite {
+  readonly data: Uint8Array;
+  readonly resolve: (count: number) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/**
+ * An open stream socket, owned by this object alone and closed once. Reads and writes are tried at once; what would
+ * have to wait is told by the poller. While nobody reads, nothing is pending and no buffer is held.
+ */
+export class SystemSocket implements Watched {
+  readonly fd: number;
+  readonly remoteAddr: Deno.NetAddr | Deno.UnixAddr;
+  readonly #poller: Poller;
+  #localAddr: Deno.NetAddr | Deno.UnixAddr | null = null;
+  /** Whether a read may bring something. */
+  #readable = true;
+  /** Whether a write may be taken. */
+  #writable = true;
+  /** Whether the peer's end has been told, so that a read that brings little isn't the last. */
+  #ending = false;
+  #closed = false;
+  #refed = true;
+  #read: PendingRead | null = null;
+  #write: PendingWrite | null = null;
+  #onReadable: (() => void) | null = null;
+  #onWritable: (() => void) | null = null;
+
+  /** @param fd Connected, and this object's from here on. */
+  constructor(poller: Poller, fd: number, remoteAddr: Deno.NetAddr | Deno.UnixAddr) {
+    this.fd = fd;
+    this.remoteAddr = remoteAddr;
+    this.#poller = poller;
+    try {
+      poller.watch(this);
+    } catch (error) {
+      poller.libc.close(fd);
+      throw error;
+    }
+  }
+
+  get localAddr(): Deno.NetAddr | Deno.UnixAddr {
+    return this.#localAddr ??= localAddress(this.#poller, this.fd);
+  }
+
+  // ---- When it can ------------------------------------------------------------------------------------------------
+
+  /** Calls `ready` once, in a later turn, when `tryRead` has something to say. */
+  whenReadable(ready: () => void): void {
+    this.#onReadable = ready;
+    if (this.#readable) this.#poller.resumeNextTurn(this);
+  }
+
+  /** Calls `ready` once, in a later turn, when `tryWrite` may take bytes again. */
+  whenWritable(ready: () => void): void {
+    this.#onWritable = ready;
+    if (this.#writable) this.#poller.resumeNextTurn(this);
+  }
+
+  /** Reads what is there: the number of bytes, `null` at the end, 0 for nothing yet. */
+  tryRead(into: Uint8Array): number | null {
+    if (!this.#readable) return 0;
+    const { libc, errno } = this.#poller;
+    for (;;) {
+      this.#check("read from");
+      const count = libc.recv(this.fd, into as Uint8Array<ArrayBuffer>, into.length, 0);
+      if (count > 0) {
+        // Less than asked: there is no more, and what comes is told.
+        if (count < into.length && !this.#ending) this.#readable = false;
+        return count;
+      }
+      if (count === 0) return into.length === 0 ? 0 : null;
+      const error = errno();
+      if (error === EAGAIN) {
+        this.#readable = false;
+        return 0;
+      }
+      if (error !== EINTR) throw systemError("read from the socket", error);
+    }
+  }
+
+  /** Writes what the kernel takes: the number of bytes, 0 for none now. */
+  tryWrite(data: Uint8Array): number {
+    if (!this.#writable) return 0;
+    const { libc, errno } = this.#poller;
+    for (;;) {
+      this.#check("write to");
+      const count = libc.send(this.fd, data as Uint8Array<ArrayBuffer>, data.length, MSG_NOSIGNAL);
+      if (count >= 0) {
+        if (count < data.length) this.#writable = false;
+        return count;
+      }
+      const error = errno();
+      if (error === EAGAIN) {
+        this.#writable = false;
+        return 0;
+      }
+      if (error !== EINTR) throw systemError("write to the socket", error);
+    }
+  }
+
+  /** Called by the poller. */
+  ready(events: number): void {
+    if ((events & ENDED) !== 0) this.#ending = true;
+    if ((events & READABLE) !== 0) this.#readable = true;
+    if ((events & WRITABLE) !== 0) this.#writable = true;
+    this.resumeTurn();
+  }
+
+  /** Called by the poller: goes on with what can go on. */
+  resumeTurn(): void {
+    if (this.#writable && !this.#closed) {
+      const ready = this.#onWritable;
+      this.#onWritable = null;
+      if (this.#write !== null) this.#goOnWriting(this.#write);
+      ready?.();
+    }
+    if (this.#readable && !this.#closed) {
+      const ready = this.#onReadable;
+      this.#onReadable = null;
+      if (this.#read !== null) this.#goOnReading(this.#read);
+      ready?.();
+    }
+  }
+
+  // ---- By promises, as `Deno.Conn` --------------------------------------------------------------------------------
+
+  /** Reads at most `into.length` bytes; resolves with their number, or `null` at the end. */
+  read(into: Uint8Array): Promise<number | null> {
+    return new Promise((resolve, reject) => {
+      if (this.#read !== null) throw new Deno.errors.Busy("Cannot read: another read is pending");
+      this.#goOnReading({ into, resolve, reject });
+    });
+  }
+
+  #goOnReading(pending: PendingRead): void {
+    this.#read = null;
+    try {
+      const count = this.tryRead(pending.into);
+      if (count === 0 && pending.into.length > 0) this.#read = pending;
+      else pending.resolve(count);
+    } catch (error) {
+      pending.reject(error);
+    }
+  }
+
+  /** Writes some of `data`; resolves with the number of bytes that the kernel has taken. */
+  write(data: Uint8Array): Promise<number> {
+    return new Promise((resolve, reject) => {
+      if (this.#write !== null) {
+        throw new Deno.errors.Busy("Cannot write: another write is pending");
+      }
+      this.#goOnWriting({ data, resolve, reject });
+    });
+  }
+
+  #goOnWriting(pending: PendingWrite): void {
+    this.#write = null;
+    try {
+      const count = this.tryWrite(pending.data);
+      if (count === 0 && pending.data.length > 0) this.#write = pending;
+      else pending.resolve(count);
+    } catch (error) {
+      pending.reject(error);
+    }
+  }
+
+  /** Ends our direction. */
+  closeWrite(): Promise<void> {
+    try {
+      this.#check("end");
+      const { libc } = this.#poller;
+      this.#poller.check("end our direction of the socket", libc.shutdown(this.fd, SHUT_WR));
+      return Promise.resolve();
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  /** Ends both directions; pending reads and writes are rejected. Once. */
+  close(): void {
+    this.#check("close");
+    this.#closed = true;
+    this.#onReadable = this.#onWritable = null;
+    // Asked for as long as there is a descriptor to ask about.
+    this.#poller.unwatch(this, this.#refed);
+    this.#poller.libc.close(this.fd);
+    const read = this.#read, write = this.#write;
+    this.#read = this.#write = null;
+    read?.reject(closedError());
+    write?.reject(closedError());
+  }
+
+  [Symbol.dispose](): void {
+    if (!this.#closed) this.close();
+  }
+
+  /** Keeps the process alive, which is the default. */
+  ref(): void {
+    if (this.#refed || this.#closed) return;
+    this.#refed = true;
+    this.#poller.ref();
+  }
+
+  /** Lets the process end although the socket is open. */
+  unref(): void {
+    if (!this.#refed || this.#closed) return;
+    this.#refed = false;
+    this.#poller.unref();
+  }
+
+  /** Sends small pieces at once instead of waiting to join them. */
+  setNoDelay(noDelay = true): void {
+    if (this.remoteAddr.transport !== "tcp") return;
+    this.#check("set an option of");
+    const option = { level: IPPROTO_TCP, name: TCP_NODELAY, value: +noDelay, tcp: true };
+    setOptions(this.#poller, this.fd, [option], false);
+  }
+
+  /** Bytes that the kernel has taken and the peer's hasn't acknowledged; 0 when closed. */
+  get unacknowledgedBytes(): number {
+    if (this.#closed) return 0;
+    const value = new Int32Array(1);
+    const { libc } = this.#poller;
+    const result = libc.ioctl(this.fd, SIOCOUTQ, new Uint8Array(value.buffer));
+    return result < 0 ? 0 : value[0];
+  }
+
+  #check(attempt: string): void {
+    if (this.#closed) throw closedError(attempt);
+  }
+}
+
+function closedError(attempt = "use"): Error {
+  return new Deno.errors.BadResource(`Cannot ${attempt} the socket: it is closed`);
+}
+
+/** Sets options of a socket, those of TCP only if it is one. */
+export function setOptions(
+  poller: Poller,
+  fd: number,
+  options: readonly SocketOption[],
+  isUnix: boolean,
+): void {
+  for (const { level, name, value, tcp } of options) {
+    if (tcp && isUnix) continue;
+    const bytes = new Uint8Array(Int32Array.of(value).buffer);
+    const result = poller.libc.setsockopt(fd, level, name, bytes, bytes.length);
+    poller.check("set an option of a socket", result);
+  }
+}
+
+/** The address that a descriptor is bound to. */
+export function localAddress(poller: Poller, fd: number): Deno.NetAddr | Deno.UnixAddr {
+  const room = addressRoom();
+  return read("getsockname", poller, fd, room);
+}
+
+/** The address of the other end of a descriptor. */
+export function peerAddress(poller: Poller, fd: number): Deno.NetAddr | Deno.UnixAddr {
+  return read("getpeername", poller, fd, addressRoom());
+}
+
+function read(
+  call: "getsockname" | "getpeername",
+  poller: Poller,
+  fd: number,
+  room: AddressRoom,
+): Deno.NetAddr | Deno.UnixAddr {
+  const result = poller.libc[call](fd, room.bytes, new Uint8Array(room.length.buffer));
+  poller.check("read the address of a socket", result);
+  return decodeAddress(room);
+}

@@ -1,0 +1,413 @@
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { UnsupportedError } from "../../mod.ts";
+import { eventLayout } from "../../src/transport/system/libc.ts";
+import type { SocketListener, SocketTransport } from "../../src/transport/sockets.ts";
+import { systemSockets } from "../../system.ts";
+import { randomBytes } from "../support/random.ts";
+import { until } from "../support/until.ts";
+
+const SOCKETS = systemSockets();
+const TCP = { hostname: "127.0.0.1", port: 0, backlog: 128, reusePort: false };
+
+/** Two connected ends. */
+async function pair(
+  listener: SocketListener = SOCKETS.listenTcp(TCP),
+): Promise<[SocketTransport, SocketTransport]> {
+  const { hostname, port } = listener.addr as Deno.NetAddr;
+  const [client, server] = await Promise.all([
+    SOCKETS.connectTcp(hostname, port),
+    listener.accept(),
+  ]);
+  listener.close();
+  return [client, server];
+}
+
+async function writeAll(to: SocketTransport, bytes: Uint8Array): Promise<void> {
+  for (let at = 0; at < bytes.length;) at += await to.write(bytes.subarray(at));
+}
+
+async function readAll(from: SocketTransport): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [], buffer = new Uint8Array(10_000);
+  for (;;) {
+    const count = await from.read(buffer);
+    if (count === null) return new Uint8Array(await new Blob(chunks as BlobPart[]).arrayBuffer());
+    chunks.push(buffer.slice(0, count));
+  }
+}
+
+function descriptors(): number {
+  return [...Deno.readDirSync("/proc/self/fd")].length;
+}
+
+Deno.test("system sockets: bytes go both ways, in order, and ends are seen one by one", async () => {
+  const [client, server] = await pair();
+  const bytes = randomBytes(3_000_000, 5);
+  const got = readAll(server);
+  await writeAll(client, bytes);
+  await client.closeWrite();
+  assertEquals(await got, bytes);
+  await writeAll(server, bytes.subarray(0, 100));
+  await server.closeWrite();
+  assertEquals(await readAll(client), bytes.slice(0, 100));
+  client.close();
+  server.close();
+  assertThrows(() => server.close(), Deno.errors.BadResource);
+  await assertRejects(() => server.read(new Uint8Array(1)), Deno.errors.BadResource);
+  await assertRejects(() => server.write(new Uint8Array(1)), Deno.errors.BadResource);
+});
+
+Deno.test("system sockets: a peer that doesn't read holds writes back", async () => {
+  const [client, server] = await pair();
+  const block = new Uint8Array(1024 * 1024);
+  let written = 0, waiting = false;
+  const writing = (async () => {
+    for (let i = 0; i < 64; i++) {
+      for (let at = 0; at < block.length;) {
+        const write = client.write(block.subarray(at));
+        waiting = true;
+        const count = await write;
+        waiting = false;
+        at += count;
+        written += count;
+      }
+    }
+    await client.closeWrite();
+  })();
+  let last = -1;
+  // It stands still: a write is pending, and nothing more is taken from one look to the next.
+  await until(() => {
+    const still = waiting && written === last;
+    last = written;
+    return still;
+  });
+  assert(written < 32 * block.length, String(written));
+  assertEquals((await readAll(server)).length, 64 * block.length);
+  await writing;
+  client.close();
+  server.close();
+});
+
+Deno.test("system sockets: tryRead and tryWrite say at once what there is, and notices come later", async () => {
+  const [client, server] = await pair();
+  const into = new Uint8Array(16);
+  assertEquals(server.tryRead!(into), 0);
+  const notices: string[] = [];
+  const readable = Promise.withResolvers<void>();
+  server.whenReadable!(() => {
+    notices.push("readable");
+    readable.resolve();
+  });
+  assertEquals(client.tryWrite!(Uint8Array.of(1, 2, 3)), 3);
+  await readable.promise;
+  assertEquals(server.tryRead!(into), 3);
+  // What was there before the question is told as well, in a later turn.
+  client.tryWrite!(new Uint8Array(100));
+  const again = Promise.withResolvers<void>();
+  server.whenReadable!(again.resolve);
+  await again.promise;
+  assertEquals(server.tryRead!(into), 16);
+  const rest = Promise.withResolvers<void>();
+  let later = false;
+  server.whenReadable!(() => {
+    assert(later);
+    rest.resolve();
+  });
+  later = true;
+  await rest.promise;
+  const room = new Uint8Array(1024 * 1024);
+  let taken = 0;
+  for (let count = -1; count !== 0; taken += count) count = client.tryWrite!(room);
+  const writable = Promise.withResolvers<void>();
+  client.whenWritable!(writable.resolve);
+  let drained = 84;
+  while (drained < taken + 184 - 16 - 84) {
+    const count = server.tryRead!(room);
+    if (count === null) break;
+    drained += count;
+    if (count === 0) await new Promise((resolve) => setTimeout(resolve, 0));
+    if (drained > taken) break;
+  }
+  await writable.promise;
+  assert(client.tryWrite!(Uint8Array.of(1)) === 1);
+  client.close();
+  server.close();
+});
+
+Deno.test("system sockets: a reset is an error with its cause, on both sides of a wait", async () => {
+  const [client, server] = await pair();
+  await client.write(Uint8Array.of(1));
+  // Closed with unread bytes: a reset.
+  server.close();
+  await assertRejects(() => client.read(new Uint8Array(10)), Deno.errors.ConnectionReset);
+  client.close();
+  const [waiting, other] = await pair();
+  const read = waiting.read(new Uint8Array(10));
+  waiting.close();
+  await assertRejects(() => read, Deno.errors.BadResource);
+  other.close();
+});
+
+Deno.test("system sockets: addresses, IPv6, names, Unix sockets", async () => {
+  const [client, server] = await pair();
+  assertEquals(client.remoteAddr, server.localAddr);
+  assertEquals(client.localAddr, server.remoteAddr);
+  client.close();
+  server.close();
+  const v6 = SOCKETS.listenTcp({ ...TCP, hostname: "::1" });
+  assertEquals((v6.addr as Deno.NetAddr).hostname, "::1");
+  const [six, sixServer] = await pair(v6);
+  assertEquals((sixServer.remoteAddr as Deno.NetAddr).hostname, "::1");
+  six.close();
+  sixServer.close();
+  const byName = SOCKETS.listenTcp(TCP);
+  const named = await SOCKETS.connectTcp("localhost", (byName.addr as Deno.NetAddr).port);
+  named.close();
+  (await byName.accept()).close();
+  byName.close();
+  const path = `${await Deno.makeTempDir()}/socket`;
+  const unix = SOCKETS.listenUnix(path, 10);
+  assertEquals(unix.addr, { transport: "unix", path });
+  const [end, otherEnd] = await Promise.all([SOCKETS.connectUnix(path), unix.accept()]);
+  await end.write(Uint8Array.of(7));
+  assertEquals(await otherEnd.read(new Uint8Array(4)), 1);
+  end.close();
+  otherEnd.close();
+  unix.close();
+});
+
+Deno.test("system sockets: what can't be connected to or listened on is said as Deno says it", async () => {
+  const gone = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = gone.addr;
+  gone.close();
+  await assertRejects(() => SOCKETS.connectTcp("127.0.0.1", port), Deno.errors.ConnectionRefused);
+  await assertRejects(() => SOCKETS.connectUnix("/nowhere/at/all"), Deno.errors.NotFound);
+  await assertRejects(() => SOCKETS.connectTcp("no.such.name.invalid", 1), Error);
+  const taken = SOCKETS.listenTcp(TCP);
+  assertThrows(
+    () => SOCKETS.listenTcp({ ...TCP, port: (taken.addr as Deno.NetAddr).port }),
+    Deno.errors.AddrInUse,
+    `127.0.0.1:${(taken.addr as Deno.NetAddr).port}`,
+  );
+  const accept = taken.accept();
+  taken.close();
+  await assertRejects(() => accept, Deno.errors.BadResource);
+  await assertRejects(() => taken.accept(), Deno.errors.BadResource);
+  const full = SOCKETS.listenTcp({ ...TCP, backlog: 0 });
+  const aborted = AbortSignal.abort(new Error("mine"));
+  await assertRejects(
+    () => SOCKETS.connectTcp("127.0.0.1", (full.addr as Deno.NetAddr).port, aborted),
+    Error,
+    "mine",
+  );
+  full.close();
+});
+
+Deno.test("system sockets: a connection attempt is ended by its signal, and leaves nothing open", async () => {
+  const full = SOCKETS.listenTcp({ ...TCP, backlog: 0 });
+  const { port } = full.addr as Deno.NetAddr;
+  const before = descriptors();
+  // A backlog of none takes one; the next ones have to wait.
+  const first = await SOCKETS.connectTcp("127.0.0.1", port);
+  const controller = new AbortController();
+  const attempts = Array.from(
+    { length: 4 },
+    () => SOCKETS.connectTcp("127.0.0.1", port, controller.signal),
+  );
+  queueMicrotask(() => controller.abort(new Error("mine")));
+  for (const result of await Promise.allSettled(attempts)) {
+    if (result.status === "fulfilled") result.value.close();
+    else assertEquals(result.reason.message, "mine");
+  }
+  first.close();
+  assertEquals(descriptors(), before);
+  full.close();
+});
+
+Deno.test("system sockets: the event of a closed descriptor isn't its successor's", async () => {
+  for (let round = 0; round < 50; round++) {
+    const [client, server] = await pair();
+    await client.write(Uint8Array.of(1));
+    client.close();
+    // The number is taken anew, with the event of the old one perhaps still to come.
+    const [next, nextServer] = await pair();
+    assertEquals(next.tryRead!(new Uint8Array(1)), 0);
+    await nextServer.write(Uint8Array.of(9));
+    const into = new Uint8Array(4);
+    assertEquals([await next.read(into), into[0]], [1, 9]);
+    for (const end of [server, next, nextServer]) end.close();
+  }
+});
+
+Deno.test("system sockets: options of the kernel", () => {
+  const sockets = systemSockets({
+    sendBuffer: 20_000,
+    receiveBuffer: 20_000,
+    notSentLowWater: 16_384,
+  });
+  const listener = sockets.listenTcp(TCP);
+  listener.close();
+  for (
+    const options of [{ sendBuffer: 0 }, { receiveBuffer: -1 }, { notSentLowWater: 1.5 }, {
+      sendBuffer: "1",
+    }]
+  ) {
+    assertThrows(() => systemSockets(options as never), Error, "Cannot make system sockets");
+  }
+});
+
+Deno.test("system sockets: a small receive buffer holds the peer back sooner", async () => {
+  const small = systemSockets({ receiveBuffer: 8192, sendBuffer: 8192 });
+  const listener = small.listenTcp(TCP);
+  const { port } = listener.addr as Deno.NetAddr;
+  const [client, server] = await Promise.all([
+    small.connectTcp("127.0.0.1", port),
+    listener.accept(),
+  ]);
+  let taken = 0;
+  for (let idle = 0; idle < 20;) {
+    const count = client.tryWrite!(new Uint8Array(65536));
+    taken += count;
+    idle = count === 0 ? idle + 1 : 0;
+    await new Promise((resolve) => setTimeout(resolve, 0));
+  }
+  assert(taken < 200_000, String(taken));
+  client.close();
+  server.close();
+  listener.close();
+});
+
+Deno.test("system sockets: the layout of events is a pure function of the platform", () => {
+  assertEquals(eventLayout("linux", "x86_64"), { size: 12, data: 4 });
+  assertEquals(eventLayout("linux", "aarch64"), { size: 16, data: 8 });
+  assertEquals(eventLayout("linux", "riscv64"), null);
+  assertEquals(eventLayout("darwin", "aarch64"), null);
+  assertEquals(eventLayout("windows", "x86_64"), null);
+});
+
+/** Runs a program with the permissions named. */
+async function run(
+  code: string,
+  ...permissions: string[]
+): Promise<{ code: number; text: string }> {
+  const root = new URL("../../", import.meta.url);
+  const { code: status, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: [
+      "run",
+      "--no-check",
+      "--quiet",
+      ...permissions,
+      `data:text/typescript,${encodeURIComponent(code)}`,
+    ],
+    cwd: root,
+    env: { NO_COLOR: "1" },
+  }).output();
+  const decoder = new TextDecoder();
+  return { code: status, text: decoder.decode(stdout) + decoder.decode(stderr) };
+}
+
+const IMPORT = `import { systemSockets } from ${
+  JSON.stringify(new URL("../../system.ts", import.meta.url).href)
+};\n`;
+const LISTEN = `const sockets = systemSockets();
+const listener = sockets.listenTcp({ hostname: "127.0.0.1", port: 0, backlog: 8, reusePort: false });
+const { port } = listener.addr;\n`;
+
+Deno.test("system sockets: permissions are asked of Deno", async () => {
+  const plain = await run(
+    IMPORT + `try { systemSockets() } catch (e) { console.log(e.name, e.message) }`,
+    "--allow-net",
+  );
+  assert(
+    plain.text.includes("UnsupportedError Cannot make system sockets: they need --allow-ffi"),
+    plain.text,
+  );
+  assertEquals(UnsupportedError.name, "UnsupportedError");
+  const listen = await run(
+    IMPORT + `try { ${LISTEN} } catch (e) { console.log(e.name, e.message) }`,
+    "--allow-ffi",
+  );
+  assert(listen.text.includes('NotCapable Requires net access to "127.0.0.1:0"'), listen.text);
+  const connect = await run(
+    IMPORT + `const s = systemSockets();
+for (const host of ["127.0.0.1", "localhost"]) await s.connectTcp(host, 1).catch((e) => console.log(e.name, e.message));
+await s.connectUnix("/tmp/x").catch((e) => console.log(e.name, e.message));`,
+    "--allow-ffi",
+    "--allow-net=localhost",
+  );
+  assertEquals(
+    connect.text.match(/NotCapable Requires (net|read) access to "[^"]*"/g)?.length,
+    3,
+    connect.text,
+  );
+});
+
+Deno.test("system sockets: they keep the process alive as Deno's do, and an unref'd one doesn't", async () => {
+  const ended = await run(IMPORT + LISTEN + `listener.unref(); console.log("unref");`, "-A");
+  assertEquals([ended.code, ended.text.trim()], [0, "unref"]);
+  const busy = await run(
+    IMPORT + LISTEN + `
+listener.accept().then(async (server) => {
+  listener.close();
+  const into = new Uint8Array(4);
+  while (await server.read(into) !== null);
+  server.close();
+  console.log("served");
+});
+const client = await sockets.connectTcp("127.0.0.1", port);
+client.unref();
+setTimeout(async () => { await client.write(new Uint8Array(1)); client.close(); }, 50);`,
+    "-A",
+  );
+  assertEquals([busy.code, busy.text.trim()], [0, "served"]);
+  const unrefed = await run(
+    IMPORT + LISTEN + `
+listener.unref();
+let last = 0;
+listener.accept().then(async (server) => {
+  server.unref();
+  await server.read(new Uint8Array(4));
+  console.log("read while unref'd");
+  Deno.exit(0);
+});
+const client = await sockets.connectTcp("127.0.0.1", port);
+client.unref();
+client.write(new Uint8Array(1));
+setTimeout(() => console.log("too late"), 5000);`,
+    "-A",
+  );
+  assertEquals([unrefed.code, unrefed.text.trim()], [0, "read while unref'd"]);
+});
+
+Deno.test("system sockets: with nothing to do the process sleeps", async () => {
+  const { text } = await run(
+    IMPORT + LISTEN + `
+const before = Deno.readTextFileSync("/proc/self/stat").split(" ");
+setTimeout(() => {
+  const after = Deno.readTextFileSync("/proc/self/stat").split(" ");
+  console.log(+after[13] + +after[14] - before[13] - before[14]);
+  listener.close();
+}, 1000);`,
+    "-A",
+  );
+  // Hundredths of a second of processor time in a second.
+  assert(Number(text.trim()) <= 3, text);
+});
+
+Deno.test("system sockets: descriptors exhausted is an error, and ends when they come free", async () => {
+  const { text } = await run(
+    IMPORT + LISTEN + `
+const open = [];
+let failed = false;
+try { for (;;) open.push(await Deno.open("/dev/null")); } catch { open.pop().close(); }
+const client = await sockets.connectTcp("127.0.0.1", port);
+await listener.accept().catch((error) => console.log(error.message));
+await sockets.connectTcp("127.0.0.1", port).catch((error) => console.log(error.message));
+open.pop().close();
+const server = await listener.accept();
+await server.write(new Uint8Array(3));
+console.log(await client.read(new Uint8Array(8)));
+Deno.exit(0);`,
+    "-A",
+  );
+  assert(/Too many open files[^]*Too many open files[^]*3/.test(text), text);
+});
