@@ -414,8 +414,8 @@ both(
         objects.push(this, event);
       },
     } as never);
-    let onces = 0;
-    socket.addEventListener("message", () => onces++, { once: true });
+    let heardOnce = 0;
+    socket.addEventListener("message", () => heardOnce++, { once: true });
     const removed = () => assert(false);
     socket.addEventListener("message", removed);
     socket.removeEventListener("message", removed);
@@ -435,7 +435,7 @@ both(
     ]);
     assertEquals([open.type, text.data, bytes.data], ["open", "text", Buffer.from("bytes")]);
     assertEquals([close.code, close.reason, close.wasClean], [1000, "bye", true]);
-    assertEquals([objects.length, onces], [4, 1]);
+    assertEquals([objects.length, heardOnce], [4, 1]);
   },
 );
 
