@@ -23,6 +23,8 @@ export function terms(bounds: Bounds = {}) {
     handshake: 24 * KiB + 2 * maxHeaderBytes,
     /** A connection that says nothing, with the head of its request. */
     base: 24 * KiB + maxHeaderBytes,
+    /** A connection that carries ordinary HTTP, without what the handler keeps. */
+    http: 512 * KiB + maxHeaderBytes,
     /** One read of the largest size. */
     read: 160 * KiB,
     /** An unfinished message, and what it becomes. */

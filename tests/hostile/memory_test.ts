@@ -6,7 +6,7 @@ import { terms, total } from "./formula.ts";
 // lower bound shows that the attack did reach it.
 
 const MiB = 1024 * 1024;
-const { handshake, base, read, message, held, control } = terms();
+const { handshake, base, read, message, held, control, http } = terms();
 
 function between(low: number, cost: number, high: number): void {
   assert(cost >= low && cost <= high, `${cost} bytes per connection, not ${low} to ${high}`);
@@ -22,6 +22,16 @@ Deno.test("memory: a silent connection", async () => {
   const { perConnection, openConnections } = await costOf("idle", 1000);
   assertEquals(openConnections, 1000);
   between(1000, perConnection, base);
+});
+
+Deno.test("memory: a connection that carries ordinary HTTP and is silent costs what silence costs", async () => {
+  const { perConnection } = await costOf("kept", 1000, 0, { echo: true });
+  between(1000, perConnection, base);
+});
+
+Deno.test("memory: ordinary HTTP that sends a body without end, and reads no answer", async () => {
+  const { perConnection } = await costOf("upload", 200, 0, { echo: true });
+  between(64 * 1024, perConnection, http);
 });
 
 Deno.test("memory: a frame that is announced and never sent costs what silence costs", async () => {

@@ -1,9 +1,11 @@
-import { acquire, type Buffer, LARGEST, release } from "../../memory/buffer_pool.ts";
+import { acquire, type Buffer, release } from "../../memory/buffer_pool.ts";
 import { PrefixedTransport } from "../../transport/prefixed.ts";
 import type { Transport } from "../../transport/transport.ts";
 
 // Takes most heads whole: what a connection costs that is kept alive and silent.
 const SMALL = 1;
+// Of a body as much is handed to the handler at once; larger ones are hardly faster, and cost each slow client as much.
+const BODY = 2;
 
 /**
  * What a client sends, with one buffer of it read ahead at most: its end shows while a request is being answered, and
@@ -76,7 +78,7 @@ export class HttpInput {
    * @param large Whether a body comes, which goes through a large buffer.
    */
   watch(large: boolean, onEnd: () => void): void {
-    if (large && this.#buffer.size !== LARGEST) this.#resize(LARGEST);
+    if (large && this.#buffer.size !== BODY) this.#resize(BODY);
     this.#onEnd = onEnd;
     if (this.#ended) onEnd();
     else this.#pull();

@@ -153,6 +153,19 @@ const KINDS: Record<string, Attack> = {
       for (;;) await write(conn, many);
     })().catch(() => {});
   },
+  /** A request of ordinary HTTP, answered, and nothing more. */
+  async kept(conn: Deno.Conn) {
+    await write(conn, text(HEAD), END);
+    await conn.read(new Uint8Array(1024));
+  },
+  /** A body without end, whose echo isn't read. */
+  async upload(conn: Deno.Conn) {
+    await write(conn, text("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"));
+    const chunk = text(`10000\r\n${"x".repeat(65_536)}\r\n`);
+    void (async () => {
+      for (;;) await write(conn, chunk);
+    })().catch(() => {});
+  },
   /** Pings whose answers aren't read. */
   pings: {
     async begin(conn: Deno.Conn) {
