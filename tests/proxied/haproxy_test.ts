@@ -4,12 +4,11 @@ import { Context } from "../../mod.ts";
 import { until } from "../support/until.ts";
 import { makeCertificates } from "../transport/certificates.ts";
 import { findProgram, freePort, startServer } from "../ways/_exercise.ts";
+import { CLIENT, Origin } from "./_origin.ts";
 import { type Telling, telling } from "./_peers.ts";
 
 const HAPROXY = findProgram("haproxy");
 const LOCAL = ["127.0.0.1"];
-// The client comes from another address of the loopback network than HAProxy itself.
-const CLIENT = "127.0.0.77";
 
 const test = (name: string, fn: () => Promise<void>) =>
   Deno.test({ name: `behind HAProxy: ${name}`, ignore: HAPROXY === null, fn });
@@ -40,57 +39,6 @@ backend out
   const child = await startServer(HAPROXY!, ["-db", "-f", config], port);
   return Object.assign(child, { port });
 }
-
-/** A TCP connection from an address that isn't HAProxy's, passed on to a client of ours. */
-class Origin implements Disposable {
-  readonly #listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-
-  constructor(port: number, from = CLIENT) {
-    this.#run(port, from).catch(() => {});
-  }
-
-  get address(): { hostname: string; port: number } {
-    return { hostname: "127.0.0.1", port: this.#listener.addr.port };
-  }
-
-  async #run(port: number, from: string): Promise<void> {
-    for await (const conn of this.#listener) {
-      // `Deno.connect` can't be given the address to connect from.
-      const child = new Deno.Command("python3", {
-        args: ["-c", PYTHON, from, String(port)],
-        stdin: "piped",
-        stdout: "piped",
-      }).spawn();
-      Promise.allSettled([
-        conn.readable.pipeTo(child.stdin),
-        child.stdout.pipeTo(conn.writable),
-      ]);
-    }
-  }
-
-  [Symbol.dispose](): void {
-    this.#listener.close();
-  }
-}
-
-const PYTHON = `
-import os, socket, sys, threading
-s = socket.socket()
-s.bind((sys.argv[1], 0))
-s.connect(("127.0.0.1", int(sys.argv[2])))
-def up():
-    while True:
-        data = os.read(0, 65536)
-        if not data: break
-        s.sendall(data)
-    try: s.shutdown(socket.SHUT_WR)
-    except OSError: pass
-threading.Thread(target=up, daemon=True).start()
-while True:
-    data = s.recv(65536)
-    if not data: break
-    os.write(1, data)
-`;
 
 /** Connects from {@linkcode CLIENT}, and gives what the server has seen. */
 async function visit(

@@ -1,0 +1,68 @@
+/**
+ * An echo server as a systemd service: the socket is systemd's (socket activation), so that clients wait rather than fail
+ * while the service restarts; systemd hears when it is ready, that it is alive, and that it stops.
+ *
+ *     deno run --allow-net --allow-env --allow-run=systemd-notify examples/systemd_service.ts
+ *
+ * The unit files stand in docs/deployment.md. Without systemd it listens on a port of its own.
+ *
+ * @module
+ */
+import { createServer, type Socket } from "node:net";
+import { Context } from "../mod.ts";
+
+// File descriptors that are passed begin with this one (sd_listen_fds(3)).
+const FIRST_FD = 3;
+const WATCHDOG_USEC = Number(Deno.env.get("WATCHDOG_USEC") ?? 0);
+
+const ctx = new Context();
+
+/** Tells systemd something; without it nothing happens. */
+async function notify(...words: string[]): Promise<void> {
+  if (Deno.env.get("NOTIFY_SOCKET") === undefined) return;
+  await new Deno.Command("systemd-notify", { args: words }).output();
+}
+
+// A socket that was bound elsewhere comes by node:net, whose connections are adopted.
+const server = createServer({ noDelay: true }, (socket: Socket) => {
+  // A client that is gone already can't be taken over.
+  try {
+    ctx.adopt(socket, { onMessage: (conn, data) => void conn.send(data), onError: () => {} });
+  } catch {
+    socket.destroy();
+  }
+});
+const isActivated = Deno.env.get("LISTEN_PID") === String(Deno.pid) &&
+  Deno.env.get("LISTEN_FDS") === "1";
+server.listen(isActivated ? { fd: FIRST_FD } : { host: "127.0.0.1", port: 0 });
+await new Promise((resolve) => server.once("listening", resolve));
+const address = server.address() as { address: string; port: number };
+const url = `ws://${address.address}:${address.port}/`;
+console.log(`listening on ${url}`);
+await notify("--ready", `--status=listening on ${url}`);
+
+/** Whether a client gets through, all the way: what hangs anywhere is restarted. */
+async function isAlive(): Promise<boolean> {
+  try {
+    await using conn = ctx.connect(url, { connectTimeout: 2000, onError: () => {} });
+    await conn.opened;
+    await conn.ping(undefined, { timeout: 2000 });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+if (WATCHDOG_USEC > 0) {
+  setInterval(async () => {
+    if (await isAlive()) await notify("WATCHDOG=1");
+  }, WATCHDOG_USEC / 2000);
+}
+
+Deno.addSignalListener("SIGTERM", async () => {
+  // Those who connect from now on wait in systemd's socket for the next instance.
+  server.close();
+  await notify("STOPPING=1");
+  await ctx.shutdown({ timeout: 20_000 });
+  Deno.exit();
+});

@@ -1,0 +1,53 @@
+/** An address of the loopback network that clients come from, other than that of a proxy which is tested. */
+export const CLIENT = "127.0.0.77";
+
+/** A TCP connection from an address that isn't HAProxy's, passed on to a client of ours. */
+export class Origin implements Disposable {
+  readonly #listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+
+  constructor(port: number, from = CLIENT) {
+    this.#run(port, from).catch(() => {});
+  }
+
+  get address(): { hostname: string; port: number } {
+    return { hostname: "127.0.0.1", port: this.#listener.addr.port };
+  }
+
+  async #run(port: number, from: string): Promise<void> {
+    for await (const conn of this.#listener) {
+      // `Deno.connect` can't be given the address to connect from.
+      const child = new Deno.Command("python3", {
+        args: ["-c", PYTHON, from, String(port)],
+        stdin: "piped",
+        stdout: "piped",
+      }).spawn();
+      Promise.allSettled([
+        conn.readable.pipeTo(child.stdin),
+        child.stdout.pipeTo(conn.writable),
+      ]);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#listener.close();
+  }
+}
+
+const PYTHON = `
+import os, socket, sys, threading
+s = socket.socket()
+s.bind((sys.argv[1], 0))
+s.connect(("127.0.0.1", int(sys.argv[2])))
+def up():
+    while True:
+        data = os.read(0, 65536)
+        if not data: break
+        s.sendall(data)
+    try: s.shutdown(socket.SHUT_WR)
+    except OSError: pass
+threading.Thread(target=up, daemon=True).start()
+while True:
+    data = s.recv(65536)
+    if not data: break
+    os.write(1, data)
+`;
