@@ -33,5 +33,7 @@ export function address(addr: Deno.Addr | null): string {
   if (addr === null) return "?";
   if (!("hostname" in addr)) return "path" in addr ? addr.path : "?";
   const { hostname, port } = addr;
+  // Of a client behind a proxy it isn't always known.
+  if (port === 0) return hostname;
   return hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
 }

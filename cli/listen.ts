@@ -5,14 +5,14 @@ import { type Args, parsePort, type Spec } from "./args.ts";
 import { Child } from "./child.ts";
 import { failureOf, typed } from "./failure.ts";
 import { address } from "./format.ts";
-import { originOption, serverTls, sizeOptions } from "./options.ts";
+import { originOption, proxyOptions, serverTls, sizeOptions } from "./options.ts";
 import type { Terminal } from "./terminal.ts";
 import { EXIT, UsageError } from "./usage.ts";
 
 /** The options of `sluice listen`. */
 export const spec: Spec = {
   values: ["exec", "hostname", "cert", "key", "max-size", "max-connections"],
-  lists: ["subprotocol", "origin"],
+  lists: ["subprotocol", "origin", "trust-proxy", "proxy-protocol"],
   flags: ["echo", "broadcast", "json", "compression", "quiet"],
 };
 
@@ -44,7 +44,12 @@ export async function listen(args: Args, terminal: Terminal): Promise<number> {
   const origins = originOption(args, command !== undefined, (origin) => {
     terminal.note(`refused a page of origin ${quote(origin, 200)}: see --origin`);
   });
-  const options = { ...sizeOptions(args), ...await serverTls(args), ...origins };
+  const options = {
+    ...sizeOptions(args),
+    ...await serverTls(args),
+    ...proxyOptions(args),
+    ...origins,
+  };
   /** Commands that run; they may outlive their connections for a while. */
   const children = new Set<Child>();
   let count = 0;

@@ -55,6 +55,15 @@ export async function serverTls(args: Args): Promise<Pick<ListenOptions, "tls">>
   return { tls: { cert: await readFile("cert", cert), key: await readFile("key", key) } };
 }
 
+/** Reads who is believed when it says where a client comes from. */
+export function proxyOptions(args: Args): Pick<ListenOptions, "trustProxy" | "proxyProtocol"> {
+  const trustProxy = args.list("trust-proxy"), from = args.list("proxy-protocol");
+  return {
+    ...(trustProxy.length === 0 ? {} : { trustProxy }),
+    ...(from.length === 0 ? {} : { proxyProtocol: { from } }),
+  };
+}
+
 /**
  * Reads `--origin` for a listener. What a browser's page may do here its visitor has not asked for, so those of other
  * origins are let in only by name.

@@ -110,6 +110,8 @@ Options:
   --compression           agree to permessage-deflate
   -q, --quiet             print where we listen, and errors
   --hostname HOST         the address to bind to (127.0.0.1)
+  --trust-proxy CIDR      believe X-Forwarded-For from proxies of this network; may be repeated
+  --proxy-protocol CIDR   expect the PROXY protocol from this network; may be repeated
 ${CERTIFICATE}
 
 Examples:

@@ -53,6 +53,8 @@ function describeAddress(address: Deno.Addr | null): string {
   if (address === null) return "";
   if ("hostname" in address) {
     const { hostname, port } = address;
+    // Of a client behind a proxy it isn't always known.
+    if (port === 0) return printable(hostname);
     return printable(`${hostname.includes(":") ? `[${hostname}]` : hostname}:${port}`);
   }
   return "path" in address ? `unix:${printable(address.path ?? "")}` : "";

@@ -36,6 +36,26 @@ Deno.test("listen: echoes to ws and to us, and Ctrl-C closes with 1001 and exits
   assertMatch(tool.stderr, /1: 127\.0\.0\.1:\d+ has connected\n/);
 });
 
+Deno.test("listen --trust-proxy, --proxy-protocol: the client's address is shown, not the proxy's", async () => {
+  await using ctx = new Context();
+  await using believing = new Tool("listen", "0", "--trust-proxy", "127.0.0.0/8");
+  const headers = { "x-forwarded-for": "192.0.2.7" };
+  await ctx.connect(await believing.url(), { headers }).opened;
+  await until(() => believing.stderr.includes("has connected"));
+  assertMatch(believing.stderr, /1: 192\.0\.2\.7 has connected\n/);
+  await using balanced = new Tool("listen", "0", "--proxy-protocol", "127.0.0.1");
+  const { port } = new URL(await balanced.url());
+  using conn = await Deno.connect({ hostname: "127.0.0.1", port: Number(port) });
+  await conn.write(
+    new TextEncoder().encode("PROXY TCP4 192.0.2.8 10.0.0.1 4711 80\r\nGET / rubbish"),
+  );
+  await until(() => balanced.stderr.includes("no handshake"));
+  assertMatch(balanced.stderr, /no handshake with 192\.0\.2\.8:4711: /);
+  const { code, stderr } = await runTool(["listen", "0", "--trust-proxy", "everybody"]);
+  assertEquals(code, 2);
+  assertMatch(stderr, /trustProxy "everybody"/);
+});
+
 Deno.test("listen --broadcast: what one says the others hear", async () => {
   await using tool = new Tool("listen", "0", "--broadcast", "-q");
   const url = await tool.url();
