@@ -21,7 +21,8 @@ export function macrotask(): Promise<void> {
 export class VirtualClock implements Disposable {
   /** ms since it was installed. */
   now = 0;
-  readonly #start = performance.now();
+  // Whole, so that what is due in whole ms is due in just as many.
+  readonly #start = Math.round(performance.now());
   readonly #timers = new Map<number, Due>();
   readonly #real = {
     setTimeout: globalThis.setTimeout,

@@ -1,8 +1,9 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { delay } from "@std/async/delay";
 import { Context, type HttpHandler, type Listener } from "../../mod.ts";
 import { makeCertificates } from "../transport/certificates.ts";
 import { pattern, readExactly, writeAll } from "../transport/streams.ts";
+import { standstill, turn, until } from "../support/until.ts";
+import { VirtualClock } from "../support/virtual_clock.ts";
 import { echoing, exercise, ROOM } from "./_exercise.ts";
 
 const KEY = "dGhlIHNhbXBsZSBub25jZQ==";
@@ -17,11 +18,11 @@ const handler: HttpHandler = async (request, info) => {
   if (pathname === "/url") return new Response(request.url);
   if (pathname === "/echo") return new Response(request.body);
   if (pathname === "/length") return new Response(String((await request.arrayBuffer()).byteLength));
-  if (pathname === "/slow") await delay(60);
+  if (pathname === "/slow") { for (let turns = 0; turns < 20; turns++) await turn(); }
   if (pathname === "/stream") {
     return new Response(ReadableStream.from(async function* () {
       for (const part of ["a", "b", "c"]) {
-        await delay(2);
+        await turn();
         yield new TextEncoder().encode(part);
       }
     }()));
@@ -158,7 +159,7 @@ Deno.test("the handler hears of a client that has gone", async () => {
       return new Response(
         new ReadableStream({
           async pull(controller) {
-            await delay(5);
+            await turn();
             controller.enqueue(new Uint8Array(1024));
           },
         }),
@@ -230,17 +231,47 @@ Deno.test("10,000 requests on kept-alive connections while 100 WebSockets echo",
 
 Deno.test("shutdown answers what is under way, and ends idle connections", async () => {
   const ctx = new Context();
-  const listener = listen(ctx);
-  const idle = await Deno.connect({ hostname: "127.0.0.1", port: listener.port });
+  const asked = Promise.withResolvers<void>(), answer = Promise.withResolvers<Response>();
+  const listener = ctx.listen({
+    hostname: "127.0.0.1",
+    handler(request) {
+      if (!request.url.endsWith("/slow")) return new Response("at once");
+      asked.resolve();
+      return answer.promise;
+    },
+  });
+  using idle = await Deno.connect({ hostname: "127.0.0.1", port: listener.port });
   await writeAll(idle, "GET /a HTTP/1.1\r\nHost: x\r\n\r\n");
+  assertMatch(await readUntil(idle, "at once"), /^HTTP\/1.1 200/);
   const busy = talk(listener.port, "GET /slow HTTP/1.1\r\nHost: x\r\n\r\n");
-  await delay(30);
+  await asked.promise;
   const shutdown = ctx.shutdown();
-  assertMatch(await busy, /GET \/slow/);
-  assertMatch(await new Response(idle.readable).text(), /GET \/a/);
+  assertEquals(await idle.read(new Uint8Array(1)), null);
+  answer.resolve(new Response("in the end"));
+  assertMatch(await busy, /in the end/);
   await shutdown;
   await listener.finished;
 });
+
+/** Reads until a text is there. */
+async function readUntil(conn: Deno.Conn, end: string): Promise<string> {
+  const buffer = new Uint8Array(4096);
+  for (let text = "";;) {
+    const count = await conn.read(buffer);
+    assert(count !== null, `the stream ended after ${text}`);
+    text += String.fromCharCode(...buffer.subarray(0, count!));
+    if (text.endsWith(end)) return text;
+  }
+}
+
+/** Whether a connection has ended by now. */
+function ending(conn: Deno.Conn): { over: boolean } {
+  const state = { over: false };
+  conn.read(new Uint8Array(1)).then((count) => state.over = count === null);
+  return state;
+}
+
+const SECOND = 1000;
 
 for (
   const [name, more] of [
@@ -249,69 +280,108 @@ for (
   ] as const
 ) {
   Deno.test(`a kept-alive connection that brings ${name} more ends at the timeout`, async () => {
+    using clock = new VirtualClock();
     await using ctx = new Context();
+    const asked = Promise.withResolvers<void>(), answer = Promise.withResolvers<Response>();
     const listener = ctx.listen({
-      port: 0,
       hostname: "127.0.0.1",
-      httpIdleTimeout: 300,
-      // An answer that takes longer is waited for.
-      handler: async () => (await delay(400), new Response("late")),
+      httpIdleTimeout: 300 * SECOND,
+      handler: () => (asked.resolve(), answer.promise),
     });
-    const text = await talk(listener.port, `GET /a HTTP/1.1\r\nHost: x\r\n\r\n${more}`);
-    assertMatch(text, /^HTTP\/1.1 200 .*late$/s);
+    const conn = await Deno.connect({ hostname: "127.0.0.1", port: listener.port });
+    await writeAll(conn, `GET /a HTTP/1.1\r\nHost: x\r\n\r\n${more}`);
+    await asked.promise;
+    // An answer that takes longer is waited for.
+    await clock.advance(1000 * SECOND);
+    answer.resolve(new Response("late"));
+    assertMatch(await readUntil(conn, "late"), /^HTTP\/1.1 200/);
+    const state = ending(conn);
+    // From here on it is idle.
+    await until(() => clock.armed > 0);
+    await clock.advance(299 * SECOND);
+    await turn();
+    assert(!state.over);
+    await clock.advance(SECOND);
+    await until(() => state.over);
+    conn.close();
     listener.close();
     await listener.finished;
   });
 }
 
 Deno.test("requests that keep coming keep the connection, whatever time that takes", async () => {
+  using clock = new VirtualClock();
   await using ctx = new Context();
-  const listener = ctx.listen({ port: 0, hostname: "127.0.0.1", handler, httpIdleTimeout: 800 });
+  const httpIdleTimeout = 800 * SECOND;
+  const listener = ctx.listen({ hostname: "127.0.0.1", handler, httpIdleTimeout });
   using conn = await Deno.connect({ hostname: "127.0.0.1", port: listener.port });
-  const buffer = new Uint8Array(4096), start = performance.now();
-  while (performance.now() - start < 1000) {
+  for (let i = 0; i < 5; i++) {
     await writeAll(conn, "GET /a HTTP/1.1\r\nHost: x\r\n\r\n");
-    let text = "";
-    while (!text.endsWith("GET /a")) {
-      const count = await conn.read(buffer);
-      assert(count !== null);
-      text += new TextDecoder().decode(buffer.subarray(0, count!));
-    }
-    await delay(50);
+    await readUntil(conn, "GET /a");
+    await clock.advance(799 * SECOND);
   }
 });
 
 Deno.test("a body that stands still ends the connection, one that moves doesn't", async () => {
+  using clock = new VirtualClock();
   await using ctx = new Context();
-  const listener = ctx.listen({ port: 0, hostname: "127.0.0.1", handler, httpIdleTimeout: 400 });
-  const head = "POST /length HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\n";
-  assertEquals(await talk(listener.port, head + "1"), "");
-  using conn = await Deno.connect({ hostname: "127.0.0.1", port: listener.port });
-  await writeAll(conn, new TextEncoder().encode(head));
-  for (let i = 0; i < 8; i++) {
-    await delay(100);
-    await writeAll(conn, Uint8Array.of(i));
+  let requests = 0, received = 0;
+  const listener = ctx.listen({
+    hostname: "127.0.0.1",
+    httpIdleTimeout: 400 * SECOND,
+    async handler(request) {
+      requests++;
+      for await (const chunk of request.body!) received += chunk.length;
+      return new Response("all of it");
+    },
+  });
+  const head = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\n";
+  {
+    using conn = await Deno.connect({ hostname: "127.0.0.1", port: listener.port });
+    await writeAll(conn, head + "1");
+    await until(() => received === 1);
+    const state = ending(conn);
+    await clock.advance(399 * SECOND);
+    await turn();
+    assert(!state.over);
+    await clock.advance(SECOND);
+    await until(() => state.over);
   }
-  assertMatch(new TextDecoder().decode(await readExactly(conn, 12)), /^HTTP\/1.1 200/);
+  received = 0;
+  using conn = await Deno.connect({ hostname: "127.0.0.1", port: listener.port });
+  await writeAll(conn, head);
+  await until(() => requests === 2);
+  for (let i = 1; i <= 8; i++) {
+    await clock.advance(300 * SECOND);
+    await writeAll(conn, Uint8Array.of(i));
+    await until(() => received === i);
+  }
+  assertMatch(await readUntil(conn, "all of it"), /^HTTP\/1.1 200/);
 });
 
 Deno.test("an answer that isn't taken ends the connection", async () => {
+  using clock = new VirtualClock();
   const aborted = Promise.withResolvers<void>();
   await using ctx = new Context();
+  let pulled = 0;
   const listener = ctx.listen({
-    port: 0,
     hostname: "127.0.0.1",
-    httpIdleTimeout: 100,
+    httpIdleTimeout: 100 * SECOND,
     handler: () =>
       new Response(
         new ReadableStream({
-          pull: (controller) => controller.enqueue(new Uint8Array(256 * 1024)),
+          pull(controller) {
+            pulled++;
+            controller.enqueue(new Uint8Array(256 * 1024));
+          },
           cancel: () => aborted.resolve(),
         }),
       ),
   });
   using conn = await Deno.connect({ hostname: "127.0.0.1", port: listener.port });
-  await writeAll(conn, new TextEncoder().encode("GET / HTTP/1.1\r\nHost: x\r\n\r\n"));
+  await writeAll(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+  assert(await standstill(() => pulled) > 1);
+  await clock.advance(125 * SECOND);
   await aborted.promise;
 });
 
