@@ -62,7 +62,7 @@ export function formatAddress(hostname: string, port: number): string {
  * @param cause The system's error.
  * @returns The new error, with the other one as its cause.
  */
-export function connectError(attempt: string, cause: Error): Error {
+function connectError(attempt: string, cause: Error): Error {
   const message = `${attempt}: ${cause.message}`;
   for (const Kind of [Deno.errors.ConnectionRefused, Deno.errors.NotFound, Deno.errors.TimedOut]) {
     if (cause instanceof Kind) return new Kind(message, { cause });

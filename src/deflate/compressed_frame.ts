@@ -1,4 +1,4 @@
-import { headerSize, writeHeader } from "../protocol/frame_header.ts";
+import { headerSize, LONGEST_HEADER, writeHeader } from "../protocol/frame_header.ts";
 import { NOTHING } from "../util/bytes.ts";
 import { advanceKey, applyMask } from "../protocol/mask.ts";
 
@@ -6,7 +6,6 @@ import { advanceKey, applyMask } from "../protocol/mask.ts";
 // chunks, the first with room for the longest header in front: nothing is copied to join the two, and
 // each chunk is a write of its own later.
 
-const LONGEST_HEADER = 14;
 const CHUNK = 64 * 1024;
 /** zlib must have room for more than six bytes to end a flush, or it writes the end again. */
 const LEAST_ROOM = 16;

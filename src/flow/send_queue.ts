@@ -1,4 +1,4 @@
-import { headerSize, writeHeader } from "../protocol/frame_header.ts";
+import { headerSize, LONGEST_HEADER, writeHeader } from "../protocol/frame_header.ts";
 import { advanceKey, applyMask } from "../protocol/mask.ts";
 import { FIN } from "../protocol/opcode.ts";
 import { encodeUtf8 } from "../protocol/utf8.ts";
@@ -31,8 +31,6 @@ export interface Block {
   next: Block | null;
 }
 
-// No header is longer (RFC 6455 5.2), so room for one more than the payload is always enough.
-const LONGEST_HEADER = 14;
 // Where a call to the encoder costs more than a loop over the characters.
 const SHORT_TEXT = 24;
 const ENCODER = new TextEncoder();
@@ -40,7 +38,7 @@ const ENCODER = new TextEncoder();
 const UNMASKED_HEADER = 2;
 const MASKED_HEADER = 6;
 /** What a reserved place costs beside its payload: the block, the job that fills it, and their buffers. */
-export const PLACE_OVERHEAD = 1024;
+const PLACE_OVERHEAD = 1024;
 
 /**
  * The data lane: frames are encoded at once, one after the other, into blocks of at most 64 KiB (or one frame, if
@@ -521,7 +519,8 @@ function sizeFor(bytes: number): number {
   return size;
 }
 
-function newBlock(
+/** Makes every block, so that all of them have one shape. */
+export function newBlock(
   buffer: Buffer | null,
   bytes: Uint8Array,
   start: number,

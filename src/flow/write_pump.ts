@@ -1,7 +1,7 @@
 import type { Transport } from "../transport/transport.ts";
 import { callForeign } from "../util/foreign.ts";
 import { ControlQueue } from "./control_queue.ts";
-import type { Block, SendQueue } from "./send_queue.ts";
+import { type Block, newBlock, type SendQueue } from "./send_queue.ts";
 import { sharedView } from "./shared_frame.ts";
 import { flushAfterTurn } from "./flush_scheduler.ts";
 
@@ -308,19 +308,7 @@ function rest({ bytes, start, end, shared }: Block): Uint8Array {
 }
 
 function rawBlock(bytes: Uint8Array): Block {
-  return {
-    buffer: null,
-    bytes,
-    start: 0,
-    end: bytes.length,
-    payload: 0,
-    messages: 0,
-    fragments: 0,
-    open: false,
-    sealed: true,
-    pending: false,
-    packed: false,
-    shared: false,
-    next: null,
-  };
+  const block = newBlock(null, bytes, 0, bytes.length, 0);
+  block.sealed = true;
+  return block;
 }

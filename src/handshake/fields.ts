@@ -37,7 +37,7 @@ export class Fields implements Iterable<[name: string, value: string]> {
 
   /**
    * The value of a field. Several of one name are combined with `", "`, which means the same for every field that is
-   * defined as a list (RFC 9110 5.3); `Set-Cookie` isn't, use {@linkcode Fields.getAll}.
+   * defined as a list (RFC 9110 5.3). `Set-Cookie` isn't: iterate over the fields for that.
    *
    * @param name The name, in lower case.
    * @returns The value, or `null` if there is no such field.
@@ -48,20 +48,6 @@ export class Fields implements Iterable<[name: string, value: string]> {
     let value = this.#valueAt(at);
     while ((at = this.#find(name, at + 4)) !== -1) value += `, ${this.#valueAt(at)}`;
     return value;
-  }
-
-  /**
-   * The values of a field, one by one.
-   *
-   * @param name The name, in lower case.
-   * @returns The values, in order.
-   */
-  getAll(name: string): string[] {
-    const values: string[] = [];
-    for (let at = this.#find(name, 0); at !== -1; at = this.#find(name, at + 4)) {
-      values.push(this.#valueAt(at));
-    }
-    return values;
   }
 
   /**

@@ -3,7 +3,7 @@ import { BodyFramer } from "./body_framer.ts";
 import type { ResponseHead } from "./response_head.ts";
 
 /** How much of a refusal's body is kept. */
-export const MAX_REFUSAL_BODY = 4096;
+const MAX_REFUSAL_BODY = 4096;
 
 /**
  * Collects the body of a refused handshake: its first 4 KiB, whether its length is announced, it comes in chunks

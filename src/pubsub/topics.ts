@@ -21,7 +21,7 @@ import {
 } from "./options.ts";
 
 /** The longest name of a topic, in bytes of UTF-8. */
-export const MAX_TOPIC_BYTES = 256;
+const MAX_TOPIC_BYTES = 256;
 
 const RELAYED = Promise.resolve();
 

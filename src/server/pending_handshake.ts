@@ -10,10 +10,8 @@ import { Timer, type Timers } from "../util/timers.ts";
 import { type Acceptance, type Candidate, decide } from "./decide_handshake.ts";
 import type { Waiting } from "./handshake_limit.ts";
 import type { ListenSettings } from "./listen_options.ts";
+import { LINGER } from "./linger.ts";
 import type { PeerInfo } from "./peer_info.ts";
-
-// How long a refused peer has to take the answer and to close.
-const LINGER = 1000;
 
 /**
  * A handshake from the accepted socket to the 101 or to a refusal: what is known of it so far, and its deadline. Each

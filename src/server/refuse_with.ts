@@ -3,7 +3,7 @@ import { Refusal } from "../handshake/refusal.ts";
 import { concat } from "../util/bytes.ts";
 
 /** How large the body of a refusal may be: it is kept until the peer has taken it. */
-export const MAX_BODY = 64 * 1024;
+const MAX_BODY = 64 * 1024;
 
 /**
  * Refuses with a response of the application's.

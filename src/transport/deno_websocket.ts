@@ -1,4 +1,4 @@
-import { headerSize, writeHeader } from "../protocol/frame_header.ts";
+import { headerSize, LONGEST_HEADER, writeHeader } from "../protocol/frame_header.ts";
 import { decodeClosePayload, encodeClosePayload, NO_STATUS } from "../protocol/close_code.ts";
 import { MessageAssembler, type MessageSink } from "../protocol/message_assembler.ts";
 import { BINARY, CLOSE, FIN, TEXT } from "../protocol/opcode.ts";
@@ -20,7 +20,6 @@ const SMALL = 64 * 1024;
 // Memory for small ones grows with what waits: a message that is read at once must not cost more than itself.
 const SMALLEST_PIECE = 512;
 const LARGEST_PIECE = 64 * 1024;
-const LONGEST_HEADER = 14;
 /** Rounds of the event loop in which the buffer's level is looked at, before timers do it. */
 const ROUNDS = 200;
 const TICK = 4;

@@ -1,10 +1,9 @@
 import type { Duplex } from "node:stream";
 import { callForeign } from "../util/foreign.ts";
 import { CallbackTimer, type Timers } from "../util/timers.ts";
+import { copyInto, WRITE_LIMIT } from "./stream_io.ts";
 import type { Transport } from "./transport.ts";
 
-/** One write at most this long. */
-const WRITE_LIMIT = 64 * 1024;
 /**
  * A stream says of a write only that all of it has been taken, so to a slow taker, and until one has shown how fast it
  * is, no more is written at once than this.
@@ -17,7 +16,7 @@ const QUICK = 50;
  * What a stream may receive that nobody reads. A TCP socket stops at its high-water mark and never comes near. A socket of
  * `node:tls` that isn't ours reads on natively, whatever is paused.
  */
-export const HELD_LIMIT: number = 16 * 1024 * 1024;
+const HELD_LIMIT: number = 16 * 1024 * 1024;
 /** How often is looked at what a stream that isn't being read has received, in ms. */
 const LOOK = 50;
 
@@ -144,15 +143,10 @@ export class NodeStreamTransport implements Transport {
 
   #give(chunk: Uint8Array, into: Uint8Array): number {
     if (this.#look !== undefined) this.#lookSoon();
-    this.#given += Math.min(chunk.length, into.length);
-    if (chunk.length <= into.length) {
-      into.set(chunk);
-      this.#rest = undefined;
-      return chunk.length;
-    }
-    into.set(chunk.subarray(0, into.length));
-    this.#rest = chunk.subarray(into.length);
-    return into.length;
+    const length = Math.min(chunk.length, into.length);
+    this.#given += length;
+    this.#rest = copyInto(into, chunk);
+    return length;
   }
 
   write(data: Uint8Array): Promise<number> {

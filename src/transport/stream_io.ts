@@ -1,11 +1,28 @@
 import { acquire, release } from "../memory/buffer_pool.ts";
+import { NOTHING } from "../util/bytes.ts";
 import { callForeign } from "../util/foreign.ts";
 import { within } from "../util/timers.ts";
 import type { Transport } from "./transport.ts";
 
-const NOTHING = new Uint8Array(0);
 // Takes most heads whole; one that is longer is kept elsewhere as it grows. It is what a half-open connection costs.
 const HEAD = 1;
+
+/** The most that is written to a stream of the application's at once. */
+export const WRITE_LIMIT: number = 64 * 1024;
+
+/**
+ * Hands on what a stream has given to a reader whose buffer may be smaller.
+ *
+ * @returns What didn't fit, as a view; `undefined` if all of it did.
+ */
+export function copyInto(into: Uint8Array, chunk: Uint8Array): Uint8Array | undefined {
+  if (chunk.length <= into.length) {
+    into.set(chunk);
+    return undefined;
+  }
+  into.set(chunk.subarray(0, into.length));
+  return chunk.subarray(into.length);
+}
 
 /**
  * Reads until a parser has found the end of a head.

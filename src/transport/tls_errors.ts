@@ -77,7 +77,7 @@ const REASONS: ReadonlyArray<readonly [RegExp, string]> = [
  * @param error What `Deno.startTls`, a `Deno.TlsConn` or `node:tls` threw.
  * @returns The reason, or `undefined` if the error isn't one of TLS.
  */
-export function tlsReason(error: unknown): string | undefined {
+function tlsReason(error: unknown): string | undefined {
   if (!(error instanceof Error)) return undefined;
   const code = (error as { code?: unknown }).code;
   const text = `${typeof code === "string" ? code : ""} ${error.name}: ${error.message}`;

@@ -1,7 +1,5 @@
+import { copyInto, WRITE_LIMIT } from "./stream_io.ts";
 import type { Transport } from "./transport.ts";
-
-/** One write at most this long, so that the progress of a large one shows. */
-const WRITE_LIMIT = 64 * 1024;
 
 /** A pair of WHATWG streams that carry the two directions of a byte stream. */
 export interface StreamPair {
@@ -60,14 +58,8 @@ export class WebStreamTransport implements Transport {
       }
       chunk = value;
     }
-    if (chunk.length <= into.length) {
-      into.set(chunk);
-      this.#rest = undefined;
-      return chunk.length;
-    }
-    into.set(chunk.subarray(0, into.length));
-    this.#rest = chunk.subarray(into.length);
-    return into.length;
+    this.#rest = copyInto(into, chunk);
+    return Math.min(chunk.length, into.length);
   }
 
   async write(data: Uint8Array): Promise<number> {

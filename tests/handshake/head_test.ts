@@ -21,7 +21,11 @@ Deno.test("RFC 6455 1.2: the example request", () => {
 Deno.test("RFC 9110 5.3: fields of one name, in order, combined", () => {
   const { fields } = parseRequestHead(head("GET / HTTP/1.1", "A: 1", "b: x", "a: 2", "A:"));
   assertEquals(fields.get("a"), "1, 2, ");
-  assertEquals(fields.getAll("a"), ["1", "2", ""]);
+  assertEquals([...fields].filter(([name]) => /^a$/i.test(name)).map(([, value]) => value), [
+    "1",
+    "2",
+    "",
+  ]);
   assertEquals(fields.count("a"), 3);
   assertEquals(fields.has("b"), true);
   assertEquals(fields.has("c"), false);

@@ -1,6 +1,9 @@
 import type { SlowPolicy } from "../options.ts";
 import type { BrokerMessage } from "./broker.ts";
 
+/** What a publication that waits costs besides its payload. */
+export const PUBLICATION_OVERHEAD = 128;
+
 // What travels besides the payload: who published (8 bytes), and a byte with the version of this layout in its upper
 // half, the slow policy in bits 1 and 2, and in bit 0 whether it is text.
 const ORIGIN = 8;

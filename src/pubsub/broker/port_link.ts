@@ -1,4 +1,5 @@
 import { Fifo } from "../../util/fifo.ts";
+import { PUBLICATION_OVERHEAD } from "./envelope.ts";
 import { parsePortMessage, type PortMessage } from "./port_message.ts";
 
 /** What an end of a port does with what arrives. */
@@ -10,9 +11,6 @@ export interface PortSink {
   /** Something arrived that no other end would send; it was ignored. */
   rubbish(error: TypeError): void;
 }
-
-/** What a publication costs besides its payload. */
-const OVERHEAD = 128;
 
 /**
  * One end of a message port: publications of a turn travel in one message, and the other end tells what it has taken, so
@@ -44,7 +42,7 @@ export class PortLink {
 
   /** Sends a publication at the end of the turn; `false` if too much is pending. The payload must not change. */
   publish(topic: string, flags: number, payload: Uint8Array): boolean {
-    const size = payload.length + OVERHEAD;
+    const size = payload.length + PUBLICATION_OVERHEAD;
     // One goes at any size, or a large one could never go.
     if (this.#closed || (this.#bytes > 0 && this.#bytes + size > this.#limit)) return false;
     this.#bytes += size;

@@ -2,7 +2,7 @@ import { QueueFullError, TimeoutError } from "../../errors.ts";
 import { printable } from "../../util/quote.ts";
 import { startTimer, within } from "../../util/timers.ts";
 import { type Broker, BrokerError, type BrokerLink, type BrokerMessage } from "./broker.ts";
-import { Envelope } from "./envelope.ts";
+import { Envelope, PUBLICATION_OVERHEAD } from "./envelope.ts";
 import {
   type RedisBrokerOptions,
   type RedisBrokerSettings,
@@ -34,8 +34,6 @@ const CONNECT_TIMEOUT = 5000;
 const CLOSE_TIMEOUT = 2000;
 /** After a time in which this process stood still it sees its own timer before what has arrived meanwhile. */
 const GRACE = 100;
-/** What a publication costs besides its payload. */
-const OVERHEAD = 128;
 const REFUSALS = /^(WRONGPASS|NOAUTH|NOPERM|ERR .*(AUTH|password))/i;
 
 /**
@@ -133,7 +131,7 @@ export class RedisBroker implements Broker {
   publish(topic: string, message: BrokerMessage): Promise<void> {
     if (this.#refusal !== null) return Promise.reject(this.#refusal);
     if (this.#closed) return Promise.reject(closedError());
-    const size = message.payload.length + OVERHEAD;
+    const size = message.payload.length + PUBLICATION_OVERHEAD;
     const { maxPendingBytes: most, prefix } = this.#settings;
     if (this.#bytes + size > most) {
       this.#unsent++;

@@ -8,12 +8,10 @@ import type { Transport } from "../../transport/transport.ts";
 import { callForeign } from "../../util/foreign.ts";
 import type { Member } from "../../util/member_list.ts";
 import { Timer, type Timers } from "../../util/timers.ts";
+import { LINGER } from "../linger.ts";
 import type { HttpHandler, PeerInfo } from "../peer_info.ts";
 import { type ExchangeHost, HttpExchange } from "./http_exchange.ts";
 import { HttpInput } from "./http_input.ts";
-
-/** How long a client has to take the last answer and to close. */
-const LINGER = 1000;
 
 /** What a client may do. */
 export interface HttpLimits {

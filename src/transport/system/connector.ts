@@ -14,7 +14,7 @@ import type { Poller, Watched } from "./poller.ts";
 import { peerAddress, setOptions, type SocketOption, SystemSocket } from "./socket.ts";
 
 /** How long an address has before the next one is tried beside it, in ms (RFC 8305, 8: "Connection Attempt Delay"). */
-export const ATTEMPT_DELAY = 250;
+const ATTEMPT_DELAY = 250;
 
 /** One socket on its way to one address. */
 class Attempt implements Watched {
