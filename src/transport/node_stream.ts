@@ -141,6 +141,21 @@ export class NodeStreamTransport implements Transport {
     }
   }
 
+  tryRead(into: Uint8Array): number | null {
+    const chunk: Uint8Array | null = this.#rest ?? this.#stream.read();
+    if (chunk !== null) return this.#give(chunk, into);
+    if (this.#ended) return null;
+    if (this.#failure) throw this.#failure;
+    return 0;
+  }
+
+  whenReadable(ready: () => void): void {
+    this.#wakeReader = ready;
+    const known = this.#rest !== undefined || this.#ended || this.#failure !== undefined ||
+      this.#stream.readableLength > 0;
+    if (known) queueMicrotask(() => this.#wake());
+  }
+
   #give(chunk: Uint8Array, into: Uint8Array): number {
     if (this.#look !== undefined) this.#lookSoon();
     const length = Math.min(chunk.length, into.length);
