@@ -41,47 +41,55 @@ async function visit(listener: Listener, ...args: string[]): Promise<Visit> {
   };
 }
 
-Deno.test("setTls: 100 swaps under load lose no connection and no handshake", async () => {
-  await using ctx = new Context({ keepAlive: false });
-  const errors: unknown[] = [];
-  const listener = ctx.listen({
-    hostname: "127.0.0.1",
-    tls: server,
-    onMessage: (conn, data) => void conn.send(data),
-    onHandshakeError: (error) => errors.push(error),
-  });
-  const url = urlOf(listener);
-  const echo = async (conn: Connection, text: string) => {
-    conn.send(text);
-    assertEquals(await conn.receive(), text);
-  };
-  const open = await Promise.all(Array.from({ length: 5 }, async () => {
-    const conn = ctx.connect(url, { tls });
-    await conn.opened;
-    return conn;
-  }));
-  let swaps = 0, handshakes = 0;
-  const visitor = async () => {
-    while (swaps < 100) {
-      const conn = ctx.connect(url, { tls });
-      // Amid other handshakes, and amid this one.
-      listener.setTls(++swaps % 2 === 0 ? server : stranger);
+for (const mutual of [false, true]) {
+  const authorities = mutual ? [{ clientCaCerts: [ca, otherCa] }, { clientCaCerts: ca }] : [{}, {}];
+  const before = { ...server, ...authorities[0] }, after = { ...stranger, ...authorities[1] };
+  const own = mutual ? client : {};
+  const name = `setTls: 100 swaps under load lose no connection and no handshake${
+    mutual ? ", with mutual TLS" : ""
+  }`;
+  Deno.test(name, async () => {
+    await using ctx = new Context({ keepAlive: false });
+    const errors: unknown[] = [];
+    const listener = ctx.listen({
+      hostname: "127.0.0.1",
+      tls: before,
+      onMessage: (conn, data) => void conn.send(data),
+      onHandshakeError: (error) => errors.push(error),
+    });
+    const url = urlOf(listener);
+    const echo = async (conn: Connection, text: string) => {
+      conn.send(text);
+      assertEquals(await conn.receive(), text);
+    };
+    const open = await Promise.all(Array.from({ length: 5 }, async () => {
+      const conn = ctx.connect(url, { tls: { ...tls, ...own } });
       await conn.opened;
-      handshakes++;
-      await echo(conn, `visit ${handshakes}`);
-      conn.close();
-      await conn.closed;
-    }
-  };
-  const resident = async (conn: Connection) => {
-    for (let i = 0; swaps < 100; i++) await echo(conn, `resident ${i}`);
-    await echo(conn, "still here");
-  };
-  await Promise.all([...Array.from({ length: 4 }, visitor), ...open.map(resident)]);
-  assertEquals(errors, []);
-  assert(swaps >= 100 && handshakes === swaps, `${swaps} swaps, ${handshakes} handshakes`);
-  assertEquals(open.map(({ state }) => state), Array(5).fill("open"));
-});
+      return conn;
+    }));
+    let swaps = 0, handshakes = 0;
+    const visitor = async () => {
+      while (swaps < 100) {
+        const conn = ctx.connect(url, { tls: { ...tls, ...own } });
+        // Amid other handshakes, and amid this one.
+        listener.setTls(++swaps % 2 === 0 ? before : after);
+        await conn.opened;
+        handshakes++;
+        await echo(conn, `visit ${handshakes}`);
+        conn.close();
+        await conn.closed;
+      }
+    };
+    const resident = async (conn: Connection) => {
+      for (let i = 0; swaps < 100; i++) await echo(conn, `resident ${i}`);
+      await echo(conn, "still here");
+    };
+    await Promise.all([...Array.from({ length: 4 }, visitor), ...open.map(resident)]);
+    assertEquals(errors, []);
+    assert(swaps >= 100 && handshakes === swaps, `${swaps} swaps, ${handshakes} handshakes`);
+    assertEquals(open.map(({ state }) => state), Array(5).fill("open"));
+  });
+}
 
 Deno.test("setTls: new handshakes get the new certificate; rubbish throws and the old one stays", async () => {
   await using ctx = new Context();
