@@ -144,6 +144,14 @@ export class CipherSide extends Duplex {
 }
 
 /**
+ * Ends a `node:tls` socket so that it calls back after its close_notify. It writes the alert in a microtask and calls back
+ * in a tick, and ticks come first unless the end was asked for in a microtask: not so in a timer.
+ */
+function afterAlert(end: () => void): void {
+  queueMicrotask(end);
+}
+
+/**
  * A `node:tls` socket as a transport. It reads from the transport below only while a `read` is pending, and begins with
  * that read's own buffer, so an idle connection owns no other and a paused one holds the peer back through TCP.
  */
@@ -299,7 +307,7 @@ export class TlsTransport implements Transport {
     // Sends close_notify, then ends the transport's own direction, which node:tls leaves open.
     return new Promise((resolve) => {
       this.#tls.once("close", () => resolve());
-      this.#tls.end(() => this.#cipher.shut().then(resolve));
+      afterAlert(() => this.#tls.end(() => this.#cipher.shut().then(resolve)));
     });
   }
 
@@ -316,7 +324,7 @@ export class TlsTransport implements Transport {
       // A peer that gets the alert can tell the end from a cut. The alert is in the kernel's hands when `onFinished` is
       // called, a tick from now; one that doesn't fit there is lost.
       this.#cipher.onFinished = () => closeQuietly(raw);
-      this.#tls.destroySoon();
+      afterAlert(() => this.#tls.destroySoon());
     }
     this.#fail(new Deno.errors.BadResource("The TLS stream is closed"));
   }

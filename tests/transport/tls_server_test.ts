@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { delay } from "@std/async/delay";
+import { nextTick } from "node:process";
 import { HandshakeError } from "../../src/errors.ts";
 import { startTlsClient } from "../../src/transport/tls_client.ts";
 import { TlsAcceptor } from "../../src/transport/tls_server.ts";
@@ -121,6 +122,26 @@ Deno.test("closeWrite ends the direction of the socket too, after close_notify",
     await relay.over;
   }
 });
+
+for (
+  const [where, enter] of [
+    ["a microtask", (end: () => void) => queueMicrotask(end)],
+    ["a timer", (end: () => void) => void setTimeout(end, 0)],
+    ["a tick of Node's", (end: () => void) => nextTick(end)],
+    ["a turn of the event loop", (end: () => void) => void setImmediate(end)],
+  ] as [string, (end: () => void) => void][]
+) {
+  for (const how of ["closeWrite", "close"] as const) {
+    Deno.test(`the peer gets close_notify of a ${how} in ${where}`, async () => {
+      const [transport, conn] = await connected(new TlsAcceptor(server));
+      enter(() => void transport[how]());
+      // Deno's own client rejects at an end without the alert.
+      assertEquals(await conn.read(new Uint8Array(1)), null);
+      transport.close();
+      conn.close();
+    });
+  }
+}
 
 Deno.test("close settles a pending read and a pending write", async () => {
   const [transport, conn] = await connected(new TlsAcceptor(server));
