@@ -18,6 +18,7 @@ import { head } from "./head.ts";
 import { http } from "./http.ts";
 import { inflater } from "./inflater.ts";
 import { Random } from "./random.ts";
+import { receiving } from "./receiving.ts";
 import type { Target } from "./target.ts";
 
 /** All that is fuzzed. */
@@ -28,6 +29,7 @@ export const TARGETS: Target[] = [
   extensions,
   inflater,
   connection,
+  receiving,
   http,
 ];
 

@@ -23,6 +23,9 @@ import type { Transport } from "../transport/transport.ts";
 import { isThenable } from "../util/foreign.ts";
 import type { Timers } from "../util/timers.ts";
 
+// Less than this isn't read ahead for the reader of a stream.
+const LEAST_CHUNK = 256;
+
 /** What receiving needs of its connection. */
 export interface ReceiverHost {
   readonly role: Role;
@@ -178,16 +181,19 @@ export class Receiver implements ReadSink, MessageSink, Limited {
     if (this.#discarding) return this.#host.awaitsEnd ? Infinity : 0;
     if (this.#assembler!.busy || (this.#limit !== null && this.#limit.dry)) return 0;
     const { room } = this;
-    if (room === Infinity) {
-      this.#full = false;
-    } else if (room <= 0) {
+    if (room < this.#least) {
       this.#full = true;
-    } else if (this.#full) {
-      // A consumer that takes a little at a time must not make us read a little at a time.
-      if (2 * room < this.#host.settings.readAhead) return 0;
-      this.#full = false;
+      return 0;
     }
+    // A consumer that takes a little at a time must not make us read a little at a time.
+    if (this.#full && 2 * room < this.#host.settings.readAhead) return 0;
+    this.#full = false;
     return room;
+  }
+
+  /** What is worth a read: the reader of a stream gets each as a chunk, and would be served crumbs. */
+  get #least(): number {
+    return this.#taker === null || this.#taker.chunks === null ? 1 : LEAST_CHUNK;
   }
 
   /**
@@ -241,10 +247,10 @@ export class Receiver implements ReadSink, MessageSink, Limited {
     }
     if (this.#limit !== null && this.#limit.dry) return "the rate limit is used up";
     if (this.#framesHeld) return describeHolds(this.holdReasons & FRAME_HOLDS);
-    const { room } = this, { readAhead } = this.#host.settings;
-    if (room > 0 && !(this.#full && 2 * room < readAhead)) return null;
-    const full = room > 0 ? "was full, and half of it isn't free" : "is full";
-    return `readAhead (${readAhead} bytes) ${full}: ${describeHolds(this.holdReasons)}`;
+    const { room } = this, { readAhead } = this.#host.settings, full = room < this.#least;
+    if (!full && !(this.#full && 2 * room < readAhead)) return null;
+    const state = full ? "is full" : "was full, and half of it isn't free";
+    return `readAhead (${readAhead} bytes) ${state}: ${describeHolds(this.holdReasons)}`;
   }
 
   consume(source: Source, start: number, end: number): number {
@@ -414,11 +420,12 @@ export class Receiver implements ReadSink, MessageSink, Limited {
   /** Delivers what waits, as far as nothing holds it. */
   deliverHeld(): void {
     if (this.#delivering) return;
-    const { writer } = this.#host;
+    const { writer, record } = this.#host;
     this.#delivering = true;
     writer.cork();
     try {
-      while (this.holdReasons === 0 && this.waiting > 0) {
+      // After onClose no message comes, even to an onMessage that is set then; a consumer may still take what waits.
+      while (this.holdReasons === 0 && this.waiting > 0 && record === null) {
         const message = this.take() as ReceivedMessage;
         this.#deliver(message, false, this.#queue!.header);
       }

@@ -274,3 +274,14 @@ Deno.test("payload view: valid until the callback returns or its promise settles
     assertEquals(unchanged, !view, "a view is overwritten by what comes later, a copy is not");
   }
 });
+
+Deno.test("an onMessage that is set after the end gets nothing: no message comes after onClose", async () => {
+  const log: unknown[] = [];
+  await using peer = await rawPeer({ onClose: (_, { undelivered }) => log.push(undelivered) });
+  const { conn, raw } = peer;
+  await raw.write(join([raw.encode(1, "a"), raw.encode(1, "b"), raw.encode(8)]));
+  await conn.closed;
+  conn.on({ onMessage: (_, data) => log.push(data) });
+  await turn();
+  assertEquals([log, (await conn.closed).undelivered], [[2], 2]);
+});
