@@ -151,6 +151,8 @@ for (const act of ["close", "terminate", "shutdown"] as const) {
     await peer.raw.write(new Uint8Array([0xf0, 0x80])); // reserved bits
     if (act !== "terminate") {
       assertEquals((await peer.raw.next(8)).payload[1], 1002 & 255);
+      // And nothing more, whatever the callback did.
+      assertEquals(await peer.raw.frames(), []);
       peer.raw.close();
     }
     const close = await peer.conn.closed;
