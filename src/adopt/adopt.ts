@@ -85,7 +85,7 @@ function adoptOpen<Data>(
   const agreement = readAgreement(agreed);
   const compression = agreement === null ? false : options.compression || true;
   const engine = makeEngine(registry, role, { ...options, compression }, String(url));
-  const facts: HandshakeResult = {
+  const result: HandshakeResult = {
     protocol,
     extensions: formatExtensions(agreed),
     compression: agreement && codecSettings(agreement, role, engine.settings.compression!),
@@ -101,7 +101,7 @@ function adoptOpen<Data>(
     responseHeaders: () => new Headers(),
   };
   const transport = takeOver(source, undefined, watchOver(engine));
-  engine.open(transport, facts, copyOf(options.initialData), true);
+  engine.open(transport, result, copyOf(options.initialData), true);
   return engine.face;
 }
 
@@ -140,7 +140,7 @@ function adoptServer<Data>(
       await incoming.accept(accepted);
       if (engine.state !== "connecting") throw abortError("The handshake was cancelled");
       if (accepted.data !== undefined) engine.face.data = accepted.data;
-      engine.open(transport, accepted.facts, incoming.early);
+      engine.open(transport, accepted.result, incoming.early);
     } catch (error) {
       engine.abandon(await incoming.refuse(error), true);
     }

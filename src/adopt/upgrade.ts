@@ -49,7 +49,7 @@ export function upgrade<Data>(
   });
   socket.binaryType = "arraybuffer";
   for (const [name, value] of headers) response.headers.append(name, value);
-  const facts: HandshakeResult = {
+  const result: HandshakeResult = {
     protocol,
     extensions: "",
     compression: null,
@@ -84,7 +84,7 @@ export function upgrade<Data>(
         ),
       );
     };
-    engine.open(transport, facts, null);
+    engine.open(transport, result, null);
   };
   socket.onerror = socket.onclose = () => {
     registry.timers.clear(timer);

@@ -8,7 +8,7 @@ import { advanceKey, applyMask } from "../protocol/mask.ts";
 
 const CHUNK = 64 * 1024;
 /** zlib must have room for more than six bytes to end a flush, or it writes the end again. */
-const LEAST_ROOM = 16;
+const MIN_ROOM = 16;
 
 /** A frame whose payload is being compressed; masked as it grows, since a long one takes its time. */
 export class CompressedFrame {
@@ -40,9 +40,9 @@ export class CompressedFrame {
 
   /** To be called before something is written to the chunk. */
   makeRoom(): void {
-    if (this.chunk.length - this.at >= LEAST_ROOM) return;
+    if (this.chunk.length - this.at >= MIN_ROOM) return;
     if (this.chunk === NOTHING) {
-      this.#allocate(Math.min(CHUNK, LONGEST_HEADER + this.#expected + 2 * LEAST_ROOM));
+      this.#allocate(Math.min(CHUNK, LONGEST_HEADER + this.#expected + 2 * MIN_ROOM));
       return;
     }
     this.#full.push(this.#full.length === 0 ? this.chunk.subarray(0, this.at) : this.#filled());

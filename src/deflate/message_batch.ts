@@ -78,8 +78,8 @@ export class MessageBatch implements DeflateJob {
       const first = records[this.#at], final = isFinal(first);
       const length = records[this.#at + 1] << 8 | records[this.#at + 2];
       const start = this.#at + HEADER;
-      const packed = deflater.deflate(records.subarray(start, start + length), final);
-      this.#frames.pushPacked(first, packed, length, final ? 1 : 0);
+      const bytes = deflater.deflate(records.subarray(start, start + length), final);
+      this.#frames.pushCompressed(first, bytes, length, final ? 1 : 0);
       this.#at = start + length;
       cost += length + CALL;
     }

@@ -22,7 +22,7 @@ export interface MessageDeflaterOwner {
   /** Gives a masking key for each frame; `null` for a server. */
   readonly nextKey: (() => number) | null;
   /** A frame that had kept its place in the queue is complete. */
-  packed(): void;
+  compressed(): void;
   /** Compressing has failed, so that nothing can be sent any more. Never called within a call of the owner's. */
   packFailed(error: unknown): void;
 }
@@ -89,7 +89,7 @@ export class MessageDeflater {
    * @param owned Whether the payload is ours to keep.
    */
   push(first: number, payload: Uint8Array, final: boolean, owned: boolean): void {
-    if (!this.#failed && this.#mayRunNow(payload.length)) {
+    if (!this.#failed && this.#withinBudget(payload.length)) {
       try {
         this.#pushNow(first, payload, final);
         return;
@@ -102,14 +102,14 @@ export class MessageDeflater {
     else this.#pushInTurns(first, owned ? payload : payload.slice(), final);
   }
 
-  #mayRunNow(length: number): boolean {
+  #withinBudget(length: number): boolean {
     return length <= this.#deflater.atOnce && !this.#deflater.busy && withinBudget();
   }
 
   #pushNow(first: number, payload: Uint8Array, final: boolean): void {
     charge(payload.length * COST + CALL_COST);
-    const packed = this.#deflater.deflate(payload, final);
-    this.#owner.queue.pushPacked(first, packed, payload.length, final ? 1 : 0);
+    const compressed = this.#deflater.deflate(payload, final);
+    this.#owner.queue.pushCompressed(first, compressed, payload.length, final ? 1 : 0);
   }
 
   #addToBatch(first: number, payload: Uint8Array): void {
@@ -136,7 +136,7 @@ export class MessageDeflater {
   /** What was compressed in turns is in its place, or never will be. */
   #done(error: unknown): void {
     if (error === null) {
-      this.#owner.packed();
+      this.#owner.compressed();
       return;
     }
     this.#failed = true;
@@ -171,10 +171,10 @@ export class MessageDeflater {
       this.push(FIN | RSV1 | frame.opcode, frame.payload(), true, owned);
       return;
     }
-    let packed: SharedFrame;
+    let compressed: SharedFrame;
     try {
       // Even if it isn't our turn: done once now, it is done for all the others.
-      packed = frame.packed(this.#shareKey, (payload) => {
+      compressed = frame.compressed(this.#shareKey, (payload) => {
         charge(payload.length * COST + CALL_COST);
         return this.#deflater.deflate(payload, true);
       });
@@ -183,7 +183,7 @@ export class MessageDeflater {
       queue.reserve(frame.length, 1);
       return;
     }
-    queue.pushShared(packed, busy);
+    queue.pushShared(compressed, busy);
   }
 
   /** Gives everything up that isn't in the queue yet. */

@@ -146,14 +146,14 @@ export class Engine implements ReceiverHost, SenderHost, CloserHost, KeptAlive, 
    */
   open(
     transport: Transport,
-    facts: HandshakeResult,
+    result: HandshakeResult,
     early: Uint8Array | null,
     later = false,
   ): void {
-    const { settings } = this, { compression } = facts;
+    const { settings } = this, { compression } = result;
     this.cancel = null;
     this.transport = transport;
-    this.handshakeResult = facts;
+    this.handshakeResult = result;
     if (!this.refed) this.setRef(false);
     if (compression !== null && compression.deflate !== null) {
       this.sender.deflater = new MessageDeflater(
@@ -166,7 +166,7 @@ export class Engine implements ReceiverHost, SenderHost, CloserHost, KeptAlive, 
     this.phase = Phase.Open;
     const began = this.since;
     this.since = performance.now();
-    this.trace?.opened(facts.url, facts.requestFields(), facts.responseHeaders());
+    this.trace?.opened(result.url, result.requestFields(), result.responseHeaders());
     if (settings.keepAlive !== null) {
       this.#keepAlive = new KeepAlive(this);
     }

@@ -51,7 +51,7 @@ export function sendFragment(
   const message: Fragment = sender.fragment ?? {
     encoder: new PieceEncoder("a fragment", options.binary ?? typeof data !== "string", false),
     started: false,
-    packed: false,
+    compressed: false,
   };
   const { encoder } = message, { deflater } = sender;
   const bytes = encoder.encode(data, final, !final);
@@ -59,11 +59,11 @@ export function sendFragment(
   let first = message.started ? CONTINUATION : encoder.binary ? BINARY : TEXT;
   if (!message.started && deflater !== null) {
     // How long the whole will be isn't known, but that it comes in parts says that it isn't short.
-    message.packed = options.compress ?? (!final || deflater.wants(bytes.length, undefined));
-    if (message.packed) first |= RSV1;
+    message.compressed = options.compress ?? (!final || deflater.wants(bytes.length, undefined));
+    if (message.compressed) first |= RSV1;
   }
   if (final) first |= FIN;
-  if (message.packed) deflater!.push(first, bytes, final, typeof data === "string");
+  if (message.compressed) deflater!.push(first, bytes, final, typeof data === "string");
   else sender.queue.push(first, bytes, final ? 1 : 0, false);
   return queued(sender, message, final);
 }
@@ -84,14 +84,14 @@ export function sendFrame(sender: Sender, frame: OutgoingFrame): boolean {
   if (opcode === CONTINUATION && open === null) {
     throw new InvalidStateError("Cannot send a continuation: there is no unfinished message");
   }
-  if (open?.packed) {
+  if (open?.compressed) {
     throw new InvalidStateError("Cannot send a raw frame amid a message that is being compressed");
   }
   const message: Fragment = open ?? {
     // What an extension has transformed isn't text on its way.
     encoder: new PieceEncoder("a frame", opcode === BINARY, rsv !== 0),
     started: false,
-    packed: false,
+    compressed: false,
   };
   const bytes = message.encoder.encode(payload, fin, false);
   if (bytes.length > sender.room) {

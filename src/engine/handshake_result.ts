@@ -28,7 +28,7 @@ export interface Negotiated {
   headers: Headers;
 }
 
-/** The facts of a handshake that we answered. The head is kept as text, and parsed again by those who ask. */
+/** The result of a handshake that we answered. The head is kept as text, and parsed again by those who ask. */
 export class ServerHandshakeResult implements HandshakeResult {
   readonly protocol: string;
   readonly extensions: string;
@@ -93,7 +93,7 @@ function parseAgain(text: string): RequestHead {
   return parseRequestHead(text, Infinity);
 }
 
-/** The facts of a handshake that we asked for. */
+/** The result of a handshake that we asked for. */
 export class ClientHandshakeResult implements HandshakeResult {
   readonly url: string;
   readonly protocol: string;

@@ -5,7 +5,7 @@ import { isOrderly } from "../protocol/close_record.ts";
 import type { ChunkSink } from "../protocol/message_assembler.ts";
 import { checkSignal, flag } from "../util/check.ts";
 import { Fifo } from "../util/fifo.ts";
-import type { Receiver, Taker } from "./receiver.ts";
+import type { MessageConsumer, Receiver } from "./receiver.ts";
 
 /** Options of an iteration over messages. */
 export interface MessageIteratorOptions {
@@ -32,7 +32,7 @@ interface Waiter<T> {
  * some of the messages. While it awaits none the connection is held.
  */
 export class MessageIterator<T = ReceivedMessage>
-  implements AsyncIterableIterator<T, undefined>, Taker {
+  implements AsyncIterableIterator<T, undefined>, MessageConsumer {
   protected readonly receiver: Receiver;
   readonly #preventClose: boolean;
   readonly #signal: AbortSignal | undefined;

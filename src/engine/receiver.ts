@@ -57,7 +57,7 @@ export interface ReceiverHost {
 }
 
 /** A consumer that takes messages when it wants them, in place of `onMessage`. */
-export interface Taker {
+export interface MessageConsumer {
   /** Takes messages in pieces as they arrive; `null` for a consumer of whole ones. */
   readonly chunks: ChunkSink | null;
   /** What it holds of messages in pieces, in bytes. */
@@ -90,7 +90,7 @@ export class Receiver implements ReadSink, MessageSink, Limited {
   #reader: ReadPump | null = null;
   #assembler: MessageAssembler | null = null;
   #queue: ReceiveQueue | null = null;
-  #taker: Taker | null = null;
+  #consumer: MessageConsumer | null = null;
   #limit: RateLimit | null = null; // lifted with the first close frame, ours or the peer's
   #frames: FrameCallbacks | null = null;
   #full = false; // `readAhead` was used up, and half of it isn't free again
@@ -122,7 +122,7 @@ export class Receiver implements ReadSink, MessageSink, Limited {
         : (sink) => new MessageInflater({ ...compression.inflate, maxMessageSize }, sink),
     );
     this.#observeFrames();
-    this.#assembler.chunks = this.#taker === null ? null : this.#taker.chunks;
+    this.#assembler.chunks = this.#consumer === null ? null : this.#consumer.chunks;
     this.#reader = new ReadPump(transport, this);
     if (early !== null && early.length > 0) this.#reader.prepend(early);
     if (settings.rateLimit !== null) this.#limit = new RateLimit(settings.rateLimit, this);
@@ -193,7 +193,7 @@ export class Receiver implements ReadSink, MessageSink, Limited {
 
   /** What is worth a read: the reader of a stream gets each as a chunk, and would be served crumbs. */
   get #least(): number {
-    return this.#taker === null || this.#taker.chunks === null ? 1 : LEAST_CHUNK;
+    return this.#consumer === null || this.#consumer.chunks === null ? 1 : LEAST_CHUNK;
   }
 
   /**
@@ -209,14 +209,14 @@ export class Receiver implements ReadSink, MessageSink, Limited {
   get room(): number {
     if (this.holdReasons === 0 || this.dropping) return Infinity;
     if (this.#framesHeld) return 0;
-    if (this.#taker !== null && this.#taker.awaits && !this.paused) return Infinity;
+    if (this.#consumer !== null && this.#consumer.awaits && !this.paused) return Infinity;
     return this.#host.settings.readAhead - this.#kept;
   }
 
   /** What is kept of what was received, in bytes. */
   get #kept(): number {
     return (this.#queue === null ? 0 : this.#queue.bytes) +
-      (this.#taker === null ? 0 : this.#taker.bytes) +
+      (this.#consumer === null ? 0 : this.#consumer.bytes) +
       (this.#assembler === null ? 0 : this.#assembler.buffered);
   }
 
@@ -329,7 +329,7 @@ export class Receiver implements ReadSink, MessageSink, Limited {
       return;
     }
     const kept = lent ? (data as Uint8Array).slice() : data;
-    this.keep(this.#taker === null ? kept : this.#taker.wrap(kept), this.#header(data));
+    this.keep(this.#consumer === null ? kept : this.#consumer.wrap(kept), this.#header(data));
   }
 
   control(opcode: number, payload: Uint8Array): void {
@@ -347,7 +347,7 @@ export class Receiver implements ReadSink, MessageSink, Limited {
   /** Queues a message, or one whose pieces are still to come. */
   keep(message: QueuedMessage, header?: MessageHeader): void {
     (this.#queue ??= new ReceiveQueue()).push(message, header);
-    this.#taker?.wake();
+    this.#consumer?.wake();
     this.reschedule();
   }
 
@@ -429,7 +429,7 @@ export class Receiver implements ReadSink, MessageSink, Limited {
         const message = this.take() as ReceivedMessage;
         this.#deliver(message, false, this.#queue!.header);
       }
-      this.#taker?.wake();
+      this.#consumer?.wake();
     } finally {
       this.#delivering = false;
       writer.uncork();
@@ -466,7 +466,7 @@ export class Receiver implements ReadSink, MessageSink, Limited {
 
   /** Whether a consumer has claimed the messages. */
   get claimed(): boolean {
-    return this.#taker !== null;
+    return this.#consumer !== null;
   }
 
   /**
@@ -475,7 +475,7 @@ export class Receiver implements ReadSink, MessageSink, Limited {
    * @param action What is attempted, for messages: `iterate over` …
    * @throws {TypeError} Beside `onMessage` or another consumer, or if there are no messages that could be kept.
    */
-  claim(taker: Taker, action: string): void {
+  claim(consumer: MessageConsumer, action: string): void {
     const { handlers, settings } = this.#host;
     if (handlers.onMessage !== undefined) {
       throw new TypeError(
@@ -488,19 +488,19 @@ export class Receiver implements ReadSink, MessageSink, Limited {
     if (!settings.assemble) {
       throw new TypeError(`Cannot ${action} a connection with assemble: false: it has no messages`);
     }
-    if (this.#taker !== null) {
+    if (this.#consumer !== null) {
       throw new TypeError(`Cannot ${action} a connection whose messages are being taken already`);
     }
-    this.#taker = taker;
-    if (this.dropping) taker.discard();
-    if (taker.chunks === null) return;
-    this.#queue?.map((message) => taker.wrap(message as ReceivedMessage));
-    if (this.#assembler !== null) this.#assembler.chunks = taker.chunks;
+    this.#consumer = consumer;
+    if (this.dropping) consumer.discard();
+    if (consumer.chunks === null) return;
+    this.#queue?.map((message) => consumer.wrap(message as ReceivedMessage));
+    if (this.#assembler !== null) this.#assembler.chunks = consumer.chunks;
   }
 
   /** Leaves the messages to others. Does nothing for a consumer that hasn't got them, or not any more. */
-  unclaim(taker: Taker): void {
-    if (this.#taker === taker) this.#taker = null;
+  unclaim(consumer: MessageConsumer): void {
+    if (this.#consumer === consumer) this.#consumer = null;
   }
 
   /** Messages that wait to be delivered or taken. */
@@ -546,12 +546,13 @@ export class Receiver implements ReadSink, MessageSink, Limited {
   /** Whether received messages still have to be delivered before the end is. */
   get unfinished(): boolean {
     return !this.dropping && this.waiting > 0 &&
-      ((this.holdReasons & NO_CONSUMER) === 0 || (this.#taker !== null && this.#taker.awaits));
+      ((this.holdReasons & NO_CONSUMER) === 0 ||
+        (this.#consumer !== null && this.#consumer.awaits));
   }
 
   /** The connection has ended: no message will come. */
   ended(): void {
-    this.#taker?.wake();
+    this.#consumer?.wake();
   }
 
   /** Drops the messages that wait and those to come, and ends a pause: we have closed. */
@@ -560,7 +561,7 @@ export class Receiver implements ReadSink, MessageSink, Limited {
     this.dropping = true;
     this.#setHolds(this.holdReasons & ~PAUSED);
     if (this.#queue !== null) this.undelivered += this.#queue.clear();
-    this.#taker?.discard();
+    this.#consumer?.discard();
     if (this.#frames !== null) this.#frames.muted = true;
     // What is left of a message that waited for room is inflated to be dropped.
     this.#assembler?.resume();

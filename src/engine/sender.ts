@@ -77,7 +77,7 @@ export interface Fragment {
   /** Whether its first frame is queued. */
   started: boolean;
   /** Whether it goes compressed. */
-  packed: boolean;
+  compressed: boolean;
 }
 
 /** The messages that are being sent from sources. */
@@ -393,7 +393,7 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
 
   // ---- Writing ----------------------------------------------------------------------------------------------------
 
-  packed(): void {
+  compressed(): void {
     this.writer.schedule();
     this.#host.compressed();
     this.#host.trace?.writing(this.whyNotWriting());

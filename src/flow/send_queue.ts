@@ -19,13 +19,13 @@ export interface Block {
   messages: number;
   fragments: number;
   /** Whether it ends inside a frame, which the next block completes: nothing may come between. */
-  open: boolean;
+  continues: boolean;
   /** Whether no frame may be added. */
   sealed: boolean;
   /** Whether it is only a place, to be filled: nothing from here on can be written yet. */
   pending: boolean;
   /** Whether `payload` is what was compressed, and so leaves the queue at once. */
-  packed: boolean;
+  compressed: boolean;
   /** Whether `bytes` are shared with other queues. */
   shared: boolean;
   next: Block | null;
@@ -38,10 +38,10 @@ const ENCODER = new TextEncoder();
 const UNMASKED_HEADER = 2;
 const MASKED_HEADER = 6;
 /** What a reserved place costs beside its payload: the block, the job that fills it, and their buffers. */
-const PLACE_OVERHEAD = 1024;
+const PLACEHOLDER_OVERHEAD = 1024;
 
 /**
- * The data lane: frames are encoded at once, one after the other, into blocks of at most 64 KiB (or one frame, if
+ * The data queue: frames are encoded at once, one after the other, into blocks of at most 64 KiB (or one frame, if
  * larger). A thousand small messages are one block and leave in one write; no object is made for any of them.
  */
 export class SendQueue {
@@ -74,7 +74,7 @@ export class SendQueue {
 
   /** What the queue costs in memory beside the payloads, at most: headers, and places that are reserved. */
   get overhead(): number {
-    return this.frames * this.frameOverhead + this.places * PLACE_OVERHEAD;
+    return this.frames * this.frameOverhead + this.places * PLACEHOLDER_OVERHEAD;
   }
 
   /** Whether no block waits (one may be on its way). */
@@ -122,7 +122,7 @@ export class SendQueue {
    * @param counted The length before it was compressed, with which it counts until the kernel has all of it.
    * @param messages 1 if the frame ends a message.
    */
-  pushPacked(first: number, payload: Uint8Array, counted: number, messages: number): void {
+  pushCompressed(first: number, payload: Uint8Array, counted: number, messages: number): void {
     const before = this.#tail, excess = counted - payload.length;
     this.push(first, payload, messages, false);
     const tail = this.#tail!;
@@ -149,7 +149,7 @@ export class SendQueue {
     const block = this.#appendBlock(newBlock(null, NOTHING, 0, 0, counted));
     block.messages = messages;
     block.fragments = 1 - messages;
-    block.pending = block.packed = true;
+    block.pending = block.compressed = true;
     this.places++;
     this.bytes += counted;
     this.messages += messages;
@@ -184,7 +184,7 @@ export class SendQueue {
     place.payload = place.messages = place.fragments = 0;
     for (let i = 1; i < pieces.length; i++) {
       const block = newBlock(null, pieces[i], 0, pieces[i].length, 0);
-      block.packed = last.open = true;
+      block.compressed = last.continues = true;
       last = last.next = block;
     }
     last.payload = payload;
@@ -258,7 +258,7 @@ export class SendQueue {
     ) {
       tail.end = frame.end;
       tail.payload += frame.length;
-      tail.packed ||= frame.isPacked;
+      tail.compressed ||= frame.isCompressed;
       tail.messages++;
       this.bytes += frame.length;
       this.messages++;
@@ -267,7 +267,7 @@ export class SendQueue {
       const block = this.#appendBlock(newBlock(null, bytes, start, end, length));
       block.messages = 1;
       block.shared = true;
-      block.packed = frame.isPacked;
+      block.compressed = frame.isCompressed;
       this.bytes += length;
       this.messages++;
     } else {
@@ -302,7 +302,7 @@ export class SendQueue {
    * @returns The place, for `fillPlace`, `closePlace` or `cutAt`.
    */
   openPlace(): Block {
-    const place = newPlace();
+    const place = newPlaceholder();
     this.#appendBlock(place);
     return place;
   }
@@ -311,7 +311,7 @@ export class SendQueue {
   fillPlace(place: Block, from: SendQueue): Block {
     const first = from.#head, last = from.#tail;
     if (first === null || last === null) return place;
-    const behind = newPlace();
+    const behind = newPlaceholder();
     behind.next = place.next;
     // The place turns into the first block, so that nobody has to look for what comes before it.
     Object.assign(place, first);
@@ -388,7 +388,7 @@ export class SendQueue {
       rest = kept.next;
       kept.next = null;
       this.#appendBlock(kept);
-      completing = kept.open;
+      completing = kept.continues;
     }
     for (; rest !== null; rest = rest.next) this.#forget(rest);
     this.#forgetPostponed();
@@ -396,7 +396,7 @@ export class SendQueue {
 
   /** Accounts for a block that is dropped; a place is not to be filled any more. */
   #forget(block: Block): void {
-    if (block.pending && block.packed) this.places--;
+    if (block.pending && block.compressed) this.places--;
     block.pending = false;
     this.taken(block);
   }
@@ -436,7 +436,7 @@ export class SendQueue {
       block.buffer!.view.setInt32(block.end, key, true);
       block.end += 4;
     }
-    block.open = true;
+    block.continues = true;
     if (owned) {
       if (masked) {
         applyMask(new DataView(payload.buffer, payload.byteOffset, length), 0, length, key);
@@ -453,11 +453,11 @@ export class SendQueue {
         if (masked) applyMask(block.buffer!.view, from, block.end, advanceKey(key, at));
         at += part.length;
         if (at === length) break;
-        block.open = true;
+        block.continues = true;
         block = this.#append(acquire(sizeFor(Math.min(length - at, SIZES[HUGE]))));
       }
     }
-    block.open = false;
+    block.continues = false;
     block.sealed = true;
     block.messages = messages;
     block.fragments = 1 - messages;
@@ -535,16 +535,16 @@ export function newBlock(
     payload,
     messages: 0,
     fragments: 0,
-    open: false,
+    continues: false,
     sealed: false,
     pending: false,
-    packed: false,
+    compressed: false,
     shared: false,
     next: null,
   };
 }
 
-function newPlace(): Block {
+function newPlaceholder(): Block {
   const place = newBlock(null, NOTHING, 0, 0, 0);
   place.pending = true;
   return place;

@@ -15,7 +15,7 @@ interface Slab {
 
 const plain: Slab = { bytes: NOTHING, used: 0 };
 // Apart from the others, so that they too are contiguous for those who get them.
-const packed: Slab = { bytes: NOTHING, used: 0 };
+const compressedSlab: Slab = { bytes: NOTHING, used: 0 };
 
 /** A whole message as an unmasked frame, that is as a server sends it. Nobody ever changes its bytes. */
 export class SharedFrame {
@@ -31,7 +31,7 @@ export class SharedFrame {
   readonly length: number;
   // The payload as others compress it, by how they do; the same for every frame of a prepared message.
   #compressed: Map<number, Uint8Array> | null = null;
-  #packed: Map<number, SharedFrame> | null = null;
+  #compressedFrames: Map<number, SharedFrame> | null = null;
 
   private constructor(
     slab: Slab | null,
@@ -86,22 +86,22 @@ export class SharedFrame {
    * @param key How they do it.
    * @param compress Compresses, into a buffer that is used again.
    */
-  packed(key: number, compress: (payload: Uint8Array) => Uint8Array): SharedFrame {
-    let frame = this.#packed?.get(key);
+  compressed(key: number, compress: (payload: Uint8Array) => Uint8Array): SharedFrame {
+    let frame = this.#compressedFrames?.get(key);
     if (frame === undefined) {
       let bytes = this.#compressed?.get(key);
       if (bytes === undefined) {
         bytes = compress(this.payload());
         this.#compressed?.set(key, bytes = bytes.slice());
       }
-      frame = new SharedFrame(packed, RSV1 | this.opcode, bytes, this.length);
-      (this.#packed ??= new Map()).set(key, frame);
+      frame = new SharedFrame(compressedSlab, RSV1 | this.opcode, bytes, this.length);
+      (this.#compressedFrames ??= new Map()).set(key, frame);
     }
     return frame;
   }
 
   /** Whether it is compressed. */
-  get isPacked(): boolean {
+  get isCompressed(): boolean {
     return (this.opcode & RSV1) !== 0;
   }
 

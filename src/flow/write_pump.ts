@@ -18,7 +18,7 @@ export interface WriteSink {
 const MOST_AT_ONCE = 256 * 1024;
 
 /**
- * Moves blocks to the transport, one write in flight. Control frames have a lane of their own and go first, between
+ * Moves blocks to the transport, one write in flight. Control frames have a queue of their own and go first, between
  * blocks; so a ping waits for at most the block on its way, and never comes inside a frame.
  *
  * There are two kinds of transport. One completes: `write` promises how much the kernel has taken. One reports readiness:
@@ -87,7 +87,7 @@ export class WritePump {
     return this.#stopped;
   }
 
-  /** Whether all of the data lane has been taken by the kernel. */
+  /** Whether all of the data queue has been taken by the kernel. */
   get dataTaken(): boolean {
     const flying = this.#flying;
     return this.#queue.empty &&
@@ -96,7 +96,7 @@ export class WritePump {
 
   /** Whether the frame on its way, or half-way, needs the head of the queue to complete it. */
   get completing(): boolean {
-    return this.#flying === null ? this.#completing : this.#flying.open;
+    return this.#flying === null ? this.#completing : this.#flying.continues;
   }
 
   /** Holds writing back while a batch of received frames is handled. */
@@ -178,7 +178,7 @@ export class WritePump {
 
   #begin(block: Block): void {
     this.#flying = block;
-    this.#completing = block.open;
+    this.#completing = block.continues;
     if (this.#transport!.tryWrite === undefined) this.#write(block);
     else this.#writeReady(block);
   }
@@ -231,7 +231,7 @@ export class WritePump {
       block = this.#next();
       if (block === null) return;
       this.#flying = block;
-      this.#completing = block.open;
+      this.#completing = block.continues;
     }
   }
 
@@ -268,7 +268,7 @@ export class WritePump {
     if (left > 0) {
       // In a block of its own every byte is payload, and nearly so in a shared one; elsewhere it counts until the whole
       // block is gone.
-      if (block.buffer === null && !block.packed && block.payload > left) {
+      if (block.buffer === null && !block.compressed && block.payload > left) {
         this.#queue.bytes -= block.payload - left;
         block.payload = left;
       }

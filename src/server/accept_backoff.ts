@@ -2,7 +2,7 @@
 const FIRST = 20;
 const LONGEST = 1000;
 // A failure so long after the last one is news again.
-const NEWS = 60_000;
+const LOG_AGAIN_AFTER_MS = 60_000;
 
 // A peer has left before it was accepted (accept(2)): that is its connection's end, and says nothing of the next one. A
 // scanner or a health check that resets at once must not make everybody else wait.
@@ -34,7 +34,7 @@ export class AcceptBackoff {
       return ++this.#lost % TURN === 0 ? this.#rest(0) : Promise.resolve();
     }
     const now = performance.now();
-    if (now - this.#failedAt > NEWS) {
+    if (now - this.#failedAt > LOG_AGAIN_AFTER_MS) {
       console.error("Accepting WebSocket connections has failed, and is tried again:", error);
     }
     this.#failedAt = now;

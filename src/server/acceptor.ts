@@ -58,7 +58,7 @@ export class Acceptor<Data> implements Entrance {
   /** Handshakes whose 101 is on the way. */
   #opening = 0;
   #whenServed: (() => void)[] = [];
-  #ticker: Interval | null = null;
+  #interval: Interval | null = null;
   #prepared: Promise<void> | null | undefined = undefined;
 
   /**
@@ -141,9 +141,9 @@ export class Acceptor<Data> implements Entrance {
   }
 
   #tick(): void {
-    if (this.#ticker !== null || this.#closed || this.#settings.onTick === undefined) return;
+    if (this.#interval !== null || this.#closed || this.#settings.onTick === undefined) return;
     const { tickInterval } = this.#settings;
-    this.#ticker = new Interval(
+    this.#interval = new Interval(
       this.registry.timers,
       tickInterval,
       () => this.#settings.onTick?.(this.#face),
@@ -314,7 +314,7 @@ export class Acceptor<Data> implements Entrance {
         home: this.registry,
         data: accepted.data === undefined ? this.#data : accepted.data,
       });
-      engine.open(handshake.transport, accepted.facts, handshake.early);
+      engine.open(handshake.transport, accepted.result, handshake.early);
       if (this.#addresses === null) return;
       const { release } = handshake;
       handshake.release = () => {};
@@ -350,7 +350,7 @@ export class Acceptor<Data> implements Entrance {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#ticker?.stop();
+    this.#interval?.stop();
     callForeign(() => this.#socket.close(), () => {});
     this.#backoff.end();
     this.#http?.close();

@@ -19,7 +19,7 @@ import { cancelBody, refuseWith } from "./refuse_with.ts";
 export interface Acceptance<Data> {
   /** The 101. */
   readonly answer: Uint8Array;
-  readonly facts: ServerHandshakeResult;
+  readonly result: ServerHandshakeResult;
   /** Data that the application gave for this connection; `undefined` if it gave none. */
   readonly data: Data | undefined;
 }
@@ -139,7 +139,7 @@ function accept<Data>(
   const expectsContinue = listContains(request.fields.get("expect"), "100-continue");
   return {
     answer: formatAccept({ key: upgrade.key, protocol, extensions, headers, expectsContinue }),
-    facts: new ServerHandshakeResult(
+    result: new ServerHandshakeResult(
       text,
       secure,
       protocol,

@@ -1,4 +1,4 @@
-/** Something that is in one roster at a time. */
+/** Something that is in one list at a time. */
 export interface Member {
   /** Its place there; -1 while in none. */
   slot: number;
@@ -16,7 +16,7 @@ export class MemberList<T extends Member> {
   #from = 0;
   #end = 0;
 
-  /** Adds one that is in no roster. */
+  /** Adds one that is in no list. */
   add(member: T): void {
     const places = this.#places;
     if (this.#end === places.length && this.size <= this.#end / 2) this.#close();

@@ -24,7 +24,7 @@ function takeAll(queue: SendQueue, each: () => void = () => {}): Uint8Array {
 Deno.test("A compressed frame counts with what was compressed", () => {
   const queue = new SendQueue(null);
   queue.push(FIN | TEXT, utf8("ab"), 1, false);
-  queue.pushPacked(FIN | RSV1 | TEXT, Uint8Array.of(1, 2, 3), 1000, 1);
+  queue.pushCompressed(FIN | RSV1 | TEXT, Uint8Array.of(1, 2, 3), 1000, 1);
   assertEquals([queue.bytes, queue.messages], [1002, 2]);
   assertEquals(takeAll(queue), Uint8Array.of(0x81, 2, 0x61, 0x62, 0xc1, 3, 1, 2, 3));
   assertEquals([queue.bytes, queue.messages], [0, 0]);
@@ -35,7 +35,7 @@ Deno.test("What grows, and fills more than a block, counts until its last byte i
     for (const length of [65530, 65536, 65540, 65541, 65550, 65556, 70_000, 200_000]) {
       const queue = new SendQueue(null);
       if (ahead > 0) queue.push(FIN | TEXT, new Uint8Array(ahead), 1, false);
-      queue.pushPacked(FIN | RSV1 | BINARY, noise(length), 65536, 1);
+      queue.pushCompressed(FIN | RSV1 | BINARY, noise(length), 65536, 1);
       assertEquals(queue.bytes, ahead + 65536);
       const written = takeAll(
         queue,
@@ -60,7 +60,7 @@ Deno.test("What stands behind a frame that is still being compressed waits for i
   queue.fill(place, [Uint8Array.of(1), Uint8Array.of(2), Uint8Array.of(3)]);
   const open: boolean[] = [], counts: number[] = [], written: Uint8Array[] = [];
   for (let block = queue.shift(); block !== null; block = queue.shift()) {
-    open.push(block.open);
+    open.push(block.continues);
     counts.push(queue.bytes);
     written.push(bytes(block));
     queue.taken(block);
@@ -87,7 +87,7 @@ Deno.test("Dropped: places and their frames are gone, what completes an open fra
   const place = queue.reserve(100, 1);
   queue.push(FIN | TEXT, utf8("a"), 1, false);
   const first = queue.shift()!;
-  assert(first.open);
+  assert(first.continues);
   queue.drop(true);
   queue.taken(first);
   queue.fill(place, [Uint8Array.of(7)]);

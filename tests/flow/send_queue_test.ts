@@ -154,7 +154,7 @@ Deno.test("A message of 64 KiB is one block; a larger one stands in one of its o
   const large = randomBytes(65_537, 1);
   queue.push(BINARY, large, 1, true);
   const header = queue.shift()!, body = queue.shift()!;
-  assertEquals([header.open, body.open], [true, false]);
+  assertEquals([header.continues, body.continues], [true, false]);
   assertEquals(toHex(header.bytes.slice(header.start, header.end)), "827f0000000000010001");
   assert(body.bytes === large);
   assertEquals([header.payload, body.payload, body.messages], [0, 65_537, 1]);
@@ -220,7 +220,7 @@ Deno.test("Dropping forgets all, but completes a frame whose beginning is on its
   queue.push(BINARY, large, 1, false);
   for (let n = 0; n < 5; n++) queue.push(BINARY, new Uint8Array(20_000), 1, false);
   const first = queue.shift()!;
-  assertEquals(first.open, true);
+  assertEquals(first.continues, true);
   const begun = first.bytes.slice(first.start, first.end);
   queue.drop(true);
   assertEquals([queue.bytes, queue.messages], [300_000, 1]);

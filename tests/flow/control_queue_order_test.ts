@@ -16,50 +16,50 @@ Deno.test("RFC 6455 5.5: control frames, plain and masked", () => {
 });
 
 Deno.test("Answers of one batch all stay, those of an earlier batch give way to later ones", () => {
-  const lane = new ControlQueue();
-  assert(lane.empty);
-  const answer = (byte: number) => lane.answer(Uint8Array.of(byte), null);
+  const queue = new ControlQueue();
+  assert(queue.empty);
+  const answer = (byte: number) => queue.answer(Uint8Array.of(byte), null);
   for (const byte of [1, 2, 3]) answer(byte);
-  lane.endBatch();
-  assertEquals(toHex(lane.take()), "8a0101" + "8a0102" + "8a0103");
+  queue.endBatch();
+  assertEquals(toHex(queue.take()), "8a0101" + "8a0102" + "8a0103");
   answer(1);
   answer(2);
-  lane.endBatch();
-  lane.request(Uint8Array.of(9));
+  queue.endBatch();
+  queue.request(Uint8Array.of(9));
   answer(3);
   answer(4);
-  lane.endBatch();
-  assertEquals(toHex(lane.take()), "8a0103" + "8a0104" + "09");
-  assert(lane.empty);
+  queue.endBatch();
+  assertEquals(toHex(queue.take()), "8a0103" + "8a0104" + "09");
+  assert(queue.empty);
 });
 
 for (const [role, key] of [["server", null], ["client", 0x3d21fa37]] as const) {
   for (const length of [0, 1, 30, 125]) {
     Deno.test(`Of a batch of pings with ${length} bytes a ${role} answers the latest 64`, () => {
-      const lane = new ControlQueue();
+      const queue = new ControlQueue();
       const payloads = Array.from({ length: 300 }, (_, i) => new Uint8Array(length).fill(i));
       for (const total of [1, 64, 65, 129, 300]) {
-        for (const payload of payloads.slice(0, total)) lane.answer(payload, key);
+        for (const payload of payloads.slice(0, total)) queue.answer(payload, key);
         const latest = payloads.slice(Math.max(0, total - 64), total);
         const expected = latest.map((payload) => encodeControl(10, payload, key));
-        assertEquals(lane.take(), concat(...expected));
-        assert(lane.empty);
+        assertEquals(queue.take(), concat(...expected));
+        assert(queue.empty);
       }
     });
   }
 }
 
 Deno.test("The application's control frames are bounded in number and keep their order", () => {
-  const lane = new ControlQueue();
+  const queue = new ControlQueue();
   const frames = Array.from({ length: MAX_REQUESTED }, (_, at) => Uint8Array.of(at));
   for (const frame of frames) {
-    assert(!lane.full);
-    lane.request(frame);
+    assert(!queue.full);
+    queue.request(frame);
   }
-  assert(lane.full);
-  lane.endBatch();
-  assertEquals(lane.take(), concat(...frames));
-  assert(!lane.full && lane.empty);
+  assert(queue.full);
+  queue.endBatch();
+  assertEquals(queue.take(), concat(...frames));
+  assert(!queue.full && queue.empty);
 });
 
 Deno.test("The inbox is first in, first out, and counts what waits", () => {

@@ -12,10 +12,10 @@ function member(number: number): Numbered {
   return { number, slot: -1 };
 }
 
-const numbers = (roster: MemberList<Numbered>) => [...roster].map(({ number }) => number);
+const numbers = (list: MemberList<Numbered>) => [...list].map(({ number }) => number);
 
-Deno.test("a roster lists whom a set would list, in the same order, whoever comes and goes", () => {
-  const roster = new MemberList<Numbered>(), set = new Set<Numbered>();
+Deno.test("a list lists whom a set would list, in the same order, whoever comes and goes", () => {
+  const list = new MemberList<Numbered>(), set = new Set<Numbered>();
   let seed = 7, next = 0;
   const random = (below: number) => {
     seed = (seed * 48271) % 0x7fffffff;
@@ -27,43 +27,43 @@ Deno.test("a roster lists whom a set would list, in the same order, whoever come
     if (all.length === 0 || random(10) < (step % 1000 < 500 ? 7 : 3)) {
       const one = member(next++);
       all.push(one);
-      roster.add(one);
+      list.add(one);
       set.add(one);
     } else {
       const [one] = all.splice(random(all.length), 1);
-      assert(roster.delete(one) && set.delete(one));
-      assert(!roster.delete(one));
+      assert(list.delete(one) && set.delete(one));
+      assert(!list.delete(one));
     }
-    assertEquals(roster.size, set.size);
+    assertEquals(list.size, set.size);
     const bound = random(next);
     const wanted = ({ number }: Numbered) => number >= bound;
-    assert(roster.find(wanted) === [...set].find(wanted));
-    if (step % 10 === 0) assertEquals(numbers(roster), [...set].map(({ number }) => number));
+    assert(list.find(wanted) === [...set].find(wanted));
+    if (step % 10 === 0) assertEquals(numbers(list), [...set].map(({ number }) => number));
   }
 });
 
-Deno.test("a roster that is read leaves out who leaves meanwhile", () => {
-  const roster = new MemberList<Numbered>();
+Deno.test("a list that is read leaves out who leaves meanwhile", () => {
+  const list = new MemberList<Numbered>();
   const all = Array.from({ length: 10 }, (_, number) => member(number));
-  for (const one of all) roster.add(one);
+  for (const one of all) list.add(one);
   const seen: number[] = [];
-  for (const { number } of roster) {
+  for (const { number } of list) {
     seen.push(number);
-    for (const leaver of [number, number + 1]) roster.delete(all[leaver]);
+    for (const leaver of [number, number + 1]) list.delete(all[leaver]);
     // What comes meanwhile may close the gaps.
-    roster.add(member(100 + number));
-    roster.add(member(200 + number));
+    list.add(member(100 + number));
+    list.add(member(200 + number));
   }
   assertEquals(seen, [0, 2, 4, 6, 8]);
 });
 
-Deno.test("a member of one roster is none of another", () => {
-  const roster = new MemberList<Numbered>(), other = new MemberList<Numbered>();
+Deno.test("a member of one list is none of another", () => {
+  const list = new MemberList<Numbered>(), other = new MemberList<Numbered>();
   const one = member(1);
-  roster.add(one);
+  list.add(one);
   other.add(member(2));
   assert(!other.delete(one));
-  assertEquals([roster.size, other.size], [1, 1]);
+  assertEquals([list.size, other.size], [1, 1]);
 });
 
 Deno.test("connections is a live set, asked for before or after they came, of a context and of a listener", async () => {
