@@ -50,7 +50,7 @@ export async function serverTls(args: Args): Promise<Pick<ListenOptions, "tls">>
   if (cert === undefined && key === undefined) return {};
   if (cert === undefined || key === undefined) {
     const [given, missing] = cert === undefined ? ["key", "cert"] : ["cert", "key"];
-    throw new UsageError(`Option --${given} needs the other one too: --${missing}`);
+    throw new UsageError(`Option --${given} requires --${missing}`);
   }
   return { tls: { cert: await readFile("cert", cert), key: await readFile("key", key) } };
 }

@@ -35,7 +35,7 @@ export async function relay(args: Args, terminal: Terminal): Promise<number> {
   const json = args.flag("json"), verbose = args.flag("verbose");
   const options = { ...await clientOptions(args), ...sizeOptions(args) };
   const most = args.number("max-connections", MOST_PAIRS, { whole: true }) || Infinity;
-  // Whoever connects here uses our credentials and our way into the network.
+  // Every client that connects here uses our credentials and our way into the network.
   const origins = originOption(args, true, (origin) => {
     terminal.note(`refused a page of origin ${quote(origin, 200)}: see --origin`);
   });

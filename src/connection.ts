@@ -370,7 +370,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
   /**
    * Subscribes to a topic until `unsubscribe` or the end of the connection.
    *
-   * @param topic 1 to 256 bytes of UTF-8; topics come to be by being used.
+   * @param topic 1 to 256 bytes of UTF-8; topics are created on first use.
    * @returns Whether it wasn't subscribed before.
    * @throws {InvalidStateError} While connecting.
    * @throws {ConnectionClosedError} If the connection is closing or closed.
@@ -466,8 +466,8 @@ export class Connection<Data = unknown> implements AsyncDisposable {
 
   /**
    * Iterates over messages as streams of their bytes, so that a large one needn't fit into memory: what isn't read is
-   * bounded by `readAhead`, and then the peer is held back. Read or cancel each stream: what stays unread stands before
-   * the next message. `maxMessageSize` applies as elsewhere.
+   * bounded by `readAhead`, and then the peer is held back. Read or cancel each stream: one that is
+   * left unread blocks the messages after it. `maxMessageSize` applies as elsewhere.
    *
    * @returns Ends when the connection closes with 1000, 1001 or without code; throws a `ConnectionClosedError` otherwise.
    * @throws {TypeError} Beside `onMessage` or another consumer.

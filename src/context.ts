@@ -63,9 +63,9 @@ import {
 
 /** Options of a context: defaults for every connection. */
 export interface ContextOptions<Data = unknown> extends ConnectionOptions<Data>, BrokerReports {
-  /** What connects the topics of this context with those of others. Default: nothing, the context is alone. */
+  /** The broker that shares topics with other contexts. Default: none. */
   broker?: Broker;
-  /** Who is told of subscriptions, where `listen` doesn't say; those of the context's other connections included. */
+  /** Gets changes of subscriptions, unless `listen` has its own; those of the context's other connections too. */
   onSubscription?(conn: Connection<Data>, topic: string, count: number, previous: number): unknown;
   /** How clients do TLS, where `connect` doesn't say. */
   tls?: ConnectOptions["tls"];

@@ -119,7 +119,7 @@ function adoptServer<Data>(
   const secure = isEncrypted(source) ||
     (request instanceof Request && new URL(request.url).protocol === "https:");
   const engine = makeEngine(registry, "server", options, "");
-  // With the head read by somebody else, what was read besides is frames.
+  // If the caller has read the head, what was read after it is frames.
   const transport = takeOver(
     source,
     head === null ? initialData : undefined,

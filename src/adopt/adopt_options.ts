@@ -25,7 +25,7 @@ export interface AdoptOptions<Data = unknown, Decision = HandshakeDecision<Data>
   /** Bytes that have been read from the stream already, the head of the handshake or a part of it included. */
   initialData?: Uint8Array;
   /**
-   * The request of the client, where somebody else has read it: a standard one, or that of `node:http`'s `upgrade`
+   * The request of the client, if the caller has read it: a standard one, or that of `node:http`'s `upgrade`
    * event. It is answered then; with `handshake: false` it only shows as `conn.request`.
    */
   request?: Request | IncomingMessage;

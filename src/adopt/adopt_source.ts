@@ -28,7 +28,7 @@ export function takeOver(
   const transport = asTransport(source, watch);
   return initialData === undefined || initialData.length === 0
     ? transport
-    // A copy: what was handed over may be a view of somebody's read buffer.
+    // A copy: what was handed over may be a view of a read buffer.
     : new PrefixedTransport(initialData.slice(), transport);
 }
 

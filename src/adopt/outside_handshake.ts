@@ -1,4 +1,4 @@
-// What somebody needs who does the opening handshake elsewhere and has the open stream adopted: permessage-deflate on
+// What a caller needs that does the opening handshake elsewhere and has the open stream adopted: permessage-deflate on
 // terms of his own for each direction (RFC 7692 7.1), of which `adopt` is told by its `extensions`, and lists of tokens.
 
 import {

@@ -35,7 +35,7 @@ export interface ContextStats {
 /** Counters of connections that have ended. */
 type Totals = Omit<ContextStats, "openConnections" | "queuedBytes">;
 
-/** Who holds the connections of a context, or of one of its listeners. */
+/** Holds the connections of a context, or of one of its listeners. */
 export class Registry implements Owner, ConnectionHome {
   readonly timers: Timers;
   /** The topics of the context. */
@@ -51,7 +51,7 @@ export class Registry implements Owner, ConnectionHome {
   /** Engines that are still connecting. */
   readonly connecting: MemberList<Engine> = new MemberList();
   readonly #roster: MemberList<Engine> = new MemberList();
-  // For the application; who never asks for it needn't have it.
+  // For the application; made when it is asked for.
   #connections: Set<Connection> | null = null;
   readonly #totals: Totals = {
     connections: 0,
@@ -113,7 +113,7 @@ export class Registry implements Owner, ConnectionHome {
   #enter(engine: Engine): void {
     this.#connections?.add(engine.face);
     this.#totals.connections++;
-    // Not before whoever opens it is done.
+    // Not before the caller that opens it is done.
     for (const closing of this.#closing) queueMicrotask(() => closing.add(engine));
     if (this.#parent !== null) this.#parent.#enter(engine);
   }

@@ -111,7 +111,7 @@ export class Closer implements ClosingPeer {
   /** The peer's direction has ended. */
   inputEnded(): void {
     const host = this.#host, { phase } = host;
-    // If our direction is shut down the peer has drawn its conclusion; if its own is, nothing more could be heard.
+    // If reading is shut down no close frame can arrive; if writing is, the peer has answered our FIN with its own.
     const expected = host.readShut || host.sender.shut;
     const premature = phase === Phase.Open || phase === Phase.ClosingByUs;
     const error = new Deno.errors.UnexpectedEof(

@@ -77,7 +77,7 @@ export class Engine implements ReceiverHost, SenderHost, CloserHost, KeptAlive, 
   phase: Phase = Phase.Connecting;
   handshakeResult: HandshakeResult | null = null;
   transport: Transport | null = null;
-  /** The peer's address, if it isn't that of the stream: a proxy stands between. */
+  /** The peer's address, if it isn't that of the stream: there is a proxy between us. */
   peer: Deno.Addr | null = null;
   readonly receiver: Receiver;
   pings: Pings | null = null;
@@ -210,7 +210,10 @@ export class Engine implements ReceiverHost, SenderHost, CloserHost, KeptAlive, 
       this.#closer !== null || this.receiver.claimed;
   }
 
-  /** Promises what `info` makes of a complete handshake; without a detour, so that a rejection precedes `onClose`. */
+  /**
+   * Resolves with `info()` once the handshake is complete. Rejects directly, not through another promise, so that the
+   * rejection comes before `onClose`.
+   */
   opened<Info>(info: () => Info): Promise<Info> {
     if (this.handshakeResult !== null) return Promise.resolve(info());
     if (this.phase !== Phase.Connecting) return Promise.reject(this.#close.outcome.cause);

@@ -4,7 +4,7 @@ import type { MessageHeader } from "../protocol/message_header.ts";
 import type { FrameHeader } from "../protocol/message_header.ts";
 
 /**
- * What the application holds of an engine, and is called with: a `Connection`, which stands above. The engine keeps
+ * What the application holds of an engine, and is called with: a `Connection`, which is in a layer above. The engine keeps
  * it and hands it out, and never looks into it.
  */
 // deno-lint-ignore no-explicit-any

@@ -28,7 +28,7 @@ export interface Negotiated {
   headers: Headers;
 }
 
-/** The result of a handshake that we answered. The head is kept as text, and parsed again by those who ask. */
+/** The result of a handshake that we answered. The head is kept as text, and parsed again when it is asked for. */
 export class ServerHandshakeResult implements HandshakeResult {
   readonly protocol: string;
   readonly extensions: string;

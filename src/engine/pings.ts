@@ -13,7 +13,7 @@ import { toBytes } from "../util/bytes.ts";
 /** Options of a single ping. */
 export interface PingOptions {
   /**
-   * Gives up after so many ms; 0: when the connection closes.
+   * How long to wait, in ms; 0: until the connection closes.
    *
    * @default {0}
    */

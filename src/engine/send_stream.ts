@@ -47,7 +47,7 @@ class SendStreams implements Streams {
       : Math.min(LEAST_SHARE, Math.max(1, Math.floor(maxQueueBytes / 4)));
   }
 
-  /** Starts one behind what is queued; resolves when all of it is queued. */
+  /** Starts one after what is queued; resolves when all of it is queued. */
   start(pieces: Pieces, options: SendStreamOptions, rsv: number): Promise<void> {
     const job = new StreamJob(this.#sender, this, pieces, options, rsv);
     this.#jobs.add(job);
@@ -110,7 +110,7 @@ function piecesOf(source: SendStreamSource): Pieces {
     if (typeof some === "function") return some.call(source);
   }
   throw new TypeError(
-    "Cannot send from a source that is no iterable and no stream: a single message goes by send",
+    "Cannot send from a source that is neither an iterable nor a stream: use send for a single message",
   );
 }
 

@@ -27,7 +27,7 @@ const LONGEST_REASON = 40;
 let fromEnvironment: boolean | undefined;
 let counter = 0;
 
-/** Reads the option `debug`; left out, the environment decides, where it may be read without asking anybody. */
+/** Reads the option `debug`; if it isn't given the environment decides, if it may be read without a prompt. */
 export function resolveDebug(
   action: string,
   debug: boolean | TraceWriter | undefined,
@@ -56,7 +56,7 @@ export class Trace {
   #obstacle: string | null = null;
   #sendObstacle: string | null = null;
 
-  /** @param role Which end we are; it stands in each line, with a number. */
+  /** @param role Which end we are; each line has it, with a number. */
   constructor(write: TraceWriter, role: string) {
     this.#write = write;
     this.#name = `[sluice ${++counter} ${role}]`;
@@ -120,7 +120,7 @@ export class Trace {
   }
 }
 
-/** A send queue that tells what happens in it; whoever doesn't trace has the plain one, and pays nothing. */
+/** A send queue that prints what happens in it. Connections without a trace have the plain one, and pay nothing. */
 export class TracedQueue extends SendQueue {
   readonly #trace: Trace;
   readonly #whyNotWriting: () => string | null;

@@ -15,7 +15,7 @@ const SLICE = 100;
  * takes its time.
  */
 const STRETCH = 8;
-/** So few, an answer or two, don't wait for the backlog of a large broadcast; another broadcast does. */
+/** Up to this many flushes, an answer or two, don't wait for the backlog of a large broadcast; another broadcast does. */
 const IMMEDIATE_FLUSHES = 32;
 
 // What was sent in this turn.

@@ -9,12 +9,12 @@ interface Waiter {
   reject(error: unknown): void;
 }
 
-/** Those who wait for the kernel to have taken what was sent so far. Made for the first of them. */
+/** Callers that wait until the kernel has taken what was sent so far. Made for the first of them. */
 export class FlushWaiters {
   readonly #waiters = new Fifo<Waiter>();
 
   /**
-   * Promises that so many messages have been taken.
+   * Promises that this number of messages has been taken.
    *
    * @param signal Gives up when aborted.
    * @param aborted Makes the error of that.
@@ -39,7 +39,7 @@ export class FlushWaiters {
     });
   }
 
-  /** So many messages have been taken by now; `Infinity` if that is all that was sent. */
+  /** The number of messages that have been taken by now; `Infinity` if that is all that was sent. */
   reached(count: number): void {
     for (
       let waiter = this.#waiters.peek();

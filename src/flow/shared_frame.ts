@@ -81,7 +81,7 @@ export class SharedFrame {
   }
 
   /**
-   * The same message compressed, once for all who do it alike.
+   * The same message compressed, once for all connections with the same parameters.
    *
    * @param key How they do it.
    * @param compress Compresses, into a buffer that is used again.

@@ -152,7 +152,7 @@ function checkIncomplete(buffer: Uint8Array, from: number, to: number, folds: bo
       !(folds && (byte === SP || byte === HTAB))
     ) {
       const hex = byte.toString(16).padStart(2, "0");
-      throw new BadHeadError(400, `The head has the byte 0x${hex} where none such may be`);
+      throw new BadHeadError(400, `The HTTP head has the byte 0x${hex}, which isn't allowed there`);
     }
     previous = byte;
   }

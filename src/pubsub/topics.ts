@@ -38,7 +38,7 @@ export interface SubscriptionRules {
 /** Most topics of a connection, by default. */
 export const MAX_TOPICS = 1000;
 
-/** Who of a context's connections has subscribed to what. */
+/** The subscriptions of a context's connections. */
 export class Topics {
   /** What connects this context with others; `null` if it is alone. */
   broker: BrokerClient | null = null;

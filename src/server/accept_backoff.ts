@@ -1,16 +1,16 @@
-// How long accepting rests after it has failed (no descriptors left, say), growing up to the second.
+// How long accepting pauses after it has failed (no descriptors left, say), growing up to the second.
 const FIRST = 20;
 const LONGEST = 1000;
-// A failure so long after the last one is news again.
+// A failure is logged again if the last one is this long ago.
 const LOG_AGAIN_AFTER_MS = 60_000;
 
 // A peer has left before it was accepted (accept(2)): that is its connection's end, and says nothing of the next one. A
-// scanner or a health check that resets at once must not make everybody else wait.
+// scanner or a health check that resets at once must not make all others wait.
 const PEERS_FAULT = ["ENOTCONN", "ECONNABORTED", "ECONNRESET", "EPROTO"];
-/** After so many of them the event loop goes on. */
+/** After this many of them the event loop goes on. */
 const TURN = 64;
 
-/** Rests between attempts to accept that fail, and says so once, however often they do. */
+/** Pauses between attempts to accept that fail, and logs it once, however many fail. */
 export class AcceptBackoff {
   #next = FIRST;
   #failedAt = -Infinity;

@@ -64,7 +64,7 @@ export class Acceptor<Data> implements Entrance {
   /**
    * Binds, and begins to accept.
    *
-   * @param parent Who has the connections of all listeners.
+   * @param parent The registry of the context, which has the connections of all listeners.
    * @param face The listener, for its callbacks.
    */
   constructor(
@@ -200,7 +200,7 @@ export class Acceptor<Data> implements Entrance {
   #begin(raw: SocketTransport): PendingHandshake<Data> {
     const settings = this.#settings;
     const info: PeerInfo = { remoteAddr: raw.remoteAddr, localAddr: raw.localAddr };
-    // Whether there is room is found out before this one is among those that could make it.
+    // Checked before this handshake is added, so that it can't evict itself.
     const hasRoom = evictOldest(this.#pending, settings.maxHandshakes);
     const handshake = new PendingHandshake(raw, info, settings, this.registry.timers);
     handshake.hasRoom = hasRoom;
@@ -214,7 +214,7 @@ export class Acceptor<Data> implements Entrance {
     if (!handshake.hasRoom) handshake.turnAway(null, "Too many handshakes");
   }
 
-  /** Lets a load balancer say who the client is. Strangers are closed without a word: what they speak isn't known. */
+  /** Lets a load balancer name the client. Other peers are closed without an answer: their protocol isn't known. */
   async #readProxyHead(handshake: PendingHandshake<Data>, raw: SocketTransport): Promise<void> {
     const { proxyProtocol } = this.#settings, { info } = handshake;
     if (proxyProtocol === null || !proxyProtocol.expectsHead(info.remoteAddr)) return;
@@ -242,7 +242,7 @@ export class Acceptor<Data> implements Entrance {
     handshake.release = release;
   }
 
-  /** Finds out who has sent a request by a trusted proxy, and counts that address. */
+  /** Finds out which client has sent a request through a trusted proxy, and counts that address. */
   #identify(handshake: PendingHandshake<Data>): void {
     const visit = this.#visit(handshake.request, handshake.info);
     if (visit === null) return;
@@ -251,7 +251,7 @@ export class Acceptor<Data> implements Entrance {
     handshake.release = visit.leave;
   }
 
-  /** The client of a request, counted until it leaves; `null` for requests of those who have connected themselves. */
+  /** The client of a request, counted until it leaves; `null` if the client has connected itself. */
   #visit({ fields }: RequestHead, info: PeerInfo): Visit | null {
     const { proxies } = this.#settings;
     if (proxies === null || !proxies.has(info.remoteAddr)) return null;

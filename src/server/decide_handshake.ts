@@ -69,7 +69,7 @@ export async function decide<Data>(
   return accept(candidate, settings, upgrade, choice, protocol);
 }
 
-/** Runs callbacks; what they throw is told to the application, and none of the peer's business. */
+/** Runs callbacks; what they throw is reported to the application, and isn't shown to the peer. */
 async function asking<T>(callbacks: () => T | PromiseLike<T>): Promise<T> {
   try {
     return await callbacks();

@@ -9,8 +9,8 @@ export interface Waiting extends Member {
 }
 
 /**
- * Makes room for one more handshake. It is the oldest that has to go of those that wait for their peer: an honest one
- * takes milliseconds, so the oldest are those that never meant to become connections. Refusing the newest instead would
+ * Makes room for one more handshake: evicts the oldest one that waits for its peer. Real clients finish within
+ * milliseconds, so the oldest are most likely attackers. Refusing the newest instead would
  * let a peer that holds them all keep all others out until they time out.
  *
  * @param pending Those in progress, the oldest first; what is evicted is taken out.

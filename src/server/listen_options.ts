@@ -166,8 +166,8 @@ export interface ListenOptionsOf<
    */
   maxConnectionsPerAddress?: number;
   /**
-   * More handshakes in progress make the oldest one go that waits for its peer, without an answer; if all wait for
-   * `onHandshake`, the newest. 0 for no limit.
+   * The most handshakes in progress. Beyond it the oldest one that still waits for its client is dropped without an
+   * answer; if all of them are in `onHandshake`, the newest is. 0 for no limit.
    *
    * @default {4096}
    */

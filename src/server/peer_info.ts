@@ -1,6 +1,6 @@
 import type { PeerCertificate } from "../transport/peer_certificate.ts";
 
-/** Who is on the other end of a request. */
+/** The peer on the other end of a request. */
 export interface PeerInfo {
   /** The peer's address. */
   readonly remoteAddr: Deno.Addr;

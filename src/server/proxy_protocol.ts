@@ -18,7 +18,7 @@ export interface ProxyProtocolOptions {
   others?: "refuse" | "plain";
 }
 
-/** A head takes at most so many bytes: the fixed part of version 2, and what may follow it. */
+/** The longest head, in bytes: the fixed part of version 2, and what may follow it. */
 const LONGEST = 16 + 4096;
 /** Takes nearly every head whole. */
 const USUAL = 536;

@@ -58,6 +58,6 @@ export function cancelBody(response: Response): void {
   try {
     response.body?.cancel().catch(() => {});
   } catch {
-    // Somebody else reads it.
+    // Another consumer reads it.
   }
 }

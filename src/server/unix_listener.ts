@@ -43,7 +43,7 @@ export function bindUnix(path: string, sockets: Sockets, backlog: number): Socke
   return sockets.listenUnix(path, backlog);
 }
 
-/** Removes the file of a dead process, unless somebody has replaced it meanwhile, as we are about to. */
+/** Removes the file of a dead process, unless another process has replaced it in between, as we are about to. */
 function removeDead(path: string, dead: Deno.FileInfo): void {
   const aside = `${path}.${crypto.randomUUID().slice(0, 8)}`;
   Deno.renameSync(path, aside);

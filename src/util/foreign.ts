@@ -38,7 +38,7 @@ export function isThenable(value: unknown): value is PromiseLike<unknown> {
     typeof (value as PromiseLike<unknown>).then === "function";
 }
 
-/** Marks a promise as handled: a rejection that nobody awaits doesn't end the process; whoever awaits it sees it. */
+/** Marks a promise as handled: a rejection that nobody awaits doesn't end the process; a caller that awaits it sees it. */
 export function handled<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => {});
   return promise;

@@ -1,4 +1,4 @@
-/** Something that is due at a time; owned by whoever arms it, armed at most once at a time. */
+/** Something that is due at a time; owned by the object that arms it, armed at most once at a time. */
 export abstract class Timer {
   /** When it is due, on the clock of `performance.now()`. */
   due = 0;
@@ -127,7 +127,7 @@ export class Timers {
 }
 
 /**
- * A system timer that keeps the process alive, for somebody who waits for what it ends. Knows every delay up to
+ * A system timer that keeps the process alive, for a caller that waits for what it ends. Knows every delay up to
  * `Infinity`, which never fires.
  *
  * @returns Disarms it.

@@ -30,7 +30,7 @@ const CASES: [args: string[], code: number, line: RegExp][] = [
   [["listen"], 2, /Missing argument PORT/],
   [["listen", "99999"], 2, /0 to 65535: received 99999/],
   [["listen", "0", "--echo", "--broadcast"], 2, /exclude each other/],
-  [["listen", "0", "--cert", "x"], 2, /--cert needs the other one/],
+  [["listen", "0", "--cert", "x"], 2, /--cert requires --key/],
   [["listen", "0", "--hostname", "192.0.2.1"], 3, /address/i],
   [["bench", "ws://127.0.0.1:1"], 3, /Connection refused/],
   [["bench", "ws://a", "--connections", "0"], 2, /at least 1/],

@@ -72,7 +72,7 @@ let forget: (hub: WorkerHub, member: HubMember) => void;
 let report: (hub: WorkerHub, error: unknown) => void;
 
 /**
- * What connects the topics of the workers of one process: it lives in the thread that makes the workers, and hands a
+ * Shares topics between the workers of one process: it lives in the thread that makes the workers, and hands a
  * port to each.
  *
  * A worker that is stuck costs 4 MiB at most; what is published beyond that it misses, and is told so.

@@ -31,16 +31,16 @@ export interface HttpHost {
   /** A request was refused for its head. */
   refused(error: unknown, info: PeerInfo): void;
   /**
-   * Finds out who has sent a request; `null`, and for `null`, it is who has connected.
+   * Finds out which client has sent a request; `null`, and for `null`, it is the peer itself.
    *
-   * @param info Who has connected.
+   * @param info The peer that has connected.
    */
   readonly visit: ((head: RequestHead, info: PeerInfo) => Visit | null) | null;
 }
 
 /** A request that a proxy has passed on: its connection carries those of many clients. */
 export interface Visit {
-  /** Who has sent it. */
+  /** The client that has sent it. */
   readonly info: PeerInfo;
   /** Why it isn't served; `null` if it is. */
   readonly refusal: Refusal | null;
@@ -54,7 +54,7 @@ export interface LateUpgrade {
   readonly text: string;
   /** What came after it. */
   readonly early: Uint8Array;
-  /** The connection, the taker's from now on. */
+  /** The connection, the receiver's from now on. */
   readonly transport: Transport;
 }
 

@@ -44,7 +44,7 @@ export class HttpExchange implements BodyHost {
   #continuing: Promise<void> | null = null;
   #settle: ((response: Response | null) => void) | null = null;
 
-  /** @param info Who has sent it. */
+  /** @param info The client that has sent it. */
   constructor(host: ExchangeHost, head: RequestHead, info: PeerInfo) {
     this.input = host.input;
     this.#host = host;

@@ -10,7 +10,7 @@ export class HttpServer {
   readonly #connections = new MemberList<HttpConnection>();
   #closing = false;
 
-  /** @param host Who answers requests, and within which limits. */
+  /** @param host Answers requests, and has their limits. */
   constructor(host: HttpHost) {
     this.#host = host;
   }

@@ -16,7 +16,7 @@ export class ResponseBody {
 
   /**
    * @param stream The body; ours from now on.
-   * @throws {TypeError} If somebody else reads it.
+   * @throws {TypeError} If another consumer reads it.
    */
   constructor(stream: ReadableStream<Uint8Array>) {
     this.#reader = stream.getReader();
