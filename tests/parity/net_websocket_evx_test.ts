@@ -314,7 +314,11 @@ Deno.test("X10 a source that throws before its first piece leaves the connection
   const failing = () => both.client.sendStream(source);
   await assertRejects(failing, Error, "early");
   await assertRejects(() => both.client.sendStream(42 as never), TypeError, "neither an iterable");
-  await assertRejects(() => both.client.sendStream("text"), TypeError, "use send for a single message");
+  await assertRejects(
+    () => both.client.sendStream("text"),
+    TypeError,
+    "use send for a single message",
+  );
   both.client.send("still open");
   assertEquals(await both.server.receive(), "still open");
 });
