@@ -113,11 +113,11 @@ export class Closer implements ClosingPeer {
     const host = this.#host, { phase } = host;
     // If reading is shut down no close frame can arrive; if writing is, the peer has answered our FIN with its own.
     const expected = host.readShut || host.sender.shut;
-    const premature = phase === Phase.Open || phase === Phase.ClosingByUs;
-    const error = new Deno.errors.UnexpectedEof(
-      "The connection ended without a close frame from the peer",
-    );
-    if (premature && !expected) this.outcome.cause ??= error;
+    if (!expected && (phase === Phase.Open || phase === Phase.ClosingByUs)) {
+      this.outcome.cause ??= new Deno.errors.UnexpectedEof(
+        "The connection ended without a close frame from the peer",
+      );
+    }
     this.#step(PhaseEvent.InputEnded);
     if (phase === Phase.Open ? !expected : this.#isNews(phase)) this.#report();
   }

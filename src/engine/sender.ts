@@ -328,7 +328,8 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
   /** Answers a ping. */
   answerPing(payload: Uint8Array): void {
     // Behind our close frame nothing may follow (RFC 6455 5.5.1); while it waits in the queue, pongs may pass it.
-    if (this.shut || !this.settings.answerPings || (this.#closeQueued && this.queue.empty)) return;
+    if (this.shut || this.writer.stopped || (this.#closeQueued && this.queue.empty)) return;
+    if (!this.settings.answerPings) return;
     this.#host.trace?.control("->", PONG, payload);
     this.writer.control.answer(payload, this.#drawKey());
     this.writer.schedule();
