@@ -185,7 +185,7 @@ export class Dial {
   }
 
   #cancel(error: unknown, reported: boolean): void {
-    // Whoever awaits `opened` may abort before `run` has let go of the signal; what is open stays open.
+    // A caller that awaits `opened` may abort before `run` has let go of the signal; what is open stays open.
     if (this.#engine.state !== "connecting") return;
     this.#engine.abandon(error, reported);
     this.#close();

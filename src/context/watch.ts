@@ -145,7 +145,7 @@ class WritableWatch<T> extends StreamWatch {
   }
 
   protected async run(): Promise<void> {
-    // The end of the stream ends the watch, whoever brought it about.
+    // The end of the stream ends the watch, whatever brought it about.
     const closed = this.#writer.closed.then(() => true);
     closed.catch(() => {});
     while (!this.over) {

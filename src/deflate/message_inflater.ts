@@ -49,7 +49,7 @@ export class MessageInflater implements CompressedMessages, InflateSink, Sliced 
   #decoder: TextDecoder | null = null;
   /** The start of a character whose end hasn't come, which the decoder has and won't give back. */
   #unfinished: Uint8Array = NOTHING;
-  /** Who takes messages as streams; whether that one has got the beginning of this message; what checks its text. */
+  /** The consumer that takes messages as streams; whether it has got the beginning of this message; what checks its text. */
   #stream: ChunkSink | null = null;
   #streaming = false;
   #utf8: Utf8Validator | null = null;
@@ -88,7 +88,7 @@ export class MessageInflater implements CompressedMessages, InflateSink, Sliced 
    * Hands over messages in pieces from now on. What has been collected of an unfinished message is the first piece,
    * whether there is room for it or not; one that is complete and only being joined still comes whole.
    *
-   * @param sink Who takes them.
+   * @param sink The consumer that takes them.
    */
   claim(sink: ChunkSink): void {
     this.#stream = sink;

@@ -3,7 +3,7 @@ import { refusal } from "../util/check.ts";
 import { checkFieldName, checkFieldValue } from "./headers_option.ts";
 
 /**
- * Writes the head of a request that somebody else has read, so that it passes the same checks as one that we read.
+ * Writes the head of a request that the caller has read, so that it passes the same checks as one that we read.
  *
  * @param request A standard request, or one of `node:http`.
  * @returns The head, with its closing empty line, one code unit per byte.

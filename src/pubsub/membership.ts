@@ -64,7 +64,7 @@ export class Topic {
     if (--this.#walks === 0 && this.#gaps) this.#close();
   }
 
-  /** The members there are now, without those that leave meanwhile. One who stops in the middle leaves nothing behind. */
+  /** The members there are now, without those that leave meanwhile. An iteration that stops in the middle leaves nothing behind. */
   *members(): Generator<Engine, undefined> {
     const members: Membership[] = [];
     for (let member = this.first; member !== null; member = member.next) members.push(member);

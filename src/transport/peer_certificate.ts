@@ -7,7 +7,7 @@ export type CertificateName = Readonly<Record<string, string | readonly string[]
 export interface PeerCertificate {
   /** Whose it is. */
   readonly subject: CertificateName;
-  /** Who signed it. */
+  /** The issuer that signed it. */
   readonly issuer: CertificateName;
   /** Its other names, as OpenSSL prints them; `""` if it has none. */
   readonly subjectAltName: string;

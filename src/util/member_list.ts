@@ -5,7 +5,7 @@ export interface Member {
 }
 
 /**
- * Who is there, in the order of coming. A `Set` makes a new table every few changes, and a table that has grown old
+ * The members, in the order in which they were added. A `Set` makes a new table every few changes, and a table that has grown old
  * keeps whom it lists until the next full collection; where connections come and go, that is all of them.
  */
 export class MemberList<T extends Member> {

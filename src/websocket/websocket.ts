@@ -113,7 +113,7 @@ export class WebSocket extends EventTarget {
     checkProtocols(options.protocols);
     if (isBlockedPort(this.#url)) {
       this.#connection = this.#outbox = null;
-      // No earlier than whoever made it has had time to listen.
+      // No earlier than the caller that made it has had time to listen.
       setTimeout(() => this.#end(null), 0);
       return;
     }

@@ -3,7 +3,7 @@ import type { WebSocket } from "./websocket.ts";
 
 /**
  * `read()` gives all that is buffered, as node:stream's reference has it and programs rely on: those of later versions
- * give a chunk, and say nothing of the others to somebody who reads once for each `readable`.
+ * give a chunk, and say nothing of the others to a consumer that reads once for each `readable`.
  */
 class SocketStream extends Duplex {
   override read(size?: number | null): unknown {

@@ -24,7 +24,7 @@ const METHODS = ["start", "subscribe", "unsubscribe", "publish", "close"] as con
  * A context's end of its broker: which topics it wants, whether it is ready, and what it reports.
  *
  * A broker may be the application's own, so each of its methods may throw, reject, return any thenable, never settle, or
- * call back at any time. None of that reaches the connections: it is told to whoever waits, or to `onBrokerError`.
+ * call back at any time. None of that reaches the connections: callers that wait get it, or `onBrokerError` does.
  */
 export class BrokerClient implements BrokerLink {
   readonly #broker: Broker;
@@ -110,7 +110,7 @@ export class BrokerClient implements BrokerLink {
   async close(timeout: number): Promise<void> {
     this.#closed = true;
     const ended = callForeign(() => this.#broker.close(), (error) => this.#report(error));
-    // A broker that never settles these would leave those who wait for `ready` behind.
+    // A broker that never settles these would leave callers that wait for `ready` waiting.
     this.#started.reject(closedError());
     for (const done of this.#subscribing.values()) done.reject(closedError());
     if (ended !== null) await within(timeout, ended);

@@ -114,7 +114,7 @@ export class WorkerHub implements Disposable {
   /**
    * Makes a hub.
    *
-   * @param options Who is told of what was ignored.
+   * @param options The callback that gets what was ignored.
    * @throws {TypeError} If `onError` is not a function.
    */
   constructor(options: WorkerHubOptions = {}) {
