@@ -58,6 +58,7 @@ export class Closer implements ClosingPeer {
   readonly #handshake = new ClosingHandshake();
   #timeout: CloseTimeout | null = null;
   #writeFailed = false; // while open, so that the failure is news if the peer's close frame doesn't come
+  #reported = false;
   #deliveredWhileHeld = 0;
 
   constructor(host: CloserHost) {
@@ -90,7 +91,7 @@ export class Closer implements ClosingPeer {
     this.outcome.unsent({ messages, bytes }, sender.queue);
     this.close(TRY_AGAIN_LATER, "");
     sender.failWaits();
-    host.reportFailure(error);
+    this.#report();
   }
 
   /** Reading is shut down: a closing connection has nothing to wait for any more. */
@@ -162,6 +163,8 @@ export class Closer implements ClosingPeer {
     this.#countUnsent();
     this.#host.sender.stopWriting();
     this.#step(PhaseEvent.WriteFailed);
+    // With the peer's direction shut down there is nothing left to read, and nothing that could say more.
+    if (phase === Phase.Open && this.#host.phase >= Phase.Ending) this.#report();
   }
 
   /** Whether the end in a phase is news for the application, neither its own doing nor reported before. */
@@ -169,7 +172,10 @@ export class Closer implements ClosingPeer {
     return phase === Phase.Open || (phase === Phase.ReadingOut && this.#writeFailed);
   }
 
+  /** Reports the one cause, once: what follows from it isn't news. */
   #report(): void {
+    if (this.#reported) return;
+    this.#reported = true;
     this.#host.reportFailure(this.outcome.cause);
   }
 

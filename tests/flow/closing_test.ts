@@ -415,3 +415,21 @@ Deno.test("sendFragment: one message of any cut, control frames between, types a
   ]);
   assertEquals(client.stats().messagesSent, 4);
 });
+
+Deno.test("an overflow that closes is reported once, whatever the peer does then", async () => {
+  const errors: unknown[] = [];
+  await using peer = await rawPeer({
+    maxQueueBytes: 1000,
+    whenQueueFull: "close",
+    onError: (_, error) => void errors.push(error),
+  });
+  const { conn, raw } = peer;
+  conn.pauseSending();
+  conn.send(new Uint8Array(900));
+  conn.send(new Uint8Array(900));
+  assertEquals(errors.length, 1);
+  // A reserved opcode.
+  await raw.send(3, "x");
+  await conn.closed;
+  assertEquals(errors.length, 1);
+});
