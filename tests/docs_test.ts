@@ -57,9 +57,8 @@ async function collect(): Promise<Map<string, Block[]>> {
   for await (const { name } of Deno.readDir(new URL("docs/", ROOT))) {
     if (name.endsWith(".md")) pages.push(`docs/${name}`);
   }
-  for (const entry of ["mod.ts", "cli.ts", "otel.ts", "redis.ts", "websocket.ts", "ws.ts"]) {
-    pages.push(entry);
-  }
+  const { exports } = JSON.parse(await Deno.readTextFile(new URL("deno.json", ROOT)));
+  pages.push(...Object.values<string>(exports).map((path) => path.replace("./", "")));
   for await (const name of sources(new URL("src/", ROOT))) pages.push(name);
   const found = new Map<string, Block[]>();
   for (const page of pages.sort()) {
