@@ -1,19 +1,25 @@
 import { BadHeadError } from "./bad_head_error.ts";
-import { TOKEN_CHAR } from "./chars.ts";
+import { FIELD_CHAR, TOKEN_CHAR } from "./chars.ts";
 
-const CR = 0x0d;
+const HTAB = 0x09;
 const LF = 0x0a;
+const CR = 0x0d;
+const SP = 0x20;
+const COLON = 0x3a;
+const SEMICOLON = 0x3b;
 
 const SIZE = 0; // the hexadecimal digits of a chunk's size
-const EXTENSION = 1; // what may follow them on the line
-const SIZE_END = 2; // the LF of that line
-const DATA = 3;
-const DATA_CR = 4; // after the data
-const DATA_LF = 5;
-const TRAILER = 6; // the start of a line after the last chunk
-const TRAILER_LINE = 7; // inside such a line
-const TRAILER_LF = 8; // the LF of such a line
-const END_LF = 9; // the LF of the empty line
+const SPACE = 1; // white space behind them
+const EXTENSION = 2; // what may follow on the line
+const SIZE_END = 3; // the LF of that line
+const DATA = 4;
+const DATA_CR = 5; // after the data
+const DATA_LF = 6;
+const TRAILER = 7; // the start of a line after the last chunk
+const TRAILER_NAME = 8; // inside the name of a field
+const TRAILER_LINE = 9; // inside its value
+const TRAILER_LF = 10; // the LF of such a line
+const END_LF = 11; // the LF of the empty line
 
 /** More digits than that are no size that anybody means, and would not be exact. */
 const MAX_DIGITS = 12;
@@ -79,15 +85,18 @@ export class BodyFramer {
           if (++this.#digits > MAX_DIGITS) throw broken();
         } else {
           if (this.#digits === 0) throw broken();
-          this.#state = byte === CR ? SIZE_END : EXTENSION;
-          if (byte !== CR && byte !== 0x3b && byte !== 0x20 && byte !== 0x09) throw broken();
+          this.#sizeEnds(byte);
         }
         return;
       }
+      case SPACE:
+        this.#count();
+        this.#sizeEnds(byte);
+        return;
       case EXTENSION:
         this.#count();
         if (byte === CR) this.#state = SIZE_END;
-        else if (byte === LF || byte === 0) throw broken();
+        else if (FIELD_CHAR[byte] === 0) throw broken();
         return;
       case SIZE_END:
         expect(byte, LF);
@@ -105,13 +114,18 @@ export class BodyFramer {
       case TRAILER:
         this.#count();
         if (byte === CR) this.#state = END_LF;
-        else if (TOKEN_CHAR[byte] === 1) this.#state = TRAILER_LINE;
+        else if (TOKEN_CHAR[byte] === 1) this.#state = TRAILER_NAME;
         else throw broken();
+        return;
+      case TRAILER_NAME:
+        this.#count();
+        if (byte === COLON) this.#state = TRAILER_LINE;
+        else if (TOKEN_CHAR[byte] === 0) throw broken();
         return;
       case TRAILER_LINE:
         this.#count();
         if (byte === CR) this.#state = TRAILER_LF;
-        else if (byte === LF || byte === 0) throw broken();
+        else if (FIELD_CHAR[byte] === 0) throw broken();
         return;
       case TRAILER_LF:
         expect(byte, LF);
@@ -121,6 +135,14 @@ export class BodyFramer {
         expect(byte, LF);
         this.done = true;
     }
+  }
+
+  /** Behind the digits nothing may stand but white space and extensions: to some, "3 4" is 52 bytes (RFC 9112 7.1.1). */
+  #sizeEnds(byte: number): void {
+    if (byte === CR) this.#state = SIZE_END;
+    else if (byte === SEMICOLON) this.#state = EXTENSION;
+    else if (byte === SP || byte === HTAB) this.#state = SPACE;
+    else throw broken();
   }
 
   #count(): void {

@@ -454,6 +454,96 @@ for (
   });
 }
 
+for (
+  const [name, make] of [
+    ["no content", () => null],
+    ["empty content", () => ""],
+    ["shorter content", () => "abc"],
+    ["longer content", () => "abcdefgh"],
+  ] as [string, () => string | null][]
+) {
+  Deno.test(`an answer with ${name} and another Content-Length says its own length`, async () => {
+    await using on = server(() =>
+      new Response(make(), { headers: { "Content-Length": "5", "Content-Type": "text/plain" } })
+    );
+    // What the next answer begins with would be taken for content otherwise.
+    const text = await talk(on.port, request("/") + request("/", LAST));
+    const content = make() ?? "";
+    assertEquals(statuses(text), [200, 200]);
+    assertEquals([...text.matchAll(/content-length: (\d+)/g)].map((match) => Number(match[1])), [
+      content.length,
+      content.length,
+    ]);
+    assert(text.endsWith(`\r\n\r\n${content}`));
+  });
+}
+
+Deno.test("a first piece that is empty doesn't hold the head up", async () => {
+  await using on = server(() =>
+    new Response(
+      new ReadableStream({ start: (controller) => controller.enqueue(new Uint8Array(0)) }),
+    )
+  );
+  using peer = await RawPeer.dial(on.port);
+  await peer.write(request("/"));
+  const into = new Uint8Array(1000);
+  const count = await peer.conn.read(into);
+  assertMatch(new TextDecoder().decode(into.subarray(0, count!)), /chunked[^]*\r\n\r\n$/);
+});
+
+for (const [name, size] of [["small", 10], ["large", 1 << 20]] as const) {
+  Deno.test(`a client that ends its direction behind its requests gets ${name} answers that are at hand`, async () => {
+    await using on = server(async (request) => {
+      const { length } = await request.text();
+      return new Response(new Uint8Array(size + length));
+    });
+    using peer = await RawPeer.dial(on.port);
+    await peer.write(
+      request("/") + "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc" + request("/"),
+    );
+    await peer.conn.closeWrite();
+    const text = new TextDecoder("latin1").decode(await peer.rest());
+    assertEquals(statuses(text), [200, 200, 200]);
+    assertEquals(text.split("\0").length - 1, 3 * size + 3);
+  });
+}
+
+for (
+  const [name, body] of [
+    ["a size that white space cuts in two", "3 4\r\nabc\r\n0\r\n\r\n"],
+    ["white space between size and data's line", "3 \tx\r\nabc\r\n0\r\n\r\n"],
+    ["an extension with a control character", "3;a\x01\r\nabc\r\n0\r\n\r\n"],
+    ["a request line for a trailer", "0\r\nGET /admin HTTP/1.1\r\nHost: h\r\n\r\n"],
+    ["a trailer without a colon", "0\r\nfield\r\n\r\n"],
+    ["a trailer with a control character", "0\r\na: \x00\r\n\r\n"],
+  ]
+) {
+  Deno.test(`a chunked body with ${name} is refused`, async () => {
+    await using on = server(async (request) => new Response(await request.text()));
+    const text = await talk(
+      on.port,
+      `POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n${body}${
+        request("/", LAST)
+      }`,
+    );
+    assertEquals(statuses(text), [400]);
+  });
+}
+
+Deno.test("a chunked body may have white space, extensions and trailers, however it is cut", async () => {
+  await using on = server(async (request) => new Response(await request.text()));
+  using peer = await RawPeer.dial(on.port);
+  peer.conn.setNoDelay(true);
+  const body = '3 \t\r\nabc\r\n2 ; x="y z"\r\nde\r\n0\r\nA: b\r\nC:\r\n\r\n';
+  for (
+    const char
+      of `POST / HTTP/1.1\r\nHost: h\r\n${LAST}\r\nTransfer-Encoding: chunked\r\n\r\n${body}`
+  ) {
+    await peer.write(char);
+  }
+  assertEquals((await peer.response()).body, "abcde");
+});
+
 Deno.test("handlers that fail with what the client did say nothing on the console", async () => {
   await listening(async (said) => {
     const done = new EventLog<void>();

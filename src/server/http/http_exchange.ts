@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers";
 import { BadHeadError } from "../../handshake/bad_head_error.ts";
 import { BodyFramer } from "../../handshake/body_framer.ts";
 import type { RequestHead } from "../../handshake/request_head.ts";
@@ -39,6 +40,8 @@ export class HttpExchange implements BodyHost {
   #body: RequestBody | null = null;
   #answer: ResponseBody | null = null;
   #begun = false; // some of the answer was written
+  #whole = false; // all of it is at hand
+  #ended = false; // it was given
   #over = false; // the client has left, or was cut
   #broken: unknown;
   #continuing: Promise<void> | null = null;
@@ -65,7 +68,7 @@ export class HttpExchange implements BodyHost {
    */
   async run(): Promise<boolean> {
     const request = this.#readRequest();
-    this.input.watch(this.#body !== null, () => this.#host.close());
+    this.input.watch(this.#body !== null, () => this.#inputEnded());
     try {
       if (this.#over) return false;
       const response = await this.#ask(request);
@@ -73,9 +76,22 @@ export class HttpExchange implements BodyHost {
       if (this.#broken !== undefined && !this.#begun) throw this.#broken;
       return persists && await this.#finishBody() && !this.#over;
     } finally {
+      this.#ended = true;
       this.input.unwatch();
       this.#body?.end(new Error("The request has been answered"));
     }
+  }
+
+  /**
+   * The client has ended its direction. Most have left; one that hasn't gets what is at hand of an answer a turn later, and
+   * all of it, but nothing that has to be waited for.
+   */
+  #inputEnded(): void {
+    // Amid its body.
+    if (this.#body?.done === false && this.input.available === 0) return this.#host.close();
+    setImmediate(() => {
+      if (!this.#ended && !this.#whole) this.#host.close();
+    });
   }
 
   /** The client has left, or is cut. */
@@ -217,8 +233,9 @@ export class HttpExchange implements BodyHost {
   }
 
   async #sendHead(head: AnswerHead): Promise<void> {
-    const length = head.length ?? (this.isHead ? await this.#foresee() : 0);
+    const length = this.isHead ? head.length ?? await this.#foresee() : 0;
     this.#answer?.cancel("Not needed");
+    this.#whole = true;
     await this.#begin();
     await new AnswerWriter(this.#host, head.format("none", length), "none").write(NOTHING, true);
   }
@@ -236,14 +253,14 @@ export class HttpExchange implements BodyHost {
 
   async #sendContent(head: AnswerHead, answer: ResponseBody): Promise<void> {
     let piece: Piece | undefined = await answer.peek();
-    let length = head.length, ends = false;
+    let length = head.length, ends = false, waits = piece === undefined;
     if (piece !== undefined) {
       piece = await answer.read();
-      if (piece.done) length ??= 0;
-      else if ((await answer.peek())?.done) {
-        ends = true;
-        length ??= piece.value.length;
-      }
+      ends = !piece.done && (await answer.peek())?.done === true;
+      this.#whole = piece.done || ends;
+      // What is there counts, not what was announced: the client would take the next answer for the rest.
+      if (this.#whole) length = piece.done ? 0 : piece.value.length;
+      else waits = piece.value?.length === 0;
     }
     if (this.#over) throw this.#abort.signal.reason;
     const framing: Framing = length === null ? head.openEnded : "length";
@@ -251,7 +268,7 @@ export class HttpExchange implements BodyHost {
     const writer = new AnswerWriter(this.#host, head.format(framing, length), framing);
     let left = length ?? Infinity;
     // The head of an answer whose content takes its time.
-    if (piece === undefined) await writer.write(NOTHING, false);
+    if (waits) await writer.write(NOTHING, false);
     for (;;) {
       piece ??= await answer.read();
       if (this.#over) throw this.#abort.signal.reason;
