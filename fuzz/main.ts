@@ -1,10 +1,10 @@
 /**
  * Feeds the parts that read what strangers send with made-up input, from the saved corpus first.
  *
- *     deno task fuzz [--seconds N] [--seed S] [--target NAME] [--case N]
+ *     deno task fuzz [--seconds N | --cases N] [--seed S] [--target NAME] [--case N | --input HEX]
  *
- * Ends with 1 at the first finding, which is printed with the command that repeats it; it belongs into the corpus then,
- * `fuzz/corpus/TARGET.json`, a list of `[note, hex]`.
+ * Ends with 1 at the first finding, which is printed, made smaller where the target can, with the command that repeats
+ * it; it belongs into the corpus then, `fuzz/corpus/TARGET.json`, a list of `[note, hex]`.
  *
  * @module
  */
@@ -17,6 +17,7 @@ import { frames } from "./frames.ts";
 import { head } from "./head.ts";
 import { http } from "./http.ts";
 import { inflater } from "./inflater.ts";
+import { model } from "./model.ts";
 import { Random } from "./random.ts";
 import { receiving } from "./receiving.ts";
 import type { Target } from "./target.ts";
@@ -31,6 +32,7 @@ export const TARGETS: Target[] = [
   connection,
   receiving,
   http,
+  model,
 ];
 
 // A case that takes longer than this is a finding: nothing here has a reason to wait.
@@ -70,10 +72,13 @@ async function main(): Promise<number> {
       seed: { type: "string", default: "1" },
       target: { type: "string", default: "" },
       case: { type: "string" },
+      cases: { type: "string", default: "Infinity" },
+      input: { type: "string" },
     },
   });
   const targets = TARGETS.filter(({ name }) => values.target === "" || name === values.target);
-  const end = performance.now() + Number(values.seconds) * 1000;
+  const cases = Number(values.cases);
+  const end = cases < Infinity ? Infinity : performance.now() + Number(values.seconds) * 1000;
   const counts = new Map(targets.map((target) => [target.name, 0]));
   const attempt = async (target: Target, seed: number, input: Uint8Array, what: string) => {
     try {
@@ -84,8 +89,11 @@ async function main(): Promise<number> {
       console.log(
         `FINDING in ${target.name}, ${what}:\n${error instanceof Error ? error.stack : error}`,
       );
+      if (target.shrink !== undefined) input = await target.shrink(input);
+      if (target.describe !== undefined) console.log(await target.describe(input));
+      const again = target.shrink === undefined ? `--case ${seed}` : `--input ${toHex(input)}`;
       console.log(`input: ${toHex(input)}`);
-      console.log(`again: deno task fuzz --target ${target.name} --case ${seed}`);
+      console.log(`again: deno task fuzz --target ${target.name} ${again}`);
       return false;
     }
   };
@@ -103,6 +111,12 @@ async function main(): Promise<number> {
     }
     return 0;
   }
+  if (values.input !== undefined) {
+    for (const target of targets) {
+      if (!await attempt(target, 1, hex(values.input), "the input given")) return 1;
+    }
+    return 0;
+  }
   for (const target of targets) {
     for (const [note, input] of corpusOf(target)) {
       for (let seed = 0; seed < 5; seed++) {
@@ -113,20 +127,23 @@ async function main(): Promise<number> {
   // Each target gets the same time and not the same number of cases: whole connections take a thousand times as long.
   const first = Number(values.seed) * 10_000_000;
   const next = new Map(targets.map((target) => [target, first]));
-  while (performance.now() < end) {
+  const more = (n: number) => n - first < cases;
+  while (performance.now() < end && [...next.values()].some(more)) {
     for (const target of targets) {
       const until = performance.now() + SLICE;
       let n = next.get(target)!;
-      do {
+      while (more(n)) {
         current = `${target.name} ${n}`;
         if (!await attempt(target, n, inputOf(target, n), `case ${n}`)) return 1;
         n++;
-      } while (performance.now() < until);
+        if (performance.now() >= until) break;
+      }
       next.set(target, n);
     }
   }
   const done = [...counts].map(([name, count]) => `${name} ${count}`).join(", ");
-  console.log(`no findings: seed ${values.seed}, ${values.seconds} s, cases: ${done}`);
+  const bound = cases < Infinity ? "" : ` ${values.seconds} s,`;
+  console.log(`no findings: seed ${values.seed},${bound} cases: ${done}`);
   return 0;
 }
 

@@ -7,6 +7,10 @@ export interface Target {
   make(random: Random): Uint8Array;
   /** Throws where the code under test does what it must not; `random` decides how the input is cut, and so on. */
   judge(input: Uint8Array, random: Random): void | Promise<void>;
+  /** Makes an input smaller that shows the same finding. */
+  shrink?(input: Uint8Array): Promise<Uint8Array>;
+  /** What an input means, and what happens with it. */
+  describe?(input: Uint8Array): Promise<string>;
 }
 
 /** Throws a finding. */

@@ -131,7 +131,10 @@ export interface ConnectionOptions<Data = unknown> extends ConnectionHandlers<Da
    * Default: the console if the environment has `SLUICE_DEBUG=1` and permission to read it is already granted.
    */
   debug?: boolean | ((line: string) => void);
-  /** Fills the 4-byte masking key of each client frame. Default: unpredictable keys (RFC 6455 10.3). */
+  /**
+   * Fills the 4-byte masking key of each client frame. It is called amid a frame, so it must not use the connection.
+   * Default: unpredictable keys (RFC 6455 10.3).
+   */
   maskGenerator?: (key: Uint8Array) => void;
 }
 

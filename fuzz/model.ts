@@ -1,0 +1,42 @@
+import { judgePlan } from "../tests/model/judge.ts";
+import { openOne } from "../tests/model/open.ts";
+import { describePlan, HEAD, STEP } from "../tests/model/plan.ts";
+import { kindOf, shrink } from "../tests/model/shrink.ts";
+import type { Random } from "./random.ts";
+import { finding, type Target } from "./target.ts";
+
+// Public calls and what a peer does, in any order, against the contract: see tests/model/.
+
+/** What is wrong with a run and isn't known. */
+async function newFindings(input: Uint8Array): Promise<string[]> {
+  const { findings } = await judgePlan(input);
+  return findings.filter((finding) => openOne(finding) === undefined);
+}
+
+/** A plan of a few steps, or of many. */
+function makePlan(random: Random): Uint8Array {
+  const steps = random.pick([3, 6, 12, 24, 40]);
+  return random.bytes(HEAD + STEP * (1 + random.below(steps)));
+}
+
+export const model: Target = {
+  name: "model",
+  make: makePlan,
+  async judge(input) {
+    const findings = await newFindings(input);
+    if (findings.length > 0) finding(findings.join("\n"));
+  },
+  async shrink(input) {
+    const [first] = await newFindings(input);
+    if (first === undefined) return input;
+    const kind = kindOf(first);
+    return await shrink(input, async (plan) => {
+      const [finding] = await newFindings(plan);
+      return finding !== undefined && kindOf(finding) === kind;
+    });
+  },
+  async describe(input) {
+    const { log } = await judgePlan(input);
+    return `${describePlan(input)}\n${log.join("\n")}`;
+  },
+};

@@ -1,0 +1,248 @@
+import { assert, assertEquals } from "@std/assert";
+import { type Connection, Context, type ContextOptions, type ListenOptions } from "../../mod.ts";
+import { RawPeer } from "../support/raw_peer.ts";
+import { macrotask } from "../support/virtual_clock.ts";
+
+/** The error that foreign code throws. */
+export class Misdeed extends Error {
+  override readonly name = "Misdeed";
+}
+
+/** Something that code which isn't ours may do instead of what it should. */
+export interface Way {
+  readonly name: string;
+  /** Whether the error of it has to be told to somebody. */
+  readonly tells: boolean;
+  /** Whether it calls back into the library. */
+  readonly calls?: true;
+  /** Whether it is over at once, so that code which only returns may do it. */
+  readonly synchronous?: true;
+  act(stage: Stage, error: Misdeed): unknown;
+}
+
+/** Does something with every connection there is. */
+function each(stage: Stage, act: (conn: Connection) => unknown): void {
+  for (const conn of stage.connections()) act(conn);
+}
+
+export const WAYS: Way[] = [
+  {
+    name: "throws",
+    tells: true,
+    synchronous: true,
+    act: (_, error) => {
+      throw error;
+    },
+  },
+  { name: "rejects", tells: true, act: (_, error) => Promise.reject(error) },
+  {
+    name: "returns a thenable that rejects",
+    tells: true,
+    act: (_, error) => ({ then: (_: unknown, reject: (error: unknown) => void) => reject(error) }),
+  },
+  {
+    name: "returns a then that throws when it is read",
+    tells: true,
+    act: (_, error) => ({
+      get then() {
+        throw error;
+      },
+    }),
+  },
+  {
+    name: "returns a thenable that settles both ways and throws",
+    tells: true,
+    act: (_, error) => ({
+      then(resolve: () => void, reject: (error: unknown) => void) {
+        reject(error);
+        resolve();
+        throw error;
+      },
+    }),
+  },
+  { name: "never settles", tells: false, act: () => new Promise(() => {}) },
+  {
+    name: "closes",
+    tells: false,
+    calls: true,
+    synchronous: true,
+    act: (stage) => each(stage, (conn) => conn.close()),
+  },
+  {
+    name: "terminates",
+    tells: false,
+    calls: true,
+    synchronous: true,
+    act: (stage) => each(stage, (conn) => conn.terminate()),
+  },
+  {
+    name: "sends",
+    tells: false,
+    calls: true,
+    synchronous: true,
+    act: (stage) => each(stage, (conn) => conn.state === "open" && conn.send("from inside")),
+  },
+  {
+    name: "pauses and resumes",
+    tells: false,
+    calls: true,
+    synchronous: true,
+    act: (stage) =>
+      each(stage, (conn) => {
+        conn.pause();
+        queueMicrotask(() => conn.resume());
+      }),
+  },
+  {
+    name: "shuts the context down",
+    tells: false,
+    calls: true,
+    synchronous: true,
+    act: (stage) => void stage.ctx.shutdown({ timeout: 100 }),
+  },
+];
+
+/** ms that anything here may take. */
+const PATIENCE = 5000;
+
+/** Waits for a promise, but not for ever. */
+export async function bounded<T>(what: string, promise: Promise<T>): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`${what}: still waiting`)), PATIENCE);
+  });
+  promise.catch(() => {});
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** A context in which one piece of foreign code misbehaves, and what comes of it. */
+export class Stage {
+  readonly error: Misdeed = new Misdeed("foreign code has failed");
+  /** Errors that somebody was told. */
+  readonly told: unknown[] = [];
+  /** Calls of `onClose`, by connection. */
+  readonly closes: Map<Connection, number> = new Map();
+  ctx!: Context;
+  /** How often the foreign code was called. */
+  calls = 0;
+  readonly #unhandled: unknown[] = [];
+  readonly #conns: Set<Connection> = new Set();
+  readonly way: Way;
+  readonly #ends: (() => unknown)[] = [];
+
+  constructor(way: Way) {
+    this.way = way;
+  }
+
+  /** The foreign code. It misbehaves at its first call only, unless that is what `always` says. */
+  code(always = false): () => undefined {
+    return () => {
+      this.calls++;
+      if (this.calls > 1 && !always) return;
+      return this.way.act(this, this.error) as undefined;
+    };
+  }
+
+  /** Makes the context, and handlers that take notes. */
+  context(options: ContextOptions = {}): Context {
+    return this.ctx = new Context({ closeTimeout: 200, ...this.notes(), ...options });
+  }
+
+  notes(): Pick<ContextOptions, "onError" | "onClose"> {
+    return {
+      onError: (_, error) => void this.told.push(error),
+      onClose: (conn) => void this.closes.set(conn, (this.closes.get(conn) ?? 0) + 1),
+    };
+  }
+
+  /** Listens, with an echo. */
+  listen(options: ListenOptions = {}): number {
+    return this.ctx.listen({
+      hostname: "127.0.0.1",
+      handshakeTimeout: 300,
+      onMessage: (conn, data) => void (conn.state === "open" && conn.send(data)),
+      onHandshakeError: (error) => void this.told.push(error),
+      ...options,
+    }).port;
+  }
+
+  /** Follows a connection to its end. */
+  follow(conn: Connection): Connection {
+    this.#conns.add(conn);
+    return conn;
+  }
+
+  connections(): Connection[] {
+    for (const conn of this.ctx.connections) this.#conns.add(conn);
+    return [...this.#conns];
+  }
+
+  /** Does something in the end. */
+  finally(act: () => unknown): void {
+    this.#ends.push(act);
+  }
+
+  /** Plays a scene, and judges what came of it. */
+  async play(scene: () => Promise<number | void>, told: boolean): Promise<void> {
+    const { error: original } = console;
+    const unhandled = (event: PromiseRejectionEvent) => {
+      event.preventDefault();
+      this.#unhandled.push(event.reason);
+    };
+    globalThis.addEventListener("unhandledrejection", unhandled);
+    console.error = (...args: unknown[]) => this.told.push(...args);
+    try {
+      const port = await bounded("the scene", scene());
+      assert(this.calls > 0, "the foreign code was never called");
+      await this.#judge(typeof port === "number" ? port : null);
+    } finally {
+      for (const end of this.#ends) await end();
+      await bounded("shutdown", this.ctx.shutdown({ timeout: 100 }));
+      await macrotask();
+      globalThis.removeEventListener("unhandledrejection", unhandled);
+      console.error = original;
+    }
+    assertEquals(this.#unhandled.map(String), [], "nobody caught");
+    for (const conn of this.connections()) {
+      assertEquals(conn.state, "closed");
+      assertEquals(conn.queuedBytes, 0);
+    }
+    for (const [conn, times] of this.closes) assertEquals(times, 1, `onClose of ${conn.url}`);
+    if (told) {
+      const times = this.told.filter((told) => this.#isMisdeed(told)).length;
+      assert(
+        times > 0,
+        `nobody was told; told was ${this.told.map(String).join("; ") || "nothing"}`,
+      );
+    }
+  }
+
+  /** The error itself, or one that has it as its cause. */
+  #isMisdeed(told: unknown): boolean {
+    for (let error = told; error instanceof Error; error = error.cause) {
+      if (error === this.error) return true;
+    }
+    return false;
+  }
+
+  async #judge(port: number | null): Promise<void> {
+    // The context and its listener serve others as before, unless they were shut down.
+    if (port !== null && this.way.name !== "shuts the context down") {
+      using peer = await RawPeer.connect(port, {
+        "Origin": "https://other.example",
+        "Sec-WebSocket-Protocol": "a",
+      });
+      await peer.send(1, "honest");
+      const echo = await bounded("an honest client's echo", peer.next(1));
+      assertEquals(new TextDecoder().decode(echo.payload), "honest");
+    }
+    for (const conn of this.connections()) {
+      conn.terminate();
+      await bounded("closed", conn.closed);
+    }
+  }
+}

@@ -1,0 +1,559 @@
+import { Duplex } from "node:stream";
+import type { Broker, Connection, ConnectionOptions, ListenOptions } from "../../mod.ts";
+import { utf8 } from "../support/bytes.ts";
+import { closeFrame } from "../support/frames.ts";
+import {
+  type ByteStream,
+  rawListener,
+  RawPeer,
+  upgradeRequest,
+  urlOf,
+} from "../support/raw_peer.ts";
+import { turn, until } from "../support/until.ts";
+import { WatchedConn } from "../support/watched_conn.ts";
+import { makeCertificates } from "../transport/certificates.ts";
+import { bounded, Stage, type Way, WAYS } from "./_foreign.ts";
+
+// Every place at which code that isn't ours is called × everything that such code may do: the connection, its context and
+// its listener go on or end as they should, nothing is left unhandled, and the error is told to somebody.
+
+/** Foreign code as it stands in options; it returns whatever it likes. */
+// deno-lint-ignore no-explicit-any
+type Code = (...args: any[]) => any;
+
+interface Boundary {
+  readonly name: string;
+  /** Ways that make no sense here. */
+  readonly except?: (way: Way) => boolean;
+  /** Whether somebody is to be told of the error. Default: if there is one. */
+  readonly told?: (way: Way) => boolean;
+  /** Puts the code in place and has it called; returns the port of a listener that has to go on. */
+  play(stage: Stage, code: Code): Promise<number | void>;
+}
+
+/** Gives the runtime the turns that it needs until something was called. */
+async function called(stage: Stage): Promise<void> {
+  await until(() => stage.calls > 0, "the foreign code is called");
+  for (let i = 0; i < 5; i++) await turn();
+}
+
+// ---- Callbacks of a connection ----------------------------------------------------------------------------------------
+
+const CALLBACKS = [
+  "onConnect",
+  "onMessage",
+  "onPing",
+  "onPong",
+  "onDrain",
+  "onClose",
+  "onError",
+  "onFrameStart",
+  "onFrameChunk",
+  "onFrameEnd",
+] as const;
+
+/** What a peer does to have each of them called. */
+async function provoke(peer: RawPeer, conn: Connection, name: string): Promise<void> {
+  await peer.send(1, "m");
+  await peer.send(9, "p");
+  await peer.send(10, "q");
+  if (conn.state === "open") conn.send("x");
+  if (name === "onClose") await peer.sendClose(1000);
+  if (name === "onError") await peer.write(Uint8Array.of(0xff, 0xff));
+}
+
+function callback(name: typeof CALLBACKS[number], role: "server" | "client"): Boundary {
+  return {
+    name: `${name} of a ${role}`,
+    async play(stage, code) {
+      stage.context();
+      const opened = Promise.withResolvers<Connection>();
+      const { onClose } = stage.notes();
+      const options: ConnectionOptions = {
+        onMessage: () => {},
+        onConnect: (conn) => opened.resolve(stage.follow(conn)),
+      };
+      const own = options[name as "onConnect"];
+      options[name] = (...args: never[]) => {
+        (own as Code | undefined)?.(...args);
+        if (name === "onClose") (onClose as Code)(...args);
+        return code(...args);
+      };
+      let peer: RawPeer, port: number | undefined;
+      if (role === "server") {
+        port = stage.listen({
+          ...options,
+          // Others are served by an echo, after the first.
+          onMessage: (conn, data) => {
+            if (name === "onMessage" && stage.calls === 0) return code(conn, data);
+            if (conn.state === "open") conn.send(data);
+          },
+        });
+        peer = await RawPeer.connect(port);
+      } else {
+        using listener = rawListener();
+        stage.follow(stage.ctx.connect(urlOf(listener), options));
+        peer = await RawPeer.accept(listener);
+      }
+      stage.finally(() => peer.close());
+      const conn = await opened.promise;
+      await provoke(peer, conn, name).catch(() => {});
+      await called(stage);
+      return port;
+    },
+  };
+}
+
+// ---- What a listener asks and tells -----------------------------------------------------------------------------------
+
+const certificates = makeCertificates();
+globalThis.addEventListener("unload", () => certificates[Symbol.dispose]());
+
+const REQUEST = upgradeRequest({
+  "Origin": "https://a.example",
+  "Sec-WebSocket-Protocol": "a, b",
+});
+
+const GET = utf8("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+
+/** A handshake in which the code is called. */
+function handshake(
+  name: string,
+  options: (code: Code) => ListenOptions,
+  bytes: Uint8Array = REQUEST,
+): Boundary {
+  return {
+    name,
+    async play(stage, code) {
+      stage.context();
+      const port = stage.listen(options(code));
+      using peer = await RawPeer.dial(port);
+      await peer.write(bytes);
+      // Whatever the answer is, there is one, or an end; but the time of a handler is its own.
+      const answered = bounded("an answer", peer.readHead()).catch((error) => {
+        if (/still waiting/.test(`${error}`)) throw error;
+      });
+      await (name === "handler" ? Promise.race([answered, called(stage)]) : answered);
+      // A refusal lingers until its client has gone.
+      peer.close();
+      await called(stage);
+      return port;
+    },
+  };
+}
+
+const LISTENER: Boundary[] = [
+  handshake("onHandshake", (onHandshake) => ({ onHandshake })),
+  handshake(
+    "onHandshakeError",
+    (onHandshakeError) => ({ onHandshakeError }),
+    upgradeRequest({
+      "Sec-WebSocket-Key": null,
+    }),
+  ),
+  handshake("selectProtocol", (selectProtocol) => ({ selectProtocol })),
+  // Whoever isn't let in by it may be let in later.
+  handshake("an origins predicate", (code) => {
+    let calls = 0;
+    return { origins: (origin) => ++calls === 1 ? code(origin) : true };
+  }),
+  {
+    ...handshake(
+      "handler",
+      (code) => ({ handler: async (request) => (await code(request)) ?? new Response("ok") }),
+      GET,
+    ),
+    // Deno.serve tells the console in a way of its own.
+    told: () => false,
+  },
+  {
+    name: "tls.resolve",
+    async play(stage, code) {
+      stage.context();
+      const { port } = stage.ctx.listen({
+        hostname: "127.0.0.1",
+        handshakeTimeout: 300,
+        tls: { ...certificates.server, resolve: code },
+        onMessage: (conn, data) => void conn.send(data),
+        onHandshakeError: (error) => void stage.told.push(error),
+      });
+      const dial = () =>
+        Deno.connectTls({ hostname: "localhost", port, caCerts: [certificates.ca] })
+          .then(async (conn) => {
+            await conn.handshake();
+            return conn;
+          });
+      // The first may be refused; another is served by the certificate that there is.
+      await bounded("a TLS handshake", dial().then((conn) => conn.close(), () => {}));
+      await called(stage);
+      if (stage.way.name === "shuts the context down") return;
+      using peer = new RawPeer<ByteStream>(await bounded("another", dial()), "client");
+      await peer.request();
+      await peer.send(1, "secret");
+      await bounded("an echo over TLS", peer.next(1));
+    },
+  },
+  {
+    name: "onSubscription",
+    async play(stage, code) {
+      stage.context();
+      const opened = Promise.withResolvers<Connection>();
+      const port = stage.listen({
+        onSubscription: code,
+        onConnect: (conn) => opened.resolve(stage.follow(conn)),
+      });
+      using peer = await RawPeer.connect(port);
+      const conn = await opened.promise;
+      conn.subscribe("t");
+      await called(stage);
+      if (conn.state === "open") conn.unsubscribe("t");
+      peer.close();
+      return port;
+    },
+  },
+  {
+    name: "onTick",
+    async play(stage, code) {
+      stage.context();
+      const port = stage.listen({ tickInterval: 5, onTick: code });
+      await called(stage);
+      return port;
+    },
+  },
+  {
+    name: "onShutdown",
+    async play(stage, code) {
+      stage.context();
+      const port = stage.listen({ onShutdown: code });
+      using _peer = await RawPeer.connect(port);
+      await bounded("shutdown", stage.ctx.shutdown({ timeout: 200 }));
+    },
+  },
+];
+
+// ---- Bodies and other sources -----------------------------------------------------------------------------------------
+
+/** A stream whose source misbehaves after its first chunk. */
+function badBody(code: Code): ReadableStream<Uint8Array> {
+  let chunks = 0;
+  return new ReadableStream({
+    pull: (controller) => {
+      if (chunks++ > 0) return code();
+      controller.enqueue(utf8("first"));
+    },
+  }, { highWaterMark: 0 });
+}
+
+/** Sends a message from a source in which the code is. */
+function source(name: string, make: (code: Code) => unknown): Boundary {
+  return {
+    name,
+    async play(stage, code) {
+      stage.context();
+      const opened = Promise.withResolvers<Connection>();
+      const port = stage.listen({ onConnect: (conn) => opened.resolve(stage.follow(conn)) });
+      using peer = await RawPeer.connect(port);
+      const conn = await opened.promise;
+      const reading = peer.frames();
+      const sent = conn.sendStream(make(code) as Iterable<string>).then(() => {}, (error) => {
+        stage.told.push(error);
+      });
+      await called(stage);
+      conn.terminate();
+      peer.close();
+      await bounded("sendStream", sent);
+      await reading;
+      return port;
+    },
+  };
+}
+
+const SOURCES: Boundary[] = [
+  source("next() of an iterator", (code) => ({ [Symbol.iterator]: () => ({ next: code }) })),
+  {
+    ...source("Symbol.iterator", (code) => ({ [Symbol.iterator]: code })),
+    // What it returns isn't awaited.
+    except: ({ synchronous }) => !synchronous,
+  },
+  source("next() of an asynchronous iterator", (code) => ({
+    [Symbol.asyncIterator]: () => ({ next: async () => await code() }),
+  })),
+  {
+    ...source("the value of an asynchronous iterator", (code) => ({
+      [Symbol.asyncIterator]: () => ({ next: async () => ({ value: await code() }) }),
+    })),
+  },
+  source("pull() of a stream", (code) => badBody(code)),
+  {
+    ...source("return() of an iterator", (code) => ({
+      [Symbol.iterator]: () => ({
+        next: () => ({ value: 7, done: false }),
+        return: code,
+      }),
+    })),
+    // What it says to being given up is nobody's concern.
+    told: () => false,
+  },
+  {
+    ...handshake("the body of a refusal", (code) => ({
+      onHandshake: (request) =>
+        new URL(request.url).pathname === "/bad"
+          ? new Response(badBody(code), { status: 403 })
+          : undefined,
+    }), upgradeRequest({}, "GET /bad HTTP/1.1")),
+    told: () => false,
+  },
+  {
+    ...handshake(
+      "the body of an answer",
+      (code) => ({ handler: () => new Response(badBody(code)) }),
+      GET,
+    ),
+    // That is Deno.serve's to tell.
+    told: () => false,
+  },
+];
+
+// ---- Options that are functions ---------------------------------------------------------------------------------------
+
+const FUNCTIONS: Boundary[] = [
+  {
+    name: "maskGenerator",
+    // It is called amid a frame, and its documentation says that it must not use the connection.
+    except: ({ synchronous, calls }) => !synchronous || calls === true,
+    async play(stage, code) {
+      stage.context();
+      using listener = rawListener();
+      const conn = stage.follow(
+        stage.ctx.connect(urlOf(listener), { maskGenerator: code, onMessage: () => {} }),
+      );
+      using peer = await RawPeer.accept(listener);
+      await conn.opened;
+      conn.send("a");
+      await called(stage);
+      if (conn.state === "open") {
+        conn.send("b");
+        for (let got = ""; got !== "b";) {
+          got = new TextDecoder().decode((await bounded("what was sent", peer.next(1))).payload);
+        }
+      }
+    },
+  },
+  {
+    name: "debug",
+    // It has no callback to be reported to but the console.
+    except: ({ synchronous }) => !synchronous,
+    async play(stage, code) {
+      stage.context();
+      const port = stage.listen({ debug: code });
+      using peer = await RawPeer.connect(port);
+      await peer.send(1, "traced");
+      await called(stage);
+      return port;
+    },
+  },
+  ...(["retryable", "onRetry"] as const).map((name): Boundary => ({
+    name: `${name} of reconnect`,
+    async play(stage, code) {
+      stage.context();
+      const abort = new AbortController();
+      const backoff = { initial: 5, max: 5 };
+      const all = stage.ctx.reconnect("ws://127.0.0.1:1/", {
+        backoff,
+        signal: abort.signal,
+        [name]: code,
+        ...(name === "onRetry" ? { retryable: () => true } : {}),
+      });
+      const next = all[Symbol.asyncIterator]().next().then(() => {}, (error) => {
+        stage.told.push(error);
+      });
+      await called(stage);
+      abort.abort();
+      await bounded("reconnect", next);
+    },
+  })),
+  {
+    name: "the callback of watchReadable",
+    async play(stage, code) {
+      stage.context();
+      const watch = stage.ctx.watchReadable(ReadableStream.from(["a", "b"]), code);
+      stage.finally(() => watch.unwatch());
+      await called(stage);
+    },
+  },
+  {
+    name: "the callback of watchWritable",
+    async play(stage, code) {
+      stage.context();
+      const watch = stage.ctx.watchWritable(new WritableStream(), code);
+      stage.finally(() => watch.unwatch());
+      await called(stage);
+    },
+  },
+  {
+    name: "a callback that on() has set",
+    async play(stage, code) {
+      stage.context();
+      const opened = Promise.withResolvers<Connection>();
+      const port = stage.listen({ onConnect: (conn) => opened.resolve(stage.follow(conn)) });
+      using peer = await RawPeer.connect(port);
+      (await opened.promise).on({ onMessage: code });
+      await peer.send(1, "m");
+      await called(stage);
+      return port;
+    },
+  },
+];
+
+// ---- Brokers ----------------------------------------------------------------------------------------------------------
+
+const BROKER: Boundary[] = (["start", "subscribe", "unsubscribe", "publish", "close"] as const).map(
+  (method): Boundary => ({
+    name: `${method}() of a broker`,
+    async play(stage, code) {
+      const broker: Broker = {
+        start: () => Promise.resolve(),
+        subscribe: () => Promise.resolve(),
+        unsubscribe: () => {},
+        publish: () => Promise.resolve(),
+        close: () => Promise.resolve(),
+        [method]: code,
+      };
+      stage.context({ broker, onBrokerError: (error) => void stage.told.push(error) });
+      const opened = Promise.withResolvers<Connection>();
+      const port = stage.listen({ onConnect: (conn) => opened.resolve(stage.follow(conn)) });
+      using peer = await RawPeer.connect(port);
+      const conn = await opened.promise;
+      const tell = (act: () => unknown) => {
+        try {
+          return act();
+        } catch (error) {
+          stage.told.push(error);
+        }
+      };
+      if (conn.state === "open") tell(() => conn.subscribe("t"));
+      for (let i = 0; i < 3; i++) await turn();
+      const result = tell(() => stage.ctx.publish("t", "to all")) as
+        | { relayed?: Promise<void> }
+        | undefined;
+      result?.relayed?.catch((error) => stage.told.push(error));
+      if (conn.state === "open") tell(() => conn.unsubscribe("t"));
+      if (method === "close") await bounded("shutdown", stage.ctx.shutdown({ timeout: 200 }));
+      await called(stage);
+      peer.close();
+      return method === "close" ? undefined : port;
+    },
+  }),
+);
+
+// ---- Transports -------------------------------------------------------------------------------------------------------
+
+/** A connection over a stream of the application's that misbehaves, both ways in use. */
+async function overStream(
+  stage: Stage,
+  stream: Parameters<Stage["ctx"]["adopt"]>[0],
+  peer: RawPeer<WatchedConn> | null,
+): Promise<void> {
+  const conn = stage.follow(stage.ctx.adopt(stream, {
+    handshake: false,
+    onMessage: (conn, data) => void (conn.state === "open" && conn.send(data)),
+    keepAlive: false,
+  }));
+  peer?.send(1, "m");
+  await turn();
+  if (conn.state === "open") conn.send(new Uint8Array(10));
+  await turn();
+  conn.unref();
+  conn.ref();
+  // An error that ends it has its say before we do.
+  if (!stage.way.tells) conn.close();
+  await turn();
+  if (!stage.way.tells) peer?.write(peer.encode(closeFrame(1000)));
+  await turn();
+  peer?.conn.closeWrite().catch(() => {});
+  await turn();
+  conn.close();
+  // Whatever it does, the connection ends, at `closeTimeout` at the latest.
+  await bounded("closed", conn.closed);
+}
+
+/** Fails the connection that reads it, so that its direction is ended. */
+const VIOLATION = Uint8Array.of(0xff, 0xff);
+
+const TRANSPORTS: Boundary[] = [
+  ...(["read", "write", "closeWrite", "close"] as const).map((method): Boundary => ({
+    name: `${method}() of a Deno.Conn`,
+    // That a stream fails while it is closed is nothing to tell.
+    told: ({ tells }) => tells && (method === "read" || method === "write"),
+    async play(stage, code) {
+      stage.context();
+      const [near, far] = WatchedConn.pair(64 * 1024, WatchedConn);
+      near[method] = code;
+      using peer = new RawPeer(far, "client");
+      if (method === "closeWrite") peer.write(VIOLATION);
+      await overStream(stage, near, peer);
+    },
+  })),
+  ...(["pull", "cancel", "write", "close", "abort"] as const).map((method): Boundary => ({
+    name: `${method}() of a stream pair`,
+    told: ({ tells }) => tells && (method === "pull" || method === "write"),
+    async play(stage, code) {
+      stage.context();
+      const source: UnderlyingSource<Uint8Array> = { pull: () => new Promise(() => {}) };
+      const sink: UnderlyingSink<Uint8Array> = {};
+      if (method === "pull" || method === "cancel") source[method] = code;
+      else sink[method] = code;
+      if (method === "abort") {
+        // It is called when the write that is on its way has settled.
+        sink.write = (_, { signal }) =>
+          new Promise((resolve) => signal.addEventListener("abort", () => resolve()));
+      }
+      await overStream(stage, {
+        readable: new ReadableStream(source, { highWaterMark: 0 }),
+        writable: new WritableStream(sink),
+      }, null);
+    },
+  })),
+  ...(["read", "write", "final", "destroy"] as const).map((method): Boundary => ({
+    name: `${method}() of a Node stream`,
+    // What it returns is of no interest to Node's streams.
+    except: ({ synchronous }) => !synchronous,
+    told: ({ tells }) => tells && (method === "read" || method === "write"),
+    async play(stage, code) {
+      stage.context();
+      let read = false;
+      const stream = new Duplex({
+        read() {
+          if (!read && method === "final") this.push(VIOLATION);
+          read = true;
+        },
+        write: (_chunk, _encoding, done) => done(),
+        [method]: code,
+      });
+      await overStream(stage, stream, null);
+    },
+  })),
+];
+
+const BOUNDARIES: Boundary[] = [
+  ...CALLBACKS.flatMap((name) =>
+    (["server", "client"] as const).map((role) => callback(name, role))
+  ),
+  ...LISTENER,
+  ...SOURCES,
+  ...FUNCTIONS,
+  ...BROKER,
+  ...TRANSPORTS,
+];
+
+for (const { name, except, told, play } of BOUNDARIES) {
+  Deno.test(`foreign code: ${name}`, async (t) => {
+    for (const way of WAYS) {
+      if (except?.(way)) continue;
+      await t.step(way.name, () => {
+        const stage = new Stage(way);
+        return stage.play(() => play(stage, stage.code()), told?.(way) ?? way.tells);
+      });
+    }
+  });
+}

@@ -1,0 +1,303 @@
+import { join, utf8 } from "../support/bytes.ts";
+import type { Deflate } from "../support/deflate.ts";
+import {
+  BINARY,
+  CLOSE,
+  closeFrame,
+  CONTINUATION,
+  frame,
+  masked,
+  PING,
+  PONG,
+  TEXT,
+} from "../support/frames.ts";
+import { type ByteStream, upgradeResponse } from "../support/raw_peer.ts";
+import { keyOf } from "../support/messages.ts";
+import type { Transcript } from "./wire.ts";
+
+/** Ways to break the protocol; each comes with the code that answers it. */
+export const VIOLATIONS: [what: string, code: number, bytes: () => Uint8Array][] = [
+  ["reserved bits", 1002, () => frame(TEXT, "x", { rsv: 3 })],
+  ["an unknown opcode", 1002, () => frame(3, "x")],
+  ["a fragmented ping", 1002, () => frame(PING, "x", { fin: false })],
+  ["a long ping", 1002, () => frame(PING, "x".repeat(126))],
+  ["a continuation of nothing, or a message amid another", 1002, () => new Uint8Array(0)],
+  ["text that isn't UTF-8", 1007, () => frame(TEXT, Uint8Array.of(0xff))],
+  ["a close frame of one byte", 1002, () => frame(CLOSE, "x")],
+  ["a close frame with code 1006", 1002, () => closeFrame(1006)],
+  ["the wrong masking", 1002, () => frame(TEXT, "x")],
+];
+
+/** A peer that does as it is told, and answers pings and closes by itself unless it is rude. */
+export class ModelPeer {
+  /** What it sent, whole, before it closed, broke a rule, or ended its direction. */
+  readonly sent: string[] = [];
+  /** The bytes of each, for those that are taken in parts. */
+  readonly bodies: Uint8Array[] = [];
+  readonly pings: string[] = [];
+  close: { code: number; reason: string } | null = null;
+  violated: string | null = null;
+  /** Whether it answers pings and close frames. */
+  rude = false;
+  /** Whether it reads. */
+  reading = true;
+  /** The largest piece that it writes. */
+  chop = Infinity;
+  finished = false;
+  vanished = false;
+  /** Whether some of what it sent was still here when it went. */
+  lossy = false;
+  /** What it has read. */
+  readonly got: Transcript;
+  /** Whether the other side has ended its direction, and how. */
+  ended: "end" | "reset" | null = null;
+  /** Bytes that wait to be written, and their writer. */
+  #out: Uint8Array[] = [];
+  #writing: Promise<void> | null = null;
+  #head: string | null; // of the handshake, as far as it was read; null behind it
+  #part: { opcode: number; parts: Uint8Array[]; text: boolean } | null = null;
+  #closed = false;
+  #ended = false;
+  readonly #wakers: (() => void)[] = [];
+
+  constructor(
+    readonly conn: ByteStream,
+    readonly role: "client" | "server",
+    got: Transcript,
+    readonly deflate: Deflate | null,
+    handshake: Uint8Array | "answer" | null = null,
+    readonly lines: string[] = [],
+  ) {
+    this.got = got;
+    this.#head = handshake === null ? null : "";
+    if (handshake instanceof Uint8Array) this.#out.push(handshake);
+  }
+
+  /** Whether what it sends now still counts: nothing follows a close frame, a violation or an end. */
+  get valid(): boolean {
+    return this.close === null && this.violated === null && !this.finished && !this.vanished;
+  }
+
+  /** Starts to read and write. */
+  start(): void {
+    this.#flush();
+    void this.#read();
+  }
+
+  message(data: string | Uint8Array, compressed: boolean): void {
+    if (!this.valid || this.#part !== null) return;
+    const bytes = typeof data === "string" ? utf8(data) : data;
+    const opcode = typeof data === "string" ? TEXT : BINARY;
+    const packed = compressed && this.deflate !== null;
+    this.#write(frame(opcode, packed ? this.deflate!.compress(bytes) : bytes, {
+      rsv: packed ? 4 : 0,
+    }));
+    this.sent.push(keyOf(data));
+    this.bodies.push(bytes);
+  }
+
+  /** A part of a message; its bytes may be any, so text is ASCII. */
+  part(bytes: Uint8Array, text: boolean, fin: boolean): void {
+    if (!this.valid) return;
+    const first = this.#part === null;
+    this.#part ??= { opcode: text ? TEXT : BINARY, parts: [], text };
+    const { opcode, parts } = this.#part;
+    const body = this.#part.text ? bytes.map((byte) => 0x20 + (byte & 0x3f)) : bytes;
+    parts.push(body);
+    this.#write(frame(first ? opcode : CONTINUATION, body, { fin }));
+    if (!fin) return;
+    const whole = join(parts);
+    this.sent.push(keyOf(this.#part.text ? new TextDecoder().decode(whole) : whole));
+    this.bodies.push(whole);
+    this.#part = null;
+  }
+
+  /** Whether a message has begun. */
+  get amid(): boolean {
+    return this.#part !== null;
+  }
+
+  /** Bytes of the message that has begun. */
+  get partial(): number {
+    return this.#part === null ? 0 : this.#part.parts.reduce((sum, part) => sum + part.length, 0);
+  }
+
+  /** A message that is larger than the other side takes. */
+  tooLarge(size: number): void {
+    if (!this.valid) return;
+    this.violated = "a message that is too large";
+    this.#write(frame(this.#part === null ? BINARY : CONTINUATION, new Uint8Array(size)));
+  }
+
+  ping(payload: Uint8Array): void {
+    if (!this.valid) return;
+    this.pings.push(keyOf(payload));
+    this.#write(frame(PING, payload));
+  }
+
+  pong(payload: Uint8Array): void {
+    if (this.valid) this.#write(frame(PONG, payload));
+  }
+
+  sendClose(code: number | undefined, reason = ""): void {
+    if (!this.valid) return;
+    this.#write(closeFrame(code, reason));
+    this.close = { code: code ?? 1005, reason };
+  }
+
+  violate(kind: number): number {
+    if (!this.valid) return 0;
+    const [what, code, make] = VIOLATIONS[kind % VIOLATIONS.length];
+    this.violated = what;
+    let bytes = make();
+    if (bytes.length === 0) {
+      bytes = this.#part === null ? frame(CONTINUATION, "x") : frame(BINARY, "x");
+    }
+    const wrong = what === "the wrong masking";
+    this.#out.push((this.role === "client") !== wrong ? masked(bytes) : bytes);
+    this.#flush();
+    return code;
+  }
+
+  /** Ends its direction after what it has written. */
+  finish(): void {
+    if (this.finished || this.vanished) return;
+    this.finished = true;
+    this.#flush();
+  }
+
+  /** Is gone at once: a reset if it hasn't read everything. */
+  vanish(): void {
+    if (this.vanished) return;
+    this.vanished = true;
+    this.lossy = this.#out.length > 0;
+    this.#out = [];
+    this.#hangUp();
+  }
+
+  /** Reads again. */
+  listen(): void {
+    this.reading = true;
+    for (const wake of this.#wakers.splice(0)) wake();
+  }
+
+  /** Answers what it owes, reads and writes freely, and ends its side when the other has. */
+  behave(): void {
+    this.rude = false;
+    this.chop = Infinity;
+    this.listen();
+    if (this.got.close !== null) this.#answerClose();
+    if (this.ended !== null) this.#bye();
+    this.#endIfClosed();
+    this.#flush();
+  }
+
+  #hangUp(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    try {
+      this.conn.close();
+    } catch {
+      // It is closed already.
+    }
+  }
+
+  #write(bytes: Uint8Array): void {
+    this.#out.push(this.role === "client" ? masked(bytes) : bytes);
+    this.#flush();
+  }
+
+  #flush(): void {
+    // A server has nothing to say before it was asked.
+    if (this.#writing !== null || this.#closed || (this.#head !== null && this.role === "server")) {
+      return;
+    }
+    this.#writing = this.#writeAll().finally(() => {
+      this.#writing = null;
+      if (this.#out.length > 0) this.#flush();
+    });
+  }
+
+  async #writeAll(): Promise<void> {
+    try {
+      while (this.#out.length > 0 && !this.#closed) {
+        const bytes = this.#out[0];
+        // A long one would take for ever byte by byte.
+        const piece = bytes.subarray(0, Math.max(this.chop, bytes.length >> 8));
+        const count = await this.conn.write(piece);
+        if (this.#out.length === 0) break;
+        if (count === bytes.length) this.#out.shift();
+        else this.#out[0] = bytes.subarray(count);
+      }
+      if (this.finished && !this.#ended && !this.#closed) {
+        this.#ended = true;
+        await this.conn.closeWrite?.();
+      }
+    } catch {
+      this.#out = [];
+    }
+  }
+
+  async #read(): Promise<void> {
+    const buffer = new Uint8Array(16 * 1024);
+    try {
+      for (;;) {
+        while (!this.reading) await new Promise<void>((resolve) => this.#wakers.push(resolve));
+        const count = await this.conn.read(buffer);
+        if (count === null) {
+          this.ended = "end";
+          break;
+        }
+        this.#received(buffer.slice(0, count));
+      }
+    } catch {
+      this.ended = "reset";
+    }
+    if (!this.rude) this.#bye();
+  }
+
+  #received(bytes: Uint8Array): void {
+    if (this.#head !== null) bytes = this.#readHead(this.#head, bytes);
+    for (const { opcode, payload } of this.got.push(bytes)) {
+      if (this.rude) continue;
+      if (opcode === PING && this.valid) this.#write(frame(PONG, payload));
+      else if (opcode === CLOSE) this.#answerClose();
+    }
+    this.#endIfClosed();
+  }
+
+  /** Reads the handshake, and answers it if that is its part; returns what is behind it. */
+  #readHead(before: string, bytes: Uint8Array): Uint8Array {
+    const text = before + new TextDecoder("latin1").decode(bytes);
+    const end = text.indexOf("\r\n\r\n") + 4;
+    this.#head = end < 4 ? text : null;
+    if (end < 4) return new Uint8Array(0);
+    if (this.role === "server") {
+      this.#out.unshift(upgradeResponse(text.slice(0, end), ...this.lines));
+      this.#flush();
+    }
+    return bytes.subarray(end - before.length);
+  }
+
+  #answerClose(): void {
+    if (this.close !== null || this.violated !== null || this.finished || this.vanished) return;
+    const { code, reason } = this.got.close!;
+    this.close = { code, reason };
+    this.#write(code === 1005 ? closeFrame() : closeFrame(code, reason));
+  }
+
+  /** After both close frames it is the server that ends the stream (RFC 6455 7.1.1). */
+  #endIfClosed(): void {
+    if (this.rude || this.role === "client") return;
+    if (this.close !== null && this.got.close !== null) this.#bye();
+  }
+
+  /** The other side has ended: what is left goes out, and then so does this side. */
+  #bye(): void {
+    this.finish();
+    void (async () => {
+      await this.#writing;
+      this.#hangUp();
+    })();
+  }
+}
