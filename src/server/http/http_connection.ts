@@ -60,7 +60,8 @@ export interface LateUpgrade {
 
 /**
  * A client's connection while it carries ordinary HTTP/1.1: one request after the other, each answered before the next
- * is looked at, until one asks for a WebSocket or the connection ends. A client that ends its direction has left.
+ * is looked at, until one asks for a WebSocket or the connection ends. A client that ends its direction has left,
+ * and gets no answer that has to be waited for.
  */
 export class HttpConnection extends Timer implements ExchangeHost, Member {
   slot = -1;
