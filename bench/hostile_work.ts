@@ -5,8 +5,8 @@ import { PILES } from "./hostile_queues.ts";
 
 // Work per byte of input and per entry of a queue: for each shape, time against size. Twice the size may take twice the
 // time, and no more. The exponent is that of the line through all sizes. Measured is the CPU time of this process, which
-// other programs change little; each size is the median of several runs, and a shape that seems to exceed the limit is
-// measured anew, since noise only ever adds.
+// other programs change little; each size is the median of several runs. A shape that exceeds the limit is measured anew:
+// what is superlinear exceeds it each time.
 
 /** The largest exponent that passes: a little above 1, for caches and collections. */
 const LIMIT = 1.15;
@@ -37,18 +37,24 @@ async function timeOf(run: () => unknown, times: number): Promise<number> {
   return (cpuTime() - start) / times;
 }
 
-async function costOf(run: () => unknown): Promise<number> {
+/** How often to run it, for the clock to say something. */
+async function timesFor(run: () => unknown): Promise<number> {
   let times = 1;
   while (await timeOf(run, times) * times < LEAST && times < 4096) times *= 2;
-  const costs: number[] = [];
-  for (let i = 0; i < RUNS; i++) costs.push(await timeOf(run, times));
-  return median(costs);
+  return times;
 }
 
+/** The sizes take turns: what slows the process down for a while, or the compiler for good, slows down all of them. */
 async function measure(make: Shape, sizes: readonly number[]): Promise<[number, number][]> {
-  const points: [number, number][] = [];
-  for (const size of sizes) points.push([size, await costOf(make(size))]);
-  return points;
+  const shapes: { run: () => unknown; times: number; costs: number[] }[] = [];
+  for (const size of sizes) {
+    const run = make(size);
+    shapes.push({ run, times: await timesFor(run), costs: [] });
+  }
+  for (let i = 0; i < RUNS; i++) {
+    for (const { run, times, costs } of shapes) costs.push(await timeOf(run, times));
+  }
+  return shapes.map(({ costs }, at) => [sizes[at], median(costs)]);
 }
 
 /** Prints the tables; returns 1 if a shape is superlinear. */
@@ -60,12 +66,10 @@ export async function measureWork(only = ""): Promise<number> {
     console.log(`|---|${sizes.map(() => "---|").join("")}---|`);
     for (const [name, make] of Object.entries(shapes)) {
       if (!name.includes(only)) continue;
-      // A first time for the compiler.
-      await costOf(make(sizes[0]));
       let points = await measure(make, sizes);
       for (let i = 1; i < ATTEMPTS && exponentOf(points) > LIMIT; i++) {
         const again = await measure(make, sizes);
-        points = points.map(([size, cost], at) => [size, Math.min(cost, again[at][1])]);
+        if (exponentOf(again) < exponentOf(points)) points = again;
       }
       const exponent = exponentOf(points);
       if (exponent > LIMIT) bad.push(`${name}: exponent ${exponent.toFixed(2)}`);
