@@ -40,9 +40,11 @@ async function serve({ port, redis, number }: Options, broker?: Broker): Promise
   context.listen({
     port,
     reusePort: true,
-    onConnect: (conn) => {
+    onConnect: async (conn) => {
       conn.subscribe("chat");
-      conn.send(`welcome to server ${number}`);
+      // Once the broker has the subscription, no message of another server is missed.
+      await context.ready;
+      if (conn.state === "open") conn.send(`welcome to server ${number}`);
     },
     // A receiver that is behind misses a message rather than grow its queue.
     onMessage: (_conn, data) => context.publish("chat", data, { slow: "drop" }),
