@@ -19,12 +19,12 @@ const CHUNK_COST = 256;
 
 /** What a message in pieces needs of its consumer. */
 interface BodyOwner {
-  /** Whether nothing is handed out for now. */
-  readonly paused: boolean;
+  /** Whether nothing is handed out for now; the body is woken when that may have ended. */
+  holds(body: MessageBody): boolean;
   /** Counts what waits; if it sinks, reading may go on. */
   count(bytes: number): void;
   /** Something is awaited, or nothing is any more: reading may go on. */
-  demanded(body: MessageBody): void;
+  demanded(): void;
 }
 
 /** One message on its way to its reader: its chunks as they arrive, and the stream once it is taken. */
@@ -96,13 +96,13 @@ class MessageBody {
     if (this.#give()) return;
     return new Promise((resolve) => {
       this.#pulled = resolve;
-      this.#owner.demanded(this);
+      this.#owner.demanded();
     });
   }
 
   /** Gives the next chunk, or the end; returns whether there was one. */
   #give(): boolean {
-    if (this.#owner.paused) return false;
+    if (this.#owner.holds(this)) return false;
     const chunk = this.#chunks.shift();
     if (chunk !== undefined) {
       this.#controller!.enqueue(chunk);
@@ -122,7 +122,7 @@ class MessageBody {
     this.#owner.count(bytes);
     this.#pulled?.();
     this.#pulled = null;
-    this.#owner.demanded(this);
+    this.#owner.demanded();
   }
 }
 
@@ -131,8 +131,9 @@ export class MessageStreamIterator extends MessageIterator<IncomingMessageStream
   implements ChunkSink, BodyOwner {
   #bytes = 0;
   #current: MessageBody | null = null; // the one that is still arriving
+  #counted = false; // whether the one that is arriving counts already: it has been queued
   #dropping = false;
-  #waiting: Set<MessageBody> | null = null; // those whose reader waits for the end of a pause, or for more
+  #waiting: Set<MessageBody> | null = null; // those whose reader waits for the end of a pause
 
   override get chunks(): ChunkSink {
     return this;
@@ -152,6 +153,7 @@ export class MessageStreamIterator extends MessageIterator<IncomingMessageStream
   }
 
   start(text: boolean): void {
+    this.#counted = !this.#dropping;
     if (this.#dropping) return;
     this.#current = new MessageBody(this, text);
     this.receiver.keep(this.#current);
@@ -165,7 +167,7 @@ export class MessageStreamIterator extends MessageIterator<IncomingMessageStream
     const body = this.#current;
     this.#current = null;
     body?.end();
-    this.receiver.count();
+    this.receiver.count(this.#counted);
     this.receiver.reschedule();
   }
 
@@ -182,19 +184,21 @@ export class MessageStreamIterator extends MessageIterator<IncomingMessageStream
 
   override wake(): void {
     if (this.receiver.record !== null) this.#failCurrent();
-    const waiting = this.#waiting;
-    this.#waiting = null;
-    for (const body of waiting ?? []) body.wake();
+    this.#wakeWaiting();
     super.wake();
   }
 
   override discard(): void {
     this.#dropping = true;
     this.#failCurrent();
+    // The pause has ended with it: what was taken before is still read.
+    this.#wakeWaiting();
   }
 
-  get paused(): boolean {
-    return this.receiver.paused;
+  holds(body: MessageBody): boolean {
+    const { paused } = this.receiver;
+    if (paused) (this.#waiting ??= new Set()).add(body);
+    return paused;
   }
 
   count(bytes: number): void {
@@ -203,9 +207,14 @@ export class MessageStreamIterator extends MessageIterator<IncomingMessageStream
     if (bytes < 0) this.receiver.reschedule();
   }
 
-  demanded(body: MessageBody): void {
-    if (this.paused) (this.#waiting ??= new Set()).add(body);
+  demanded(): void {
     this.receiver.reschedule();
+  }
+
+  #wakeWaiting(): void {
+    const waiting = this.#waiting;
+    this.#waiting = null;
+    for (const body of waiting ?? []) body.wake();
   }
 
   #failCurrent(): void {

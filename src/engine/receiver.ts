@@ -337,10 +337,14 @@ export class Receiver implements ReadSink, MessageSink, Limited {
     this.#host.control(opcode, payload);
   }
 
-  /** Counts a message that has been received to its end, in whichever way it is handed on. */
-  count(): void {
+  /**
+   * Counts a message that has been received to its end, in whichever way it is handed on.
+   *
+   * @param queued Whether it was queued before its end: it counts with the queue, or has been taken.
+   */
+  count(queued = false): void {
     this.received++;
-    if (this.dropping) this.undelivered++;
+    if (this.dropping && !queued) this.undelivered++;
     if (this.#limit !== null && this.#limit.took()) this.reschedule();
   }
 

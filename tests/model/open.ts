@@ -14,16 +14,6 @@ export const OPEN: readonly Open[] = [
     finding: /^the stream: (read|write) after close$/,
     plan: "610000000000000000000000c800000054000000",
   },
-  {
-    note: "messageStreams(): a read() asked for while paused never settles",
-    finding: /^read\(\) of message \d+ never settles$/,
-    plan: "00010000000000000000000066020000860040004100000059000000a8004000",
-  },
-  {
-    note: "messageStreams(): a long message that is dropped counts twice as undelivered",
-    finding: /^\d+ delivered and \d+ undelivered of \d+ messages$/,
-    plan: "0001000001000000000000003c0000008ac40000650200006b000000",
-  },
 ];
 
 /** The open one that a finding belongs to, if any. */
