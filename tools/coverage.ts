@@ -1,6 +1,6 @@
 // Prints what the tests have covered of src/, by folder, and fails below the thresholds of deno.json.
 //
-//   deno task test --coverage=DIR && deno task coverage DIR
+//   deno task test --coverage=DIR --coverage-raw-data-only && deno task coverage DIR
 
 interface Share {
   found: number;
