@@ -11,7 +11,7 @@ export interface Open {
 export const OPEN: readonly Open[] = [
   {
     note: "an opening handshake that is cancelled goes on reading or writing after close()",
-    finding: /^the stream: (read|write) after close$/,
+    finding: /^the stream: (read|write|closeWrite) after close$/,
     plan: "610000000000000000000000c800000054000000",
   },
 ];

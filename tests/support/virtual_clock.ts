@@ -33,11 +33,13 @@ export class VirtualClock implements Disposable {
   // None of the real ones, which may be cleared here as well.
   #next = 2 ** 40;
   #order = 0;
+  #firing = false;
 
   constructor() {
     (globalThis as Any).setTimeout = (fire: (...args: Any[]) => void, ms = 0, ...args: Any[]) => {
       const id = this.#next++;
-      const at = this.now + Math.max(ms, 0);
+      // As with the real one time passes, or what is armed anew whenever it fires would fire for ever.
+      const at = this.now + Math.max(ms, this.#firing ? 1 : 0);
       this.#timers.set(id, { at, order: this.#order++, fire: () => fire(...args) });
       return id;
     };
@@ -76,8 +78,10 @@ export class VirtualClock implements Disposable {
       if (first === null) break;
       this.#timers.delete(first[0]);
       this.now = Math.max(this.now, first[1].at);
+      this.#firing = true;
       first[1].fire();
       await macrotask();
+      this.#firing = false;
     }
     this.now = end;
   }
