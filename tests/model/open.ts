@@ -14,6 +14,11 @@ export const OPEN: readonly Open[] = [
     finding: /^the stream: (read|write|closeWrite) after close$/,
     plan: "610000000000000000000000c800000054000000",
   },
+  {
+    note: "a write that fails beside shutdownRead() is a cause that onError isn't told",
+    finding: /^an error that nobody was told: (BrokenPipe|ConnectionReset): /,
+    plan: "0000000000000000000000000600000051000000b80000001c000000",
+  },
 ];
 
 /** The open one that a finding belongs to, if any. */
