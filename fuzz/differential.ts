@@ -13,12 +13,15 @@ type Event = [string, ...unknown[]];
  *
  * - RFC 6455 5.2: "the minimal number of bytes MUST be used to encode the length". `ws` accepts any form.
  * - RFC 6455 5.2: the highest bit of a length must be 0, which is a violation (1002). To `ws` it is a large length (1009).
+ * - A length above 2^53 fails (1009) as soon as it is read, whatever else is wrong with its header. `ws` looks at the opcode
+ *   first, so that a continuation of no message is its violation (1002).
  * - RFC 6455 8.1: text that isn't UTF-8 fails at its first bad byte here, and at the end of the message there; what comes
  *   before that end may fail `ws` for another reason, or never come.
  */
 const DIFFERENCES: RegExp[] = [
   /not in its minimal form/,
   /its highest bit set/,
+  /announces more than 2\^53 bytes/,
   /text message that is not UTF-8/,
 ];
 
