@@ -69,7 +69,7 @@ class Attempt implements Watched {
   /** Gives the descriptor away. */
   release(): number {
     this.#done = true;
-    this.#poller.unwatch(this, true);
+    this.#poller.unwatch(this);
     return this.fd;
   }
 

@@ -43,7 +43,6 @@ export class SystemListener implements Watched {
   /** The file of a Unix socket. */
   readonly #path: string | null;
   #closed = false;
-  #refed = true;
 
   /**
    * Binds and listens.
@@ -121,7 +120,7 @@ export class SystemListener implements Watched {
   close(): void {
     if (this.#closed) throw closedError();
     this.#closed = true;
-    this.#poller.unwatch(this, this.#refed);
+    this.#poller.unwatch(this);
     this.#poller.libc.close(this.fd);
     // As Deno's own: nobody can connect to the file any more.
     if (this.#path !== null) removeQuietly(this.#path);
@@ -134,15 +133,11 @@ export class SystemListener implements Watched {
   }
 
   ref(): void {
-    if (this.#refed || this.#closed) return;
-    this.#refed = true;
-    this.#poller.ref();
+    this.#poller.setRefed(this, true);
   }
 
   unref(): void {
-    if (!this.#refed || this.#closed) return;
-    this.#refed = false;
-    this.#poller.unref();
+    this.#poller.setRefed(this, false);
   }
 }
 

@@ -52,6 +52,8 @@ export class Poller {
   readonly #view: DataView;
   /** What is watched, by descriptor. */
   readonly #watched: (Watched | undefined)[] = [];
+  /** Whether it keeps the process alive, by descriptor. */
+  readonly #refed: boolean[] = [];
   /** A number for each use of a descriptor: the event of one that was closed isn't its successor's. */
   readonly #generations: number[] = [];
   /** Memory of the C library, for what a sleeping look finds: it may come back when this thread has ended. */
@@ -101,29 +103,30 @@ export class Poller {
     );
     this.#watched[fd] = watched;
     this.#count++;
-    this.ref();
+    this.setRefed(watched, true);
   }
 
   /** Ends the watch, before the descriptor is closed. */
-  unwatch(watched: Watched, refed: boolean): void {
+  unwatch(watched: Watched): void {
     const { fd } = watched;
-    this.#watched[fd] = undefined;
     this.#count--;
+    this.setRefed(watched, false);
+    this.#watched[fd] = undefined;
     this.#control(EPOLL_CTL_DEL, fd, 0, 0);
-    if (refed) this.unref();
   }
 
-  /** Something keeps the process alive from now on. */
-  ref(): void {
-    if (this.#refs++ === 0) this.#schedule();
-  }
-
-  /** It does no more. */
-  unref(): void {
-    if (--this.#refs > 0) return;
-    // The process could not end while a look sleeps.
-    if (this.#sleeping) this.libc.eventfd_write(this.#waker, 1n);
-    else this.#schedule();
+  /** Whether it keeps the process alive from now on. Does nothing for what isn't watched any more. */
+  setRefed(watched: Watched, refed: boolean): void {
+    const { fd } = watched;
+    if (this.#watched[fd] !== watched || this.#refed[fd] === refed) return;
+    this.#refed[fd] = refed;
+    if (refed) {
+      if (this.#refs++ === 0) this.#schedule();
+    } else if (--this.#refs === 0) {
+      // The process could not end while a look sleeps.
+      if (this.#sleeping) this.libc.eventfd_write(this.#waker, 1n);
+      else this.#schedule();
+    }
   }
 
   /** Lets something go on in the next turn of the event loop. */

@@ -57,7 +57,6 @@ export class SystemSocket implements Watched {
   /** Whether the peer's end has been told, so that a read that brings little isn't the last. */
   #ending = false;
   #closed = false;
-  #refed = true;
   #read: PendingRead | null = null;
   #write: PendingWrite | null = null;
   #onReadable: (() => void) | null = null;
@@ -220,7 +219,7 @@ export class SystemSocket implements Watched {
     this.#closed = true;
     this.#onReadable = this.#onWritable = null;
     // Asked for as long as there is a descriptor to ask about.
-    this.#poller.unwatch(this, this.#refed);
+    this.#poller.unwatch(this);
     this.#poller.libc.close(this.fd);
     const read = this.#read, write = this.#write;
     this.#read = this.#write = null;
@@ -234,16 +233,12 @@ export class SystemSocket implements Watched {
 
   /** Keeps the process alive, which is the default. */
   ref(): void {
-    if (this.#refed || this.#closed) return;
-    this.#refed = true;
-    this.#poller.ref();
+    this.#poller.setRefed(this, true);
   }
 
   /** Lets the process end although the socket is open. */
   unref(): void {
-    if (!this.#refed || this.#closed) return;
-    this.#refed = false;
-    this.#poller.unref();
+    this.#poller.setRefed(this, false);
   }
 
   /** Sends small pieces at once instead of waiting to join them. */
