@@ -1,14 +1,26 @@
-/** A client over the WebSocket class that the runtime brings, Deno's or Bun's. */
-export function connect(
-  url: string,
-  _size: number,
-  onMessage: (length: number) => void,
-): Promise<(payload: Uint8Array<ArrayBuffer>) => void> {
-  return new Promise((resolve, reject) => {
-    const socket = new WebSocket(url);
-    socket.binaryType = "arraybuffer";
-    socket.onopen = () => resolve((payload) => socket.send(payload));
-    socket.onerror = () => reject(new Error(`Cannot connect to ${url}`));
-    socket.onmessage = (event) => onMessage(event.data.byteLength);
-  });
+interface Client {
+  send(data: Uint8Array<ArrayBuffer>): void;
+  binaryType: BinaryType;
+  onopen: ((event: Event) => unknown) | null;
+  onerror: ((event: Event) => unknown) | null;
+  onmessage: ((event: MessageEvent) => unknown) | null;
 }
+
+/** Makes clients of any class with the interface of the WHATWG's. */
+export function connectBy(Socket: new (url: string) => Client) {
+  return (
+    url: string,
+    _size: number,
+    onMessage: (length: number) => void,
+  ): Promise<(payload: Uint8Array<ArrayBuffer>) => void> =>
+    new Promise((resolve, reject) => {
+      const socket = new Socket(url);
+      socket.binaryType = "arraybuffer";
+      socket.onopen = () => resolve((payload) => socket.send(payload));
+      socket.onerror = () => reject(new Error(`Cannot connect to ${url}`));
+      socket.onmessage = (event) => onMessage(event.data.byteLength);
+    });
+}
+
+/** A client over the WebSocket class that the runtime brings, Deno's or Bun's. */
+export const connect = connectBy(WebSocket);
