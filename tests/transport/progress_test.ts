@@ -67,6 +67,25 @@ function slowDuplex(conn: Deno.Conn, isSlow: () => boolean): Duplex {
   });
 }
 
+/** Sends a record of 16 KiB that takes four times as long to arrive as the server puts up with silence. */
+async function sendDripping(
+  ctx: Context,
+  relay: Relay,
+  open: () => boolean,
+  got: Promise<number>,
+): Promise<Connection> {
+  const conn = ctx.connect(`wss://localhost:${relay.port}/`, {
+    tls: { caCerts: [ca] },
+    keepAlive: false,
+  });
+  await conn.opened;
+  await until(open);
+  relay.drip = 100;
+  conn.send("x".repeat(16000));
+  assertEquals(await got, 16000);
+  return conn;
+}
+
 Deno.test("fault 31: a TLS record that drips in is life", async () => {
   await using ctx = new Context();
   let open = false;
@@ -84,16 +103,7 @@ Deno.test("fault 31: a TLS record that drips in is life", async () => {
     },
   });
   using relay = new Relay(listener.port);
-  const conn = ctx.connect(`wss://localhost:${relay.port}/`, {
-    tls: { caCerts: [ca] },
-    keepAlive: false,
-  });
-  await conn.opened;
-  await until(() => open);
-  relay.drip = 100;
-  // A record of 16 KiB takes four times as long as the server puts up with silence.
-  conn.send("x".repeat(16000));
-  assertEquals(await got.promise, 16000);
+  const conn = await sendDripping(ctx, relay, () => open, got.promise);
   assertEquals(ends, []);
   relay.drip = 0;
   conn.close();
@@ -119,15 +129,7 @@ Deno.test("fault 31: so it is beneath an adopted socket of node:https", async ()
   await new Promise<void>((done) => host.listen(0, "127.0.0.1", done));
   const { port } = host.address() as AddressInfo;
   using relay = new Relay(port);
-  const conn = ctx.connect(`wss://localhost:${relay.port}/`, {
-    tls: { caCerts: [ca] },
-    keepAlive: false,
-  });
-  await conn.opened;
-  await until(() => open);
-  relay.drip = 100;
-  conn.send("x".repeat(16000));
-  assertEquals(await got.promise, 16000);
+  const conn = await sendDripping(ctx, relay, () => open, got.promise);
   relay.drip = 0;
   conn.close();
   await conn.closed;
