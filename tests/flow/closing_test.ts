@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertInstanceOf, assertThrows } from "@std/assert";
-import { InvalidStateError, ProtocolError, TimeoutError } from "../../mod.ts";
+import { Context, InvalidStateError, ProtocolError, TimeoutError } from "../../mod.ts";
+import { MemoryConn } from "../support/memory_conn.ts";
 import { numbered, numberOf } from "../support/messages.ts";
 import { pair, rawHost, rawPeer } from "../support/pair.ts";
 import { join } from "../support/bytes.ts";
@@ -327,6 +328,32 @@ Deno.test("the peer's half-close without a close frame ends the connection", asy
   const record = await peer.conn.closed;
   assertInstanceOf(record.cause, Deno.errors.UnexpectedEof);
   assertEquals(record.code, 1006);
+});
+
+Deno.test("after shutdownRead() a write that fails is told, whether the peer's end was seen before or not", async () => {
+  for (const seen of [true, false]) {
+    await using ctx = new Context();
+    const told: unknown[] = [];
+    const [near, far] = MemoryConn.pair(100);
+    const conn = ctx.adopt(near, {
+      handshake: false,
+      onMessage() {},
+      onError: (_, error) => void told.push(error),
+    });
+    await conn.opened;
+    conn.shutdownRead();
+    conn.send(new Uint8Array(1000));
+    await turn();
+    if (seen) {
+      await far.closeWrite();
+      await until(() => conn.state === "closing");
+    }
+    far.close();
+    const record = await conn.closed;
+    assertInstanceOf(record.cause, Deno.errors.BrokenPipe);
+    assertEquals(told, [record.cause]);
+    assertEquals([record.code, record.unsentMessages], [1006, 1]);
+  }
 });
 
 Deno.test("a peer that vanishes after our close(): 1006 with the cause, and no onError", async () => {

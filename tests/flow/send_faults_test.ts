@@ -34,6 +34,22 @@ Deno.test("fault 22: an error of the application's source is never told to the p
   }
 });
 
+Deno.test("a source that rejects with nothing: the connection fails with an error all the same", async () => {
+  const errors: unknown[] = [];
+  await using peer = await rawPeer({ onError: (_, error) => void errors.push(error) });
+  const { conn, raw } = peer;
+  const sent = conn.sendStream((async function* () {
+    yield "the beginning";
+    await Promise.reject();
+  })());
+  assertEquals(await sent.catch((error) => error), undefined);
+  await raw.closeCode();
+  raw.close();
+  const { cause } = await conn.closed;
+  assertInstanceOf(cause, Error);
+  assertEquals(errors, [cause]);
+});
+
 /** Pieces without end, that note how much is queued whenever one is asked for. */
 function* pieces(conn: Connection, size: number, seen: { most: number; given: number }) {
   for (;;) {
