@@ -208,7 +208,7 @@ export class Receiver implements ReadSink, MessageSink, Limited {
   /** Bytes that may still be kept: any number while nothing holds messages, else what is left of `readAhead`. */
   get room(): number {
     if (this.holdReasons === 0 || this.dropping) return Infinity;
-    if (this.#framesHeld) return 0;
+    if (this.framesHeld) return 0;
     if (this.#consumer !== null && this.#consumer.awaits && !this.paused) return Infinity;
     return this.#host.settings.readAhead - this.#kept;
   }
@@ -221,7 +221,7 @@ export class Receiver implements ReadSink, MessageSink, Limited {
   }
 
   /** Whether frames can't be decoded now, since the application that looks at them holds them. */
-  get #framesHeld(): boolean {
+  get framesHeld(): boolean {
     return this.#frames !== null && this.#frames.shown && !this.dropping &&
       (this.holdReasons & FRAME_HOLDS) !== 0;
   }
@@ -246,7 +246,7 @@ export class Receiver implements ReadSink, MessageSink, Limited {
         : "a compressed message waits until its stream is read";
     }
     if (this.#limit !== null && this.#limit.dry) return "the rate limit is used up";
-    if (this.#framesHeld) return describeHolds(this.holdReasons & FRAME_HOLDS);
+    if (this.framesHeld) return describeHolds(this.holdReasons & FRAME_HOLDS);
     const { room } = this, { readAhead } = this.#host.settings, full = room < this.#least;
     if (!full && !(this.#full && 2 * room < readAhead)) return null;
     const state = full ? "is full" : "was full, and half of it isn't free";
@@ -428,6 +428,7 @@ export class Receiver implements ReadSink, MessageSink, Limited {
     this.#delivering = true;
     writer.cork();
     try {
+      this.#frames?.goOn();
       // After onClose no message comes, even to an onMessage that is set then; a consumer may still take what waits.
       while (this.holdReasons === 0 && this.waiting > 0 && record === null) {
         const message = this.take() as ReceivedMessage;
@@ -549,13 +550,16 @@ export class Receiver implements ReadSink, MessageSink, Limited {
 
   /** Whether received messages still have to be delivered before the end is. */
   get unfinished(): boolean {
-    return !this.dropping && this.waiting > 0 &&
+    if (this.dropping) return false;
+    if (this.#frames !== null && this.#frames.unfinished) return true;
+    return this.waiting > 0 &&
       ((this.holdReasons & NO_CONSUMER) === 0 ||
         (this.#consumer !== null && this.#consumer.awaits));
   }
 
   /** The connection has ended: no message will come. */
   ended(): void {
+    if (this.#frames !== null) this.#frames.muted = true;
     this.#consumer?.wake();
   }
 

@@ -434,6 +434,62 @@ for (const assemble of [true, false]) {
   });
 }
 
+for (const where of ["onFrameStart", "onFrameChunk"] as const) {
+  for (const payload of ["", "payload"]) {
+    if (where === "onFrameChunk" && payload === "") continue;
+    Deno.test(`pause() in ${where} of ${payload.length} bytes holds onFrameEnd, too`, async () => {
+      const told: string[] = [];
+      const note = (name: string) => (conn: Connection) => {
+        told.push(name);
+        if (name === where && told.length < 3) conn.pause();
+      };
+      await using peer = await rawPeer({
+        onFrameStart: note("onFrameStart"),
+        onFrameChunk: note("onFrameChunk"),
+        onFrameEnd: note("onFrameEnd"),
+        onMessage: note("onMessage"),
+      });
+      const { conn, raw } = peer;
+      await raw.send(1, payload);
+      await until(() => conn.isPaused);
+      for (let i = 0; i < 5; i++) await turn();
+      const before = where === "onFrameStart" ? [where] : ["onFrameStart", where];
+      assertEquals(told, before);
+      conn.resume();
+      await until(() => told.includes("onMessage"));
+      const chunk = payload === "" ? [] : ["onFrameChunk"];
+      assertEquals(told, ["onFrameStart", ...chunk, "onFrameEnd", "onMessage"]);
+    });
+  }
+}
+
+Deno.test("a promise of onFrameChunk that settles while paused doesn't end the frame, nor after the end", async () => {
+  for (const end of ["resume", "terminate"] as const) {
+    const gate = Promise.withResolvers<void>();
+    const told: string[] = [];
+    await using peer = await rawPeer({
+      assemble: false,
+      onFrameChunk: () => {
+        told.push("onFrameChunk");
+        return gate.promise;
+      },
+      onFrameEnd: () => void told.push("onFrameEnd"),
+      onClose: () => void told.push("onClose"),
+    });
+    const { conn, raw } = peer;
+    await raw.send(2, "payload");
+    await until(() => told.length > 0);
+    conn.pause();
+    gate.resolve();
+    for (let i = 0; i < 5; i++) await turn();
+    assertEquals(told, ["onFrameChunk"]);
+    conn[end]();
+    await until(() => told.length > 1);
+    for (let i = 0; i < 5; i++) await turn();
+    assertEquals(told, ["onFrameChunk", end === "resume" ? "onFrameEnd" : "onClose"]);
+  }
+});
+
 Deno.test("rateLimit counts messages that aren't assembled", async () => {
   let got = 0;
   const start = performance.now();
