@@ -187,10 +187,11 @@ export class Acceptor<Data> implements Entrance {
         await this.#open(handshake, raw);
       }
     } catch (error) {
-      const reason = await handshake.refuse(error);
-      this.#pending.delete(handshake);
+      const reason = handshake.refuse(error);
       this.#tellObservers(reason, handshake);
       this.#report(reason, handshake.info);
+      await handshake.linger();
+      this.#pending.delete(handshake);
     }
     handshake.release();
     this.#checkFinished();
