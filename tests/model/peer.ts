@@ -13,6 +13,7 @@ import {
 } from "../support/frames.ts";
 import { type ByteStream, upgradeResponse } from "../support/raw_peer.ts";
 import { keyOf } from "../support/messages.ts";
+import type { SentFrame } from "./frames.ts";
 import type { Transcript } from "./wire.ts";
 
 /** Ways to break the protocol; each comes with the code that answers it. */
@@ -34,6 +35,8 @@ export class ModelPeer {
   readonly sent: string[] = [];
   /** The bytes of each, for those that are taken in parts. */
   readonly bodies: Uint8Array[] = [];
+  /** The data frames, those of a message that isn't whole and of one that isn't UTF-8 included. */
+  readonly frames: SentFrame[] = [];
   readonly pings: string[] = [];
   close: { code: number; reason: string } | null = null;
   violated: string | null = null;
@@ -89,9 +92,7 @@ export class ModelPeer {
     const bytes = typeof data === "string" ? utf8(data) : data;
     const opcode = typeof data === "string" ? TEXT : BINARY;
     const packed = compressed && this.deflate !== null;
-    this.#write(frame(opcode, packed ? this.deflate!.compress(bytes) : bytes, {
-      rsv: packed ? 4 : 0,
-    }));
+    this.#data(opcode, packed ? this.deflate!.compress(bytes) : bytes, true, packed ? 4 : 0);
     this.sent.push(keyOf(data));
     this.bodies.push(bytes);
   }
@@ -104,12 +105,17 @@ export class ModelPeer {
     const { opcode, parts } = this.#part;
     const body = this.#part.text ? bytes.map((byte) => 0x20 + (byte & 0x3f)) : bytes;
     parts.push(body);
-    this.#write(frame(first ? opcode : CONTINUATION, body, { fin }));
+    this.#data(first ? opcode : CONTINUATION, body, fin);
     if (!fin) return;
     const whole = join(parts);
     this.sent.push(keyOf(this.#part.text ? new TextDecoder().decode(whole) : whole));
     this.bodies.push(whole);
     this.#part = null;
+  }
+
+  #data(opcode: number, payload: Uint8Array, fin: boolean, rsv = 0): void {
+    this.frames.push({ opcode, payload, fin, rsv });
+    this.#write(frame(opcode, payload, { fin, rsv }));
   }
 
   /** Whether a message has begun. */
@@ -152,6 +158,10 @@ export class ModelPeer {
     let bytes = make();
     if (bytes.length === 0) {
       bytes = this.#part === null ? frame(CONTINUATION, "x") : frame(BINARY, "x");
+    }
+    // Nothing is wrong with the frame itself.
+    if (what === "text that isn't UTF-8" && this.#part === null) {
+      this.frames.push({ opcode: TEXT, payload: Uint8Array.of(0xff), fin: true, rsv: 0 });
     }
     const wrong = what === "the wrong masking";
     this.#out.push((this.role === "client") !== wrong ? masked(bytes) : bytes);
