@@ -254,14 +254,14 @@ export class Connection<Data = unknown> implements AsyncDisposable {
 
   /**
    * Sends one message from a source that is too large to hold, or not there yet. The source is asked for more only as
-   * the queue drains: at most `highWaterMark` bytes of it wait. What is sent meanwhile queues behind it, another stream
-   * too.
+   * the queue drains: at most `highWaterMark` bytes of it wait, or 8 KiB if that is more. What is sent meanwhile queues
+   * behind it, another stream too.
    *
    * A source that throws half-way, or a signal that is aborted then, leaves a message that can't be completed: the
    * connection fails with 1011. Before the first piece nothing happens to the connection.
    *
-   * While a stream is unfinished a part of `maxQueueBytes` (16 KiB, at most a quarter) is kept for it, so that messages
-   * behind it can't keep it from going on.
+   * While a stream is unfinished a part of `maxQueueBytes` is kept for it (16 KiB, at most a quarter; or what it has
+   * gathered, if that is more), so that messages behind it can't keep it from going on: they are refused a little earlier.
    *
    * @param source Pieces of the message: strings or bytes, which needn't end where a character does.
    * @param options Type of the message, reserved bits of its first frame, and when to give up.

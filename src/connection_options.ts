@@ -48,7 +48,8 @@ export interface ConnectionOptions<Data = unknown> extends ConnectionHandlers<Da
    */
   lowWaterMark?: number;
   /**
-   * The queue never grows beyond so many bytes; 0 for no limit.
+   * The queue never grows beyond so many bytes; 0 for no limit. While a `sendStream` is unfinished a part of it is kept
+   * for the stream, 16 KiB as a rule.
    *
    * @default {16777216}
    */

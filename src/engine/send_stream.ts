@@ -27,6 +27,8 @@ const LONGEST_FRAME = 64 * 1024;
 const MOST_GATHERED = 16 * LONGEST_FRAME;
 // Frames that are gathered before they move to the queue: pieces of a byte must not cost many times what they count.
 const MOST_FRAMES = 1024;
+// So much is gathered however low the high-water mark is: it must not make a frame, and a write, of every byte.
+const LEAST_GATHERED = 8 * 1024;
 // Of a queue that is small, so much is kept for a stream, whatever waits behind it.
 const LEAST_SHARE = 16 * 1024;
 
@@ -134,8 +136,8 @@ export function sendStream(
 
 /**
  * One message on its way from its source. It owns a place in the queue, and asks its source for more only when all
- * that comes before that place is on its way; so at most `highWaterMark` bytes of it wait, besides the write in flight,
- * and never more than the queue has room for.
+ * that comes before that place is on its way; so at most `highWaterMark` bytes of it wait, or 8 KiB if that is more,
+ * besides the write in flight, and never more than the queue has room for.
  */
 class StreamJob {
   readonly #sender: Sender;
@@ -169,7 +171,8 @@ class StreamJob {
     this.#signal = signal;
     this.#rsv = rsv;
     this.#gathered = new SendQueue(sender.nextKey);
-    this.#batch = Math.min(Math.max(sender.settings.highWaterMark, 1), MOST_GATHERED);
+    const { highWaterMark } = sender.settings;
+    this.#batch = Math.min(Math.max(highWaterMark, LEAST_GATHERED), MOST_GATHERED);
     this.#place = sender.queue.openPlace();
   }
 

@@ -289,8 +289,10 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
 
   /** The error of a queue that is at its limit. */
   queueFull(data: unknown): QueueFullError {
+    const { queue, reserved, settings } = this;
+    const kept = reserved === 0 ? "" : `, and ${reserved} are kept for an unfinished sendStream`;
     return new QueueFullError(
-      `Cannot queue the message: ${this.queue.bytes} of ${this.settings.maxQueueBytes} bytes are queued`,
+      `Cannot queue the message: ${queue.bytes} of ${settings.maxQueueBytes} bytes are queued${kept}`,
       data,
     );
   }

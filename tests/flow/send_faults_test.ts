@@ -79,6 +79,48 @@ for (const maxQueueBytes of [1, 1000, 100_000]) {
   }
 }
 
+for (const highWaterMark of [0, 1, 100]) {
+  Deno.test(`a stream with highWaterMark ${highWaterMark} goes out in frames of 8 KiB, and no more of it waits`, async () => {
+    await using peer = await rawPeer({ highWaterMark });
+    const { conn, raw } = peer;
+    const seen = { most: 0, given: 0 };
+    const sent = conn.sendStream((function* () {
+      const all = pieces(conn, 100 * KIB, seen);
+      for (let i = 0; i < 10; i++) yield all.next().value!;
+    })());
+    let frames = 0, bytes = 0;
+    while (bytes < 1000 * KIB) {
+      const { payload } = (await raw.frame())!;
+      frames++;
+      bytes += payload.length;
+    }
+    await sent;
+    assert(frames <= 10 * (100 / 8 + 1), `${frames} frames`);
+    assert(conn.stats().queueHighWater <= 16 * KIB, `${conn.stats().queueHighWater} were queued`);
+  });
+}
+
+Deno.test("a message that is refused beside a stream says what is kept for that", async () => {
+  await using peer = await rawPeer({ maxQueueBytes: 40_000, highWaterMark: 1000 });
+  const { conn, raw } = peer;
+  const gate = Promise.withResolvers<string>();
+  const sent = conn.sendStream((async function* () {
+    yield await gate.promise;
+  })());
+  // A quarter of the limit is kept.
+  assert(!conn.send(new Uint8Array(30_000)));
+  const error = assertThrows(() => conn.send("x"), QueueFullError);
+  assertEquals(
+    error.message,
+    "Cannot queue the message: 30000 of 40000 bytes are queued, and 10000 are kept for an unfinished sendStream",
+  );
+  gate.resolve("end");
+  await sent;
+  // Nothing is kept any more.
+  conn.send(new Uint8Array(9000));
+  assertEquals((await raw.next(2)).payload.length, 30_000);
+});
+
 Deno.test("fault 33: messages that fill the queue behind a stream don't keep it from going on", async () => {
   const maxQueueBytes = 100_000;
   for (const whenQueueFull of ["throw", "drop"] as const) {

@@ -421,7 +421,7 @@ export class Run implements Takes {
     const amid = this.#fragments !== null && !fragment;
     // Room is kept for what a stream has gathered, and a place for a message that is being compressed costs something.
     const streams = this.accepted.some(({ complete }) => complete === null);
-    const kept = streams ? plan.highWaterMark : 0;
+    const kept = streams ? Math.max(plan.highWaterMark, 16 * 1024) : 0;
     const full = plan.maxQueueBytes > 0 &&
       (queuedBytes + bytes + kept > plan.maxQueueBytes || queuedMessages >= 1024 ||
         ((streams || plan.compression !== "none") && plan.maxQueueBytes <= 5000));
@@ -477,11 +477,9 @@ export class Run implements Takes {
 
   stream(a: number, b: number): void {
     const binary = (b & 1) === 1;
-    // Where nothing may wait, what is long goes out byte by byte.
-    const most = this.plan.highWaterMark === 0 ? 1000 : Infinity;
     const pieces = Array.from(
       { length: a & 3 },
-      (_, i) => this.#data(Math.min(SIZES[((a >> 2) + i) % SIZES.length], most), binary),
+      (_, i) => this.#data(SIZES[((a >> 2) + i) % SIZES.length], binary),
     );
     const failing = (b & 0x70) === 0x70, endless = (b & 0x70) === 0x60;
     const whole = join(pieces.map((piece) => typeof piece === "string" ? utf8(piece) : piece));
