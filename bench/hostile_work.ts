@@ -1,6 +1,6 @@
 import process from "node:process";
 import { exponentOf, median } from "./lib/growth.ts";
-import { FRAMES, HEADS, type Shape } from "./hostile_parsers.ts";
+import { FRAMES, HEADS, LARGE_HEADS, type Shape } from "./hostile_parsers.ts";
 import { PILES } from "./hostile_queues.ts";
 
 // Work per byte of input and per entry of a queue: for each shape, time against size. Twice the size may take twice the
@@ -79,6 +79,7 @@ export async function measureWork(only = ""): Promise<number> {
     console.log();
   };
   await table(HEADS, HEAD_BYTES, "byte");
+  await table(LARGE_HEADS, BYTES, "byte");
   await table(FRAMES, BYTES, "byte");
   await table(PILES, ENTRIES, "entry");
   for (const line of bad) console.log(`FAILED: ${line}, at most ${LIMIT} is linear`);

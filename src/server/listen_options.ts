@@ -1,5 +1,5 @@
 import { checkExtensions, type Extension } from "../handshake/extension_list.ts";
-import { MAX_FIELDS } from "../handshake/fields.ts";
+import { MAX_FIELDS, MOST_FIELDS } from "../handshake/fields.ts";
 import { checkHeaders, type Field, type HeadersOption } from "../handshake/headers_option.ts";
 import { checkOriginRule, type OriginRule } from "../handshake/origin.ts";
 import { checkProtocol, checkProtocols } from "../handshake/token_list.ts";
@@ -192,7 +192,8 @@ export interface ListenOptionsOf<
    */
   maxHeaderBytes?: number;
   /**
-   * How many header fields a request may have; 0 for any number.
+   * How many header fields a request may have. 0 for no limit but that of every server, which is 1,024: with more, the
+   * platform's `Headers` would take too long.
    *
    * @default {128}
    */
@@ -277,7 +278,10 @@ export function resolveListen<Data>(
     handshakeTimeout: timeLimit(action, "handshakeTimeout", options.handshakeTimeout, 10_000),
     httpIdleTimeout: timeLimit(action, "httpIdleTimeout", options.httpIdleTimeout, 75_000),
     maxHeaderBytes: limit(action, "maxHeaderBytes", options.maxHeaderBytes, 16 * 1024),
-    maxHeaderFields: limit(action, "maxHeaderFields", options.maxHeaderFields, MAX_FIELDS),
+    maxHeaderFields: Math.min(
+      limit(action, "maxHeaderFields", options.maxHeaderFields, MAX_FIELDS),
+      MOST_FIELDS,
+    ),
     onHandshake: options.onHandshake,
     onHandshakeError: options.onHandshakeError,
     tickInterval: timeLimit(action, "tickInterval", options.tickInterval, 1000),
