@@ -9,33 +9,20 @@ import {
   upgradeRequest,
   urlOf,
 } from "../support/raw_peer.ts";
-import { turn, until } from "../support/until.ts";
+import { turn } from "../support/until.ts";
 import { WatchedConn } from "../support/watched_conn.ts";
 import { makeCertificates } from "../transport/certificates.ts";
-import { bounded, Stage, type Way, WAYS } from "./_foreign.ts";
+import {
+  type Boundary,
+  bounded,
+  called,
+  type Code,
+  type Stage,
+  testBoundaries,
+} from "./_foreign.ts";
 
 // Every place at which code that isn't ours is called × everything that such code may do: the connection, its context and
 // its listener go on or end as they should, nothing is left unhandled, and the error is told to somebody.
-
-/** Foreign code as it stands in options; it returns whatever it likes. */
-// deno-lint-ignore no-explicit-any
-type Code = (...args: any[]) => any;
-
-interface Boundary {
-  readonly name: string;
-  /** Ways that make no sense here. */
-  readonly except?: (way: Way) => boolean;
-  /** Whether somebody is to be told of the error. Default: if there is one. */
-  readonly told?: (way: Way) => boolean;
-  /** Puts the code in place and has it called; returns the port of a listener that has to go on. */
-  play(stage: Stage, code: Code): Promise<number | void>;
-}
-
-/** Gives the runtime the turns that it needs until something was called. */
-async function called(stage: Stage): Promise<void> {
-  await until(() => stage.calls > 0, "the foreign code is called");
-  for (let i = 0; i < 5; i++) await turn();
-}
 
 // ---- Callbacks of a connection ----------------------------------------------------------------------------------------
 
@@ -535,7 +522,7 @@ const TRANSPORTS: Boundary[] = [
   })),
 ];
 
-const BOUNDARIES: Boundary[] = [
+testBoundaries([
   ...CALLBACKS.flatMap((name) =>
     (["server", "client"] as const).map((role) => callback(name, role))
   ),
@@ -544,16 +531,4 @@ const BOUNDARIES: Boundary[] = [
   ...FUNCTIONS,
   ...BROKER,
   ...TRANSPORTS,
-];
-
-for (const { name, except, told, play } of BOUNDARIES) {
-  Deno.test(`foreign code: ${name}`, async (t) => {
-    for (const way of WAYS) {
-      if (except?.(way)) continue;
-      await t.step(way.name, () => {
-        const stage = new Stage(way);
-        return stage.play(() => play(stage, stage.code()), told?.(way) ?? way.tells);
-      });
-    }
-  });
-}
+]);
