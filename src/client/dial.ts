@@ -35,6 +35,7 @@ export class Dial {
   #raw: Transport | null = null;
   #stream: OpeningStream | null = null; // over which the handshake goes
   #phase = "connecting";
+  #unsent: unknown; // why the request didn't go out
   #refusal: RefusalBody | null = null; // what is being read of the body of a refusal
 
   /** @throws {TypeError} If something of the handshake can't be sent. */
@@ -128,13 +129,13 @@ export class Dial {
   /** Sends the request and reads the head of the answer; resolves with what follows it, `null` if there is none. */
   async #ask(stream: OpeningStream): Promise<Uint8Array | null> {
     const handshake = this.#handshake;
-    let unsent: unknown;
     try {
       await writeAll(stream, handshake.request);
     } catch (error) {
       // A server that refuses may have closed before it had all of the request; its answer may be there.
-      unsent = error;
+      this.#unsent = error;
     }
+    const unsent = this.#unsent;
     try {
       const early = await readHead(stream, (bytes) => handshake.push(bytes));
       if (early === null && unsent !== undefined) throw unsent;
@@ -184,6 +185,7 @@ export class Dial {
     const { target: { href }, connectTimeout } = this.#settings;
     return new TimeoutError(
       `Cannot connect to ${href}: timed out after ${connectTimeout} ms while ${this.#phase}`,
+      { cause: this.#unsent },
     );
   }
 

@@ -1,4 +1,5 @@
 import { constants, createDeflateRaw, createInflateRaw } from "node:zlib";
+import { callForeign } from "../util/foreign.ts";
 
 // The streams of node:zlib do their work on this thread anyway, but report it through two events and
 // several ticks per message. Beneath each is a handle whose `writeSync` does the same work and
@@ -106,7 +107,7 @@ export class RawZlib {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#handle.close();
+    callForeign(() => this.#handle.close(), () => {});
   }
 }
 
