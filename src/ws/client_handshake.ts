@@ -5,6 +5,7 @@ import { type ClientRequest, type IncomingMessage, request as requestHttp } from
 import { request as requestHttps } from "node:https";
 import type { RequestOptions } from "node:https";
 import type { Duplex } from "node:stream";
+import { emit } from "./events.ts";
 import {
   checkCompressionAnswer,
   offerCompression,
@@ -155,7 +156,7 @@ class Attempt {
     const request = this.#request = make(this.#requestOptions(target, key));
     if (this.#redirects > 0) {
       this.#host.redirected(target.url.href);
-      this.#host.socket.emit("redirect", target.url.href, request);
+      emit(this.#host.socket, "redirect", target.url.href, request);
     }
     request.on("timeout", () => this.#abort("Opening handshake has timed out"));
     request.on("error", (error) => this.#failed(error));
@@ -237,13 +238,13 @@ class Attempt {
       }
       return;
     }
-    if (!this.#host.socket.emit("unexpected-response", request, response)) {
+    if (!emit(this.#host.socket, "unexpected-response", request, response)) {
       this.#abort(`Unexpected server response: ${statusCode}`);
     }
   }
 
   #upgraded(key: string, response: IncomingMessage, stream: Duplex, head: Buffer): void {
-    this.#host.socket.emit("upgrade", response);
+    emit(this.#host.socket, "upgrade", response);
     // A listener may have closed it.
     if (this.#over) {
       stream.destroy();
