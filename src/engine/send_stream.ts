@@ -4,6 +4,7 @@ import { BINARY, CONTINUATION, FIN, TEXT } from "../protocol/opcode.ts";
 import { callForeign, isThenable } from "../util/foreign.ts";
 import { NOTHING } from "../util/bytes.ts";
 import { checkSignal } from "../util/check.ts";
+import { type Member, MemberList } from "../util/member_list.ts";
 import { PieceEncoder } from "./piece_encoder.ts";
 import { flag, group } from "../util/check.ts";
 import { checkRsv, type RsvBits } from "./rsv_bits.ts";
@@ -35,7 +36,7 @@ const LEAST_SHARE = 16 * 1024;
 /** The messages of a connection that are sent from sources, each at its place in the queue. */
 class SendStreams implements Streams {
   readonly #sender: Sender;
-  readonly #jobs = new Set<StreamJob>();
+  readonly #jobs = new MemberList<StreamJob>();
   /** What is kept of the queue's limit. */
   readonly #share: number;
   #gathered = 0; // by the one whose turn it is
@@ -83,11 +84,12 @@ class SendStreams implements Streams {
 
   #look = (): void => {
     this.#waking = false;
-    for (const job of this.#jobs) job.look();
+    // Their places are in their own order: it can't be the turn of any but the first.
+    this.#jobs.find(() => true)?.look();
   };
 
   abort(): void {
-    for (const job of [...this.#jobs]) job.abort();
+    for (const job of this.#jobs) job.abort();
   }
 }
 
@@ -139,7 +141,8 @@ export function sendStream(
  * that comes before that place is on its way; so at most `highWaterMark` bytes of it wait, or 8 KiB if that is more,
  * besides the write in flight, and never more than the queue has room for.
  */
-class StreamJob {
+class StreamJob implements Member {
+  slot = -1;
   readonly #sender: Sender;
   readonly #streams: SendStreams;
   readonly #pieces: Pieces;
