@@ -1,7 +1,7 @@
 import { abortError, InvalidStateError, type Message } from "../errors.ts";
 import { type Block, SendQueue } from "../flow/send_queue.ts";
 import { BINARY, CONTINUATION, FIN, TEXT } from "../protocol/opcode.ts";
-import { callForeign, isThenable } from "../util/foreign.ts";
+import { callForeign, EmptyPieces, isThenable } from "../util/foreign.ts";
 import { NOTHING } from "../util/bytes.ts";
 import { checkSignal } from "../util/check.ts";
 import { type Member, MemberList } from "../util/member_list.ts";
@@ -152,6 +152,7 @@ class StreamJob implements Member {
   readonly #gathered: SendQueue;
   readonly #batch: number;
   readonly #ended = Promise.withResolvers<void>();
+  readonly #empty = new EmptyPieces();
   readonly #binary: boolean | undefined;
   #encoder: PieceEncoder | null = null; // made with the first piece, whose type may decide
   #place: Block;
@@ -217,6 +218,11 @@ class StreamJob implements Member {
       }
       if (result.done) break;
       const bytes = this.#encode(result.value, false);
+      const rest = this.#empty.note(bytes.length);
+      if (rest !== null) {
+        await rest;
+        if (this.#over) return;
+      }
       for (let at = 0; at < bytes.length;) {
         const room = this.#room;
         if (room > 0) {

@@ -1,3 +1,8 @@
+import { setImmediate } from "node:timers";
+
+// Pieces of nothing in a row after which the event loop goes on.
+const MOST_EMPTY = 100;
+
 /**
  * Calls code that isn't ours: a callback, a predicate, a source. It may throw, reject, or return a thenable that does.
  *
@@ -42,4 +47,23 @@ export function isThenable(value: unknown): value is PromiseLike<unknown> {
 export function handled<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => {});
   return promise;
+}
+
+/**
+ * Follows what a source that isn't ours gives piece by piece. It may be nothing, again and again, at once: whoever loops
+ * over it would stop the event loop, and with it whatever could end the loop.
+ */
+export class EmptyPieces {
+  #count = 0;
+
+  /** Notes a piece; returns what has to be awaited before the next one, if anything has. */
+  note(length: number): Promise<void> | null {
+    if (length > 0) {
+      this.#count = 0;
+      return null;
+    }
+    return ++this.#count % MOST_EMPTY === 0
+      ? new Promise((resolve) => setImmediate(resolve))
+      : null;
+  }
 }

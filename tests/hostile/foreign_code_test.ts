@@ -1,5 +1,13 @@
 import { Duplex } from "node:stream";
-import type { Broker, Connection, ConnectionOptions, ListenOptions } from "../../mod.ts";
+import { assertEquals, assertInstanceOf, assertMatch } from "@std/assert";
+import {
+  type Broker,
+  type Connection,
+  ConnectionClosedError,
+  type ConnectionOptions,
+  Context,
+  type ListenOptions,
+} from "../../mod.ts";
 import { utf8 } from "../support/bytes.ts";
 import { closeFrame } from "../support/frames.ts";
 import {
@@ -521,6 +529,51 @@ const TRANSPORTS: Boundary[] = [
     },
   })),
 ];
+
+// ---- Sources of nothing -----------------------------------------------------------------------------------------------
+
+/** A stream that gives nothing at once, again and again. */
+const nothing = () =>
+  new ReadableStream<Uint8Array>({ pull: (to) => to.enqueue(new Uint8Array(0)) });
+
+Deno.test("foreign code: a source without end that gives nothing doesn't stop the event loop", async () => {
+  await using ctx = new Context();
+  const accepted = Promise.withResolvers<Connection>();
+  const told: unknown[] = [];
+  const { port } = ctx.listen({
+    hostname: "127.0.0.1",
+    handshakeTimeout: 100,
+    handler: () => new Response(nothing()),
+    onHandshake: ({ url }) => url.endsWith("/refused") ? new Response(nothing()) : true,
+    onHandshakeError: (error) => void told.push(error),
+    onConnect: accepted.resolve,
+  });
+  using peer = await RawPeer.connect(port);
+  const conn = await accepted.promise;
+  const sources = [
+    nothing(),
+    (async function* () {
+      for (;;) yield "";
+    })(),
+    (function* () {
+      for (;;) yield new Uint8Array(0);
+    })(),
+  ];
+  const sent = sources.map((source) => conn.sendStream(source).catch((error) => error));
+  using refused = await RawPeer.dial(port);
+  await refused.write(upgradeRequest({}, "GET /refused HTTP/1.1"));
+  using asking = await RawPeer.dial(port);
+  await asking.write(GET);
+  assertMatch(await asking.readHead(), / 200 /);
+  assertMatch(await refused.readHead(), / 408 /);
+  assertEquals(told.length, 1);
+  for (const other of [refused, asking]) other.close();
+  // Each has its turn, until there is none any more.
+  await turn();
+  conn.terminate();
+  for (const error of await Promise.all(sent)) assertInstanceOf(error, ConnectionClosedError);
+  peer.close();
+});
 
 testBoundaries([
   ...CALLBACKS.flatMap((name) =>
