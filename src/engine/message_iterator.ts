@@ -82,6 +82,10 @@ export class MessageIterator<T = ReceivedMessage>
     return message;
   }
 
+  restore(message: QueuedMessage): ReceivedMessage | null {
+    return message as ReceivedMessage;
+  }
+
   discard(): void {}
 
   /** What the consumer gets for a message that was queued. */

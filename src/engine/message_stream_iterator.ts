@@ -1,6 +1,8 @@
 import type { QueuedMessage, ReceivedMessage } from "../flow/receive_queue.ts";
 import type { ChunkSink } from "../protocol/message_assembler.ts";
+import { decodeValidText } from "../protocol/text.ts";
 import { encodeUtf8 } from "../protocol/utf8.ts";
+import { concat } from "../util/bytes.ts";
 import { Fifo } from "../util/fifo.ts";
 import { MessageIterator } from "./message_iterator.ts";
 
@@ -64,6 +66,13 @@ class MessageBody {
       cancel: () => this.#cancel(),
     }, { highWaterMark: 0 });
     return { type: this.#text ? "text" : "binary", stream };
+  }
+
+  /** The message in one piece again; `null` if it isn't whole. */
+  whole(): ReceivedMessage | null {
+    if (!this.#complete) return null;
+    const bytes = concat(this.#chunks.drain());
+    return this.#text ? decodeValidText(bytes, 0, bytes.length) : bytes;
   }
 
   push(chunk: Uint8Array): void {
@@ -176,6 +185,17 @@ export class MessageStreamIterator extends MessageIterator<IncomingMessageStream
     body.push(typeof data === "string" ? encodeUtf8(data) : withOwnBuffer(data));
     body.end();
     return body;
+  }
+
+  override restore(message: QueuedMessage): ReceivedMessage | null {
+    return (message as MessageBody).whole();
+  }
+
+  /** Ends the iteration, and with it the message that is still arriving: what comes is dropped from now on. */
+  override return(): Promise<IteratorResult<IncomingMessageStream, undefined>> {
+    const result = super.return();
+    this.discard();
+    return result;
   }
 
   protected override unwrap(message: QueuedMessage): IncomingMessageStream {

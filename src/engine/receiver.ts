@@ -66,6 +66,8 @@ export interface MessageConsumer {
   readonly awaits: boolean;
   /** What is queued for a message that came whole. */
   wrap(data: ReceivedMessage): QueuedMessage;
+  /** The whole message of what it has had queued, for another consumer; `null` if it isn't whole. */
+  restore(message: QueuedMessage): ReceivedMessage | null;
   /** Looks again for what it awaits: there may be something to take, or nothing any more. */
   wake(): void;
   /** Drops what it holds and what comes: we have closed. */
@@ -505,7 +507,9 @@ export class Receiver implements ReadSink, MessageSink, Limited {
 
   /** Leaves the messages to others. Does nothing for a consumer that hasn't got them, or not any more. */
   unclaim(consumer: MessageConsumer): void {
-    if (this.#consumer === consumer) this.#consumer = null;
+    if (this.#consumer !== consumer) return;
+    this.#consumer = null;
+    if (consumer.chunks !== null) this.#queue?.map((message) => consumer.restore(message));
   }
 
   /** Messages that wait to be delivered or taken. */

@@ -40,11 +40,14 @@ export class ReceiveQueue {
     return message;
   }
 
-  /** Puts another message in the place of each. */
-  map(replace: (message: QueuedMessage) => QueuedMessage): void {
+  /** Puts another message in the place of each, or `null` for none. */
+  map(replace: (message: QueuedMessage) => QueuedMessage | null): void {
     this.#headers = null;
     this.bytes = 0;
-    for (const message of this.#messages.drain()) this.push(replace(message));
+    for (const message of this.#messages.drain()) {
+      const replaced = replace(message);
+      if (replaced !== null) this.push(replaced);
+    }
   }
 
   /** Drops all messages; returns how many. */

@@ -82,7 +82,9 @@ async function perform(run: Run, { op, a, b }: Step): Promise<void> {
       if (!plan.callback) run.taking.take(a, b);
       return;
     case "leave":
-      if (!plan.callback && run.taking.leave() && conn.state !== "closed") run.over = true;
+      if (!plan.callback && run.taking.leave((a & 3) === 3) && conn.state !== "closed") {
+        run.over = true;
+      }
       return;
     case "abort":
       return run.taking.abort();
