@@ -3,7 +3,9 @@ import zlib from "node:zlib";
 import type { Connection, Sockets } from "../../mod.ts";
 import { frame, TEXT } from "../support/frames.ts";
 import { rawListener, RawPeer, urlOf } from "../support/raw_peer.ts";
+import { utf8 } from "../support/bytes.ts";
 import { turn, until } from "../support/until.ts";
+import { WatchedConn } from "../support/watched_conn.ts";
 import {
   type Boundary,
   bounded,
@@ -208,6 +210,64 @@ const DIALLING: Boundary[] = [
   })),
 ];
 
+// ---- Streams amid their opening handshake -------------------------------------------------------------------------------
+
+const OPENING: Boundary[] = (["server", "client"] as const).flatMap((role) => {
+  const adopt = async (
+    stage: Stage,
+    stream: Parameters<Stage["ctx"]["adopt"]>[0],
+    peer: RawPeer<WatchedConn> | null,
+  ) => {
+    const conn = stage.follow(stage.ctx.adopt(stream, {
+      role,
+      handshakeTimeout: 300,
+      connectTimeout: 300,
+      ...(role === "client" ? { url: "ws://a.example/" } : {}),
+      onMessage() {},
+    }));
+    const speak = role === "client" ? peer?.answer() : peer?.request();
+    speak?.then(() => peer!.write(VIOLATION)).catch(() => {});
+    await called(stage);
+    peer?.conn.closeWrite().catch(() => {});
+    await bounded("closed", conn.closed);
+  };
+  return [
+    ...(["read", "write", "closeWrite", "close"] as const).map((method): Boundary => ({
+      name: `${method}() of a Deno.Conn, amid the handshake of a ${role}`,
+      told: ({ tells }) => tells && (method === "read" || method === "write"),
+      async play(stage, code) {
+        stage.context();
+        const [near, far] = WatchedConn.pair(64 * 1024, WatchedConn);
+        const proper = near[method] as Code;
+        near[method] = (...args: unknown[]) =>
+          stage.calls === 0 ? code() : proper.apply(near, args);
+        using peer = new RawPeer(far, role === "client" ? "server" : "client");
+        await adopt(stage, near, peer);
+      },
+    })),
+    ...(["pull", "cancel", "write", "close"] as const).map((method): Boundary => ({
+      name: `${method}() of a stream pair, amid the handshake of a ${role}`,
+      // Each of these has to linger first.
+      except: ({ calls }) => calls === true && (method === "cancel" || method === "close"),
+      told: ({ tells }) =>
+        tells && (method === "pull" || (method === "write" && role === "client")),
+      async play(stage, code) {
+        stage.context();
+        const source: UnderlyingSource<Uint8Array> = {
+          pull: (to) => method === "close" ? to.enqueue(utf8("GET / HTTP/9\r\n\r\n")) : undefined,
+        };
+        const sink: UnderlyingSink<Uint8Array> = {};
+        if (method === "pull" || method === "cancel") source[method] = code;
+        else sink[method] = code;
+        await adopt(stage, {
+          readable: new ReadableStream(source, { highWaterMark: 0 }),
+          writable: new WritableStream(sink),
+        }, null);
+      },
+    })),
+  ];
+});
+
 // ---- zlib -------------------------------------------------------------------------------------------------------------
 
 type Handle = Record<string, Code>;
@@ -288,4 +348,4 @@ async function misbehave(
   }
 }
 
-testBoundaries([...LISTENING, ...DIALLING, ...ZLIB]);
+testBoundaries([...LISTENING, ...DIALLING, ...OPENING, ...ZLIB]);
