@@ -163,7 +163,7 @@ export class Receiver implements ReadSink, MessageSink, Limited {
     const budget = this.#budget();
     if (budget <= 0 || this.#discarding) assembler.frames.stopRequested = true;
     if (budget > 0) reader.pull();
-    this.#host.trace?.reading(this.#obstacle());
+    this.#host.trace?.reading(this.whyNotReading());
   }
 
   readBudget(): number {
@@ -171,7 +171,7 @@ export class Receiver implements ReadSink, MessageSink, Limited {
     if (this.#limit !== null && budget > 0) {
       budget = Math.min(budget, this.#limit.room(this.#reader!.bytes));
     }
-    this.#host.trace?.reading(this.#obstacle());
+    this.#host.trace?.reading(this.whyNotReading());
     return budget;
   }
 

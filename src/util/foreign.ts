@@ -28,7 +28,7 @@ export function callForeign(
  * @returns A promise that never rejects, or `null` for any other value.
  * @throws What the getter of a hostile `then` throws; call this where the call itself is caught.
  */
-export function whenSettled(
+function whenSettled(
   result: unknown,
   failed: (error: unknown) => void,
 ): Promise<void> | null {

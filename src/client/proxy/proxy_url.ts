@@ -99,6 +99,6 @@ function checkCredentials(
  * @param given The URL, or what was meant to be one.
  * @returns It without what comes before the last `@` of its authority.
  */
-export function redact(given: string): string {
+function redact(given: string): string {
   return given.replace(/^([a-z][a-z0-9+.-]*:[/\\]*)?[^/\\?#]*@/i, "$1…@");
 }
