@@ -94,7 +94,7 @@ Deno.test("demo: exchanges with both clients, streams 64 MiB, and ends by itself
 
 Deno.test("the tool, the demo and the examples need nothing but Deno", async () => {
   const root = new URL("../..", import.meta.url);
-  const programs = ["cli.ts"];
+  const programs = ["cli.ts", "examples/live/main.ts", "examples/live/producer.ts"];
   for await (const { name, isFile } of Deno.readDir(new URL("examples", root))) {
     if (isFile) programs.push(`examples/${name}`);
   }

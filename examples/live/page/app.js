@@ -1,4 +1,4 @@
-const { uPlot } = globalThis; // from uplot.js, a classic script
+import { Chart } from "./chart.js";
 
 const MIB = 1024 * 1024;
 const KEPT = 600; // a minute
@@ -8,9 +8,7 @@ let socket, high = 65536, low = 0, retry = 500, lastPaused = false;
 
 // ---- Charts ----------------------------------------------------------------------------------------------------
 
-const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`);
-
-/** What each chart shows: a row per line with its label, colour, and the value of a sample. */
+/** What each chart shows. */
 const CHARTS = {
   "chart-queue": {
     min: () => high * 1.5 / 1024,
@@ -44,74 +42,13 @@ const CHARTS = {
   },
 };
 
-const plots = new Map();
+const charts = Object.entries(CHARTS).map(([id, chart]) => new Chart($(id), chart));
 
-function dataOf({ lines }) {
-  return [samples.map((s) => s.time), ...lines.map(([, , pick]) => samples.map(pick))];
+function draw() {
+  for (const chart of charts) chart.draw(samples);
 }
 
-function build() {
-  for (const [id, chart] of Object.entries(CHARTS)) {
-    const box = $(id);
-    plots.get(id)?.destroy();
-    const axis = {
-      stroke: color("faint"),
-      grid: { stroke: color("line"), width: 1 },
-      ticks: { stroke: color("line"), width: 1 },
-      font: "12px system-ui, sans-serif",
-    };
-    const legend = 28;
-    const plot = new uPlot(
-      {
-        width: box.clientWidth,
-        height: box.clientHeight - legend,
-        padding: [8, 8, 0, 0],
-        cursor: { show: false },
-        scales: {
-          x: { time: false },
-          y: { range: (_, __, max) => [0, Math.max(chart.min(), (max ?? 0) * 1.1)] },
-        },
-        axes: [
-          {
-            ...axis,
-            size: 28,
-            space: 60,
-            incrs: [1, 2, 5, 10, 15, 30, 60],
-            values: (_, all) => all.map((v) => `${Math.round(v)} s`),
-          },
-          { ...axis, size: 54 },
-        ],
-        series: [
-          {},
-          ...chart.lines.map(([label, name, , { fill, bars, dash, width = 2 } = {}]) => ({
-            label,
-            stroke: color(name),
-            width,
-            dash,
-            points: { show: false },
-            fill: fill || bars ? color(name) + "33" : undefined,
-            paths: bars ? uPlot.paths.bars({ size: [0.8, 20] }) : undefined,
-          })),
-        ],
-      },
-      dataOf(chart),
-      box,
-    );
-    plots.set(id, plot);
-  }
-}
-
-const draw = () => {
-  for (const [id, plot] of plots) plot.setData(dataOf(CHARTS[id]));
-};
-
-new ResizeObserver(() => {
-  for (const [id, plot] of plots) {
-    const width = $(id).clientWidth;
-    if (width !== plot.width) plot.setSize({ width, height: plot.height });
-  }
-}).observe(document.body);
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", build);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
 
 // ---- Figures ---------------------------------------------------------------------------------------------------
 
@@ -151,7 +88,6 @@ const receivers = {
     samples.length = 0;
     samples.push(...message.history);
     state("open", `connected as ${message.name}`);
-    build();
     soon();
   },
   sample(sample) {
