@@ -72,9 +72,10 @@ async function collect(): Promise<Map<string, Block[]>> {
 
 /** A configuration under which a user's program finds the package. */
 async function writeConfig(dir: string): Promise<void> {
-  const { imports, exports, compilerOptions, name } = JSON.parse(
+  const { exports, compilerOptions, name } = JSON.parse(
     await Deno.readTextFile(new URL("deno.json", ROOT)),
   );
+  const { imports } = JSON.parse(await Deno.readTextFile(new URL("import_map.json", ROOT)));
   for (const [path, file] of Object.entries(exports)) {
     imports[name + path.slice(1)] = new URL(file as string, ROOT).href;
   }

@@ -233,7 +233,7 @@ Deno.test("otel: without an OpenTelemetry nothing happens", async () => {
 Deno.test("otel: an application whose SDK registered through an older minor of the API gets metrics", async () => {
   // As another project would: our requirement, its own configuration, and no lock file of ours.
   const root = new URL("../../", import.meta.url);
-  const { imports } = JSON.parse(await Deno.readTextFile(new URL("deno.json", root)));
+  const { imports } = JSON.parse(await Deno.readTextFile(new URL("import_map.json", root)));
   const directory = await Deno.makeTempDir();
   try {
     const config = `${directory}/deno.json`;

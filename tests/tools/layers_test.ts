@@ -38,7 +38,7 @@ Deno.test("the check of the layers fails with the edge that points upwards, the 
   try {
     for (const folder of ["src", "cli", "tools"]) await copy(ROOT + folder, `${root}/${folder}`);
     const { exports } = JSON.parse(await Deno.readTextFile(`${ROOT}deno.json`));
-    for (const file of ["deno.json", ...Object.values<string>(exports)]) {
+    for (const file of ["deno.json", "import_map.json", ...Object.values<string>(exports)]) {
       await Deno.copyFile(ROOT + file, `${root}/${file}`);
     }
 
