@@ -1,7 +1,7 @@
 /**
- * The producer of the live demo, a process of its own so that its memory can be told: `producer.ts sluice RATE` or
- * `producer.ts native RATE`. It makes RATE bytes per second for whoever connects, and prints a report ten times a
- * second. It ends with its standard input.
+ * The producer of the live demo, a process of its own so that its memory can be measured: `producer.ts sluice RATE` or
+ * `producer.ts native RATE`. It makes RATE bytes per second for each client that connects, and prints a report ten
+ * times a second. It ends with its standard input.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import { CHUNK, GIVE_UP, type ProducerReport, REPORT_EVERY } from "./protocol.ts
 
 const TICK = 5;
 
-/** Makes chunks at a rate; what nobody takes isn't made. */
+/** Makes chunks at a rate; what isn't taken isn't made. */
 class Source {
   made = 0;
   held = false;
@@ -79,7 +79,7 @@ function withSluice(rate: number): void {
 }
 
 /**
- * With Deno's native WebSocket: nothing tells when to stop. To spare the machine it stops where the socket's queue has
+ * With Deno's native WebSocket: nothing says when to stop. To spare the machine it stops where the socket's queue has
  * reached a size that no server could afford.
  */
 function withNative(rate: number): void {
@@ -110,6 +110,6 @@ function withNative(rate: number): void {
 
 const [kind, rate] = Deno.args;
 (kind === "native" ? withNative : withSluice)(Number(rate));
-// Whoever started this has gone when its standard input ends.
+// The process that started this has ended when standard input ends.
 for await (const _ of Deno.stdin.readable);
 Deno.exit();

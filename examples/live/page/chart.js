@@ -90,15 +90,25 @@ export class Chart {
       pen.fillText(`${time} s`, place.x(time), height - BOTTOM + 6);
     }
     pen.stroke();
-    this.#lines.forEach(([, name, , style = {}], index) => {
-      pen.strokeStyle = color(name);
-      pen.fillStyle = `${color(name)}33`;
-      pen.lineWidth = style.width ?? 2;
-      pen.setLineDash(style.dash ?? []);
+    const drawn = this.#lines.map(([, name, , style = {}], index) => {
       const points = samples.map(({ time }, at) => [place.x(time), values[index][at]]);
-      if (style.bars) bars(pen, points, place.y, plot.width / Math.max(1, samples.length));
-      else for (const part of unbroken(points)) line(pen, part, place.y, style.fill);
+      return { color: color(name), parts: unbroken(points), ...style };
     });
+    // No area covers a line.
+    for (const { color, parts, fill } of drawn) {
+      pen.fillStyle = `${color}33`;
+      if (fill) { for (const part of parts) area(pen, part, place.y); }
+    }
+    for (const { color, parts, bars, dash = [], width = 2 } of drawn) {
+      pen.strokeStyle = color;
+      pen.fillStyle = `${color}33`;
+      pen.lineWidth = width;
+      pen.setLineDash(dash);
+      for (const part of parts) {
+        if (bars) columns(pen, part, place.y, plot.width / samples.length);
+        else line(pen, part, place.y);
+      }
+    }
   }
 }
 
@@ -112,17 +122,21 @@ function unbroken(points) {
   return parts.filter((part) => part.length > 0);
 }
 
-function line(pen, points, y, fill) {
+function line(pen, points, y) {
   pen.beginPath();
   for (const [x, value] of points) pen.lineTo(x, y(value));
   pen.stroke();
-  if (!fill) return;
+}
+
+function area(pen, points, y) {
+  pen.beginPath();
+  pen.moveTo(points[0][0], y(0));
+  for (const [x, value] of points) pen.lineTo(x, y(value));
   pen.lineTo(points.at(-1)[0], y(0));
-  pen.lineTo(points[0][0], y(0));
   pen.fill();
 }
 
-function bars(pen, points, y, space) {
+function columns(pen, points, y, space) {
   const width = Math.min(20, Math.max(1, 0.8 * space));
   for (const [x, value] of points) {
     pen.fillRect(x - width / 2, y(value), width, y(0) - y(value));
