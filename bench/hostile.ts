@@ -3,7 +3,7 @@
 //   deno task bench:hostile [--scenario NAME] [--attackers 10000] [--honest 100] [--seconds 10]
 //   deno task bench:hostile --work [--shape NAME]
 //
-// Honest clients send an echo each, one at a time, with nobody else there and then together with attackers, from when
+// Honest clients send an echo each, one at a time, on their own and then together with attackers, from when
 // those are there: 10,000 of mixed kinds, and then, each with a server of its own, floods of one kind. Prints the clients'
 // latencies and the server's memory, and ends with 1 if p99 rises to ten times its quiet value, an honest client fails,
 // memory exceeds the formula of docs/security.md, or the server has gone. `--work` measures CPU time against size instead,
@@ -66,7 +66,7 @@ function spawn(descriptors: number, path: string, ...args: string[]): Program {
       try {
         child.kill("SIGKILL");
       } catch {
-        // It has ended by itself, which is told elsewhere.
+        // It has ended by itself, which is reported elsewhere.
       }
       await child.status;
       await reader.cancel();

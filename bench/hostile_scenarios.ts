@@ -11,7 +11,7 @@ export interface Attackers {
   readonly may: number;
 }
 
-/** A server, who attacks it, and with how many honest clients beside them. */
+/** A server, its attackers, and how many honest clients there are beside them. */
 export interface Scenario {
   readonly name: string;
   readonly server: Record<string, unknown>;

@@ -5,8 +5,8 @@ import { PILES } from "./hostile_queues.ts";
 
 // Work per byte of input and per entry of a queue: for each shape, time against size. Twice the size may take twice the
 // time, and no more. The exponent is that of the line through all sizes. Measured is the CPU time of this process, which
-// other programs change little; each size is the median of several runs. A shape that exceeds the limit is measured anew:
-// what is superlinear exceeds it each time.
+// other programs change little; each size is the median of several runs. A shape that exceeds the limit is measured
+// again: what is superlinear exceeds it each time.
 
 /** The largest exponent that passes: a little above 1, for caches and collections. */
 const LIMIT = 1.15;

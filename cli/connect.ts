@@ -111,7 +111,7 @@ export async function connect(args: Args, terminal: Terminal): Promise<number> {
     await pong(ANSWER);
     for (let before = -1; before !== received && conn.state === "open";) {
       before = received;
-      // What waits for an output that nobody reads hasn't been counted yet.
+      // What waits for an output that isn't read hasn't been counted yet.
       await out.flush();
       await within(linger, conn.closed);
     }

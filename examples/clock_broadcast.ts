@@ -1,9 +1,9 @@
 /**
- * A server that tells everybody the time, every second.
+ * A server that sends the time to all clients, every second.
  *
  *     deno run --allow-net examples/clock_broadcast.ts [--port N] [--interval MS] [--ticks N]
  *
- * With `--ticks` it listens to itself, and ends after so many.
+ * With `--ticks` it listens to itself, and ends after that many.
  *
  * @module
  */
@@ -29,7 +29,7 @@ const listener = ctx.listen({
     if (listener.connections.size === 0) return;
     const text = `${++count} ${new Date().toISOString()}`;
     for (const conn of listener.connections) {
-      // Whoever doesn't keep up misses a tick, and costs no memory.
+      // A client that doesn't keep up misses a tick, and costs no memory.
       if (conn.state === "open" && conn.queuedBytes === 0) conn.send(text);
     }
   },

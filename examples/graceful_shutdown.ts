@@ -4,7 +4,7 @@
  *     deno run --allow-net examples/graceful_shutdown.ts [--port N] [--timeout MS]
  *
  * It ends with 0 where every connection was closed cleanly, and so got all that was sent to it; with 1 where some had to
- * be terminated, and then tells what they didn't get. A second signal ends it at once, as if it had no handler.
+ * be terminated, and then prints what they didn't get. A second signal ends it at once, as if it had no handler.
  *
  * @module
  */

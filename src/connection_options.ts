@@ -26,7 +26,7 @@ export interface KeepAliveOptions {
 
 /** Options of every connection, whichever way it came about. Times are milliseconds, sizes are bytes. */
 export interface ConnectionOptions<Data = unknown> extends ConnectionHandlers<Data> {
-  /** Anything of the application's: `conn.data`. */
+  /** Anything that the application keeps with the connection: `conn.data`. */
   data?: Data;
   /**
    * The largest message that is accepted, in bytes, inclusive; 0 for no limit. Exceeded: 1009.
@@ -48,7 +48,7 @@ export interface ConnectionOptions<Data = unknown> extends ConnectionHandlers<Da
    */
   lowWaterMark?: number;
   /**
-   * The queue never grows beyond so many bytes; 0 for no limit. While a `sendStream` is unfinished a part of it is kept
+   * The queue never grows beyond this many bytes; 0 for no limit. While a `sendStream` is unfinished a part of it is kept
    * for the stream, 16 KiB as a rule.
    *
    * @default {16777216}
@@ -98,7 +98,7 @@ export interface ConnectionOptions<Data = unknown> extends ConnectionHandlers<Da
   sendTimeout?: number;
   /**
    * How much is read per second. What exceeds it isn't dropped: reading stops until there is room again, and TCP holds
-   * the peer back. A second's worth may come at once. Where we close, the limit is lifted. Default: none.
+   * the peer back. A second's worth may come at once. When we close, the limit is lifted. Default: none.
    */
   rateLimit?: RateLimitOptions;
   /**
@@ -112,7 +112,7 @@ export interface ConnectionOptions<Data = unknown> extends ConnectionHandlers<Da
    */
   payload?: "copy" | "view";
   /**
-   * Compresses messages (permessage-deflate, RFC 7692) where the peer agrees to it. Costs memory per connection, see
+   * Compresses messages (permessage-deflate, RFC 7692) if the peer agrees to it. Costs memory per connection, see
    * `contextTakeover`, and time: leave it off where messages are small or don't shrink.
    *
    * @default {false}
@@ -133,8 +133,8 @@ export interface ConnectionOptions<Data = unknown> extends ConnectionHandlers<Da
    */
   debug?: boolean | ((line: string) => void);
   /**
-   * Fills the 4-byte masking key of each client frame. It is called amid a frame, so it must not use the connection.
-   * Default: unpredictable keys (RFC 6455 10.3).
+   * Fills the 4-byte masking key of each client frame. It is called in the middle of a frame, so it must not use the
+   * connection. Default: unpredictable keys (RFC 6455 10.3).
    */
   maskGenerator?: (key: Uint8Array) => void;
 }
@@ -250,7 +250,7 @@ export function resolveSettings(
     rateLimit: readRateLimit(action, options.rateLimit),
     answerPings: flag(action, "answerPings", options.answerPings, true),
     lend: choice(action, "payload", options.payload, PAYLOADS) === "view",
-    // Where the runtime has no means to compress, connections work as if it weren't asked for.
+    // If the runtime has no means to compress, connections work as if it weren't asked for.
     compression: compression !== null && isSupported() ? compression : null,
     maskGenerator: options.maskGenerator ?? null,
     assemble,

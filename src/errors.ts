@@ -3,7 +3,7 @@ import type { CloseRecord } from "./protocol/close_record.ts";
 /** A message as an application hands it to `send`, and as a refusal gives it back. */
 export type Message = string | ArrayBuffer | ArrayBufferView;
 
-/** Thrown by `send` and its kin where the connection isn't open; carries the message that was not accepted. */
+/** Thrown by `send` and its kin if the connection isn't open; carries the message that was not accepted. */
 export class ConnectionClosedError extends Error {
   /** The name of the class. */
   override readonly name = "ConnectionClosedError";
@@ -85,7 +85,10 @@ export class HandshakeError extends Error {
   }
 }
 
-/** An operation that the state of the connection doesn't allow now, such as `send` amid an unfinished message. */
+/**
+ * An operation that the state of the connection doesn't allow now, such as `send` in the middle of an unfinished
+ * message.
+ */
 export class InvalidStateError extends Error {
   /** The name of the class. */
   override readonly name = "InvalidStateError";
@@ -116,7 +119,7 @@ export class TimeoutError extends Error {
   override readonly name = "TimeoutError";
 }
 
-/** The error of what was given up on purpose, as the platform names it. */
+/** The error of an operation that the caller has cancelled, as the platform names it. */
 export function abortError(message: string, cause?: unknown): DOMException {
   const error = new DOMException(message, "AbortError");
   if (cause !== undefined) Object.defineProperty(error, "cause", { value: cause });

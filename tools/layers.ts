@@ -66,7 +66,7 @@ function partOf(file: string): string | undefined {
   return top === "src" ? part : undefined;
 }
 
-/** The number of a file's layer; `Infinity` outside of src/: what is there stands on all of it. */
+/** The number of a file's layer; `Infinity` outside of src/: what is there may use all of it. */
 function layerOf(file: string): number {
   const part = partOf(file);
   return part === undefined ? Infinity : LAYERS.findIndex((layer) => layer.includes(part));

@@ -59,7 +59,7 @@ export function formatAddress(hostname: string, port: number): string {
  * Says what was attempted before what the kernel said, and keeps the error's class, which is what callers test.
  *
  * @param attempt What was attempted.
- * @param cause The system's error.
+ * @param cause The error of the attempt.
  * @returns The new error, with the other one as its cause.
  */
 function connectError(attempt: string, cause: Error): Error {

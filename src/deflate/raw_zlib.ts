@@ -48,7 +48,7 @@ export class RawZlib {
     const { _handle, _writeState } = stream as { _handle: Handle; _writeState: Uint32Array };
     this.#handle = _handle;
     this.#state = _writeState;
-    // The stream's own would destroy it and emit an "error" that nobody listens to.
+    // The stream's own would destroy it and emit an "error" that has no listener.
     this.#handle.onerror = (message, errno) => {
       const corrupt = errno === constants.Z_DATA_ERROR || errno === constants.Z_NEED_DICT;
       this.#failure = corrupt ? new CorruptDataError(message) : new Error(`zlib: ${message}`);
@@ -114,7 +114,7 @@ export class RawZlib {
 let supported: boolean | undefined;
 
 /**
- * Tells whether this runtime has what the codecs need. The first call tries it.
+ * Says whether this runtime has what the codecs need. The first call tries it.
  *
  * @returns False if compression can't be had.
  */

@@ -131,7 +131,7 @@ export class Closer implements ClosingPeer {
     this.#fail(error, violation ? error.closeCode : INTERNAL_ERROR, violation ? error.message : "");
   }
 
-  /** We can't go on; the peer isn't told more than that. */
+  /** We can't go on; the peer learns no more than that. */
   failInternally(error: unknown, reported: boolean): void {
     this.#fail(error, INTERNAL_ERROR, "", reported);
   }

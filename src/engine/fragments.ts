@@ -85,7 +85,9 @@ export function sendFrame(sender: Sender, frame: OutgoingFrame): boolean {
     throw new InvalidStateError("Cannot send a continuation: there is no unfinished message");
   }
   if (open?.compressed) {
-    throw new InvalidStateError("Cannot send a raw frame amid a message that is being compressed");
+    throw new InvalidStateError(
+      "Cannot send a raw frame in the middle of a message that is being compressed",
+    );
   }
   const message: Fragment = open ?? {
     // What an extension has transformed isn't text on its way.

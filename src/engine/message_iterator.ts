@@ -122,7 +122,7 @@ export class MessageIterator<T = ReceivedMessage>
     );
   }
 
-  /** Ends the iteration, and the connection with it unless told otherwise. Does nothing after its end. */
+  /** Ends the iteration, and the connection with it unless `preventClose` was given. Does nothing after its end. */
   return(): Promise<IteratorResult<T, undefined>> {
     this.#done = true;
     if (!this.#released) {

@@ -14,9 +14,9 @@ export interface IncomingMessageStream {
   readonly stream: ReadableStream<Uint8Array>;
 }
 
-/** What a message costs while it isn't taken, besides its chunks and what the queue counts. */
+/** What a message costs while it isn't taken, apart from its chunks and what the queue counts. */
 const MESSAGE_COST = 1024 - 64;
-/** What each chunk costs besides its bytes, its buffer among it. */
+/** What each chunk costs apart from its bytes, its buffer among it. */
 const CHUNK_COST = 256;
 
 /** What a message in pieces needs of its consumer. */

@@ -153,7 +153,7 @@ export class Receiver implements ReadSink, MessageSink, Limited {
   }
 
   /**
-   * Decides anew whether to read and to decode: stops, goes on, or lets a decoder that is at work drop the rest. To be
+   * Decides again whether to read and to decode: stops, goes on, or lets a decoder that is at work drop the rest. To be
    * called after every change of what `#budget` looks at; does no more than needed.
    */
   reschedule(): void {

@@ -28,9 +28,9 @@ const LONGEST_FRAME = 64 * 1024;
 const MOST_GATHERED = 16 * LONGEST_FRAME;
 // Frames that are gathered before they move to the queue: pieces of a byte must not cost many times what they count.
 const MOST_FRAMES = 1024;
-// So much is gathered however low the high-water mark is: it must not make a frame, and a write, of every byte.
+// This much is gathered however low the high-water mark is: it must not make a frame, and a write, of every byte.
 const LEAST_GATHERED = 8 * 1024;
-// Of a queue that is small, so much is kept for a stream, whatever waits behind it.
+// The part of a small queue that is kept for a stream, whatever waits behind it.
 const LEAST_SHARE = 16 * 1024;
 
 /** The messages of a connection that are sent from sources, each at its place in the queue. */
@@ -130,7 +130,9 @@ export function sendStream(
   checkSignal("send a stream", options.signal);
   sender.checkOpen("send a stream");
   if (sender.fragment !== null) {
-    throw new InvalidStateError("Cannot send a stream amid an unfinished fragmented message");
+    throw new InvalidStateError(
+      "Cannot send a stream in the middle of an unfinished fragmented message",
+    );
   }
   const streams = (sender.streams ??= new SendStreams(sender)) as SendStreams;
   return streams.start(piecesOf(source), options, rsv);
@@ -139,7 +141,7 @@ export function sendStream(
 /**
  * One message on its way from its source. It owns a place in the queue, and asks its source for more only when all
  * that comes before that place is on its way; so at most `highWaterMark` bytes of it wait, or 8 KiB if that is more,
- * besides the write in flight, and never more than the queue has room for.
+ * apart from the write in flight, and never more than the queue has room for.
  */
 class StreamJob implements Member {
   slot = -1;
@@ -329,7 +331,7 @@ class StreamJob implements Member {
     this.#resume();
   }
 
-  /** Tells the source that no more is wanted; whether that fails makes no difference. */
+  /** Ends the source; whether that fails makes no difference. */
   #release(): void {
     callForeign(() => this.#pieces.return?.(), () => {});
   }

@@ -39,7 +39,7 @@ function flushWaiting(): void {
     try {
       while (at < items.length) items[at++].flushScheduled();
     } finally {
-      // One that throws takes nobody with it.
+      // One that throws must not stop the others.
       while (at < items.length) flushAfterTurn(items[at++]);
     }
   } else if (backlog.length > 0) {

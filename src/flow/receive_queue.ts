@@ -1,7 +1,7 @@
 import type { MessageHeader } from "../protocol/message_header.ts";
 import { Fifo } from "../util/fifo.ts";
 
-// What a message costs besides its payload: without it, empty messages would be free to pile up.
+// What a message costs beside its payload: without it, empty messages would be free to pile up.
 const OVERHEAD = 64;
 
 /** A received message: a string for text, bytes for binary. */

@@ -31,7 +31,7 @@ export interface Block {
   next: Block | null;
 }
 
-// Where a call to the encoder costs more than a loop over the characters.
+// Up to here a call to the encoder costs more than a loop over the characters.
 const SHORT_TEXT = 24;
 const ENCODER = new TextEncoder();
 // Header and masking key of a short frame (RFC 6455 5.2): what a message of one byte costs beside that byte.

@@ -16,7 +16,7 @@ export interface InflatedMessageSink {
 /** Where a message goes that isn't to be put together. */
 export interface ChunkSink {
   /**
-   * Bytes that the sink takes now. A compressed message is inflated no further than that: with 0 it stands still until
+   * Bytes that the sink takes now. A compressed message is inflated no further than that: with 0 it waits until
    * `resume` of the assembler. It must be above 0 while a consumer awaits the bytes of a message, and while what comes
    * is dropped. Messages that aren't compressed don't ask: how much of them comes is what was read.
    */
@@ -108,7 +108,7 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
   /**
    * @param maxMessageSize Bytes, inclusive; 0 for no limit.
    * @param lend Whether whole binary payloads may be handed on as views of the source.
-   * @param allowedRsv Reserved bits that an extension of the application's own gives a meaning.
+   * @param allowedRsv Reserved bits that an extension of the application gives a meaning.
    * @param makeInflater Makes what takes messages with RSV1; `null` if compression wasn't agreed.
    */
   constructor(
@@ -186,7 +186,7 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
         throw new ProtocolError(
           PROTOCOL_ERROR,
           "expected-continuation",
-          "Received a new message amid an unfinished one",
+          "Received a new message in the middle of an unfinished one",
         );
       }
       this.opcode = opcode;

@@ -80,7 +80,7 @@ export class Topics {
   /**
    * Ends all memberships of a connection, whose names it keeps.
    *
-   * @returns Tells of them, if there is anybody to tell.
+   * @returns Calls `onSubscription` for them; `null` if there is nothing to call.
    */
   leave(engine: Engine, rules: SubscriptionRules): (() => void) | null {
     const own = engine.topics as Map<string, Membership> | null;
@@ -96,7 +96,7 @@ export class Topics {
     };
   }
 
-  /** The members of a topic, now and whenever it is looked at; nobody has to be one. */
+  /** The members of a topic, now and whenever it is looked at; there need not be any. */
   subscribers<Conn>(name: string, engineOf: EngineOf<Conn>): LiveSet<Conn> {
     checkTopic("ask for the subscribers of", name);
     const topics = this.#topics;
@@ -120,8 +120,8 @@ export class Topics {
   }
 
   /**
-   * Publishes to all members. They are queued for at once, so who unsubscribes afterwards still gets it, and the order
-   * is the order of the calls.
+   * Publishes to all members. They are queued for at once, so a connection that unsubscribes afterwards still gets it,
+   * and the order is the order of the calls.
    *
    * @param publisher The connection that publishes and doesn't get it, or `null`.
    */

@@ -22,7 +22,7 @@ export interface HandshakeAcceptance<Data = unknown> {
   headers?: HeadersOption;
   /** The subprotocol, one of those offered; `""` for none. Default: what `protocols` or `selectProtocol` chose. */
   protocol?: string;
-  /** Extensions of the application's own, as they stand in the header. */
+  /** Extensions of the application itself, as they are in the header. */
   extensions?: string | readonly (string | Extension)[];
   /** The connection's `data`. */
   data?: Data;
@@ -139,7 +139,7 @@ export interface ListenOptionsOf<
    * `"unix"` for those that come by a Unix socket; or `{ from, header }` for the header `Forwarded` in place of
    * `X-Forwarded-For`. The list in the header is read from the right, as long as the addresses are trusted ones; the
    * first other one is the client. `remoteAddress`, `info` and the limits for an address follow; `request.url` doesn't.
-   * Default: nobody is believed.
+   * Default: no proxy is believed.
    */
   trustProxy?: readonly string[] | TrustProxyOptions;
   /**
@@ -160,7 +160,7 @@ export interface ListenOptionsOf<
   /**
    * More connections from one address are refused with 503: handshakes, ordinary HTTP and WebSockets together, and of
    * IPv6 a whole /64 counts as one. Behind a reverse proxy all come from the proxy, unless `trustProxy` or
-   * `proxyProtocol` says who is behind it. 0 for no limit.
+   * `proxyProtocol` names the client. 0 for no limit.
    *
    * @default {0}
    */
@@ -244,7 +244,7 @@ export interface ListenSettings<Data> {
   readonly proxyProtocol: ProxyProtocol | null;
 }
 
-/** The names of the callbacks that a listener has besides those of its connections. */
+/** The names of the callbacks that a listener has in addition to those of its connections. */
 export const LISTENER_HANDLERS = [
   "onHandshake",
   "onHandshakeError",
@@ -253,7 +253,7 @@ export const LISTENER_HANDLERS = [
   "onSubscription",
 ] as const;
 
-/** Checks the options of `listen`, besides where to listen. */
+/** Checks the options of `listen`, except where to listen. */
 export function resolveListen<Data>(
   options: AnyListenOptions<Data>,
   action: string = "listen",

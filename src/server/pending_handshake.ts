@@ -158,7 +158,7 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
     this.#timers.clear(this);
   }
 
-  /** Gets the stream back, with a request that asks for a WebSocket; the deadline runs anew. */
+  /** Gets the stream back, with a request that asks for a WebSocket; the deadline starts again. */
   resume(transport: Transport, text: string, early: Uint8Array): void {
     this.#carry(transport);
     this.since = performance.now();
@@ -229,7 +229,7 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
     if (this.#ending !== undefined) throw this.#ending;
   }
 
-  /** Whether it is a HEAD, as far as that can be told: its answer has no content. */
+  /** Whether it is a HEAD, as far as that is known: its answer has no content. */
   get #isHead(): boolean {
     const { method } = (this.request as RequestHead | undefined) ?? {};
     return method === undefined ? this.#parser?.isHeadRequest === true : method === "HEAD";

@@ -55,7 +55,7 @@ async function readBody(
   }
 }
 
-/** Lets go of a response that nobody will send, and of what its body comes from. */
+/** Lets go of a response that won't be sent, and of what its body comes from. */
 export function cancelBody(response: Response): void {
   try {
     response.body?.cancel().catch(() => {});

@@ -10,7 +10,7 @@ export interface StreamPair {
 }
 
 /**
- * Tells whether a value is a pair of WHATWG streams.
+ * Says whether a value is a pair of WHATWG streams.
  *
  * @param value Anything.
  * @returns Whether it has a `readable` and a `writable`.

@@ -26,7 +26,7 @@ export function callForeign(
  * What a call has returned, if it is a promise or passes for one.
  *
  * @returns A promise that never rejects, or `null` for any other value.
- * @throws What the getter of a hostile `then` throws; call this where the call itself is caught.
+ * @throws What the getter of a hostile `then` throws; call this inside the `try` of the call itself.
  */
 function whenSettled(
   result: unknown,
@@ -43,7 +43,10 @@ export function isThenable(value: unknown): value is PromiseLike<unknown> {
     typeof (value as PromiseLike<unknown>).then === "function";
 }
 
-/** Marks a promise as handled: a rejection that nobody awaits doesn't end the process; a caller that awaits it sees it. */
+/**
+ * Marks a promise as handled: if it isn't awaited, a rejection doesn't end the process; a caller that awaits it sees
+ * it.
+ */
 export function handled<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => {});
   return promise;

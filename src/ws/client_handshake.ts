@@ -25,7 +25,7 @@ const VERSIONS = [8, 13];
 
 /** Options of a client: those of `ws`, and those of `node:https`'s request, through which the handshake goes. */
 export interface ClientOptions extends SharedOptions, Omit<RequestOptions, "protocol"> {
-  /** The subprotocols to offer, where the second argument doesn't name them. */
+  /** The subprotocols to offer, if the second argument doesn't name them. */
   protocols?: string | readonly string[];
   /** The request's `Origin`. */
   origin?: string;
@@ -53,7 +53,7 @@ export interface HandshakeHost {
   attach(stream: Duplex, head: Uint8Array, handshaken: Handshaken): void;
   /** It has failed. */
   failed(error: Error): void;
-  /** It goes on elsewhere. */
+  /** It continues at another URL. */
   redirected(url: string): void;
 }
 
@@ -212,8 +212,8 @@ class Attempt {
   #headersFor(url: URL, given: Record<string, string> = {}): Record<string, string> {
     const sameHost = url.host === this.#first.url.host;
     const weaker = this.#first.secure && url.protocol !== "wss:";
-    const told = this.#host.socket.listenerCount("redirect") > 0;
-    if (this.#redirects === 0 || told || (sameHost && !weaker)) return given;
+    const handles = this.#host.socket.listenerCount("redirect") > 0;
+    if (this.#redirects === 0 || handles || (sameHost && !weaker)) return given;
     const secret = ["authorization", "cookie", ...(sameHost ? [] : ["host"])];
     return Object.fromEntries(
       Object.entries(given).filter(([name]) => !secret.includes(name.toLowerCase())),

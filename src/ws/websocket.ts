@@ -31,7 +31,7 @@ const NOTHING = Buffer.alloc(0);
 const LONGEST_CONTROL = 125;
 const LONGEST_REASON = 123;
 
-/** What `send` takes besides the message. */
+/** What `send` takes in addition to the message. */
 export interface SendOptions {
   /** Whether it is a binary message. Default: unless it is a string. */
   binary?: boolean;
@@ -318,7 +318,7 @@ export class WebSocket extends EventEmitter {
     );
   }
 
-  /** What is sent behind a `Blob` waits for its bytes. */
+  /** What is sent after a `Blob` waits for its bytes. */
   get #box(): Outbox {
     return this.#outbox ??= new Outbox((error) => {
       this.#error(error as Error);
@@ -387,7 +387,7 @@ export class WebSocket extends EventEmitter {
     callback: Callback | undefined,
   ): void {
     try {
-      // The promise of the round trip is nobody's: the pong is an event.
+      // The promise of the round trip isn't awaited: the pong is an event.
       void this.#connection![kind](payload);
     } catch (error) {
       // To a peer that lets 64 of them wait, one more says nothing new.

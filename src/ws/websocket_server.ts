@@ -76,8 +76,8 @@ export interface ServerOptions extends SharedOptions {
 type Accepted = (socket: WebSocket, request: IncomingMessage) => void;
 
 /**
- * The `WebSocketServer` of the npm package `ws`, on this library's connections. It stands on a `node:http` server, its
- * own or one that it is given, as there.
+ * The `WebSocketServer` of the npm package `ws`, on this library's connections. It is based on a `node:http` server,
+ * its own or one that it is given, as there.
  */
 export class WebSocketServer extends EventEmitter {
   /** The options; `handleProtocols` may be assigned later. */
@@ -216,7 +216,7 @@ export class WebSocketServer extends EventEmitter {
    *
    * @param request The request.
    * @param stream Its socket; this server's from here on.
-   * @param head What came behind the request.
+   * @param head What came after the request.
    * @param accepted Gets the open socket.
    */
   handleUpgrade(

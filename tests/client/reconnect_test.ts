@@ -130,7 +130,7 @@ for (const status of [408, 425, 429, 500, 503]) {
 }
 
 for (const secure of [false, true]) {
-  Deno.test(`reconnect: a server that leaves amid the handshake is tried again, TLS: ${secure}`, async () => {
+  Deno.test(`reconnect: a server that leaves in the middle of the handshake is tried again, TLS: ${secure}`, async () => {
     await using ctx = new Context();
     const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
     const scheme = secure ? "wss" : "ws";

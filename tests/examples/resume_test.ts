@@ -120,7 +120,7 @@ for (const seed of [1, 2, 3]) {
     await using server = new Server("--every", "1");
     await server.start();
     const random = seeded(seed);
-    // From amid the answer to the handshake to hundreds of messages.
+    // From in the middle of the answer to the handshake to hundreds of messages.
     const cuts = Array.from({ length: 10 }, () => Math.floor(20 + random() * 6000));
     using line = new CutLine(server.port, cuts);
     const COUNT = 1500;

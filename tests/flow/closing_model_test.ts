@@ -173,7 +173,7 @@ async function live(role: Role, compressed: boolean, steps: readonly string[]): 
   assertEquals(new Set(messages).size, compressed ? new Set(messages).size : messages.length);
   const inFlight = messages.length + record.unsentMessages - world.accepted;
   assert(world.terminated ? inFlight >= 0 && messages.length <= world.accepted : inFlight === 0);
-  // The stream ends amid a frame only if it was cut.
+  // The stream ends in the middle of a frame only if it was cut.
   if (failure !== undefined) {
     assert(world.cut || world.terminated || record.cause !== undefined, `${failure}`);
   }

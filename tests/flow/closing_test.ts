@@ -271,7 +271,7 @@ Deno.test("a violation after our own close() loses nothing of what is queued", a
 });
 
 Deno.test("a peer that vanishes: 1006 with the cause, onError before onClose", async () => {
-  for (const how of ["end", "reset", "amid a frame"] as const) {
+  for (const how of ["end", "reset", "in the middle of a frame"] as const) {
     const log: string[] = [];
     await using peer = await rawPeer({
       onError: () => log.push("error"),
@@ -282,7 +282,9 @@ Deno.test("a peer that vanishes: 1006 with the cause, onError before onClose", a
       conn.send("unread makes it a reset");
       await conn.drained();
     }
-    if (how === "amid a frame") await raw.write(raw.encode(1, "message").subarray(0, 8));
+    if (how === "in the middle of a frame") {
+      await raw.write(raw.encode(1, "message").subarray(0, 8));
+    }
     raw.close();
     const record = await conn.closed;
     assertEquals([record.code, record.wasClean, record.initiator], [1006, false, null]);
@@ -292,7 +294,7 @@ Deno.test("a peer that vanishes: 1006 with the cause, onError before onClose", a
   }
 });
 
-Deno.test("a reset amid queued data: the messages that were left are counted, senders and waiters hear of it", async () => {
+Deno.test("a reset in the middle of queued data: the messages that were left are counted, senders and waiters hear of it", async () => {
   await using peer = await rawPeer();
   const { conn, raw } = peer;
   for (let i = 0; i < MANY; i++) conn.send(numbered(i, 64 * KIB));

@@ -164,7 +164,7 @@ Deno.test("fault 2: messages that waited before messageStreams() was called are 
 
 for (const type of ["text", "binary"] as const) {
   for (const size of [20, 5000, 60_000, 64 * KIB, 200 * KIB]) {
-    Deno.test(`fault 11b: messageStreams() amid a ${type} message of which ${size} bytes were there`, async () => {
+    Deno.test(`fault 11b: messageStreams() in the middle of a ${type} message of which ${size} bytes were there`, async () => {
       await using peer = await rawPeer({ maxMessageSize: 0 });
       const { conn, raw } = peer;
       const opcode = type === "text" ? 1 : 2;
@@ -299,7 +299,7 @@ Deno.test("cancelling discards the rest of its message only, wherever it stands"
   const messages = conn.messageStreams();
   const large = new Uint8Array(2048 * KIB);
   const writing = raw.write(join([
-    raw.encode(2, large), // cancelled amid
+    raw.encode(2, large), // cancelled half-way
     raw.encode(1, "one"),
     raw.encode(2, large), // cancelled at once
     raw.encode(1, "two"), // cancelled when it is complete

@@ -340,7 +340,7 @@ Deno.test("fault 58: ping: a full queue rejects, a bad argument throws; pong thr
   await assertRejects(() => client.ping(), InvalidStateError, "shutdownRead");
 });
 
-Deno.test("send amid a fragmented message is refused, and gives the message back", async () => {
+Deno.test("send in the middle of a fragmented message is refused, and gives the message back", async () => {
   await using both = await pair();
   both.client.sendFragment("half");
   const error = assertThrows(() => both.client.send("whole"), InvalidStateError, "unfinished");

@@ -314,7 +314,7 @@ const SOURCES: Boundary[] = [
 const FUNCTIONS: Boundary[] = [
   {
     name: "maskGenerator",
-    // It is called amid a frame, and its documentation says that it must not use the connection.
+    // It is called in the middle of a frame, and its documentation says that it must not use the connection.
     except: ({ synchronous, calls }) => !synchronous || calls === true,
     async play(stage, code) {
       stage.context();

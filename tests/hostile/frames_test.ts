@@ -304,7 +304,7 @@ Deno.test("a peer that vanishes in silence is found by keepAlive", async () => {
   assertEquals((await untilEnd(peer.conn)) > 0, true);
 });
 
-Deno.test("control frames amid a flood of data: a ping is answered while 64 MiB are on their way", async () => {
+Deno.test("control frames in the middle of a flood of data: a ping is answered while 64 MiB are on their way", async () => {
   await using server = victim({ onMessage: () => {}, maxMessageSize: 0 });
   using peer = await RawPeer.connect(server.port);
   const part = masked(frame(CONTINUATION, new Uint8Array(1 << 20), { fin: false }));

@@ -98,7 +98,7 @@ function received(run: Run): void {
   const { closes: [close], delivered, peer, plan } = run;
   const whole = delivered.filter(({ key }) => key !== null).length;
   // Of a message that came as a stream and was cut, or read to its end after ours, either may be said.
-  const either = (run.taking.streaming ? delivered.length : 0) + (peer.amid ? 1 : 0);
+  const either = (run.taking.streaming ? delivered.length : 0) + (peer.inMessage ? 1 : 0);
   if (whole + close.undelivered > peer.sent.length + either) {
     run.finding(
       `${whole} delivered and ${close.undelivered} undelivered of ${peer.sent.length} messages`,

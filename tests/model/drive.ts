@@ -132,7 +132,7 @@ function message(run: Run, part: boolean, size: number, b: number): void {
   const limit = plan.maxMessageSize;
   if (peer.partial + size > limit) return peer.tooLarge(peer.partial + size);
   const id = `<${peer.sent.length}.`;
-  if (!part && !peer.amid) {
+  if (!part && !peer.inMessage) {
     const body = (id + "lorem ipsum ö ".repeat(Math.ceil(size / 14))).slice(0, size);
     const data = text ? body : new TextEncoder().encode(body);
     if (new TextEncoder().encode(body).length <= limit) peer.message(data, (b & 2) !== 0);

@@ -22,7 +22,11 @@ export const VIOLATIONS: [what: string, code: number, bytes: () => Uint8Array][]
   ["an unknown opcode", 1002, () => frame(3, "x")],
   ["a fragmented ping", 1002, () => frame(PING, "x", { fin: false })],
   ["a long ping", 1002, () => frame(PING, "x".repeat(126))],
-  ["a continuation of nothing, or a message amid another", 1002, () => new Uint8Array(0)],
+  [
+    "a continuation of nothing, or a message in the middle of another",
+    1002,
+    () => new Uint8Array(0),
+  ],
   ["text that isn't UTF-8", 1007, () => frame(TEXT, Uint8Array.of(0xff))],
   ["a close frame of one byte", 1002, () => frame(CLOSE, "x")],
   ["a close frame with code 1006", 1002, () => closeFrame(1006)],
@@ -119,7 +123,7 @@ export class ModelPeer {
   }
 
   /** Whether a message has begun. */
-  get amid(): boolean {
+  get inMessage(): boolean {
     return this.#part !== null;
   }
 

@@ -418,7 +418,7 @@ export class Run implements Takes {
   ): boolean | null {
     const { conn, plan } = this;
     const { state, queuedBytes, queuedMessages } = conn, { dropped } = conn.stats();
-    const amid = this.#fragments !== null && !fragment;
+    const inMessage = this.#fragments !== null && !fragment;
     // Room is kept for what a stream has gathered, and a place for a message that is being compressed costs something.
     const streams = this.accepted.some(({ complete }) => complete === null);
     const kept = streams ? Math.max(plan.highWaterMark, 16 * 1024) : 0;
@@ -436,7 +436,7 @@ export class Run implements Takes {
         : error instanceof ConnectionClosedError
         ? state === "closing" || state === "closed" || this.writeShut
         : error instanceof InvalidStateError
-        ? state === "connecting" || amid
+        ? state === "connecting" || inMessage
         : false;
       if (!right) {
         this.finding(`send throws ${error} in state ${state}, ${queuedBytes} bytes queued`);

@@ -99,7 +99,7 @@ for (
     ["a wrong version", v2Head(0x31, 0x11, Array(12).fill(0)), /version 3/],
     ["too short a length", v2Head(0x21, 0x11, Array(11).fill(0)), /11 bytes: too few/],
     ["too long a length", v2Head(0x21, 0x11, Array(12).fill(0), 5000), /5000 bytes: too many/],
-    ["an end amid the head", utf8("PROXY TCP4 192.0."), /ended before the PROXY head/],
+    ["an end in the middle of the head", utf8("PROXY TCP4 192.0."), /ended before the PROXY head/],
     ["an end at once", utf8(""), /ended before the PROXY head/],
   ] as const
 ) {

@@ -7,7 +7,7 @@ import { Room, take } from "./_room.ts";
 
 // Besides what each test asserts: what it leaves open, sockets and timers, fails it.
 
-/** Ways of a Redis to be amid connecting, and what the last command before it was. */
+/** Ways of a Redis to be in the middle of connecting, and what the last command before it was. */
 const STAGES: Record<string, (name: string) => Answer> = {
   "accepts and says nothing": () => null,
   "answers the handshake and no subscription": (name) =>

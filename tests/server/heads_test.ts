@@ -122,7 +122,7 @@ const NO_CONTENT: [name: string, status: number, request: string, options?: List
   ["an upgrade", 405, text(upgradeRequest({}, "HEAD / HTTP/1.1"))],
   ["two hosts", 400, "HEAD / HTTP/1.1\r\nHost: h\r\nHost: h\r\n\r\n"],
   ["a broken line", 400, "\r\nHEAD / HTTP/1.1\r\nHost: h\r\nA\r\n\r\n"],
-  ["a bad byte amid it", 400, "HEAD / HTTP/1.1\r\nHost: h\r\n\0"],
+  ["a bad byte in the middle of it", 400, "HEAD / HTTP/1.1\r\nHost: h\r\n\0"],
   ["no end in time", 408, "HEAD / HTTP/1.1\r\nHost:", { handshakeTimeout: 30 }],
   ["too large a head", 431, `HEAD / HTTP/1.1\r\nA: ${"a".repeat(999)}`, { maxHeaderBytes: 99 }],
 ];

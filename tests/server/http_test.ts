@@ -164,7 +164,7 @@ for (
   }
 }
 
-Deno.test("fault 28: a client that leaves amid its body ends the request", async () => {
+Deno.test("fault 28: a client that leaves in the middle of its body ends the request", async () => {
   const failed = new EventLog<Error>();
   await using on = server(async (request) => {
     await request.text().catch((error) => failed.push(error));
@@ -428,7 +428,7 @@ for (
 
 for (
   const [name, length, body] of [
-    ["fails amid it", null, ["abc", null]],
+    ["fails in the middle of it", null, ["abc", null]],
     ["is longer than announced", "2", ["abc"]],
     ["is shorter than announced", "4", ["abc"]],
   ] as [string, string | null, (string | null)[]][]
@@ -439,7 +439,7 @@ for (
         new Response(
           ReadableStream.from((async function* () {
             for (const part of body) {
-              if (part === null) throw new Error("amid it");
+              if (part === null) throw new Error("in the middle of it");
               yield* pieces(part);
             }
           })()),

@@ -206,7 +206,7 @@ export class RawPeer<Stream extends ByteStream = Deno.TcpConn> implements Dispos
       const bytes = await this.#read();
       if (bytes !== null) this.#reader.push(bytes);
       else if (this.ended === "end" && this.#reader.rest.length > 0) {
-        throw new Error("The stream ended amid a frame");
+        throw new Error("The stream ended in the middle of a frame");
       } else return null;
     }
   }

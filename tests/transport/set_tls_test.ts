@@ -71,7 +71,7 @@ for (const mutual of [false, true]) {
     const visitor = async () => {
       while (swaps < 100) {
         const conn = ctx.connect(url, { tls: { ...tls, ...own } });
-        // Amid other handshakes, and amid this one.
+        // In the middle of other handshakes, and of this one.
         listener.setTls(++swaps % 2 === 0 ? before : after);
         await conn.opened;
         handshakes++;

@@ -118,7 +118,7 @@ Deno.test("Unix sockets: plain, with TLS, stale and live files", async () => {
   await conn.opened;
   assertEquals(conn.remoteAddress, { transport: "unix", path });
   await exercise(conn);
-  assertThrows(() => ctx.listen({ unix: path }), Deno.errors.AddrInUse, "someone is listening");
+  assertThrows(() => ctx.listen({ unix: path }), Deno.errors.AddrInUse, "a process is listening");
   listener.close();
   // The runtime removes the file when the pending accept has ended.
   await until(() => !existsSync(path));

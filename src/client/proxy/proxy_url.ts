@@ -8,7 +8,7 @@ export interface Proxy {
   hostname: string;
   /** Its port. */
   port: number;
-  /** Who to log in as; `undefined` for no log-in. */
+  /** The credentials; `undefined` for none. */
   username: string | undefined;
   /** The password that goes with it; `""` if only a user was given. */
   password: string;

@@ -18,7 +18,7 @@ export interface BrokerGap {
   readonly until: number;
   /** The topics whose subscribers here may have missed something. */
   readonly topics: readonly string[];
-  /** Publications from here that were not relayed meanwhile. */
+  /** Publications from here that were not relayed in that time. */
   readonly unsent: number;
   /** What caused it. */
   readonly cause: unknown;
@@ -40,7 +40,7 @@ export interface BrokerLink {
    */
   gap(gap: BrokerGap): void;
   /**
-   * Reports an error that nobody waits for, such as a lost connection; once for each.
+   * Reports an error that no call waits for, such as a lost connection; once for each.
    *
    * @param error What happened.
    */
@@ -58,7 +58,7 @@ export interface Broker {
    * Connects. Called once, before anything else.
    *
    * @param link What to call.
-   * @returns Resolves when connected; rejects with the broker's words where it refuses for good.
+   * @returns Resolves when connected; rejects with the broker's words if it refuses for good.
    */
   start(link: BrokerLink): Promise<void>;
   /**

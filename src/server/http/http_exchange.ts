@@ -87,7 +87,7 @@ export class HttpExchange implements BodyHost {
    * all of it, but nothing that has to be waited for.
    */
   #inputEnded(): void {
-    // Amid its body.
+    // In the middle of its body.
     if (this.#body?.done === false && this.input.available === 0) return this.#host.close();
     setImmediate(() => {
       if (!this.#ended && !this.#whole) this.#host.close();

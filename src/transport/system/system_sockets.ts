@@ -119,7 +119,7 @@ function makePoller(): Poller {
   }
 }
 
-/** The address that a name of our own stands for, at once: `listen` doesn't wait. */
+/** The address of a name of this machine, at once: `listen` doesn't wait. */
 function resolveOwn(hostname: string): string {
   if (parseAddress(hostname) !== undefined) return hostname;
   if (hostname === "localhost") return "127.0.0.1";
