@@ -192,13 +192,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    * @throws {TypeError} If bytes aren't UTF-8.
    */
   sendText(data: Message, options?: SendOptions): boolean {
-    if (options !== undefined) checkSendOptions(options);
-    return this.#engine.sender.send(
-      checkText(data),
-      TEXT,
-      options?.transfer ?? false,
-      options?.compress,
-    );
+    return this.#sendAs(TEXT, checkText(data), options);
   }
 
   /**
@@ -209,13 +203,12 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    * @returns As {@linkcode Connection.send}.
    */
   sendBinary(data: Message, options?: SendOptions): boolean {
-    if (options !== undefined) checkSendOptions(options);
-    return this.#engine.sender.send(
-      data,
-      BINARY,
-      options?.transfer ?? false,
-      options?.compress,
-    );
+    return this.#sendAs(BINARY, data, options);
+  }
+
+  #sendAs(opcode: number, data: Message, options: SendOptions = {}): boolean {
+    checkSendOptions(options);
+    return this.#engine.sender.send(data, opcode, options.transfer ?? false, options.compress);
   }
 
   /**
@@ -239,6 +232,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    * so. A message that it leaves unfinished is continued with opcode 0, or by `sendFragment`. Text must be UTF-8, unless
    * a reserved bit is set in its first frame.
    *
+   * @experimental It may change in a minor release.
    * @param frame Opcode, payload and bits.
    * @returns As {@linkcode Connection.send}.
    * @throws {TypeError} If a reserved bit isn't allowed.
@@ -603,7 +597,11 @@ export class Connection<Data = unknown> implements AsyncDisposable {
     return this.#engine.transport?.localAddr ?? null;
   }
 
-  /** Bytes that the kernel holds and the peer's kernel hasn't acknowledged; `undefined` but with system sockets. */
+  /**
+   * Bytes that the kernel holds and the peer's kernel hasn't acknowledged; `undefined` but with system sockets.
+   *
+   * @experimental It may change in a minor release.
+   */
   get unacknowledgedBytes(): number | undefined {
     return this.#engine.transport?.unacknowledgedBytes;
   }

@@ -122,10 +122,15 @@ export interface ConnectionOptions<Data = unknown> extends ConnectionHandlers<Da
    * `false`: no message is assembled and `onMessage` isn't called, for messages that are too large to hold. The frame
    * callbacks get them in pieces; UTF-8 and `maxMessageSize` are checked as ever. Not with compression.
    *
+   * @experimental It may change in a minor release.
    * @default {true}
    */
   assemble?: boolean;
-  /** Reserved bits that may be set in data frames, sent and received; `rsv1` not with compression. Default: none. */
+  /**
+   * Reserved bits that may be set in data frames, sent and received; `rsv1` not with compression. Default: none.
+   *
+   * @experimental It may change in a minor release.
+   */
   allowRsv?: RsvBits;
   /**
    * Writes a trace of handshake, frames, queue and state: `true` to the console, or calls the function with each line.

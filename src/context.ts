@@ -71,7 +71,11 @@ export interface ContextOptions<Data = unknown> extends ConnectionOptions<Data>,
   tls?: ConnectOptions["tls"];
   /** The proxy of clients, where `connect` doesn't say. */
   proxy?: ConnectOptions["proxy"];
-  /** What makes TCP and Unix sockets, where `listen` or `connect` doesn't say. Default: Deno's own. */
+  /**
+   * What makes TCP and Unix sockets, where `listen` or `connect` doesn't say. Default: Deno's own.
+   *
+   * @experimental It may change in a minor release.
+   */
   sockets?: Sockets;
 }
 
@@ -356,6 +360,7 @@ export class Context<Data = unknown, Default extends Data | undefined = undefine
    * Watches a stream of the program's, such as standard input, beside the connections. The next chunk is read when the
    * callback has returned and its promise has settled, so a slow one holds the stream back.
    *
+   * @experimental It may change in a minor release.
    * @param stream The stream; locked while it is watched.
    * @param callback Gets each chunk. Its failures go to the console.
    * @returns A handle; `shutdown` cancels the stream, `unwatch` gives it back.
@@ -370,6 +375,7 @@ export class Context<Data = unknown, Default extends Data | undefined = undefine
    * Calls back whenever a stream of the program's has room to be written to: at once, and each time that what was
    * written has been taken. A callback that writes nothing is called again after other code has written.
    *
+   * @experimental It may change in a minor release.
    * @param stream The stream; locked while it is watched.
    * @param callback Gets the stream's writer, to write to it. Its failures go to the console.
    * @returns A handle; `unwatch` and `shutdown` give the stream back, unclosed.
@@ -383,7 +389,11 @@ export class Context<Data = unknown, Default extends Data | undefined = undefine
     return this.#watches.writable(stream, callback);
   }
 
-  /** The streams that are watched. */
+  /**
+   * The streams that are watched.
+   *
+   * @experimental It may change in a minor release.
+   */
   get watched(): ReadonlySet<Watch> {
     return this.#watches.all;
   }

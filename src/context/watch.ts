@@ -1,4 +1,8 @@
-/** A stream that a context watches. */
+/**
+ * A stream that a context watches.
+ *
+ * @experimental It may change in a minor release.
+ */
 export interface Watch {
   /** The stream. */
   readonly stream: ReadableStream | WritableStream;

@@ -23,7 +23,11 @@ export interface FragmentOptions {
   compress?: boolean;
 }
 
-/** A raw data frame, for `sendFrame`. */
+/**
+ * A raw data frame, for `sendFrame`.
+ *
+ * @experimental It may change in a minor release.
+ */
 export interface OutgoingFrame extends RsvBits {
   /** 1 for text, 2 for binary, 0 to continue the message that is unfinished. */
   opcode: number;

@@ -68,7 +68,11 @@ export interface ListenerHandlersOf<
    * HTTP requests are among them, with a `HandshakeError` whose `isUpgrade` is false. Nothing waits for it.
    */
   onHandshakeError?(error: unknown, info: PeerInfo): unknown;
-  /** Called every `tickInterval` until the listener closes; if it returns a promise, the next call waits for it. */
+  /**
+   * Called every `tickInterval` until the listener closes; if it returns a promise, the next call waits for it.
+   *
+   * @experimental It may change in a minor release.
+   */
   onTick?(listener: Listening): unknown;
   /**
    * The listener shuts down: no connection is accepted any more, and those there are can still be used. If it returns
@@ -118,7 +122,11 @@ export interface ListenOptionsOf<
    * @default {false}
    */
   reusePort?: boolean;
-  /** What makes the sockets. Default: Deno's own. */
+  /**
+   * What makes the sockets. Default: Deno's own.
+   *
+   * @experimental It may change in a minor release.
+   */
   sockets?: Sockets;
   /**
    * How many connections the kernel completes ahead of their being accepted; Linux takes no more than its `somaxconn`.
@@ -209,6 +217,7 @@ export interface ListenOptionsOf<
   /**
    * From one `onTick` to the next, in ms; 0 for none.
    *
+   * @experimental It may change in a minor release.
    * @default {1000}
    */
   tickInterval?: number;

@@ -1,6 +1,10 @@
 import type { SlowPolicy } from "../options.ts";
 
-/** A publication, as it travels between contexts. */
+/**
+ * A publication, as it travels between contexts.
+ *
+ * @experimental It may change in a minor release.
+ */
 export interface BrokerMessage {
   /** Whether it is a text message. */
   readonly text: boolean;
@@ -24,7 +28,11 @@ export interface BrokerGap {
   readonly cause: unknown;
 }
 
-/** What a broker calls. */
+/**
+ * What a broker calls.
+ *
+ * @experimental It may change in a minor release.
+ */
 export interface BrokerLink {
   /**
    * Hands over a publication of another context, never one of this one's own.
@@ -52,6 +60,8 @@ export interface BrokerLink {
  *
  * What a context publishes reaches its own subscribers without it. Publications of one context on one topic arrive
  * in order; where nothing fails, each exactly once.
+ *
+ * @experimental It may change in a minor release.
  */
 export interface Broker {
   /**
