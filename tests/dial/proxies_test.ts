@@ -1,5 +1,4 @@
 import { assert, assertEquals, assertInstanceOf, assertMatch } from "@std/assert";
-import { delay } from "@std/async/delay";
 import { HandshakeError } from "../../src/errors.ts";
 import { connectHttpProxy } from "../../src/client/proxy/http_connect.ts";
 import { dialProxy } from "../../src/client/proxy/dial_proxy.ts";
@@ -9,6 +8,7 @@ import { dialTcp } from "../../src/client/tcp.ts";
 import type { Tunnel } from "../../src/client/proxy/tunnel.ts";
 import { failure } from "../support/failure.ts";
 import { readExactly, tcpPair, writeAll } from "../transport/streams.ts";
+import { turn } from "../support/until.ts";
 
 const target: Tunnel = { hostname: "example.com", port: 443 };
 const login = { ...target, username: "user", password: "påss" };
@@ -244,5 +244,5 @@ Deno.test("dialTcp names the host that can't be reached, and obeys its signal", 
     (await failure(dialTcp({ hostname: "::1", port, signal: controller.signal }))).message,
     "no",
   );
-  await delay(0);
+  await turn();
 });

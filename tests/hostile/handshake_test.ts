@@ -2,25 +2,26 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Context } from "../../mod.ts";
 import { concat, repeat, utf8 } from "../support/bytes.ts";
 import { rawListener, RawPeer, upgradeRequest, urlOf } from "../support/raw_peer.ts";
-import { until } from "../support/until.ts";
+import { turn, until } from "../support/until.ts";
 import { statusOf, stillServes, untilEnd, victim } from "./_support.ts";
 import { unlessGone } from "../support/failure.ts";
 
 Deno.test("slow handshake: a head that drips in is ended by the timeout, progress or not", async () => {
   await using server = victim({ handshakeTimeout: 200 });
   using peer = await RawPeer.dial(server.port);
-  let dripping = true;
+  let ended = false;
   const drip = (async () => {
-    for (const byte of upgradeRequest({ "X-Long": "x".repeat(1000) })) {
-      if (!dripping) break;
-      await peer.write(Uint8Array.of(byte)).catch(() => dripping = false);
-      await new Promise((resolve) => setTimeout(resolve, 2));
+    for (const byte of upgradeRequest({ "X-Long": "x".repeat(15_000) })) {
+      if (ended) return;
+      await unlessGone(peer.write(Uint8Array.of(byte)));
+      await turn();
     }
+    throw new Error("The head has arrived");
   })();
   const { status } = await peer.response();
+  ended = true;
   assertEquals(status, 408);
   assertMatch((await server.refused.next()).message, /No handshake within 200 ms/);
-  dripping = false;
   await drip;
   await stillServes(server);
 });

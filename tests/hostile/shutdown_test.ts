@@ -3,7 +3,7 @@ import { type Connection, Context } from "../../mod.ts";
 import { numbered, numberOf } from "../support/messages.ts";
 import { seeded } from "../support/random.ts";
 import { RawPeer } from "../support/raw_peer.ts";
-import { until } from "../support/until.ts";
+import { turn, until } from "../support/until.ts";
 
 /** A server that sends to whoever comes, as fast as they read, until it is shut down. */
 function sender(ctx: Context, sent: Map<number, number>, size: () => number) {
@@ -41,7 +41,7 @@ for (const compression of [false, true]) {
           got.count++;
           if (random() < 0.01) {
             conn.pause();
-            setTimeout(() => conn.resume(), 5);
+            turn().then(() => conn.resume());
           }
         },
       });

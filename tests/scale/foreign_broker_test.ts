@@ -2,6 +2,7 @@ import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { type Broker, type BrokerGap, type BrokerLink, Context } from "../../mod.ts";
 import { Notes } from "./_notes.ts";
 import { Room, take } from "./_room.ts";
+import { turn } from "../support/until.ts";
 
 // A broker is the application's: whatever its methods do, connections, context and listener go on.
 
@@ -67,7 +68,7 @@ for (const method of METHODS) {
       member.subscribe("y");
       member.unsubscribe("y");
       // Turns, so that what settles has settled.
-      for (let i = 0; i < 3; i++) await new Promise((resolve) => setTimeout(resolve, 0));
+      for (let i = 0; i < 3; i++) await turn();
       const refused = method === "start" && !/settles|nothing$|number/.test(name);
       if (refused) {
         // So the contract: a broker that has refused refuses every publication.
@@ -199,7 +200,7 @@ Deno.test("a refusal that nobody asks for is told once; whoever asks for ready g
       onBrokerError: (error) => errors.push(error),
     });
     if (ask) await assertRejects(() => ctx.ready, Error, "the broker's own");
-    else await new Promise((resolve) => setTimeout(resolve, 0));
+    else await turn();
     assertEquals(errors, ask ? [] : [failure]);
     await ctx.shutdown();
   }

@@ -6,6 +6,7 @@ import { failure } from "../support/failure.ts";
 import { RawPeer } from "../support/raw_peer.ts";
 import { makeCertificates } from "./certificates.ts";
 import { pattern } from "./streams.ts";
+import { turn } from "../support/until.ts";
 
 const certificates = makeCertificates();
 const { ca, server } = certificates;
@@ -99,7 +100,7 @@ Deno.test("an adopted node:https socket that is read, or held for short, carries
       if (received % (1 << 20) === 0) {
         held++;
         conn.pause();
-        setTimeout(() => conn.resume(), 1);
+        turn().then(() => conn.resume());
       }
     },
     onClose: (_conn, record) => all.reject(record.cause),

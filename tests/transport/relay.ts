@@ -1,6 +1,6 @@
-import { delay } from "@std/async/delay";
 import { join } from "../support/bytes.ts";
 import { writeAll } from "./streams.ts";
+import { turn } from "../support/until.ts";
 
 /** A direction: towards the server or towards the client. */
 export type Direction = "up" | "down";
@@ -13,8 +13,10 @@ export class Relay implements Disposable {
   readonly over: Promise<void>;
   /** Changes what passes; by default nothing. */
   change: (direction: Direction, bytes: Uint8Array) => Uint8Array = (_direction, bytes) => bytes;
-  /** From when it is set, so many bytes pass at once, then 10 ms nothing, towards the server. */
+  /** From when it is set, this many bytes at a time pass towards the server, and `rest` comes in between. */
   drip = 0;
+  /** What is waited for between two drips. */
+  rest: () => Promise<void> = turn;
   readonly #passed: Record<Direction, Uint8Array[]> = { up: [], down: [] };
   readonly #ends: Record<Direction, PromiseWithResolvers<void>> = {
     up: Promise.withResolvers(),
@@ -73,7 +75,7 @@ export class Relay implements Disposable {
         // The end it goes to may have closed.
         await writeAll(to, piece).catch(() => {});
         at += piece.length;
-        if (drip > 0) await delay(10);
+        if (drip > 0) await this.rest();
       }
     }
     this.#ends[direction].resolve();

@@ -1,5 +1,4 @@
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
-import { delay } from "@std/async/delay";
 import { nextTick } from "node:process";
 import { HandshakeError } from "../../src/errors.ts";
 import { startTlsClient } from "../../src/transport/tls_client.ts";
@@ -9,7 +8,7 @@ import { makeCertificates, type Pair } from "./certificates.ts";
 import { Relay } from "./relay.ts";
 import { failure } from "../support/failure.ts";
 import { echo, pattern, readExactly, tcpPair, writeAll } from "./streams.ts";
-import { standstill } from "../support/until.ts";
+import { standstill, turn } from "../support/until.ts";
 
 const certificates = makeCertificates();
 const { ca, server, client, expiredClient, strangeClient } = certificates;
@@ -187,7 +186,7 @@ Deno.test("a second small message isn't held back until the first is acknowledge
       readExactly(conn, 1).then(() => performance.now()),
       (async () => {
         await writeAll(transport, "1");
-        await delay(1);
+        await turn();
         await writeAll(transport, "2");
       })(),
     ]);
