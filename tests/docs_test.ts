@@ -5,6 +5,7 @@
  * need certificates and proxies, are run by tests/ways/docs_test.ts.
  */
 import { assert, assertEquals } from "@std/assert";
+import { mayFail } from "./support/failure.ts";
 
 const ROOT = new URL("../", import.meta.url);
 const ELSEWHERE = ["docs/integration.md"];
@@ -182,7 +183,7 @@ Deno.test("the links between pages lead somewhere", async () => {
       // Written by the release run.
       if (path.startsWith("bench/results/")) continue;
       const target = path === "" ? new URL(page, ROOT) : new URL(path, new URL(page, ROOT));
-      const found = await Deno.readTextFile(target).catch(() => null);
+      const found = await mayFail(Deno.readTextFile(target), "reported below") ?? null;
       if (found === null) throw new Error(`${page} links to ${link}, which isn't there`);
       if (anchor === undefined) continue;
       const anchors = [...found.matchAll(/^#+ (.*)$/gm)].map(([, title]) =>

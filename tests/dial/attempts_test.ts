@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertInstanceOf, assertMatch, assertThrows } from "@std/assert";
 import { createServer, type Socket } from "node:net";
 import { type Connection, type ConnectOptions, Context, TimeoutError } from "../../mod.ts";
-import { failure } from "../support/failure.ts";
+import { failure, readToEnd } from "../support/failure.ts";
 import { head, rawListener, RawPeer, upgradeResponse, urlOf } from "../support/raw_peer.ts";
 import { makeCertificates } from "../transport/certificates.ts";
 import { VirtualClock } from "../support/virtual_clock.ts";
@@ -105,7 +105,7 @@ const bytes = (text: string) => new TextEncoder().encode(text);
 
 /** Reads to the end: what the other end of a closed socket sees. */
 async function seesTheEnd(peer: Deno.TcpConn): Promise<void> {
-  while (await peer.read(new Uint8Array(4096)).catch(() => null) !== null);
+  await readToEnd(peer);
   peer.close();
 }
 

@@ -4,6 +4,7 @@ import { Context } from "../../mod.ts";
 import { run as runProgram } from "../support/child.ts";
 import { seeded } from "../support/random.ts";
 import { until } from "../support/until.ts";
+import { mayFail } from "../support/failure.ts";
 
 const example = (name: string) => new URL(`../../examples/${name}.ts`, import.meta.url);
 
@@ -68,7 +69,7 @@ class CutLine {
   constructor(port: number, cuts: number[]) {
     this.#port = port;
     this.#cuts = cuts;
-    this.#accept().catch(() => {});
+    mayFail(this.#accept(), "it ends with its listener");
   }
 
   get url(): string {

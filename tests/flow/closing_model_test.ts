@@ -5,6 +5,7 @@ import { numbered, numberOf } from "../support/messages.ts";
 import { seeded } from "../support/random.ts";
 import { RawPeer } from "../support/raw_peer.ts";
 import { turn, until } from "../support/until.ts";
+import { mayFail } from "../support/failure.ts";
 
 // What may happen to a connection, in any order, over a pipe in memory. Whatever the order is: one end, one record that says
 // what happened, and every accepted message is at the peer or counted.
@@ -68,8 +69,7 @@ class World {
 
   async #peerWrites(bytes: Uint8Array): Promise<void> {
     if (this.peerClosed || this.peerEnded) return;
-    // A pipe that is full, or closed by us, is the peer's concern.
-    this.raw.write(bytes).catch(() => {});
+    mayFail(this.raw.write(bytes), "the pipe may be closed by us");
     await turn();
   }
 
@@ -89,10 +89,11 @@ class World {
     "shut down writing": () => this.conn.shutdownWrite(),
     "begin a stream": () => {
       const first = this.#streams++ === 0;
-      this.conn.sendStream((async function* () {
+      const source = (async function* () {
         yield "a part";
         if (first) await new Promise(() => {});
-      })()).catch(() => {});
+      })();
+      mayFail(this.conn.sendStream(source), "the connection may end before it");
     },
     "the peer sends": () => this.#peerWrites(this.raw.encode(1, "hello")),
     "the peer closes": async () => {

@@ -3,6 +3,7 @@ import { type Connection, Context, type ContextOptions, type ListenOptions } fro
 import { RawPeer } from "../support/raw_peer.ts";
 import { turn, until } from "../support/until.ts";
 import { macrotask } from "../support/virtual_clock.ts";
+import { mayFail } from "../support/failure.ts";
 
 /** The error that foreign code throws. */
 export class Misdeed extends Error {
@@ -112,7 +113,7 @@ export async function bounded<T>(what: string, promise: Promise<T>): Promise<T> 
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Error(`${what}: still waiting`)), PATIENCE);
   });
-  promise.catch(() => {});
+  mayFail(promise, "it is too late to know");
   try {
     return await Promise.race([promise, late]);
   } finally {

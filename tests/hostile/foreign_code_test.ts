@@ -28,6 +28,7 @@ import {
   type Stage,
   testBoundaries,
 } from "./_foreign.ts";
+import { mayFail } from "../support/failure.ts";
 
 // Every place at which code that isn't ours is called × everything that such code may do: the connection, its context and
 // its listener go on or end as they should, nothing is left unhandled, and the error is told to somebody.
@@ -92,7 +93,7 @@ function callback(name: typeof CALLBACKS[number], role: "server" | "client"): Bo
       }
       stage.finally(() => peer.close());
       const conn = await opened.promise;
-      await provoke(peer, conn, name).catch(() => {});
+      await mayFail(provoke(peer, conn, name), "the misdeed may end the connection");
       await called(stage);
       return port;
     },
@@ -465,7 +466,7 @@ async function overStream(
   await turn();
   if (!stage.way.tells) peer?.write(peer.encode(closeFrame(1000)));
   await turn();
-  peer?.conn.closeWrite().catch(() => {});
+  if (peer) mayFail(peer.conn.closeWrite(), "the stream may have ended");
   await turn();
   conn.close();
   // Whatever it does, the connection ends, at `closeTimeout` at the latest.

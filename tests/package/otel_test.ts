@@ -4,6 +4,7 @@ import { Context } from "../../mod.ts";
 import { instrument } from "../../otel.ts";
 import { run as runProgram } from "../support/child.ts";
 import { until } from "../support/until.ts";
+import { mayFail } from "../support/failure.ts";
 
 Deno.test("otel: with OTEL_DENO=true the counters reach a collector", async () => {
   const seen = new Map<string, number>();
@@ -137,7 +138,7 @@ Deno.test("otel: handshakes and connections are spans, and traceparent goes out 
     assert(ours.status!.message!.includes("403"), ours.status!.message);
     assert(!JSON.stringify(spans).includes("secret"), "the query is in no span");
   } finally {
-    await child.stdin.close().catch(() => {});
+    await mayFail(child.stdin.close(), "the process may have ended");
     await child.status;
     await collector.shutdown();
   }

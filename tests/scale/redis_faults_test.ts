@@ -6,6 +6,7 @@ import { Notes } from "./_notes.ts";
 import { Room, take } from "./_room.ts";
 import { turn } from "../support/until.ts";
 import { TimeShift } from "../support/virtual_clock.ts";
+import { mayFail, readToEnd } from "../support/failure.ts";
 
 // Besides what each test asserts: what it leaves open, sockets and timers, fails it.
 
@@ -76,10 +77,9 @@ Deno.test("fault 26: a context that ends while its broker connects lets the proc
   const writer = child.stdin.getWriter();
   await writer.write(new Uint8Array(1));
   // It has said hello; then the end comes.
-  const buffer = new Uint8Array(1000);
-  while (await conn.read(buffer).catch(() => null) !== null);
+  await readToEnd(conn);
   assertEquals((await child.status).code, 0);
-  await writer.close().catch(() => {});
+  await mayFail(writer.close(), "the process has ended");
   conn.close();
   redis.close();
 });
@@ -91,7 +91,7 @@ Deno.test("fault 29: a Redis that accepts and then drops is asked less and less 
   );
   const message = { text: true, payload: new Uint8Array(0), slow: "queue" } as const;
   const broker = new RedisBroker({ url: redis.url });
-  const publish = () => void broker.publish("x", message).catch(() => {});
+  const publish = () => void mayFail(broker.publish("x", message), "its session is dropped");
   let gaps = 0;
   const gap = () => {
     gaps++;

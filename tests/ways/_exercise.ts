@@ -2,6 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import type { CloseRecord, Connection, ConnectionOptions } from "../../mod.ts";
 import { pattern } from "../transport/streams.ts";
 import { PATIENCE, standstill, turn } from "../support/until.ts";
+import { mayFail } from "../support/failure.ts";
 
 /** Options for both ends: room for 8 MiB. */
 export const ROOM = { maxMessageSize: 16 << 20, maxQueueBytes: 64 << 20 } as const;
@@ -11,7 +12,7 @@ export function echoing(closed?: (record: CloseRecord) => void): ConnectionOptio
   return {
     ...ROOM,
     onMessage: (conn, data) => {
-      if (!conn.send(data)) return conn.drained().catch(() => {});
+      if (!conn.send(data)) return mayFail(conn.drained(), "the connection may end first");
     },
     onClose: (_conn, record) => closed?.(record),
   };
