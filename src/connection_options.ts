@@ -254,7 +254,7 @@ export function resolveSettings(
     sendTimeout: timeLimit(action, "sendTimeout", options.sendTimeout, Infinity),
     rateLimit: readRateLimit(action, options.rateLimit),
     answerPings: flag(action, "answerPings", options.answerPings, true),
-    lend: choice(action, "payload", options.payload, PAYLOADS) === "view",
+    viewPayloads: choice(action, "payload", options.payload, PAYLOADS) === "view",
     // If the runtime has no means to compress, connections work as if it weren't asked for.
     compression: compression !== null && isSupported() ? compression : null,
     maskGenerator: options.maskGenerator ?? null,

@@ -511,7 +511,7 @@ export class Context<Data = unknown, Default extends Data | undefined = undefine
     if (!observers.any) return settings;
     const given = new Set(headers.map(([name]) => name.toLowerCase()));
     const added: Field[] = [];
-    observers.tell((observer) => {
+    observers.notify((observer) => {
       for (const field of checkHeaders(observer.connecting(connection), "client")) {
         if (!given.has(field[0].toLowerCase())) added.push(field);
       }

@@ -44,7 +44,7 @@ export class Observers {
   }
 
   /** Notifies each of them. */
-  tell(event: (observer: Observer) => void): void {
+  notify(event: (observer: Observer) => void): void {
     for (const observer of this.#list) callForeign(() => event(observer), report);
   }
 }

@@ -222,8 +222,8 @@ export class Closer implements ClosingPeer {
       case PhaseAction.CloseStream:
         this.#closeStream();
         break;
-      case PhaseAction.Tell:
-        queueMicrotask(() => this.#tell());
+      case PhaseAction.Report:
+        queueMicrotask(() => this.#reportEnd());
     }
   }
 
@@ -290,7 +290,7 @@ export class Closer implements ClosingPeer {
     if (receiver.unfinished) (this.#timeout ??= new CloseTimeout(this)).start();
   }
 
-  #tell(): void {
+  #reportEnd(): void {
     const host = this.#host, { undelivered, waiting } = host.receiver;
     this.#timeout?.stop();
     // What waits may still be taken by a consumer, one by one.

@@ -92,10 +92,10 @@ export class FrameCallbacks implements FrameObserver {
     this.#wait(host.call(() => host.handlers.onFrameEnd!(host.face)), false);
   }
 
-  /** @param lent Whether the callback still looks at the buffer that is being handled. */
-  #wait(settled: Promise<void> | null, lent: boolean): void {
+  /** @param inUse Whether the callback still looks at the buffer that is being handled. */
+  #wait(settled: Promise<void> | null, inUse: boolean): void {
     if (settled === null) return;
-    const receiver = this.#receiver, loan = lent ? receiver.retain() : null;
+    const receiver = this.#receiver, loan = inUse ? receiver.retain() : null;
     receiver.hold(IN_FRAME);
     settled.then(() => {
       if (loan !== null) receiver.release(loan);

@@ -117,7 +117,7 @@ export class Receiver implements ReadSink, MessageSink, Limited {
       role,
       this,
       maxMessageSize,
-      settings.lend,
+      settings.viewPayloads,
       settings.allowedRsv,
       compression === null
         ? null
@@ -323,14 +323,14 @@ export class Receiver implements ReadSink, MessageSink, Limited {
 
   // ---- Messages ---------------------------------------------------------------------------------------------------
 
-  message(data: ReceivedMessage, lent: boolean): void {
+  message(data: ReceivedMessage, isView: boolean): void {
     this.count();
     if (this.dropping) return;
     if (this.holdReasons === 0 && (this.#queue === null || this.#queue.length === 0)) {
-      this.#deliver(data, lent, this.#header(data));
+      this.#deliver(data, isView, this.#header(data));
       return;
     }
-    const kept = lent ? (data as Uint8Array).slice() : data;
+    const kept = isView ? (data as Uint8Array).slice() : data;
     this.keep(this.#consumer === null ? kept : this.#consumer.wrap(kept), this.#header(data));
   }
 
@@ -357,11 +357,11 @@ export class Receiver implements ReadSink, MessageSink, Limited {
     this.reschedule();
   }
 
-  #deliver(data: ReceivedMessage, lent: boolean, header: MessageHeader | undefined): void {
+  #deliver(data: ReceivedMessage, isView: boolean, header: MessageHeader | undefined): void {
     const host = this.#host;
     try {
       const result = host.handlers.onMessage!(host.face, data, header);
-      if (isThenable(result)) this.#awaitCallback(result, lent ? this.retain() : null);
+      if (isThenable(result)) this.#awaitCallback(result, isView ? this.retain() : null);
     } catch (error) {
       host.report(error);
     }
@@ -489,7 +489,7 @@ export class Receiver implements ReadSink, MessageSink, Limited {
         `Cannot ${action} a connection whose messages are being taken by its onMessage callback`,
       );
     }
-    if (settings.lend) {
+    if (settings.viewPayloads) {
       throw new TypeError(`Cannot ${action} a connection with payload "view": use "copy"`);
     }
     if (!settings.assemble) {

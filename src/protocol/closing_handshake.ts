@@ -70,7 +70,7 @@ export const PhaseAction = {
   /** Let go of the stream. */
   CloseStream: 3,
   /** Report to the application how the connection ended. */
-  Tell: 4,
+  Report: 4,
 } as const;
 
 /** One of the actions. */
@@ -85,7 +85,7 @@ export interface Step {
 const end: Step = { phase: Phase.Ending, action: PhaseAction.CloseStream };
 const flush: Step = { phase: Phase.Flushing, action: PhaseAction.Wait };
 const readOut: Step = { phase: Phase.ReadingOut, action: PhaseAction.Wait };
-const tell: Step = { phase: Phase.Closed, action: PhaseAction.Tell };
+const report: Step = { phase: Phase.Closed, action: PhaseAction.Report };
 
 /** What every event but those that are missing leads to; a missing one changes nothing. */
 const TABLE: Record<Phase, { readonly [event in PhaseEvent]?: Step }> = {
@@ -147,8 +147,8 @@ const TABLE: Record<Phase, { readonly [event in PhaseEvent]?: Step }> = {
     [PhaseEvent.TimedOut]: end,
   },
   [Phase.Ending]: {
-    [PhaseEvent.TimedOut]: tell,
-    [PhaseEvent.Delivered]: tell,
+    [PhaseEvent.TimedOut]: report,
+    [PhaseEvent.Delivered]: report,
   },
   [Phase.Closed]: {},
 };

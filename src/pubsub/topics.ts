@@ -60,7 +60,7 @@ export class Topics {
     own.set(name, topic.add(engine));
     const count = topic.size;
     if (isNew) this.broker?.subscribe(name);
-    tell(engine, rules, name, count, count - 1);
+    notify(engine, rules, name, count, count - 1);
     return true;
   }
 
@@ -73,7 +73,7 @@ export class Topics {
     own!.delete(name);
     if (own!.size === 0) engine.topics = null;
     const count = this.#remove(name, member);
-    tell(engine, rules, name, count, count + 1);
+    notify(engine, rules, name, count, count + 1);
     return true;
   }
 
@@ -92,7 +92,7 @@ export class Topics {
     }
     if (counts === null) return null;
     return () => {
-      for (const [name, count] of counts) tell(engine, rules, name, count, count + 1);
+      for (const [name, count] of counts) notify(engine, rules, name, count, count + 1);
     };
   }
 
@@ -210,7 +210,7 @@ function engineIn<Conn>(conn: Conn, engineOf: EngineOf<Conn>): Engine | null {
   }
 }
 
-function tell(
+function notify(
   engine: Engine,
   { onSubscription }: SubscriptionRules,
   topic: string,

@@ -354,7 +354,7 @@ export class Acceptor<Data> implements Entrance {
     const { observers } = this.registry;
     if (!observers.any) return;
     const fields = (request as typeof request | undefined)?.fields ?? null;
-    observers.tell((observer) => observer.refused({ error, info, fields }, since));
+    observers.notify((observer) => observer.refused({ error, info, fields }, since));
   }
 
   // ---- The end ----------------------------------------------------------------------------------------------------
