@@ -1,5 +1,5 @@
-import { setImmediate } from "node:timers";
 import { Fifo } from "../util/fifo.ts";
+import { inNextTurn } from "../util/turns.ts";
 
 // Long messages are compressed and inflated in slices. All of a program's share one queue, and one
 // turn of the event loop does one slice of one of them: so a timer waits for a slice at most, however
@@ -88,7 +88,7 @@ export function turnsWaiting(): number {
 function schedule(): void {
   if (scheduled) return;
   scheduled = true;
-  setImmediate(turn);
+  inNextTurn(turn);
 }
 
 function turn(): void {
