@@ -26,6 +26,9 @@ import type { Timers } from "../util/timers.ts";
 // Less than this isn't read ahead for the reader of a stream.
 const LEAST_CHUNK = 256;
 
+// What a message or control frame takes besides its bytes, in bytes that are handled in the same time.
+const WEIGHT = 512;
+
 /** What receiving needs of its connection. */
 export interface ReceiverHost {
   readonly role: Role;
@@ -335,6 +338,7 @@ export class Receiver implements ReadSink, MessageSink, Limited {
   }
 
   control(opcode: number, payload: Uint8Array): void {
+    this.#spend();
     if (this.#limit !== null && this.#limit.took()) this.reschedule();
     this.#host.control(opcode, payload);
   }
@@ -346,8 +350,14 @@ export class Receiver implements ReadSink, MessageSink, Limited {
    */
   count(queued = false): void {
     this.received++;
+    this.#spend();
     if (this.dropping && !queued) this.undelivered++;
     if (this.#limit !== null && this.#limit.took()) this.reschedule();
+  }
+
+  /** A message or control frame takes time, however small it is. */
+  #spend(): void {
+    if (this.#reader!.spend(WEIGHT)) this.#assembler!.frames.stopRequested = true;
   }
 
   /** Queues a message, or one whose pieces are still to come. */
