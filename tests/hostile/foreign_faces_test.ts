@@ -1,4 +1,5 @@
 import { assertEquals, assertInstanceOf } from "@std/assert";
+import { mayFail } from "../support/failure.ts";
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import { WebSocket } from "../../websocket.ts";
@@ -49,7 +50,7 @@ async function goOn(
     await bounded("what is sent afterwards", reading);
   }
   socket.close();
-  peer.sendClose(1000).catch(() => {});
+  mayFail(peer.sendClose(1000), "the other side may have gone");
   peer.close();
   await until(() => closes() > 0, "close is told");
   await called(stage);
@@ -71,7 +72,7 @@ const STANDARD: Boundary[] = ["open", "message", "error", "close"].flatMap((type
       socket.addEventListener("close", () => closes++);
       using peer = await RawPeer.accept(listener);
       for (const conn of stage.ctx.connections) stage.follow(conn);
-      await provoke(peer, type).catch(() => {});
+      await mayFail(provoke(peer, type), "the misdeed may end the connection");
       await goOn(stage, peer, socket, () => closes);
     },
   }))
@@ -116,7 +117,7 @@ const EMITTER: Boundary[] = [
         socket.on("close", () => closes++);
         socket[how as "on"](type, withSocket(stage, code, socket));
         using peer = await RawPeer.accept(listener);
-        await provoke(peer, type).catch(() => {});
+        await mayFail(provoke(peer, type), "the misdeed may end the connection");
         await goOn(stage, peer, socket, () => closes);
       },
     }))
@@ -181,7 +182,7 @@ const EMITTER: Boundary[] = [
         if (type === "close") return;
         using first = await RawPeer.dial(port);
         const subprotocols = { "Sec-WebSocket-Protocol": "a" };
-        await bounded("an answer", first.request(subprotocols).catch(() => {}));
+        await bounded("an answer", mayFail(first.request(subprotocols), "it may be refused"));
         await called(stage);
         // Others are served as before.
         using other = await RawPeer.connect(port, subprotocols);

@@ -1,4 +1,5 @@
 import { assertEquals } from "@std/assert";
+import { mayFail } from "../support/failure.ts";
 import zlib from "node:zlib";
 import type { Connection, Sockets } from "../../mod.ts";
 import { frame, TEXT } from "../support/frames.ts";
@@ -88,7 +89,7 @@ async function visit(port: number): Promise<RawPeer> {
     await peer.write(VIOLATION);
     await peer.frames();
   };
-  use().catch(() => {});
+  mayFail(use(), "the socket misbehaves");
   return peer;
 }
 
@@ -226,9 +227,9 @@ const OPENING: Boundary[] = (["server", "client"] as const).flatMap((role) => {
       onMessage() {},
     }));
     const speak = role === "client" ? peer?.answer() : peer?.request();
-    speak?.then(() => peer!.write(VIOLATION)).catch(() => {});
+    if (speak) mayFail(speak.then(() => peer!.write(VIOLATION)), "the stream may have ended");
     await called(stage);
-    peer?.conn.closeWrite().catch(() => {});
+    if (peer) mayFail(peer.conn.closeWrite(), "the stream may have ended");
     await bounded("closed", conn.closed);
   };
   return [

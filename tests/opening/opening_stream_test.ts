@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertInstanceOf, assertMatch } from "@std/assert";
+import { mayFail } from "../support/failure.ts";
 import { type AdoptOptions, Context, HandshakeError, TimeoutError } from "../../mod.ts";
 import { utf8 } from "../support/bytes.ts";
 import { MemoryConn } from "../support/memory_conn.ts";
@@ -52,8 +53,8 @@ for (const role of ["server", "client"] as const) {
         else conn[way]();
         await conn.closed;
         // Whatever waited goes on now.
-        peer.write(utf8("late")).catch(() => {});
-        peer.rest().catch(() => {});
+        mayFail(peer.write(utf8("late")), "the other side has gone");
+        mayFail(peer.rest(), "the other side has gone");
         for (let i = 0; i < 5; i++) await turn();
         await clock.advance(2000);
         for (let i = 0; i < 5; i++) await turn();
