@@ -19,6 +19,11 @@ export function yieldTurn(item: Yielding): void {
   if (line.length === 1) inNextTurn(turn);
 }
 
+/** Waits for a turn of its own. */
+export function ownTurn(): Promise<void> {
+  return new Promise((resume) => yieldTurn({ resume }));
+}
+
 function turn(): void {
   const item = line.shift()!;
   if (line.length > 0) inNextTurn(turn);

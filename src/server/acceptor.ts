@@ -3,6 +3,7 @@ import { Registry } from "../context/registry.ts";
 import type { Entrance } from "../context/shutdown.ts";
 import { Engine } from "../engine/engine.ts";
 import type { Handlers } from "../engine/handlers.ts";
+import { ownTurn } from "../flow/turn_line.ts";
 import { Refusal } from "../handshake/refusal.ts";
 import type { RequestHead } from "../handshake/request_head.ts";
 import { PrefixedTransport } from "../transport/prefixed.ts";
@@ -26,6 +27,8 @@ import type { AnyListenOptions, ListenSettings } from "./listen_options.ts";
 import type { PeerInfo } from "./peer_info.ts";
 import { PendingHandshake } from "./pending_handshake.ts";
 
+// Handshakes that may begin in one turn of the event loop.
+const ACCEPTED_AT_ONCE = 4;
 const TOO_MANY = "Too many connections from this address";
 const NOTHING_TO_DO = () => {};
 
@@ -157,9 +160,11 @@ export class Acceptor<Data> implements Entrance {
   // ---- The stages -------------------------------------------------------------------------------------------------
 
   async #accept(): Promise<void> {
-    while (!this.#closed) {
+    for (let count = 1; !this.#closed; count++) {
       let raw: SocketTransport | null = null;
       try {
+        // Those that have been accepted get their turn before others come.
+        if (count % ACCEPTED_AT_ONCE === 0) await ownTurn();
         raw = await this.#socket.accept();
         if (!this.#accepting) return closeQuietly(raw);
         const handshake = this.#begin(raw);
