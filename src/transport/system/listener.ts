@@ -6,7 +6,6 @@ import {
   EAGAIN,
   ECONNABORTED,
   EINTR,
-  EPOLLIN,
   IPPROTO_IPV6,
   IPV6_V6ONLY,
   SO_REUSEADDR,
@@ -16,8 +15,12 @@ import {
   SOL_SOCKET,
   systemError,
 } from "./libc.ts";
-import type { Poller, Watched } from "./poller.ts";
+import type { Poller } from "./poller.ts";
+import { Watched } from "./watched.ts";
 import { localAddress, setOptions, type SocketOption, SystemSocket } from "./socket.ts";
+
+/** Connections that are accepted in one turn: what is accepted has to be served, too. */
+const ACCEPTED_PER_TURN = 64;
 
 interface PendingAccept {
   readonly resolve: (socket: SystemSocket) => void;
@@ -35,8 +38,8 @@ export interface SystemListenOptions {
 }
 
 /** A listening socket: `accept` takes one connection at a time, at once if one waits. */
-export class SystemListener implements Watched {
-  readonly fd: number;
+export class SystemListener extends Watched {
+  override readonly fd: number;
   readonly addr: Deno.NetAddr | Deno.UnixAddr;
   readonly #poller: Poller;
   #pending: PendingAccept | null = null;
@@ -54,6 +57,7 @@ export class SystemListener implements Watched {
     options: SystemListenOptions,
     wanted: readonly SocketOption[],
   ) {
+    super();
     this.#poller = poller;
     this.#path = "path" in options.address ? options.address.path : null;
     this.fd = bind(poller, options, wanted);
@@ -71,11 +75,14 @@ export class SystemListener implements Watched {
     return new Promise((resolve, reject) => {
       if (this.#closed) throw closedError();
       if (this.#pending !== null) throw new Deno.errors.Busy("Cannot accept: another is pending");
-      this.#goOn({ resolve, reject });
+      const pending = { resolve, reject };
+      if (this.hasTurn(this.#poller, ACCEPTED_PER_TURN)) return this.#accept(pending);
+      this.#pending = pending;
+      this.#poller.resumeNextTurn(this);
     });
   }
 
-  #goOn(pending: PendingAccept): void {
+  #accept(pending: PendingAccept): void {
     this.#pending = null;
     const { libc, errno } = this.#poller;
     const room = addressRoom();
@@ -110,11 +117,11 @@ export class SystemListener implements Watched {
     }
   }
 
-  ready(events: number): void {
-    if ((events & EPOLLIN) !== 0 && this.#pending !== null) this.#goOn(this.#pending);
-  }
+  override note(): void {}
 
-  resumeTurn(): void {}
+  override goOn(): void {
+    if (this.#pending !== null) this.#accept(this.#pending);
+  }
 
   /** Stops listening; a pending `accept` is rejected. */
   close(): void {
