@@ -2,6 +2,7 @@ import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { UnsupportedError } from "../../mod.ts";
 import { eventLayout } from "../../src/transport/system/libc.ts";
 import type { SocketTransport } from "../../src/transport/sockets.ts";
+import { makePoller } from "../../src/transport/system/system_sockets.ts";
 import { systemSockets } from "../../system.ts";
 import { randomBytes } from "../support/random.ts";
 import { until } from "../support/until.ts";
@@ -261,6 +262,74 @@ Deno.test("system sockets: the layout of events is a pure function of the platfo
   assertEquals(eventLayout("linux", "riscv64"), null);
   assertEquals(eventLayout("darwin", "aarch64"), null);
   assertEquals(eventLayout("windows", "x86_64"), null);
+});
+
+Deno.test("system sockets: a platform that lacks what they need is named", () => {
+  for (const [os, arch] of [["darwin", "aarch64"], ["windows", "x86_64"], ["linux", "riscv64"]]) {
+    assertThrows(
+      () => makePoller({ os, arch }),
+      UnsupportedError,
+      `Cannot make system sockets on ${os} ${arch}: they need Linux`,
+    );
+  }
+});
+
+Deno.test({
+  name: "system sockets: the flag that is missing is named",
+  permissions: { ffi: false },
+  fn() {
+    const attempt = () => makePoller({ os: "linux", arch: "x86_64" });
+    assertThrows(attempt, UnsupportedError, "they need --allow-ffi");
+  },
+});
+
+Deno.test({
+  name: "system sockets: each host and path is asked for, and those a name stands for",
+  permissions: { ffi: true, net: ["localhost", "127.0.0.1:1"] },
+  async fn() {
+    const { NotCapable } = Deno.errors;
+    assertThrows(() => SOCKETS.listenTcp(TCP), NotCapable, 'net access to "127.0.0.1:0"');
+    const six = { ...TCP, hostname: "::1" };
+    assertThrows(() => SOCKETS.listenTcp(six), NotCapable, 'net access to "[::1]:0"');
+    assertThrows(() => SOCKETS.listenUnix("/x", 1), NotCapable, 'read access to "/x"');
+    await assertRejects(() => SOCKETS.connectUnix("/x"), NotCapable, 'read access to "/x"');
+    await assertRejects(() => SOCKETS.connectTcp("::1", 1), NotCapable, "[::1]:1");
+    await assertRejects(() => SOCKETS.connectTcp("localhost", 2), NotCapable, ":2");
+    await assertRejects(() => SOCKETS.connectTcp("127.0.0.1", 1), Deno.errors.ConnectionRefused);
+  },
+});
+
+Deno.test("system sockets: a name to listen on must be an address, and a path short", () => {
+  const named = { ...TCP, hostname: "example.com" };
+  assertThrows(() => SOCKETS.listenTcp(named), TypeError, 'Cannot listen on "example.com"');
+  SOCKETS.listenTcp({ ...TCP, hostname: "localhost" }).close();
+  const path = `/tmp/${"x".repeat(103)}`;
+  assertThrows(() => SOCKETS.listenUnix(path, 1), RangeError, "108 bytes: at most 107");
+});
+
+Deno.test("system sockets: one read, write and accept at a time, and none of what is closed", async () => {
+  const { Busy, BadResource } = Deno.errors;
+  const listener = SOCKETS.listenTcp(TCP), accept = listener.accept();
+  await assertRejects(() => listener.accept(), Busy);
+  const client = await SOCKETS.connectTcp("127.0.0.1", (listener.addr as Deno.NetAddr).port);
+  const server = await accept;
+  const read = server.read(new Uint8Array(4));
+  await assertRejects(() => server.read(new Uint8Array(4)), Busy);
+  while (client.tryWrite!(new Uint8Array(65536)) > 0);
+  const write = client.write(new Uint8Array(1));
+  await assertRejects(() => client.write(new Uint8Array(1)), Busy);
+  assertEquals(await read, 4);
+  assertEquals(server.tryRead!(new Uint8Array(0)), 0);
+  client.close();
+  await assertRejects(() => write, BadResource);
+  await assertRejects(() => client.closeWrite(), BadResource);
+  assertThrows(() => client.setNoDelay!(), BadResource);
+  assertEquals(client.unacknowledgedBytes, 0);
+  listener.close();
+  assertThrows(() => listener.close(), BadResource);
+  // What `using` does to one that is open, and to one that is closed.
+  for (const end of [client, server, listener] as unknown as Disposable[]) end[Symbol.dispose]();
+  assertThrows(() => server.close(), BadResource);
 });
 
 Deno.test("system sockets: permissions are asked of Deno", async () => {

@@ -155,7 +155,11 @@ function race(
       try {
         const attempt: Attempt = new Attempt(poller, target, wanted, (error) => {
           running.delete(attempt);
-          if (error !== null) {
+          let peer: Deno.NetAddr | Deno.UnixAddr;
+          try {
+            if (error !== null) throw error;
+            peer = peerAddress(poller, attempt.fd);
+          } catch (error) {
             attempt.cancel();
             failed(error);
             return;
@@ -163,7 +167,7 @@ function race(
           const fd = attempt.release();
           finish();
           try {
-            resolve(new SystemSocket(poller, fd, peerAddress(poller, fd)));
+            resolve(new SystemSocket(poller, fd, peer));
           } catch (error) {
             reject(error);
           }
