@@ -28,6 +28,8 @@ const UNREF_INTERVAL = 10;
 
 /** How long those that are ready go on in one turn, in ms: timers and other I/O of the program wait for so long. */
 const TURN = 4;
+/** How often is looked in one turn. */
+const LOOKS_PER_TURN = 4;
 /** How many of them go on between looks at the clock. */
 const TURN_STEP = 4;
 /**
@@ -42,7 +44,7 @@ const COMPACT = 1024;
 /**
  * Learns from the kernel which descriptors have become readable or writable. One for a thread.
  *
- * - While there is work it looks once in each turn of the event loop, so that timers and other I/O have their turns too.
+ * - While there is work it looks a few times in each turn of the event loop, so that timers and other I/O have theirs, too.
  * - With nothing to do it sleeps in a thread of its own, and the process uses no processor time. It goes on looking before
  *   that, for the time that a sleep would cost, as long as such looks have found something lately.
  * - It keeps the process alive while anything is watched that does.
@@ -86,7 +88,7 @@ export class Poller {
   #tail = 0;
   readonly #turn = () => {
     this.#scheduled = false;
-    this.#look();
+    this.#serve();
   };
 
   readonly #woken = (count: number) => {
@@ -96,7 +98,7 @@ export class Poller {
     this.#idleSince = -1;
     this.#beginStretch(now);
     this.#note(this.#asleep!.view, count);
-    this.#goOn();
+    this.#serve();
   };
 
   constructor(libc: LibC, layout: EventLayout) {
@@ -194,7 +196,7 @@ export class Poller {
     } else if (this.#timer === undefined && this.#count > 0) {
       this.#timer = setTimeout(() => {
         this.#timer = undefined;
-        this.#look();
+        this.#serve();
       }, this.#queueEmpty ? UNREF_INTERVAL : 0);
       Deno.unrefTimer(this.#timer);
     }
@@ -214,13 +216,28 @@ export class Poller {
     this.#turns = 0;
   }
 
-  #look(): void {
-    if (!this.#sleeping) {
-      const count = this.libc.epoll_wait(this.#epoll, this.#events, BATCH, 0);
-      if (count < 0 && this.errno() !== EINTR) throw systemError("poll", this.errno());
-      this.#note(this.#view, count);
+  /**
+   * One turn: serves those that are ready, and those that are by then, as long as nobody has to be put off. A turn of the
+   * event loop costs more than a look.
+   */
+  #serve(): void {
+    this.turn++;
+    const until = performance.now() + TURN;
+    let worked = false;
+    for (let looks = 0; looks < LOOKS_PER_TURN; looks++) {
+      if (!this.#sleeping) this.#look();
+      if (this.#queueEmpty) break;
+      worked = true;
+      this.#goOn(until);
+      if (!this.#queueEmpty) break;
     }
-    this.#goOn();
+    this.#next(worked);
+  }
+
+  #look(): void {
+    const count = this.libc.epoll_wait(this.#epoll, this.#events, BATCH, 0);
+    if (count < 0 && this.errno() !== EINTR) throw systemError("poll", this.errno());
+    this.#note(this.#view, count);
   }
 
   /** Queues those to whom something has come. */
@@ -237,29 +254,24 @@ export class Poller {
     }
   }
 
-  /** Lets those in the queue go on, as far as one turn reaches. */
-  #goOn(): void {
-    this.turn++;
-    const worked = !this.#queueEmpty;
-    if (worked) {
-      const queue = this.#queue, end = this.#tail, until = performance.now() + TURN;
-      let step = 0;
-      do {
-        const watched = queue[this.#head]!;
-        queue[this.#head++] = undefined;
-        watched.queued = false;
-        // It may have been closed meanwhile.
-        if (this.#watched[watched.fd] !== watched) continue;
-        try {
-          watched.goOn();
-        } catch (error) {
-          // The events of the others won't come again.
-          reportError(error);
-        }
-      } while (this.#head < end && (++step % TURN_STEP > 0 || performance.now() < until));
-      this.#compact();
-    }
-    this.#next(worked);
+  /** Lets those in the queue go on, as far as the time of a turn reaches. */
+  #goOn(until: number): void {
+    const queue = this.#queue, end = this.#tail;
+    let step = 0;
+    do {
+      const watched = queue[this.#head]!;
+      queue[this.#head++] = undefined;
+      watched.queued = false;
+      // It may have been closed meanwhile.
+      if (this.#watched[watched.fd] !== watched) continue;
+      try {
+        watched.goOn();
+      } catch (error) {
+        // The events of the others won't come again.
+        reportError(error);
+      }
+    } while (this.#head < end && (++step % TURN_STEP > 0 || performance.now() < until));
+    this.#compact();
   }
 
   #compact(): void {
