@@ -10,7 +10,7 @@ export async function pair(
 ): Promise<[SocketTransport, SocketTransport]> {
   const { hostname, port } = listener.addr as Deno.NetAddr;
   const [client, server] = await Promise.all([
-    SOCKETS.connectTcp(hostname, port),
+    SOCKETS.connectTcp(hostname === "0.0.0.0" ? "127.0.0.1" : hostname, port),
     listener.accept(),
   ]);
   listener.close();

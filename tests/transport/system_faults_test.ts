@@ -114,7 +114,7 @@ Deno.test("system sockets: an option that is refused fails what asked for it", a
   plan("ioctl", EINVAL);
   assertEquals(client.unacknowledgedBytes, 0);
   plan("getsockname", EINVAL);
-  assertThrows(() => server.localAddr, Error, "Cannot read the address of a socket");
+  assertThrows(() => client.localAddr, Error, "Cannot read the address of a socket");
   client.close();
   server.close();
 });

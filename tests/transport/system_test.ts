@@ -141,6 +141,10 @@ Deno.test("system sockets: addresses, IPv6, names, Unix sockets", async () => {
   assertEquals((sixServer.remoteAddr as Deno.NetAddr).hostname, "::1");
   six.close();
   sixServer.close();
+  const [any, anyServer] = await pair(SOCKETS.listenTcp({ ...TCP, hostname: "0.0.0.0" }));
+  assertEquals(anyServer.localAddr, any.remoteAddr);
+  any.close();
+  anyServer.close();
   const byName = SOCKETS.listenTcp(TCP);
   const named = await SOCKETS.connectTcp("localhost", (byName.addr as Deno.NetAddr).port);
   named.close();

@@ -43,6 +43,8 @@ export class SystemListener extends Watched {
   readonly addr: Deno.NetAddr | Deno.UnixAddr;
   readonly #poller: Poller;
   #pending: PendingAccept | null = null;
+  /** The address that all accepted have, unless it is any of the machine's. */
+  readonly #shared: Deno.NetAddr | Deno.UnixAddr | null;
   /** The file of a Unix socket. */
   readonly #path: string | null;
   #closed = false;
@@ -63,6 +65,7 @@ export class SystemListener extends Watched {
     this.fd = bind(poller, options, wanted);
     try {
       this.addr = localAddress(poller, this.fd);
+      this.#shared = isAny(this.addr) ? null : this.addr;
       poller.watch(this);
     } catch (error) {
       poller.libc.close(this.fd);
@@ -111,7 +114,7 @@ export class SystemListener extends Watched {
 
   #take(fd: number, { resolve, reject }: PendingAccept, peer: Deno.NetAddr | Deno.UnixAddr): void {
     try {
-      resolve(new SystemSocket(this.#poller, fd, peer));
+      resolve(new SystemSocket(this.#poller, fd, peer, this.#shared));
     } catch (error) {
       reject(error);
     }
@@ -177,6 +180,10 @@ function bind(
     throw error;
   }
   return fd;
+}
+
+function isAny(addr: Deno.NetAddr | Deno.UnixAddr): boolean {
+  return addr.transport === "tcp" && (addr.hostname === "0.0.0.0" || addr.hostname === "::");
 }
 
 function removeQuietly(path: string): void {

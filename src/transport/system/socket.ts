@@ -54,7 +54,7 @@ export class SystemSocket extends Watched {
   override readonly fd: number;
   readonly remoteAddr: Deno.NetAddr | Deno.UnixAddr;
   readonly #poller: Poller;
-  #localAddr: Deno.NetAddr | Deno.UnixAddr | null = null;
+  #localAddr: Deno.NetAddr | Deno.UnixAddr | null;
   /** Whether a read may bring something. */
   #readable = true;
   /** Whether a write may be taken. */
@@ -67,11 +67,20 @@ export class SystemSocket extends Watched {
   #onReadable: (() => void) | null = null;
   #onWritable: (() => void) | null = null;
 
-  /** @param fd Connected, and this object's from here on. */
-  constructor(poller: Poller, fd: number, remoteAddr: Deno.NetAddr | Deno.UnixAddr) {
+  /**
+   * @param fd Connected, and this object's from here on.
+   * @param localAddr Its own address, if that is known; else it is asked for when needed.
+   */
+  constructor(
+    poller: Poller,
+    fd: number,
+    remoteAddr: Deno.NetAddr | Deno.UnixAddr,
+    localAddr: Deno.NetAddr | Deno.UnixAddr | null = null,
+  ) {
     super();
     this.fd = fd;
     this.remoteAddr = remoteAddr;
+    this.#localAddr = localAddr;
     this.#poller = poller;
     try {
       poller.watch(this);
