@@ -22,8 +22,6 @@ export interface ReadSink {
 const SMALL_READS_BEFORE_SHRINK = 4;
 // Reads in a row that bring nothing before the stream is given up: a loop of them would stop the event loop.
 const MOST_EMPTY_READS = 100;
-// Reads for one notice of a stream that reports readiness, so that others get their turn.
-const READS_PER_NOTICE = 4;
 
 /** A buffer that callbacks still look at. */
 export interface Loan {
@@ -123,27 +121,21 @@ export class ReadPump {
     else release(loan.buffer);
   }
 
-  /** A stream that reports readiness has something to say. */
+  /** A stream that reports readiness has something to say. It is read once, so that others get their turn. */
   #readable(): void {
     // A notice may come unasked.
     if (!this.#reading) return;
     this.#reading = false;
-    for (let reads = 0; reads < READS_PER_NOTICE && !this.#stopped; reads++) {
-      const target = this.#target();
-      if (target === null) return;
-      let count: unknown;
-      try {
-        count = this.#transport.tryRead!(target);
-      } catch (error) {
-        this.#failed(error);
-        return;
-      }
-      if (count === 0) break;
-      this.#took(count);
-      if (this.#from < this.#to) this.#handle();
-      // With room to spare nothing more was there, most likely: a notice costs less than a read of nothing.
-      if (this.#from < this.#to || count !== target.length) break;
+    const target = this.#target();
+    if (target === null) return;
+    let count: unknown;
+    try {
+      count = this.#transport.tryRead!(target);
+    } catch (error) {
+      this.#failed(error);
+      return;
     }
+    if (count !== 0) this.#took(count);
     if (this.#stopped) this.#release();
     else this.pull();
   }

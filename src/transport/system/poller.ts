@@ -30,8 +30,6 @@ const UNREF_INTERVAL = 10;
 const TURN = 4;
 /** How often is looked in one turn. */
 const LOOKS_PER_TURN = 4;
-/** How many of them go on between looks at the clock. */
-const TURN_STEP = 4;
 /**
  * How long turns follow one another by immediates, in ms. The runtime looks at its own I/O when it has nothing to do, and
  * else once in so many turns, which may be long ones.
@@ -257,7 +255,6 @@ export class Poller {
   /** Lets those in the queue go on, as far as the time of a turn reaches. */
   #goOn(until: number): void {
     const queue = this.#queue, end = this.#tail;
-    let step = 0;
     do {
       const watched = queue[this.#head]!;
       queue[this.#head++] = undefined;
@@ -270,7 +267,7 @@ export class Poller {
         // The events of the others won't come again.
         reportError(error);
       }
-    } while (this.#head < end && (++step % TURN_STEP > 0 || performance.now() < until));
+    } while (this.#head < end && performance.now() < until);
     this.#compact();
   }
 
