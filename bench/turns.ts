@@ -7,7 +7,7 @@
 // a hundred left aside: on a machine that others use too the latest says more of them.
 
 import { parseArgs } from "node:util";
-import { prepareLoad } from "./lib/measure.ts";
+import { plainLoad } from "./lib/measure.ts";
 import { denoScript, runScript } from "./lib/peers.ts";
 import { type LoadOptions, toArguments } from "./load/options.ts";
 
@@ -30,7 +30,7 @@ const loads: Record<string, Load> = {
   "handshakes": { mode: "handshakes", connections: 64 },
 };
 
-const { command } = await prepareLoad();
+const { command } = await plainLoad;
 const ms = ({ p50, p99, max }: Record<string, number>) =>
   [p50, p99, max].map((value) => value.toFixed(1)).join(" / ");
 console.log(`| load | sockets | timer late, ms | file, ms | socket, ms | core |
