@@ -79,7 +79,7 @@ export class RequestBody {
         if (framer.done) return this.#close();
         if (input.available === 0) {
           if (await this.#host.moreBody()) continue;
-          return this.end(new Deno.errors.UnexpectedEof("The client left amid the request's body"));
+          throw new Deno.errors.UnexpectedEof("The client left amid the request's body");
         }
         const { bytes } = input;
         const end = framer.take(bytes, 0);
