@@ -20,7 +20,7 @@ import { Watched } from "./watched.ts";
 import { localAddress, setOptions, type SocketOption, SystemSocket } from "./socket.ts";
 
 /** Connections that are accepted in one turn: what is accepted has to be served, too. */
-const ACCEPTED_PER_TURN = 64;
+const ACCEPTED_PER_TURN = 16;
 
 interface PendingAccept {
   readonly resolve: (socket: SystemSocket) => void;
