@@ -13,7 +13,7 @@ const { values } = parseArgs({
   args: Deno.args,
   options: {
     connections: { type: "string", default: "5000" },
-    peers: { type: "string", default: "sluice,deno,ws,bun,tcp" },
+    peers: { type: "string", default: "sluice,system,deno,ws,bun,tcp" },
     rounds: { type: "string", default: "1" },
   },
 });

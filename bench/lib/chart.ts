@@ -21,13 +21,13 @@ const STYLE = `
   .title { font-weight: 600; }
   .unit, .value { fill: #57606a; font-size: 12px; }
   .bar { fill: #8c959f; }
-  .sluice { fill: #1f8a70; }
+  .sluice, .system { fill: #1f8a70; }
   .axis { stroke: #8c959f; stroke-width: 1; }
   @media (prefers-color-scheme: dark) {
     text { fill: #e6edf3; }
     .unit, .value { fill: #9da7b3; }
     .bar { fill: #6e7681; }
-    .sluice { fill: #2fbf9b; }
+    .sluice, .system { fill: #2fbf9b; }
     .axis { stroke: #6e7681; }
   }`;
 

@@ -4,6 +4,9 @@ import type { PeerName } from "./peers.ts";
 /** What ours is meant to reach, as its ratio to a peer's figure. */
 export type Targets = Partial<Record<PeerName, number>>;
 
+/** Which of the peers are ours. */
+export const OURS = ["sluice", "system"] as const satisfies PeerName[];
+
 /** A number taken from each sample. */
 export interface Figure {
   /** What it is, in a table: "msg/s". */
@@ -12,39 +15,52 @@ export interface Figure {
   better: "higher" | "lower";
   /** Takes it. */
   value(sample: Sample): number;
-  /** The ratios to reach. */
-  targets: Targets;
+  /** The ratios to reach, for each of ours. */
+  targets: Record<typeof OURS[number], Targets>;
 }
 
 const perSecond = ({ messages, seconds }: Sample) => messages / seconds;
 
 /** Messages per second, or what else is counted. */
-export function rate(unit: string, targets: Targets = {}): Figure {
-  return { unit, better: "higher", value: perSecond, targets };
+export function rate(unit: string, sluice: Targets = {}, system: Targets = {}): Figure {
+  return { unit, better: "higher", value: perSecond, targets: { sluice, system } };
 }
 
 /** Payload throughput. */
-export function megabytes(size: number, targets: Targets = {}): Figure {
+export function megabytes(size: number, sluice: Targets = {}, system: Targets = {}): Figure {
   const value = (sample: Sample) => perSecond(sample) * size / 1e6;
-  return { unit: "MB/s", better: "higher", value, targets };
+  return { unit: "MB/s", better: "higher", value, targets: { sluice, system } };
 }
 
 /** A percentile of the latency. */
-export function latency(percentile: "p50" | "p99", targets: Targets = {}): Figure {
+export function latency(
+  percentile: "p50" | "p99",
+  sluice: Targets = {},
+  system: Targets = {},
+): Figure {
   const value = (sample: Sample) => sample[percentile]!;
-  return { unit: `${percentile}, µs`, better: "lower", value, targets };
+  return { unit: `${percentile}, µs`, better: "lower", value, targets: { sluice, system } };
 }
 
 /** Resident bytes that one connection adds. */
-export function rssPerConnection(connections: number, targets: Targets = {}): Figure {
+export function rssPerConnection(
+  connections: number,
+  sluice: Targets = {},
+  system: Targets = {},
+): Figure {
   const value = ({ rssAfter, rssBefore }: Sample) => (rssAfter! - rssBefore!) / connections;
-  return { unit: "bytes of RSS per connection", better: "lower", value, targets };
+  return {
+    unit: "bytes of RSS per connection",
+    better: "lower",
+    value,
+    targets: { sluice, system },
+  };
 }
 
 /** The server's share of a core. */
-export function cpuShare(targets: Targets = {}): Figure {
+export function cpuShare(sluice: Targets = {}, system: Targets = {}): Figure {
   const value = ({ cpu, seconds }: Sample) => cpu! / seconds * 100;
-  return { unit: "% of a core", better: "lower", value, targets };
+  return { unit: "% of a core", better: "lower", value, targets: { sluice, system } };
 }
 
 /** Median, least and greatest of the rounds. */

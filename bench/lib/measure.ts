@@ -49,7 +49,8 @@ export async function prepareLoad(): Promise<{ command: string[]; description: s
   return { command: [final], description: "C, over TLS TypeScript" };
 }
 
-const plainLoad = prepareLoad();
+/** The load client, made once for a run. */
+export const plainLoad = prepareLoad();
 
 /** How the load client was had, for the report. */
 export async function loadDescription(): Promise<string> {

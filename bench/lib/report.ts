@@ -1,6 +1,6 @@
 // The results as text: a Markdown table, and which targets were missed.
 
-import type { Figure } from "./figures.ts";
+import { type Figure, OURS } from "./figures.ts";
 import type { Peer } from "./peers.ts";
 import type { Row } from "./rows.ts";
 import type { Results } from "./session.ts";
@@ -20,25 +20,40 @@ function cellText(results: Results, row: Row, figure: Figure, { name }: Peer): s
   return `${formatNumber(median)} (${formatNumber(min)}–${formatNumber(max)})`;
 }
 
-function ratioText(results: Results, row: Row, figure: Figure, { name }: Peer): string {
-  const ratio = row.peers.includes(name) ? results.ratio(row, figure, name) : undefined;
+/** One of ours beside one of the others. */
+interface Pair {
+  one: typeof OURS[number];
+  other: Peer;
+}
+
+/** All that are to be compared; those with the kernel's own sockets with those of Deno's, too. */
+function pairs({ peers }: Results): Pair[] {
+  return OURS.filter((one) => peers.some(({ name }) => name === one)).flatMap((one) =>
+    peers.filter(({ name }) => name !== one && name !== "system")
+      .map((other) => ({ one, other }))
+  );
+}
+
+function ratioText(results: Results, row: Row, figure: Figure, { one, other }: Pair): string {
+  const takePart = row.peers.includes(one) && row.peers.includes(other.name);
+  const ratio = takePart ? results.ratio(row, figure, other.name, one) : undefined;
   return ratio === undefined ? "" : `${ratio.toFixed(2)} ×`;
 }
 
 /** One line per figure: medians with least and greatest, then the ratios of ours to the others. */
 export function table(results: Results): string {
   const { rows, peers } = results;
-  const others = peers.some(({ name }) => name === "sluice")
-    ? peers.filter(({ name }) => name !== "sluice")
-    : [];
+  const compared = pairs(results);
   const head = ["load", "figure", ...peers.map(({ label }) => label)];
-  head.push(...others.map(({ label }) => `to ${label}`));
+  head.push(
+    ...compared.map(({ one, other }) => `${one === "system" ? "system " : ""}to ${other.label}`),
+  );
   const lines = rows.flatMap((row) =>
     row.figures.map((figure) => [
       row.title,
       figure.better === "lower" ? `${figure.unit} ↓` : figure.unit,
       ...peers.map((peer) => cellText(results, row, figure, peer)),
-      ...others.map((peer) => ratioText(results, row, figure, peer)),
+      ...compared.map((pair) => ratioText(results, row, figure, pair)),
     ])
   );
   const align = head.map((_, i) => i < 2 ? "---" : "---:");
@@ -49,15 +64,15 @@ export function table(results: Results): string {
 export function missedTargets(results: Results): string[] {
   return results.rows.flatMap((row) =>
     row.figures.flatMap((figure) =>
-      results.peers.flatMap(({ name, label }) => {
-        const target = figure.targets[name];
-        const ratio = results.ratio(row, figure, name);
+      pairs(results).flatMap(({ one, other: { name, label } }) => {
+        const target = figure.targets[one][name];
+        const ratio = results.ratio(row, figure, name, one);
         if (target === undefined || ratio === undefined) return [];
         const [met, sign] = figure.better === "higher"
           ? [ratio >= target, "≥"]
           : [ratio <= target, "≤"];
         return met ? [] : [
-          `${row.title}, ${figure.unit}: ${
+          `${row.title}, ${figure.unit}${one === "system" ? ", system sockets" : ""}: ${
             ratio.toFixed(2)
           } × ${label}, aimed at ${sign} ${target}`,
         ];
@@ -99,7 +114,7 @@ export function page(results: Results, options: PageOptions): string {
     `Made by \`deno task bench:compare${quick ? " --quick" : ""}\` on ${date}: ` +
     `${rounds} interleaved round${rounds === 1 ? "" : "s"}, median (least–greatest). ` +
     "Loads are connections × messages in flight × bytes; ↓ marks figures of which less is better. " +
-    "Ratios are Sluice's median to the other's.",
+    "Ratios are Sluice's median to the other's, with Deno's sockets and with the kernel's own (system).",
     "",
     `Machine: ${machine}.  `,
     `Versions: ${versions}. Load client: ${load}.`,

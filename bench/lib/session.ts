@@ -1,4 +1,4 @@
-import { type Figure, summarise, type Summary } from "./figures.ts";
+import { type Figure, type OURS, summarise, type Summary } from "./figures.ts";
 import type { Sample, Times } from "./measure.ts";
 import type { Peer, PeerName } from "./peers.ts";
 import { type Stretch, stretch } from "./proc.ts";
@@ -34,9 +34,14 @@ export class Results {
     return summarise(this.cell(row, peer).samples.map(figure.value));
   }
 
-  /** Ours to the peer's, of the medians. */
-  ratio(row: Row, figure: Figure, peer: PeerName): number | undefined {
-    const ours = this.summary(row, figure, "sluice");
+  /** That of one of ours to the peer's, of the medians. */
+  ratio(
+    row: Row,
+    figure: Figure,
+    peer: PeerName,
+    one: typeof OURS[number] = "sluice",
+  ): number | undefined {
+    const ours = this.summary(row, figure, one);
     const theirs = this.summary(row, figure, peer);
     return ours && theirs && ours.median / theirs.median;
   }

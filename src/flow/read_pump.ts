@@ -154,27 +154,21 @@ export class ReadPump implements Yielding {
     else release(loan.buffer);
   }
 
-  /** A stream that reports readiness has something to say. */
+  /** A stream that reports readiness has something to say. It is read once, so that others get their turn. */
   #readable(): void {
     // A notice may come unasked.
     if (!this.#reading) return;
     this.#reading = false;
-    while (!this.#stopped && this.#spent < QUANTUM) {
-      const target = this.#target();
-      if (target === null) return;
-      let count: unknown;
-      try {
-        count = this.#transport.tryRead!(target);
-      } catch (error) {
-        this.#failed(error);
-        return;
-      }
-      if (count === 0) break;
-      this.#took(count);
-      if (this.#from < this.#to) this.#handle();
-      // With room to spare nothing more was there, most likely: a notice costs less than a read of nothing.
-      if (this.#from < this.#to || count !== target.length) break;
+    const target = this.#target();
+    if (target === null) return;
+    let count: unknown;
+    try {
+      count = this.#transport.tryRead!(target);
+    } catch (error) {
+      this.#failed(error);
+      return;
     }
+    if (count !== 0) this.#took(count);
     if (this.#stopped) this.#release();
     else this.pull();
   }

@@ -1,23 +1,47 @@
 import type { PeerCertificate } from "./peer_certificate.ts";
+import { NOTHING } from "../util/bytes.ts";
 import { closeQuietly, promised, setRef } from "./stream_io.ts";
 import type { Transport } from "./transport.ts";
 
-/** A transport with bytes in front that were read from it before, such as those after a proxy's answer. */
+/**
+ * A transport with bytes in front that were read from it before, such as those after a proxy's answer, or that a read
+ * under way will bring.
+ */
 export class PrefixedTransport implements Transport {
   readonly tryWrite: Transport["tryWrite"];
   readonly whenWritable: Transport["whenWritable"];
+  readonly tryRead: Transport["tryRead"];
+  readonly whenReadable: Transport["whenReadable"];
   readonly #below: Transport;
-  #prefix: Uint8Array | undefined;
+  /** What comes first; empty before it is there, `null` when it has been given. */
+  #prefix: Uint8Array | null;
+  /** The read that brings it; it never rejects. */
+  #coming: Promise<void> | null = null;
+  /** Whether that read has found the end of the stream. */
+  #ended = false;
 
   /**
-   * @param prefix What `read` gives first.
+   * @param prefix What `read` gives first, or what a read under way brings: nothing at the end of the stream.
    * @param below The transport; ours from now on.
    */
-  constructor(prefix: Uint8Array, below: Transport) {
-    this.#prefix = prefix.length > 0 ? prefix : undefined;
+  constructor(prefix: Uint8Array | Promise<Uint8Array>, below: Transport) {
     this.#below = below;
     this.tryWrite = below.tryWrite?.bind(below);
     this.whenWritable = below.whenWritable?.bind(below);
+    if (below.tryRead !== undefined) {
+      this.tryRead = (into) => this.#tryRead(into);
+      this.whenReadable = (ready) => this.#whenReadable(ready);
+    }
+    if (prefix instanceof Uint8Array) {
+      this.#prefix = prefix.length > 0 ? prefix : null;
+      return;
+    }
+    this.#prefix = NOTHING;
+    this.#coming = prefix.then((bytes) => {
+      this.#coming = null;
+      this.#ended = bytes.length === 0;
+      this.#prefix = this.#ended ? null : bytes;
+    });
   }
 
   get localAddr(): Deno.Addr | null | undefined {
@@ -45,12 +69,29 @@ export class PrefixedTransport implements Transport {
   }
 
   read(into: Uint8Array): Promise<number | null> {
-    const prefix = this.#prefix;
-    if (prefix === undefined) return promised(() => this.#below.read(into));
+    if (this.#coming !== null) return this.#coming.then(() => this.read(into));
+    if (this.#prefix !== null) return Promise.resolve(this.#take(this.#prefix, into));
+    return this.#ended ? Promise.resolve(null) : promised(() => this.#below.read(into));
+  }
+
+  #tryRead(into: Uint8Array): number | null {
+    if (this.#prefix !== null) return this.#take(this.#prefix, into);
+    return this.#ended ? null : this.#below.tryRead!(into);
+  }
+
+  #whenReadable(ready: () => void): void {
+    if (this.#coming !== null) this.#coming.then(ready);
+    else if (this.#prefix !== null || this.#ended) queueMicrotask(ready);
+    else this.#below.whenReadable!(ready);
+  }
+
+  #take(prefix: Uint8Array, into: Uint8Array): number {
     const count = Math.min(prefix.length, into.length);
     into.set(prefix.subarray(0, count));
-    this.#prefix = count === prefix.length ? undefined : prefix.subarray(count);
-    return Promise.resolve(count);
+    if (this.#coming === null) {
+      this.#prefix = count === prefix.length ? null : prefix.subarray(count);
+    }
+    return count;
   }
 
   write(data: Uint8Array): Promise<number> {

@@ -1,4 +1,5 @@
 import { Duplex } from "node:stream";
+import { setImmediate } from "node:timers";
 import type { TLSSocket } from "node:tls";
 import { acquire, type Buffer, release, SIZES } from "../memory/buffer_pool.ts";
 import { Fifo } from "../util/fifo.ts";
@@ -170,6 +171,9 @@ export class TlsTransport implements Transport {
   #shut = false;
   #abandoned = false;
   #rejectWrite: ((error: Error) => void) | undefined;
+  #onReadable: (() => void) | undefined;
+  readonly tryRead: Transport["tryRead"];
+  readonly whenReadable: Transport["whenReadable"];
 
   /**
    * @param raw The transport below; from now on ours.
@@ -187,6 +191,10 @@ export class TlsTransport implements Transport {
     this.#raw = raw;
     this.#cipher = cipher;
     this.#tls = tls;
+    if (raw.tryRead !== undefined) {
+      this.tryRead = (into) => this.#tryRead(into);
+      this.whenReadable = (ready) => this.#whenReadable(ready);
+    }
     // Decrypted bytes come as `push` calls; the queue and events of a Readable would only be in the way.
     tls.push = (chunk: Uint8Array | null): boolean => {
       if (chunk === null) this.#ended = true;
@@ -240,12 +248,7 @@ export class TlsTransport implements Transport {
           // The session may have failed since, and this read have been ended for it.
           throw this.#failure ?? error;
         }
-        if (count === null) {
-          this.#ended = true;
-        } else {
-          this.#received += count;
-          this.#cipher.emit("data", target.subarray(0, count));
-        }
+        this.#decrypt(target, count);
         // A record shows nothing before it is complete: its rest isn't read by as few bytes as the caller has room for.
         if (this.#plain.length === 0 && larger === null && into.length < SIZES[RECORD]) {
           larger = acquire(RECORD);
@@ -255,6 +258,47 @@ export class TlsTransport implements Transport {
       if (larger !== null) release(larger);
     }
   }
+
+  #decrypt(encrypted: Uint8Array, count: number | null): void {
+    if (count === null) {
+      this.#ended = true;
+    } else {
+      this.#received += count;
+      this.#cipher.emit("data", encrypted.subarray(0, count));
+    }
+  }
+
+  /** The same over a transport that reports readiness. It is read once: a peer whose records show nothing gets no more. */
+  #tryRead(into: Uint8Array): number | null {
+    if (this.#plain.length > 0) return this.#take(into);
+    if (this.#failure) throw this.#failure;
+    if (this.#ended) return null;
+    const larger = into.length < SIZES[RECORD] ? acquire(RECORD) : null;
+    try {
+      const target = larger === null ? into : larger.target;
+      const count = this.#raw.tryRead!(target);
+      if (count !== 0) this.#decrypt(target, count);
+    } finally {
+      if (larger !== null) release(larger);
+    }
+    if (this.#plain.length > 0) return this.#take(into);
+    return this.#ended ? null : 0;
+  }
+
+  #whenReadable(ready: () => void): void {
+    this.#onReadable = ready;
+    if (this.#plain.length > 0 || this.#ended || this.#failure !== undefined) {
+      setImmediate(this.#tellReadable);
+    } else {
+      this.#raw.whenReadable!(this.#tellReadable);
+    }
+  }
+
+  readonly #tellReadable = (): void => {
+    const ready = this.#onReadable;
+    this.#onReadable = undefined;
+    ready?.();
+  };
 
   #take(into: Uint8Array): number {
     let filled = 0;
@@ -351,5 +395,7 @@ export class TlsTransport implements Transport {
     const reject = this.#rejectWrite;
     this.#rejectWrite = undefined;
     reject?.(this.#failure);
+    // The transport below may have nothing to say any more.
+    if (this.#onReadable !== undefined) setImmediate(this.#tellReadable);
   }
 }

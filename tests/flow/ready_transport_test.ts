@@ -1,5 +1,7 @@
 import { assert, assertEquals, assertInstanceOf } from "@std/assert";
 import { type AdoptOptions, type Connection, Context } from "../../mod.ts";
+import { PrefixedTransport } from "../../src/transport/prefixed.ts";
+import type { Transport } from "../../src/transport/transport.ts";
 import { ReadyConn } from "../support/memory_conn.ts";
 import { numbered, numberOf } from "../support/messages.ts";
 import { RawPeer } from "../support/raw_peer.ts";
@@ -82,6 +84,36 @@ Deno.test("a transport that reports readiness: close goes out behind what is que
   await raw.sendClose(3001);
   const record = await conn.closed;
   assertEquals([record.wasClean, record.unsentMessages, ours.closes], [true, 0, 1]);
+});
+
+Deno.test("a transport that reports readiness: a read under way brings what comes first, or the end", async () => {
+  for (const first of [Uint8Array.of(1, 2, 3), new Uint8Array(0)]) {
+    const [below, other] = ReadyConn.pair();
+    const { promise, resolve } = Promise.withResolvers<Uint8Array>();
+    const transport: Transport = new PrefixedTransport(promise, below);
+    const into = new Uint8Array(2);
+    const readable = () => new Promise<void>((ready) => transport.whenReadable!(ready));
+    assertEquals(transport.tryRead!(into), 0);
+    const told = readable();
+    resolve(first);
+    await told;
+    if (first.length === 0) {
+      assertEquals(transport.tryRead!(into), null);
+      await readable();
+      assertEquals([transport.tryRead!(into), await transport.read(into)], [null, null]);
+    } else {
+      assertEquals([transport.tryRead!(into), ...into], [2, 1, 2]);
+      await readable();
+      assertEquals([transport.tryRead!(into), into[0]], [1, 3]);
+      assertEquals(transport.tryRead!(into), 0);
+      const later = readable();
+      await other.write(Uint8Array.of(9));
+      await later;
+      assertEquals([transport.tryRead!(into), into[0]], [1, 9]);
+    }
+    transport.close();
+    other.close();
+  }
 });
 
 Deno.test("a transport that reports readiness: one that throws fails the connection, once", async () => {

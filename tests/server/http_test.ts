@@ -175,7 +175,8 @@ Deno.test("fault 28: a client that leaves in the middle of its body ends the req
   using peer = await RawPeer.dial(on.port);
   await peer.write("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nabc");
   await peer.conn.closeWrite();
-  assertMatch((await failed.next()).message, /ended/);
+  // The end of the connection aborts the request, and a read of the body may find it first.
+  assertMatch((await failed.next()).message, /ended|left amid/);
   assertEquals(await peer.rest(), new Uint8Array(0));
 });
 
@@ -622,7 +623,8 @@ Deno.test("an upgrade finds the connection as the requests before have left it",
 });
 
 Deno.test("the backlog is handed to the kernel: 4,096 unless told otherwise", () => {
-  const ctx = new Context();
+  // Deno's sockets, whichever the tests are run with: only what they are asked for can be seen.
+  const ctx = new Context({ sockets: undefined });
   const { listen } = Deno;
   const asked: unknown[] = [];
   Deno.listen = ((options: Deno.TcpListenOptions) => {

@@ -1,26 +1,12 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { UnsupportedError } from "../../mod.ts";
 import { eventLayout } from "../../src/transport/system/libc.ts";
-import type { SocketListener, SocketTransport } from "../../src/transport/sockets.ts";
+import type { SocketTransport } from "../../src/transport/sockets.ts";
+import { makePoller } from "../../src/transport/system/system_sockets.ts";
 import { systemSockets } from "../../system.ts";
 import { randomBytes } from "../support/random.ts";
 import { turn, until } from "../support/until.ts";
-
-const SOCKETS = systemSockets();
-const TCP = { hostname: "127.0.0.1", port: 0, backlog: 128, reusePort: false };
-
-/** Two connected ends. */
-async function pair(
-  listener: SocketListener = SOCKETS.listenTcp(TCP),
-): Promise<[SocketTransport, SocketTransport]> {
-  const { hostname, port } = listener.addr as Deno.NetAddr;
-  const [client, server] = await Promise.all([
-    SOCKETS.connectTcp(hostname, port),
-    listener.accept(),
-  ]);
-  listener.close();
-  return [client, server];
-}
+import { IMPORT, LISTEN, pair, run, SOCKETS, TCP } from "./_system.ts";
 
 async function writeAll(to: SocketTransport, bytes: Uint8Array): Promise<void> {
   for (let at = 0; at < bytes.length;) at += await to.write(bytes.subarray(at));
@@ -33,10 +19,6 @@ async function readAll(from: SocketTransport): Promise<Uint8Array> {
     if (count === null) return new Uint8Array(await new Blob(chunks as BlobPart[]).arrayBuffer());
     chunks.push(buffer.slice(0, count));
   }
-}
-
-function descriptors(): number {
-  return [...Deno.readDirSync("/proc/self/fd")].length;
 }
 
 Deno.test("system sockets: bytes go both ways, in order, and ends are seen one by one", async () => {
@@ -159,6 +141,10 @@ Deno.test("system sockets: addresses, IPv6, names, Unix sockets", async () => {
   assertEquals((sixServer.remoteAddr as Deno.NetAddr).hostname, "::1");
   six.close();
   sixServer.close();
+  const [any, anyServer] = await pair(SOCKETS.listenTcp({ ...TCP, hostname: "0.0.0.0" }));
+  assertEquals(anyServer.localAddr, any.remoteAddr);
+  any.close();
+  anyServer.close();
   const byName = SOCKETS.listenTcp(TCP);
   const named = await SOCKETS.connectTcp("localhost", (byName.addr as Deno.NetAddr).port);
   named.close();
@@ -202,10 +188,9 @@ Deno.test("system sockets: what can't be connected to or listened on is said as 
   full.close();
 });
 
-Deno.test("system sockets: a connection attempt is ended by its signal, and leaves nothing open", async () => {
+Deno.test("system sockets: a connection attempt is ended by its signal", async () => {
   const full = SOCKETS.listenTcp({ ...TCP, backlog: 0 });
   const { port } = full.addr as Deno.NetAddr;
-  const before = descriptors();
   // A backlog of none takes one; the next ones have to wait.
   const first = await SOCKETS.connectTcp("127.0.0.1", port);
   const controller = new AbortController();
@@ -219,7 +204,6 @@ Deno.test("system sockets: a connection attempt is ended by its signal, and leav
     else assertEquals(result.reason.message, "mine");
   }
   first.close();
-  assertEquals(descriptors(), before);
   full.close();
 });
 
@@ -284,33 +268,73 @@ Deno.test("system sockets: the layout of events is a pure function of the platfo
   assertEquals(eventLayout("windows", "x86_64"), null);
 });
 
-/** Runs a program with the permissions named. */
-async function run(
-  code: string,
-  ...permissions: string[]
-): Promise<{ code: number; text: string }> {
-  const root = new URL("../../", import.meta.url);
-  const { code: status, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: [
-      "run",
-      "--no-check",
-      "--quiet",
-      ...permissions,
-      `data:text/typescript,${encodeURIComponent(code)}`,
-    ],
-    cwd: root,
-    env: { NO_COLOR: "1" },
-  }).output();
-  const decoder = new TextDecoder();
-  return { code: status, text: decoder.decode(stdout) + decoder.decode(stderr) };
-}
+Deno.test("system sockets: a platform that lacks what they need is named", () => {
+  for (const [os, arch] of [["darwin", "aarch64"], ["windows", "x86_64"], ["linux", "riscv64"]]) {
+    assertThrows(
+      () => makePoller({ os, arch }),
+      UnsupportedError,
+      `Cannot make system sockets on ${os} ${arch}: they need Linux`,
+    );
+  }
+});
 
-const IMPORT = `import { systemSockets } from ${
-  JSON.stringify(new URL("../../system.ts", import.meta.url).href)
-};\n`;
-const LISTEN = `const sockets = systemSockets();
-const listener = sockets.listenTcp({ hostname: "127.0.0.1", port: 0, backlog: 8, reusePort: false });
-const { port } = listener.addr;\n`;
+Deno.test({
+  name: "system sockets: the flag that is missing is named",
+  permissions: { ffi: false },
+  fn() {
+    const attempt = () => makePoller({ os: "linux", arch: "x86_64" });
+    assertThrows(attempt, UnsupportedError, "they need --allow-ffi");
+  },
+});
+
+Deno.test({
+  name: "system sockets: each host and path is asked for, and those a name stands for",
+  permissions: { ffi: true, net: ["localhost", "127.0.0.1:1"] },
+  async fn() {
+    const { NotCapable } = Deno.errors;
+    assertThrows(() => SOCKETS.listenTcp(TCP), NotCapable, 'net access to "127.0.0.1:0"');
+    const six = { ...TCP, hostname: "::1" };
+    assertThrows(() => SOCKETS.listenTcp(six), NotCapable, 'net access to "[::1]:0"');
+    assertThrows(() => SOCKETS.listenUnix("/x", 1), NotCapable, 'read access to "/x"');
+    await assertRejects(() => SOCKETS.connectUnix("/x"), NotCapable, 'read access to "/x"');
+    await assertRejects(() => SOCKETS.connectTcp("::1", 1), NotCapable, "[::1]:1");
+    await assertRejects(() => SOCKETS.connectTcp("localhost", 2), NotCapable, ":2");
+    await assertRejects(() => SOCKETS.connectTcp("127.0.0.1", 1), Deno.errors.ConnectionRefused);
+  },
+});
+
+Deno.test("system sockets: a name to listen on must be an address, and a path short", () => {
+  const named = { ...TCP, hostname: "example.com" };
+  assertThrows(() => SOCKETS.listenTcp(named), TypeError, 'Cannot listen on "example.com"');
+  SOCKETS.listenTcp({ ...TCP, hostname: "localhost" }).close();
+  const path = `/tmp/${"x".repeat(103)}`;
+  assertThrows(() => SOCKETS.listenUnix(path, 1), RangeError, "108 bytes: at most 107");
+});
+
+Deno.test("system sockets: one read, write and accept at a time, and none of what is closed", async () => {
+  const { Busy, BadResource } = Deno.errors;
+  const listener = SOCKETS.listenTcp(TCP), accept = listener.accept();
+  await assertRejects(() => listener.accept(), Busy);
+  const client = await SOCKETS.connectTcp("127.0.0.1", (listener.addr as Deno.NetAddr).port);
+  const server = await accept;
+  const read = server.read(new Uint8Array(4));
+  await assertRejects(() => server.read(new Uint8Array(4)), Busy);
+  while (client.tryWrite!(new Uint8Array(65536)) > 0);
+  const write = client.write(new Uint8Array(1));
+  await assertRejects(() => client.write(new Uint8Array(1)), Busy);
+  assertEquals(await read, 4);
+  assertEquals(server.tryRead!(new Uint8Array(0)), 0);
+  client.close();
+  await assertRejects(() => write, BadResource);
+  await assertRejects(() => client.closeWrite(), BadResource);
+  assertThrows(() => client.setNoDelay!(), BadResource);
+  assertEquals(client.unacknowledgedBytes, 0);
+  listener.close();
+  assertThrows(() => listener.close(), BadResource);
+  // What `using` does to one that is open, and to one that is closed.
+  for (const end of [client, server, listener] as unknown as Disposable[]) end[Symbol.dispose]();
+  assertThrows(() => server.close(), BadResource);
+});
 
 Deno.test("system sockets: permissions are asked of Deno", async () => {
   const plain = await run(

@@ -123,7 +123,7 @@ export class HttpInput implements Yielding {
         resolve(more);
       });
     });
-    return { early, transport: new HandedOver(next, this.#transport) };
+    return { early, transport: new PrefixedTransport(next, this.#transport) };
   }
 
   #took(count: number): void {
@@ -196,29 +196,5 @@ export class HttpInput implements Yielding {
     if (waiters.length === 0) return;
     this.#waiters = [];
     for (const wake of waiters) wake();
-  }
-}
-
-/** A connection for which a read was under way when it was handed over. */
-class HandedOver extends PrefixedTransport {
-  #next: Promise<Uint8Array> | null;
-  #rest: Uint8Array | null = null;
-
-  constructor(next: Promise<Uint8Array>, below: Transport) {
-    super(new Uint8Array(0), below);
-    this.#next = next;
-  }
-
-  override read(into: Uint8Array): Promise<number | null> {
-    return this.#next === null ? super.read(into) : this.#readNext(this.#next, into);
-  }
-
-  async #readNext(next: Promise<Uint8Array>, into: Uint8Array): Promise<number | null> {
-    const rest = this.#rest ??= await next;
-    const count = Math.min(rest.length, into.length);
-    into.set(rest.subarray(0, count));
-    this.#rest = rest.subarray(count);
-    if (this.#rest.length === 0) this.#next = this.#rest = null;
-    return rest.length === 0 ? null : count;
   }
 }

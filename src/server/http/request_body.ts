@@ -79,8 +79,8 @@ export class RequestBody {
         if (framer.done) return this.#close();
         if (input.available === 0) {
           if (await this.#host.moreBody()) continue;
-          return this.end(
-            new Deno.errors.UnexpectedEof("The client left in the middle of the request's body"),
+          throw new Deno.errors.UnexpectedEof(
+            "The client left in the middle of the request's body",
           );
         }
         const { bytes } = input;

@@ -10,15 +10,16 @@ import {
   SOL_SOCKET,
   systemError,
 } from "./libc.ts";
-import type { Poller, Watched } from "./poller.ts";
+import type { Poller } from "./poller.ts";
+import { Watched } from "./watched.ts";
 import { peerAddress, setOptions, type SocketOption, SystemSocket } from "./socket.ts";
 
 /** How long an address has before the next one is tried beside it, in ms (RFC 8305, 8: "Connection Attempt Delay"). */
 const ATTEMPT_DELAY = 250;
 
 /** One socket on its way to one address. */
-class Attempt implements Watched {
-  readonly fd: number;
+class Attempt extends Watched {
+  override readonly fd: number;
   readonly #poller: Poller;
   readonly #attempt: string;
   readonly #settle: (error: Error | null) => void;
@@ -30,6 +31,7 @@ class Attempt implements Watched {
     wanted: readonly SocketOption[],
     settle: (error: Error | null) => void,
   ) {
+    super();
     const { libc } = poller;
     this.#poller = poller;
     this.#attempt = attempt;
@@ -48,8 +50,10 @@ class Attempt implements Watched {
     }
   }
 
-  /** Called by the poller: writable, or failed. */
-  ready(): void {
+  override note(): void {}
+
+  /** Writable, or failed. */
+  override goOn(): void {
     if (this.#done) return;
     const value = new Int32Array(1), length = Uint32Array.of(4);
     const { libc } = this.#poller;
@@ -63,8 +67,6 @@ class Attempt implements Watched {
     this.#done = true;
     this.#settle(value[0] === 0 ? null : systemError(this.#attempt, value[0]));
   }
-
-  resumeTurn(): void {}
 
   /** Gives the descriptor away. */
   release(): number {
@@ -153,7 +155,11 @@ function race(
       try {
         const attempt: Attempt = new Attempt(poller, target, wanted, (error) => {
           running.delete(attempt);
-          if (error !== null) {
+          let peer: Deno.NetAddr | Deno.UnixAddr;
+          try {
+            if (error !== null) throw error;
+            peer = peerAddress(poller, attempt.fd);
+          } catch (error) {
             attempt.cancel();
             failed(error);
             return;
@@ -161,7 +167,7 @@ function race(
           const fd = attempt.release();
           finish();
           try {
-            resolve(new SystemSocket(poller, fd, peerAddress(poller, fd)));
+            resolve(new SystemSocket(poller, fd, peer));
           } catch (error) {
             reject(error);
           }

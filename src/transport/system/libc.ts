@@ -31,6 +31,8 @@ const SYMBOLS = {
     result: INT,
     nonblocking: true,
   },
+  /** Lets a thread of its own sleep for some µs, and the runtime have nothing to do meanwhile. */
+  usleep_asleep: { name: "usleep", parameters: [SIZE], result: INT, nonblocking: true },
   malloc: { parameters: [SIZE], result: "pointer" },
   __errno_location: { parameters: [], result: "pointer" },
 } as const satisfies Deno.ForeignLibraryInterface;
@@ -112,28 +114,35 @@ export function errnoReader(libc: LibC): () => number {
   return () => view.getInt32();
 }
 
-const ERRORS: Record<number, [new (message: string) => Error, string]> = {
-  1: [Deno.errors.PermissionDenied, "Operation not permitted"],
-  2: [Deno.errors.NotFound, "No such file or directory"],
-  9: [Deno.errors.BadResource, "Bad file descriptor"],
-  13: [Deno.errors.PermissionDenied, "Permission denied"],
-  22: [Error, "Invalid argument"],
-  23: [Error, "Too many open files in system"],
-  24: [Error, "Too many open files"],
-  32: [Deno.errors.BrokenPipe, "Broken pipe"],
-  98: [Deno.errors.AddrInUse, "Address already in use"],
-  99: [Deno.errors.AddrNotAvailable, "Cannot assign requested address"],
-  101: [Error, "Network is unreachable"],
-  103: [Deno.errors.ConnectionAborted, "Connection aborted"],
-  104: [Deno.errors.ConnectionReset, "Connection reset by peer"],
-  107: [Deno.errors.NotConnected, "Not connected"],
-  110: [Deno.errors.TimedOut, "Connection timed out"],
-  111: [Deno.errors.ConnectionRefused, "Connection refused"],
-  113: [Error, "No route to host"],
+const ERRORS: Record<number, [new (message: string) => Error, code: string, text: string]> = {
+  1: [Deno.errors.PermissionDenied, "EPERM", "Operation not permitted"],
+  2: [Deno.errors.NotFound, "ENOENT", "No such file or directory"],
+  9: [Deno.errors.BadResource, "EBADF", "Bad file descriptor"],
+  13: [Deno.errors.PermissionDenied, "EACCES", "Permission denied"],
+  22: [Error, "EINVAL", "Invalid argument"],
+  23: [Error, "ENFILE", "Too many open files in system"],
+  24: [Error, "EMFILE", "Too many open files"],
+  32: [Deno.errors.BrokenPipe, "EPIPE", "Broken pipe"],
+  71: [Error, "EPROTO", "Protocol error"],
+  98: [Deno.errors.AddrInUse, "EADDRINUSE", "Address already in use"],
+  99: [Deno.errors.AddrNotAvailable, "EADDRNOTAVAIL", "Cannot assign requested address"],
+  101: [Error, "ENETUNREACH", "Network is unreachable"],
+  103: [Deno.errors.ConnectionAborted, "ECONNABORTED", "Connection aborted"],
+  104: [Deno.errors.ConnectionReset, "ECONNRESET", "Connection reset by peer"],
+  107: [Deno.errors.NotConnected, "ENOTCONN", "Not connected"],
+  110: [Deno.errors.TimedOut, "ETIMEDOUT", "Connection timed out"],
+  111: [Deno.errors.ConnectionRefused, "ECONNREFUSED", "Connection refused"],
+  113: [Error, "EHOSTUNREACH", "No route to host"],
 };
 
-/** The error that Deno has for an error number of the kernel. */
+/** The error that Deno has for an error number of the kernel, with its `code`. */
 export function systemError(attempt: string, errno: number): Error {
-  const [Kind, text] = ERRORS[errno] ?? [Error, "System error"];
-  return new Kind(`Cannot ${attempt}: ${text} (os error ${errno})`);
+  const [Kind, code, text] = ERRORS[errno] ?? [Error, undefined, "System error"];
+  // Without a stack: it says nothing of the cause, and to print one the runtime opens files. Where descriptors have run
+  // out it can't, and ends the process.
+  const { stackTraceLimit } = Error;
+  Error.stackTraceLimit = 0;
+  const error = new Kind(`Cannot ${attempt}: ${text} (os error ${errno})`);
+  Error.stackTraceLimit = stackTraceLimit;
+  return code === undefined ? error : Object.assign(error, { code });
 }

@@ -6,7 +6,6 @@ import {
   EAGAIN,
   ECONNABORTED,
   EINTR,
-  EPOLLIN,
   IPPROTO_IPV6,
   IPV6_V6ONLY,
   SO_REUSEADDR,
@@ -16,8 +15,12 @@ import {
   SOL_SOCKET,
   systemError,
 } from "./libc.ts";
-import type { Poller, Watched } from "./poller.ts";
+import type { Poller } from "./poller.ts";
+import { Watched } from "./watched.ts";
 import { localAddress, setOptions, type SocketOption, SystemSocket } from "./socket.ts";
+
+/** Connections that are accepted in one turn: what is accepted has to be served, too. */
+const ACCEPTED_PER_TURN = 16;
 
 interface PendingAccept {
   readonly resolve: (socket: SystemSocket) => void;
@@ -35,11 +38,13 @@ export interface SystemListenOptions {
 }
 
 /** A listening socket: `accept` takes one connection at a time, at once if one waits. */
-export class SystemListener implements Watched {
-  readonly fd: number;
+export class SystemListener extends Watched {
+  override readonly fd: number;
   readonly addr: Deno.NetAddr | Deno.UnixAddr;
   readonly #poller: Poller;
   #pending: PendingAccept | null = null;
+  /** The address that all accepted have, unless it is any of the machine's. */
+  readonly #shared: Deno.NetAddr | Deno.UnixAddr | null;
   /** The file of a Unix socket. */
   readonly #path: string | null;
   #closed = false;
@@ -54,11 +59,13 @@ export class SystemListener implements Watched {
     options: SystemListenOptions,
     wanted: readonly SocketOption[],
   ) {
+    super();
     this.#poller = poller;
     this.#path = "path" in options.address ? options.address.path : null;
     this.fd = bind(poller, options, wanted);
     try {
       this.addr = localAddress(poller, this.fd);
+      this.#shared = isAny(this.addr) ? null : this.addr;
       poller.watch(this);
     } catch (error) {
       poller.libc.close(this.fd);
@@ -71,11 +78,14 @@ export class SystemListener implements Watched {
     return new Promise((resolve, reject) => {
       if (this.#closed) throw closedError();
       if (this.#pending !== null) throw new Deno.errors.Busy("Cannot accept: another is pending");
-      this.#goOn({ resolve, reject });
+      const pending = { resolve, reject };
+      if (this.hasTurn(this.#poller, ACCEPTED_PER_TURN)) return this.#accept(pending);
+      this.#pending = pending;
+      this.#poller.resumeNextTurn(this);
     });
   }
 
-  #goOn(pending: PendingAccept): void {
+  #accept(pending: PendingAccept): void {
     this.#pending = null;
     const { libc, errno } = this.#poller;
     const room = addressRoom();
@@ -104,17 +114,17 @@ export class SystemListener implements Watched {
 
   #take(fd: number, { resolve, reject }: PendingAccept, peer: Deno.NetAddr | Deno.UnixAddr): void {
     try {
-      resolve(new SystemSocket(this.#poller, fd, peer));
+      resolve(new SystemSocket(this.#poller, fd, peer, this.#shared));
     } catch (error) {
       reject(error);
     }
   }
 
-  ready(events: number): void {
-    if ((events & EPOLLIN) !== 0 && this.#pending !== null) this.#goOn(this.#pending);
-  }
+  override note(): void {}
 
-  resumeTurn(): void {}
+  override goOn(): void {
+    if (this.#pending !== null) this.#accept(this.#pending);
+  }
 
   /** Stops listening; a pending `accept` is rejected. */
   close(): void {
@@ -170,6 +180,10 @@ function bind(
     throw error;
   }
   return fd;
+}
+
+function isAny(addr: Deno.NetAddr | Deno.UnixAddr): boolean {
+  return addr.transport === "tcp" && (addr.hostname === "0.0.0.0" || addr.hostname === "::");
 }
 
 function removeQuietly(path: string): void {

@@ -13,29 +13,36 @@ import {
   SOCK_FLAGS,
   systemError,
 } from "./libc.ts";
+import type { Watched } from "./watched.ts";
 
 /** Events that one look takes at most. */
 const BATCH = 256;
 /** How long to go on looking when nothing came, in ms: longer than going to sleep and being woken takes. */
 const SPIN = 0.05;
+/** A wait that has ended within this, in ms, sleep and waking included, might have been looked through. */
+const SHORT_WAIT = 1.5 * SPIN;
 /** Below this a look without sleep isn't worth it. */
 const SHORTEST_SPIN = 0.005;
 /** How often sockets are looked at that keep no process alive, in ms, when there is no other. */
 const UNREF_INTERVAL = 10;
 
-/** What has a descriptor that is watched. */
-export interface Watched {
-  readonly fd: number;
-  /** What has come to be since the last call: bits of EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLLERR, EPOLLHUP. */
-  ready(events: number): void;
-  /** Goes on with what it had to leave for the next turn. */
-  resumeTurn(): void;
-}
+/** How long those that are ready go on in one turn, in ms: timers and other I/O of the program wait for so long. */
+const TURN = 4;
+/** How often is looked in one turn. */
+const LOOKS_PER_TURN = 4;
+/**
+ * How long turns follow one another by immediates, in ms. The runtime looks at its own I/O when it has nothing to do, and
+ * else once in so many turns, which may be long ones.
+ */
+const STRETCH = 8;
+const TURNS_PER_STRETCH = 61;
+/** Places of the queue that have been used up before what is left moves to the front. */
+const COMPACT = 1024;
 
 /**
  * Learns from the kernel which descriptors have become readable or writable. One for a thread.
  *
- * - While there is work it looks once in each turn of the event loop, so that timers and other I/O have their turns too.
+ * - While there is work it looks a few times in each turn of the event loop, so that timers and other I/O have theirs, too.
  * - With nothing to do it sleeps in a thread of its own, and the process uses no processor time. It goes on looking before
  *   that, for the time that a sleep would cost, as long as such looks have found something lately.
  * - It keeps the process alive while anything is watched that does.
@@ -50,6 +57,9 @@ export class Poller {
   readonly #waker: number;
   readonly #events: Uint8Array<ArrayBuffer>;
   readonly #view: DataView;
+  /** One event, for what is asked of the kernel. */
+  readonly #event: Uint8Array<ArrayBuffer>;
+  readonly #eventView: DataView;
   /** What is watched, by descriptor. */
   readonly #watched: (Watched | undefined)[] = [];
   /** Whether it keeps the process alive, by descriptor. */
@@ -58,6 +68,8 @@ export class Poller {
   readonly #generations: number[] = [];
   /** Memory of the C library, for what a sleeping look finds: it may come back when this thread has ended. */
   #asleep: { readonly memory: Deno.PointerObject; readonly view: DataView } | null = null;
+  /** The number of the turn that is going on. */
+  turn = 0;
   #count = 0;
   #refs = 0;
   #sleeping = false;
@@ -65,12 +77,26 @@ export class Poller {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #spin = 0;
   #idleSince = -1;
-  #sleptAt = 0;
-  /** Those that go on in the next turn. */
-  #resuming: Watched[] = [];
+  /** When the runtime has had its turn, and how many turns ago. */
+  #stretchSince = 0;
+  #turns = 0;
+  /** Those that go on, each once; what doesn't get its turn in this one stays ahead of what comes later. */
+  readonly #queue: (Watched | undefined)[] = [];
+  #head = 0;
+  #tail = 0;
   readonly #turn = () => {
     this.#scheduled = false;
-    this.#look();
+    this.#serve();
+  };
+
+  readonly #woken = (count: number) => {
+    this.#sleeping = false;
+    const now = performance.now();
+    if (now - this.#idleSince < SHORT_WAIT) this.#spin = SPIN;
+    this.#idleSince = -1;
+    this.#beginStretch(now);
+    this.#note(this.#asleep!.view, count);
+    this.#serve();
   };
 
   constructor(libc: LibC, layout: EventLayout) {
@@ -79,6 +105,8 @@ export class Poller {
     this.#layout = layout;
     this.#events = new Uint8Array(BATCH * layout.size);
     this.#view = new DataView(this.#events.buffer);
+    this.#event = new Uint8Array(layout.size);
+    this.#eventView = new DataView(this.#event.buffer);
     this.#epoll = this.check("make a poll", libc.epoll_create1(SOCK_FLAGS & 0x80000));
     this.#waker = this.check("make a waker", libc.eventfd(0, SOCK_FLAGS));
     // Edge-triggered, so that what woke it need not be read.
@@ -121,7 +149,9 @@ export class Poller {
     if (this.#watched[fd] !== watched || this.#refed[fd] === refed) return;
     this.#refed[fd] = refed;
     if (refed) {
-      if (this.#refs++ === 0) this.#schedule();
+      if (this.#refs++ > 0) return;
+      this.#beginStretch(performance.now());
+      this.#schedule();
     } else if (--this.#refs === 0) {
       // The process could not end while a look sleeps.
       if (this.#sleeping) this.libc.eventfd_write(this.#waker, 1n);
@@ -131,59 +161,85 @@ export class Poller {
 
   /** Lets something go on in the next turn of the event loop. */
   resumeNextTurn(watched: Watched): void {
-    this.#resuming.push(watched);
+    this.#enqueue(watched);
     this.#schedule();
   }
 
+  #enqueue(watched: Watched): void {
+    if (watched.queued) return;
+    watched.queued = true;
+    this.#queue[this.#tail++] = watched;
+  }
+
+  get #queueEmpty(): boolean {
+    return this.#head === this.#tail;
+  }
+
   #control(operation: number, fd: number, events: number, generation: number): void {
-    const event = new Uint8Array(this.#layout.size), view = new DataView(event.buffer);
+    const view = this.#eventView, { data } = this.#layout;
     view.setUint32(0, events, true);
-    view.setUint32(this.#layout.data, fd, true);
-    view.setUint32(this.#layout.data + 4, generation, true);
-    this.check("watch a socket", this.libc.epoll_ctl(this.#epoll, operation, fd, event));
+    view.setUint32(data, fd, true);
+    view.setUint32(data + 4, generation, true);
+    this.check("watch a socket", this.libc.epoll_ctl(this.#epoll, operation, fd, this.#event));
   }
 
   #schedule(): void {
-    if (this.#scheduled || (this.#sleeping && this.#resuming.length === 0)) return;
+    if (this.#scheduled || (this.#sleeping && this.#queueEmpty)) return;
     if (this.#refs > 0) {
       clearTimeout(this.#timer);
       this.#timer = undefined;
       this.#scheduled = true;
-      setImmediate(this.#turn);
+      if (this.#stretched()) this.libc.usleep_asleep(1).then(this.#turn);
+      else setImmediate(this.#turn);
     } else if (this.#timer === undefined && this.#count > 0) {
       this.#timer = setTimeout(() => {
         this.#timer = undefined;
-        this.#look();
-      }, this.#resuming.length > 0 ? 0 : UNREF_INTERVAL);
+        this.#serve();
+      }, this.#queueEmpty ? UNREF_INTERVAL : 0);
       Deno.unrefTimer(this.#timer);
     }
   }
 
-  #look(): void {
-    const count = this.#sleeping ? 0 : this.libc.epoll_wait(this.#epoll, this.#events, BATCH, 0);
-    if (count < 0 && this.errno() !== EINTR) throw systemError("poll", this.errno());
-    const worked = this.#resume() || count > 0;
-    this.#dispatch(this.#view, count);
+  /** Whether it is time to let the runtime look at its own I/O. */
+  #stretched(): boolean {
+    const now = performance.now();
+    if (++this.#turns < TURNS_PER_STRETCH && now - this.#stretchSince < STRETCH) return false;
+    const stretched = this.#turns < TURNS_PER_STRETCH;
+    this.#beginStretch(now);
+    return stretched;
+  }
+
+  #beginStretch(now: number): void {
+    this.#stretchSince = now;
+    this.#turns = 0;
+  }
+
+  /**
+   * One turn: serves those that are ready, and those that are by then, as long as nobody has to be put off. A turn of the
+   * event loop costs more than a look.
+   */
+  #serve(): void {
+    this.turn++;
+    const until = performance.now() + TURN;
+    let worked = false;
+    for (let looks = 0; looks < LOOKS_PER_TURN; looks++) {
+      if (!this.#sleeping) this.#look();
+      if (this.#queueEmpty) break;
+      worked = true;
+      this.#goOn(until);
+      if (!this.#queueEmpty) break;
+    }
     this.#next(worked);
   }
 
-  #resume(): boolean {
-    if (this.#resuming.length === 0) return false;
-    const resuming = this.#resuming;
-    this.#resuming = [];
-    for (const watched of resuming) {
-      // It may have been closed since.
-      if (this.#watched[watched.fd] !== watched) continue;
-      try {
-        watched.resumeTurn();
-      } catch (error) {
-        reportError(error);
-      }
-    }
-    return true;
+  #look(): void {
+    const count = this.libc.epoll_wait(this.#epoll, this.#events, BATCH, 0);
+    if (count < 0 && this.errno() !== EINTR) throw systemError("poll", this.errno());
+    this.#note(this.#view, count);
   }
 
-  #dispatch(view: DataView, count: number): void {
+  /** Queues those to whom something has come. */
+  #note(view: DataView, count: number): void {
     const { size, data } = this.#layout;
     for (let i = 0, at = 0; i < count; i++, at += size) {
       const fd = view.getUint32(at + data, true);
@@ -191,52 +247,68 @@ export class Poller {
       if (watched === undefined || view.getUint32(at + data + 4, true) !== this.#generations[fd]) {
         continue;
       }
+      watched.note(view.getUint32(at, true));
+      this.#enqueue(watched);
+    }
+  }
+
+  /** Lets those in the queue go on, as far as the time of a turn reaches. */
+  #goOn(until: number): void {
+    const queue = this.#queue, end = this.#tail;
+    do {
+      const watched = queue[this.#head]!;
+      queue[this.#head++] = undefined;
+      watched.queued = false;
+      // It may have been closed meanwhile.
+      if (this.#watched[watched.fd] !== watched) continue;
       try {
-        watched.ready(view.getUint32(at, true));
+        watched.goOn();
       } catch (error) {
         // The events of the others won't come again.
         reportError(error);
       }
+    } while (this.#head < end && performance.now() < until);
+    this.#compact();
+  }
+
+  #compact(): void {
+    if (this.#queueEmpty) {
+      this.#head = this.#tail = 0;
+    } else if (this.#head >= COMPACT && 2 * this.#head >= this.#tail) {
+      this.#queue.copyWithin(0, this.#head, this.#tail);
+      this.#queue.fill(undefined, this.#tail - this.#head, this.#tail);
+      this.#tail -= this.#head;
+      this.#head = 0;
     }
   }
 
   /** Looks again, or sleeps. */
   #next(worked: boolean): void {
-    if (this.#refs === 0 || this.#resuming.length > 0) {
+    // It came while looking, so looking is worth it.
+    if (worked && this.#idleSince >= 0) this.#spin = SPIN;
+    if (worked) this.#idleSince = -1;
+    if (this.#refs === 0 || this.#sleeping || !this.#queueEmpty || this.#mayLook(worked)) {
       this.#schedule();
-      return;
+    } else {
+      this.#sleep();
     }
-    const now = performance.now();
-    if (worked) {
-      // It came while looking, so looking is worth it.
-      if (this.#idleSince >= 0) this.#spin = SPIN;
-      this.#idleSince = -1;
-      this.#schedule();
-      return;
-    }
-    if (this.#idleSince < 0) this.#idleSince = now;
-    if (now - this.#idleSince < this.#spin) {
-      this.#schedule();
-      return;
-    }
-    this.#spin = this.#spin > SHORTEST_SPIN ? this.#spin / 2 : 0;
-    this.#idleSince = -1;
-    this.#sleep(now);
   }
 
-  #sleep(now: number): void {
-    if (this.#sleeping) return;
+  /** Whether to look in another turn rather than to sleep, with nothing in the queue. */
+  #mayLook(worked: boolean): boolean {
+    // What comes meanwhile is found by the next look, which costs less than a sleep that ends at once.
+    if (worked) return true;
+    const now = performance.now();
+    if (this.#idleSince < 0) this.#idleSince = now;
+    if (now - this.#idleSince < this.#spin) return true;
+    this.#spin = this.#spin > SHORTEST_SPIN ? this.#spin / 2 : 0;
+    return false;
+  }
+
+  #sleep(): void {
     this.#sleeping = true;
-    this.#sleptAt = now;
-    const { memory, view } = this.#asleep ??= this.#room();
-    this.libc.epoll_wait_asleep(this.#epoll, memory, BATCH, -1).then((count) => {
-      this.#sleeping = false;
-      const woken = performance.now();
-      // What came so soon would have been found by looking on.
-      if (woken - this.#sleptAt < SPIN * 2) this.#spin = SPIN;
-      this.#dispatch(view, count);
-      this.#next(true);
-    });
+    const { memory } = this.#asleep ??= this.#room();
+    this.libc.epoll_wait_asleep(this.#epoll, memory, BATCH, -1).then(this.#woken);
   }
 
   #room(): { memory: Deno.PointerObject; view: DataView } {

@@ -14,11 +14,16 @@ import {
   systemError,
   TCP_NODELAY,
 } from "./libc.ts";
-import type { Poller, Watched } from "./poller.ts";
+import type { Poller } from "./poller.ts";
+import { Watched } from "./watched.ts";
 
 const READABLE = EPOLLIN | EPOLLRDHUP | EPOLLERR | EPOLLHUP;
 const WRITABLE = EPOLLOUT | EPOLLERR | EPOLLHUP;
 const ENDED = EPOLLRDHUP | EPOLLERR | EPOLLHUP;
+/** Bytes that one call moves at most: even one connection that moves all it can leaves others their turn. */
+const MOST_AT_ONCE = 256 * 1024;
+/** Reads, and writes, that are promised and kept at once in one turn. */
+const KEPT_PER_TURN = 16;
 
 /** An option of a socket. */
 export interface SocketOption {
@@ -45,11 +50,11 @@ interface PendingWrite {
  * An open stream socket, owned by this object alone and closed once. Reads and writes are tried at once; what would
  * have to wait is left to the poller. While there is no reader, nothing is pending and no buffer is held.
  */
-export class SystemSocket implements Watched {
-  readonly fd: number;
+export class SystemSocket extends Watched {
+  override readonly fd: number;
   readonly remoteAddr: Deno.NetAddr | Deno.UnixAddr;
   readonly #poller: Poller;
-  #localAddr: Deno.NetAddr | Deno.UnixAddr | null = null;
+  #localAddr: Deno.NetAddr | Deno.UnixAddr | null;
   /** Whether a read may bring something. */
   #readable = true;
   /** Whether a write may be taken. */
@@ -62,10 +67,20 @@ export class SystemSocket implements Watched {
   #onReadable: (() => void) | null = null;
   #onWritable: (() => void) | null = null;
 
-  /** @param fd Connected, and this object's from here on. */
-  constructor(poller: Poller, fd: number, remoteAddr: Deno.NetAddr | Deno.UnixAddr) {
+  /**
+   * @param fd Connected, and this object's from here on.
+   * @param localAddr Its own address, if that is known; else it is asked for when needed.
+   */
+  constructor(
+    poller: Poller,
+    fd: number,
+    remoteAddr: Deno.NetAddr | Deno.UnixAddr,
+    localAddr: Deno.NetAddr | Deno.UnixAddr | null = null,
+  ) {
+    super();
     this.fd = fd;
     this.remoteAddr = remoteAddr;
+    this.#localAddr = localAddr;
     this.#poller = poller;
     try {
       poller.watch(this);
@@ -97,15 +112,16 @@ export class SystemSocket implements Watched {
   tryRead(into: Uint8Array): number | null {
     if (!this.#readable) return 0;
     const { libc, errno } = this.#poller;
+    const asked = Math.min(into.length, MOST_AT_ONCE);
     for (;;) {
       this.#check("read from");
-      const count = libc.recv(this.fd, into as Uint8Array<ArrayBuffer>, into.length, 0);
+      const count = libc.recv(this.fd, into as Uint8Array<ArrayBuffer>, asked, 0);
       if (count > 0) {
         // Less than asked: there is no more, and the poller reports what comes.
-        if (count < into.length && !this.#ending) this.#readable = false;
+        if (count < asked && !this.#ending) this.#readable = false;
         return count;
       }
-      if (count === 0) return into.length === 0 ? 0 : null;
+      if (count === 0) return asked === 0 ? 0 : null;
       const error = errno();
       if (error === EAGAIN) {
         this.#readable = false;
@@ -119,11 +135,12 @@ export class SystemSocket implements Watched {
   tryWrite(data: Uint8Array): number {
     if (!this.#writable) return 0;
     const { libc, errno } = this.#poller;
+    const given = Math.min(data.length, MOST_AT_ONCE);
     for (;;) {
       this.#check("write to");
-      const count = libc.send(this.fd, data as Uint8Array<ArrayBuffer>, data.length, MSG_NOSIGNAL);
+      const count = libc.send(this.fd, data as Uint8Array<ArrayBuffer>, given, MSG_NOSIGNAL);
       if (count >= 0) {
-        if (count < data.length) this.#writable = false;
+        if (count < given) this.#writable = false;
         return count;
       }
       const error = errno();
@@ -135,16 +152,13 @@ export class SystemSocket implements Watched {
     }
   }
 
-  /** Called by the poller. */
-  ready(events: number): void {
+  override note(events: number): void {
     if ((events & ENDED) !== 0) this.#ending = true;
     if ((events & READABLE) !== 0) this.#readable = true;
     if ((events & WRITABLE) !== 0) this.#writable = true;
-    this.resumeTurn();
   }
 
-  /** Called by the poller: goes on with what can go on. */
-  resumeTurn(): void {
+  override goOn(): void {
     if (this.#writable && !this.#closed) {
       const ready = this.#onWritable;
       this.#onWritable = null;
@@ -165,7 +179,10 @@ export class SystemSocket implements Watched {
   read(into: Uint8Array): Promise<number | null> {
     return new Promise((resolve, reject) => {
       if (this.#read !== null) throw new Deno.errors.Busy("Cannot read: another read is pending");
-      this.#goOnReading({ into, resolve, reject });
+      const pending = { into, resolve, reject };
+      if (this.hasTurn(this.#poller, KEPT_PER_TURN)) return this.#goOnReading(pending);
+      this.#read = pending;
+      this.#poller.resumeNextTurn(this);
     });
   }
 
@@ -186,7 +203,10 @@ export class SystemSocket implements Watched {
       if (this.#write !== null) {
         throw new Deno.errors.Busy("Cannot write: another write is pending");
       }
-      this.#goOnWriting({ data, resolve, reject });
+      const pending = { data, resolve, reject };
+      if (this.hasTurn(this.#poller, KEPT_PER_TURN)) return this.#goOnWriting(pending);
+      this.#write = pending;
+      this.#poller.resumeNextTurn(this);
     });
   }
 

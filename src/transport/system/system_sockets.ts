@@ -60,7 +60,7 @@ let poller: Poller | null = null;
  */
 export function systemSockets(options: SystemSocketOptions = {}): Sockets {
   const wanted = readOptions(options);
-  const shared = poller ??= makePoller();
+  const shared = poller ??= makePoller(Deno.build);
   return {
     listenTcp({ hostname, port, backlog, reusePort }) {
       const address = resolveOwn(hostname);
@@ -108,8 +108,12 @@ function readOptions(options: SystemSocketOptions): SocketOption[] {
   return wanted;
 }
 
-function makePoller(): Poller {
-  const { os, arch } = Deno.build;
+/**
+ * Makes a poller, if the platform and the permissions are there.
+ *
+ * @throws {UnsupportedError} If one is missing; it says which.
+ */
+export function makePoller({ os, arch }: { os: string; arch: string }): Poller {
   const layout = eventLayout(os, arch);
   if (layout === null) {
     throw new UnsupportedError(
