@@ -12,7 +12,6 @@ import {
   UnrequestedExtension,
 } from "../adopt/outside_handshake.ts";
 import {
-  compressionOptions,
   type Handshaken,
   type PerMessageDeflateOptions,
   type SharedOptions,
@@ -278,7 +277,7 @@ class Attempt {
       throw new Error("Server sent no subprotocol");
     }
     const answer = headers["sec-websocket-extensions"];
-    if (answer === undefined) return { protocol, extensions: "", compression: false as const };
+    if (answer === undefined) return { protocol, extensions: "" };
     if (this.#offer === "") {
       throw new Error(
         "Server sent a Sec-WebSocket-Extensions header but no extension was requested",
@@ -287,7 +286,7 @@ class Attempt {
     const { perMessageDeflate } = this.#options;
     try {
       const extensions = checkCompressionAnswer(answer, termsOf(perMessageDeflate));
-      return { protocol, extensions, compression: compressionOptions(perMessageDeflate) };
+      return { protocol, extensions };
     } catch (cause) {
       if (cause instanceof UnrequestedExtension) throw cause;
       throw new Error("Invalid Sec-WebSocket-Extensions header", { cause });

@@ -3,6 +3,7 @@ import { EventEmitter } from "node:events";
 import { nextTick } from "node:process";
 import type { Duplex } from "node:stream";
 import type { Connection, ConnectionHandlers } from "../connection.ts";
+import { adoptOpened } from "../context.ts";
 import type { ReceivedMessage } from "../flow/receive_queue.ts";
 import type { CloseRecord } from "../protocol/close_record.ts";
 import { QueueFullError } from "../errors.ts";
@@ -22,7 +23,7 @@ import {
   run,
   setAttribute,
 } from "./events.ts";
-import { connectionOptions, type Handshaken, type SharedOptions } from "./options.ts";
+import { type Handshaken, openTermsOf, type SharedOptions } from "./options.ts";
 import { copyOf, type Payload, sizeOf, toPayload } from "./payload.ts";
 
 const CONNECTING = 0, OPEN = 1, CLOSING = 2, CLOSED = 3;
@@ -478,26 +479,18 @@ export class WebSocket extends EventEmitter {
   }
 
   #attach(stream: Duplex, head: Uint8Array, handshaken: Handshaken): void {
-    const { role, protocol, extensions, compression } = handshaken;
+    const { role, protocol, extensions } = handshaken;
     this._socket = stream;
     this.#cancel = null;
     this.#protocol = protocol;
     this.#extensions = extensions;
-    const options = this.#options as SharedOptions & { generateMask?: (mask: Uint8Array) => void };
     // The request is the application's: a connection that knew it would keep it.
-    this.#connection = sharedContext().adopt(stream, {
-      ...connectionOptions(options),
-      ...WebSocket.#callbacks,
-      data: this as WebSocket,
-      role,
-      handshake: false,
-      protocol,
-      extensions: extensions === "" ? [] : extensions,
-      compression,
-      initialData: head,
-      url: this.#url,
-      maskGenerator: options.generateMask,
-    });
+    this.#connection = adoptOpened<WebSocket>(
+      sharedContext(),
+      stream,
+      openTermsOf(this.#options, WebSocket.#callbacks),
+      { role, url: this.#url ?? "", protocol, extensions, initialData: head, data: this },
+    );
     this.#readyState = OPEN;
     emit(this, "open");
   }

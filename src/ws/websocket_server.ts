@@ -11,12 +11,7 @@ import { nextTick } from "node:process";
 import type { Duplex } from "node:stream";
 import { refusal } from "../util/check.ts";
 import { answerCompression, parseProtocols } from "../adopt/outside_handshake.ts";
-import {
-  compressionOptions,
-  type PerMessageDeflateOptions,
-  type SharedOptions,
-  termsOf,
-} from "./options.ts";
+import { type PerMessageDeflateOptions, type SharedOptions, termsOf } from "./options.ts";
 import { emit, run } from "./events.ts";
 import { attach, WebSocket } from "./websocket.ts";
 
@@ -313,7 +308,7 @@ export class WebSocketServer extends EventEmitter {
       );
     }
     if (this.#state !== "running") return abort(stream, 503);
-    const { handleProtocols, perMessageDeflate } = this.options;
+    const { handleProtocols } = this.options;
     const key = request.headers["sec-websocket-key"];
     const lines = [
       "HTTP/1.1 101 Switching Protocols",
@@ -339,7 +334,6 @@ export class WebSocketServer extends EventEmitter {
       role: "server",
       protocol,
       extensions,
-      compression: extensions === "" ? false : compressionOptions(perMessageDeflate),
     });
     accepted(socket, request);
   }
