@@ -90,6 +90,8 @@ export class WebSocket extends EventTarget {
   readonly #outbox: Outbox | null;
   #readyState = CONNECTING;
   #binaryType: BinaryType = "blob";
+  /** Messages that have been dispatched. */
+  #dispatched = 0;
   /** Whether the connection has failed, so that an error event precedes the close event. */
   #failed = false;
   /** Bytes that were never transmitted, and never will be. */
@@ -146,8 +148,10 @@ export class WebSocket extends EventTarget {
 
   /** `CONNECTING`, `OPEN`, `CLOSING` or `CLOSED`. */
   get readyState(): number {
-    // The peer's close frame makes it `CLOSING`.
-    return this.#readyState === OPEN && this.#connection!.state !== "open"
+    // The peer's close frame makes it `CLOSING`, when the messages before it have been dispatched.
+    const connection = this.#connection!;
+    return this.#readyState === OPEN && connection.state !== "open" &&
+        connection.stats().messagesReceived === this.#dispatched
       ? CLOSING
       : this.#readyState;
   }
@@ -270,8 +274,12 @@ export class WebSocket extends EventTarget {
         "InvalidStateError",
       );
     }
-    if (this.readyState === OPEN) this.#send(payload, this.#outbox!);
-    else this.#lost += sizeOf(payload);
+    // Behind the peer's close frame nothing can be sent, although messages may be left to dispatch.
+    if (this.readyState === OPEN && this.#connection!.state === "open") {
+      this.#send(payload, this.#outbox!);
+    } else {
+      this.#lost += sizeOf(payload);
+    }
   }
 
   #send(payload: Payload, outbox: Outbox): void {
@@ -301,7 +309,8 @@ export class WebSocket extends EventTarget {
   }
 
   #received(data: ReceivedMessage): PromiseLike<void> | void {
-    if (this.readyState !== OPEN) return;
+    // After our own close nothing is dispatched, and all that counts is that it was closed.
+    if (this.#readyState !== OPEN) return;
     const bytes = data as Uint8Array<ArrayBuffer>;
     const message = typeof data === "string"
       ? data
@@ -309,6 +318,7 @@ export class WebSocket extends EventTarget {
       ? new Blob([bytes])
       : bytes.slice().buffer;
     this.dispatchEvent(new MessageEvent("message", { data: message, origin: this.#origin }));
+    this.#dispatched++;
     return CHECKPOINT;
   }
 

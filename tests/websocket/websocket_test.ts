@@ -253,6 +253,30 @@ Deno.test("the peer's close makes it CLOSING, then CLOSED", async () => {
   assertEquals(socket.readyState, 3);
 });
 
+Deno.test("what came before the peer's close is dispatched before it, to an OPEN socket", async () => {
+  await using server = serve();
+  const [socket, log] = await opened(server.url);
+  const conn = await server.connections.next();
+  const states: number[] = [];
+  socket.addEventListener("message", () => {
+    states.push(socket.readyState);
+    socket.send("too late");
+  });
+  for (let i = 0; i < 5; i++) conn.send(String(i));
+  conn.close(4000);
+  for (let i = 0; i < 5; i++) {
+    assertEquals((await log.next() as MessageEvent).data, String(i));
+    // A macrotask later all has been received that will be.
+    await new Promise((resolve) => setTimeout(resolve, 0));
+  }
+  const close = await log.next() as CloseEvent;
+  assertEquals([close.type, close.code, close.wasClean], ["close", 4000, true]);
+  assertEquals(states, [1, 1, 1, 1, 1]);
+  assertEquals(server.received.events.length, 0);
+  // The close frame may have come after the first of them was dispatched.
+  assert(socket.bufferedAmount > 0 && socket.bufferedAmount % "too late".length === 0);
+});
+
 Deno.test("a connection that is lost: no message is delivered after close, 1006", async () => {
   await using server = serve();
   const [socket, log] = await opened(server.url);
