@@ -84,9 +84,14 @@ export interface OpenFacts<Data> {
   readonly data: Data;
 }
 
-/** Checks options that several connections will share. */
-export function openTerms(options: ConnectionOptions): OpenTerms {
-  return { settings: resolveSettings("adopt", options), handlers: pickHandlers(options) };
+/**
+ * Checks options that several connections will share.
+ *
+ * @param textAsBytes Whether they want text as bytes, if it wasn't compressed, and the headers of their messages.
+ */
+export function openTerms(options: ConnectionOptions, textAsBytes = false): OpenTerms {
+  const settings = { ...resolveSettings("adopt", options), textAsBytes };
+  return { settings, handlers: pickHandlers(options) };
 }
 
 /** Takes over a stream whose handshake was done elsewhere, on terms that are shared with others. */

@@ -72,7 +72,7 @@ export function openTermsOf<Data>(
     ...[level, memLevel, threshold],
   ];
   if (last === null || !last.facts.every((fact, index) => fact === facts[index])) {
-    last = { facts, terms: openTerms({ ...given, ...handlers as ConnectionHandlers }) };
+    last = { facts, terms: openTerms({ ...given, ...handlers as ConnectionHandlers }, true) };
   }
   return last.terms;
 }

@@ -8,6 +8,7 @@ import type { ReceivedMessage } from "../flow/receive_queue.ts";
 import type { CloseRecord } from "../protocol/close_record.ts";
 import { QueueFullError } from "../errors.ts";
 import { ABNORMAL, isCloseCode } from "../protocol/close_code.ts";
+import { BINARY } from "../protocol/opcode.ts";
 import { ProtocolError } from "../protocol/protocol_error.ts";
 import { CHECKPOINT } from "../websocket/checkpoint.ts";
 import { Outbox } from "../websocket/outbox.ts";
@@ -92,7 +93,8 @@ export class WebSocket extends EventEmitter {
   static readonly #callbacks: ConnectionHandlers<WebSocket> = {
     // Who awaits `open` has time to listen.
     onConnect: () => CHECKPOINT as Promise<void>,
-    onMessage: ({ data: socket }, data) => socket.#received(data) as Promise<void>,
+    onMessage: ({ data: socket }, data, header) =>
+      socket.#received(data, header!.opcode === BINARY) as Promise<void>,
     onPing: ({ data: socket }, payload) => emit(socket, "ping", Buffer.from(payload)),
     onPong: ({ data: socket }, payload) => emit(socket, "pong", Buffer.from(payload)),
     onError: ({ data: socket }, error) => {
@@ -413,18 +415,22 @@ export class WebSocket extends EventEmitter {
     this.#connection?.resume();
   }
 
-  #received(data: ReceivedMessage): PromiseLike<void> | void {
-    const isBinary = typeof data !== "string";
-    const buffer = isBinary
-      ? Buffer.from(data.buffer as ArrayBuffer, data.byteOffset, data.length)
-      : Buffer.from(data);
+  #received(data: ReceivedMessage, isBinary: boolean): PromiseLike<void> | void {
+    // Text that was compressed is a string.
+    const buffer = typeof data === "string"
+      ? Buffer.from(data)
+      : Buffer.from(data.buffer as ArrayBuffer, data.byteOffset, data.length);
     let message: unknown = buffer;
     if (isBinary && this.#binaryType !== "nodebuffer") {
       if (this.#binaryType === "fragments") message = [buffer];
-      else if (this.#binaryType === "arraybuffer") message = data.slice().buffer;
-      else message = new Blob([data as Uint8Array<ArrayBuffer>]);
+      else if (this.#binaryType === "arraybuffer") message = new Uint8Array(buffer).buffer;
+      else message = new Blob([buffer as Uint8Array<ArrayBuffer>]);
     }
-    emit(this, "message", message, isBinary);
+    try {
+      this.emit("message", message, isBinary);
+    } catch (error) {
+      reportError(error);
+    }
     if (this.#options.allowSynchronousEvents === false) return CHECKPOINT;
   }
 
