@@ -1,5 +1,4 @@
 import type { Buffer } from "node:buffer";
-import { createHash, randomBytes } from "node:crypto";
 import type { EventEmitter } from "node:events";
 import { type ClientRequest, type IncomingMessage, request as requestHttp } from "node:http";
 import { request as requestHttps } from "node:https";
@@ -7,7 +6,9 @@ import type { RequestOptions } from "node:https";
 import type { Duplex } from "node:stream";
 import { emit } from "./events.ts";
 import {
+  acceptKey,
   checkCompressionAnswer,
+  createKey,
   offerCompression,
   UnrequestedExtension,
 } from "../adopt/outside_handshake.ts";
@@ -18,7 +19,6 @@ import {
   termsOf,
 } from "./options.ts";
 
-const GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 const TOKEN = /^[!#$%&'*+\-.0-9A-Z^_`|a-z~]+$/;
 const VERSIONS = [8, 13];
 
@@ -150,7 +150,7 @@ class Attempt {
   }
 
   start(target: Target): void {
-    const key = randomBytes(16).toString("base64");
+    const key = createKey();
     const make = target.secure ? requestHttps : requestHttp;
     const request = this.#request = make(this.#requestOptions(target, key));
     if (this.#redirects > 0) {
@@ -262,8 +262,7 @@ class Attempt {
   /** @throws {Error} If the answer isn't one to our request (RFC 6455 4.1). */
   #check(key: string, { headers }: IncomingMessage) {
     if (headers.upgrade?.toLowerCase() !== "websocket") throw new Error("Invalid Upgrade header");
-    const expected = createHash("sha1").update(key + GUID).digest("base64");
-    if (headers["sec-websocket-accept"] !== expected) {
+    if (headers["sec-websocket-accept"] !== acceptKey(key)) {
       throw new Error("Invalid Sec-WebSocket-Accept header");
     }
     const protocol = headers["sec-websocket-protocol"] ?? "";
