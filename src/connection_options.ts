@@ -255,6 +255,7 @@ export function resolveSettings(
     rateLimit: readRateLimit(action, options.rateLimit),
     answerPings: flag(action, "answerPings", options.answerPings, true),
     viewPayloads: choice(action, "payload", options.payload, PAYLOADS) === "view",
+    textAsBytes: false,
     // If the runtime has no means to compress, connections work as if it weren't asked for.
     compression: compression !== null && isSupported() ? compression : null,
     maskGenerator: options.maskGenerator ?? null,

@@ -1,4 +1,4 @@
-import { adopt } from "./adopt/adopt.ts";
+import { adopt, adoptOnTerms, type OpenFacts, type OpenTerms } from "./adopt/adopt.ts";
 import type { AdoptArguments, AdoptOptions } from "./adopt/adopt_options.ts";
 import type { AdoptSource } from "./adopt/adopt_source.ts";
 import { broadcast } from "./pubsub/broadcast.ts";
@@ -82,6 +82,14 @@ export interface ContextOptions<Data = unknown> extends ConnectionOptions<Data>,
 /** Lets an observer watch over all connections of a context, until what is returned is called. */
 export let observe: <Data>(ctx: Context<Data>, observer: Observer) => () => void;
 
+/** Adopts a stream whose handshake was done elsewhere, on terms that many share, so that none has to check its own. */
+export let adoptOpened: <Data>(
+  ctx: Context,
+  source: AdoptSource,
+  terms: OpenTerms,
+  facts: OpenFacts<Data>,
+) => Connection<Data>;
+
 /**
  * What a program holds: defaults, connections, listeners, and their common end.
  *
@@ -130,6 +138,10 @@ export class Context<Data = unknown, Default extends Data | undefined = undefine
   static {
     inspectable(Context.prototype, (ctx) => ctx.#describe());
     observe = (ctx, observer) => ctx.#registry.observers.add(observer);
+    adoptOpened = (ctx, source, terms, facts) => {
+      ctx.#checkAlive("adopt");
+      return adoptOnTerms(ctx.#registry, source, terms, facts);
+    };
   }
 
   readonly #options: ContextOptions;

@@ -3,18 +3,22 @@ import { type AdoptSource, isEncrypted, takeOver } from "./adopt_source.ts";
 import type { Acceptance } from "../server/decide_handshake.ts";
 import { resolveConnect } from "../client/connect_options.ts";
 import { type Connection, makeConnection } from "../connection.ts";
-import { codecSettings, readAgreement } from "../deflate/negotiation.ts";
+import { type CodecSettings, codecSettings, readAgreement } from "../deflate/negotiation.ts";
 import { Dial } from "../client/dial.ts";
 import { Engine } from "../engine/engine.ts";
-import type { HandshakeResult } from "../engine/handshake_result.ts";
 import { abortError } from "../errors.ts";
-import { makeRequest } from "../engine/handshake_result.ts";
+import {
+  type HandshakeResult,
+  makeRequest,
+  OutsideHandshakeResult,
+} from "../engine/handshake_result.ts";
 import { checkExtensions, formatExtensions } from "../handshake/extension_list.ts";
 import { PendingHandshake } from "../server/pending_handshake.ts";
 import type { PeerInfo } from "../server/peer_info.ts";
 import { type ListenOptionsOf, resolveListen } from "../server/listen_options.ts";
-import { pickHandlers } from "../engine/handlers.ts";
-import { resolveSettings } from "../connection_options.ts";
+import { type Handlers, pickHandlers } from "../engine/handlers.ts";
+import type { Settings } from "../engine/settings.ts";
+import { type ConnectionOptions, resolveSettings } from "../connection_options.ts";
 import type { Registry } from "../context/registry.ts";
 import { formatRequestHead } from "../handshake/format_request.ts";
 import { parseRequestHead } from "../handshake/request_head.ts";
@@ -56,16 +60,77 @@ function checkFacts<Data>({ initialData, url, protocol, request }: AdoptOptions<
   }
 }
 
+/** What connections have in common whose handshakes are done elsewhere; made once for all of them. */
+export interface OpenTerms {
+  /** Their settings. */
+  readonly settings: Settings;
+  /** Their callbacks. */
+  readonly handlers: Handlers;
+}
+
+/** What one of them has of its own. */
+export interface OpenFacts<Data> {
+  /** Which side we are. */
+  readonly role: "server" | "client";
+  /** The URL; `""` if it isn't known. */
+  readonly url: string;
+  /** The subprotocol; `""` for none. */
+  readonly protocol: string;
+  /** The extensions in force, as `Sec-WebSocket-Extensions` names them; `""` for none. */
+  readonly extensions: string;
+  /** Bytes that came behind the handshake. */
+  readonly initialData: Uint8Array;
+  /** The application's own. */
+  readonly data: Data;
+}
+
+/**
+ * Checks options that several connections will share.
+ *
+ * @param textAsBytes Whether they want text as bytes, if it wasn't compressed, and the headers of their messages.
+ */
+export function openTerms(options: ConnectionOptions, textAsBytes = false): OpenTerms {
+  const settings = { ...resolveSettings("adopt", options), textAsBytes };
+  return { settings, handlers: pickHandlers(options) };
+}
+
+/** Takes over a stream whose handshake was done elsewhere, on terms that are shared with others. */
+export function adoptOnTerms<Data>(
+  registry: Registry,
+  source: AdoptSource,
+  { settings, handlers }: OpenTerms,
+  { role, url, protocol, extensions, initialData, data }: OpenFacts<Data>,
+): Connection<Data> {
+  const engine = makeEngine(registry, role, settings, handlers, url, data);
+  const agreement = extensions === "" ? null : readAgreement(checkExtensions([extensions]));
+  const compression = agreement && codecSettings(agreement, role, settings.compression!);
+  const result = new OutsideHandshakeResult(url, protocol, extensions, compression);
+  const watch = isEncrypted(source) ? watchOver(engine) : undefined;
+  engine.open(takeOver(source, undefined, watch), result, copyOf(initialData), true);
+  return engine.face;
+}
+
 function makeEngine<Data>(
+  registry: Registry,
+  role: "server" | "client",
+  settings: Settings,
+  handlers: Handlers,
+  url: string,
+  data: Data,
+): Engine {
+  const engine = new Engine(registry, role, settings, handlers);
+  makeConnection(engine, { url, home: registry, data });
+  return engine;
+}
+
+function newEngine<Data>(
   registry: Registry,
   role: "server" | "client",
   options: AdoptOptions<Data>,
   url: string,
 ): Engine {
-  const settings = resolveSettings("adopt", options as AdoptOptions);
-  const engine = new Engine(registry, role, settings, pickHandlers(options));
-  makeConnection(engine, { url, home: registry, data: options.data as Data });
-  return engine;
+  const { settings, handlers } = openTerms(options as AdoptOptions);
+  return makeEngine(registry, role, settings, handlers, url, options.data as Data);
 }
 
 /** The handshake was done elsewhere. */
@@ -75,34 +140,48 @@ function adoptOpen<Data>(
   options: AdoptOptions<Data>,
   role: "server" | "client",
 ): Connection<Data> {
-  const { extensions = [], protocol = "", request, url = "" } = options;
+  const { extensions = [], request, url = "" } = options;
   const agreed = checkExtensions(typeof extensions === "string" ? [extensions] : extensions);
-  const head = request === undefined || request instanceof Request
-    ? null
-    : formatRequestHead(request);
-  const secure = isEncrypted(source);
   // What was agreed is a fact, so it holds whether the option was given or not.
   const agreement = readAgreement(agreed);
   const compression = agreement === null ? false : options.compression || true;
-  const engine = makeEngine(registry, role, { ...options, compression }, String(url));
-  const result: HandshakeResult = {
-    protocol,
-    extensions: formatExtensions(agreed),
-    compression: agreement && codecSettings(agreement, role, engine.settings.compression!),
-    url: url !== "" || request === undefined ? String(url) : webSocketUrl(request, head, secure),
-    request: () =>
-      request instanceof Request ? request : head === null ? null : makeRequest(head, secure),
-    requestFields: () =>
-      request instanceof Request
-        ? request.headers
-        : head === null
-        ? null
-        : parseRequestHead(head, Infinity).fields,
-    responseHeaders: () => new Headers(),
-  };
+  const engine = newEngine(registry, role, { ...options, compression }, String(url));
+  const result = outsideResult(
+    request,
+    isEncrypted(source),
+    String(url),
+    options.protocol ?? "",
+    formatExtensions(agreed),
+    agreement && codecSettings(agreement, role, engine.settings.compression!),
+  );
   const transport = takeOver(source, undefined, watchOver(engine));
   engine.open(transport, result, copyOf(options.initialData), true);
   return engine.face;
+}
+
+/** Keeps of the options no more than what it is given. */
+function outsideResult(
+  request: AdoptOptions["request"],
+  secure: boolean,
+  url: string,
+  protocol: string,
+  extensions: string,
+  compression: CodecSettings | null,
+): HandshakeResult {
+  if (request === undefined) {
+    return new OutsideHandshakeResult(url, protocol, extensions, compression);
+  }
+  const head = request instanceof Request ? null : formatRequestHead(request);
+  return {
+    protocol,
+    extensions,
+    compression,
+    url: url !== "" ? url : webSocketUrl(request, head, secure),
+    request: () => head === null ? request as Request : makeRequest(head, secure),
+    requestFields: () =>
+      head === null ? (request as Request).headers : parseRequestHead(head, Infinity).fields,
+    responseHeaders: () => new Headers(),
+  };
 }
 
 function adoptServer<Data>(
@@ -118,7 +197,7 @@ function adoptServer<Data>(
   const head = request === undefined ? null : formatRequestHead(request);
   const secure = isEncrypted(source) ||
     (request instanceof Request && new URL(request.url).protocol === "https:");
-  const engine = makeEngine(registry, "server", options, "");
+  const engine = newEngine(registry, "server", options, "");
   // If the caller has read the head, what was read after it is frames.
   const transport = takeOver(
     source,
@@ -168,7 +247,7 @@ function adoptClient<Data>(
     },
     "adopt",
   );
-  const engine = makeEngine(registry, "client", options, settings.target.href);
+  const engine = newEngine(registry, "client", options, settings.target.href);
   // Made before the stream is taken, since it checks what is to be sent.
   const dial = new Dial(engine, settings);
   const transport = takeOver(source, options.initialData, watchOver(engine));

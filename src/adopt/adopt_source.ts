@@ -16,14 +16,14 @@ export type AdoptSource = Deno.Conn | Duplex | StreamPair;
  *
  * @param source The stream.
  * @param initialData What has been read from it already.
- * @param watch Notified of a stream that could not be held back.
+ * @param watch Notified of a stream that could not be held back, which one of TLS may be.
  * @returns A transport that owns it.
  * @throws {TypeError} If it isn't a byte stream, is locked, or carries something else than bytes.
  */
 export function takeOver(
   source: unknown,
   initialData: Uint8Array | undefined,
-  watch: HeldWatch,
+  watch: HeldWatch | undefined,
 ): Transport {
   const transport = asTransport(source, watch);
   return initialData === undefined || initialData.length === 0
@@ -32,7 +32,7 @@ export function takeOver(
     : new PrefixedTransport(initialData.slice(), transport);
 }
 
-function asTransport(source: unknown, watch: HeldWatch): Transport {
+function asTransport(source: unknown, watch: HeldWatch | undefined): Transport {
   if (isConn(source)) {
     // Of a connection whose streams are in use, reads would go to either side.
     if (source.readable.locked || source.writable.locked) {

@@ -1,5 +1,5 @@
 // What a caller needs that does the opening handshake elsewhere and has the open stream adopted: permessage-deflate on
-// terms of his own for each direction (RFC 7692 7.1), which `adopt` gets as its `extensions`, and lists of tokens.
+// terms of his own for each direction (RFC 7692 7.1), which `adopt` gets as its `extensions`; keys, and lists of tokens.
 
 import {
   type DeflateParameters,
@@ -10,6 +10,7 @@ import {
 import { isSupported } from "../deflate/raw_zlib.ts";
 import { formatExtensions, parseExtensions } from "../handshake/extension_list.ts";
 
+export { acceptKey, createKey, isValidKey } from "../handshake/accept_key.ts";
 export { parseProtocols } from "../handshake/token_list.ts";
 
 /** What may be agreed on for each direction. */

@@ -93,6 +93,38 @@ function parseAgain(text: string): RequestHead {
   return parseRequestHead(text, Infinity);
 }
 
+/** The result of a handshake that was done elsewhere, and of which no more is known than what it agreed on. */
+export class OutsideHandshakeResult implements HandshakeResult {
+  readonly url: string;
+  readonly protocol: string;
+  readonly extensions: string;
+  readonly compression: CodecSettings | null;
+
+  constructor(
+    url: string,
+    protocol: string,
+    extensions: string,
+    compression: CodecSettings | null,
+  ) {
+    this.url = url;
+    this.protocol = protocol;
+    this.extensions = extensions;
+    this.compression = compression;
+  }
+
+  request(): null {
+    return null;
+  }
+
+  requestFields(): null {
+    return null;
+  }
+
+  responseHeaders(): Headers {
+    return new Headers();
+  }
+}
+
 /** The result of a handshake that we asked for. */
 export class ClientHandshakeResult implements HandshakeResult {
   readonly url: string;

@@ -23,6 +23,10 @@ import type { Transport } from "../transport/transport.ts";
 import { isThenable } from "../util/foreign.ts";
 import type { Timers } from "../util/timers.ts";
 
+const NO_RSV = { rsv1: false, rsv2: false, rsv3: false };
+const PLAIN_TEXT: MessageHeader = { opcode: TEXT, ...NO_RSV };
+const PLAIN_BINARY: MessageHeader = { opcode: BINARY, ...NO_RSV };
+
 // Less than this isn't read ahead for the reader of a stream.
 const LEAST_CHUNK = 256;
 
@@ -122,6 +126,7 @@ export class Receiver implements ReadSink, MessageSink, Limited {
       maxMessageSize,
       settings.viewPayloads,
       settings.allowedRsv,
+      settings.textAsBytes,
       compression === null
         ? null
         : (sink) => new MessageInflater({ ...compression.inflate, maxMessageSize }, sink),
@@ -386,12 +391,15 @@ export class Receiver implements ReadSink, MessageSink, Limited {
     );
   }
 
-  /** The header of a message that has just arrived, for an application that uses reserved bits. */
+  /** The header of a message that has just arrived, for an application that uses reserved bits or gets text as bytes. */
   #header(data: ReceivedMessage): MessageHeader | undefined {
-    if (this.#host.settings.allowedRsv === 0) return undefined;
+    const { allowedRsv, textAsBytes } = this.#host.settings;
+    if (allowedRsv === 0 && !textAsBytes) return undefined;
     const { rsv, opaque } = this.#assembler!;
+    const text = opaque || typeof data === "string";
+    if (allowedRsv === 0) return text ? PLAIN_TEXT : PLAIN_BINARY;
     return {
-      opcode: opaque || typeof data === "string" ? TEXT : BINARY,
+      opcode: text ? TEXT : BINARY,
       rsv1: (rsv & RSV1) !== 0,
       rsv2: (rsv & RSV2) !== 0,
       rsv3: (rsv & RSV3) !== 0,

@@ -18,6 +18,8 @@ export interface Settings {
   readonly rateLimit: RateLimitSettings | null;
   readonly answerPings: boolean;
   readonly viewPayloads: boolean;
+  /** Whether text comes as bytes, if it wasn't compressed; the header of its message tells it from binary. */
+  readonly textAsBytes: boolean;
   readonly compression: CompressionSettings | null;
   readonly maskGenerator: ((key: Uint8Array) => void) | null;
   readonly assemble: boolean;

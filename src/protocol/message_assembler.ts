@@ -3,7 +3,7 @@ import { FrameDecoder, type FrameSink, type Source } from "./frame_decoder.ts";
 import { CLOSE, CONTINUATION, type Role, RSV1, TEXT } from "./opcode.ts";
 import { copyPayload } from "./payload_slab.ts";
 import { ProtocolError } from "./protocol_error.ts";
-import { decodeText, decodeValidText } from "./text.ts";
+import { decodeText, decodeValidText, isText } from "./text.ts";
 import { Utf8Validator } from "./utf8.ts";
 import { NOTHING } from "../util/bytes.ts";
 
@@ -81,7 +81,7 @@ const LONGEST_DIRECT_READ = 256 * 1024;
 export class MessageAssembler implements FrameSink, InflatedMessageSink {
   /** Reserved bits of the first frame of the message that is delivered. */
   rsv = 0;
-  /** Whether that message is text although it is delivered as bytes. */
+  /** Whether that message is text although it is delivered as bytes: it needn't be UTF-8, or was wanted so. */
   opaque = false;
   /** Opcode of the message under way, 0 between messages. */
   opcode = CONTINUATION;
@@ -91,6 +91,7 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
   readonly #sink: MessageSink;
   readonly #maxMessageSize: number;
   readonly #viewPayloads: boolean;
+  readonly #textAsBytes: boolean;
   #length = 0; // of the message so far, the current frame's announced length included
   #filled = 0; // bytes of it in #buffer
   #buffer = EMPTY;
@@ -109,6 +110,7 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
    * @param maxMessageSize Bytes, inclusive; 0 for no limit.
    * @param viewPayloads Whether whole binary payloads may be handed on as views of the source.
    * @param allowedRsv Reserved bits that an extension of the application gives a meaning.
+   * @param textAsBytes Whether text is handed on as the bytes that it was checked as, unless it was compressed.
    * @param makeInflater Makes what takes messages with RSV1; `null` if compression wasn't agreed.
    */
   constructor(
@@ -117,6 +119,7 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
     maxMessageSize: number,
     viewPayloads: boolean,
     allowedRsv: number,
+    textAsBytes = false,
     makeInflater: ((sink: InflatedMessageSink) => CompressedMessages) | null = null,
   ) {
     this.frames = new FrameDecoder(
@@ -128,6 +131,7 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
     this.#sink = sink;
     this.#maxMessageSize = maxMessageSize;
     this.#viewPayloads = viewPayloads;
+    this.#textAsBytes = textAsBytes;
   }
 
   /** Bytes of an unfinished message that are held. */
@@ -296,7 +300,10 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
     const text = this.opcode === TEXT;
     this.#length = 0;
     this.opcode = CONTINUATION;
-    if (text) {
+    if (text && this.#textAsBytes && this.rsv === 0) {
+      if (!isText(source.view, start, end)) notUtf8();
+      this.#asBytes(copyPayload(source, start, end));
+    } else if (text) {
       const string = decodeText(source.bytes, source.view, start, end);
       if (string === null) this.#opaque(source.bytes.slice(start, end));
       else this.#sink.message(string, false);
@@ -310,6 +317,10 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
   /** Text that isn't UTF-8: if an extension has transformed it, it needn't be before it is transformed back. */
   #opaque(bytes: Uint8Array): void {
     if (this.rsv === 0) notUtf8();
+    this.#asBytes(bytes);
+  }
+
+  #asBytes(bytes: Uint8Array): void {
     this.opaque = true;
     this.#sink.message(bytes, false);
     this.opaque = false;
@@ -360,6 +371,8 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
       return;
     }
     const { bytes, view } = this.#buffer, length = this.#length, text = this.opcode === TEXT;
+    // An empty one too must be the application's own: it may transfer its buffer away.
+    const own = length > 0 && bytes.length === length;
     this.discard();
     if (text && this.rsv !== 0) {
       const string = decodeText(bytes, view, 0, length);
@@ -367,10 +380,9 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
       else this.#sink.message(string, false);
     } else if (text) {
       if (!this.#utf8!.complete) notUtf8();
-      this.#sink.message(decodeValidText(bytes, 0, length), false);
+      if (this.#textAsBytes) this.#asBytes(own ? bytes : bytes.slice(0, length));
+      else this.#sink.message(decodeValidText(bytes, 0, length), false);
     } else {
-      // An empty one too must be the application's own: it may transfer its buffer away.
-      const own = length > 0 && bytes.length === length;
       this.#sink.message(own ? bytes : bytes.slice(0, length), false);
     }
   }

@@ -25,6 +25,13 @@ function isAscii(view: DataView, start: number, end: number): boolean {
   return (bits & 0x80808080) === 0;
 }
 
+/** Whether `view[start..end)` is complete, valid UTF-8. */
+export function isText(view: DataView, start: number, end: number): boolean {
+  if (isAscii(view, start, end)) return true;
+  validator.reset();
+  return validator.push(view, start, end) && validator.complete;
+}
+
 /** The string that `bytes[start..end)` encode, or `null` if they aren't UTF-8. */
 export function decodeText(
   bytes: Uint8Array,

@@ -1,6 +1,7 @@
 import type { Duplex } from "node:stream";
-import { callForeign } from "../util/foreign.ts";
+import { callForeign, whenSettled } from "../util/foreign.ts";
 import { CallbackTimer, type Timers } from "../util/timers.ts";
+import { inNextTurn } from "../util/turns.ts";
 import { copyInto, WRITE_LIMIT } from "./stream_io.ts";
 import type { Transport } from "./transport.ts";
 
@@ -61,21 +62,26 @@ export function isNodeDuplex(value: unknown): value is Duplex {
 }
 
 /**
- * A Node stream as a transport: the socket of a `node:http` upgrade, of `node:net`, or any other `Duplex` of bytes.
+ * A Node stream as a transport: the socket of a `node:http` upgrade, of `node:net`, or any other `Duplex` of bytes. It
+ * reports readiness both ways.
  *
- * The stream is read in paused mode, so what isn't asked for stays in its buffer, and when that is full (its own
- * high-water mark) in the kernel's. A write counts as taken when the stream calls back, which a socket does when the
- * kernel has the bytes.
+ * The stream flows while it is read, so that what a socket has received is handled within the same call, and is paused
+ * with the first chunk that nobody waits for beside another one. What it is given to write counts as taken when the
+ * stream has nothing left of it, which for a socket means that the kernel has it; mostly that is so at once.
  */
 export class NodeStreamTransport implements Transport {
   readonly #stream: Duplex & SocketExtras;
   #rest: Uint8Array | undefined;
+  #paused = true;
   #ended = false;
   #failure: Error | undefined;
   #closed = false;
-  #piece = SLOW_WRITE;
   #wakeReader: (() => void) | undefined;
-  #rejectWrite: ((error: Error) => void) | undefined;
+  #piece = SLOW_WRITE;
+  #writing = 0; // bytes that the stream was given, and that don't count as taken yet
+  #since = 0; // when it was given them
+  #called = false; // it has called back
+  #wakeWriter: (() => void) | undefined;
   readonly #watch: HeldWatch | undefined;
   readonly #look: CallbackTimer | undefined;
   #given: number;
@@ -106,8 +112,9 @@ export class NodeStreamTransport implements Transport {
     stream.on("error", this.#onError);
     stream.on("end", this.#onEnd);
     stream.on("close", this.#onClose);
-    // A listener for "readable" ends flowing mode, so nothing is lost from here on.
-    stream.on("readable", this.#onReadable);
+    // Paused before there is a listener, it doesn't flow by itself, and nothing is lost.
+    callForeign(() => stream.pause(), NOTHING);
+    stream.on("data", this.#onData);
     if (watch !== undefined && this.#stream.encrypted === true) {
       this.#watch = watch;
       this.#look = new CallbackTimer(() => this.#checkHeld());
@@ -133,30 +140,19 @@ export class NodeStreamTransport implements Transport {
 
   async read(into: Uint8Array): Promise<number | null> {
     for (;;) {
-      const chunk: Uint8Array | null = this.#rest ?? this.#stream.read();
-      if (chunk !== null) return this.#give(chunk, into);
-      if (this.#ended) return null;
-      if (this.#failure) throw this.#failure;
-      await new Promise<void>((resolve) => this.#wakeReader = resolve);
+      const count = this.tryRead(into);
+      if (count !== 0) return count;
+      await new Promise<void>((resolve) => this.whenReadable(resolve));
     }
   }
 
   tryRead(into: Uint8Array): number | null {
-    const chunk: Uint8Array | null = this.#rest ?? this.#stream.read();
-    if (chunk !== null) return this.#give(chunk, into);
-    if (this.#ended) return null;
-    if (this.#failure) throw this.#failure;
-    return 0;
-  }
-
-  whenReadable(ready: () => void): void {
-    this.#wakeReader = ready;
-    const known = this.#rest !== undefined || this.#ended || this.#failure !== undefined ||
-      this.#stream.readableLength > 0;
-    if (known) queueMicrotask(() => this.#wake());
-  }
-
-  #give(chunk: Uint8Array, into: Uint8Array): number {
+    const chunk = this.#rest;
+    if (chunk === undefined) {
+      if (this.#ended) return null;
+      if (this.#failure) throw this.#failure;
+      return 0;
+    }
     if (this.#look !== undefined) this.#lookSoon();
     const length = Math.min(chunk.length, into.length);
     this.#given += length;
@@ -164,21 +160,79 @@ export class NodeStreamTransport implements Transport {
     return length;
   }
 
-  write(data: Uint8Array): Promise<number> {
-    const piece = data.length > this.#piece ? data.subarray(0, this.#piece) : data;
-    const start = performance.now();
-    return new Promise((resolve, reject) => {
-      if (this.#failure) return reject(this.#failure);
-      this.#rejectWrite = reject;
-      const done = (error?: Error | null) => {
-        this.#rejectWrite = undefined;
-        if (error) return reject(this.#failure ?? error);
-        if (performance.now() - start > QUICK) this.#piece = SLOW_WRITE;
-        else if (piece.length === this.#piece) this.#piece = Math.min(2 * this.#piece, WRITE_LIMIT);
-        resolve(piece.length);
-      };
-      callForeign(() => this.#stream.write(piece, done), reject);
-    });
+  whenReadable(ready: () => void): void {
+    this.#wakeReader = ready;
+    if (this.#rest !== undefined || this.#ended || this.#failure !== undefined) {
+      queueMicrotask(() => this.#wake());
+    } else if (this.#paused) {
+      this.#paused = false;
+      callForeign(() => this.#stream.resume(), this.#onError);
+    }
+  }
+
+  async write(data: Uint8Array): Promise<number> {
+    for (;;) {
+      const count = this.tryWrite(data);
+      if (count > 0) return count;
+      await new Promise<void>((resolve) => this.whenWritable(resolve));
+    }
+  }
+
+  /** What the stream was given, and has called back for later, counts with the next call: its data begin with it. */
+  tryWrite(data: Uint8Array): number {
+    if (this.#failure) throw this.#failure;
+    const stream = this.#stream;
+    let taken = this.#writing;
+    if (taken > 0) {
+      if (!this.#all) return 0;
+      this.#writing = 0;
+      if (performance.now() - this.#since > QUICK) this.#piece = SLOW_WRITE;
+      else this.#quick(taken);
+    }
+    while (taken < data.length) {
+      const end = Math.min(data.length, taken + this.#piece), length = end - taken;
+      const piece = length === data.length ? data : data.subarray(taken, end);
+      this.#called = false;
+      whenSettled(stream.write(piece, this.#onTaken), this.#onError);
+      if (!this.#all) {
+        this.#writing = length;
+        this.#since = performance.now();
+        break;
+      }
+      taken = end;
+      this.#quick(length);
+    }
+    return taken;
+  }
+
+  /** Whether the stream has nothing left of what it was given; one that can't say so says it by its callback. */
+  get #all(): boolean {
+    return this.#called || this.#stream.writableLength === 0;
+  }
+
+  #quick(length: number): void {
+    if (length === this.#piece) this.#piece = Math.min(2 * length, WRITE_LIMIT);
+  }
+
+  whenWritable(ready: () => void): void {
+    this.#wakeWriter = ready;
+    if (this.#writing === 0 || this.#called || this.#failure !== undefined) {
+      inNextTurn(() => this.#wakeUpWriter());
+    }
+  }
+
+  readonly #onTaken = (error?: Error | null): void => {
+    if (error) this.#fail(error);
+    // It may be the callback of a write before the one that is under way.
+    if (this.#stream.writableLength > 0) return;
+    this.#called = true;
+    this.#wakeUpWriter();
+  };
+
+  #wakeUpWriter(): void {
+    const wake = this.#wakeWriter;
+    this.#wakeWriter = undefined;
+    wake?.();
   }
 
   #lookSoon(): void {
@@ -224,16 +278,27 @@ export class NodeStreamTransport implements Transport {
     callForeign(() => this.#stream.unref?.(), NOTHING);
   }
 
-  #onReadable = (): void => this.#wake();
+  readonly #onData = (chunk: Uint8Array): void => {
+    if (this.#rest === undefined) {
+      this.#rest = chunk;
+      this.#wake();
+      return;
+    }
+    this.#paused = true;
+    callForeign(() => {
+      this.#stream.pause();
+      this.#stream.unshift(chunk);
+    }, this.#onError);
+  };
 
-  #onEnd = (): void => {
+  readonly #onEnd = (): void => {
     this.#ended = true;
     this.#wake();
   };
 
-  #onError = (error: Error): void => this.#fail(error);
+  readonly #onError = (error: unknown): void => this.#fail(error as Error);
 
-  #onClose = (): void => {
+  readonly #onClose = (): void => {
     this.#fail(new Deno.errors.ConnectionReset("The stream was closed before its end"));
   };
 
@@ -246,9 +311,7 @@ export class NodeStreamTransport implements Transport {
   #fail(error: Error): void {
     this.#failure ??= error;
     this.#wake();
-    const reject = this.#rejectWrite;
-    this.#rejectWrite = undefined;
-    reject?.(this.#failure);
+    this.#wakeUpWriter();
   }
 }
 

@@ -28,7 +28,7 @@ export function callForeign(
  * @returns A promise that never rejects, or `null` for any other value.
  * @throws What the getter of a hostile `then` throws; call this inside the `try` of the call itself.
  */
-function whenSettled(
+export function whenSettled(
   result: unknown,
   failed: (error: unknown) => void,
 ): Promise<void> | null {

@@ -16,7 +16,8 @@ export function toUsvString(value: unknown): string {
 
 /** A value as `[Clamp] unsigned short`: rounded to the nearest whole number, ties to the even one. */
 export function clampToUnsignedShort(value: unknown): number {
-  const number = Number(value);
+  // Other than Number, it refuses a BigInt, as Web IDL does.
+  const number = +(value as number);
   if (Number.isNaN(number)) return 0;
   const clamped = Math.min(Math.max(number, 0), 0xffff);
   const floor = Math.floor(clamped), rest = clamped - floor;

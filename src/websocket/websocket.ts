@@ -38,6 +38,34 @@ export interface WebSocketOptions extends
   context?: Context;
 }
 
+/** The listeners of a socket get the events of their type. */
+export interface WebSocket {
+  /** Adds a listener of one of the socket's own events. */
+  addEventListener<Type extends keyof WebSocketEventMap>(
+    type: Type,
+    listener: (this: WebSocket, event: WebSocketEventMap[Type]) => unknown,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  /** Adds a listener of any event. */
+  addEventListener(
+    type: string,
+    listener: EventListenerOrEventListenerObject | null,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  /** Removes a listener of one of the socket's own events. */
+  removeEventListener<Type extends keyof WebSocketEventMap>(
+    type: Type,
+    listener: (this: WebSocket, event: WebSocketEventMap[Type]) => unknown,
+    options?: boolean | EventListenerOptions,
+  ): void;
+  /** Removes a listener of any event. */
+  removeEventListener(
+    type: string,
+    listener: EventListenerOrEventListenerObject | null,
+    options?: boolean | EventListenerOptions,
+  ): void;
+}
+
 /**
  * The `WebSocket` of the WHATWG standard, on this library's connection: programs that were written for a browser's or
  * Deno's own class run with it unchanged.
@@ -90,6 +118,8 @@ export class WebSocket extends EventTarget {
   readonly #outbox: Outbox | null;
   #readyState = CONNECTING;
   #binaryType: BinaryType = "blob";
+  /** Messages that have been dispatched. */
+  #dispatched = 0;
   /** Whether the connection has failed, so that an error event precedes the close event. */
   #failed = false;
   /** Bytes that were never transmitted, and never will be. */
@@ -126,7 +156,7 @@ export class WebSocket extends EventTarget {
       maxMessageSize: 64 * 1024 * 1024,
       ...options,
       headers: withCredentials(options.headers, this.#url),
-      onConnect: () => this.#opened(),
+      onConnect: () => this.#opened(options.protocols.length > 0),
       onMessage: (_, data) => this.#received(data),
       onError: () => {
         this.#failed = true;
@@ -146,8 +176,10 @@ export class WebSocket extends EventTarget {
 
   /** `CONNECTING`, `OPEN`, `CLOSING` or `CLOSED`. */
   get readyState(): number {
-    // The peer's close frame makes it `CLOSING`.
-    return this.#readyState === OPEN && this.#connection!.state !== "open"
+    // The peer's close frame makes it `CLOSING`, when the messages before it have been dispatched.
+    const connection = this.#connection!;
+    return this.#readyState === OPEN && connection.state !== "open" &&
+        connection.stats().messagesReceived === this.#dispatched
       ? CLOSING
       : this.#readyState;
   }
@@ -177,6 +209,7 @@ export class WebSocket extends EventTarget {
   }
 
   set binaryType(value: BinaryType) {
+    if (!(#binaryType in this)) throw new TypeError("Cannot set binaryType of another object");
     const type = toUsvString(value);
     // What the enumeration doesn't have is ignored (Web IDL 3.8).
     if (type === "blob" || type === "arraybuffer") this.#binaryType = type;
@@ -270,8 +303,12 @@ export class WebSocket extends EventTarget {
         "InvalidStateError",
       );
     }
-    if (this.readyState === OPEN) this.#send(payload, this.#outbox!);
-    else this.#lost += sizeOf(payload);
+    // Behind the peer's close frame nothing can be sent, although messages may be left to dispatch.
+    if (this.readyState === OPEN && this.#connection!.state === "open") {
+      this.#send(payload, this.#outbox!);
+    } else {
+      this.#lost += sizeOf(payload);
+    }
   }
 
   #send(payload: Payload, outbox: Outbox): void {
@@ -294,14 +331,22 @@ export class WebSocket extends EventTarget {
 
   // ---- From the connection ----------------------------------------------------------------------------------------
 
-  #opened(): PromiseLike<void> {
+  #opened(offered: boolean): PromiseLike<void> {
+    const connection = this.#connection!;
+    if (offered && connection.protocol === "") {
+      // RFC 6455 4.1 lets a server ignore what was offered; the standard doesn't ("establish a WebSocket connection").
+      this.#failed = true;
+      connection.terminate();
+      return CHECKPOINT;
+    }
     this.#readyState = OPEN;
     this.dispatchEvent(new Event("open"));
     return CHECKPOINT;
   }
 
   #received(data: ReceivedMessage): PromiseLike<void> | void {
-    if (this.readyState !== OPEN) return;
+    // After our own close nothing is dispatched, and all that counts is that it was closed.
+    if (this.#readyState !== OPEN) return;
     const bytes = data as Uint8Array<ArrayBuffer>;
     const message = typeof data === "string"
       ? data
@@ -309,6 +354,7 @@ export class WebSocket extends EventTarget {
       ? new Blob([bytes])
       : bytes.slice().buffer;
     this.dispatchEvent(new MessageEvent("message", { data: message, origin: this.#origin }));
+    this.#dispatched++;
     return CHECKPOINT;
   }
 
@@ -403,7 +449,8 @@ function copyOf(data: ArrayBufferView): Uint8Array {
 /** What is sent: bytes, a `Blob`, or anything else as text. */
 function toPayload(data: unknown): Payload {
   if (data instanceof Blob) return data;
-  if (data instanceof ArrayBuffer) return new Uint8Array(data);
+  // What was transferred away counts as empty (Web IDL, "get a copy of the bytes").
+  if (data instanceof ArrayBuffer) return data.detached ? new Uint8Array() : new Uint8Array(data);
   if (ArrayBuffer.isView(data)) {
     if (!(data.buffer instanceof ArrayBuffer)) {
       throw new TypeError("Cannot send a view of shared memory: copy it first");

@@ -1,5 +1,4 @@
 import type { Buffer } from "node:buffer";
-import { createHash, randomBytes } from "node:crypto";
 import type { EventEmitter } from "node:events";
 import { type ClientRequest, type IncomingMessage, request as requestHttp } from "node:http";
 import { request as requestHttps } from "node:https";
@@ -7,19 +6,19 @@ import type { RequestOptions } from "node:https";
 import type { Duplex } from "node:stream";
 import { emit } from "./events.ts";
 import {
+  acceptKey,
   checkCompressionAnswer,
+  createKey,
   offerCompression,
   UnrequestedExtension,
 } from "../adopt/outside_handshake.ts";
 import {
-  compressionOptions,
   type Handshaken,
   type PerMessageDeflateOptions,
   type SharedOptions,
   termsOf,
 } from "./options.ts";
 
-const GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 const TOKEN = /^[!#$%&'*+\-.0-9A-Z^_`|a-z~]+$/;
 const VERSIONS = [8, 13];
 
@@ -151,7 +150,7 @@ class Attempt {
   }
 
   start(target: Target): void {
-    const key = randomBytes(16).toString("base64");
+    const key = createKey();
     const make = target.secure ? requestHttps : requestHttp;
     const request = this.#request = make(this.#requestOptions(target, key));
     if (this.#redirects > 0) {
@@ -263,8 +262,7 @@ class Attempt {
   /** @throws {Error} If the answer isn't one to our request (RFC 6455 4.1). */
   #check(key: string, { headers }: IncomingMessage) {
     if (headers.upgrade?.toLowerCase() !== "websocket") throw new Error("Invalid Upgrade header");
-    const expected = createHash("sha1").update(key + GUID).digest("base64");
-    if (headers["sec-websocket-accept"] !== expected) {
+    if (headers["sec-websocket-accept"] !== acceptKey(key)) {
       throw new Error("Invalid Sec-WebSocket-Accept header");
     }
     const protocol = headers["sec-websocket-protocol"] ?? "";
@@ -278,7 +276,7 @@ class Attempt {
       throw new Error("Server sent no subprotocol");
     }
     const answer = headers["sec-websocket-extensions"];
-    if (answer === undefined) return { protocol, extensions: "", compression: false as const };
+    if (answer === undefined) return { protocol, extensions: "" };
     if (this.#offer === "") {
       throw new Error(
         "Server sent a Sec-WebSocket-Extensions header but no extension was requested",
@@ -287,7 +285,7 @@ class Attempt {
     const { perMessageDeflate } = this.#options;
     try {
       const extensions = checkCompressionAnswer(answer, termsOf(perMessageDeflate));
-      return { protocol, extensions, compression: compressionOptions(perMessageDeflate) };
+      return { protocol, extensions };
     } catch (cause) {
       if (cause instanceof UnrequestedExtension) throw cause;
       throw new Error("Invalid Sec-WebSocket-Extensions header", { cause });

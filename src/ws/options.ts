@@ -1,5 +1,7 @@
 import type { ZlibOptions } from "node:zlib";
+import { type OpenTerms, openTerms } from "../adopt/adopt.ts";
 import type { DeflateTerms } from "../adopt/outside_handshake.ts";
+import type { ConnectionHandlers } from "../connection.ts";
 import type { CompressionOptions } from "../deflate/compression_options.ts";
 import type { ConnectionOptions } from "../connection_options.ts";
 
@@ -35,8 +37,14 @@ export interface SharedOptions {
   skipUTF8Validation?: boolean;
 }
 
+/** What the options of `ws` say about a connection. */
+interface ConnectionPart extends SharedOptions {
+  perMessageDeflate?: boolean | PerMessageDeflateOptions;
+  generateMask?: (mask: Uint8Array) => void;
+}
+
 /** The options of a connection that come from those of `ws`. */
-export function connectionOptions(options: SharedOptions): ConnectionOptions {
+function connectionOptions(options: ConnectionPart): ConnectionOptions {
   const { closeTimeout = 30_000, maxPayload = 100 * 1024 * 1024, autoPong = true } = options;
   return {
     closeTimeout,
@@ -44,11 +52,33 @@ export function connectionOptions(options: SharedOptions): ConnectionOptions {
     maxQueueBytes: 0,
     keepAlive: false,
     answerPings: autoPong,
+    maskGenerator: options.generateMask,
+    compression: compressionOptions(options.perMessageDeflate),
   };
 }
 
+let last: { facts: unknown[]; terms: OpenTerms } | null = null;
+
+/** The terms of a connection; the same object for one after the other, as long as their options say the same. */
+export function openTermsOf<Data>(
+  options: SharedOptions,
+  handlers: ConnectionHandlers<Data>,
+): OpenTerms {
+  const given = connectionOptions(options);
+  const { level, memLevel, threshold } = given.compression as CompressionOptions;
+  const { closeTimeout, maxMessageSize, answerPings, maskGenerator } = given;
+  const facts = [
+    ...[handlers, closeTimeout, maxMessageSize, answerPings, maskGenerator],
+    ...[level, memLevel, threshold],
+  ];
+  if (last === null || !last.facts.every((fact, index) => fact === facts[index])) {
+    last = { facts, terms: openTerms({ ...given, ...handlers as ConnectionHandlers }, true) };
+  }
+  return last.terms;
+}
+
 /** The options of compression that come from those of `ws`, without its terms, which are agreed on by the handshake. */
-export function compressionOptions(
+function compressionOptions(
   given: boolean | PerMessageDeflateOptions | undefined,
 ): CompressionOptions {
   const { zlibDeflateOptions: { level, memLevel } = {}, threshold = 1024 } = termsOf(given);
@@ -67,5 +97,4 @@ export interface Handshaken {
   readonly role: "server" | "client";
   readonly protocol: string;
   readonly extensions: string;
-  readonly compression: false | CompressionOptions;
 }

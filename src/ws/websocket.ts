@@ -3,10 +3,12 @@ import { EventEmitter } from "node:events";
 import { nextTick } from "node:process";
 import type { Duplex } from "node:stream";
 import type { Connection, ConnectionHandlers } from "../connection.ts";
+import { adoptOpened } from "../context.ts";
 import type { ReceivedMessage } from "../flow/receive_queue.ts";
 import type { CloseRecord } from "../protocol/close_record.ts";
 import { QueueFullError } from "../errors.ts";
 import { ABNORMAL, isCloseCode } from "../protocol/close_code.ts";
+import { BINARY } from "../protocol/opcode.ts";
 import { ProtocolError } from "../protocol/protocol_error.ts";
 import { CHECKPOINT } from "../websocket/checkpoint.ts";
 import { Outbox } from "../websocket/outbox.ts";
@@ -22,7 +24,7 @@ import {
   run,
   setAttribute,
 } from "./events.ts";
-import { connectionOptions, type Handshaken, type SharedOptions } from "./options.ts";
+import { type Handshaken, openTermsOf, type SharedOptions } from "./options.ts";
 import { copyOf, type Payload, sizeOf, toPayload } from "./payload.ts";
 
 const CONNECTING = 0, OPEN = 1, CLOSING = 2, CLOSED = 3;
@@ -91,7 +93,8 @@ export class WebSocket extends EventEmitter {
   static readonly #callbacks: ConnectionHandlers<WebSocket> = {
     // Who awaits `open` has time to listen.
     onConnect: () => CHECKPOINT as Promise<void>,
-    onMessage: ({ data: socket }, data) => socket.#received(data) as Promise<void>,
+    onMessage: ({ data: socket }, data, header) =>
+      socket.#received(data, header!.opcode === BINARY) as Promise<void>,
     onPing: ({ data: socket }, payload) => emit(socket, "ping", Buffer.from(payload)),
     onPong: ({ data: socket }, payload) => emit(socket, "pong", Buffer.from(payload)),
     onError: ({ data: socket }, error) => {
@@ -412,18 +415,22 @@ export class WebSocket extends EventEmitter {
     this.#connection?.resume();
   }
 
-  #received(data: ReceivedMessage): PromiseLike<void> | void {
-    const isBinary = typeof data !== "string";
-    const buffer = isBinary
-      ? Buffer.from(data.buffer as ArrayBuffer, data.byteOffset, data.length)
-      : Buffer.from(data);
+  #received(data: ReceivedMessage, isBinary: boolean): PromiseLike<void> | void {
+    // Text that was compressed is a string.
+    const buffer = typeof data === "string"
+      ? Buffer.from(data)
+      : Buffer.from(data.buffer as ArrayBuffer, data.byteOffset, data.length);
     let message: unknown = buffer;
     if (isBinary && this.#binaryType !== "nodebuffer") {
       if (this.#binaryType === "fragments") message = [buffer];
-      else if (this.#binaryType === "arraybuffer") message = data.slice().buffer;
-      else message = new Blob([data as Uint8Array<ArrayBuffer>]);
+      else if (this.#binaryType === "arraybuffer") message = new Uint8Array(buffer).buffer;
+      else message = new Blob([buffer as Uint8Array<ArrayBuffer>]);
     }
-    emit(this, "message", message, isBinary);
+    try {
+      this.emit("message", message, isBinary);
+    } catch (error) {
+      reportError(error);
+    }
     if (this.#options.allowSynchronousEvents === false) return CHECKPOINT;
   }
 
@@ -478,26 +485,18 @@ export class WebSocket extends EventEmitter {
   }
 
   #attach(stream: Duplex, head: Uint8Array, handshaken: Handshaken): void {
-    const { role, protocol, extensions, compression } = handshaken;
+    const { role, protocol, extensions } = handshaken;
     this._socket = stream;
     this.#cancel = null;
     this.#protocol = protocol;
     this.#extensions = extensions;
-    const options = this.#options as SharedOptions & { generateMask?: (mask: Uint8Array) => void };
     // The request is the application's: a connection that knew it would keep it.
-    this.#connection = sharedContext().adopt(stream, {
-      ...connectionOptions(options),
-      ...WebSocket.#callbacks,
-      data: this as WebSocket,
-      role,
-      handshake: false,
-      protocol,
-      extensions: extensions === "" ? [] : extensions,
-      compression,
-      initialData: head,
-      url: this.#url,
-      maskGenerator: options.generateMask,
-    });
+    this.#connection = adoptOpened<WebSocket>(
+      sharedContext(),
+      stream,
+      openTermsOf(this.#options, WebSocket.#callbacks),
+      { role, url: this.#url ?? "", protocol, extensions, initialData: head, data: this },
+    );
     this.#readyState = OPEN;
     emit(this, "open");
   }

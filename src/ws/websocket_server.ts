@@ -1,5 +1,4 @@
 import { Buffer } from "node:buffer";
-import { createHash } from "node:crypto";
 import { EventEmitter } from "node:events";
 import {
   createServer,
@@ -10,18 +9,16 @@ import {
 import { nextTick } from "node:process";
 import type { Duplex } from "node:stream";
 import { refusal } from "../util/check.ts";
-import { answerCompression, parseProtocols } from "../adopt/outside_handshake.ts";
 import {
-  compressionOptions,
-  type PerMessageDeflateOptions,
-  type SharedOptions,
-  termsOf,
-} from "./options.ts";
+  acceptKey,
+  answerCompression,
+  isValidKey,
+  parseProtocols,
+} from "../adopt/outside_handshake.ts";
+import { type PerMessageDeflateOptions, type SharedOptions, termsOf } from "./options.ts";
 import { emit, run } from "./events.ts";
 import { attach, WebSocket } from "./websocket.ts";
 
-const GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
-const KEY = /^[+/0-9A-Za-z]{22}==$/;
 const UPGRADED = new WeakSet<Duplex>();
 
 /** What `verifyClient` is asked about. */
@@ -239,7 +236,7 @@ export class WebSocketServer extends EventEmitter {
     if (headers.upgrade?.toLowerCase() !== "websocket") {
       return refuse(400, "Invalid Upgrade header");
     }
-    if (!KEY.test(headers["sec-websocket-key"] ?? "")) {
+    if (!isValidKey(headers["sec-websocket-key"] ?? "")) {
       return refuse(400, "Missing or invalid Sec-WebSocket-Key header");
     }
     if (version !== 13 && version !== 8) {
@@ -313,13 +310,13 @@ export class WebSocketServer extends EventEmitter {
       );
     }
     if (this.#state !== "running") return abort(stream, 503);
-    const { handleProtocols, perMessageDeflate } = this.options;
-    const key = request.headers["sec-websocket-key"];
+    const { handleProtocols } = this.options;
+    const key = request.headers["sec-websocket-key"]!;
     const lines = [
       "HTTP/1.1 101 Switching Protocols",
       "Upgrade: websocket",
       "Connection: Upgrade",
-      `Sec-WebSocket-Accept: ${createHash("sha1").update(key + GUID).digest("base64")}`,
+      `Sec-WebSocket-Accept: ${acceptKey(key)}`,
     ];
     const [first = ""] = protocols;
     const protocol = protocols.size === 0
@@ -339,7 +336,6 @@ export class WebSocketServer extends EventEmitter {
       role: "server",
       protocol,
       extensions,
-      compression: extensions === "" ? false : compressionOptions(perMessageDeflate),
     });
     accepted(socket, request);
   }

@@ -1,4 +1,4 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { MessageAssembler } from "../../src/protocol/message_assembler.ts";
 import { copyPayload } from "../../src/protocol/payload_slab.ts";
 import { concat, sameBytes } from "../support/bytes.ts";
@@ -139,4 +139,48 @@ Deno.test("A payload whose buffer is transferred away takes nothing from those t
   }
   push(assembler, messages[2]);
   assert(sameBytes(got[0].data as Uint8Array, randomBytes(100, 1)));
+});
+
+Deno.test("Text as bytes: checked, the application's own, and told from binary, however it comes", () => {
+  const got: [bytes: Uint8Array, text: boolean][] = [];
+  const assembler: MessageAssembler = new MessageAssembler(
+    "client",
+    {
+      message: (data) => void got.push([data as Uint8Array, assembler.opaque]),
+      control: () => {},
+      inflated: () => {},
+    },
+    0,
+    false,
+    0,
+    true,
+  );
+  for (const text of ["", "plain", "ä€😀", "x".repeat(5000), "ä".repeat(5000)]) {
+    const payload = new TextEncoder().encode(text), half = payload.length >> 1;
+    const whole = frame(1, payload),
+      fragments = concat(
+        frame(1, payload.subarray(0, half), { fin: false }),
+        frame(CONTINUATION, payload.subarray(half)),
+      );
+    for (const bytes of [whole, fragments, frame(BINARY, payload)]) {
+      for (const piece of [1, 3, bytes.length]) {
+        got.length = 0;
+        const read = bytes.slice();
+        for (let at = 0; at < read.length; at += piece) {
+          push(assembler, read.subarray(at, at + piece));
+        }
+        read.fill(0xff);
+        assertEquals(got.length, 1);
+        assert(sameBytes(got[0][0], payload));
+        assertEquals(got[0][1], (bytes[0] & 0xf) === 1);
+      }
+    }
+  }
+  for (const bad of [[0xff], [0xc3], [0xed, 0xa0, 0x80]]) {
+    for (const at of [0, 20]) {
+      const payload = concat(new Uint8Array(at).fill(0x61), Uint8Array.from(bad));
+      assertThrows(() => push(assembler, frame(1, payload)), Error, "not UTF-8");
+      assembler.discard();
+    }
+  }
 });

@@ -1,72 +1,12 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { once } from "node:events";
-import { type Connection, Context } from "../../mod.ts";
+import { Context } from "../../mod.ts";
 import { WebSocket } from "../../websocket.ts";
 import { EventLog } from "../support/event_log.ts";
 import { until } from "../support/until.ts";
+import { connectTo, finish, opened, overEach, record, serve, throwsDom } from "./_serve.ts";
 
 // The WebSockets standard, algorithm by algorithm (websockets.spec.whatwg.org, 3).
-
-interface Serving extends AsyncDisposable {
-  readonly url: string;
-  readonly connections: EventLog<Connection>;
-  readonly received: EventLog<string | Uint8Array>;
-}
-
-/** A server that echoes, and takes `protocols`. */
-function serve(protocols: string[] = []): Serving {
-  const ctx = new Context();
-  const connections = new EventLog<Connection>(), received = new EventLog<string | Uint8Array>();
-  const listener = ctx.listen({
-    hostname: "127.0.0.1",
-    protocols,
-    compression: true,
-    maxMessageSize: 0,
-    maxQueueBytes: 0,
-    onConnect: (conn) => connections.push(conn),
-    onMessage: (conn, data) => {
-      received.push(data);
-      conn.send(data);
-    },
-  });
-  return {
-    url: listener.url,
-    connections,
-    received,
-    [Symbol.asyncDispose]: () => ctx[Symbol.asyncDispose](),
-  };
-}
-
-/** The events of a socket, as they are dispatched. */
-function record(socket: WebSocket): EventLog<Event> {
-  const log = new EventLog<Event>();
-  for (const type of ["open", "message", "error", "close"]) {
-    socket.addEventListener(type, (event) => log.push(event));
-  }
-  return log;
-}
-
-async function opened(
-  url: string,
-  protocols?: string | readonly string[],
-): Promise<[WebSocket, EventLog<Event>]> {
-  const socket = new WebSocket(url, protocols), log = record(socket);
-  assertEquals((await log.next()).type, "open");
-  return [socket, log];
-}
-
-async function finish(socket: WebSocket, log: EventLog<Event>): Promise<CloseEvent> {
-  socket.close();
-  for (;;) {
-    const event = await log.next();
-    if (event.type === "close") return event as CloseEvent;
-  }
-}
-
-function throwsDom(name: string, work: () => unknown): void {
-  const error = assertThrows(work, DOMException);
-  assertEquals((error as DOMException).name, name);
-}
 
 Deno.test("constructor: what the URL may be", async () => {
   for (
@@ -99,8 +39,8 @@ Deno.test("constructor: what the URL may be", async () => {
   }
 });
 
-Deno.test("constructor: subprotocols", async () => {
-  await using server = serve(["chat", "echo"]);
+overEach("constructor: subprotocols", async (scheme) => {
+  await using server = serve(scheme, ["chat", "echo"]);
   for (
     const protocols of ["", " ", "a b", ["a", "a"], ["a", "A"], ["ok", "\u00e9"], ["a,b"], [
       "a\r\n",
@@ -109,12 +49,12 @@ Deno.test("constructor: subprotocols", async () => {
     throwsDom("SyntaxError", () => new WebSocket(server.url, protocols));
   }
   for (
-    const [protocols, agreed] of [["echo", "echo"], [["x", "chat"], "chat"], [["x"], ""], [
+    const [protocols, agreed] of [["echo", "echo"], [["x", "chat"], "chat"], [
       [],
       "",
     ]] as const
   ) {
-    const [socket, log] = await opened(server.url, protocols);
+    const [socket, log] = await opened(server, protocols);
     assertEquals(socket.protocol, agreed);
     await finish(socket, log);
   }
@@ -125,6 +65,7 @@ Deno.test("constructor: the options of connect, user info as Basic credentials",
   const requests = new EventLog<Headers>();
   const listener = ctx.listen({
     hostname: "127.0.0.1",
+    protocols: ["p"],
     onHandshake: (request) => requests.push(request.headers),
     onMessage: () => {},
   });
@@ -174,9 +115,9 @@ Deno.test("a server that isn't there, and one that refuses: error, then close wi
   }
 });
 
-Deno.test("readyState and the order of events", async () => {
-  await using server = serve();
-  const socket = new WebSocket(server.url);
+overEach("readyState and the order of events", async (scheme) => {
+  await using server = serve(scheme);
+  const socket = connectTo(server);
   assertEquals([socket.readyState, socket.bufferedAmount, socket.binaryType], [0, 0, "blob"]);
   throwsDom("InvalidStateError", () => socket.send("early"));
   const log = record(socket);
@@ -202,9 +143,9 @@ Deno.test("readyState and the order of events", async () => {
   assertEquals(log.events.length, 0);
 });
 
-Deno.test("close: codes and reasons", async () => {
-  await using server = serve();
-  const [socket, log] = await opened(server.url);
+overEach("close: codes and reasons", async (scheme) => {
+  await using server = serve(scheme);
+  const [socket, log] = await opened(server);
   for (const code of [0, 500, 999, 1001, 1005, 2999, 5000, 65536 + 1000, -1, NaN]) {
     throwsDom("InvalidAccessError", () => socket.close(code));
   }
@@ -218,30 +159,35 @@ Deno.test("close: codes and reasons", async () => {
   socket.close(3999);
 });
 
-Deno.test("close without a code sends a frame without one; with a reason alone, 1000", async () => {
-  await using server = serve();
-  for (const [args, code, reason] of [[[], 1005, ""], [[undefined, "why"], 1000, "why"]] as const) {
-    const [socket, log] = await opened(server.url);
-    const conn = await server.connections.next();
-    socket.close(...args as []);
-    const close = await log.next() as CloseEvent;
-    assertEquals([close.code, close.reason, close.wasClean], [code, reason, true]);
-    assertEquals((await conn.closed).received, { code, reason });
-  }
-});
+overEach(
+  "close without a code sends a frame without one; with a reason alone, 1000",
+  async (scheme) => {
+    await using server = serve(scheme);
+    for (
+      const [args, code, reason] of [[[], 1005, ""], [[undefined, "why"], 1000, "why"]] as const
+    ) {
+      const [socket, log] = await opened(server);
+      const conn = await server.connections.next();
+      socket.close(...args as []);
+      const close = await log.next() as CloseEvent;
+      assertEquals([close.code, close.reason, close.wasClean], [code, reason, true]);
+      assertEquals((await conn.closed).received, { code, reason });
+    }
+  },
+);
 
-Deno.test("close while connecting: error and close events, later", async () => {
-  await using server = serve();
-  const socket = new WebSocket(server.url), log = record(socket);
+overEach("close while connecting: error and close events, later", async (scheme) => {
+  await using server = serve(scheme);
+  const socket = connectTo(server), log = record(socket);
   socket.close();
   assertEquals([socket.readyState, log.events.length], [2, 0]);
   assertEquals((await log.next()).type, "error");
   assertEquals((await log.next() as CloseEvent).code, 1006);
 });
 
-Deno.test("the peer's close makes it CLOSING, then CLOSED", async () => {
-  await using server = serve();
-  const [socket, log] = await opened(server.url);
+overEach("the peer's close makes it CLOSING, then CLOSED", async (scheme) => {
+  await using server = serve(scheme);
+  const [socket, log] = await opened(server);
   (await server.connections.next()).close(4001, "bye");
   const close = await log.next() as CloseEvent;
   assertEquals([close.type, close.code, close.reason, close.wasClean], [
@@ -253,9 +199,36 @@ Deno.test("the peer's close makes it CLOSING, then CLOSED", async () => {
   assertEquals(socket.readyState, 3);
 });
 
-Deno.test("a connection that is lost: no message is delivered after close, 1006", async () => {
-  await using server = serve();
-  const [socket, log] = await opened(server.url);
+overEach(
+  "what came before the peer's close is dispatched before it, to an OPEN socket",
+  async (scheme) => {
+    await using server = serve(scheme);
+    const [socket, log] = await opened(server);
+    const conn = await server.connections.next();
+    const states: number[] = [];
+    socket.addEventListener("message", () => {
+      states.push(socket.readyState);
+      socket.send("too late");
+    });
+    for (let i = 0; i < 5; i++) conn.send(String(i));
+    conn.close(4000);
+    for (let i = 0; i < 5; i++) {
+      assertEquals((await log.next() as MessageEvent).data, String(i));
+      // A macrotask later all has been received that will be.
+      await new Promise((resolve) => setTimeout(resolve, 0));
+    }
+    const close = await log.next() as CloseEvent;
+    assertEquals([close.type, close.code, close.wasClean], ["close", 4000, true]);
+    assertEquals(states, [1, 1, 1, 1, 1]);
+    assertEquals(server.received.events.length, 0);
+    // The close frame may have come after the first of them was dispatched.
+    assert(socket.bufferedAmount > 0 && socket.bufferedAmount % "too late".length === 0);
+  },
+);
+
+overEach("a connection that is lost: no message is delivered after close, 1006", async (scheme) => {
+  await using server = serve(scheme);
+  const [socket, log] = await opened(server);
   (await server.connections.next()).terminate();
   const events: string[] = [];
   for (;;) {
@@ -270,9 +243,9 @@ Deno.test("a connection that is lost: no message is delivered after close, 1006"
   assertEquals(socket.readyState, 3);
 });
 
-Deno.test("send: every type, as blob and as arraybuffer, in order", async () => {
-  await using server = serve();
-  const [socket, log] = await opened(server.url);
+overEach("send: every type, as blob and as arraybuffer, in order", async (scheme) => {
+  await using server = serve(scheme);
+  const [socket, log] = await opened(server);
   const bytes = Uint8Array.of(1, 2, 3, 4);
   const backing = Uint8Array.of(9, 1, 2, 3, 4, 9);
   const sent: [Parameters<WebSocket["send"]>[0], string | Uint8Array][] = [
@@ -314,9 +287,9 @@ Deno.test("send: every type, as blob and as arraybuffer, in order", async () => 
   await finish(socket, log);
 });
 
-Deno.test("a snapshot is taken, also of what waits for a Blob", async () => {
-  await using server = serve();
-  const [socket, log] = await opened(server.url);
+overEach("a snapshot is taken, also of what waits for a Blob", async (scheme) => {
+  await using server = serve(scheme);
+  const [socket, log] = await opened(server);
   socket.binaryType = "arraybuffer";
   const view = Uint8Array.of(1);
   socket.send(view);
@@ -332,9 +305,9 @@ Deno.test("a snapshot is taken, also of what waits for a Blob", async () => {
   await finish(socket, log);
 });
 
-Deno.test("a close waits for a Blob that was sent before it", async () => {
-  await using server = serve();
-  const [socket, log] = await opened(server.url);
+overEach("a close waits for a Blob that was sent before it", async (scheme) => {
+  await using server = serve(scheme);
+  const [socket, log] = await opened(server);
   socket.send(new Blob(["x".repeat(100_000)]));
   socket.send("behind");
   socket.close(3001);
@@ -345,9 +318,9 @@ Deno.test("a close waits for a Blob that was sent before it", async () => {
   assertEquals([close.type, close.code, close.wasClean], ["close", 3001, true]);
 });
 
-Deno.test("bufferedAmount: to the byte, and growing after close", async () => {
-  await using server = serve();
-  const [socket, log] = await opened(server.url);
+overEach("bufferedAmount: to the byte, and growing after close", async (scheme) => {
+  await using server = serve(scheme);
+  const [socket, log] = await opened(server);
   socket.send("aä€😀");
   assertEquals(socket.bufferedAmount, 1 + 2 + 3 + 4);
   socket.send(new Uint8Array(1000));
@@ -365,9 +338,9 @@ Deno.test("bufferedAmount: to the byte, and growing after close", async () => {
   assertEquals(socket.bufferedAmount, 10);
 });
 
-Deno.test("bufferedAmount keeps what was queued when the connection was lost", async () => {
-  await using server = serve();
-  const [socket, log] = await opened(server.url);
+overEach("bufferedAmount keeps what was queued when the connection was lost", async (scheme) => {
+  await using server = serve(scheme);
+  const [socket, log] = await opened(server);
   const conn = await server.connections.next();
   conn.pause();
   for (let i = 0; i < 16; i++) socket.send(new Uint8Array(1024 * 1024));
@@ -377,9 +350,9 @@ Deno.test("bufferedAmount keeps what was queued when the connection was lost", a
   assert(socket.bufferedAmount > 0);
 });
 
-Deno.test("all microtasks run between two message events of one segment", async () => {
-  await using server = serve();
-  const [socket, log] = await opened(server.url);
+overEach("all microtasks run between two message events of one segment", async (scheme) => {
+  await using server = serve(scheme);
+  const [socket, log] = await opened(server);
   const conn = await server.connections.next();
   for (let i = 0; i < 100; i++) conn.send(String(i));
   for (let i = 0; i < 100; i++) {
@@ -390,9 +363,9 @@ Deno.test("all microtasks run between two message events of one segment", async 
   await finish(socket, log);
 });
 
-Deno.test("on… attributes: place, replacement, what is no function", async () => {
-  await using server = serve();
-  const socket = new WebSocket(server.url);
+overEach("on… attributes: place, replacement, what is no function", async (scheme) => {
+  await using server = serve(scheme);
+  const socket = connectTo(server);
   const calls: string[] = [];
   assertEquals([socket.onopen, socket.onmessage, socket.onerror, socket.onclose], [
     null,
@@ -469,9 +442,9 @@ Deno.test("the interface as its IDL has it", () => {
   assertThrows(() => (WebSocket as unknown as (url: string) => void)("ws://127.0.0.1"), TypeError);
 });
 
-Deno.test("binaryType takes its two values and ignores others", async () => {
-  await using server = serve();
-  const [socket, log] = await opened(server.url);
+overEach("binaryType takes its two values and ignores others", async (scheme) => {
+  await using server = serve(scheme);
+  const [socket, log] = await opened(server);
   socket.binaryType = "arraybuffer";
   for (const other of ["Blob", "", "fragments", undefined]) {
     socket.binaryType = other as BinaryType;
@@ -480,9 +453,9 @@ Deno.test("binaryType takes its two values and ignores others", async () => {
   await finish(socket, log);
 });
 
-Deno.test("the socket isn't read faster than events are dispatched", async () => {
-  await using server = serve();
-  const [socket, log] = await opened(server.url);
+overEach("the socket isn't read faster than events are dispatched", async (scheme) => {
+  await using server = serve(scheme);
+  const [socket, log] = await opened(server);
   const conn = await server.connections.next();
   // Each message is taken by a listener that keeps the event loop: while it does, none is read ahead without bound.
   const block = new Uint8Array(1024 * 1024);

@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { Agent, type ClientRequest, createServer, type IncomingMessage } from "node:http";
 import { createServer as createSecure } from "node:https";
 import { type AddressInfo, connect, createServer as createNetServer } from "node:net";
+import type { TLSSocket } from "node:tls";
 import { makeCertificates } from "../transport/certificates.ts";
 import { RawPeer, upgradeResponse } from "../support/raw_peer.ts";
 import { both, type Subject } from "./_implementation.ts";
@@ -342,6 +343,31 @@ both("node:https: ca, rejectUnauthorized, servername; secure in verifyClient", a
   }
   assertEquals(secure, [true, true]);
   await failure(ws, `wss://127.0.0.1:${port}`);
+  await new Promise<void>((resolve) => wss.close(() => resolve()));
+  http.close();
+});
+
+both("cert, key: a client that shows a certificate", async (ws) => {
+  using certificates = makeCertificates();
+  const { ca, server: { cert, key }, client } = certificates;
+  const http = createSecure({ cert, key, ca, requestCert: true, rejectUnauthorized: true });
+  const wss = new ws.WebSocketServer({ server: http });
+  const names: unknown[] = [];
+  wss.on("connection", (socket, request) => {
+    names.push((request.socket as TLSSocket).getPeerCertificate().subject.CN);
+    socket.on("message", (data: Buffer) => socket.send(data));
+  });
+  await once(http.listen(0, "127.0.0.1"), "listening");
+  const url = `wss://127.0.0.1:${(http.address() as AddressInfo).port}`;
+  const options = { ca, cert: client.cert, key: client.key } as ClientOptions;
+  const socket = new ws.WebSocket(url, options), log = record(socket);
+  await next(log, "open");
+  socket.send("known");
+  assertEquals(String((await next(log, "message"))[0]), "known");
+  socket.close();
+  await closing(log);
+  assertEquals(names, ["alice"]);
+  assert(await failure(ws, url, { ca } as ClientOptions) instanceof Error);
   await new Promise<void>((resolve) => wss.close(() => resolve()));
   http.close();
 });

@@ -1,0 +1,402 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { WebSocket } from "../../websocket.ts";
+import { connectTo, finish, opened, overEach, record, serve, throwsDom } from "./_serve.ts";
+
+// What the WebSockets standard and Web IDL prescribe in passing: conversions of arguments, what fires when.
+
+/** A peer that does the handshake by hand and then what it likes. */
+function rawPeer(
+  act: (conn: Deno.TcpConn) => Promise<unknown>,
+): AsyncDisposable & { url: string } {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const done = (async () => {
+    using conn = await listener.accept();
+    const buffer = new Uint8Array(4096), count = await conn.read(buffer);
+    const head = new TextDecoder().decode(buffer.subarray(0, count ?? 0));
+    const key = /^sec-websocket-key: (.*)\r$/im.exec(head)![1];
+    const digest = await crypto.subtle.digest(
+      "SHA-1",
+      new TextEncoder().encode(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"),
+    );
+    const accept = btoa(String.fromCharCode(...new Uint8Array(digest)));
+    await conn.write(new TextEncoder().encode(
+      "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
+        `Sec-WebSocket-Accept: ${accept}\r\n\r\n`,
+    ));
+    await act(conn);
+  })();
+  return {
+    url: `ws://127.0.0.1:${(listener.addr as Deno.NetAddr).port}/`,
+    async [Symbol.asyncDispose]() {
+      listener.close();
+      await done;
+    },
+  };
+}
+
+Deno.test("constructor: hosts, ports and schemes that make no URL of a WebSocket", () => {
+  for (
+    const url of [
+      "ws://foo bar.com/",
+      "wss://foo bar.com/",
+      "ws://:80/",
+      "ws://@/echo",
+      "ws://127.0.0.1:99999/",
+      "ws://[::1/",
+      "ws://%00/",
+      "/relative/without/a/location",
+      "",
+      "file:///x",
+      "blob:http://127.0.0.1/x",
+      "javascript:1",
+    ]
+  ) {
+    throwsDom("SyntaxError", () => new WebSocket(url));
+  }
+});
+
+Deno.test("constructor: relative URLs, where there is a location", async () => {
+  await using server = serve();
+  const program = `
+    import { WebSocket } from ${
+    JSON.stringify(new URL("../../websocket.ts", import.meta.url).href)
+  };
+    const socket = new WebSocket("../echo?q#".slice(0, -1));
+    console.log(socket.url);
+    socket.onopen = () => socket.close();
+    try {
+      new WebSocket("#fragment");
+    } catch (error) {
+      console.log(error.name);
+    }
+  `;
+  const location = server.url.replace("ws:", "http:") + "a/b/c";
+  const { stdout, success } = await new Deno.Command(Deno.execPath(), {
+    args: ["eval", "--quiet", "--no-lock", `--location=${location}`, program],
+  }).output();
+  assert(success);
+  assertEquals(new TextDecoder().decode(stdout), `${server.url}a/echo?q\nSyntaxError\n`);
+});
+
+Deno.test("constructor: ports that only their own scheme has by default aren't in the URL", () => {
+  for (
+    const [given, url] of [
+      ["ws://127.0.0.1:80/x", "ws://127.0.0.1/x"],
+      ["wss://127.0.0.1:443", "wss://127.0.0.1/"],
+      ["http://127.0.0.1:80", "ws://127.0.0.1/"],
+      ["https://127.0.0.1:443/?a#".slice(0, -1), "wss://127.0.0.1/?a"],
+      ["https://127.0.0.1:80/", "wss://127.0.0.1:80/"],
+    ]
+  ) {
+    const socket = new WebSocket(given);
+    assertEquals(socket.url, url);
+    socket.close();
+  }
+});
+
+Deno.test("constructor: how its arguments are converted", async () => {
+  await using server = serve("ws", ["null", "7"]);
+  const order: string[] = [];
+  const url = { toString: () => (order.push("url"), server.url) };
+  const protocols = {
+    *[Symbol.iterator]() {
+      order.push("protocols");
+      yield 7;
+    },
+  };
+  const socket = new WebSocket(url as never, protocols as never), log = record(socket);
+  assertEquals(order, ["url", "protocols"]);
+  assertEquals((await log.next()).type, "open");
+  assertEquals(socket.protocol, "7");
+  await finish(socket, log);
+  for (const [given, agreed] of [[null, "null"], [undefined, ""], [7, "7"]]) {
+    const socket = new WebSocket(server.url, given as never), log = record(socket);
+    assertEquals((await log.next()).type, "open");
+    assertEquals(socket.protocol, agreed);
+    await finish(socket, log);
+  }
+  assertThrows(() => new WebSocket(Symbol() as never), TypeError);
+  assertThrows(() => new WebSocket(server.url, [Symbol()] as never), TypeError);
+});
+
+Deno.test("constructor: every port that the Fetch standard blocks, and none beside", () => {
+  const ports = [0, 1, 22, 25, 69, 110, 137, 139, 161, 427, 548, 554, 636, 989, 990, 1719, 1720];
+  for (const port of [...ports, 1723, 2049, 3659, 4190, 5060, 5061, 6000, 6566, 6679, 10080]) {
+    const socket = new WebSocket(`ws://127.0.0.1:${port}/`);
+    // That it is refused shows later, and only to listeners: nothing is sent.
+    assertEquals([socket.readyState, socket.extensions, socket.protocol], [0, "", ""]);
+  }
+});
+
+overEach("before it is open: what the attributes say", async (scheme) => {
+  await using server = serve(scheme);
+  const socket = connectTo(server), log = record(socket);
+  assertEquals(
+    [socket.readyState, socket.bufferedAmount, socket.extensions, socket.protocol, socket.url],
+    [0, 0, "", "", server.url],
+  );
+  for (const data of ["", new Uint8Array(1), new Blob(["x"])]) {
+    throwsDom("InvalidStateError", () => socket.send(data));
+  }
+  assertEquals(socket.bufferedAmount, 0);
+  // The arguments are converted first.
+  assertThrows(() => socket.send(Symbol() as never), TypeError);
+  assertEquals((await log.next()).type, "open");
+  assertEquals([socket.protocol, socket.extensions.split(";")[0]], ["", "permessage-deflate"]);
+  await finish(socket, log);
+});
+
+overEach("close: how its arguments are converted", async (scheme) => {
+  await using server = serve(scheme);
+  for (
+    const [args, code, reason] of [
+      [["1000"], 1000, ""],
+      [[3000.4, "\ud800"], 3000, "\ufffd"],
+      [[{ valueOf: () => 4999 }, null], 4999, "null"],
+      [[4999.5 - 0.25, 12], 4999, "12"],
+      [[1000, ""], 1000, ""],
+      [[undefined, ""], 1005, ""],
+      [[undefined, undefined], 1005, ""],
+      [[1000, "x".repeat(123)], 1000, "x".repeat(123)],
+    ] as const
+  ) {
+    const [socket, log] = await opened(server);
+    assertThrows(() => socket.close(1000n as never), TypeError);
+    assertThrows(() => socket.close(Symbol() as never), TypeError);
+    assertThrows(() => socket.close(1000, Symbol() as never), TypeError);
+    for (const bad of [null, "x", {}, true, Infinity, -Infinity, 4999.5, 2999.5 - 1]) {
+      throwsDom("InvalidAccessError", () => socket.close(bad as never));
+    }
+    throwsDom("SyntaxError", () => socket.close(1000, "x".repeat(124)));
+    throwsDom("SyntaxError", () => socket.close(undefined, "\ud800".repeat(42)));
+    // The code is looked at before the reason.
+    throwsDom("InvalidAccessError", () => socket.close(1, "x".repeat(124)));
+    assertEquals(socket.readyState, 1);
+    socket.close(...args as unknown as [number, string]);
+    assertEquals(socket.readyState, 2);
+    const close = await log.next() as CloseEvent;
+    assertEquals([close.type, close.code, close.reason, close.wasClean], [
+      "close",
+      code,
+      reason,
+      true,
+    ]);
+    // They are checked on a closed socket as well.
+    throwsDom("InvalidAccessError", () => socket.close(1));
+    throwsDom("SyntaxError", () => socket.close(1000, "x".repeat(124)));
+    socket.close();
+    assertEquals(log.events.length, 0);
+  }
+});
+
+overEach("send: views of every kind, their part of the buffer and no more", async (scheme) => {
+  await using server = serve(scheme);
+  const [socket, log] = await opened(server);
+  socket.binaryType = "arraybuffer";
+  const { buffer } = Uint8Array.from({ length: 64 }, (_, i) => 3 * i);
+  const views = [
+    ...[Int8Array, Uint8Array, Uint8ClampedArray, Int16Array, Uint16Array, Int32Array].map((View) =>
+      new View(buffer, 16, 3)
+    ),
+    ...[Uint32Array, Float32Array, Float64Array, BigInt64Array, BigUint64Array].map((View) =>
+      new View(buffer, 16, 3)
+    ),
+    new DataView(buffer, 16, 5),
+    new Uint8Array(buffer, 60),
+  ];
+  for (const view of views) {
+    const before = socket.bufferedAmount;
+    socket.send(view);
+    assertEquals(socket.bufferedAmount - before, view.byteLength);
+  }
+  for (const { byteOffset, byteLength } of views) {
+    const { data } = await log.next() as MessageEvent;
+    assertEquals(new Uint8Array(data), new Uint8Array(buffer, byteOffset, byteLength));
+  }
+  await finish(socket, log);
+});
+
+overEach("send: memory that was given away is empty, shared memory is text", async (scheme) => {
+  await using server = serve(scheme);
+  const [socket, log] = await opened(server);
+  socket.binaryType = "arraybuffer";
+  const gone = new ArrayBuffer(4), view = new Uint8Array(gone);
+  gone.transfer();
+  socket.send(gone);
+  socket.send(view);
+  socket.send(new SharedArrayBuffer(4));
+  for (let i = 0; i < 2; i++) {
+    assertEquals(((await log.next() as MessageEvent).data as ArrayBuffer).byteLength, 0);
+  }
+  assertEquals((await log.next() as MessageEvent).data, "[object SharedArrayBuffer]");
+  await finish(socket, log);
+});
+
+overEach("send: text as USVString, surrogates in pairs and alone, and objects", async (scheme) => {
+  await using server = serve(scheme);
+  const [socket, log] = await opened(server);
+  for (
+    const [sent, text] of [
+      ["\ud83d\ude00", "😀"],
+      ["\ud800", "\ufffd"],
+      ["\udc00\ud800", "\ufffd\ufffd"],
+      ["a\0b", "a\0b"],
+      ["\ufeffx", "\ufeffx"],
+      [undefined, "undefined"],
+      [[1, 2], "1,2"],
+      [{ toString: () => "own" }, "own"],
+      [1n, "1"],
+    ] as const
+  ) {
+    const before = socket.bufferedAmount;
+    socket.send(sent as never);
+    assertEquals(socket.bufferedAmount - before, new TextEncoder().encode(text).length);
+    assertEquals((await log.next() as MessageEvent).data, text);
+  }
+  await finish(socket, log);
+});
+
+overEach("binaryType: what a message becomes is decided when it is dispatched", async (scheme) => {
+  await using server = serve(scheme);
+  const [socket, log] = await opened(server);
+  const conn = await server.connections.next();
+  const kinds: string[] = [];
+  socket.addEventListener("message", ({ data }) => {
+    kinds.push(data.constructor.name);
+    socket.binaryType = socket.binaryType === "blob" ? "arraybuffer" : "blob";
+  });
+  for (let i = 0; i < 4; i++) conn.send(Uint8Array.of(i));
+  for (let i = 0; i < 4; i++) await log.next();
+  assertEquals(kinds, ["Blob", "ArrayBuffer", "Blob", "ArrayBuffer"]);
+  await finish(socket, log);
+});
+
+overEach("events: their interfaces and what else they say", async (scheme) => {
+  await using server = serve(scheme);
+  const [socket, log] = await opened(server);
+  socket.send("x");
+  const message = await log.next() as MessageEvent;
+  assert(message instanceof MessageEvent);
+  assertEquals(
+    [message.origin, message.lastEventId, message.source, message.ports],
+    [new URL(server.url).protocol + "//" + new URL(server.url).host, "", null, []],
+  );
+  for (const event of [message, await finish(socket, log)]) {
+    assertEquals(
+      [event.bubbles, event.cancelable, event.composed, event.target, event.currentTarget],
+      [false, false, false, socket, null],
+    );
+  }
+});
+
+overEach("events: none comes after close, and the handlers stay", async (scheme) => {
+  await using server = serve(scheme);
+  const [socket, log] = await opened(server);
+  let closes = 0;
+  socket.onclose = function (event) {
+    assertEquals([this, event.type, this.readyState], [socket, "close", 3]);
+    closes++;
+  };
+  await finish(socket, log);
+  socket.close();
+  socket.send("x");
+  await new Promise((resolve) => setTimeout(resolve, 0));
+  assertEquals([closes, log.events.length], [1, 0]);
+  // It is an event target like any other.
+  socket.dispatchEvent(new CloseEvent("close"));
+  assertEquals(closes, 2);
+});
+
+overEach("after close() no message is dispatched, whatever was on its way", async (scheme) => {
+  await using server = serve(scheme);
+  const [socket, log] = await opened(server);
+  const conn = await server.connections.next();
+  for (let i = 0; i < 3; i++) conn.send(String(i));
+  assertEquals((await log.next() as MessageEvent).data, "0");
+  socket.close(1000);
+  assertEquals((await log.next()).type, "close");
+});
+
+overEach("a server that picks none of the subprotocols fails it", async (scheme) => {
+  await using server = serve(scheme, ["other"]);
+  const socket = connectTo(server, ["echo"]), log = record(socket);
+  assertEquals((await log.next()).type, "error");
+  const close = await log.next() as CloseEvent;
+  assertEquals([close.type, close.code, close.wasClean, socket.readyState], [
+    "close",
+    1006,
+    false,
+    3,
+  ]);
+});
+
+Deno.test("what breaks the protocol: error, then close with 1006, unclean", async () => {
+  for (
+    const bytes of [
+      [0x81, 0x01, 0xff], // text that isn't UTF-8
+      [0x83, 0x00], // a reserved opcode
+      [0xc1, 0x00], // a reserved bit
+      [0x81, 0x80, 0, 0, 0, 0], // a masked frame
+      [0x80, 0x00], // a continuation of nothing
+      [0x88, 0x01, 0x03], // half a close code
+      [0x88, 0x02, 0x03, 0xed], // 1005 in a frame
+    ]
+  ) {
+    await using peer = rawPeer(async (conn) => {
+      await conn.write(Uint8Array.from(bytes));
+      while (await conn.read(new Uint8Array(64)) !== null);
+    });
+    const socket = new WebSocket(peer.url), log = record(socket);
+    assertEquals((await log.next()).type, "open");
+    assertEquals((await log.next()).type, "error");
+    const close = await log.next() as CloseEvent;
+    assertEquals([close.type, close.code, close.reason, close.wasClean], [
+      "close",
+      1006,
+      "",
+      false,
+    ]);
+  }
+});
+
+Deno.test("a close frame without a code is 1005, and clean", async () => {
+  await using peer = rawPeer(async (conn) => {
+    await conn.write(Uint8Array.of(0x88, 0x00));
+    // An empty close frame, masked.
+    assertEquals(await conn.read(new Uint8Array(64)), 6);
+  });
+  const socket = new WebSocket(peer.url), log = record(socket);
+  assertEquals((await log.next()).type, "open");
+  const close = await log.next() as CloseEvent;
+  assertEquals([close.type, close.code, close.reason, close.wasClean], ["close", 1005, "", true]);
+});
+
+Deno.test("the interface: nothing beside what its IDL has", () => {
+  const own = Object.getOwnPropertyNames(WebSocket.prototype).sort();
+  assertEquals(own, [
+    ...["CLOSED", "CLOSING", "CONNECTING", "OPEN", "binaryType", "bufferedAmount", "close"],
+    ...["constructor", "extensions", "onclose", "onerror", "onmessage", "onopen", "protocol"],
+    ...["readyState", "send", "url"],
+  ]);
+  assertEquals(Object.getOwnPropertyNames(WebSocket).sort(), [
+    ...["CLOSED", "CLOSING", "CONNECTING", "OPEN", "length", "name", "prototype"],
+  ]);
+  assertEquals(Object.getOwnPropertySymbols(WebSocket.prototype), [Symbol.toStringTag]);
+  const socket = new WebSocket("ws://127.0.0.1:1/");
+  assertEquals(Reflect.ownKeys(socket).filter((key) => typeof key === "string"), []);
+  assertEquals(Object.prototype.toString.call(socket), "[object WebSocket]");
+  for (const name of ["url", "readyState", "OPEN"]) {
+    assertThrows(() => Reflect.set(socket, name, 1) || fail(), TypeError);
+  }
+  for (const [name, args] of [["send", ["x"]], ["close", []]] as const) {
+    assertThrows(() => Reflect.apply(Reflect.get(WebSocket.prototype, name), {}, args), TypeError);
+  }
+  for (const name of ["onopen", "binaryType"]) {
+    const { set } = Object.getOwnPropertyDescriptor(WebSocket.prototype, name)!;
+    assertThrows(() => set!.call({}, null), TypeError);
+  }
+});
+
+function fail(): never {
+  throw new TypeError("read-only");
+}
