@@ -6,11 +6,11 @@ import { CONTINUE } from "../../handshake/server_response.ts";
 import { requestUrl, toStandardRequest } from "../../handshake/standard_request.ts";
 import { listContains } from "../../handshake/token_list.ts";
 import { NOTHING } from "../../util/bytes.ts";
-import { EmptyPieces, isThenable } from "../../util/foreign.ts";
+import { EmptyPieces } from "../../util/foreign.ts";
 import type { HttpHandler, PeerInfo } from "../peer_info.ts";
-import { cancelBody } from "../refuse_with.ts";
 import { AnswerHead, type Framing } from "./answer_head.ts";
 import { AnswerWriter } from "./answer_writer.ts";
+import { HandlerCall, internalError, isCausedBy, reportHandler } from "./handler_call.ts";
 import type { HttpInput } from "./http_input.ts";
 import { type BodyHost, RequestBody } from "./request_body.ts";
 import { type Piece, ResponseBody } from "./response_body.ts";
@@ -45,7 +45,7 @@ export class HttpExchange implements BodyHost {
   #over = false; // the client has left, or was cut
   #broken: unknown;
   #continuing: Promise<void> | null = null;
-  #settle: ((response: Response | null) => void) | null = null;
+  readonly #call: HandlerCall;
 
   /** @param info The client that has sent it. */
   constructor(host: ExchangeHost, head: RequestHead, info: PeerInfo) {
@@ -53,6 +53,9 @@ export class HttpExchange implements BodyHost {
     this.#host = host;
     this.#head = head;
     this.#info = info;
+    this.#call = new HandlerCall(host.handler, (error) => {
+      return isCausedBy(error, [this.#broken, this.#abort.signal.reason]);
+    });
   }
 
   /** Whether it was a HEAD. */
@@ -71,7 +74,7 @@ export class HttpExchange implements BodyHost {
     this.input.watch(this.#body !== null, () => this.#inputEnded());
     try {
       if (this.#over) return false;
-      const response = await this.#ask(request);
+      const response = await this.#call.run(request, this.#info);
       const persists = response !== null && await this.#send(response);
       if (this.#broken !== undefined && !this.#begun) throw this.#broken;
       return persists && await this.#finishBody() && !this.#over;
@@ -99,7 +102,7 @@ export class HttpExchange implements BodyHost {
     if (this.#over) return;
     this.#over = true;
     const reason = new DOMException("The connection has ended", "AbortError");
-    this.#settle?.(null);
+    this.#call.left();
     this.#body?.end(reason);
     this.#answer?.cancel(reason);
     this.#abort.abort(reason);
@@ -158,51 +161,6 @@ export class HttpExchange implements BodyHost {
 
   // ---- The answer -------------------------------------------------------------------------------------------------
 
-  /** Asks the handler, which may throw, reject or never settle; `null` if the client has left before. */
-  #ask(request: Request): Promise<Response | null> {
-    return new Promise((resolve) => {
-      this.#settle = resolve;
-      const answered = (value: unknown) => {
-        if (!this.#over) resolve(this.#check(value));
-        else if (value instanceof Response) cancelBody(value);
-      };
-      const failed = (error: unknown) => {
-        if (!this.#over) resolve(internalError(error));
-        else if (!this.#isClients(error)) report(error);
-      };
-      try {
-        const result = this.#host.handler(request, this.#info);
-        if (isThenable(result)) Promise.resolve(result).then(answered).catch(failed);
-        else answered(result);
-      } catch (error) {
-        failed(error);
-      }
-    });
-  }
-
-  /** Whether a handler has failed with what the client did, which must not be able to fill the console. */
-  #isClients(error: unknown): boolean {
-    for (let cause = error, depth = 0; depth < 4; depth++) {
-      if (cause === this.#broken || cause === this.#abort.signal.reason) return true;
-      cause = (cause as Error | null | undefined)?.cause;
-    }
-    return false;
-  }
-
-  #check(value: unknown): Response {
-    if (!(value instanceof Response)) {
-      return internalError(new TypeError("Cannot answer with anything but a Response"));
-    }
-    if (value.status < 200) {
-      cancelBody(value);
-      return internalError(new TypeError(`Cannot answer with status ${value.status}`));
-    }
-    if (value.bodyUsed || value.body?.locked) {
-      return internalError(new TypeError("Cannot answer with a Response whose body is in use"));
-    }
-    return value;
-  }
-
   /** Writes the answer; returns whether the connection can be used further. */
   async #send(response: Response): Promise<boolean> {
     try {
@@ -220,7 +178,7 @@ export class HttpExchange implements BodyHost {
       if (this.#over) return false;
       if (!this.#begun) return await this.#send(internalError(error));
       // Half an answer can't be taken back: a cut tells the client that it is none.
-      report(error);
+      reportHandler(error);
       this.#host.close();
       return false;
     }
@@ -298,14 +256,4 @@ function authorityOf(address: Deno.Addr): string {
   if (!("hostname" in address)) return "localhost";
   const { hostname, port } = address;
   return hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
-}
-
-/** The answer in place of a handler's that has failed. */
-function internalError(error: unknown): Response {
-  report(error);
-  return new Response("Internal Server Error", { status: 500 });
-}
-
-function report(error: unknown): void {
-  console.error("A handler of ordinary HTTP has failed:", error);
 }
