@@ -54,7 +54,7 @@ import { type Watch, Watches } from "./context/watch.ts";
 import { resolveSockets } from "./transport/deno_sockets.ts";
 import type { Sockets } from "./transport/sockets.ts";
 import { checkTlsClientOptions } from "./transport/tls_client.ts";
-import { upgrade } from "./adopt/upgrade.ts";
+import { upgrade } from "./adopt/native_upgrade.ts";
 import {
   checkUpgradeOptions,
   type UpgradeOptions,
