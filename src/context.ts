@@ -54,12 +54,8 @@ import { type Watch, Watches } from "./context/watch.ts";
 import { resolveSockets } from "./transport/deno_sockets.ts";
 import type { Sockets } from "./transport/sockets.ts";
 import { checkTlsClientOptions } from "./transport/tls_client.ts";
-import { upgrade } from "./adopt/native_upgrade.ts";
-import {
-  checkUpgradeOptions,
-  type UpgradeOptions,
-  type UpgradeResult,
-} from "./adopt/upgrade_options.ts";
+import { upgrade } from "./adopt/upgrade.ts";
+import type { UpgradeOptions, UpgradeResult } from "./adopt/upgrade_options.ts";
 
 /** Options of a context: defaults for every connection. */
 export interface ContextOptions<Data = unknown> extends ConnectionOptions<Data>, BrokerReports {
@@ -433,14 +429,21 @@ export class Context<Data = unknown, Default extends Data | undefined = undefine
   }
 
   /**
-   * Makes a connection of a request that `Deno.serve`, or a framework on it, has received. It is the same as any other,
-   * within what Deno's own sockets can do: no pings, no frames, and a pause holds messages back here but not the peer.
+   * Makes a connection of a request that a handler has received, whose framework may have decided about it.
    *
-   * @param request The request; its handler has to return the response.
+   * Of a listener with `upgrades: "handler"` it is a connection with all that one has. Callbacks and `data` are those of
+   * the options; limits and `origins` are the listener's, unless the options name their own. It opens once the handler
+   * has answered with status 101, whichever `Response` carries it; any other answer fails it with a `HandshakeError`.
+   *
+   * Of `Deno.serve`, or a framework on it, it is the same within what Deno's own sockets can do: no pings, no frames, and
+   * a pause holds messages back here but not the peer.
+   *
+   * @param request The request, not a copy; its handler has to return the response.
    * @param options Options of the handshake and of the connection.
-   * @returns The response and the connection.
-   * @throws {UnsupportedError} For options that need frames; it names `listen` and `adopt`.
-   * @throws {TypeError} If the request isn't a WebSocket handshake, or an option makes no sense.
+   * @returns The response, and the connection in state `"connecting"`.
+   * @throws {UnsupportedError} Under `Deno.serve`, for options that need frames; it names `listen` and `adopt`.
+   * @throws {TypeError} If the request isn't a WebSocket handshake, was upgraded or answered before, is a copy or of
+   * another context's listener, or if an option makes no sense.
    *
    * @example
    * ```ts
@@ -462,9 +465,7 @@ export class Context<Data = unknown, Default extends Data | undefined = undefine
     this.#checkAlive("upgrade");
     const [options = {}] = args as [options?: UpgradeOptions];
     const { tls: _tls, proxy: _proxy, ...defaults } = this.#options;
-    const merged = mergeOptions("upgrade", defaults, options);
-    checkUpgradeOptions(options);
-    const upgraded = upgrade(this.#registry, request, merged);
+    const upgraded = upgrade(this.#registry, request, defaults, options);
     return upgraded as UpgradeResult<Connection<CallData<Data, Own>>>;
   }
 

@@ -10,7 +10,7 @@ import { checkProtocols, parseProtocols } from "../handshake/token_list.ts";
 import { HANDLERS, pickHandlers } from "../engine/handlers.ts";
 import { resolveSettings } from "../connection_options.ts";
 import { warnMissingOriginCheck } from "../server/origin_warning.ts";
-import { checkHandlers, limit, refusal, timeLimit } from "../util/check.ts";
+import { checkHandlers, limit, timeLimit } from "../util/check.ts";
 import type { Settings } from "../engine/settings.ts";
 import { CallbackTimer, LONGEST_DELAY } from "../util/timers.ts";
 import { TRY_AGAIN_LATER } from "../protocol/close_code.ts";
@@ -20,14 +20,11 @@ import { DenoWebSocketTransport } from "../transport/deno_websocket.ts";
 import { type UpgradeOptions, type UpgradeResult, withoutFrames } from "./upgrade_options.ts";
 
 /** Turns a request of `Deno.serve` into a connection over `Deno.upgradeWebSocket`. */
-export function upgrade<Data>(
+export function nativeUpgrade<Data>(
   registry: Registry,
   request: Request,
   given: UpgradeOptions<Data>,
 ): UpgradeResult<Connection<Data>> {
-  if (!(request instanceof Request)) {
-    throw refusal("upgrade", request, "the Request of a Deno.serve handler");
-  }
   const options = withoutFrames(given);
   checkHandlers("upgrade", options, [...HANDLERS, "selectProtocol"]);
   const all = resolveSettings("upgrade", options as UpgradeOptions);

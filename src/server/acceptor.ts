@@ -1,10 +1,12 @@
 import { type ListenerHandle, makeConnection } from "../connection.ts";
+import type { ConnectionOptions } from "../connection_options.ts";
 import { Registry } from "../context/registry.ts";
 import type { Entrance } from "../context/shutdown.ts";
 import { Engine } from "../engine/engine.ts";
 import type { Handlers } from "../engine/handlers.ts";
 import { Refusal } from "../handshake/refusal.ts";
 import type { RequestHead } from "../handshake/request_head.ts";
+import { readUpgrade } from "../handshake/server_handshake.ts";
 import { PrefixedTransport } from "../transport/prefixed.ts";
 import { TlsAcceptor, type TlsAcceptorOptions } from "../transport/tls_server.ts";
 import type { Transport } from "../transport/transport.ts";
@@ -25,6 +27,10 @@ import { HttpServer } from "./http/http_server.ts";
 import type { AnyListenOptions, ListenSettings } from "./listen_options.ts";
 import type { PeerInfo } from "./peer_info.ts";
 import { PendingHandshake } from "./pending_handshake.ts";
+import { type OfferHost, UpgradeOffer } from "./upgrade_offer.ts";
+
+/** A handshake that never became a connection. */
+type Refused = Pick<PendingHandshake<unknown>, "info" | "fields" | "since">;
 
 const TOO_MANY = "Too many connections from this address";
 const NOTHING_TO_DO = () => {};
@@ -47,6 +53,7 @@ export class Acceptor<Data> implements Entrance {
   readonly #tls: TlsAcceptor | null;
   /** Where ordinary HTTP goes; `null` without a handler. */
   readonly #http: HttpServer | null;
+  readonly #offers: OfferHost;
   /** `null` if there is no limit. */
   readonly #addresses: AddressLimit | null;
   readonly #face: ListenerHandle<Data>;
@@ -91,6 +98,7 @@ export class Acceptor<Data> implements Entrance {
       timers: parent.timers,
       refused: (error, info) => this.#report(error, info),
       visit: settings.proxies === null ? null : (head, info) => this.#visit(head, info),
+      makeOffer: settings.upgrades === "listener" ? null : (head, info) => this.#offer(head, info),
     });
     const { promise, resolve } = Promise.withResolvers<void>();
     this.finished = promise;
@@ -103,6 +111,15 @@ export class Acceptor<Data> implements Entrance {
     this.addr = this.#socket.addr;
     this.registry = new Registry(parent.timers, parent, () => this.#checkFinished());
     this.registry.listener = face as ListenerHandle;
+    this.#offers = {
+      context: parent,
+      registry: this.registry,
+      options: options as ConnectionOptions,
+      refused: (error, offer) => {
+        this.#tellObservers(error, offer);
+        this.#report(error, offer.info);
+      },
+    };
     this.registry.subscriptions = settings;
     this.#tick();
     this.#accept();
@@ -200,6 +217,7 @@ export class Acceptor<Data> implements Entrance {
       }
     } catch (error) {
       const reason = handshake.refuse(error);
+      handshake.offer?.failed(reason);
       this.#tellObservers(reason, handshake);
       this.#report(reason, handshake.info);
       await handshake.linger();
@@ -292,20 +310,20 @@ export class Acceptor<Data> implements Entrance {
   }
 
   /**
-   * Has ordinary requests answered, if there is a handler.
+   * Has the requests answered that are the handler's, if there is one.
    *
    * @returns Whether there is a request left that asks for a WebSocket.
    */
   async #serveHttp(handshake: PendingHandshake<Data>): Promise<boolean> {
-    if (!handshake.isOrdinary) return true;
+    if (!handshake.isForHandler) return true;
     this.#checkRoom();
     handshake.leave();
     this.#pending.delete(handshake);
-    const { transport, secure, info, request, early } = handshake;
-    const upgrade = await this.#http!.serve(transport, secure, info, request, early);
+    const { transport, secure, info, request, text, early } = handshake;
+    const upgrade = await this.#http!.serve(transport, secure, info, request, text, early);
     if (upgrade === null) return false;
     this.#pending.add(handshake);
-    handshake.resume(upgrade.transport, upgrade.text, upgrade.early);
+    handshake.resume(upgrade);
     if (this.#closed) throw new Refusal(503, "The server is shutting down");
     return true;
   }
@@ -317,16 +335,9 @@ export class Acceptor<Data> implements Entrance {
     try {
       await handshake.accept(accepted);
       this.#pending.delete(handshake);
-      const { connection } = this.#settings;
-      const engine = new Engine(this.registry, "server", connection, this.#handlers);
-      engine.since = handshake.since;
+      const engine = handshake.offer?.engine ?? this.#makeEngine(handshake, accepted.data);
       const { remoteAddr } = handshake.info;
       if (remoteAddr !== raw.remoteAddr) engine.peer = remoteAddr;
-      makeConnection(engine, {
-        url: "",
-        home: this.registry,
-        data: accepted.data === undefined ? this.#data : accepted.data,
-      });
       engine.open(handshake.transport, accepted.result, handshake.early);
       if (this.#addresses === null) return;
       const { release } = handshake;
@@ -335,6 +346,24 @@ export class Acceptor<Data> implements Entrance {
     } finally {
       this.#opening--;
     }
+  }
+
+  /** A connection of the listener's own making. */
+  #makeEngine({ since }: PendingHandshake<Data>, data: Data | undefined): Engine {
+    const { registry } = this, { connection } = this.#settings;
+    const engine = new Engine(registry, "server", connection, this.#handlers);
+    engine.since = since;
+    makeConnection(engine, {
+      url: "",
+      home: registry,
+      data: data === undefined ? this.#data : data,
+    });
+    return engine;
+  }
+
+  /** A request for a WebSocket that the handler decides about. */
+  #offer(head: RequestHead, info: PeerInfo): UpgradeOffer {
+    return new UpgradeOffer(this.#offers, info, head.fields, readUpgrade(head).key);
   }
 
   #checkRoom(): void {
@@ -350,10 +379,9 @@ export class Acceptor<Data> implements Entrance {
     }
   }
 
-  #tellObservers(error: unknown, { info, request, since }: PendingHandshake<Data>): void {
+  #tellObservers(error: unknown, { info, fields, since }: Refused): void {
     const { observers } = this.registry;
     if (!observers.any) return;
-    const fields = (request as typeof request | undefined)?.fields ?? null;
     observers.notify((observer) => observer.refused({ error, info, fields }, since));
   }
 

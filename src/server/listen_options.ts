@@ -12,7 +12,7 @@ import { HANDLERS } from "../engine/handlers.ts";
 import type { Settings } from "../engine/settings.ts";
 import { resolveSettings } from "../connection_options.ts";
 import { MAX_TOPICS } from "../pubsub/topics.ts";
-import { checkHandlers, limit, timeLimit } from "../util/check.ts";
+import { checkHandlers, choice, limit, timeLimit } from "../util/check.ts";
 import type { Sockets } from "../transport/sockets.ts";
 import type { TlsAcceptorOptions } from "../transport/tls_server.ts";
 
@@ -209,6 +209,13 @@ export interface ListenOptionsOf<
   /** Answers ordinary HTTP requests on the same port, as the handler of a `Deno.serve` would; without it they get 426. */
   handler?: HttpHandler;
   /**
+   * Who decides about requests to upgrade: the listener, by its own options and `onHandshake`, or the `handler`, which
+   * gets them too and calls `ctx.upgrade`. What it answers otherwise, a redirect or a 401 say, reaches the client.
+   *
+   * @default {"listener"}
+   */
+  upgrades?: "listener" | "handler";
+  /**
    * How many topics a connection may subscribe to; 0 for any number.
    *
    * @default {1000}
@@ -249,6 +256,7 @@ export interface ListenSettings<Data> {
   readonly onSubscription: ListenOptionsOf<Data>["onSubscription"];
   readonly maxTopics: number;
   readonly handler: HttpHandler | undefined;
+  readonly upgrades: "listener" | "handler";
   readonly proxies: TrustedProxies | null;
   readonly proxyProtocol: ProxyProtocol | null;
 }
@@ -299,6 +307,7 @@ export function resolveListen<Data>(
     onSubscription: options.onSubscription,
     maxTopics: limit(action, "maxTopics", options.maxTopics, MAX_TOPICS),
     handler: options.handler,
+    upgrades: checkUpgrades(action, options),
     proxies: options.trustProxy === undefined
       ? null
       : new TrustedProxies(action, options.trustProxy),
@@ -306,6 +315,29 @@ export function resolveListen<Data>(
       ? null
       : new ProxyProtocol(action, options.proxyProtocol),
   };
+}
+
+const DECIDERS = ["listener", "handler"] as const;
+
+/** Checks who decides about upgrades: one, who is there. */
+export function checkUpgrades(
+  action: string,
+  { upgrades, handler, onHandshake }: Pick<
+    AnyListenOptions<unknown>,
+    "upgrades" | "handler" | "onHandshake"
+  >,
+): "listener" | "handler" {
+  const decider = choice(action, "upgrades", upgrades, DECIDERS);
+  if (decider === "listener") return decider;
+  if (handler === undefined) {
+    throw new TypeError(`Cannot ${action} with upgrades "handler" and without handler: give one`);
+  }
+  if (onHandshake !== undefined) {
+    throw new TypeError(
+      `Cannot ${action} with upgrades "handler" and onHandshake: the handler decides, by ctx.upgrade`,
+    );
+  }
+  return decider;
 }
 
 /** Checks an answer of `onHandshake`. */

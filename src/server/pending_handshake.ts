@@ -1,4 +1,4 @@
-import { TimeoutError } from "../errors.ts";
+import { abortError, TimeoutError } from "../errors.ts";
 import { HeadParser } from "../handshake/head_parser.ts";
 import { Refusal, refusalOf } from "../handshake/refusal.ts";
 import { parseRequestHead, type RequestHead } from "../handshake/request_head.ts";
@@ -12,7 +12,9 @@ import { type Acceptance, type Candidate, decide } from "./decide_handshake.ts";
 import type { Waiting } from "./handshake_limit.ts";
 import type { ListenSettings } from "./listen_options.ts";
 import { LINGER } from "./linger.ts";
+import type { LateUpgrade } from "./http/http_connection.ts";
 import type { PeerInfo } from "./peer_info.ts";
+import type { UpgradeOffer } from "./upgrade_offer.ts";
 
 /**
  * A handshake from the accepted socket to the 101 or to a refusal: what is known of it so far, and its deadline. Each
@@ -32,6 +34,8 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
   info: PeerInfo;
   /** Whether there was room for it when it came. */
   hasRoom = true;
+  /** What the application's handler has decided about the request; `null` if the listener decides. */
+  offer: UpgradeOffer | null = null;
   /** Gives its place among the connections of its address back. */
   release: () => void = () => {};
   readonly #raw: Transport;
@@ -127,9 +131,15 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
     this.request = parseRequestHead(text, this.#settings.maxHeaderFields);
   }
 
-  /** Whether it is an ordinary HTTP request, for the application's handler. */
-  get isOrdinary(): boolean {
-    return this.#settings.handler !== undefined && !isUpgradeRequest(this.request);
+  /** The fields of the request; `null` if its head hasn't come. */
+  get fields(): RequestHead["fields"] | null {
+    return (this.request as RequestHead | undefined)?.fields ?? null;
+  }
+
+  /** Whether the application's handler gets the request. */
+  get isForHandler(): boolean {
+    const { handler, upgrades } = this.#settings;
+    return handler !== undefined && (upgrades === "handler" || !isUpgradeRequest(this.request));
   }
 
   /** Decides about the request. */
@@ -137,7 +147,9 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
     this.check();
     this.#deciding = true;
     try {
-      return await this.wait(decide(this, this.#settings));
+      const settings = this.#settings;
+      const own = this.offer === null ? settings : this.offer.settings(settings);
+      return await this.wait(decide(this, own));
     } finally {
       this.#deciding = false;
     }
@@ -159,8 +171,12 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
   }
 
   /** Gets the stream back, with a request that asks for a WebSocket; the deadline starts again. */
-  resume(transport: Transport, text: string, early: Uint8Array): void {
+  resume({ transport, text, early, offer }: LateUpgrade): void {
     this.#carry(transport);
+    this.offer = offer;
+    if (offer !== null) {
+      offer.engine!.cancel = () => this.abort(503, abortError("The handshake was cancelled"));
+    }
     this.since = performance.now();
     this.#timers.set(this, this.#settings.handshakeTimeout);
     this.take(text, early);

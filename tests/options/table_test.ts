@@ -142,6 +142,7 @@ const LISTEN: Row[] = [
   ["proxyProtocol.others", WORD],
   ["maxHandshakes", LIMIT],
   ["handler", FUNCTION],
+  ["upgrades", WORD],
   ["maxTopics", LIMIT],
   ["backlog", numbers()],
   ["httpIdleTimeout", TIME],

@@ -1,26 +1,52 @@
 import { isThenable } from "../../util/foreign.ts";
 import type { HttpHandler, PeerInfo } from "../peer_info.ts";
 import { cancelBody } from "../refuse_with.ts";
+import type { UpgradeOffer } from "../upgrade_offer.ts";
 
 /** A call of the application's handler, which may throw, reject, answer with anything, or never settle. */
 export class HandlerCall {
   readonly #handler: HttpHandler;
   /** Whether a failure is what the client did, which must not be able to fill the console. */
   readonly #isClients: (error: unknown) => boolean;
+  readonly #offer: UpgradeOffer | null;
   #settle: ((response: Response | null) => void) | null = null;
   #over = false;
 
-  constructor(handler: HttpHandler, isClients: (error: unknown) => boolean) {
+  /** @param offer The WebSocket that the request asks for, if the handler decides about that. */
+  constructor(
+    handler: HttpHandler,
+    offer: UpgradeOffer | null,
+    isClients: (error: unknown) => boolean,
+  ) {
     this.#handler = handler;
+    this.#offer = offer;
     this.#isClients = isClients;
   }
 
-  /** Asks the handler; resolves with what is to be answered, `null` if the client has left before. */
-  run(request: Request, info: PeerInfo): Promise<Response | null> {
+  /**
+   * Asks the handler.
+   *
+   * @returns What is to be answered; `null` if the client has left before, or gets the WebSocket that was offered.
+   */
+  async run(request: Request, info: PeerInfo): Promise<Response | null> {
+    const offer = this.#offer;
+    if (offer === null) return await this.#ask(request, info);
+    offer.open(request, (answer) => this.#settle!(answer));
+    const response = await this.#ask(request, info);
+    if (response === null) return null;
+    try {
+      return offer.answered(response);
+    } catch (error) {
+      offer.failed(error);
+      return internalError(error);
+    }
+  }
+
+  #ask(request: Request, info: PeerInfo): Promise<Response | null> {
     return new Promise((resolve) => {
       this.#settle = resolve;
       const answered = (value: unknown) => {
-        if (!this.#over) resolve(check(value));
+        if (!this.#over) resolve(this.#check(value));
         else if (value instanceof Response) cancelBody(value);
       };
       const failed = (error: unknown) => {
@@ -41,21 +67,35 @@ export class HandlerCall {
   left(): void {
     this.#over = true;
     this.#settle?.(null);
+    this.#offer?.left();
+  }
+
+  #check(value: unknown): Response {
+    const offer = this.#offer;
+    if (!(value instanceof Response)) {
+      if (offer !== null) return upgradeRequired();
+      return internalError(new TypeError("Cannot answer with anything but a Response"));
+    }
+    const { status } = value;
+    if (status === 101 && offer !== null && offer.engine !== null) return value;
+    if (status < 200) {
+      cancelBody(value);
+      const hint = status === 101 ? ": use the response of ctx.upgrade, once" : "";
+      return internalError(new TypeError(`Cannot answer with status ${status}${hint}`));
+    }
+    if (value.bodyUsed || value.body?.locked) {
+      return internalError(new TypeError("Cannot answer with a Response whose body is in use"));
+    }
+    return value;
   }
 }
 
-function check(value: unknown): Response {
-  if (!(value instanceof Response)) {
-    return internalError(new TypeError("Cannot answer with anything but a Response"));
-  }
-  if (value.status < 200) {
-    cancelBody(value);
-    return internalError(new TypeError(`Cannot answer with status ${value.status}`));
-  }
-  if (value.bodyUsed || value.body?.locked) {
-    return internalError(new TypeError("Cannot answer with a Response whose body is in use"));
-  }
-  return value;
+/** The answer in place of a handler's that has none for a client which asks for a WebSocket. */
+function upgradeRequired(): Response {
+  return new Response("The handler didn't upgrade the request", {
+    status: 426,
+    headers: { upgrade: "websocket" },
+  });
 }
 
 /** Whether an error is one of these, or was caused by it. */

@@ -8,12 +8,16 @@ import { listContains } from "../../handshake/token_list.ts";
 import { NOTHING } from "../../util/bytes.ts";
 import { EmptyPieces } from "../../util/foreign.ts";
 import type { HttpHandler, PeerInfo } from "../peer_info.ts";
+import type { UpgradeOffer } from "../upgrade_offer.ts";
 import { AnswerHead, type Framing } from "./answer_head.ts";
 import { AnswerWriter } from "./answer_writer.ts";
 import { HandlerCall, internalError, isCausedBy, reportHandler } from "./handler_call.ts";
 import type { HttpInput } from "./http_input.ts";
 import { type BodyHost, RequestBody } from "./request_body.ts";
 import { type Piece, ResponseBody } from "./response_body.ts";
+
+/** What becomes of a connection after an exchange. */
+export type Outcome = "persists" | "ends" | "upgraded";
 
 /** The connection that an exchange takes place on. */
 export interface ExchangeHost {
@@ -47,13 +51,21 @@ export class HttpExchange implements BodyHost {
   #continuing: Promise<void> | null = null;
   readonly #call: HandlerCall;
 
-  /** @param info The client that has sent it. */
-  constructor(host: ExchangeHost, head: RequestHead, info: PeerInfo) {
+  /**
+   * @param info The client that has sent it.
+   * @param offer The WebSocket that it asks for, if the handler decides about that.
+   */
+  constructor(
+    host: ExchangeHost,
+    head: RequestHead,
+    info: PeerInfo,
+    offer: UpgradeOffer | null,
+  ) {
     this.input = host.input;
     this.#host = host;
     this.#head = head;
     this.#info = info;
-    this.#call = new HandlerCall(host.handler, (error) => {
+    this.#call = new HandlerCall(host.handler, offer, (error) => {
       return isCausedBy(error, [this.#broken, this.#abort.signal.reason]);
     });
   }
@@ -66,18 +78,19 @@ export class HttpExchange implements BodyHost {
   /**
    * Has the request answered.
    *
-   * @returns Whether the connection can carry another one.
+   * @returns What becomes of the connection: whether it can carry another request, or is a WebSocket's now.
    * @throws {BadHeadError} If the request can't be read, and nothing was answered yet.
    */
-  async run(): Promise<boolean> {
+  async run(): Promise<Outcome> {
     const request = this.#readRequest();
     this.input.watch(this.#body !== null, () => this.#inputEnded());
     try {
-      if (this.#over) return false;
+      if (this.#over) return "ends";
       const response = await this.#call.run(request, this.#info);
+      if (response === null && !this.#over) return "upgraded";
       const persists = response !== null && await this.#send(response);
       if (this.#broken !== undefined && !this.#begun) throw this.#broken;
-      return persists && await this.#finishBody() && !this.#over;
+      return persists && await this.#finishBody() && !this.#over ? "persists" : "ends";
     } finally {
       this.#ended = true;
       this.input.unwatch();

@@ -21,9 +21,9 @@ export class HttpServer {
   }
 
   /**
-   * Serves a connection whose first request isn't an upgrade.
+   * Serves a connection.
    *
-   * @param head The head of that request, and `early` what came after it.
+   * @param head The head of the first request, `text` its text, and `early` what came after it.
    * @returns A request to upgrade that came later, and with it the connection; `null` at its end.
    */
   async serve(
@@ -31,12 +31,13 @@ export class HttpServer {
     secure: boolean,
     info: PeerInfo,
     head: RequestHead,
+    text: string,
     early: Uint8Array,
   ): Promise<LateUpgrade | null> {
     const connection = new HttpConnection(transport, secure, info, early, this.#host);
     this.#connections.add(connection);
     try {
-      const end = connection.run(head);
+      const end = connection.run(head, text);
       // Its first request is under way, and is answered.
       if (this.#closing) connection.shutdown();
       return await end;
