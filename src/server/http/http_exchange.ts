@@ -5,16 +5,15 @@ import type { RequestHead } from "../../handshake/request_head.ts";
 import { CONTINUE } from "../../handshake/server_response.ts";
 import { requestUrl, toStandardRequest } from "../../handshake/standard_request.ts";
 import { listContains } from "../../handshake/token_list.ts";
-import { NOTHING } from "../../util/bytes.ts";
-import { EmptyPieces } from "../../util/foreign.ts";
 import type { HttpHandler, PeerInfo } from "../peer_info.ts";
 import type { UpgradeOffer } from "../upgrade_offer.ts";
-import { AnswerHead, type Framing } from "./answer_head.ts";
+import { AnswerHead } from "./answer_head.ts";
+import { type AnswerHost, AnswerSender } from "./answer_sender.ts";
 import { AnswerWriter } from "./answer_writer.ts";
 import { HandlerCall, internalError, isCausedBy, reportHandler } from "./handler_call.ts";
 import type { HttpInput } from "./http_input.ts";
 import { type BodyHost, RequestBody } from "./request_body.ts";
-import { type Piece, ResponseBody } from "./response_body.ts";
+import { ResponseBody } from "./response_body.ts";
 
 /** What becomes of a connection after an exchange. */
 export type Outcome = "persists" | "ends" | "upgraded";
@@ -183,8 +182,7 @@ export class HttpExchange implements BodyHost {
         head.persists = false;
       }
       this.#answer = response.body === null ? null : new ResponseBody(response.body);
-      if (head.hasContent && this.#answer !== null) await this.#sendContent(head, this.#answer);
-      else await this.#sendHead(head);
+      await new AnswerSender(this.#answerHost(head), head, this.#answer).send();
       return head.persists;
     } catch (error) {
       this.#answer?.cancel(error);
@@ -197,75 +195,26 @@ export class HttpExchange implements BodyHost {
     }
   }
 
-  /** Nothing was written before; a 100 that is on its way comes first. */
-  async #begin(): Promise<void> {
-    if (this.#continuing !== null) await this.#continuing;
-    this.#begun = true;
-  }
-
-  async #sendHead(head: AnswerHead): Promise<void> {
-    const length = this.isHead ? head.length ?? await this.#foresee() : 0;
-    this.#answer?.cancel("Not needed");
-    this.#whole = true;
-    await this.#begin();
-    await new AnswerWriter(this.#host, head.format("none", length), "none").write(NOTHING, true);
-  }
-
-  /** The length of an answer's content if all of it is there at once, else `null`. */
-  async #foresee(): Promise<number | null> {
-    const answer = this.#answer;
-    if (answer === null) return 0;
-    const piece = await answer.peek();
-    if (piece === undefined) return null;
-    if (piece.done) return 0;
-    await answer.read();
-    return (await answer.peek())?.done ? piece.value.length : null;
-  }
-
-  async #sendContent(head: AnswerHead, answer: ResponseBody): Promise<void> {
-    let piece: Piece | undefined = await answer.peek();
-    let length = head.length, ends = false, waits = piece === undefined;
-    if (piece !== undefined) {
-      piece = await answer.read();
-      ends = !piece.done && (await answer.peek())?.done === true;
-      this.#whole = piece.done || ends;
-      // What is there counts, not what was announced: the client would take the next answer for the rest.
-      if (this.#whole) length = piece.done ? 0 : piece.value.length;
-      else waits = piece.value?.length === 0;
-    }
-    if (this.#over) throw this.#abort.signal.reason;
-    const framing: Framing = length === null ? head.openEnded : "length";
-    await this.#begin();
-    const writer = new AnswerWriter(this.#host, head.format(framing, length), framing);
-    let left = length ?? Infinity;
-    const empty = new EmptyPieces();
-    // The head of an answer whose content takes its time.
-    if (waits) await writer.write(NOTHING, false);
-    for (;;) {
-      piece ??= await answer.read();
-      if (this.#over) throw this.#abort.signal.reason;
-      if (piece.done) break;
-      const { value } = piece;
-      if (value.length > left) {
-        await writer.write(value.subarray(0, left), true);
-        throw new RangeError(`Cannot answer with more than the Content-Length of ${length}`);
-      }
-      left -= value.length;
-      if (value.length > 0 || ends) await writer.write(value, ends);
-      if (ends) break;
-      const rest = empty.note(value.length);
-      if (rest !== null) await rest;
-      piece = undefined;
-    }
-    if (left > 0 && left < Infinity) {
-      throw new RangeError(`Cannot answer with less than the Content-Length of ${length}`);
-    }
-    if (!ends) await writer.write(NOTHING, true);
+  #answerHost(head: AnswerHead): AnswerHost {
+    return {
+      whole: () => void (this.#whole = true),
+      // Nothing was written before; a 100 that is on its way comes first.
+      begin: async () => {
+        if (this.#continuing !== null) await this.#continuing;
+        this.#begun = true;
+      },
+      check: () => {
+        if (this.#over) throw this.#abort.signal.reason;
+      },
+      writer: (framing, length) => {
+        return new AnswerWriter(this.#host, head.format(framing, length), framing);
+      },
+    };
   }
 }
 
 /** The authority that a client has reached us by, if it doesn't say. */
-function authorityOf(address: Deno.Addr): string {
+export function authorityOf(address: Deno.Addr): string {
   if (!("hostname" in address)) return "localhost";
   const { hostname, port } = address;
   return hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
