@@ -143,6 +143,7 @@ const LISTEN: Row[] = [
   ["maxHandshakes", LIMIT],
   ["handler", FUNCTION],
   ["upgrades", WORD],
+  ["http2", FLAG],
   ["maxTopics", LIMIT],
   ["backlog", numbers()],
   ["httpIdleTimeout", TIME],

@@ -8,6 +8,7 @@ import type { Transport } from "../../transport/transport.ts";
 import { callForeign } from "../../util/foreign.ts";
 import type { Member } from "../../util/member_list.ts";
 import { Timer, type Timers } from "../../util/timers.ts";
+import type { LateUpgrade } from "../late_upgrade.ts";
 import { LINGER } from "../linger.ts";
 import type { HttpHandler, PeerInfo } from "../peer_info.ts";
 import type { UpgradeOffer } from "../upgrade_offer.ts";
@@ -53,18 +54,6 @@ export interface Visit {
   readonly refusal: Refusal | null;
   /** It has been answered. */
   leave(): void;
-}
-
-/** A request to upgrade that came on a connection which had been used for HTTP. */
-export interface LateUpgrade {
-  /** The text of its head. */
-  readonly text: string;
-  /** What came after it. */
-  readonly early: Uint8Array;
-  /** The connection, the receiver's from now on. */
-  readonly transport: Transport;
-  /** What the handler has decided; `null` if the listener is to. */
-  readonly offer: UpgradeOffer | null;
 }
 
 /**

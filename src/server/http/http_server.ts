@@ -2,7 +2,8 @@ import type { RequestHead } from "../../handshake/request_head.ts";
 import type { Transport } from "../../transport/transport.ts";
 import { MemberList } from "../../util/member_list.ts";
 import type { PeerInfo } from "../peer_info.ts";
-import { HttpConnection, type HttpHost, type LateUpgrade } from "./http_connection.ts";
+import type { LateUpgrade } from "../late_upgrade.ts";
+import { HttpConnection, type HttpHost } from "./http_connection.ts";
 
 /** Ordinary HTTP/1.1 on the port of a listener. */
 export class HttpServer {
