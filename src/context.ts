@@ -20,6 +20,7 @@ import {
 import { checkHeaders, type Field } from "./handshake/headers_option.ts";
 import type { Observer } from "./context/observer.ts";
 import { Dial } from "./client/dial.ts";
+import { SessionPool } from "./client/http2/session_pool.ts";
 import { Reconnection, type ReconnectOptions } from "./client/reconnect.ts";
 import { parseProxyUrl } from "./client/proxy/proxy_url.ts";
 import { count } from "./engine/describe.ts";
@@ -132,6 +133,7 @@ export class Context<Data = unknown, Default extends Data | undefined = undefine
   readonly #registry = new Registry(new Timers());
   readonly #listeners = new Set<Listener>();
   #broker: BrokerClient | null = null;
+  readonly #sessions = new SessionPool();
   readonly #watches = new Watches();
   readonly #reconnections = new Set<Reconnection<unknown>>();
   #shutdown: Promise<ShutdownResult> | null = null;
@@ -217,7 +219,7 @@ export class Context<Data = unknown, Default extends Data | undefined = undefine
       home: this.#registry,
       data: merged.data,
     });
-    const dial = new Dial(engine, this.#observed(connection, settings));
+    const dial = new Dial(engine, this.#observed(connection, settings), this.#sessions);
     this.#registry.connecting.add(engine);
     if (settings.signal?.aborted) {
       const { reason } = settings.signal;

@@ -109,6 +109,7 @@ export class ClientHandshakeResult implements HandshakeResult {
   readonly protocol: string;
   readonly extensions: string;
   readonly compression: CodecSettings | null;
+  readonly httpVersion: HttpVersion;
   readonly #headers: Headers;
 
   constructor(
@@ -117,7 +118,9 @@ export class ClientHandshakeResult implements HandshakeResult {
     extensions: string,
     headers: Headers,
     compression: CodecSettings | null = null,
+    httpVersion: HttpVersion = "1.1",
   ) {
+    this.httpVersion = httpVersion;
     this.compression = compression;
     this.url = url;
     this.protocol = protocol;

@@ -34,8 +34,8 @@ export interface Http2Carrier {
   readonly congested: boolean;
   /** Calls back when that may no longer be so. */
   whenTaken(taken: () => void): void;
-  /** Counts a stream that keeps the process alive, or takes it out of the count. */
-  hold(by: number): void;
+  /** Adds to the count of streams, and of those that keep the process alive. */
+  count(streams: number, holds: number): void;
 }
 
 /** A stream of an HTTP/2 connection as a transport: its two ends are END_STREAM, and a cut is RST_STREAM (RFC 8441 5). */
@@ -53,10 +53,13 @@ export class Http2StreamTransport extends NodeStreamTransport {
     this.#stream = stream;
     this.#carrier = carrier;
     this.peerCertificate = carrier.peerCertificate;
-    carrier.hold(1);
+    carrier.count(1, 1);
     // Comes before the end of what can be read, which a reset and the loss of the connection look like.
     stream.once("aborted", () => this.fail(this.#reset()));
-    stream.once("close", () => this.unref());
+    stream.once("close", () => {
+      this.unref();
+      carrier.count(-1, 0);
+    });
   }
 
   override get localAddr(): Deno.Addr | null {
@@ -111,7 +114,7 @@ export class Http2StreamTransport extends NodeStreamTransport {
   #hold(on: boolean): void {
     if (this.#refed === on || (on && this.#stream.closed)) return;
     this.#refed = on;
-    this.#carrier.hold(on ? 1 : -1);
+    this.#carrier.count(0, on ? 1 : -1);
   }
 
   #end(end: () => void): void {

@@ -3,10 +3,9 @@ import { formatHttp2Head } from "../../handshake/http2_request.ts";
 import { Refusal, refusalOf } from "../../handshake/refusal.ts";
 import { parseRequestHead } from "../../handshake/request_head.ts";
 import { isUpgradeRequest, readUpgrade } from "../../handshake/server_handshake.ts";
-import { type Http2Carrier, Http2StreamTransport } from "../../transport/http2_stream.ts";
-import type { PeerCertificate } from "../../transport/peer_certificate.ts";
+import { Http2Link } from "../../transport/http2_link.ts";
+import { Http2StreamTransport } from "../../transport/http2_stream.ts";
 import type { Transport } from "../../transport/transport.ts";
-import { TransportStream } from "../../transport/transport_stream.ts";
 import { NOTHING } from "../../util/bytes.ts";
 import { type Member, MemberList } from "../../util/member_list.ts";
 import { Timer } from "../../util/timers.ts";
@@ -37,22 +36,18 @@ export interface Http2Host extends Omit<HttpHost, "handler"> {
 }
 
 /** A client's connection that speaks HTTP/2: requests and WebSockets side by side, each a stream. */
-export class Http2Connection extends Timer implements Http2Carrier, Member {
+export class Http2Connection extends Timer implements Member {
   slot = -1;
   readonly secure: boolean;
   readonly info: PeerInfo;
-  readonly peerCertificate: PeerCertificate | undefined;
   /** Streams that are WebSockets, or are becoming one. */
   sockets = 0;
   /** Gives back the places that WebSockets have among those of the client's address, beyond that of the connection. */
   readonly places: (() => void)[] = [];
   readonly #host: Http2Host;
-  readonly #side: TransportStream;
+  readonly #link: Http2Link;
   readonly #session: ServerHttp2Session;
-  readonly #ended: Promise<void>;
   readonly #exchanges = new MemberList<Http2Exchange>();
-  #streams = 0;
-  #holds = 0;
   #closing = false;
 
   /** @param transport The client's connection with the preface still to be read; ours from now on. */
@@ -60,13 +55,10 @@ export class Http2Connection extends Timer implements Http2Carrier, Member {
     super();
     this.secure = secure;
     this.info = info;
-    this.peerCertificate = transport.peerCertificate;
     this.#host = host;
-    const side = this.#side = new TransportStream(transport);
-    this.#ended = new Promise((resolve) => side.once("close", () => resolve()));
-    side.on("error", () => {});
+    this.#link = new Http2Link(transport);
     const { maxHeaderBytes, maxHeaderFields } = host.limits;
-    const session = this.#session = http2.performServerHandshake(side, {
+    const session = this.#session = http2.performServerHandshake(this.#link.side, {
       settings: {
         enableConnectProtocol: true,
         maxConcurrentStreams: MAX_STREAMS,
@@ -88,14 +80,6 @@ export class Http2Connection extends Timer implements Http2Carrier, Member {
     this.#rest();
   }
 
-  get localAddr(): Deno.Addr {
-    return this.info.localAddr;
-  }
-
-  get remoteAddr(): Deno.Addr {
-    return this.info.remoteAddr;
-  }
-
   /** Requests under way. */
   get requests(): number {
     return this.#exchanges.size;
@@ -103,21 +87,7 @@ export class Http2Connection extends Timer implements Http2Carrier, Member {
 
   /** Resolves at its end. */
   get ended(): Promise<void> {
-    return this.#ended;
-  }
-
-  get congested(): boolean {
-    return this.#side.congested;
-  }
-
-  whenTaken(taken: () => void): void {
-    this.#side.whenTaken(taken);
-  }
-
-  hold(by: number): void {
-    this.#holds += by;
-    if (this.#holds === 0 && this.#streams > 0) this.#side.unref();
-    else this.#side.ref();
+    return this.#link.ended;
   }
 
   /** No request has come for too long, or the client doesn't take the end. */
@@ -139,22 +109,23 @@ export class Http2Connection extends Timer implements Http2Carrier, Member {
     this.#closing = true;
     for (const exchange of this.#exchanges) exchange.cut();
     this.#session.destroy();
-    this.#side.destroy();
+    this.#link.side.destroy();
     this.#host.timers.clear(this);
   }
 
   /** What the session still has to say goes out, within a moment. */
   #linger(): void {
-    if (this.#side.destroyed) return;
+    const { side } = this.#link;
+    if (side.destroyed) return;
     this.#closing = true;
     this.#host.timers.set(this, LINGER);
-    this.#side.end(() => this.close());
+    side.end(() => this.close());
   }
 
   /** Waits for a request, for as long as the client may be idle. */
   #rest(): void {
     const { timers, limits } = this.#host;
-    if (!this.#closing && this.#streams === 0) timers.set(this, limits.httpIdleTimeout);
+    if (!this.#closing && this.#link.streams === 0) timers.set(this, limits.httpIdleTimeout);
   }
 
   #accept(stream: ServerHttp2Stream, fields: string[], hasBody: boolean): void {
@@ -163,13 +134,9 @@ export class Http2Connection extends Timer implements Http2Carrier, Member {
     if (this.#closing) return stream.close(REFUSED);
     // It has been reset by what came in the same read.
     if (stream.closed || stream.destroyed) return;
-    this.#streams++;
     this.#host.timers.clear(this);
-    stream.once("close", () => {
-      this.#streams--;
-      this.#rest();
-    });
-    const transport = new Http2StreamTransport(stream, this);
+    const transport = new Http2StreamTransport(stream, this.#link);
+    stream.once("close", () => this.#rest());
     this.#serve(stream, transport, fields, hasBody).catch((error) => {
       this.#refuse(stream, transport, error);
     });

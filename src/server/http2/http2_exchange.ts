@@ -1,4 +1,5 @@
 import type { ServerHttp2Stream } from "node:http2";
+import { http2Fields } from "../../handshake/http2_fields.ts";
 import type { RequestHead } from "../../handshake/request_head.ts";
 import { requestUrl, toStandardRequest } from "../../handshake/standard_request.ts";
 import { listContains } from "../../handshake/token_list.ts";
@@ -14,7 +15,6 @@ import { authorityOf } from "../http/http_exchange.ts";
 import { ResponseBody } from "../http/response_body.ts";
 import type { HttpHandler, PeerInfo } from "../peer_info.ts";
 import type { UpgradeOffer } from "../upgrade_offer.ts";
-import { outgoingFields } from "./http2_fields.ts";
 
 /** How much of a body is read at once. */
 const READ = 16 * 1024;
@@ -217,7 +217,7 @@ export class Http2Exchange extends Timer implements AnswerHost, Member {
 
   #respond(length: number | null, ends: boolean): void {
     const { stream } = this.#request;
-    const fields = outgoingFields(this.#status, this.#head.fieldsWith(length));
+    const fields = http2Fields({ ":status": this.#status }, this.#head.fieldsWith(length));
     stream.respond(fields, { endStream: ends });
     this.#begun = true;
   }

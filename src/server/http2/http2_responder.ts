@@ -1,11 +1,11 @@
 import type { ServerHttp2Stream } from "node:http2";
 import { formatExtensions } from "../../handshake/extension_list.ts";
+import { http2Fields } from "../../handshake/http2_fields.ts";
 import type { Field } from "../../handshake/headers_option.ts";
 import type { Refusal } from "../../handshake/refusal.ts";
 import type { Acceptance } from "../../handshake/server_response.ts";
 import { checkProtocol } from "../../handshake/token_list.ts";
 import type { Responder } from "../responder.ts";
-import { outgoingFields } from "./http2_fields.ts";
 
 const encoder = new TextEncoder();
 
@@ -25,7 +25,7 @@ export class Http2Responder implements Responder {
     if (extensions.length > 0) {
       fields.push(["sec-websocket-extensions", formatExtensions(extensions)]);
     }
-    this.#stream.respond(outgoingFields(200, [...fields, ...headers]));
+    this.#stream.respond(http2Fields({ ":status": 200 }, [...fields, ...headers]));
   }
 
   // deno-lint-ignore require-await -- what `respond` throws is a rejection
@@ -38,7 +38,7 @@ export class Http2Responder implements Responder {
       typeof body === "string" && !bodiless && content.length > 0 &&
       !headers.some(([name]) => name.toLowerCase() === "content-type")
     ) fields.push(["content-type", "text/plain; charset=utf-8"]);
-    this.#stream.respond(outgoingFields(status, fields));
+    this.#stream.respond(http2Fields({ ":status": status }, fields));
     this.#stream.end(bodiless || omitBody ? undefined : content);
   }
 }

@@ -1,5 +1,4 @@
-import type { OutgoingHttpHeaders } from "node:http2";
-import { checkFieldName, checkFieldValue, type Field } from "../../handshake/headers_option.ts";
+import { checkFieldName, checkFieldValue, type Field } from "./headers_option.ts";
 
 /** What belongs to a connection of HTTP/1.1, and must not be sent over HTTP/2 (RFC 9113 8.2.2). */
 const OF_CONNECTION = new Set([
@@ -10,9 +9,17 @@ const OF_CONNECTION = new Set([
   "upgrade",
 ]);
 
-/** The fields of an answer, as `node:http2` takes them. */
-export function outgoingFields(status: number, fields: readonly Field[]): OutgoingHttpHeaders {
-  const headers: Record<string, string | number | string[]> = { ":status": status };
+/**
+ * The fields of a message, as `node:http2` takes them: by their names in lower case, each once.
+ *
+ * @param pseudo The pseudo-header fields.
+ * @throws {TypeError} If a name or a value can't be sent.
+ */
+export function http2Fields(
+  pseudo: Record<string, string | number>,
+  fields: readonly Field[],
+): Record<string, string | number | string[]> {
+  const headers: Record<string, string | number | string[]> = { ...pseudo };
   for (const [name, value] of fields) {
     const lower = checkFieldName(name).toLowerCase();
     if (OF_CONNECTION.has(lower)) continue;
