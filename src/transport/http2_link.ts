@@ -1,3 +1,5 @@
+import { setImmediate } from "node:timers";
+import { GoawayFilter } from "./http2_filter.ts";
 import type { Http2Carrier } from "./http2_stream.ts";
 import type { PeerCertificate } from "./peer_certificate.ts";
 import type { Transport } from "./transport.ts";
@@ -15,15 +17,23 @@ export class Http2Link implements Http2Carrier {
   #streams = 0;
   #holds = 0;
 
-  /** @param transport The connection; ours from now on. */
-  constructor(transport: Transport) {
+  /**
+   * @param transport The connection; ours from now on.
+   * @param role Which end we are.
+   */
+  constructor(transport: Transport, role: "client" | "server") {
     const { localAddr, remoteAddr, peerCertificate } = transport;
     this.localAddr = localAddr ?? null;
     this.remoteAddr = remoteAddr ?? null;
     this.peerCertificate = peerCertificate;
-    this.side = new TransportStream(transport);
-    this.side.on("error", () => {});
-    this.ended = new Promise((resolve) => this.side.once("close", () => resolve()));
+    const side = this.side = new TransportStream(
+      transport,
+      role === "server" ? new GoawayFilter() : null,
+    );
+    side.on("error", () => {});
+    // Without its other direction nothing of the protocol works. What has come before is looked at first.
+    side.once("end", () => setImmediate(() => side.destroy()));
+    this.ended = new Promise((resolve) => side.once("close", () => resolve()));
   }
 
   /** Streams that are open. */

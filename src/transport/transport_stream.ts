@@ -20,13 +20,18 @@ type Done = (error?: Error | null) => void;
  */
 export class TransportStream extends Duplex {
   readonly #below: Transport;
+  readonly #filter: { pass(bytes: Uint8Array): Uint8Array } | null;
   #reading = false;
   #waiting: (() => void)[] = [];
 
-  /** @param below The transport; ours from now on. */
-  constructor(below: Transport) {
+  /**
+   * @param below The transport; ours from now on.
+   * @param filter What is handed on of what is read.
+   */
+  constructor(below: Transport, filter: { pass(bytes: Uint8Array): Uint8Array } | null = null) {
     super({ allowHalfOpen: true });
     this.#below = below;
+    this.#filter = filter;
   }
 
   /** Lets it keep the process alive. */
@@ -59,7 +64,11 @@ export class TransportStream extends Duplex {
     this.#below.read(buffer).then(
       (count) => {
         this.#reading = false;
-        if (!this.destroyed) this.push(count === null ? null : buffer.subarray(0, count));
+        if (this.destroyed) return;
+        if (count === null) return void this.push(null);
+        const bytes = buffer.subarray(0, count), passed = this.#filter?.pass(bytes) ?? bytes;
+        if (passed.length > 0) this.push(passed);
+        else this._read();
       },
       (error) => this.destroy(error),
     );

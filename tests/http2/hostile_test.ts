@@ -288,9 +288,45 @@ Deno.test("what is no frame after the preface ends the connection", async () => 
     await peer.write(bytes);
     assert(await peer.end() !== 0);
   }
-  using other = await RawHttp2.connect(on.port);
-  await other.write(http2Frame(GOAWAY, 0, 0, concat(uint32(0), uint32(0))), get(1));
-  await other.end();
+});
+
+Deno.test("GOAWAY at any place, split at any byte, ends neither the process nor what is open", async () => {
+  await using on = serve();
+  const goaway = http2Frame(GOAWAY, 0, 0, concat(uint32(0), uint32(0), utf8("bye")));
+  const sent = concat(
+    goaway,
+    ask(1, ...WEBSOCKET),
+    http2Frame(SETTINGS, ACK, 0),
+    goaway,
+    http2Frame(DATA, 0, 1, masked(frame(TEXT, "hello"))),
+    goaway,
+  );
+  for (const size of [1, 3, 7, 10, sent.length]) {
+    using peer = await RawHttp2.connect(on.port);
+    for (let at = 0; at < sent.length; at += size) await peer.write(sent.subarray(at, at + size));
+    assertEquals((await peer.next(DATA)).payload, frame(TEXT, "hello"));
+    (await on.opened.next()).terminate();
+    await peer.next(RST_STREAM);
+  }
+  // Amid a read that brings other frames, and with the end of the stream behind it.
+  for (let n = 0; n < 100; n++) {
+    using peer = await RawHttp2.connect(on.port);
+    await peer.write(get(13));
+    while ((await peer.next(DATA)).flags !== END_STREAM);
+    await peer.write(http2Frame(SETTINGS, ACK, 0), goaway);
+  }
+  await using client = await Http2Peer.connect(on.port);
+  assertEquals((await client.request({ ":path": "/" })).body, "hello");
+});
+
+Deno.test("the end of the client's direction ends the connection and what is on it", async () => {
+  await using on = serve();
+  using peer = await RawHttp2.connect(on.port);
+  await peer.write(ask(1, ...WEBSOCKET));
+  const conn = await on.opened.next();
+  await peer.conn.closeWrite();
+  assertEquals((await conn.closed).code, 1006);
+  await peer.end();
 });
 
 Deno.test("a client that opens no window, or reads nothing, is given up after httpIdleTimeout", async () => {

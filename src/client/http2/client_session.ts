@@ -16,7 +16,7 @@ export class ClientSession {
 
   /** @param transport The connection; ours from now on. */
   constructor(transport: Transport, authority: string) {
-    this.link = new Http2Link(transport);
+    this.link = new Http2Link(transport, "client");
     const { side } = this.link;
     const session = this.#session = http2.connect(authority, {
       createConnection: () => side,

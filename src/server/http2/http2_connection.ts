@@ -56,7 +56,7 @@ export class Http2Connection extends Timer implements Member {
     this.secure = secure;
     this.info = info;
     this.#host = host;
-    this.#link = new Http2Link(transport);
+    this.#link = new Http2Link(transport, "server");
     const { maxHeaderBytes, maxHeaderFields } = host.limits;
     const session = this.#session = http2.performServerHandshake(this.#link.side, {
       settings: {
@@ -69,7 +69,10 @@ export class Http2Connection extends Timer implements Member {
       // Megabytes: what so many streams may have waiting in both directions, twice.
       maxSessionMemory: 64,
     });
-    session.on("error", (error: Error) => host.refused(error, info));
+    // A connection that is lost is no news: it means something to its streams, if it has any.
+    session.on("error", (error: Error & { code?: string }) => {
+      if (error.code?.startsWith("ERR_HTTP2")) host.refused(error, info);
+    });
     session.on("close", () => this.#linger());
     session.on(
       "stream",
@@ -101,16 +104,19 @@ export class Http2Connection extends Timer implements Member {
     if (this.#closing) return;
     this.#closing = true;
     this.#host.timers.clear(this);
-    this.#session.close();
+    // Never amid a read of the session's, which a callback of the application's may be called in.
+    queueMicrotask(() => this.#session.close());
   }
 
   /** Ends at once. */
   close(): void {
     this.#closing = true;
-    for (const exchange of this.#exchanges) exchange.cut();
-    this.#session.destroy();
-    this.#link.side.destroy();
     this.#host.timers.clear(this);
+    for (const exchange of this.#exchanges) exchange.cut();
+    queueMicrotask(() => {
+      this.#session.destroy();
+      this.#link.side.destroy();
+    });
   }
 
   /** What the session still has to say goes out, within a moment. */
