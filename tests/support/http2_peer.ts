@@ -1,5 +1,15 @@
-import http2, { type ClientHttp2Session, type ClientHttp2Stream } from "node:http2";
+import { once } from "node:events";
+import http2, {
+  type ClientHttp2Session,
+  type ClientHttp2Stream,
+  type Http2SecureServer,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+} from "node:http2";
+import type { AddressInfo } from "node:net";
+import { type Certificates, makeCertificates } from "../transport/certificates.ts";
 import { concat, utf8 } from "./bytes.ts";
+import { EventLog } from "./event_log.ts";
 import { type ByteStream, RawPeer } from "./raw_peer.ts";
 
 /** An answer, read to its end. */
@@ -25,7 +35,7 @@ export class Http2Bytes implements ByteStream {
   #failure: Error | null = null;
   #wake = () => {};
 
-  constructor(readonly stream: ClientHttp2Stream) {
+  constructor(readonly stream: ClientHttp2Stream | ServerHttp2Stream) {
     stream.on("readable", () => this.#wake());
     stream.on("aborted", () => this.#failed(new Deno.errors.ConnectionReset("reset")));
     stream.on("end", () => {
@@ -160,6 +170,53 @@ export class Http2Peer implements AsyncDisposable {
     const closed = new Promise<void>((resolve) => session.once("close", () => resolve()));
     session.destroy();
     await closed;
+  }
+}
+
+let certificates: Certificates | null = null;
+
+/** A server of HTTP/2 on `node:http2`, with TLS; its streams are the test's. */
+export class Http2Origin implements AsyncDisposable {
+  /** Streams that have come. */
+  readonly streams = new EventLog<ServerHttp2Stream>();
+  /** The authority of its certificate. */
+  readonly ca: string;
+  readonly #server: Http2SecureServer;
+  readonly #sessions = new Set<ServerHttp2Session>();
+
+  private constructor({ ca, server: { cert, key } }: Certificates) {
+    this.ca = ca;
+    const settings = { enableConnectProtocol: true };
+    this.#server = http2.createSecureServer({ cert, key, settings });
+    this.#server.on("session", (session) => {
+      this.#sessions.add(session);
+      session.on("error", () => {});
+      session.on("close", () => this.#sessions.delete(session));
+    });
+    this.#server.on("stream", (stream) => {
+      stream.on("error", () => {});
+      this.streams.push(stream);
+    });
+  }
+
+  static async start(): Promise<Http2Origin> {
+    if (certificates === null) {
+      const made = certificates = makeCertificates();
+      addEventListener("unload", () => made[Symbol.dispose]());
+    }
+    const origin = new Http2Origin(certificates);
+    origin.#server.listen(0, "127.0.0.1");
+    await once(origin.#server, "listening");
+    return origin;
+  }
+
+  get url(): string {
+    return `wss://localhost:${(this.#server.address() as AddressInfo).port}/`;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const session of this.#sessions) session.destroy();
+    await new Promise<void>((resolve) => this.#server.close(() => resolve()));
   }
 }
 
