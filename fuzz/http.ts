@@ -90,10 +90,11 @@ async function exchange(pieces: Uint8Array[]): Promise<unknown> {
     timers: new Timers(),
     refused: () => {},
     visit: null,
+    makeOffer: null,
   };
   const client = new Client(pieces);
   const connection = new HttpConnection(client, false, INFO, new Uint8Array(0), host);
-  const run = connection.run(parseRequestHead(FIRST));
+  const run = connection.run(parseRequestHead(FIRST), FIRST);
   let isOver = false;
   run.then(() => isOver = true, () => isOver = true);
   for (let turns = 0; turns < TURNS && !isOver; turns++) {

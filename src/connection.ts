@@ -567,6 +567,11 @@ export class Connection<Data = unknown> implements AsyncDisposable {
     return this.#engine.role;
   }
 
+  /** The version of HTTP that the handshake came by: over `"2"` the connection is one of the streams of another. */
+  get httpVersion(): "1.1" | "2" {
+    return this.#engine.handshakeResult?.httpVersion ?? "1.1";
+  }
+
   /** The agreed subprotocol; `""` for none. */
   get protocol(): string {
     return this.#engine.handshakeResult?.protocol ?? "";

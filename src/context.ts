@@ -20,6 +20,7 @@ import {
 import { checkHeaders, type Field } from "./handshake/headers_option.ts";
 import type { Observer } from "./context/observer.ts";
 import { Dial } from "./client/dial.ts";
+import { SessionPool } from "./client/http2/session_pool.ts";
 import { Reconnection, type ReconnectOptions } from "./client/reconnect.ts";
 import { parseProxyUrl } from "./client/proxy/proxy_url.ts";
 import { count } from "./engine/describe.ts";
@@ -55,11 +56,7 @@ import { resolveSockets } from "./transport/deno_sockets.ts";
 import type { Sockets } from "./transport/sockets.ts";
 import { checkTlsClientOptions } from "./transport/tls_client.ts";
 import { upgrade } from "./adopt/upgrade.ts";
-import {
-  checkUpgradeOptions,
-  type UpgradeOptions,
-  type UpgradeResult,
-} from "./adopt/upgrade_options.ts";
+import type { UpgradeOptions, UpgradeResult } from "./adopt/upgrade_options.ts";
 
 /** Options of a context: defaults for every connection. */
 export interface ContextOptions<Data = unknown> extends ConnectionOptions<Data>, BrokerReports {
@@ -148,6 +145,7 @@ export class Context<Data = unknown, Default extends Data | undefined = undefine
   readonly #registry = new Registry(new Timers());
   readonly #listeners = new Set<Listener>();
   #broker: BrokerClient | null = null;
+  readonly #sessions = new SessionPool();
   readonly #watches = new Watches();
   readonly #reconnections = new Set<Reconnection<unknown>>();
   #shutdown: Promise<ShutdownResult> | null = null;
@@ -233,7 +231,7 @@ export class Context<Data = unknown, Default extends Data | undefined = undefine
       home: this.#registry,
       data: merged.data,
     });
-    const dial = new Dial(engine, this.#observed(connection, settings));
+    const dial = new Dial(engine, this.#observed(connection, settings), this.#sessions);
     this.#registry.connecting.add(engine);
     if (settings.signal?.aborted) {
       const { reason } = settings.signal;
@@ -445,14 +443,21 @@ export class Context<Data = unknown, Default extends Data | undefined = undefine
   }
 
   /**
-   * Makes a connection of a request that `Deno.serve`, or a framework on it, has received. It is the same as any other,
-   * within what Deno's own sockets can do: no pings, no frames, and a pause holds messages back here but not the peer.
+   * Makes a connection of a request that a handler has received, whose framework may have decided about it.
    *
-   * @param request The request; its handler has to return the response.
+   * Of a listener with `upgrades: "handler"` it is a connection with all that one has. Callbacks and `data` are those of
+   * the options; limits and `origins` are the listener's, unless the options name their own. It opens once the handler
+   * has answered with status 101, whichever `Response` carries it; any other answer fails it with a `HandshakeError`.
+   *
+   * Of `Deno.serve`, or a framework on it, it is the same within what Deno's own sockets can do: no pings, no frames, and
+   * a pause holds messages back here but not the peer.
+   *
+   * @param request The request, not a copy; its handler has to return the response.
    * @param options Options of the handshake and of the connection.
-   * @returns The response and the connection.
-   * @throws {UnsupportedError} For options that need frames; it names `listen` and `adopt`.
-   * @throws {TypeError} If the request isn't a WebSocket handshake, or an option makes no sense.
+   * @returns The response, and the connection in state `"connecting"`.
+   * @throws {UnsupportedError} Under `Deno.serve`, for options that need frames; it names `listen` and `adopt`.
+   * @throws {TypeError} If the request isn't a WebSocket handshake, was upgraded or answered before, is a copy or of
+   * another context's listener, or if an option makes no sense.
    *
    * @example
    * ```ts
@@ -474,9 +479,7 @@ export class Context<Data = unknown, Default extends Data | undefined = undefine
     this.#checkAlive("upgrade");
     const [options = {}] = args as [options?: UpgradeOptions];
     const { tls: _tls, proxy: _proxy, ...defaults } = this.#options;
-    const merged = mergeOptions("upgrade", defaults, options);
-    checkUpgradeOptions(options);
-    const upgraded = upgrade(this.#registry, request, merged);
+    const upgraded = upgrade(this.#registry, request, defaults, options);
     return upgraded as UpgradeResult<Connection<CallData<Data, Own>>>;
   }
 

@@ -23,6 +23,7 @@ import type { Sendable } from "./engine/prepared_message.ts";
 import { Acceptor } from "./server/acceptor.ts";
 import { urlOf } from "./server/bind.ts";
 import {
+  checkUpgrades,
   type DataOfDecision,
   type HandshakeDecision,
   LISTENER_HANDLERS,
@@ -153,6 +154,8 @@ export class Listener<Data = unknown> implements ListenerHandle<Data>, AsyncDisp
    */
   on(handlers: ListenerHandlers<Data>): void {
     checkHandlers("set callbacks", handlers, [...HANDLERS, ...LISTENER_HANDLERS]);
+    const { upgrades, handler } = this.#settings;
+    checkUpgrades("set callbacks", { upgrades, handler, onHandshake: handlers.onHandshake });
     this.#handlers = { ...this.#handlers, ...pickHandlers(handlers) };
     const own = LISTENER_HANDLERS.filter((name) => handlers[name] !== undefined);
     // A copy, since handshakes under way go on with what they began with.

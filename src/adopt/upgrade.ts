@@ -1,146 +1,64 @@
 import { type Connection, makeConnection } from "../connection.ts";
-import { Engine } from "../engine/engine.ts";
-import type { HandshakeResult } from "../engine/handshake_result.ts";
-import { abortError, HandshakeError, TimeoutError } from "../errors.ts";
-import { checkHeaders } from "../handshake/headers_option.ts";
-import { checkOriginRule, originAllowed, type OriginRule } from "../handshake/origin.ts";
-import { Refusal } from "../handshake/refusal.ts";
-import { chooseSubprotocol } from "../handshake/subprotocol.ts";
-import { checkProtocols, parseProtocols } from "../handshake/token_list.ts";
-import { HANDLERS, pickHandlers } from "../engine/handlers.ts";
-import { resolveSettings } from "../connection_options.ts";
-import { warnMissingOriginCheck } from "../server/origin_warning.ts";
-import { checkHandlers, limit, refusal, timeLimit } from "../util/check.ts";
-import type { Settings } from "../engine/settings.ts";
-import { CallbackTimer, LONGEST_DELAY } from "../util/timers.ts";
-import { TRY_AGAIN_LATER } from "../protocol/close_code.ts";
-import { ProtocolError } from "../protocol/protocol_error.ts";
+import { type ConnectionOptions, mergeOptions, resolveSettings } from "../connection_options.ts";
 import type { Registry } from "../context/registry.ts";
-import { DenoWebSocketTransport } from "../transport/deno_websocket.ts";
-import { type UpgradeOptions, type UpgradeResult, withoutFrames } from "./upgrade_options.ts";
+import { Engine } from "../engine/engine.ts";
+import { HANDLERS, pickHandlers } from "../engine/handlers.ts";
+import { checkHeaders } from "../handshake/headers_option.ts";
+import { checkOriginRule } from "../handshake/origin.ts";
+import { checkProtocols } from "../handshake/token_list.ts";
+import { offerOf, type UpgradeOffer } from "../server/upgrade_offer.ts";
+import { checkHandlers, refusal, timeLimit } from "../util/check.ts";
+import { nativeUpgrade } from "./native_upgrade.ts";
+import { checkUpgradeOptions, type UpgradeOptions, type UpgradeResult } from "./upgrade_options.ts";
 
-/** Turns a request of `Deno.serve` into a connection over `Deno.upgradeWebSocket`. */
+/**
+ * Turns a request that a handler has got into a connection: of a listener's handler on our own frames, of any other
+ * over Deno's own socket.
+ *
+ * @param defaults The options of the context.
+ */
 export function upgrade<Data>(
   registry: Registry,
   request: Request,
+  defaults: object,
   given: UpgradeOptions<Data>,
 ): UpgradeResult<Connection<Data>> {
+  const options = mergeOptions("upgrade", defaults, given);
   if (!(request instanceof Request)) {
-    throw refusal("upgrade", request, "the Request of a Deno.serve handler");
+    throw refusal("upgrade", request, "the Request that a handler got");
   }
-  const options = withoutFrames(given);
+  const offer = offerOf(request, registry);
+  if (offer !== null) return takeOffer(offer, request, given, options);
+  checkUpgradeOptions(given);
+  return nativeUpgrade(registry, request, options);
+}
+
+function takeOffer<Data>(
+  offer: UpgradeOffer,
+  request: Request,
+  given: UpgradeOptions<Data>,
+  options: UpgradeOptions<Data>,
+): UpgradeResult<Connection<Data>> {
   checkHandlers("upgrade", options, [...HANDLERS, "selectProtocol"]);
-  const all = resolveSettings("upgrade", options as UpgradeOptions);
-  // Pings are the runtime's, by its idle timeout.
-  const settings = { ...all, keepAlive: null, messagesOnly: true };
-  const maxHeldBytes = limit("upgrade", "maxHeldBytes", options.maxHeldBytes, 1024 * 1024);
-  const patience = timeLimit("upgrade", "handshakeTimeout", options.handshakeTimeout, 10_000);
+  const { registry } = offer.host;
+  // Of the limits those of the listener, which has the context's, where the call doesn't say.
+  const limits = mergeOptions("upgrade", offer.host.options, given) as ConnectionOptions;
+  const settings = resolveSettings("upgrade", limits);
   const headers = checkHeaders(options.headers, "server");
-  const url = request.url.replace(/^http/, "ws");
+  const { protocols, selectProtocol, origins } = options;
+  const terms = {
+    protocols: protocols === undefined ? undefined : checkProtocols(protocols),
+    selectProtocol,
+    origins: origins === undefined ? undefined : checkOriginRule(origins),
+    timeout: timeLimit("upgrade", "handshakeTimeout", options.handshakeTimeout, 10_000),
+  };
   const engine = new Engine(registry, "server", settings, pickHandlers(options));
-  const connection = makeConnection(engine, { url, home: registry, data: options.data as Data });
-  if (!isWelcome(request, options.origins)) {
-    return { response: refuse(registry, engine), connection };
-  }
-  const protocol = chooseProtocol(request, options);
-  const { socket, response } = Deno.upgradeWebSocket(request, {
-    protocol: protocol === "" ? undefined : protocol,
-    idleTimeout: idleTimeout(all.keepAlive),
+  const connection = makeConnection(engine, {
+    url: request.url.replace(/^http/, "ws"),
+    home: registry,
+    data: options.data as Data,
   });
-  socket.binaryType = "arraybuffer";
-  for (const [name, value] of headers) response.headers.append(name, value);
-  const result: HandshakeResult = {
-    protocol,
-    extensions: "",
-    compression: null,
-    url,
-    request: () => request,
-    requestFields: () => request.headers,
-    responseHeaders: () => new Headers(response.headers),
-  };
-  registry.connecting.add(engine);
-  engine.cancel = () => socket.close();
-  // A response that isn't returned, or whose client has left before, is no event of the socket.
-  const timer = new CallbackTimer(() => {
-    engine.abandon(new TimeoutError(`The response wasn't sent within ${patience} ms`), true);
-    socket.close();
-  });
-  registry.timers.set(timer, patience);
-  socket.onopen = () => {
-    registry.timers.clear(timer);
-    if (engine.state !== "connecting") {
-      socket.close();
-      return;
-    }
-    const transport = new DenoWebSocketTransport(socket);
-    transport.onArrival = (waiting) => {
-      // Messages that are taken as they come have no bound, however many come at once.
-      if (waiting <= maxHeldBytes || engine.receiver.readBudget() === Infinity) return;
-      engine.fail(
-        new ProtocolError(
-          TRY_AGAIN_LATER,
-          "held-too-much",
-          `More than ${maxHeldBytes} bytes arrived while the connection was held`,
-        ),
-      );
-    };
-    engine.open(transport, result, null);
-  };
-  socket.onerror = socket.onclose = () => {
-    registry.timers.clear(timer);
-    engine.abandon(
-      request.signal.aborted
-        ? abortError("The request was aborted before the upgrade")
-        : new HandshakeError("Cannot upgrade: the client left before the WebSocket was open"),
-      true,
-    );
-  };
-  return { response, connection };
-}
-
-/** Our keepalive as the runtime's, in seconds; 0 for none, which is also what it makes of what no timer of it can hold. */
-function idleTimeout(keepAlive: Settings["keepAlive"]): number {
-  if (keepAlive === null) return 0;
-  const ms = keepAlive.interval + keepAlive.timeout;
-  return ms > LONGEST_DELAY ? 0 : Math.max(1, Math.ceil(ms / 1000));
-}
-
-/** Whether the page that asks may connect; decided at once, since the response is due at once. */
-function isWelcome(request: Request, origins: OriginRule | undefined): boolean {
-  const rule = origins === undefined ? null : checkOriginRule(origins);
-  if (rule === null) {
-    if (request.headers.has("cookie")) warnMissingOriginCheck();
-    return true;
-  }
-  const verdict = originAllowed(rule, request.headers.get("origin"));
-  if (typeof verdict === "boolean") return verdict;
-  verdict.then(undefined, () => {});
-  throw new TypeError("Cannot upgrade with origins that return a promise: decide before the call");
-}
-
-/** Lets a connection fail that may not be, once its owner has it. */
-function refuse(registry: Registry, engine: Engine): Response {
-  const refusal = new Refusal(403, "The origin is not allowed");
-  registry.connecting.add(engine);
-  queueMicrotask(() => engine.abandon(refusal.error, true));
-  return new Response(refusal.message, { status: refusal.status });
-}
-
-function chooseProtocol<Data>(request: Request, options: UpgradeOptions<Data>): string {
-  const header = request.headers.get("sec-websocket-protocol");
-  let offered: string[];
-  try {
-    offered = header === null ? [] : parseProtocols(header);
-  } catch (cause) {
-    throw new TypeError(`Cannot upgrade: ${(cause as Error).message}`, { cause });
-  }
-  const { selectProtocol } = options;
-  const chosen = chooseSubprotocol(
-    offered,
-    checkProtocols(options.protocols),
-    selectProtocol && (() => selectProtocol(offered, request)),
-  );
-  if (typeof chosen === "string") return chosen;
-  chosen.catch(() => {});
-  throw new TypeError("Cannot upgrade with a selectProtocol that returns a promise");
+  offer.take({ ...terms, engine });
+  const fields = headers.map(([name, value]): [string, string] => [name, value]);
+  return { response: new Response(null, { status: 101, headers: fields }), connection };
 }

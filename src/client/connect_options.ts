@@ -6,7 +6,15 @@ import { parseUrl, type Target } from "../handshake/url.ts";
 import { HANDLERS } from "../engine/handlers.ts";
 import type { Settings } from "../engine/settings.ts";
 import { type ConnectionOptions, resolveSettings } from "../connection_options.ts";
-import { checkHandlers, checkSignal, group, integer, refusal, timeLimit } from "../util/check.ts";
+import {
+  checkHandlers,
+  checkSignal,
+  flag,
+  group,
+  integer,
+  refusal,
+  timeLimit,
+} from "../util/check.ts";
 import { resolveSockets } from "../transport/deno_sockets.ts";
 import type { Sockets } from "../transport/sockets.ts";
 import { checkTlsClientOptions, type TlsClientOptions } from "../transport/tls_client.ts";
@@ -58,6 +66,13 @@ export interface ConnectOptions<Data = unknown> extends ConnectionOptions<Data> 
    * @experimental It may change in a minor release.
    */
   sockets?: Sockets;
+  /**
+   * Asks for HTTP/2 (RFC 8441): connections of the context share one to the server where URL, `tls`, `proxy` and
+   * `address` are the same; it ends after its last. A server that doesn't speak it gets HTTP/1.1. For `wss:` only.
+   *
+   * @default {false}
+   */
+  http2?: boolean;
 }
 
 /** The options of `connect`, checked. */
@@ -76,6 +91,8 @@ export interface ConnectSettings {
   /** A Unix socket, or where TCP goes to; the host is without brackets. */
   readonly address: string | DialAddress;
   readonly sockets: Sockets;
+  /** Whether HTTP/2 is asked for. */
+  readonly http2: boolean;
 }
 
 /** Checks the arguments of `connect`. */
@@ -88,6 +105,10 @@ export function resolveConnect(
   checkTlsClientOptions(options.tls, action);
   checkSignal(action, options.signal);
   const target = parseUrl(url);
+  const http2 = flag(action, "http2", options.http2, false);
+  if (http2 && !target.secure) {
+    throw new TypeError(`Cannot ${action} with http2 to ${target.href}: use wss:`);
+  }
   return {
     connection: resolveSettings(action, options),
     target,
@@ -102,6 +123,7 @@ export function resolveConnect(
       : parseProxyUrl(options.proxy),
     address: checkAddress(action, options, target),
     sockets: resolveSockets(action, options.sockets),
+    http2,
   };
 }
 

@@ -10,15 +10,20 @@ import {
   makeOffer,
 } from "../deflate/negotiation.ts";
 import { abortError, HandshakeError, TimeoutError } from "../errors.ts";
-import { ClientHandshakeResult } from "../engine/handshake_result.ts";
+import { ClientHandshakeResult, type HttpVersion } from "../engine/handshake_result.ts";
 import { ClientHandshake } from "../handshake/client_handshake.ts";
 import { type Extension, formatExtensions } from "../handshake/extension_list.ts";
 import { RefusalBody } from "../handshake/refusal_body.ts";
 import { OpeningStream } from "../transport/opening_stream.ts";
-import { closeQuietly, readHead, readUntil, writeAll } from "../transport/stream_io.ts";
+import { cutQuietly, readHead, readUntil, writeAll } from "../transport/stream_io.ts";
+import { NOTHING } from "../util/bytes.ts";
 import { CallbackTimer } from "../util/timers.ts";
+import { Http2StreamTransport } from "../transport/http2_stream.ts";
 import { startTlsClient } from "../transport/tls_client.ts";
 import { TlsError } from "../transport/tls_errors.ts";
+import type { TlsTransport } from "../transport/tls_stream.ts";
+import { answerOf, ClientSession, wasRefused } from "./http2/client_session.ts";
+import type { SessionPool } from "./http2/session_pool.ts";
 import type { Transport } from "../transport/transport.ts";
 
 /** An attempt to connect: what is open is closed when it fails, is cancelled or takes too long. */
@@ -32,16 +37,21 @@ export class Dial {
     this.#cancel(abortError("The attempt to connect was aborted", reason), false);
   };
   readonly #handshake: ClientHandshake;
+  readonly #pool: SessionPool | null;
   #raw: Transport | null = null;
   #stream: OpeningStream | null = null; // over which the handshake goes
   #phase = "connecting";
   #unsent: unknown; // why the request didn't go out
   #refusal: RefusalBody | null = null; // what is being read of the body of a refusal
 
-  /** @throws {TypeError} If something of the handshake can't be sent. */
-  constructor(engine: Engine, settings: ConnectSettings) {
+  /**
+   * @param pool The sessions of HTTP/2 to share, if that is asked for.
+   * @throws {TypeError} If something of the handshake can't be sent.
+   */
+  constructor(engine: Engine, settings: ConnectSettings, pool: SessionPool | null = null) {
     this.#engine = engine;
     this.#settings = settings;
+    this.#pool = settings.http2 ? pool : null;
     const { protocols, headers, connection: { compression } } = settings;
     const extensions = compression === null
       ? settings.extensions
@@ -77,14 +87,59 @@ export class Dial {
   }
 
   async #connect(): Promise<void> {
-    if (this.#raw !== null) return await this.#shakeHands(this.#raw);
+    if (this.#raw === null && this.#pool !== null && await this.#joinSession(this.#pool)) return;
+    await this.#shakeHands(this.#raw ?? await this.#open(["http/1.1"]));
+  }
+
+  /** Opens a stream to the target, through TLS if need be. */
+  async #open(protocols: string[]): Promise<Transport> {
     const { target, tls } = this.#settings;
-    let transport = this.#own(await this.#reach());
-    if (target.secure) {
-      this.#phase = "negotiating TLS";
-      transport = this.#own(await startTlsClient(transport, target.hostname, tls));
+    const transport = this.#own(await this.#reach());
+    if (!target.secure) return transport;
+    this.#phase = "negotiating TLS";
+    return this.#own(await startTlsClient(transport, target.hostname, tls, protocols));
+  }
+
+  /**
+   * Becomes one of the streams of a session.
+   *
+   * @returns Whether the server takes that; if not, there may be a connection to it that speaks HTTP/1.1.
+   */
+  async #joinSession(pool: SessionPool): Promise<boolean> {
+    for (let attempt = 0;; attempt++) {
+      this.#phase = "waiting for an HTTP/2 connection";
+      const taken = await pool.take(
+        this.#settings,
+        () => this.#openSession(),
+        (session) => {
+          this.#abort.signal.throwIfAborted();
+          const stream = session.request(this.#handshake.http2Fields);
+          return { stream, transport: new Http2StreamTransport(stream, session.link) };
+        },
+      );
+      if (taken === null) return false;
+      const { stream } = taken, transport = this.#own(taken.transport);
+      this.#phase = "waiting for the answer to the handshake";
+      try {
+        this.#handshake.takeHttp2(await answerOf(stream));
+      } catch (error) {
+        if (attempt < 2 && wasRefused(stream)) continue;
+        throw error;
+      }
+      await this.#finish(transport, this.#stream = new OpeningStream(transport), NOTHING, "2");
+      return true;
     }
-    await this.#shakeHands(transport);
+  }
+
+  async #openSession(): Promise<ClientSession | null> {
+    const transport = await this.#open(["h2", "http/1.1"]) as TlsTransport;
+    if (transport.alpnProtocol !== "h2") return null;
+    this.#phase = "waiting for the settings of HTTP/2";
+    const session = new ClientSession(transport, this.#settings.target.href.replace(/^ws/, "http"));
+    const accepts = await session.ready();
+    // It is shared from now on, or has ended.
+    this.#raw = null;
+    return accepts ? session : null;
   }
 
   /** Opens a stream to the target: over a Unix socket, through a proxy, or straight. */
@@ -113,6 +168,17 @@ export class Dial {
       throw error;
     }
     if (early === null) throw handshake.refused();
+    await this.#finish(transport, stream, early, "1.1");
+  }
+
+  /** The head of the answer is there: opens the connection, or throws why there is none. */
+  async #finish(
+    transport: Transport,
+    stream: OpeningStream,
+    early: Uint8Array,
+    version: HttpVersion,
+  ): Promise<void> {
+    const handshake = this.#handshake;
     if (!handshake.accepted) throw handshake.refused(await this.#readBody(stream, early));
     const { protocol, extensions, headers } = handshake.finish();
     const codecs = this.#agreeOnCompression(extensions, headers);
@@ -121,7 +187,14 @@ export class Dial {
     const { href } = this.#settings.target;
     this.#engine.open(
       transport,
-      new ClientHandshakeResult(href, protocol, formatExtensions(extensions), headers, codecs),
+      new ClientHandshakeResult(
+        href,
+        protocol,
+        formatExtensions(extensions),
+        headers,
+        codecs,
+        version,
+      ),
       early,
     );
   }
@@ -159,7 +232,8 @@ export class Dial {
       return accepted && codecSettings(accepted.agreement, "client", compression);
     } catch (cause) {
       const { message } = cause as Error;
-      throw new HandshakeError(`Cannot open ${target.href}: ${message}`, { status: 101, headers });
+      const { status } = this.#handshake.head!;
+      throw new HandshakeError(`Cannot open ${target.href}: ${message}`, { status, headers });
     }
   }
 
@@ -202,6 +276,6 @@ export class Dial {
     this.#stream?.leave();
     const raw = this.#raw;
     this.#raw = null;
-    if (raw !== null) closeQuietly(raw);
+    if (raw !== null) cutQuietly(raw);
   }
 }

@@ -147,9 +147,15 @@ export class Registry implements Owner, ConnectionHome {
     return stats;
   }
 
+  /** Ends attempts to connect, which may be the listeners', where a handler decides about them. */
+  #cancel(code: number, reason: string): void {
+    for (const engine of this.connecting) engine.close(code, reason);
+    for (const child of this.#children) child.#cancel(code, reason);
+  }
+
   /** Closes all connections, and from now on each that opens. */
   close(code: number, reason: string): ClosingConnections {
-    for (const engine of this.connecting) engine.close(code, reason);
+    this.#cancel(code, reason);
     const closing = new ClosingConnections(code, reason);
     this.#closing.push(closing);
     for (const engine of [...this.engines()]) closing.add(engine);

@@ -30,6 +30,11 @@ export class CloseOutcome {
     this.#frameLost = true;
   }
 
+  /** Whether both close frames have been exchanged. */
+  isOrderly(closing: ClosingHandshake): boolean {
+    return closing.complete && !this.#frameLost;
+  }
+
   /** Makes the record. */
   build(closing: ClosingHandshake | null, undelivered: number): CloseRecord {
     const sent = this.#frameLost ? null : closing?.sent ?? null;

@@ -283,8 +283,12 @@ export class Closer implements ClosingPeer {
     host.left();
     receiver.stop();
     sender.stopWriting();
+    const orderly = this.outcome.isOrderly(this.#handshake);
     // It may be closed already, by its owner perhaps.
-    if (transport !== null) callForeign(() => transport.close(), () => {});
+    if (transport !== null) {
+      const end = orderly || transport.cut === undefined ? "close" : "cut";
+      callForeign(() => transport[end]!(), () => {});
+    }
     host.released();
     // What was received is delivered, by a callback that settles; one that never does is waited for in vain.
     if (receiver.unfinished) (this.#timeout ??= new CloseTimeout(this)).start();

@@ -2,11 +2,17 @@ import type { CodecSettings } from "../deflate/negotiation.ts";
 import { acceptKey } from "../handshake/accept_key.ts";
 import type { Field } from "../handshake/headers_option.ts";
 import { parseRequestHead, type RequestHead } from "../handshake/request_head.ts";
+import { isHttp2Head } from "../handshake/http2_request.ts";
 import { requestUrl, toStandardRequest } from "../handshake/standard_request.ts";
+
+/** The version of HTTP that carried a handshake. */
+export type HttpVersion = "1.1" | "2";
 
 /** What the handshake said. */
 export interface HandshakeResult {
   readonly url: string;
+  /** Missing: HTTP/1.1. */
+  readonly httpVersion?: HttpVersion;
   readonly protocol: string;
   readonly extensions: string;
   /** What was agreed about compression; `null` for none. */
@@ -54,6 +60,10 @@ export class ServerHandshakeResult implements HandshakeResult {
     this.#headers = headers;
   }
 
+  get httpVersion(): HttpVersion {
+    return isHttp2Head(this.#head) ? "2" : "1.1";
+  }
+
   get url(): string {
     const head = parseAgain(this.#head);
     return `${this.#secure ? "wss" : "ws"}://${head.host}${head.path}`;
@@ -68,13 +78,13 @@ export class ServerHandshakeResult implements HandshakeResult {
   }
 
   responseHeaders(): Headers {
-    const headers = new Headers({
-      "Upgrade": "websocket",
-      "Connection": "Upgrade",
-      "Sec-WebSocket-Accept": acceptKey(
-        parseAgain(this.#head).fields.get("sec-websocket-key")!,
-      ),
-    });
+    const headers = new Headers();
+    if (this.httpVersion === "1.1") {
+      const key = parseAgain(this.#head).fields.get("sec-websocket-key")!;
+      headers.set("Upgrade", "websocket");
+      headers.set("Connection", "Upgrade");
+      headers.set("Sec-WebSocket-Accept", acceptKey(key));
+    }
     if (this.protocol !== "") headers.set("Sec-WebSocket-Protocol", this.protocol);
     if (this.extensions !== "") headers.set("Sec-WebSocket-Extensions", this.extensions);
     for (const [name, value] of this.#headers) headers.append(name, value);
@@ -90,7 +100,7 @@ export function makeRequest(text: string, secure: boolean): Request {
 
 /** Reads a head that has passed all checks before, that of the number of its fields included. */
 function parseAgain(text: string): RequestHead {
-  return parseRequestHead(text, Infinity);
+  return parseRequestHead(text, Infinity, isHttp2Head(text) ? 2 : 1);
 }
 
 /** The result of a handshake that was done elsewhere, and of which no more is known than what it agreed on. */
@@ -131,6 +141,7 @@ export class ClientHandshakeResult implements HandshakeResult {
   readonly protocol: string;
   readonly extensions: string;
   readonly compression: CodecSettings | null;
+  readonly httpVersion: HttpVersion;
   readonly #headers: Headers;
 
   constructor(
@@ -139,7 +150,9 @@ export class ClientHandshakeResult implements HandshakeResult {
     extensions: string,
     headers: Headers,
     compression: CodecSettings | null = null,
+    httpVersion: HttpVersion = "1.1",
   ) {
+    this.httpVersion = httpVersion;
     this.compression = compression;
     this.url = url;
     this.protocol = protocol;

@@ -4,10 +4,12 @@ import { BadHeadError } from "./bad_head_error.ts";
 import { equalsIgnoreCase } from "./chars.ts";
 import { show } from "../util/show.ts";
 import { type Extension, formatExtensions, parseExtensions } from "./extension_list.ts";
+import { MAX_FIELDS, parseFields } from "./fields.ts";
 import { checkFieldValue, type Field } from "./headers_option.ts";
 import { HeadParser } from "./head_parser.ts";
+import { http2Fields } from "./http2_fields.ts";
 import { writeLatin1 } from "./latin1.ts";
-import { parseResponseHead, type ResponseHead } from "./response_head.ts";
+import { parseResponseHead, ResponseHead } from "./response_head.ts";
 import { formatFields } from "./server_response.ts";
 import { checkProtocol, listContains } from "./token_list.ts";
 import type { Target } from "./url.ts";
@@ -50,7 +52,9 @@ export interface Agreement {
 export class ClientHandshake {
   /** The bytes of the request. */
   readonly request: Uint8Array;
+  readonly #target: Target;
   readonly #href: string;
+  readonly #headers: readonly Field[];
   readonly #key: string;
   readonly #protocols: readonly string[];
   readonly #extensions: readonly Extension[];
@@ -67,7 +71,9 @@ export class ClientHandshake {
    * @throws {TypeError} If a subprotocol, an extension or a header can't be sent.
    */
   constructor(target: Target, offer: ClientOffer = {}) {
+    this.#target = target;
     this.#href = target.href;
+    this.#headers = offer.headers ?? [];
     this.#key = offer.key ?? createKey();
     this.#protocols = offer.protocols ?? [];
     this.#extensions = offer.extensions ?? [];
@@ -81,9 +87,50 @@ export class ClientHandshake {
     return this.#head;
   }
 
-  /** Whether the final response is a 101; what it says has yet to be checked by {@linkcode ClientHandshake.finish}. */
+  /** Whether the final response accepts; what it says has yet to be checked by {@linkcode ClientHandshake.finish}. */
   get accepted(): boolean {
-    return this.#head?.status === 101;
+    const { version, status } = this.#head ?? { version: "1.1", status: 0 };
+    // Any 2xx accepts a CONNECT (RFC 9113 8.5).
+    return version === "2" ? status >= 200 && status < 300 : status === 101;
+  }
+
+  /** The fields of the request over HTTP/2, an extended CONNECT (RFC 8441 5), as `node:http2` takes them. */
+  get http2Fields(): Record<string, string | number | string[]> {
+    const { hostHeader, path, secure } = this.#target;
+    const fields: Field[] = [["sec-websocket-version", "13"], ...this.#headers];
+    if (this.#protocols.length > 0) {
+      fields.push(["sec-websocket-protocol", this.#protocols.join(", ")]);
+    }
+    if (this.#extensions.length > 0) {
+      fields.push(["sec-websocket-extensions", formatExtensions(this.#extensions)]);
+    }
+    return http2Fields({
+      ":method": "CONNECT",
+      ":protocol": "websocket",
+      ":scheme": secure ? "https" : "http",
+      ":authority": hostHeader,
+      ":path": path,
+    }, fields);
+  }
+
+  /**
+   * Takes the head of the response over HTTP/2.
+   *
+   * @param fields Names and values in turn, pseudo-header fields among them.
+   * @throws {HandshakeError} If it has a field that no head can have, or too many.
+   */
+  takeHttp2(fields: readonly string[]): void {
+    let text = "", status = 0;
+    for (let at = 0; at + 1 < fields.length; at += 2) {
+      if (fields[at] === ":status") status = Number(fields[at + 1]);
+      else text += `${fields[at]}: ${fields[at + 1]}\r\n`;
+    }
+    try {
+      this.#head = new ResponseHead("2", status, "", parseFields(`${text}\r\n`, 0, MAX_FIELDS));
+    } catch (cause) {
+      if (!(cause instanceof BadHeadError)) throw cause;
+      throw new HandshakeError(`Cannot open ${this.#href}: ${cause.message}`, { cause });
+    }
   }
 
   /**
@@ -126,8 +173,24 @@ export class ClientHandshake {
    */
   finish(): Agreement {
     const head = this.#head;
-    if (head === null || head.status !== 101) throw this.refused();
+    if (head === null || !this.accepted) throw this.refused();
     const { fields, version } = head;
+    if (version !== "2") this.#checkUpgrade(head);
+    const protocol = fields.get("sec-websocket-protocol");
+    // Some servers write the field although there is nothing to put into it, which says no more than leaving it out.
+    const isEmpty = protocol === "" && this.#protocols.length === 0;
+    if (protocol !== null && !isEmpty && !this.#protocols.includes(protocol)) {
+      throw this.#invalid(`the subprotocol ${show(protocol)} wasn't offered`);
+    }
+    return {
+      protocol: protocol ?? "",
+      extensions: this.#readExtensions(fields.get("sec-websocket-extensions")),
+      headers: fields.toHeaders(),
+    };
+  }
+
+  /** What only HTTP/1.1 has. */
+  #checkUpgrade({ fields, version }: ResponseHead): void {
     if (version === "1.0") throw this.#invalid("101 in HTTP/1.0");
     const upgrade = fields.get("upgrade");
     if (upgrade === null || !equalsIgnoreCase(upgrade, 0, upgrade.length, "websocket")) {
@@ -141,17 +204,6 @@ export class ClientHandshake {
     if (accept !== acceptKey(this.#key)) {
       throw this.#invalid(`Sec-WebSocket-Accept doesn't answer our key: ${show(accept)}`);
     }
-    const protocol = fields.get("sec-websocket-protocol");
-    // Some servers write the field although there is nothing to put into it, which says no more than leaving it out.
-    const isEmpty = protocol === "" && this.#protocols.length === 0;
-    if (protocol !== null && !isEmpty && !this.#protocols.includes(protocol)) {
-      throw this.#invalid(`the subprotocol ${show(protocol)} wasn't offered`);
-    }
-    return {
-      protocol: protocol ?? "",
-      extensions: this.#readExtensions(fields.get("sec-websocket-extensions")),
-      headers: fields.toHeaders(),
-    };
   }
 
   /**
@@ -198,8 +250,9 @@ export class ClientHandshake {
   }
 
   #invalid(why: string): HandshakeError {
-    const headers = this.#head!.fields.toHeaders();
-    return new HandshakeError(`Cannot open ${this.#href}: ${why}`, { status: 101, headers });
+    const { status, fields } = this.#head!;
+    const headers = fields.toHeaders();
+    return new HandshakeError(`Cannot open ${this.#href}: ${why}`, { status, headers });
   }
 }
 

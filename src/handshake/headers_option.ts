@@ -35,6 +35,11 @@ const OWNED: Record<string, Record<HandshakeRole, string>> = {
   "transfer-encoding": { client: "a handshake has no body", server: "a handshake has no body" },
 };
 
+/** Whether a header is the handshake's own, so that an application can't set it. */
+export function isHandshakeField(name: string): boolean {
+  return Object.hasOwn(OWNED, name.toLowerCase());
+}
+
 /**
  * Checks the name of a header that is about to be sent.
  *

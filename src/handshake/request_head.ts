@@ -19,7 +19,7 @@ export class RequestHead {
   readonly method: string;
   /** The request target as it arrived: `/path?query`, or an absolute URL. */
   readonly target: string;
-  /** The version: `"1.1"`, `"1.0"` or a later 1.x. */
+  /** The version: `"1.1"`, `"1.0"` or a later 1.x; `"2"` of a head that stands for one of HTTP/2. */
   readonly version: string;
   /** The header fields. */
   readonly fields: Fields;
@@ -65,10 +65,15 @@ export class RequestHead {
  *
  * @param text The head, closing empty line included, one code unit per byte.
  * @param maxFields How many fields it may have.
+ * @param expected The major version that it must be of; 2 of a head that was written for one of HTTP/2.
  * @returns What it says.
  * @throws {BadHeadError} With the status to answer with: 400, 431, 501 or 505.
  */
-export function parseRequestHead(text: string, maxFields: number = MAX_FIELDS): RequestHead {
+export function parseRequestHead(
+  text: string,
+  maxFields: number = MAX_FIELDS,
+  expected: 1 | 2 = 1,
+): RequestHead {
   const start = text.startsWith("\r\n") ? 2 : 0;
   let at = start;
   while (TOKEN_CHAR[text.charCodeAt(at)] === 1) at++;
@@ -91,15 +96,15 @@ export function parseRequestHead(text: string, maxFields: number = MAX_FIELDS): 
     throw badLine(text, start);
   }
   // The preface of HTTP/2, `PRI * HTTP/2.0`, was made to end here (RFC 9113 3.4).
-  if (major !== 1) {
+  if (major !== expected) {
     throw new BadHeadError(505, `The request is of version HTTP/${major}.${minor}, not HTTP/1.1`);
   }
-  const version = minor === 1 ? "1.1" : `1.${minor}`;
+  const version = major === 2 ? "2" : minor === 1 ? "1.1" : `1.${minor}`;
   checkTarget(method, target);
 
   const fields = parseFields(text, at + 10, maxFields);
   checkHost(fields);
-  checkFraming(fields, minor);
+  checkFraming(fields, version);
   return new RequestHead(method, target, version, fields);
 }
 
@@ -130,7 +135,7 @@ function checkHost(fields: Fields): void {
  * RFC 9112 6.1 and 6.3: where two parsers could disagree about the length of the body, one of them can be made to
  * read a body as the next request.
  */
-function checkFraming(fields: Fields, minor: number): void {
+function checkFraming(fields: Fields, version: string): void {
   const length = fields.get("content-length");
   if (length !== null && !/^\d{1,15}$/.test(length)) {
     throw new BadHeadError(400, `The request has the Content-Length ${show(length)}`);
@@ -140,7 +145,9 @@ function checkFraming(fields: Fields, minor: number): void {
   if (length !== null) {
     throw new BadHeadError(400, "The request has both Content-Length and Transfer-Encoding");
   }
-  if (minor === 0) throw new BadHeadError(400, "The request has Transfer-Encoding in HTTP/1.0");
+  if (version === "1.0") {
+    throw new BadHeadError(400, "The request has Transfer-Encoding in HTTP/1.0");
+  }
   if (coding.toLowerCase() !== "chunked") {
     throw new BadHeadError(501, `The request has the unknown Transfer-Encoding ${show(coding)}`);
   }

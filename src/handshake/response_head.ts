@@ -5,7 +5,7 @@ import { type Fields, MAX_FIELDS, parseFields } from "./fields.ts";
 
 /** The head of a response: its status line and its fields. */
 export class ResponseHead {
-  /** The version: `"1.1"`, `"1.0"` or a later 1.x. */
+  /** The version: `"1.1"`, `"1.0"` or a later 1.x; `"2"`. */
   readonly version: string;
   /** The status code, 100 to 599. */
   readonly status: number;

@@ -8,7 +8,7 @@ import { listContains, parseProtocols } from "./token_list.ts";
 
 /** What a client asks for in a valid opening handshake. */
 export interface Upgrade {
-  /** Its key, to be answered. */
+  /** Its key, to be answered; `""` over HTTP/2, which has none (RFC 8441 5). */
   key: string;
   /** The subprotocols that it offers, in its order of preference. */
   protocols: string[];
@@ -79,8 +79,9 @@ export function readUpgrade(head: RequestHead): Upgrade {
   if (host === null || host === "") {
     throw new Refusal(400, "The handshake has no Host");
   }
-  const key = fields.get("sec-websocket-key");
-  if (key === null || !isValidKey(key)) {
+  const isHttp2 = head.version === "2";
+  const key = isHttp2 ? "" : fields.get("sec-websocket-key");
+  if (key === null || (!isHttp2 && !isValidKey(key))) {
     throw new Refusal(400, `The handshake has no valid Sec-WebSocket-Key: ${show(key)}`);
   }
   // The bytes after the head are frames: a body there would be read as such, or frames as a body by a proxy.

@@ -1,4 +1,5 @@
 import { type ListenerHandle, makeConnection } from "../connection.ts";
+import type { ConnectionOptions } from "../connection_options.ts";
 import { Registry } from "../context/registry.ts";
 import type { Entrance } from "../context/shutdown.ts";
 import { Engine } from "../engine/engine.ts";
@@ -6,10 +7,11 @@ import type { Handlers } from "../engine/handlers.ts";
 import { ownTurn } from "../flow/turn_line.ts";
 import { Refusal } from "../handshake/refusal.ts";
 import type { RequestHead } from "../handshake/request_head.ts";
+import { readUpgrade } from "../handshake/server_handshake.ts";
 import { PrefixedTransport } from "../transport/prefixed.ts";
 import { TlsAcceptor, type TlsAcceptorOptions } from "../transport/tls_server.ts";
 import type { Transport } from "../transport/transport.ts";
-import { NOTHING } from "../util/bytes.ts";
+import { concat, NOTHING } from "../util/bytes.ts";
 import { callForeign } from "../util/foreign.ts";
 import { Interval } from "../util/interval.ts";
 import { closeQuietly } from "../transport/stream_io.ts";
@@ -23,14 +25,19 @@ import { evictOldest } from "./handshake_limit.ts";
 import { LINGER } from "./linger.ts";
 import type { Visit } from "./http/http_connection.ts";
 import { HttpServer } from "./http/http_server.ts";
+import type { Http2Connection, Http2Upgrade } from "./http2/http2_connection.ts";
+import { Http2Server } from "./http2/http2_server.ts";
 import type { AnyListenOptions, ListenSettings } from "./listen_options.ts";
 import type { PeerInfo } from "./peer_info.ts";
-import { PendingHandshake } from "./pending_handshake.ts";
+import { NOTHING_TO_RELEASE, PendingHandshake } from "./pending_handshake.ts";
+import { type OfferHost, UpgradeOffer } from "./upgrade_offer.ts";
+
+/** A handshake that never became a connection. */
+type Refused = Pick<PendingHandshake<unknown>, "info" | "fields" | "since">;
 
 // Handshakes that may begin in one turn of the event loop.
 const ACCEPTED_AT_ONCE = 4;
 const TOO_MANY = "Too many connections from this address";
-const NOTHING_TO_DO = () => {};
 
 /** What `on` replaces: callbacks of the listener, and those of connections to come. */
 export interface AcceptorHandlers<Data> {
@@ -50,6 +57,9 @@ export class Acceptor<Data> implements Entrance {
   readonly #tls: TlsAcceptor | null;
   /** Where ordinary HTTP goes; `null` without a handler. */
   readonly #http: HttpServer | null;
+  /** `null` if only HTTP/1.1 is spoken. */
+  readonly #http2: Http2Server | null;
+  readonly #offers: OfferHost;
   /** `null` if there is no limit. */
   readonly #addresses: AddressLimit | null;
   readonly #face: ListenerHandle<Data>;
@@ -84,16 +94,27 @@ export class Acceptor<Data> implements Entrance {
     this.#settings = settings;
     this.#handlers = handlers;
     this.#data = options.data as Data;
-    this.#tls = options.tls === undefined ? null : new TlsAcceptor(options.tls);
+    const protocols = settings.http2 ? ["h2", "http/1.1"] : ["http/1.1"];
+    this.#tls = options.tls === undefined ? null : new TlsAcceptor(options.tls, protocols);
     this.secure = this.#tls !== null;
     const { handler, maxConnectionsPerAddress: most } = settings;
     this.#addresses = most === Infinity ? null : new AddressLimit(most);
-    this.#http = handler === undefined ? null : new HttpServer({
-      handler,
+    const host = {
       limits: settings,
       timers: parent.timers,
-      refused: (error, info) => this.#report(error, info),
-      visit: settings.proxies === null ? null : (head, info) => this.#visit(head, info),
+      refused: (error: unknown, info: PeerInfo) => this.#report(error, info),
+      visit: settings.proxies === null
+        ? null
+        : (head: RequestHead, info: PeerInfo) => this.#visit(head, info),
+      makeOffer: settings.upgrades === "listener"
+        ? null
+        : (head: RequestHead, info: PeerInfo) => this.#offer(head, info),
+    };
+    this.#http = handler === undefined ? null : new HttpServer({ ...host, handler });
+    this.#http2 = !settings.http2 ? null : new Http2Server({
+      ...host,
+      handler,
+      upgrade: (upgrade) => this.#serveStream(upgrade),
     });
     const { promise, resolve } = Promise.withResolvers<void>();
     this.finished = promise;
@@ -106,6 +127,15 @@ export class Acceptor<Data> implements Entrance {
     this.addr = this.#socket.addr;
     this.registry = new Registry(parent.timers, parent, () => this.#checkFinished());
     this.registry.listener = face as ListenerHandle;
+    this.#offers = {
+      context: parent,
+      registry: this.registry,
+      options: options as ConnectionOptions,
+      refused: (error, offer) => {
+        this.#tellObservers(error, offer);
+        this.#report(error, offer.info);
+      },
+    };
     this.registry.subscriptions = settings;
     this.#tick();
     this.#accept();
@@ -167,7 +197,8 @@ export class Acceptor<Data> implements Entrance {
         if (count % ACCEPTED_AT_ONCE === 0) await ownTurn();
         raw = await this.#socket.accept();
         if (!this.#accepting) return closeQuietly(raw);
-        const handshake = this.#begin(raw);
+        const { remoteAddr, localAddr } = raw;
+        const handshake = this.#begin(raw, { remoteAddr, localAddr });
         this.#backoff.succeeded();
         // Not awaited: the next one is accepted while this one is still shaking hands.
         this.#serve(handshake, raw);
@@ -188,23 +219,48 @@ export class Acceptor<Data> implements Entrance {
     this.#checkFinished();
   }
 
-  /**
-   * Takes an accepted socket through the stages. Each adds to what is known of the handshake, or throws what is to be
-   * answered; there are no other ways out.
-   */
-  async #serve(handshake: PendingHandshake<Data>, raw: SocketTransport): Promise<void> {
-    try {
-      this.#admit(handshake, raw);
+  /** Takes an accepted socket through the stages. */
+  #serve(pending: PendingHandshake<Data>, raw: SocketTransport): Promise<void> {
+    return this.#pass(pending, async (handshake) => {
+      raw.setNoDelay?.(true);
+      this.#admit(handshake);
       await this.#readProxyHead(handshake, raw);
       this.#count(handshake, raw);
       await this.#encrypt(handshake, raw);
       await handshake.readHead();
-      if (await this.#serveHttp(handshake)) {
+      if (await this.#serveHttp2(handshake) && await this.#serveHttp(handshake)) {
         this.#identify(handshake);
-        await this.#open(handshake, raw);
+        await this.#open(handshake);
       }
+    });
+  }
+
+  /** Takes a stream of HTTP/2 that asks for a WebSocket through the stages that are left for it. */
+  #serveStream(upgrade: Http2Upgrade): Promise<void> {
+    const { connection } = upgrade;
+    return this.#pass(this.#begin(upgrade.transport, connection.info), async (handshake) => {
+      handshake.secure = connection.secure;
+      handshake.resume(upgrade);
+      this.#admit(handshake);
+      this.#countStream(handshake, connection);
+      this.#identify(handshake);
+      await this.#open(handshake);
+    });
+  }
+
+  /**
+   * Takes a handshake through stages. Each adds to what is known of it, or throws what is to be answered; there are no
+   * other ways out.
+   */
+  async #pass(
+    handshake: PendingHandshake<Data>,
+    stages: (handshake: PendingHandshake<Data>) => Promise<void>,
+  ): Promise<void> {
+    try {
+      await stages(handshake);
     } catch (error) {
       const reason = handshake.refuse(error);
+      handshake.offer?.failed(reason);
       this.#tellObservers(reason, handshake);
       this.#report(reason, handshake.info);
       await handshake.linger();
@@ -215,9 +271,8 @@ export class Acceptor<Data> implements Entrance {
   }
 
   /** The deadline runs from here. */
-  #begin(raw: SocketTransport): PendingHandshake<Data> {
+  #begin(raw: Transport, info: PeerInfo): PendingHandshake<Data> {
     const settings = this.#settings;
-    const info: PeerInfo = { remoteAddr: raw.remoteAddr, localAddr: raw.localAddr };
     // Checked before this handshake is added, so that it can't evict itself.
     const hasRoom = evictOldest(this.#pending, settings.maxHandshakes);
     const handshake = new PendingHandshake(raw, info, settings, this.registry.timers);
@@ -227,8 +282,7 @@ export class Acceptor<Data> implements Entrance {
   }
 
   /** Turns away what there is no room for. */
-  #admit(handshake: PendingHandshake<Data>, raw: SocketTransport): void {
-    raw.setNoDelay?.(true);
+  #admit(handshake: PendingHandshake<Data>): void {
     if (!handshake.hasRoom) handshake.turnAway(null, "Too many handshakes");
   }
 
@@ -257,7 +311,22 @@ export class Acceptor<Data> implements Entrance {
       const inClear = this.#tls === null && !("handshake" in raw);
       handshake.turnAway(inClear ? raw : null, TOO_MANY);
     }
-    handshake.release = release;
+    handshake.onRelease(release);
+  }
+
+  /** Counts a WebSocket by its connection, and one beside others of it by the address. */
+  #countStream(handshake: PendingHandshake<Data>, connection: Http2Connection): void {
+    const { remoteAddr } = connection.info, { places } = connection;
+    connection.sockets++;
+    handshake.onRelease(() => {
+      connection.sockets--;
+      if (places.length > Math.max(0, connection.sockets - 1)) places.pop()!();
+    });
+    if (this.#addresses === null || this.#settings.proxies?.has(remoteAddr)) return;
+    if (connection.sockets <= places.length + 1) return;
+    const place = this.#addresses.take(remoteAddr);
+    if (place === null) throw new Refusal(503, TOO_MANY);
+    places.push(place);
   }
 
   /** Finds out which client has sent a request through a trusted proxy, and counts that address. */
@@ -266,7 +335,7 @@ export class Acceptor<Data> implements Entrance {
     if (visit === null) return;
     handshake.info = visit.info;
     if (visit.refusal !== null) throw visit.refusal;
-    handshake.release = visit.leave;
+    handshake.onRelease(visit.leave);
   }
 
   /** The client of a request, counted until it leaves; `null` if the client has connected itself. */
@@ -274,11 +343,11 @@ export class Acceptor<Data> implements Entrance {
     const { proxies } = this.#settings;
     if (proxies === null || !proxies.has(info.remoteAddr)) return null;
     const remoteAddr = proxies.clientOf(fields, info.remoteAddr);
-    const leave = this.#addresses === null ? NOTHING_TO_DO : this.#addresses.take(remoteAddr);
+    const leave = this.#addresses === null ? NOTHING_TO_RELEASE : this.#addresses.take(remoteAddr);
     return {
       info: { ...info, remoteAddr },
       refusal: leave === null ? new Refusal(503, TOO_MANY) : null,
-      leave: leave ?? NOTHING_TO_DO,
+      leave: leave ?? NOTHING_TO_RELEASE,
     };
   }
 
@@ -297,53 +366,82 @@ export class Acceptor<Data> implements Entrance {
   }
 
   /**
-   * Has ordinary requests answered, if there is a handler.
+   * Has a connection served that speaks HTTP/2; its WebSockets come back one by one.
+   *
+   * @returns Whether it speaks HTTP/1.1.
+   */
+  async #serveHttp2(handshake: PendingHandshake<Data>): Promise<boolean> {
+    if (!handshake.isHttp2) return true;
+    this.#checkRoom();
+    handshake.leave();
+    this.#pending.delete(handshake);
+    const { transport, secure, info, text, early } = handshake;
+    const preface = concat([new TextEncoder().encode(text), early]);
+    await this.#http2!.serve(new PrefixedTransport(preface, transport), secure, info);
+    return false;
+  }
+
+  /**
+   * Has the requests answered that are the handler's, if there is one.
    *
    * @returns Whether there is a request left that asks for a WebSocket.
    */
   async #serveHttp(handshake: PendingHandshake<Data>): Promise<boolean> {
-    if (!handshake.isOrdinary) return true;
+    if (!handshake.isForHandler) return true;
     this.#checkRoom();
     handshake.leave();
     this.#pending.delete(handshake);
-    const { transport, secure, info, request, early } = handshake;
-    const upgrade = await this.#http!.serve(transport, secure, info, request, early);
+    const { transport, secure, info, request, text, early } = handshake;
+    const upgrade = await this.#http!.serve(transport, secure, info, request, text, early);
     if (upgrade === null) return false;
     this.#pending.add(handshake);
-    handshake.resume(upgrade.transport, upgrade.text, upgrade.early);
+    handshake.resume(upgrade);
     if (this.#closed) throw new Refusal(503, "The server is shutting down");
     return true;
   }
 
-  async #open(handshake: PendingHandshake<Data>, raw: SocketTransport): Promise<void> {
+  async #open(handshake: PendingHandshake<Data>): Promise<void> {
     const accepted = await handshake.decide();
     this.#checkRoom();
     this.#opening++;
     try {
       await handshake.accept(accepted);
       this.#pending.delete(handshake);
-      const { connection } = this.#settings;
-      const engine = new Engine(this.registry, "server", connection, this.#handlers);
-      engine.since = handshake.since;
-      const { remoteAddr } = handshake.info;
-      if (remoteAddr !== raw.remoteAddr) engine.peer = remoteAddr;
-      makeConnection(engine, {
-        url: "",
-        home: this.registry,
-        data: accepted.data === undefined ? this.#data : accepted.data,
-      });
+      const engine = handshake.offer?.engine ?? this.#makeEngine(handshake, accepted.data);
+      const { info: { remoteAddr }, transport } = handshake;
+      if (remoteAddr !== transport.remoteAddr) engine.peer = remoteAddr;
       engine.open(handshake.transport, accepted.result, handshake.early);
-      if (this.#addresses === null) return;
       const { release } = handshake;
-      handshake.release = () => {};
+      if (release === NOTHING_TO_RELEASE) return;
+      handshake.release = NOTHING_TO_RELEASE;
       engine.closed().then(release);
     } finally {
       this.#opening--;
     }
   }
 
+  /** A connection of the listener's own making. */
+  #makeEngine({ since }: PendingHandshake<Data>, data: Data | undefined): Engine {
+    const { registry } = this, { connection } = this.#settings;
+    const engine = new Engine(registry, "server", connection, this.#handlers);
+    engine.since = since;
+    makeConnection(engine, {
+      url: "",
+      home: registry,
+      data: data === undefined ? this.#data : data,
+    });
+    return engine;
+  }
+
+  /** A request for a WebSocket that the handler decides about. */
+  #offer(head: RequestHead, info: PeerInfo): UpgradeOffer {
+    return new UpgradeOffer(this.#offers, info, head.fields, readUpgrade(head).key);
+  }
+
+  /** A connection of HTTP/2 counts as long as it has no WebSocket, handshakes included. */
   #checkRoom(): void {
-    const size = this.registry.size + this.#opening + (this.#http?.size ?? 0);
+    const size = this.registry.size + this.#opening + (this.#http?.size ?? 0) +
+      (this.#http2?.withoutSocket ?? 0);
     if (size >= this.#settings.maxConnections) throw new Refusal(503, "Too many connections");
   }
 
@@ -355,10 +453,9 @@ export class Acceptor<Data> implements Entrance {
     }
   }
 
-  #tellObservers(error: unknown, { info, request, since }: PendingHandshake<Data>): void {
+  #tellObservers(error: unknown, { info, fields, since }: Refused): void {
     const { observers } = this.registry;
     if (!observers.any) return;
-    const fields = (request as typeof request | undefined)?.fields ?? null;
     observers.notify((observer) => observer.refused({ error, info, fields }, since));
   }
 
@@ -374,6 +471,7 @@ export class Acceptor<Data> implements Entrance {
     if (this.#accepting) this.registry.timers.set(this.#patience, LINGER);
     this.#backoff.end();
     this.#http?.close();
+    this.#http2?.close();
     this.#checkFinished();
   }
 
@@ -397,11 +495,12 @@ export class Acceptor<Data> implements Entrance {
 
   terminate(): number {
     for (const handshake of this.#pending) handshake.evict();
-    return this.#http?.terminate() ?? 0;
+    return (this.#http?.terminate() ?? 0) + (this.#http2?.terminate() ?? 0);
   }
 
   get #isServed(): boolean {
-    return this.#opening === 0 && this.registry.size === 0 && (this.#http?.size ?? 0) === 0;
+    const { size } = this.registry;
+    return this.#opening + size + (this.#http?.size ?? 0) + (this.#http2?.size ?? 0) === 0;
   }
 
   #checkFinished(): void {

@@ -7,7 +7,7 @@ import { originAllowed } from "../handshake/origin.ts";
 import { internalError, Refusal } from "../handshake/refusal.ts";
 import type { RequestHead } from "../handshake/request_head.ts";
 import { readUpgrade, type Upgrade } from "../handshake/server_handshake.ts";
-import { formatAccept } from "../handshake/server_response.ts";
+import type { Acceptance as Agreement } from "../handshake/server_response.ts";
 import { requestUrl } from "../handshake/standard_request.ts";
 import { chooseSubprotocol } from "../handshake/subprotocol.ts";
 import { listContains } from "../handshake/token_list.ts";
@@ -17,8 +17,8 @@ import { cancelBody, refuseWith } from "./refuse_with.ts";
 
 /** A handshake that we accept. */
 export interface Acceptance<Data> {
-  /** The 101. */
-  readonly answer: Uint8Array;
+  /** What the client is told. */
+  readonly agreement: Agreement;
   readonly result: ServerHandshakeResult;
   /** Data that the application gave for this connection; `undefined` if it gave none. */
   readonly data: Data | undefined;
@@ -138,7 +138,7 @@ function accept<Data>(
   }
   const expectsContinue = listContains(request.fields.get("expect"), "100-continue");
   return {
-    answer: formatAccept({ key: upgrade.key, protocol, extensions, headers, expectsContinue }),
+    agreement: { key: upgrade.key, protocol, extensions, headers, expectsContinue },
     result: new ServerHandshakeResult(
       text,
       secure,

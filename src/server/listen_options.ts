@@ -12,7 +12,7 @@ import { HANDLERS } from "../engine/handlers.ts";
 import type { Settings } from "../engine/settings.ts";
 import { resolveSettings } from "../connection_options.ts";
 import { MAX_TOPICS } from "../pubsub/topics.ts";
-import { checkHandlers, limit, timeLimit } from "../util/check.ts";
+import { checkHandlers, choice, flag, limit, timeLimit } from "../util/check.ts";
 import type { Sockets } from "../transport/sockets.ts";
 import type { TlsAcceptorOptions } from "../transport/tls_server.ts";
 
@@ -117,6 +117,13 @@ export interface ListenOptionsOf<
   /** Certificate and key, PEM text; with `clientCaCerts` every client must show a certificate of those authorities. */
   tls?: TlsAcceptorOptions;
   /**
+   * Speaks HTTP/2 as well (RFC 8441): with `tls` it is offered by ALPN beside HTTP/1.1, without it a client's first bytes
+   * decide. A WebSocket is then one stream of a connection, beside others and beside ordinary requests.
+   *
+   * @default {false}
+   */
+  http2?: boolean;
+  /**
    * Lets several processes or workers listen on the same port; needs `--unstable-net`.
    *
    * @default {false}
@@ -160,7 +167,8 @@ export interface ListenOptionsOf<
   /** Origins that are accepted; a request without `Origin` passes, `"null"` only if listed. Default: all. */
   origins?: OriginRule;
   /**
-   * More connections are refused with 503; those that serve ordinary HTTP count; 0 for no limit.
+   * More connections are refused with 503; those that serve ordinary HTTP count, and over HTTP/2 those without a
+   * WebSocket, beside each WebSocket; 0 for no limit.
    *
    * @default {0}
    */
@@ -209,6 +217,13 @@ export interface ListenOptionsOf<
   /** Answers ordinary HTTP requests on the same port, as the handler of a `Deno.serve` would; without it they get 426. */
   handler?: HttpHandler;
   /**
+   * Who decides about requests to upgrade: the listener, by its own options and `onHandshake`, or the `handler`, which
+   * gets them too and calls `ctx.upgrade`. What it answers otherwise, a redirect or a 401 say, reaches the client.
+   *
+   * @default {"listener"}
+   */
+  upgrades?: "listener" | "handler";
+  /**
    * How many topics a connection may subscribe to; 0 for any number.
    *
    * @default {1000}
@@ -249,6 +264,8 @@ export interface ListenSettings<Data> {
   readonly onSubscription: ListenOptionsOf<Data>["onSubscription"];
   readonly maxTopics: number;
   readonly handler: HttpHandler | undefined;
+  readonly upgrades: "listener" | "handler";
+  readonly http2: boolean;
   readonly proxies: TrustedProxies | null;
   readonly proxyProtocol: ProxyProtocol | null;
 }
@@ -299,6 +316,8 @@ export function resolveListen<Data>(
     onSubscription: options.onSubscription,
     maxTopics: limit(action, "maxTopics", options.maxTopics, MAX_TOPICS),
     handler: options.handler,
+    upgrades: checkUpgrades(action, options),
+    http2: flag(action, "http2", options.http2, false),
     proxies: options.trustProxy === undefined
       ? null
       : new TrustedProxies(action, options.trustProxy),
@@ -306,6 +325,29 @@ export function resolveListen<Data>(
       ? null
       : new ProxyProtocol(action, options.proxyProtocol),
   };
+}
+
+const DECIDERS = ["listener", "handler"] as const;
+
+/** Checks who decides about upgrades: one, who is there. */
+export function checkUpgrades(
+  action: string,
+  { upgrades, handler, onHandshake }: Pick<
+    AnyListenOptions<unknown>,
+    "upgrades" | "handler" | "onHandshake"
+  >,
+): "listener" | "handler" {
+  const decider = choice(action, "upgrades", upgrades, DECIDERS);
+  if (decider === "listener") return decider;
+  if (handler === undefined) {
+    throw new TypeError(`Cannot ${action} with upgrades "handler" and without handler: give one`);
+  }
+  if (onHandshake !== undefined) {
+    throw new TypeError(
+      `Cannot ${action} with upgrades "handler" and onHandshake: the handler decides, by ctx.upgrade`,
+    );
+  }
+  return decider;
 }
 
 /** Checks an answer of `onHandshake`. */

@@ -1,18 +1,26 @@
-import { TimeoutError } from "../errors.ts";
+import { abortError, TimeoutError } from "../errors.ts";
 import { HeadParser } from "../handshake/head_parser.ts";
 import { Refusal, refusalOf } from "../handshake/refusal.ts";
+import { PREFACE_HEAD } from "../handshake/http2_request.ts";
 import { parseRequestHead, type RequestHead } from "../handshake/request_head.ts";
 import { isUpgradeRequest } from "../handshake/server_handshake.ts";
 import { OpeningStream } from "../transport/opening_stream.ts";
-import { closeQuietly, drain, readHead, writeAll } from "../transport/stream_io.ts";
+import { closeQuietly, drain, readHead } from "../transport/stream_io.ts";
 import type { Transport } from "../transport/transport.ts";
 import { NOTHING } from "../util/bytes.ts";
 import { Timer, type Timers } from "../util/timers.ts";
 import { type Acceptance, type Candidate, decide } from "./decide_handshake.ts";
 import type { Waiting } from "./handshake_limit.ts";
 import type { ListenSettings } from "./listen_options.ts";
+import { GoawayResponder } from "./http2/goaway_responder.ts";
+import type { LateUpgrade } from "./late_upgrade.ts";
 import { LINGER } from "./linger.ts";
 import type { PeerInfo } from "./peer_info.ts";
+import { Http1Responder, type Responder } from "./responder.ts";
+import type { UpgradeOffer } from "./upgrade_offer.ts";
+
+/** Of a handshake that isn't counted. */
+export const NOTHING_TO_RELEASE = (): void => {};
 
 /**
  * A handshake from the accepted socket to the 101 or to a refusal: what is known of it so far, and its deadline. Each
@@ -32,13 +40,16 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
   info: PeerInfo;
   /** Whether there was room for it when it came. */
   hasRoom = true;
+  /** What the application's handler has decided about the request; `null` if the listener decides. */
+  offer: UpgradeOffer | null = null;
   /** Gives its place among the connections of its address back. */
-  release: () => void = () => {};
+  release: () => void = NOTHING_TO_RELEASE;
   readonly #raw: Transport;
   readonly #settings: ListenSettings<Data>;
   readonly #timers: Timers;
   #transport: Transport | null = null;
   #stream: OpeningStream | null = null; // the same, for the handshake
+  #responder: Responder | null = null;
   #parser: HeadParser | null = null;
   #ending: unknown;
   #refused = false;
@@ -82,15 +93,21 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
     return this.#transport!;
   }
 
-  /** Takes the stream that carries the request. */
-  use(transport: Transport, secure: boolean): void {
-    this.#carry(transport);
-    this.secure = secure;
+  /** Has something done as well when its place is given back. */
+  onRelease(more: () => void): void {
+    const { release } = this;
+    this.release = release === NOTHING_TO_RELEASE ? more : () => {
+      release();
+      more();
+    };
   }
 
-  #carry(transport: Transport): void {
+  /** Takes the stream that carries the request. */
+  use(transport: Transport, secure: boolean, responder?: Responder): void {
     this.#transport = transport;
     this.#stream = new OpeningStream(transport);
+    this.#responder = responder ?? new Http1Responder(this.#stream);
+    this.secure = secure;
   }
 
   /** Waits for a stage, but no longer than the handshake lasts. */
@@ -124,12 +141,29 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
   take(text: string, early: Uint8Array): void {
     this.text = text;
     this.early = early;
-    this.request = parseRequestHead(text, this.#settings.maxHeaderFields);
+    const { maxHeaderFields, http2 } = this.#settings;
+    const major = this.#responder?.httpVersion === "2" ? 2 : 1;
+    if (http2 && major === 1 && text === PREFACE_HEAD) {
+      this.#responder = new GoawayResponder(this.#stream!);
+      return;
+    }
+    this.request = parseRequestHead(text, maxHeaderFields, major);
   }
 
-  /** Whether it is an ordinary HTTP request, for the application's handler. */
-  get isOrdinary(): boolean {
-    return this.#settings.handler !== undefined && !isUpgradeRequest(this.request);
+  /** Whether the client speaks HTTP/2: what has been read is its preface, or the start of it. */
+  get isHttp2(): boolean {
+    return this.#settings.http2 && this.text === PREFACE_HEAD;
+  }
+
+  /** The fields of the request; `null` if its head hasn't come. */
+  get fields(): RequestHead["fields"] | null {
+    return (this.request as RequestHead | undefined)?.fields ?? null;
+  }
+
+  /** Whether the application's handler gets the request. */
+  get isForHandler(): boolean {
+    const { handler, upgrades } = this.#settings;
+    return handler !== undefined && (upgrades === "handler" || !isUpgradeRequest(this.request));
   }
 
   /** Decides about the request. */
@@ -137,17 +171,20 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
     this.check();
     this.#deciding = true;
     try {
-      return await this.wait(decide(this, this.#settings));
+      const settings = this.#settings;
+      const own = this.offer === null ? settings : this.offer.settings(settings);
+      return await this.wait(decide(this, own));
     } finally {
       this.#deciding = false;
     }
   }
 
   /** Writes the 101. */
-  async accept({ answer }: Acceptance<Data>): Promise<void> {
+  async accept({ agreement }: Acceptance<Data>): Promise<void> {
     this.check();
+    const written = this.#responder!.accept(agreement);
     this.#accepted = true;
-    await this.wait(writeAll(this.#stream!, answer));
+    await this.wait(written);
     this.#timers.clear(this);
     this.check();
   }
@@ -159,8 +196,12 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
   }
 
   /** Gets the stream back, with a request that asks for a WebSocket; the deadline starts again. */
-  resume(transport: Transport, text: string, early: Uint8Array): void {
-    this.#carry(transport);
+  resume({ transport, responder, text, early, offer }: LateUpgrade): void {
+    this.use(transport, this.secure, responder);
+    this.offer = offer;
+    if (offer !== null) {
+      offer.engine!.cancel = () => this.abort(503, abortError("The handshake was cancelled"));
+    }
     this.since = performance.now();
     this.#timers.set(this, this.#settings.handshakeTimeout);
     this.take(text, early);
@@ -197,7 +238,7 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
 
   /** Refuses before anything was read, in the clear if the peer can read that. */
   turnAway(transport: Transport | null, message: string): never {
-    if (transport !== null) this.#carry(transport);
+    if (transport !== null) this.use(transport, false);
     throw new Refusal(503, message);
   }
 
@@ -236,11 +277,9 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
   }
 
   #answer(refusal: Refusal): void {
-    const stream = this.#stream!;
     this.#refused = true;
     this.#timers.set(this, LINGER);
-    const answer = refusal.format(this.#isHead);
-    writeAll(stream, answer).then(() => stream.closeWrite()).catch(() => {});
+    this.#responder!.refuse(refusal, this.#isHead).catch(() => {});
   }
 
   #close(): void {

@@ -90,13 +90,14 @@ export class NodeStreamTransport implements Transport {
    * @param stream The stream; ours from now on.
    * @param watch Notified of a `node:tls` socket that has received too much while it wasn't read; without it there is
    * no limit.
+   * @param half Whether a direction may have ended already.
    * @throws {TypeError} If it carries objects or has been destroyed or ended, and then it is left as it was.
    */
-  constructor(stream: Duplex, watch?: HeldWatch) {
+  constructor(stream: Duplex, watch?: HeldWatch, half = false) {
     if (stream.readableObjectMode || stream.writableObjectMode) {
       throw new TypeError("Cannot take over a stream of objects: it must carry bytes");
     }
-    if (stream.destroyed || stream.writableEnded || stream.readableEnded) {
+    if (stream.destroyed || (!half && (stream.writableEnded || stream.readableEnded))) {
       throw new TypeError("Cannot take over a stream that has been closed");
     }
     if (stream.readableEncoding !== null && stream.readableEncoding !== undefined) {
@@ -222,7 +223,7 @@ export class NodeStreamTransport implements Transport {
   }
 
   readonly #onTaken = (error?: Error | null): void => {
-    if (error) this.#fail(error);
+    if (error) this.fail(error);
     // It may be the callback of a write before the one that is under way.
     if (this.#stream.writableLength > 0) return;
     this.#called = true;
@@ -249,7 +250,7 @@ export class NodeStreamTransport implements Transport {
     const error = new Error(
       `More than ${HELD_LIMIT} bytes arrived while the connection was held, and a node:tls socket can't be held back`,
     );
-    this.#fail(error);
+    this.fail(error);
     callForeign(() => this.#stream.destroy(), NOTHING);
     this.#watch!.exceeded(error);
   }
@@ -267,7 +268,7 @@ export class NodeStreamTransport implements Transport {
     this.#closed = true;
     if (this.#look !== undefined) this.#watch!.timers.clear(this.#look);
     callForeign(() => this.#stream.destroy(), NOTHING);
-    this.#fail(new Deno.errors.BadResource("The stream is closed"));
+    this.fail(new Deno.errors.BadResource("The stream is closed"));
   }
 
   ref(): void {
@@ -296,10 +297,10 @@ export class NodeStreamTransport implements Transport {
     this.#wake();
   };
 
-  readonly #onError = (error: unknown): void => this.#fail(error as Error);
+  readonly #onError = (error: unknown): void => this.fail(error as Error);
 
   readonly #onClose = (): void => {
-    this.#fail(new Deno.errors.ConnectionReset("The stream was closed before its end"));
+    this.fail(new Deno.errors.ConnectionReset("The stream was closed before its end"));
   };
 
   #wake(): void {
@@ -308,7 +309,8 @@ export class NodeStreamTransport implements Transport {
     wake?.();
   }
 
-  #fail(error: Error): void {
+  /** The stream is of no use any more. */
+  protected fail(error: Error): void {
     this.#failure ??= error;
     this.#wake();
     this.#wakeUpWriter();

@@ -120,6 +120,11 @@ export function closeQuietly(transport: Transport): void {
   callForeign(() => transport.close(), () => {});
 }
 
+/** Closes a transport that isn't at an orderly end, and tells the peer so where that can be told. */
+export function cutQuietly(transport: Transport): void {
+  callForeign(() => transport.cut === undefined ? transport.close() : transport.cut(), () => {});
+}
+
 /** Lets what a transport waits for keep the process alive, or not, whether it can or fails to. */
 export function setRef(transport: Transport, on: boolean): void {
   callForeign(() => on ? transport.ref?.() : transport.unref?.(), () => {});

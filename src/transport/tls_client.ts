@@ -72,6 +72,7 @@ export function checkTlsClientOptions(
  * Closing it aborts the handshake.
  * @param hostname The host that was asked for, IPv6 without brackets.
  * @param options See {@linkcode TlsClientOptions}.
+ * @param protocols What is offered by ALPN (RFC 7301), the preferred first.
  * @returns The decrypted stream.
  * @throws {HandshakeError} With the reason in its message.
  */
@@ -79,11 +80,12 @@ export async function startTlsClient(
   raw: Transport,
   hostname: string,
   options: TlsClientOptions = {},
-): Promise<Transport> {
+  protocols: string[] = ["http/1.1"],
+): Promise<TlsTransport> {
   const { caCerts, cert, key, insecure } = options;
   const name = options.serverName ?? hostname;
   const cipher = new CipherSide(raw);
-  const outcome = new TlsOutcome<Transport>(cipher);
+  const outcome = new TlsOutcome<TlsTransport>(cipher);
   try {
     const socket = tls.connect({
       socket: cipher,
@@ -95,7 +97,7 @@ export async function startTlsClient(
       key,
       rejectUnauthorized: !insecure,
       checkServerIdentity: (name, { raw }) => checkServerIdentity(name, raw),
-      ALPNProtocols: ["http/1.1"],
+      ALPNProtocols: protocols,
     });
     const transport = new TlsTransport(raw, cipher, socket);
     socket.once("error", (error: Error) => outcome.fail(error));

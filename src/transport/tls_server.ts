@@ -99,12 +99,15 @@ class Credentials {
  */
 export class TlsAcceptor {
   #credentials: Credentials;
+  readonly #protocols: string[];
 
   /**
    * @param options Certificate, key, and the client authorities if clients must show a certificate.
+   * @param protocols What is offered by ALPN (RFC 7301), the preferred first.
    * @throws {TypeError} If a PEM can't be read, or the key isn't the certificate's.
    */
-  constructor(options: TlsAcceptorOptions) {
+  constructor(options: TlsAcceptorOptions, protocols: string[] = ["http/1.1"]) {
+    this.#protocols = protocols;
     this.#credentials = new Credentials("listen", options);
   }
 
@@ -166,7 +169,7 @@ export class TlsAcceptor {
     const socket = new tls.TLSSocket(cipher, {
       isServer: true,
       secureContext: context,
-      ALPNProtocols: ["http/1.1"],
+      ALPNProtocols: this.#protocols,
     });
     const transport = new TlsTransport(raw, cipher, socket);
     socket.once("error", (error: Error) => outcome.fail(error));
@@ -187,7 +190,7 @@ export class TlsAcceptor {
       ca: clientCaCerts,
       requestCert: true,
       rejectUnauthorized: true,
-      ALPNProtocols: ["http/1.1"],
+      ALPNProtocols: this.#protocols,
     });
     server.once("secureConnection", (socket) => {
       const certificate = peerCertificate(socket);

@@ -220,6 +220,11 @@ export class TlsTransport implements Transport {
     return this.#raw.remoteAddr;
   }
 
+  /** What ALPN has agreed on; `""` for nothing. */
+  get alpnProtocol(): string {
+    return this.#tls.alpnProtocol || "";
+  }
+
   get bytesReceived(): number {
     return this.#raw.bytesReceived ?? this.#received;
   }

@@ -38,6 +38,11 @@ export interface Transport {
   closeWrite(): Promise<void>;
   /** Ends both directions at once; pending reads and writes settle (their outcome is ignored). */
   close(): void;
+  /**
+   * Does what `close` does, and tells the peer that it isn't the orderly end of the stream. Missing where that can't be
+   * told.
+   */
+  cut?(): void;
   /** Lets pending reads keep the process alive, which is the default. */
   ref?(): void;
   /** Lets the process end although a read is pending. */

@@ -43,10 +43,11 @@ export class Browser implements AsyncDisposable {
     this.#dir = dir;
   }
 
-  static async start(): Promise<Browser> {
+  /** @param flags Further ones. */
+  static async start(flags: string[] = []): Promise<Browser> {
     const dir = await Deno.makeTempDir();
     const process = new Deno.Command(chromium!, {
-      args: [...FLAGS, `--user-data-dir=${dir}`, "about:blank"],
+      args: [...FLAGS, ...flags, `--user-data-dir=${dir}`, "about:blank"],
       stdout: "null",
       stderr: "piped",
     }).spawn();

@@ -1,10 +1,12 @@
 import { assertEquals } from "@std/assert";
-import { ENDS } from "../support/echo_pair.ts";
+import { ALL_ENDS } from "../support/echo_pair.ts";
 import { runCase } from "../support/run_case.ts";
 import { CASES } from "./autobahn_cases.ts";
 
-for (const ours of ENDS) {
+for (const ours of ALL_ENDS) {
   for (const test of CASES) {
+    // A byte is a read there, and of pings that come before the last answer was taken the latest is answered (5.5.3).
+    if (test.id === "2.11" && ours.endsWith("HTTP/2")) continue;
     Deno.test(`Autobahn ${test.id} against a ${ours}: ${test.name}`, () => runCase(ours, test));
   }
 }

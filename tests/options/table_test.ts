@@ -107,6 +107,7 @@ const CLIENT: Row[] = [
   ["address.hostname", TEXT],
   ["address.port", numbers()],
   ["sockets", OBJECT],
+  ["http2", FLAG],
 ];
 
 const SERVER: Row[] = [
@@ -142,6 +143,8 @@ const LISTEN: Row[] = [
   ["proxyProtocol.others", WORD],
   ["maxHandshakes", LIMIT],
   ["handler", FUNCTION],
+  ["upgrades", WORD],
+  ["http2", FLAG],
   ["maxTopics", LIMIT],
   ["backlog", numbers()],
   ["httpIdleTimeout", TIME],
@@ -229,6 +232,8 @@ function says(message: string, attempts: string, path: string, shown: string): b
 }
 
 const URL_OF_NOBODY = "ws://127.0.0.1:9/";
+/** Some options are for TLS alone. */
+const SECURE_URL_OF_NOBODY = "wss://127.0.0.1:9/";
 
 Deno.test("fault 56: new Context, every option at every odd value", async () => {
   await tryAll({
@@ -250,7 +255,7 @@ Deno.test("fault 56: connect, every option at every odd value", async () => {
     attempts: "connect",
     rows: [...CONNECTION, ...CLIENT],
     beside: { address: { hostname: "127.0.0.1", port: 9 } },
-    attempt: (options) => gone(ctx.connect(URL_OF_NOBODY, options)),
+    attempt: (options) => gone(ctx.connect(SECURE_URL_OF_NOBODY, options)),
   });
   assertEquals(ctx.connections.size, 0);
 });
@@ -277,7 +282,7 @@ Deno.test("fault 56: reconnect, every option at every odd value", async () => {
       ["onRetry", FUNCTION],
     ],
     beside: { address: { hostname: "127.0.0.1", port: 9 } },
-    attempt: (options) => void ctx.reconnect(URL_OF_NOBODY, options),
+    attempt: (options) => void ctx.reconnect(SECURE_URL_OF_NOBODY, options),
   });
 });
 

@@ -1,8 +1,10 @@
 import { type CloseRecord, type Connection, type ConnectionOptions, Context } from "../../mod.ts";
-import { rawListener, RawPeer, urlOf } from "./raw_peer.ts";
+import { Http2Bytes, Http2Origin, Http2Peer } from "./http2_peer.ts";
+import { type ByteStream, rawListener, RawPeer, urlOf } from "./raw_peer.ts";
 
 /** Ours on one end, echoing, and a peer that speaks bytes on the other. */
 export interface EchoPair extends AsyncDisposable {
+  /** Over HTTP/2 its `conn` is a stream, with what the two have in common. */
   peer: RawPeer;
   conn: Connection;
   closed: Promise<CloseRecord>;
@@ -13,9 +15,12 @@ export interface EchoPair extends AsyncDisposable {
 /** The end that is ours, as it stands in the names of tests. */
 export const ENDS = ["listener", "client"] as const;
 
+/** The same, and streams of HTTP/2. */
+export const ALL_ENDS = [...ENDS, "listener over HTTP/2", "client over HTTP/2"] as const;
+
 /** Opens a pair of which ours is a listener's connection or a client. */
 export async function echoPair(
-  ours: typeof ENDS[number],
+  ours: typeof ALL_ENDS[number],
   options: ConnectionOptions = {},
 ): Promise<EchoPair> {
   const errors: unknown[] = [];
@@ -31,10 +36,20 @@ export async function echoPair(
       return options.onError?.(conn, error);
     },
   });
-  let peer: RawPeer;
+  const overHttp2 = new AsyncDisposableStack();
+  let peer: RawPeer<ByteStream>;
   if (ours === "listener") {
     const listener = ctx.listen({ hostname: "127.0.0.1", port: 0 });
     peer = await RawPeer.connect(listener.port);
+  } else if (ours === "listener over HTTP/2") {
+    const { port } = ctx.listen({ hostname: "127.0.0.1", http2: true });
+    peer = await overHttp2.use(await Http2Peer.connect(port)).webSocket();
+  } else if (ours === "client over HTTP/2") {
+    const origin = overHttp2.use(await Http2Origin.start());
+    ctx.connect(origin.url, { http2: true, tls: { caCerts: [origin.ca] } });
+    const stream = await origin.streams.next();
+    stream.respond({ ":status": 200 });
+    peer = new RawPeer(new Http2Bytes(stream), "server");
   } else {
     using listener = rawListener();
     ctx.connect(urlOf(listener));
@@ -42,12 +57,13 @@ export async function echoPair(
   }
   const conn = await opened;
   return {
-    peer,
+    peer: peer as unknown as RawPeer,
     conn,
     closed: conn.closed,
     errors,
     async [Symbol.asyncDispose]() {
       peer.close();
+      await overHttp2.disposeAsync();
       await ctx.shutdown();
     },
   };

@@ -128,7 +128,7 @@ for (const method of METHODS) {
       Deno.test(`a TLS handshake over a connection whose ${method} ${way}, ${role}`, async () => {
         const [near, far] = await tcpPair();
         const below = misbehaving(near, method, how, { on: true });
-        const shaking = role === "client"
+        const shaking: Promise<unknown> = role === "client"
           ? startTlsClient(below, "localhost")
           : new TlsAcceptor(server).accept(below);
         mayFail(shaking, "awaited below");

@@ -41,6 +41,7 @@ const expected = [
   "through Deno.serve",
   "through Hono",
   "beside Hono",
+  "Hono behind a route",
   "through Express",
   "through Fastify",
   "through streams",

@@ -55,9 +55,30 @@ export class AnswerHead {
     this.length = length;
   }
 
+  /** Whether it answers a HEAD. */
+  get isForHead(): boolean {
+    return this.#request.method === "HEAD";
+  }
+
   /** The framing of content whose length isn't known beforehand: HTTP/1.0 has no chunks (RFC 9112 6.1). */
   get openEnded(): Framing {
     return this.#request.version === "1.0" ? "close" : "chunked";
+  }
+
+  /**
+   * The fields that any version of HTTP has.
+   *
+   * @param length The length of the content, or what it would be if there were one; `null` if that isn't known.
+   */
+  fieldsWith(length: number | null): Field[] {
+    const { status } = this.#response, fields = [...this.#fields];
+    if (!this.#hasDate) fields.push(["date", httpDate()]);
+    if (length !== null && status !== 204) {
+      // A 304 says what the length would be, or nothing (RFC 9110 15.4.5); a 205 has none (15.3.6).
+      const said = status === 205 ? 0 : status === 304 ? this.length : length;
+      if (said !== null) fields.push(["content-length", String(said)]);
+    }
+    return fields;
   }
 
   /**
@@ -70,14 +91,9 @@ export class AnswerHead {
     const { status, statusText } = this.#response;
     const reason = checkFieldValue("the status text", statusText || (REASONS[status] ?? ""));
     if (framing === "close") this.persists = false;
-    let text = `HTTP/1.1 ${status} ${reason}\r\n${formatFields(this.#fields)}`;
-    if (!this.#hasDate) text += `date: ${httpDate()}\r\n`;
+    const fields = this.fieldsWith(framing === "chunked" ? null : length);
+    let text = `HTTP/1.1 ${status} ${reason}\r\n${formatFields(fields)}`;
     if (framing === "chunked") text += "transfer-encoding: chunked\r\n";
-    else if (length !== null && status !== 204) {
-      // A 304 says what the length would be, or nothing (RFC 9110 15.4.5); a 205 has none (15.3.6).
-      const said = status === 205 ? 0 : status === 304 ? this.length : length;
-      if (said !== null) text += `content-length: ${said}\r\n`;
-    }
     const options: string[] = [];
     if (!this.persists) options.push("close");
     else if (this.#request.version === "1.0") options.push("keep-alive");

@@ -1,7 +1,6 @@
 import { ownTurn } from "../../flow/turn_line.ts";
-import { BadHeadError } from "../../handshake/bad_head_error.ts";
 import { HeadParser } from "../../handshake/head_parser.ts";
-import { Refusal } from "../../handshake/refusal.ts";
+import { type Refusal, refusalOf } from "../../handshake/refusal.ts";
 import { parseRequestHead, type RequestHead } from "../../handshake/request_head.ts";
 import { isUpgradeRequest } from "../../handshake/server_handshake.ts";
 import { checkTaken, closeQuietly } from "../../transport/stream_io.ts";
@@ -9,9 +8,11 @@ import type { Transport } from "../../transport/transport.ts";
 import { callForeign } from "../../util/foreign.ts";
 import type { Member } from "../../util/member_list.ts";
 import { Timer, type Timers } from "../../util/timers.ts";
+import type { LateUpgrade } from "../late_upgrade.ts";
 import { LINGER } from "../linger.ts";
 import type { HttpHandler, PeerInfo } from "../peer_info.ts";
-import { type ExchangeHost, HttpExchange } from "./http_exchange.ts";
+import type { UpgradeOffer } from "../upgrade_offer.ts";
+import { type ExchangeHost, HttpExchange, type Outcome } from "./http_exchange.ts";
 import { HttpInput } from "./http_input.ts";
 
 /** What a client may do. */
@@ -37,6 +38,12 @@ export interface HttpHost {
    * @param info The peer that has connected.
    */
   readonly visit: ((head: RequestHead, info: PeerInfo) => Visit | null) | null;
+  /**
+   * Makes an offer of a request that asks for a WebSocket, for the handler to take; `null` if the listener decides.
+   *
+   * @throws {Refusal} If it isn't a valid handshake.
+   */
+  readonly makeOffer: ((head: RequestHead, info: PeerInfo) => UpgradeOffer) | null;
 }
 
 /** A request that a proxy has passed on: its connection carries those of many clients. */
@@ -47,16 +54,6 @@ export interface Visit {
   readonly refusal: Refusal | null;
   /** It has been answered. */
   leave(): void;
-}
-
-/** A request to upgrade that came on a connection which had been used for HTTP. */
-export interface LateUpgrade {
-  /** The text of its head. */
-  readonly text: string;
-  /** What came after it. */
-  readonly early: Uint8Array;
-  /** The connection, the receiver's from now on. */
-  readonly transport: Transport;
 }
 
 /**
@@ -73,6 +70,10 @@ export class HttpConnection extends Timer implements ExchangeHost, Member {
   readonly #host: HttpHost;
   readonly #parser: HeadParser;
   #exchange: HttpExchange | null = null;
+  /** The head of the latest request. */
+  #text = "";
+  /** The WebSocket that it asks for, if the handler decides about that. */
+  #offer: UpgradeOffer | null = null;
   #closing = false;
   #lingering = false;
   #closed = false;
@@ -118,14 +119,18 @@ export class HttpConnection extends Timer implements ExchangeHost, Member {
   /**
    * Serves the connection.
    *
-   * @param first The head of the first request, which isn't an upgrade.
+   * @param first The head of the first request, and `text` its text.
    * @returns The request that asks for a WebSocket, and with it the connection; `null` at its end.
    */
-  async run(first: RequestHead): Promise<LateUpgrade | null> {
+  async run(first: RequestHead, text: string): Promise<LateUpgrade | null> {
+    const { makeOffer } = this.#host;
+    this.#text = text;
     try {
       for (let head: RequestHead | null = first; head !== null; head = await this.#nextHead()) {
-        if (isUpgradeRequest(head)) return this.#handOver();
-        if (!await this.#answer(head) || this.#closing) break;
+        if (makeOffer === null && isUpgradeRequest(head)) return this.#handOver();
+        const outcome = await this.#answer(head);
+        if (outcome === "upgraded") return this.#handOver();
+        if (outcome === "ends" || this.#closing) break;
       }
     } catch (error) {
       await this.#refuse(error);
@@ -135,19 +140,21 @@ export class HttpConnection extends Timer implements ExchangeHost, Member {
     return null;
   }
 
-  /** Answers a request; returns whether the connection can carry another one. */
-  async #answer(head: RequestHead): Promise<boolean> {
+  async #answer(head: RequestHead): Promise<Outcome> {
     const visit = this.#host.visit === null ? null : this.#host.visit(head, this.info);
     if (visit !== null && visit.refusal !== null) {
       this.#host.refused(visit.refusal.error, visit.info);
       await this.write(visit.refusal.format(head.method === "HEAD"));
-      return false;
+      return "ends";
     }
     try {
-      const exchange = this.#exchange = new HttpExchange(this, head, visit?.info ?? this.info);
-      const persists = await exchange.run();
+      const info = visit?.info ?? this.info;
+      const { makeOffer } = this.#host, asks = makeOffer !== null && isUpgradeRequest(head);
+      this.#offer = asks ? makeOffer(head, info) : null;
+      const exchange = this.#exchange = new HttpExchange(this, head, info, this.#offer);
+      const outcome = await exchange.run();
       this.#exchange = null;
-      return persists;
+      return outcome;
     } finally {
       visit?.leave();
     }
@@ -228,7 +235,9 @@ export class HttpConnection extends Timer implements ExchangeHost, Member {
         input.skip(used === -1 ? input.available : used);
         if (used === -1) continue;
         // It has crossed our end of the connection: nobody could be answered.
-        return this.#closing ? null : parseRequestHead(parser.text, limits.maxHeaderFields);
+        if (this.#closing) return null;
+        this.#text = parser.text;
+        return parseRequestHead(parser.text, limits.maxHeaderFields);
       }
       return null;
     } finally {
@@ -240,16 +249,16 @@ export class HttpConnection extends Timer implements ExchangeHost, Member {
   #handOver(): LateUpgrade {
     this.#host.timers.clear(this);
     this.#closed = true;
-    return { text: this.#parser.text, ...this.input.handOver() };
+    return { text: this.#text, offer: this.#offer, ...this.input.handOver() };
   }
 
   /** Answers what can't be read. */
   async #refuse(error: unknown): Promise<void> {
-    if (!(error instanceof BadHeadError)) {
+    const refusal = refusalOf(error);
+    if (refusal === null) {
       this.close();
       throw error;
     }
-    const refusal = new Refusal(error.status, error.message);
     const exchange = this.#exchange;
     this.#exchange = null;
     if (exchange === null) this.#host.refused(refusal.error, this.info);

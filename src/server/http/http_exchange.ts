@@ -5,15 +5,18 @@ import type { RequestHead } from "../../handshake/request_head.ts";
 import { CONTINUE } from "../../handshake/server_response.ts";
 import { requestUrl, toStandardRequest } from "../../handshake/standard_request.ts";
 import { listContains } from "../../handshake/token_list.ts";
-import { NOTHING } from "../../util/bytes.ts";
-import { EmptyPieces, isThenable } from "../../util/foreign.ts";
 import type { HttpHandler, PeerInfo } from "../peer_info.ts";
-import { cancelBody } from "../refuse_with.ts";
-import { AnswerHead, type Framing } from "./answer_head.ts";
+import type { UpgradeOffer } from "../upgrade_offer.ts";
+import { AnswerHead } from "./answer_head.ts";
+import { type AnswerHost, AnswerSender } from "./answer_sender.ts";
 import { AnswerWriter } from "./answer_writer.ts";
+import { HandlerCall, internalError, isCausedBy, reportHandler } from "./handler_call.ts";
 import type { HttpInput } from "./http_input.ts";
 import { type BodyHost, RequestBody } from "./request_body.ts";
-import { type Piece, ResponseBody } from "./response_body.ts";
+import { ResponseBody } from "./response_body.ts";
+
+/** What becomes of a connection after an exchange. */
+export type Outcome = "persists" | "ends" | "upgraded";
 
 /** The connection that an exchange takes place on. */
 export interface ExchangeHost {
@@ -45,14 +48,25 @@ export class HttpExchange implements BodyHost {
   #over = false; // the client has left, or was cut
   #broken: unknown;
   #continuing: Promise<void> | null = null;
-  #settle: ((response: Response | null) => void) | null = null;
+  readonly #call: HandlerCall;
 
-  /** @param info The client that has sent it. */
-  constructor(host: ExchangeHost, head: RequestHead, info: PeerInfo) {
+  /**
+   * @param info The client that has sent it.
+   * @param offer The WebSocket that it asks for, if the handler decides about that.
+   */
+  constructor(
+    host: ExchangeHost,
+    head: RequestHead,
+    info: PeerInfo,
+    offer: UpgradeOffer | null,
+  ) {
     this.input = host.input;
     this.#host = host;
     this.#head = head;
     this.#info = info;
+    this.#call = new HandlerCall(host.handler, offer, (error) => {
+      return isCausedBy(error, [this.#broken, this.#abort.signal.reason]);
+    });
   }
 
   /** Whether it was a HEAD. */
@@ -63,18 +77,19 @@ export class HttpExchange implements BodyHost {
   /**
    * Has the request answered.
    *
-   * @returns Whether the connection can carry another one.
+   * @returns What becomes of the connection: whether it can carry another request, or is a WebSocket's now.
    * @throws {BadHeadError} If the request can't be read, and nothing was answered yet.
    */
-  async run(): Promise<boolean> {
+  async run(): Promise<Outcome> {
     const request = this.#readRequest();
     this.input.watch(this.#body !== null, () => this.#inputEnded());
     try {
-      if (this.#over) return false;
-      const response = await this.#ask(request);
+      if (this.#over) return "ends";
+      const response = await this.#call.run(request, this.#info);
+      if (response === null && !this.#over) return "upgraded";
       const persists = response !== null && await this.#send(response);
       if (this.#broken !== undefined && !this.#begun) throw this.#broken;
-      return persists && await this.#finishBody() && !this.#over;
+      return persists && await this.#finishBody() && !this.#over ? "persists" : "ends";
     } finally {
       this.#ended = true;
       this.input.unwatch();
@@ -99,7 +114,7 @@ export class HttpExchange implements BodyHost {
     if (this.#over) return;
     this.#over = true;
     const reason = new DOMException("The connection has ended", "AbortError");
-    this.#settle?.(null);
+    this.#call.left();
     this.#body?.end(reason);
     this.#answer?.cancel(reason);
     this.#abort.abort(reason);
@@ -158,51 +173,6 @@ export class HttpExchange implements BodyHost {
 
   // ---- The answer -------------------------------------------------------------------------------------------------
 
-  /** Asks the handler, which may throw, reject or never settle; `null` if the client has left before. */
-  #ask(request: Request): Promise<Response | null> {
-    return new Promise((resolve) => {
-      this.#settle = resolve;
-      const answered = (value: unknown) => {
-        if (!this.#over) resolve(this.#check(value));
-        else if (value instanceof Response) cancelBody(value);
-      };
-      const failed = (error: unknown) => {
-        if (!this.#over) resolve(internalError(error));
-        else if (!this.#isClients(error)) report(error);
-      };
-      try {
-        const result = this.#host.handler(request, this.#info);
-        if (isThenable(result)) Promise.resolve(result).then(answered).catch(failed);
-        else answered(result);
-      } catch (error) {
-        failed(error);
-      }
-    });
-  }
-
-  /** Whether a handler has failed with what the client did, which must not be able to fill the console. */
-  #isClients(error: unknown): boolean {
-    for (let cause = error, depth = 0; depth < 4; depth++) {
-      if (cause === this.#broken || cause === this.#abort.signal.reason) return true;
-      cause = (cause as Error | null | undefined)?.cause;
-    }
-    return false;
-  }
-
-  #check(value: unknown): Response {
-    if (!(value instanceof Response)) {
-      return internalError(new TypeError("Cannot answer with anything but a Response"));
-    }
-    if (value.status < 200) {
-      cancelBody(value);
-      return internalError(new TypeError(`Cannot answer with status ${value.status}`));
-    }
-    if (value.bodyUsed || value.body?.locked) {
-      return internalError(new TypeError("Cannot answer with a Response whose body is in use"));
-    }
-    return value;
-  }
-
   /** Writes the answer; returns whether the connection can be used further. */
   async #send(response: Response): Promise<boolean> {
     try {
@@ -212,100 +182,40 @@ export class HttpExchange implements BodyHost {
         head.persists = false;
       }
       this.#answer = response.body === null ? null : new ResponseBody(response.body);
-      if (head.hasContent && this.#answer !== null) await this.#sendContent(head, this.#answer);
-      else await this.#sendHead(head);
+      await new AnswerSender(this.#answerHost(head), head, this.#answer).send();
       return head.persists;
     } catch (error) {
       this.#answer?.cancel(error);
       if (this.#over) return false;
       if (!this.#begun) return await this.#send(internalError(error));
       // Half an answer can't be taken back: a cut tells the client that it is none.
-      report(error);
+      reportHandler(error);
       this.#host.close();
       return false;
     }
   }
 
-  /** Nothing was written before; a 100 that is on its way comes first. */
-  async #begin(): Promise<void> {
-    if (this.#continuing !== null) await this.#continuing;
-    this.#begun = true;
-  }
-
-  async #sendHead(head: AnswerHead): Promise<void> {
-    const length = this.isHead ? head.length ?? await this.#foresee() : 0;
-    this.#answer?.cancel("Not needed");
-    this.#whole = true;
-    await this.#begin();
-    await new AnswerWriter(this.#host, head.format("none", length), "none").write(NOTHING, true);
-  }
-
-  /** The length of an answer's content if all of it is there at once, else `null`. */
-  async #foresee(): Promise<number | null> {
-    const answer = this.#answer;
-    if (answer === null) return 0;
-    const piece = await answer.peek();
-    if (piece === undefined) return null;
-    if (piece.done) return 0;
-    await answer.read();
-    return (await answer.peek())?.done ? piece.value.length : null;
-  }
-
-  async #sendContent(head: AnswerHead, answer: ResponseBody): Promise<void> {
-    let piece: Piece | undefined = await answer.peek();
-    let length = head.length, ends = false, waits = piece === undefined;
-    if (piece !== undefined) {
-      piece = await answer.read();
-      ends = !piece.done && (await answer.peek())?.done === true;
-      this.#whole = piece.done || ends;
-      // What is there counts, not what was announced: the client would take the next answer for the rest.
-      if (this.#whole) length = piece.done ? 0 : piece.value.length;
-      else waits = piece.value?.length === 0;
-    }
-    if (this.#over) throw this.#abort.signal.reason;
-    const framing: Framing = length === null ? head.openEnded : "length";
-    await this.#begin();
-    const writer = new AnswerWriter(this.#host, head.format(framing, length), framing);
-    let left = length ?? Infinity;
-    const empty = new EmptyPieces();
-    // The head of an answer whose content takes its time.
-    if (waits) await writer.write(NOTHING, false);
-    for (;;) {
-      piece ??= await answer.read();
-      if (this.#over) throw this.#abort.signal.reason;
-      if (piece.done) break;
-      const { value } = piece;
-      if (value.length > left) {
-        await writer.write(value.subarray(0, left), true);
-        throw new RangeError(`Cannot answer with more than the Content-Length of ${length}`);
-      }
-      left -= value.length;
-      if (value.length > 0 || ends) await writer.write(value, ends);
-      if (ends) break;
-      const rest = empty.note(value.length);
-      if (rest !== null) await rest;
-      piece = undefined;
-    }
-    if (left > 0 && left < Infinity) {
-      throw new RangeError(`Cannot answer with less than the Content-Length of ${length}`);
-    }
-    if (!ends) await writer.write(NOTHING, true);
+  #answerHost(head: AnswerHead): AnswerHost {
+    return {
+      whole: () => void (this.#whole = true),
+      // Nothing was written before; a 100 that is on its way comes first.
+      begin: async () => {
+        if (this.#continuing !== null) await this.#continuing;
+        this.#begun = true;
+      },
+      check: () => {
+        if (this.#over) throw this.#abort.signal.reason;
+      },
+      writer: (framing, length) => {
+        return new AnswerWriter(this.#host, head.format(framing, length), framing);
+      },
+    };
   }
 }
 
 /** The authority that a client has reached us by, if it doesn't say. */
-function authorityOf(address: Deno.Addr): string {
+export function authorityOf(address: Deno.Addr): string {
   if (!("hostname" in address)) return "localhost";
   const { hostname, port } = address;
   return hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
-}
-
-/** The answer in place of a handler's that has failed. */
-function internalError(error: unknown): Response {
-  report(error);
-  return new Response("Internal Server Error", { status: 500 });
-}
-
-function report(error: unknown): void {
-  console.error("A handler of ordinary HTTP has failed:", error);
 }

@@ -2,7 +2,8 @@ import type { RequestHead } from "../../handshake/request_head.ts";
 import type { Transport } from "../../transport/transport.ts";
 import { MemberList } from "../../util/member_list.ts";
 import type { PeerInfo } from "../peer_info.ts";
-import { HttpConnection, type HttpHost, type LateUpgrade } from "./http_connection.ts";
+import type { LateUpgrade } from "../late_upgrade.ts";
+import { HttpConnection, type HttpHost } from "./http_connection.ts";
 
 /** Ordinary HTTP/1.1 on the port of a listener. */
 export class HttpServer {
@@ -21,9 +22,9 @@ export class HttpServer {
   }
 
   /**
-   * Serves a connection whose first request isn't an upgrade.
+   * Serves a connection.
    *
-   * @param head The head of that request, and `early` what came after it.
+   * @param head The head of the first request, `text` its text, and `early` what came after it.
    * @returns A request to upgrade that came later, and with it the connection; `null` at its end.
    */
   async serve(
@@ -31,12 +32,13 @@ export class HttpServer {
     secure: boolean,
     info: PeerInfo,
     head: RequestHead,
+    text: string,
     early: Uint8Array,
   ): Promise<LateUpgrade | null> {
     const connection = new HttpConnection(transport, secure, info, early, this.#host);
     this.#connections.add(connection);
     try {
-      const end = connection.run(head);
+      const end = connection.run(head, text);
       // Its first request is under way, and is answered.
       if (this.#closing) connection.shutdown();
       return await end;

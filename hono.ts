@@ -1,0 +1,141 @@
+/**
+ * Hono's `upgradeWebSocket`, on Sluice's connections.
+ *
+ * The same application runs on a listener with `upgrades: "handler"`, over HTTP/1.1 and HTTP/2, and under `Deno.serve`,
+ * within what Deno's own sockets can do.
+ *
+ * @example
+ * ```ts
+ * import { Context } from "@sluice/websocket";
+ * import { upgradeWebSocket } from "@sluice/websocket/hono";
+ * import { Hono } from "hono";
+ *
+ * await using ctx = new Context();
+ * const app = new Hono();
+ * app.get(
+ *   "/ws",
+ *   upgradeWebSocket(ctx, () => ({
+ *     onMessage: (event, ws) => ws.send(`you said ${event.data}`),
+ *   })),
+ * );
+ * const listener = ctx.listen({
+ *   hostname: "127.0.0.1",
+ *   handler: (request) => app.fetch(request),
+ *   upgrades: "handler",
+ * });
+ * const conn = ctx.connect(new URL("/ws", listener.url));
+ * await conn.opened;
+ * conn.send("hello");
+ * console.log(await conn.receive()); // "you said hello"
+ * ```
+ *
+ * @module
+ */
+import { createWSMessageEvent, defineWebSocketHelper, WSContext, type WSEvents } from "hono/ws";
+import type { Connection, Context, UpgradeOptions } from "./mod.ts";
+
+/** A WebSocket as Hono's callbacks get it. */
+export interface HonoWebSocket {
+  /** The connection, with everything it has. */
+  raw?: Connection;
+  /** 0 to 3: connecting, open, closing, closed. */
+  readonly readyState: 0 | 1 | 2 | 3;
+  /** The URL that was asked for. */
+  url: URL | null;
+  /** The subprotocol; `""` for none. */
+  protocol: string | null;
+  /** Queues a message; throws as `Connection.send`. */
+  send(
+    data: string | ArrayBuffer | Uint8Array<ArrayBuffer>,
+    options?: { compress?: boolean },
+  ): void;
+  /** Closes it. */
+  close(code?: number, reason?: string): void;
+}
+
+/** Hono's callbacks of a WebSocket. */
+export interface HonoEvents {
+  /** It is open. No message comes before its promise, if it returns one, has settled. */
+  onOpen?(event: Event, ws: HonoWebSocket): unknown;
+  /** A message; binary ones are an `ArrayBuffer`. The next one waits for its promise. */
+  onMessage?(event: MessageEvent<string | ArrayBuffer>, ws: HonoWebSocket): unknown;
+  /** It has ended. */
+  onClose?(event: CloseEvent, ws: HonoWebSocket): unknown;
+  /** It has failed, or a callback has: an `ErrorEvent`. */
+  onError?(event: Event, ws: HonoWebSocket): unknown;
+}
+
+const READY_STATES = { connecting: 0, open: 1, closing: 2, closed: 3 } as const;
+
+/**
+ * Makes the handler of a route that upgrades; other requests go on to the next one. Its callbacks are Hono's `onOpen`,
+ * `onMessage`, `onClose` and `onError`; `ws.raw` is the `Connection`. Binary messages are an `ArrayBuffer`. While the
+ * promise of an `onMessage` is pending, the next message waits, and with it the peer.
+ *
+ * @param ctx The context that the connections belong to.
+ * @param createEvents Makes the callbacks, once the request is there.
+ * @param options Options of `Context.upgrade`; its callbacks are called as well.
+ * @returns The handler.
+ *
+ * @typeParam Data The type of `conn.data`.
+ */
+export function upgradeWebSocket<Data>(
+  ctx: Context<Data>,
+  // deno-lint-ignore no-explicit-any -- a context of Hono's, of whichever environment
+  createEvents: (c: any) => HonoEvents | Promise<HonoEvents>,
+  options?: UpgradeOptions,
+  // deno-lint-ignore no-explicit-any -- the same
+): (c: any, next: () => Promise<void>) => Promise<Response | void> {
+  const helper = defineWebSocketHelper<Connection, UpgradeOptions>((c, events, options) => {
+    if (c.req.header("upgrade")?.toLowerCase() !== "websocket") return;
+    const given = { ...options, ...callbacks(events as HonoEvents, options) };
+    return (ctx as Context).upgrade(c.req.raw, given).response;
+  });
+  const create = createEvents as unknown as () => WSEvents<Connection>;
+  return helper(create, options) as unknown as ReturnType<typeof upgradeWebSocket<Data>>;
+}
+
+/** Hono's callbacks as those of a connection, after those that were given besides. */
+function callbacks(events: HonoEvents, own: UpgradeOptions = {}): UpgradeOptions {
+  let face: HonoWebSocket | null = null;
+  const faceOf = (conn: Connection) => face ??= faceFor(conn);
+  return {
+    async onConnect(conn) {
+      await own.onConnect?.(conn);
+      return events.onOpen?.(new Event("open"), faceOf(conn));
+    },
+    onMessage(conn, data) {
+      // A copy: small messages share a buffer.
+      const message = typeof data === "string" ? data : data.slice().buffer;
+      const event = createWSMessageEvent(message) as MessageEvent<string | ArrayBuffer>;
+      return events.onMessage?.(event, faceOf(conn));
+    },
+    onClose(conn, close) {
+      const { code, reason, wasClean } = close;
+      events.onClose?.(new CloseEvent("close", { code, reason, wasClean }), faceOf(conn));
+      return own.onClose?.(conn, close);
+    },
+    onError(conn, error) {
+      const message = error instanceof Error ? error.message : String(error);
+      events.onError?.(new ErrorEvent("error", { error, message }), faceOf(conn));
+      return own.onError?.(conn, error);
+    },
+  };
+}
+
+function faceFor(conn: Connection): HonoWebSocket {
+  return new WSContext<Connection>({
+    raw: conn,
+    url: conn.url,
+    protocol: conn.protocol,
+    get readyState() {
+      return READY_STATES[conn.state];
+    },
+    send(data, { compress }) {
+      conn.send(data, compress === undefined ? undefined : { compress });
+    },
+    close(code, reason) {
+      conn.close(code, reason);
+    },
+  });
+}

@@ -1,0 +1,34 @@
+import { checkFieldName, checkFieldValue, type Field } from "./headers_option.ts";
+
+/** What belongs to a connection of HTTP/1.1, and must not be sent over HTTP/2 (RFC 9113 8.2.2). */
+const OF_CONNECTION = new Set([
+  "connection",
+  "keep-alive",
+  "proxy-connection",
+  "transfer-encoding",
+  "upgrade",
+]);
+
+/**
+ * The fields of a message, as `node:http2` takes them: by their names in lower case, each once.
+ *
+ * @param pseudo The pseudo-header fields.
+ * @throws {TypeError} If a name or a value can't be sent.
+ */
+export function http2Fields(
+  pseudo: Record<string, string | number>,
+  fields: readonly Field[],
+): Record<string, string | number | string[]> {
+  const headers: Record<string, string | number | string[]> = { ...pseudo };
+  for (const [name, value] of fields) {
+    const lower = checkFieldName(name).toLowerCase();
+    if (OF_CONNECTION.has(lower)) continue;
+    checkFieldValue(name, value);
+    const before = headers[lower];
+    if (before === undefined) headers[lower] = value;
+    else if (lower === "set-cookie") headers[lower] = [before as string, value].flat();
+    // `node:http2` takes most fields once, and a list is one (RFC 9110 5.3).
+    else headers[lower] = `${before}, ${value}`;
+  }
+  return headers;
+}

@@ -1,0 +1,53 @@
+import { checkFieldName, checkFieldValue } from "./headers_option.ts";
+import { Refusal } from "./refusal.ts";
+
+/** The version in the request line of a head that stands for one of HTTP/2. */
+const VERSION = "HTTP/2.0";
+
+/**
+ * Writes the head of a request that has come over HTTP/2 as HTTP/1.1 would have it, so that it passes the same checks
+ * and is read by the same code. `:authority` stands for `Host` (RFC 9113 8.3.1). An extended CONNECT for a WebSocket
+ * becomes the GET that asks for one (RFC 8441 5), without a key, which HTTP/2 hasn't got.
+ *
+ * @param fields Names and values in turn, pseudo-header fields among them.
+ * @returns The head, with its closing empty line, one code unit per byte.
+ * @throws {Refusal} If it is a CONNECT for anything else.
+ * @throws {TypeError} If it has a field that no head can have.
+ */
+export function formatHttp2Head(fields: readonly string[]): string {
+  const pseudo: Record<string, string> = {};
+  let lines = "", cookie = "", host = "";
+  for (let at = 0; at + 1 < fields.length; at += 2) {
+    const name = fields[at], value = fields[at + 1];
+    if (name.charCodeAt(0) === 0x3a) pseudo[name] = value;
+    else if (name === "host") host = value;
+    // Crumbs of one field (RFC 9113 8.2.3).
+    else if (name === "cookie") cookie += cookie === "" ? value : `; ${value}`;
+    else lines += line(name, value);
+  }
+  let { ":method": method = "", ":path": path = "" } = pseudo;
+  const { ":authority": authority = host, ":protocol": protocol } = pseudo;
+  if (method === "CONNECT") {
+    if (protocol === undefined) throw new Refusal(405, "The request is a CONNECT to a server");
+    if (protocol !== "websocket") {
+      throw new Refusal(501, "The request is a CONNECT for another protocol than websocket");
+    }
+    method = "GET";
+    lines += "upgrade: websocket\r\nconnection: Upgrade\r\n";
+  }
+  if (cookie !== "") lines += line("cookie", cookie);
+  if (!/^[\x21-\x7e]+$/.test(path)) path = "";
+  return `${checkFieldName(method)} ${path} ${VERSION}\r\n${line("host", authority)}${lines}\r\n`;
+}
+
+function line(name: string, value: string): string {
+  return `${checkFieldName(name)}: ${checkFieldValue(name, value)}\r\n`;
+}
+
+/** Whether a head was written by {@linkcode formatHttp2Head}. */
+export function isHttp2Head(text: string): boolean {
+  return text.startsWith(VERSION, text.indexOf("\r\n") - VERSION.length);
+}
+
+/** What a client of HTTP/2 begins with, as far as it looks like a head (RFC 9113 3.4). */
+export const PREFACE_HEAD = "PRI * HTTP/2.0\r\n\r\n";

@@ -1,0 +1,43 @@
+// Many WebSockets on one connection: one that is held delays none of the others.
+import { assert, assertEquals } from "@std/assert";
+import { type Connection, Context } from "../../mod.ts";
+import { BINARY, TEXT } from "../support/frames.ts";
+import { Http2Peer } from "../support/http2_peer.ts";
+import { standstill } from "../support/until.ts";
+
+const COUNT = 100, HELD = 64 << 20;
+
+Deno.test("100 WebSockets on one connection: with one held and 64 MiB coming, all others go on", async () => {
+  await using ctx = new Context({ keepAlive: false, maxMessageSize: 0 });
+  const opened: Connection[] = [];
+  const { port } = ctx.listen({
+    hostname: "127.0.0.1",
+    http2: true,
+    onConnect: (conn) => void opened.push(conn),
+    onMessage: (conn, data) => void conn.send(data),
+  });
+  await using client = await Http2Peer.connect(port);
+  const peers = [];
+  for (let n = 0; n < COUNT; n++) peers.push(await client.webSocket());
+  assertEquals(new Set(opened.map((conn) => (conn.remoteAddress as Deno.NetAddr).port)).size, 1);
+  opened[0].pause();
+  const writing = peers[0].send(BINARY, new Uint8Array(HELD));
+  const read = await standstill(() => opened[0].stats().bytesReceived);
+  assert(read <= 256 * 1024, `${read} bytes were read`);
+  // In rounds of all the others at once, each of which ends.
+  for (let round = 0; round < 10; round++) {
+    await Promise.all(
+      peers.slice(1).map(async (peer, n) => {
+        await peer.send(TEXT, `${round} ${n}`);
+        assertEquals(new TextDecoder().decode((await peer.next(TEXT)).payload), `${round} ${n}`);
+      }),
+    );
+  }
+  assertEquals(opened[0].stats().bytesReceived, read);
+  opened[0].on({ onMessage: (conn, data) => void conn.send(String(data.length)) });
+  opened[0].resume();
+  await writing;
+  const { payload } = await peers[0].next(TEXT);
+  assertEquals(new TextDecoder().decode(payload), String(HELD));
+  for (const peer of peers) peer.close();
+});

@@ -1,0 +1,137 @@
+// Other programs of HTTP/2: curl as a client of requests, and HAProxy, Apache and nghttpx in front of a listener.
+import { assertEquals } from "@std/assert";
+import { Context, type Listener } from "../../mod.ts";
+import { exchange } from "../support/exchange.ts";
+import { type Certificates, makeCertificates } from "../transport/certificates.ts";
+import { findProgram, freePort, startServer } from "../ways/_exercise.ts";
+
+/** An echoing listener that answers requests, too. */
+function serve(ctx: Context, certificates: Certificates | null): Listener {
+  return ctx.listen({
+    hostname: "127.0.0.1",
+    http2: true,
+    ...(certificates === null ? {} : { tls: certificates.server }),
+    maxMessageSize: 0,
+    async handler(request) {
+      const { pathname } = new URL(request.url);
+      return new Response(
+        `${request.method} ${pathname} ${(await request.arrayBuffer()).byteLength}`,
+      );
+    },
+    onMessage: (conn, data) => {
+      if (!conn.send(data)) return conn.drained().catch(() => {});
+    },
+  });
+}
+
+const CURL = findProgram("curl");
+Deno.test({
+  name: "curl: requests over h2, with TLS and by prior knowledge",
+  ignore: CURL === null,
+  async fn() {
+    using certificates = makeCertificates();
+    await using ctx = new Context();
+    for (const secure of [true, false]) {
+      const { port } = serve(ctx, secure ? certificates : null);
+      const how = secure ? ["--http2", "--cacert", `${certificates.dir}/ca.pem`] : [
+        "--http2-prior-knowledge",
+      ];
+      const body = `${certificates.dir}/body`;
+      await Deno.writeFile(body, new Uint8Array(3 << 20));
+      for (const [args, said] of [[[], "GET /a 0"], [["-T", body], "PUT /a 3145728"]] as const) {
+        const { stdout } = await new Deno.Command(CURL!, {
+          args: [
+            ...["-s", ...how, ...args, "-w", " %{http_version}"],
+            `${secure ? "https://localhost" : "http://127.0.0.1"}:${port}/a`,
+          ],
+          stdin: "null",
+        }).output();
+        assertEquals(new TextDecoder().decode(stdout), `${said} 2`);
+      }
+    }
+  },
+});
+
+/** A proxy that speaks h2 with TLS in front of a port. */
+type Proxy = (
+  certificates: Certificates,
+  front: number,
+  back: number,
+  backVersion: string,
+) => Promise<AsyncDisposable>;
+
+const PROXIES: Record<string, { program: string; backs: string[]; start: Proxy }> = {
+  HAProxy: {
+    program: "haproxy",
+    backs: ["1.1", "2"],
+    async start({ dir, server }, front, back, version) {
+      await Deno.writeTextFile(`${dir}/both.pem`, server.cert + server.key);
+      await Deno.writeTextFile(
+        `${dir}/haproxy.cfg`,
+        `defaults
+  mode http
+  timeout connect 5s
+  timeout client 30s
+  timeout server 30s
+  timeout tunnel 1h
+frontend in
+  bind 127.0.0.1:${front} ssl crt ${dir}/both.pem alpn h2,http/1.1
+  default_backend out
+backend out
+  server sluice 127.0.0.1:${back} ${version === "2" ? "proto h2" : ""}
+`,
+      );
+      return await startServer(findProgram("haproxy")!, ["-db", "-f", `${dir}/haproxy.cfg`], front);
+    },
+  },
+  nghttpx: {
+    program: "nghttpx",
+    backs: ["1.1", "2"],
+    async start({ dir, server }, front, back, version) {
+      await Deno.writeTextFile(`${dir}/front.key`, server.key);
+      await Deno.writeTextFile(`${dir}/front.crt`, server.cert);
+      const proto = version === "2" ? ";;proto=h2" : "";
+      return await startServer(findProgram("nghttpx")!, [
+        "--conf=/dev/null",
+        "--workers=1",
+        `--frontend=127.0.0.1,${front}`,
+        `--backend=127.0.0.1,${back}${proto}`,
+        `${dir}/front.key`,
+        `${dir}/front.crt`,
+      ], front);
+    },
+  },
+};
+
+for (const [name, { program, backs, start }] of Object.entries(PROXIES)) {
+  for (const version of backs) {
+    Deno.test({
+      name: `${name}: our client over h2 to it, HTTP/${version} to our listener`,
+      ignore: findProgram(program) === null,
+      async fn() {
+        using certificates = makeCertificates();
+        await using ctx = new Context();
+        const listener = serve(ctx, null), front = freePort();
+        await using _proxy = await start(certificates, front, listener.port, version);
+        const tls = { caCerts: [certificates.ca] };
+        const conns = Array.from({ length: 3 }, () => {
+          return ctx.connect(`wss://localhost:${front}/`, { http2: true, tls, maxMessageSize: 0 });
+        });
+        for (const conn of conns) {
+          await conn.opened;
+          assertEquals(conn.httpVersion, "2");
+        }
+        const versions = [...listener.connections].map((conn) => conn.httpVersion);
+        assertEquals(versions, [version, version, version]);
+        await exchange(conns[0]);
+        conns[1].pause();
+        await exchange(conns[2]);
+        for (const conn of conns) {
+          conn.close(4001, "bye");
+          const record = await conn.closed;
+          assertEquals([record.code, record.wasClean], [4001, true]);
+        }
+      },
+    });
+  }
+}

@@ -1,0 +1,389 @@
+import { once } from "node:events";
+import http2, {
+  type ClientHttp2Session,
+  type ClientHttp2Stream,
+  type Http2SecureServer,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+} from "node:http2";
+import type { AddressInfo } from "node:net";
+import { type Certificates, makeCertificates } from "../transport/certificates.ts";
+import { concat, utf8 } from "./bytes.ts";
+import { EventLog } from "./event_log.ts";
+import { type ByteStream, RawPeer } from "./raw_peer.ts";
+
+/** An answer, read to its end. */
+export interface Http2Answer {
+  status: number;
+  // deno-lint-ignore no-explicit-any -- `node:http2` gives strings, lists and numbers
+  headers: Record<string, any>;
+  body: string;
+  /** The code that the stream ended with; 0 for NO_ERROR. */
+  code: number;
+}
+
+/** Fields of a request; `null` leaves one out. */
+export type Http2Fields = Record<string, string | string[] | null>;
+
+/** A stream that carries a WebSocket, as bytes. */
+export class Http2Bytes implements ByteStream {
+  /** The fields of the answer. */
+  // deno-lint-ignore no-explicit-any
+  headers: Record<string, any> = {};
+  #rest: Uint8Array | null = null;
+  #ended = false;
+  #failure: Error | null = null;
+  #wake = () => {};
+
+  constructor(readonly stream: ClientHttp2Stream | ServerHttp2Stream) {
+    stream.on("readable", () => this.#wake());
+    stream.on("aborted", () => this.#failed(new Deno.errors.ConnectionReset("reset")));
+    stream.on("end", () => {
+      this.#ended = true;
+      this.#wake();
+    });
+    stream.on("error", (error) => this.#failed(error));
+    stream.on("close", () => this.#failed(new Deno.errors.ConnectionReset("closed")));
+  }
+
+  #failed(error: Error): void {
+    this.#failure ??= error;
+    this.#wake();
+  }
+
+  async read(into: Uint8Array): Promise<number | null> {
+    for (;;) {
+      const chunk: Uint8Array | null = this.#rest ?? this.stream.read();
+      if (chunk !== null) {
+        const count = Math.min(chunk.length, into.length);
+        into.set(chunk.subarray(0, count));
+        this.#rest = count < chunk.length ? chunk.subarray(count) : null;
+        return count;
+      }
+      if (this.#failure !== null && !this.#ended) throw this.#failure;
+      if (this.#ended) return null;
+      await new Promise<void>((resolve) => this.#wake = resolve);
+    }
+  }
+
+  write(data: Uint8Array): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.stream.once("close", () => reject(new Deno.errors.BrokenPipe("closed")));
+      this.stream.write(data.slice(), (error) => error ? reject(error) : resolve(data.length));
+    });
+  }
+
+  closeWrite(): Promise<void> {
+    return new Promise((resolve) => this.stream.end(() => resolve()));
+  }
+
+  close(): void {
+    this.stream.close(http2.constants.NGHTTP2_CANCEL);
+  }
+}
+
+/** A client of HTTP/2 on `node:http2`, which uses nothing of the library. */
+export class Http2Peer implements AsyncDisposable {
+  // deno-lint-ignore no-explicit-any
+  settings: any;
+  /** The code of the GOAWAY that came, if one has. */
+  goaway: number | null = null;
+  readonly session: ClientHttp2Session;
+  readonly authority: string;
+
+  private constructor(session: ClientHttp2Session, authority: string) {
+    this.session = session;
+    this.authority = authority;
+    session.on("error", () => {});
+    session.on("goaway", (code) => void (this.goaway = code));
+  }
+
+  /** Connects without TLS, by prior knowledge, or with it; waits for the server's settings. */
+  static async connect(
+    port: number,
+    options: http2.ClientSessionOptions | http2.SecureClientSessionOptions = {},
+    scheme = "http",
+  ): Promise<Http2Peer> {
+    const authority = `${scheme === "http" ? "127.0.0.1" : "localhost"}:${port}`;
+    const session = http2.connect(`${scheme}://${authority}`, options);
+    const peer = new Http2Peer(session, authority);
+    await new Promise((resolve, reject) => {
+      session.once("remoteSettings", (settings) => resolve(peer.settings = settings));
+      session.once("error", reject);
+      session.once("close", () => reject(new Error("closed")));
+    });
+    return peer;
+  }
+
+  /** Begins a request whose body, if it has one, is the caller's to send. */
+  begin(fields: Http2Fields, endStream = false): ClientHttp2Stream {
+    const given = Object.entries(fields).filter(([, value]) => value !== null);
+    const stream = this.session.request(
+      Object.fromEntries(given) as http2.OutgoingHttpHeaders,
+      { endStream },
+    );
+    stream.on("error", () => {});
+    return stream;
+  }
+
+  /** Makes a request and reads all of the answer. */
+  async request(fields: Http2Fields, body?: Uint8Array | string): Promise<Http2Answer> {
+    const stream = this.begin(fields, body === undefined);
+    if (body !== undefined) stream.end(typeof body === "string" ? utf8(body) : body);
+    return await answerOf(stream);
+  }
+
+  /** Asks for a WebSocket; the stream is the caller's. */
+  beginWebSocket(fields: Http2Fields = {}, endStream = false): ClientHttp2Stream {
+    return this.begin({
+      ":method": "CONNECT",
+      ":protocol": "websocket",
+      ":scheme": "http",
+      ":path": "/",
+      ":authority": this.authority,
+      "sec-websocket-version": "13",
+      ...fields,
+    }, endStream);
+  }
+
+  /** Opens a WebSocket. */
+  async webSocket(fields: Http2Fields = {}): Promise<RawPeer<Http2Bytes>> {
+    const stream = this.beginWebSocket(fields);
+    const bytes = new Http2Bytes(stream);
+    bytes.headers = await headersOf(stream);
+    if (bytes.headers[":status"] !== 200) {
+      throw new Error(`Not opened: ${bytes.headers[":status"]}`);
+    }
+    return new RawPeer(bytes, "client");
+  }
+
+  /** Asks for a WebSocket that is refused. */
+  async refusal(fields: Http2Fields = {}): Promise<Http2Answer> {
+    const stream = this.beginWebSocket(fields);
+    stream.once("end", () => stream.end());
+    return await answerOf(stream);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const { session } = this;
+    if (session.destroyed) return;
+    const closed = new Promise<void>((resolve) => session.once("close", () => resolve()));
+    session.destroy();
+    await closed;
+  }
+}
+
+let certificates: Certificates | null = null;
+
+/** A server of HTTP/2 on `node:http2`, with TLS; its streams are the test's. */
+export class Http2Origin implements AsyncDisposable {
+  /** Streams that have come. */
+  readonly streams = new EventLog<ServerHttp2Stream>();
+  /** The authority of its certificate. */
+  readonly ca: string;
+  readonly #server: Http2SecureServer;
+  readonly #sessions = new Set<ServerHttp2Session>();
+
+  private constructor({ ca, server: { cert, key } }: Certificates) {
+    this.ca = ca;
+    const settings = { enableConnectProtocol: true };
+    this.#server = http2.createSecureServer({ cert, key, settings });
+    this.#server.on("session", (session) => {
+      this.#sessions.add(session);
+      session.on("error", () => {});
+      session.on("close", () => this.#sessions.delete(session));
+    });
+    this.#server.on("stream", (stream) => {
+      stream.on("error", () => {});
+      this.streams.push(stream);
+    });
+  }
+
+  static async start(): Promise<Http2Origin> {
+    if (certificates === null) {
+      const made = certificates = makeCertificates();
+      addEventListener("unload", () => made[Symbol.dispose]());
+    }
+    const origin = new Http2Origin(certificates);
+    origin.#server.listen(0, "127.0.0.1");
+    await once(origin.#server, "listening");
+    return origin;
+  }
+
+  get url(): string {
+    return `wss://localhost:${(this.#server.address() as AddressInfo).port}/`;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const session of this.#sessions) session.destroy();
+    await new Promise<void>((resolve) => this.#server.close(() => resolve()));
+  }
+}
+
+/** The fields of an answer. */
+// deno-lint-ignore no-explicit-any
+export function headersOf(stream: ClientHttp2Stream): Promise<Record<string, any>> {
+  return new Promise((resolve, reject) => {
+    stream.once("response", (headers) => resolve({ ...headers }));
+    stream.once("close", () => reject(new Error(`The stream ended with ${stream.rstCode}`)));
+  });
+}
+
+/** All of an answer; without a head its status is 0. */
+export function answerOf(stream: ClientHttp2Stream): Promise<Http2Answer> {
+  return new Promise((resolve) => {
+    const answer: Http2Answer = { status: 0, headers: {}, body: "", code: 0 };
+    const parts: Uint8Array[] = [];
+    stream.on("response", (headers) => {
+      answer.headers = { ...headers };
+      answer.status = Number(headers[":status"]);
+    });
+    stream.on("data", (part) => parts.push(part));
+    stream.on("close", () => {
+      answer.body = new TextDecoder().decode(concat(...parts));
+      answer.code = stream.rstCode ?? 0;
+      resolve(answer);
+    });
+  });
+}
+
+/** The types of frames (RFC 9113 6). */
+export const DATA = 0, HEADERS = 1, RST_STREAM = 3, SETTINGS = 4, PING = 6, GOAWAY = 7;
+export const WINDOW_UPDATE = 8, CONTINUATION = 9;
+export const END_STREAM = 1, ACK = 1, END_HEADERS = 4;
+
+/** A frame of HTTP/2. */
+export interface Http2Frame {
+  type: number;
+  flags: number;
+  stream: number;
+  payload: Uint8Array;
+}
+
+/** Writes a frame by the letter of RFC 9113 4.1. */
+export function http2Frame(
+  type: number,
+  flags: number,
+  stream: number,
+  payload: Uint8Array = new Uint8Array(0),
+): Uint8Array {
+  const { length } = payload;
+  const head = Uint8Array.of(length >> 16, length >> 8, length, type, flags, 0, 0, 0, 0);
+  new DataView(head.buffer).setUint32(5, stream);
+  return concat(head, payload);
+}
+
+/** A number as four bytes. */
+export function uint32(value: number): Uint8Array {
+  const bytes = new Uint8Array(4);
+  new DataView(bytes.buffer).setUint32(0, value);
+  return bytes;
+}
+
+/** A field block without compression: every field a literal with a new name (RFC 7541 6.2.2). */
+export function fieldBlock(...fields: [name: string, value: string][]): Uint8Array {
+  return concat(...fields.flatMap(([name, value]) => {
+    return [Uint8Array.of(0), hpackString(name), hpackString(value)];
+  }));
+}
+
+/** A string of at most 16,510 bytes (RFC 7541 5.1 and 5.2). */
+function hpackString(text: string): Uint8Array {
+  const bytes = utf8(text), { length } = bytes;
+  if (length < 127) return concat(Uint8Array.of(length), bytes);
+  const rest = length - 127;
+  const digits = rest < 128 ? [rest] : [(rest & 127) | 128, rest >> 7];
+  return concat(Uint8Array.of(127, ...digits), bytes);
+}
+
+/** What a client begins with: the preface, and its settings. */
+export function clientPreface(): Uint8Array {
+  return concat(utf8("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), http2Frame(SETTINGS, 0, 0));
+}
+
+/** A client that speaks frames of HTTP/2, and obeys no rule about them. */
+export class RawHttp2 implements Disposable {
+  /** Frames that have been read, by their types. */
+  readonly seen: Http2Frame[] = [];
+  readonly conn: Deno.TcpConn;
+  #bytes: Uint8Array = new Uint8Array(0);
+  #closed = false;
+
+  private constructor(conn: Deno.TcpConn) {
+    this.conn = conn;
+    conn.setNoDelay(true);
+  }
+
+  /** Connects and sends the preface. */
+  static async connect(port: number): Promise<RawHttp2> {
+    const peer = new RawHttp2(await Deno.connect({ hostname: "127.0.0.1", port }));
+    await peer.write(clientPreface());
+    return peer;
+  }
+
+  async write(...parts: Uint8Array[]): Promise<void> {
+    const bytes = concat(...parts);
+    for (let at = 0; at < bytes.length;) at += await this.conn.write(bytes.subarray(at));
+  }
+
+  /** The next frame; `null` when the connection has ended. */
+  async frame(): Promise<Http2Frame | null> {
+    const buffer = new Uint8Array(64 * 1024);
+    for (;;) {
+      const bytes = this.#bytes;
+      if (bytes.length >= 9) {
+        const length = (bytes[0] << 16) | (bytes[1] << 8) | bytes[2];
+        if (bytes.length >= 9 + length) {
+          this.#bytes = bytes.subarray(9 + length);
+          const stream = new DataView(bytes.buffer, bytes.byteOffset).getUint32(5);
+          const frame = {
+            type: bytes[3],
+            flags: bytes[4],
+            stream,
+            payload: bytes.slice(9, 9 + length),
+          };
+          this.seen.push(frame);
+          return frame;
+        }
+      }
+      let count: number | null;
+      try {
+        count = await this.conn.read(buffer);
+      } catch {
+        count = null;
+      }
+      if (count === null) return null;
+      this.#bytes = concat(this.#bytes, buffer.subarray(0, count));
+    }
+  }
+
+  /** The next frame of a type. */
+  async next(type: number): Promise<Http2Frame> {
+    for (;;) {
+      const frame = await this.frame();
+      if (frame === null) throw new Error(`The connection ended before a frame of type ${type}`);
+      if (frame.type === type) return frame;
+    }
+  }
+
+  /** Reads to the end of the connection; the code of the last GOAWAY, `null` if there was none. */
+  async end(): Promise<number | null> {
+    while (await this.frame() !== null);
+    const last = this.seen.findLast(({ type }) => type === GOAWAY);
+    return last === undefined ? null : new DataView(last.payload.buffer).getUint32(4);
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    try {
+      this.conn.close();
+    } catch {
+      // The test has closed it.
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
