@@ -1,4 +1,4 @@
-import type { Connection, Context, ReceivedMessage } from "../../mod.ts";
+import type { Connection, Context, ReceivedMessage } from "@sluice/websocket";
 import { CHUNK, type FlowSample, type ProducerReport, type Settings } from "./protocol.ts";
 
 /** One producer in a process of its own, and its consumer here, which is as slow as it is set to be. */

@@ -8,7 +8,7 @@
  * @module
  */
 import { parseArgs } from "node:util";
-import { type Connection, Context } from "../../mod.ts";
+import { type Connection, Context } from "@sluice/websocket";
 import { Flow } from "./flow.ts";
 import { files } from "./files.ts";
 import {

@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { type Connection, Context } from "../../mod.ts";
+import { type Connection, Context } from "@sluice/websocket";
 import { CHUNK, GIVE_UP, type ProducerReport, REPORT_EVERY } from "./protocol.ts";
 
 const TICK = 5;
