@@ -114,3 +114,16 @@ Deno.test("the tool, the demo and the examples need nothing but Deno", async () 
     assertEquals([...loaded].filter((name) => !/^(file|node):/.test(name)), [], program);
   }));
 });
+
+Deno.test("the index has a line for every example, and no other", async () => {
+  const folder = new URL("../../examples/", import.meta.url);
+  const index = await Deno.readTextFile(new URL("README.md", folder));
+  const listed = [...index.matchAll(/^\| \[(\S+)\]\((\S+)\) +\| \S.* \|$/gm)].map(([, name]) =>
+    name
+  );
+  const there: string[] = [];
+  for await (const { name, isDirectory } of Deno.readDir(folder)) {
+    if (name !== "README.md") there.push(isDirectory ? `${name}/` : name);
+  }
+  assertEquals(listed.toSorted(), there.toSorted());
+});
