@@ -175,7 +175,15 @@ Deno.test("the code of the README, the docs and the JSDoc is whole, has the righ
 });
 
 Deno.test("the links between pages lead somewhere", async () => {
-  const pages = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "examples/README.md"];
+  const pages = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "SECURITY.md",
+    "RELEASING.md",
+    "bench/log.md",
+    "examples/README.md",
+  ];
   for await (const { name } of Deno.readDir(new URL("docs/", ROOT))) pages.push(`docs/${name}`);
   for (const page of pages.filter((name) => name.endsWith(".md"))) {
     const text = await Deno.readTextFile(new URL(page, ROOT));
@@ -192,5 +200,13 @@ Deno.test("the links between pages lead somewhere", async () => {
       );
       assert(anchors.includes(anchor), `${page} links to ${link}, and ${anchor} isn't there`);
     }
+  }
+});
+
+Deno.test("the index of docs/ leads to every page", async () => {
+  const index = await Deno.readTextFile(new URL("docs/README.md", ROOT));
+  for await (const { name } of Deno.readDir(new URL("docs/", ROOT))) {
+    if (!name.endsWith(".md") || name === "README.md") continue;
+    assert(index.includes(`](${name})`), `docs/README.md doesn't lead to ${name}`);
   }
 });
