@@ -3,6 +3,7 @@ import { Registry } from "../context/registry.ts";
 import type { Entrance } from "../context/shutdown.ts";
 import { Engine } from "../engine/engine.ts";
 import type { Handlers } from "../engine/handlers.ts";
+import { HandshakeError } from "../errors.ts";
 import { Refusal } from "../handshake/refusal.ts";
 import type { RequestHead } from "../handshake/request_head.ts";
 import { PrefixedTransport } from "../transport/prefixed.ts";
@@ -334,6 +335,9 @@ export class Acceptor<Data> implements Entrance {
     // Not awaited: it may never settle.
     if (onHandshakeError !== undefined) {
       callForeign(() => onHandshakeError(error, info), reportHandshakeError);
+    } else if (error instanceof HandshakeError && error.status === 500 && error.cause) {
+      // The peer isn't told, so somebody has to be.
+      console.error("A callback of a WebSocket handshake failed:", error.cause);
     }
   }
 

@@ -22,7 +22,7 @@ Deno.test("the package has what users need and nothing else; slow types would fa
   );
   const unwanted = files.filter((name) =>
     !/^(src|cli)\/.*\.ts$|^docs\/.*\.md$/.test(name) &&
-    ![...ENTRIES, "deno.json", "LICENSE", "README.md", "CHANGELOG.md"].includes(name)
+    ![...ENTRIES, "deno.json", "LICENSE", "README.md", "CHANGELOG.md", "SECURITY.md"].includes(name)
   );
   assertEquals(unwanted, []);
   for (const name of [...ENTRIES, "LICENSE", "README.md"]) {
