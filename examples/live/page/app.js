@@ -2,52 +2,72 @@ const { uPlot } = globalThis; // from uplot.js, a classic script
 
 const MIB = 1024 * 1024;
 const KEPT = 600; // a minute
+const SECOND = 10; // samples
 const $ = (id) => document.getElementById(id);
 const samples = [];
-let socket, high = 65536, low = 0, retry = 500, lastPaused = false;
+let socket, high = 65536, bound = 81920, retry = 500, lastPaused = false;
 
 // ---- Charts ----------------------------------------------------------------------------------------------------
 
 const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`);
 
-/** What each chart shows: a row per line with its label, colour, and the value of a sample. */
+/** The mean of the last second, at each sample. */
+function smooth(pick) {
+  let sum = 0;
+  return samples.map((sample, i) => {
+    sum += pick(sample);
+    if (i >= SECOND) sum -= pick(samples[i - SECOND]);
+    return sum / Math.min(i + 1, SECOND);
+  });
+}
+
+const each = (pick) => samples.map(pick);
+
+/** What each chart shows: a row per line with its label, colour, its values, and how it is drawn. */
 const CHARTS = {
-  "chart-queue": {
-    min: () => high * 1.5 / 1024,
+  "chart-rss": {
+    min: () => 100,
     lines: [
-      ["queue", "ours", (s) => s.sluice.peak / 1024, { fill: true }],
-      ["high mark", "mark", () => high / 1024, { dash: [6, 4] }],
-      ["low mark", "good", () => low / 1024, { dash: [6, 4] }],
+      ["Deno native", "theirs", () => each((s) => s.native.rss / MIB), { fill: true }],
+      ["Sluice", "ours", () => each((s) => s.sluice.rss / MIB), { fill: true }],
+    ],
+  },
+  "chart-queue": {
+    min: () => bound * 1.25 / 1024,
+    lines: [
+      ["most in 0.1 s", "ours", () => each((s) => s.sluice.peak / 1024), { fill: true }],
+      ["bound", "text", () => each(() => bound / 1024), {}],
+      ["high-water mark", "faint", () => each(() => high / 1024), { dash: [6, 4] }],
     ],
   },
   "chart-flow": {
     min: () => 4,
     lines: [
-      ["made", "theirs", (s) => s.sluice.made / MIB],
-      ["taken", "ours", (s) => s.sluice.taken / MIB],
+      ["made", "faint", () => smooth((s) => s.sluice.made / MIB), { dash: [6, 4] }],
+      ["taken", "ours", () => smooth((s) => s.sluice.taken / MIB)],
     ],
   },
-  "chart-rtt": { min: () => 5, lines: [["round trip", "ours", (s) => s.roundTrip]] },
+  "chart-theirs": {
+    min: () => 40,
+    lines: [["queue", "theirs", () => each((s) => s.native.queue / MIB), { fill: true }]],
+  },
   "chart-events": {
-    min: () => 4,
+    min: () => 40,
     lines: [
-      ["drains", "good", (s) => s.sluice.drains, { bars: true }],
-      ["paused", "mark", (s) => s.paused ? 1 : null, { width: 5 }],
+      ["drains", "ours", () => smooth((s) => s.sluice.drains).map((mean) => mean * SECOND)],
+      ["paused", "faint", () => each((s) => s.paused ? 1 : null), { width: 6 }],
     ],
   },
-  "chart-rss": {
-    min: () => 100,
-    lines: [
-      ["Sluice", "ours", (s) => s.sluice.rss / MIB, { fill: true }],
-      ["native", "theirs", (s) => s.native.rss / MIB, { fill: true }],
-    ],
+  "chart-rtt": {
+    min: () => 5,
+    lines: [["round trip", "ours", () => each((s) => s.roundTrip)]],
   },
 };
 
 const plots = new Map();
 
 function dataOf({ lines }) {
-  return [samples.map((s) => s.time), ...lines.map(([, , pick]) => samples.map(pick))];
+  return [samples.map((s) => s.time), ...lines.map(([, , values]) => values())];
 }
 
 function build() {
@@ -60,12 +80,10 @@ function build() {
       ticks: { stroke: color("line"), width: 1 },
       font: "12px system-ui, sans-serif",
     };
-    const legend = 28;
     const plot = new uPlot(
       {
-        width: box.clientWidth,
-        height: box.clientHeight - legend,
-        padding: [8, 8, 0, 0],
+        ...sizeOf(box),
+        padding: [8, 18, 0, 0],
         cursor: { show: false },
         scales: {
           x: { time: false },
@@ -79,18 +97,21 @@ function build() {
             incrs: [1, 2, 5, 10, 15, 30, 60],
             values: (_, all) => all.map((v) => `${Math.round(v)} s`),
           },
-          { ...axis, size: 54 },
+          // As wide as its labels.
+          {
+            ...axis,
+            size: (_, labels) => 18 + 7.5 * Math.max(2, ...(labels ?? []).map((s) => s.length)),
+          },
         ],
         series: [
           {},
-          ...chart.lines.map(([label, name, , { fill, bars, dash, width = 2 } = {}]) => ({
+          ...chart.lines.map(([label, name, , { fill, dash, width = 2 } = {}]) => ({
             label,
             stroke: color(name),
             width,
             dash,
             points: { show: false },
-            fill: fill || bars ? color(name) + "33" : undefined,
-            paths: bars ? uPlot.paths.bars({ size: [0.8, 20] }) : undefined,
+            fill: fill ? color(name) + "33" : undefined,
           })),
         ],
       },
@@ -105,10 +126,13 @@ const draw = () => {
   for (const [id, plot] of plots) plot.setData(dataOf(CHARTS[id]));
 };
 
+/** The size of a plot, its legend below it. */
+const sizeOf = (box) => ({ width: box.clientWidth, height: box.clientHeight - 28 });
+
 new ResizeObserver(() => {
   for (const [id, plot] of plots) {
-    const width = $(id).clientWidth;
-    if (width !== plot.width) plot.setSize({ width, height: plot.height });
+    const size = sizeOf($(id));
+    if (size.width !== plot.width || size.height !== plot.height) plot.setSize(size);
   }
 }).observe(document.body);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", build);
@@ -118,17 +142,27 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", build);
 const mib = (bytes) => `${(bytes / MIB).toFixed(1)} MiB`;
 
 function show() {
-  const last = samples.at(-1), recent = samples.slice(-10);
+  const last = samples.at(-1), recent = samples.slice(-SECOND);
   const mean = (pick) => recent.reduce((sum, s) => sum + pick(s), 0) / recent.length;
-  $("queue").textContent = `${Math.round(last.sluice.peak / 1024)} of ${high / 1024} KiB`;
-  $("made").textContent = `${mib(mean((s) => s.sluice.made))}/s`;
-  $("taken").textContent = `${mib(mean((s) => s.sluice.taken))}/s`;
+  $("queue").textContent = `${Math.round(last.sluice.peak / 1024)} KiB`;
+  $("made").textContent = (mean((s) => s.sluice.made) / MIB).toFixed(1);
+  $("taken").textContent = (mean((s) => s.sluice.taken) / MIB).toFixed(1);
   $("drains").textContent = String(recent.reduce((sum, s) => sum + s.sluice.drains, 0));
   $("rtt").textContent = last.roundTrip === null ? "waiting" : `${last.roundTrip.toFixed(1)} ms`;
   $("rss-ours").textContent = mib(last.sluice.rss);
   $("rss-theirs").textContent = mib(last.native.rss);
   $("queue-theirs").textContent = mib(last.native.queue);
 }
+
+const RTT_NOTES = {
+  deno:
+    "The pong passes the queue, but not what the kernel has taken already: with Deno’s sockets some " +
+    "megabytes, for which the consumer takes its time. See it with the kernel’s share bounded: " +
+    "deno run -A --no-lock examples/live/main.ts --sockets system",
+  system:
+    "With system sockets, a notSentLowWater and a small receiveBuffer the kernel takes little ahead: " +
+    "the rest stays in the queue, where the pong passes it.",
+};
 
 // ---- The connection --------------------------------------------------------------------------------------------
 
@@ -145,12 +179,21 @@ function soon() {
 }
 
 const receivers = {
-  hello(message) {
-    ({ high, low } = message);
-    $("rate").textContent = `${message.rate / MIB} MiB/s`;
+  hello({ name }) {
+    state("open", `connected as ${name}`);
+  },
+  start({ rate, chunk, sockets, history, settings, ...message }) {
+    high = message.high;
+    bound = high + chunk;
+    $("rate").textContent = `${rate / MIB} MiB/s`;
+    $("bound").textContent =
+      `${bound / 1024} KiB, never more: the mark of ${high / 1024} and one ` +
+      `message of ${chunk / 1024}, whatever the consumer does.`;
+    $("rtt-note").textContent = RTT_NOTES[sockets];
     samples.length = 0;
-    samples.push(...message.history);
-    state("open", `connected as ${message.name}`);
+    samples.push(...history);
+    $("restart").disabled = false;
+    receivers.settings(settings);
     build();
     soon();
   },
@@ -218,6 +261,10 @@ function tell(message) {
 
 $("speed").addEventListener("input", ({ target }) => {
   tell({ t: "speed", value: 2 ** Number(target.value) * MIB });
+});
+$("restart").addEventListener("click", ({ target }) => {
+  target.disabled = true;
+  tell({ t: "restart" });
 });
 $("pause").addEventListener("click", () => tell({ t: "pause", value: !lastPaused }));
 addEventListener("keydown", (event) => {
