@@ -1,7 +1,10 @@
-// Writes the tables of README.md and docs/performance.md from bench/results/compare.md, so that every figure there was
-// measured, and the larger table leaves out none.
+// Writes the tables of README.md and docs/performance.md, and the chart, from bench/results/compare.md, so that every
+// figure there was measured, and the larger table leaves out none.
 //
 //   deno run --allow-read --allow-write --allow-run=deno tools/figures.ts [--check]
+
+import { chart } from "../bench/lib/chart.ts";
+import { type Line, parsePage } from "../bench/lib/page.ts";
 
 /** The loads in words, by the titles that they have in the results. */
 const WORDS: Record<string, string> = {
@@ -47,42 +50,9 @@ const FEW = [
 /** Whom users compare with; the bare sockets are for developers. */
 const OTHERS = ["Deno native", "ws on Node", "Bun"];
 
-interface Result {
-  load: string;
-  unit: string;
-  /** Whether less is better. */
-  isCost: boolean;
-  median: string;
-  /** The ratios of ours to the others'; NaN for none. */
-  ratios: number[];
-}
-
-function parse(
-  page: string,
-): { date: string; machine: string; versions: string; results: Result[] } {
-  const rows = [...page.matchAll(/^\| (.*) \|$/gm)].map(([, row]) => row.split(" | "));
-  const [head, , ...lines] = rows;
-  const ours = head.indexOf("Sluice");
-  const columns = OTHERS.map((label) => head.indexOf(`to ${label}`));
-  const results = lines.map((cells) => ({
-    load: cells[0],
-    unit: cells[1].replace(" ↓", ""),
-    isCost: cells[1].endsWith("↓"),
-    median: cells[ours].split(" ")[0],
-    ratios: columns.map((column) => parseFloat(cells[column])),
-  }));
-  const one = (pattern: RegExp) => pattern.exec(page)![1];
-  return {
-    date: one(/ on (\d{4}-\d\d-\d\d)/),
-    machine: one(/^Machine: (.*?);/m).replace(/, Linux.*/, ""),
-    versions: one(/^Versions: (.*?)\. Load/m).replace(/ \(V8[^)]*\)/, ""),
-    results,
-  };
-}
-
 /** A ratio in the direction in which it is above 1. */
-function inWords(ratio: number, { isCost, unit }: Result): string {
-  if (Number.isNaN(ratio)) return "";
+function inWords(ratio: number | undefined, { isCost, unit }: Line): string {
+  if (ratio === undefined) return "";
   const isBetter = isCost ? ratio < 1 : ratio > 1;
   const times = ratio < 1 ? 1 / ratio : ratio;
   if (times < 1.05) return "equal";
@@ -92,15 +62,15 @@ function inWords(ratio: number, { isCost, unit }: Result): string {
   return isBetter ? `**${text} × ${better}**` : `${text} × ${worse}`;
 }
 
-function table(results: Result[]): string {
+function table(lines: Line[]): string {
   const head = ["", "this library", ...OTHERS.map((label) => `than ${label}`)];
-  const lines = results.map((result) => [
-    WORDS[result.load] ?? result.load,
-    `${result.median} ${UNITS[result.unit] ?? result.unit}`,
-    ...result.ratios.map((ratio) => inWords(ratio, result)),
+  const rows = lines.map((line) => [
+    WORDS[line.load] ?? line.load,
+    `${line.cells.get("Sluice")!.text} ${UNITS[line.unit] ?? line.unit}`,
+    ...OTHERS.map((label) => inWords(line.ratios.get(label), line)),
   ]);
   const align = head.map((_, i) => i === 0 ? "---" : "---:");
-  return [head, align, ...lines].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
+  return [head, align, ...rows].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
 }
 
 /** Puts a table between its marks. */
@@ -124,18 +94,23 @@ async function formatted(page: string): Promise<string> {
 }
 
 const root = new URL("../", import.meta.url);
-const { date, machine, versions, results } = parse(
-  await Deno.readTextFile(new URL("bench/results/compare.md", root)),
-);
+const results = parsePage(await Deno.readTextFile(new URL("bench/results/compare.md", root)));
+const { date, machine, versions, lines } = results;
 const source =
   `\`deno task bench:compare\`, ${date}: ${machine}; ${versions}. The server has one core.`;
 // A load that has several figures is there by its first one.
-const few = FEW.map((load) => results.find((result) => result.load === load)!);
-const pages: [string, Result[]][] = [["README.md", few], ["docs/performance.md", results]];
-for (const [path, rows] of pages) {
+const few = FEW.map((load) => lines.find((line) => line.load === load)!);
+
+/** What a file should be, from what it is. */
+const FILES: Record<string, (before: string) => string | Promise<string>> = {
+  "README.md": (page) => formatted(replaced(page, `${table(few)}\n\n${source}`)),
+  "docs/performance.md": (page) => formatted(replaced(page, `${table(lines)}\n\n${source}`)),
+  "bench/results/compare.svg": () => chart(results),
+};
+for (const [path, write] of Object.entries(FILES)) {
   const url = new URL(path, root);
   const before = await Deno.readTextFile(url);
-  const after = await formatted(replaced(before, `${table(rows)}\n\n${source}`));
+  const after = await write(before);
   if (after === before) continue;
   if (Deno.args.includes("--check")) {
     console.error(`${path} has other figures than bench/results/compare.md: run deno task figures`);
