@@ -238,6 +238,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    * so. A message that it leaves unfinished is continued with opcode 0, or by `sendFragment`. Text must be UTF-8, unless
    * a reserved bit is set in its first frame.
    *
+   * @experimental
    * @param frame Opcode, payload and bits.
    * @returns As {@linkcode Connection.send}.
    * @throws {TypeError} If a reserved bit isn't allowed.

@@ -8,7 +8,16 @@ import { readRsv, type RsvBits } from "./engine/rsv_bits.ts";
 import type { Settings } from "./engine/settings.ts";
 import { resolveDebug } from "./engine/trace.ts";
 
-/** When a silent peer is pinged, and when one that doesn't answer is given up. */
+/**
+ * When a silent peer is pinged, and when one that doesn't answer is given up.
+ *
+ * @example
+ * ```ts
+ * import { Context } from "@sluice/websocket";
+ *
+ * await using ctx = new Context({ keepAlive: { interval: 5_000, timeout: 5_000 } });
+ * ```
+ */
 export interface KeepAliveOptions {
   /**
    * Silence in ms after which a ping is sent; 0 for no pings at all.
@@ -121,10 +130,15 @@ export interface ConnectionOptions<Data = unknown> extends ConnectionHandlers<Da
    * `false`: no message is assembled and `onMessage` isn't called, for messages that are too large to hold. The frame
    * callbacks get them in pieces; UTF-8 and `maxMessageSize` are checked as ever. Not with compression.
    *
+   * @experimental
    * @default {true}
    */
   assemble?: boolean;
-  /** Reserved bits that may be set in data frames, sent and received; `rsv1` not with compression. Default: none. */
+  /**
+   * Reserved bits that may be set in data frames, sent and received; `rsv1` not with compression. Default: none.
+   *
+   * @experimental
+   */
   allowRsv?: RsvBits;
   /**
    * Writes a trace of handshake, frames, queue and state: `true` to the console, or calls the function with each line.

@@ -320,6 +320,19 @@ export class Context<Data = unknown, Default extends Data | undefined = undefine
    * @param options Who gets it, who doesn't, and what becomes of slow receivers.
    * @returns How many receivers got it, and what became of the others.
    * @throws {TypeError} If the data or an option make no sense.
+   *
+   * @example
+   * ```ts
+   * import { Context } from "@sluice/websocket";
+   *
+   * await using ctx = new Context();
+   * const listener = ctx.listen({ hostname: "127.0.0.1", onConnect: () => tell() });
+   * function tell() {
+   *   const { sent, dropped } = ctx.broadcast("hello, all", { slow: "drop" });
+   *   console.log(`${sent} have it, ${dropped} are too slow`);
+   * }
+   * console.log(await ctx.connect(listener.url).receive());
+   * ```
    */
   broadcast(data: Sendable, options: BroadcastOptions<Data> = {}): BroadcastResult {
     return broadcast(this.#registry.engines(), data, options, engineOf);
@@ -336,6 +349,21 @@ export class Context<Data = unknown, Default extends Data | undefined = undefine
    * @returns How many receivers of this context got it, and what became of the others; `relayed` tells about the rest.
    * @throws {TypeError | RangeError} If an argument makes no sense.
    * @throws {BrokerError} If the broker has refused for good.
+   *
+   * @example
+   * ```ts
+   * import { Context } from "@sluice/websocket";
+   *
+   * await using ctx = new Context();
+   * const listener = ctx.listen({
+   *   hostname: "127.0.0.1",
+   *   onConnect(conn) {
+   *     conn.subscribe("prices");
+   *     ctx.publish("prices", "1.08");
+   *   },
+   * });
+   * console.log(await ctx.connect(listener.url).receive());
+   * ```
    */
   publish(topic: string, data: Sendable, options: PublishOptions<Data> = {}): PublishResult {
     return this.#registry.topics.publish(topic, data, options, null, engineOf);
@@ -360,6 +388,16 @@ export class Context<Data = unknown, Default extends Data | undefined = undefine
    * @param callback Gets each chunk. Its failures go to the console.
    * @returns A handle; `shutdown` cancels the stream, `unwatch` gives it back.
    * @throws {TypeError} If it is no readable stream, or locked.
+   *
+   * @experimental
+   * @example What is typed goes to everybody
+   * ```ts
+   * import { Context } from "@sluice/websocket";
+   *
+   * await using ctx = new Context();
+   * const listener = ctx.listen({ hostname: "127.0.0.1" });
+   * ctx.watchReadable(Deno.stdin.readable, (chunk) => void listener.broadcast(chunk));
+   * ```
    */
   watchReadable<T>(stream: ReadableStream<T>, callback: (chunk: T) => unknown): Watch {
     this.#checkAlive("watch a stream");
@@ -374,6 +412,8 @@ export class Context<Data = unknown, Default extends Data | undefined = undefine
    * @param callback Gets the stream's writer, to write to it. Its failures go to the console.
    * @returns A handle; `unwatch` and `shutdown` give the stream back, unclosed.
    * @throws {TypeError} If it is no writable stream, or locked.
+   *
+   * @experimental
    */
   watchWritable<T>(
     stream: WritableStream<T>,
@@ -474,6 +514,21 @@ export class Context<Data = unknown, Default extends Data | undefined = undefine
    *
    * @param options Code, reason and timeout.
    * @returns How it went.
+   *
+   * @example When the process is told to end
+   * ```ts
+   * import { Context } from "@sluice/websocket";
+   *
+   * const ctx = new Context();
+   * ctx.listen({ hostname: "127.0.0.1" });
+   * async function stop() {
+   *   const { clean, terminated } = await ctx.shutdown({ timeout: 5_000 });
+   *   console.log(`closed ${clean} cleanly, ${terminated} by force`);
+   * }
+   * Deno.addSignalListener("SIGTERM", stop);
+   * await stop();
+   * Deno.exit();
+   * ```
    */
   shutdown(options: ShutdownOptions = {}): Promise<ShutdownResult> {
     if (this.#shutdown !== null) return this.#shutdown;

@@ -33,14 +33,24 @@ export interface HandlersOf<Face> {
   onPong?(conn: Face, payload: Uint8Array): unknown;
   /** The queue rose above `lowWaterMark` and has sunk to it or below: once per crossing. */
   onDrain?(conn: Face): unknown;
-  /** A data frame begins. If it returns a promise, reading waits for it. */
+  /**
+   * A data frame begins. If it returns a promise, reading waits for it.
+   *
+   * @experimental
+   */
   onFrameStart?(conn: Face, header: FrameHeader): unknown;
   /**
    * Some payload of the frame, a view that is valid until the callback returns or its promise settles. If it returns a
    * promise, reading waits for it.
+   *
+   * @experimental
    */
   onFrameChunk?(conn: Face, bytes: Uint8Array): unknown;
-  /** The frame is complete. If it returns a promise, reading waits for it. */
+  /**
+   * The frame is complete. If it returns a promise, reading waits for it.
+   *
+   * @experimental
+   */
   onFrameEnd?(conn: Face): unknown;
 }
 

@@ -1,7 +1,11 @@
 import { RSV1, RSV2, RSV3 } from "../protocol/opcode.ts";
 import { flag } from "../util/check.ts";
 
-/** Reserved bits of a frame, for an extension of the application's own (RFC 6455 9). */
+/**
+ * Reserved bits of a frame, for an extension of the application's own (RFC 6455 9).
+ *
+ * @experimental
+ */
 export interface RsvBits {
   /**
    * The first one, which `permessage-deflate` uses.

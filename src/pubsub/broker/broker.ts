@@ -52,6 +52,8 @@ export interface BrokerLink {
  *
  * What a context publishes reaches its own subscribers without it. Publications of one context on one topic arrive
  * in order; where nothing fails, each exactly once.
+ *
+ * @experimental
  */
 export interface Broker {
   /**
