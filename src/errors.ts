@@ -174,7 +174,7 @@ export class TimeoutError extends Error {
   override readonly name = "TimeoutError";
 }
 
-/** The error of what was given up on purpose, as the platform names it. */
+/** The error of what the caller has cancelled, as the platform names it. */
 export function abortError(message: string, cause?: unknown): DOMException {
   const error = new DOMException(message, "AbortError");
   if (cause !== undefined) Object.defineProperty(error, "cause", { value: cause });
