@@ -92,7 +92,7 @@ export let observe: <Data>(ctx: Context<Data>, observer: Observer) => () => void
  * import { Context } from "@sluice/websocket";
  *
  * await using ctx = new Context();
- * const listener = ctx.listen({ port: 0, onMessage: (conn, data) => conn.send(data) });
+ * const listener = ctx.listen({ hostname: "127.0.0.1", onMessage: (conn, data) => conn.send(data) });
  * const conn = ctx.connect(listener.url);
  * await conn.opened;
  * conn.send("hello");
@@ -245,7 +245,7 @@ export class Context<Data = unknown, Default extends Data | undefined = undefine
    * import { Context } from "@sluice/websocket";
    *
    * await using ctx = new Context();
-   * const listener = ctx.listen({ port: 0, onMessage: (conn, data) => void conn.send(data) });
+   * const listener = ctx.listen({ hostname: "127.0.0.1", onMessage: (conn, data) => void conn.send(data) });
    * for await (const conn of ctx.reconnect(listener.url, { backoff: { max: 10_000 } })) {
    *   conn.send("subscribe");
    *   console.log(await conn.receive());
