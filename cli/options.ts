@@ -53,7 +53,7 @@ export async function outboundOptions(args: Args): Promise<ClientOptions> {
   return {
     ...options,
     ...(unix === undefined ? {} : { unix }),
-    tls: { ...options.tls, ...(await keyPair(args)) },
+    tls: { ...options.tls, ...(await readKeyAndCertificate(args)) },
   };
 }
 
@@ -66,11 +66,13 @@ export function sizeOptions(args: Args) {
 
 /** Reads `--cert` and `--key`. */
 export async function serverTls(args: Args): Promise<Pick<ListenOptions, "tls">> {
-  const tls = await keyPair(args);
+  const tls = await readKeyAndCertificate(args);
   return tls === undefined ? {} : { tls };
 }
 
-async function keyPair(args: Args): Promise<{ cert: string; key: string } | undefined> {
+async function readKeyAndCertificate(
+  args: Args,
+): Promise<{ cert: string; key: string } | undefined> {
   const cert = args.value("cert"), key = args.value("key");
   if (cert === undefined && key === undefined) return undefined;
   if (cert === undefined || key === undefined) {

@@ -235,12 +235,12 @@ Deno.test("connect --auth, --unix, --show-headers, and a URL without a scheme", 
   const handshake = {
     headers: { "X-Server": "here" },
     onHandshake: ({ headers }: Request) => {
-      return headers.get("authorization") === "Basic w6RubjpzOmVjcmV0" ||
+      return headers.get("authorization") === "Basic w6RubjpzOndvcmQ=" ||
         new Response("who?", { status: 401, headers: { "WWW-Authenticate": "Basic" } });
     },
   };
   const { port } = ctx.listen({ hostname: "127.0.0.1", ...handshake });
-  const auth = ["--auth", "änn:s:ecret", "--linger=0"];
+  const auth = ["--auth", "änn:s:word", "--linger=0"];
   const shown = await runTool(["connect", `127.0.0.1:${port}`, ...auth, "--show-headers"]);
   assertEquals(shown.code, 0, shown.stderr);
   assertMatch(shown.stderr, /^connected to ws:\/\/127\.0\.0\.1:\d+\/?\n[^]*^x-server: here\n/m);
