@@ -41,3 +41,14 @@ Deno.test("every public symbol is documented, and the pages render", async () =>
     await Deno.remove(dir, { recursive: true });
   }
 });
+
+Deno.test("every entry point says what it is, with a program or a command that shows it", async () => {
+  for (const entry of ENTRIES) {
+    const source = await Deno.readTextFile(new URL(entry, ROOT));
+    const [doc] = /^\/\*\*[^]*?\*\//.exec(source) ?? [""];
+    assert(doc.includes("@module"), entry);
+    // Of what takes a permission of its own the function has the example.
+    if (entry !== "system.ts") assert(/```ts|deno run/.test(doc), entry);
+  }
+  assert((await Deno.readTextFile(new URL("README.md", ROOT))).includes("```ts"));
+});
