@@ -99,7 +99,7 @@ if (args.port !== undefined) {
   console.log(`a token: ${await issue("Ann", Number(args.seconds) * 1000)}`);
 } else {
   const client = new Context({ onError: () => {} });
-  const LIFETIME = 300;
+  const LIFETIME = 1000;
 
   const stranger = client.connect(listener.url);
   const { status } = await stranger.opened.catch((error) =>
