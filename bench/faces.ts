@@ -1,4 +1,4 @@
-// The two faces beside what they stand in for: ./ws beside the npm package ws, on Deno and on Node; ./websocket beside
+// The two faces beside what they replace: ./ws beside the npm package ws, on Deno and on Node; ./websocket beside
 // Deno's own class.
 //
 //   deno task bench:faces [--quick] [--only ROW]… [--rounds N]

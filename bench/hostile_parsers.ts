@@ -6,7 +6,7 @@ import { makeRequest } from "../src/engine/handshake_result.ts";
 import { BodyFramer } from "../src/handshake/body_framer.ts";
 import { parseExtensions } from "../src/handshake/extension_list.ts";
 import { forwardedPeer } from "../src/handshake/forwarded.ts";
-import { MAX_FIELDS } from "../src/handshake/fields.ts";
+import { MAX_FIELDS, MOST_FIELDS } from "../src/handshake/fields.ts";
 import { HeadParser } from "../src/handshake/head_parser.ts";
 import { RefusalBody } from "../src/handshake/refusal_body.ts";
 import { parseRequestHead } from "../src/handshake/request_head.ts";
@@ -80,13 +80,21 @@ function requestOf(name: (i: number) => string): Shape {
   };
 }
 
-/** Heads of as many fields as are allowed, one after the other: the platform's own classes are slow with many. */
-function heads(start: string, name: (i: number) => string, read: (text: string) => unknown): Shape {
-  let text = start;
-  for (let i = 0; i < MAX_FIELDS - 1; i++) text += `${name(i)}: v\r\n`;
-  text += "\r\n";
-  return (size) => () => {
-    for (let at = 0; at < size; at += text.length) read(text);
+/** Heads of as many fields as there may be, one after the other: the platform's own classes are slow with many. */
+function heads(
+  most: number,
+  start: string,
+  name: (i: number) => string,
+  read: (text: string) => unknown,
+): Shape {
+  return (size) => {
+    const texts: string[] = [];
+    for (let left = size; left > 0; left -= texts.at(-1)!.length) {
+      let text = start;
+      for (let i = 1; i < most && text.length < left; i++) text += `${name(i)}: v\r\n`;
+      texts.push(`${text}\r\n`);
+    }
+    return () => texts.forEach(read);
   };
 }
 
@@ -138,9 +146,20 @@ export const HEADS: Record<string, Shape> = {
   },
   "many fields of a request": requestOf(DIFFERENT),
   "one field of a request, repeated": requestOf(SAME),
-  "requests of many fields": heads(UPGRADE, DIFFERENT, (text) => makeRequest(text, false)),
-  "requests of one field, repeated": heads(UPGRADE, SAME, (text) => makeRequest(text, false)),
+  "requests of many fields": heads(
+    MAX_FIELDS,
+    UPGRADE,
+    DIFFERENT,
+    (text) => makeRequest(text, false),
+  ),
+  "requests of one field, repeated": heads(
+    MAX_FIELDS,
+    UPGRADE,
+    SAME,
+    (text) => makeRequest(text, false),
+  ),
   "answers of many fields": heads(
+    MAX_FIELDS,
     ANSWER,
     DIFFERENT,
     (text) => parseResponseHead(text).fields.get("x-none"),
@@ -197,6 +216,17 @@ export const HEADS: Record<string, Shape> = {
     const peer = { hostname: "10.0.0.1", port: 1 };
     return () => forwardedPeer(parseRequestHead(text).fields, "forwarded", peer, () => true);
   },
+};
+
+/** The same for a server that allows more than the defaults. */
+export const LARGE_HEADS: Record<string, Shape> = {
+  // A field costs the more the more there are, up to the most there may be.
+  "requests of 1,024 fields": heads(
+    MOST_FIELDS,
+    UPGRADE,
+    DIFFERENT,
+    (text) => makeRequest(text, false),
+  ),
 };
 
 /** What frames and bodies are read by, without a connection. */

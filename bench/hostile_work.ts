@@ -1,12 +1,12 @@
 import process from "node:process";
 import { exponentOf, median } from "./lib/growth.ts";
-import { FRAMES, HEADS, type Shape } from "./hostile_parsers.ts";
+import { FRAMES, HEADS, LARGE_HEADS, type Shape } from "./hostile_parsers.ts";
 import { PILES } from "./hostile_queues.ts";
 
 // Work per byte of input and per entry of a queue: for each shape, time against size. Twice the size may take twice the
 // time, and no more. The exponent is that of the line through all sizes. Measured is the CPU time of this process, which
-// other programs change little; each size is the median of several runs. A shape that exceeds the limit is measured anew:
-// what is superlinear exceeds it each time.
+// other programs change little; each size is the median of several runs. A shape that exceeds the limit is measured
+// again: what is superlinear exceeds it each time.
 
 /** The largest exponent that passes: a little above 1, for caches and collections. */
 const LIMIT = 1.15;
@@ -79,6 +79,7 @@ export async function measureWork(only = ""): Promise<number> {
     console.log();
   };
   await table(HEADS, HEAD_BYTES, "byte");
+  await table(LARGE_HEADS, BYTES, "byte");
   await table(FRAMES, BYTES, "byte");
   await table(PILES, ENTRIES, "entry");
   for (const line of bad) console.log(`FAILED: ${line}, at most ${LIMIT} is linear`);

@@ -116,7 +116,7 @@ export class Args {
     return value;
   }
 
-  /** Checks that there are just so many arguments that aren't options. */
+  /** Checks the number of arguments that aren't options. */
   expect(...names: string[]): void {
     const { positional } = this;
     if (positional.length < names.length) {

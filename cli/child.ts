@@ -3,7 +3,7 @@ import { startTimer } from "../src/util/timers.ts";
 import { lines, oneLine, oneLineOfBytes } from "./lines.ts";
 import type { Terminal } from "./terminal.ts";
 
-/** How long a command may go on after the end of its input, and again after it was told to end. */
+/** How long a command may go on after the end of its input, and again after it was asked to end. */
 const PATIENCE = 2000;
 const NEWLINE = new Uint8Array([10]);
 const WINDOWS = Deno.build.os === "windows";
@@ -22,7 +22,7 @@ export class Child {
    *
    * @param conn The connection that it speaks with.
    * @param command A line for the system's shell.
-   * @param terminal Where its failure is told.
+   * @param terminal Where its failure is reported.
    * @throws If there can be no further process.
    */
   constructor(conn: Connection<unknown>, command: string, terminal: Terminal) {
@@ -38,7 +38,7 @@ export class Child {
     }).spawn();
     this.ended = this.#process.status.then(() => {});
     this.#input = this.#process.stdin.getWriter();
-    // A command that has closed its input is told by its exit.
+    // A command that has closed its input is reported at its exit.
     this.#input.closed.catch(() => {});
     this.#run(conn).catch((error) => terminal.error(`${command}: ${error.message}`));
   }

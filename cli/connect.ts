@@ -201,7 +201,7 @@ class Talk {
     await roundTrip(conn, ANSWER);
     for (let before = -1; before !== this.#received && conn.state === "open";) {
       before = this.#received;
-      // What waits for an output that nobody reads hasn't been counted yet.
+      // What waits for an output that isn't read hasn't been counted yet.
       await this.#terminal.out.flush();
       await within(this.#linger, conn.closed);
     }

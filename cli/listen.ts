@@ -17,7 +17,7 @@ export const spec: Spec = {
 };
 
 const PATIENCE = 2000;
-/** How long a command may go on that was told to end with us. */
+/** How long a command may go on that was asked to end with us. */
 const LAST_WORDS = 500;
 /** Each costs a process or more. */
 const MOST_COMMANDS = 100;

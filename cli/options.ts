@@ -60,7 +60,7 @@ export async function outboundOptions(args: Args): Promise<ClientOptions> {
 /** Sizes that both kinds of commands limit alike. */
 export function sizeOptions(args: Args) {
   const maxMessageSize = args.number("max-size", LARGEST, { whole: true });
-  // Room for one message of the largest size besides what is below the high-water mark.
+  // Room for one message of the largest size beyond what is below the high-water mark.
   return { maxMessageSize, maxQueueBytes: maxMessageSize === 0 ? 0 : 2 * maxMessageSize + 65_536 };
 }
 
@@ -82,7 +82,7 @@ async function readKeyAndCertificate(
   return { cert: await readFile("cert", cert), key: await readFile("key", key) };
 }
 
-/** Reads who is believed when it says where a client comes from. */
+/** Reads which proxies are believed when they say where a client comes from. */
 export function proxyOptions(args: Args): Pick<ListenOptions, "trustProxy" | "proxyProtocol"> {
   const trustProxy = args.list("trust-proxy"), from = args.list("proxy-protocol");
   return {
@@ -97,7 +97,7 @@ export function proxyOptions(args: Args): Pick<ListenOptions, "trustProxy" | "pr
  *
  * @param args The arguments.
  * @param closed Whether no origin is let in unless it is named.
- * @param refused Is told of each origin that isn't.
+ * @param refused Gets each origin that isn't.
  */
 export function originOption(
   args: Args,

@@ -1,6 +1,6 @@
 import { concat } from "../src/util/bytes.ts";
 
-/** Where a writer is told to wait. */
+/** The level at which a writer has to wait. */
 const ENOUGH = 64 * 1024;
 
 const encoder = new TextEncoder();

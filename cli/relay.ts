@@ -16,7 +16,7 @@ export const spec: Spec = {
 
 const PATIENCE = 2000;
 const MOST_PAIRS = 1000;
-/** What a client's handshake may take besides the connecting to the server. */
+/** What a client's handshake may take in addition to the connect to the server. */
 const HANDSHAKE = 10_000;
 
 /** Both connections of a pair know the other. */
@@ -70,7 +70,7 @@ export async function relay(args: Args, terminal: Terminal): Promise<number> {
   };
 
   await using ctx = new Context<Side>();
-  // A mistake in the options is told before the first connection comes.
+  // A mistake in the options is reported before the first connection comes.
   typed(() => {
     const data: Side = { id: 0, arrow: "<", other: null };
     const trial = ctx.connect(url, { ...options, data, signal: AbortSignal.abort() });
@@ -94,7 +94,7 @@ export async function relay(args: Args, terminal: Terminal): Promise<number> {
         const upstream = ctx.connect(url, { ...options, ...handlers, protocols, data });
         open++;
         upstream.closed.then(() => open--);
-        // Nothing is passed before there is someone to pass it to.
+        // Nothing is passed before there is a connection to pass it to.
         upstream.pause();
         try {
           await upstream.opened;
@@ -116,7 +116,7 @@ export async function relay(args: Args, terminal: Terminal): Promise<number> {
         for (const [info, other] of waiting) if (other === upstream) waiting.delete(info);
         upstream.data.other = conn;
         upstream.resume();
-        // The server may have gone meanwhile.
+        // The server may have gone by now.
         if (upstream.state !== "open") upstream.closed.then((close) => passClose(conn, close));
       },
       onHandshakeError(_, info) {

@@ -7,7 +7,7 @@ export class Terminal {
   readonly out = new Output();
   /** Remarks and errors. */
   readonly err = new Output(Deno.stderr);
-  /** Resolves at the first Ctrl-C, or when the process is told to end. */
+  /** Resolves at the first Ctrl-C, or when the process is asked to end. */
   readonly interrupted: Promise<void>;
   /** Whether remarks are unwanted. */
   quiet = false;

@@ -4,7 +4,7 @@ export class UsageError extends Error {
   override readonly name = "UsageError";
 }
 
-/** The exit codes; what each means stands below, once for `--help` of every command. */
+/** The exit codes; what each means is below, once for `--help` of every command. */
 export const EXIT = {
   ok: 0,
   lost: 1,

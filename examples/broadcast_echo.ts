@@ -1,5 +1,5 @@
 /**
- * What one says, everybody hears. With `--stdin`, lines typed at the server are said as well.
+ * What one client says, all get. With `--stdin`, lines typed at the server are said as well.
  *
  *     deno run --allow-net examples/broadcast_echo.ts [--port N] [--stdin]
  *

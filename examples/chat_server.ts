@@ -1,5 +1,5 @@
 /**
- * A chat: what one client says, all others hear. A client that doesn't keep up is left out instead of filling memory.
+ * A chat: what one client says, all others get. A client that doesn't keep up is left out instead of filling memory.
  *
  *     deno run --allow-net examples/chat_server.ts [--port N] [--hostname H]
  *
@@ -51,7 +51,7 @@ const listener = ctx.listen({
 });
 console.log(`listening on ws://${listener.hostname}:${listener.port}/`);
 
-/** Tells everybody but the one who said it. */
+/** Sends to all clients but the one that said it. */
 function say(from: Connection<Member>, text: string): void {
   for (const conn of listener.connections) {
     if (conn === from || conn.state !== "open") continue;

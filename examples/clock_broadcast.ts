@@ -1,9 +1,9 @@
 /**
- * A server that tells everybody the time, every second.
+ * A server that sends the time to all clients, every second.
  *
  *     deno run --allow-net examples/clock_broadcast.ts [--port N] [--interval MS] [--ticks N]
  *
- * Try it: `--ticks 3` has it listen to itself, and end after so many; or start it with `--port 8080`, then
+ * Try it: `--ticks 3` makes it listen to itself, and end after that many; or start it with `--port 8080`, then
  * `sluice connect ws://127.0.0.1:8080`.
  *
  * @module
@@ -30,7 +30,7 @@ const listener = ctx.listen({
     if (listener.connections.size === 0) return;
     const text = `${++count} ${new Date().toISOString()}`;
     for (const conn of listener.connections) {
-      // Whoever doesn't keep up misses a tick, and costs no memory.
+      // A client that doesn't keep up misses a tick, and costs no memory.
       if (conn.state === "open" && conn.queuedBytes === 0) conn.send(text);
     }
   },

@@ -23,7 +23,7 @@ const PAGE = `<!doctype html>
   const socket = new WebSocket(location.href.replace("http", "ws"));
   socket.onopen = () => socket.send("who am I?");
   socket.onmessage = ({ data }) => say(data);
-  // A page isn't told with which status a handshake was refused.
+  // A page doesn't learn with which status a handshake was refused.
   socket.onclose = ({ code }) => say(code === 1006 ? "not logged in" : "closed with " + code);
 </script>
 `;

@@ -30,10 +30,10 @@ const listener = ctx.listen({
   port: Number(args.port),
   maxMessageSize: LARGEST,
   compression: args.compression,
-  // Room for one echo of the largest size behind what is below the high-water mark.
+  // Room for one echo of the largest size beyond what is below the high-water mark.
   maxQueueBytes: 2 * LARGEST,
   onMessage(conn, data) {
-    // A message that was held may come after the peer has closed, and then there is nobody to answer.
+    // A message that was held may come after the peer has closed, and then there is no peer to answer.
     if (conn.state === "open" && !conn.send(data)) conn.pause();
   },
   onDrain(conn) {

@@ -75,7 +75,7 @@ class RpcClient {
     } catch {
       return this.#conn.close(1007, "not JSON");
     }
-    // An answer that came too late has nobody waiting.
+    // An answer that came too late is no longer waited for.
     const answer = this.#waiting.get(response.id ?? -1);
     const { error } = response;
     if (error === undefined) answer?.resolve(response.result);

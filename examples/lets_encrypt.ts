@@ -51,7 +51,8 @@ for await (const _ of changes) {
   try {
     const pair = await readPair();
     if (pair.cert === served.cert && pair.key === served.key) continue;
-    // Throws amid a renewal, when the key isn't yet the certificate's. The old pair stays, and the next change is near.
+    // Throws in the middle of a renewal, when the key isn't yet the certificate's. The old pair stays, and the next
+    // change is near.
     listener.setTls(pair);
     served = pair;
     console.log("serving the new certificate");

@@ -9,7 +9,7 @@
  * Workers share topics through a hub in the main thread. Processes share nothing, so their topics meet in Redis; with
  * `--redis`, workers use it too, and so do several machines. Workers need `--allow-read` since their program is a file.
  *
- * Try it: `sluice connect ws://127.0.0.1:8080` in several terminals; each is told which server it has.
+ * Try it: `sluice connect ws://127.0.0.1:8080` in several terminals; each learns which server it has.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * A WebSocket proxy: each client gets a connection of its own to the server behind, with backpressure on both legs. A
+ * A WebSocket proxy: each client gets a connection of its own to the server, with backpressure on both legs. A
  * leg that takes messages more slowly than they come holds the other one back, so nothing piles up here.
  *
  *     deno run --allow-net examples/relay.ts [--port N --upstream URL]
@@ -16,7 +16,7 @@ import { type Connection, type ConnectionHandlers, Context } from "@sluice/webso
 function leg(other: () => Connection): ConnectionHandlers {
   return {
     onMessage: (conn, data) => {
-      // The other leg may have closed meanwhile; what is held here has nowhere to go then.
+      // The other leg may have closed by now; what is held here has nowhere to go then.
       if (other().state === "open" && !other().send(data)) conn.pause();
     },
     onClose(_conn, { code, reason }) {
@@ -41,7 +41,7 @@ function relay(ctx: Context, port: number, upstream: string) {
         onDrain: () => client.resume(),
       });
       client.on({ ...leg(() => server), onDrain: () => server.resume() });
-      // What the client sends meanwhile waits: no message is delivered before this has settled.
+      // What the client sends until then waits: no message is delivered before this has settled.
       await server.opened.catch(() => client.close(1014, "no server behind"));
     },
   });

@@ -1,6 +1,6 @@
 /**
  * A client that keeps its subscriptions: the server forgets them with the connection, so each new connection asks for
- * all of them again, those that were added meanwhile included.
+ * all of them again, including those that were added since.
  *
  *     deno run --allow-net --allow-env examples/resubscribe.ts
  *
@@ -8,7 +8,7 @@
  */
 import { type Connection, Context } from "@sluice/websocket";
 
-// ---- The server: a connection subscribes to what it names, and is told what is published there. --------------------
+// ---- The server: a connection subscribes to what it names, and gets what is published there. --------------------
 
 const service = new Context();
 const serve = (port: number) =>

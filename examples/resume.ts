@@ -78,7 +78,7 @@ class Journal {
     } catch (error) {
       if (!(error instanceof Deno.errors.NotFound)) throw error;
     }
-    // What stands behind the last line's end was being written in a crash; nobody has got it.
+    // What comes after the last line's end was being written in a crash; no client has got it.
     const [stream, ...lines] = text.slice(0, text.lastIndexOf("\n") + 1).split("\n").slice(0, -1);
     // Numbers of another journal mean nothing here.
     this.stream = stream ?? crypto.randomUUID();
@@ -130,7 +130,7 @@ function serve(path: string): void {
       const known = asked.after === 0 || asked.stream === stream;
       if (!known || !ring.hasAfter(asked.after)) return conn.close(GONE, `first is ${ring.first}`);
       conn.send(stream);
-      // It may be lost meanwhile; then it comes back.
+      // It may be lost by then; it comes back.
       await resume(conn, asked.after).catch(() => {});
     },
   });
@@ -170,7 +170,7 @@ async function follow(url: string): Promise<void> {
         if (last === count) return await ctx.shutdown().then(() => {});
       }
     } catch (error) {
-      // Whatever it was, the next connection goes on after the last message. But for one thing:
+      // Whatever it was, the next connection goes on after the last message. With one exception:
       if (!(error instanceof ConnectionClosedError)) throw error;
       if (error.close?.code === GONE) throw error;
     }

@@ -1,6 +1,6 @@
 /**
- * A client of a server whose certificate nobody has signed: refused by default, accepted with its certificate as an
- * authority, or without any check.
+ * A client of a server whose certificate no authority has signed: refused by default, accepted with its certificate as
+ * an authority, or without any check.
  *
  *     deno run --allow-net --allow-read --allow-env examples/self_signed.ts URL [--ca FILE]
  *

@@ -1,10 +1,10 @@
 /**
  * An echo server as a systemd service: the socket is systemd's (socket activation), so that clients wait rather than fail
- * while the service restarts; systemd hears when it is ready, that it is alive, and that it stops.
+ * while the service restarts; systemd is notified when it is ready, that it is alive, and that it stops.
  *
  *     deno run --allow-net --allow-env --allow-run=systemd-notify examples/systemd_service.ts
  *
- * The unit files stand in docs/deployment.md. Try it without systemd: it listens on a port of its own then, and
+ * The unit files are in docs/deployment.md. Try it without systemd: it listens on a port of its own then, and
  * prints the URL for `sluice connect`.
  *
  * @module
@@ -61,7 +61,7 @@ if (WATCHDOG_USEC > 0) {
 }
 
 Deno.addSignalListener("SIGTERM", async () => {
-  // Those who connect from now on wait in systemd's socket for the next instance.
+  // Clients that connect from now on wait in systemd's socket for the next instance.
   server.close();
   await notify("STOPPING=1");
   await ctx.shutdown({ timeout: 20_000 });

@@ -41,7 +41,7 @@ export function makeFrames(random: Random, clientSide: boolean): Uint8Array {
   return random.oneIn(2) ? bytes : random.mutate(bytes);
 }
 
-/** The first byte of an input decides who is meant to have sent it. */
+/** The first byte of an input decides which side is meant to have sent it. */
 export function roleOf(input: Uint8Array): Role {
   return (input[0] & 1) === 0 ? "server" : "client";
 }

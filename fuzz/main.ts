@@ -97,11 +97,11 @@ async function main(): Promise<number> {
       return false;
     }
   };
-  // What nobody caught is a finding as well.
+  // An uncaught error is a finding as well.
   let current = "";
   globalThis.addEventListener("unhandledrejection", (event) => {
     event.preventDefault();
-    console.log(`FINDING: nobody caught, about ${current}:`, event.reason);
+    console.log(`FINDING: uncaught, about ${current}:`, event.reason);
     Deno.exit(1);
   });
   if (values.case !== undefined) {

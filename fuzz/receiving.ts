@@ -6,8 +6,8 @@ import type { Random } from "./random.ts";
 import { finding, same, type Target } from "./target.ts";
 
 // One honest peer and every way to take its messages: in fragments, empty ones too, compressed or not, with pings in
-// between, cut anywhere; taken slowly, in pieces, paused amid. All of it has to arrive, once and in order, and nobody may
-// wait for ever.
+// between, cut anywhere; taken slowly, in pieces, paused in the middle. All of it has to arrive, once and in order, and
+// no consumer may wait for ever.
 
 interface Sent {
   text: boolean;

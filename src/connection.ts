@@ -50,7 +50,7 @@ import type {
 } from "./pubsub/options.ts";
 import { type SubscriptionRules, type Topics, topicsOf } from "./pubsub/topics.ts";
 
-/** Whom a message for many leaves out, and what slow ones get. */
+/** Which connections a message for many leaves out, and what happens to slow ones. */
 export interface PublishOptions<Data = unknown> extends PublishOptionsOf<Connection<Data>> {}
 
 /** Options of `broadcast`. */
@@ -104,7 +104,7 @@ export interface ConnectionHome {
 
 /** What a connection knows from the start. */
 export interface ConnectionInit<Data> {
-  /** The URL, where it is known before the handshake. */
+  /** The URL, if it is known before the handshake. */
   readonly url: string;
   readonly home: ConnectionHome;
   readonly data: Data;
@@ -140,7 +140,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
     inspectable(Connection.prototype, (conn) => describeConnection(conn.#engine, conn.url));
   }
 
-  /** Anything of the application's. */
+  /** Anything that the application keeps with the connection. */
   data: Data;
   readonly #engine: Engine;
   readonly #home: ConnectionHome;
@@ -164,8 +164,9 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    * @param data The message.
    * @param options Whether the buffer is handed over.
    * @returns Whether `queuedBytes` is at or below `highWaterMark`; above it the message is queued all the same, and
-   * `onDrain` tells when to go on.
-   * @throws {InvalidStateError} While connecting, and amid an unfinished fragmented message; it carries the message.
+   * `onDrain` says when to go on.
+   * @throws {InvalidStateError} While connecting, and in the middle of an unfinished fragmented message; it carries the
+   * message.
    * @throws {ConnectionClosedError} If the connection is closing or closed; it carries the message.
    * @throws {QueueFullError} If the queue would exceed `maxQueueBytes`; it carries the message.
    * @throws {TypeError} If the data are of another type.
@@ -191,13 +192,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    * @throws {TypeError} If bytes aren't UTF-8.
    */
   sendText(data: Message, options?: SendOptions): boolean {
-    if (options !== undefined) checkSendOptions(options);
-    return this.#engine.sender.send(
-      checkText(data),
-      TEXT,
-      options?.transfer ?? false,
-      options?.compress,
-    );
+    return this.#sendAs(TEXT, checkText(data), options);
   }
 
   /**
@@ -208,13 +203,12 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    * @returns As {@linkcode Connection.send}.
    */
   sendBinary(data: Message, options?: SendOptions): boolean {
-    if (options !== undefined) checkSendOptions(options);
-    return this.#engine.sender.send(
-      data,
-      BINARY,
-      options?.transfer ?? false,
-      options?.compress,
-    );
+    return this.#sendAs(BINARY, data, options);
+  }
+
+  #sendAs(opcode: number, data: Message, options: SendOptions = {}): boolean {
+    checkSendOptions(options);
+    return this.#engine.sender.send(data, opcode, options.transfer ?? false, options.compress);
   }
 
   /**
@@ -238,13 +232,13 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    * so. A message that it leaves unfinished is continued with opcode 0, or by `sendFragment`. Text must be UTF-8, unless
    * a reserved bit is set in its first frame.
    *
-   * @experimental
+   * @experimental It may change in a minor release.
    * @param frame Opcode, payload and bits.
    * @returns As {@linkcode Connection.send}.
    * @throws {TypeError} If a reserved bit isn't allowed.
    * @throws {RangeError} If the opcode isn't 0, 1 or 2.
-   * @throws {InvalidStateError} If the opcode continues nothing, or begins a message amid an unfinished one, and while
-   * connecting.
+   * @throws {InvalidStateError} If the opcode continues nothing, or begins a message in the middle of an unfinished
+   * one, and while connecting.
    * @throws {ConnectionClosedError} If the connection is closing or closed; it carries the payload.
    * @throws {QueueFullError} If the queue would exceed `maxQueueBytes`.
    */
@@ -255,14 +249,14 @@ export class Connection<Data = unknown> implements AsyncDisposable {
 
   /**
    * Sends one message from a source that is too large to hold, or not there yet. The source is asked for more only as
-   * the queue drains: at most `highWaterMark` bytes of it wait. What is sent meanwhile queues behind it, another stream
-   * too.
+   * the queue drains: at most `highWaterMark` bytes of it wait, or 8 KiB if that is more. What is sent in the meantime
+   * queues behind it, another stream too.
    *
    * A source that throws half-way, or a signal that is aborted then, leaves a message that can't be completed: the
    * connection fails with 1011. Before the first piece nothing happens to the connection.
    *
-   * While a stream is unfinished a part of `maxQueueBytes` (16 KiB, at most a quarter) is kept for it, so that messages
-   * behind it can't keep it from going on.
+   * While a stream is unfinished a part of `maxQueueBytes` is kept for it (16 KiB, at most a quarter; or what it has
+   * gathered, if that is more), so that messages behind it can't keep it from going on: they are refused a little earlier.
    *
    * @param source Pieces of the message: strings or bytes, which needn't end where a character does.
    * @param options Type of the message, reserved bits of its first frame, and when to give up.
@@ -273,7 +267,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
     return handled((async () => await sendStream(this.#engine.sender, source, options))());
   }
 
-  /** Holds data back, also from the system, until `resumeSending` or `close`. Pings, pongs and answers go on. */
+  /** Holds data back, from the kernel too, until `resumeSending` or `close`. Pings, pongs and answers go on. */
   pauseSending(): void {
     this.#engine.holdSending(true);
   }
@@ -402,8 +396,8 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    *
    * @param topic The topic.
    * @param data The message, as for `send`.
-   * @param options Who doesn't get it, and what becomes of slow receivers.
-   * @returns How many receivers of this context got it, and what became of the others.
+   * @param options Connections that don't get it, and what happens to slow ones.
+   * @returns How many receivers of this context got it, and what happened to the others.
    * @throws {TypeError | RangeError} If an argument makes no sense.
    * @throws {BrokerError} If the context's broker has refused for good.
    */
@@ -489,7 +483,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
 
   /**
    * A stream whose chunks are sent as messages, with backpressure: a write waits while the queue is above
-   * `highWaterMark`. Closing it closes with 1000 behind what is queued, aborting it terminates.
+   * `highWaterMark`. Closing it closes with 1000 after what is queued, aborting it terminates.
    */
   get writable(): WritableStream<Message> {
     return this.#writable ??= messageWritable(this.#engine);
@@ -553,7 +547,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
 
   // ---- Facts ------------------------------------------------------------------------------------------------------
 
-  /** Where the connection stands. */
+  /** The state of the connection. */
   get state(): ConnectionState {
     return this.#engine.state;
   }
@@ -593,22 +587,26 @@ export class Connection<Data = unknown> implements AsyncDisposable {
     return this.#engine.handshakeResult?.responseHeaders() ?? null;
   }
 
-  /** The peer's address; `null` where there is none. */
+  /** The peer's address; `null` if there is none. */
   get remoteAddress(): Deno.Addr | null {
     return this.#engine.remoteAddr;
   }
 
-  /** Our own address; `null` where there is none. */
+  /** Our own address; `null` if there is none. */
   get localAddress(): Deno.Addr | null {
     return this.#engine.transport?.localAddr ?? null;
   }
 
-  /** Bytes that the kernel holds and the peer's kernel hasn't acknowledged; `undefined` but with system sockets. */
+  /**
+   * Bytes that the kernel holds and the peer's kernel hasn't acknowledged; `undefined` but with system sockets.
+   *
+   * @experimental It may change in a minor release.
+   */
   get unacknowledgedBytes(): number | undefined {
     return this.#engine.transport?.unacknowledgedBytes;
   }
 
-  /** The certificate that the peer showed, where the listener asked for one (`tls.clientCaCerts`); `null` elsewhere. */
+  /** The certificate that the peer showed, if the listener asked for one (`tls.clientCaCerts`); `null` elsewhere. */
   get peerCertificate(): PeerCertificate | null {
     return this.#engine.transport?.peerCertificate ?? null;
   }

@@ -35,7 +35,7 @@ export interface KeepAliveOptions {
 
 /** Options of every connection, whichever way it came about. Times are milliseconds, sizes are bytes. */
 export interface ConnectionOptions<Data = unknown> extends ConnectionHandlers<Data> {
-  /** Anything of the application's: `conn.data`. */
+  /** Anything that the application keeps with the connection: `conn.data`. */
   data?: Data;
   /**
    * The largest message that is accepted, in bytes, inclusive; 0 for no limit. Exceeded: 1009.
@@ -57,7 +57,8 @@ export interface ConnectionOptions<Data = unknown> extends ConnectionHandlers<Da
    */
   lowWaterMark?: number;
   /**
-   * The queue never grows beyond so many bytes; 0 for no limit.
+   * The queue never grows beyond this many bytes; 0 for no limit. While a `sendStream` is unfinished a part of it is kept
+   * for the stream, 16 KiB as a rule.
    *
    * @default {16777216}
    */
@@ -106,7 +107,7 @@ export interface ConnectionOptions<Data = unknown> extends ConnectionHandlers<Da
   sendTimeout?: number;
   /**
    * How much is read per second. What exceeds it isn't dropped: reading stops until there is room again, and TCP holds
-   * the peer back. A second's worth may come at once. Where we close, the limit is lifted. Default: none.
+   * the peer back. A second's worth may come at once. When we close, the limit is lifted. Default: none.
    */
   rateLimit?: RateLimitOptions;
   /**
@@ -120,7 +121,7 @@ export interface ConnectionOptions<Data = unknown> extends ConnectionHandlers<Da
    */
   payload?: "copy" | "view";
   /**
-   * Compresses messages (permessage-deflate, RFC 7692) where the peer agrees to it. Costs memory per connection, see
+   * Compresses messages (permessage-deflate, RFC 7692) if the peer agrees to it. Costs memory per connection, see
    * `contextTakeover`, and time: leave it off where messages are small or don't shrink.
    *
    * @default {false}
@@ -130,14 +131,14 @@ export interface ConnectionOptions<Data = unknown> extends ConnectionHandlers<Da
    * `false`: no message is assembled and `onMessage` isn't called, for messages that are too large to hold. The frame
    * callbacks get them in pieces; UTF-8 and `maxMessageSize` are checked as ever. Not with compression.
    *
-   * @experimental
+   * @experimental It may change in a minor release.
    * @default {true}
    */
   assemble?: boolean;
   /**
    * Reserved bits that may be set in data frames, sent and received; `rsv1` not with compression. Default: none.
    *
-   * @experimental
+   * @experimental It may change in a minor release.
    */
   allowRsv?: RsvBits;
   /**
@@ -146,8 +147,8 @@ export interface ConnectionOptions<Data = unknown> extends ConnectionHandlers<Da
    */
   debug?: boolean | ((line: string) => void);
   /**
-   * Fills the 4-byte masking key of each client frame. It is called amid a frame, so it must not use the connection.
-   * Default: unpredictable keys (RFC 6455 10.3).
+   * Fills the 4-byte masking key of each client frame. It is called in the middle of a frame, so it must not use the
+   * connection. Default: unpredictable keys (RFC 6455 10.3).
    */
   maskGenerator?: (key: Uint8Array) => void;
 }
@@ -262,8 +263,8 @@ export function resolveSettings(
     sendTimeout: timeLimit(action, "sendTimeout", options.sendTimeout, Infinity),
     rateLimit: readRateLimit(action, options.rateLimit),
     answerPings: flag(action, "answerPings", options.answerPings, true),
-    lend: choice(action, "payload", options.payload, PAYLOADS) === "view",
-    // Where the runtime has no means to compress, connections work as if it weren't asked for.
+    viewPayloads: choice(action, "payload", options.payload, PAYLOADS) === "view",
+    // If the runtime has no means to compress, connections work as if it weren't asked for.
     compression: compression !== null && isSupported() ? compression : null,
     maskGenerator: options.maskGenerator ?? null,
     assemble,

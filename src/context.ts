@@ -71,7 +71,11 @@ export interface ContextOptions<Data = unknown> extends ConnectionOptions<Data>,
   tls?: ConnectOptions["tls"];
   /** The proxy of clients, where `connect` doesn't say. */
   proxy?: ConnectOptions["proxy"];
-  /** What makes TCP and Unix sockets, where `listen` or `connect` doesn't say. Default: Deno's own. */
+  /**
+   * What makes TCP and Unix sockets, where `listen` or `connect` doesn't say. Default: Deno's own.
+   *
+   * @experimental It may change in a minor release.
+   */
   sockets?: Sockets;
 }
 
@@ -175,7 +179,7 @@ export class Context<Data = unknown, Default extends Data | undefined = undefine
 
   /**
    * Resolves when the broker is connected and has all subscriptions made so far: publications of other contexts arrive
-   * from then on. At once without a broker. Rejects with the broker's words where it refuses.
+   * from then on. At once without a broker. Rejects with the broker's words if it refuses.
    */
   get ready(): Promise<void> {
     return this.#broker === null ? Promise.resolve() : this.#broker.ready;
@@ -187,7 +191,7 @@ export class Context<Data = unknown, Default extends Data | undefined = undefine
   }
 
   /**
-   * Connects to a server. Returns at once; `opened` of the connection tells the outcome.
+   * Connects to a server. Returns at once; `opened` of the connection has the outcome.
    *
    * @param url `ws:` or `wss:` (`http:` and `https:` are read as those), without fragment and user info.
    * @param options Options of the connection and of the handshake.
@@ -314,10 +318,10 @@ export class Context<Data = unknown, Default extends Data | undefined = undefine
 
   /**
    * Sends a message to every server-side connection, never to the context's own clients. It is encoded once. A
-   * connection amid an unfinished `sendFragment` message gets it after that.
+   * connection in the middle of an unfinished `sendFragment` message gets it after that.
    *
    * @param data The message, as for `send`.
-   * @param options Who gets it, who doesn't, and what becomes of slow receivers.
+   * @param options Connections that get it or don't, and what happens to slow ones.
    * @returns How many receivers got it, and what became of the others.
    * @throws {TypeError} If the data or an option make no sense.
    *
@@ -339,14 +343,14 @@ export class Context<Data = unknown, Default extends Data | undefined = undefine
   }
 
   /**
-   * Publishes to every connection that subscribed to a topic, in other contexts too where there is a broker. The queues
+   * Publishes to every connection that subscribed to a topic, in other contexts too if there is a broker. The queues
    * have it when this returns, so the order of the calls is the order of arrival; to many receivers it is written in
    * slices, which leave timers and reads their time.
    *
    * @param topic 1 to 256 bytes of UTF-8.
    * @param data The message, as for `send`.
-   * @param options Who doesn't get it, and what becomes of slow receivers.
-   * @returns How many receivers of this context got it, and what became of the others; `relayed` tells about the rest.
+   * @param options Connections that don't get it, and what happens to slow ones.
+   * @returns How many receivers of this context got it, and what happened to the others; `relayed` covers the rest.
    * @throws {TypeError | RangeError} If an argument makes no sense.
    * @throws {BrokerError} If the broker has refused for good.
    *
@@ -384,13 +388,12 @@ export class Context<Data = unknown, Default extends Data | undefined = undefine
    * Watches a stream of the program's, such as standard input, beside the connections. The next chunk is read when the
    * callback has returned and its promise has settled, so a slow one holds the stream back.
    *
+   * @experimental It may change in a minor release.
    * @param stream The stream; locked while it is watched.
    * @param callback Gets each chunk. Its failures go to the console.
    * @returns A handle; `shutdown` cancels the stream, `unwatch` gives it back.
    * @throws {TypeError} If it is no readable stream, or locked.
-   *
-   * @experimental
-   * @example What is typed goes to everybody
+   * @example What is typed goes to all
    * ```ts
    * import { Context } from "@sluice/websocket";
    *
@@ -406,14 +409,13 @@ export class Context<Data = unknown, Default extends Data | undefined = undefine
 
   /**
    * Calls back whenever a stream of the program's has room to be written to: at once, and each time that what was
-   * written has been taken. A callback that writes nothing is called again when someone has written.
+   * written has been taken. A callback that writes nothing is called again after other code has written.
    *
+   * @experimental It may change in a minor release.
    * @param stream The stream; locked while it is watched.
    * @param callback Gets the stream's writer, to write to it. Its failures go to the console.
    * @returns A handle; `unwatch` and `shutdown` give the stream back, unclosed.
    * @throws {TypeError} If it is no writable stream, or locked.
-   *
-   * @experimental
    */
   watchWritable<T>(
     stream: WritableStream<T>,
@@ -423,7 +425,11 @@ export class Context<Data = unknown, Default extends Data | undefined = undefine
     return this.#watches.writable(stream, callback);
   }
 
-  /** The streams that are watched. */
+  /**
+   * The streams that are watched.
+   *
+   * @experimental It may change in a minor release.
+   */
   get watched(): ReadonlySet<Watch> {
     return this.#watches.all;
   }
@@ -435,7 +441,7 @@ export class Context<Data = unknown, Default extends Data | undefined = undefine
    *
    * @param source The stream.
    * @param options Which end we are, whether the handshake is still to be done, and options of the connection.
-   * @returns The connection: `"open"` where the handshake was done elsewhere, `"connecting"` if it is yet to be.
+   * @returns The connection: `"open"` if the handshake was done elsewhere, `"connecting"` if it is yet to be.
    * @throws {TypeError | RangeError} If an option makes no sense, or the stream is locked or closed.
    *
    * @example In a node:http server
@@ -515,7 +521,7 @@ export class Context<Data = unknown, Default extends Data | undefined = undefine
    * @param options Code, reason and timeout.
    * @returns How it went.
    *
-   * @example When the process is told to end
+   * @example When the process is asked to end
    * ```ts
    * import { Context } from "@sluice/websocket";
    *
@@ -556,7 +562,7 @@ export class Context<Data = unknown, Default extends Data | undefined = undefine
     if (!observers.any) return settings;
     const given = new Set(headers.map(([name]) => name.toLowerCase()));
     const added: Field[] = [];
-    observers.tell((observer) => {
+    observers.notify((observer) => {
       for (const field of checkHeaders(observer.connecting(connection), "client")) {
         if (!given.has(field[0].toLowerCase())) added.push(field);
       }

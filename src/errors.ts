@@ -4,7 +4,7 @@ import type { CloseRecord } from "./protocol/close_record.ts";
 export type Message = string | ArrayBuffer | ArrayBufferView;
 
 /**
- * Thrown by `send` and its kin where the connection isn't open; carries the message that was not accepted.
+ * Thrown by `send` and its kin if the connection isn't open; carries the message that was not accepted.
  *
  * @example Keep what was refused
  * ```ts
@@ -143,7 +143,10 @@ export class HandshakeError extends Error {
   }
 }
 
-/** An operation that the state of the connection doesn't allow now, such as `send` amid an unfinished message. */
+/**
+ * An operation that the state of the connection doesn't allow now, such as `send` in the middle of an unfinished
+ * message.
+ */
 export class InvalidStateError extends Error {
   /** The name of the class. */
   override readonly name = "InvalidStateError";
@@ -174,7 +177,7 @@ export class TimeoutError extends Error {
   override readonly name = "TimeoutError";
 }
 
-/** The error of what the caller has cancelled, as the platform names it. */
+/** The error of an operation that the caller has cancelled, as the platform names it. */
 export function abortError(message: string, cause?: unknown): DOMException {
   const error = new DOMException(message, "AbortError");
   if (cause !== undefined) Object.defineProperty(error, "cause", { value: cause });

@@ -47,8 +47,8 @@ export interface ListenOptions<Data = unknown, Decision = HandshakeDecision<Data
  *
  * @typeParam Data The type of `data` in the context.
  * @typeParam Default The type of the `data` that the context's own options gave; `undefined` for none.
- * @typeParam Own The type of the option `data`, where the context says nothing.
- * @typeParam Decision The type of what `onHandshake` answers, where the context says nothing.
+ * @typeParam Own The type of the option `data`, if the context says nothing.
+ * @typeParam Decision The type of what `onHandshake` answers, if the context says nothing.
  */
 export type ListenArguments<Data, Default, Own = Data, Decision = HandshakeDecision> =
   unknown extends Data ? [
@@ -71,7 +71,7 @@ export type ListenerData<Data, Own, Decision> = unknown extends Data ? DataOfDec
 /** Makes a listener that is already bound. */
 export let makeListener: <Data>(registry: Registry, options: ListenOptions<Data>) => Listener<Data>;
 
-/** Where the connections of a listener come in. */
+/** The way in for the connections of a listener. */
 export let entranceOf: <Data>(listener: Listener<Data>) => Entrance;
 
 /**
@@ -138,7 +138,7 @@ export class Listener<Data = unknown> implements ListenerHandle<Data>, AsyncDisp
    * Sends a message to every connection of this listener, as `Context.broadcast` does to all.
    *
    * @param data The message, as for `send`.
-   * @param options Who gets it, who doesn't, and what becomes of slow receivers.
+   * @param options Connections that get it or don't, and what happens to slow ones.
    * @returns How many receivers got it, and what became of the others.
    * @throws {TypeError} If the data or an option make no sense.
    */
@@ -169,7 +169,7 @@ export class Listener<Data = unknown> implements ListenerHandle<Data>, AsyncDisp
    *
    * A client that resumes an earlier session isn't shown a certificate: Deno's TLS gives out tickets that are good for
    * 12 hours, for the whole process, and can't be taken back. With `clientCaCerts` the client's certificate is verified
-   * anew then, so nobody gets in by an authority that has been taken out.
+   * again then, so no client gets in by an authority that has been removed.
    *
    * @param tls As for `listen`.
    * @throws {TypeError} If a PEM can't be read, if the key isn't the certificate's, or if the listener was made without

@@ -5,6 +5,7 @@
  * of docs/integration.md, which need certificates and proxies, are run by tests/ways/docs_test.ts.
  */
 import { assert, assertEquals } from "@std/assert";
+import { mayFail } from "./support/failure.ts";
 
 const ROOT = new URL("../", import.meta.url);
 const ELSEWHERE = ["docs/integration.md"];
@@ -72,9 +73,10 @@ async function collect(): Promise<Map<string, Block[]>> {
 
 /** A configuration under which a user's program finds the package. */
 async function writeConfig(dir: string): Promise<void> {
-  const { imports, exports, compilerOptions, name } = JSON.parse(
+  const { exports, compilerOptions, name } = JSON.parse(
     await Deno.readTextFile(new URL("deno.json", ROOT)),
   );
+  const { imports } = JSON.parse(await Deno.readTextFile(new URL("import_map.json", ROOT)));
   for (const [path, file] of Object.entries(exports)) {
     imports[name + path.slice(1)] = new URL(file as string, ROOT).href;
   }
@@ -194,7 +196,7 @@ Deno.test("the links between pages lead somewhere", async () => {
       const target = path === "" ? new URL(page, ROOT) : new URL(path, new URL(page, ROOT));
       // The pages of the repository's site: issues, runs.
       if (!target.href.startsWith(ROOT.href)) continue;
-      const found = await Deno.readTextFile(target).catch(() => null);
+      const found = await mayFail(Deno.readTextFile(target), "reported below") ?? null;
       if (found === null) throw new Error(`${page} links to ${link}, which isn't there`);
       if (anchor === undefined) continue;
       const anchors = [...found.matchAll(/^#+ (.*)$/gm)].map(([, title]) =>

@@ -38,7 +38,7 @@ const root = new URL("../", import.meta.url);
 const source = new URL("src/", root).href;
 const { exports } = JSON.parse(await Deno.readTextFile(new URL("deno.json", root)));
 
-/** What each file of src/ imports, by paths below src/. */
+/** What each file of src/ imports of this repository, by paths. */
 async function imports(): Promise<Map<string, Set<string>>> {
   const found = new Map<string, Set<string>>();
   for (const entry of Object.values<string>(exports)) {
@@ -52,19 +52,24 @@ async function imports(): Promise<Map<string, Set<string>>> {
       const targets = new Set<string>();
       for (const { code, type } of dependencies) {
         const target = code?.specifier ?? type?.specifier ?? "";
-        if (target.startsWith(source)) targets.add(target.slice(source.length));
-        else if (target.startsWith(root.href)) targets.add(`../${target.slice(root.href.length)}`);
+        if (target.startsWith(root.href)) targets.add(target.slice(root.href.length));
       }
-      found.set(specifier.slice(source.length), targets);
+      found.set(specifier.slice(root.href.length), targets);
     }
   }
   return found;
 }
 
-/** The number of a file's layer; -1 if it has none. */
+/** The part of src/ that a file is in, or is; `undefined` outside of it. */
+function partOf(file: string): string | undefined {
+  const [top, part] = file.split("/", 2);
+  return top === "src" ? part : undefined;
+}
+
+/** The number of a file's layer; `Infinity` outside of src/: what is there may use all of it. */
 function layerOf(file: string): number {
-  const name = file.split("/", 1)[0];
-  return LAYERS.findIndex((layer) => layer.includes(name));
+  const part = partOf(file);
+  return part === undefined ? Infinity : LAYERS.findIndex((layer) => layer.includes(part));
 }
 
 /** Circles of files, each as the path that closes it. */
@@ -87,19 +92,17 @@ const graph = await imports();
 const problems: string[] = [];
 for (const [file, targets] of graph) {
   const layer = layerOf(file);
-  if (layer < 0) problems.push(`src/${file} is in no layer of tools/layers.ts`);
+  if (layer < 0) problems.push(`${file} is in no layer of tools/layers.ts`);
   for (const target of targets) {
-    const below = layerOf(target);
-    const own = file.includes("/") && file.split("/", 1)[0] === target.split("/", 1)[0];
-    if (!own && below >= layer) {
-      problems.push(`src/${file} imports src/${target}, which isn't below it`);
+    if (partOf(file) !== partOf(target) && layerOf(target) >= layer) {
+      problems.push(`${file} imports ${target}, which isn't below it`);
     }
   }
-  const lines = (await Deno.readTextFile(new URL(file, source))).split("\n").length - 1;
-  if (lines > MOST_LINES) problems.push(`src/${file} has ${lines} lines: at most ${MOST_LINES}`);
+  const lines = (await Deno.readTextFile(new URL(file, root))).split("\n").length - 1;
+  if (lines > MOST_LINES) problems.push(`${file} has ${lines} lines: at most ${MOST_LINES}`);
 }
 for (const circle of circles(graph)) problems.push(`A circle: ${circle.join(" → ")}`);
-const atRoot = [...graph.keys()].filter((file) => !file.includes("/"));
+const atRoot = [...graph.keys()].filter((file) => file.split("/").length === 2);
 if (atRoot.length > MOST_FILES_AT_ROOT) {
   problems.push(`${atRoot.length} files at the root of src/: at most ${MOST_FILES_AT_ROOT}`);
 }

@@ -6,7 +6,7 @@
 const root = new URL("../", import.meta.url);
 const substitute = new URL("tests/support/system/", root).href;
 const original = new URL("mod.ts", root).href;
-const { imports } = JSON.parse(await Deno.readTextFile(new URL("deno.json", root)));
+const { imports } = JSON.parse(await Deno.readTextFile(new URL("import_map.json", root)));
 const absolute = Object.entries<string>(imports).map(([name, target]) =>
   target.startsWith(".") ? [name, new URL(target, root).href] : [name, target]
 );
@@ -20,7 +20,17 @@ try {
   await Deno.writeTextFile(file, JSON.stringify(map));
   const paths = Deno.args.some((arg) => !arg.startsWith("-")) ? [] : ["tests/"];
   const { code } = await new Deno.Command(Deno.execPath(), {
-    args: ["test", "-A", "--no-check", "--parallel", "--import-map", file, ...Deno.args, ...paths],
+    args: [
+      "test",
+      "-A",
+      "--no-check",
+      "--parallel",
+      "--lock=deno.lock",
+      "--import-map",
+      file,
+      ...Deno.args,
+      ...paths,
+    ],
     cwd: root,
   }).spawn().status;
   Deno.exitCode = code;

@@ -51,7 +51,7 @@ async function findBun(): Promise<string | undefined> {
   }
 }
 
-/** Makes the peers `names` ready; those that can't be had are told to `missing`. */
+/** Makes the peers `names` ready; those that can't be had are passed to `missing`. */
 export async function preparePeers(
   names: PeerName[],
   missing: (name: PeerName, why: string) => void,

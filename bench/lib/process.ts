@@ -2,7 +2,7 @@
 
 import { attempt } from "./cache.ts";
 
-// Errors are printed in reports, where nobody's directories belong.
+// Errors are printed in reports, where directories of a machine don't belong.
 const ROOT = new URL("../../", import.meta.url).href;
 
 const taskset = navigator.hardwareConcurrency > 1 &&
@@ -87,7 +87,7 @@ export class Child implements AsyncDisposable {
     this.kill();
     await this.#process.status;
     running.delete(this);
-    // The pipes end with the process; nobody is interested in what they still hold.
+    // The pipes end with the process; what they still hold is of no interest.
     await this.#lines.return?.();
     await this.#errors;
   }

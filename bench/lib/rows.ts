@@ -10,11 +10,11 @@ export interface Row {
   id: string;
   /** Its name in the table. */
   title: string;
-  /** Who takes part. */
+  /** The peers that take part. */
   peers: PeerName[];
   /** What is done. */
   measure: Measurement;
-  /** What is told. */
+  /** What is printed. */
   figures: Figure[];
   /** Its own times, where the common ones don't fit. */
   times?: Times;
@@ -28,7 +28,7 @@ const MIB = 1024 * 1024;
 // Some peers take more than a second of large messages, or of handshakes, to get into their stride.
 const LONG: Times = { warmup: 1.5, seconds: 1.5 };
 
-/** An idle row for so many connections; bench/idle_memory.ts takes other numbers. */
+/** An idle row for a number of connections; bench/idle_memory.ts takes other numbers. */
 export function idleRow(connections: number): Row {
   return {
     id: `idle-${connections}`,

@@ -82,7 +82,7 @@ export class Results {
 export interface SessionOptions {
   rounds: number;
   times: Times;
-  /** Told after every measurement. */
+  /** Called after every measurement. */
   progress(text: string): void;
 }
 

@@ -1,4 +1,4 @@
-// What topics cost those who are no part of them: latency beside a slow subscriber, and timers beside many.
+// What topics cost connections that are no part of them: latency beside a slow subscriber, and timers beside many.
 
 import { type Connection, Context } from "../../mod.ts";
 import { denoScript, runScript } from "./peers.ts";
@@ -25,7 +25,7 @@ export interface TopicResult {
   late: number;
 }
 
-/** Publishes for a while to so many subscribers of a server of its own. */
+/** Publishes for a while to a number of subscribers of a server of its own. */
 export async function measureTopic(options: TopicOptions): Promise<TopicResult> {
   const { receivers, size, every, seconds, slow } = options;
   const command = denoScript("lib", "topic_server.ts");

@@ -1,4 +1,4 @@
-// A connection of the load: opened, written to as far as the system takes it, reset.
+// A connection of the load: opened, written to as far as the kernel takes it, reset.
 
 typedef struct {
   int fd, index;

@@ -30,7 +30,7 @@ for (let i = 0; i < connections; i++) {
   await conn.write(request);
   await conn.read(buffer);
   await conn.write(frame);
-  // The start of the echo tells that both codecs have been at work.
+  // The start of the echo shows that both codecs have been at work.
   await conn.read(buffer);
 }
 console.log("ready");

@@ -33,7 +33,7 @@ function benchDecoder(name: string, opcode: number, payload: Uint8Array, count: 
   const wire = frames(FIN | opcode, payload, count);
   const read = source(wire.slice());
   Deno.bench(`decoder, ${name}`, { group: "decoder" }, () => {
-    // Unmasking happens in place, so the frames are put there anew.
+    // Unmasking happens in place, so the frames are put there again.
     read.bytes.set(wire);
     assembler.frames.decode(read, 0, wire.length);
   });

@@ -1,18 +1,11 @@
-import chartScript from "uplot/dist/uPlot.iife.min.js" with { type: "text" };
-import chartStyle from "uplot/dist/uPlot.min.css" with { type: "text" };
-
 const TYPES: Record<string, string> = {
   html: "text/html; charset=utf-8",
   css: "text/css; charset=utf-8",
   js: "text/javascript; charset=utf-8",
 };
 
-/** Serves the page's own files, and the charting library's as they are in its npm package. */
+/** Serves the page's files. */
 export function files(): (request: Request) => Promise<Response> {
-  const packaged: Record<string, string> = {
-    "/uplot.js": chartScript,
-    "/uplot.css": chartStyle,
-  };
   return async (request) => {
     const { pathname } = new URL(request.url);
     if (request.method !== "GET" && request.method !== "HEAD") {
@@ -25,14 +18,12 @@ export function files(): (request: Request) => Promise<Response> {
       return new Response("Not found\n", { status: 404 });
     }
     try {
-      const body = packaged[name] ??
-        await Deno.readFile(new URL(`page${name}`, import.meta.url));
+      const body = await Deno.readFile(new URL(`page${name}`, import.meta.url));
       return new Response(body, {
         headers: {
           "content-type": type,
           "cache-control": "no-cache",
-          "content-security-policy":
-            "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'",
+          "content-security-policy": "default-src 'self'; img-src 'self' data:",
         },
       });
     } catch {

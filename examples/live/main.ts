@@ -3,7 +3,7 @@
  * port.
  *
  *     deno task demo:live [--port N] [--hostname H] [--headless] [--seconds N]
- *     deno run -A --no-lock examples/live/main.ts --sockets system
+ *     deno run -A examples/live/main.ts --sockets system
  *
  * With `--headless` it runs for ten seconds without a page, prints the figures, and exits with 1 if a bound didn't hold.
  * With `--sockets system` both ends of our flow have the kernel's own sockets, with small buffers (Linux).

@@ -1,7 +1,7 @@
 /**
- * The producer of the live demo, a process of its own so that its memory can be told: `producer.ts sluice RATE [system]`
- * or `producer.ts native RATE`. It makes RATE bytes per second for whoever connects, and prints a report ten times a
- * second. It ends with its standard input.
+ * The producer of the live demo, a process of its own so that its memory can be measured:
+ * `producer.ts sluice RATE [system]` or `producer.ts native RATE`. It makes RATE bytes per second for each client that
+ * connects, and prints a report ten times a second. It ends with its standard input.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import { CHUNK, GIVE_UP, type ProducerReport, REPORT_EVERY } from "./protocol.ts
 
 const TICK = 5;
 
-/** Makes chunks at a rate; what nobody takes isn't made. */
+/** Makes chunks at a rate; what isn't taken isn't made. */
 class Source {
   made = 0;
   held = false;
@@ -82,7 +82,7 @@ function withSluice(rate: number, system: boolean): void {
 }
 
 /**
- * With Deno's native WebSocket: nothing tells when to stop. To spare the machine it stops where the socket's queue has
+ * With Deno's native WebSocket: nothing says when to stop. To spare the machine it stops where the socket's queue has
  * reached a size that no server could afford.
  */
 function withNative(rate: number): void {
@@ -114,6 +114,6 @@ function withNative(rate: number): void {
 const [kind, rate, sockets] = Deno.args;
 if (kind === "native") withNative(Number(rate));
 else withSluice(Number(rate), sockets === "system");
-// Whoever started this has gone when its standard input ends.
+// The process that started this has ended when standard input ends.
 for await (const _ of Deno.stdin.readable);
 Deno.exit();

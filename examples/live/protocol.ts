@@ -23,7 +23,7 @@ export interface ProducerReport {
   rss: number;
 }
 
-/** One end-to-end flow as it stands. */
+/** The state of one end-to-end flow. */
 export interface FlowSample {
   /** Bytes per second, made and taken. */
   made: number;

@@ -142,7 +142,8 @@ function adoptServer<Data>(
       if (accepted.data !== undefined) engine.face.data = accepted.data;
       engine.open(transport, accepted.result, incoming.early);
     } catch (error) {
-      engine.abandon(await incoming.refuse(error), true);
+      engine.abandon(incoming.refuse(error), true);
+      await incoming.linger();
     }
   };
   answer();

@@ -53,7 +53,7 @@ export interface AdoptOptions<Data = unknown, Decision = HandshakeDecision<Data>
    */
   maxHeaderBytes?: number;
   /**
-   * Server: how many header fields a request may have; 0 for any number.
+   * Server: how many header fields a request may have; 0 for 1,024, the most there may be.
    *
    * @default {128}
    */

@@ -16,7 +16,7 @@ export type AdoptSource = Deno.Conn | Duplex | StreamPair;
  *
  * @param source The stream.
  * @param initialData What has been read from it already.
- * @param watch Told of a stream that could not be held back.
+ * @param watch Notified of a stream that could not be held back.
  * @returns A transport that owns it.
  * @throws {TypeError} If it isn't a byte stream, is locked, or carries something else than bytes.
  */

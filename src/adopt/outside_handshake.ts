@@ -1,5 +1,5 @@
 // What a caller needs that does the opening handshake elsewhere and has the open stream adopted: permessage-deflate on
-// terms of his own for each direction (RFC 7692 7.1), of which `adopt` is told by its `extensions`, and lists of tokens.
+// terms of his own for each direction (RFC 7692 7.1), which `adopt` gets as its `extensions`, and lists of tokens.
 
 import {
   type DeflateParameters,

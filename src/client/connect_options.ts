@@ -52,7 +52,11 @@ export interface ConnectOptions<Data = unknown> extends ConnectionOptions<Data> 
    * certificate must be for stay the URL's.
    */
   address?: DialAddress;
-  /** What makes the socket. Default: Deno's own. */
+  /**
+   * What makes the socket. Default: Deno's own.
+   *
+   * @experimental It may change in a minor release.
+   */
   sockets?: Sockets;
 }
 

@@ -14,6 +14,7 @@ import { ClientHandshakeResult } from "../engine/handshake_result.ts";
 import { ClientHandshake } from "../handshake/client_handshake.ts";
 import { type Extension, formatExtensions } from "../handshake/extension_list.ts";
 import { RefusalBody } from "../handshake/refusal_body.ts";
+import { OpeningStream } from "../transport/opening_stream.ts";
 import { closeQuietly, readHead, readUntil, writeAll } from "../transport/stream_io.ts";
 import { CallbackTimer } from "../util/timers.ts";
 import { startTlsClient } from "../transport/tls_client.ts";
@@ -32,7 +33,9 @@ export class Dial {
   };
   readonly #handshake: ClientHandshake;
   #raw: Transport | null = null;
+  #stream: OpeningStream | null = null; // over which the handshake goes
   #phase = "connecting";
+  #unsent: unknown; // why the request didn't go out
   #refusal: RefusalBody | null = null; // what is being read of the body of a refusal
 
   /** @throws {TypeError} If something of the handshake can't be sent. */
@@ -100,16 +103,17 @@ export class Dial {
   async #shakeHands(transport: Transport): Promise<void> {
     this.#phase = "waiting for the answer to the handshake";
     const handshake = this.#handshake;
+    const stream = this.#stream = new OpeningStream(transport);
     let early: Uint8Array | null;
     try {
-      early = await this.#ask(transport);
+      early = await this.#ask(stream);
     } catch (error) {
       // With TLS 1.3 a server refuses a client's certificate, or the lack of one, after the client's handshake.
       if (error instanceof TlsError) throw this.#tlsRefused(error);
       throw error;
     }
     if (early === null) throw handshake.refused();
-    if (!handshake.accepted) throw handshake.refused(await this.#readBody(transport, early));
+    if (!handshake.accepted) throw handshake.refused(await this.#readBody(stream, early));
     const { protocol, extensions, headers } = handshake.finish();
     const codecs = this.#agreeOnCompression(extensions, headers);
     if (this.#abort.signal.aborted) throw this.#abort.signal.reason;
@@ -123,17 +127,17 @@ export class Dial {
   }
 
   /** Sends the request and reads the head of the answer; resolves with what follows it, `null` if there is none. */
-  async #ask(transport: Transport): Promise<Uint8Array | null> {
+  async #ask(stream: OpeningStream): Promise<Uint8Array | null> {
     const handshake = this.#handshake;
-    let unsent: unknown;
     try {
-      await writeAll(transport, handshake.request);
+      await writeAll(stream, handshake.request);
     } catch (error) {
       // A server that refuses may have closed before it had all of the request; its answer may be there.
-      unsent = error;
+      this.#unsent = error;
     }
+    const unsent = this.#unsent;
     try {
-      const early = await readHead(transport, (bytes) => handshake.push(bytes));
+      const early = await readHead(stream, (bytes) => handshake.push(bytes));
       if (early === null && unsent !== undefined) throw unsent;
       return early;
     } catch (error) {
@@ -159,9 +163,9 @@ export class Dial {
     }
   }
 
-  async #readBody(transport: Transport, early: Uint8Array): Promise<Uint8Array> {
+  async #readBody(stream: OpeningStream, early: Uint8Array): Promise<Uint8Array> {
     const body = this.#refusal = new RefusalBody(this.#handshake.head!);
-    await readUntil(transport, early, (bytes) => body.push(bytes));
+    await readUntil(stream, early, (bytes) => body.push(bytes));
     return body.bytes;
   }
 
@@ -181,6 +185,7 @@ export class Dial {
     const { target: { href }, connectTimeout } = this.#settings;
     return new TimeoutError(
       `Cannot connect to ${href}: timed out after ${connectTimeout} ms while ${this.#phase}`,
+      { cause: this.#unsent },
     );
   }
 
@@ -194,6 +199,7 @@ export class Dial {
   #close(): void {
     this.#unwatch();
     this.#abort.abort();
+    this.#stream?.leave();
     const raw = this.#raw;
     this.#raw = null;
     if (raw !== null) closeQuietly(raw);

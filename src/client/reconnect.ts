@@ -28,7 +28,7 @@ export interface BackoffOptions {
    */
   initial?: number;
   /**
-   * The longest wait in ms; 0 for no limit. A connection that lived for so long starts over.
+   * The longest wait in ms; 0 for no limit. A connection that lived for this long starts over.
    *
    * @default {30000}
    */
@@ -54,7 +54,7 @@ export interface ReconnectOptions<Data = unknown> extends ConnectOptions<Data> {
   /**
    * Whether to try again after an error: of an attempt, or a `ConnectionClosedError` after the end of a connection.
    * Default: always, but for a `TypeError`, a missing permission, and a `HandshakeError` other
-   * than 408, 425, 429, 5xx and a stream that was cut amid the handshake.
+   * than 408, 425, 429, 5xx and a stream that was cut in the middle of the handshake.
    */
   retryable?: (error: unknown) => boolean | PromiseLike<boolean>;
   /** Called before each wait with what led to it, and its length in ms. Its failures go to the console. */
@@ -71,7 +71,7 @@ interface ReconnectSettings {
   readonly signal: AbortSignal | undefined;
 }
 
-/** Checks what `reconnect` takes besides the options of `connect`. */
+/** Checks what `reconnect` takes in addition to the options of `connect`. */
 function resolveReconnect<Data>(options: ReconnectOptions<Data>): ReconnectSettings {
   checkHandlers("reconnect", options, ["retryable", "onRetry"]);
   const { backoff = {} } = options;
@@ -214,7 +214,7 @@ function isPassing(error: unknown): boolean {
   return !(error instanceof TypeError || error instanceof Deno.errors.NotCapable);
 }
 
-/** Whether a handshake has failed since the stream ended amid of it, as when a server restarts. */
+/** Whether a handshake has failed since the stream ended in the middle of it, as when a server restarts. */
 function wasCut(error: unknown): boolean {
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
     if (CUTS.some((Kind) => cause instanceof Kind)) return true;

@@ -4,11 +4,11 @@ import type { Engine } from "../engine/engine.ts";
 export interface ShutdownResult {
   /** Connections that were closed with close frames both ways. */
   clean: number;
-  /** Connections that had to be terminated, or were lost meanwhile. */
+  /** Connections that had to be terminated, or were lost in that time. */
   terminated: number;
 }
 
-/** The end of all connections that a registry holds, and of those that still open meanwhile. */
+/** The end of all connections that a registry holds, and of those that still open in that time. */
 export class ClosingConnections {
   readonly #code: number;
   readonly #reason: string;

@@ -26,11 +26,11 @@ export interface Observer {
   refused(handshake: RefusedHandshake, began: number): void;
 }
 
-/** The observers of a context. What they throw goes to the console, and concerns nobody else. */
+/** The observers of a context. What they throw goes to the console, and affects nothing else. */
 export class Observers {
   #list: readonly Observer[] = [];
 
-  /** Whether there is anybody to tell. */
+  /** Whether there are any. */
   get any(): boolean {
     return this.#list.length > 0;
   }
@@ -43,8 +43,8 @@ export class Observers {
     };
   }
 
-  /** Tells each of them. */
-  tell(event: (observer: Observer) => void): void {
+  /** Notifies each of them. */
+  notify(event: (observer: Observer) => void): void {
     for (const observer of this.#list) callForeign(() => event(observer), report);
   }
 }

@@ -107,7 +107,9 @@ export class Registry implements Owner, ConnectionHome {
     this.connecting.delete(engine);
     this.#roster.add(engine);
     this.#enter(engine);
-    if (this.observers.any) this.observers.tell((observer) => observer.opened(engine.face, began));
+    if (this.observers.any) {
+      this.observers.notify((observer) => observer.opened(engine.face, began));
+    }
   }
 
   #enter(engine: Engine): void {
@@ -123,7 +125,7 @@ export class Registry implements Owner, ConnectionHome {
     this.connecting.delete(engine);
     this.#exit(engine, this.#roster.delete(engine));
     if (this.observers.any) {
-      this.observers.tell((observer) => observer.closed(engine.face, engine.record!));
+      this.observers.notify((observer) => observer.closed(engine.face, engine.record!));
     }
     return after;
   }

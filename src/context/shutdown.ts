@@ -29,7 +29,7 @@ export interface ShutdownOptions {
 /** What brings connections in, and is shut before they are closed. */
 export interface Entrance {
   /**
-   * Lets nothing more in, and tells the application.
+   * Lets nothing more in, and calls `onShutdown`.
    *
    * @returns A promise, which never rejects, if the application takes its time.
    */

@@ -1,4 +1,8 @@
-/** A stream that a context watches. */
+/**
+ * A stream that a context watches.
+ *
+ * @experimental It may change in a minor release.
+ */
 export interface Watch {
   /** The stream. */
   readonly stream: ReadableStream | WritableStream;
@@ -8,7 +12,7 @@ export interface Watch {
   unwatch(): void;
 }
 
-/** What a context watches besides its connections. */
+/** What a context watches beside its connections. */
 export class Watches {
   /** All that is watched. */
   readonly all: Set<Watch> = new Set();
@@ -157,7 +161,8 @@ class WritableWatch<T> extends StreamWatch {
       } catch (error) {
         report("watchWritable", error);
       }
-      // A callback that had nothing to write isn't asked again until someone has: there is no use in spinning.
+      // A callback that had nothing to write isn't called again until something was written: there is no use in
+      // spinning.
       if (this.over || await Promise.race([closed, this.#written.promise])) return;
     }
   }

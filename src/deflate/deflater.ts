@@ -43,7 +43,7 @@ export interface DeflateJob {
   /**
    * Compresses some more.
    *
-   * @param deflater What with; nobody else uses it meanwhile.
+   * @param deflater What with; nothing else uses it in the meantime.
    * @param budget Bytes that may be compressed now.
    * @returns What was used of the budget.
    */
@@ -137,7 +137,7 @@ export class Deflater implements Sliced {
    * Compresses a message or fragment after those that are in line, slice by slice, taking turns with
    * other connections.
    *
-   * @param payload The message or fragment; nobody may write to it until it is done.
+   * @param payload The message or fragment; it must not change until it is done.
    * @param final Whether the message ends with it.
    * @param frame Gets the frame's payload.
    * @param done Called when it is complete, or has failed; not if the deflater is closed before.

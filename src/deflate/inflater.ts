@@ -187,7 +187,7 @@ export class Inflater implements Sliced {
     } catch (problem) {
       error = problem;
     }
-    // A caller that has closed it meanwhile isn't told.
+    // A caller that has closed it in the meantime isn't called.
     if (this.#done !== done) return false;
     this.#done = null;
     this.#input = TAIL;

@@ -33,7 +33,7 @@ export class MessageDeflater {
   readonly threshold: number;
   readonly #owner: MessageDeflaterOwner;
   readonly #deflater: Deflater;
-  /** What others must have in common with us to get the same bytes; 0 if nobody does. */
+  /** What others must have in common with us to get the same bytes; 0 if there can be none. */
   readonly #shareKey: number;
   /** The batch that was begun last. */
   #batch: MessageBatch | null = null;
@@ -144,8 +144,8 @@ export class MessageDeflater {
   }
 
   /**
-   * zlib has failed amid a call of the application's, for want of memory most likely. What it sends keeps its place in
-   * the queue, so that it is counted as unsent: nothing can be compressed any more.
+   * zlib has failed in the middle of a call of the application's, for want of memory most likely. What it sends keeps
+   * its place in the queue, so that it is counted as unsent: nothing can be compressed any more.
    */
   #fail(error: unknown): void {
     this.#failed = true;
@@ -155,7 +155,7 @@ export class MessageDeflater {
 
   /**
    * Appends a message that others get as well, compressed: once for all whose window ends with each message, and for
-   * itself where the window lives on.
+   * itself if the window lives on.
    *
    * @param frame The message.
    * @param busy Whether a write is in flight.

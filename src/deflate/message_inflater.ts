@@ -25,7 +25,7 @@ import { concat, NOTHING } from "../util/bytes.ts";
 // - When the consumer has taken something, the connection calls `resume`, which looks at `room` again. It is cheap, and
 //   does nothing while there is none or nothing waits, so it may be called at any time. What goes on goes on in turns
 //   with other connections; when the piece is through, `done` is called as for any other and decoding continues.
-// - `close` ends it from any state, and calls nobody.
+// - `close` ends it from any state, and calls nothing back.
 //
 // So a message of any length passes in the memory of one read and the consumer's own room. A message that comes in one
 // piece, fits the room, and is inflated at once is handed on whole, as without a consumer of streams.

@@ -54,7 +54,7 @@ export function makeOffer(settings: CompressionSettings): Extension {
  *
  * @param offers All that the client offered, from one header or several, in order of preference.
  * @param settings The server's settings.
- * @returns The agreement and the answer that tells the client of it, or null.
+ * @returns The agreement and the answer that names it to the client, or null.
  */
 export function acceptOffer(
   offers: readonly Extension[],

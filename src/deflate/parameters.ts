@@ -24,7 +24,7 @@ const WINDOW_BITS = /^(?:[89]|1[0-5])$/;
  * defined, a name twice, or a value that isn't allowed makes the whole element invalid.
  *
  * @param params The parameters, as parsed from the header.
- * @param valueless Whether `client_max_window_bits` may stand alone: in an offer it may, in an
+ * @param valueless Whether `client_max_window_bits` may come without a value: in an offer it may, in an
  * answer it may not (7.1.2.2).
  * @returns The parameters, or a sentence that says which is wrong.
  */

@@ -1,4 +1,5 @@
 import { constants, createDeflateRaw, createInflateRaw } from "node:zlib";
+import { callForeign } from "../util/foreign.ts";
 
 // The streams of node:zlib do their work on this thread anyway, but report it through two events and
 // several ticks per message. Beneath each is a handle whose `writeSync` does the same work and
@@ -47,7 +48,7 @@ export class RawZlib {
     const { _handle, _writeState } = stream as { _handle: Handle; _writeState: Uint32Array };
     this.#handle = _handle;
     this.#state = _writeState;
-    // The stream's own would destroy it and emit an "error" that nobody listens to.
+    // The stream's own would destroy it and emit an "error" that has no listener.
     this.#handle.onerror = (message, errno) => {
       const corrupt = errno === constants.Z_DATA_ERROR || errno === constants.Z_NEED_DICT;
       this.#failure = corrupt ? new CorruptDataError(message) : new Error(`zlib: ${message}`);
@@ -106,14 +107,14 @@ export class RawZlib {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#handle.close();
+    callForeign(() => this.#handle.close(), () => {});
   }
 }
 
 let supported: boolean | undefined;
 
 /**
- * Tells whether this runtime has what the codecs need. The first call tries it.
+ * Says whether this runtime has what the codecs need. The first call tries it.
  *
  * @returns False if compression can't be had.
  */

@@ -1,5 +1,5 @@
-import { setImmediate } from "node:timers";
 import { Fifo } from "../util/fifo.ts";
+import { inNextTurn } from "../util/turns.ts";
 
 // Long messages are compressed and inflated in slices. All of a program's share one queue, and one
 // turn of the event loop does one slice of one of them: so a timer waits for a slice at most, however
@@ -7,12 +7,12 @@ import { Fifo } from "../util/fifo.ts";
 //
 // Short messages don't take turns, but a thousand of them may come with one read, and a hundred reads
 // with one turn of the loop. So what is done at once is added up, and when it is as much as some slices
-// the next has to take a turn, short or not, which starts the sum anew.
+// the next has to take a turn, short or not, which starts the sum again.
 
 /** Work that is done slice by slice. */
 export interface Sliced {
   /**
-   * Does the next slice. Must not throw: there is nobody to catch it.
+   * Does the next slice. Must not throw: there is no caller to catch it.
    *
    * @returns Whether there is more to do.
    */
@@ -88,7 +88,7 @@ export function turnsWaiting(): number {
 function schedule(): void {
   if (scheduled) return;
   scheduled = true;
-  setImmediate(turn);
+  inNextTurn(turn);
 }
 
 function turn(): void {

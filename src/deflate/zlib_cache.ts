@@ -36,7 +36,7 @@ export class ZlibCache {
       // At once, so that no message of one connection lies in wait for another's references to it.
       context.reset();
     } catch {
-      // The message is complete, so nobody has to be told: the next one gets a new context.
+      // The message is complete, so there is no error to report: the next one gets a new context.
       context.close();
       return;
     }

@@ -12,7 +12,7 @@ export interface ClosingPeer {
   closeTimedOut(): void;
 }
 
-/** Ends a close that makes no progress: it starts anew with every byte that the kernel takes. */
+/** Ends a close that makes no progress: it starts again with every byte that the kernel takes. */
 export class CloseTimeout extends IdleTimer {
   readonly #peer: ClosingPeer;
 

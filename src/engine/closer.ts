@@ -57,7 +57,7 @@ export class Closer implements ClosingPeer {
   readonly #host: CloserHost;
   readonly #handshake = new ClosingHandshake();
   #timeout: CloseTimeout | null = null;
-  #writeFailed = false; // while open, so that the failure is news if the peer's close frame doesn't come
+  #unasked = false; // the stream ends, and neither side has closed: what led to it is news
   #reported = false;
   #deliveredWhileHeld = 0;
 
@@ -80,6 +80,7 @@ export class Closer implements ClosingPeer {
   terminate(): void {
     if (this.#host.phase === Phase.Closed) return;
     this.#host.receiver.dropMessages();
+    this.#unasked = false;
     this.#step(PhaseEvent.Terminate);
   }
 
@@ -105,6 +106,7 @@ export class Closer implements ClosingPeer {
   closeReceived(payload: Uint8Array): void {
     const { code, reason } = decodeClosePayload(payload);
     this.#handshake.receive({ code, reason });
+    this.#unasked = false;
     this.#host.receiver.discardInput();
     this.#step(PhaseEvent.CloseReceived, code, reason);
   }
@@ -120,7 +122,7 @@ export class Closer implements ClosingPeer {
       );
     }
     this.#step(PhaseEvent.InputEnded);
-    if (phase === Phase.Open ? !expected : this.#isNews(phase)) this.#report();
+    if (phase === Phase.Open) this.#report();
   }
 
   /** The peer broke the protocol. The one way in which a connection is failed (RFC 6455 7.1.7). */
@@ -129,7 +131,7 @@ export class Closer implements ClosingPeer {
     this.#fail(error, violation ? error.closeCode : INTERNAL_ERROR, violation ? error.message : "");
   }
 
-  /** We can't go on; the peer isn't told more than that. */
+  /** We can't go on; the peer learns no more than that. */
   failInternally(error: unknown, reported: boolean): void {
     this.#fail(error, INTERNAL_ERROR, "", reported);
   }
@@ -137,7 +139,7 @@ export class Closer implements ClosingPeer {
   #fail(error: unknown, code: number, reason: string, reported = true): void {
     const host = this.#host, { phase } = host;
     if (phase !== Phase.Open && phase !== Phase.ClosingByUs && phase !== Phase.ReadingOut) return;
-    this.outcome.cause ??= error;
+    this.#blame(error);
     host.receiver.discardInput();
     this.#step(PhaseEvent.Fail, code, reason);
     if (reported || phase === Phase.ReadingOut) this.#report();
@@ -149,32 +151,28 @@ export class Closer implements ClosingPeer {
   lost(error: unknown): void {
     const { phase } = this.#host;
     if (phase >= Phase.Ending) return;
-    if (phase !== Phase.ClosingByPeer) this.outcome.cause ??= error;
+    if (phase !== Phase.ClosingByPeer) this.#blame(error);
     this.#step(PhaseEvent.Lost);
-    if (this.#isNews(phase)) this.#report();
   }
 
   /** The stream can't be written any more. What the peer sent before it went may still be there to be read. */
   writeFailed(error: unknown): void {
     const { phase } = this.#host;
     if (phase >= Phase.Ending) return;
-    if (phase !== Phase.ClosingByPeer) this.outcome.cause ??= error;
-    this.#writeFailed = phase === Phase.Open;
+    if (phase !== Phase.ClosingByPeer) this.#blame(error);
     this.#countUnsent();
     this.#host.sender.stopWriting();
     this.#step(PhaseEvent.WriteFailed);
-    // With the peer's direction shut down there is nothing left to read, and nothing that could say more.
-    if (phase === Phase.Open && this.#host.phase >= Phase.Ending) this.#report();
   }
 
-  /** Whether the end in a phase is news for the application, neither its own doing nor reported before. */
-  #isNews(phase: Phase): boolean {
-    return phase === Phase.Open || (phase === Phase.ReadingOut && this.#writeFailed);
+  /** Notes what ends the connection: the first of it counts. Foreign code may fail with nothing to say. */
+  #blame(error: unknown): void {
+    this.outcome.cause ??= error ?? new Error("The connection has failed, and nothing says why");
   }
 
-  /** Reports the one cause, once: what follows from it isn't news. */
+  /** Reports the one cause, if there is one, once: what follows from it isn't news. */
   #report(): void {
-    if (this.#reported) return;
+    if (this.#reported || this.outcome.cause === undefined) return;
     this.#reported = true;
     this.#host.reportFailure(this.outcome.cause);
   }
@@ -224,8 +222,8 @@ export class Closer implements ClosingPeer {
       case PhaseAction.CloseStream:
         this.#closeStream();
         break;
-      case PhaseAction.Tell:
-        queueMicrotask(() => this.#tell());
+      case PhaseAction.Report:
+        queueMicrotask(() => this.#reportEnd());
     }
   }
 
@@ -238,6 +236,8 @@ export class Closer implements ClosingPeer {
       receiver.reschedule();
     }
     if (host.phase === Phase.Ending && !receiver.unfinished) this.#take(PhaseEvent.Delivered);
+    // Not before: while the peer's direction is read out, its close frame may still come.
+    if (host.phase >= Phase.Ending && this.#unasked) this.#report();
   }
 
   #enter(phase: Phase): void {
@@ -245,6 +245,7 @@ export class Closer implements ClosingPeer {
     const wasOpen = host.phase === Phase.Open;
     host.phase = phase;
     if (wasOpen) {
+      this.#unasked = phase >= Phase.Flushing;
       host.trace?.line("state closing");
       host.left();
       this.#cutStreams();
@@ -289,7 +290,7 @@ export class Closer implements ClosingPeer {
     if (receiver.unfinished) (this.#timeout ??= new CloseTimeout(this)).start();
   }
 
-  #tell(): void {
+  #reportEnd(): void {
     const host = this.#host, { undelivered, waiting } = host.receiver;
     this.#timeout?.stop();
     // What waits may still be taken by a consumer, one by one.
@@ -328,6 +329,5 @@ export class Closer implements ClosingPeer {
       this.outcome.cause ??= new TimeoutError(`Not closed within ${host.settings.closeTimeout} ms`);
     }
     this.#step(PhaseEvent.TimedOut);
-    if (this.#isNews(phase)) this.#report();
   }
 }

@@ -141,7 +141,7 @@ export class Engine implements ReceiverHost, SenderHost, CloserHost, KeptAlive, 
   /**
    * The handshake is complete.
    *
-   * @param early Bytes that came behind it, or `null`.
+   * @param early Bytes that came after it, or `null`.
    * @param later Whether callbacks have to wait for the next microtask: the caller must have the connection first.
    */
   open(
@@ -312,7 +312,7 @@ export class Engine implements ReceiverHost, SenderHost, CloserHost, KeptAlive, 
   shutWrite(): void {
     if (this.sender.shut || !this.isOpen) return;
     this.trace?.line("writing is shut down");
-    // Nobody can be pinged any more.
+    // There is no peer to ping any more.
     this.#keepAlive?.stop();
     this.sender.shutDown();
   }

@@ -44,7 +44,7 @@ export interface FragmentOptions {
 /**
  * A raw data frame, for `sendFrame`.
  *
- * @experimental
+ * @experimental It may change in a minor release.
  *
  * @example
  * ```ts
@@ -122,7 +122,9 @@ export function sendFrame(sender: Sender, frame: OutgoingFrame): boolean {
     throw new InvalidStateError("Cannot send a continuation: there is no unfinished message");
   }
   if (open?.compressed) {
-    throw new InvalidStateError("Cannot send a raw frame amid a message that is being compressed");
+    throw new InvalidStateError(
+      "Cannot send a raw frame in the middle of a message that is being compressed",
+    );
   }
   const message: Fragment = open ?? {
     // What an extension has transformed isn't text on its way.

@@ -18,6 +18,8 @@ export interface FrameCallbacksHost {
 
 /** What a promise of a callback holds, and what it is lent. */
 export interface FrameHolder {
+  /** Whether no frame may be shown now. */
+  readonly framesHeld: boolean;
   /** Counts a message that has been received to its end. */
   count(): void;
   hold(reason: number): void;
@@ -28,7 +30,7 @@ export interface FrameHolder {
 
 /**
  * Calls the frame callbacks. A promise of one of them holds reading, as a pause does: payload can't be kept for later here,
- * since it needn't fit anywhere. Frames are shown to a trace as well.
+ * since it needn't fit anywhere; only the end of a frame can. Frames are shown to a trace as well.
  */
 export class FrameCallbacks implements FrameObserver {
   /** Whether the application looks at frames, and not a trace alone. */
@@ -38,8 +40,7 @@ export class FrameCallbacks implements FrameObserver {
   readonly #host: FrameCallbacksHost;
   readonly #receiver: FrameHolder;
   readonly #frames: FrameDecoder;
-  #waiting = false; // for the promise of a callback
-  #ending = false; // the end of the frame waits for it too
+  #ending = false; // the end of a frame is still to be shown
 
   constructor(host: FrameCallbacksHost, receiver: FrameHolder, frames: FrameDecoder) {
     this.#host = host;
@@ -73,30 +74,32 @@ export class FrameCallbacks implements FrameObserver {
       this.#wait(host.call(() => host.handlers.onFrameChunk!(host.face, chunk)), true);
     }
     if (!last) return;
-    if (this.#waiting) this.#ending = true;
-    else this.#end();
+    this.#ending = true;
+    this.goOn();
   }
 
-  #end(): void {
+  /** Whether the end of a frame waits. */
+  get unfinished(): boolean {
+    return this.#ending && !this.muted;
+  }
+
+  /** Shows the end of a frame that had to wait, unless it still has to. */
+  goOn(): void {
+    if (!this.#ending || this.#receiver.framesHeld) return;
+    this.#ending = false;
     const host = this.#host;
     if (this.muted || host.handlers.onFrameEnd === undefined) return;
     this.#wait(host.call(() => host.handlers.onFrameEnd!(host.face)), false);
   }
 
-  /** @param lent Whether the callback still looks at the buffer that is being handled. */
-  #wait(settled: Promise<void> | null, lent: boolean): void {
+  /** @param inUse Whether the callback still looks at the buffer that is being handled. */
+  #wait(settled: Promise<void> | null, inUse: boolean): void {
     if (settled === null) return;
-    const receiver = this.#receiver, loan = lent ? receiver.retain() : null;
-    this.#waiting = true;
+    const receiver = this.#receiver, loan = inUse ? receiver.retain() : null;
     receiver.hold(IN_FRAME);
     settled.then(() => {
       if (loan !== null) receiver.release(loan);
-      this.#waiting = false;
-      if (this.#ending) {
-        this.#ending = false;
-        this.#end();
-      }
-      if (!this.#waiting) receiver.lift(IN_FRAME);
+      receiver.lift(IN_FRAME);
     });
   }
 }

@@ -36,20 +36,20 @@ export interface HandlersOf<Face> {
   /**
    * A data frame begins. If it returns a promise, reading waits for it.
    *
-   * @experimental
+   * @experimental It may change in a minor release.
    */
   onFrameStart?(conn: Face, header: FrameHeader): unknown;
   /**
    * Some payload of the frame, a view that is valid until the callback returns or its promise settles. If it returns a
    * promise, reading waits for it.
    *
-   * @experimental
+   * @experimental It may change in a minor release.
    */
   onFrameChunk?(conn: Face, bytes: Uint8Array): unknown;
   /**
    * The frame is complete. If it returns a promise, reading waits for it.
    *
-   * @experimental
+   * @experimental It may change in a minor release.
    */
   onFrameEnd?(conn: Face): unknown;
 }

@@ -2,7 +2,7 @@ import { randomKey } from "../protocol/mask.ts";
 
 /**
  * What gives the masking keys of a client's frames: a strong source of randomness (RFC 6455 10.3), or the
- * application's, where it has one. One that throws is reported, and replaced for that frame.
+ * application's, if it has one. One that throws is reported, and replaced for that frame.
  */
 export function keySource(
   fill: ((key: Uint8Array) => void) | null,

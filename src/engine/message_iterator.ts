@@ -107,6 +107,10 @@ export class MessageIterator<T = ReceivedMessage>
     return message;
   }
 
+  restore(message: QueuedMessage): ReceivedMessage | null {
+    return message as ReceivedMessage;
+  }
+
   discard(): void {}
 
   /** What the consumer gets for a message that was queued. */
@@ -143,7 +147,7 @@ export class MessageIterator<T = ReceivedMessage>
     );
   }
 
-  /** Ends the iteration, and the connection with it unless told otherwise. Does nothing after its end. */
+  /** Ends the iteration, and the connection with it unless `preventClose` was given. Does nothing after its end. */
   return(): Promise<IteratorResult<T, undefined>> {
     this.#done = true;
     if (!this.#released) {

@@ -1,6 +1,8 @@
 import type { QueuedMessage, ReceivedMessage } from "../flow/receive_queue.ts";
 import type { ChunkSink } from "../protocol/message_assembler.ts";
+import { decodeValidText } from "../protocol/text.ts";
 import { encodeUtf8 } from "../protocol/utf8.ts";
+import { concat } from "../util/bytes.ts";
 import { Fifo } from "../util/fifo.ts";
 import { MessageIterator } from "./message_iterator.ts";
 
@@ -34,9 +36,9 @@ export interface IncomingMessageStream {
   readonly stream: ReadableStream<Uint8Array>;
 }
 
-/** What a message costs while it isn't taken, besides its chunks and what the queue counts. */
+/** What a message costs while it isn't taken, apart from its chunks and what the queue counts. */
 const MESSAGE_COST = 1024 - 64;
-/** What each chunk costs besides its bytes, its buffer among it. */
+/** What each chunk costs apart from its bytes, its buffer among it. */
 const CHUNK_COST = 256;
 
 /** What a message in pieces needs of its consumer. */
@@ -86,6 +88,13 @@ class MessageBody {
       cancel: () => this.#cancel(),
     }, { highWaterMark: 0 });
     return { type: this.#text ? "text" : "binary", stream };
+  }
+
+  /** The message in one piece again; `null` if it isn't whole. */
+  whole(): ReceivedMessage | null {
+    if (!this.#complete) return null;
+    const bytes = concat(this.#chunks.drain());
+    return this.#text ? decodeValidText(bytes, 0, bytes.length) : bytes;
   }
 
   push(chunk: Uint8Array): void {
@@ -198,6 +207,17 @@ export class MessageStreamIterator extends MessageIterator<IncomingMessageStream
     body.push(typeof data === "string" ? encodeUtf8(data) : withOwnBuffer(data));
     body.end();
     return body;
+  }
+
+  override restore(message: QueuedMessage): ReceivedMessage | null {
+    return (message as MessageBody).whole();
+  }
+
+  /** Ends the iteration, and with it the message that is still arriving: what comes is dropped from now on. */
+  override return(): Promise<IteratorResult<IncomingMessageStream, undefined>> {
+    const result = super.return();
+    this.discard();
+    return result;
   }
 
   protected override unwrap(message: QueuedMessage): IncomingMessageStream {

@@ -148,7 +148,7 @@ export class Pings {
     return this.#pending.size >= MOST;
   }
 
-  /** Notes a ping whose answer nobody awaits. */
+  /** Notes a ping whose answer isn't awaited. */
   note(payload: Uint8Array): void {
     if (!this.full) this.#add(payload, ignore, ignore);
   }
@@ -178,7 +178,7 @@ export class Pings {
       const alarm = new CallbackTimer(() => {
         const more = stalled() - excused;
         excused += more;
-        // Not too soon again if it goes on standing still.
+        // Not too soon again if there is still no progress.
         if (more > 0) timers.set(alarm, Math.max(more, timeout / 4));
         else giveUp(new TimeoutError(`No pong within ${timeout} ms`));
       });

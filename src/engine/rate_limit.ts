@@ -10,7 +10,7 @@ export interface RateLimitOptions {
    */
   messages?: number;
   /**
-   * Bytes per second, framing included, and compressed where that was agreed; at least 1.
+   * Bytes per second, framing included, and compressed if that was agreed; at least 1.
    *
    * @default {Infinity}
    */

@@ -26,6 +26,9 @@ import type { Timers } from "../util/timers.ts";
 // Less than this isn't read ahead for the reader of a stream.
 const LEAST_CHUNK = 256;
 
+// What a message or control frame takes besides its bytes, in bytes that are handled in the same time.
+const WEIGHT = 512;
+
 /** What receiving needs of its connection. */
 export interface ReceiverHost {
   readonly role: Role;
@@ -66,6 +69,8 @@ export interface MessageConsumer {
   readonly awaits: boolean;
   /** What is queued for a message that came whole. */
   wrap(data: ReceivedMessage): QueuedMessage;
+  /** The whole message of what it has had queued, for another consumer; `null` if it isn't whole. */
+  restore(message: QueuedMessage): ReceivedMessage | null;
   /** Looks again for what it awaits: there may be something to take, or nothing any more. */
   wake(): void;
   /** Drops what it holds and what comes: we have closed. */
@@ -115,7 +120,7 @@ export class Receiver implements ReadSink, MessageSink, Limited {
       role,
       this,
       maxMessageSize,
-      settings.lend,
+      settings.viewPayloads,
       settings.allowedRsv,
       compression === null
         ? null
@@ -151,7 +156,7 @@ export class Receiver implements ReadSink, MessageSink, Limited {
   }
 
   /**
-   * Decides anew whether to read and to decode: stops, goes on, or lets a decoder that is at work drop the rest. To be
+   * Decides again whether to read and to decode: stops, goes on, or lets a decoder that is at work drop the rest. To be
    * called after every change of what `#budget` looks at; does no more than needed.
    */
   reschedule(): void {
@@ -161,7 +166,7 @@ export class Receiver implements ReadSink, MessageSink, Limited {
     const budget = this.#budget();
     if (budget <= 0 || this.#discarding) assembler.frames.stopRequested = true;
     if (budget > 0) reader.pull();
-    this.#host.trace?.reading(this.#obstacle());
+    this.#host.trace?.reading(this.whyNotReading());
   }
 
   readBudget(): number {
@@ -169,7 +174,7 @@ export class Receiver implements ReadSink, MessageSink, Limited {
     if (this.#limit !== null && budget > 0) {
       budget = Math.min(budget, this.#limit.room(this.#reader!.bytes));
     }
-    this.#host.trace?.reading(this.#obstacle());
+    this.#host.trace?.reading(this.whyNotReading());
     return budget;
   }
 
@@ -208,7 +213,7 @@ export class Receiver implements ReadSink, MessageSink, Limited {
   /** Bytes that may still be kept: any number while nothing holds messages, else what is left of `readAhead`. */
   get room(): number {
     if (this.holdReasons === 0 || this.dropping) return Infinity;
-    if (this.#framesHeld) return 0;
+    if (this.framesHeld) return 0;
     if (this.#consumer !== null && this.#consumer.awaits && !this.paused) return Infinity;
     return this.#host.settings.readAhead - this.#kept;
   }
@@ -221,7 +226,7 @@ export class Receiver implements ReadSink, MessageSink, Limited {
   }
 
   /** Whether frames can't be decoded now, since the application that looks at them holds them. */
-  get #framesHeld(): boolean {
+  get framesHeld(): boolean {
     return this.#frames !== null && this.#frames.shown && !this.dropping &&
       (this.holdReasons & FRAME_HOLDS) !== 0;
   }
@@ -246,7 +251,7 @@ export class Receiver implements ReadSink, MessageSink, Limited {
         : "a compressed message waits until its stream is read";
     }
     if (this.#limit !== null && this.#limit.dry) return "the rate limit is used up";
-    if (this.#framesHeld) return describeHolds(this.holdReasons & FRAME_HOLDS);
+    if (this.framesHeld) return describeHolds(this.holdReasons & FRAME_HOLDS);
     const { room } = this, { readAhead } = this.#host.settings, full = room < this.#least;
     if (!full && !(this.#full && 2 * room < readAhead)) return null;
     const state = full ? "is full" : "was full, and half of it isn't free";
@@ -321,18 +326,19 @@ export class Receiver implements ReadSink, MessageSink, Limited {
 
   // ---- Messages ---------------------------------------------------------------------------------------------------
 
-  message(data: ReceivedMessage, lent: boolean): void {
+  message(data: ReceivedMessage, isView: boolean): void {
     this.count();
     if (this.dropping) return;
     if (this.holdReasons === 0 && (this.#queue === null || this.#queue.length === 0)) {
-      this.#deliver(data, lent, this.#header(data));
+      this.#deliver(data, isView, this.#header(data));
       return;
     }
-    const kept = lent ? (data as Uint8Array).slice() : data;
+    const kept = isView ? (data as Uint8Array).slice() : data;
     this.keep(this.#consumer === null ? kept : this.#consumer.wrap(kept), this.#header(data));
   }
 
   control(opcode: number, payload: Uint8Array): void {
+    this.#spend();
     if (this.#limit !== null && this.#limit.took()) this.reschedule();
     this.#host.control(opcode, payload);
   }
@@ -344,8 +350,14 @@ export class Receiver implements ReadSink, MessageSink, Limited {
    */
   count(queued = false): void {
     this.received++;
+    this.#spend();
     if (this.dropping && !queued) this.undelivered++;
     if (this.#limit !== null && this.#limit.took()) this.reschedule();
+  }
+
+  /** A message or control frame takes time, however small it is. */
+  #spend(): void {
+    if (this.#reader!.spend(WEIGHT)) this.#assembler!.frames.stopRequested = true;
   }
 
   /** Queues a message, or one whose pieces are still to come. */
@@ -355,11 +367,11 @@ export class Receiver implements ReadSink, MessageSink, Limited {
     this.reschedule();
   }
 
-  #deliver(data: ReceivedMessage, lent: boolean, header: MessageHeader | undefined): void {
+  #deliver(data: ReceivedMessage, isView: boolean, header: MessageHeader | undefined): void {
     const host = this.#host;
     try {
       const result = host.handlers.onMessage!(host.face, data, header);
-      if (isThenable(result)) this.#awaitCallback(result, lent ? this.retain() : null);
+      if (isThenable(result)) this.#awaitCallback(result, isView ? this.retain() : null);
     } catch (error) {
       host.report(error);
     }
@@ -428,6 +440,7 @@ export class Receiver implements ReadSink, MessageSink, Limited {
     this.#delivering = true;
     writer.cork();
     try {
+      this.#frames?.goOn();
       // After onClose no message comes, even to an onMessage that is set then; a consumer may still take what waits.
       while (this.holdReasons === 0 && this.waiting > 0 && record === null) {
         const message = this.take() as ReceivedMessage;
@@ -486,7 +499,7 @@ export class Receiver implements ReadSink, MessageSink, Limited {
         `Cannot ${action} a connection whose messages are being taken by its onMessage callback`,
       );
     }
-    if (settings.lend) {
+    if (settings.viewPayloads) {
       throw new TypeError(`Cannot ${action} a connection with payload "view": use "copy"`);
     }
     if (!settings.assemble) {
@@ -504,7 +517,9 @@ export class Receiver implements ReadSink, MessageSink, Limited {
 
   /** Leaves the messages to others. Does nothing for a consumer that hasn't got them, or not any more. */
   unclaim(consumer: MessageConsumer): void {
-    if (this.#consumer === consumer) this.#consumer = null;
+    if (this.#consumer !== consumer) return;
+    this.#consumer = null;
+    if (consumer.chunks !== null) this.#queue?.map((message) => consumer.restore(message));
   }
 
   /** Messages that wait to be delivered or taken. */
@@ -549,13 +564,16 @@ export class Receiver implements ReadSink, MessageSink, Limited {
 
   /** Whether received messages still have to be delivered before the end is. */
   get unfinished(): boolean {
-    return !this.dropping && this.waiting > 0 &&
+    if (this.dropping) return false;
+    if (this.#frames !== null && this.#frames.unfinished) return true;
+    return this.waiting > 0 &&
       ((this.holdReasons & NO_CONSUMER) === 0 ||
         (this.#consumer !== null && this.#consumer.awaits));
   }
 
   /** The connection has ended: no message will come. */
   ended(): void {
+    if (this.#frames !== null) this.#frames.muted = true;
     this.#consumer?.wake();
   }
 

@@ -4,7 +4,7 @@ import { flag } from "../util/check.ts";
 /**
  * Reserved bits of a frame, for an extension of the application's own (RFC 6455 9).
  *
- * @experimental
+ * @experimental It may change in a minor release.
  */
 export interface RsvBits {
   /**

@@ -1,9 +1,10 @@
 import { abortError, InvalidStateError, type Message } from "../errors.ts";
 import { type Block, SendQueue } from "../flow/send_queue.ts";
 import { BINARY, CONTINUATION, FIN, TEXT } from "../protocol/opcode.ts";
-import { callForeign, isThenable } from "../util/foreign.ts";
+import { callForeign, EmptyPieces, isThenable } from "../util/foreign.ts";
 import { NOTHING } from "../util/bytes.ts";
 import { checkSignal } from "../util/check.ts";
+import { type Member, MemberList } from "../util/member_list.ts";
 import { PieceEncoder } from "./piece_encoder.ts";
 import { flag, group } from "../util/check.ts";
 import { checkRsv, type RsvBits } from "./rsv_bits.ts";
@@ -47,13 +48,15 @@ const LONGEST_FRAME = 64 * 1024;
 const MOST_GATHERED = 16 * LONGEST_FRAME;
 // Frames that are gathered before they move to the queue: pieces of a byte must not cost many times what they count.
 const MOST_FRAMES = 1024;
-// Of a queue that is small, so much is kept for a stream, whatever waits behind it.
+// This much is gathered however low the high-water mark is: it must not make a frame, and a write, of every byte.
+const LEAST_GATHERED = 8 * 1024;
+// The part of a small queue that is kept for a stream, whatever waits behind it.
 const LEAST_SHARE = 16 * 1024;
 
 /** The messages of a connection that are sent from sources, each at its place in the queue. */
 class SendStreams implements Streams {
   readonly #sender: Sender;
-  readonly #jobs = new Set<StreamJob>();
+  readonly #jobs = new MemberList<StreamJob>();
   /** What is kept of the queue's limit. */
   readonly #share: number;
   #gathered = 0; // by the one whose turn it is
@@ -101,11 +104,12 @@ class SendStreams implements Streams {
 
   #look = (): void => {
     this.#waking = false;
-    for (const job of this.#jobs) job.look();
+    // Their places are in their own order: it can't be the turn of any but the first.
+    this.#jobs.find(() => true)?.look();
   };
 
   abort(): void {
-    for (const job of [...this.#jobs]) job.abort();
+    for (const job of this.#jobs) job.abort();
   }
 }
 
@@ -146,7 +150,9 @@ export function sendStream(
   checkSignal("send a stream", options.signal);
   sender.checkOpen("send a stream");
   if (sender.fragment !== null) {
-    throw new InvalidStateError("Cannot send a stream amid an unfinished fragmented message");
+    throw new InvalidStateError(
+      "Cannot send a stream in the middle of an unfinished fragmented message",
+    );
   }
   const streams = (sender.streams ??= new SendStreams(sender)) as SendStreams;
   return streams.start(piecesOf(source), options, rsv);
@@ -154,10 +160,11 @@ export function sendStream(
 
 /**
  * One message on its way from its source. It owns a place in the queue, and asks its source for more only when all
- * that comes before that place is on its way; so at most `highWaterMark` bytes of it wait, besides the write in flight,
- * and never more than the queue has room for.
+ * that comes before that place is on its way; so at most `highWaterMark` bytes of it wait, or 8 KiB if that is more,
+ * apart from the write in flight, and never more than the queue has room for.
  */
-class StreamJob {
+class StreamJob implements Member {
+  slot = -1;
   readonly #sender: Sender;
   readonly #streams: SendStreams;
   readonly #pieces: Pieces;
@@ -167,6 +174,7 @@ class StreamJob {
   readonly #gathered: SendQueue;
   readonly #batch: number;
   readonly #ended = Promise.withResolvers<void>();
+  readonly #empty = new EmptyPieces();
   readonly #binary: boolean | undefined;
   #encoder: PieceEncoder | null = null; // made with the first piece, whose type may decide
   #place: Block;
@@ -189,7 +197,8 @@ class StreamJob {
     this.#signal = signal;
     this.#rsv = rsv;
     this.#gathered = new SendQueue(sender.nextKey);
-    this.#batch = Math.min(Math.max(sender.settings.highWaterMark, 1), MOST_GATHERED);
+    const { highWaterMark } = sender.settings;
+    this.#batch = Math.min(Math.max(highWaterMark, LEAST_GATHERED), MOST_GATHERED);
     this.#place = sender.queue.openPlace();
   }
 
@@ -231,6 +240,11 @@ class StreamJob {
       }
       if (result.done) break;
       const bytes = this.#encode(result.value, false);
+      const rest = this.#empty.note(bytes.length);
+      if (rest !== null) {
+        await rest;
+        if (this.#over) return;
+      }
       for (let at = 0; at < bytes.length;) {
         const room = this.#room;
         if (room > 0) {
@@ -337,7 +351,7 @@ class StreamJob {
     this.#resume();
   }
 
-  /** Tells the source that no more is wanted; whether that fails makes no difference. */
+  /** Ends the source; whether that fails makes no difference. */
   #release(): void {
     callForeign(() => this.#pieces.return?.(), () => {});
   }

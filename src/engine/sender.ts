@@ -21,7 +21,7 @@ import { type Trace, TracedQueue } from "./trace.ts";
 /** Options of a single `send`. */
 export interface SendOptions {
   /**
-   * Hands the buffer over: large ones aren't copied, and nobody may change them afterwards.
+   * Hands the buffer over: large ones aren't copied, and must not be changed afterwards.
    *
    * @default {false}
    */
@@ -210,8 +210,8 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
   }
 
   /**
-   * Queues a frame that other connections have as well; amid a fragmented message it waits for its end. The sender must
-   * be open, and have room for the frame.
+   * Queues a frame that other connections have as well; in the middle of a fragmented message it waits for its end. The
+   * sender must be open, and have room for the frame.
    *
    * @returns Whether the queue is at or below the high-water mark.
    */
@@ -266,7 +266,7 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
   refuse(data: unknown): never {
     this.checkOpen("send", data);
     throw new InvalidStateError(
-      "Cannot send amid an unfinished fragmented message: end it with sendFragment(data, { final: true })",
+      "Cannot send in the middle of an unfinished fragmented message: end it with sendFragment(data, { final: true })",
       { data },
     );
   }
@@ -289,8 +289,10 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
 
   /** The error of a queue that is at its limit. */
   queueFull(data: unknown): QueueFullError {
+    const { queue, reserved, settings } = this;
+    const kept = reserved === 0 ? "" : `, and ${reserved} are kept for an unfinished sendStream`;
     return new QueueFullError(
-      `Cannot queue the message: ${this.queue.bytes} of ${this.settings.maxQueueBytes} bytes are queued`,
+      `Cannot queue the message: ${queue.bytes} of ${settings.maxQueueBytes} bytes are queued${kept}`,
       data,
     );
   }

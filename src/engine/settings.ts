@@ -17,7 +17,7 @@ export interface Settings {
   readonly sendTimeout: number;
   readonly rateLimit: RateLimitSettings | null;
   readonly answerPings: boolean;
-  readonly lend: boolean;
+  readonly viewPayloads: boolean;
   readonly compression: CompressionSettings | null;
   readonly maskGenerator: ((key: Uint8Array) => void) | null;
   readonly assemble: boolean;

@@ -124,7 +124,7 @@ export class Trace {
 export class TracedQueue extends SendQueue {
   readonly #trace: Trace;
   readonly #whyNotWriting: () => string | null;
-  #told = false; // a long text is pushed as bytes, and told there
+  #printed = false; // a long text is pushed as bytes, and printed there
 
   constructor(
     nextKey: (() => number) | null,
@@ -143,9 +143,9 @@ export class TracedQueue extends SendQueue {
   }
 
   override pushText(first: number, text: string, messages: number, room: number): number {
-    this.#told = false;
+    this.#printed = false;
     const length = super.pushText(first, text, messages, room);
-    if (length >= 0 && !this.#told) this.#queued(first, length);
+    if (length >= 0 && !this.#printed) this.#queued(first, length);
     return length;
   }
 
@@ -165,7 +165,7 @@ export class TracedQueue extends SendQueue {
   }
 
   #queued(first: number, length: number): void {
-    this.#told = true;
+    this.#printed = true;
     this.#trace.frame("->", first, length);
     this.#trace.line(this.#state());
     this.#trace.writing(this.#whyNotWriting());

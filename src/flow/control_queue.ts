@@ -44,7 +44,7 @@ function putControl(
  * are each answered, the latest 64 of them, while the peer takes the answers; and a peer that takes none costs one batch.
  */
 export class ControlQueue {
-  // The answers stand one behind the other, so that a flood of pings leaves nothing to collect.
+  // The answers are written one after the other into one buffer, so that a flood of pings leaves nothing to collect.
   #buffer: Buffer | null = null;
   #from = 0;
   #to = 0;
@@ -128,7 +128,7 @@ export class ControlQueue {
     const capacity = SIZES[buffer.size], waiting = this.#to - this.#from;
     if (this.#to + size <= buffer.start + capacity) return buffer;
     const before = buffer;
-    // Moved up only where that makes room for many: it must not happen once per ping.
+    // Moved up only if that makes room for many: it must not happen once per ping.
     if (waiting + size > capacity * 3 / 4) buffer = this.#buffer = acquire(buffer.size + 1);
     buffer.bytes.set(before.bytes.subarray(this.#from, this.#to), buffer.start);
     if (before !== buffer) release(before);

@@ -43,7 +43,7 @@ export class DrainLatch {
 
   /**
    * The queue has drained: promises resolve before `callback` is called. If code that
-   * awaited one has sent so much that the queue is above the mark again, the callback comes with the next time instead.
+   * awaited one has raised the queue above the mark again, the callback comes with the next drain instead.
    */
   release(callback: () => void): void {
     this.armed = false;

@@ -1,5 +1,4 @@
-import { setImmediate } from "node:timers";
-import { startTimer } from "../util/timers.ts";
+import { inNextTurn } from "../util/turns.ts";
 
 /** Something that wants to write at the end of the turn. */
 export interface Flushable {
@@ -10,11 +9,6 @@ export interface Flushable {
 // The runtime takes 128 operations in one turn of its event loop; what is started beyond that is put off, and tried again
 // with all others in every turn that follows. So fewer are started at once, with room for what reads and answers.
 const SLICE = 100;
-/**
- * ms for which slices follow one another by immediates, which let in timers but rarely reads; a timer lets in both, but
- * takes its time.
- */
-const STRETCH = 8;
 /** Up to this many flushes, an answer or two, don't wait for the backlog of a large broadcast; another broadcast does. */
 const IMMEDIATE_FLUSHES = 32;
 
@@ -24,7 +18,6 @@ let waiting: Flushable[] = [];
 let backlog: Flushable[] = [];
 let done = 0;
 let behind: Flushable[] = [];
-let stretch = 0;
 
 /** Calls `flushScheduled` at the end of this turn, so that all that is sent in a turn leaves in one write. */
 export function flushAfterTurn(item: Flushable): void {
@@ -39,20 +32,15 @@ function flushWaiting(): void {
     try {
       while (at < items.length) items[at++].flushScheduled();
     } finally {
-      // One that throws takes nobody with it.
+      // One that throws must not stop the others.
       while (at < items.length) flushAfterTurn(items[at++]);
     }
   } else if (backlog.length > 0) {
     for (const item of items) behind.push(item);
   } else {
     backlog = items;
-    flushStretch();
+    flushSlice();
   }
-}
-
-function flushStretch(): void {
-  stretch = performance.now();
-  flushSlice();
 }
 
 function flushSlice(): void {
@@ -71,6 +59,5 @@ function goOn(): void {
     done = 0;
     if (backlog.length === 0) return;
   }
-  if (performance.now() - stretch < STRETCH) setImmediate(flushSlice);
-  else startTimer(0, flushStretch);
+  inNextTurn(flushSlice);
 }

@@ -9,9 +9,19 @@ interface Waiter {
   reject(error: unknown): void;
 }
 
+// Waits that were given up are let go of when they are so many, and half of all: a peer that takes nothing must not make a
+// list of them grow.
+const COMPACT = 64;
+
 /** Callers that wait until the kernel has taken what was sent so far. Made for the first of them. */
 export class FlushWaiters {
   readonly #waiters = new Fifo<Waiter>();
+  #over = 0; // how many of them were given up
+
+  /** How many are kept. */
+  get size(): number {
+    return this.#waiters.length;
+  }
 
   /**
    * Promises that this number of messages has been taken.
@@ -31,6 +41,7 @@ export class FlushWaiters {
       const abort = () => {
         waiter.over = true;
         reject(aborted());
+        if (++this.#over >= COMPACT && 2 * this.#over >= this.#waiters.length) this.#compact();
       };
       const settled = () => signal.removeEventListener("abort", abort);
       waiter.resolve = () => (settled(), resolve());
@@ -47,12 +58,19 @@ export class FlushWaiters {
       waiter = this.#waiters.peek()
     ) {
       this.#waiters.shift();
-      if (!waiter.over) waiter.resolve();
+      if (waiter.over) this.#over--;
+      else waiter.resolve();
     }
+  }
+
+  #compact(): void {
+    this.#over = 0;
+    for (const waiter of this.#waiters.drain()) if (!waiter.over) this.#waiters.push(waiter);
   }
 
   /** What was sent will not be taken any more. */
   fail(makeError: () => unknown): void {
+    this.#over = 0;
     for (const waiter of this.#waiters.drain()) {
       if (!waiter.over) waiter.reject(makeError());
     }

@@ -1,7 +1,7 @@
 import type { MessageHeader } from "../protocol/message_header.ts";
 import { Fifo } from "../util/fifo.ts";
 
-// What a message costs besides its payload: without it, empty messages would be free to pile up.
+// What a message costs beside its payload: without it, empty messages would be free to pile up.
 const OVERHEAD = 64;
 
 /** A received message: a string for text, bytes for binary. */
@@ -40,11 +40,14 @@ export class ReceiveQueue {
     return message;
   }
 
-  /** Puts another message in the place of each. */
-  map(replace: (message: QueuedMessage) => QueuedMessage): void {
+  /** Puts another message in the place of each, or `null` for none. */
+  map(replace: (message: QueuedMessage) => QueuedMessage | null): void {
     this.#headers = null;
     this.bytes = 0;
-    for (const message of this.#messages.drain()) this.push(replace(message));
+    for (const message of this.#messages.drain()) {
+      const replaced = replace(message);
+      if (replaced !== null) this.push(replaced);
+    }
   }
 
   /** Drops all messages; returns how many. */

@@ -31,7 +31,7 @@ export interface Block {
   next: Block | null;
 }
 
-// Where a call to the encoder costs more than a loop over the characters.
+// Up to here a call to the encoder costs more than a loop over the characters.
 const SHORT_TEXT = 24;
 const ENCODER = new TextEncoder();
 // Header and masking key of a short frame (RFC 6455 5.2): what a message of one byte costs beside that byte.
@@ -199,16 +199,24 @@ export class SendQueue {
     const { payload, messages, fragments, next } = place, first = from.#head, last = from.#tail;
     if (!place.pending || first === null || last === null) return;
     this.places--;
-    this.bytes += from.bytes - payload;
-    this.messages += from.messages - messages;
-    this.fragments += from.fragments - fragments;
-    // The place turns into the first block, so that nobody has to look for what comes before it.
-    Object.assign(place, first);
-    const end = last === first ? place : last;
+    this.bytes -= payload;
+    this.messages -= messages;
+    this.fragments -= fragments;
+    const end = this.#moveTo(place, from, first, last);
     end.next = next;
     if (this.#tail === place) this.#tail = end;
+  }
+
+  /** Moves all that another queue holds to a place; returns the last block, whose `next` is to be set. */
+  #moveTo(place: Block, from: SendQueue, first: Block, last: Block): Block {
+    this.bytes += from.bytes;
+    this.messages += from.messages;
+    this.fragments += from.fragments;
     from.#head = from.#tail = null;
     from.bytes = from.messages = from.fragments = 0;
+    // The place turns into the first block, so that what comes before it need not be found.
+    Object.assign(place, first);
+    return last === first ? place : last;
   }
 
   /**
@@ -313,15 +321,8 @@ export class SendQueue {
     if (first === null || last === null) return place;
     const behind = newPlaceholder();
     behind.next = place.next;
-    // The place turns into the first block, so that nobody has to look for what comes before it.
-    Object.assign(place, first);
-    (last === first ? place : last).next = behind;
+    this.#moveTo(place, from, first, last).next = behind;
     if (this.#tail === place) this.#tail = behind;
-    this.bytes += from.bytes;
-    this.messages += from.messages;
-    this.fragments += from.fragments;
-    from.#head = from.#tail = null;
-    from.bytes = from.messages = from.fragments = 0;
     return behind;
   }
 

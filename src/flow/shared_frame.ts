@@ -14,10 +14,10 @@ interface Slab {
 }
 
 const plain: Slab = { bytes: NOTHING, used: 0 };
-// Apart from the others, so that they too are contiguous for those who get them.
+// Apart from the others, so that they too are contiguous for their receivers.
 const compressedSlab: Slab = { bytes: NOTHING, used: 0 };
 
-/** A whole message as an unmasked frame, that is as a server sends it. Nobody ever changes its bytes. */
+/** A whole message as an unmasked frame, that is as a server sends it. Its bytes never change. */
 export class SharedFrame {
   /** What it lies in. */
   readonly bytes: Uint8Array;

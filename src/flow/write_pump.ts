@@ -226,7 +226,7 @@ export class WritePump {
         return;
       }
       this.#took(block, count);
-      // What was sent meanwhile may have begun a write, or ended all.
+      // A callback may have begun a write, or ended all.
       if (this.#corked || this.#flying !== null || this.#stopped) return;
       block = this.#next();
       if (block === null) return;
@@ -287,7 +287,7 @@ export class WritePump {
     return false;
   }
 
-  /** The caller of a flush needn't expect the connection to end inside of it. */
+  /** The caller of a flush needn't expect the connection to end within it. */
   #failSoon(error: unknown): void {
     queueMicrotask(() => this.#failed(error));
   }

@@ -9,7 +9,7 @@ const COLON = 0x3a;
 const SEMICOLON = 0x3b;
 
 const SIZE = 0; // the hexadecimal digits of a chunk's size
-const SPACE = 1; // white space behind them
+const SPACE = 1; // white space after them
 const EXTENSION = 2; // what may follow on the line
 const SIZE_END = 3; // the LF of that line
 const DATA = 4;
@@ -137,7 +137,7 @@ export class BodyFramer {
     }
   }
 
-  /** Behind the digits nothing may stand but white space and extensions: to some, "3 4" is 52 bytes (RFC 9112 7.1.1). */
+  /** Nothing may follow the digits but white space and extensions: to some, "3 4" is 52 bytes (RFC 9112 7.1.1). */
   #sizeEnds(byte: number): void {
     if (byte === CR) this.#state = SIZE_END;
     else if (byte === SEMICOLON) this.#state = EXTENSION;

@@ -27,7 +27,7 @@ export interface Extension {
  *     extension       = extension-token *( ";" extension-param )
  *     extension-param = token [ "=" (token | quoted-string) ]
  *
- * White space may stand around every separator, as in RFC 2616, whose grammar this is. Empty members are skipped.
+ * White space is allowed around every separator, as in RFC 2616, whose grammar this is. Empty members are skipped.
  *
  * @param list The field's value; of several fields, their values joined by commas.
  * @returns The extensions, in order.

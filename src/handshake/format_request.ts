@@ -17,7 +17,7 @@ export function formatRequestHead(request: Request | IncomingMessage): string {
     return format(request.method, pathname + search, fields);
   }
   const { method, rawHeaders } = request;
-  // Express moves the start of `url` where a router is mounted.
+  // Express moves the start of `url` if a router is mounted.
   const url = (request as { originalUrl?: string }).originalUrl ?? request.url;
   if (typeof method !== "string" || typeof url !== "string" || !Array.isArray(rawHeaders)) {
     throw refusal("adopt with request", request, "a Request, or one of node:http");

@@ -1,7 +1,7 @@
 import { parseAddress } from "../util/ip_address.ts";
 import type { Fields } from "./fields.ts";
 
-/** Where a request comes from, as far as the proxies that are trusted have told. */
+/** Where a request comes from, as far as trusted proxies say. */
 export interface ForwardedPeer {
   readonly hostname: string;
   /** 0 if it isn't known. */
@@ -9,8 +9,8 @@ export interface ForwardedPeer {
 }
 
 /**
- * Finds the client of a request that came through proxies: each has added whom it got it from at the end of a list, so
- * the list is walked from the right for as long as the hop is trusted. What stands left of the first untrusted address
+ * Finds the client of a request that came through proxies: each has appended the address that it got it from to a list,
+ * so the list is walked from the right for as long as the hop is trusted. What is left of the first untrusted address
  * is what that address said, and may be invented.
  *
  * @param fields The request's fields.

@@ -38,7 +38,7 @@ export function checkOriginRule(rule: OriginRule): OriginRule {
 
 /**
  * Says whether a handshake from this origin is welcome (RFC 6455 10.2). Programs other than browsers send none, so a
- * missing one passes. `"null"`, which any sandboxed page can send, passes only where the list has that very string or
+ * missing one passes. `"null"`, which any sandboxed page can send, passes only if the list has that very string or
  * the function says so: a pattern that happens to match the word doesn't count.
  *
  * @param rule A rule, as {@linkcode checkOriginRule} returned it.

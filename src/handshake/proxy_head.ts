@@ -1,9 +1,9 @@
 import { parseAddress } from "../util/ip_address.ts";
 import { quote } from "../util/quote.ts";
 
-/** The head of a PROXY protocol v1 line is at most so long, the line's end included. */
+/** The most bytes of a PROXY protocol v1 line, its end included. */
 const LONGEST_V1 = 107;
-/** What follows the fixed part of v2 may be so long; addresses take at most 216, the rest are TLVs. */
+/** The most bytes after the fixed part of v2; addresses take at most 216, the rest are TLVs. */
 const LONGEST_V2 = 4096;
 const SIGNATURE = Uint8Array.of(13, 10, 13, 10, 0, 13, 10, 81, 85, 73, 84, 10);
 const FIXED = 16;

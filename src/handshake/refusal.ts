@@ -3,7 +3,7 @@ import { BadHeadError } from "./bad_head_error.ts";
 import type { Field } from "./headers_option.ts";
 import { formatRefusal } from "./server_response.ts";
 
-/** What a refusal says besides its status and its message. */
+/** What a refusal says in addition to its status and its message. */
 export interface RefusalDetails {
   /** The headers that the answer needs. */
   headers?: readonly Field[];
@@ -80,7 +80,7 @@ export function internalError(cause: unknown): Refusal {
   return new Refusal(500, "Internal Server Error", { cause });
 }
 
-/** What an error in a handshake means for the peer; `null` if it can't be told. */
+/** What an error in a handshake means for the peer; `null` if nothing. */
 export function refusalOf(error: unknown): Refusal | null {
   if (error instanceof Refusal) return error;
   if (error instanceof BadHeadError) return new Refusal(error.status, error.message);

@@ -8,7 +8,7 @@ const MAX_REFUSAL_BODY = 4096;
 /**
  * Collects the body of a refused handshake: its first 4 KiB, whether its length is announced, it comes in chunks
  * (RFC 9112 7.1), or the end of the stream is its end (6.3). It is an aid for the reader of the error, so a malformed
- * one ends where it is malformed and isn't an error itself.
+ * one ends at what is malformed and isn't an error itself.
  */
 export class RefusalBody {
   readonly #kept: Uint8Array = new Uint8Array(MAX_REFUSAL_BODY);

@@ -120,7 +120,7 @@ function checkHost(fields: Fields): void {
   if (count === 0) return;
   if (count > 1) throw new BadHeadError(400, "The request has more than one Host field");
   const host = fields.get("host")!;
-  // An empty value is legal where the target has no authority.
+  // An empty value is legal if the target has no authority.
   if (host !== "" && !AUTHORITY.test(host)) {
     throw new BadHeadError(400, `The request has a Host field that is not a host: ${show(host)}`);
   }

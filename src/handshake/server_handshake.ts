@@ -14,7 +14,7 @@ export interface Upgrade {
   protocols: string[];
   /** The extensions that it offers, in its order of preference. */
   extensions: Extension[];
-  /** Where the page comes from that asks, or `null` if it isn't a page. */
+  /** The origin of the page that asks, or `null` if it isn't a page. */
   origin: string | null;
   /** Path and query of the target. */
   path: string;

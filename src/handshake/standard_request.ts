@@ -47,7 +47,7 @@ export function toStandardRequest(
     const at = headers.findIndex(([name]) => name.toLowerCase() === "host");
     if (at !== -1) headers[at] = ["Host", head.host ?? ""];
   }
-  // The platform takes these from nobody, and spells some others its own way.
+  // The platform refuses these methods, and spells some others its own way.
   const isForbidden = /^(?:connect|trace|track)$/i.test(method);
   const request = new Request(url, { ...init, method: isForbidden ? "OPTIONS" : method, headers });
   return request.method === method ? request : withMethod(request, method);

@@ -61,7 +61,7 @@ export function parseUrl(url: string | URL): Target {
   };
 }
 
-/** Messages end up in logs, so that user info is left out of the URL shown, also where the URL can't be parsed. */
+/** Messages end up in logs, so that user info is left out of the URL shown, also if the URL can't be parsed. */
 function refuse(given: string, why: string): TypeError {
   const shown = given.replace(/^(\s*[a-z+.-]*:)?[/\\]*[^/\\?#]*@/i, "$1//…@");
   return new TypeError(`Cannot connect to ${show(shown)}: ${why}`);

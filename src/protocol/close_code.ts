@@ -20,7 +20,7 @@ export interface CloseFrame {
   readonly reason: string;
 }
 
-/** What fits into a control frame besides the code (RFC 6455 5.5). */
+/** What fits into a control frame beside the code (RFC 6455 5.5). */
 const LONGEST_REASON = 123;
 
 // A byte order mark is text like any other (RFC 6455 8.1 knows none), so it stays.

@@ -2,7 +2,7 @@ import { type CloseFrame, legalCloseFrame } from "./close_code.ts";
 import type { Role } from "./opcode.ts";
 
 // How a connection gets from its handshake to its end (RFC 6455 7.1), as a table of phases and events: no I/O, no timers,
-// and nothing that a connection could be besides one of these. What is queued to be sent goes out in every phase before
+// and a connection is always in exactly one of them. What is queued to be sent goes out in every phase before
 // `Ending`, and the wait in each of them is bounded by the close timeout.
 
 /** Where a connection is. The numbers only ever grow. */
@@ -23,7 +23,7 @@ export const Phase = {
   ReadingOut: 6,
   /** The stream is gone: what was received is delivered. */
   Ending: 7,
-  /** The record is told, or is about to be. */
+  /** The record is reported, or is about to be. */
   Closed: 8,
 } as const;
 
@@ -42,7 +42,7 @@ export const PhaseEvent = {
   CloseReceived: 3,
   /** The peer broke the protocol, or we can't go on. */
   Fail: 4,
-  /** The peer's direction has ended without a close frame, or behind one. */
+  /** The peer's direction has ended without a close frame, or after one. */
   InputEnded: 5,
   /** The stream can't be read any more, or the peer is given up. */
   Lost: 6,
@@ -69,8 +69,8 @@ export const PhaseAction = {
   HalfClose: 2,
   /** Let go of the stream. */
   CloseStream: 3,
-  /** Tell the application how the connection ended. */
-  Tell: 4,
+  /** Report to the application how the connection ended. */
+  Report: 4,
 } as const;
 
 /** One of the actions. */
@@ -85,7 +85,7 @@ export interface Step {
 const end: Step = { phase: Phase.Ending, action: PhaseAction.CloseStream };
 const flush: Step = { phase: Phase.Flushing, action: PhaseAction.Wait };
 const readOut: Step = { phase: Phase.ReadingOut, action: PhaseAction.Wait };
-const tell: Step = { phase: Phase.Closed, action: PhaseAction.Tell };
+const report: Step = { phase: Phase.Closed, action: PhaseAction.Report };
 
 /** What every event but those that are missing leads to; a missing one changes nothing. */
 const TABLE: Record<Phase, { readonly [event in PhaseEvent]?: Step }> = {
@@ -147,8 +147,8 @@ const TABLE: Record<Phase, { readonly [event in PhaseEvent]?: Step }> = {
     [PhaseEvent.TimedOut]: end,
   },
   [Phase.Ending]: {
-    [PhaseEvent.TimedOut]: tell,
-    [PhaseEvent.Delivered]: tell,
+    [PhaseEvent.TimedOut]: report,
+    [PhaseEvent.Delivered]: report,
   },
   [Phase.Closed]: {},
 };

@@ -53,7 +53,7 @@ export class FrameDecoder {
     this.#allowedRsv = allowedRsv;
   }
 
-  /** Puts another sink in place, even amid a frame. */
+  /** Puts another sink in place, even in the middle of a frame. */
   redirect(sink: FrameSink): void {
     this.#sink = sink;
   }
@@ -63,7 +63,7 @@ export class FrameDecoder {
     return this.#stage === PAYLOAD ? this.#remaining : 0;
   }
 
-  /** Decodes `source[start..end)`; returns the position where it stopped, `end` unless it was told to. */
+  /** Decodes `source[start..end)`; returns the position where it stopped, `end` unless a stop was requested. */
   decode(source: Source, start: number, end: number): number {
     const view = source.view;
     let at = start;

@@ -10,7 +10,7 @@ export function headerSize(length: number, masked: boolean): number {
  * Writes a frame header, without the masking key, and returns the position after it.
  *
  * @param first FIN, the reserved bits and the opcode.
- * @param maskBit `0x80` where a masking key follows, else 0.
+ * @param maskBit `0x80` if a masking key follows, else 0.
  */
 export function writeHeader(
   into: Uint8Array,

@@ -5,7 +5,7 @@ import { CLOSE, TEXT } from "./opcode.ts";
 import { ProtocolError } from "./protocol_error.ts";
 import { Utf8Validator } from "./utf8.ts";
 
-/** Sees data frames as they arrive, besides or instead of messages. */
+/** Sees data frames as they arrive, beside or instead of messages. */
 export interface FrameObserver {
   /** A legal header: its fields are in the decoder. */
   start(): void;

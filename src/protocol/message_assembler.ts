@@ -16,7 +16,7 @@ export interface InflatedMessageSink {
 /** Where a message goes that isn't to be put together. */
 export interface ChunkSink {
   /**
-   * Bytes that the sink takes now. A compressed message is inflated no further than that: with 0 it stands still until
+   * Bytes that the sink takes now. A compressed message is inflated no further than that: with 0 it waits until
    * `resume` of the assembler. It must be above 0 while a consumer awaits the bytes of a message, and while what comes
    * is dropped. Messages that aren't compressed don't ask: how much of them comes is what was read.
    */
@@ -54,8 +54,8 @@ export interface CompressedMessages {
 
 /** Where whole messages and control frames go. */
 export interface MessageSink {
-  /** A whole message: a string for text, bytes for binary; a view of the source if `lent`. */
-  message(data: string | Uint8Array, lent: boolean): void;
+  /** A whole message: a string for text, bytes for binary; a view of the source if `isView`. */
+  message(data: string | Uint8Array, isView: boolean): void;
   /** A ping, pong or close frame with its payload. */
   control(opcode: number, payload: Uint8Array): void;
   /** What was inflated in turns is done, with the error if it failed: decoding may go on. */
@@ -90,7 +90,7 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
   readonly frames: FrameDecoder;
   readonly #sink: MessageSink;
   readonly #maxMessageSize: number;
-  readonly #lend: boolean;
+  readonly #viewPayloads: boolean;
   #length = 0; // of the message so far, the current frame's announced length included
   #filled = 0; // bytes of it in #buffer
   #buffer = EMPTY;
@@ -107,15 +107,15 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
 
   /**
    * @param maxMessageSize Bytes, inclusive; 0 for no limit.
-   * @param lend Whether whole binary payloads may be handed on as views of the source.
-   * @param allowedRsv Reserved bits that an extension of the application's own gives a meaning.
+   * @param viewPayloads Whether whole binary payloads may be handed on as views of the source.
+   * @param allowedRsv Reserved bits that an extension of the application gives a meaning.
    * @param makeInflater Makes what takes messages with RSV1; `null` if compression wasn't agreed.
    */
   constructor(
     role: Role,
     sink: MessageSink,
     maxMessageSize: number,
-    lend: boolean,
+    viewPayloads: boolean,
     allowedRsv: number,
     makeInflater: ((sink: InflatedMessageSink) => CompressedMessages) | null = null,
   ) {
@@ -127,7 +127,7 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
     this.#makeInflater = makeInflater;
     this.#sink = sink;
     this.#maxMessageSize = maxMessageSize;
-    this.#lend = lend;
+    this.#viewPayloads = viewPayloads;
   }
 
   /** Bytes of an unfinished message that are held. */
@@ -186,7 +186,7 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
         throw new ProtocolError(
           PROTOCOL_ERROR,
           "expected-continuation",
-          "Received a new message amid an unfinished one",
+          "Received a new message in the middle of an unfinished one",
         );
       }
       this.opcode = opcode;
@@ -300,7 +300,7 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
       const string = decodeText(source.bytes, source.view, start, end);
       if (string === null) this.#opaque(source.bytes.slice(start, end));
       else this.#sink.message(string, false);
-    } else if (this.#lend) {
+    } else if (this.#viewPayloads) {
       this.#sink.message(source.bytes.subarray(start, end), true);
     } else {
       this.#sink.message(copyPayload(source, start, end), false);

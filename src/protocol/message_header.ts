@@ -1,4 +1,8 @@
-/** The header of a message's first frame, as `onMessage` gets it where `allowRsv` was given. */
+/**
+ * The header of a message's first frame, as `onMessage` gets it where `allowRsv` was given.
+ *
+ * @experimental It may change in a minor release.
+ */
 export interface MessageHeader {
   /** 1 for text, 2 for binary. */
   readonly opcode: number;
@@ -10,7 +14,11 @@ export interface MessageHeader {
   readonly rsv3: boolean;
 }
 
-/** The header of a data frame, as `onFrameStart` gets it. */
+/**
+ * The header of a data frame, as `onFrameStart` gets it.
+ *
+ * @experimental It may change in a minor release.
+ */
 export interface FrameHeader extends MessageHeader {
   /** Whether the frame ends its message. */
   readonly fin: boolean;

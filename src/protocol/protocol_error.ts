@@ -1,4 +1,4 @@
-/** What the peer did wrong, by a name that doesn't change: for metrics, tests, and programs that tell them apart. */
+/** What the peer did wrong, by a name that doesn't change: for metrics, tests, and programs that distinguish them. */
 export type ProtocolErrorReason =
   | "unexpected-mask"
   | "expected-mask"
@@ -18,7 +18,7 @@ export type ProtocolErrorReason =
   | "held-too-much";
 
 /**
- * What the peer did wrong, and the close code that tells it so.
+ * What the peer did wrong, and the close code that says so.
  *
  * @example
  * ```ts

@@ -7,7 +7,7 @@ export function encodeUtf8(text: string): Uint8Array {
 
 /**
  * Strict, incremental UTF-8 validation (RFC 3629, and RFC 6455 8.1): no overlong forms, no surrogates, nothing
- * above U+10FFFF. It fails at the first byte that no valid text could have in its place, even where the sequence
+ * above U+10FFFF. It fails at the first byte that no valid text could have in its place, even if the sequence
  * is still unfinished, so that a bad message is refused without waiting for its end.
  */
 export class Utf8Validator {
@@ -28,7 +28,7 @@ export class Utf8Validator {
     this.#high = 0xbf;
   }
 
-  /** A validator that stands where this one does. */
+  /** A validator in the same state. */
   copy(): Utf8Validator {
     const copy = new Utf8Validator();
     copy.#need = this.#need;

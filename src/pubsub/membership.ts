@@ -25,7 +25,7 @@ export class Topic {
   /** Where a walk begins. */
   first: Membership | null = null;
   #last: Membership | null = null;
-  /** How many walks are under way: those that leave meanwhile stay in their places until the last of them is over. */
+  /** How many walks are under way: those that leave during one stay in their places until the last of them is over. */
   #walks = 0;
   #gaps = false;
 
@@ -52,7 +52,7 @@ export class Topic {
    * Begins a walk from `first` along `next`, which has to pass over those that have left, and call `end`, whatever happens
    * on its way.
    *
-   * @returns The last one to be visited: those that join meanwhile stand after it.
+   * @returns The last one to be visited: those that join after this call come after it.
    */
   begin(): Membership | null {
     this.#walks++;
@@ -64,7 +64,10 @@ export class Topic {
     if (--this.#walks === 0 && this.#gaps) this.#close();
   }
 
-  /** The members there are now, without those that leave meanwhile. An iteration that stops in the middle leaves nothing behind. */
+  /**
+   * The members there are now, without those that leave during the walk. An iteration that stops in the middle leaves
+   * nothing behind.
+   */
   *members(): Generator<Engine, undefined> {
     const members: Membership[] = [];
     for (let member = this.first; member !== null; member = member.next) members.push(member);

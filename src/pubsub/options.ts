@@ -4,9 +4,9 @@ import type { Engine } from "../engine/engine.ts";
 /** What becomes of a message for a receiver whose queue is above its high-water mark. */
 export type SlowPolicy = "queue" | "drop" | "close";
 
-/** Whom a message for many leaves out, and what slow ones get. */
+/** Which connections a message for many leaves out, and what happens to slow ones. */
 export interface PublishOptionsOf<Face> {
-  /** Who doesn't get it. */
+  /** Connections that don't get it. */
   except?: Face | Iterable<Face>;
   /**
    * For receivers that are above their high-water mark already: `"queue"` it all the same, `"drop"` it for them, or
@@ -19,7 +19,9 @@ export interface PublishOptionsOf<Face> {
 
 /** Options of `broadcast`. */
 export interface BroadcastOptionsOf<Face> extends PublishOptionsOf<Face> {
-  /** Who gets it. Default: every server-side connection; client-side ones among those given are left out as well. */
+  /**
+   * Connections that get it. Default: every server-side one; client-side ones among those given are left out as well.
+   */
   to?: Iterable<Face>;
 }
 
@@ -40,7 +42,7 @@ export interface BroadcastResult {
 /** What became of a publication. */
 export interface PublishResult extends BroadcastResult {
   /**
-   * Resolves when the broker has taken the publication for the other contexts, at once where there is no broker;
+   * Resolves when the broker has taken the publication for the other contexts, at once if there is no broker;
    * rejects if it has not. It is marked as handled.
    */
   readonly relayed: Promise<void>;
@@ -59,7 +61,7 @@ export interface LiveSet<T> extends Iterable<T> {
 /** The engine of a connection. Nothing here knows what a connection looks like to the application. */
 export type EngineOf<Face> = (face: Face) => Engine;
 
-/** A result that counts nobody yet. */
+/** A result that counts no connection yet. */
 export function noResult(): BroadcastResult {
   return { sent: 0, queued: 0, dropped: 0, closed: 0, failed: 0 };
 }

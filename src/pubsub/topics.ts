@@ -60,7 +60,7 @@ export class Topics {
     own.set(name, topic.add(engine));
     const count = topic.size;
     if (isNew) this.broker?.subscribe(name);
-    tell(engine, rules, name, count, count - 1);
+    notify(engine, rules, name, count, count - 1);
     return true;
   }
 
@@ -73,14 +73,14 @@ export class Topics {
     own!.delete(name);
     if (own!.size === 0) engine.topics = null;
     const count = this.#remove(name, member);
-    tell(engine, rules, name, count, count + 1);
+    notify(engine, rules, name, count, count + 1);
     return true;
   }
 
   /**
    * Ends all memberships of a connection, whose names it keeps.
    *
-   * @returns Tells of them, if there is anybody to tell.
+   * @returns Calls `onSubscription` for them; `null` if there is nothing to call.
    */
   leave(engine: Engine, rules: SubscriptionRules): (() => void) | null {
     const own = engine.topics as Map<string, Membership> | null;
@@ -92,11 +92,11 @@ export class Topics {
     }
     if (counts === null) return null;
     return () => {
-      for (const [name, count] of counts) tell(engine, rules, name, count, count + 1);
+      for (const [name, count] of counts) notify(engine, rules, name, count, count + 1);
     };
   }
 
-  /** The members of a topic, now and whenever it is looked at; nobody has to be one. */
+  /** The members of a topic, now and whenever it is looked at; there need not be any. */
   subscribers<Conn>(name: string, engineOf: EngineOf<Conn>): LiveSet<Conn> {
     checkTopic("ask for the subscribers of", name);
     const topics = this.#topics;
@@ -120,8 +120,8 @@ export class Topics {
   }
 
   /**
-   * Publishes to all members. They are queued for at once, so who unsubscribes afterwards still gets it, and the order
-   * is the order of the calls.
+   * Publishes to all members. They are queued for at once, so a connection that unsubscribes afterwards still gets it,
+   * and the order is the order of the calls.
    *
    * @param publisher The connection that publishes and doesn't get it, or `null`.
    */
@@ -210,7 +210,7 @@ function engineIn<Conn>(conn: Conn, engineOf: EngineOf<Conn>): Engine | null {
   }
 }
 
-function tell(
+function notify(
   engine: Engine,
   { onSubscription }: SubscriptionRules,
   topic: string,

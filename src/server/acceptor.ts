@@ -12,12 +12,15 @@ import type { Transport } from "../transport/transport.ts";
 import { NOTHING } from "../util/bytes.ts";
 import { callForeign } from "../util/foreign.ts";
 import { Interval } from "../util/interval.ts";
+import { closeQuietly } from "../transport/stream_io.ts";
+import { CallbackTimer } from "../util/timers.ts";
 import { MemberList } from "../util/member_list.ts";
 import { AcceptBackoff } from "./accept_backoff.ts";
 import { AddressLimit } from "./address_limit.ts";
 import type { SocketListener, SocketTransport } from "../transport/sockets.ts";
 import { bind } from "./bind.ts";
 import { evictOldest } from "./handshake_limit.ts";
+import { LINGER } from "./linger.ts";
 import type { Visit } from "./http/http_connection.ts";
 import { HttpServer } from "./http/http_server.ts";
 import type { AnyListenOptions, ListenSettings } from "./listen_options.ts";
@@ -51,6 +54,7 @@ export class Acceptor<Data> implements Entrance {
   readonly #data: Data;
   readonly #pending = new MemberList<PendingHandshake<Data>>();
   readonly #backoff = new AcceptBackoff();
+  readonly #patience = new CallbackTimer(() => this.#endAccepting());
   readonly #finish: () => void;
   #settings: ListenSettings<Data>;
   #handlers: Handlers;
@@ -155,18 +159,27 @@ export class Acceptor<Data> implements Entrance {
 
   async #accept(): Promise<void> {
     while (!this.#closed) {
+      let raw: SocketTransport | null = null;
       try {
-        const conn = await this.#socket.accept();
+        raw = await this.#socket.accept();
+        if (!this.#accepting) return closeQuietly(raw);
+        const handshake = this.#begin(raw);
         this.#backoff.succeeded();
         // Not awaited: the next one is accepted while this one is still shaking hands.
-        this.#serve(conn);
+        this.#serve(handshake, raw);
       } catch (error) {
+        if (raw !== null) closeQuietly(raw);
         // One that was bound elsewhere may have been closed there.
-        if (error instanceof Deno.errors.BadResource) this.close();
+        else if (error instanceof Deno.errors.BadResource) this.close();
         if (this.#closed) break;
         await this.#backoff.failed(error);
       }
     }
+    this.#endAccepting();
+  }
+
+  #endAccepting(): void {
+    this.registry.timers.clear(this.#patience);
     this.#accepting = false;
     this.#checkFinished();
   }
@@ -175,8 +188,7 @@ export class Acceptor<Data> implements Entrance {
    * Takes an accepted socket through the stages. Each adds to what is known of the handshake, or throws what is to be
    * answered; there are no other ways out.
    */
-  async #serve(raw: SocketTransport): Promise<void> {
-    const handshake = this.#begin(raw);
+  async #serve(handshake: PendingHandshake<Data>, raw: SocketTransport): Promise<void> {
     try {
       this.#admit(handshake, raw);
       await this.#readProxyHead(handshake, raw);
@@ -188,10 +200,11 @@ export class Acceptor<Data> implements Entrance {
         await this.#open(handshake, raw);
       }
     } catch (error) {
-      const reason = await handshake.refuse(error);
-      this.#pending.delete(handshake);
+      const reason = handshake.refuse(error);
       this.#tellObservers(reason, handshake);
       this.#report(reason, handshake.info);
+      await handshake.linger();
+      this.#pending.delete(handshake);
     }
     handshake.release();
     this.#checkFinished();
@@ -336,7 +349,7 @@ export class Acceptor<Data> implements Entrance {
     if (onHandshakeError !== undefined) {
       callForeign(() => onHandshakeError(error, info), reportHandshakeError);
     } else if (error instanceof HandshakeError && error.status === 500 && error.cause) {
-      // The peer isn't told, so somebody has to be.
+      // The peer doesn't learn of it, so the application has to.
       console.error("A callback of a WebSocket handshake failed:", error.cause);
     }
   }
@@ -345,7 +358,7 @@ export class Acceptor<Data> implements Entrance {
     const { observers } = this.registry;
     if (!observers.any) return;
     const fields = (request as typeof request | undefined)?.fields ?? null;
-    observers.tell((observer) => observer.refused({ error, info, fields }, since));
+    observers.notify((observer) => observer.refused({ error, info, fields }, since));
   }
 
   // ---- The end ----------------------------------------------------------------------------------------------------
@@ -356,6 +369,8 @@ export class Acceptor<Data> implements Entrance {
     this.#closed = true;
     this.#interval?.stop();
     callForeign(() => this.#socket.close(), () => {});
+    // That ends what is being waited for, unless the listener isn't Deno's and doesn't know how.
+    if (this.#accepting) this.registry.timers.set(this.#patience, LINGER);
     this.#backoff.end();
     this.#http?.close();
     this.#checkFinished();

@@ -23,7 +23,7 @@ export class AddressLimit {
    * @returns Takes it out of the count again, once; `null` if there are too many.
    */
   take(addr: Deno.Addr): (() => void) | null {
-    // Peers of a Unix socket have no address to tell them apart by.
+    // Peers of a Unix socket have no address to distinguish them by.
     if (!("hostname" in addr)) return () => {};
     const key = addressKey(addr.hostname);
     const count = this.#counts.get(key) ?? 0;

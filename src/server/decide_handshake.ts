@@ -31,7 +31,7 @@ export interface Candidate {
   readonly request: RequestHead;
   readonly secure: boolean;
   readonly info: PeerInfo;
-  /** Whether it has been given up meanwhile: the callback took too long, or there was a shutdown. */
+  /** Whether it has been given up: the callback took too long, or there was a shutdown. */
   readonly over: boolean;
   /** Takes what to call when that happens. */
   onOver(cancel: () => void): void;

@@ -1,5 +1,5 @@
 import { checkExtensions, type Extension } from "../handshake/extension_list.ts";
-import { MAX_FIELDS } from "../handshake/fields.ts";
+import { MAX_FIELDS, MOST_FIELDS } from "../handshake/fields.ts";
 import { checkHeaders, type Field, type HeadersOption } from "../handshake/headers_option.ts";
 import { checkOriginRule, type OriginRule } from "../handshake/origin.ts";
 import { checkProtocol, checkProtocols } from "../handshake/token_list.ts";
@@ -22,7 +22,7 @@ export interface HandshakeAcceptance<Data = unknown> {
   headers?: HeadersOption;
   /** The subprotocol, one of those offered; `""` for none. Default: what `protocols` or `selectProtocol` chose. */
   protocol?: string;
-  /** Extensions of the application's own, as they stand in the header. */
+  /** Extensions of the application itself, as they are in the header. */
   extensions?: string | readonly (string | Extension)[];
   /** The connection's `data`. */
   data?: Data;
@@ -68,7 +68,11 @@ export interface ListenerHandlersOf<
    * HTTP requests are among them, with a `HandshakeError` whose `isUpgrade` is false. Nothing waits for it.
    */
   onHandshakeError?(error: unknown, info: PeerInfo): unknown;
-  /** Called every `tickInterval` until the listener closes; if it returns a promise, the next call waits for it. */
+  /**
+   * Called every `tickInterval` until the listener closes; if it returns a promise, the next call waits for it.
+   *
+   * @experimental It may change in a minor release.
+   */
   onTick?(listener: Listening): unknown;
   /**
    * The listener shuts down: no connection is accepted any more, and those there are can still be used. If it returns
@@ -118,7 +122,11 @@ export interface ListenOptionsOf<
    * @default {false}
    */
   reusePort?: boolean;
-  /** What makes the sockets. Default: Deno's own. */
+  /**
+   * What makes the sockets. Default: Deno's own.
+   *
+   * @experimental It may change in a minor release.
+   */
   sockets?: Sockets;
   /**
    * How many connections the kernel completes ahead of their being accepted; Linux takes no more than its `somaxconn`.
@@ -139,7 +147,7 @@ export interface ListenOptionsOf<
    * `"unix"` for those that come by a Unix socket; or `{ from, header }` for the header `Forwarded` in place of
    * `X-Forwarded-For`. The list in the header is read from the right, as long as the addresses are trusted ones; the
    * first other one is the client. `remoteAddress`, `info` and the limits for an address follow; `request.url` doesn't.
-   * Default: nobody is believed.
+   * Default: no proxy is believed.
    */
   trustProxy?: readonly string[] | TrustProxyOptions;
   /**
@@ -160,7 +168,7 @@ export interface ListenOptionsOf<
   /**
    * More connections from one address are refused with 503: handshakes, ordinary HTTP and WebSockets together, and of
    * IPv6 a whole /64 counts as one. Behind a reverse proxy all come from the proxy, unless `trustProxy` or
-   * `proxyProtocol` says who is behind it. 0 for no limit.
+   * `proxyProtocol` names the client. 0 for no limit.
    *
    * @default {0}
    */
@@ -192,7 +200,8 @@ export interface ListenOptionsOf<
    */
   maxHeaderBytes?: number;
   /**
-   * How many header fields a request may have; 0 for any number.
+   * How many header fields a request may have. 0 for no limit but that of every server, which is 1,024: with more, the
+   * platform's `Headers` would take too long.
    *
    * @default {128}
    */
@@ -208,6 +217,7 @@ export interface ListenOptionsOf<
   /**
    * From one `onTick` to the next, in ms; 0 for none.
    *
+   * @experimental It may change in a minor release.
    * @default {1000}
    */
   tickInterval?: number;
@@ -243,7 +253,7 @@ export interface ListenSettings<Data> {
   readonly proxyProtocol: ProxyProtocol | null;
 }
 
-/** The names of the callbacks that a listener has besides those of its connections. */
+/** The names of the callbacks that a listener has in addition to those of its connections. */
 export const LISTENER_HANDLERS = [
   "onHandshake",
   "onHandshakeError",
@@ -252,7 +262,7 @@ export const LISTENER_HANDLERS = [
   "onSubscription",
 ] as const;
 
-/** Checks the options of `listen`, besides where to listen. */
+/** Checks the options of `listen`, except where to listen. */
 export function resolveListen<Data>(
   options: AnyListenOptions<Data>,
   action: string = "listen",
@@ -277,7 +287,10 @@ export function resolveListen<Data>(
     handshakeTimeout: timeLimit(action, "handshakeTimeout", options.handshakeTimeout, 10_000),
     httpIdleTimeout: timeLimit(action, "httpIdleTimeout", options.httpIdleTimeout, 75_000),
     maxHeaderBytes: limit(action, "maxHeaderBytes", options.maxHeaderBytes, 16 * 1024),
-    maxHeaderFields: limit(action, "maxHeaderFields", options.maxHeaderFields, MAX_FIELDS),
+    maxHeaderFields: Math.min(
+      limit(action, "maxHeaderFields", options.maxHeaderFields, MAX_FIELDS),
+      MOST_FIELDS,
+    ),
     onHandshake: options.onHandshake,
     onHandshakeError: options.onHandshakeError,
     tickInterval: timeLimit(action, "tickInterval", options.tickInterval, 1000),

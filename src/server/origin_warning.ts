@@ -1,8 +1,8 @@
 let given = false;
 
 /**
- * Tells the programmer, once per process, that pages of strangers can use the cookies of their visitors: a browser sends
- * them with every WebSocket handshake, whichever page asks for it (RFC 6455 10.2).
+ * Warns the programmer, once per process, that pages of strangers can use the cookies of their visitors: a browser
+ * sends them with every WebSocket handshake, whichever page asks for it (RFC 6455 10.2).
  */
 export function warnMissingOriginCheck(): void {
   if (given) return;

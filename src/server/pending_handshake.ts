@@ -3,6 +3,7 @@ import { HeadParser } from "../handshake/head_parser.ts";
 import { Refusal, refusalOf } from "../handshake/refusal.ts";
 import { parseRequestHead, type RequestHead } from "../handshake/request_head.ts";
 import { isUpgradeRequest } from "../handshake/server_handshake.ts";
+import { OpeningStream } from "../transport/opening_stream.ts";
 import { closeQuietly, drain, readHead, writeAll } from "../transport/stream_io.ts";
 import type { Transport } from "../transport/transport.ts";
 import { NOTHING } from "../util/bytes.ts";
@@ -37,6 +38,7 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
   readonly #settings: ListenSettings<Data>;
   readonly #timers: Timers;
   #transport: Transport | null = null;
+  #stream: OpeningStream | null = null; // the same, for the handshake
   #parser: HeadParser | null = null;
   #ending: unknown;
   #refused = false;
@@ -82,8 +84,13 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
 
   /** Takes the stream that carries the request. */
   use(transport: Transport, secure: boolean): void {
-    this.#transport = transport;
+    this.#carry(transport);
     this.secure = secure;
+  }
+
+  #carry(transport: Transport): void {
+    this.#transport = transport;
+    this.#stream = new OpeningStream(transport);
   }
 
   /** Waits for a stage, but no longer than the handshake lasts. */
@@ -96,17 +103,18 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
 
   /** Reads the head of the request. */
   async readHead(): Promise<void> {
+    this.check();
     const { maxHeaderBytes } = this.#settings;
     const parser = this.#parser = new HeadParser(maxHeaderBytes);
     const before = this.early, used = before.length === 0 ? -1 : parser.push(before);
     if (used >= 0) return this.take(parser.text, before.subarray(used));
-    const early = await this.wait(readHead(this.transport, (bytes) => {
+    const early = await this.wait(readHead(this.#stream!, (bytes) => {
       this.check();
       return parser.push(bytes);
     }));
     this.check();
     if (early === null) {
-      this.#transport = null;
+      this.#stream = null;
       throw new Deno.errors.UnexpectedEof("The stream ended before the handshake was complete");
     }
     this.take(parser.text, early);
@@ -126,6 +134,7 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
 
   /** Decides about the request. */
   async decide(): Promise<Acceptance<Data>> {
+    this.check();
     this.#deciding = true;
     try {
       return await this.wait(decide(this, this.#settings));
@@ -138,7 +147,7 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
   async accept({ answer }: Acceptance<Data>): Promise<void> {
     this.check();
     this.#accepted = true;
-    await this.wait(writeAll(this.transport, answer));
+    await this.wait(writeAll(this.#stream!, answer));
     this.#timers.clear(this);
     this.check();
   }
@@ -149,9 +158,9 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
     this.#timers.clear(this);
   }
 
-  /** Gets the stream back, with a request that asks for a WebSocket; the deadline runs anew. */
+  /** Gets the stream back, with a request that asks for a WebSocket; the deadline starts again. */
   resume(transport: Transport, text: string, early: Uint8Array): void {
-    this.#transport = transport;
+    this.#carry(transport);
     this.since = performance.now();
     this.#timers.set(this, this.#settings.handshakeTimeout);
     this.take(text, early);
@@ -169,15 +178,14 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
 
   /** Ends it with a status, from outside. */
   abort(status: number, error: Error): void {
-    if (this.#ending !== undefined) return;
+    if (this.over || this.#refused) return;
     this.#ending = error;
     this.#timers.clear(this);
-    if (this.#transport === null || this.#accepted) {
+    if (this.#stream === null || this.#accepted) {
       this.#close();
     } else {
       this.#answer(new Refusal(status, error.message));
-      // A callback may never settle. A read of the head goes on: only one read at a time may be pending.
-      if (this.#deciding) this.#end();
+      this.#end();
     }
   }
 
@@ -189,29 +197,31 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
 
   /** Refuses before anything was read, in the clear if the peer can read that. */
   turnAway(transport: Transport | null, message: string): never {
-    this.#transport = transport;
+    if (transport !== null) this.#carry(transport);
     throw new Refusal(503, message);
   }
 
   /**
-   * Answers a handshake that has failed, and closes it without resetting the connection under the answer.
+   * Answers a handshake that has failed, if that can be told. `linger` has to follow.
    *
    * @returns The error to report.
    */
-  async refuse(error: unknown): Promise<unknown> {
-    const transport = this.#transport;
+  refuse(error: unknown): unknown {
     const refusal = refusalOf(error);
+    const answers = this.#stream !== null && !this.over && !this.#refused && !this.#accepted;
+    if (answers && refusal !== null) this.#answer(refusal);
+    return this.#ending ?? refusal?.error ?? error;
+  }
+
+  /** Closes the stream of a handshake that was refused, without resetting the connection under the answer. */
+  async linger(): Promise<void> {
     try {
-      if (transport !== null && !this.#closed && !this.#accepted) {
-        if (!this.#refused && refusal !== null) this.#answer(refusal);
-        if (this.#refused) await this.wait(drain(transport, LINGER));
-      }
+      if (this.#refused && !this.#closed) await this.wait(drain(this.#stream!, LINGER));
     } catch {
       // The peer is gone, and with it the need to tell it anything.
     }
     this.#timers.clear(this);
     this.#close();
-    return this.#ending ?? refusal?.error ?? error;
   }
 
   /** Throws if it was ended from outside. */
@@ -219,23 +229,24 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
     if (this.#ending !== undefined) throw this.#ending;
   }
 
-  /** Whether it is a HEAD, as far as that can be told: its answer has no content. */
+  /** Whether it is a HEAD, as far as that is known: its answer has no content. */
   get #isHead(): boolean {
     const { method } = (this.request as RequestHead | undefined) ?? {};
     return method === undefined ? this.#parser?.isHeadRequest === true : method === "HEAD";
   }
 
   #answer(refusal: Refusal): void {
-    const transport = this.#transport!;
+    const stream = this.#stream!;
     this.#refused = true;
     this.#timers.set(this, LINGER);
     const answer = refusal.format(this.#isHead);
-    writeAll(transport, answer).then(() => transport.closeWrite()).catch(() => {});
+    writeAll(stream, answer).then(() => stream.closeWrite()).catch(() => {});
   }
 
   #close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#stream?.leave();
     // A failed TLS handshake has closed it already.
     closeQuietly(this.#raw);
     this.#end();

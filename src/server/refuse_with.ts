@@ -1,6 +1,7 @@
 import { checkHeaders } from "../handshake/headers_option.ts";
 import { Refusal } from "../handshake/refusal.ts";
 import { concat } from "../util/bytes.ts";
+import { EmptyPieces } from "../util/foreign.ts";
 
 /** How large the body of a refusal may be: it is kept until the peer has taken it. */
 const MAX_BODY = 64 * 1024;
@@ -35,7 +36,7 @@ async function readBody(
 ): Promise<Uint8Array> {
   const reader = body.getReader();
   onCancel(() => reader.cancel().catch(() => {}));
-  const parts: Uint8Array[] = [];
+  const parts: Uint8Array[] = [], empty = new EmptyPieces();
   let length = 0;
   for (;;) {
     const { done, value } = await reader.read();
@@ -50,10 +51,11 @@ async function readBody(
     }
     // Empty ones would be a list without end that costs no byte.
     if (value.length > 0) parts.push(value);
+    await empty.note(value.length);
   }
 }
 
-/** Lets go of a response that nobody will send, and of what its body comes from. */
+/** Lets go of a response that won't be sent, and of what its body comes from. */
 export function cancelBody(response: Response): void {
   try {
     response.body?.cancel().catch(() => {});

@@ -41,7 +41,7 @@ export interface TrustProxyOptions {
   header?: "x-forwarded-for" | "forwarded";
 }
 
-/** Proxies whose word on where a request comes from is taken. */
+/** Proxies that are believed when they say where a request comes from. */
 export class TrustedProxies {
   readonly #from: PeerBlocks;
   readonly #header: "x-forwarded-for" | "forwarded";

@@ -1,6 +1,6 @@
 import type { SocketListener, Sockets } from "../transport/sockets.ts";
 
-/** Asks in another thread whether someone listens on a Unix socket: 1 no, 2 yes, 3 can't tell. */
+/** Asks in another thread whether a process listens on a Unix socket: 1 no, 2 yes, 3 can't say. */
 const PROBE = `onmessage = async ({ data: { path, answer } }) => {
   let found = 3;
   try {
@@ -23,7 +23,7 @@ const PROBE_TIMEOUT = 2000;
  * @param sockets What makes the socket.
  * @param backlog How many connections may wait to be accepted.
  * @returns The listener, which removes the file when it is closed.
- * @throws {Deno.errors.AddrInUse} If someone listens there, or the file isn't a socket.
+ * @throws {Deno.errors.AddrInUse} If a process listens there, or the file isn't a socket.
  */
 export function bindUnix(path: string, sockets: Sockets, backlog: number): SocketListener {
   if (typeof path !== "string" || path === "") {
@@ -54,12 +54,12 @@ function removeDead(path: string, dead: Deno.FileInfo): void {
 }
 
 function living(path: string): Error {
-  return new Deno.errors.AddrInUse(`Cannot listen on ${path}: someone is listening there`);
+  return new Deno.errors.AddrInUse(`Cannot listen on ${path}: a process is listening there`);
 }
 
 /**
- * Only a connect tells a dead socket from a living one, and that is asynchronous: hence the other thread. A lock beside
- * the socket would say nothing about sockets of other programs.
+ * Only a connect distinguishes a dead socket from a living one, and that is asynchronous: hence the other thread. A
+ * lock beside the socket would say nothing about sockets of other programs.
  */
 function isDead(path: string): boolean {
   const answer = new Int32Array(new SharedArrayBuffer(4));

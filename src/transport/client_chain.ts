@@ -12,8 +12,9 @@ export function readAuthorities(pems: readonly string[]): X509Certificate[] {
 
 /**
  * Whether a client's certificate leads to one of some authorities by signatures that hold today. For sessions that are
- * resumed: the chain was verified when the session began, but by whom? The tickets of Deno's TLS are the process's, so
- * a session may come from a listener that trusts other authorities, or from before `setTls` replaced them.
+ * resumed: the chain was verified when the session began, but against which authorities? The tickets of Deno's TLS are
+ * the process's, so a session may come from a listener that trusts other authorities, or from before `setTls` replaced
+ * them.
  *
  * @param socket A socket whose handshake is complete.
  * @param authorities Those that are trusted now.

@@ -1,6 +1,6 @@
 import type { Transport } from "./transport.ts";
 
-/** A hello may be so long; those with post-quantum keys have some 1,800 bytes. */
+/** The most bytes of a hello; one with post-quantum keys has some 1,800. */
 const LONGEST = 16 * 1024;
 const RECORD_HEADER = 5;
 const HANDSHAKE = 22;

@@ -10,10 +10,10 @@ import { NOTHING } from "../util/bytes.ts";
 
 /** The native socket's buffer is kept this shallow; what doesn't fit stays in our own queue. */
 const MAX_BUFFERED = 128 * 1024;
-/** What each message that waits costs besides its payload, as in the receive queue. */
+/** What each message that waits costs beside its payload, as in the receive queue. */
 const OVERHEAD = 64;
 /**
- * Messages up to here are copied one behind the other: in Deno 2.9.6 the buffer that they come in keeps some 70 KB,
+ * Messages up to here are copied one after the other: in Deno 2.9.6 the buffer that they come in keeps some 70 KB,
  * whatever their length. Longer ones are kept as they came.
  */
 const SMALL = 64 * 1024;
@@ -23,7 +23,7 @@ const LARGEST_PIECE = 64 * 1024;
 /** Rounds of the event loop in which the buffer's level is looked at, before timers do it. */
 const ROUNDS = 200;
 const TICK = 4;
-// The runtime (Deno 2.9.6) forgets a close frame that it should send if a message has come meanwhile. So it isn't asked
+// The runtime (Deno 2.9.6) forgets a close frame that it should send if a message has come since. So it isn't asked
 // for one before this many rounds of the event loop have brought no message.
 const QUIET_ROUNDS = 4;
 const MASK = 0x80;
@@ -81,7 +81,7 @@ export class DenoWebSocketTransport implements Transport, MessageSink {
       }
       this.#end();
     };
-    // The close event that follows tells all.
+    // The close event that follows has the details.
     socket.onerror = () => {};
   }
 
@@ -181,7 +181,7 @@ export class DenoWebSocketTransport implements Transport, MessageSink {
     return data.length;
   }
 
-  /** A round of the event loop, or a tick of a timer; there is no event that tells of the level. */
+  /** A round of the event loop, or a tick of a timer; there is no event for the level. */
   #pause(short: boolean): Promise<void> {
     return new Promise((resolve) => {
       if (short) {

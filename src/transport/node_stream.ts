@@ -13,8 +13,8 @@ const SLOW_WRITE = 4 * 1024;
 const QUICK = 50;
 
 /**
- * What a stream may receive that nobody reads. A TCP socket stops at its high-water mark and never comes near. A socket of
- * `node:tls` that isn't ours reads on natively, whatever is paused.
+ * What a stream may receive while it isn't read. A TCP socket stops at its high-water mark and never comes near. A
+ * socket of `node:tls` that isn't ours reads on natively, whatever is paused.
  */
 const HELD_LIMIT: number = 16 * 1024 * 1024;
 /** How often is looked at what a stream that isn't being read has received, in ms. */
@@ -48,7 +48,7 @@ interface SocketExtras {
 }
 
 /**
- * Tells whether a value is a Node stream that can be read and written.
+ * Says whether a value is a Node stream that can be read and written.
  *
  * @param value Anything.
  * @returns Whether it has the members that {@linkcode NodeStreamTransport} needs.
@@ -82,8 +82,8 @@ export class NodeStreamTransport implements Transport {
 
   /**
    * @param stream The stream; ours from now on.
-   * @param watch Told of a `node:tls` socket that has received too much while it wasn't read; without it there is no
-   * limit.
+   * @param watch Notified of a `node:tls` socket that has received too much while it wasn't read; without it there is
+   * no limit.
    * @throws {TypeError} If it carries objects or has been destroyed or ended, and then it is left as it was.
    */
   constructor(stream: Duplex, watch?: HeldWatch) {

@@ -1,6 +1,6 @@
 import type { TLSSocket } from "node:tls";
 
-/** A distinguished name: `{ CN: "alice", O: "Example" }`; a list where an attribute occurs more than once. */
+/** A distinguished name: `{ CN: "alice", O: "Example" }`; a list if an attribute occurs more than once. */
 export type CertificateName = Readonly<Record<string, string | readonly string[]>>;
 
 /** The certificate that a TLS peer showed, and that was verified. */

@@ -54,13 +54,13 @@ function alternativeNames(der: Uint8Array): Element[] {
     for (const { contents } of elements(elements(extensions.contents)[0].contents)) {
       const [id, ...rest] = elements(contents);
       if (id.tag !== OBJECT_ID || id.contents.toHex() !== ALT_NAME) continue;
-      // A flag of whether it is critical may stand between.
+      // A flag of whether it is critical may come in between.
       const value = rest.find(({ tag }) => tag === OCTET_STRING)!;
       const [list] = elements(value.contents);
       return list.tag === SEQUENCE ? elements(list.contents) : [];
     }
   } catch {
-    // A certificate that can't be read names nobody.
+    // A certificate that can't be read names no host.
   }
   return [];
 }
@@ -83,7 +83,7 @@ function elements(der: Uint8Array): Element[] {
 
 /** An IA5String as text, one code unit per byte. */
 function toText(bytes: Uint8Array): string {
-  // A longer one is nobody's (RFC 1035 2.3.4), and certificates that nobody has verified are read as well.
+  // A longer one is no name (RFC 1035 2.3.4), and certificates that weren't verified are read as well.
   return bytes.length > 255 ? "" : String.fromCharCode(...bytes);
 }
 

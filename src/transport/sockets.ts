@@ -1,6 +1,10 @@
 import type { Transport } from "./transport.ts";
 
-/** A connected TCP or Unix socket. */
+/**
+ * A connected TCP or Unix socket.
+ *
+ * @experimental It may change in a minor release.
+ */
 export interface SocketTransport extends Transport {
   /** Its own address. */
   readonly localAddr: Deno.Addr;
@@ -10,7 +14,11 @@ export interface SocketTransport extends Transport {
   setNoDelay?(noDelay?: boolean): void;
 }
 
-/** A listening TCP or Unix socket. */
+/**
+ * A listening TCP or Unix socket.
+ *
+ * @experimental It may change in a minor release.
+ */
 export interface SocketListener {
   /** The address that it is bound to. */
   readonly addr: Deno.Addr;
@@ -24,7 +32,11 @@ export interface SocketListener {
   unref(): void;
 }
 
-/** Where to listen on TCP. */
+/**
+ * Where to listen on TCP.
+ *
+ * @experimental It may change in a minor release.
+ */
 export interface TcpListenOptions {
   /** The address to bind to. */
   readonly hostname: string;
@@ -38,6 +50,8 @@ export interface TcpListenOptions {
 
 /**
  * What makes the sockets of a context. Every method throws or rejects as Deno's own functions do.
+ *
+ * @experimental It may change in a minor release.
  */
 export interface Sockets {
   /** Listens on TCP; bound when it returns. */

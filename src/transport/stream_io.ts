@@ -4,6 +4,8 @@ import { callForeign } from "../util/foreign.ts";
 import { within } from "../util/timers.ts";
 import type { Transport } from "./transport.ts";
 
+type Readable = Pick<Transport, "read">;
+
 // Takes most heads whole; one that is longer is kept elsewhere as it grows. It is what a half-open connection costs.
 const HEAD = 1;
 
@@ -31,7 +33,7 @@ export function copyInto(into: Uint8Array, chunk: Uint8Array): Uint8Array | unde
  * @returns The bytes after the head, or `null` if the stream ended before.
  */
 export async function readHead(
-  transport: Transport,
+  transport: Readable,
   push: (bytes: Uint8Array) => number,
 ): Promise<Uint8Array | null> {
   const buffer = acquire(HEAD);
@@ -55,7 +57,7 @@ export async function readHead(
  * @param push Takes bytes; returns whether it has had enough.
  */
 export async function readUntil(
-  transport: Transport,
+  transport: Readable,
   early: Uint8Array,
   push: (bytes: Uint8Array) => boolean,
 ): Promise<void> {
@@ -75,7 +77,7 @@ export async function readUntil(
 
 /** Reads `length` bytes and no further; resolves with `null` if the stream ends before. */
 export async function readExactly(
-  transport: Transport,
+  transport: Readable,
   length: number,
 ): Promise<Uint8Array | null> {
   const bytes = new Uint8Array(length);
@@ -88,7 +90,10 @@ export async function readExactly(
 }
 
 /** Writes all of `bytes`. */
-export async function writeAll(transport: Transport, bytes: Uint8Array): Promise<void> {
+export async function writeAll(
+  transport: Pick<Transport, "write">,
+  bytes: Uint8Array,
+): Promise<void> {
   for (let at = 0; at < bytes.length;) {
     at += checkTaken(await transport.write(at === 0 ? bytes : bytes.subarray(at)));
   }
@@ -104,7 +109,7 @@ export function checkTaken(count: number): number {
 }
 
 /** Reads to the end of a stream and drops what comes, for at most `timeout` ms. */
-export async function drain(transport: Transport, timeout: number): Promise<void> {
+export async function drain(transport: Readable, timeout: number): Promise<void> {
   // The clock as well: with a stream that always has more in memory, no timer gets its turn.
   const end = performance.now() + timeout;
   await within(timeout, readUntil(transport, NOTHING, () => performance.now() >= end));

@@ -11,7 +11,7 @@ import { flag, group, refusal } from "../util/check.ts";
 
 /** How a client talks TLS; all certificates and keys as PEM text. */
 export interface TlsClientOptions {
-  /** Authorities to trust besides the default ones. */
+  /** Authorities to trust in addition to the default ones. */
   caCerts?: string[];
   /** The client's certificate, followed by those of the authorities between it and a root. */
   cert?: string;
@@ -64,8 +64,9 @@ export function checkTlsClientOptions(
  * Performs the client's side of a TLS handshake, over any transport.
  *
  * Through `node:tls`, although `Deno.startTls` moves bulk data twice as fast: that one ignores client certificates without
- * a word, always verifies, takes nothing but a `Deno.TcpConn`, and can't be ended. Closing its connection amid the
- * handshake, or while the peer doesn't read, leaves the socket to a task of the runtime, open until the peer leaves.
+ * a word, always verifies, takes nothing but a `Deno.TcpConn`, and can't be ended. Closing its connection in the middle
+ * of the handshake, or while the peer doesn't read, leaves the socket to a task of the runtime, open until the peer
+ * leaves.
  *
  * @param raw The connection, with no delay set and no read pending; ours from now on, and closed if the handshake fails.
  * Closing it aborts the handshake.

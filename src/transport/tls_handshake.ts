@@ -39,7 +39,7 @@ export class TlsOutcome<Result> {
  *
  * @param raw The transport below.
  * @param cipher The encrypted side over it.
- * @param outcome Told of the end by event handlers.
+ * @param outcome Settled by event handlers.
  * @returns The outcome's result.
  * @throws Its failure, or that of the transport below.
  */
@@ -63,7 +63,7 @@ export async function handshake<Result>(
     }
     return outcome.result;
   } catch (error) {
-    // What `node:tls` made of the last bytes may be told, and its alert be written, only now.
+    // What `node:tls` made of the last bytes may be reported, and its alert be written, only now.
     await cipher.abandon();
     throw outcome.failure ?? error;
   }

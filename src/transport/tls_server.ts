@@ -46,7 +46,7 @@ interface Served extends CertificateKeyPair {
   readonly context: tls.SecureContext;
 }
 
-/** The fatal alert for a name that nobody has a certificate for (RFC 6066 3), in a record of its own. */
+/** The fatal alert for a name without a certificate (RFC 6066 3), in a record of its own. */
 const UNRECOGNIZED_NAME = Uint8Array.of(21, 3, 3, 0, 2, 2, 112);
 
 /** @throws {TypeError} If a PEM can't be read, or the key isn't the certificate's. */
@@ -56,7 +56,7 @@ function served(action: string, cert: unknown, key: unknown): Served {
   return { ...pair, context: tls.createSecureContext(pair) };
 }
 
-/** What a listener shows and whom it trusts, checked; never changed, so that a handshake ends as it began. */
+/** The certificates that a listener shows and trusts, checked; never changed, so that a handshake ends as it began. */
 class Credentials {
   /** The certificate for names that `resolve` doesn't know; `null` if there is none. */
   readonly byDefault: Served | null;

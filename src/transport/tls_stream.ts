@@ -237,7 +237,7 @@ export class TlsTransport implements Transport {
         try {
           count = await this.#raw.read(target);
         } catch (error) {
-          // The session may have failed meanwhile, and this read have been ended for it.
+          // The session may have failed since, and this read have been ended for it.
           throw this.#failure ?? error;
         }
         if (count === null) {
@@ -321,8 +321,8 @@ export class TlsTransport implements Transport {
       closeQuietly(raw);
       this.#tls.destroy();
     } else {
-      // A peer that gets the alert can tell the end from a cut. The alert is in the kernel's hands when `onFinished` is
-      // called, a tick from now; one that doesn't fit there is lost.
+      // A peer that gets the alert can distinguish the end from a cut. The alert is in the kernel's hands when
+      // `onFinished` is called, a tick from now; one that doesn't fit there is lost.
       this.#cipher.onFinished = () => closeQuietly(raw);
       afterAlert(() => this.#tls.destroySoon());
     }

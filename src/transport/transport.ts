@@ -1,7 +1,7 @@
 import type { PeerCertificate } from "./peer_certificate.ts";
 
 /**
- * An open byte stream, as the engine sees it. A `Deno.Conn` is one as it stands, so the common case costs no
+ * An open byte stream, as the engine sees it. A `Deno.Conn` is one as it is, so the common case costs no
  * adapter; every other kind of stream gets a small class with these members.
  *
  * The engine keeps at most one `read` and one `write` pending, never reads or writes after `close`, and calls
@@ -20,7 +20,7 @@ export interface Transport {
   tryWrite?(data: Uint8Array): number;
   /**
    * Calls `ready` once, in a later turn, when `tryWrite` would take bytes or throw, and even if it would have before.
-   * Asking again meanwhile changes nothing.
+   * Asking again before that changes nothing.
    */
   whenWritable?(ready: () => void): void;
   /**
@@ -31,7 +31,7 @@ export interface Transport {
   tryRead?(into: Uint8Array): number | null;
   /**
    * Calls `ready` once, in a later turn, when `tryRead` has something to say, be it the end of the stream or a failure,
-   * and even if it had it before. Asking again meanwhile changes nothing.
+   * and even if it had it before. Asking again before that changes nothing.
    */
   whenReadable?(ready: () => void): void;
   /** Ends our direction and leaves the other one open. */

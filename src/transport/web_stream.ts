@@ -10,7 +10,7 @@ export interface StreamPair {
 }
 
 /**
- * Tells whether a value is a pair of WHATWG streams.
+ * Says whether a value is a pair of WHATWG streams.
  *
  * @param value Anything.
  * @returns Whether it has a `readable` and a `writable`.
@@ -48,7 +48,7 @@ export class WebStreamTransport implements Transport {
 
   async read(into: Uint8Array): Promise<number | null> {
     let chunk = this.#rest;
-    while (chunk === undefined || chunk.length === 0) {
+    if (chunk === undefined) {
       const { done, value } = await this.#reader.read();
       if (done) return null;
       if (!(value instanceof Uint8Array)) {
@@ -56,6 +56,7 @@ export class WebStreamTransport implements Transport {
           `Cannot read from a stream pair: a chunk is ${typeof value}, not bytes`,
         );
       }
+      // An empty one isn't skipped: a source of nothing else would stop the event loop, and is for the reader to end.
       chunk = value;
     }
     this.#rest = copyInto(into, chunk);

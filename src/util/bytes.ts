@@ -5,7 +5,7 @@ export const NOTHING: Uint8Array<ArrayBuffer> = new Uint8Array(0);
  * Joins stretches of bytes.
  *
  * @param parts The stretches.
- * @param length Their length, where the caller knows it.
+ * @param length Their length, if the caller knows it.
  * @returns All of them, in memory of its own.
  */
 export function concat(

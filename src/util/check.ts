@@ -31,7 +31,7 @@ function attemptOf(action: string, name: string): string {
   return action.endsWith(" on") ? `${action} ${name}` : `${action} with ${name}`;
 }
 
-/** The error where a number was asked for. */
+/** The error if a number was expected. */
 export function numberRefusal(
   attempt: string,
   value: unknown,
@@ -92,7 +92,7 @@ export function duration(action: string, name: string, value: unknown, fallback:
 
 /**
  * The most of something per second; `Infinity` if it isn't given. Less than one is refused: of a bucket that never
- * holds a whole one nothing could be taken, and whether 0 means "none at all" or "no limit" nobody can tell.
+ * holds a whole one nothing could be taken, and whether 0 means "none at all" or "no limit" would be unclear.
  */
 export function rate(action: string, name: string, value: unknown): number {
   return between(action, name, value, Infinity, 1, Infinity);

@@ -53,7 +53,7 @@ export class Fifo<T> implements Iterable<T> {
     this.#head = 0;
   }
 
-  /** Takes all entries, oldest first; what is pushed meanwhile stays. */
+  /** Takes all entries, oldest first; what is pushed in the meantime stays. */
   drain(): T[] {
     const items = (this.#head === 0 ? this.#items : this.#items.slice(this.#head)) as T[];
     this.clear();

@@ -1,3 +1,8 @@
+import { setImmediate } from "node:timers";
+
+// Pieces of nothing in a row after which the event loop goes on.
+const MOST_EMPTY = 100;
+
 /**
  * Calls code that isn't ours: a callback, a predicate, a source. It may throw, reject, or return a thenable that does.
  *
@@ -21,9 +26,9 @@ export function callForeign(
  * What a call has returned, if it is a promise or passes for one.
  *
  * @returns A promise that never rejects, or `null` for any other value.
- * @throws What the getter of a hostile `then` throws; call this where the call itself is caught.
+ * @throws What the getter of a hostile `then` throws; call this inside the `try` of the call itself.
  */
-export function whenSettled(
+function whenSettled(
   result: unknown,
   failed: (error: unknown) => void,
 ): Promise<void> | null {
@@ -38,8 +43,30 @@ export function isThenable(value: unknown): value is PromiseLike<unknown> {
     typeof (value as PromiseLike<unknown>).then === "function";
 }
 
-/** Marks a promise as handled: a rejection that nobody awaits doesn't end the process; a caller that awaits it sees it. */
+/**
+ * Marks a promise as handled: if it isn't awaited, a rejection doesn't end the process; a caller that awaits it sees
+ * it.
+ */
 export function handled<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => {});
   return promise;
+}
+
+/**
+ * Follows what a source that isn't ours gives piece by piece. It may be nothing, again and again, at once: whoever loops
+ * over it would stop the event loop, and with it whatever could end the loop.
+ */
+export class EmptyPieces {
+  #count = 0;
+
+  /** Notes a piece; returns what has to be awaited before the next one, if anything has. */
+  note(length: number): Promise<void> | null {
+    if (length > 0) {
+      this.#count = 0;
+      return null;
+    }
+    return ++this.#count % MOST_EMPTY === 0
+      ? new Promise((resolve) => setImmediate(resolve))
+      : null;
+  }
 }

@@ -1,6 +1,6 @@
 import { Timer, type Timers } from "./timers.ts";
 
-// Progress is looked at so often per interval, instead of asking the clock whenever there is some.
+// How often progress is looked at per interval, instead of asking the clock whenever there is some.
 const LOOKS = 4;
 
 /**
@@ -15,17 +15,17 @@ export abstract class IdleTimer extends Timer {
   protected abstract get timers(): Timers;
   /** What may pass without progress, in ms. */
   protected abstract get interval(): number;
-  /** Bounds how late progress may be seen, where that matters sooner than its absence. */
+  /** Bounds how late progress may be seen, if that matters sooner than its absence. */
   protected get shortest(): number {
     return this.interval;
   }
   /** A number that changes with every sign of life. */
   protected abstract progress(): number;
-  /** Whether the peer can't show any just now, and time stands still for it. */
+  /** Whether the peer can't show any just now, so that its time doesn't count. */
   protected abstract isExempt(): boolean;
   /** Called when there was progress since the last look. */
   protected onProgress(): void {}
-  /** Called after an interval without progress; watching ends unless started anew. */
+  /** Called after an interval without progress; watching ends unless started again. */
   protected abstract expired(): void;
 
   /** Starts to watch; progress so far doesn't count. */

@@ -12,7 +12,7 @@ export function inspectable<T extends object>(prototype: T, describe: (object: T
   for (const hook of HOOKS) {
     Object.defineProperty(prototype, hook, {
       value(this: T): string {
-        // The prototype itself has nothing to tell.
+        // The prototype itself has nothing to show.
         return this === prototype ? "[Prototype]" : describe(this);
       },
     });

@@ -6,12 +6,12 @@ export interface Member {
 
 /**
  * The members, in the order in which they were added. A `Set` makes a new table every few changes, and a table that has grown old
- * keeps whom it lists until the next full collection; where connections come and go, that is all of them.
+ * keeps its members until the next full collection; where connections come and go, that is all of them.
  */
 export class MemberList<T extends Member> {
   /** How many are there. */
   size = 0;
-  // Leavers leave a gap behind. The array itself never shrinks, for then it would be made anew.
+  // Leavers leave a gap behind. The array itself never shrinks, for then it would be made again.
   readonly #places: (T | null)[] = [];
   #from = 0;
   #end = 0;
@@ -49,7 +49,7 @@ export class MemberList<T extends Member> {
     }
   }
 
-  /** Those that are there now, without those that leave meanwhile. */
+  /** Those that are there now, without those that leave in the meantime. */
   *[Symbol.iterator](): Generator<T> {
     const all = this.#places.slice(this.#from, this.#end);
     for (const member of all) {

@@ -3,7 +3,7 @@
 const UNSAFE = /[\p{Cc}\p{Bidi_Control}\p{Zl}\p{Zp}\p{Cs}]/gu;
 
 /**
- * Makes text that a peer said fit to be printed in a line: what a terminal would obey stands as its JSON escape, a tab
+ * Makes text that a peer said fit to be printed in a line: what a terminal would obey becomes its JSON escape, a tab
  * stays. This and the two functions below are how everything of a peer's is printed, in messages of errors, too.
  *
  * @param text What was received.
@@ -17,7 +17,7 @@ export function printable(text: string): string {
  * Quotes text that a peer said.
  *
  * @param text What was received.
- * @param longest How many UTF-16 code units of it are shown; `…` after the quotes tells that there are more.
+ * @param longest How many UTF-16 code units of it are shown; `…` after the quotes means that there are more.
  * @returns A JSON string, in which what a terminal would obey is escaped.
  */
 export function quote(text: string, longest: number = Infinity): string {

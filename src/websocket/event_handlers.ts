@@ -34,7 +34,7 @@ export class EventHandlers {
     }
     const listener = (event: Event) => {
       const handler = this.#handlers.get(type)?.handler;
-      // An object that can't be called may stand in the attribute; it hears nothing.
+      // An object that can't be called may be the attribute's value; it is not called.
       if (typeof handler === "function" && handler.call(this.#target, event) === false) {
         event.preventDefault();
       }

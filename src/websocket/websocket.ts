@@ -16,7 +16,7 @@ const CONNECTING = 0, OPEN = 1, CLOSING = 2, CLOSED = 3;
 const LONGEST_REASON = 123;
 
 /**
- * What the second argument of the constructor may be besides subprotocols: the options of `connect`, without its
+ * What the second argument of the constructor may be instead of subprotocols: the options of `connect`, without its
  * callbacks, which the events replace.
  */
 export interface WebSocketOptions extends
@@ -355,7 +355,7 @@ function readOptions(
   return { ...given, protocols: list.map(toUsvString) };
 }
 
-/** @throws {DOMException} `SyntaxError` for one that is no token, or stands there twice in whatever case. */
+/** @throws {DOMException} `SyntaxError` for one that is no token, or is listed twice, in whatever case. */
 function checkProtocols(protocols: readonly string[]): void {
   const seen = new Set<string>();
   for (const protocol of protocols) {

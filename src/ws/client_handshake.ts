@@ -5,6 +5,7 @@ import { type ClientRequest, type IncomingMessage, request as requestHttp } from
 import { request as requestHttps } from "node:https";
 import type { RequestOptions } from "node:https";
 import type { Duplex } from "node:stream";
+import { emit } from "./events.ts";
 import {
   checkCompressionAnswer,
   offerCompression,
@@ -24,7 +25,7 @@ const VERSIONS = [8, 13];
 
 /** Options of a client: those of `ws`, and those of `node:https`'s request, through which the handshake goes. */
 export interface ClientOptions extends SharedOptions, Omit<RequestOptions, "protocol"> {
-  /** The subprotocols to offer, where the second argument doesn't name them. */
+  /** The subprotocols to offer, if the second argument doesn't name them. */
   protocols?: string | readonly string[];
   /** The request's `Origin`. */
   origin?: string;
@@ -52,7 +53,7 @@ export interface HandshakeHost {
   attach(stream: Duplex, head: Uint8Array, handshaken: Handshaken): void;
   /** It has failed. */
   failed(error: Error): void;
-  /** It goes on elsewhere. */
+  /** It continues at another URL. */
   redirected(url: string): void;
 }
 
@@ -155,7 +156,7 @@ class Attempt {
     const request = this.#request = make(this.#requestOptions(target, key));
     if (this.#redirects > 0) {
       this.#host.redirected(target.url.href);
-      this.#host.socket.emit("redirect", target.url.href, request);
+      emit(this.#host.socket, "redirect", target.url.href, request);
     }
     request.on("timeout", () => this.#abort("Opening handshake has timed out"));
     request.on("error", (error) => this.#failed(error));
@@ -211,8 +212,8 @@ class Attempt {
   #headersFor(url: URL, given: Record<string, string> = {}): Record<string, string> {
     const sameHost = url.host === this.#first.url.host;
     const weaker = this.#first.secure && url.protocol !== "wss:";
-    const told = this.#host.socket.listenerCount("redirect") > 0;
-    if (this.#redirects === 0 || told || (sameHost && !weaker)) return given;
+    const handles = this.#host.socket.listenerCount("redirect") > 0;
+    if (this.#redirects === 0 || handles || (sameHost && !weaker)) return given;
     const secret = ["authorization", "cookie", ...(sameHost ? [] : ["host"])];
     return Object.fromEntries(
       Object.entries(given).filter(([name]) => !secret.includes(name.toLowerCase())),
@@ -237,13 +238,13 @@ class Attempt {
       }
       return;
     }
-    if (!this.#host.socket.emit("unexpected-response", request, response)) {
+    if (!emit(this.#host.socket, "unexpected-response", request, response)) {
       this.#abort(`Unexpected server response: ${statusCode}`);
     }
   }
 
   #upgraded(key: string, response: IncomingMessage, stream: Duplex, head: Buffer): void {
-    this.#host.socket.emit("upgrade", response);
+    emit(this.#host.socket, "upgrade", response);
     // A listener may have closed it.
     if (this.#over) {
       stream.destroy();

@@ -5,6 +5,27 @@ const ATTRIBUTE = Symbol("attribute");
 /** The handler that a listener was made of. */
 const HANDLER = Symbol("handler");
 
+/**
+ * Emits an event of our own accord: what a listener throws is uncaught, and none of the emitter's business. So is an `error`
+ * that nobody listens to.
+ *
+ * @returns Whether listeners have taken it.
+ */
+export function emit(emitter: EventEmitter, event: string, ...args: unknown[]): boolean {
+  let taken = false;
+  run(() => taken = emitter.emit(event, ...args));
+  return taken;
+}
+
+/** Calls code of the application's; what it throws is uncaught. */
+export function run(work: () => unknown): void {
+  try {
+    work();
+  } catch (error) {
+    reportError(error);
+  }
+}
+
 /** A listener as a browser's class takes it. */
 export type Handler = ((event: Event) => void) | { handleEvent(event: Event): void };
 

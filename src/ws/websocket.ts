@@ -13,7 +13,15 @@ import { Outbox } from "../websocket/outbox.ts";
 import { sharedContext } from "../websocket/shared_context.ts";
 import { type ClientOptions, startHandshake } from "./client_handshake.ts";
 import { emittedError, notOpen } from "./errors.ts";
-import { addHandler, attributeOf, type Handler, removeHandler, setAttribute } from "./events.ts";
+import {
+  addHandler,
+  attributeOf,
+  emit,
+  type Handler,
+  removeHandler,
+  run,
+  setAttribute,
+} from "./events.ts";
 import { connectionOptions, type Handshaken, type SharedOptions } from "./options.ts";
 import { copyOf, type Payload, sizeOf, toPayload } from "./payload.ts";
 
@@ -23,7 +31,7 @@ const NOTHING = Buffer.alloc(0);
 const LONGEST_CONTROL = 125;
 const LONGEST_REASON = 123;
 
-/** What `send` takes besides the message. */
+/** What `send` takes in addition to the message. */
 export interface SendOptions {
   /** Whether it is a binary message. Default: unless it is a string. */
   binary?: boolean;
@@ -84,8 +92,8 @@ export class WebSocket extends EventEmitter {
     // Who awaits `open` has time to listen.
     onConnect: () => CHECKPOINT as Promise<void>,
     onMessage: ({ data: socket }, data) => socket.#received(data) as Promise<void>,
-    onPing: ({ data: socket }, payload) => socket.#emit("ping", Buffer.from(payload)),
-    onPong: ({ data: socket }, payload) => socket.#emit("pong", Buffer.from(payload)),
+    onPing: ({ data: socket }, payload) => emit(socket, "ping", Buffer.from(payload)),
+    onPong: ({ data: socket }, payload) => emit(socket, "pong", Buffer.from(payload)),
     onError: ({ data: socket }, error) => {
       // That the stream has broken shows in the close event alone.
       if (error instanceof ProtocolError) socket.#error(emittedError(error));
@@ -305,12 +313,12 @@ export class WebSocket extends EventEmitter {
 
   #whenFlushed(callback: Callback): void {
     this.#connection!.flushed().then(
-      () => this.#run(callback),
-      (error) => this.#run(() => callback(error)),
+      () => run(callback),
+      (error) => run(() => callback(error)),
     );
   }
 
-  /** What is sent behind a `Blob` waits for its bytes. */
+  /** What is sent after a `Blob` waits for its bytes. */
   get #box(): Outbox {
     return this.#outbox ??= new Outbox((error) => {
       this.#error(error as Error);
@@ -379,7 +387,7 @@ export class WebSocket extends EventEmitter {
     callback: Callback | undefined,
   ): void {
     try {
-      // The promise of the round trip is nobody's: the pong is an event.
+      // The promise of the round trip isn't awaited: the pong is an event.
       void this.#connection![kind](payload);
     } catch (error) {
       // To a peer that lets 64 of them wait, one more says nothing new.
@@ -394,14 +402,14 @@ export class WebSocket extends EventEmitter {
   pause(): void {
     if (this.#readyState === CONNECTING || this.#readyState === CLOSED) return;
     this.#paused = true;
-    this.#connection!.pause();
+    this.#connection?.pause();
   }
 
   /** Goes on. */
   resume(): void {
     if (this.#readyState === CONNECTING || this.#readyState === CLOSED) return;
     this.#paused = false;
-    this.#connection!.resume();
+    this.#connection?.resume();
   }
 
   #received(data: ReceivedMessage): PromiseLike<void> | void {
@@ -415,21 +423,8 @@ export class WebSocket extends EventEmitter {
       else if (this.#binaryType === "arraybuffer") message = data.slice().buffer;
       else message = new Blob([data as Uint8Array<ArrayBuffer>]);
     }
-    this.#emit("message", message, isBinary);
+    emit(this, "message", message, isBinary);
     if (this.#options.allowSynchronousEvents === false) return CHECKPOINT;
-  }
-
-  /** Emits from inside the connection: what a listener throws is uncaught, and none of the connection's business. */
-  #emit(event: string, ...args: unknown[]): void {
-    this.#run(() => this.emit(event, ...args));
-  }
-
-  #run(work: () => unknown): void {
-    try {
-      work();
-    } catch (error) {
-      reportError(error);
-    }
   }
 
   // ---- Closing ----------------------------------------------------------------------------------------------------
@@ -470,7 +465,7 @@ export class WebSocket extends EventEmitter {
       return;
     }
     this.#readyState = CLOSING;
-    this.#connection!.terminate();
+    this.#connection?.terminate();
   }
 
   #abandon(): void {
@@ -504,13 +499,13 @@ export class WebSocket extends EventEmitter {
       maskGenerator: options.generateMask,
     });
     this.#readyState = OPEN;
-    this.emit("open");
+    emit(this, "open");
   }
 
   #error(error: Error): void {
     if (this.#errorEmitted) return;
     this.#errorEmitted = true;
-    this.#emit("error", error);
+    emit(this, "error", error);
   }
 
   #closed(record: CloseRecord): void {
@@ -518,7 +513,7 @@ export class WebSocket extends EventEmitter {
     this.#lost += record.unsentBytes;
     this.#wasClean = record.wasClean;
     const { code, reason } = record;
-    this.#emit("close", code, reason === "" ? NOTHING : Buffer.from(reason));
+    emit(this, "close", code, reason === "" ? NOTHING : Buffer.from(reason));
   }
 
   /** The handshake has failed. */
@@ -526,8 +521,8 @@ export class WebSocket extends EventEmitter {
     if (this.#readyState === CLOSED) return;
     this.#readyState = CLOSING;
     this.#errorEmitted = true;
-    this.emit("error", error);
+    emit(this, "error", error);
     this.#readyState = CLOSED;
-    this.emit("close", ABNORMAL, NOTHING);
+    emit(this, "close", ABNORMAL, NOTHING);
   }
 }

@@ -9,6 +9,7 @@ import {
 } from "node:http";
 import { nextTick } from "node:process";
 import type { Duplex } from "node:stream";
+import { refusal } from "../util/check.ts";
 import { answerCompression, parseProtocols } from "../adopt/outside_handshake.ts";
 import {
   compressionOptions,
@@ -16,6 +17,7 @@ import {
   type SharedOptions,
   termsOf,
 } from "./options.ts";
+import { emit, run } from "./events.ts";
 import { attach, WebSocket } from "./websocket.ts";
 
 const GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -74,8 +76,8 @@ export interface ServerOptions extends SharedOptions {
 type Accepted = (socket: WebSocket, request: IncomingMessage) => void;
 
 /**
- * The `WebSocketServer` of the npm package `ws`, on this library's connections. It stands on a `node:http` server, its
- * own or one that it is given, as there.
+ * The `WebSocketServer` of the npm package `ws`, on this library's connections. It is based on a `node:http` server,
+ * its own or one that it is given, as there.
  */
 export class WebSocketServer extends EventEmitter {
   /** The options; `handleProtocols` may be assigned later. */
@@ -143,12 +145,20 @@ export class WebSocketServer extends EventEmitter {
   }
 
   #listenTo(server: HttpServer): void {
-    const accepted: Accepted = (socket, request) => void this.emit("connection", socket, request);
+    const accepted: Accepted = (socket, request) => void emit(this, "connection", socket, request);
     const listeners = {
-      listening: () => void this.emit("listening"),
-      error: (error: Error) => void this.emit("error", error),
+      listening: () => void emit(this, "listening"),
+      error: (error: Error) => void emit(this, "error", error),
       upgrade: (request: IncomingMessage, stream: Duplex, head: Buffer) =>
-        this.handleUpgrade(request, stream, head, accepted),
+        run(() => {
+          try {
+            this.handleUpgrade(request, stream, head, accepted);
+          } catch (error) {
+            // Nobody else would answer where a callback that decides has failed.
+            if (!UPGRADED.has(stream)) abort(stream, 500);
+            throw error;
+          }
+        }),
     };
     for (const [name, listener] of Object.entries(listeners)) {
       server.on(name, listener as () => void);
@@ -176,7 +186,7 @@ export class WebSocketServer extends EventEmitter {
       if (closed !== undefined) {
         this.once("close", () => closed(new Error("The server is not running")));
       }
-      nextTick(() => this.emit("close"));
+      nextTick(() => emit(this, "close"));
       return;
     }
     if (closed !== undefined) this.once("close", closed);
@@ -192,7 +202,7 @@ export class WebSocketServer extends EventEmitter {
 
   #closed(): void {
     this.#state = "closed";
-    this.emit("close");
+    emit(this, "close");
   }
 
   /** Whether a request is for this server: by its path. */
@@ -206,7 +216,7 @@ export class WebSocketServer extends EventEmitter {
    *
    * @param request The request.
    * @param stream Its socket; this server's from here on.
-   * @param head What came behind the request.
+   * @param head What came after the request.
    * @param accepted Gets the open socket.
    */
   handleUpgrade(
@@ -302,7 +312,6 @@ export class WebSocketServer extends EventEmitter {
         "server.handleUpgrade() was called more than once with the same socket, possibly due to a misconfiguration",
       );
     }
-    UPGRADED.add(stream);
     if (this.#state !== "running") return abort(stream, 503);
     const { handleProtocols, perMessageDeflate } = this.options;
     const key = request.headers["sec-websocket-key"];
@@ -316,10 +325,14 @@ export class WebSocketServer extends EventEmitter {
     const protocol = protocols.size === 0
       ? ""
       : (handleProtocols ? handleProtocols(protocols, request) : first) || "";
+    if (typeof protocol !== "string") {
+      throw refusal("accept a handshake with what handleProtocols returned", protocol, "a string");
+    }
+    UPGRADED.add(stream);
     if (protocol !== "") lines.push(`Sec-WebSocket-Protocol: ${protocol}`);
     if (extensions !== "") lines.push(`Sec-WebSocket-Extensions: ${extensions}`);
     const socket = new this.options.WebSocket(null, undefined, this.options as never);
-    this.emit("headers", lines, request);
+    emit(this, "headers", lines, request);
     stream.write([...lines, "", ""].join("\r\n"));
     if (this.clients !== undefined) this.#track(socket, this.clients);
     attach(socket, stream, head, {
@@ -347,7 +360,7 @@ export class WebSocketServer extends EventEmitter {
     headers?: Record<string, string>,
   ): void {
     if (this.listenerCount("wsClientError") === 0) return abort(stream, code, message, headers);
-    this.emit("wsClientError", new Error(message), stream, request);
+    emit(this, "wsClientError", new Error(message), stream, request);
   }
 }
 

@@ -1,5 +1,6 @@
 import { type Connection, Context } from "../../mod.ts";
 import { has } from "../support/needs.ts";
+import { mayFail } from "../support/failure.ts";
 
 /** The browser's program, if it is installed. */
 export const chromium: string | null = await has(
@@ -97,10 +98,10 @@ export class Browser implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose]() {
-    await this.call("Browser.close").catch(() => {});
+    await mayFail(this.call("Browser.close"), "it may close before it has answered");
     await this.#process.status;
     await this.#ctx.shutdown({ timeout: 0 });
-    await Deno.remove(this.#dir, { recursive: true }).catch(() => {});
+    await mayFail(Deno.remove(this.#dir, { recursive: true }), "its children may still write");
   }
 }
 

@@ -59,7 +59,18 @@ Deno.test({
     await t.step("connects, and figures arrive", async () => {
       await tab.until(`document.getElementById("state")?.dataset.state === "open"`);
       await tab.until(`${taken} > 0`);
-      assertEquals(await tab.evaluate(`document.querySelectorAll(".uplot canvas").length`), 6);
+      // Each chart has a line, in the colour of its first one.
+      await tab.until(`[...document.querySelectorAll(".chart")].map((chart) => {
+        const canvas = chart.querySelector("canvas");
+        const name = chart.querySelector("li").className;
+        const color = getComputedStyle(document.documentElement).getPropertyValue("--" + name);
+        const wanted = parseInt(color.slice(1), 16);
+        const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+        for (let at = 0; at < pixels.length; at += 4) {
+          if ((pixels[at] << 16 | pixels[at + 1] << 8 | pixels[at + 2]) === wanted) return name;
+        }
+        return "nothing";
+      }).join() === "theirs,ours,faint,theirs,ours,ours"`);
     });
 
     await t.step("two tabs chat with each other", async () => {

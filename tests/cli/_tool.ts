@@ -1,4 +1,5 @@
 import { WebSocketServer } from "ws";
+import { mayFail } from "../support/failure.ts";
 
 const CLI = new URL("../../cli.ts", import.meta.url).pathname;
 
@@ -25,7 +26,7 @@ export class Tool implements AsyncDisposable {
       env: { NO_COLOR: "1" },
     }).spawn();
     this.#input = this.process.stdin.getWriter();
-    this.#input.closed.catch(() => {});
+    mayFail(this.#input.closed, "the tool may end before its input does");
     this.#ended = Promise.all([
       this.#collect(this.process.stdout, "stdout"),
       this.#collect(this.process.stderr, "stderr"),
@@ -57,7 +58,7 @@ export class Tool implements AsyncDisposable {
 
   /** Ends its input. */
   async endInput(): Promise<void> {
-    await this.#input.close().catch(() => {});
+    await mayFail(this.#input.close(), "the tool may have ended");
   }
 
   /** Waits for its end. */

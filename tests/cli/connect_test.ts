@@ -83,11 +83,11 @@ Deno.test("connect --ping: goes on trying while the connection closes, and says 
       paused.resolve(socket);
     });
   });
-  await using tool = new Tool("connect", server.url, "--ping", "0.02");
+  await using tool = new Tool("connect", server.url, "--ping", "0.001");
   const socket = await paused.promise;
   tool.interrupt();
-  // So long it takes the server to see our close frame: the time of several pings.
-  await new Promise((resolve) => setTimeout(resolve, 200));
+  // It takes the server several pings to see our close frame.
+  for (let turns = 0; turns < 100; turns++) await turn();
   socket.resume();
   assertEquals(await tool.end(), 130);
   assert(!tool.stderr.includes(" at "), tool.stderr);

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { ConnectionClosedError, Context, HandshakeError } from "../../mod.ts";
 import { EventLog } from "../support/event_log.ts";
+import { TimeShift } from "../support/virtual_clock.ts";
 
 const FAST = { initial: 1, max: 8, factor: 2, jitter: 0 };
 
@@ -64,6 +65,7 @@ Deno.test("reconnect: break and a throw in the body close with 1000", async () =
 });
 
 Deno.test("reconnect: the wait grows to its maximum, and starts over after a connection that lived", async () => {
+  using time = new TimeShift();
   await using ctx = new Context();
   const busy = () => new Response("", { status: 503 });
   const url = serving(ctx, [busy, busy, busy, busy, busy]);
@@ -77,7 +79,7 @@ Deno.test("reconnect: the wait grows to its maximum, and starts over after a con
   ) {
     if (++count === 3) break;
     // The first one lives for longer than `max`, the second one doesn't.
-    if (count === 1) await new Promise((resolve) => setTimeout(resolve, 510));
+    if (count === 1) time.ahead += 500;
     conn.terminate();
   }
   assertEquals(delays, [1, 2, 4, 8, 16, 1, 2]);
@@ -130,7 +132,7 @@ for (const status of [408, 425, 429, 500, 503]) {
 }
 
 for (const secure of [false, true]) {
-  Deno.test(`reconnect: a server that leaves amid the handshake is tried again, TLS: ${secure}`, async () => {
+  Deno.test(`reconnect: a server that leaves in the middle of the handshake is tried again, TLS: ${secure}`, async () => {
     await using ctx = new Context();
     const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
     const scheme = secure ? "wss" : "ws";

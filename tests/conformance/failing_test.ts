@@ -172,9 +172,9 @@ for (const ours of ENDS) {
   for (
     const [name, bytes] of [
       ["between frames", new Uint8Array(0)],
-      ["amid a header", frame(TEXT, "x").subarray(0, 1)],
-      ["amid a payload", frame(TEXT, "hello").subarray(0, 4)],
-      ["amid a message", frame(TEXT, "hello", { fin: false })],
+      ["in the middle of a header", frame(TEXT, "x").subarray(0, 1)],
+      ["in the middle of a payload", frame(TEXT, "hello").subarray(0, 4)],
+      ["in the middle of a message", frame(TEXT, "hello", { fin: false })],
     ] as const
   ) {
     Deno.test(`RFC 6455 7.1.5 by a ${ours}: a peer that vanishes ${name} is 1006 with the cause`, async () => {

@@ -226,7 +226,7 @@ Deno.test("Compressed, uncompressed, fragmented, with control frames between: al
   await peer.send(frameOf(FIN | CONTINUATION, Uint8Array.of(0x11, 0x00, 0x00)));
   await peer.send(frameOf(BINARY, Uint8Array.of(1, 2)));
   await peer.send(frameOf(FIN | CONTINUATION, Uint8Array.of(3)));
-  // 7.2.3.4, amid a stream with takeover.
+  // 7.2.3.4, in the middle of a stream with takeover.
   await peer.send(frameOf(FIN | RSV1 | TEXT, Uint8Array.of(0xf3, 0x00, 0x11, 0x00, 0x00, 0x00)));
   await peer.send(frameOf(FIN | RSV1 | TEXT, Uint8Array.of(0xf2, 0x00, 0x11, 0x00, 0x00)));
   await peer.send(frameOf(FIN | RSV1 | TEXT, Uint8Array.of(0x00)));
@@ -298,7 +298,7 @@ Deno.test("What comes behind a long message waits for it: messages, pings, the c
   assertEquals(events, [`${20 << 20}`, "5", "ping", `${8 << 20}`, "5", "close 1000"]);
 });
 
-Deno.test("Paused amid long messages, none is delivered until resumed", async () => {
+Deno.test("Paused in the middle of long messages, none is delivered until resumed", async () => {
   await using ctx = new Context();
   const got: number[] = [];
   const { listener, conns } = serve(ctx, {
@@ -322,7 +322,7 @@ Deno.test("Paused amid long messages, none is delivered until resumed", async ()
   assertEquals(got, Array(5).fill(4 << 20));
 });
 
-Deno.test("Terminated amid a long message: it stops, and nothing is left behind", async () => {
+Deno.test("Terminated in the middle of a long message: it stops, and nothing is left behind", async () => {
   await using ctx = new Context();
   const { listener, conns, messages, closes } = serve(ctx, { maxMessageSize: 0 });
   const packed = new Uint8Array(
@@ -570,7 +570,7 @@ Deno.test("Fragments are compressed as one message", async () => {
   ]);
 });
 
-Deno.test("Terminated amid compressing: it stops", async () => {
+Deno.test("Terminated in the middle of compressing: it stops", async () => {
   await using it = await connected();
   it.conn.send(json(10 << 20));
   assertEquals(turnsWaiting(), 1);
@@ -580,7 +580,7 @@ Deno.test("Terminated amid compressing: it stops", async () => {
   assertEquals([unsentMessages, unsentBytes], [1, 10 << 20]);
 });
 
-Deno.test("Closed amid compressing: everything goes out first", async () => {
+Deno.test("Closed in the middle of compressing: everything goes out first", async () => {
   await using ctx = new Context({ maxMessageSize: 0 });
   const { listener, messages, closes } = serve(ctx);
   const conn = ctx.connect(listener.url, { compression: true });

@@ -168,7 +168,7 @@ Deno.test("fault 11a: a message that fits is handed on whole", () => {
   codec.close();
 });
 
-Deno.test("fault 11a: claimed amid a message, what was collected is the first piece", async () => {
+Deno.test("fault 11a: claimed in the middle of a message, what was collected is the first piece", async () => {
   const words = "aä世🌍".repeat(20_000);
   for (const cut of [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]) {
     const { taker, codec, push, turns, drain } = make(70_000, { claimed: false });

@@ -90,7 +90,7 @@ for (const takeover of [true, false]) {
   });
 }
 
-Deno.test("7.2.3.4: a final block amid a stream with takeover: the window goes on", async () => {
+Deno.test("7.2.3.4: a final block in the middle of a stream with takeover: the window goes on", async () => {
   const { inflater: codec, got } = inflater();
   await push(codec, FINAL);
   await push(codec, SHARED_WINDOW);

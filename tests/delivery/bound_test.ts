@@ -6,6 +6,7 @@ import { makeCertificates } from "../transport/certificates.ts";
 import { type Face, FACES, Got } from "./faces.ts";
 import { READ_AHEAD } from "./shapes.ts";
 import { type Way, ways } from "./ways.ts";
+import { mayFail } from "../support/failure.ts";
 
 // A peer that floods a held connection: it can push what the kernels' buffers and `readAhead` take, and then it has to
 // wait. Over Deno's own socket nobody can be made to wait, so there the connection ends.
@@ -68,7 +69,7 @@ async function flood(way: Way, face: Face, message: Uint8Array): Promise<void> {
   const { state } = conn, { bytesReceived } = conn.stats();
   conn.terminate();
   busy.resolve();
-  await claimed?.catch(() => {});
+  await mayFail(Promise.resolve(claimed), "its connection was terminated");
   await conn.closed;
   if (!way.frames) {
     if (state === "open" && pushed >= FLOOD) throw new Error(`${pushed} bytes are taken`);

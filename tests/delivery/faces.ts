@@ -2,6 +2,7 @@ import type { Connection, ConnectionOptions } from "../../mod.ts";
 import { join } from "../support/bytes.ts";
 import { keyOf } from "../support/messages.ts";
 import { turn } from "../support/until.ts";
+import { mayFail } from "../support/failure.ts";
 
 /** Takes the messages of a connection, in one of the ways there are. */
 export interface Face {
@@ -57,7 +58,7 @@ export const FACES: Face[] = [
     name: "receive",
     async claim(conn, got) {
       for (;;) {
-        const data = await conn.receive().catch(() => null);
+        const data = await mayFail(conn.receive(), "the connection has closed") ?? null;
         if (data === null) break;
         await got.note(keyOf(data));
       }

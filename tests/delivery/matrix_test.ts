@@ -6,6 +6,7 @@ import { turn } from "../support/until.ts";
 import { type Face, FACES, Got } from "./faces.ts";
 import { READ_AHEAD, type Shape, SHAPES } from "./shapes.ts";
 import { type Way, ways } from "./ways.ts";
+import { mayFail } from "../support/failure.ts";
 
 // Every way of taking messages × what comes × when it is taken × what is below: all of it arrives, once and in order, and
 // what waits meanwhile keeps its bound.
@@ -59,7 +60,7 @@ async function cell(way: Way, face: Face, shape: Shape, timing: Timing): Promise
   const written = peer.send(...shape.frames);
   // Answers to pings are read, or they would keep our side from writing.
   const reading = peer.next(CLOSE);
-  reading.catch(() => {});
+  mayFail(reading, "awaited below, unless something fails before");
   if (timing !== "at once") {
     await still(() => conn.stats().bytesReceived + got.keys.length);
     const most = held && !inConnect ? 1 : 0;
@@ -97,7 +98,7 @@ async function bounded(running: Promise<void>): Promise<void> {
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Error("it hangs")), PATIENCE);
   });
-  running.catch(() => {});
+  mayFail(running, "it is too late to know");
   try {
     await Promise.race([running, late]);
   } finally {

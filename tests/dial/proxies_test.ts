@@ -1,5 +1,4 @@
 import { assert, assertEquals, assertInstanceOf, assertMatch } from "@std/assert";
-import { delay } from "@std/async/delay";
 import { HandshakeError } from "../../src/errors.ts";
 import { connectHttpProxy } from "../../src/client/proxy/http_connect.ts";
 import { dialProxy } from "../../src/client/proxy/dial_proxy.ts";
@@ -7,8 +6,9 @@ import { parseProxyUrl } from "../../src/client/proxy/proxy_url.ts";
 import { connectSocks5 } from "../../src/client/proxy/socks5.ts";
 import { dialTcp } from "../../src/client/tcp.ts";
 import type { Tunnel } from "../../src/client/proxy/tunnel.ts";
-import { failure } from "../support/failure.ts";
+import { failure, mayFail, readToEnd } from "../support/failure.ts";
 import { readExactly, tcpPair, writeAll } from "../transport/streams.ts";
+import { turn } from "../support/until.ts";
 
 const target: Tunnel = { hostname: "example.com", port: 443 };
 const login = { ...target, username: "user", password: "påss" };
@@ -122,7 +122,7 @@ for (
     const error = await failure(connectHttpProxy(conn, target));
     assertInstanceOf(error, HandshakeError);
     assertMatch(error.message, reason);
-    await playing.catch(() => {});
+    await mayFail(playing, "we leave in the middle of the play");
   });
 }
 
@@ -204,7 +204,7 @@ for (
     const error = await failure(connectSocks5(conn, tunnel));
     assertInstanceOf(error, HandshakeError);
     assertMatch(error.message, reason);
-    await playing.catch(() => {});
+    await mayFail(playing, "we leave in the middle of the play");
   });
 }
 
@@ -219,7 +219,7 @@ for (const scheme of ["http", "socks5", "https"]) {
     assert(await conn.read(buffer) !== null);
     controller.abort(new Error("enough"));
     assertEquals((await dialing).message, "enough");
-    for (;;) if (await conn.read(buffer).catch(() => null) === null) break;
+    await readToEnd(conn);
     conn.close();
   });
 }
@@ -244,5 +244,5 @@ Deno.test("dialTcp names the host that can't be reached, and obeys its signal", 
     (await failure(dialTcp({ hostname: "::1", port, signal: controller.signal }))).message,
     "no",
   );
-  await delay(0);
+  await turn();
 });

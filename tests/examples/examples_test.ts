@@ -90,9 +90,26 @@ Deno.test("demo: exchanges with both clients, streams 64 MiB, and ends by itself
   assert(!stdout.includes("FAILED"));
 });
 
+Deno.test("on a fresh machine the demo prints nothing but its own output", async () => {
+  const cache = await Deno.makeTempDir();
+  try {
+    const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: ["task", "demo"],
+      cwd: new URL("../..", import.meta.url),
+      env: { DENO_DIR: cache, NO_COLOR: "1" },
+    }).output();
+    const [task, ...rest] = new TextDecoder().decode(stderr).trim().split("\n");
+    assert(success && task.startsWith("Task demo "), task);
+    assertEquals(rest, []);
+    assertMatch(new TextDecoder().decode(stdout), /^echo server on /);
+  } finally {
+    await Deno.remove(cache, { recursive: true });
+  }
+});
+
 Deno.test("the tool, the demo and the examples need nothing but Deno", async () => {
   const root = new URL("../..", import.meta.url);
-  const programs = ["cli.ts"];
+  const programs = ["cli.ts", "examples/live/main.ts", "examples/live/producer.ts"];
   for await (const { name, isFile } of Deno.readDir(new URL("examples", root))) {
     if (isFile) programs.push(`examples/${name}`);
   }

@@ -3,6 +3,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Context } from "../../mod.ts";
 import { exampleArgs, runExample } from "../support/example.ts";
 import { makeCertificates } from "../transport/certificates.ts";
+import { mayFail } from "../support/failure.ts";
 
 function command(name: string, args: string[], stdin: "null" | "piped" = "null"): Deno.Command {
   return new Deno.Command(Deno.execPath(), {
@@ -59,7 +60,7 @@ class Running implements AsyncDisposable {
       // It has ended.
     }
     await this.#lines.cancel();
-    await this.child.stderr.cancel().catch(() => {});
+    await mayFail(this.child.stderr.cancel(), "it may be read already");
     await this.child.status;
   }
 }
@@ -170,7 +171,7 @@ Deno.test("examples/broadcast_echo.ts --stdin", async () => {
   assertEquals((await conn.closed).code, 1001);
   // Standard input is still open, and doesn't keep the process.
   assertEquals((await server.child.status).code, 0);
-  await stdin.close().catch(() => {});
+  await mayFail(stdin.close(), "the process has ended");
 });
 
 Deno.test("examples/tls_server.ts and self_signed.ts", async () => {

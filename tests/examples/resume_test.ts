@@ -4,6 +4,7 @@ import { Context } from "../../mod.ts";
 import { exampleArgs, runExample } from "../support/example.ts";
 import { seeded } from "../support/random.ts";
 import { until } from "../support/until.ts";
+import { mayFail } from "../support/failure.ts";
 
 Deno.test("resubscribe: each new connection asks again for all topics", async () => {
   const { code, stdout, stderr } = await runExample("resubscribe");
@@ -66,7 +67,7 @@ class CutLine {
   constructor(port: number, cuts: number[]) {
     this.#port = port;
     this.#cuts = cuts;
-    this.#accept().catch(() => {});
+    mayFail(this.#accept(), "it ends with its listener");
   }
 
   get url(): string {
@@ -118,7 +119,7 @@ for (const seed of [1, 2, 3]) {
     await using server = new Server("--every", "1");
     await server.start();
     const random = seeded(seed);
-    // From amid the answer to the handshake to hundreds of messages.
+    // From in the middle of the answer to the handshake to hundreds of messages.
     const cuts = Array.from({ length: 10 }, () => Math.floor(20 + random() * 6000));
     using line = new CutLine(server.port, cuts);
     const COUNT = 1500;

@@ -5,6 +5,7 @@ import { numbered, numberOf } from "../support/messages.ts";
 import { seeded } from "../support/random.ts";
 import { RawPeer } from "../support/raw_peer.ts";
 import { turn, until } from "../support/until.ts";
+import { mayFail } from "../support/failure.ts";
 
 // What may happen to a connection, in any order, over a pipe in memory. Whatever the order is: one end, one record that says
 // what happened, and every accepted message is at the peer or counted.
@@ -68,8 +69,7 @@ class World {
 
   async #peerWrites(bytes: Uint8Array): Promise<void> {
     if (this.peerClosed || this.peerEnded) return;
-    // A pipe that is full, or closed by us, is the peer's concern.
-    this.raw.write(bytes).catch(() => {});
+    mayFail(this.raw.write(bytes), "the pipe may be closed by us");
     await turn();
   }
 
@@ -89,10 +89,11 @@ class World {
     "shut down writing": () => this.conn.shutdownWrite(),
     "begin a stream": () => {
       const first = this.#streams++ === 0;
-      this.conn.sendStream((async function* () {
+      const source = (async function* () {
         yield "a part";
         if (first) await new Promise(() => {});
-      })()).catch(() => {});
+      })();
+      mayFail(this.conn.sendStream(source), "the connection may end before it");
     },
     "the peer sends": () => this.#peerWrites(this.raw.encode(1, "hello")),
     "the peer closes": async () => {
@@ -173,7 +174,7 @@ async function live(role: Role, compressed: boolean, steps: readonly string[]): 
   assertEquals(new Set(messages).size, compressed ? new Set(messages).size : messages.length);
   const inFlight = messages.length + record.unsentMessages - world.accepted;
   assert(world.terminated ? inFlight >= 0 && messages.length <= world.accepted : inFlight === 0);
-  // The stream ends amid a frame only if it was cut.
+  // The stream ends in the middle of a frame only if it was cut.
   if (failure !== undefined) {
     assert(world.cut || world.terminated || record.cause !== undefined, `${failure}`);
   }

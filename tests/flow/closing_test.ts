@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertInstanceOf, assertThrows } from "@std/assert";
-import { InvalidStateError, ProtocolError, TimeoutError } from "../../mod.ts";
+import { Context, InvalidStateError, ProtocolError, TimeoutError } from "../../mod.ts";
+import { MemoryConn } from "../support/memory_conn.ts";
 import { numbered, numberOf } from "../support/messages.ts";
 import { pair, rawHost, rawPeer } from "../support/pair.ts";
 import { join } from "../support/bytes.ts";
@@ -270,7 +271,7 @@ Deno.test("a violation after our own close() loses nothing of what is queued", a
 });
 
 Deno.test("a peer that vanishes: 1006 with the cause, onError before onClose", async () => {
-  for (const how of ["end", "reset", "amid a frame"] as const) {
+  for (const how of ["end", "reset", "in the middle of a frame"] as const) {
     const log: string[] = [];
     await using peer = await rawPeer({
       onError: () => log.push("error"),
@@ -281,7 +282,9 @@ Deno.test("a peer that vanishes: 1006 with the cause, onError before onClose", a
       conn.send("unread makes it a reset");
       await conn.drained();
     }
-    if (how === "amid a frame") await raw.write(raw.encode(1, "message").subarray(0, 8));
+    if (how === "in the middle of a frame") {
+      await raw.write(raw.encode(1, "message").subarray(0, 8));
+    }
     raw.close();
     const record = await conn.closed;
     assertEquals([record.code, record.wasClean, record.initiator], [1006, false, null]);
@@ -291,7 +294,7 @@ Deno.test("a peer that vanishes: 1006 with the cause, onError before onClose", a
   }
 });
 
-Deno.test("a reset amid queued data: the messages that were left are counted, senders and waiters hear of it", async () => {
+Deno.test("a reset in the middle of queued data: the messages that were left are counted, senders and waiters hear of it", async () => {
   await using peer = await rawPeer();
   const { conn, raw } = peer;
   for (let i = 0; i < MANY; i++) conn.send(numbered(i, 64 * KIB));
@@ -327,6 +330,32 @@ Deno.test("the peer's half-close without a close frame ends the connection", asy
   const record = await peer.conn.closed;
   assertInstanceOf(record.cause, Deno.errors.UnexpectedEof);
   assertEquals(record.code, 1006);
+});
+
+Deno.test("after shutdownRead() a write that fails is told, whether the peer's end was seen before or not", async () => {
+  for (const seen of [true, false]) {
+    await using ctx = new Context();
+    const told: unknown[] = [];
+    const [near, far] = MemoryConn.pair(100);
+    const conn = ctx.adopt(near, {
+      handshake: false,
+      onMessage() {},
+      onError: (_, error) => void told.push(error),
+    });
+    await conn.opened;
+    conn.shutdownRead();
+    conn.send(new Uint8Array(1000));
+    await turn();
+    if (seen) {
+      await far.closeWrite();
+      await until(() => conn.state === "closing");
+    }
+    far.close();
+    const record = await conn.closed;
+    assertInstanceOf(record.cause, Deno.errors.BrokenPipe);
+    assertEquals(told, [record.cause]);
+    assertEquals([record.code, record.unsentMessages], [1006, 1]);
+  }
 });
 
 Deno.test("a peer that vanishes after our close(): 1006 with the cause, and no onError", async () => {

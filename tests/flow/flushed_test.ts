@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { ConnectionClosedError } from "../../mod.ts";
+import { FlushWaiters } from "../../src/flow/flush_waiters.ts";
 import { numbered } from "../support/messages.ts";
 import { rawPeer } from "../support/pair.ts";
 
@@ -87,6 +88,25 @@ Deno.test("flushed: data that pauseSending holds aren't", async () => {
   assertEquals(flushed, false);
   conn.resumeSending();
   await waiting;
+});
+
+Deno.test("flushed: waits that were given up are let go of, and the others keep their order", async () => {
+  const waiters = new FlushWaiters();
+  const log: number[] = [];
+  const waits: Promise<unknown>[] = [];
+  for (let i = 0; i < 1000; i++) {
+    const abort = new AbortController();
+    const wait = waiters.wait(i, abort.signal, () => new Error("given up"));
+    waits.push(wait.then(() => log.push(i), () => {}));
+    if (i % 10 !== 0) abort.abort();
+  }
+  assert(waiters.size < 300, `${waiters.size} are kept`);
+  waiters.reached(500);
+  await Promise.resolve();
+  assertEquals(log, Array.from({ length: 51 }, (_, i) => 10 * i));
+  waiters.fail(() => new Error("the end"));
+  await Promise.all(waits);
+  assertEquals([waiters.size, log.length], [0, 51]);
 });
 
 Deno.test("answerPings: false leaves pings to the application", async () => {

@@ -164,7 +164,7 @@ Deno.test("fault 2: messages that waited before messageStreams() was called are 
 
 for (const type of ["text", "binary"] as const) {
   for (const size of [20, 5000, 60_000, 64 * KIB, 200 * KIB]) {
-    Deno.test(`fault 11b: messageStreams() amid a ${type} message of which ${size} bytes were there`, async () => {
+    Deno.test(`fault 11b: messageStreams() in the middle of a ${type} message of which ${size} bytes were there`, async () => {
       await using peer = await rawPeer({ maxMessageSize: 0 });
       const { conn, raw } = peer;
       const opcode = type === "text" ? 1 : 2;
@@ -299,7 +299,7 @@ Deno.test("cancelling discards the rest of its message only, wherever it stands"
   const messages = conn.messageStreams();
   const large = new Uint8Array(2048 * KIB);
   const writing = raw.write(join([
-    raw.encode(2, large), // cancelled amid
+    raw.encode(2, large), // cancelled half-way
     raw.encode(1, "one"),
     raw.encode(2, large), // cancelled at once
     raw.encode(1, "two"), // cancelled when it is complete
@@ -422,4 +422,51 @@ Deno.test("rateLimit and counters see messages that come in pieces", async () =>
   // Ten may come at once, and the next ones not before a tenth of a second each.
   assert(got[11] >= 90, `${got}`);
   conn.terminate();
+});
+
+// ---- Leaving ------------------------------------------------------------------------------------------------------
+
+Deno.test("leaving while a message arrives fails its stream, and keeps nothing of what still comes", async () => {
+  await using peer = await rawPeer({ maxMessageSize: 0 });
+  const { conn, raw } = peer;
+  const messages = conn.messageStreams();
+  await raw.send(2, "begun", false);
+  const { stream } = await next(messages);
+  const reader = stream.getReader();
+  assertEquals((await reader.read()).value!.length, 5);
+  const rest = assertRejects(() => reader.read(), ConnectionClosedError);
+  await messages.return!();
+  assertEquals(conn.state, "closing");
+  await rest;
+  // A peer that doesn't mind our close frame.
+  const { external } = Deno.memoryUsage();
+  await raw.send(0, "the end");
+  const message = raw.encode(2, new Uint8Array(60_000)), count = 2000;
+  for (let i = 0; i < count; i++) await raw.write(message);
+  await until(() => conn.stats().messagesReceived === count + 1);
+  const grown = Deno.memoryUsage().external - external;
+  assert(grown < 60_000 * count / 2, `${grown} bytes are kept`);
+  await raw.sendClose(1000);
+  assertEquals((await conn.closed).undelivered, count);
+});
+
+Deno.test("what waits when messageStreams() of an ended connection is left comes whole to others", async () => {
+  await using peer = await rawPeer();
+  const { conn, raw } = peer;
+  const messages = conn.messageStreams();
+  await raw.send(1, "first");
+  await next(messages);
+  await raw.send(1, "sec", false);
+  await raw.send(0, "ond, with an ö");
+  await raw.send(2, "third");
+  await raw.send(1, "never end", false);
+  await raw.sendClose(1000);
+  const record = await conn.closed;
+  assertEquals(record.undelivered, 3);
+  await messages.return!();
+  assertEquals(await conn.receive(), "second, with an ö");
+  const others = conn.messageStreams();
+  assertEquals(await text(await next(others)), "third");
+  assertEquals(await others.next(), { value: undefined, done: true });
+  assertEquals(record.undelivered, 1);
 });

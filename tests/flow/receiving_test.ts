@@ -11,6 +11,7 @@ import { MemoryConn } from "../support/memory_conn.ts";
 import { pair, rawPeer } from "../support/pair.ts";
 import { RawPeer } from "../support/raw_peer.ts";
 import { turn, until } from "../support/until.ts";
+import { mayFail } from "../support/failure.ts";
 
 const KIB = 1024;
 
@@ -69,7 +70,7 @@ for (const [face, consume] of Object.entries(SLOW)) {
     const raw = new RawPeer(far, "client");
     const writing = raw.write(repeat(raw.encode(2, new Uint8Array(SIZE)), COUNT));
     let got = 0;
-    const consuming = consume(conn, () => got++).catch(() => {});
+    const consuming = mayFail(consume(conn, () => got++), "it ends with the connection");
     await until(() => got === COUNT);
     await writing;
     // Half of readAhead holds 25 messages as the queue counts, 3 as streams are charged.
@@ -128,7 +129,7 @@ for (const face of ["iterator", "onMessage"] as const) {
     const iterate = async () => {
       for await (const _ of conn) take();
     };
-    if (face === "iterator") iterate().catch(() => {});
+    if (face === "iterator") mayFail(iterate(), "it ends with the connection");
     await all.promise;
     assert(reads < COUNT / 100, `${reads} reads`);
     conn.terminate();
@@ -316,7 +317,7 @@ Deno.test("every way to take messages excludes every other", async () => {
     messages: (conn) => conn.messages(),
     messageStreams: (conn) => conn.messageStreams(),
     readable: (conn) => conn.readable,
-    receive: (conn) => conn.receive().catch(() => {}),
+    receive: (conn) => mayFail(conn.receive(), "nothing comes"),
     onMessage: (conn) => conn.on({ onMessage() {} }),
   };
   for (const [first, claim] of Object.entries(ways)) {
@@ -433,6 +434,62 @@ for (const assemble of [true, false]) {
     await writing;
   });
 }
+
+for (const where of ["onFrameStart", "onFrameChunk"] as const) {
+  for (const payload of ["", "payload"]) {
+    if (where === "onFrameChunk" && payload === "") continue;
+    Deno.test(`pause() in ${where} of ${payload.length} bytes holds onFrameEnd, too`, async () => {
+      const told: string[] = [];
+      const note = (name: string) => (conn: Connection) => {
+        told.push(name);
+        if (name === where && told.length < 3) conn.pause();
+      };
+      await using peer = await rawPeer({
+        onFrameStart: note("onFrameStart"),
+        onFrameChunk: note("onFrameChunk"),
+        onFrameEnd: note("onFrameEnd"),
+        onMessage: note("onMessage"),
+      });
+      const { conn, raw } = peer;
+      await raw.send(1, payload);
+      await until(() => conn.isPaused);
+      for (let i = 0; i < 5; i++) await turn();
+      const before = where === "onFrameStart" ? [where] : ["onFrameStart", where];
+      assertEquals(told, before);
+      conn.resume();
+      await until(() => told.includes("onMessage"));
+      const chunk = payload === "" ? [] : ["onFrameChunk"];
+      assertEquals(told, ["onFrameStart", ...chunk, "onFrameEnd", "onMessage"]);
+    });
+  }
+}
+
+Deno.test("a promise of onFrameChunk that settles while paused doesn't end the frame, nor after the end", async () => {
+  for (const end of ["resume", "terminate"] as const) {
+    const gate = Promise.withResolvers<void>();
+    const told: string[] = [];
+    await using peer = await rawPeer({
+      assemble: false,
+      onFrameChunk: () => {
+        told.push("onFrameChunk");
+        return gate.promise;
+      },
+      onFrameEnd: () => void told.push("onFrameEnd"),
+      onClose: () => void told.push("onClose"),
+    });
+    const { conn, raw } = peer;
+    await raw.send(2, "payload");
+    await until(() => told.length > 0);
+    conn.pause();
+    gate.resolve();
+    for (let i = 0; i < 5; i++) await turn();
+    assertEquals(told, ["onFrameChunk"]);
+    conn[end]();
+    await until(() => told.length > 1);
+    for (let i = 0; i < 5; i++) await turn();
+    assertEquals(told, ["onFrameChunk", end === "resume" ? "onFrameEnd" : "onClose"]);
+  }
+});
 
 Deno.test("rateLimit counts messages that aren't assembled", async () => {
   let got = 0;

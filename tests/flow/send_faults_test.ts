@@ -11,6 +11,7 @@ import {
 import { numbered, numberOf } from "../support/messages.ts";
 import { pair, rawHost, rawPeer } from "../support/pair.ts";
 import { turn, until } from "../support/until.ts";
+import { mayFail } from "../support/failure.ts";
 
 const KIB = 1024;
 
@@ -32,6 +33,22 @@ Deno.test("fault 22: an error of the application's source is never told to the p
     assertEquals([record.sent!.code, record.cause], [1011, mine]);
     assertEquals(errors.pop(), mine);
   }
+});
+
+Deno.test("a source that rejects with nothing: the connection fails with an error all the same", async () => {
+  const errors: unknown[] = [];
+  await using peer = await rawPeer({ onError: (_, error) => void errors.push(error) });
+  const { conn, raw } = peer;
+  const sent = conn.sendStream((async function* () {
+    yield "the beginning";
+    await Promise.reject();
+  })());
+  assertEquals(await sent.catch((error) => error), undefined);
+  await raw.closeCode();
+  raw.close();
+  const { cause } = await conn.closed;
+  assertInstanceOf(cause, Error);
+  assertEquals(errors, [cause]);
 });
 
 /** Pieces without end, that note how much is queued whenever one is asked for. */
@@ -57,11 +74,53 @@ for (const maxQueueBytes of [1, 1000, 100_000]) {
       assert(conn.stats().queueHighWater <= maxQueueBytes, `${conn.stats().queueHighWater}`);
       conn.terminate();
       await assertRejects(() => sent, ConnectionClosedError);
-      await frames.catch(() => {});
+      await mayFail(frames, "the stream ends in the middle of a frame");
       assert(seen.most <= maxQueueBytes, `${seen.most} were queued`);
     });
   }
 }
+
+for (const highWaterMark of [0, 1, 100]) {
+  Deno.test(`a stream with highWaterMark ${highWaterMark} goes out in frames of 8 KiB, and no more of it waits`, async () => {
+    await using peer = await rawPeer({ highWaterMark });
+    const { conn, raw } = peer;
+    const seen = { most: 0, given: 0 };
+    const sent = conn.sendStream((function* () {
+      const all = pieces(conn, 100 * KIB, seen);
+      for (let i = 0; i < 10; i++) yield all.next().value!;
+    })());
+    let frames = 0, bytes = 0;
+    while (bytes < 1000 * KIB) {
+      const { payload } = (await raw.frame())!;
+      frames++;
+      bytes += payload.length;
+    }
+    await sent;
+    assert(frames <= 10 * (100 / 8 + 1), `${frames} frames`);
+    assert(conn.stats().queueHighWater <= 16 * KIB, `${conn.stats().queueHighWater} were queued`);
+  });
+}
+
+Deno.test("a message that is refused beside a stream says what is kept for that", async () => {
+  await using peer = await rawPeer({ maxQueueBytes: 40_000, highWaterMark: 1000 });
+  const { conn, raw } = peer;
+  const gate = Promise.withResolvers<string>();
+  const sent = conn.sendStream((async function* () {
+    yield await gate.promise;
+  })());
+  // A quarter of the limit is kept.
+  assert(!conn.send(new Uint8Array(30_000)));
+  const error = assertThrows(() => conn.send("x"), QueueFullError);
+  assertEquals(
+    error.message,
+    "Cannot queue the message: 30000 of 40000 bytes are queued, and 10000 are kept for an unfinished sendStream",
+  );
+  gate.resolve("end");
+  await sent;
+  // Nothing is kept any more.
+  conn.send(new Uint8Array(9000));
+  assertEquals((await raw.next(2)).payload.length, 30_000);
+});
 
 Deno.test("fault 33: messages that fill the queue behind a stream don't keep it from going on", async () => {
   const maxQueueBytes = 100_000;
@@ -282,7 +341,7 @@ Deno.test("fault 58: ping: a full queue rejects, a bad argument throws; pong thr
   await assertRejects(() => client.ping(), InvalidStateError, "shutdownRead");
 });
 
-Deno.test("send amid a fragmented message is refused, and gives the message back", async () => {
+Deno.test("send in the middle of a fragmented message is refused, and gives the message back", async () => {
   await using both = await pair();
   both.client.sendFragment("half");
   const error = assertThrows(() => both.client.send("whole"), InvalidStateError, "unfinished");
@@ -298,7 +357,7 @@ async function failToConnect(use: (conn: Connection) => unknown, options: Connec
     await using ctx = new Context();
     const conn = ctx.connect("ws://127.0.0.1:1/", options);
     const used = use(conn);
-    if (used instanceof Promise) used.catch(() => {});
+    if (used instanceof Promise) mayFail(used, "the connect fails");
     await until(() => conn.state === "closed");
     await turn();
   } finally {

@@ -1,7 +1,9 @@
 import { assert, assertEquals } from "@std/assert";
 import { type Connection, Context, type ContextOptions, type ListenOptions } from "../../mod.ts";
 import { RawPeer } from "../support/raw_peer.ts";
+import { turn, until } from "../support/until.ts";
 import { macrotask } from "../support/virtual_clock.ts";
+import { mayFail } from "../support/failure.ts";
 
 /** The error that foreign code throws. */
 export class Misdeed extends Error {
@@ -111,7 +113,7 @@ export async function bounded<T>(what: string, promise: Promise<T>): Promise<T> 
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Error(`${what}: still waiting`)), PATIENCE);
   });
-  promise.catch(() => {});
+  mayFail(promise, "it is too late to know");
   try {
     return await Promise.race([promise, late]);
   } finally {
@@ -129,6 +131,8 @@ export class Stage {
   ctx!: Context;
   /** How often the foreign code was called. */
   calls = 0;
+  /** Whether what it throws or rejects with is uncaught, as a standard has it. */
+  uncaught = false;
   readonly #unhandled: unknown[] = [];
   readonly #conns: Set<Connection> = new Set();
   readonly way: Way;
@@ -189,11 +193,16 @@ export class Stage {
   /** Plays a scene, and judges what came of it. */
   async play(scene: () => Promise<number | void>, told: boolean): Promise<void> {
     const { error: original } = console;
-    const unhandled = (event: PromiseRejectionEvent) => {
+    const unhandled = (event: PromiseRejectionEvent | ErrorEvent) => {
       event.preventDefault();
-      this.#unhandled.push(event.reason);
+      const error = event.type === "error"
+        ? (event as ErrorEvent).error
+        : (event as PromiseRejectionEvent).reason;
+      if (this.uncaught && error === this.error) this.told.push(error);
+      else this.#unhandled.push(error);
     };
     globalThis.addEventListener("unhandledrejection", unhandled);
+    globalThis.addEventListener("error", unhandled);
     console.error = (...args: unknown[]) => this.told.push(...args);
     try {
       const port = await bounded("the scene", scene());
@@ -204,6 +213,7 @@ export class Stage {
       await bounded("shutdown", this.ctx.shutdown({ timeout: 100 }));
       await macrotask();
       globalThis.removeEventListener("unhandledrejection", unhandled);
+      globalThis.removeEventListener("error", unhandled);
       console.error = original;
     }
     assertEquals(this.#unhandled.map(String), [], "nobody caught");
@@ -244,5 +254,41 @@ export class Stage {
       conn.terminate();
       await bounded("closed", conn.closed);
     }
+  }
+}
+
+/** Foreign code as it stands in options; it returns whatever it likes. */
+// deno-lint-ignore no-explicit-any
+export type Code = (...args: any[]) => any;
+
+/** A place at which code is called that isn't ours. */
+export interface Boundary {
+  readonly name: string;
+  /** Ways that make no sense here. */
+  readonly except?: (way: Way) => boolean;
+  /** Whether somebody is to be told of the error. Default: if there is one. */
+  readonly told?: (way: Way) => boolean;
+  /** Puts the code in place and has it called; returns the port of a listener that has to go on. */
+  play(stage: Stage, code: Code): Promise<number | void>;
+}
+
+/** Gives the runtime the turns that it needs until something was called. */
+export async function called(stage: Stage): Promise<void> {
+  await until(() => stage.calls > 0, "the foreign code is called");
+  for (let i = 0; i < 5; i++) await turn();
+}
+
+/** Does everything that foreign code may do at each of the places. */
+export function testBoundaries(boundaries: readonly Boundary[]): void {
+  for (const { name, except, told, play } of boundaries) {
+    Deno.test(`foreign code: ${name}`, async (t) => {
+      for (const way of WAYS) {
+        if (except?.(way)) continue;
+        await t.step(way.name, () => {
+          const stage = new Stage(way);
+          return stage.play(() => play(stage, stage.code()), told?.(way) ?? way.tells);
+        });
+      }
+    });
   }
 }

@@ -55,17 +55,6 @@ export async function statusOf(
   return Number(peer.head.slice(9, 12));
 }
 
-/** Reads to the end of the stream, however it ends. */
-export async function untilEnd(conn: Deno.Conn): Promise<number> {
-  const buffer = new Uint8Array(64 * 1024);
-  let total = 0;
-  for (;;) {
-    const count = await conn.read(buffer).catch(() => null);
-    if (count === null) return total;
-    total += count;
-  }
-}
-
 /** What `memory.ts` has found. */
 export interface Cost {
   perConnection: number;

@@ -1,4 +1,5 @@
 import { seeded } from "../support/random.ts";
+import { mayFail } from "../support/failure.ts";
 
 /** What may happen to a connection on its way. */
 export type Fault = "none" | "cut" | "reset" | "stall";
@@ -55,7 +56,8 @@ export class FaultProxy {
   }
 
   #run(work: Promise<void>): void {
-    const settled = work.catch(() => {}).finally(() => this.#running.delete(settled));
+    const settled: Promise<void> = mayFail(work, "breaking things is what it does")
+      .then(() => void this.#running.delete(settled));
     this.#running.add(settled);
   }
 

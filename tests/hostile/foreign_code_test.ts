@@ -1,5 +1,13 @@
 import { Duplex } from "node:stream";
-import type { Broker, Connection, ConnectionOptions, ListenOptions } from "../../mod.ts";
+import { assertEquals, assertInstanceOf, assertMatch } from "@std/assert";
+import {
+  type Broker,
+  type Connection,
+  ConnectionClosedError,
+  type ConnectionOptions,
+  Context,
+  type ListenOptions,
+} from "../../mod.ts";
 import { utf8 } from "../support/bytes.ts";
 import { closeFrame } from "../support/frames.ts";
 import {
@@ -9,33 +17,21 @@ import {
   upgradeRequest,
   urlOf,
 } from "../support/raw_peer.ts";
-import { turn, until } from "../support/until.ts";
+import { turn } from "../support/until.ts";
 import { WatchedConn } from "../support/watched_conn.ts";
 import { makeCertificates } from "../transport/certificates.ts";
-import { bounded, Stage, type Way, WAYS } from "./_foreign.ts";
+import {
+  type Boundary,
+  bounded,
+  called,
+  type Code,
+  type Stage,
+  testBoundaries,
+} from "./_foreign.ts";
+import { mayFail } from "../support/failure.ts";
 
 // Every place at which code that isn't ours is called × everything that such code may do: the connection, its context and
 // its listener go on or end as they should, nothing is left unhandled, and the error is told to somebody.
-
-/** Foreign code as it stands in options; it returns whatever it likes. */
-// deno-lint-ignore no-explicit-any
-type Code = (...args: any[]) => any;
-
-interface Boundary {
-  readonly name: string;
-  /** Ways that make no sense here. */
-  readonly except?: (way: Way) => boolean;
-  /** Whether somebody is to be told of the error. Default: if there is one. */
-  readonly told?: (way: Way) => boolean;
-  /** Puts the code in place and has it called; returns the port of a listener that has to go on. */
-  play(stage: Stage, code: Code): Promise<number | void>;
-}
-
-/** Gives the runtime the turns that it needs until something was called. */
-async function called(stage: Stage): Promise<void> {
-  await until(() => stage.calls > 0, "the foreign code is called");
-  for (let i = 0; i < 5; i++) await turn();
-}
 
 // ---- Callbacks of a connection ----------------------------------------------------------------------------------------
 
@@ -97,7 +93,7 @@ function callback(name: typeof CALLBACKS[number], role: "server" | "client"): Bo
       }
       stage.finally(() => peer.close());
       const conn = await opened.promise;
-      await provoke(peer, conn, name).catch(() => {});
+      await mayFail(provoke(peer, conn, name), "the misdeed may end the connection");
       await called(stage);
       return port;
     },
@@ -319,7 +315,7 @@ const SOURCES: Boundary[] = [
 const FUNCTIONS: Boundary[] = [
   {
     name: "maskGenerator",
-    // It is called amid a frame, and its documentation says that it must not use the connection.
+    // It is called in the middle of a frame, and its documentation says that it must not use the connection.
     except: ({ synchronous, calls }) => !synchronous || calls === true,
     async play(stage, code) {
       stage.context();
@@ -470,7 +466,7 @@ async function overStream(
   await turn();
   if (!stage.way.tells) peer?.write(peer.encode(closeFrame(1000)));
   await turn();
-  peer?.conn.closeWrite().catch(() => {});
+  if (peer) mayFail(peer.conn.closeWrite(), "the stream may have ended");
   await turn();
   conn.close();
   // Whatever it does, the connection ends, at `closeTimeout` at the latest.
@@ -535,7 +531,52 @@ const TRANSPORTS: Boundary[] = [
   })),
 ];
 
-const BOUNDARIES: Boundary[] = [
+// ---- Sources of nothing -----------------------------------------------------------------------------------------------
+
+/** A stream that gives nothing at once, again and again. */
+const nothing = () =>
+  new ReadableStream<Uint8Array>({ pull: (to) => to.enqueue(new Uint8Array(0)) });
+
+Deno.test("foreign code: a source without end that gives nothing doesn't stop the event loop", async () => {
+  await using ctx = new Context();
+  const accepted = Promise.withResolvers<Connection>();
+  const told: unknown[] = [];
+  const { port } = ctx.listen({
+    hostname: "127.0.0.1",
+    handshakeTimeout: 100,
+    handler: () => new Response(nothing()),
+    onHandshake: ({ url }) => url.endsWith("/refused") ? new Response(nothing()) : true,
+    onHandshakeError: (error) => void told.push(error),
+    onConnect: accepted.resolve,
+  });
+  using peer = await RawPeer.connect(port);
+  const conn = await accepted.promise;
+  const sources = [
+    nothing(),
+    (async function* () {
+      for (;;) yield "";
+    })(),
+    (function* () {
+      for (;;) yield new Uint8Array(0);
+    })(),
+  ];
+  const sent = sources.map((source) => conn.sendStream(source).catch((error) => error));
+  using refused = await RawPeer.dial(port);
+  await refused.write(upgradeRequest({}, "GET /refused HTTP/1.1"));
+  using asking = await RawPeer.dial(port);
+  await asking.write(GET);
+  assertMatch(await asking.readHead(), / 200 /);
+  assertMatch(await refused.readHead(), / 408 /);
+  assertEquals(told.length, 1);
+  for (const other of [refused, asking]) other.close();
+  // Each has its turn, until there is none any more.
+  await turn();
+  conn.terminate();
+  for (const error of await Promise.all(sent)) assertInstanceOf(error, ConnectionClosedError);
+  peer.close();
+});
+
+testBoundaries([
   ...CALLBACKS.flatMap((name) =>
     (["server", "client"] as const).map((role) => callback(name, role))
   ),
@@ -544,16 +585,4 @@ const BOUNDARIES: Boundary[] = [
   ...FUNCTIONS,
   ...BROKER,
   ...TRANSPORTS,
-];
-
-for (const { name, except, told, play } of BOUNDARIES) {
-  Deno.test(`foreign code: ${name}`, async (t) => {
-    for (const way of WAYS) {
-      if (except?.(way)) continue;
-      await t.step(way.name, () => {
-        const stage = new Stage(way);
-        return stage.play(() => play(stage, stage.code()), told?.(way) ?? way.tells);
-      });
-    }
-  });
-}
+]);

@@ -6,8 +6,8 @@ import { BINARY, CONTINUATION, frame, masked, PING, PONG, TEXT } from "../suppor
 import { rawPeer } from "../support/pair.ts";
 import { rawListener, RawPeer, urlOf } from "../support/raw_peer.ts";
 import { standstill, turn, until } from "../support/until.ts";
-import { stillServes, untilEnd, victim } from "./_support.ts";
-import { unlessGone } from "../support/failure.ts";
+import { stillServes, victim } from "./_support.ts";
+import { readToEnd, unlessGone } from "../support/failure.ts";
 
 Deno.test("an oversized frame that is announced and never sent: 1009 from its header", async () => {
   await using server = victim();
@@ -301,10 +301,10 @@ Deno.test("a peer that vanishes in silence is found by keepAlive", async () => {
   using peer = await RawPeer.connect(server.port);
   const [conn] = server.ctx.connections;
   assertMatch(String((await conn.closed).cause), /silent for 50 ms/);
-  assertEquals((await untilEnd(peer.conn)) > 0, true);
+  assertEquals((await readToEnd(peer.conn)) > 0, true);
 });
 
-Deno.test("control frames amid a flood of data: a ping is answered while 64 MiB are on their way", async () => {
+Deno.test("control frames in the middle of a flood of data: a ping is answered while 64 MiB are on their way", async () => {
   await using server = victim({ onMessage: () => {}, maxMessageSize: 0 });
   using peer = await RawPeer.connect(server.port);
   const part = masked(frame(CONTINUATION, new Uint8Array(1 << 20), { fin: false }));

@@ -2,25 +2,26 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Context } from "../../mod.ts";
 import { concat, repeat, utf8 } from "../support/bytes.ts";
 import { rawListener, RawPeer, upgradeRequest, urlOf } from "../support/raw_peer.ts";
-import { until } from "../support/until.ts";
-import { statusOf, stillServes, untilEnd, victim } from "./_support.ts";
-import { unlessGone } from "../support/failure.ts";
+import { turn, until } from "../support/until.ts";
+import { statusOf, stillServes, victim } from "./_support.ts";
+import { readToEnd, unlessGone } from "../support/failure.ts";
 
 Deno.test("slow handshake: a head that drips in is ended by the timeout, progress or not", async () => {
   await using server = victim({ handshakeTimeout: 200 });
   using peer = await RawPeer.dial(server.port);
-  let dripping = true;
+  let ended = false;
   const drip = (async () => {
-    for (const byte of upgradeRequest({ "X-Long": "x".repeat(1000) })) {
-      if (!dripping) break;
-      await peer.write(Uint8Array.of(byte)).catch(() => dripping = false);
-      await new Promise((resolve) => setTimeout(resolve, 2));
+    for (const byte of upgradeRequest({ "X-Long": "x".repeat(15_000) })) {
+      if (ended) return;
+      await unlessGone(peer.write(Uint8Array.of(byte)));
+      await turn();
     }
+    throw new Error("The head has arrived");
   })();
   const { status } = await peer.response();
+  ended = true;
   assertEquals(status, 408);
   assertMatch((await server.refused.next()).message, /No handshake within 200 ms/);
-  dripping = false;
   await drip;
   await stillServes(server);
 });
@@ -54,7 +55,7 @@ Deno.test("head without end: the peer that ends its direction in it is dropped a
   using peer = await RawPeer.dial(server.port);
   await peer.write(utf8("GET / HTTP/1.1\r\nHost: x\r\n"));
   await peer.conn.closeWrite();
-  assertEquals(await untilEnd(peer.conn), 0);
+  assertEquals(await readToEnd(peer.conn), 0);
   assertMatch((await server.refused.next()).message, /ended before the handshake was complete/);
 });
 
@@ -78,7 +79,7 @@ Deno.test("half-open connections: the oldest make room, so that 2,000 of them ke
       const conn = await Deno.connect({ hostname: "127.0.0.1", port: server.port });
       peers.push(conn);
       await conn.write(utf8("GET / HTTP/1.1\r\n"));
-      ends.push(untilEnd(conn));
+      ends.push(readToEnd(conn));
       if (i % 500 === 499) await stillServes(server);
     }
     // The first ones are gone, without an answer.
@@ -104,7 +105,7 @@ Deno.test("handshakes in progress: where all wait for the application, the newes
   for (const peer of peers) await peer.write(upgradeRequest());
   await until(() => asked === 3);
   using fourth = await RawPeer.dial(server.port);
-  assertEquals(await untilEnd(fourth.conn), 0);
+  assertEquals(await readToEnd(fourth.conn), 0);
   resolve(true);
   for (const peer of peers) {
     assertMatch(await peer.readHead(), / 101 /);

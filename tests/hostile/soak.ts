@@ -13,6 +13,7 @@ import { parseArgs } from "node:util";
 import { type CloseRecord, type Connection, Context } from "../../mod.ts";
 import { seeded } from "../support/random.ts";
 import { FaultProxy } from "./fault_proxy.ts";
+import { mayFail } from "../support/failure.ts";
 
 /** What a soak found. */
 export interface SoakResult {
@@ -148,7 +149,7 @@ async function round(seed: number, count: number, result: SoakResult): Promise<v
       while (sent < amount && conn.state === "open") {
         const length = own() < 0.1 ? Math.floor(own() * 60_000) : Math.floor(own() * 500);
         const below = conn.send(numbered(sent++, length, own));
-        if (own() < 0.05) conn.ping().catch(() => {});
+        if (own() < 0.05) mayFail(conn.ping(), "the connection may break");
         if (!below || own() < 0.05) await conn.drained();
         if (own() < 0.1) await turn(own() * 10);
       }

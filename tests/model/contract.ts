@@ -43,6 +43,12 @@ function record(run: Run): void {
   ) {
     run.finding(`a clean close with a cause: ${close}`);
   }
+  if (run.closing !== null && close.initiator === "local" && close.cause === undefined) {
+    const { code, reason } = run.closing;
+    if (close.sent !== null && (close.sent.code !== code || close.sent.reason !== reason)) {
+      run.finding(`sent ${JSON.stringify(close.sent)}, asked for was ${code} "${reason}"`);
+    }
+  }
   if (close.received !== null) {
     const { code, reason } = close.received;
     if (peer.close === null || code !== peer.close.code || reason !== peer.close.reason) {
@@ -75,9 +81,7 @@ function errors(run: Run): void {
   }
   if (
     errors.length === 0 && !plan.quiet && close.cause !== undefined && !run.over && run.opened &&
-    close.received === null &&
-    // One that ends its own direction knows what it waits for.
-    !((run.readShut || run.writeShut) && close.cause instanceof TimeoutError)
+    close.received === null
   ) run.finding(`an error that nobody was told: ${close.cause}`);
 }
 
@@ -94,13 +98,18 @@ function received(run: Run): void {
   const { closes: [close], delivered, peer, plan } = run;
   const whole = delivered.filter(({ key }) => key !== null).length;
   // Of a message that came as a stream and was cut, or read to its end after ours, either may be said.
-  const either = (run.taking.streaming ? delivered.length : 0) + (peer.amid ? 1 : 0);
+  const either = (run.taking.streaming ? delivered.length : 0) + (peer.inMessage ? 1 : 0);
   if (whole + close.undelivered > peer.sent.length + either) {
     run.finding(
       `${whole} delivered and ${close.undelivered} undelivered of ${peer.sent.length} messages`,
     );
   }
   if (!isExact(run)) return;
+  // A frame whose message isn't UTF-8, or is cut, may or may not be shown.
+  const { frames } = peer, sure = frames.length - (peer.violated === null ? 0 : 1);
+  if (plan.frames !== "none" && run.frames.shown < sure) {
+    run.finding(`${run.frames.shown} of ${frames.length} frames are shown: ${close}`);
+  }
   if (delivered.length + close.undelivered < peer.sent.length) {
     run.finding(
       `${delivered.length} of ${peer.sent.length} messages are delivered, ${close.undelivered} ` +
@@ -148,8 +157,11 @@ function sent(run: Run): void {
   }
   if (close.unsentMessages > expected.length) run.finding(`too many are unsent: ${close}`);
   if (close.sent !== null && out.close === null) run.finding(`no close frame went out: ${close}`);
-  if (close.sent !== null && out.close !== null && out.close.code !== close.sent.code) {
-    run.finding(`the close frame says ${out.close.code}: ${close}`);
+  if (close.sent !== null && out.close !== null) {
+    const { code, reason } = out.close;
+    if (code !== close.sent.code || reason !== close.sent.reason) {
+      run.finding(`the close frame says ${code} "${reason}": ${close}`);
+    }
   }
 }
 

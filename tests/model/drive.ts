@@ -71,7 +71,9 @@ async function perform(run: Run, { op, a, b }: Step): Promise<void> {
       run.writeShut ||= conn.state === "open";
       return conn.shutdownWrite();
     case "close":
-      return run.close([1000, 1001, 3000, 4999][a & 3], ["", "why", "é".repeat(61)][b % 3]);
+      return (a & 7) === 7
+        ? run.close(null, "")
+        : run.close([1000, 1001, 3000, 4999][a & 3], ["", "why", "é".repeat(61)][b % 3]);
     case "terminate":
       return run.terminate();
     case "shutdown":
@@ -80,7 +82,9 @@ async function perform(run: Run, { op, a, b }: Step): Promise<void> {
       if (!plan.callback) run.taking.take(a, b);
       return;
     case "leave":
-      if (!plan.callback && run.taking.leave() && conn.state !== "closed") run.over = true;
+      if (!plan.callback && run.taking.leave((a & 3) === 3) && conn.state !== "closed") {
+        run.over = true;
+      }
       return;
     case "abort":
       return run.taking.abort();
@@ -128,7 +132,7 @@ function message(run: Run, part: boolean, size: number, b: number): void {
   const limit = plan.maxMessageSize;
   if (peer.partial + size > limit) return peer.tooLarge(peer.partial + size);
   const id = `<${peer.sent.length}.`;
-  if (!part && !peer.amid) {
+  if (!part && !peer.inMessage) {
     const body = (id + "lorem ipsum ö ".repeat(Math.ceil(size / 14))).slice(0, size);
     const data = text ? body : new TextEncoder().encode(body);
     if (new TextEncoder().encode(body).length <= limit) peer.message(data, (b & 2) !== 0);
@@ -145,6 +149,7 @@ function nonsense(run: Run, a: number): void {
   const calls: [string, () => unknown][] = [
     ["close(1006)", () => conn.close(1006)],
     ["close() with a long reason", () => conn.close(1000, "x".repeat(124))],
+    ["close() with a reason and no code", () => conn.close(null, "why")],
     ["send(7)", () => conn.send(7 as unknown as string)],
     ["ping() of 126 bytes", () => conn.ping("x".repeat(126))],
     ["on() of a string", () => conn.on({ onMessage: "x" as unknown as () => void })],

@@ -2,9 +2,8 @@ import { assertEquals } from "@std/assert";
 import { model } from "../../fuzz/model.ts";
 import { corpusOf } from "../../fuzz/main.ts";
 import { Random } from "../../fuzz/random.ts";
-import { hex, toHex } from "../support/bytes.ts";
+import { toHex } from "../support/bytes.ts";
 import { judgePlan } from "./judge.ts";
-import { OPEN } from "./open.ts";
 import { describePlan, HEAD, readPlan } from "./plan.ts";
 import { shrink } from "./shrink.ts";
 
@@ -26,15 +25,6 @@ async function check(input: Uint8Array, what: string): Promise<void> {
 
 Deno.test("model: what was found once", async () => {
   for (const [note, input] of corpusOf(model)) await check(input, note);
-});
-
-Deno.test("model: what is known and not mended yet is told", async () => {
-  for (const { note, finding, plan } of OPEN) {
-    const { findings } = await judgePlan(hex(plan));
-    const shows = findings.some((found) => finding.test(found));
-    if (shows) console.warn(`open: ${note}`);
-    else console.warn(`mended, belongs into fuzz/corpus/model.json now: ${note}`);
-  }
 });
 
 Deno.test(`model: ${SEEDS} sequences of calls and of a peer's doings keep the contract`, async () => {

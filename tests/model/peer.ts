@@ -13,6 +13,7 @@ import {
 } from "../support/frames.ts";
 import { type ByteStream, upgradeResponse } from "../support/raw_peer.ts";
 import { keyOf } from "../support/messages.ts";
+import type { SentFrame } from "./frames.ts";
 import type { Transcript } from "./wire.ts";
 
 /** Ways to break the protocol; each comes with the code that answers it. */
@@ -21,7 +22,11 @@ export const VIOLATIONS: [what: string, code: number, bytes: () => Uint8Array][]
   ["an unknown opcode", 1002, () => frame(3, "x")],
   ["a fragmented ping", 1002, () => frame(PING, "x", { fin: false })],
   ["a long ping", 1002, () => frame(PING, "x".repeat(126))],
-  ["a continuation of nothing, or a message amid another", 1002, () => new Uint8Array(0)],
+  [
+    "a continuation of nothing, or a message in the middle of another",
+    1002,
+    () => new Uint8Array(0),
+  ],
   ["text that isn't UTF-8", 1007, () => frame(TEXT, Uint8Array.of(0xff))],
   ["a close frame of one byte", 1002, () => frame(CLOSE, "x")],
   ["a close frame with code 1006", 1002, () => closeFrame(1006)],
@@ -34,6 +39,8 @@ export class ModelPeer {
   readonly sent: string[] = [];
   /** The bytes of each, for those that are taken in parts. */
   readonly bodies: Uint8Array[] = [];
+  /** The data frames, those of a message that isn't whole and of one that isn't UTF-8 included. */
+  readonly frames: SentFrame[] = [];
   readonly pings: string[] = [];
   close: { code: number; reason: string } | null = null;
   violated: string | null = null;
@@ -89,9 +96,7 @@ export class ModelPeer {
     const bytes = typeof data === "string" ? utf8(data) : data;
     const opcode = typeof data === "string" ? TEXT : BINARY;
     const packed = compressed && this.deflate !== null;
-    this.#write(frame(opcode, packed ? this.deflate!.compress(bytes) : bytes, {
-      rsv: packed ? 4 : 0,
-    }));
+    this.#data(opcode, packed ? this.deflate!.compress(bytes) : bytes, true, packed ? 4 : 0);
     this.sent.push(keyOf(data));
     this.bodies.push(bytes);
   }
@@ -104,7 +109,7 @@ export class ModelPeer {
     const { opcode, parts } = this.#part;
     const body = this.#part.text ? bytes.map((byte) => 0x20 + (byte & 0x3f)) : bytes;
     parts.push(body);
-    this.#write(frame(first ? opcode : CONTINUATION, body, { fin }));
+    this.#data(first ? opcode : CONTINUATION, body, fin);
     if (!fin) return;
     const whole = join(parts);
     this.sent.push(keyOf(this.#part.text ? new TextDecoder().decode(whole) : whole));
@@ -112,8 +117,13 @@ export class ModelPeer {
     this.#part = null;
   }
 
+  #data(opcode: number, payload: Uint8Array, fin: boolean, rsv = 0): void {
+    this.frames.push({ opcode, payload, fin, rsv });
+    this.#write(frame(opcode, payload, { fin, rsv }));
+  }
+
   /** Whether a message has begun. */
-  get amid(): boolean {
+  get inMessage(): boolean {
     return this.#part !== null;
   }
 
@@ -152,6 +162,10 @@ export class ModelPeer {
     let bytes = make();
     if (bytes.length === 0) {
       bytes = this.#part === null ? frame(CONTINUATION, "x") : frame(BINARY, "x");
+    }
+    // Nothing is wrong with the frame itself.
+    if (what === "text that isn't UTF-8" && this.#part === null) {
+      this.frames.push({ opcode: TEXT, payload: Uint8Array.of(0xff), fin: true, rsv: 0 });
     }
     const wrong = what === "the wrong masking";
     this.#out.push((this.role === "client") !== wrong ? masked(bytes) : bytes);

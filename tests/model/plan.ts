@@ -102,6 +102,8 @@ export interface Plan {
   readonly compression: "none" | "takeover" | "single";
   /** Whether messages go to `onMessage`, or are taken. */
   readonly callback: boolean;
+  /** Whether frames are looked at, beside messages or in place of them. */
+  readonly frames: "none" | "beside" | "instead";
   readonly quiet: boolean; // without onError
   readonly hang: boolean; // what callbacks wait for never comes
   readonly view: boolean;
@@ -170,6 +172,9 @@ export function readPlan(bytes: Uint8Array): Plan {
     handshake: pick(0, 5, [false, false, false, true]),
     compression,
     callback,
+    frames: !callback || compression !== "none"
+      ? pick(11, 0, ["none", "none", "beside"])
+      : pick(11, 0, ["none", "none", "beside", "instead"]),
     quiet: pick(1, 1, [false, false, false, false, false, true]),
     hang: pick(9, 0, [false, false, false, false, false, false, false, true]),
     view: callback && pick(8, 0, [false, false, true]),

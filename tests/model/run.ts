@@ -12,6 +12,7 @@ import { Deflate } from "../support/deflate.ts";
 import { type ByteStream, upgradeRequest } from "../support/raw_peer.ts";
 import { macrotask, type VirtualClock } from "../support/virtual_clock.ts";
 import { Reactions } from "./callbacks.ts";
+import { FrameWatch } from "./frames.ts";
 import { ModelPeer } from "./peer.ts";
 import { type Plan, type Reaction, SIZES } from "./plan.ts";
 import { type Takes, Taking } from "./taking.ts";
@@ -60,11 +61,14 @@ export class Run implements Takes {
   readonly peer: ModelPeer;
   readonly reactions: Reactions;
   readonly taking: Taking;
+  readonly frames: FrameWatch;
   readonly accepted: Accepted[] = [];
   readonly delivered: Delivered[] = [];
   /** What `onError` got that no callback had thrown. */
   readonly errors: unknown[] = [];
   readonly closes: CloseRecord[] = [];
+  /** What our close frame has to say, if a call has said it before anything else ended the connection. */
+  closing: { code: number; reason: string } | null = null;
   /** Promises that have not settled. */
   readonly pending: Map<Promise<unknown>, string> = new Map();
   /** Errors that sources of `sendStream` throw. */
@@ -111,6 +115,7 @@ export class Run implements Takes {
     );
     this.reactions = new Reactions((what) => this.#act(what));
     this.taking = new Taking(this);
+    this.frames = new FrameWatch(this, plan.frames === "beside");
   }
 
   // ---- Notes --------------------------------------------------------------------------------------------------------
@@ -193,6 +198,7 @@ export class Run implements Takes {
       sendTimeout: plan.sendTimeout,
       keepAlive: plan.keepAlive ? { interval: 1000, timeout: 1000 } : false,
       payload: plan.view ? "view" : "copy",
+      assemble: plan.frames !== "instead",
     };
     if (plan.messagesPerSecond > 0) common.rateLimit = { messages: plan.messagesPerSecond };
     if (extension !== "") {
@@ -255,11 +261,13 @@ export class Run implements Takes {
         return reactions.react("onError");
       };
     }
+    if (plan.frames !== "none") Object.assign(handlers, this.frames.handlers(called));
     if (plan.callback) handlers.onMessage = (conn, data) => this.#onMessage(conn, data);
     return handlers;
   }
 
   #onMessage(conn: Connection, data: string | Uint8Array): unknown {
+    if (this.plan.frames === "instead") this.finding("onMessage without assembly");
     if (this.closes.length > 0) this.finding("onMessage after onClose");
     if (conn.isPaused) this.finding("onMessage while paused");
     if (this.#handling !== null) this.finding(`onMessage while ${this.#handling} is unsettled`);
@@ -295,8 +303,9 @@ export class Run implements Takes {
 
   // ---- Ending -------------------------------------------------------------------------------------------------------
 
-  close(code: number, reason: string): void {
+  close(code: number | null, reason: string): void {
     const { state } = this.conn;
+    if (state === "open" && !this.over) this.closing = { code: code ?? 1005, reason };
     if (state !== "closed") this.over = true;
     this.conn.close(code, reason);
     if (state !== "closed" && this.conn.state !== "closing" && this.conn.state !== "closed") {
@@ -310,6 +319,7 @@ export class Run implements Takes {
   }
 
   shutdown(timeout: number): void {
+    if (this.conn.state === "open" && !this.over) this.closing = { code: 1001, reason: "" };
     if (this.conn.state !== "closed") this.over = true;
     this.track("ctx.shutdown()", this.ctx.shutdown({ timeout }));
   }
@@ -408,10 +418,10 @@ export class Run implements Takes {
   ): boolean | null {
     const { conn, plan } = this;
     const { state, queuedBytes, queuedMessages } = conn, { dropped } = conn.stats();
-    const amid = this.#fragments !== null && !fragment;
+    const inMessage = this.#fragments !== null && !fragment;
     // Room is kept for what a stream has gathered, and a place for a message that is being compressed costs something.
     const streams = this.accepted.some(({ complete }) => complete === null);
-    const kept = streams ? plan.highWaterMark : 0;
+    const kept = streams ? Math.max(plan.highWaterMark, 16 * 1024) : 0;
     const full = plan.maxQueueBytes > 0 &&
       (queuedBytes + bytes + kept > plan.maxQueueBytes || queuedMessages >= 1024 ||
         ((streams || plan.compression !== "none") && plan.maxQueueBytes <= 5000));
@@ -426,7 +436,7 @@ export class Run implements Takes {
         : error instanceof ConnectionClosedError
         ? state === "closing" || state === "closed" || this.writeShut
         : error instanceof InvalidStateError
-        ? state === "connecting" || amid
+        ? state === "connecting" || inMessage
         : false;
       if (!right) {
         this.finding(`send throws ${error} in state ${state}, ${queuedBytes} bytes queued`);
@@ -467,11 +477,9 @@ export class Run implements Takes {
 
   stream(a: number, b: number): void {
     const binary = (b & 1) === 1;
-    // Where nothing may wait, what is long goes out byte by byte.
-    const most = this.plan.highWaterMark === 0 ? 1000 : Infinity;
     const pieces = Array.from(
       { length: a & 3 },
-      (_, i) => this.#data(Math.min(SIZES[((a >> 2) + i) % SIZES.length], most), binary),
+      (_, i) => this.#data(SIZES[((a >> 2) + i) % SIZES.length], binary),
     );
     const failing = (b & 0x70) === 0x70, endless = (b & 0x70) === 0x60;
     const whole = join(pieces.map((piece) => typeof piece === "string" ? utf8(piece) : piece));

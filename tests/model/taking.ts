@@ -39,6 +39,7 @@ export class Taking {
   #reader: ReadableStreamDefaultReader<string | Uint8Array> | null = null;
   #current: Streamed | null = null;
   #preventClose = false;
+  #streamed = false;
   readonly #aborts: AbortController[] = [];
   /** Whether what was asked for last has not come yet. */
   #open = 0;
@@ -51,7 +52,7 @@ export class Taking {
 
   /** Whether messages are taken as streams. */
   get streaming(): boolean {
-    return this.#streams !== null;
+    return this.#streamed;
   }
 
   /** Whether it waits for something. */
@@ -78,10 +79,10 @@ export class Taking {
     }
   }
 
-  /** Leaves off; returns whether that closes the connection. */
-  leave(): boolean {
+  /** Leaves off; returns whether that closes the connection. One that takes a message may leave that first. */
+  leave(amid: boolean): boolean {
     const run = this.#run;
-    if (this.#current !== null) {
+    if (this.#current !== null && !amid) {
       const { reader, index, type, parts } = this.#current;
       this.#current = null;
       run.note(`cancels message ${index}`);
@@ -100,8 +101,11 @@ export class Taking {
     if (this.#streams !== null) {
       const streams = this.#streams;
       run.note("leaves the streams");
+      // What waits of a connection that has ended is for others then.
+      this.ended = run.conn.state !== "closed";
+      this.#streams = null;
+      this.#face = null;
       run.track("messageStreams().return()", streams.return!());
-      this.ended = true;
       return true;
     }
     if (this.#reader !== null) {
@@ -179,11 +183,12 @@ export class Taking {
   #stream(): void {
     if (this.#current !== null) return this.#chunk(this.#current);
     this.#streams ??= this.#run.conn.messageStreams();
+    this.#streamed = true;
     if (this.#open > 0) return;
-    const late = this.#run.over;
-    this.#asked("messageStreams().next()", this.#streams.next(), ({ done, value }) => {
+    const late = this.#run.over, streams = this.#streams;
+    this.#asked("messageStreams().next()", streams.next(), ({ done, value }) => {
       if (done) {
-        this.ended = true;
+        this.ended ||= streams === this.#streams;
         return;
       }
       const index = this.#run.begun(late);

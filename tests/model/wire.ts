@@ -66,7 +66,7 @@ export class Transcript {
       if (rsv !== 0) wrong("reserved bits in a continuation");
     } else {
       if (opcode !== TEXT && opcode !== BINARY) return void wrong("an unknown opcode");
-      if (this.#open !== null) wrong("a message amid another");
+      if (this.#open !== null) wrong("a message in the middle of another");
       if ((rsv & (this.#deflate === null ? 7 : 3)) !== 0) wrong("reserved bits");
       this.#open = { opcode, compressed: (rsv & 4) !== 0, parts: [] };
     }

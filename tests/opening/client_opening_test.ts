@@ -311,7 +311,7 @@ const CANCELS: [name: string, cancel: (conn: Connection, controller: AbortContro
 ];
 
 for (const [name, cancel] of CANCELS) {
-  for (const when of ["at once", "amid the handshake"]) {
+  for (const when of ["at once", "in the middle of the handshake"]) {
     Deno.test(`An attempt cancelled by ${name} ${when}: AbortError, onClose, no onError`, async () => {
       await using ctx = new Context();
       using listener = rawListener();

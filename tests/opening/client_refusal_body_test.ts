@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { Context, HandshakeError } from "../../mod.ts";
+import { readToEnd } from "../support/failure.ts";
 
 Deno.test("A refusal whose body never ends is told as a refusal when the time is up", async () => {
   using host = Deno.listen({ hostname: "127.0.0.1", port: 0 });
@@ -12,7 +13,7 @@ Deno.test("A refusal whose body never ends is told as a refusal when the time is
       ),
     );
     // Nothing more comes, until the client gives up.
-    while (await conn.read(new Uint8Array(4096)).catch(() => null) !== null);
+    await readToEnd(conn);
   })();
   await using ctx = new Context();
   const conn = ctx.connect(`ws://127.0.0.1:${host.addr.port}/`, { connectTimeout: 200 });

@@ -214,7 +214,7 @@ Deno.test("onHandshake that takes too long is refused with 408", async () => {
   assertEquals(connected.events, []);
 });
 
-Deno.test("A peer that leaves amid its head is reported", async () => {
+Deno.test("A peer that leaves in the middle of its head is reported", async () => {
   const { ctx, port, refused } = echoListener();
   await using _ctx = ctx;
   using peer = await RawPeer.dial(port);

@@ -16,6 +16,7 @@ import {
   upgradeResponse,
   urlOf,
 } from "../support/raw_peer.ts";
+import { mayFail } from "../support/failure.ts";
 
 const decoder = new TextDecoder();
 
@@ -120,13 +121,13 @@ export async function rawServer(
   const listener = rawListener();
   const { port } = listener.addr;
   const done = (async () => {
-    const conn = await listener.accept().catch(() => null);
-    if (conn === null) return;
+    const conn = await mayFail(listener.accept(), "a test may close it before");
+    if (conn === undefined) return;
     using peer = new RawPeer(conn, "server");
     await peer.readHead();
     await serve(peer);
   })();
-  done.catch(() => {});
+  mayFail(done, "awaited by tests that want to know");
   return await Promise.resolve({
     url: urlOf(listener),
     port,

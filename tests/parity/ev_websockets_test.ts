@@ -312,7 +312,7 @@ Deno.test("E20 connections: open or closing ones only", async () => {
   assertEquals(ctx.connections.has(client), false);
 });
 
-Deno.test("E22 send, send_binary: throw when not open, and amid an unfinished message", async () => {
+Deno.test("E22 send, send_binary: throw when not open, and in the middle of an unfinished message", async () => {
   await using both = await pair({ onMessage: () => {} });
   const { client } = both;
   client.sendFragment("unfinished");

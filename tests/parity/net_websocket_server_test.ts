@@ -44,7 +44,7 @@ Deno.test("N2 listen => $socket: bound elsewhere, TLS, and a client that stalls 
   await using ctx = new Context({ tls: { caCerts: [certificates.ca] } });
   const socket = Deno.listenTls({ ...local, port: 0, ...certificates.server });
   const listener = ctx.listen({ listener: socket, onMessage: (conn, data) => conn.send(data) });
-  // One that never begins TLS, and one that stalls amid the head of a plain listener.
+  // One that never begins TLS, and one that stalls in the middle of the head of a plain listener.
   using _silent = await RawPeer.dial(listener.port);
   const plain = ctx.listen({ ...local, onMessage: (conn, data) => conn.send(data) });
   using stalled = await RawPeer.dial(plain.port);

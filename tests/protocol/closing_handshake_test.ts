@@ -14,15 +14,15 @@ InputEnded   | -               | Flushing                | Flushing       | Flus
 Lost         | Ending close    | Ending close            | Ending close   | Ending close        | Ending close     | Ending close | Ending close | -       | -
 WriteFailed  | -               | ReadingOut              | ReadingOut     | Ending close        | Ending close     | Ending close | -        | -         | -
 Taken        | -               | -                       | -              | Ending close / -    | Failing half     | Ending close | -        | -         | -
-TimedOut     | -               | -                       | Ending close   | Ending close        | Ending close     | Ending close | Ending close | Closed tell | -
-Delivered    | -               | -                       | -              | -                   | -                | -          | -          | Closed tell | -
+TimedOut     | -               | -                       | Ending close   | Ending close        | Ending close     | Ending close | Ending close | Closed report | -
+Delivered    | -               | -                       | -              | -                   | -                | -          | -          | Closed report | -
 `;
 
 const ACTIONS: Record<string, PhaseAction> = {
   frame: PhaseAction.SendClose,
   half: PhaseAction.HalfClose,
   close: PhaseAction.CloseStream,
-  tell: PhaseAction.Tell,
+  report: PhaseAction.Report,
 };
 const rows = TABLE.trim().split("\n").map((row) => row.split("|").map((cell) => cell.trim()));
 // The first cell of the head is lost to trim().
@@ -75,7 +75,7 @@ Deno.test("RFC 6455 7.1: no phase is left for an earlier one, and the end is fin
 
 Deno.test("RFC 6455 5.5.1: one close frame at most; the stream is let go of once; the end is told once", () => {
   // All sequences of events, as sets of what has happened in each phase.
-  const once = [PhaseAction.SendClose, PhaseAction.CloseStream, PhaseAction.Tell] as const;
+  const once = [PhaseAction.SendClose, PhaseAction.CloseStream, PhaseAction.Report] as const;
   for (const role of roles) {
     const seen = new Set<string>(), todo: [Phase, string][] = [[Phase.Connecting, ""]];
     for (const [phase, done] of todo) {

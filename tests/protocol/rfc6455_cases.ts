@@ -226,14 +226,14 @@ export const CASES: Case[] = [
   },
   {
     section: "5.4",
-    name: "a text amid an unfinished text",
+    name: "a text in the middle of an unfinished text",
     frames: ["01 01|61", "81 01|62"],
     events: [FAIL],
     failsAfter: 2,
   },
   {
     section: "5.4",
-    name: "a binary amid an unfinished text",
+    name: "a binary in the middle of an unfinished text",
     frames: ["01 01|61", "89 00|", "02 01|62"],
     events: [["ping", ""], FAIL],
     failsAfter: 2,
@@ -368,14 +368,14 @@ export const CASES: Case[] = [
   },
   {
     section: "8.1",
-    name: "a text that ends amid a character",
+    name: "a text that ends in the middle of a character",
     frames: ["81 02|e2 82"],
     events: [BAD_TEXT],
     failsAfter: 4,
   },
   {
     section: "8.1",
-    name: "a fragmented text that ends amid a character",
+    name: "a fragmented text that ends in the middle of a character",
     frames: ["01 01|61", "80 02|e2 82"],
     events: [BAD_TEXT],
   },

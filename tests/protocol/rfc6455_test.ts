@@ -34,7 +34,7 @@ for (const role of ROLES) {
         assertEquals(events, test.events, how);
       };
       check([bytes], 0, "whole");
-      check([bytes], 3, "whole, amid other bytes");
+      check([bytes], 3, "whole, in the middle of other bytes");
       check(Array.from(bytes, (byte) => Uint8Array.of(byte)), 0, "per byte");
       check(frames, 1, "per frame");
       if (bytes.length <= SHORT) {

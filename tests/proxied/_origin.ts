@@ -6,7 +6,7 @@ export class Origin implements Disposable {
   readonly #listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
 
   constructor(port: number, from = CLIENT) {
-    this.#run(port, from).catch(() => {});
+    mayFail(this.#run(port, from), "it ends with its listener");
   }
 
   get address(): { hostname: string; port: number } {
@@ -51,3 +51,4 @@ while True:
     if not data: break
     os.write(1, data)
 `;
+import { mayFail } from "../support/failure.ts";

@@ -1,6 +1,7 @@
 // As much of a Redis as a test needs that wants it to misbehave: RESP3, on a port of its own, in this process.
 
 import { Notes } from "./_notes.ts";
+import { mayFail } from "../support/failure.ts";
 
 /** What is said to a command; `null` says nothing, `"drop"` ends the connection behind what was said before. */
 export type Answer = string | null | "drop";
@@ -92,7 +93,9 @@ export class FakeRedis implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#listener.close();
-    for (const conn of this.#conns) (conn as Deno.TcpConn).closeWrite().catch(() => {});
+    for (const conn of this.#conns) {
+      mayFail((conn as Deno.TcpConn).closeWrite(), "the client may have gone");
+    }
     await this.#running;
   }
 }

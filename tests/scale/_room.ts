@@ -7,6 +7,7 @@ import {
   type Listener,
   type ListenOptions,
 } from "../../mod.ts";
+import { turn } from "../support/until.ts";
 
 /** What a test needs of a server and its clients. */
 export class Room implements AsyncDisposable {
@@ -59,6 +60,6 @@ export async function clog(conn: Connection, bytes: number): Promise<void> {
   for (let before = -1; conn.queuedBytes < bytes || conn.queuedBytes !== before;) {
     before = conn.queuedBytes;
     if (before < bytes) conn.send(chunk);
-    for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setTimeout(resolve, 0));
+    for (let turns = 0; turns < 5; turns++) await turn();
   }
 }

@@ -2,6 +2,8 @@ import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { type Broker, type BrokerGap, type BrokerLink, Context } from "../../mod.ts";
 import { Notes } from "./_notes.ts";
 import { Room, take } from "./_room.ts";
+import { turn } from "../support/until.ts";
+import { mayFail } from "../support/failure.ts";
 
 // A broker is the application's: whatever its methods do, connections, context and listener go on.
 
@@ -67,7 +69,7 @@ for (const method of METHODS) {
       member.subscribe("y");
       member.unsubscribe("y");
       // Turns, so that what settles has settled.
-      for (let i = 0; i < 3; i++) await new Promise((resolve) => setTimeout(resolve, 0));
+      for (let i = 0; i < 3; i++) await turn();
       const refused = method === "start" && !/settles|nothing$|number/.test(name);
       if (refused) {
         // So the contract: a broker that has refused refuses every publication.
@@ -156,7 +158,7 @@ Deno.test("a broker that calls back at any time, and with rubbish, harms nobody"
   // A circle of its own making ends where the stack does, and is told to whoever asked.
   const { sent, relayed } = server.publish("loop", "3");
   assertEquals(sent, 0);
-  await relayed.catch(() => {});
+  await mayFail(relayed, "depending on where the stack ends");
   link.deliver("x", { payload: new Uint8Array([52]), text: true, slow: "queue" });
   assertEquals(await take(client, 2), ["1", "4"]);
   const told = errors.all.length;
@@ -199,7 +201,7 @@ Deno.test("a refusal that nobody asks for is told once; whoever asks for ready g
       onBrokerError: (error) => errors.push(error),
     });
     if (ask) await assertRejects(() => ctx.ready, Error, "the broker's own");
-    else await new Promise((resolve) => setTimeout(resolve, 0));
+    else await turn();
     assertEquals(errors, ask ? [] : [failure]);
     await ctx.shutdown();
   }

@@ -4,10 +4,13 @@ import { RedisBroker, type RedisBrokerOptions } from "../../redis.ts";
 import { type Answer, FakeRedis, usual } from "./_fake_redis.ts";
 import { Notes } from "./_notes.ts";
 import { Room, take } from "./_room.ts";
+import { turn } from "../support/until.ts";
+import { TimeShift } from "../support/virtual_clock.ts";
+import { mayFail, readToEnd } from "../support/failure.ts";
 
 // Besides what each test asserts: what it leaves open, sockets and timers, fails it.
 
-/** Ways of a Redis to be amid connecting, and what the last command before it was. */
+/** Ways of a Redis to be in the middle of connecting, and what the last command before it was. */
 const STAGES: Record<string, (name: string) => Answer> = {
   "accepts and says nothing": () => null,
   "answers the handshake and no subscription": (name) =>
@@ -45,7 +48,7 @@ Deno.test("fault 26: close before the connection is made leaves nothing", async 
       // The last one may be connected already.
       const settled = broker.start({ deliver() {}, gap() {}, error() {} })
         .catch((error) => assert(error instanceof BrokerError, String(error)));
-      for (let i = 0; i < turns; i++) await new Promise((resolve) => setTimeout(resolve, 0));
+      for (let i = 0; i < turns; i++) await turn();
       await broker.close();
       await settled;
     }
@@ -74,10 +77,9 @@ Deno.test("fault 26: a context that ends while its broker connects lets the proc
   const writer = child.stdin.getWriter();
   await writer.write(new Uint8Array(1));
   // It has said hello; then the end comes.
-  const buffer = new Uint8Array(1000);
-  while (await conn.read(buffer).catch(() => null) !== null);
+  await readToEnd(conn);
   assertEquals((await child.status).code, 0);
-  await writer.close().catch(() => {});
+  await mayFail(writer.close(), "the process has ended");
   conn.close();
   redis.close();
 });
@@ -89,7 +91,7 @@ Deno.test("fault 29: a Redis that accepts and then drops is asked less and less 
   );
   const message = { text: true, payload: new Uint8Array(0), slow: "queue" } as const;
   const broker = new RedisBroker({ url: redis.url });
-  const publish = () => void broker.publish("x", message).catch(() => {});
+  const publish = () => void mayFail(broker.publish("x", message), "its session is dropped");
   let gaps = 0;
   const gap = () => {
     gaps++;
@@ -109,6 +111,7 @@ Deno.test("fault 29: a Redis that accepts and then drops is asked less and less 
 });
 
 Deno.test("fault 29: after a session that has lived the next one is made at once", async () => {
+  using time = new TimeShift();
   let drop = false;
   await using redis = new FakeRedis((name, args) =>
     drop && name === "PUBLISH" ? "drop" : usual(name, args)
@@ -117,8 +120,8 @@ Deno.test("fault 29: after a session that has lived the next one is made at once
   const broker = new RedisBroker({ url: redis.url });
   const message = { text: true, payload: new Uint8Array(0), slow: "queue" } as const;
   await broker.start({ deliver() {}, gap: (gap) => gaps.add(gap), error() {} });
-  // A while is two seconds; what is tested is that it has passed.
-  await new Promise((resolve) => setTimeout(resolve, 2100));
+  // It has lived when it is two seconds old.
+  time.ahead += 2000;
   drop = true;
   await assertRejects(() => broker.publish("x", message), BrokerError);
   drop = false;

@@ -2,6 +2,7 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { type Connection, Context } from "../../mod.ts";
 import { Notes } from "./_notes.ts";
 import { Room, take } from "./_room.ts";
+import { turn } from "../support/until.ts";
 
 Deno.test("conn.topics: what it has subscribed to, as it is when looked at, in onClose too", async () => {
   const atEnd = Promise.withResolvers<string[]>();
@@ -197,7 +198,7 @@ Deno.test("onSubscription may throw, reject, and change subscriptions itself", a
   assertEquals(member.subscribe("a"), true);
   way = () => Promise.reject(new Error("rejected"));
   assertEquals(member.unsubscribe("a"), true);
-  await new Promise((resolve) => setTimeout(resolve, 0));
+  await turn();
   assertEquals(errors.map((error) => (error as Error).message), ["thrown", "rejected"]);
   seen.length = 0;
   // No topic is for long.

@@ -94,7 +94,7 @@ Deno.test("a slow receiver elsewhere goes by the publication's policy", async ()
   member.subscribe("x");
   await server.ready;
   await using ctx = new Context({ broker: new WorkerBroker(hub.connect().port) });
-  // Amid a fragmented message whatever is published waits, and so the queue is above its mark.
+  // In the middle of a fragmented message whatever is published waits, and so the queue is above its mark.
   member.sendFragment("a");
   server.publish("x", "b");
   await ctx.publish("x", "c", { slow: "drop" }).relayed;

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { concat, join, utf8 } from "./bytes.ts";
 import { CLOSE, closeFrame, type Frame, frame, FrameReader, masked, readClose } from "./frames.ts";
+import { mayFail } from "./failure.ts";
 
 const GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 const KEY = "dGhlIHNhbXBsZSBub25jZQ==";
@@ -143,8 +144,7 @@ export class RawPeer<Stream extends ByteStream = Deno.TcpConn> implements Dispos
   /** Writes all of the bytes, or of a text's UTF-8. */
   write(data: Uint8Array | string): Promise<void> {
     const written = this.#write(typeof data === "string" ? utf8(data) : data);
-    // One that nobody awaits fails when the test has closed the socket.
-    written.catch(() => {});
+    mayFail(written, "if it isn't awaited, the test may have closed the socket");
     return written;
   }
 
@@ -206,7 +206,7 @@ export class RawPeer<Stream extends ByteStream = Deno.TcpConn> implements Dispos
       const bytes = await this.#read();
       if (bytes !== null) this.#reader.push(bytes);
       else if (this.ended === "end" && this.#reader.rest.length > 0) {
-        throw new Error("The stream ended amid a frame");
+        throw new Error("The stream ended in the middle of a frame");
       } else return null;
     }
   }

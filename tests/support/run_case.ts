@@ -4,14 +4,14 @@ import type { SocketCase } from "../conformance/autobahn_cases.ts";
 import { sameBytes, toHex } from "./bytes.ts";
 import { type EchoPair, echoPair, type ENDS } from "./echo_pair.ts";
 import { CLOSE, closeFrame, closePayload } from "./frames.ts";
+import { mayFail } from "./failure.ts";
 
 /** Runs a case against one of our ends. */
 export async function runCase(ours: typeof ENDS[number], test: SocketCase): Promise<void> {
   await using pair = await echoPair(ours);
   const { peer } = pair;
   const sending = send(pair, test);
-  // Where an answer is missing that is what the test has to say, and not that sending failed later.
-  sending.catch(() => {});
+  mayFail(sending, "awaited below, unless an answer is missing, which is worth more");
   for (const [at, answer] of test.answers.entries()) {
     const frame = await peer.frame();
     assert(frame !== null, `The stream ended before answer ${at}`);

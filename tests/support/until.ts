@@ -1,4 +1,5 @@
-const PATIENCE = 30_000;
+/** How long a test waits for what has to happen, in ms. */
+export const PATIENCE = 30_000;
 // How many turns of the event loop nothing may happen in for something to stand still.
 const STILL = 100;
 // Not those of a virtual clock, which stands still itself.

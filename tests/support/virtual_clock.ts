@@ -1,4 +1,8 @@
 import { setImmediate } from "node:timers";
+import { turn } from "./until.ts";
+
+// What the platform makes 1 ms of.
+const TOO_LONG = 2 ** 31;
 
 interface Due {
   at: number;
@@ -12,6 +16,21 @@ type Any = any;
 /** One turn of the event loop, without a timer: what is due by now has happened. */
 export function macrotask(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
+}
+
+/** Lets `performance.now` be ahead, for code that looks at the time without waiting for it. */
+export class TimeShift implements Disposable {
+  /** By how many ms it is ahead. */
+  ahead = 0;
+
+  constructor() {
+    const now = performance.now.bind(performance);
+    performance.now = () => now() + this.ahead;
+  }
+
+  [Symbol.dispose](): void {
+    delete (performance as Any).now;
+  }
 }
 
 /**
@@ -38,8 +57,9 @@ export class VirtualClock implements Disposable {
   constructor() {
     (globalThis as Any).setTimeout = (fire: (...args: Any[]) => void, ms = 0, ...args: Any[]) => {
       const id = this.#next++;
-      // As with the real one time passes, or what is armed anew whenever it fires would fire for ever.
-      const at = this.now + Math.max(ms, this.#firing ? 1 : 0);
+      const delay = ms < TOO_LONG ? ms : 1;
+      // As with the real one time passes, or what is armed again whenever it fires would fire for ever.
+      const at = this.now + Math.max(delay, this.#firing ? 1 : 0);
       this.#timers.set(id, { at, order: this.#order++, fire: () => fire(...args) });
       return id;
     };
@@ -84,6 +104,15 @@ export class VirtualClock implements Disposable {
       this.#firing = false;
     }
     this.now = end;
+  }
+
+  /** Lets time pass, `step` ms in each turn of the event loop, until a promise settles. */
+  async during<T>(promise: Promise<T>, step = 10): Promise<T> {
+    let settled = false;
+    const settle = () => settled = true;
+    promise.then(settle, settle);
+    for (await turn(); !settled; await turn()) await this.advance(step);
+    return promise;
   }
 
   [Symbol.dispose](): void {

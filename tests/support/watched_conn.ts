@@ -1,5 +1,6 @@
 import { MemoryConn } from "./memory_conn.ts";
 import type { ByteStream } from "./raw_peer.ts";
+import { mayFail } from "./failure.ts";
 
 /**
  * An end in memory that notes every misuse, a second read or write at the same time and anything after `close`, and what
@@ -97,7 +98,7 @@ export function streamsOf(
         }
       },
       async close() {
-        await conn.closeWrite().catch(() => {});
+        await mayFail(conn.closeWrite(), "the other side may have closed");
         over("out");
       },
       abort: () => over("out"),

@@ -13,8 +13,8 @@ export type WsEvent =
 
 /** The directory of the `ws` package, as the runtime has cached it for the import of that name. */
 async function wsDirectory(): Promise<string> {
-  const { default: config } = await import("../../deno.json", { with: { type: "json" } });
-  const version = config.imports["ws"].split("@").at(-1)!;
+  const { default: map } = await import("../../import_map.json", { with: { type: "json" } });
+  const version = map.imports["ws"].split("@").at(-1)!;
   await import("ws");
   const { stdout } = await new Deno.Command(Deno.execPath(), { args: ["info", "--json"] }).output();
   const { npmCache } = JSON.parse(new TextDecoder().decode(stdout));

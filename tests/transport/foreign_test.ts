@@ -7,7 +7,7 @@ import { startTlsClient } from "../../src/transport/tls_client.ts";
 import { TlsAcceptor } from "../../src/transport/tls_server.ts";
 import type { Transport } from "../../src/transport/transport.ts";
 import { WebStreamTransport } from "../../src/transport/web_stream.ts";
-import { failure, unlessGone } from "../support/failure.ts";
+import { failure, mayFail, unlessGone } from "../support/failure.ts";
 import { turn } from "../support/until.ts";
 import { makeCertificates } from "./certificates.ts";
 import { tcpPair } from "./streams.ts";
@@ -65,11 +65,11 @@ async function useAll(transport: Transport, settling: boolean): Promise<void> {
     transport.read(new Uint8Array(16)),
     transport.write(new Uint8Array(100_000)),
   ];
-  for (const promise of pending) promise.catch(() => {});
+  for (const promise of pending) mayFail(promise, "depending on the misdeed");
   transport.ref?.();
   transport.unref?.();
   await turn();
-  transport.closeWrite().catch(() => {});
+  mayFail(transport.closeWrite(), "depending on the misdeed");
   await turn();
   transport.close();
   transport.close();
@@ -97,7 +97,7 @@ for (const method of METHODS) {
       ) {
         const result = call();
         assert(result instanceof Promise);
-        result.catch(() => {});
+        mayFail<unknown>(result, "depending on the misdeed");
       }
       transport.ref();
       transport.unref();
@@ -131,7 +131,7 @@ for (const method of METHODS) {
         const shaking = role === "client"
           ? startTlsClient(below, "localhost")
           : new TlsAcceptor(server).accept(below);
-        shaking.catch(() => {});
+        mayFail(shaking, "awaited below");
         await turn();
         // Whatever it sends, it isn't TLS.
         await unlessGone(far.write(new Uint8Array(100)));

@@ -1,5 +1,4 @@
 import { assert, assertEquals } from "@std/assert";
-import { delay } from "@std/async/delay";
 import { createServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { Duplex } from "node:stream";
@@ -8,28 +7,31 @@ import { PrefixedTransport } from "../../src/transport/prefixed.ts";
 import { TlsAcceptor } from "../../src/transport/tls_server.ts";
 import { startTlsClient } from "../../src/transport/tls_client.ts";
 import type { Transport } from "../../src/transport/transport.ts";
-import { until } from "../support/until.ts";
+import { turn, until } from "../support/until.ts";
 import { Relay } from "./relay.ts";
 import { makeCertificates } from "./certificates.ts";
 import { failure } from "../support/failure.ts";
 import { readExactly, tcpPair, writeAll } from "./streams.ts";
+import { VirtualClock } from "../support/virtual_clock.ts";
 
 const certificates = makeCertificates();
 const { ca, server } = certificates;
 addEventListener("unload", () => certificates[Symbol.dispose]());
 
-// What passes so slowly goes on for much longer than any of the timeouts below, and is never silent for as long.
+// What passes so slowly goes on for much longer than any of the timeouts below, and is never silent for as long. The
+// clock moves with what passes, however long that takes on this machine.
 const TICK = 10;
 const SILENCE = 400;
 
-/** A connection whose kernel takes 1 KiB at a time, as soon as `slow` says so. */
-function slowTaker(conn: Deno.Conn, isSlow: () => boolean): Deno.Conn {
+/** A connection whose kernel takes 1 KiB in each tick of a clock, as soon as there is one. */
+function slowTaker(conn: Deno.Conn, clock: () => VirtualClock | null): Deno.Conn {
   return new Proxy(conn, {
     get(target, name) {
       if (name === "write") {
         return async (data: Uint8Array) => {
-          if (!isSlow()) return await target.write(data);
-          await delay(TICK);
+          const time = clock();
+          if (time === null) return await target.write(data);
+          await time.advance(TICK);
           return await target.write(data.subarray(0, 1024));
         };
       }
@@ -39,9 +41,9 @@ function slowTaker(conn: Deno.Conn, isSlow: () => boolean): Deno.Conn {
   });
 }
 
-/** A Node stream over a connection that takes 1 KiB at a time, as soon as it is said to. */
-function slowDuplex(conn: Deno.Conn, isSlow: () => boolean): Duplex {
-  const taker = slowTaker(conn, isSlow);
+/** A Node stream over a connection that takes 1 KiB in each tick of a clock, as soon as there is one. */
+function slowDuplex(conn: Deno.Conn, clock: () => VirtualClock | null): Duplex {
+  const taker = slowTaker(conn, clock);
   return new Duplex({
     read() {
       const buffer = new Uint8Array(65536);
@@ -71,6 +73,7 @@ function slowDuplex(conn: Deno.Conn, isSlow: () => boolean): Duplex {
 async function sendDripping(
   ctx: Context,
   relay: Relay,
+  clock: VirtualClock,
   open: () => boolean,
   got: Promise<number>,
 ): Promise<Connection> {
@@ -80,6 +83,11 @@ async function sendDripping(
   });
   await conn.opened;
   await until(open);
+  relay.rest = async () => {
+    await clock.advance(TICK);
+    // The bytes arrive within the tick.
+    await turn();
+  };
   relay.drip = 100;
   conn.send("x".repeat(16000));
   assertEquals(await got, 16000);
@@ -87,6 +95,7 @@ async function sendDripping(
 }
 
 Deno.test("fault 31: a TLS record that drips in is life", async () => {
+  using clock = new VirtualClock();
   await using ctx = new Context();
   let open = false;
   const ends: CloseRecord[] = [];
@@ -103,7 +112,7 @@ Deno.test("fault 31: a TLS record that drips in is life", async () => {
     },
   });
   using relay = new Relay(listener.port);
-  const conn = await sendDripping(ctx, relay, () => open, got.promise);
+  const conn = await sendDripping(ctx, relay, clock, () => open, got.promise);
   assertEquals(ends, []);
   relay.drip = 0;
   conn.close();
@@ -112,6 +121,7 @@ Deno.test("fault 31: a TLS record that drips in is life", async () => {
 });
 
 Deno.test("fault 31: so it is beneath an adopted socket of node:https", async () => {
+  using clock = new VirtualClock();
   await using ctx = new Context();
   let open = false;
   const got = Promise.withResolvers<number>();
@@ -129,7 +139,7 @@ Deno.test("fault 31: so it is beneath an adopted socket of node:https", async ()
   await new Promise<void>((done) => host.listen(0, "127.0.0.1", done));
   const { port } = host.address() as AddressInfo;
   using relay = new Relay(port);
-  const conn = await sendDripping(ctx, relay, () => open, got.promise);
+  const conn = await sendDripping(ctx, relay, clock, () => open, got.promise);
   relay.drip = 0;
   conn.close();
   await conn.closed;
@@ -142,8 +152,9 @@ const LENGTH = 128 * 1024;
 
 for (const [name, timeouts] of [["sendTimeout", { sendTimeout: SILENCE }], ["closeTimeout", {}]]) {
   Deno.test(`fault 32: ${name} over TLS counts what the kernel takes of a write`, async () => {
+    using clock = new VirtualClock();
     await using ctx = new Context();
-    let slow = false;
+    let slow: VirtualClock | null = null;
     const accepted = Promise.withResolvers<Connection>();
     const below = Deno.listen({ hostname: "127.0.0.1", port: 0 });
     const slowListener = new Proxy(below, {
@@ -163,7 +174,7 @@ for (const [name, timeouts] of [["sendTimeout", { sendTimeout: SILENCE }], ["clo
     const conn = ctx.connect(`wss://localhost:${below.addr.port}/`, { tls: { caCerts: [ca] } });
     await conn.opened;
     const sender = await accepted.promise;
-    slow = true;
+    slow = clock;
     sender.send(new Uint8Array(LENGTH));
     if (name === "closeTimeout") sender.close();
     else sender.drained().then(() => sender.close(), () => {});
@@ -173,8 +184,9 @@ for (const [name, timeouts] of [["sendTimeout", { sendTimeout: SILENCE }], ["clo
   });
 
   Deno.test(`fault 32: ${name} over a Node stream sees what a slow peer takes`, async () => {
+    using clock = new VirtualClock();
     await using ctx = new Context();
-    let slow = false;
+    let slow: VirtualClock | null = null;
     const accepted = Promise.withResolvers<Connection>();
     const [near, far] = await tcpPair();
     ctx.adopt(slowDuplex(far, () => slow), {
@@ -185,7 +197,7 @@ for (const [name, timeouts] of [["sendTimeout", { sendTimeout: SILENCE }], ["clo
     const conn = ctx.adopt(near, { role: "client", url: "ws://localhost/" });
     await conn.opened;
     const sender = await accepted.promise;
-    slow = true;
+    slow = clock;
     sender.send(new Uint8Array(LENGTH));
     if (name === "closeTimeout") sender.close();
     else sender.drained().then(() => sender.close(), () => {});
@@ -258,7 +270,7 @@ Deno.test("the counters of TLS in TLS are those of the socket, and a prefix pass
   const plain = new PrefixedTransport(new Uint8Array(1), near);
   assertEquals([plain.bytesReceived, plain.bytesTaken], [undefined, undefined]);
   transport.close();
-  await failure(readExactly(peer, 1)).catch(() => {});
+  await failure(readExactly(peer, 1));
   peer.close();
 });
 

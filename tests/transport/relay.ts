@@ -1,6 +1,7 @@
-import { delay } from "@std/async/delay";
 import { join } from "../support/bytes.ts";
 import { writeAll } from "./streams.ts";
+import { turn } from "../support/until.ts";
+import { mayFail } from "../support/failure.ts";
 
 /** A direction: towards the server or towards the client. */
 export type Direction = "up" | "down";
@@ -13,8 +14,10 @@ export class Relay implements Disposable {
   readonly over: Promise<void>;
   /** Changes what passes; by default nothing. */
   change: (direction: Direction, bytes: Uint8Array) => Uint8Array = (_direction, bytes) => bytes;
-  /** From when it is set, so many bytes pass at once, then 10 ms nothing, towards the server. */
+  /** From when it is set, this many bytes at a time pass towards the server, and `rest` comes in between. */
   drip = 0;
+  /** What is waited for between two drips. */
+  rest: () => Promise<void> = turn;
   readonly #passed: Record<Direction, Uint8Array[]> = { up: [], down: [] };
   readonly #ends: Record<Direction, PromiseWithResolvers<void>> = {
     up: Promise.withResolvers(),
@@ -63,21 +66,20 @@ export class Relay implements Disposable {
   async #pass(direction: Direction, from: Deno.Conn, to: Deno.Conn): Promise<void> {
     const buffer = new Uint8Array(65536);
     for (;;) {
-      const count = await from.read(buffer).catch(() => null);
+      const count = await mayFail(from.read(buffer), "a reset is an end") ?? null;
       if (count === null) break;
       const bytes = this.change(direction, buffer.subarray(0, count));
       this.#passed[direction].push(bytes.slice());
       for (let at = 0; at < bytes.length;) {
         const drip = direction === "up" ? this.drip : 0;
         const piece = bytes.subarray(at, drip > 0 ? at + drip : bytes.length);
-        // The end it goes to may have closed.
-        await writeAll(to, piece).catch(() => {});
+        await mayFail(writeAll(to, piece), "the end it goes to may have closed");
         at += piece.length;
-        if (drip > 0) await delay(10);
+        if (drip > 0) await this.rest();
       }
     }
     this.#ends[direction].resolve();
-    await to.closeWrite().catch(() => {});
+    await mayFail(to.closeWrite(), "the end it goes to may have closed");
   }
 
   /** Closes both connections. */

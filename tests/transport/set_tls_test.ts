@@ -3,6 +3,7 @@ import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "
 import { type Connection, Context, type Listener } from "../../mod.ts";
 import { until } from "../support/until.ts";
 import { makeCertificates } from "./certificates.ts";
+import { mayFail } from "../support/failure.ts";
 
 const certificates = makeCertificates();
 const { ca, server, stranger, elsewhere, client, strangeClient, dir } = certificates;
@@ -29,10 +30,9 @@ async function visit(listener: Listener, ...args: string[]): Promise<Visit> {
     stderr: "null",
   }).spawn();
   const writer = child.stdin.getWriter();
-  // A refusal may be faster than this.
   const request = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-  await writer.write(new TextEncoder().encode(request)).catch(() => {});
-  await writer.close().catch(() => {});
+  await mayFail(writer.write(new TextEncoder().encode(request)), "a refusal may be faster");
+  await mayFail(writer.close(), "a refusal may be faster");
   const text = new TextDecoder().decode((await child.output()).stdout);
   return {
     issuer: /issuer=.*?CN ?= ?(\S+)/.exec(text)?.[1],
@@ -71,7 +71,7 @@ for (const mutual of [false, true]) {
     const visitor = async () => {
       while (swaps < 100) {
         const conn = ctx.connect(url, { tls: { ...tls, ...own } });
-        // Amid other handshakes, and amid this one.
+        // In the middle of other handshakes, and of this one.
         listener.setTls(++swaps % 2 === 0 ? before : after);
         await conn.opened;
         handshakes++;

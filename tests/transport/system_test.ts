@@ -4,7 +4,7 @@ import { eventLayout } from "../../src/transport/system/libc.ts";
 import type { SocketListener, SocketTransport } from "../../src/transport/sockets.ts";
 import { systemSockets } from "../../system.ts";
 import { randomBytes } from "../support/random.ts";
-import { until } from "../support/until.ts";
+import { turn, until } from "../support/until.ts";
 
 const SOCKETS = systemSockets();
 const TCP = { hostname: "127.0.0.1", port: 0, backlog: 128, reusePort: false };
@@ -124,7 +124,7 @@ Deno.test("system sockets: tryRead and tryWrite say at once what there is, and n
     const count = server.tryRead!(room);
     if (count === null) break;
     drained += count;
-    if (count === 0) await new Promise((resolve) => setTimeout(resolve, 0));
+    if (count === 0) await turn();
     if (drained > taken) break;
   }
   await writable.promise;
@@ -268,7 +268,7 @@ Deno.test("system sockets: a small receive buffer holds the peer back sooner", a
     const count = client.tryWrite!(new Uint8Array(65536));
     taken += count;
     idle = count === 0 ? idle + 1 : 0;
-    await new Promise((resolve) => setTimeout(resolve, 0));
+    await turn();
   }
   assert(taken < 200_000, String(taken));
   client.close();
@@ -355,7 +355,7 @@ listener.accept().then(async (server) => {
 });
 const client = await sockets.connectTcp("127.0.0.1", port);
 client.unref();
-setTimeout(async () => { await client.write(new Uint8Array(1)); client.close(); }, 50);`,
+setTimeout(async () => { await client.write(new Uint8Array(1)); client.close(); }, 0);`,
     "-A",
   );
   assertEquals([busy.code, busy.text.trim()], [0, "served"]);

@@ -8,7 +8,7 @@ import {
 import { TlsAcceptor } from "../../src/transport/tls_server.ts";
 import type { Transport } from "../../src/transport/transport.ts";
 import { makeCertificates, type Pair } from "./certificates.ts";
-import { failure } from "../support/failure.ts";
+import { failure, readToEnd } from "../support/failure.ts";
 import { echo, pattern, readExactly, tcpPair, writeAll } from "./streams.ts";
 import { standstill } from "../support/until.ts";
 
@@ -111,7 +111,7 @@ for (
     assert(await far.read(buffer) !== null);
     near.close();
     assert(await connecting instanceof HandshakeError);
-    for (;;) if (await far.read(buffer).catch(() => null) === null) break;
+    await readToEnd(far);
     far.close();
   });
 

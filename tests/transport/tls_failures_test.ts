@@ -2,7 +2,7 @@ import { assert, assertEquals, assertInstanceOf, assertMatch } from "@std/assert
 import { X509Certificate } from "node:crypto";
 import { type CloseRecord, type Connection, Context, HandshakeError } from "../../mod.ts";
 import { checkServerIdentity } from "../../src/transport/server_identity.ts";
-import { failure } from "../support/failure.ts";
+import { failure, readToEnd } from "../support/failure.ts";
 import { makeCertificates } from "./certificates.ts";
 import { type Direction, Relay } from "./relay.ts";
 
@@ -133,7 +133,7 @@ Deno.test("fault 50: the port of something else is named", async () => {
     const serving = (async () => {
       using conn = await listener.accept();
       await conn.write(new TextEncoder().encode("SSH-2.0-OpenSSH_9.2\r\n\r\n"));
-      while (await conn.read(new Uint8Array(4096)).catch(() => null) !== null);
+      await readToEnd(conn);
     })();
     const url = `${scheme}://127.0.0.1:${listener.addr.port}/`;
     const error = await failure(ctx.connect(url).opened);

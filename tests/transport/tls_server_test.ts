@@ -1,5 +1,4 @@
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
-import { delay } from "@std/async/delay";
 import { nextTick } from "node:process";
 import { HandshakeError } from "../../src/errors.ts";
 import { startTlsClient } from "../../src/transport/tls_client.ts";
@@ -7,9 +6,9 @@ import { TlsAcceptor } from "../../src/transport/tls_server.ts";
 import type { Transport } from "../../src/transport/transport.ts";
 import { makeCertificates, type Pair } from "./certificates.ts";
 import { Relay } from "./relay.ts";
-import { failure } from "../support/failure.ts";
+import { failure, mayFail } from "../support/failure.ts";
 import { echo, pattern, readExactly, tcpPair, writeAll } from "./streams.ts";
-import { standstill } from "../support/until.ts";
+import { standstill, turn } from "../support/until.ts";
 
 const certificates = makeCertificates();
 const { ca, server, client, expiredClient, strangeClient } = certificates;
@@ -42,9 +41,9 @@ async function withClientCertificate(
     ...pair,
   });
   const accepted = acceptor.accept(await accepting);
-  accepted.catch(() => {});
+  mayFail(accepted, "awaited by tests of refusals");
   const conn = await connecting;
-  await conn.handshake().catch(() => {});
+  await mayFail(conn.handshake(), "the server may refuse us");
   return { accepted, conn };
 }
 
@@ -187,7 +186,7 @@ Deno.test("a second small message isn't held back until the first is acknowledge
       readExactly(conn, 1).then(() => performance.now()),
       (async () => {
         await writeAll(transport, "1");
-        await delay(1);
+        await turn();
         await writeAll(transport, "2");
       })(),
     ]);
@@ -261,7 +260,7 @@ for (
     const error = await failure(accepted);
     assert(error instanceof HandshakeError);
     assertMatch(error.message, reason);
-    await conn!.read(new Uint8Array(1)).catch(() => {});
+    await mayFail(conn!.read(new Uint8Array(1)), "the alert is an error");
     conn!.close();
   });
 }

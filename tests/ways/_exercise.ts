@@ -1,7 +1,8 @@
 import { assert, assertEquals } from "@std/assert";
 import type { CloseRecord, Connection, ConnectionOptions } from "../../mod.ts";
 import { pattern } from "../transport/streams.ts";
-import { standstill } from "../support/until.ts";
+import { PATIENCE, standstill, turn } from "../support/until.ts";
+import { mayFail } from "../support/failure.ts";
 
 /** Options for both ends: room for 8 MiB. */
 export const ROOM = { maxMessageSize: 16 << 20, maxQueueBytes: 64 << 20 } as const;
@@ -11,7 +12,7 @@ export function echoing(closed?: (record: CloseRecord) => void): ConnectionOptio
   return {
     ...ROOM,
     onMessage: (conn, data) => {
-      if (!conn.send(data)) return conn.drained().catch(() => {});
+      if (!conn.send(data)) return mayFail(conn.drained(), "the connection may end first");
     },
     onClose: (_conn, record) => closed?.(record),
   };
@@ -97,13 +98,13 @@ export async function startServer(
 ): Promise<AsyncDisposable> {
   const child = new Deno.Command(program, { args, stdin: "null", stdout: "null", stderr: "null" })
     .spawn();
-  for (let tries = 0;; tries++) {
+  for (const start = Date.now();;) {
     try {
       (await Deno.connect({ hostname: "127.0.0.1", port })).close();
       break;
     } catch (error) {
-      if (tries === 200) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 25));
+      if (Date.now() - start > PATIENCE) throw error;
+      await turn();
     }
   }
   return {

@@ -1,5 +1,4 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { delay } from "@std/async/delay";
 import {
   type CloseRecord,
   type Connection,
@@ -9,13 +8,14 @@ import {
   UnsupportedError,
   type UpgradeOptions,
 } from "../../mod.ts";
-import { failure } from "../support/failure.ts";
+import { failure, mayFail } from "../support/failure.ts";
 import { pattern } from "../transport/streams.ts";
 import { BINARY, CLOSE, frame, readClose } from "../support/frames.ts";
 import { RawPeer, upgradeRequest } from "../support/raw_peer.ts";
 import { run } from "../support/child.ts";
 import { echoing, exercise, ROOM } from "./_exercise.ts";
 import { standstill, turn, until } from "../support/until.ts";
+import { VirtualClock } from "../support/virtual_clock.ts";
 
 /** A Deno.serve whose requests are upgraded with `options`. */
 function serve(ctx: Context, options: UpgradeOptions): {
@@ -378,6 +378,7 @@ Deno.test("upgrade: a selectProtocol that returns a promise throws", async () =>
 });
 
 Deno.test("upgrade: a slow, steady taker isn't given up by sendTimeout", async () => {
+  using clock = new VirtualClock();
   await using ctx = new Context();
   const ended = Promise.withResolvers<CloseRecord>();
   await using server = serve(ctx, {
@@ -395,15 +396,15 @@ Deno.test("upgrade: a slow, steady taker isn't given up by sendTimeout", async (
   // The peer takes 24 MiB in more than a second, and never pauses for long. Some came with the head.
   const buffer = new Uint8Array(512 * 1024);
   for (let taken = 0; taken < (24 << 20) - (64 << 10);) {
-    const count = await peer.conn.read(buffer);
+    const count = await clock.during(peer.conn.read(buffer), 30);
     if (count === null) throw new Error("The peer was given up");
     taken += count;
-    await delay(30);
+    await clock.advance(30);
   }
   assertEquals(conn.state, "open");
   // A peer that takes nothing at all is given up.
   conn.send(new Uint8Array(24 << 20));
-  const { cause } = await ended.promise;
+  const { cause } = await clock.during(ended.promise);
   assertEquals((cause as Error).name, "TimeoutError");
 });
 
@@ -414,7 +415,7 @@ Deno.test("upgrade: fragments go out as one message, and streams work", async ()
     onConnect: (conn) => {
       conn.sendFragment("one ");
       conn.sendFragment("two", { final: true });
-      conn.readable.pipeTo(conn.writable).catch(() => {});
+      mayFail(conn.readable.pipeTo(conn.writable), "it ends with the connection");
     },
   });
   await using client = ctx.connect(server.url, { ...ROOM });

@@ -8,6 +8,7 @@ import { makeCertificates } from "../transport/certificates.ts";
 import { RawPeer, upgradeResponse } from "../support/raw_peer.ts";
 import { both, type Subject } from "./_implementation.ts";
 import { type ClientOptions, closing, next, record, serve } from "./_serve.ts";
+import { mayFail } from "../support/failure.ts";
 
 // The client's constructor of the npm package ws, option by option and event by event of its reference.
 
@@ -19,10 +20,11 @@ function answering(answer: (request: string) => string | Uint8Array | null) {
     for await (const conn of listener) {
       const raw = new RawPeer(conn, "server");
       raws.push(raw);
-      raw.readHead().then((head) => {
+      const answering = raw.readHead().then((head) => {
         const text = answer(head);
         if (text !== null) return raw.write(text);
-      }).catch(() => {});
+      });
+      mayFail(answering, "the client may leave");
     }
   })();
   return {

@@ -55,7 +55,7 @@ const VIOLATIONS: Violation[] = [
     closeCode: 1002,
   },
   {
-    what: "a message amid another",
+    what: "a message in the middle of another",
     frames: [frame(1, "x", { fin: false }), frame(1, "y")],
     code: "WS_ERR_INVALID_OPCODE",
     closeCode: 1002,

@@ -1,4 +1,4 @@
-const { uPlot } = globalThis; // from uplot.js, a classic script
+import { Chart } from "./chart.js";
 
 const MIB = 1024 * 1024;
 const KEPT = 600; // a minute
@@ -8,8 +8,6 @@ const samples = [];
 let socket, high = 65536, bound = 81920, retry = 500, lastPaused = false;
 
 // ---- Charts ----------------------------------------------------------------------------------------------------
-
-const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`);
 
 /** The mean of the last second, at each sample. */
 function smooth(pick) {
@@ -23,7 +21,7 @@ function smooth(pick) {
 
 const each = (pick) => samples.map(pick);
 
-/** What each chart shows: a row per line with its label, colour, its values, and how it is drawn. */
+/** What each chart shows. */
 const CHARTS = {
   "chart-rss": {
     min: () => 100,
@@ -64,78 +62,13 @@ const CHARTS = {
   },
 };
 
-const plots = new Map();
+const charts = Object.entries(CHARTS).map(([id, chart]) => new Chart($(id), chart));
 
-function dataOf({ lines }) {
-  return [samples.map((s) => s.time), ...lines.map(([, , values]) => values())];
+function draw() {
+  for (const chart of charts) chart.draw(samples);
 }
 
-function build() {
-  for (const [id, chart] of Object.entries(CHARTS)) {
-    const box = $(id);
-    plots.get(id)?.destroy();
-    const axis = {
-      stroke: color("faint"),
-      grid: { stroke: color("line"), width: 1 },
-      ticks: { stroke: color("line"), width: 1 },
-      font: "12px system-ui, sans-serif",
-    };
-    const plot = new uPlot(
-      {
-        ...sizeOf(box),
-        padding: [8, 18, 0, 0],
-        cursor: { show: false },
-        scales: {
-          x: { time: false },
-          y: { range: (_, __, max) => [0, Math.max(chart.min(), (max ?? 0) * 1.1)] },
-        },
-        axes: [
-          {
-            ...axis,
-            size: 28,
-            space: 60,
-            incrs: [1, 2, 5, 10, 15, 30, 60],
-            values: (_, all) => all.map((v) => `${Math.round(v)} s`),
-          },
-          // As wide as its labels.
-          {
-            ...axis,
-            size: (_, labels) => 18 + 7.5 * Math.max(2, ...(labels ?? []).map((s) => s.length)),
-          },
-        ],
-        series: [
-          {},
-          ...chart.lines.map(([label, name, , { fill, dash, width = 2 } = {}]) => ({
-            label,
-            stroke: color(name),
-            width,
-            dash,
-            points: { show: false },
-            fill: fill ? color(name) + "33" : undefined,
-          })),
-        ],
-      },
-      dataOf(chart),
-      box,
-    );
-    plots.set(id, plot);
-  }
-}
-
-const draw = () => {
-  for (const [id, plot] of plots) plot.setData(dataOf(CHARTS[id]));
-};
-
-/** The size of a plot, its legend below it. */
-const sizeOf = (box) => ({ width: box.clientWidth, height: box.clientHeight - 28 });
-
-new ResizeObserver(() => {
-  for (const [id, plot] of plots) {
-    const size = sizeOf($(id));
-    if (size.width !== plot.width || size.height !== plot.height) plot.setSize(size);
-  }
-}).observe(document.body);
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", build);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
 
 // ---- Figures ---------------------------------------------------------------------------------------------------
 
@@ -158,7 +91,7 @@ const RTT_NOTES = {
   deno:
     "The pong passes the queue, but not what the kernel has taken already: with Deno’s sockets some " +
     "megabytes, for which the consumer takes its time. See it with the kernel’s share bounded: " +
-    "deno run -A --no-lock examples/live/main.ts --sockets system",
+    "deno run -A examples/live/main.ts --sockets system",
   system:
     "With system sockets, a notSentLowWater and a small receiveBuffer the kernel takes little ahead: " +
     "the rest stays in the queue, where the pong passes it.",
@@ -194,7 +127,6 @@ const receivers = {
     samples.push(...history);
     $("restart").disabled = false;
     receivers.settings(settings);
-    build();
     soon();
   },
   sample(sample) {

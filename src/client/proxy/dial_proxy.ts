@@ -17,7 +17,7 @@ export interface DialProxyOptions {
   port: number;
   /** Ends the attempt; what was opened is closed. */
   signal?: AbortSignal;
-  /** Authorities that an `https:` proxy's certificate may come from, besides the default ones. */
+  /** Authorities that an `https:` proxy's certificate may come from, in addition to the default ones. */
   caCerts?: string[];
 }
 

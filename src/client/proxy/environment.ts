@@ -6,7 +6,7 @@ export type ReadVariable = (name: string) => string | undefined;
 
 /**
  * Reads a variable only if that has been permitted already: a library that makes the runtime ask the user, or
- * fails where a proxy was never meant, would be a nuisance.
+ * fails although no proxy was meant, would be a nuisance.
  *
  * @param name The variable.
  * @returns Its value.

@@ -16,7 +16,7 @@ const MAX_HEAD = 16 * 1024;
  * Opens a tunnel through an HTTP proxy (RFC 9110 9.3.6).
  *
  * @param transport The connection to the proxy; ours from now on, and closed if there is no tunnel. Closing it aborts.
- * @param tunnel Where to, and as whom.
+ * @param tunnel The target and the credentials.
  * @returns The connection to the target. It may be another object than `transport`: the target may have spoken first,
  * and its bytes may have come with the proxy's answer.
  * @throws {HandshakeError} If the proxy refuses, with its status, or doesn't speak HTTP.

@@ -8,7 +8,7 @@ export interface Proxy {
   hostname: string;
   /** Its port. */
   port: number;
-  /** Who to log in as; `undefined` for no log-in. */
+  /** The credentials; `undefined` for none. */
   username: string | undefined;
   /** The password that goes with it; `""` if only a user was given. */
   password: string;
@@ -99,6 +99,6 @@ function checkCredentials(
  * @param given The URL, or what was meant to be one.
  * @returns It without what comes before the last `@` of its authority.
  */
-export function redact(given: string): string {
+function redact(given: string): string {
   return given.replace(/^([a-z][a-z0-9+.-]*:[/\\]*)?[^/\\?#]*@/i, "$1…@");
 }

@@ -27,7 +27,7 @@ const REPLIES: readonly string[] = [
  * they are: the proxy resolves them.
  *
  * @param transport The connection to the proxy; ours from now on, and closed if there is no tunnel. Closing it aborts.
- * @param tunnel Where to, and as whom.
+ * @param tunnel The target and the credentials.
  * @returns The connection to the target, which is `transport` itself: answers are read to their last byte and no further.
  * @throws {HandshakeError} If the proxy refuses or doesn't speak SOCKS5.
  */

@@ -5,7 +5,7 @@ export interface Tunnel {
   hostname: string;
   /** The target's port. */
   port: number;
-  /** Who to log in as; `undefined` for no log-in. */
+  /** The credentials; `undefined` for none. */
   username?: string;
   /** The password that goes with it. */
   password?: string;

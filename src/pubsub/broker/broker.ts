@@ -1,6 +1,10 @@
 import type { SlowPolicy } from "../options.ts";
 
-/** A publication, as it travels between contexts. */
+/**
+ * A publication, as it travels between contexts.
+ *
+ * @experimental It may change in a minor release.
+ */
 export interface BrokerMessage {
   /** Whether it is a text message. */
   readonly text: boolean;
@@ -18,13 +22,17 @@ export interface BrokerGap {
   readonly until: number;
   /** The topics whose subscribers here may have missed something. */
   readonly topics: readonly string[];
-  /** Publications from here that were not relayed meanwhile. */
+  /** Publications from here that were not relayed in that time. */
   readonly unsent: number;
   /** What caused it. */
   readonly cause: unknown;
 }
 
-/** What a broker calls. */
+/**
+ * What a broker calls.
+ *
+ * @experimental It may change in a minor release.
+ */
 export interface BrokerLink {
   /**
    * Hands over a publication of another context, never one of this one's own.
@@ -40,7 +48,7 @@ export interface BrokerLink {
    */
   gap(gap: BrokerGap): void;
   /**
-   * Reports an error that nobody waits for, such as a lost connection; once for each.
+   * Reports an error that no call waits for, such as a lost connection; once for each.
    *
    * @param error What happened.
    */
@@ -53,14 +61,14 @@ export interface BrokerLink {
  * What a context publishes reaches its own subscribers without it. Publications of one context on one topic arrive
  * in order; where nothing fails, each exactly once.
  *
- * @experimental
+ * @experimental It may change in a minor release.
  */
 export interface Broker {
   /**
    * Connects. Called once, before anything else.
    *
    * @param link What to call.
-   * @returns Resolves when connected; rejects with the broker's words where it refuses for good.
+   * @returns Resolves when connected; rejects with the broker's words if it refuses for good.
    */
   start(link: BrokerLink): Promise<void>;
   /**

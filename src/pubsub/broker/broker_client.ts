@@ -78,14 +78,14 @@ export class BrokerClient implements BrokerLink {
     };
     done.promise.then(settled, (error) => {
       settled();
-      // A broker that has refused everything said so once, and after a shutdown nobody asks.
+      // A broker that has refused everything said so once, and after a shutdown errors are of no use.
       if (this.#refusal === null) this.error(error);
     });
     settle(done, () => this.#broker.subscribe(topic));
   }
 
   unsubscribe(topic: string): void {
-    // Nobody has to wait any more for what isn't wanted any more.
+    // No caller has to wait for what isn't wanted any more.
     this.#subscribing.get(topic)?.resolve();
     this.#subscribing.delete(topic);
     callForeign(() => this.#broker.unsubscribe(topic), (error) => this.error(error));

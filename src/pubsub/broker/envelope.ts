@@ -1,10 +1,10 @@
 import type { SlowPolicy } from "../options.ts";
 import type { BrokerMessage } from "./broker.ts";
 
-/** What a publication that waits costs besides its payload. */
+/** What a publication that waits costs apart from its payload. */
 export const PUBLICATION_OVERHEAD = 128;
 
-// What travels besides the payload: who published (8 bytes), and a byte with the version of this layout in its upper
+// What travels beside the payload: the publisher (8 bytes), and a byte with the version of this layout in its upper
 // half, the slow policy in bits 1 and 2, and in bit 0 whether it is text.
 const ORIGIN = 8;
 const HEAD = ORIGIN + 1;

@@ -5,7 +5,7 @@ import { parsePortMessage, type PortMessage } from "./port_message.ts";
 /** What an end of a port does with what arrives. */
 export interface PortSink {
   publication(topic: string, flags: number, payload: Uint8Array): void;
-  /** The other end has taken so many publications more. */
+  /** The other end has taken this many more publications. */
   taken?(count: number): void;
   message(message: Exclude<PortMessage, { type: "batch" } | { type: "taken" }>): void;
   /** Something arrived that no other end would send; it was ignored. */
@@ -13,8 +13,8 @@ export interface PortSink {
 }
 
 /**
- * One end of a message port: publications of a turn travel in one message, and the other end tells what it has taken, so
- * that one that is stuck, or gone, costs a bounded amount of memory.
+ * One end of a message port: publications of a turn travel in one message, and the other end reports what it has taken,
+ * so that one that is stuck, or gone, costs a bounded amount of memory.
  */
 export class PortLink {
   readonly #port: MessagePort;

@@ -27,23 +27,23 @@ interface Pending {
 
 const FIRST_PAUSE = 50;
 const LONGEST_PAUSE = 2000;
-/** A session that has lived for so long starts the back-off over. */
+/** A session that has lived this long, in ms, starts the back-off over. */
 const SETTLED = 2000;
 /** For each address that is tried, and for the handshake; a Redis may accept and then say nothing. */
 const CONNECT_TIMEOUT = 5000;
 const CLOSE_TIMEOUT = 2000;
-/** After a time in which this process stood still it sees its own timer before what has arrived meanwhile. */
+/** After a time in which this process was stopped it sees its own timer before what has arrived in that time. */
 const GRACE = 100;
 const REFUSALS = /^(WRONGPASS|NOAUTH|NOPERM|ERR .*(AUTH|password))/i;
 
 /**
  * Connects contexts on many machines through Redis.
  *
- * - A topic is subscribed at Redis only while someone here is subscribed to it.
- * - A lost connection is made again by itself, with all subscriptions. Redis keeps nothing for those who are away, so
- *   what was missed is gone; `onBrokerGap` tells when, and for which topics.
+ * - A topic is subscribed at Redis only while a connection here is subscribed to it.
+ * - A lost connection is made again by itself, with all subscriptions. Redis keeps nothing for a client that is away,
+ *   so what was missed is gone; `onBrokerGap` says when, and for which topics.
  * - A ping every few seconds finds a connection that is dead without having been closed; see `keepAlive`.
- * - Publications wait while Redis is away, up to `maxPendingBytes`; what is more is refused, which `relayed` tells.
+ * - Publications wait while Redis is away, up to `maxPendingBytes`; what is more is refused, as `relayed` reports.
  * - What Redis refuses for good, such as the password, fails `ctx.ready` and every publication, with its words.
  * - A connected broker keeps the process alive until the context is shut down.
  *
@@ -72,7 +72,7 @@ export class RedisBroker implements Broker {
   #pending: Pending[] = [];
   #bytes = 0;
   #unsent = 0;
-  #told = false;
+  #reported = false;
   #lostAt = 0;
   #lostBy: unknown;
   #refusal: BrokerError | null = null;
@@ -178,8 +178,8 @@ export class RedisBroker implements Broker {
       const { error } = failure, words = wordsOf(error);
       if (REFUSALS.test(words)) throw this.#refuse(words, error);
       this.#backOff();
-      if (this.#told || this.#lostAt > 0) continue;
-      this.#told = true;
+      if (this.#reported || this.#lostAt > 0) continue;
+      this.#reported = true;
       this.#link.error(
         new BrokerError(`Cannot connect to Redis yet: ${words}`, { cause: error }),
       );
@@ -233,7 +233,7 @@ export class RedisBroker implements Broker {
     this.#stopBeat = startTimer(interval, async () => {
       this.#heard = false;
       const answered = session.ping();
-      // An answer may stand behind many publications.
+      // An answer may come after many publications.
       const alive = await within(timeout, answered) || this.#heard || await within(GRACE, answered);
       if (this.#session !== session) return;
       if (alive) this.#beat(session);
@@ -300,7 +300,7 @@ export class RedisBroker implements Broker {
     if (session === null || state.busy === session) return;
     state.busy = session;
     try {
-      // Where the session is lost, the next one subscribes.
+      // If the session is lost, the next one subscribes.
       while (this.#session === session && state.wanted !== (state.on === session)) {
         if (state.wanted) {
           await session.subscribe(channel, (bytes) => this.#received(topic, bytes));

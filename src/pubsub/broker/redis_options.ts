@@ -105,7 +105,7 @@ export function redisSettings(options: RedisBrokerOptions): RedisBrokerSettings 
   };
 }
 
-/** What is wrong is told without the URL itself, which may hold a password. */
+/** Says what is wrong without the URL itself, which may contain a password. */
 function checkUrl(url: unknown): string {
   if (typeof url !== "string") {
     throw refusal(`${ACTION} with url`, url, "a string, redis://host:port");

@@ -20,7 +20,7 @@ type Config = Pick<RedisBrokerSettings, "url" | "username" | "password">;
 
 const CONNECT_TIMEOUT = 5000;
 
-/** What a session tells, any number of times, also after its end. */
+/** What a session reports, any number of times, also after its end. */
 export interface SessionSink {
   /** Something failed that it may get over while it is still connecting, such as one of several nodes. */
   trouble(error: unknown): void;
@@ -34,7 +34,7 @@ export function makeSession(config: Config, sink: SessionSink): Session {
   // session has or makes, those of a cluster's nodes among them.
   const gone = new AbortController();
   const socket = {
-    // The client's own reconnecting keeps commands without bound and says nothing of what was missed meanwhile.
+    // The client's own reconnecting keeps commands without bound and says nothing of what it has missed.
     reconnectStrategy: false as const,
     connectTimeout: CONNECT_TIMEOUT,
     signal: gone.signal,

@@ -75,7 +75,7 @@ let report: (hub: WorkerHub, error: unknown) => void;
  * Shares topics between the workers of one process: it lives in the thread that makes the workers, and hands a
  * port to each.
  *
- * A worker that is stuck costs 4 MiB at most; what is published beyond that it misses, and is told so.
+ * A worker that is stuck costs 4 MiB at most; it misses what is published beyond that, and its `onBrokerGap` is called.
  *
  * @example
  * ```ts no-eval

@@ -90,7 +90,7 @@ export class AnswerHead {
 
 let date = "", second = 0;
 
-/** The current time (RFC 9110 5.6.7), made anew once a second. */
+/** The current time (RFC 9110 5.6.7), made once a second. */
 function httpDate(): string {
   const now = Math.floor(Date.now() / 1000);
   if (now !== second) {

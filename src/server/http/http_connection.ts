@@ -1,3 +1,4 @@
+import { yieldTurn } from "../../flow/turn_line.ts";
 import { BadHeadError } from "../../handshake/bad_head_error.ts";
 import { HeadParser } from "../../handshake/head_parser.ts";
 import { Refusal } from "../../handshake/refusal.ts";
@@ -215,6 +216,8 @@ export class HttpConnection extends Timer implements ExchangeHost, Member {
 
   async #nextHead(): Promise<RequestHead | null> {
     const { input } = this, { timers, limits } = this.#host, parser = this.#parser;
+    // A client that doesn't wait for answers has the next request ready whenever one is answered.
+    if (input.available > 0) await new Promise<void>((resume) => yieldTurn({ resume }));
     if (this.#closing) return null;
     this.#idle = true;
     // For the whole of it, so that one that drips in isn't endless.

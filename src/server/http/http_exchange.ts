@@ -6,7 +6,7 @@ import { CONTINUE } from "../../handshake/server_response.ts";
 import { requestUrl, toStandardRequest } from "../../handshake/standard_request.ts";
 import { listContains } from "../../handshake/token_list.ts";
 import { NOTHING } from "../../util/bytes.ts";
-import { isThenable } from "../../util/foreign.ts";
+import { EmptyPieces, isThenable } from "../../util/foreign.ts";
 import type { HttpHandler, PeerInfo } from "../peer_info.ts";
 import { cancelBody } from "../refuse_with.ts";
 import { AnswerHead, type Framing } from "./answer_head.ts";
@@ -87,7 +87,7 @@ export class HttpExchange implements BodyHost {
    * all of it, but nothing that has to be waited for.
    */
   #inputEnded(): void {
-    // Amid its body.
+    // In the middle of its body.
     if (this.#body?.done === false && this.input.available === 0) return this.#host.close();
     setImmediate(() => {
       if (!this.#ended && !this.#whole) this.#host.close();
@@ -267,6 +267,7 @@ export class HttpExchange implements BodyHost {
     await this.#begin();
     const writer = new AnswerWriter(this.#host, head.format(framing, length), framing);
     let left = length ?? Infinity;
+    const empty = new EmptyPieces();
     // The head of an answer whose content takes its time.
     if (waits) await writer.write(NOTHING, false);
     for (;;) {
@@ -281,6 +282,8 @@ export class HttpExchange implements BodyHost {
       left -= value.length;
       if (value.length > 0 || ends) await writer.write(value, ends);
       if (ends) break;
+      const rest = empty.note(value.length);
+      if (rest !== null) await rest;
       piece = undefined;
     }
     if (left > 0 && left < Infinity) {

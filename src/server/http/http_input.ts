@@ -1,3 +1,4 @@
+import { type Yielding, yieldTurn } from "../../flow/turn_line.ts";
 import { acquire, type Buffer, release } from "../../memory/buffer_pool.ts";
 import { PrefixedTransport } from "../../transport/prefixed.ts";
 import type { Transport } from "../../transport/transport.ts";
@@ -7,11 +8,14 @@ const SMALL = 1;
 // Of a body as much is handed to the handler at once; larger ones are hardly faster, and cost each slow client as much.
 const BODY = 2;
 
+// Reads that fill the buffer, after which others get their turn.
+const MOST_FULL = 4;
+
 /**
  * What a client sends, with one buffer of it read ahead at most: its end shows while a request is being answered, and
  * further requests are held back by TCP.
  */
-export class HttpInput {
+export class HttpInput implements Yielding {
   readonly #transport: Transport;
   #buffer: Buffer;
   /** Where the unread bytes are: in what was read before, or in the buffer. */
@@ -21,6 +25,8 @@ export class HttpInput {
   #reading = false;
   #ended = false;
   #closed = false;
+  #full = 0; // reads in a row that filled what they were given
+  #yielding = false;
   #waiters: (() => void)[] = [];
   #onEnd: (() => void) | null = null;
   readonly #onRead = (count: number | null) => this.#read(count);
@@ -120,6 +126,12 @@ export class HttpInput {
     return { early, transport: new HandedOver(next, this.#transport) };
   }
 
+  #took(count: number): void {
+    // A read that empties the socket lets others in: the next one waits.
+    this.#full = count < this.#buffer.target.length - this.#end ? 0 : this.#full + 1;
+    this.#end += count;
+  }
+
   #resize(size: number): void {
     if (this.#closed) return;
     if (this.#reading) return;
@@ -138,11 +150,16 @@ export class HttpInput {
   }
 
   #pull(): void {
-    if (this.#reading || this.#ended) return;
+    if (this.#reading || this.#yielding || this.#ended) return;
     const { target } = this.#buffer;
     // By halves, so that bytes which stay unread are moved to its start once at most.
     if (2 * this.available > target.length) return;
     if (this.#bytes !== target || 2 * this.#end > target.length) this.#toStart();
+    if (this.#full === MOST_FULL) {
+      this.#yielding = true;
+      yieldTurn(this);
+      return;
+    }
     this.#reading = true;
     try {
       const read = this.#transport.read(target.subarray(this.#end));
@@ -152,6 +169,13 @@ export class HttpInput {
     }
   }
 
+  resume(): void {
+    this.#yielding = false;
+    this.#full = 0;
+    if (this.#closed) return;
+    this.#pull();
+  }
+
   #read(count: number | null): void {
     this.#reading = false;
     if (this.#closed) {
@@ -159,7 +183,7 @@ export class HttpInput {
       return;
     }
     if (count === null) this.#ended = true;
-    else this.#end += count;
+    else this.#took(count);
     this.#wake();
     const onEnd = this.#onEnd;
     if (onEnd === null) return;

@@ -1,7 +1,7 @@
 import type { BodyFramer } from "../../handshake/body_framer.ts";
 import type { HttpInput } from "./http_input.ts";
 
-/** How much of a body that nobody wanted is read, so that the connection can be used further. */
+/** How much of an unwanted body is read, so that the connection can be used further. */
 const MAX_DISCARDED = 256 * 1024;
 
 /** What a body needs of the connection that it comes through. */
@@ -79,7 +79,9 @@ export class RequestBody {
         if (framer.done) return this.#close();
         if (input.available === 0) {
           if (await this.#host.moreBody()) continue;
-          return this.end(new Deno.errors.UnexpectedEof("The client left amid the request's body"));
+          return this.end(
+            new Deno.errors.UnexpectedEof("The client left in the middle of the request's body"),
+          );
         }
         const { bytes } = input;
         const end = framer.take(bytes, 0);

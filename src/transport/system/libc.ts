@@ -67,7 +67,7 @@ export const EPOLLOUT = 4;
 export const EPOLLERR = 8;
 export const EPOLLHUP = 16;
 export const EPOLLRDHUP = 0x2000;
-/** An event is told once, when it comes to be: a connection that isn't read costs nothing. */
+/** An event is reported once, when it occurs: a connection that isn't read costs nothing. */
 export const EPOLLET = 0x80000000;
 export const EINTR = 4;
 export const EAGAIN = 11;
@@ -132,7 +132,7 @@ const ERRORS: Record<number, [new (message: string) => Error, string]> = {
   113: [Error, "No route to host"],
 };
 
-/** The error that Deno has for a number of the system's. */
+/** The error that Deno has for an error number of the kernel. */
 export function systemError(attempt: string, errno: number): Error {
   const [Kind, text] = ERRORS[errno] ?? [Error, "System error"];
   return new Kind(`Cannot ${attempt}: ${text} (os error ${errno})`);

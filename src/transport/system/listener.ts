@@ -122,7 +122,7 @@ export class SystemListener implements Watched {
     this.#closed = true;
     this.#poller.unwatch(this);
     this.#poller.libc.close(this.fd);
-    // As Deno's own: nobody can connect to the file any more.
+    // As Deno's own: no client can connect to the file any more.
     if (this.#path !== null) removeQuietly(this.#path);
     this.#pending?.reject(closedError());
     this.#pending = null;

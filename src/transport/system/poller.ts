@@ -81,7 +81,7 @@ export class Poller {
     this.#view = new DataView(this.#events.buffer);
     this.#epoll = this.check("make a poll", libc.epoll_create1(SOCK_FLAGS & 0x80000));
     this.#waker = this.check("make a waker", libc.eventfd(0, SOCK_FLAGS));
-    // Edge-triggered, so that nobody has to read what woke it.
+    // Edge-triggered, so that what woke it need not be read.
     this.#control(EPOLL_CTL_ADD, this.#waker, (EPOLLIN | EPOLLET) >>> 0, 0);
   }
 
@@ -172,7 +172,7 @@ export class Poller {
     const resuming = this.#resuming;
     this.#resuming = [];
     for (const watched of resuming) {
-      // It may have been closed meanwhile.
+      // It may have been closed since.
       if (this.#watched[watched.fd] !== watched) continue;
       try {
         watched.resumeTurn();

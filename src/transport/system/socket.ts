@@ -43,7 +43,7 @@ interface PendingWrite {
 
 /**
  * An open stream socket, owned by this object alone and closed once. Reads and writes are tried at once; what would
- * have to wait is told by the poller. While nobody reads, nothing is pending and no buffer is held.
+ * have to wait is left to the poller. While there is no reader, nothing is pending and no buffer is held.
  */
 export class SystemSocket implements Watched {
   readonly fd: number;
@@ -54,7 +54,7 @@ export class SystemSocket implements Watched {
   #readable = true;
   /** Whether a write may be taken. */
   #writable = true;
-  /** Whether the peer's end has been told, so that a read that brings little isn't the last. */
+  /** Whether the peer's end has been reported, so that a read that brings little isn't the last. */
   #ending = false;
   #closed = false;
   #read: PendingRead | null = null;
@@ -101,7 +101,7 @@ export class SystemSocket implements Watched {
       this.#check("read from");
       const count = libc.recv(this.fd, into as Uint8Array<ArrayBuffer>, into.length, 0);
       if (count > 0) {
-        // Less than asked: there is no more, and what comes is told.
+        // Less than asked: there is no more, and the poller reports what comes.
         if (count < into.length && !this.#ending) this.#readable = false;
         return count;
       }

@@ -18,7 +18,11 @@ import { SystemListener } from "./listener.ts";
 import { Poller } from "./poller.ts";
 import type { SocketOption } from "./socket.ts";
 
-/** What can be asked of the kernel for each socket; sizes are bytes. */
+/**
+ * What can be asked of the kernel for each socket; sizes are bytes.
+ *
+ * @experimental It may change in a minor release.
+ */
 export interface SystemSocketOptions {
   /** The kernel's buffer for what is sent (`SO_SNDBUF`); the kernel doubles it. Default: it adapts, to some megabytes. */
   sendBuffer?: number;
@@ -38,8 +42,9 @@ let poller: Poller | null = null;
  * per message and per idle connection than Deno's own, and their buffers can be set and seen.
  *
  * Needs `--allow-ffi`, with which a program is no longer in Deno's sandbox, and Linux on x86-64 (64-bit ARM is written
- * and untested). Permissions for hosts and paths are asked of Deno as its own sockets ask them. Experimental.
+ * and untested). Permissions for hosts and paths are asked of Deno as its own sockets ask them.
  *
+ * @experimental It may change in a minor release.
  * @param options Sizes of the kernel's buffers.
  * @returns What the option `sockets` of a context, of `listen` and of `connect` takes.
  * @throws {UnsupportedError} If the flag or the platform is missing; it says which.
@@ -119,7 +124,7 @@ function makePoller(): Poller {
   }
 }
 
-/** The address that a name of our own stands for, at once: `listen` doesn't wait. */
+/** The address of a name of this machine, at once: `listen` doesn't wait. */
 function resolveOwn(hostname: string): string {
   if (parseAddress(hostname) !== undefined) return hostname;
   if (hostname === "localhost") return "127.0.0.1";

@@ -1,6 +1,7 @@
 // Broadcasts one large message, shuts down, and prints whether the message's memory was given back.
 import { Context } from "../../../mod.ts";
 import { MemoryConn } from "../../support/memory_conn.ts";
+import { turn } from "../../support/until.ts";
 
 const MIB = 1024 * 1024;
 const collect = (globalThis as unknown as { gc(): void }).gc;
@@ -11,7 +12,7 @@ async function broadcastAndLeave(): Promise<void> {
   for (const [ours] of ends) await ctx.adopt(ours, { handshake: false }).opened;
   ctx.broadcast(new Uint8Array(100 * MIB));
   // Some is on its way when all ends.
-  await new Promise((resolve) => setTimeout(resolve, 0));
+  await turn();
   await ctx.shutdown({ timeout: 0 });
 }
 
@@ -19,7 +20,7 @@ await broadcastAndLeave();
 let held = Infinity;
 // What is collected in one round shows in the figures of the next.
 for (let round = 0; round < 5; round++) {
-  await new Promise((resolve) => setTimeout(resolve, 0));
+  await turn();
   collect();
   held = Math.min(held, Math.round(Deno.memoryUsage().external / MIB));
 }

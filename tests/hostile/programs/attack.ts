@@ -49,10 +49,15 @@ async function upgrade(conn: Deno.Conn, ...more: Uint8Array[]): Promise<void> {
   }
 }
 
+/** What an attacker does, until the server throws it out. */
+function untilThrownOut<T>(attack: Promise<T>): Promise<T | null> {
+  return attack.catch(() => null);
+}
+
 /** Reads what comes and drops it. */
 async function swallow(conn: Deno.Conn): Promise<void> {
   const buffer = new Uint8Array(16 * 1024);
-  while (await conn.read(buffer).catch(() => null) !== null);
+  while (await untilThrownOut(conn.read(buffer)) !== null);
 }
 
 const rest = () => new Promise((resolve) => setTimeout(resolve, PAUSE * (0.5 + Math.random())));
@@ -133,12 +138,12 @@ const KINDS: Record<string, Attack> = {
     await upgrade(conn);
     const message = frame(0x82, new Uint8Array(32 * 1024));
     let done = false;
-    const written = (async () => {
+    const written = untilThrownOut((async () => {
       for (let at = 0; at < extra; at += 32 * 1024) {
         await write(conn, message);
         moved++;
       }
-    })().catch(() => {}).finally(() => done = true);
+    })()).finally(() => done = true);
     // Where the server stops reading, this never ends: then it is done when nothing moves any more, of none of them.
     for (let before = -1; !done && before !== moved;) {
       before = moved;
@@ -149,9 +154,9 @@ const KINDS: Record<string, Attack> = {
   async deafTiny(conn: Deno.Conn, extra: number) {
     await upgrade(conn);
     const many = times(frame(0x82, new Uint8Array(extra)), Math.ceil(60_000 / (6 + extra)));
-    void (async () => {
+    untilThrownOut((async () => {
       for (;;) await write(conn, many);
-    })().catch(() => {});
+    })());
   },
   /** A request of ordinary HTTP, answered, and nothing more. */
   async kept(conn: Deno.Conn) {
@@ -162,9 +167,9 @@ const KINDS: Record<string, Attack> = {
   async upload(conn: Deno.Conn) {
     await write(conn, text("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"));
     const chunk = text(`10000\r\n${"x".repeat(65_536)}\r\n`);
-    void (async () => {
+    untilThrownOut((async () => {
       for (;;) await write(conn, chunk);
-    })().catch(() => {});
+    })());
   },
   /** Pings whose answers aren't read. */
   pings: {
@@ -223,7 +228,7 @@ async function attack(port: number, kind: string, extra: number): Promise<void> 
   const entry = KINDS[kind] as Attack | Attack["begin"];
   const { begin, go, pause }: Attack = typeof entry === "function" ? { begin: entry } : entry;
   let conn = await Deno.connect({ hostname: "127.0.0.1", port });
-  await begin(conn, extra).catch(() => {});
+  await untilThrownOut(begin(conn, extra));
   void (async () => {
     for (;;) {
       if (pause === undefined) await rest();
