@@ -149,7 +149,8 @@ Deno.test({
     await t.step("listen and relay: Ctrl-C ends them with 0", async () => {
       for (const command of ["listen 0", `relay 0 ${server.url}`]) {
         await screen.type(`clear; ${sluice} ${command}; echo code $?`);
-        await screen.until(/listening on ws:/);
+        // Not on the screen of the command before, which may not be cleared yet.
+        await screen.until(/listening on ws:(?![^]*code \d)/);
         await screen.key("C-c");
         assertMatch(await screen.until(/code \d+$/m), /code 0$/m);
       }
