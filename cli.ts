@@ -8,11 +8,13 @@
 import { Args, type Spec } from "./cli/args.ts";
 import * as bench from "./cli/bench.ts";
 import * as connect from "./cli/connect.ts";
-import { failureOf } from "./cli/failure.ts";
+import { type Failure, failureOf } from "./cli/failure.ts";
 import * as listen from "./cli/listen.ts";
 import * as relay from "./cli/relay.ts";
 import { Terminal } from "./cli/terminal.ts";
+import { HandshakeError } from "./mod.ts";
 import { type Command, EXIT, HELP, UsageError } from "./cli/usage.ts";
+import config from "./deno.json" with { type: "json" };
 
 interface Runner {
   readonly spec: Spec;
@@ -44,10 +46,14 @@ export async function main(args: readonly string[]): Promise<number> {
     const command = Object.hasOwn(COMMANDS, name) ? ` ${name}` : "";
     const hint = error instanceof UsageError ? ` (see sluice${command} --help)` : "";
     terminal.error(failure.message + hint);
+    if (terminal.json) {
+      terminal.event({ type: "error", exitCode: code, ...detailsOf(error, failure) });
+    }
   }
   await terminal.flush();
   const { failure } = terminal.out;
-  if (failure !== null) {
+  // A command that has failed has said so already.
+  if (failure !== null && (code === EXIT.ok || code === EXIT.interrupted)) {
     terminal.error(`Cannot write to standard output: ${failureOf(failure).message}`);
     if (code === EXIT.ok) code = EXIT.lost;
     await terminal.err.flush();
@@ -56,22 +62,39 @@ export async function main(args: readonly string[]): Promise<number> {
 }
 
 async function dispatch(name: string, rest: string[], terminal: Terminal): Promise<number> {
-  if (name === "--help" || name === "-h" || name === "help") {
-    await terminal.out.line(HELP[""]);
+  if (name === "--version" || name === "-V") {
+    await terminal.out.line(`sluice ${config.version} (Deno ${Deno.version.deno})`);
     return EXIT.ok;
   }
+  if (name === "--help" || name === "-h") return await help("", terminal);
+  if (name === "help") return await help(rest[0] ?? "", terminal);
   if (name === "") throw new UsageError("Missing command");
-  if (!Object.hasOwn(COMMANDS, name)) throw new UsageError(`Unknown command ${name}`);
-  const command = name as Command;
+  const command = commandOf(name);
   const { spec, run } = COMMANDS[command];
   const end = rest.indexOf("--");
   if ((end < 0 ? rest : rest.slice(0, end)).some((arg) => arg === "--help" || arg === "-h")) {
-    await terminal.out.line(HELP[command]);
-    return EXIT.ok;
+    return await help(command, terminal);
   }
   const args = new Args(rest, spec);
   terminal.quiet = args.flag("quiet");
+  terminal.json = args.flag("json");
   return await run(args, terminal);
+}
+
+function commandOf(name: string): Command {
+  if (!Object.hasOwn(COMMANDS, name)) throw new UsageError(`Unknown command ${name}`);
+  return name as Command;
+}
+
+async function help(name: string, terminal: Terminal): Promise<number> {
+  await terminal.out.line(HELP[name === "" ? "" : commandOf(name)]);
+  return EXIT.ok;
+}
+
+/** What programs want to know of an error. */
+function detailsOf(error: unknown, { message }: Failure): Record<string, unknown> {
+  if (!(error instanceof HandshakeError)) return { message };
+  return { message, status: error.status };
 }
 
 if (import.meta.main) Deno.exit(await main(Deno.args));

@@ -9,7 +9,7 @@
  *
  * await using ctx = new Context();
  * using metrics = instrument(ctx);
- * const listener = ctx.listen({ port: 0, ...metrics.handlers });
+ * const listener = ctx.listen({ hostname: "127.0.0.1", ...metrics.handlers });
  * ```
  *
  * @module

@@ -1,6 +1,28 @@
 /**
  * The API of the npm package `ws` 8 on this library's connections, for programs that were written for it.
  *
+ * @example
+ * ```ts
+ * import { WebSocket, WebSocketServer } from "@sluice/websocket/ws";
+ *
+ * const server = new WebSocketServer({ port: 0, host: "127.0.0.1" });
+ * server.on("connection", (socket: WebSocket) => {
+ *   socket.on("message", (data: Uint8Array, isBinary: boolean) => {
+ *     socket.send(data, { binary: isBinary });
+ *   });
+ * });
+ * server.on("listening", () => {
+ *   const { port } = server.address() as { port: number };
+ *   const client = new WebSocket(`ws://127.0.0.1:${port}`);
+ *   client.on("open", () => client.send("hello"));
+ *   client.on("message", (data: Uint8Array) => {
+ *     console.log(String(data));
+ *     client.close();
+ *     server.close();
+ *   });
+ * });
+ * ```
+ *
  * @module
  */
 import { createWebSocketStream } from "./src/ws/stream.ts";

@@ -10,6 +10,7 @@ import { parseArgs } from "node:util";
 import { chart } from "./lib/chart.ts";
 import { machineLine, versionsLine } from "./lib/machine.ts";
 import { loadDescription } from "./lib/measure.ts";
+import { parsePage } from "./lib/page.ts";
 import { type PeerName, preparePeers } from "./lib/peers.ts";
 import { missedTargets, notes, page, table } from "./lib/report.ts";
 import { rows as allRows } from "./lib/rows.ts";
@@ -65,8 +66,7 @@ const directory = join(import.meta.dirname!, "results", complete ? "" : "tmp");
 await Deno.mkdir(directory, { recursive: true });
 const text = page(results, { rounds, quick, machine, versions, load, date, missing });
 await Deno.writeTextFile(join(directory, "compare.md"), text);
-const title = `${versions} · median of ${rounds} round${rounds === 1 ? "" : "s"}`;
-await Deno.writeTextFile(join(directory, "compare.svg"), chart(results, title));
+await Deno.writeTextFile(join(directory, "compare.svg"), chart(parsePage(text)));
 
 console.log(`${table(results)}\n\n${machine}\n${versions}; load client: ${load}`);
 for (const note of [...missing, ...notes(results)]) console.log(note);

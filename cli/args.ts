@@ -17,7 +17,11 @@ const SHORT: Record<string, string> = {
   depth: "d",
   header: "H",
   help: "h",
+  message: "m",
+  null: "0",
+  one: "1",
   quiet: "q",
+  rate: "r",
   subprotocol: "s",
   verbose: "v",
 };

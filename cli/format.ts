@@ -1,7 +1,8 @@
 import { quote } from "../src/util/quote.ts";
 import type { ReceivedMessage } from "../mod.ts";
 
-const SHOWN = 32;
+/** How much of a message is shown: bytes, and characters. */
+const SHOWN = 32, LONGEST = 60;
 
 /** A message as an object of `--json`. */
 export function jsonMessage(data: ReceivedMessage): Record<string, unknown> {
@@ -14,13 +15,14 @@ export function jsonMessage(data: ReceivedMessage): Record<string, unknown> {
 export function hexLine(data: Uint8Array): string {
   const bytes = Array.from(data.subarray(0, SHOWN), (byte) => byte.toString(16).padStart(2, "0"));
   const more = data.length > SHOWN ? " …" : "";
-  return `(binary, ${data.length} bytes) ${bytes.join(" ")}${more}`;
+  return `(binary, ${thousands(data.length)} bytes) ${bytes.join(" ")}${more}`;
 }
 
-/** The beginning of a message, printable. */
+/** The beginning of a message, printable; where that isn't all of it, how long it is. */
 export function excerpt(data: ReceivedMessage): string {
   if (typeof data !== "string") return hexLine(data);
-  return `(text, ${data.length} characters) ${quote(data, 60)}`;
+  const length = data.length > LONGEST ? ` (${thousands(data.length)} characters)` : "";
+  return quote(data, LONGEST) + length;
 }
 
 /** A number with separators between thousands. */

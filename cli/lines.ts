@@ -7,16 +7,20 @@ const LONGEST = 64 * 1024 * 1024;
  * Splits bytes into lines, without their ends. What is after the last line's end is a line, too, unless it is empty.
  *
  * @param source The bytes.
+ * @param mark The byte that ends a line; a carriage return before it goes with it if it is a line feed.
  * @returns The lines, each the consumer's own.
  * @throws {RangeError} If a line is longer than 64 MiB.
  */
-export async function* lines(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+export async function* lines(
+  source: AsyncIterable<Uint8Array>,
+  mark: number = NEWLINE,
+): AsyncGenerator<Uint8Array> {
   let rest: Uint8Array[] = [], length = 0;
   for await (const chunk of source) {
     let start = 0;
-    for (let end; (end = chunk.indexOf(NEWLINE, start)) >= 0; start = end + 1) {
+    for (let end; (end = chunk.indexOf(mark, start)) >= 0; start = end + 1) {
       rest.push(chunk.subarray(start, end));
-      yield trimmed(concat(rest));
+      yield mark === NEWLINE ? trimmed(concat(rest)) : concat(rest);
       rest = [];
       length = 0;
     }

@@ -1,10 +1,10 @@
-import { type Connection, Context } from "../mod.ts";
+import { type Connection, Context, type ReceivedMessage } from "../mod.ts";
 import { quote } from "../src/util/quote.ts";
 import { within } from "../src/util/timers.ts";
 import { type Args, parsePort, type Spec } from "./args.ts";
 import { Child } from "./child.ts";
 import { failureOf, typed } from "./failure.ts";
-import { address } from "./format.ts";
+import { address, excerpt, jsonMessage } from "./format.ts";
 import { originOption, proxyOptions, serverTls, sizeOptions } from "./options.ts";
 import type { Terminal } from "./terminal.ts";
 import { EXIT, UsageError } from "./usage.ts";
@@ -13,7 +13,7 @@ import { EXIT, UsageError } from "./usage.ts";
 export const spec: Spec = {
   values: ["exec", "hostname", "cert", "key", "max-size", "max-connections"],
   lists: ["subprotocol", "origin", "trust-proxy", "proxy-protocol"],
-  flags: ["echo", "broadcast", "json", "compression", "quiet"],
+  flags: ["echo", "broadcast", "json", "compression", "verbose", "quiet"],
 };
 
 const PATIENCE = 2000;
@@ -38,6 +38,7 @@ export async function listen(args: Args, terminal: Terminal): Promise<number> {
     throw new UsageError("Options --echo, --broadcast and --exec exclude each other");
   }
   const broadcast = args.flag("broadcast"), json = args.flag("json");
+  const verbose = args.flag("verbose");
   const most = args.number("max-connections", command === undefined ? 0 : MOST_COMMANDS, {
     whole: true,
   });
@@ -55,6 +56,11 @@ export async function listen(args: Args, terminal: Terminal): Promise<number> {
   let count = 0;
   const event = (object: Record<string, unknown>) => {
     if (json) terminal.event(object);
+  };
+
+  const show = (id: number, data: ReceivedMessage) => {
+    if (json) return terminal.event({ id, ...jsonMessage(data) });
+    return terminal.print(`${id} > ${excerpt(data)}`);
   };
 
   /** Starts a connection's command. */
@@ -92,9 +98,11 @@ export async function listen(args: Args, terminal: Terminal): Promise<number> {
         if (command !== undefined) start(conn, command);
       },
       onMessage(conn, data) {
+        const shown = verbose ? show(conn.data.id, data) : undefined;
         if (command !== undefined) return conn.data.child?.write(data);
         if (broadcast) ctx.broadcast(data, { except: conn, slow: "drop" });
         else echo(conn, data);
+        return shown;
       },
       onDrain: (conn) => broadcast || command !== undefined ? undefined : conn.resume(),
       onClose(conn, close) {

@@ -9,23 +9,32 @@ const LARGEST = 64 * 1024 * 1024;
 
 /** The options of every command that connects. */
 export const CLIENT = {
-  values: ["proxy", "ca", "timeout"],
+  values: ["proxy", "ca", "timeout", "auth"],
   lists: ["header", "subprotocol"],
   flags: ["insecure", "compression"],
 } as const;
 
+/** Those of commands that only connect; one that listens as well has a certificate of its own. */
+export const OUTBOUND = { values: ["cert", "key", "unix"] } as const;
+
 /** What those options set. */
 export type ClientOptions = Pick<
   ConnectOptions,
-  "headers" | "protocols" | "compression" | "connectTimeout" | "proxy" | "tls"
+  "headers" | "protocols" | "compression" | "connectTimeout" | "proxy" | "tls" | "unix"
 >;
+
+/** A URL as it is typed: without a scheme it is `ws:`, and `:8080` is a port of this machine. */
+export function urlOf(text: string): string {
+  if (/^[a-z][a-z0-9+.-]*:\/\//i.test(text)) return text;
+  return `ws://${text.startsWith(":") ? "localhost" : ""}${text}`;
+}
 
 /** Reads the options of `connect`. */
 export async function clientOptions(args: Args): Promise<ClientOptions> {
   const ca = args.value("ca");
   const proxy = args.value("proxy");
   return {
-    headers: args.list("header").map(header),
+    headers: [...args.list("header").map(header), ...authorization(args)],
     protocols: args.list("subprotocol"),
     compression: args.flag("compression"),
     connectTimeout: args.number("timeout", 10) * 1000,
@@ -34,6 +43,17 @@ export async function clientOptions(args: Args): Promise<ClientOptions> {
       ...(ca === undefined ? {} : { caCerts: [await readFile("ca", ca)] }),
       ...(args.flag("insecure") ? { insecure: true } : {}),
     },
+  };
+}
+
+/** Reads the options that are {@linkcode OUTBOUND}, besides those of every client. */
+export async function outboundOptions(args: Args): Promise<ClientOptions> {
+  const options = await clientOptions(args);
+  const unix = args.value("unix");
+  return {
+    ...options,
+    ...(unix === undefined ? {} : { unix }),
+    tls: { ...options.tls, ...(await readKeyAndCertificate(args)) },
   };
 }
 
@@ -46,13 +66,20 @@ export function sizeOptions(args: Args) {
 
 /** Reads `--cert` and `--key`. */
 export async function serverTls(args: Args): Promise<Pick<ListenOptions, "tls">> {
+  const tls = await readKeyAndCertificate(args);
+  return tls === undefined ? {} : { tls };
+}
+
+async function readKeyAndCertificate(
+  args: Args,
+): Promise<{ cert: string; key: string } | undefined> {
   const cert = args.value("cert"), key = args.value("key");
-  if (cert === undefined && key === undefined) return {};
+  if (cert === undefined && key === undefined) return undefined;
   if (cert === undefined || key === undefined) {
     const [given, missing] = cert === undefined ? ["key", "cert"] : ["cert", "key"];
     throw new UsageError(`Option --${given} requires --${missing}`);
   }
-  return { tls: { cert: await readFile("cert", cert), key: await readFile("key", key) } };
+  return { cert: await readFile("cert", cert), key: await readFile("key", key) };
 }
 
 /** Reads which proxies are believed when they say where a client comes from. */
@@ -89,15 +116,32 @@ export function originOption(
   };
 }
 
+/** `--auth user:password` as a header. */
+function authorization(args: Args): [string, string][] {
+  const text = args.value("auth");
+  if (text === undefined) return [];
+  if (!text.includes(":")) throw new UsageError("Option --auth must be USER:PASSWORD");
+  return [["Authorization", `Basic ${new TextEncoder().encode(text).toBase64()}`]];
+}
+
 function header(text: string): [string, string] {
   const colon = text.indexOf(":");
   if (colon < 1) throw new UsageError(`Option --header must be "Name: value": received ${text}`);
   return [text.slice(0, colon).trim(), text.slice(colon + 1).trim()];
 }
 
-async function readFile(option: string, path: string): Promise<string> {
+function readFile(option: string, path: string): Promise<string> {
+  return reading(option, path, () => Deno.readTextFile(path));
+}
+
+/** Opens the file of an option. */
+export function openFile(option: string, path: string): Promise<Deno.FsFile> {
+  return reading(option, path, () => Deno.open(path));
+}
+
+async function reading<T>(option: string, path: string, read: () => Promise<T>): Promise<T> {
   try {
-    return await Deno.readTextFile(path);
+    return await read();
   } catch (error) {
     if (error instanceof Deno.errors.NotCapable) throw error;
     const why = error instanceof Deno.errors.NotFound ? "no such file" : (error as Error).message;

@@ -3,7 +3,7 @@ import { quote } from "../src/util/quote.ts";
 import { type Args, parsePort, type Spec } from "./args.ts";
 import { failureOf, typed } from "./failure.ts";
 import { address, excerpt, jsonMessage } from "./format.ts";
-import { CLIENT, clientOptions, originOption, serverTls, sizeOptions } from "./options.ts";
+import { CLIENT, clientOptions, originOption, serverTls, sizeOptions, urlOf } from "./options.ts";
 import type { Terminal } from "./terminal.ts";
 import { EXIT, UsageError } from "./usage.ts";
 
@@ -31,7 +31,7 @@ interface Side {
 export async function relay(args: Args, terminal: Terminal): Promise<number> {
   args.expect("LISTEN", "URL");
   const { hostname, port } = parseListen(args.positional[0]);
-  const url = args.positional[1];
+  const url = urlOf(args.positional[1]);
   const json = args.flag("json"), verbose = args.flag("verbose");
   const options = { ...await clientOptions(args), ...sizeOptions(args) };
   const most = args.number("max-connections", MOST_PAIRS, { whole: true }) || Infinity;
@@ -65,7 +65,7 @@ export async function relay(args: Args, terminal: Terminal): Promise<number> {
       if (arrow === "<") return;
       if (json) event({ id, type: "close", code: close.code, reason: close.reason });
       const { messagesReceived, messagesSent } = conn.stats();
-      terminal.note(`${id}: ${messagesReceived} > ${messagesSent} < ${close}`);
+      terminal.note(`${id}: ${close} (${messagesReceived} messages >, ${messagesSent} <)`);
     },
   };
 

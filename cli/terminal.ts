@@ -11,19 +11,31 @@ export class Terminal {
   readonly interrupted: Promise<void>;
   /** Whether remarks are unwanted. */
   quiet = false;
+  /** Whether events are objects, failures among them. */
+  json = false;
+  /** Gives the terminal back as it was, before the process ends at once. */
+  restore: () => void = () => {};
+  readonly #resolve: () => void;
   #interrupted = false;
 
-  /** Listens for signals; a second one ends the process at once. */
+  /** Listens for signals. */
   constructor() {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.interrupted = promise;
-    const stop = () => {
-      if (this.#interrupted) Deno.exit(130);
-      this.#interrupted = true;
-      resolve();
-    };
+    this.#resolve = resolve;
+    const stop = () => this.interrupt();
     Deno.addSignalListener("SIGINT", stop);
     if (Deno.build.os !== "windows") Deno.addSignalListener("SIGTERM", stop);
+  }
+
+  /** What Ctrl-C does; a second one ends the process at once. */
+  interrupt(): void {
+    if (this.#interrupted) {
+      this.restore();
+      Deno.exit(130);
+    }
+    this.#interrupted = true;
+    this.#resolve();
   }
 
   /** Whether a signal has come. */

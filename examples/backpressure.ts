@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { type Connection, Context } from "../mod.ts";
+import { type Connection, Context } from "@sluice/websocket";
 
 const CHUNKS = 200;
 const CHUNK = 64 * 1024;

@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { Context } from "../mod.ts";
+import { Context } from "@sluice/websocket";
 
 await using ctx = new Context();
 const listener = ctx.listen({
@@ -30,4 +30,4 @@ await conn.opened;
 conn.send(new Float32Array([1.5, -2, 3.25, 1e10]));
 const reply = await conn.receive() as Uint8Array;
 const view = new DataView(reply.buffer, reply.byteOffset, reply.byteLength);
-for (let at = 0; at < reply.length; at += 4) console.log(view.getFloat32(at, true));
+for (let at = 0; at < reply.length; at += 4) console.log(`doubled: ${view.getFloat32(at, true)}`);

@@ -3,12 +3,13 @@
  *
  *     deno run --allow-net examples/broadcast_echo.ts [--port N] [--stdin]
  *
- * Without a port it shows itself at work and ends.
+ * Try it: without a port it shows itself at work and ends; or start it with `--port 8080 --stdin`, then
+ * `sluice connect ws://127.0.0.1:8080` in several terminals.
  *
  * @module
  */
 import { parseArgs } from "node:util";
-import { type Connection, Context, type ReceivedMessage } from "../mod.ts";
+import { type Connection, Context, type ReceivedMessage } from "@sluice/websocket";
 
 const { values: args } = parseArgs({
   args: Deno.args,

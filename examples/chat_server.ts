@@ -3,12 +3,13 @@
  *
  *     deno run --allow-net examples/chat_server.ts [--port N] [--hostname H]
  *
- * Connect with `?name=…` in the URL.
+ * Try it: start it with `--port 8080`, then in two terminals `sluice connect "ws://127.0.0.1:8080/?name=Ann"` and
+ * `sluice connect "ws://127.0.0.1:8080/?name=Bob"`, and type.
  *
  * @module
  */
 import { parseArgs } from "node:util";
-import { type Connection, Context } from "../mod.ts";
+import { type Connection, Context } from "@sluice/websocket";
 
 interface Member {
   name: string;

@@ -3,12 +3,13 @@
  *
  *     deno run --allow-net examples/clock_broadcast.ts [--port N] [--interval MS] [--ticks N]
  *
- * With `--ticks` it listens to itself, and ends after that many.
+ * Try it: `--ticks 3` makes it listen to itself, and end after that many; or start it with `--port 8080`, then
+ * `sluice connect ws://127.0.0.1:8080`.
  *
  * @module
  */
 import { parseArgs } from "node:util";
-import { Context } from "../mod.ts";
+import { Context } from "@sluice/websocket";
 
 const { values: args } = parseArgs({
   args: Deno.args,

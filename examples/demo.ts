@@ -1,11 +1,14 @@
 /**
- * The library at work, with figures: `deno task demo`. Starts the echo server on a free port, connects our client and
- * Deno's own to it, exchanges text, binary and a fragmented message, and streams 64 MiB past a slow reader.
- * Exits with 1 if anything isn't as it should be.
+ * The library at work, with figures: starts the echo server on a free port, connects our client and Deno's own to it,
+ * exchanges text, binary and a fragmented message, and streams 64 MiB past a slow reader. Exits with 1 if anything isn't
+ * as it should be.
+ *
+ *     deno task demo
+ *     deno run --allow-net --allow-env --allow-run --allow-read examples/demo.ts
  *
  * @module
  */
-import { type Connection, Context } from "../mod.ts";
+import { type Connection, Context } from "@sluice/websocket";
 
 const MIB = 1024 * 1024;
 const TOTAL = 64 * MIB;

@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { Context } from "../mod.ts";
+import { Context } from "@sluice/websocket";
 
 await using ctx = new Context();
 const url = Deno.args[0] ?? ctx.listen({

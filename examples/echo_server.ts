@@ -3,13 +3,14 @@
  *
  *     deno run --allow-net examples/echo_server.ts [--port N] [--hostname H] [--compression]
  *
- * With `--sockets system`, and `--allow-ffi`, its sockets are the kernel's own.
+ * Try it: start it with `--port 8080`, then `sluice connect ws://127.0.0.1:8080`, or
+ * `sluice bench ws://127.0.0.1:8080`. With `--sockets system`, and `--allow-ffi`, its sockets are the kernel's own.
  *
  * @module
  */
 import { parseArgs } from "node:util";
-import { Context } from "../mod.ts";
-import { systemSockets } from "../system.ts";
+import { Context } from "@sluice/websocket";
+import { systemSockets } from "@sluice/websocket/system";
 
 const LARGEST = 64 * 1024 * 1024;
 

@@ -3,13 +3,15 @@
  *
  *     deno run --allow-net examples/graceful_shutdown.ts [--port N] [--timeout MS]
  *
+ * Try it: start it with `--port 8080`, connect with `sluice connect ws://127.0.0.1:8080`, then press Ctrl-C here.
+ *
  * It ends with 0 where every connection was closed cleanly, and so got all that was sent to it; with 1 where some had to
  * be terminated, and then prints what they didn't get. A second signal ends it at once, as if it had no handler.
  *
  * @module
  */
 import { parseArgs } from "node:util";
-import { Context } from "../mod.ts";
+import { Context } from "@sluice/websocket";
 
 const { values: { port, timeout } } = parseArgs({
   args: Deno.args,

@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { Context } from "../mod.ts";
+import { Context } from "@sluice/websocket";
 
 await using ctx = new Context();
 const listener = ctx.listen({

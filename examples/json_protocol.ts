@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { type Connection, Context, type ReceivedMessage } from "../mod.ts";
+import { type Connection, Context, type ReceivedMessage } from "@sluice/websocket";
 
 const commands: Record<string, (args: unknown[]) => unknown> = {
   add: (args) => (args as number[]).reduce((sum, n) => sum + n, 0),
@@ -31,7 +31,13 @@ await using ctx = new Context();
 const listener = ctx.listen({ hostname: "127.0.0.1", onMessage: answer });
 const conn = ctx.connect(listener.url);
 await conn.opened;
-conn.send(JSON.stringify({ id: 1, command: "add", args: [1, 2, 39] }));
-conn.send(JSON.stringify({ id: 2, command: "constructor" }));
-conn.send("{ nonsense");
-for (let i = 0; i < 3; i++) console.log(await conn.receive());
+for (
+  const request of [
+    JSON.stringify({ id: 1, command: "add", args: [1, 2, 39] }),
+    JSON.stringify({ id: 2, command: "constructor" }),
+    "{ nonsense",
+  ]
+) {
+  conn.send(request);
+  console.log(`asked ${request}, answered ${await conn.receive()}`);
+}

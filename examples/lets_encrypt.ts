@@ -5,10 +5,13 @@
  *
  *     deno run --allow-net --allow-read examples/lets_encrypt.ts --live /etc/letsencrypt/live/NAME [--port N] [--hostname H]
  *
+ * Try it without certbot: put any `fullchain.pem` and `privkey.pem` into a directory, start it with
+ * `--live DIRECTORY --port 8443`, then `sluice connect wss://localhost:8443 --ca DIRECTORY/fullchain.pem`.
+ *
  * @module
  */
 import { parseArgs } from "node:util";
-import { Context } from "../mod.ts";
+import { Context } from "@sluice/websocket";
 
 const { values: args } = parseArgs({
   args: Deno.args,

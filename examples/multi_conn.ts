@@ -6,7 +6,7 @@
  * @module
  */
 import { parseArgs } from "node:util";
-import { Context } from "../mod.ts";
+import { Context } from "@sluice/websocket";
 
 const { values: args } = parseArgs({
   args: Deno.args,

@@ -1,20 +1,27 @@
-// A chat room on all cores of a machine: whatever a client sends, every client gets.
-//
-//   deno run --allow-net --allow-sys=cpus --unstable-net examples/multicore_server.ts --port 8080
-//   deno run -A --unstable-net examples/multicore_server.ts --port 8080 --processes --redis redis://127.0.0.1:6379
-//
-// Each worker, or each process with --processes, listens on the same port (reusePort, Linux), and the kernel deals
-// out the connections. Workers share topics through a hub in the main thread. Processes share nothing, so their
-// topics meet in Redis; with --redis, workers use it too, and so do several machines.
-
+/**
+ * A chat room on all cores of a machine: whatever a client sends, every client gets. Each worker, or each process with
+ * `--processes`, listens on the same port (`reusePort`, Linux), and the kernel deals out the connections.
+ *
+ *     deno run --allow-net --allow-read --allow-sys=cpus --unstable-net examples/multicore_server.ts --port 8080
+ *     deno run --allow-net --allow-run --allow-env --allow-read --allow-sys=cpus,hostname --unstable-net examples/multicore_server.ts
+ *         --port 8080 --processes --redis redis://127.0.0.1:6379
+ *
+ * Workers share topics through a hub in the main thread. Processes share nothing, so their topics meet in Redis; with
+ * `--redis`, workers use it too, and so do several machines. Workers need `--allow-read` since their program is a file.
+ *
+ * Try it: `sluice connect ws://127.0.0.1:8080` in several terminals; each learns which server it has.
+ *
+ * @module
+ */
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
-import { type Broker, Context, WorkerBroker, WorkerHub } from "../mod.ts";
+import { type Broker, Context, WorkerBroker, WorkerHub } from "@sluice/websocket";
 
 // Imported only if it is used, and by a name that Deno doesn't see beforehand: the client for Redis is a dependency.
-const REDIS = new URL("../redis.ts", import.meta.url).href;
+const REDIS = "@sluice/websocket/redis";
 
 interface Options {
+  hostname: string;
   port: number;
   redis?: string;
   /** Which of the workers or processes it is. */
@@ -30,14 +37,18 @@ const scope = self as unknown as {
 const isWorker = !("document" in self) && "WorkerGlobalScope" in self;
 
 /** One server: all there is to it on a single core. */
-async function serve({ port, redis, number }: Options, broker?: Broker): Promise<Context> {
+async function serve(
+  { hostname, port, redis, number }: Options,
+  broker?: Broker,
+): Promise<Context> {
   if (redis !== undefined) {
-    const { RedisBroker }: typeof import("../redis.ts") = await import(REDIS);
+    const { RedisBroker }: typeof import("@sluice/websocket/redis") = await import(REDIS);
     broker = new RedisBroker({ url: redis });
   }
   const context = new Context({ broker });
   await context.ready;
   context.listen({
+    hostname,
     port,
     reusePort: true,
     onConnect: async (conn) => {
@@ -79,8 +90,9 @@ function runProcesses(options: Options, cores: number): () => Promise<void> {
   const children = Array.from({ length: cores }, (_, number) =>
     new Deno.Command(Deno.execPath(), {
       // deno-fmt-ignore
-      args: ["run", "-A", "--unstable-net", import.meta.url, "--port", `${options.port}`,
-        "--number", `${number}`, ...(options.redis ? ["--redis", options.redis] : [])],
+      args: ["run", "--allow-net", "--allow-env", "--allow-read", "--allow-sys", "--unstable-net", import.meta.url,
+        "--hostname", options.hostname, "--port", `${options.port}`, "--number", `${number}`,
+        ...(options.redis ? ["--redis", options.redis] : [])],
     }).spawn());
   return async () => {
     for (const child of children) child.kill("SIGTERM");
@@ -92,6 +104,7 @@ async function main(): Promise<void> {
   const { values } = parseArgs({
     args: Deno.args,
     options: {
+      hostname: { type: "string", default: "127.0.0.1" },
       port: { type: "string", default: "8080" },
       cores: { type: "string" },
       redis: { type: "string" },
@@ -99,7 +112,8 @@ async function main(): Promise<void> {
       number: { type: "string" },
     },
   });
-  const options = { port: Number(values.port), redis: values.redis, number: 0 };
+  const { hostname, redis } = values;
+  const options = { hostname, port: Number(values.port), redis, number: 0 };
   const cores = values.cores === undefined ? availableParallelism() : Number(values.cores);
   let stop: () => Promise<unknown>;
   if (values.number !== undefined) {

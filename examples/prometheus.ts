@@ -2,12 +2,13 @@
  * The counters as a text page in Prometheus' format, on the port of the WebSocket itself.
  *
  *     deno run --allow-net examples/prometheus.ts [--port N] [--hostname H]
- *     curl http://127.0.0.1:8080/metrics
+ *
+ * Try it: `sluice connect ws://127.0.0.1:8080` for something to count, and `curl http://127.0.0.1:8080/metrics`.
  *
  * @module
  */
 import { parseArgs } from "node:util";
-import { Context, type ContextStats } from "../mod.ts";
+import { Context, type ContextStats } from "@sluice/websocket";
 
 const { values: args } = parseArgs({
   args: Deno.args,

@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { ConnectionClosedError, Context } from "../mod.ts";
+import { ConnectionClosedError, Context } from "@sluice/websocket";
 
 // In earnest: the defaults, from a quarter of a second to half a minute.
 const BACK_OFF = { initial: 10, max: 200 };

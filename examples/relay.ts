@@ -4,12 +4,13 @@
  *
  *     deno run --allow-net examples/relay.ts [--port N --upstream URL]
  *
- * Without an upstream it shows itself at work and ends.
+ * Try it: without an upstream it shows itself at work and ends; or start it with
+ * `--port 9000 --upstream ws://127.0.0.1:8080` in front of any server, then `sluice connect ws://127.0.0.1:9000`.
  *
  * @module
  */
 import { parseArgs } from "node:util";
-import { type Connection, type ConnectionHandlers, Context } from "../mod.ts";
+import { type Connection, type ConnectionHandlers, Context } from "@sluice/websocket";
 
 /** Passes on what one leg receives to the other, and its end. */
 function leg(other: () => Connection): ConnectionHandlers {
@@ -73,6 +74,8 @@ if (args.upstream !== undefined) {
   }
   console.log(`at most ${most <= 128 * 1024 ? "two messages" : `${most} bytes`} waited in between`);
   conn.close(4000, "enough");
-  for (const [server] of [[...echo.connections]]) console.log(String((await server.closed).code));
+  for (const [server] of [[...echo.connections]]) {
+    console.log(`the server behind got code ${(await server.closed).code}`);
+  }
   await ctx.shutdown();
 }

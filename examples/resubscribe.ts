@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { type Connection, Context } from "../mod.ts";
+import { type Connection, Context } from "@sluice/websocket";
 
 // ---- The server: a connection subscribes to what it names, and gets what is published there. --------------------
 

@@ -7,10 +7,13 @@
  *         [--every MS] [--keep N]
  *     deno run --allow-net --allow-env examples/resume.ts follow URL [--count N]
  *
+ * Try it: start the server with `--journal /tmp/journal --port 8080`, then
+ * `deno run --allow-net --allow-env examples/resume.ts follow ws://127.0.0.1:8080`, and stop and start either of them.
+ *
  * @module
  */
 import { parseArgs } from "node:util";
-import { type Connection, ConnectionClosedError, Context } from "../mod.ts";
+import { type Connection, ConnectionClosedError, Context } from "@sluice/websocket";
 
 /** The close code for a client whose next message is no longer kept. */
 const GONE = 4410;

@@ -3,12 +3,18 @@
  *
  *     deno run --allow-net examples/router.ts [--port N]
  *
- * Without a port it shows itself at work and ends.
+ * Try it: without a port it shows itself at work and ends; or start it with `--port 8080`, then
+ * `sluice connect ws://127.0.0.1:8080/upper`.
  *
  * @module
  */
 import { parseArgs } from "node:util";
-import { type Connection, Context, type HandshakeError, type ReceivedMessage } from "../mod.ts";
+import {
+  type Connection,
+  Context,
+  type HandshakeError,
+  type ReceivedMessage,
+} from "@sluice/websocket";
 
 interface Route {
   handle(conn: Connection<Route>, data: ReceivedMessage): unknown;

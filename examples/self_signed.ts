@@ -4,10 +4,12 @@
  *
  *     deno run --allow-net --allow-read --allow-env examples/self_signed.ts URL [--ca FILE]
  *
+ * Try it with the URL of `tls_server.ts`, such as `wss://localhost:8443 --ca cert.pem`.
+ *
  * @module
  */
 import { parseArgs } from "node:util";
-import { type ConnectTlsOptions, Context } from "../mod.ts";
+import { type ConnectTlsOptions, Context } from "@sluice/websocket";
 
 const { values: args, positionals: [url] } = parseArgs({
   args: Deno.args,

@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { type Connection, Context } from "../mod.ts";
+import { type Connection, Context } from "@sluice/websocket";
 
 const show = (when: string, conn: Connection) => console.log(`${when}: ${conn.state}`);
 

@@ -4,12 +4,13 @@
  *
  *     deno run --allow-net --allow-env --allow-run=systemd-notify examples/systemd_service.ts
  *
- * The unit files are in docs/deployment.md. Without systemd it listens on a port of its own.
+ * The unit files are in docs/deployment.md. Try it without systemd: it listens on a port of its own then, and
+ * prints the URL for `sluice connect`.
  *
  * @module
  */
 import { createServer, type Socket } from "node:net";
-import { Context } from "../mod.ts";
+import { Context } from "@sluice/websocket";
 
 // File descriptors that are passed begin with this one (sd_listen_fds(3)).
 const FIRST_FD = 3;

@@ -3,10 +3,17 @@
  *
  *     deno run --allow-net --allow-read examples/tls_server.ts --cert FILE --key FILE [--port N]
  *
+ * Try it with a certificate of your own making:
+ *
+ *     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=localhost \
+ *       -addext subjectAltName=DNS:localhost -keyout key.pem -out cert.pem
+ *
+ * start it with `--cert cert.pem --key key.pem --port 8443`, then `sluice connect wss://localhost:8443 --ca cert.pem`.
+ *
  * @module
  */
 import { parseArgs } from "node:util";
-import { Context } from "../mod.ts";
+import { Context } from "@sluice/websocket";
 
 const { values: args } = parseArgs({
   args: Deno.args,

@@ -124,7 +124,7 @@ export interface ConnectionInit<Data> {
  * import { Context } from "@sluice/websocket";
  *
  * await using ctx = new Context();
- * const listener = ctx.listen({ port: 0, onMessage: (conn, data) => conn.send(data) });
+ * const listener = ctx.listen({ hostname: "127.0.0.1", onMessage: (conn, data) => conn.send(data) });
  * await using conn = ctx.connect(listener.url);
  * await conn.opened;
  * conn.send("hello");

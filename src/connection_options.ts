@@ -8,7 +8,16 @@ import { readRsv, type RsvBits } from "./engine/rsv_bits.ts";
 import type { Settings } from "./engine/settings.ts";
 import { resolveDebug } from "./engine/trace.ts";
 
-/** When a silent peer is pinged, and when one that doesn't answer is given up. */
+/**
+ * When a silent peer is pinged, and when one that doesn't answer is given up.
+ *
+ * @example
+ * ```ts
+ * import { Context } from "@sluice/websocket";
+ *
+ * await using ctx = new Context({ keepAlive: { interval: 5_000, timeout: 5_000 } });
+ * ```
+ */
 export interface KeepAliveOptions {
   /**
    * Silence in ms after which a ping is sent; 0 for no pings at all.

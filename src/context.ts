@@ -101,7 +101,7 @@ export let adoptOpened: <Data>(
  * import { Context } from "@sluice/websocket";
  *
  * await using ctx = new Context();
- * const listener = ctx.listen({ port: 0, onMessage: (conn, data) => conn.send(data) });
+ * const listener = ctx.listen({ hostname: "127.0.0.1", onMessage: (conn, data) => conn.send(data) });
  * const conn = ctx.connect(listener.url);
  * await conn.opened;
  * conn.send("hello");
@@ -259,7 +259,7 @@ export class Context<Data = unknown, Default extends Data | undefined = undefine
    * import { Context } from "@sluice/websocket";
    *
    * await using ctx = new Context();
-   * const listener = ctx.listen({ port: 0, onMessage: (conn, data) => void conn.send(data) });
+   * const listener = ctx.listen({ hostname: "127.0.0.1", onMessage: (conn, data) => void conn.send(data) });
    * for await (const conn of ctx.reconnect(listener.url, { backoff: { max: 10_000 } })) {
    *   conn.send("subscribe");
    *   console.log(await conn.receive());
@@ -334,6 +334,19 @@ export class Context<Data = unknown, Default extends Data | undefined = undefine
    * @param options Connections that get it or don't, and what happens to slow ones.
    * @returns How many receivers got it, and what became of the others.
    * @throws {TypeError} If the data or an option make no sense.
+   *
+   * @example
+   * ```ts
+   * import { Context } from "@sluice/websocket";
+   *
+   * await using ctx = new Context();
+   * const listener = ctx.listen({ hostname: "127.0.0.1", onConnect: () => tell() });
+   * function tell() {
+   *   const { sent, dropped } = ctx.broadcast("hello, all", { slow: "drop" });
+   *   console.log(`${sent} have it, ${dropped} are too slow`);
+   * }
+   * console.log(await ctx.connect(listener.url).receive());
+   * ```
    */
   broadcast(data: Sendable, options: BroadcastOptions<Data> = {}): BroadcastResult {
     return broadcast(this.#registry.engines(), data, options, engineOf);
@@ -350,6 +363,21 @@ export class Context<Data = unknown, Default extends Data | undefined = undefine
    * @returns How many receivers of this context got it, and what happened to the others; `relayed` covers the rest.
    * @throws {TypeError | RangeError} If an argument makes no sense.
    * @throws {BrokerError} If the broker has refused for good.
+   *
+   * @example
+   * ```ts
+   * import { Context } from "@sluice/websocket";
+   *
+   * await using ctx = new Context();
+   * const listener = ctx.listen({
+   *   hostname: "127.0.0.1",
+   *   onConnect(conn) {
+   *     conn.subscribe("prices");
+   *     ctx.publish("prices", "1.08");
+   *   },
+   * });
+   * console.log(await ctx.connect(listener.url).receive());
+   * ```
    */
   publish(topic: string, data: Sendable, options: PublishOptions<Data> = {}): PublishResult {
     return this.#registry.topics.publish(topic, data, options, null, engineOf);
@@ -375,6 +403,14 @@ export class Context<Data = unknown, Default extends Data | undefined = undefine
    * @param callback Gets each chunk. Its failures go to the console.
    * @returns A handle; `shutdown` cancels the stream, `unwatch` gives it back.
    * @throws {TypeError} If it is no readable stream, or locked.
+   * @example What is typed goes to all
+   * ```ts
+   * import { Context } from "@sluice/websocket";
+   *
+   * await using ctx = new Context();
+   * const listener = ctx.listen({ hostname: "127.0.0.1" });
+   * ctx.watchReadable(Deno.stdin.readable, (chunk) => void listener.broadcast(chunk));
+   * ```
    */
   watchReadable<T>(stream: ReadableStream<T>, callback: (chunk: T) => unknown): Watch {
     this.#checkAlive("watch a stream");
@@ -499,6 +535,21 @@ export class Context<Data = unknown, Default extends Data | undefined = undefine
    *
    * @param options Code, reason and timeout.
    * @returns How it went.
+   *
+   * @example When the process is asked to end
+   * ```ts
+   * import { Context } from "@sluice/websocket";
+   *
+   * const ctx = new Context();
+   * ctx.listen({ hostname: "127.0.0.1" });
+   * async function stop() {
+   *   const { clean, terminated } = await ctx.shutdown({ timeout: 5_000 });
+   *   console.log(`closed ${clean} cleanly, ${terminated} by force`);
+   * }
+   * Deno.addSignalListener("SIGTERM", stop);
+   * await stop();
+   * Deno.exit();
+   * ```
    */
   shutdown(options: ShutdownOptions = {}): Promise<ShutdownResult> {
     if (this.#shutdown !== null) return this.#shutdown;

@@ -3,7 +3,28 @@ import type { CloseRecord } from "./protocol/close_record.ts";
 /** A message as an application hands it to `send`, and as a refusal gives it back. */
 export type Message = string | ArrayBuffer | ArrayBufferView;
 
-/** Thrown by `send` and its kin if the connection isn't open; carries the message that was not accepted. */
+/**
+ * Thrown by `send` and its kin if the connection isn't open; carries the message that was not accepted.
+ *
+ * @example Keep what was refused
+ * ```ts
+ * import { ConnectionClosedError, Context } from "@sluice/websocket";
+ *
+ * await using ctx = new Context();
+ * const listener = ctx.listen({ hostname: "127.0.0.1" });
+ * const conn = ctx.connect(listener.url);
+ * await conn.opened;
+ * conn.close();
+ * const later: unknown[] = [];
+ * try {
+ *   conn.send("important");
+ * } catch (error) {
+ *   if (!(error instanceof ConnectionClosedError)) throw error;
+ *   later.push(error.data);
+ * }
+ * console.log(later);
+ * ```
+ */
 export class ConnectionClosedError extends Error {
   /** The name of the class. */
   override readonly name = "ConnectionClosedError";
@@ -26,7 +47,25 @@ export class ConnectionClosedError extends Error {
   }
 }
 
-/** Thrown if a queue is at its limit; carries what was not accepted. */
+/**
+ * Thrown if a queue is at its limit; carries what was not accepted.
+ *
+ * @example
+ * ```ts
+ * import { Context, QueueFullError } from "@sluice/websocket";
+ *
+ * await using ctx = new Context({ maxQueueBytes: 1000 });
+ * const listener = ctx.listen({ hostname: "127.0.0.1" });
+ * const conn = ctx.connect(listener.url);
+ * await conn.opened;
+ * try {
+ *   conn.send("x".repeat(2000));
+ * } catch (error) {
+ *   if (!(error instanceof QueueFullError)) throw error;
+ *   console.log(error.message);
+ * }
+ * ```
+ */
 export class QueueFullError extends Error {
   /** The name of the class. */
   override readonly name = "QueueFullError";
@@ -45,7 +84,26 @@ export class QueueFullError extends Error {
   }
 }
 
-/** A handshake that ended in anything but a WebSocket: refused, malformed, or not HTTP at all. */
+/**
+ * A handshake that ended in anything but a WebSocket: refused, malformed, or not HTTP at all.
+ *
+ * @example Why a server refused
+ * ```ts
+ * import { Context, HandshakeError } from "@sluice/websocket";
+ *
+ * await using ctx = new Context();
+ * const listener = ctx.listen({
+ *   hostname: "127.0.0.1",
+ *   onHandshake: () => new Response("log in first", { status: 401 }),
+ * });
+ * try {
+ *   await ctx.connect(listener.url).opened;
+ * } catch (error) {
+ *   if (!(error instanceof HandshakeError)) throw error;
+ *   console.log(error.status, new TextDecoder().decode(error.body));
+ * }
+ * ```
+ */
 export class HandshakeError extends Error {
   /** The name of the class. */
   override readonly name = "HandshakeError";

@@ -83,7 +83,7 @@ export let entranceOf: <Data>(listener: Listener<Data>) => Entrance;
  * import { Context } from "@sluice/websocket";
  *
  * await using ctx = new Context();
- * const listener = ctx.listen({ port: 0, onMessage: (conn, data) => conn.send(data) });
+ * const listener = ctx.listen({ hostname: "127.0.0.1", onMessage: (conn, data) => conn.send(data) });
  * console.log(listener.url);
  * ```
  *

@@ -1,8 +1,8 @@
 /**
  * Every TypeScript block of the README, of docs/ and of the JSDoc is a whole program: all are type-checked together,
- * and run in the order of their page. One that prints `listening on …` stays up for those after it. A block marked
- * `ts no-eval` needs something that isn't there, and is only type-checked. The programs of docs/integration.md, which
- * need certificates and proxies, are run by tests/ways/docs_test.ts.
+ * and run in the order of their page, those with tests by `deno test`. One that prints `listening on …` stays up for
+ * those after it. A block marked `ts no-eval` needs something that isn't there, and is only type-checked. The programs
+ * of docs/integration.md, which need certificates and proxies, are run by tests/ways/docs_test.ts.
  */
 import { assert, assertEquals } from "@std/assert";
 import { mayFail } from "./support/failure.ts";
@@ -90,10 +90,13 @@ function freePort(): number {
   return listener.addr.port;
 }
 
-/** Runs a program until it ends, or says that it listens. */
-async function start(dir: string, { file, page, line }: Block): Promise<Deno.ChildProcess | null> {
+/** Runs a program until it ends, or says that it listens; one that has tests, by `deno test`. */
+async function start(
+  dir: string,
+  { file, page, line, code }: Block,
+): Promise<Deno.ChildProcess | null> {
   const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "--no-check", "--no-lock", file],
+    args: [code.includes("Deno.test(") ? "test" : "run", "-A", "--no-check", "--no-lock", file],
     cwd: dir,
     stdin: "null",
     stdout: "piped",
@@ -174,7 +177,15 @@ Deno.test("the code of the README, the docs and the JSDoc is whole, has the righ
 });
 
 Deno.test("the links between pages lead somewhere", async () => {
-  const pages = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"];
+  const pages = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "SECURITY.md",
+    "RELEASING.md",
+    "bench/log.md",
+    "examples/README.md",
+  ];
   for await (const { name } of Deno.readDir(new URL("docs/", ROOT))) pages.push(`docs/${name}`);
   for (const page of pages.filter((name) => name.endsWith(".md"))) {
     const text = await Deno.readTextFile(new URL(page, ROOT));
@@ -183,6 +194,8 @@ Deno.test("the links between pages lead somewhere", async () => {
       // Written by the release run.
       if (path.startsWith("bench/results/")) continue;
       const target = path === "" ? new URL(page, ROOT) : new URL(path, new URL(page, ROOT));
+      // The pages of the repository's site: issues, runs.
+      if (!target.href.startsWith(ROOT.href)) continue;
       const found = await mayFail(Deno.readTextFile(target), "reported below") ?? null;
       if (found === null) throw new Error(`${page} links to ${link}, which isn't there`);
       if (anchor === undefined) continue;
@@ -191,5 +204,13 @@ Deno.test("the links between pages lead somewhere", async () => {
       );
       assert(anchors.includes(anchor), `${page} links to ${link}, and ${anchor} isn't there`);
     }
+  }
+});
+
+Deno.test("the index of docs/ leads to every page", async () => {
+  const index = await Deno.readTextFile(new URL("docs/README.md", ROOT));
+  for await (const { name } of Deno.readDir(new URL("docs/", ROOT))) {
+    if (!name.endsWith(".md") || name === "README.md") continue;
+    assert(index.includes(`](${name})`), `docs/README.md doesn't lead to ${name}`);
   }
 });

@@ -1,17 +1,39 @@
-// The results as an SVG bar chart: one panel per row, its first figure, a bar per peer.
+// Four of the results as an SVG, a panel each: medians as bars, least and greatest as a line over them.
 
-import type { PeerName } from "./peers.ts";
-import { formatNumber } from "./report.ts";
-import type { Row } from "./rows.ts";
-import type { Results } from "./session.ts";
+import type { Cell, Line, ResultPage } from "./page.ts";
+
+/** The loads that are shown, and what they are in words. */
+const PANELS: [load: string, title: string, unit: string][] = [
+  [
+    "10 × 64 × 64 B, binary",
+    "Many small messages",
+    "messages a second: echo of 64 bytes, 10 connections, 64 in flight on each",
+  ],
+  [
+    "50 × 1 × 64 B",
+    "One message at a time",
+    "messages a second: echo of 64 bytes, 50 connections, 1 in flight on each",
+  ],
+  [
+    "4 × 4 × 1 MiB",
+    "Large messages",
+    "MB a second: echo of 1 MiB, 4 connections, 4 in flight on each",
+  ],
+  [
+    "15,000 idle connections",
+    "Idle connections",
+    "bytes of memory for each of 15,000; less is better",
+  ],
+];
+const PEERS = ["Sluice", "Deno native", "ws on Node", "Bun"];
 
 const COLUMNS = 2;
 const PANEL_WIDTH = 470;
 const LABEL_WIDTH = 96;
-const VALUE_WIDTH = 100;
+const VALUE_WIDTH = 84;
 const BAR_HEIGHT = 16;
 const BAR_GAP = 5;
-const HEAD = 34;
+const HEAD = 38;
 const PADDING = 22;
 const BAR_WIDTH = PANEL_WIDTH - LABEL_WIDTH - VALUE_WIDTH;
 
@@ -21,74 +43,78 @@ const STYLE = `
   .title { font-weight: 600; }
   .unit, .value { fill: #57606a; font-size: 12px; }
   .bar { fill: #8c959f; }
-  .sluice, .system { fill: #1f8a70; }
+  .ours { fill: #1f8a70; }
   .axis { stroke: #8c959f; stroke-width: 1; }
+  .range { stroke: #24292f; stroke-width: 1.5; }
   @media (prefers-color-scheme: dark) {
     text { fill: #e6edf3; }
     .unit, .value { fill: #9da7b3; }
     .bar { fill: #6e7681; }
-    .sluice, .system { fill: #2fbf9b; }
+    .ours { fill: #2fbf9b; }
     .axis { stroke: #6e7681; }
+    .range { stroke: #e6edf3; }
   }`;
 
 function escape(text: string): string {
   return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 }
 
-function bar(y: number, name: PeerName, label: string, median: number, most: number): string {
+function bar(y: number, label: string, { median, min, max, text }: Cell, most: number): string {
+  const at = (value: number) => (LABEL_WIDTH + value / most * BAR_WIDTH).toFixed(1);
   const width = Math.max(1, median / most * BAR_WIDTH).toFixed(1);
-  const baseline = y + BAR_HEIGHT - 4;
-  const value = LABEL_WIDTH + Number(width) + 6;
+  const middle = y + BAR_HEIGHT / 2, baseline = y + BAR_HEIGHT - 4;
+  const end = (x: string) =>
+    `<line class="range" x1="${x}" x2="${x}" y1="${middle - 3}" y2="${middle + 3}"/>`;
   return [
     `<text x="${LABEL_WIDTH - 8}" y="${baseline}" text-anchor="end">${escape(label)}</text>`,
-    `<rect class="bar ${name}" x="${LABEL_WIDTH}" y="${y}" width="${width}" ` +
-    `height="${BAR_HEIGHT}" rx="2"/>`,
-    `<text class="value" x="${value}" y="${baseline}">${formatNumber(median)}</text>`,
+    `<rect class="${label === "Sluice" ? "ours" : "bar"}" x="${LABEL_WIDTH}" y="${y}" ` +
+    `width="${width}" height="${BAR_HEIGHT}" rx="2"/>`,
+    `<line class="range" x1="${at(min)}" x2="${at(max)}" y1="${middle}" y2="${middle}"/>`,
+    end(at(min)),
+    end(at(max)),
+    `<text class="value" x="${Number(at(max)) + 6}" y="${baseline}">${text}</text>`,
   ].join("\n");
 }
 
-function panel(results: Results, row: Row): { svg: string; height: number } | undefined {
-  const [figure] = row.figures;
-  const bars = results.peers.flatMap(({ name, label }) => {
-    const summary = results.summary(row, figure, name);
-    return summary ? [{ name, label, median: summary.median }] : [];
+function panel(line: Line, title: string, unit: string): { svg: string; height: number } {
+  const bars = PEERS.flatMap((label) => {
+    const cell = line.cells.get(label);
+    return cell === undefined ? [] : [{ label, cell }];
   });
-  if (bars.length === 0) return undefined;
-  const most = Math.max(...bars.map(({ median }) => median));
-  const unit = `${figure.unit}${figure.better === "lower" ? ", less is better" : ""}`;
+  const most = Math.max(...bars.map(({ cell }) => cell.max));
   const bottom = HEAD + bars.length * (BAR_HEIGHT + BAR_GAP);
   const svg = [
-    `<text class="title" x="0" y="12">${escape(row.title)}</text>`,
-    `<text class="unit" x="0" y="27">${escape(unit)}</text>`,
-    ...bars.map(({ name, label, median }, i) =>
-      bar(HEAD + i * (BAR_HEIGHT + BAR_GAP), name, label, median, most)
-    ),
+    `<text class="title" x="0" y="12">${escape(title)}</text>`,
+    `<text class="unit" x="0" y="28">${escape(unit)}</text>`,
+    ...bars.map(({ label, cell }, i) => bar(HEAD + i * (BAR_HEIGHT + BAR_GAP), label, cell, most)),
     `<line class="axis" x1="${LABEL_WIDTH}" x2="${LABEL_WIDTH}" y1="${HEAD - 3}" y2="${bottom}"/>`,
   ].join("\n");
   return { svg, height: bottom };
 }
 
-/** The chart bench/results/compare.svg. */
-export function chart(results: Results, title: string): string {
-  const panels = results.rows.map((row) => panel(results, row)).filter((each) =>
-    each !== undefined
-  );
+/** The chart bench/results/compare.svg, of what stands in compare.md; loads that weren't measured are left out. */
+export function chart({ lines, versions, machine }: ResultPage): string {
+  const title = `${versions} · ${machine}`;
+  const panels = PANELS.flatMap(([load, title, unit]) => {
+    const line = lines.find((line) => line.load === load);
+    return line === undefined ? [] : [panel(line, title, unit)];
+  });
   const parts: string[] = [];
   let y = 52;
   for (let i = 0; i < panels.length; i += COLUMNS) {
-    const line = panels.slice(i, i + COLUMNS);
-    line.forEach(({ svg }, column) => {
+    const row = panels.slice(i, i + COLUMNS);
+    row.forEach(({ svg }, column) => {
       const x = PADDING + column * (PANEL_WIDTH + PADDING);
       parts.push(`<g transform="translate(${x} ${y})">\n${svg}\n</g>`);
     });
-    y += Math.max(...line.map(({ height }) => height)) + PADDING;
+    y += Math.max(...row.map(({ height }) => height)) + PADDING;
   }
   const width = PADDING + COLUMNS * (PANEL_WIDTH + PADDING);
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${y}" width="${width}" ` +
     `height="${y}" role="img" aria-label="${escape(title)}">`,
     `<style>${STYLE}\n</style>`,
-    `<text class="title" x="${PADDING}" y="28">${escape(title)}</text>`,
+    `<text class="unit" x="${PADDING}" y="28">${escape(title)}</text>`,
     ...parts,
     "</svg>",
     "",

@@ -1,5 +1,11 @@
-import type { Connection, Context, ReceivedMessage } from "../../mod.ts";
-import { CHUNK, type FlowSample, type ProducerReport, type Settings } from "./protocol.ts";
+import type { Connection, Context, ReceivedMessage } from "@sluice/websocket";
+import {
+  CHUNK,
+  type FlowSample,
+  type ProducerReport,
+  type Settings,
+  type SocketKind,
+} from "./protocol.ts";
 
 /** One producer in a process of its own, and its consumer here, which is as slow as it is set to be. */
 export class Flow implements AsyncDisposable {
@@ -25,7 +31,13 @@ export class Flow implements AsyncDisposable {
   #time = performance.now();
   #wake: (() => void) | null = null;
 
-  constructor(ctx: Context, kind: "sluice" | "native", rate: number, settings: Settings) {
+  constructor(
+    ctx: Context,
+    kind: "sluice" | "native",
+    rate: number,
+    settings: Settings,
+    sockets: SocketKind = "deno",
+  ) {
     this.kind = kind;
     this.#settings = settings;
     this.#process = new Deno.Command(Deno.execPath(), {
@@ -33,10 +45,12 @@ export class Flow implements AsyncDisposable {
         "run",
         "--quiet",
         "--allow-net",
+        ...(sockets === "system" ? ["--allow-ffi"] : []),
         "--no-check",
         new URL("producer.ts", import.meta.url).href,
         kind,
         String(rate),
+        sockets,
       ],
       stdin: "piped",
       stdout: "piped",
@@ -49,10 +63,11 @@ export class Flow implements AsyncDisposable {
     });
   }
 
-  /** Resolves when messages can flow. */
+  /** Resolves when messages can flow, at the speed that is set. */
   async opened(): Promise<Connection> {
     const conn = await this.#conn;
     await conn.opened;
+    if (this.#settings.paused) conn.pause();
     return conn;
   }
 
@@ -86,7 +101,8 @@ export class Flow implements AsyncDisposable {
 
   async [Symbol.asyncDispose]() {
     (await this.#conn).terminate();
-    await this.#process.stdin.close();
+    // It may have gone already: Ctrl-C is for all of a terminal's processes.
+    await this.#process.stdin.close().catch(() => {});
     await this.#process.status;
   }
 

@@ -1,31 +1,30 @@
 /**
- * The live demo: a page with a chat and a dashboard of flow control, on one port.
+ * The live demo: a page with the memory of two servers whose consumer is slow, and a dashboard of flow control, on one
+ * port.
  *
  *     deno task demo:live [--port N] [--hostname H] [--headless] [--seconds N]
+ *     deno run -A examples/live/main.ts --sockets system
  *
  * With `--headless` it runs for ten seconds without a page, prints the figures, and exits with 1 if a bound didn't hold.
+ * With `--sockets system` both ends of our flow have the kernel's own sockets, with small buffers (Linux).
  *
  * @module
  */
 import { parseArgs } from "node:util";
-import { type Connection, Context } from "../../mod.ts";
-import { Flow } from "./flow.ts";
+import { type Connection, Context } from "@sluice/websocket";
 import { files } from "./files.ts";
 import {
   CHUNK,
   type FromPage,
   HIGH_WATER_MARK,
-  LOW_WATER_MARK,
   REPORT_EVERY,
-  type Sample,
-  type Settings,
+  type SocketKind,
   type ToPage,
 } from "./protocol.ts";
+import { Race } from "./race.ts";
 
 const MIB = 1024 * 1024;
-const RATE = 32 * MIB;
 const SLOWEST = 1 * MIB, FASTEST = 64 * MIB;
-const HISTORY = 600;
 
 const { values: args } = parseArgs({
   args: Deno.args,
@@ -33,73 +32,29 @@ const { values: args } = parseArgs({
     "hostname": { type: "string", default: "127.0.0.1" },
     "port": { type: "string", default: "8080" },
     "seconds": { type: "string", default: "10" },
+    "sockets": { type: "string", default: "deno" },
     "headless": { type: "boolean", default: false },
   },
 });
 
-const settings: Settings = { speed: 8 * MIB, paused: false };
-const history: Sample[] = [];
-const mib = (bytes: number) => (bytes / MIB).toFixed(1).padStart(5);
-const kib = (bytes: number) => Math.round(bytes / 1024);
+const sockets: SocketKind = args.sockets === "system" ? "system" : "deno";
 
-const flows = new Context();
-const sluice = new Flow(flows, "sluice", RATE, settings);
-const native = new Flow(flows, "native", RATE, settings);
-const [loaded] = await Promise.all([sluice.opened(), native.opened()]);
-
-let roundTrip: number | null = null;
-(async () => {
-  while (loaded.state === "open") {
-    const late = setTimeout(() => roundTrip = null, 5000);
-    roundTrip = await loaded.ping().catch(() => null);
-    clearTimeout(late);
-    await new Promise((resolve) => setTimeout(resolve, 250));
-  }
-})();
-
-const start = performance.now();
-function takeSample(): Sample {
-  const sample: Sample = {
-    t: "sample",
-    time: (performance.now() - start) / 1000,
-    sluice: sluice.sample(),
-    native: native.sample(),
-    roundTrip,
-  };
-  history.push(sample);
-  if (history.length > HISTORY) history.shift();
-  return sample;
-}
-
-function line({ time, sluice: ours, native: theirs }: Sample): string {
-  return `${Math.round(time)} s`.padStart(6) +
-    `  made ${mib(ours.made)} MiB/s  taken ${mib(ours.taken)} MiB/s` +
-    `  queue ${kib(ours.peak)} KiB  drains ${sluice.drains}` +
-    `  memory ${mib(ours.rss)} MiB  native: queue ${mib(theirs.queue)} MiB, memory ${
-      mib(theirs.rss)
-    } MiB`;
-}
-
-/** Averages over the last second, so that a line isn't a snapshot. */
-function lastSecond(): Sample {
-  const recent = history.slice(-1000 / REPORT_EVERY), last = recent.at(-1)!;
-  const mean = (pick: (sample: Sample) => number) =>
-    recent.reduce((sum, sample) => sum + pick(sample), 0) / recent.length;
-  return {
-    ...last,
-    sluice: {
-      ...last.sluice,
-      made: mean((sample) => sample.sluice.made),
-      taken: mean((sample) => sample.sluice.taken),
-      peak: Math.max(...recent.map((sample) => sample.sluice.peak)),
-    },
-  };
+/** One line: on a terminal always the same one. */
+function print(text: string): void {
+  if (!Deno.stdout.isTerminal()) return console.log(text);
+  const { columns } = Deno.consoleSize();
+  Deno.stdout.writeSync(new TextEncoder().encode(`\r\x1b[K${text.slice(0, columns - 1)}`));
 }
 
 async function headless(seconds: number): Promise<boolean> {
-  console.log(`a producer of ${RATE / MIB} MiB/s, a consumer of ${settings.speed / MIB} MiB/s`);
-  const sampling = setInterval(takeSample, REPORT_EVERY);
-  const printing = setInterval(() => console.log(line(lastSecond())), 1000);
+  await using race = await Race.start(sockets);
+  const { sluice, native } = race;
+  const mib = (bytes: number) => (bytes / MIB).toFixed(1);
+  console.log(
+    `a producer of ${race.rate / MIB} MiB/s, a consumer of ${race.settings.speed / MIB} MiB/s`,
+  );
+  const sampling = setInterval(() => race.takeSample(), REPORT_EVERY);
+  const printing = setInterval(() => console.log(race.line()), 1000);
   await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
   clearInterval(sampling);
   clearInterval(printing);
@@ -111,12 +66,12 @@ async function headless(seconds: number): Promise<boolean> {
     ],
     [`drains: ${sluice.drains}`, sluice.drains > 0],
     [`every message in order: ${sluice.gaps + native.gaps} gaps`, sluice.gaps + native.gaps === 0],
-    [`memory grew by ${mib(growth).trim()} MiB (limit 48)`, growth <= 48 * MIB],
+    [`memory grew by ${mib(growth)} MiB (limit 48)`, growth <= 48 * MIB],
   ];
   for (const [what, holds] of bounds) console.log(`${holds ? "  ok  " : "FAILED"} ${what}`);
   console.log(
     `       for comparison, Deno's native WebSocket: most bytes queued ${native.highest}, ` +
-      `memory grew by ${mib(native.mostRss - native.firstRss).trim()} MiB`,
+      `memory grew by ${mib(native.mostRss - native.firstRss)} MiB`,
   );
   return bounds.every(([, holds]) => holds);
 }
@@ -125,9 +80,9 @@ interface Visitor {
   readonly name: string;
 }
 
-function serve(): void {
+async function serve(): Promise<void> {
   const ctx = new Context<Visitor>({ compression: true });
-  let visitors = 0;
+  let race: Race | null = null, visitors = 0;
   const listener = ctx.listen({
     hostname: args.hostname,
     port: Number(args.port),
@@ -141,15 +96,8 @@ function serve(): void {
     },
     onConnect(conn) {
       if (conn.data.name === "") return;
-      tell(conn, {
-        t: "hello",
-        name: conn.data.name,
-        rate: RATE,
-        high: HIGH_WATER_MARK,
-        low: LOW_WATER_MARK,
-        history,
-      });
-      tell(conn, { t: "settings", ...settings });
+      tell(conn, { t: "hello", name: conn.data.name });
+      if (race !== null) tell(conn, startOf(race));
       tellAll({ t: "chat", name: "", text: `${conn.data.name} has joined` });
       tellAll({ t: "people", count: pages().length });
     },
@@ -167,9 +115,33 @@ function serve(): void {
       tellAll({ t: "people", count: pages().length });
     },
   });
+  await begin();
   console.log(`open http://${listener.hostname}:${listener.port}/`);
-  setInterval(() => tellAll(takeSample()), REPORT_EVERY);
-  setInterval(() => console.log(line(lastSecond())), 1000);
+  setInterval(() => {
+    if (race !== null) tellAll(race.takeSample());
+  }, REPORT_EVERY);
+  setInterval(() => {
+    if (race !== null) print(race.line());
+  }, 1000);
+  Deno.addSignalListener("SIGINT", async () => {
+    if (Deno.stdout.isTerminal()) console.log("");
+    await Promise.all([ctx.shutdown({ timeout: 2000 }), race?.[Symbol.asyncDispose]()]);
+    Deno.exit();
+  });
+
+  /** Two new producers, whose memory is small again. */
+  async function begin(): Promise<void> {
+    const before = race;
+    race = null;
+    await before?.[Symbol.asyncDispose]();
+    race = await Race.start(sockets, before?.settings);
+    tellAll(startOf(race));
+  }
+
+  function startOf({ rate, history, settings }: Race): ToPage {
+    const start = { rate, chunk: CHUNK, high: HIGH_WATER_MARK, sockets, history, settings };
+    return { t: "start", ...start };
+  }
 
   function pages(): Connection<Visitor>[] {
     return [...listener.connections].filter((conn) =>
@@ -198,24 +170,24 @@ function serve(): void {
       if (text.trim() !== "") tellAll({ t: "chat", name: conn.data.name, text });
       return;
     }
+    // Between two races there is nothing to set.
+    if (race === null) return;
+    if (message.t === "restart") return void begin();
     if (message.t === "speed") {
-      settings.speed = Math.min(Math.max(Number(message.value) || SLOWEST, SLOWEST), FASTEST);
+      race.settings.speed = Math.min(Math.max(Number(message.value) || SLOWEST, SLOWEST), FASTEST);
     } else if (message.t === "pause") {
-      settings.paused = message.value === true;
+      race.settings.paused = message.value === true;
     }
-    sluice.adjust();
-    native.adjust();
-    tellAll({ t: "settings", ...settings });
+    race.adjust();
+    tellAll({ t: "settings", ...race.settings });
   }
 }
 
 if (args.headless) {
-  const held = await headless(Number(args.seconds));
-  await Promise.all([sluice[Symbol.asyncDispose](), native[Symbol.asyncDispose]()]);
-  Deno.exit(held ? 0 : 1);
+  Deno.exit(await headless(Number(args.seconds)) ? 0 : 1);
 }
 try {
-  serve();
+  await serve();
 } catch (error) {
   if (!(error instanceof Deno.errors.AddrInUse)) throw error;
   console.error(`Port ${args.port} is taken: give another one with --port`);

@@ -1,11 +1,12 @@
 /**
- * The producer of the live demo, a process of its own so that its memory can be measured: `producer.ts sluice RATE` or
- * `producer.ts native RATE`. It makes RATE bytes per second for each client that connects, and prints a report ten
- * times a second. It ends with its standard input.
+ * The producer of the live demo, a process of its own so that its memory can be measured:
+ * `producer.ts sluice RATE [system]` or `producer.ts native RATE`. It makes RATE bytes per second for each client that
+ * connects, and prints a report ten times a second. It ends with its standard input.
  *
  * @module
  */
-import { type Connection, Context } from "../../mod.ts";
+import { type Connection, Context } from "@sluice/websocket";
+import { systemSockets } from "@sluice/websocket/system";
 import { CHUNK, GIVE_UP, type ProducerReport, REPORT_EVERY } from "./protocol.ts";
 
 const TICK = 5;
@@ -42,9 +43,11 @@ function report(values: Omit<ProducerReport, "rss">): void {
 }
 
 /** With Sluice: stops when `send` says so, and goes on from `onDrain`. */
-function withSluice(rate: number): void {
+function withSluice(rate: number, system: boolean): void {
   const source = new Source(rate);
-  const ctx = new Context({ keepAlive: false });
+  // What the kernel can't send yet it leaves in our queue then, where a pong passes it.
+  const sockets = system ? systemSockets({ notSentLowWater: CHUNK }) : undefined;
+  const ctx = new Context({ keepAlive: false, sockets });
   let conn: Connection | null = null, peak = 0;
   const pump = () => {
     if (conn?.state !== "open") return;
@@ -108,8 +111,9 @@ function withNative(rate: number): void {
   }, REPORT_EVERY);
 }
 
-const [kind, rate] = Deno.args;
-(kind === "native" ? withNative : withSluice)(Number(rate));
+const [kind, rate, sockets] = Deno.args;
+if (kind === "native") withNative(Number(rate));
+else withSluice(Number(rate), sockets === "system");
 // The process that started this has ended when standard input ends.
 for await (const _ of Deno.stdin.readable);
 Deno.exit();

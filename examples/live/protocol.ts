@@ -6,9 +6,8 @@ export const CHUNK: number = 16 * 1024;
 export const REPORT_EVERY = 100;
 /** Where the native producer gives up: bytes in its socket's queue. */
 export const GIVE_UP: number = 384 * 1024 * 1024;
-/** The water marks of our producer's connection, the library's defaults. */
+/** The high-water mark of our producer's connection, the library's default. */
 export const HIGH_WATER_MARK: number = 64 * 1024;
-export const LOW_WATER_MARK = 0;
 
 /** What a producer prints. */
 export interface ProducerReport {
@@ -54,10 +53,22 @@ export interface Settings {
   paused: boolean;
 }
 
+/** What makes the sockets of our producer: Deno's, or the kernel's own. */
+export type SocketKind = "deno" | "system";
+
 /** What a page gets. */
 export type ToPage =
   | Sample
-  | { t: "hello"; name: string; rate: number; high: number; low: number; history: Sample[] }
+  | { t: "hello"; name: string }
+  | {
+    t: "start";
+    rate: number;
+    chunk: number;
+    high: number;
+    sockets: SocketKind;
+    history: Sample[];
+    settings: Settings;
+  }
   | { t: "settings" } & Settings
   | { t: "chat"; name: string; text: string }
   | { t: "people"; count: number };
@@ -66,4 +77,5 @@ export type ToPage =
 export type FromPage =
   | { t: "say"; text: string }
   | { t: "speed"; value: number }
-  | { t: "pause"; value: boolean };
+  | { t: "pause"; value: boolean }
+  | { t: "restart" };

@@ -1,5 +1,6 @@
 import { DENO_SOCKETS } from "../transport/deno_sockets.ts";
 import type { Sockets, SocketTransport } from "../transport/sockets.ts";
+import { attemptError, formatAddress } from "../transport/attempt_error.ts";
 import { closeQuietly } from "../transport/stream_io.ts";
 
 /** Where {@linkcode dialTcp} connects to. */
@@ -31,7 +32,7 @@ export async function dialTcp(options: DialTcpOptions): Promise<SocketTransport>
     conn = await sockets.connectTcp(hostname, port, signal);
   } catch (error) {
     if (signal?.aborted || !(error instanceof Error)) throw signal?.reason ?? error;
-    throw connectError(`Cannot connect to ${formatAddress(hostname, port)}`, error);
+    throw attemptError(`Cannot connect to ${formatAddress(hostname, port)}`, error);
   }
   try {
     // It may have been aborted in the moment it was made.
@@ -42,32 +43,4 @@ export async function dialTcp(options: DialTcpOptions): Promise<SocketTransport>
     closeQuietly(conn);
     throw error;
   }
-}
-
-/**
- * Writes an address as it is in a URL.
- *
- * @param hostname The host, IPv6 without brackets.
- * @param port The port.
- * @returns `host:port`, with brackets around IPv6.
- */
-export function formatAddress(hostname: string, port: number): string {
-  return hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
-}
-
-/**
- * Says what was attempted before what the kernel said, and keeps the error's class, which is what callers test.
- *
- * @param attempt What was attempted.
- * @param cause The error of the attempt.
- * @returns The new error, with the other one as its cause.
- */
-function connectError(attempt: string, cause: Error): Error {
-  const message = `${attempt}: ${cause.message}`;
-  for (const Kind of [Deno.errors.ConnectionRefused, Deno.errors.NotFound, Deno.errors.TimedOut]) {
-    if (cause instanceof Kind) return new Kind(message, { cause });
-  }
-  // A missing permission stays as it is: its message is an instruction.
-  if (cause instanceof Deno.errors.NotCapable || cause instanceof TypeError) return cause;
-  return new Error(message, { cause });
 }

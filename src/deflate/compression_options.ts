@@ -1,6 +1,19 @@
 import { amount, flag, group, integer } from "../util/check.ts";
 
-/** How messages are compressed with permessage-deflate (RFC 7692), if the peer agrees to it. */
+/**
+ * How messages are compressed with permessage-deflate (RFC 7692), if the peer agrees to it.
+ *
+ * @example A feed of short messages that resemble one another
+ * ```ts
+ * import { Context } from "@sluice/websocket";
+ *
+ * await using ctx = new Context({ compression: { threshold: 0 } });
+ * const listener = ctx.listen({ hostname: "127.0.0.1" });
+ * const conn = ctx.connect(listener.url);
+ * await conn.opened;
+ * console.log(conn.extensions);
+ * ```
+ */
 export interface CompressionOptions {
   /**
    * Messages of fewer bytes than this go uncompressed; `send(data, { compress })` overrides it for

@@ -395,6 +395,10 @@ export class Engine implements ReceiverHost, SenderHost, CloserHost, KeptAlive, 
   /** The error of what was attempted on a connection that isn't open any more. */
   closedError(action: string, data?: unknown): ConnectionClosedError {
     const close = this.record ?? undefined;
+    if (this.handshakeResult === null && close?.cause instanceof Error) {
+      const message = `Cannot ${action} on a connection that never opened: ${close.cause.message}`;
+      return new ConnectionClosedError(message, { data, close });
+    }
     const how = close === undefined ? "" : `: ${close}`;
     return new ConnectionClosedError(`Cannot ${action} on a ${this.state} connection${how}`, {
       data,

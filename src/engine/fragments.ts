@@ -6,7 +6,25 @@ import { flag, group, numberRefusal } from "../util/check.ts";
 import { checkRsv, type RsvBits } from "./rsv_bits.ts";
 import type { Fragment, Sender } from "./sender.ts";
 
-/** Options of `sendFragment`. */
+/**
+ * Options of `sendFragment`.
+ *
+ * @example
+ * ```ts
+ * import { Context } from "@sluice/websocket";
+ *
+ * await using ctx = new Context();
+ * const listener = ctx.listen({
+ *   hostname: "127.0.0.1",
+ *   onMessage: (conn, data) => void conn.send(data),
+ * });
+ * const conn = ctx.connect(listener.url);
+ * await conn.opened;
+ * conn.sendFragment("in ");
+ * conn.sendFragment("parts", { final: true });
+ * console.log(await conn.receive()); // "in parts"
+ * ```
+ */
 export interface FragmentOptions {
   /** The type of the message, fixed by its first fragment. Default: by the type of that fragment's data. */
   binary?: boolean;
@@ -27,6 +45,21 @@ export interface FragmentOptions {
  * A raw data frame, for `sendFrame`.
  *
  * @experimental It may change in a minor release.
+ *
+ * @example
+ * ```ts
+ * import { Context } from "@sluice/websocket";
+ *
+ * await using ctx = new Context({ allowRsv: { rsv2: true } });
+ * const listener = ctx.listen({
+ *   hostname: "127.0.0.1",
+ *   onMessage: (conn, _data, header) => void conn.send(`rsv2: ${header!.rsv2}`),
+ * });
+ * const conn = ctx.connect(listener.url);
+ * await conn.opened;
+ * conn.sendFrame({ opcode: 1, payload: "marked", rsv2: true });
+ * console.log(await conn.receive());
+ * ```
  */
 export interface OutgoingFrame extends RsvBits {
   /** 1 for text, 2 for binary, 0 to continue the message that is unfinished. */

@@ -7,7 +7,32 @@ import { checkSignal, flag } from "../util/check.ts";
 import { Fifo } from "../util/fifo.ts";
 import type { MessageConsumer, Receiver } from "./receiver.ts";
 
-/** Options of an iteration over messages. */
+/**
+ * Options of an iteration over messages.
+ *
+ * @example Two loops, one connection
+ * ```ts
+ * import { Context } from "@sluice/websocket";
+ *
+ * await using ctx = new Context();
+ * const listener = ctx.listen({
+ *   hostname: "127.0.0.1",
+ *   onMessage: (conn, data) => void conn.send(data),
+ * });
+ * const conn = ctx.connect(listener.url);
+ * await conn.opened;
+ * for (const text of ["header", "one", "two"]) conn.send(text);
+ * for await (const header of conn.messages({ preventClose: true })) {
+ *   console.log(header);
+ *   break;
+ * }
+ * let left = 2;
+ * for await (const message of conn) {
+ *   console.log(message);
+ *   if (--left === 0) break; // closes with 1000
+ * }
+ * ```
+ */
 export interface MessageIteratorOptions {
   /**
    * Whether leaving the loop leaves the connection open.

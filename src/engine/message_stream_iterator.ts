@@ -6,7 +6,29 @@ import { concat } from "../util/bytes.ts";
 import { Fifo } from "../util/fifo.ts";
 import { MessageIterator } from "./message_iterator.ts";
 
-/** A message that may still be arriving. */
+/**
+ * A message that may still be arriving.
+ *
+ * @example
+ * ```ts
+ * import { Context } from "@sluice/websocket";
+ *
+ * await using ctx = new Context();
+ * const listener = ctx.listen({
+ *   hostname: "127.0.0.1",
+ *   onMessage: (conn, data) => void conn.send(data),
+ * });
+ * const conn = ctx.connect(listener.url);
+ * await conn.opened;
+ * conn.send("large");
+ * for await (const { type, stream } of conn.messageStreams()) {
+ *   let length = 0;
+ *   for await (const chunk of stream) length += chunk.length;
+ *   console.log(`${type} of ${length} bytes`);
+ *   break;
+ * }
+ * ```
+ */
 export interface IncomingMessageStream {
   /** Its type. */
   readonly type: "text" | "binary";

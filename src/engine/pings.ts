@@ -10,7 +10,23 @@ import { PING } from "../protocol/opcode.ts";
 import { encodeUtf8 } from "../protocol/utf8.ts";
 import { toBytes } from "../util/bytes.ts";
 
-/** Options of a single ping. */
+/**
+ * Options of a single ping.
+ *
+ * @example
+ * ```ts
+ * import { Context } from "@sluice/websocket";
+ *
+ * await using ctx = new Context();
+ * const listener = ctx.listen({
+ *   hostname: "127.0.0.1",
+ *   onMessage: (conn, data) => void conn.send(data),
+ * });
+ * const conn = ctx.connect(listener.url);
+ * await conn.opened;
+ * console.log(`${await conn.ping(undefined, { timeout: 5000 })} ms`);
+ * ```
+ */
 export interface PingOptions {
   /**
    * How long to wait, in ms; 0: until the connection closes.

@@ -13,7 +13,27 @@ import type { Sender, Streams } from "./sender.ts";
 /** Where the pieces of a message come from: strings and bytes, from an iterable, an async one, or a stream. */
 export type SendStreamSource = Iterable<Message> | AsyncIterable<Message> | ReadableStream<Message>;
 
-/** Options of `sendStream`. Reserved bits are set in the first frame. */
+/**
+ * Options of `sendStream`. Reserved bits are set in the first frame.
+ *
+ * @example A message that is made as it is sent
+ * ```ts
+ * import { Context } from "@sluice/websocket";
+ *
+ * await using ctx = new Context();
+ * const listener = ctx.listen({
+ *   hostname: "127.0.0.1",
+ *   onMessage: (conn, data) => void conn.send(data),
+ * });
+ * const conn = ctx.connect(listener.url);
+ * await conn.opened;
+ * async function* lines() {
+ *   for (let line = 1; line <= 3; line++) yield `line ${line}\n`;
+ * }
+ * await conn.sendStream(lines(), { signal: AbortSignal.timeout(10_000) });
+ * console.log(await conn.receive());
+ * ```
+ */
 export interface SendStreamOptions extends RsvBits {
   /** The type of the message. Default: by the type of its first piece; binary if there is none. */
   binary?: boolean;

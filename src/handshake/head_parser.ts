@@ -138,7 +138,8 @@ function findEnd(bytes: Uint8Array, from: number, to: number): number {
 function checkIncomplete(buffer: Uint8Array, from: number, to: number, folds: boolean): void {
   // An alert or a handshake record of any version (RFC 8446 5.1): the most common thing to be on a wrong port.
   if (from === 0 && (buffer[0] === 0x15 || buffer[0] === 0x16) && (to === 1 || buffer[1] === 3)) {
-    throw new BadHeadError(400, "TLS was received where HTTP was expected");
+    const hint = buffer[0] === 0x15 ? "use wss:" : "use ws:, or listen with tls";
+    throw new BadHeadError(400, `TLS was received where HTTP was expected: ${hint}`);
   }
   let previous = from === 0 ? LF : buffer[from - 1];
   for (let at = from; at < to; at++) {

@@ -2,7 +2,24 @@ import { closeCodeName, type CloseFrame } from "./close_code.ts";
 import { inspectable } from "../util/inspectable.ts";
 import { printable, quote } from "../util/quote.ts";
 
-/** How a connection ended. */
+/**
+ * How a connection ended.
+ *
+ * @example
+ * ```ts
+ * import { Context } from "@sluice/websocket";
+ *
+ * await using ctx = new Context();
+ * const listener = ctx.listen({
+ *   hostname: "127.0.0.1",
+ *   onConnect: (conn) => conn.close(4000, "try later"),
+ * });
+ * const close = await ctx.connect(listener.url).closed;
+ * console.log(`${close}`); // received 4000 (private use) "try later"; sent 4000 …
+ * if (close.code === 1006) console.log("lost, because of", close.cause);
+ * else if (close.initiator === "remote") console.log(`the server said ${close.reason}`);
+ * ```
+ */
 export interface CloseRecord {
   /** The received code; 1005 if the frame had none, 1006 if no close frame arrived (RFC 6455 7.1.5). */
   readonly code: number;

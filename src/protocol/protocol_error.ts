@@ -17,7 +17,27 @@ export type ProtocolErrorReason =
   | "message-too-big"
   | "held-too-much";
 
-/** What the peer did wrong, and the close code that says so. */
+/**
+ * What the peer did wrong, and the close code that says so.
+ *
+ * @example
+ * ```ts
+ * import { Context, ProtocolError } from "@sluice/websocket";
+ *
+ * await using ctx = new Context();
+ * const listener = ctx.listen({
+ *   hostname: "127.0.0.1",
+ *   maxMessageSize: 10,
+ *   onError(_conn, error) {
+ *     if (error instanceof ProtocolError) console.log(error.closeCode, error.reason);
+ *   },
+ * });
+ * const conn = ctx.connect(listener.url);
+ * await conn.opened;
+ * conn.send("more than ten bytes");
+ * await conn.closed; // 1009, message-too-big
+ * ```
+ */
 export class ProtocolError extends Error {
   /** The name of the class. */
   override readonly name = "ProtocolError";

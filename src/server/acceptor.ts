@@ -4,6 +4,7 @@ import { Registry } from "../context/registry.ts";
 import type { Entrance } from "../context/shutdown.ts";
 import { Engine } from "../engine/engine.ts";
 import type { Handlers } from "../engine/handlers.ts";
+import { HandshakeError } from "../errors.ts";
 import { ownTurn } from "../flow/turn_line.ts";
 import { Refusal } from "../handshake/refusal.ts";
 import type { RequestHead } from "../handshake/request_head.ts";
@@ -450,6 +451,9 @@ export class Acceptor<Data> implements Entrance {
     // Not awaited: it may never settle.
     if (onHandshakeError !== undefined) {
       callForeign(() => onHandshakeError(error, info), reportHandshakeError);
+    } else if (error instanceof HandshakeError && error.status === 500 && error.cause) {
+      // The peer doesn't learn of it, so the application has to.
+      console.error("A callback of a WebSocket handshake failed:", error.cause);
     }
   }
 

@@ -1,3 +1,4 @@
+import { attemptError, formatAddress } from "../transport/attempt_error.ts";
 import { resolveSockets } from "../transport/deno_sockets.ts";
 import type { SocketListener } from "../transport/sockets.ts";
 import type { TlsAcceptor } from "../transport/tls_server.ts";
@@ -37,7 +38,12 @@ export function bind(options: BindOptions, tls: TlsAcceptor | null): SocketListe
   if (typeof hostname !== "string") {
     throw refusal("listen on hostname", hostname, "a name or an address");
   }
-  return sockets.listenTcp({ hostname, port, backlog, reusePort });
+  try {
+    return sockets.listenTcp({ hostname, port, backlog, reusePort });
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    throw attemptError(`Cannot listen on ${formatAddress(hostname, port)}`, error);
+  }
 }
 
 /** Checks a listener that was bound elsewhere, and which is left as it is if it is refused. */

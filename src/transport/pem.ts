@@ -1,16 +1,21 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
 import { refusal } from "../util/check.ts";
 
-/** The error for what isn't PEM. Of a text nothing is shown: it may be a private key in the wrong place. */
+/**
+ * The error for what isn't PEM. Of a text nothing is shown: it may be a private key in the wrong place. One without the
+ * mark of PEM is most often the name of a file.
+ */
 export function notPem(
   attempt: string,
   given: unknown,
   allowed: string,
   cause?: unknown,
 ): TypeError {
-  return typeof given === "string"
-    ? new TypeError(`Cannot ${attempt} of length ${given.length}: use ${allowed}`, { cause })
-    : refusal(attempt, given, allowed);
+  if (typeof given !== "string") return refusal(attempt, given, allowed);
+  const hint = given.includes("-----BEGIN") ? "" : ", the text and not the path of its file";
+  return new TypeError(`Cannot ${attempt} of length ${given.length}: use ${allowed}${hint}`, {
+    cause,
+  });
 }
 
 /**

@@ -80,7 +80,7 @@ export interface WebSocket {
  * import { WebSocket } from "@sluice/websocket/websocket";
  *
  * await using ctx = new Context();
- * const listener = ctx.listen({ port: 0, onMessage: (conn, data) => void conn.send(data) });
+ * const listener = ctx.listen({ hostname: "127.0.0.1", onMessage: (conn, data) => void conn.send(data) });
  * const socket = new WebSocket(listener.url);
  * socket.onopen = () => socket.send("hello");
  * await new Promise<void>((resolve) => {

@@ -26,8 +26,19 @@ async function startDemo() {
   return {
     url: /open (\S+)\n/.exec(printed)![1],
     printed: () => printed,
+    /** Ctrl-C; gives the exit code. */
+    async interrupt(): Promise<number> {
+      child.kill("SIGINT");
+      const { code } = await child.status;
+      await rest;
+      return code;
+    },
     async [Symbol.asyncDispose]() {
-      child.kill();
+      try {
+        child.kill();
+      } catch {
+        // It has ended.
+      }
       await child.status;
       await rest;
     },
@@ -59,7 +70,7 @@ Deno.test({
           if ((pixels[at] << 16 | pixels[at + 1] << 8 | pixels[at + 2]) === wanted) return name;
         }
         return "nothing";
-      }).join() === "ours,theirs,ours,good,ours"`);
+      }).join() === "theirs,ours,faint,theirs,ours,ours"`);
     });
 
     await t.step("two tabs chat with each other", async () => {
@@ -117,6 +128,15 @@ Deno.test({
       assert(ours < 128 && theirs > ours, `${ours} MiB, ${theirs} MiB`);
     });
 
+    await t.step("a new start begins with empty memories, at the speed that was set", async () => {
+      const theirs = `parseFloat(${text("rss-theirs")})`;
+      const before = await tab.evaluate<number>(theirs);
+      await tab.evaluate(`document.getElementById("restart").click()`);
+      await tab.until(`!document.getElementById("restart").disabled`);
+      await tab.until(`${theirs} < ${before} && ${taken} > 5`);
+      assertEquals(await tab.evaluate(text("speed-out")), "16 MiB/s");
+    });
+
     await t.step(
       "the browser's WebSocket: text, binary, subprotocol, compression, codes",
       async () => {
@@ -166,6 +186,10 @@ Deno.test({
             "document.documentElement.scrollWidth - document.documentElement.clientWidth",
           );
           assertEquals(overflow, 0, `scrolls sideways at ${width} pixels`);
+          const end = await tab.evaluate<number>(
+            `document.querySelector(".first").getBoundingClientRect().bottom`,
+          );
+          assert(end < 800, `the memory of both servers ends at ${end} of ${width} pixels' fold`);
           if (dir) await Deno.writeFile(`${dir}/live_${name}.png`, png);
         }
       },
@@ -174,6 +198,10 @@ Deno.test({
     await t.step("no error in the page, and a line per second in the terminal", () => {
       assertEquals(browser.errors, []);
       assert(/^ *\d+ s {2}made .* native: .*$/m.test(demo.printed()), demo.printed());
+    });
+
+    await t.step("Ctrl-C ends it in order", async () => {
+      assertEquals(await demo.interrupt(), 0);
     });
   },
 });

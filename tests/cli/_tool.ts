@@ -107,9 +107,13 @@ export async function wsServer(onConnection: (socket: any, request: any) => void
   const server = new WebSocketServer({ port: 0, host: "127.0.0.1", ...options });
   await new Promise((resolve) => server.once("listening", resolve));
   server.on("connection", onConnection);
+  let open = true;
   return {
     url: `ws://127.0.0.1:${server.address().port}/`,
+    clients: () => server.clients,
     async [Symbol.asyncDispose]() {
+      if (!open) return;
+      open = false;
       for (const socket of server.clients) socket.terminate();
       await new Promise((resolve) => server.close(resolve));
     },

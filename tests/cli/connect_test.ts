@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Context } from "../../mod.ts";
-import { turn } from "../support/until.ts";
+import { turn, until } from "../support/until.ts";
+import { makeCertificates } from "../transport/certificates.ts";
 import { runTool, Tool, wsServer } from "./_tool.ts";
 
 Deno.test("connect: sends lines and prints what comes back, from ws", async () => {
@@ -154,4 +155,159 @@ Deno.test("connect: a lost connection and a bad close exit with 1 and say why", 
   const second = await runTool(["connect", bad.url, "-q", "--keep-open"]);
   assertEquals(second.code, 1);
   assertMatch(second.stderr, /^sluice: Connection lost: received 4001 .*"go away".*\n$/);
+});
+
+Deno.test("connect --message, -1: sends what is given, and ends after the first answer", async () => {
+  await using server = await wsServer((socket) =>
+    socket.on("message", (data: unknown) => {
+      for (const text of ["first", "second"]) socket.send(`${text} of ${data}`);
+    })
+  );
+  // Standard input isn't looked at.
+  const { code, stdout } = await runTool(
+    ["connect", server.url, "-q", "-m", "a", "-1"],
+    "unread\n",
+  );
+  assertEquals([code, stdout], [0, "first of a\n"]);
+  const both = await runTool(["connect", server.url, "-q", "-m", "a", "--message=b"]);
+  assertEquals(both.stdout, "first of a\nsecond of a\nfirst of b\nsecond of b\n");
+});
+
+Deno.test("connect --file: a file is one message, which needn't fit into the queue", async () => {
+  const path = await Deno.makeTempFile();
+  try {
+    const size = 20 * 1024 * 1024;
+    await Deno.writeFile(path, new Uint8Array(size).fill(7));
+    const received = Promise.withResolvers<[type: string, length: number]>();
+    await using ctx = new Context({ maxMessageSize: 0 });
+    const { url } = ctx.listen({
+      hostname: "127.0.0.1",
+      onMessage: (_, data) => received.resolve([typeof data, data.length]),
+    });
+    const args = ["connect", url, "-q", "--file", path, "--binary", "--max-size", "1024"];
+    const { code, stderr } = await runTool(args);
+    assertEquals([code, stderr], [0, ""]);
+    assertEquals(await received.promise, ["object", size]);
+    const missing = await runTool(["connect", url, "-q", "--file", "no.txt"]);
+    assertEquals(missing.code, 1);
+    assertMatch(missing.stderr, /^sluice: Cannot read --file no\.txt: no such file\n$/);
+  } finally {
+    await Deno.remove(path);
+  }
+});
+
+Deno.test("connect --null: messages keep their line ends, in and out", async () => {
+  const received: string[] = [];
+  await using server = await wsServer((socket) =>
+    socket.on("message", (data: unknown) => {
+      received.push(String(data));
+      socket.send(`${data}!\n`);
+    })
+  );
+  const { stdout } = await runTool(["connect", server.url, "-q", "-0"], "a\r\nb\0c\0\0d");
+  assertEquals(received, ["a\r\nb", "c", "", "d"]);
+  assertEquals(stdout, "a\r\nb!\n\0c!\n\0!\n\0d!\n\0");
+});
+
+Deno.test("connect: a line that isn't UTF-8 is named, and what was before it has been sent", async () => {
+  const received: string[] = [];
+  await using server = await wsServer((socket) =>
+    socket.on("message", (data: unknown) => received.push(String(data)))
+  );
+  const command = `printf 'one\\ntwo\\377\\nthree\\n' | "$@"`;
+  const { code, stderr } = await new Deno.Command("sh", {
+    args: ["-c", command, "sh", Deno.execPath(), "run", "-A", "--no-check", "cli.ts", "connect"]
+      .concat(server.url, "-q"),
+    cwd: new URL("../..", import.meta.url),
+    stderr: "piped",
+    env: { NO_COLOR: "1" },
+  }).output();
+  assertEquals(code, 1);
+  assertEquals(
+    new TextDecoder().decode(stderr),
+    "sluice: Cannot send line 2 as text: it isn't valid UTF-8 (see --binary)\n",
+  );
+  assertEquals(received, ["one"]);
+});
+
+Deno.test("connect --auth, --unix, --show-headers, and a URL without a scheme", async () => {
+  await using ctx = new Context({ onError: () => {} });
+  const handshake = {
+    headers: { "X-Server": "here" },
+    onHandshake: ({ headers }: Request) => {
+      return headers.get("authorization") === "Basic w6RubjpzOndvcmQ=" ||
+        new Response("who?", { status: 401, headers: { "WWW-Authenticate": "Basic" } });
+    },
+  };
+  const { port } = ctx.listen({ hostname: "127.0.0.1", ...handshake });
+  const auth = ["--auth", "änn:s:word", "--linger=0"];
+  const shown = await runTool(["connect", `127.0.0.1:${port}`, ...auth, "--show-headers"]);
+  assertEquals(shown.code, 0, shown.stderr);
+  assertMatch(shown.stderr, /^connected to ws:\/\/127\.0\.0\.1:\d+\/?\n[^]*^x-server: here\n/m);
+  const json = await runTool(["connect", `127.0.0.1:${port}`, ...auth, "--show-headers", "--json"]);
+  const open = JSON.parse(json.stdout.split("\n")[0]);
+  assertEquals(new Map(open.headers).get("x-server"), "here");
+  const refused = await runTool(["connect", `127.0.0.1:${port}`, "--show-headers"]);
+  assertEquals(refused.code, 5);
+  assertMatch(refused.stderr, /^www-authenticate: Basic\nsluice: .*401.*: who\?\n$/m);
+  const unix = `${await Deno.makeTempDir()}/socket`;
+  ctx.listen({ unix, ...handshake });
+  const local = await runTool(["connect", "localhost/path", ...auth, "--unix", unix]);
+  assertEquals(local.code, 0, local.stderr);
+});
+
+Deno.test("connect --cert, --key: a client certificate", async () => {
+  using certificates = makeCertificates();
+  const { server, client, ca } = certificates;
+  await using ctx = new Context();
+  const { port } = ctx.listen({
+    hostname: "127.0.0.1",
+    tls: { ...server, clientCaCerts: ca },
+    onConnect: (conn) => void conn.send(`hello ${conn.peerCertificate?.subject.CN}`),
+  });
+  const files = ["ca", "cert", "key"].map((name) => `${certificates.dir}/of-tool.${name}`);
+  const texts = [ca, client.cert, client.key];
+  for (const [i, path] of files.entries()) await Deno.writeTextFile(path, texts[i]);
+  const args = ["--ca", files[0], "--cert", files[1], "--key", files[2]];
+  const { code, stdout, stderr } = await runTool(["connect", `wss://localhost:${port}`, ...args]);
+  assertEquals([code, stdout], [0, "hello alice\n"], stderr);
+});
+
+Deno.test("connect --reconnect: what is read while there is no connection is sent over the next", async () => {
+  await using ctx = new Context();
+  const heard: unknown[] = [];
+  let connections = 0;
+  const all = Promise.withResolvers<void>();
+  const { url } = ctx.listen({
+    hostname: "127.0.0.1",
+    onConnect: () => void connections++,
+    onMessage(conn, data) {
+      heard.push(data);
+      if (heard.length === 3) all.resolve();
+      conn.close(1001, "restarting");
+    },
+  });
+  await using tool = new Tool("connect", url, "--reconnect", "--json");
+  for (const line of ["one", "two", "three"]) {
+    await tool.type(`${line}\n`);
+    const count = heard.length;
+    await until(() => heard.length > count);
+    // The next line comes while nothing is connected.
+    await tool.until("stdout", new RegExp(`(?:"retry"[^]*){${count + 1}}`));
+  }
+  await all.promise;
+  assertEquals(heard, ["one", "two", "three"]);
+  tool.interrupt();
+  assertEquals(await tool.end(), 130);
+  assert(connections >= 3);
+  const retry = tool.stdout.split("\n").find((line) => line.includes('"retry"'))!;
+  assertMatch(JSON.parse(retry).message, /has ended: .*1001.*"restarting"/);
+});
+
+Deno.test("connect --reconnect: a refusal that is meant for good ends it, with its code", async () => {
+  await using ctx = new Context();
+  const { url } = ctx.listen({ hostname: "127.0.0.1", onHandshake: () => false });
+  const { code, stderr } = await runTool(["connect", url, "--reconnect", "--keep-open"]);
+  assertEquals(code, 5);
+  assertMatch(stderr, /^sluice: .*403.*\n$/);
 });

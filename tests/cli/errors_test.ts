@@ -17,11 +17,16 @@ const CASES: [args: string[], code: number, line: RegExp][] = [
   [["connect", "ws://a", "--ca="], 2, /Option --ca needs a value/],
   [["connect", "ws://a", "--ca", "x", "--ca", "y"], 2, /Option --ca was given twice/],
   [["connect", "--", "--json", "ws://a"], 2, /Unexpected argument ws:\/\/a/],
+  [["connect", "ws://a", "--auth", "nonsense"], 2, /--auth must be USER:PASSWORD/],
+  [["connect", "ws://a", "-m", "x", "--file", "y"], 2, /exclude each other/],
+  [["connect", "ws://a", "--cert", "x"], 2, /--cert requires --key/],
+  [["bench", "ws://a", "--rate", "5", "-d", "1"], 2, /exclude each other/],
+  [["bench", "ws://a", "--rate", "0"], 2, /--rate must be above 0/],
   [["connect", "ws://a", "-H", "nonsense"], 2, /--header must be "Name: value"/],
   [["connect", "ws://a", "-H", "Host: b"], 2, /host/i],
   [["connect", "ws://a", "--timeout", "soon"], 2, /--timeout must be a number/],
   [["connect", "ws://a", "--proxy", "ftp://b"], 2, /proxy/],
-  [["connect", "http//x"], 2, /not a valid URL/],
+  [["connect", "ws://a:b"], 2, /not a valid URL/],
   [["connect", "ftp://x"], 2, /scheme/],
   [["connect", "ws://nohost.invalid"], 3, /Cannot connect to nohost\.invalid:80/],
   [["connect", "ws://127.0.0.1:1"], 3, /Connection refused/],
@@ -110,10 +115,49 @@ Deno.test("bad input: one line, nothing else, and the documented exit code", asy
   });
 });
 
-Deno.test("--help of everything: examples and exit codes, on standard output, with 0", async () => {
-  for (const args of [["--help"], ["connect", "-h"], ["listen", "--help"], ["bench", "--help"]]) {
-    const { code, stdout, stderr } = await runTool(args);
+Deno.test("help of everything, on standard output, with 0; exit codes stand once", async () => {
+  const all = await runTool(["--help"]);
+  assertEquals([all.code, all.stderr], [0, ""]);
+  assertMatch(all.stdout, /Examples:[^]*Exit codes:\n {2}0 /);
+  assertEquals((await runTool(["help"])).stdout, all.stdout);
+  for (const command of ["connect", "listen", "bench", "relay"]) {
+    const { code, stdout, stderr } = await runTool([command, "--help"]);
     assertEquals([code, stderr], [0, ""]);
-    assert(stdout.includes("Examples:") && stdout.includes("Exit codes:"), stdout);
+    assertMatch(stdout, /Examples:[^]*Exit codes: sluice --help\n$/);
+    assertEquals((await runTool(["help", command])).stdout, stdout);
   }
+  const unknown = await runTool(["help", "frob"]);
+  assertEquals(unknown.code, 2);
+  assertMatch(unknown.stderr, /Unknown command frob/);
+});
+
+Deno.test("--version: that of the package", async () => {
+  const { version } = JSON.parse(
+    await Deno.readTextFile(new URL("../../deno.json", import.meta.url)),
+  );
+  for (const option of ["--version", "-V"]) {
+    const { code, stdout } = await runTool([option]);
+    assertEquals([code, stdout], [0, `sluice ${version} (Deno ${Deno.version.deno})\n`]);
+  }
+});
+
+Deno.test("--json: a failure is an object, too", async () => {
+  await using ctx = new Context({ onError: () => {} });
+  const { url } = ctx.listen({
+    hostname: "127.0.0.1",
+    onHandshake: () => new Response("no", { status: 403 }),
+  });
+  const cases: [args: string[], error: Record<string, unknown>][] = [
+    [["connect", url], { exitCode: 5, status: 403 }],
+    [["connect", "ws://127.0.0.1:1"], { exitCode: 3 }],
+    [["bench", "ws://127.0.0.1:1"], { exitCode: 3 }],
+    [["listen", "0", "--max-connections=-1"], { exitCode: 2 }],
+    [["relay", "0", "ftp://a"], { exitCode: 2 }],
+  ];
+  await Promise.all(cases.map(async ([args, expected]) => {
+    const { code, stdout, stderr } = await runTool([...args, "--json"]);
+    const { type, message, ...rest } = JSON.parse(stdout);
+    assertEquals([type, rest, code], ["error", expected, expected.exitCode]);
+    assert(stderr.startsWith(`sluice: ${message}`), `${stderr}: ${message}`);
+  }));
 });

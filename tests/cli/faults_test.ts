@@ -34,7 +34,7 @@ Deno.test("fault 52: --json shows what a peer said so that no terminal obeys it,
   assertEquals(code, 1);
   for (const text of [stdout, stderr]) assertEquals(firstUnsafe(text, "\n"), undefined);
   const events = stdout.trim().split("\n").map((line) => JSON.parse(line));
-  assertEquals(events.map(({ type }) => type), ["open", "text", "close"]);
+  assertEquals(events.map(({ type }) => type), ["open", "text", "close", "error"]);
   assertEquals([events[1].data, events[2].reason], [RUDE, SHORT]);
   assertMatch(stderr, /"\\u001b\[2J\\u007f\\u0080\\u009b31m\\u202e\\u2066\\u2028"/);
 });
@@ -62,7 +62,7 @@ Deno.test("fault 52: what a server sees and passes on is printed so, too", async
     }
   }
   await served;
-  assertMatch(relay.stdout, /1 < \(text, \d+ characters\) "\\u0000/);
+  assertMatch(relay.stdout, /1 < "\\u0000/);
   assertEquals(JSON.parse(json.stdout.trim().split("\n").at(-1)!).reason, SHORT);
 });
 
@@ -95,8 +95,10 @@ Deno.test({
     }).output();
     await served;
     const shown = new TextDecoder("utf-8", { ignoreBOM: true }).decode(stdout);
-    // Line ends are the terminal's own, and so is what it echoes of the end of its input.
-    const lines = shown.replaceAll("\r\n", "\n").replaceAll("^D\b\b", "").trim().split("\n");
+    // Line ends are the terminal's own. The rest is how the prompt is drawn: to a column, and clear what is behind it.
+    const drawing = ["\r", "\x1b[1G", "\x1b[3G", "\x1b[0J", "\x1b[J"];
+    const lines = drawing.reduce((text, code) => text.replaceAll(code, ""), shown)
+      .replaceAll("^D\b\b", "").trim().split("\n");
     assertEquals(lines.map((line) => firstUnsafe(line, "\t")), lines.map(() => undefined), shown);
     assert(lines.some((line) => line.includes("\\u009b") && line.includes("\\u202e")), shown);
   },

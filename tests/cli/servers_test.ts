@@ -122,7 +122,7 @@ Deno.test("relay: passes messages, subprotocol and close codes both ways, and sh
   assertEquals(client.received, ["echo hello"]);
   client.socket.send("end");
   assertEquals(await client.closed, { code: 4002, reason: "as you say" });
-  await tool.until("stdout", /1 > \(text, 5 characters\) "hello"\n1 < .*"echo hello"\n/);
+  await tool.until("stdout", /^1 > "hello"\n1 < "echo hello"\n/m);
   tool.interrupt();
   assertEquals(await tool.end(), 0);
 });
@@ -196,4 +196,66 @@ Deno.test("bench: a server that is no echo, or that leaves, is an error of one l
   const second = await runTool(["bench", leaver.url, "--seconds", "60"]);
   assertEquals(second.code, 1);
   assertMatch(second.stderr, /^sluice: Connection lost: received 1013 .*\n$/);
+});
+
+Deno.test("bench --rate: as many as asked for, and a server that stands still shows", async () => {
+  await using server = new Tool("listen", "0", "-q");
+  const url = await server.url();
+  const args = ["bench", url, "--rate", "1000", "--seconds", "1", "-c", "2", "--json"];
+  const calm = await runTool(args);
+  assertEquals([calm.code, calm.stderr], [0, ""]);
+  const { rate, messages, missing, depth } = JSON.parse(calm.stdout);
+  assertEquals([rate, depth], [1000, undefined]);
+  // The clock of a busy machine may be late at the end; what was due then counts as missing.
+  assert(messages + missing > 800 && messages + missing <= 1100, calm.stdout);
+
+  // A server that takes no more after some, for good.
+  await using ctx = new Context();
+  let taken = 0;
+  const stalling = ctx.listen({
+    hostname: "127.0.0.1",
+    onMessage(conn, data) {
+      if (++taken > 300) conn.pause();
+      else conn.send(data);
+    },
+  });
+  const stalled = await runTool(["bench", stalling.url, ...args.slice(2)]);
+  assertEquals(stalled.code, 0, stalled.stderr);
+  const result = JSON.parse(stalled.stdout);
+  // All that was due since then counts by its time so far.
+  assert(result.missing > 400, stalled.stdout);
+  assert(result.latency.max > 500 && result.latency.p50 > 100, stalled.stdout);
+});
+
+Deno.test("bench: Ctrl-C ends it with the figures so far", async () => {
+  await using server = new Tool("listen", "0", "-q");
+  await using tool = new Tool("bench", await server.url(), "--seconds", "5");
+  await using probe = new Context();
+  // After a tenth of the time it measures.
+  const conn = probe.connect(await server.url());
+  await conn.opened;
+  const start = performance.now();
+  while (performance.now() - start < 2000) await conn.ping();
+  tool.interrupt();
+  assertEquals(await tool.end(), 130);
+  assertMatch(tool.stdout, /^throughput {2}[\d,]+ messages\/s/m);
+  assertMatch(tool.stdout, /^ +[\d.]+ to +[\d.]+ ms +[\d.]+ % {2}█+$/m);
+});
+
+Deno.test("listen --verbose: a line or an object per message", async () => {
+  await using plain = new Tool("listen", "0", "-v");
+  const client = await wsClient(await plain.url());
+  client.socket.send("hello\nthere");
+  client.socket.send(new Uint8Array([1, 255]));
+  client.socket.send("x".repeat(1234));
+  await plain.until(
+    "stdout",
+    /^1 > "hello\\nthere"\n1 > \(binary, 2 bytes\) 01 ff\n1 > "x{60}"… \(1,234 characters\)\n/m,
+  );
+  await using json = new Tool("listen", "0", "-v", "--json");
+  const url = JSON.parse((await json.until("stdout", /^.*\n/))[0]).url;
+  const other = await wsClient(url);
+  other.socket.send("hello");
+  const [line] = await json.until("stdout", /^.*"text".*$/m);
+  assertEquals(JSON.parse(line), { id: 1, type: "text", data: "hello" });
 });

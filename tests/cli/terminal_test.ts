@@ -14,8 +14,12 @@ class Screen implements AsyncDisposable {
 
   /** Types a line. */
   async type(text: string): Promise<void> {
-    await this.#tmux("send-keys", "-l", text);
+    await this.keys(text);
     await this.key("Enter");
+  }
+
+  async keys(text: string): Promise<void> {
+    await this.#tmux("send-keys", "-l", text);
   }
 
   async key(name: string): Promise<void> {
@@ -60,17 +64,80 @@ Deno.test({
 
     await t.step("connect: what is typed comes back; Ctrl-C ends it with 130", async () => {
       await screen.type(`${sluice} connect ${server.url}; echo code $?`);
-      await screen.until(/connected to ws:/);
+      await screen.until(/connected to ws:[^]*^> *$/m);
       await screen.type("hello there");
-      await screen.until(/^hello there\nhello there$/m);
+      await screen.until(/^> hello there\n< hello there\n> *$/m);
       await screen.key("C-c");
       const shown = await screen.until(/code \d+$/m);
       assertMatch(shown, /code 130$/m);
       assert(!/\n\s+at /.test(shown), shown);
     });
+    await t.step(
+      "connect: a line that is being typed stays whole when a message comes",
+      async () => {
+        await screen.type(`clear; ${sluice} connect ${server.url}; echo code $?`);
+        await screen.until(/^> *$/m);
+        // Longer than the screen is wide.
+        const long = "0123456789".repeat(14);
+        await screen.keys(long);
+        await screen.until(/^> 0123456789[\d\n]*0123456789$/m);
+        for (const socket of server.clients()) socket.send("first\nsecond");
+        const shown = await screen.until(/^< second\n> 0123456789/m);
+        assertMatch(shown, /^connected to .*\n< first\n< second\n> 0/m);
+        assert(shown.includes(`> ${long}`), shown);
+        await screen.key("Enter");
+        await screen.until(new RegExp(`^< ${long}$`, "m"));
+        await screen.key("C-c");
+        await screen.until(/code 130$/m);
+      },
+    );
+    await t.step("connect: commands", async () => {
+      await screen.type(`clear; ${sluice} connect ${server.url}; echo code $?`);
+      await screen.until(/^> *$/m);
+      await screen.type("/ping");
+      await screen.until(/^ping: [\d.]+ ms$/m);
+      await screen.type("/pause");
+      await screen.until(/^paused/m);
+      await screen.type("held");
+      await screen.type("/resume");
+      await screen.until(/^> \/resume\nresumed\n< held$/m);
+      await screen.type("//slash");
+      await screen.until(/^< \/slash$/m);
+      await screen.type("/frob");
+      await screen.until(/^unknown command \/frob: \/ping/m);
+      await screen.type("/close 1006");
+      await screen.until(/^Cannot close with code 1006/m);
+      await screen.type("/close 4000 enough of it");
+      assertMatch(
+        await screen.until(/code \d+$/m),
+        /closed: sent 4000 .*"enough of it"; received 4000 .*\n.*code 0$/m,
+      );
+    });
+    await t.step("connect --reconnect: lost, and there again; what is typed goes on", async () => {
+      await using first = await wsServer(() => {});
+      const { port } = new URL(first.url);
+      await screen.type(`clear; ${sluice} connect ${first.url} --reconnect; echo code $?`);
+      await screen.until(/connected to/);
+      await first[Symbol.asyncDispose]();
+      await screen.until(/has ended.*again in/);
+      await using _second = await wsServer(
+        (socket) => socket.on("message", (data: unknown) => socket.send(`second: ${data}`)),
+        {
+          port: Number(port),
+        },
+      );
+      await screen.until(/connected to [^]*connected to/);
+      await screen.type("still there?");
+      await screen.until(/^< second: still there\?$/m);
+      await screen.key("C-c");
+      await screen.until(/code 130$/m);
+      // The terminal is as it was: what is typed is shown.
+      await screen.type("clear; echo as it was");
+      await screen.until(/^as it was$/m);
+    });
     await t.step("connect: Ctrl-D ends it with 0", async () => {
       await screen.type(`clear; ${sluice} connect ${server.url}; echo code $?`);
-      await screen.until(/connected to ws:/);
+      await screen.until(/^> *$/m);
       await screen.key("C-d");
       assertMatch(await screen.until(/code \d+$/m), /closed: sent 1000.*\n.*code 0$/m);
     });
@@ -82,7 +149,8 @@ Deno.test({
     await t.step("listen and relay: Ctrl-C ends them with 0", async () => {
       for (const command of ["listen 0", `relay 0 ${server.url}`]) {
         await screen.type(`clear; ${sluice} ${command}; echo code $?`);
-        await screen.until(/listening on ws:/);
+        // Not on the screen of the command before, which may not be cleared yet.
+        await screen.until(/listening on ws:(?![^]*code \d)/);
         await screen.key("C-c");
         assertMatch(await screen.until(/code \d+$/m), /code 0$/m);
       }
@@ -129,7 +197,7 @@ Deno.test({
       for (const module of ["cli.ts", "cli/relay.ts", "src/engine/engine.ts", "cli/args.ts"]) {
         assert(said.includes(module) || binary.includes(module), `${module} isn't embedded`);
       }
-      assertEquals(binary.includes("send the lines of standard input"), true);
+      assertEquals(binary.includes("send messages, and print what arrives"), true);
     } finally {
       await Deno.remove(dir, { recursive: true });
     }

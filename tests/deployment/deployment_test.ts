@@ -252,6 +252,6 @@ Deno.test("docs/deployment.md: the configurations are those that the tests know"
   const languages = [...page.matchAll(/^```(\S+)/gm)].map(([, language]) => language);
   assertEquals(
     languages.sort(),
-    [...FRONTS.map(({ language }) => language), "ts", "ini", "ini", "dockerfile", "yaml"].sort(),
+    [...FRONTS.map(({ language }) => language), "ts", "ini", "ini", "yaml"].sort(),
   );
 });

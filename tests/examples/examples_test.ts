@@ -1,14 +1,12 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Context } from "../../mod.ts";
-import { run } from "../support/child.ts";
+import { exampleArgs, runExample } from "../support/example.ts";
 import { until } from "../support/until.ts";
-
-const example = (name: string) => new URL(`../../examples/${name}.ts`, import.meta.url);
 
 /** Starts an example that serves; gives what it prints first. */
 async function serve(name: string) {
   const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "--allow-net", "--no-check", example(name).pathname, "--port", "0"],
+    args: [...exampleArgs(name), "--port", "0"],
     stdout: "piped",
   }).spawn();
   const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
@@ -25,7 +23,7 @@ async function serve(name: string) {
 }
 
 Deno.test("backpressure: every chunk arrives, and the queue stays at or below 128 KiB", async () => {
-  const { code, stdout, stderr } = await run(example("backpressure"));
+  const { code, stdout, stderr } = await runExample("backpressure");
   assertEquals(code, 0, stderr);
   assertMatch(stdout, /received 200 chunks of 65536 bytes, in order/);
   assert(Number(/stopped (\d+) times/.exec(stdout)![1]) > 0);
@@ -82,7 +80,7 @@ Deno.test("echo_server: prints where it listens, and holds 64 MiB back from a pe
 });
 
 Deno.test("demo: exchanges with both clients, streams 64 MiB, and ends by itself with all bounds kept", async () => {
-  const { code, stdout, stderr } = await run(example("demo"));
+  const { code, stdout, stderr } = await runExample("demo");
   assertEquals(code, 0, stdout + stderr);
   assertMatch(stdout, /echo server on ws:\/\/127\.0\.0\.1:\d+\//);
   assertMatch(stdout, /a fragmented message comes back/);
@@ -132,4 +130,17 @@ Deno.test("the tool, the demo and the examples need nothing but Deno", async () 
     }
     assertEquals([...loaded].filter((name) => !/^(file|node):/.test(name)), [], program);
   }));
+});
+
+Deno.test("the index has a line for every example, and no other", async () => {
+  const folder = new URL("../../examples/", import.meta.url);
+  const index = await Deno.readTextFile(new URL("README.md", folder));
+  const listed = [...index.matchAll(/^\| \[(\S+)\]\((\S+)\) +\| \S.* \|$/gm)].map(([, name]) =>
+    name
+  );
+  const there: string[] = [];
+  for await (const { name, isDirectory } of Deno.readDir(folder)) {
+    if (name !== "README.md") there.push(isDirectory ? `${name}/` : name);
+  }
+  assertEquals(listed.toSorted(), there.toSorted());
 });

@@ -1,14 +1,13 @@
 /** Runs the examples that EV::Websockets and Net::WebSocket::Server ship, each to its end (E38, N16). */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Context } from "../../mod.ts";
+import { exampleArgs, runExample } from "../support/example.ts";
 import { makeCertificates } from "../transport/certificates.ts";
 import { mayFail } from "../support/failure.ts";
 
-const ROOT = new URL("../../", import.meta.url);
-
 function command(name: string, args: string[], stdin: "null" | "piped" = "null"): Deno.Command {
   return new Deno.Command(Deno.execPath(), {
-    args: ["run", "--no-check", "-A", new URL(`examples/${name}.ts`, ROOT).href, ...args],
+    args: [...exampleArgs(name), ...args],
     env: { NO_COLOR: "1" },
     stdin,
     stdout: "piped",
@@ -18,9 +17,9 @@ function command(name: string, args: string[], stdin: "null" | "piped" = "null")
 
 /** Runs an example to its end; the lines that it printed. */
 async function run(name: string, ...args: string[]): Promise<string[]> {
-  const { success, stdout, stderr } = await command(name, args).output();
-  assert(success, `${name} failed: ${new TextDecoder().decode(stderr)}`);
-  return new TextDecoder().decode(stdout).trimEnd().split("\n");
+  const { code, stdout, stderr } = await runExample(name, ...args);
+  assertEquals(code, 0, `${name} failed: ${stderr}`);
+  return stdout.trimEnd().split("\n");
 }
 
 /** A running example: its lines one by one, and its end. */
@@ -72,7 +71,7 @@ const EXPECTED: Record<string, (string | RegExp)[]> = {
     "sent a second message, received a second message",
     'sent 1000 (normal closure) "done"; received 1000 (normal closure) "done"',
   ],
-  binary: ["3", "-4", "6.5", "20000000000"],
+  binary: ["3", "-4", "6.5", "20000000000"].map((number) => `doubled: ${number}`),
   headers_and_cookies: [
     "server: ada with example/1.0",
     "client: protocol chat.v2, cookies session=43; HttpOnly and theme=dark",
@@ -80,15 +79,19 @@ const EXPECTED: Record<string, (string | RegExp)[]> = {
     "stranger: 401 log in first",
   ],
   json_protocol: [
-    '{"id":1,"result":42}',
-    '{"id":2,"error":"no such command"}',
-    '{"id":null,"error":"not JSON"}',
+    'asked {"id":1,"command":"add","args":[1,2,39]}, answered {"id":1,"result":42}',
+    'asked {"id":2,"command":"constructor"}, answered {"id":2,"error":"no such command"}',
+    'asked { nonsense, answered {"id":null,"error":"not JSON"}',
   ],
   multi_conn: [
     ...Array.from({ length: 5 }, (_, i) => `hello client ${i + 1}`),
     "10 connections, 5 of them accepted",
   ],
-  relay: ["received through two connections", "at most two messages waited in between", "4000"],
+  relay: [
+    "received through two connections",
+    "at most two messages waited in between",
+    "the server behind got code 4000",
+  ],
   reconnect: [
     "echo of round 1 after 0 failures",
     "lost with 1001",

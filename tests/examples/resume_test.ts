@@ -1,15 +1,13 @@
 /** The examples that come back: with their subscriptions, and without losing or doubling a numbered message. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Context } from "../../mod.ts";
-import { run as runProgram } from "../support/child.ts";
+import { exampleArgs, runExample } from "../support/example.ts";
 import { seeded } from "../support/random.ts";
 import { until } from "../support/until.ts";
 import { mayFail } from "../support/failure.ts";
 
-const example = (name: string) => new URL(`../../examples/${name}.ts`, import.meta.url);
-
 Deno.test("resubscribe: each new connection asks again for all topics", async () => {
-  const { code, stdout, stderr } = await runProgram(example("resubscribe"));
+  const { code, stdout, stderr } = await runExample("resubscribe");
   assertEquals([code, stderr], [0, ""]);
   assertEquals(stdout.trimEnd().split("\n"), [
     "connected, 0 times lost",
@@ -39,7 +37,7 @@ class Server {
 
   async start(): Promise<void> {
     const child = this.#child = new Deno.Command(Deno.execPath(), {
-      args: ["run", "-A", "--no-check", example("resume").pathname, "serve"]
+      args: [...exampleArgs("resume"), "serve"]
         .concat("--journal", this.journal, "--port", String(this.port), ...this.#more),
       stdout: "piped",
     }).spawn();
@@ -126,7 +124,7 @@ for (const seed of [1, 2, 3]) {
     using line = new CutLine(server.port, cuts);
     const COUNT = 1500;
     const child = new Deno.Command(Deno.execPath(), {
-      args: ["run", "-A", "--no-check", example("resume").pathname, "follow", line.url]
+      args: [...exampleArgs("resume", 1), "follow", line.url]
         .concat("--count", String(COUNT)),
       stdout: "piped",
       stderr: "piped",

@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { type Connection, Context } from "../../mod.ts";
+import { exampleArgs } from "../support/example.ts";
 import { numbered, numberOf } from "../support/messages.ts";
 import { seeded } from "../support/random.ts";
 import { RawPeer } from "../support/raw_peer.ts";
@@ -103,12 +104,10 @@ Deno.test("shutdown under load: handshakes in progress get 503, and new connecti
   assertEquals(await shutdown, { clean: 0, terminated: 1 });
 });
 
-const EXAMPLE = new URL("../../examples/graceful_shutdown.ts", import.meta.url).pathname;
-
 /** The example with a peer that never answers a close frame. */
 async function stubborn(timeout: number) {
   const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "--no-check", EXAMPLE, "--timeout", String(timeout)],
+    args: [...exampleArgs("graceful_shutdown"), "--timeout", String(timeout)],
     stdout: "piped",
   }).spawn();
   const lines = child.stdout.pipeThrough(new TextDecoderStream()).getReader();

@@ -3,6 +3,7 @@ import * as otel from "@opentelemetry/api";
 import { Context } from "../../mod.ts";
 import { instrument } from "../../otel.ts";
 import { run as runProgram } from "../support/child.ts";
+import { exampleArgs } from "../support/example.ts";
 import { until } from "../support/until.ts";
 import { mayFail } from "../support/failure.ts";
 
@@ -191,7 +192,7 @@ async function labels(): Promise<{ groups: Set<unknown> }> {
 
 Deno.test("prometheus: the page has every counter, with the figures of the traffic", async () => {
   const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "--allow-net", "--no-check", "examples/prometheus.ts", "--port", "0"],
+    args: [...exampleArgs("prometheus"), "--port", "0"],
     cwd: new URL("../../", import.meta.url),
     stdout: "piped",
   }).spawn();

@@ -22,7 +22,7 @@ Deno.test("the package has what users need and nothing else; slow types would fa
   );
   const unwanted = files.filter((name) =>
     !/^(src|cli)\/.*\.ts$|^docs\/.*\.md$/.test(name) &&
-    ![...ENTRIES, "deno.json", "LICENSE", "README.md", "CHANGELOG.md"].includes(name)
+    ![...ENTRIES, "deno.json", "LICENSE", "README.md", "CHANGELOG.md", "SECURITY.md"].includes(name)
   );
   assertEquals(unwanted, []);
   for (const name of [...ENTRIES, "LICENSE", "README.md"]) {
@@ -40,4 +40,15 @@ Deno.test("every public symbol is documented, and the pages render", async () =>
   } finally {
     await Deno.remove(dir, { recursive: true });
   }
+});
+
+Deno.test("every entry point says what it is, with a program or a command that shows it", async () => {
+  for (const entry of ENTRIES) {
+    const source = await Deno.readTextFile(new URL(entry, ROOT));
+    const [doc] = /^\/\*\*[^]*?\*\//.exec(source) ?? [""];
+    assert(doc.includes("@module"), entry);
+    // Of what takes a permission of its own the function has the example.
+    if (entry !== "system.ts") assert(/```ts|deno run/.test(doc), entry);
+  }
+  assert((await Deno.readTextFile(new URL("README.md", ROOT))).includes("```ts"));
 });

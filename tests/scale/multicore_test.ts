@@ -1,5 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { type Connection, Context } from "../../mod.ts";
+import { exampleArgs } from "../support/example.ts";
 import { Notes } from "./_notes.ts";
 import { freePort, Redis, redisTest } from "./_redis.ts";
 
@@ -10,11 +11,7 @@ async function check(...args: string[]): Promise<void> {
   const port = freePort();
   const process = new Deno.Command(Deno.execPath(), {
     args: [
-      "run",
-      "-A",
-      "--no-check",
-      "--unstable-net",
-      new URL("../../examples/multicore_server.ts", import.meta.url).href,
+      ...exampleArgs("multicore_server", args.length === 0 ? 0 : 1),
       "--port",
       `${port}`,
       "--cores",

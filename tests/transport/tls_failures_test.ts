@@ -98,7 +98,10 @@ Deno.test("fault 50: a plain-text client on a TLS port is named on both sides", 
   });
   const refused = await failure(ctx.connect(`ws://127.0.0.1:${listener.port}/`).opened);
   assertInstanceOf(refused, HandshakeError);
-  assertMatch(refused.message, /^Cannot open ws:.*: TLS was received where HTTP was expected$/);
+  assertMatch(
+    refused.message,
+    /^Cannot open ws:.*: TLS was received where HTTP was expected: use wss:$/,
+  );
   assertEquals((await promise).message, "TLS handshake failed: the peer doesn't speak TLS");
 });
 

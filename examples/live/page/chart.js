@@ -1,16 +1,16 @@
 // A chart of a few values over time, on a canvas.
 
 const FONT = "12px system-ui, sans-serif";
-const LEFT = 44, BOTTOM = 24, TOP = 8, RIGHT = 10;
+const BOTTOM = 24, TOP = 8, RIGHT = 18;
 // The least distance between two grid lines, in pixels.
 const ROW = 36, COLUMN = 60;
 
 /**
- * A line of a chart: its label, the name of its colour among the style sheet's, and what it shows of a sample; `null`
- * leaves a gap.
+ * A line of a chart: its label, the name of its colour among the style sheet's, and its values, one for each sample;
+ * `null` leaves a gap.
  *
- * @typedef {[string, string, (sample: object) => number | null, LineStyle?]} Line
- * @typedef {{ fill?: boolean, bars?: boolean, dash?: number[], width?: number }} LineStyle
+ * @typedef {[string, string, () => (number | null)[], LineStyle?]} Line
+ * @typedef {{ fill?: boolean, dash?: number[], width?: number }} LineStyle
  */
 
 const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`);
@@ -61,29 +61,34 @@ export class Chart {
     canvas.height = height * scale;
     const pen = canvas.getContext("2d");
     pen.scale(scale, scale);
-    const values = this.#lines.map(([, , valueOf]) => samples.map(valueOf));
+    const values = this.#lines.map(([, , valuesOf]) => valuesOf());
     const most = Math.max(this.#min(), 1.1 * values.flat().reduce((a, b) => Math.max(a, b), 0));
     const first = samples[0]?.time ?? 0, last = Math.max(samples.at(-1)?.time ?? 0, first + 1);
-    const plot = { width: width - LEFT - RIGHT, height: height - TOP - BOTTOM };
-    const place = {
-      x: (time) => LEFT + (time - first) / (last - first) * plot.width,
-      y: (value) => TOP + (1 - value / most) * plot.height,
-    };
     pen.font = FONT;
+    const plotHeight = height - TOP - BOTTOM;
+    const rows = [...multiples(stepFor(most, plotHeight / ROW), 0, most)];
+    const labels = rows.map((value) => value.toLocaleString());
+    // As wide as its labels.
+    const left = 12 + Math.ceil(Math.max(...labels.map((label) => pen.measureText(label).width)));
+    const plotWidth = width - left - RIGHT;
+    const place = {
+      x: (time) => left + (time - first) / (last - first) * plotWidth,
+      y: (value) => TOP + (1 - value / most) * plotHeight,
+    };
     pen.lineWidth = 1;
     pen.strokeStyle = color("line");
     pen.fillStyle = color("faint");
     pen.beginPath();
     pen.textAlign = "right";
     pen.textBaseline = "middle";
-    for (const value of multiples(stepFor(most, plot.height / ROW), 0, most)) {
-      pen.moveTo(LEFT, place.y(value));
+    rows.forEach((value, row) => {
+      pen.moveTo(left, place.y(value));
       pen.lineTo(width - RIGHT, place.y(value));
-      pen.fillText(value.toLocaleString(), LEFT - 6, place.y(value));
-    }
+      pen.fillText(labels[row], left - 6, place.y(value));
+    });
     pen.textAlign = "center";
     pen.textBaseline = "top";
-    const seconds = Math.max(1, stepFor(last - first, plot.width / COLUMN));
+    const seconds = Math.max(1, stepFor(last - first, plotWidth / COLUMN));
     for (const time of multiples(seconds, first, last)) {
       pen.moveTo(place.x(time), TOP);
       pen.lineTo(place.x(time), height - BOTTOM);
@@ -99,15 +104,11 @@ export class Chart {
       pen.fillStyle = `${color}33`;
       if (fill) { for (const part of parts) area(pen, part, place.y); }
     }
-    for (const { color, parts, bars, dash = [], width = 2 } of drawn) {
+    for (const { color, parts, dash = [], width = 2 } of drawn) {
       pen.strokeStyle = color;
-      pen.fillStyle = `${color}33`;
       pen.lineWidth = width;
       pen.setLineDash(dash);
-      for (const part of parts) {
-        if (bars) columns(pen, part, place.y, plot.width / samples.length);
-        else line(pen, part, place.y);
-      }
+      for (const part of parts) line(pen, part, place.y);
     }
   }
 }
@@ -134,12 +135,4 @@ function area(pen, points, y) {
   for (const [x, value] of points) pen.lineTo(x, y(value));
   pen.lineTo(points.at(-1)[0], y(0));
   pen.fill();
-}
-
-function columns(pen, points, y, space) {
-  const width = Math.min(20, Math.max(1, 0.8 * space));
-  for (const [x, value] of points) {
-    pen.fillRect(x - width / 2, y(value), width, y(0) - y(value));
-    if (value > 0) pen.strokeRect(x - width / 2, y(value), width, y(0) - y(value));
-  }
 }

@@ -7,7 +7,7 @@ import { PrefixedTransport } from "../../transport/prefixed.ts";
 import { closeQuietly, readHead, readUntil, writeAll } from "../../transport/stream_io.ts";
 import type { Transport } from "../../transport/transport.ts";
 import { printable } from "../../util/quote.ts";
-import { formatAddress } from "../tcp.ts";
+import { formatAddress } from "../../transport/attempt_error.ts";
 import { checkHost, proxyLeft, type Tunnel } from "./tunnel.ts";
 
 const MAX_HEAD = 16 * 1024;

@@ -3,7 +3,7 @@ import { HandshakeError } from "../../errors.ts";
 import { closeQuietly, readExactly, writeAll } from "../../transport/stream_io.ts";
 import type { Transport } from "../../transport/transport.ts";
 import { parseAddress } from "../../util/ip_address.ts";
-import { formatAddress } from "../tcp.ts";
+import { formatAddress } from "../../transport/attempt_error.ts";
 import { checkHost, proxyLeft, type Tunnel } from "./tunnel.ts";
 
 const NO_AUTHENTICATION = 0x00;

@@ -1,0 +1,27 @@
+import type { Outcome } from "./child.ts";
+
+const EXAMPLES = new URL("../../examples/", import.meta.url);
+
+/**
+ * The arguments of `deno` that run an example with exactly the permissions that its header names.
+ *
+ * @param name The file's name, without its ending.
+ * @param which Which of the commands in its header.
+ */
+export function exampleArgs(name: string, which = 0): string[] {
+  const path = new URL(`${name}.ts`, EXAMPLES).pathname;
+  const commands = Deno.readTextFileSync(path).matchAll(/deno run (.*) examples\/(\S+)\.ts/g);
+  const flags = [...commands].filter(([, , of]) => of === name).map(([, flags]) => flags)[which];
+  if (flags === undefined) throw new Error(`The header of ${name}.ts doesn't say how to run it`);
+  return ["run", "--no-check", "--no-prompt", ...flags.split(" "), path];
+}
+
+/** Runs an example to its end, with the permissions of its header. */
+export async function runExample(name: string, ...args: string[]): Promise<Outcome> {
+  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: [...exampleArgs(name), ...args],
+    env: { NO_COLOR: "1" },
+  }).output();
+  const decoder = new TextDecoder();
+  return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
+}
