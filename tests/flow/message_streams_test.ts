@@ -456,8 +456,8 @@ Deno.test("what waits when messageStreams() of an ended connection is left comes
   const messages = conn.messageStreams();
   await raw.send(1, "first");
   await next(messages);
-  await raw.send(1, "sec", false);
-  await raw.send(0, "ond, with an ö");
+  await raw.send(1, "s", false);
+  await raw.send(0, "econd, with an ö");
   await raw.send(2, "third");
   await raw.send(1, "never end", false);
   await raw.sendClose(1000);
