@@ -215,8 +215,11 @@ export class MessageStreamIterator extends MessageIterator<IncomingMessageStream
 
   /** Ends the iteration, and with it the message that is still arriving: what comes is dropped from now on. */
   override return(): Promise<IteratorResult<IncomingMessageStream, undefined>> {
-    const result = super.return();
+    // First, since to close goes on reading what a pause has held.
     this.discard();
+    const result = super.return();
+    // The pause has ended with it.
+    this.#wakeWaiting();
     return result;
   }
 

@@ -90,8 +90,13 @@ function isExact(run: Run): boolean {
   const { closes: [close], peer, plan } = run;
   const lost = run.over || run.readShut || plan.hang || run.sourceFailed || run.overflowed ||
     run.tried || !run.opened || close.cause instanceof TimeoutError ||
-    peer.lossy || (run.clock === null && peer.vanished);
+    peer.lossy || (peer.vanished && (run.clock === null || unread(run)));
   return !lost;
+}
+
+/** Whether something of the peer's wasn't read before a write found out that the peer had gone: that ends all. */
+function unread({ conn, peer }: Run): boolean {
+  return conn.stats().bytesReceived < peer.written;
 }
 
 function received(run: Run): void {

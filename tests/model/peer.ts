@@ -54,6 +54,8 @@ export class ModelPeer {
   vanished = false;
   /** Whether some of what it sent was still here when it went. */
   lossy = false;
+  /** Bytes that the transport has taken from it. */
+  written = 0;
   /** What it has read. */
   readonly got: Transcript;
   /** Whether the other side has ended its direction, and how. */
@@ -239,6 +241,7 @@ export class ModelPeer {
         // A long one would take for ever byte by byte.
         const piece = bytes.subarray(0, Math.max(this.chop, bytes.length >> 8));
         const count = await this.conn.write(piece);
+        this.written += count;
         if (this.#out.length === 0) break;
         if (count === bytes.length) this.#out.shift();
         else this.#out[0] = bytes.subarray(count);
