@@ -31,7 +31,7 @@ const PLAIN_BINARY: MessageHeader = { opcode: BINARY, ...NO_RSV };
 const LEAST_CHUNK = 256;
 
 // What a message or control frame takes besides its bytes, in bytes that are handled in the same time.
-const WEIGHT = 512;
+const WEIGHT = 256;
 
 /** What receiving needs of its connection. */
 export interface ReceiverHost {

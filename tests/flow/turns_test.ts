@@ -7,9 +7,9 @@ import { head, RawPeer } from "../support/raw_peer.ts";
 import { rawHost, rawPeer } from "../support/pair.ts";
 import { PATIENCE, turn } from "../support/until.ts";
 
-// What all that is ready brings would be tens of thousands in one turn of the event loop. A connection may bring 128 before
+// What all that is ready brings would be tens of thousands in one turn of the event loop. A connection may bring 256 before
 // others have their turn: those that follow one another in the same turn, and one that has waited.
-const EACH = 128;
+const EACH = 256;
 const PEERS = 4;
 const MANY = 60_000;
 
