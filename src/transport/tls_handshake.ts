@@ -1,3 +1,4 @@
+import { nextTick } from "node:process";
 import type { CipherSide } from "./tls_stream.ts";
 import type { Transport } from "./transport.ts";
 
@@ -48,6 +49,8 @@ export async function handshake<Result>(
   cipher: CipherSide,
   outcome: TlsOutcome<Result>,
 ): Promise<Result> {
+  // `node:tls` begins a tick from now, and can't if the connection has been given up before.
+  await new Promise<void>((resolve) => nextTick(resolve));
   try {
     const buffer = new Uint8Array(4096);
     while (outcome.result === undefined) {
