@@ -1,33 +1,35 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { ConnectionClosedError } from "../../mod.ts";
 import { numbered, numberOf, upTo } from "../support/messages.ts";
-import { pair, rawPeer } from "../support/pair.ts";
+import { pair, RAW_PAIRS, rawPeer, VERSIONS } from "../support/pair.ts";
 import { until } from "../support/until.ts";
 
 const KIB = 1024;
 // Twice what loopback takes before a write blocks.
 const MANY = 192;
 
-Deno.test("(b) when a stalled peer starts to read: drained(), then one onDrain, and everything in order", async () => {
-  const log: string[] = [];
-  await using peer = await rawPeer({ onDrain: () => log.push("onDrain") });
-  const { conn, raw } = peer;
-  for (let i = 0; i < MANY; i++) conn.send(numbered(i, 64 * KIB));
-  const waited = [
-    conn.drained().then(() => log.push("first")),
-    conn.drained().then(() => log.push("second")),
-  ];
-  for (let i = 0; i < MANY; i++) {
-    if (conn.queuedBytes > 0) assertEquals(log, []);
-    assertEquals(numberOf((await raw.frame())!.payload), i);
-  }
-  await Promise.all(waited);
-  await until(() => log.length >= 3);
-  conn.close();
-  await raw.next(8);
-  assertEquals(log, ["first", "second", "onDrain"]);
-  assertEquals(conn.stats().drains, 1);
-});
+for (const [ours, open] of Object.entries(RAW_PAIRS)) {
+  Deno.test(`(b) when a stalled peer starts to read: drained(), then one onDrain, and everything in order: ${ours}`, async () => {
+    const log: string[] = [];
+    await using peer = await open({ onDrain: () => log.push("onDrain") });
+    const { conn, raw } = peer;
+    for (let i = 0; i < MANY; i++) conn.send(numbered(i, 64 * KIB));
+    const waited = [
+      conn.drained().then(() => log.push("first")),
+      conn.drained().then(() => log.push("second")),
+    ];
+    for (let i = 0; i < MANY; i++) {
+      if (conn.queuedBytes > 0) assertEquals(log, []);
+      assertEquals(numberOf((await raw.frame())!.payload), i);
+    }
+    await Promise.all(waited);
+    await until(() => log.length >= 3);
+    conn.close();
+    await raw.next(8);
+    assertEquals(log, ["first", "second", "onDrain"]);
+    assertEquals(conn.stats().drains, 1);
+  });
+}
 
 Deno.test("an await of drained() goes on before onDrain is called", async () => {
   const log: string[] = [];
@@ -45,20 +47,22 @@ Deno.test("an await of drained() goes on before onDrain is called", async () => 
   assertEquals(log, ["drained", "onDrain"]);
 });
 
-Deno.test("onDrain isn't armed by what stays at or below lowWaterMark", async () => {
-  const drains: number[] = [];
-  await using peer = await pair({}, {
-    lowWaterMark: 10,
-    highWaterMark: 20,
-    onDrain: (conn) => drains.push(conn.queuedBytes),
+for (const version of VERSIONS) {
+  Deno.test(`onDrain isn't armed by what stays at or below lowWaterMark: HTTP/${version}`, async () => {
+    const drains: number[] = [];
+    await using peer = await pair({}, {
+      lowWaterMark: 10,
+      highWaterMark: 20,
+      onDrain: (conn) => drains.push(conn.queuedBytes),
+    }, version);
+    peer.client.send("0123456789");
+    await peer.client.ping(); // in the same direction, so all of it has been written
+    assertEquals(drains, []);
+    peer.client.send("0123456789a");
+    await peer.client.ping();
+    assertEquals(drains, [0]);
   });
-  peer.client.send("0123456789");
-  await peer.client.ping(); // in the same direction, so all of it has been written
-  assertEquals(drains, []);
-  peer.client.send("0123456789a");
-  await peer.client.ping();
-  assertEquals(drains, [0]);
-});
+}
 
 Deno.test("onDrain comes at or below lowWaterMark, before the queue is empty", async () => {
   const drains: number[] = [];
@@ -100,40 +104,48 @@ Deno.test("a send inside onDrain arms it anew, call by call and never within a c
   assertEquals(drains, 20);
 });
 
-Deno.test("empty messages and control frames arm nothing", async () => {
-  let drains = 0;
-  await using peer = await pair({}, { onDrain: () => drains++ });
-  peer.client.send("");
-  await peer.client.ping("payload");
-  assertEquals(drains, 0);
-  await peer.client.drained(); // at once
-});
+for (const version of VERSIONS) {
+  Deno.test(`empty messages and control frames arm nothing: HTTP/${version}`, async () => {
+    let drains = 0;
+    await using peer = await pair({}, { onDrain: () => drains++ }, version);
+    peer.client.send("");
+    await peer.client.ping("payload");
+    assertEquals(drains, 0);
+    await peer.client.drained(); // at once
+  });
+}
 
-Deno.test("onDrain fires while closing too", async () => {
-  const states: string[] = [];
-  await using peer = await rawPeer({ onDrain: (conn) => states.push(conn.state) });
-  for (let i = 0; i < MANY; i++) peer.conn.send(numbered(i, 64 * KIB));
-  const waiting = peer.conn.drained();
-  peer.conn.close();
-  for (let i = 0; i < MANY; i++) assertEquals(numberOf((await peer.raw.frame())!.payload), i);
-  await waiting;
-  assertEquals((await peer.raw.frame())!.opcode, 8);
-  await peer.raw.sendClose(1000);
-  assertEquals((await peer.conn.closed).wasClean, true);
-  assertEquals(states, ["closing"]);
-});
+for (const [ours, open] of Object.entries(RAW_PAIRS)) {
+  Deno.test(`onDrain fires while closing too: ${ours}`, async () => {
+    const states: string[] = [];
+    await using peer = await open({ onDrain: (conn) => states.push(conn.state) });
+    for (let i = 0; i < MANY; i++) peer.conn.send(numbered(i, 64 * KIB));
+    const waiting = peer.conn.drained();
+    peer.conn.close();
+    for (let i = 0; i < MANY; i++) assertEquals(numberOf((await peer.raw.frame())!.payload), i);
+    await waiting;
+    assertEquals((await peer.raw.frame())!.opcode, 8);
+    await peer.raw.sendClose(1000);
+    // The stream is the server's to end.
+    if (peer.raw.role === "server") await peer.raw.conn.closeWrite();
+    assertEquals((await peer.conn.closed).wasClean, true);
+    assertEquals(states, ["closing"]);
+  });
+}
 
-Deno.test("drained() rejects when the connection closes first, and onDrain stays away", async () => {
-  let drains = 0;
-  await using peer = await rawPeer({ onDrain: () => drains++ });
-  for (let i = 0; i < MANY; i++) peer.conn.send(numbered(i, 64 * KIB));
-  const waiting = assertRejects(() => peer.conn.drained(), ConnectionClosedError);
-  peer.conn.terminate();
-  await waiting;
-  await assertRejects(() => peer.conn.drained(), ConnectionClosedError, "closed");
-  await peer.conn.closed;
-  assertEquals(drains, 0);
-});
+for (const [ours, open] of Object.entries(RAW_PAIRS)) {
+  Deno.test(`drained() rejects when the connection closes first, and onDrain stays away: ${ours}`, async () => {
+    let drains = 0;
+    await using peer = await open({ onDrain: () => drains++ });
+    for (let i = 0; i < MANY; i++) peer.conn.send(numbered(i, 64 * KIB));
+    const waiting = assertRejects(() => peer.conn.drained(), ConnectionClosedError);
+    peer.conn.terminate();
+    await waiting;
+    await assertRejects(() => peer.conn.drained(), ConnectionClosedError, "closed");
+    await peer.conn.closed;
+    assertEquals(drains, 0);
+  });
+}
 
 for (const act of ["close", "terminate", "pause", "resume"] as const) {
   Deno.test(`${act} inside onDrain does no harm`, async () => {
@@ -156,23 +168,25 @@ for (const act of ["close", "terminate", "pause", "resume"] as const) {
   });
 }
 
-Deno.test("a sender that goes on from onDrain never has more queued than its mark and one message", async () => {
-  let next = 0;
-  const got: number[] = [];
-  const done = Promise.withResolvers<void>();
-  await using both = await pair({}, {
-    onMessage(_, data) {
-      got.push(numberOf(data));
-      if (got.length === MANY) done.resolve();
-    },
+for (const version of VERSIONS) {
+  Deno.test(`a sender that goes on from onDrain never has more queued than its mark and one message: HTTP/${version}`, async () => {
+    let next = 0;
+    const got: number[] = [];
+    const done = Promise.withResolvers<void>();
+    await using both = await pair({}, {
+      onMessage(_, data) {
+        got.push(numberOf(data));
+        if (got.length === MANY) done.resolve();
+      },
+    }, version);
+    const { server } = both;
+    const pump = () => {
+      while (next < MANY && server.send(numbered(next++, 64 * KIB)));
+    };
+    server.on({ onDrain: pump });
+    pump();
+    await done.promise;
+    assertEquals(got, upTo(MANY));
+    assert(server.stats().queueHighWater <= 128 * KIB);
   });
-  const { server } = both;
-  const pump = () => {
-    while (next < MANY && server.send(numbered(next++, 64 * KIB)));
-  };
-  server.on({ onDrain: pump });
-  pump();
-  await done.promise;
-  assertEquals(got, upTo(MANY));
-  assert(server.stats().queueHighWater <= 128 * KIB);
-});
+}

@@ -1,38 +1,44 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { type Connection, ConnectionClosedError, TimeoutError } from "../../mod.ts";
 import { numbered, numberOf, upTo } from "../support/messages.ts";
-import { pair, rawHost, rawPeer } from "../support/pair.ts";
+import { pair, RAW_PAIRS, rawPeer, VERSIONS } from "../support/pair.ts";
 import { join } from "../support/bytes.ts";
 import { turn, until } from "../support/until.ts";
 
 const KIB = 1024;
 const MANY = 192;
 
-Deno.test("(c) pause() fills the sender's queue, lets our ping out, and resume() brings all in order", async () => {
-  const got: number[] = [];
-  await using both = await pair({ onMessage: (_, data) => got.push(numberOf(data)) });
-  const { client, server } = both;
-  server.pause();
-  assert(server.isPaused);
-  for (let i = 0; i < MANY; i++) client.send(numbered(i, 64 * KIB));
-  // The pong stands behind what the pause holds back, so the ping is seen by its receiver.
-  const pinged = Promise.withResolvers<void>();
-  client.on({ onPing: () => pinged.resolve() });
-  const round = server.ping();
-  await pinged.promise;
-  // Loopback takes 6 MiB at most, and we read ahead 64 KiB and what was on its way: the rest stays with the sender.
-  await turn();
-  assert(client.queuedBytes > 4 * 1024 * KIB, `${client.queuedBytes}`);
-  assertEquals(got, []);
-  assert(server.stats().bytesReceived <= 256 * KIB);
-  server.resume();
-  await until(() => got.length === MANY);
-  assertEquals(got, upTo(MANY));
-  await round;
-});
+for (const version of VERSIONS) {
+  Deno.test(`(c) pause() fills the sender's queue, lets our ping out, and resume() brings all in order: HTTP/${version}`, async () => {
+    const got: number[] = [];
+    await using both = await pair(
+      { onMessage: (_, data) => got.push(numberOf(data)) },
+      {},
+      version,
+    );
+    const { client, server } = both;
+    server.pause();
+    assert(server.isPaused);
+    for (let i = 0; i < MANY; i++) client.send(numbered(i, 64 * KIB));
+    // The pong stands behind what the pause holds back, so the ping is seen by its receiver.
+    const pinged = Promise.withResolvers<void>();
+    client.on({ onPing: () => pinged.resolve() });
+    const round = server.ping();
+    await pinged.promise;
+    // Loopback takes 6 MiB at most, and we read ahead 64 KiB and what was on its way: the rest stays with the sender.
+    await turn();
+    assert(client.queuedBytes > 4 * 1024 * KIB, `${client.queuedBytes}`);
+    assertEquals(got, []);
+    assert(server.stats().bytesReceived <= 256 * KIB);
+    server.resume();
+    await until(() => got.length === MANY);
+    assertEquals(got, upTo(MANY));
+    await round;
+  });
+}
 
 Deno.test("after pause() inside onMessage nothing is delivered from bytes already read; order is kept", async () => {
-  for (const open of [rawPeer, rawHost]) {
+  for (const open of Object.values(RAW_PAIRS)) {
     const got: string[] = [];
     await using peer = await open({
       onMessage(conn: Connection, data: string | Uint8Array) {
@@ -50,73 +56,85 @@ Deno.test("after pause() inside onMessage nothing is delivered from bytes alread
   }
 });
 
-Deno.test("pause, resume, pause in one turn delivers nothing", async () => {
-  const got: string[] = [];
-  await using both = await pair({ onMessage: (_, data) => got.push(data as string) });
-  const { client, server } = both;
-  server.pause();
-  client.send("x");
-  await client.ping();
-  server.resume();
-  server.pause();
-  await client.ping();
-  assertEquals(got, []);
-  server.resume();
-  server.resume();
-  await until(() => got.length > 0);
-  assertEquals(got, ["x"]);
-});
-
-Deno.test("while paused, pings are answered and pongs resolve", async () => {
-  await using both = await pair({ onMessage() {} }, { onMessage() {} });
-  both.server.pause();
-  both.client.send("held");
-  assert(await both.client.ping() >= 0);
-  assert(await both.server.ping() >= 0);
-});
-
-for (const readAhead of [0, 1, 100, 64 * KIB]) {
-  Deno.test(`readAhead ${readAhead}: what is read while paused stays below, and all comes after resume`, async () => {
-    const got: number[] = [];
-    await using peer = await rawPeer({
-      readAhead,
-      maxMessageSize: 0,
-      onConnect: (conn) => conn.pause(),
-      onMessage: (_, data) => got.push(numberOf(data)),
-    });
-    const { conn, raw } = peer;
-    const sizes = [4, 1000, 70_000, 4, 10_000_000, 4];
-    const writing = raw.write(join(sizes.map((size, i) => raw.encode(2, numbered(i, size)))));
-    await until(() => readAhead === 0 || conn.stats().bytesReceived >= Math.min(readAhead, 1000));
-    for (let i = 0; i < 20; i++) await turn();
-    const read = conn.stats().bytesReceived;
-    // Headers and masking keys aren't counted.
-    assert(read <= readAhead + 100, `${read} bytes`);
-    if (readAhead === 0) assertEquals(read, 0);
+for (const version of VERSIONS) {
+  Deno.test(`pause, resume, pause in one turn delivers nothing: HTTP/${version}`, async () => {
+    const got: string[] = [];
+    await using both = await pair(
+      { onMessage: (_, data) => got.push(data as string) },
+      {},
+      version,
+    );
+    const { client, server } = both;
+    server.pause();
+    client.send("x");
+    await client.ping();
+    server.resume();
+    server.pause();
+    await client.ping();
     assertEquals(got, []);
-    conn.resume();
-    await writing;
-    await until(() => got.length === sizes.length);
-    assertEquals(got, upTo(sizes.length));
+    server.resume();
+    server.resume();
+    await until(() => got.length > 0);
+    assertEquals(got, ["x"]);
   });
 }
 
-Deno.test("zero-length messages held back are bounded too, and arrive", async () => {
-  let got = 0;
-  await using peer = await rawPeer({ onMessage: () => got++ });
-  const { conn, raw } = peer;
-  conn.pause();
-  const COUNT = 200_000;
-  const empty = raw.encode(2);
-  const writing = raw.write(join(Array.from({ length: COUNT }, () => empty)));
-  await until(() => conn.stats().messagesReceived > 0);
-  for (let i = 0; i < 20; i++) await turn();
-  assert(conn.stats().messagesReceived < 2000, `${conn.stats().messagesReceived}`);
-  assertEquals(got, 0);
-  conn.resume();
-  await writing;
-  await until(() => got === COUNT);
-});
+for (const version of VERSIONS) {
+  Deno.test(`while paused, pings are answered and pongs resolve: HTTP/${version}`, async () => {
+    await using both = await pair({ onMessage() {} }, { onMessage() {} }, version);
+    both.server.pause();
+    both.client.send("held");
+    assert(await both.client.ping() >= 0);
+    assert(await both.server.ping() >= 0);
+  });
+}
+
+for (const [ours, open] of Object.entries(RAW_PAIRS)) {
+  for (const readAhead of [0, 1, 100, 64 * KIB]) {
+    Deno.test(`readAhead ${readAhead}: what is read while paused stays below, and all comes after resume: ${ours}`, async () => {
+      const got: number[] = [];
+      await using peer = await open({
+        readAhead,
+        maxMessageSize: 0,
+        onConnect: (conn: Connection) => conn.pause(),
+        onMessage: (_: Connection, data: string | Uint8Array) => got.push(numberOf(data)),
+      });
+      const { conn, raw } = peer;
+      const sizes = [4, 1000, 70_000, 4, 10_000_000, 4];
+      const writing = raw.write(join(sizes.map((size, i) => raw.encode(2, numbered(i, size)))));
+      await until(() => readAhead === 0 || conn.stats().bytesReceived >= Math.min(readAhead, 1000));
+      for (let i = 0; i < 20; i++) await turn();
+      const read = conn.stats().bytesReceived;
+      // Headers and masking keys aren't counted.
+      assert(read <= readAhead + 100, `${read} bytes`);
+      if (readAhead === 0) assertEquals(read, 0);
+      assertEquals(got, []);
+      conn.resume();
+      await writing;
+      await until(() => got.length === sizes.length);
+      assertEquals(got, upTo(sizes.length));
+    });
+  }
+}
+
+for (const [ours, open] of Object.entries(RAW_PAIRS)) {
+  Deno.test(`zero-length messages held back are bounded too, and arrive: ${ours}`, async () => {
+    let got = 0;
+    await using peer = await open({ onMessage: () => got++ });
+    const { conn, raw } = peer;
+    conn.pause();
+    const COUNT = 200_000;
+    const empty = raw.encode(2);
+    const writing = raw.write(join(Array.from({ length: COUNT }, () => empty)));
+    await until(() => conn.stats().messagesReceived > 0);
+    for (let i = 0; i < 20; i++) await turn();
+    assert(conn.stats().messagesReceived < 2000, `${conn.stats().messagesReceived}`);
+    assertEquals(got, 0);
+    conn.resume();
+    await writing;
+    await until(() => got === COUNT);
+  });
+}
 
 Deno.test("no more is decoded than readAhead allows, of what one read has brought", async () => {
   let got = 0;
@@ -206,29 +224,33 @@ for (const act of ["close", "terminate", "shutdown", "dispose"] as const) {
   });
 }
 
-Deno.test("a ping's timeout stands still while the pause keeps its pong from being read", async () => {
-  await using peer = await rawPeer({ onMessage() {}, readAhead: 1000 });
-  const { conn, raw } = peer;
-  conn.pause();
-  await raw.send(2, new Uint8Array(1000));
-  await until(() => conn.stats().messagesReceived === 1);
-  const round = conn.ping("p", { timeout: 20 });
-  let settled = false;
-  round.then(() => settled = true, () => settled = true);
-  await raw.next(9);
-  await raw.send(10, "p");
-  const start = performance.now();
-  await until(() => performance.now() - start > 100);
-  assert(!settled);
-  conn.resume();
-  assert(await round >= 100);
-});
+for (const [ours, open] of Object.entries(RAW_PAIRS)) {
+  Deno.test(`a ping's timeout stands still while the pause keeps its pong from being read: ${ours}`, async () => {
+    await using peer = await open({ onMessage() {}, readAhead: 1000 });
+    const { conn, raw } = peer;
+    conn.pause();
+    await raw.send(2, new Uint8Array(1000));
+    await until(() => conn.stats().messagesReceived === 1);
+    const round = conn.ping("p", { timeout: 20 });
+    let settled = false;
+    round.then(() => settled = true, () => settled = true);
+    await raw.next(9);
+    await raw.send(10, "p");
+    const start = performance.now();
+    await until(() => performance.now() - start > 100);
+    assert(!settled);
+    conn.resume();
+    assert(await round >= 100);
+  });
+}
 
-Deno.test("a ping's timeout runs while the connection is held and still reads", async () => {
-  await using peer = await rawPeer({ onMessage() {} });
-  peer.conn.pause();
-  await assertRejects(() => peer.conn.ping("p", { timeout: 10 }), TimeoutError);
-});
+for (const [ours, open] of Object.entries(RAW_PAIRS)) {
+  Deno.test(`a ping's timeout runs while the connection is held and still reads: ${ours}`, async () => {
+    await using peer = await open({ onMessage() {} });
+    peer.conn.pause();
+    await assertRejects(() => peer.conn.ping("p", { timeout: 10 }), TimeoutError);
+  });
+}
 
 Deno.test("pause() before the handshake holds from the first message on", async () => {
   const got: string[] = [];

@@ -1,4 +1,5 @@
-// Other programs of HTTP/2: curl as a client of requests, and HAProxy, Apache and nghttpx in front of a listener.
+// Other programs of HTTP/2: curl as a client of requests, HAProxy, Apache and nghttpx in front of a listener, and
+// Hypercorn as a server.
 import { assertEquals } from "@std/assert";
 import { Context, type Listener } from "../../mod.ts";
 import { exchange } from "../support/exchange.ts";
@@ -52,6 +53,8 @@ Deno.test({
   },
 });
 
+const MODULES = "/usr/lib/apache2/modules";
+
 /** A proxy that speaks h2 with TLS in front of a port. */
 type Proxy = (
   certificates: Certificates,
@@ -101,6 +104,34 @@ backend out
       ], front);
     },
   },
+  Apache: {
+    program: "apache2",
+    // Its proxy module for HTTP/2 takes requests only.
+    backs: ["1.1"],
+    async start({ dir, server }, front, back) {
+      await Deno.writeTextFile(`${dir}/front.key`, server.key);
+      await Deno.writeTextFile(`${dir}/front.crt`, server.cert);
+      const modules = ["mpm_event", "authz_core", "ssl", "http2", "proxy", "proxy_http"];
+      await Deno.writeTextFile(
+        `${dir}/apache.conf`,
+        `${modules.map((name) => `LoadModule ${name}_module ${MODULES}/mod_${name}.so`).join("\n")}
+ServerName localhost
+ServerRoot ${dir}
+DefaultRuntimeDir ${dir}
+PidFile ${dir}/apache.pid
+ErrorLog ${dir}/apache.log
+Listen 127.0.0.1:${front}
+SSLEngine on
+SSLCertificateFile ${dir}/front.crt
+SSLCertificateKeyFile ${dir}/front.key
+Protocols h2 http/1.1
+H2WebSockets on
+ProxyPass / http://127.0.0.1:${back}/ upgrade=websocket
+`,
+      );
+      return await startServer(findProgram("apache2")!, ["-X", "-f", `${dir}/apache.conf`], front);
+    },
+  },
 };
 
 for (const [name, { program, backs, start }] of Object.entries(PROXIES)) {
@@ -126,8 +157,9 @@ for (const [name, { program, backs, start }] of Object.entries(PROXIES)) {
         await exchange(conns[0]);
         conns[1].pause();
         await exchange(conns[2]);
+        // All at once, since Apache leaves the stream open after the close frames, so that `closeTimeout` ends it.
+        for (const conn of conns) conn.close(4001, "bye");
         for (const conn of conns) {
-          conn.close(4001, "bye");
           const record = await conn.closed;
           assertEquals([record.code, record.wasClean], [4001, true]);
         }
@@ -135,3 +167,59 @@ for (const [name, { program, backs, start }] of Object.entries(PROXIES)) {
     });
   }
 }
+
+const HYPERCORN = findProgram("hypercorn");
+Deno.test({
+  name: "Hypercorn: our clients on one h2 connection",
+  ignore: HYPERCORN === null,
+  async fn() {
+    using certificates = makeCertificates();
+    const { dir, server, ca } = certificates, port = freePort();
+    await Deno.writeTextFile(`${dir}/server_key.pem`, server.key);
+    await Deno.writeTextFile(`${dir}/server_cert.pem`, server.cert);
+    await Deno.writeTextFile(
+      `${dir}/echo.py`,
+      `async def app(scope, receive, send):
+    if scope["type"] != "websocket":
+        return
+    await receive()
+    version = scope["http_version"].encode()
+    protocol = next(iter(scope["subprotocols"]), None)
+    await send({"type": "websocket.accept", "subprotocol": protocol, "headers": [(b"x-version", version)]})
+    while (message := await receive())["type"] == "websocket.receive":
+        if message.get("text") == "close":
+            await send({"type": "websocket.close", "code": 4001})
+            return
+        await send({**message, "type": "websocket.send"})
+`,
+    );
+    await using _server = await startServer(HYPERCORN!, [
+      ...["--bind", `127.0.0.1:${port}`],
+      ...["--certfile", `${dir}/server_cert.pem`, "--keyfile", `${dir}/server_key.pem`],
+      `${dir}/echo:app`,
+    ], port);
+    await using ctx = new Context();
+    const conns = Array.from({ length: 3 }, () => {
+      return ctx.connect(`wss://localhost:${port}/`, {
+        http2: true,
+        tls: { caCerts: [ca] },
+        protocols: ["echo"],
+        compression: true,
+        maxMessageSize: 0,
+      });
+    });
+    for (const conn of conns) {
+      const { headers } = await conn.opened;
+      assertEquals([conn.httpVersion, conn.protocol, headers.get("x-version")], ["2", "echo", "2"]);
+    }
+    await exchange(conns[0]);
+    conns[1].pause();
+    await exchange(conns[2]);
+    // Its own close frame has END_STREAM behind it; its answer to one of ours hasn't.
+    for (const conn of conns) conn.send("close");
+    for (const conn of conns) {
+      const record = await conn.closed;
+      assertEquals([record.code, record.wasClean], [4001, true]);
+    }
+  },
+});

@@ -173,7 +173,16 @@ export class Http2Peer implements AsyncDisposable {
   }
 }
 
-let certificates: Certificates | null = null;
+let made: Certificates | null = null;
+
+/** The certificates of servers of HTTP/2, which are there until the test file ends. */
+export function http2Certificates(): Certificates {
+  if (made === null) {
+    const certificates = made = makeCertificates();
+    addEventListener("unload", () => certificates[Symbol.dispose]());
+  }
+  return made;
+}
 
 /** A server of HTTP/2 on `node:http2`, with TLS; its streams are the test's. */
 export class Http2Origin implements AsyncDisposable {
@@ -200,11 +209,7 @@ export class Http2Origin implements AsyncDisposable {
   }
 
   static async start(): Promise<Http2Origin> {
-    if (certificates === null) {
-      const made = certificates = makeCertificates();
-      addEventListener("unload", () => made[Symbol.dispose]());
-    }
-    const origin = new Http2Origin(certificates);
+    const origin = new Http2Origin(http2Certificates());
     origin.#server.listen(0, "127.0.0.1");
     await once(origin.#server, "listening");
     return origin;

@@ -1,4 +1,5 @@
 import { type Connection, type ConnectOptions, Context, type ListenOptions } from "../../mod.ts";
+import { Http2Bytes, http2Certificates, Http2Origin, Http2Peer } from "./http2_peer.ts";
 import { rawListener, RawPeer, urlOf } from "./raw_peer.ts";
 
 /** A client and the server's end of its connection, both ours. */
@@ -8,19 +9,33 @@ export interface Pair extends AsyncDisposable {
   readonly server: Connection;
 }
 
+/** What a pair may be connected over. */
+export const VERSIONS = ["1.1", "2"] as const;
+
+type Version = typeof VERSIONS[number];
+
 /** Connects the two ends; what is open in the end is terminated. */
-export async function pair(server: ListenOptions = {}, client: ConnectOptions = {}): Promise<Pair> {
+export async function pair(
+  server: ListenOptions = {},
+  client: ConnectOptions = {},
+  version: Version = "1.1",
+): Promise<Pair> {
+  const over = version === "1.1" ? null : http2Certificates();
   const ctx = new Context();
   const accepted = Promise.withResolvers<Connection>();
   const listener = ctx.listen({
     hostname: "127.0.0.1",
+    ...(over !== null && { http2: true, tls: over.server }),
     ...server,
     onConnect(conn) {
       accepted.resolve(conn);
       return server.onConnect?.(conn);
     },
   });
-  const conn = ctx.connect(listener.url, client);
+  const conn = ctx.connect(
+    listener.url,
+    over === null ? client : { http2: true, tls: { caCerts: [over.ca] }, ...client },
+  );
   await conn.opened;
   return { ctx, client: conn, server: await accepted.promise, ...disposal(ctx) };
 }
@@ -49,6 +64,36 @@ export async function rawPeer(options: ListenOptions = {}, early?: Uint8Array): 
   return { ctx, conn: await accepted.promise, raw, ...disposal(ctx, raw) };
 }
 
+/** Connects a peer by hand to a server of ours, over HTTP/2; its `conn` is a stream. */
+export async function rawHttp2Peer(options: ListenOptions = {}): Promise<RawPair> {
+  const ctx = new Context();
+  const accepted = Promise.withResolvers<Connection>();
+  const { port } = ctx.listen({
+    hostname: "127.0.0.1",
+    http2: true,
+    ...options,
+    onConnect(conn) {
+      accepted.resolve(conn);
+      return options.onConnect?.(conn);
+    },
+  });
+  const below = await Http2Peer.connect(port);
+  const raw = await below.webSocket() as unknown as RawPeer;
+  return { ctx, conn: await accepted.promise, raw, ...disposal(ctx, raw, below) };
+}
+
+/** Connects a client of ours to a server by hand, over HTTP/2. */
+export async function rawHttp2Host(options: ConnectOptions = {}): Promise<RawPair> {
+  const ctx = new Context();
+  const origin = await Http2Origin.start();
+  const conn = ctx.connect(origin.url, { http2: true, tls: { caCerts: [origin.ca] }, ...options });
+  const stream = await origin.streams.next();
+  stream.respond({ ":status": 200 });
+  await conn.opened;
+  const raw = new RawPeer(new Http2Bytes(stream), "server") as unknown as RawPeer;
+  return { ctx, conn, raw, ...disposal(ctx, raw, origin) };
+}
+
 /** Connects a client of ours to a server by hand; `early` comes in one segment with its answer. */
 export async function rawHost(options: ConnectOptions = {}, early?: Uint8Array): Promise<RawPair> {
   const ctx = new Context();
@@ -59,13 +104,22 @@ export async function rawHost(options: ConnectOptions = {}, early?: Uint8Array):
   return { ctx, conn, raw, ...disposal(ctx, raw) };
 }
 
-function disposal(ctx: Context, raw?: RawPeer): AsyncDisposable {
+/** Ways to a pair of ours and a peer by hand, as they stand in the names of tests. */
+export const RAW_PAIRS = {
+  "listener": rawPeer,
+  "client": rawHost,
+  "listener over HTTP/2": rawHttp2Peer,
+  "client over HTTP/2": rawHttp2Host,
+};
+
+function disposal(ctx: Context, raw?: RawPeer, below?: AsyncDisposable): AsyncDisposable {
   return {
     async [Symbol.asyncDispose]() {
       // Without a timer, so that it ends while a virtual clock stands still, too.
       for (const conn of ctx.connections) conn.terminate();
       await ctx.shutdown();
       raw?.close();
+      await below?.[Symbol.asyncDispose]();
     },
   };
 }
