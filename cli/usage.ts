@@ -84,8 +84,8 @@ ${URLS}
 Options:
   -m, --message TEXT      send this instead of standard input; may be repeated
   --file FILE             send a file as one message, as fast as the server accepts it
-  -b, --binary            send binary messages; print binary messages as they are,
-                          without it in hexadecimal
+  -b, --binary            send binary messages; print binary messages as they are
+                          (default: in hexadecimal)
   -0, --null              messages end with a NUL byte instead of a line end, in and out
   -1, --one               end after the first message that arrives
   --json                  print an object per event: open, text, binary (base64), ping, close,
@@ -130,7 +130,7 @@ Options:
   -s, --subprotocol NAME  a subprotocol that is spoken; may be repeated
   --max-size BYTES        the largest message to accept (64 MiB); 0: any
   --compression           agree to permessage-deflate
-  -q, --quiet             print where it listens, and errors
+  -q, --quiet             print only where it listens, and errors
   --hostname HOST         the address to bind to (127.0.0.1)
   --trust-proxy CIDR      believe X-Forwarded-For from proxies of this network; may be repeated
   --proxy-protocol CIDR   expect the PROXY protocol from this network; may be repeated
@@ -195,7 +195,7 @@ Options:
                           repeated; "*" for all
   --max-connections N     pairs of connections at a time (1000); 0: any
   --max-size BYTES        the largest message to pass on (64 MiB); 0: any
-  -q, --quiet             print where it listens, and errors
+  -q, --quiet             print only where it listens, and errors
 ${SERVER}
 ${CLIENT}
 

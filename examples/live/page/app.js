@@ -87,16 +87,6 @@ function show() {
   $("queue-theirs").textContent = mib(last.native.queue);
 }
 
-const RTT_NOTES = {
-  deno:
-    "The pong passes the queue, but not what the kernel has taken already: with Deno’s sockets some " +
-    "megabytes, for which the consumer takes its time. See it with the kernel’s share bounded: " +
-    "deno run -A examples/live/main.ts --sockets system",
-  system:
-    "With system sockets, a notSentLowWater and a small receiveBuffer the kernel takes little ahead: " +
-    "the rest stays in the queue, where the pong passes it.",
-};
-
 // ---- The connection --------------------------------------------------------------------------------------------
 
 let due = false;
@@ -122,7 +112,9 @@ const receivers = {
     $("bound").textContent =
       `${bound / 1024} KiB, never more: the mark of ${high / 1024} and one ` +
       `message of ${chunk / 1024}, whatever the consumer does.`;
-    $("rtt-note").textContent = RTT_NOTES[sockets];
+    for (const note of document.querySelectorAll("[data-sockets]")) {
+      note.hidden = note.dataset.sockets !== sockets;
+    }
     samples.length = 0;
     samples.push(...history);
     $("restart").disabled = false;

@@ -41,10 +41,12 @@ export class Chart {
     this.#lines = lines;
     this.#min = min;
     const legend = document.createElement("ul");
-    for (const [label, name] of lines) {
+    for (const [label, name, , { dash, width = 2 } = {}] of lines) {
       const item = document.createElement("li");
       item.className = name;
       item.textContent = label;
+      item.style.setProperty("--line-style", dash === undefined ? "solid" : "dashed");
+      item.style.setProperty("--line-width", `${width}px`);
       legend.append(item);
     }
     box.replaceChildren(this.#canvas, legend);
