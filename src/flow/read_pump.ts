@@ -1,6 +1,7 @@
 import { type Yielding, yieldTurn } from "./turn_line.ts";
 import { acquire, type Buffer, LARGEST, release, SIZES } from "../memory/buffer_pool.ts";
 import type { Source } from "../protocol/frame_decoder.ts";
+import { ReadCheck } from "../transport/read_check.ts";
 import type { Transport } from "../transport/transport.ts";
 
 /** Takes received bytes, and says how many may come. */
@@ -21,8 +22,6 @@ export interface ReadSink {
 
 // Small reads in a row before a smaller buffer is used: sizes that alternate must not cost a read each.
 const SMALL_READS_BEFORE_SHRINK = 4;
-// Reads in a row that bring nothing before the stream is given up: a loop of them would stop the event loop.
-const MOST_EMPTY_READS = 100;
 // Bytes that are handled before others get their turn, or the same in frames; 30 to 60 µs, most of the time.
 const QUANTUM = 64 * 1024;
 
@@ -54,7 +53,8 @@ export class ReadPump implements Yielding {
   #to = 0; // bytes of the buffer that are still to be handled
   #asked = 0; // bytes that the read may bring
   #size = 0;
-  #small = 0; // small reads in a row; below 0, empty ones
+  #small = 0; // small reads in a row
+  readonly #reads = new ReadCheck();
   #loan: Loan | null = null; // of the buffer at hand
   #direct = false; // the read goes into memory of the sink's
   #reading = false;
@@ -266,32 +266,22 @@ export class ReadPump implements Yielding {
   }
 
   /** What a read has brought. */
-  #took(count: unknown): void {
+  #took(said: unknown): void {
+    const asked = this.#asked;
+    let count: number | null;
+    try {
+      count = this.#reads.check(said, asked);
+    } catch (error) {
+      this.#failed(error);
+      return;
+    }
     if (count === null) {
       this.#stopped = true;
       this.#release();
       this.#sink.inputEnded();
       return;
     }
-    const asked = this.#asked;
-    if (typeof count !== "number" || count >>> 0 !== count || count > asked) {
-      const given = typeof count === "number" ? count : `a value of type ${typeof count}`;
-      this.#failed(
-        new TypeError(
-          `Cannot read from the stream: it gave ${given} when asked for ${asked} bytes`,
-        ),
-      );
-      return;
-    }
-    if (count === 0) {
-      this.#small = Math.min(0, this.#small) - 1;
-      if (this.#small < -MOST_EMPTY_READS) {
-        this.#failed(
-          new TypeError(`Cannot read from the stream: ${MOST_EMPTY_READS} reads brought nothing`),
-        );
-      }
-      return;
-    }
+    if (count === 0) return;
     this.bytes += count;
     this.#spent = count < asked ? 0 : this.#spent + count;
     if (this.#direct) {
@@ -319,7 +309,6 @@ export class ReadPump implements Yielding {
   }
 
   #resize(count: number): void {
-    if (this.#small < 0) this.#small = 0;
     // A read that we have cut short says nothing of what the peer sends.
     if (this.#asked < SIZES[this.#size]) return;
     if (count === SIZES[this.#size]) {

@@ -1,4 +1,5 @@
 import { readProxyHead } from "../handshake/proxy_head.ts";
+import { ReadCheck } from "../transport/read_check.ts";
 import type { Transport } from "../transport/transport.ts";
 import { choice, group, refusal } from "../util/check.ts";
 import { PeerBlocks } from "./trusted_proxies.ts";
@@ -59,9 +60,11 @@ export class ProxyProtocol {
     transport: Transport,
     peer: Deno.Addr,
   ): Promise<{ client: Deno.Addr; early: Uint8Array }> {
+    const reads = new ReadCheck();
     let bytes = new Uint8Array(USUAL), filled = 0;
     for (;;) {
-      const count = await transport.read(bytes.subarray(filled));
+      const room = bytes.subarray(filled);
+      const count = reads.check(await transport.read(room), room.length);
       if (count === null) {
         throw new Deno.errors.UnexpectedEof("The stream ended before the PROXY head was complete");
       }

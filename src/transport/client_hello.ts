@@ -1,3 +1,4 @@
+import { ReadCheck } from "./read_check.ts";
 import type { Transport } from "./transport.ts";
 
 /** The most bytes of a hello; one with post-quantum keys has some 1,800. */
@@ -81,10 +82,11 @@ function serverNameOf(hello: Uint8Array): string {
 export async function awaitServerName(
   transport: Transport,
 ): Promise<{ serverName: string; bytes: Uint8Array }> {
-  const bytes = new Uint8Array(LONGEST);
+  const bytes = new Uint8Array(LONGEST), reads = new ReadCheck();
   let filled = 0;
   for (;;) {
-    const count = await transport.read(bytes.subarray(filled));
+    const room = bytes.subarray(filled);
+    const count = reads.check(await transport.read(room), room.length);
     if (count === null) {
       throw new Deno.errors.UnexpectedEof("the peer closed the connection in the middle of it");
     }

@@ -1,19 +1,14 @@
 import { promised } from "./stream_io.ts";
 import type { Transport } from "./transport.ts";
 
-// Reads in a row that bring nothing before the stream is given up: a loop of them would stop the event loop.
-const MOST_EMPTY_READS = 100;
-
 /**
  * A stream while an opening handshake goes over it. The handshake may be ended from outside at any time, amid a loop of
- * reads or writes: nothing touches the stream after `leave`. And what reads say is checked, since it may be a stream of
- * the application's.
+ * reads or writes: nothing touches the stream after `leave`.
  */
 export class OpeningStream implements Pick<Transport, "read" | "write" | "closeWrite"> {
   readonly #transport: Transport;
   #left = false;
   #reading: Promise<unknown> | null = null;
-  #empty = 0; // reads in a row that brought nothing
 
   /** @param transport The stream; whoever calls `leave` has to close it. */
   constructor(transport: Transport) {
@@ -25,19 +20,7 @@ export class OpeningStream implements Pick<Transport, "read" | "write" | "closeW
     while (this.#reading !== null) await this.#reading;
     const reading = this.#use(() => this.#transport.read(into));
     this.#reading = reading.then(this.#settled, this.#settled);
-    const count: unknown = await reading;
-    if (count === null) return null;
-    if (typeof count !== "number" || count >>> 0 !== count || count > into.length) {
-      const given = typeof count === "number" ? count : `a value of type ${typeof count}`;
-      throw new TypeError(
-        `Cannot read from the stream: it gave ${given} when asked for ${into.length} bytes`,
-      );
-    }
-    this.#empty = count === 0 ? this.#empty + 1 : 0;
-    if (this.#empty > MOST_EMPTY_READS) {
-      throw new TypeError(`Cannot read from the stream: ${MOST_EMPTY_READS} reads brought nothing`);
-    }
-    return count;
+    return await reading;
   }
 
   /** Writes some of `data`. */

@@ -2,6 +2,7 @@ import { acquire, release } from "../memory/buffer_pool.ts";
 import { NOTHING } from "../util/bytes.ts";
 import { callForeign } from "../util/foreign.ts";
 import { within } from "../util/timers.ts";
+import { ReadCheck } from "./read_check.ts";
 import type { Transport } from "./transport.ts";
 
 type Readable = Pick<Transport, "read">;
@@ -36,12 +37,12 @@ export async function readHead(
   transport: Readable,
   push: (bytes: Uint8Array) => number,
 ): Promise<Uint8Array | null> {
-  const buffer = acquire(HEAD);
+  const buffer = acquire(HEAD), { target } = buffer, reads = new ReadCheck();
   try {
     for (;;) {
-      const count = await transport.read(buffer.target);
+      const count = reads.check(await transport.read(target), target.length);
       if (count === null) return null;
-      const bytes = buffer.target.subarray(0, count);
+      const bytes = target.subarray(0, count);
       const end = push(bytes);
       if (end >= 0) return end === count ? NOTHING : bytes.slice(end);
     }
@@ -62,11 +63,11 @@ export async function readUntil(
   push: (bytes: Uint8Array) => boolean,
 ): Promise<void> {
   if (push(early)) return;
-  const buffer = acquire(HEAD);
+  const buffer = acquire(HEAD), { target } = buffer, reads = new ReadCheck();
   try {
     for (;;) {
-      const count = await transport.read(buffer.target);
-      if (count === null || push(buffer.target.subarray(0, count))) return;
+      const count = reads.check(await transport.read(target), target.length);
+      if (count === null || push(target.subarray(0, count))) return;
     }
   } catch {
     // What has come by now is all there is.
@@ -80,9 +81,10 @@ export async function readExactly(
   transport: Readable,
   length: number,
 ): Promise<Uint8Array | null> {
-  const bytes = new Uint8Array(length);
+  const bytes = new Uint8Array(length), reads = new ReadCheck();
   for (let filled = 0; filled < length;) {
-    const count = await transport.read(bytes.subarray(filled));
+    const room = bytes.subarray(filled);
+    const count = reads.check(await transport.read(room), room.length);
     if (count === null) return null;
     filled += count;
   }

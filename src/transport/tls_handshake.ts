@@ -1,4 +1,5 @@
 import { nextTick } from "node:process";
+import { ReadCheck } from "./read_check.ts";
 import type { CipherSide } from "./tls_stream.ts";
 import type { Transport } from "./transport.ts";
 
@@ -52,9 +53,10 @@ export async function handshake<Result>(
   // `node:tls` begins a tick from now, and can't if the connection has been given up before.
   await new Promise<void>((resolve) => nextTick(resolve));
   try {
-    const buffer = new Uint8Array(4096);
+    const buffer = new Uint8Array(4096), reads = new ReadCheck();
     while (outcome.result === undefined) {
-      const count = await Promise.race([raw.read(buffer), outcome.failed]);
+      const said = await Promise.race([raw.read(buffer), outcome.failed]);
+      const count = reads.check(said, buffer.length);
       if (count === null) {
         throw new Deno.errors.UnexpectedEof("the peer closed the connection in the middle of it");
       }

@@ -4,6 +4,7 @@ import type { TLSSocket } from "node:tls";
 import { acquire, type Buffer, release, SIZES } from "../memory/buffer_pool.ts";
 import { Fifo } from "../util/fifo.ts";
 import type { PeerCertificate } from "./peer_certificate.ts";
+import { ReadCheck } from "./read_check.ts";
 import { checkTaken, closeQuietly, promised, setRef } from "./stream_io.ts";
 import { TlsError } from "./tls_errors.ts";
 import type { Transport } from "./transport.ts";
@@ -165,6 +166,7 @@ export class TlsTransport implements Transport {
   readonly #plain = new Fifo<Uint8Array>();
   #plainOffset = 0;
   #received = 0;
+  readonly #reads = new ReadCheck();
   #ended = false;
   #failure: Error | undefined;
   #closed = false;
@@ -248,7 +250,7 @@ export class TlsTransport implements Transport {
         const target = larger === null ? into : larger.target;
         let count: number | null;
         try {
-          count = await this.#raw.read(target);
+          count = this.#reads.check(await this.#raw.read(target), target.length);
         } catch (error) {
           // The session may have failed since, and this read have been ended for it.
           throw this.#failure ?? error;

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertInstanceOf, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertInstanceOf } from "@std/assert";
 import { mayFail } from "../support/failure.ts";
 import { type AdoptOptions, Context, HandshakeError, TimeoutError } from "../../mod.ts";
 import { utf8 } from "../support/bytes.ts";
@@ -61,42 +61,6 @@ for (const role of ["server", "client"] as const) {
         assertEquals(near.misuses, []);
         assertEquals(near.closes, 1);
         await ctx.shutdown();
-      });
-    }
-  }
-}
-
-/** A stream whose reads bring nothing, again and again. */
-const EMPTY: Record<string, () => Parameters<Context["adopt"]>[0]> = {
-  "a Deno.Conn": () => {
-    const [near] = MemoryConn.pair();
-    near.read = () => Promise.resolve(0);
-    return near;
-  },
-  "a stream pair": () => ({
-    readable: new ReadableStream({ pull: (to) => to.enqueue(new Uint8Array(0)) }),
-    writable: new WritableStream(),
-  }),
-};
-
-for (const role of ["server", "client"] as const) {
-  for (const [name, make] of Object.entries(EMPTY)) {
-    for (const handshake of [true, false]) {
-      const which = handshake ? "amid the handshake" : "when open";
-      Deno.test(`Reads of ${name} that bring nothing end a ${role} ${which}`, async () => {
-        await using ctx = new Context();
-        const told: unknown[] = [];
-        const conn = ctx.adopt(make(), {
-          ...ROLES[role],
-          handshake,
-          closeTimeout: 50,
-          onError: (_, error) => void told.push(error),
-          onMessage() {},
-        });
-        const { cause } = await conn.closed;
-        assertInstanceOf(cause, TypeError);
-        assertMatch(`${cause}`, /reads brought nothing/);
-        assertEquals(told, [cause]);
       });
     }
   }

@@ -1,6 +1,7 @@
 import { type Yielding, yieldTurn } from "../../flow/turn_line.ts";
 import { acquire, type Buffer, release } from "../../memory/buffer_pool.ts";
 import { PrefixedTransport } from "../../transport/prefixed.ts";
+import { ReadCheck } from "../../transport/read_check.ts";
 import type { Transport } from "../../transport/transport.ts";
 
 // Takes most heads whole: what a connection costs that is kept alive and silent.
@@ -29,7 +30,8 @@ export class HttpInput implements Yielding {
   #yielding = false;
   #waiters: (() => void)[] = [];
   #onEnd: (() => void) | null = null;
-  readonly #onRead = (count: number | null) => this.#read(count);
+  readonly #reads = new ReadCheck();
+  readonly #onRead = (count: unknown) => this.#read(count);
   readonly #onError = () => this.#read(null);
 
   /**
@@ -128,7 +130,7 @@ export class HttpInput implements Yielding {
 
   #took(count: number): void {
     // A read that empties the socket lets others in: the next one waits.
-    this.#full = count < this.#buffer.target.length - this.#end ? 0 : this.#full + 1;
+    this.#full = count < this.#room ? 0 : this.#full + 1;
     this.#end += count;
   }
 
@@ -176,12 +178,13 @@ export class HttpInput implements Yielding {
     this.#pull();
   }
 
-  #read(count: number | null): void {
+  #read(said: unknown): void {
     this.#reading = false;
     if (this.#closed) {
       release(this.#buffer);
       return;
     }
+    const count = this.#checked(said);
     if (count === null) this.#ended = true;
     else this.#took(count);
     this.#wake();
@@ -189,6 +192,20 @@ export class HttpInput implements Yielding {
     if (onEnd === null) return;
     if (this.#ended) onEnd();
     else this.#pull();
+  }
+
+  /** A stream that gives nonsense is lost. */
+  #checked(said: unknown): number | null {
+    try {
+      return this.#reads.check(said, this.#room);
+    } catch {
+      return null;
+    }
+  }
+
+  /** Bytes that a read may bring. */
+  get #room(): number {
+    return this.#buffer.target.length - this.#end;
   }
 
   #wake(): void {

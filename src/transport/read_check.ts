@@ -1,0 +1,29 @@
+// Reads in a row that bring nothing before the stream is given up: a loop of them would stop the event loop.
+const MOST_EMPTY = 100;
+
+/** Checks what the reads of one stream say, since it may be a stream of the application's. */
+export class ReadCheck {
+  #empty = 0; // reads in a row that brought nothing
+
+  /**
+   * What a read says, if it makes sense.
+   *
+   * @param count What the read gave.
+   * @param asked The bytes that there was room for.
+   * @throws {TypeError} If it makes none.
+   */
+  check(count: unknown, asked: number): number | null {
+    if (count === null) return null;
+    if (typeof count !== "number" || count >>> 0 !== count || count > asked) {
+      const given = typeof count === "number" ? count : `a value of type ${typeof count}`;
+      throw new TypeError(
+        `Cannot read from the stream: it gave ${given} when asked for ${asked} bytes`,
+      );
+    }
+    this.#empty = count === 0 ? this.#empty + 1 : 0;
+    if (this.#empty > MOST_EMPTY) {
+      throw new TypeError(`Cannot read from the stream: ${MOST_EMPTY} reads brought nothing`);
+    }
+    return count;
+  }
+}
