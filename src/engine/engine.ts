@@ -242,10 +242,10 @@ export class Engine implements ReceiverHost, SenderHost, CloserHost, KeptAlive, 
     this.trace?.control("<-", opcode, payload);
     if (opcode === PING) {
       this.sender.answerPing(payload);
-      if (this.handlers.onPing) this.call(() => this.handlers.onPing!(this.face, payload));
+      if (this.handlers.onPing) this.call(() => this.handlers.onPing!(this.face, payload.slice()));
     } else if (opcode === PONG) {
       this.pings?.answered(payload);
-      if (this.handlers.onPong) this.call(() => this.handlers.onPong!(this.face, payload));
+      if (this.handlers.onPong) this.call(() => this.handlers.onPong!(this.face, payload.slice()));
     } else if (opcode === CLOSE) {
       this.#close.closeReceived(payload);
     }

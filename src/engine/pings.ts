@@ -194,6 +194,7 @@ export class Pings {
 
   /** Settles what a pong answers; one that answers nothing is left alone. */
   answered(payload: Uint8Array): void {
+    if (this.#pending.size === 0) return;
     const key = keyOf(payload);
     if (!this.#counts.has(key)) return;
     const now = performance.now();

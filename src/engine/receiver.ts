@@ -32,6 +32,8 @@ const LEAST_CHUNK = 256;
 
 // What a message or control frame takes besides its bytes, in bytes that are handled in the same time.
 const WEIGHT = 256;
+// And one that is handed on as a stream of its own.
+const STREAM_WEIGHT = 4 * 1024;
 
 /** What receiving needs of its connection. */
 export interface ReceiverHost {
@@ -47,7 +49,7 @@ export interface ReceiverHost {
   readonly record: LiveCloseRecord | null;
   /** Whether the peer's end of the stream is still waited for when its input is discarded. */
   readonly awaitsEnd: boolean;
-  /** A ping, pong or close frame was received. */
+  /** A ping, pong or close frame was received; its payload is valid until this returns. */
   control(opcode: number, payload: Uint8Array): void;
   /** The peer's direction has ended. */
   inputEnded(): void;
@@ -343,7 +345,7 @@ export class Receiver implements ReadSink, MessageSink, Limited {
   }
 
   control(opcode: number, payload: Uint8Array): void {
-    this.#spend();
+    this.#spend(WEIGHT);
     if (this.#limit !== null && this.#limit.took()) this.reschedule();
     this.#host.control(opcode, payload);
   }
@@ -355,14 +357,14 @@ export class Receiver implements ReadSink, MessageSink, Limited {
    */
   count(queued = false): void {
     this.received++;
-    this.#spend();
+    this.#spend(this.#consumer === null || this.#consumer.chunks === null ? WEIGHT : STREAM_WEIGHT);
     if (this.dropping && !queued) this.undelivered++;
     if (this.#limit !== null && this.#limit.took()) this.reschedule();
   }
 
   /** A message or control frame takes time, however small it is. */
-  #spend(): void {
-    if (this.#reader!.spend(WEIGHT)) this.#assembler!.frames.stopRequested = true;
+  #spend(weight: number): void {
+    if (this.#reader!.spend(weight)) this.#assembler!.frames.stopRequested = true;
   }
 
   /** Queues a message, or one whose pieces are still to come. */

@@ -1,6 +1,7 @@
 import { INVALID_PAYLOAD, PROTOCOL_ERROR, TOO_BIG } from "./close_code.ts";
 import { FrameDecoder, type FrameSink, type Source } from "./frame_decoder.ts";
 import { CLOSE, CONTINUATION, type Role, RSV1, TEXT } from "./opcode.ts";
+import { copyBytes } from "./copy_bytes.ts";
 import { copyPayload } from "./payload_slab.ts";
 import { ProtocolError } from "./protocol_error.ts";
 import { decodeText, decodeValidText, isText } from "./text.ts";
@@ -56,7 +57,7 @@ export interface CompressedMessages {
 export interface MessageSink {
   /** A whole message: a string for text, bytes for binary; a view of the source if `isView`. */
   message(data: string | Uint8Array, isView: boolean): void;
-  /** A ping, pong or close frame with its payload. */
+  /** A ping, pong or close frame with its payload, which is valid until this returns. */
   control(opcode: number, payload: Uint8Array): void;
   /** What was inflated in turns is done, with the error if it failed: decoding may go on. */
   inflated(error: unknown): void;
@@ -340,9 +341,7 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
     }
     const filled = this.#filled + end - start;
     if (filled > this.#buffer.bytes.length) this.#grow(filled);
-    if (source !== this.#buffer) {
-      this.#buffer.bytes.set(source.bytes.subarray(start, end), this.#filled);
-    }
+    if (source !== this.#buffer) copyBytes(source, start, end, this.#buffer, this.#filled);
     this.#filled = filled;
   }
 
@@ -390,7 +389,7 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
   #controlData(source: Source, start: number, end: number, last: boolean): void {
     const { opcode, length } = this.frames;
     if (last && end - start === length) {
-      this.#sink.control(opcode, copyPayload(source, start, end));
+      this.#sink.control(opcode, source.bytes.subarray(start, end));
       return;
     }
     if (this.#control === null) {

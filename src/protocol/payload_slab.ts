@@ -1,48 +1,31 @@
+import { copyBytes } from "./copy_bytes.ts";
 import type { Source } from "./frame_decoder.ts";
 
 // A typed array of its own costs more than everything else that happens to a small message (the allocation of its
 // backing store), so small payloads are cut from shared slabs. A payload that is kept pins its slab, 16 KiB.
 const SLAB = 16 * 1024;
 const SMALL = 2 * 1024;
-// Up to here a loop over words beats a call.
-const INLINE = 128;
 
-let slab = new Uint8Array(SLAB);
-let slabView = new DataView(slab.buffer);
+let slab = newSlab();
 let used = 0;
 
 /** A copy of `source[start..end)` that the application may keep. */
-export function copyPayload({ bytes, view }: Source, start: number, end: number): Uint8Array {
+export function copyPayload(source: Source, start: number, end: number): Uint8Array {
   const length = end - start;
-  if (length > SMALL) return bytes.slice(start, end);
+  if (length > SMALL) return source.bytes.slice(start, end);
   // An application that transfers a payload's buffer away takes the slab with it, which then has no length.
-  if (length >= slab.length - used) {
-    slab = new Uint8Array(SLAB);
-    slabView = new DataView(slab.buffer);
+  if (length >= slab.bytes.length - used) {
+    slab = newSlab();
     used = 0;
   }
   const at = used;
   // Payloads start at multiples of 8, so that any typed array can be laid over them.
   used = (at + length + 7) & ~7;
-  const copy = new Uint8Array(slab.buffer, at, length);
-  if (length <= INLINE) {
-    copyWords(view, start, at, length);
-  } else {
-    copy.set(bytes.subarray(start, end));
-  }
-  return copy;
+  copyBytes(source, start, end, slab, at);
+  return new Uint8Array(slab.bytes.buffer, at, length);
 }
 
-/** Four words at a time: the loop itself costs more than the words. */
-function copyWords(from: DataView, start: number, at: number, length: number): void {
-  const to = slabView;
-  let i = 0;
-  for (; i + 16 <= length; i += 16) {
-    to.setInt32(at + i, from.getInt32(start + i, true), true);
-    to.setInt32(at + i + 4, from.getInt32(start + i + 4, true), true);
-    to.setInt32(at + i + 8, from.getInt32(start + i + 8, true), true);
-    to.setInt32(at + i + 12, from.getInt32(start + i + 12, true), true);
-  }
-  for (; i + 4 <= length; i += 4) to.setInt32(at + i, from.getInt32(start + i, true), true);
-  for (; i < length; i++) to.setUint8(at + i, from.getUint8(start + i));
+function newSlab() {
+  const bytes = new Uint8Array(SLAB);
+  return { bytes, view: new DataView(bytes.buffer) };
 }
