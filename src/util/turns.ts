@@ -6,7 +6,7 @@ import { startTimer } from "./timers.ts";
 // always ready, and no others for 61 turns.
 const TURNS = 61;
 /** ms that these may take. Then the rest of them does nothing, which takes 0.1 ms. */
-const STRETCH = 2;
+const STRETCH = 1;
 /** ms that such a turn may take. Where others fill the turns a timer helps, which leaves nothing to do for 1 to 2 ms. */
 const LONG = 1;
 
