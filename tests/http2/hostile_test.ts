@@ -319,6 +319,16 @@ Deno.test("GOAWAY at any place, split at any byte, ends neither the process nor 
   assertEquals((await client.request({ ":path": "/" })).body, "hello");
 });
 
+Deno.test("GOAWAY that comes in several reads is dropped whole", async () => {
+  await using on = serve();
+  using peer = await RawHttp2.connect(on.port);
+  // As long as frames may be; no read brings one whole, so that most begin amid one.
+  const goaway = http2Frame(GOAWAY, 0, 0, new Uint8Array(16_384).fill(255));
+  await peer.write(http2Frame(SETTINGS, ACK, 0), repeat(goaway, 20), get(1));
+  assertEquals((await peer.next(HEADERS)).stream, 1);
+  assertEquals(on.refused.events, []);
+});
+
 Deno.test("the end of the client's direction ends the connection and what is on it", async () => {
   await using on = serve();
   using peer = await RawHttp2.connect(on.port);
