@@ -178,6 +178,28 @@ Deno.test("a field list beyond maxHeaderBytes, or of too many fields, ends its s
   assertEquals(on.asked(), 1);
 });
 
+for (const maxHeaderFields of [0, Infinity, 5000]) {
+  Deno.test(`more than 1,024 fields end their stream with maxHeaderFields: ${maxHeaderFields}, too`, async () => {
+    await using on = serve({ maxHeaderFields, maxHeaderBytes: 0 });
+    using peer = await RawHttp2.connect(on.port);
+    // With `:authority`, which counts as `Host`.
+    const most = concat(GET, repeat(fieldBlock(["a", ""]), 1023));
+    const ask = (stream: number, block: Uint8Array) =>
+      peer.write(http2Frame(HEADERS, END_HEADERS | END_STREAM, stream, block));
+    await ask(1, most);
+    assertEquals((await peer.next(DATA)).stream, 1);
+    await ask(3, concat(most, fieldBlock(["a", ""])));
+    assertEquals((await peer.next(HEADERS)).stream, 3);
+    assertEquals((await on.refused.next()).status, 431);
+    await ask(5, concat(GET, repeat(fieldBlock(["a", ""]), 2600)));
+    const { stream, payload } = await peer.next(RST_STREAM);
+    assertEquals([stream, codeOf({ payload })], [5, ENHANCE_YOUR_CALM]);
+    await ask(7, GET);
+    assertEquals((await peer.next(HEADERS)).stream, 7);
+    assertEquals(on.asked(), 2);
+  });
+}
+
 for (
   const [name, first, bytes] of [
     ["SETTINGS", [], http2Frame(SETTINGS, 0, 0)],
