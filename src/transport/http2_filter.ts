@@ -18,13 +18,15 @@ export class GoawayFilter {
    * @returns What is left of it: the same bytes, or others.
    */
   pass(bytes: Uint8Array): Uint8Array {
-    const before = this.#known, out = new Uint8Array(before + bytes.length);
-    let filled = 0, changed = before > 0;
+    const before = this.#known;
+    // Mostly the bytes are handed on as they are. Where the head began in another read, or some are dropped, there is a copy.
+    let out = before > 0 || this.#dropping ? new Uint8Array(before + bytes.length) : null;
+    let filled = 0;
     for (let at = 0; at < bytes.length;) {
       if (this.#left > 0) {
         const count = Math.min(this.#left, bytes.length - at);
         if (!this.#dropping) {
-          out.set(bytes.subarray(at, at + count), filled);
+          out?.set(bytes.subarray(at, at + count), filled);
           filled += count;
         }
         this.#left -= count;
@@ -38,12 +40,12 @@ export class GoawayFilter {
       this.#left = (head[0] << 16) | (head[1] << 8) | head[2];
       this.#dropping = head[3] === GOAWAY;
       if (this.#dropping) {
-        changed = true;
+        out ??= bytes.slice();
       } else {
-        out.set(head, filled);
+        out?.set(head, filled);
         filled += HEAD;
       }
     }
-    return changed || this.#known > 0 ? out.subarray(0, filled) : bytes;
+    return (out ?? bytes).subarray(0, filled);
   }
 }

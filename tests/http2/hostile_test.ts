@@ -178,6 +178,28 @@ Deno.test("a field list beyond maxHeaderBytes, or of too many fields, ends its s
   assertEquals(on.asked(), 1);
 });
 
+for (const maxHeaderFields of [0, Infinity, 5000]) {
+  Deno.test(`more than 1,024 fields end their stream with maxHeaderFields: ${maxHeaderFields}, too`, async () => {
+    await using on = serve({ maxHeaderFields, maxHeaderBytes: 0 });
+    using peer = await RawHttp2.connect(on.port);
+    // With `:authority`, which counts as `Host`.
+    const most = concat(GET, repeat(fieldBlock(["a", ""]), 1023));
+    const ask = (stream: number, block: Uint8Array) =>
+      peer.write(http2Frame(HEADERS, END_HEADERS | END_STREAM, stream, block));
+    await ask(1, most);
+    assertEquals((await peer.next(DATA)).stream, 1);
+    await ask(3, concat(most, fieldBlock(["a", ""])));
+    assertEquals((await peer.next(HEADERS)).stream, 3);
+    assertEquals((await on.refused.next()).status, 431);
+    await ask(5, concat(GET, repeat(fieldBlock(["a", ""]), 2600)));
+    const { stream, payload } = await peer.next(RST_STREAM);
+    assertEquals([stream, codeOf({ payload })], [5, ENHANCE_YOUR_CALM]);
+    await ask(7, GET);
+    assertEquals((await peer.next(HEADERS)).stream, 7);
+    assertEquals(on.asked(), 2);
+  });
+}
+
 for (
   const [name, first, bytes] of [
     ["SETTINGS", [], http2Frame(SETTINGS, 0, 0)],
@@ -317,6 +339,16 @@ Deno.test("GOAWAY at any place, split at any byte, ends neither the process nor 
   }
   await using client = await Http2Peer.connect(on.port);
   assertEquals((await client.request({ ":path": "/" })).body, "hello");
+});
+
+Deno.test("GOAWAY that comes in several reads is dropped whole", async () => {
+  await using on = serve();
+  using peer = await RawHttp2.connect(on.port);
+  // As long as frames may be; no read brings one whole, so that most begin amid one.
+  const goaway = http2Frame(GOAWAY, 0, 0, new Uint8Array(16_384).fill(255));
+  await peer.write(http2Frame(SETTINGS, ACK, 0), repeat(goaway, 20), get(1));
+  assertEquals((await peer.next(HEADERS)).stream, 1);
+  assertEquals(on.refused.events, []);
 });
 
 Deno.test("the end of the client's direction ends the connection and what is on it", async () => {
