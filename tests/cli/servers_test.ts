@@ -47,7 +47,7 @@ Deno.test("listen --trust-proxy, --proxy-protocol: the client's address is shown
   const { port } = new URL(await balanced.url());
   using conn = await Deno.connect({ hostname: "127.0.0.1", port: Number(port) });
   await conn.write(
-    new TextEncoder().encode("PROXY TCP4 192.0.2.8 10.0.0.1 4711 80\r\nGET / rubbish"),
+    new TextEncoder().encode("PROXY TCP4 192.0.2.8 10.0.0.1 4711 80\r\nGET / rubbish\r\n\r\n"),
   );
   await until(() => balanced.stderr.includes("no handshake"));
   assertMatch(balanced.stderr, /no handshake with 192\.0\.2\.8:4711: /);

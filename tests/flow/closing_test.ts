@@ -450,6 +450,7 @@ Deno.test("an overflow that closes is reported once, whatever the peer does then
   await using peer = await rawPeer({
     maxQueueBytes: 1000,
     whenQueueFull: "close",
+    closeTimeout: 500,
     onError: (_, error) => void errors.push(error),
   });
   const { conn, raw } = peer;

@@ -153,7 +153,7 @@ export class Stage {
 
   /** Makes the context, and handlers that take notes. */
   context(options: ContextOptions = {}): Context {
-    return this.ctx = new Context({ closeTimeout: 200, ...this.notes(), ...options });
+    return this.ctx = new Context({ closeTimeout: 50, ...this.notes(), ...options });
   }
 
   notes(): Pick<ContextOptions, "onError" | "onClose"> {
@@ -210,7 +210,7 @@ export class Stage {
       await this.#judge(typeof port === "number" ? port : null);
     } finally {
       for (const end of this.#ends) await end();
-      await bounded("shutdown", this.ctx.shutdown({ timeout: 100 }));
+      await bounded("shutdown", this.ctx.shutdown({ timeout: 20 }));
       await macrotask();
       globalThis.removeEventListener("unhandledrejection", unhandled);
       globalThis.removeEventListener("error", unhandled);

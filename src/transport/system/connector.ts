@@ -21,28 +21,26 @@ const ATTEMPT_DELAY = 250;
 class Attempt extends Watched {
   override readonly fd: number;
   readonly #poller: Poller;
-  readonly #attempt: string;
   readonly #settle: (error: Error | null) => void;
   #done = false;
 
   constructor(
     poller: Poller,
-    { family, name, attempt }: Target,
+    { family, name }: Target,
     wanted: readonly SocketOption[],
     settle: (error: Error | null) => void,
   ) {
     super();
     const { libc } = poller;
     this.#poller = poller;
-    this.#attempt = attempt;
     this.#settle = settle;
-    this.fd = poller.check(attempt, libc.socket(family, SOCK_STREAM | SOCK_FLAGS, 0));
+    this.fd = poller.check(libc.socket(family, SOCK_STREAM | SOCK_FLAGS, 0));
     try {
       // Before it connects: the window that the peer is offered follows from the buffer.
       setOptions(poller, this.fd, wanted, family === AF_UNIX);
       const result = libc.connect(this.fd, name, name.length);
       const error = result < 0 ? poller.errno() : 0;
-      if (error !== 0 && error !== EINPROGRESS) throw systemError(attempt, error);
+      if (error !== 0 && error !== EINPROGRESS) throw systemError(error);
       poller.watch(this);
     } catch (error) {
       libc.close(this.fd);
@@ -65,7 +63,7 @@ class Attempt extends Watched {
       new Uint8Array(length.buffer),
     );
     this.#done = true;
-    this.#settle(value[0] === 0 ? null : systemError(this.#attempt, value[0]));
+    this.#settle(value[0] === 0 ? null : systemError(value[0]));
   }
 
   /** Gives the descriptor away. */
@@ -95,7 +93,6 @@ export function connectInet(
     addresses.map((hostname) => ({
       family: hostname.includes(":") ? AF_INET6 : AF_INET,
       name: encodeInet(hostname, port),
-      attempt: `connect to ${hostname.includes(":") ? `[${hostname}]` : hostname}:${port}`,
     })),
     wanted,
     delay,
@@ -110,14 +107,13 @@ export function connectUnix(
   wanted: readonly SocketOption[],
   signal: AbortSignal | undefined,
 ): Promise<SystemSocket> {
-  const target = { family: AF_UNIX, name: encodeUnix(path), attempt: `connect to ${path}` };
+  const target = { family: AF_UNIX, name: encodeUnix(path) };
   return race(poller, [target], wanted, () => () => {}, signal);
 }
 
 interface Target {
   readonly family: number;
   readonly name: Uint8Array<ArrayBuffer>;
-  readonly attempt: string;
 }
 
 function race(

@@ -135,14 +135,19 @@ const ERRORS: Record<number, [new (message: string) => Error, code: string, text
   113: [Error, "EHOSTUNREACH", "No route to host"],
 };
 
-/** The error that Deno has for an error number of the kernel, with its `code`. */
-export function systemError(attempt: string, errno: number): Error {
+/**
+ * The error that Deno has for an error number of the kernel, with its `code`.
+ *
+ * @param attempt What was attempted, where Deno's own sockets have no such call; elsewhere callers put it in front.
+ */
+export function systemError(errno: number, attempt?: string): Error {
   const [Kind, code, text] = ERRORS[errno] ?? [Error, undefined, "System error"];
   // Without a stack: it says nothing of the cause, and to print one the runtime opens files. Where descriptors have run
   // out it can't, and ends the process.
   const { stackTraceLimit } = Error;
   Error.stackTraceLimit = 0;
-  const error = new Kind(`Cannot ${attempt}: ${text} (os error ${errno})`);
+  const what = attempt === undefined ? "" : `Cannot ${attempt}: `;
+  const error = new Kind(`${what}${text} (os error ${errno})`);
   Error.stackTraceLimit = stackTraceLimit;
   return code === undefined ? error : Object.assign(error, { code });
 }

@@ -107,7 +107,7 @@ export class SystemListener extends Watched {
       }
       // One that left before it was accepted is none.
       if (error === EINTR || error === ECONNABORTED) continue;
-      pending.reject(systemError("accept a connection", error));
+      pending.reject(systemError(error));
       return;
     }
   }
@@ -161,20 +161,17 @@ function bind(
   const name = isUnix ? encodeUnix(address.path) : encodeInet(address.hostname, address.port);
   const v6 = !isUnix && address.hostname.includes(":");
   const family = isUnix ? AF_UNIX : v6 ? AF_INET6 : AF_INET;
-  const attempt = isUnix
-    ? `listen on ${address.path}`
-    : `listen on ${v6 ? `[${address.hostname}]` : address.hostname}:${address.port}`;
-  const fd = poller.check(attempt, libc.socket(family, SOCK_STREAM | SOCK_FLAGS, 0));
+  const fd = poller.check(libc.socket(family, SOCK_STREAM | SOCK_FLAGS, 0));
   const on = new Uint8Array(Int32Array.of(1).buffer), off = new Uint8Array(4);
   try {
     if (!isUnix) {
-      poller.check(attempt, libc.setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, on, 4));
-      if (reusePort) poller.check(attempt, libc.setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, on, 4));
+      poller.check(libc.setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, on, 4));
+      if (reusePort) poller.check(libc.setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, on, 4));
       if (v6) libc.setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, off, 4);
     }
     setOptions(poller, fd, wanted, isUnix);
-    poller.check(attempt, libc.bind(fd, name, name.length));
-    poller.check(attempt, libc.listen(fd, backlog));
+    poller.check(libc.bind(fd, name, name.length));
+    poller.check(libc.listen(fd, backlog));
   } catch (error) {
     libc.close(fd);
     throw error;

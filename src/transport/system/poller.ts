@@ -107,15 +107,15 @@ export class Poller {
     this.#view = new DataView(this.#events.buffer);
     this.#event = new Uint8Array(layout.size);
     this.#eventView = new DataView(this.#event.buffer);
-    this.#epoll = this.check("make a poll", libc.epoll_create1(SOCK_FLAGS & 0x80000));
-    this.#waker = this.check("make a waker", libc.eventfd(0, SOCK_FLAGS));
+    this.#epoll = this.check(libc.epoll_create1(SOCK_FLAGS & 0x80000), "make a poll");
+    this.#waker = this.check(libc.eventfd(0, SOCK_FLAGS), "make a waker");
     // Edge-triggered, so that what woke it need not be read.
     this.#control(EPOLL_CTL_ADD, this.#waker, (EPOLLIN | EPOLLET) >>> 0, 0);
   }
 
   /** Throws the error of a call that has failed; returns its result otherwise. */
-  check(attempt: string, result: number): number {
-    if (result < 0) throw systemError(attempt, this.errno());
+  check(result: number, attempt?: string): number {
+    if (result < 0) throw systemError(this.errno(), attempt);
     return result;
   }
 
@@ -180,7 +180,7 @@ export class Poller {
     view.setUint32(0, events, true);
     view.setUint32(data, fd, true);
     view.setUint32(data + 4, generation, true);
-    this.check("watch a socket", this.libc.epoll_ctl(this.#epoll, operation, fd, this.#event));
+    this.check(this.libc.epoll_ctl(this.#epoll, operation, fd, this.#event), "watch a socket");
   }
 
   #schedule(): void {
@@ -234,7 +234,7 @@ export class Poller {
 
   #look(): void {
     const count = this.libc.epoll_wait(this.#epoll, this.#events, BATCH, 0);
-    if (count < 0 && this.errno() !== EINTR) throw systemError("poll", this.errno());
+    if (count < 0 && this.errno() !== EINTR) throw systemError(this.errno(), "poll");
     this.#note(this.#view, count);
   }
 

@@ -127,7 +127,7 @@ export class SystemSocket extends Watched {
         this.#readable = false;
         return 0;
       }
-      if (error !== EINTR) throw systemError("read from the socket", error);
+      if (error !== EINTR) throw systemError(error);
     }
   }
 
@@ -148,7 +148,7 @@ export class SystemSocket extends Watched {
         this.#writable = false;
         return 0;
       }
-      if (error !== EINTR) throw systemError("write to the socket", error);
+      if (error !== EINTR) throw systemError(error);
     }
   }
 
@@ -226,7 +226,7 @@ export class SystemSocket extends Watched {
     try {
       this.#check("end");
       const { libc } = this.#poller;
-      this.#poller.check("end our direction of the socket", libc.shutdown(this.fd, SHUT_WR));
+      this.#poller.check(libc.shutdown(this.fd, SHUT_WR));
       return Promise.resolve();
     } catch (error) {
       return Promise.reject(error);
@@ -298,7 +298,7 @@ export function setOptions(
     if (tcp && isUnix) continue;
     const bytes = new Uint8Array(Int32Array.of(value).buffer);
     const result = poller.libc.setsockopt(fd, level, name, bytes, bytes.length);
-    poller.check("set an option of a socket", result);
+    poller.check(result, "set an option of a socket");
   }
 }
 
@@ -320,6 +320,6 @@ function read(
   room: AddressRoom,
 ): Deno.NetAddr | Deno.UnixAddr {
   const result = poller.libc[call](fd, room.bytes, new Uint8Array(room.length.buffer));
-  poller.check("read the address of a socket", result);
+  poller.check(result, "read the address of a socket");
   return decodeAddress(room);
 }
