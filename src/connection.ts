@@ -328,12 +328,12 @@ export class Connection<Data = unknown> implements AsyncDisposable {
 
   /** Payload bytes that the kernel has not taken yet; 0 when closed. */
   get queuedBytes(): number {
-    return this.#engine.queue.bytes;
+    return this.#engine.queuedBytes;
   }
 
   /** Messages that the kernel has not taken entirely yet; 0 when closed. */
   get queuedMessages(): number {
-    return this.#engine.queue.messages;
+    return this.#engine.queuedMessages;
   }
 
   /**
