@@ -53,7 +53,7 @@ export let attach: (
   socket: WebSocket,
   stream: Duplex,
   head: Uint8Array,
-  handshaken: Handshaken,
+  handshaken: Handshaken<WebSocket>,
 ) => void;
 
 /**
@@ -120,6 +120,8 @@ export class WebSocket extends EventEmitter {
   #lost = 0;
   /** Gives up a handshake under way. */
   #cancel: (() => void) | null = null;
+  /** Tells the server that it has closed. */
+  #tellClosed: ((socket: WebSocket) => void) | undefined;
   /** Whether the first fragments of a message have been sent. */
   #fragmented = false;
   /** Made with the first `Blob`. */
@@ -146,7 +148,7 @@ export class WebSocket extends EventEmitter {
     const offered = (areOptions ? undefined : protocols) ?? given.protocols ?? [];
     const host = {
       socket: this,
-      attach: (stream: Duplex, head: Uint8Array, handshaken: Handshaken) =>
+      attach: (stream: Duplex, head: Uint8Array, handshaken: Handshaken<WebSocket>) =>
         this.#attach(stream, head, handshaken),
       failed: (error: Error) => this.#fail(error),
       redirected: (url: string) => this.#url = url,
@@ -484,10 +486,11 @@ export class WebSocket extends EventEmitter {
     nextTick(() => this.#fail(error));
   }
 
-  #attach(stream: Duplex, head: Uint8Array, handshaken: Handshaken): void {
-    const { role, protocol, extensions } = handshaken;
+  #attach(stream: Duplex, head: Uint8Array, handshaken: Handshaken<WebSocket>): void {
+    const { role, protocol, extensions, closed } = handshaken;
     this._socket = stream;
     this.#cancel = null;
+    this.#tellClosed = closed;
     this.#protocol = protocol;
     this.#extensions = extensions;
     // The request is the application's: a connection that knew it would keep it.
@@ -512,6 +515,7 @@ export class WebSocket extends EventEmitter {
     this.#lost += record.unsentBytes;
     this.#wasClean = record.wasClean;
     const { code, reason } = record;
+    this.#tellClosed?.(this);
     emit(this, "close", code, reason === "" ? NOTHING : Buffer.from(reason));
   }
 
