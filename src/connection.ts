@@ -206,9 +206,9 @@ export class Connection<Data = unknown> implements AsyncDisposable {
     return this.#sendAs(BINARY, data, options);
   }
 
-  #sendAs(opcode: number, data: Message, options: SendOptions = {}): boolean {
-    checkSendOptions(options);
-    return this.#engine.sender.send(data, opcode, options.transfer ?? false, options.compress);
+  #sendAs(opcode: number, data: Message, options: SendOptions | undefined): boolean {
+    if (options !== undefined) checkSendOptions(options);
+    return this.#engine.sender.send(data, opcode, options?.transfer ?? false, options?.compress);
   }
 
   /**

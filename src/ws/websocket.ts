@@ -30,6 +30,10 @@ import { copyOf, type Payload, sizeOf, toPayload } from "./payload.ts";
 const CONNECTING = 0, OPEN = 1, CLOSING = 2, CLOSED = 3;
 const BINARY_TYPES = ["nodebuffer", "arraybuffer", "fragments", "blob"];
 const NOTHING = Buffer.alloc(0);
+/** Makes a `Buffer` over memory without the checks of `Buffer.from`. */
+const BufferOver = (Buffer as unknown as {
+  [Symbol.species]: new (memory: ArrayBufferLike, at: number, length: number) => Buffer;
+})[Symbol.species];
 const LONGEST_CONTROL = 125;
 const LONGEST_REASON = 123;
 
@@ -421,7 +425,7 @@ export class WebSocket extends EventEmitter {
     // Text that was compressed is a string.
     const buffer = typeof data === "string"
       ? Buffer.from(data)
-      : Buffer.from(data.buffer as ArrayBuffer, data.byteOffset, data.length);
+      : new BufferOver(data.buffer, data.byteOffset, data.length);
     let message: unknown = buffer;
     if (isBinary && this.#binaryType !== "nodebuffer") {
       if (this.#binaryType === "fragments") message = [buffer];
