@@ -14,7 +14,7 @@ import { Engine } from "../src/engine/engine.ts";
 import type { Transport } from "../src/transport/transport.ts";
 import { Timers } from "../src/util/timers.ts";
 
-const LIMIT = 2000;
+const LIMIT = 1300;
 const { values } = parseArgs({
   args: Deno.args,
   options: { connections: { type: "string", default: "20000" } },

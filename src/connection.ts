@@ -206,9 +206,9 @@ export class Connection<Data = unknown> implements AsyncDisposable {
     return this.#sendAs(BINARY, data, options);
   }
 
-  #sendAs(opcode: number, data: Message, options: SendOptions = {}): boolean {
-    checkSendOptions(options);
-    return this.#engine.sender.send(data, opcode, options.transfer ?? false, options.compress);
+  #sendAs(opcode: number, data: Message, options: SendOptions | undefined): boolean {
+    if (options !== undefined) checkSendOptions(options);
+    return this.#engine.sender.send(data, opcode, options?.transfer ?? false, options?.compress);
   }
 
   /**
@@ -328,12 +328,12 @@ export class Connection<Data = unknown> implements AsyncDisposable {
 
   /** Payload bytes that the kernel has not taken yet; 0 when closed. */
   get queuedBytes(): number {
-    return this.#engine.queue.bytes;
+    return this.#engine.queuedBytes;
   }
 
   /** Messages that the kernel has not taken entirely yet; 0 when closed. */
   get queuedMessages(): number {
-    return this.#engine.queue.messages;
+    return this.#engine.queuedMessages;
   }
 
   /**

@@ -66,6 +66,8 @@ export interface OpenTerms {
   readonly settings: Settings;
   /** Their callbacks. */
   readonly handlers: Handlers;
+  /** What the last handshake of a role said; that of the next connection mostly says the same. */
+  last: { readonly role: "server" | "client"; readonly result: HandshakeResult } | null;
 }
 
 /** What one of them has of its own. */
@@ -91,23 +93,35 @@ export interface OpenFacts<Data> {
  */
 export function openTerms(options: ConnectionOptions, textAsBytes = false): OpenTerms {
   const settings = { ...resolveSettings("adopt", options), textAsBytes };
-  return { settings, handlers: pickHandlers(options) };
+  return { settings, handlers: pickHandlers(options), last: null };
 }
 
 /** Takes over a stream whose handshake was done elsewhere, on terms that are shared with others. */
 export function adoptOnTerms<Data>(
   registry: Registry,
   source: AdoptSource,
-  { settings, handlers }: OpenTerms,
-  { role, url, protocol, extensions, initialData, data }: OpenFacts<Data>,
+  terms: OpenTerms,
+  facts: OpenFacts<Data>,
 ): Connection<Data> {
-  const engine = makeEngine(registry, role, settings, handlers, url, data);
-  const agreement = extensions === "" ? null : readAgreement(checkExtensions([extensions]));
-  const compression = agreement && codecSettings(agreement, role, settings.compression!);
-  const result = new OutsideHandshakeResult(url, protocol, extensions, compression);
+  const { role, url, initialData, data } = facts;
+  const engine = makeEngine(registry, role, terms.settings, terms.handlers, url, data);
+  const result = resultOf(terms, facts);
   const watch = isEncrypted(source) ? watchOver(engine) : undefined;
   engine.open(takeOver(source, undefined, watch), result, copyOf(initialData), true);
   return engine.face;
+}
+
+function resultOf<Data>(terms: OpenTerms, facts: OpenFacts<Data>): HandshakeResult {
+  const { role, url, protocol, extensions } = facts, { last, settings } = terms;
+  if (
+    last !== null && last.role === role && last.result.url === url &&
+    last.result.protocol === protocol && last.result.extensions === extensions
+  ) return last.result;
+  const agreement = extensions === "" ? null : readAgreement(checkExtensions([extensions]));
+  const compression = agreement && codecSettings(agreement, role, settings.compression!);
+  const result = new OutsideHandshakeResult(url, protocol, extensions, compression);
+  terms.last = { role, result };
+  return result;
 }
 
 function makeEngine<Data>(

@@ -141,7 +141,7 @@ export class Registry implements Owner, ConnectionHome {
   stats(): ContextStats {
     const stats = { openConnections: this.size, queuedBytes: 0, ...this.#totals };
     for (const engine of this.engines()) {
-      stats.queuedBytes += engine.queue.bytes;
+      stats.queuedBytes += engine.queuedBytes;
       add(stats, engine);
     }
     return stats;

@@ -29,8 +29,8 @@ export function describeConnection(engine: Engine, url: string): string {
 
 /** What waits, what holds it, and how far away the peer is. */
 function describeFlow(engine: Engine): string[] {
-  const { queue, receiver, writer, topics } = engine;
-  const parts = [`queue ${count(queue.messages, "message")} (${count(queue.bytes, "byte")})`];
+  const { queuedBytes, queuedMessages, receiver, writer, topics } = engine;
+  const parts = [`queue ${count(queuedMessages, "message")} (${count(queuedBytes, "byte")})`];
   if (writer.held) parts.push("sending held: pauseSending() was called");
   // While a message is awaited nothing is held, although it isn't onMessage that takes it.
   if (receiver.room !== Infinity) {

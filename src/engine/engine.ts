@@ -4,9 +4,7 @@ import type { CloseRecord, LiveCloseRecord } from "../protocol/close_record.ts";
 import type { ConnectionStats } from "./stats.ts";
 import type { HandshakeResult } from "./handshake_result.ts";
 import { IN_CONNECT } from "./holds.ts";
-import { MessageDeflater } from "../deflate/message_deflater.ts";
 import { abortError, ConnectionClosedError, InvalidStateError, TimeoutError } from "../errors.ts";
-import type { SendQueue } from "../flow/send_queue.ts";
 import type { WritePump } from "../flow/write_pump.ts";
 import { KeepAlive, type KeptAlive } from "./keep_alive.ts";
 import { Lifetime, type Mortal } from "./lifetime.ts";
@@ -18,7 +16,7 @@ import { Phase } from "../protocol/closing_handshake.ts";
 import { CLOSE, PING, PONG, type Role } from "../protocol/opcode.ts";
 import { keySource } from "./masking_keys.ts";
 import { Receiver, type ReceiverHost } from "./receiver.ts";
-import { Sender, type SenderHost } from "./sender.ts";
+import { NOTHING_SENT, Sender, type SenderHost } from "./sender.ts";
 import { printable } from "../util/quote.ts";
 import { callForeign } from "../util/foreign.ts";
 import type { Timers } from "../util/timers.ts";
@@ -69,8 +67,6 @@ export class Engine implements ReceiverHost, SenderHost, CloserHost, KeptAlive, 
   readonly role: Role;
   readonly settings: Settings;
   readonly owner: Owner;
-  /** The sending half. */
-  readonly sender: Sender;
   /** What the application holds; set by the maker of the engine. */
   face!: Face;
   handlers: Handlers;
@@ -95,6 +91,7 @@ export class Engine implements ReceiverHost, SenderHost, CloserHost, KeptAlive, 
   since: number = performance.now();
 
   // Made when first needed, for the sake of the many connections that are silent.
+  #sender: Sender | null = null;
   #closer: Closer | null = null;
   #keepAlive: KeepAlive | null = null;
   #lifetime: Lifetime | null = null;
@@ -108,10 +105,6 @@ export class Engine implements ReceiverHost, SenderHost, CloserHost, KeptAlive, 
     this.handlers = handlers;
     this.receiver = new Receiver(this);
     this.trace = settings.trace === null ? null : new Trace(settings.trace, role);
-    this.sender = new Sender(
-      this,
-      role === "server" ? null : keySource(settings.maskGenerator, (error) => this.report(error)),
-    );
   }
 
   /** The peer's address; `null` if there is none. */
@@ -128,12 +121,33 @@ export class Engine implements ReceiverHost, SenderHost, CloserHost, KeptAlive, 
     return this.phase === Phase.Open;
   }
 
-  get queue(): SendQueue {
-    return this.sender.queue;
+  /** The sending half. */
+  get sender(): Sender {
+    return this.#sender ?? this.#makeSender();
+  }
+
+  #makeSender(): Sender {
+    const { role, settings, transport, handshakeResult } = this;
+    const sender = this.#sender = new Sender(
+      this,
+      role === "server" ? null : keySource(settings.maskGenerator, (error) => this.report(error)),
+    );
+    if (transport !== null) sender.start(transport, handshakeResult!.compression);
+    return sender;
   }
 
   get writer(): WritePump {
     return this.sender.writer;
+  }
+
+  /** Payload bytes that the kernel has not taken yet. */
+  get queuedBytes(): number {
+    return this.#sender === null ? 0 : this.#sender.queue.bytes;
+  }
+
+  /** Messages that the kernel has not taken yet. */
+  get queuedMessages(): number {
+    return this.#sender === null ? 0 : this.#sender.queue.messages;
   }
 
   // ---- Opening ----------------------------------------------------------------------------------------------------
@@ -154,15 +168,9 @@ export class Engine implements ReceiverHost, SenderHost, CloserHost, KeptAlive, 
     this.cancel = null;
     this.transport = transport;
     this.handshakeResult = result;
+    this.#sender?.start(transport, compression);
     if (!this.refed) this.setRef(false);
-    if (compression !== null && compression.deflate !== null) {
-      this.sender.deflater = new MessageDeflater(
-        compression.deflate,
-        settings.compression!.threshold,
-        this.sender,
-      );
-    }
-    this.receiver.start(transport, compression, early);
+    this.receiver.start(transport, early);
     this.phase = Phase.Open;
     const began = this.since;
     this.since = performance.now();
@@ -173,7 +181,6 @@ export class Engine implements ReceiverHost, SenderHost, CloserHost, KeptAlive, 
     if (settings.maxLifetime !== Infinity) this.#lifetime = new Lifetime(this);
     this.owner.opened(this, began);
     for (const { resolve } of this.#openWaiters?.splice(0) ?? []) resolve();
-    this.writer.start(transport);
     if (later) {
       this.receiver.holdReasons |= IN_CONNECT;
       queueMicrotask(() => this.#begin());
@@ -232,6 +239,14 @@ export class Engine implements ReceiverHost, SenderHost, CloserHost, KeptAlive, 
   }
 
   // ---- Receiving --------------------------------------------------------------------------------------------------
+
+  cork(): void {
+    this.#sender?.writer.cork();
+  }
+
+  uncork(): void {
+    this.#sender?.writer.uncork();
+  }
 
   get awaitsEnd(): boolean {
     // A server closes the stream once its answer is out: a read that were pending then would only be interrupted.
@@ -410,7 +425,8 @@ export class Engine implements ReceiverHost, SenderHost, CloserHost, KeptAlive, 
 
   progress(): number {
     // Received bytes are life. So are bytes that the kernel takes while it makes us wait: the peer has made room for them.
-    if (this.writer.busy) this.#takenWhileBusy = this.writer.taken;
+    const writer = this.#sender?.writer;
+    if (writer?.busy) this.#takenWhileBusy = writer.taken;
     // Counted by the transport below a record or a buffer that isn't complete, otherwise by our reads.
     const received = this.transport?.bytesReceived ?? this.receiver.bytes;
     return received + this.#takenWhileBusy;
@@ -455,16 +471,11 @@ export class Engine implements ReceiverHost, SenderHost, CloserHost, KeptAlive, 
   /** Counters. */
   stats(): ConnectionStats {
     return {
-      messagesSent: this.sender.messagesSent,
       messagesReceived: this.receiver.received,
-      bytesSent: this.writer.written,
       bytesReceived: this.receiver.bytes,
-      queuedBytes: this.queue.bytes,
-      queueHighWater: this.sender.queueHighWater,
       pauses: this.pauses,
-      drains: this.sender.drains,
-      dropped: this.sender.dropped,
       lastRoundTrip: this.pings?.lastRoundTrip ?? null,
+      ...this.#sender === null ? NOTHING_SENT : this.#sender.stats(),
     };
   }
 }

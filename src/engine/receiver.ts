@@ -43,8 +43,12 @@ export interface ReceiverHost {
   readonly face: Face;
   readonly handlers: Handlers;
   readonly trace: Trace | null;
+  /** What the handshake said; known before `start`. */
+  readonly handshakeResult: HandshakeResult | null;
   /** Holds answers back while what one read has brought is handled. */
-  readonly writer: { cork(): void; uncork(): void };
+  cork(): void;
+  /** Lets them go. */
+  uncork(): void;
   /** The close record, once the connection has ended. */
   readonly record: LiveCloseRecord | null;
   /** Whether the peer's end of the stream is still waited for when its input is discarded. */
@@ -99,7 +103,7 @@ export class Receiver implements ReadSink, MessageSink, Limited {
 
   readonly #host: ReceiverHost;
   #reader: ReadPump | null = null;
-  #assembler: MessageAssembler | null = null;
+  #assembler: MessageAssembler | null = null; // made for the first bytes: many connections are silent
   #queue: ReceiveQueue | null = null;
   #consumer: MessageConsumer | null = null;
   #limit: RateLimit | null = null; // lifted with the first close frame, ours or the peer's
@@ -116,13 +120,22 @@ export class Receiver implements ReadSink, MessageSink, Limited {
   }
 
   /** The handshake is complete; nothing is read before the first `reschedule`. */
-  start(
-    transport: Transport,
-    compression: HandshakeResult["compression"],
-    early: Uint8Array | null,
-  ): void {
-    const { role, settings } = this.#host, { maxMessageSize } = settings;
-    this.#assembler = new MessageAssembler(
+  start(transport: Transport, early: Uint8Array | null): void {
+    const { rateLimit } = this.#host.settings;
+    this.#reader = new ReadPump(transport, this);
+    this.#observeFrames();
+    if (early !== null && early.length > 0) this.#reader.prepend(early);
+    if (rateLimit !== null) this.#limit = new RateLimit(rateLimit, this);
+  }
+
+  #assembling(): MessageAssembler {
+    return this.#assembler ?? this.#makeAssembler();
+  }
+
+  #makeAssembler(): MessageAssembler {
+    const { role, settings, handshakeResult } = this.#host, { maxMessageSize } = settings;
+    const { compression } = handshakeResult!;
+    const assembler = this.#assembler = new MessageAssembler(
       role,
       this,
       maxMessageSize,
@@ -133,11 +146,8 @@ export class Receiver implements ReadSink, MessageSink, Limited {
         ? null
         : (sink) => new MessageInflater({ ...compression.inflate, maxMessageSize }, sink),
     );
-    this.#observeFrames();
-    this.#assembler.chunks = this.#consumer === null ? null : this.#consumer.chunks;
-    this.#reader = new ReadPump(transport, this);
-    if (early !== null && early.length > 0) this.#reader.prepend(early);
-    if (settings.rateLimit !== null) this.#limit = new RateLimit(settings.rateLimit, this);
+    assembler.chunks = this.#consumer === null ? null : this.#consumer.chunks;
+    return assembler;
   }
 
   // ---- Reading ----------------------------------------------------------------------------------------------------
@@ -168,10 +178,12 @@ export class Receiver implements ReadSink, MessageSink, Limited {
    */
   reschedule(): void {
     const reader = this.#reader, assembler = this.#assembler;
-    if (reader === null || assembler === null) return;
-    if (assembler.busy) assembler.resume();
+    if (reader === null) return;
+    if (assembler !== null && assembler.busy) assembler.resume();
     const budget = this.#budget();
-    if (budget <= 0 || this.#discarding) assembler.frames.stopRequested = true;
+    if (assembler !== null && (budget <= 0 || this.#discarding)) {
+      assembler.frames.stopRequested = true;
+    }
     if (budget > 0) reader.pull();
     this.#host.trace?.reading(this.whyNotReading());
   }
@@ -191,7 +203,7 @@ export class Receiver implements ReadSink, MessageSink, Limited {
    */
   #budget(): number {
     if (this.#discarding) return this.#host.awaitsEnd ? Infinity : 0;
-    if (this.#assembler!.busy || (this.#limit !== null && this.#limit.dry)) return 0;
+    if (this.#inflating || (this.#limit !== null && this.#limit.dry)) return 0;
     const { room } = this;
     if (room < this.#least) {
       this.#full = true;
@@ -201,6 +213,11 @@ export class Receiver implements ReadSink, MessageSink, Limited {
     if (this.#full && 2 * room < this.#host.settings.readAhead) return 0;
     this.#full = false;
     return room;
+  }
+
+  /** Whether a message is being inflated in turns, or waits for room. */
+  get #inflating(): boolean {
+    return this.#assembler !== null && this.#assembler.busy;
   }
 
   /** What is worth a read: the reader of a stream gets each as a chunk, and would be served crumbs. */
@@ -252,7 +269,7 @@ export class Receiver implements ReadSink, MessageSink, Limited {
         ? null
         : "both close frames are exchanged, and the stream is ours to close";
     }
-    if (this.#assembler!.busy) {
+    if (this.#inflating) {
       return (this.#assembler!.chunks?.room ?? Infinity) > 0
         ? "a compressed message is being inflated"
         : "a compressed message waits until its stream is read";
@@ -268,35 +285,36 @@ export class Receiver implements ReadSink, MessageSink, Limited {
   consume(source: Source, start: number, end: number): number {
     if (this.#discarding) return end;
     if (this.#budget() <= 0) return start;
-    const { writer } = this.#host, { frames } = this.#assembler!;
+    const host = this.#host, { frames } = this.#assembling();
     let at = end;
-    writer.cork();
+    host.cork();
     try {
       frames.stopRequested = false;
       at = frames.decode(source, start, end);
     } catch (error) {
-      this.#host.fail(error);
+      host.fail(error);
     } finally {
-      writer.uncork();
+      host.uncork();
     }
     return this.#discarding ? end : at;
   }
 
   directReadTarget(): Uint8Array | null {
     // An application that looks at frames is lent the reader's buffer.
-    return this.#discarding || this.#frames !== null ? null : this.#assembler!.directReadTarget();
+    if (this.#discarding || this.#frames !== null || this.#assembler === null) return null;
+    return this.#assembler.directReadTarget();
   }
 
   consumedDirectly(count: number): void {
     if (this.#discarding) return;
-    const { writer } = this.#host;
-    writer.cork();
+    const host = this.#host;
+    host.cork();
     try {
       this.#assembler!.consumeDirect(count);
     } catch (error) {
-      this.#host.fail(error);
+      host.fail(error);
     } finally {
-      writer.uncork();
+      host.uncork();
     }
   }
 
@@ -446,9 +464,9 @@ export class Receiver implements ReadSink, MessageSink, Limited {
   /** Delivers what waits, as far as nothing holds it. */
   deliverHeld(): void {
     if (this.#delivering) return;
-    const { writer, record } = this.#host;
+    const host = this.#host, { record } = host;
     this.#delivering = true;
-    writer.cork();
+    host.cork();
     try {
       this.#frames?.goOn();
       // After onClose no message comes, even to an onMessage that is set then; a consumer may still take what waits.
@@ -459,10 +477,10 @@ export class Receiver implements ReadSink, MessageSink, Limited {
       this.#consumer?.wake();
     } finally {
       this.#delivering = false;
-      writer.uncork();
+      host.uncork();
     }
     this.reschedule();
-    this.#host.delivered();
+    host.delivered();
   }
 
   // ---- Callbacks --------------------------------------------------------------------------------------------------
@@ -477,12 +495,12 @@ export class Receiver implements ReadSink, MessageSink, Limited {
 
   /** Looks at data frames, from when the application or a trace wants to. */
   #observeFrames(): void {
-    const { settings, handlers, trace } = this.#host, assembler = this.#assembler;
+    const { settings, handlers, trace } = this.#host;
     const { onFrameStart, onFrameChunk, onFrameEnd } = handlers;
     const shown = !settings.assemble || (onFrameStart ?? onFrameChunk ?? onFrameEnd) !== undefined;
-    if (assembler === null || !(shown || trace)) return;
+    if (this.#reader === null || !(shown || trace)) return;
     if (this.#frames === null) {
-      const { frames } = assembler;
+      const assembler = this.#assembling(), { frames } = assembler;
       this.#frames = new FrameCallbacks(this.#host, this, frames);
       frames.redirect(new FrameTap(assembler, this.#frames, settings.assemble));
     }

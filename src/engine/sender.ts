@@ -1,5 +1,5 @@
 import { abortError, InvalidStateError, type Message, QueueFullError } from "../errors.ts";
-import type { MessageDeflater, MessageDeflaterOwner } from "../deflate/message_deflater.ts";
+import { MessageDeflater, type MessageDeflaterOwner } from "../deflate/message_deflater.ts";
 import { encodeControl } from "../flow/control_queue.ts";
 import { drainAborted, DrainLatch } from "../flow/drain_latch.ts";
 import { FlushWaiters } from "../flow/flush_waiters.ts";
@@ -10,12 +10,15 @@ import { encodeClosePayload } from "../protocol/close_code.ts";
 import { CLOSE, FIN, PONG, RSV1, TEXT } from "../protocol/opcode.ts";
 import { encodeUtf8 } from "../protocol/utf8.ts";
 import type { Timers } from "../util/timers.ts";
+import type { Transport } from "../transport/transport.ts";
 import { toBytes } from "../util/bytes.ts";
 import { flag, group } from "../util/check.ts";
 import type { PieceEncoder } from "./piece_encoder.ts";
 import { preparedFrame, type PreparedMessage } from "./prepared_message.ts";
 import { SendTimeout } from "./send_timeout.ts";
+import type { HandshakeResult } from "./handshake_result.ts";
 import type { Settings } from "./settings.ts";
+import type { ConnectionStats } from "./stats.ts";
 import { type Trace, TracedQueue } from "./trace.ts";
 
 /** Options of a single `send`. */
@@ -70,6 +73,22 @@ export interface SenderHost {
   /** The queue is at its limit, and the application chose to close then. */
   overflow(error: Error): void;
 }
+
+/** What a sender counts. */
+type SentStats = Pick<
+  ConnectionStats,
+  "messagesSent" | "bytesSent" | "queuedBytes" | "queueHighWater" | "drains" | "dropped"
+>;
+
+/** The counters of a connection that has sent nothing. */
+export const NOTHING_SENT: SentStats = {
+  messagesSent: 0,
+  bytesSent: 0,
+  queuedBytes: 0,
+  queueHighWater: 0,
+  drains: 0,
+  dropped: 0,
+};
 
 /** A message that is being sent in fragments. */
 export interface Fragment {
@@ -138,6 +157,27 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
       ? new SendQueue(nextKey)
       : new TracedQueue(nextKey, host.trace, () => this.whyNotWriting());
     this.writer = new WritePump(this.queue, this);
+  }
+
+  /** The handshake is complete. */
+  start(transport: Transport, compression: HandshakeResult["compression"]): void {
+    if (compression !== null && compression.deflate !== null) {
+      const { threshold } = this.settings.compression!;
+      this.deflater = new MessageDeflater(compression.deflate, threshold, this);
+    }
+    this.writer.start(transport);
+  }
+
+  /** Counters. */
+  stats(): SentStats {
+    return {
+      messagesSent: this.messagesSent,
+      bytesSent: this.writer.written,
+      queuedBytes: this.queue.bytes,
+      queueHighWater: this.queueHighWater,
+      drains: this.#drain?.count ?? 0,
+      dropped: this.dropped,
+    };
   }
 
   // ---- Messages ---------------------------------------------------------------------------------------------------
@@ -377,11 +417,6 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
 
   #flushError(): Error {
     return this.#host.stateError("wait for the queue to be flushed");
-  }
-
-  /** How often the queue has drained. */
-  get drains(): number {
-    return this.#drain?.count ?? 0;
   }
 
   #checkDrained(latch: DrainLatch): void {

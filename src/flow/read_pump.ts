@@ -65,16 +65,17 @@ export class ReadPump implements Yielding {
   #stalled = 0;
   #stalledAt = -1; // since when nothing is read; -1 while something is
   readonly #onRead: (count?: unknown) => void;
-  readonly #onError: (error: unknown) => void;
+  readonly #onError: ((error: unknown) => void) | undefined;
 
   constructor(transport: Transport, sink: ReadSink) {
     this.#transport = transport;
     this.#sink = sink;
-    // A transport that reports readiness calls it without a count.
-    this.#onRead = transport.tryRead === undefined
-      ? (count) => this.#read(count)
-      : () => this.#readable();
-    this.#onError = (error) => this.#failed(error);
+    if (transport.tryRead === undefined) {
+      this.#onRead = (count) => this.#read(count);
+      this.#onError = (error) => this.#failed(error);
+    } else {
+      this.#onRead = () => this.#readable();
+    }
   }
 
   /** Whether a read is pending. */
@@ -208,7 +209,7 @@ export class ReadPump implements Yielding {
     } catch (error) {
       // As if it had been rejected, not within the call that made us read.
       this.#reading = true;
-      Promise.reject(error).catch(this.#onError);
+      queueMicrotask(() => this.#failed(error));
     }
   }
 

@@ -302,7 +302,7 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
     this.#length = 0;
     this.opcode = CONTINUATION;
     if (text && this.#textAsBytes && this.rsv === 0) {
-      if (!isText(source.view, start, end)) notUtf8();
+      if (!isText(source.bytes, source.view, start, end)) notUtf8();
       this.#asBytes(copyPayload(source, start, end));
     } else if (text) {
       const string = decodeText(source.bytes, source.view, start, end);

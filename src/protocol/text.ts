@@ -1,5 +1,5 @@
 import { Buffer } from "node:buffer";
-import { Utf8Validator } from "./utf8.ts";
+import { isUtf8 } from "./utf8.ts";
 
 // Node's slicing methods work on any Uint8Array and are several times cheaper than a TextDecoder call on short
 // messages; the byte check below comes first, so nothing is ever replaced silently.
@@ -10,8 +10,8 @@ const { latin1Slice, utf8Slice } = Buffer.prototype as unknown as {
 // Above some kilobytes its vectorised decoding wins.
 const DECODER = new TextDecoder("utf-8", { ignoreBOM: true });
 const LARGE = 2048;
-
-const validator = new Utf8Validator();
+// And here the platform's check, which is a call.
+const LONG = 256;
 
 /** Whether every byte of `view[start..end)` is ASCII. */
 function isAscii(view: DataView, start: number, end: number): boolean {
@@ -25,11 +25,9 @@ function isAscii(view: DataView, start: number, end: number): boolean {
   return (bits & 0x80808080) === 0;
 }
 
-/** Whether `view[start..end)` is complete, valid UTF-8. */
-export function isText(view: DataView, start: number, end: number): boolean {
-  if (isAscii(view, start, end)) return true;
-  validator.reset();
-  return validator.push(view, start, end) && validator.complete;
+/** Whether `bytes[start..end)`, which `view` shows as well, are complete, valid UTF-8. */
+export function isText(bytes: Uint8Array, view: DataView, start: number, end: number): boolean {
+  return (end - start <= LONG && isAscii(view, start, end)) || isUtf8(bytes.subarray(start, end));
 }
 
 /** The string that `bytes[start..end)` encode, or `null` if they aren't UTF-8. */
@@ -40,9 +38,7 @@ export function decodeText(
   end: number,
 ): string | null {
   if (isAscii(view, start, end)) return latin1Slice.call(bytes, start, end);
-  validator.reset();
-  if (!validator.push(view, start, end) || !validator.complete) return null;
-  return decodeValidText(bytes, start, end);
+  return isUtf8(bytes.subarray(start, end)) ? decodeValidText(bytes, start, end) : null;
 }
 
 /** The same for bytes that have been validated as they came. */

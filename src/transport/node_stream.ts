@@ -30,6 +30,17 @@ export interface HeldWatch {
 }
 
 const NOTHING = () => {};
+const TRANSPORT = Symbol("transport");
+
+/** A stream that was taken over. Its listeners, which are the same for all streams, find its transport by this. */
+interface TakenStream {
+  [TRANSPORT]: NodeStreamTransport;
+}
+
+/** Whether a stream is a transport's already. */
+export function isTaken(stream: Duplex): boolean {
+  return TRANSPORT in stream;
+}
 
 /** What a `net.Socket` has beyond a `Duplex`; any of it may be missing. */
 interface SocketExtras {
@@ -70,6 +81,22 @@ export function isNodeDuplex(value: unknown): value is Duplex {
  * stream has nothing left of it, which for a socket means that the kernel has it; mostly that is so at once.
  */
 export class NodeStreamTransport implements Transport {
+  static readonly #listeners = {
+    data(this: TakenStream, chunk: Uint8Array): void {
+      this[TRANSPORT].#received(chunk);
+    },
+    end(this: TakenStream): void {
+      this[TRANSPORT].#inputEnded();
+    },
+    error(this: TakenStream, error: Error): void {
+      this[TRANSPORT].fail(error);
+    },
+    close(this: TakenStream): void {
+      const error = new Deno.errors.ConnectionReset("The stream was closed before its end");
+      this[TRANSPORT].fail(error);
+    },
+  };
+
   readonly #stream: Duplex & SocketExtras;
   #rest: Uint8Array | undefined;
   #paused = true;
@@ -82,6 +109,9 @@ export class NodeStreamTransport implements Transport {
   #since = 0; // when it was given them
   #called = false; // it has called back
   #wakeWriter: (() => void) | undefined;
+  // Made for the first write: many connections are silent.
+  #onTaken: ((error?: Error | null) => void) | undefined;
+  #onError: ((error: unknown) => void) | undefined;
   readonly #watch: HeldWatch | undefined;
   readonly #look: CallbackTimer | undefined;
   #given: number;
@@ -100,22 +130,24 @@ export class NodeStreamTransport implements Transport {
     if (stream.destroyed || (!half && (stream.writableEnded || stream.readableEnded))) {
       throw new TypeError("Cannot take over a stream that has been closed");
     }
+    if (isTaken(stream)) throw new TypeError("Cannot take over a stream that has been taken over");
     if (stream.readableEncoding !== null && stream.readableEncoding !== undefined) {
       throw new TypeError("Cannot take over a stream that has been set to decode text");
     }
-    this.#stream = stream;
+    this.#stream = Object.assign(stream, { [TRANSPORT]: this });
     // What its owner has read of it counts as given.
     this.#given = (this.#stream.bytesRead ?? 0) - stream.readableLength;
     // The end of the peer's direction must not end ours: the close frame may have to go out yet.
     stream.allowHalfOpen = true;
     callForeign(() => this.#stream.setNoDelay?.(true), NOTHING);
     callForeign(() => this.#stream.setTimeout?.(0), NOTHING);
-    stream.on("error", this.#onError);
-    stream.on("end", this.#onEnd);
-    stream.on("close", this.#onClose);
+    const { data, end, error, close } = NodeStreamTransport.#listeners;
+    stream.on("error", error);
+    stream.on("end", end);
+    stream.on("close", close);
     // Paused before there is a listener, it doesn't flow by itself, and nothing is lost.
     callForeign(() => stream.pause(), NOTHING);
-    stream.on("data", this.#onData);
+    stream.on("data", data);
     if (watch !== undefined && this.#stream.encrypted === true) {
       this.#watch = watch;
       this.#look = new CallbackTimer(() => this.#checkHeld());
@@ -167,7 +199,7 @@ export class NodeStreamTransport implements Transport {
       queueMicrotask(() => this.#wake());
     } else if (this.#paused) {
       this.#paused = false;
-      callForeign(() => this.#stream.resume(), this.#onError);
+      callForeign(() => this.#stream.resume(), (error) => this.fail(error as Error));
     }
   }
 
@@ -183,6 +215,8 @@ export class NodeStreamTransport implements Transport {
   tryWrite(data: Uint8Array): number {
     if (this.#failure) throw this.#failure;
     const stream = this.#stream;
+    const onTaken = this.#onTaken ??= (error) => this.#taken(error);
+    const onError = this.#onError ??= (error) => this.fail(error as Error);
     let taken = this.#writing;
     if (taken > 0) {
       if (!this.#all) return 0;
@@ -194,7 +228,7 @@ export class NodeStreamTransport implements Transport {
       const end = Math.min(data.length, taken + this.#piece), length = end - taken;
       const piece = length === data.length ? data : data.subarray(taken, end);
       this.#called = false;
-      whenSettled(stream.write(piece, this.#onTaken), this.#onError);
+      whenSettled(stream.write(piece, onTaken), onError);
       if (!this.#all) {
         this.#writing = length;
         this.#since = performance.now();
@@ -222,13 +256,13 @@ export class NodeStreamTransport implements Transport {
     }
   }
 
-  readonly #onTaken = (error?: Error | null): void => {
+  #taken(error: Error | null | undefined): void {
     if (error) this.fail(error);
     // It may be the callback of a write before the one that is under way.
     if (this.#stream.writableLength > 0) return;
     this.#called = true;
     this.#wakeUpWriter();
-  };
+  }
 
   #wakeUpWriter(): void {
     const wake = this.#wakeWriter;
@@ -279,7 +313,7 @@ export class NodeStreamTransport implements Transport {
     callForeign(() => this.#stream.unref?.(), NOTHING);
   }
 
-  readonly #onData = (chunk: Uint8Array): void => {
+  #received(chunk: Uint8Array): void {
     if (this.#rest === undefined) {
       this.#rest = chunk;
       this.#wake();
@@ -289,19 +323,13 @@ export class NodeStreamTransport implements Transport {
     callForeign(() => {
       this.#stream.pause();
       this.#stream.unshift(chunk);
-    }, this.#onError);
-  };
+    }, (error) => this.fail(error as Error));
+  }
 
-  readonly #onEnd = (): void => {
+  #inputEnded(): void {
     this.#ended = true;
     this.#wake();
-  };
-
-  readonly #onError = (error: unknown): void => this.fail(error as Error);
-
-  readonly #onClose = (): void => {
-    this.fail(new Deno.errors.ConnectionReset("The stream was closed before its end"));
-  };
+  }
 
   #wake(): void {
     const wake = this.#wakeReader;

@@ -49,7 +49,7 @@ export interface HandshakeHost {
   /** Emits `upgrade`, `redirect` and `unexpected-response`. */
   readonly socket: EventEmitter;
   /** The stream is open. */
-  attach(stream: Duplex, head: Uint8Array, handshaken: Handshaken): void;
+  attach(stream: Duplex, head: Uint8Array, handshaken: Handshaken<unknown>): void;
   /** It has failed. */
   failed(error: Error): void;
   /** It continues at another URL. */

@@ -93,8 +93,10 @@ export function termsOf(
 }
 
 /** What was agreed on by the handshake of a socket. */
-export interface Handshaken {
+export interface Handshaken<Socket> {
   readonly role: "server" | "client";
   readonly protocol: string;
   readonly extensions: string;
+  /** Called when the socket has closed, before it says so. */
+  readonly closed?: (socket: Socket) => void;
 }

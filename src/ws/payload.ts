@@ -11,10 +11,10 @@ const NOTHING = new Uint8Array();
  * @throws {TypeError} If no bytes can be made of it.
  */
 export function toPayload(data: unknown): Payload {
-  if (typeof data === "string") return data;
+  if (typeof data === "string" || ArrayBuffer.isView(data)) return data;
   if (typeof data === "number") return String(data);
   if (!data) return NOTHING;
-  if (data instanceof ArrayBuffer || ArrayBuffer.isView(data) || data instanceof Blob) return data;
+  if (data instanceof ArrayBuffer || data instanceof Blob) return data;
   // An array of byte values, or whatever else a Buffer can be made of.
   return Buffer.from(data as never);
 }

@@ -30,6 +30,10 @@ import { copyOf, type Payload, sizeOf, toPayload } from "./payload.ts";
 const CONNECTING = 0, OPEN = 1, CLOSING = 2, CLOSED = 3;
 const BINARY_TYPES = ["nodebuffer", "arraybuffer", "fragments", "blob"];
 const NOTHING = Buffer.alloc(0);
+/** Makes a `Buffer` over memory without the checks of `Buffer.from`. */
+const BufferOver = (Buffer as unknown as {
+  [Symbol.species]: new (memory: ArrayBufferLike, at: number, length: number) => Buffer;
+})[Symbol.species];
 const LONGEST_CONTROL = 125;
 const LONGEST_REASON = 123;
 
@@ -53,7 +57,7 @@ export let attach: (
   socket: WebSocket,
   stream: Duplex,
   head: Uint8Array,
-  handshaken: Handshaken,
+  handshaken: Handshaken<WebSocket>,
 ) => void;
 
 /**
@@ -120,6 +124,8 @@ export class WebSocket extends EventEmitter {
   #lost = 0;
   /** Gives up a handshake under way. */
   #cancel: (() => void) | null = null;
+  /** Tells the server that it has closed. */
+  #tellClosed: ((socket: WebSocket) => void) | undefined;
   /** Whether the first fragments of a message have been sent. */
   #fragmented = false;
   /** Made with the first `Blob`. */
@@ -146,7 +152,7 @@ export class WebSocket extends EventEmitter {
     const offered = (areOptions ? undefined : protocols) ?? given.protocols ?? [];
     const host = {
       socket: this,
-      attach: (stream: Duplex, head: Uint8Array, handshaken: Handshaken) =>
+      attach: (stream: Duplex, head: Uint8Array, handshaken: Handshaken<WebSocket>) =>
         this.#attach(stream, head, handshaken),
       failed: (error: Error) => this.#fail(error),
       redirected: (url: string) => this.#url = url,
@@ -419,7 +425,7 @@ export class WebSocket extends EventEmitter {
     // Text that was compressed is a string.
     const buffer = typeof data === "string"
       ? Buffer.from(data)
-      : Buffer.from(data.buffer as ArrayBuffer, data.byteOffset, data.length);
+      : new BufferOver(data.buffer, data.byteOffset, data.length);
     let message: unknown = buffer;
     if (isBinary && this.#binaryType !== "nodebuffer") {
       if (this.#binaryType === "fragments") message = [buffer];
@@ -484,10 +490,11 @@ export class WebSocket extends EventEmitter {
     nextTick(() => this.#fail(error));
   }
 
-  #attach(stream: Duplex, head: Uint8Array, handshaken: Handshaken): void {
-    const { role, protocol, extensions } = handshaken;
+  #attach(stream: Duplex, head: Uint8Array, handshaken: Handshaken<WebSocket>): void {
+    const { role, protocol, extensions, closed } = handshaken;
     this._socket = stream;
     this.#cancel = null;
+    this.#tellClosed = closed;
     this.#protocol = protocol;
     this.#extensions = extensions;
     // The request is the application's: a connection that knew it would keep it.
@@ -512,6 +519,7 @@ export class WebSocket extends EventEmitter {
     this.#lost += record.unsentBytes;
     this.#wasClean = record.wasClean;
     const { code, reason } = record;
+    this.#tellClosed?.(this);
     emit(this, "close", code, reason === "" ? NOTHING : Buffer.from(reason));
   }
 

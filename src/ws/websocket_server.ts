@@ -16,10 +16,9 @@ import {
   parseProtocols,
 } from "../adopt/outside_handshake.ts";
 import { type PerMessageDeflateOptions, type SharedOptions, termsOf } from "./options.ts";
+import { isTaken } from "../transport/node_stream.ts";
 import { emit, run } from "./events.ts";
 import { attach, WebSocket } from "./websocket.ts";
-
-const UPGRADED = new WeakSet<Duplex>();
 
 /** What `verifyClient` is asked about. */
 export interface ClientInfo {
@@ -152,7 +151,7 @@ export class WebSocketServer extends EventEmitter {
             this.handleUpgrade(request, stream, head, accepted);
           } catch (error) {
             // Nobody else would answer where a callback that decides has failed.
-            if (!UPGRADED.has(stream)) abort(stream, 500);
+            if (!isTaken(stream)) abort(stream, 500);
             throw error;
           }
         }),
@@ -304,7 +303,7 @@ export class WebSocketServer extends EventEmitter {
       stream.destroy();
       return;
     }
-    if (UPGRADED.has(stream)) {
+    if (isTaken(stream)) {
       throw new Error(
         "server.handleUpgrade() was called more than once with the same socket, possibly due to a misconfiguration",
       );
@@ -325,28 +324,23 @@ export class WebSocketServer extends EventEmitter {
     if (typeof protocol !== "string") {
       throw refusal("accept a handshake with what handleProtocols returned", protocol, "a string");
     }
-    UPGRADED.add(stream);
     if (protocol !== "") lines.push(`Sec-WebSocket-Protocol: ${protocol}`);
     if (extensions !== "") lines.push(`Sec-WebSocket-Extensions: ${extensions}`);
     const socket = new this.options.WebSocket(null, undefined, this.options as never);
     emit(this, "headers", lines, request);
     stream.write([...lines, "", ""].join("\r\n"));
-    if (this.clients !== undefined) this.#track(socket, this.clients);
-    attach(socket, stream, head, {
-      role: "server",
-      protocol,
-      extensions,
-    });
+    this.clients?.add(socket);
+    attach(socket, stream, head, { role: "server", protocol, extensions, closed: this.#left });
     accepted(socket, request);
   }
 
-  #track(socket: WebSocket, clients: Set<WebSocket>): void {
-    clients.add(socket);
-    socket.on("close", () => {
-      clients.delete(socket);
-      if (this.#closeWithLast && clients.size === 0) nextTick(() => this.#closed());
-    });
-  }
+  /** A socket has closed; one for all of them, since many are silent. */
+  readonly #left = (socket: WebSocket): void => {
+    const { clients } = this;
+    if (clients === undefined) return;
+    clients.delete(socket);
+    if (this.#closeWithLast && clients.size === 0) nextTick(() => this.#closed());
+  };
 
   #refuse(
     request: IncomingMessage,

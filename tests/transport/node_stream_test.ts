@@ -144,6 +144,12 @@ Deno.test("what can't be taken over throws and is left alone", async () => {
   const ended = new PassThrough();
   ended.end();
   assertThrows(() => new NodeStreamTransport(ended), TypeError, "has been closed");
+  const taken = new PassThrough();
+  const transport = new NodeStreamTransport(taken);
+  assertThrows(() => new NodeStreamTransport(taken), TypeError, "has been taken over");
+  taken.write("a");
+  assertEquals(await transport.read(new Uint8Array(2)), 1);
+  transport.close();
   const [socket, conn, server] = await socketPair();
   socket.destroy();
   assertThrows(() => new NodeStreamTransport(socket), TypeError, "has been closed");
