@@ -4,7 +4,7 @@ import type { HttpInput } from "./http_input.ts";
 /** How much of an unwanted body is read, so that the connection can be used further. */
 const MAX_DISCARDED = 256 * 1024;
 
-/** What a body needs of the connection that it comes through. */
+/** What a body needs from the connection that it comes through. */
 export interface BodyHost {
   readonly input: HttpInput;
   /** Called before the body is first asked for: the client may wait for that. */
