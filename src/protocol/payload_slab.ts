@@ -1,21 +1,21 @@
 import type { Source } from "./frame_decoder.ts";
 
-// A typed array of its own costs more than everything else that happens to a small message (the allocation of its
-// backing store), so small payloads are cut from shared slabs. A payload that is kept pins its slab, 16 KiB.
+// To allocate a backing store costs more than all other work for a small message, so small payloads are cut from shared
+// slabs. A payload that the application keeps also keeps its slab of 16 KiB.
 const SLAB = 16 * 1024;
 const SMALL = 2 * 1024;
-// Up to here a loop over words beats a call.
+// Up to this length a loop over words is faster than a call.
 const INLINE = 128;
 
 let slab = new Uint8Array(SLAB);
 let slabView = new DataView(slab.buffer);
 let used = 0;
 
-/** A copy of `source[start..end)` that the application may keep. */
+/** Copies `source[start..end)` for the application to keep. */
 export function copyPayload({ bytes, view }: Source, start: number, end: number): Uint8Array {
   const length = end - start;
   if (length > SMALL) return bytes.slice(start, end);
-  // An application that transfers a payload's buffer away takes the slab with it, which then has no length.
+  // If the application transfers a payload's buffer, the slab is detached and its length is 0.
   if (length >= slab.length - used) {
     slab = new Uint8Array(SLAB);
     slabView = new DataView(slab.buffer);
@@ -33,7 +33,7 @@ export function copyPayload({ bytes, view }: Source, start: number, end: number)
   return copy;
 }
 
-/** Four words at a time: the loop itself costs more than the words. */
+/** Copies four words at a time, since the loop itself costs more than a word. */
 function copyWords(from: DataView, start: number, at: number, length: number): void {
   const to = slabView;
   let i = 0;

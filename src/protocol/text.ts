@@ -1,13 +1,13 @@
 import { Buffer } from "node:buffer";
 import { Utf8Validator } from "./utf8.ts";
 
-// Node's slicing methods work on any Uint8Array and are several times cheaper than a TextDecoder call on short
-// messages; the byte check below comes first, so nothing is ever replaced silently.
+// Node's slicing methods work on any Uint8Array, and for short messages cost a fraction of a TextDecoder call. They
+// would replace invalid bytes silently, so the bytes are always validated first.
 const { latin1Slice, utf8Slice } = Buffer.prototype as unknown as {
   latin1Slice(this: Uint8Array, start: number, end: number): string;
   utf8Slice(this: Uint8Array, start: number, end: number): string;
 };
-// Above some kilobytes its vectorised decoding wins.
+// Above some kilobytes the vectorised TextDecoder is faster.
 const DECODER = new TextDecoder("utf-8", { ignoreBOM: true });
 const LARGE = 2048;
 
@@ -32,7 +32,7 @@ export function isText(view: DataView, start: number, end: number): boolean {
   return validator.push(view, start, end) && validator.complete;
 }
 
-/** The string that `bytes[start..end)` encode, or `null` if they aren't UTF-8. */
+/** Decodes `bytes[start..end)`; returns `null` if they aren't UTF-8. */
 export function decodeText(
   bytes: Uint8Array,
   view: DataView,
@@ -45,7 +45,7 @@ export function decodeText(
   return decodeValidText(bytes, start, end);
 }
 
-/** The same for bytes that have been validated as they came. */
+/** Decodes bytes that were validated as they arrived. */
 export function decodeValidText(bytes: Uint8Array, start: number, end: number): string {
   return end - start < LARGE
     ? utf8Slice.call(bytes, start, end)
