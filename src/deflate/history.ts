@@ -9,9 +9,9 @@ import { NOTHING } from "../util/bytes.ts";
 export class History {
   readonly #size: number;
   #bytes: Uint8Array<ArrayBuffer> = NOTHING;
-  /** Where the next byte goes. */
+  /** The position of the next byte. */
   #at = 0;
-  /** Whether all bytes of the window are in use: the oldest is then the one at `#at`. */
+  /** Whether the whole window is in use; the oldest byte is then at `#at`. */
   #full = false;
 
   /** @param windowBits Base-two logarithm of the window. */
@@ -19,12 +19,12 @@ export class History {
     this.#size = 1 << windowBits;
   }
 
-  /** How many bytes are remembered. */
+  /** The number of bytes that are kept. */
   get length(): number {
     return this.#full ? this.#size : this.#at;
   }
 
-  /** Remembers what was produced last: the first `length` bytes of `bytes`. */
+  /** Adds the first `length` bytes of `bytes`, which the inflater has just produced. */
   add(bytes: Uint8Array, length: number): void {
     const size = this.#size;
     if (length >= size) {
@@ -57,7 +57,7 @@ export class History {
     return pieces;
   }
 
-  /** Grows by doubling, so that a connection of few and short messages needn't pay for a window. */
+  /** Grows by doubling, so that a connection with few and short messages needn't pay for a whole window. */
   #reserve(length: number): void {
     const { length: old } = this.#bytes;
     if (length <= old) return;

@@ -10,14 +10,14 @@ import type { DeflateDone, DeflateJob, Deflater } from "./deflater.ts";
 export const LARGEST_IN_BATCH: number = 8 * 1024;
 const FIRST_CAPACITY = 512;
 const CAPACITY = 32 * 1024;
-/** Before each payload: the first byte of its frame, and its length in two bytes. */
+/** Bytes before each payload: the first byte of its frame, and its length in two bytes. */
 const HEADER = 3;
-/** What a message costs to compress whatever its length, in bytes of a slice. */
+/** The fixed cost of compressing a message, in bytes of a slice. */
 const CALL = 256;
 
 /** Small messages and fragments that are compressed in turns, in the order in which they were added. */
 export class MessageBatch implements DeflateJob {
-  /** Where their frames will be. */
+  /** The placeholder for their frames. */
   readonly place: Block;
   readonly #queue: SendQueue;
   readonly #frames: SendQueue;
@@ -28,11 +28,11 @@ export class MessageBatch implements DeflateJob {
   #begun = false;
 
   /**
-   * Takes a place at the end of a queue.
+   * Appends a placeholder to a queue.
    *
-   * @param queue Where the frames go.
-   * @param nextKey Gives a masking key for each frame; `null` for a server.
-   * @param done Called when the frames are in their place, with the error if compressing failed.
+   * @param queue The queue for the frames.
+   * @param nextKey Returns a masking key for each frame; `null` for a server.
+   * @param done Called when the frames are in the queue, or with the error if compressing failed.
    */
   constructor(queue: SendQueue, nextKey: (() => number) | null, done: DeflateDone) {
     this.place = queue.reserve(0, 0);
@@ -46,7 +46,7 @@ export class MessageBatch implements DeflateJob {
    *
    * @param first FIN, reserved bits and opcode.
    * @param payload At most `LARGEST_IN_BATCH` bytes.
-   * @returns Whether it could: not if something else was queued since, compressing has begun, or the batch is full.
+   * @returns Whether it was added: not if another frame was queued since, compressing has begun, or the batch is full.
    */
   add(first: number, payload: Uint8Array): boolean {
     const length = payload.length, end = this.#used + HEADER + length;

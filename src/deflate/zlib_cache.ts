@@ -15,7 +15,7 @@ export class ZlibCache {
     this.#make = make;
   }
 
-  /** A context that remembers nothing. */
+  /** Takes a context with an empty window. */
   take(): RawZlib {
     const spare = this.#spare;
     if (spare === null) {
@@ -26,17 +26,17 @@ export class ZlibCache {
     return spare;
   }
 
-  /** Takes a context back. It must be in order: one that has failed is closed by its user instead. */
+  /** Puts a context back. It must not have failed; the user of a failed one closes it. */
   put(context: RawZlib): void {
     if (this.#spare !== null) {
       context.close();
       return;
     }
     try {
-      // At once, so that no message of one connection lies in wait for another's references to it.
+      // At once, so that a message of another connection can't refer to this one's contents.
       context.reset();
     } catch {
-      // The message is complete, so there is no error to report: the next one gets a new context.
+      // The message is complete, so there is no error to report. The next one gets a new context.
       context.close();
       return;
     }
