@@ -1,11 +1,10 @@
 import { NOTHING } from "../util/bytes.ts";
 
-// After a block with BFINAL zlib takes no more data, and making it do so makes it forget its window,
-// to which the messages after it refer (RFC 7692 7.2.3.4 with context takeover). zlib can't be asked
-// for the window, so the last bytes that came out are kept beside it: one copy of what goes to the
-// application anyway.
+// After a block with BFINAL zlib takes no more data. A reset changes that, but loses the window, to which later messages
+// refer (RFC 7692 7.2.3.4 with context takeover). The handle of node:zlib doesn't give the window away, so a copy of the
+// latest output is kept here.
 
-/** The last bytes that an inflater has produced, as many as its window holds. */
+/** The latest output of an inflater, as long as its window. */
 export class History {
   readonly #size: number;
   #bytes: Uint8Array<ArrayBuffer> = NOTHING;

@@ -2,11 +2,11 @@ import { type Block, SendQueue } from "../flow/send_queue.ts";
 import { FIN } from "../protocol/opcode.ts";
 import type { DeflateDone, DeflateJob, Deflater } from "./deflater.ts";
 
-// A message that waits for its turn needs a place in the queue, a buffer and a job: some 800 bytes, whatever its
-// length. Small ones would multiply what they count for, so they share all of that: they are written one after the
-// other, and each batch of them is one place, one job, and then one block of frames.
+// A message that waits for its turn needs a placeholder in the queue, a buffer and a job: some 800 bytes. For small messages
+// that would be many times the length that is counted. So they share a batch: one buffer, one placeholder, one job, and
+// later one block of frames.
 
-/** Longer messages have a place of their own, which costs them less than an eighth. */
+/** Longer messages have placeholders of their own, which cost less than an eighth of their length. */
 export const LARGEST_IN_BATCH: number = 8 * 1024;
 const FIRST_CAPACITY = 512;
 const CAPACITY = 32 * 1024;

@@ -10,7 +10,7 @@ import {
 
 // The negotiation of RFC 7692 7.1, for both roles: parsed headers in, an agreement out.
 
-/** What both sides have agreed on. */
+/** The parameters that both sides have agreed on. */
 export interface DeflateAgreement {
   /** The server forgets its window after each message. */
   serverNoContextTakeover: boolean;

@@ -1,12 +1,11 @@
 import { RawZlib } from "./raw_zlib.ts";
 import { charge, CONTEXT_COST } from "./work_queue.ts";
 
-// Without context takeover a context carries nothing from one message to the next, so a connection
-// needs one only while it is at a message. It then takes one from the cache, where the last user of the
-// same parameters has left it, and puts it back at the message's end: silent connections hold none.
-// A cache keeps one spare; there are at most as many caches as parameter sets in use.
+// Without context takeover a context keeps nothing from one message to the next, so a connection needs one only during a
+// message. It takes one from the cache and puts it back at the end of the message, so silent connections have none. A
+// cache keeps one spare context, and there is one cache for each set of parameters in use.
 
-/** Where contexts of one set of parameters wait between messages. */
+/** Keeps a context of one set of parameters between messages. */
 export class ZlibCache {
   readonly #make: () => RawZlib;
   #spare: RawZlib | null = null;
