@@ -15,12 +15,12 @@ import { type HandshakeAcceptance, type ListenSettings, resolveAnswer } from "./
 import type { PeerInfo } from "./peer_info.ts";
 import { cancelBody, refuseWith } from "./refuse_with.ts";
 
-/** A handshake that we accept. */
+/** An accepted handshake. */
 export interface Acceptance<Data> {
-  /** What the client is told. */
+  /** The contents of the response. */
   readonly agreement: Agreement;
   readonly result: ServerHandshakeResult;
-  /** Data that the application gave for this connection; `undefined` if it gave none. */
+  /** The data that the application gave for this connection; `undefined` for none. */
   readonly data: Data | undefined;
 }
 
@@ -31,9 +31,9 @@ export interface Candidate {
   readonly request: RequestHead;
   readonly secure: boolean;
   readonly info: PeerInfo;
-  /** Whether it has been given up: the callback took too long, or there was a shutdown. */
+  /** Whether it has been given up: the callback took too long, or the listener shuts down. */
   readonly over: boolean;
-  /** Takes what to call when that happens. */
+  /** Sets a function to be called when it is given up. */
   onOver(cancel: () => void): void;
 }
 
@@ -47,10 +47,10 @@ interface Choice<Data> {
 const NO_CHOICE = { protocol: undefined, headers: [], extensions: [], data: undefined };
 
 /**
- * Decides about a handshake. The callbacks that it asks may throw, reject, or never settle: the caller has to bound
- * its wait.
+ * Decides about a handshake. The application's callbacks may throw, reject, or never settle, so the caller has to limit
+ * the wait.
  *
- * @throws {Refusal} With what the peer is to be answered, or an error that `refusalOf` knows.
+ * @throws {Refusal} The response for the peer; or another error that `refusalOf` converts to one.
  */
 export async function decide<Data>(
   candidate: Candidate,
@@ -69,7 +69,7 @@ export async function decide<Data>(
   return accept(candidate, settings, upgrade, choice, protocol);
 }
 
-/** Runs callbacks; what they throw is reported to the application, and isn't shown to the peer. */
+/** Runs callbacks; their errors are reported to the application, and not shown to the peer. */
 async function asking<T>(callbacks: () => T | PromiseLike<T>): Promise<T> {
   try {
     return await callbacks();

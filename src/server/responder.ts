@@ -3,14 +3,14 @@ import { type Acceptance as Agreement, formatAccept } from "../handshake/server_
 import { writeAll } from "../transport/stream_io.ts";
 import type { Transport } from "../transport/transport.ts";
 
-/** Writes the answer to a handshake, in the words of its version of HTTP. */
+/** Writes the answer to a handshake, in its version of HTTP. */
 export interface Responder {
   /** The version. */
   readonly httpVersion: "1.1" | "2";
-  /** Accepts the handshake: what follows in either direction is frames. */
+  /** Accepts the handshake. Frames follow in both directions. */
   accept(agreement: Agreement): Promise<void>;
   /**
-   * Refuses it, and ends our direction.
+   * Refuses the handshake, and ends our direction.
    *
    * @param omitBody Whether the request was a HEAD.
    */
