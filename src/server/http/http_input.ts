@@ -7,6 +7,7 @@ import type { Transport } from "../../transport/transport.ts";
 const SMALL = 1;
 // Size of the buffer for a body. Larger ones are hardly faster, and each slow client would cost as much.
 const BODY = 2;
+
 // Reads that fill the buffer, after which other connections get their turn.
 const MOST_FULL = 4;
 
