@@ -1,26 +1,26 @@
 import { promised } from "./stream_io.ts";
 import type { Transport } from "./transport.ts";
 
-// Reads in a row that bring nothing before the stream is given up: a loop of them would stop the event loop.
+// The most empty reads in a row: an endless loop of them would stop the event loop.
 const MOST_EMPTY_READS = 100;
 
 /**
- * A stream while an opening handshake goes over it. The handshake may be ended from outside at any time, amid a loop of
- * reads or writes: nothing touches the stream after `leave`. And what reads say is checked, since it may be a stream of
- * the application's.
+ * A stream during an opening handshake. The handshake may be ended from outside at any time, in the middle of a loop of
+ * reads or writes: after `leave` the stream isn't used any more. Results of reads are checked, since the application may
+ * have implemented the stream.
  */
 export class OpeningStream implements Pick<Transport, "read" | "write" | "closeWrite"> {
   readonly #transport: Transport;
   #left = false;
   #reading: Promise<unknown> | null = null;
-  #empty = 0; // reads in a row that brought nothing
+  #empty = 0; // empty reads in a row
 
-  /** @param transport The stream; whoever calls `leave` has to close it. */
+  /** @param transport The stream; the caller of `leave` has to close it. */
   constructor(transport: Transport) {
     this.#transport = transport;
   }
 
-  /** Reads; a read that a stage of the handshake has left behind comes first, and what it brings is dropped. */
+  /** Reads. A pending read of an earlier stage comes first, and its bytes are dropped. */
   async read(into: Uint8Array): Promise<number | null> {
     while (this.#reading !== null) await this.#reading;
     const reading = this.#use(() => this.#transport.read(into));
