@@ -17,9 +17,9 @@ export const spec: Spec = {
 };
 
 const PATIENCE = 2000;
-/** How long a command may go on that was asked to end with us. */
+/** How long a command may run after SIGTERM when the tool ends, in ms. */
 const LAST_WORDS = 500;
-/** Each costs a process or more. */
+/** The default limit of commands, each of which costs a process or more. */
 const MOST_COMMANDS = 100;
 
 interface Peer {
@@ -28,7 +28,7 @@ interface Peer {
   child: Child | null;
 }
 
-/** A server until Ctrl-C. */
+/** Runs a server until Ctrl-C. */
 export async function listen(args: Args, terminal: Terminal): Promise<number> {
   args.expect("PORT");
   const port = parsePort(args.positional[0]);
@@ -51,7 +51,7 @@ export async function listen(args: Args, terminal: Terminal): Promise<number> {
     ...proxyOptions(args),
     ...origins,
   };
-  /** Commands that run; they may outlive their connections for a while. */
+  /** Running commands, which may outlive their connections for a while. */
   const children = new Set<Child>();
   let count = 0;
   const event = (object: Record<string, unknown>) => {
@@ -129,7 +129,7 @@ export async function listen(args: Args, terminal: Terminal): Promise<number> {
   return EXIT.ok;
 }
 
-/** Sends back; a peer that doesn't read its echoes is not read either. */
+/** Sends a message back. A peer that doesn't read its echoes isn't read either. */
 function echo(conn: Connection<Peer>, data: string | Uint8Array): void {
   if (conn.state === "open" && !conn.send(data)) conn.pause();
 }

@@ -1,10 +1,10 @@
-/** Arguments that make no sense: told in one line, with where to find help. */
+/** Invalid arguments, reported in one line with a hint to the help. */
 export class UsageError extends Error {
   /** The name of the class. */
   override readonly name = "UsageError";
 }
 
-/** The exit codes; what each means is below, once for `--help` of every command. */
+/** The exit codes; their meanings are in the help below. */
 export const EXIT = {
   ok: 0,
   lost: 1,
