@@ -162,7 +162,7 @@ class Source {
     if (data.length !== message.length || typeof data !== typeof message) {
       const type = typeof data === "string" ? "text" : "binary";
       const came = `${message.length} bytes came back as ${type} of ${data.length}`;
-      return this.#tally.fail(new LostError(`The server is no echo: ${came}`));
+      return this.#tally.fail(new LostError(`The server is not an echo server: ${came}`));
     }
     const now = performance.now();
     this.#tally.add(this.#due.shift()!, now);

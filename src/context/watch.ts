@@ -174,7 +174,9 @@ class WritableWatch<T> extends StreamWatch {
 }
 
 function check(action: string, isStream: boolean, callback: unknown): void {
-  if (!isStream) throw new TypeError(`Cannot ${action}: the first argument is not such a stream`);
+  if (!isStream) {
+    throw new TypeError(`Cannot ${action}: the first argument is not a stream of that direction`);
+  }
   if (typeof callback !== "function") {
     throw new TypeError(`Cannot ${action} with a callback of type ${typeof callback}`);
   }

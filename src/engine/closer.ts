@@ -167,7 +167,8 @@ export class Closer implements ClosingPeer {
 
   /** Notes the cause of the end, unless there is one already. Foreign code may reject with `undefined`. */
   #blame(error: unknown): void {
-    this.outcome.cause ??= error ?? new Error("The connection has failed, and nothing says why");
+    this.outcome.cause ??= error ??
+      new Error("The connection has failed with undefined as its error");
   }
 
   /** Reports the cause, if there is one, and only once: later errors follow from it. */

@@ -434,7 +434,7 @@ export class Engine implements ReceiverHost, SenderHost, CloserHost, KeptAlive, 
 
   sendTimedOut(): void {
     this.#close.lost(
-      new TimeoutError(`The peer took nothing for ${this.settings.sendTimeout} ms`),
+      new TimeoutError(`The peer read nothing for ${this.settings.sendTimeout} ms`),
     );
   }
 

@@ -73,7 +73,7 @@ function isHighSurrogate(code: number): boolean {
 /** Checks that bytes to be sent as text are UTF-8. */
 export function checkText(data: Message): Message {
   if (typeof data !== "string" && !isUtf8(toBytes(data))) {
-    throw new TypeError("Cannot send bytes as text that are not UTF-8");
+    throw new TypeError("Cannot send bytes that are not UTF-8 as text");
   }
   return data;
 }

@@ -57,7 +57,7 @@ export interface SenderHost {
   wrote(): void;
   /** Nothing can be written any more. */
   writeFailed(error: unknown): void;
-  /** The peer took nothing for `sendTimeout`. */
+  /** The peer has read nothing for `sendTimeout`. */
   sendTimedOut(): void;
   /** An accepted message can't be sent any more, although the stream works. */
   cannotSend(error: unknown): void;

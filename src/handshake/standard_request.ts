@@ -20,7 +20,7 @@ export function requestUrl(head: RequestHead, secure: boolean, local: string): s
   const rest = path === "*" ? "/*" : path;
   const url = `${secure ? "https" : "http"}://${host || local}${rest}`;
   if (!URL.canParse(url)) {
-    throw new BadHeadError(400, `The Host and the target make no URL: ${show(url)}`);
+    throw new BadHeadError(400, `The Host and the target do not form a URL: ${show(url)}`);
   }
   return url;
 }

@@ -46,7 +46,7 @@ export function parseTokenList(list: string): string[] {
     if (end > start) {
       const token = list.substring(start, end);
       if (!isToken(token)) {
-        throw new SyntaxError(`The list has a member that is no token: ${show(token)}`);
+        throw new SyntaxError(`The list has a member that is not a token: ${show(token)}`);
       }
       tokens.push(token);
     }

@@ -97,7 +97,7 @@ function ask<Data>(
     if (decision instanceof Response) {
       if (!candidate.over) throw await refuseWith(decision, (cancel) => candidate.onOver(cancel));
       cancelBody(decision);
-      throw new Error("The decision came too late");
+      throw new Error("onHandshake has answered too late");
     }
     if (typeof decision !== "object" || decision === null) return NO_CHOICE;
     const answer = decision as HandshakeAcceptance<Data>;

@@ -232,7 +232,7 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
 
   /** Closes the stream without an answer, to make room for others. */
   evict(): void {
-    this.#ending ??= new Error("The handshake had to make room for later ones");
+    this.#ending ??= new Error("The handshake was dropped to make room for later ones");
     this.#close();
   }
 
@@ -293,7 +293,7 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
 
   /** Ends the current wait, whose promise may never settle. */
   #end(): void {
-    this.#interrupt?.(this.#ending ?? new Error("The handshake was given up"));
+    this.#interrupt?.(this.#ending ?? new Error("The handshake was abandoned"));
     this.#cancel?.();
     this.#cancel = null;
   }

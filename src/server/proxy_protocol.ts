@@ -45,7 +45,7 @@ export class ProxyProtocol {
   expectsHead(peer: Deno.Addr): boolean {
     if (this.#from.has(peer)) return true;
     if (this.#others === "plain") return false;
-    throw new Error("The peer is none of those that may connect, by proxyProtocol.from");
+    throw new Error("The peer is not in proxyProtocol.from, and others are refused");
   }
 
   /**

@@ -136,7 +136,7 @@ export class UpgradeOffer {
 
   #refused({ status, headers }: Response): void {
     if (this.#over) return;
-    const message = `Refused a handshake with ${status}: the handler has answered so`;
+    const message = `The handler has refused a handshake with ${status}`;
     const error = new HandshakeError(message, { status, headers: new Headers(headers) });
     this.failed(error);
     this.host.refused(error, this);

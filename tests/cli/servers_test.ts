@@ -187,11 +187,14 @@ Deno.test("bench: figures as text and as JSON, against ours and ws", async () =>
   assert(result.latency.p99 <= result.latency.max);
 });
 
-Deno.test("bench: a server that is no echo, or that leaves, is an error of one line", async () => {
+Deno.test("bench: a server that doesn't echo, or that leaves, is an error of one line", async () => {
   await using liar = await wsServer((socket) => socket.on("message", () => socket.send("x")));
   const first = await runTool(["bench", liar.url, "--seconds", "60", "--size", "5", "--text"]);
   assertEquals(first.code, 1);
-  assertMatch(first.stderr, /^sluice: The server is no echo: 5 bytes came back as text of 1\n$/);
+  assertMatch(
+    first.stderr,
+    /^sluice: The server is not an echo server: 5 bytes came back as text of 1\n$/,
+  );
   await using leaver = await wsServer((socket) => socket.close(1013));
   const second = await runTool(["bench", leaver.url, "--seconds", "60"]);
   assertEquals(second.code, 1);

@@ -221,7 +221,10 @@ export class WorkerBroker implements Broker {
     if (!link.publish(topic, packFlags(text, slow), payload)) {
       this.#unsent++;
       return Promise.reject(
-        new QueueFullError("Cannot relay a publication: the hub of the workers is behind", payload),
+        new QueueFullError(
+          "Cannot relay a publication: too many wait for the hub of the workers",
+          payload,
+        ),
       );
     }
     const done = Promise.withResolvers<void>();
