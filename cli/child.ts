@@ -4,7 +4,7 @@ import { lines, oneLine, oneLineOfBytes } from "./lines.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** How long a command may run after the end of its input, and again after SIGTERM, in ms. */
-const PATIENCE = 2000;
+const EXIT_TIMEOUT = 2000;
 const NEWLINE = new Uint8Array([10]);
 const WINDOWS = Deno.build.os === "windows";
 const encoder = new TextEncoder();
@@ -60,9 +60,9 @@ export class Child {
     if (this.#ending) return;
     this.#ending = true;
     this.#input.close().catch(() => {});
-    let stop = startTimer(PATIENCE, () => {
+    let stop = startTimer(EXIT_TIMEOUT, () => {
       this.kill("SIGTERM");
-      stop = startTimer(PATIENCE, () => this.kill("SIGKILL"));
+      stop = startTimer(EXIT_TIMEOUT, () => this.kill("SIGKILL"));
     });
     this.ended.then(() => stop());
   }

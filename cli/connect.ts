@@ -27,7 +27,7 @@ export const spec: Spec = {
   ],
 };
 
-const PATIENCE = 2000;
+const CLOSE_TIMEOUT = 2000;
 /** How long the last ping may take, in ms: it is answered after everything that was sent. */
 const ANSWER = 60_000;
 const NEWLINE = 10;
@@ -253,7 +253,7 @@ class Talk {
     if (conn === null) return;
     this.#finished = true;
     conn.close();
-    startTimer(PATIENCE, () => conn.terminate());
+    startTimer(CLOSE_TIMEOUT, () => conn.terminate());
   }
 }
 

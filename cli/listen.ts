@@ -16,9 +16,9 @@ export const spec: Spec = {
   flags: ["echo", "broadcast", "json", "compression", "verbose", "quiet"],
 };
 
-const PATIENCE = 2000;
+const SHUTDOWN_TIMEOUT = 2000;
 /** How long a command may run after SIGTERM when the tool ends, in ms. */
-const LAST_WORDS = 500;
+const KILL_TIMEOUT = 500;
 /** The default limit of commands, each of which costs a process or more. */
 const MOST_COMMANDS = 100;
 
@@ -120,11 +120,11 @@ export async function listen(args: Args, terminal: Terminal): Promise<number> {
   if (json) event({ type: "listening", url: listener.url, port: listener.port });
   else terminal.print(`listening on ${listener.url}`);
   await terminal.stopped();
-  await ctx.shutdown({ timeout: PATIENCE });
+  await ctx.shutdown({ timeout: SHUTDOWN_TIMEOUT });
   const ended = Promise.all([...children].map((child) => child.ended));
-  if (await within(PATIENCE, ended)) return EXIT.ok;
+  if (await within(SHUTDOWN_TIMEOUT, ended)) return EXIT.ok;
   for (const child of children) child.kill("SIGTERM");
-  await within(LAST_WORDS, ended);
+  await within(KILL_TIMEOUT, ended);
   for (const child of children) child.kill("SIGKILL");
   return EXIT.ok;
 }

@@ -14,7 +14,7 @@ export const spec: Spec = {
   flags: [...CLIENT.flags, "verbose", "json", "quiet"],
 };
 
-const PATIENCE = 2000;
+const SHUTDOWN_TIMEOUT = 2000;
 const MOST_PAIRS = 1000;
 /** The time for a client's handshake in addition to that for connecting to the server, in ms. */
 const HANDSHAKE = 10_000;
@@ -129,7 +129,7 @@ export async function relay(args: Args, terminal: Terminal): Promise<number> {
   if (json) event({ type: "listening", url: listener.url, port: listener.port });
   else terminal.print(`listening on ${listener.url}`);
   await terminal.stopped();
-  await ctx.shutdown({ timeout: PATIENCE });
+  await ctx.shutdown({ timeout: SHUTDOWN_TIMEOUT });
   return EXIT.ok;
 }
 

@@ -1,6 +1,6 @@
 import type { AdoptOptions } from "./adopt_options.ts";
 import { type AdoptSource, isEncrypted, takeOver } from "./adopt_source.ts";
-import type { Acceptance } from "../server/decide_handshake.ts";
+import type { AcceptedHandshake } from "../server/decide_handshake.ts";
 import { resolveConnect } from "../client/connect_options.ts";
 import { type Connection, makeConnection } from "../connection.ts";
 import { type CodecSettings, codecSettings, readAgreement } from "../deflate/negotiation.ts";
@@ -35,7 +35,7 @@ export function adopt<Data>(
   options: AdoptOptions<Data>,
 ): Connection<Data> {
   const role = choice("adopt", "role", options.role, ["server", "client"]);
-  checkFacts(options);
+  checkAdoptOptions(options);
   if (!flag("adopt", "handshake", options.handshake, true)) {
     return adoptOpen(registry, source, options, role);
   }
@@ -44,7 +44,9 @@ export function adopt<Data>(
     : adoptClient(registry, source, options);
 }
 
-function checkFacts<Data>({ initialData, url, protocol, request }: AdoptOptions<Data>): void {
+function checkAdoptOptions<Data>(
+  { initialData, url, protocol, request }: AdoptOptions<Data>,
+): void {
   if (initialData !== undefined && !(initialData instanceof Uint8Array)) {
     throw refusal("adopt with initialData", initialData, "a Uint8Array");
   }
@@ -215,7 +217,7 @@ function adoptServer<Data>(
     try {
       if (head === null) await incoming.readHead();
       else incoming.take(head, copyOf(initialData));
-      const accepted: Acceptance<Data> = await incoming.decide();
+      const accepted: AcceptedHandshake<Data> = await incoming.decide();
       await incoming.accept(accepted);
       if (engine.state !== "connecting") throw abortError("The handshake was cancelled");
       if (accepted.data !== undefined) engine.face.data = accepted.data;

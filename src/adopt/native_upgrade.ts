@@ -31,7 +31,7 @@ export function nativeUpgrade<Data>(
   // The runtime sends pings, by its idle timeout.
   const settings = { ...all, keepAlive: null, messagesOnly: true };
   const maxHeldBytes = limit("upgrade", "maxHeldBytes", options.maxHeldBytes, 1024 * 1024);
-  const patience = timeLimit("upgrade", "handshakeTimeout", options.handshakeTimeout, 10_000);
+  const timeout = timeLimit("upgrade", "handshakeTimeout", options.handshakeTimeout, 10_000);
   const headers = checkHeaders(options.headers, "server");
   const url = request.url.replace(/^http/, "ws");
   const engine = new Engine(registry, "server", settings, pickHandlers(options));
@@ -59,10 +59,10 @@ export function nativeUpgrade<Data>(
   engine.cancel = () => socket.close();
   // If the response isn't returned, or the client has left, the socket has no event.
   const timer = new CallbackTimer(() => {
-    engine.abandon(new TimeoutError(`The response wasn't sent within ${patience} ms`), true);
+    engine.abandon(new TimeoutError(`The response wasn't sent within ${timeout} ms`), true);
     socket.close();
   });
-  registry.timers.set(timer, patience);
+  registry.timers.set(timer, timeout);
   socket.onopen = () => {
     registry.timers.clear(timer);
     if (engine.state !== "connecting") {

@@ -31,7 +31,7 @@ export class Dial {
   readonly #engine: Engine;
   readonly #settings: ConnectSettings;
   readonly #abort = new AbortController();
-  readonly #alarm = new CallbackTimer(() => this.#cancel(this.#timedOut(), true));
+  readonly #timer = new CallbackTimer(() => this.#cancel(this.#timedOut(), true));
   readonly #aborted = (): void => {
     const { reason } = this.#settings.signal!;
     this.#cancel(abortError("The attempt to connect was aborted", reason), false);
@@ -69,7 +69,7 @@ export class Dial {
     const { connectTimeout, signal } = this.#settings;
     const engine = this.#engine, { timers } = engine.owner;
     engine.cancel = () => this.#close();
-    timers.set(this.#alarm, connectTimeout);
+    timers.set(this.#timer, connectTimeout);
     signal?.addEventListener("abort", this.#aborted, { once: true });
     try {
       await this.#connect();
@@ -82,7 +82,7 @@ export class Dial {
 
   /** Removes the timer and the listener, also if a promise that the attempt awaits never settles. */
   #unwatch(): void {
-    this.#engine.owner.timers.clear(this.#alarm);
+    this.#engine.owner.timers.clear(this.#timer);
     this.#settings.signal?.removeEventListener("abort", this.#aborted);
   }
 

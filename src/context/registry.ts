@@ -50,7 +50,7 @@ export class Registry implements Owner, ConnectionHome {
   readonly #children: Registry[] = [];
   /** Engines that are still connecting. */
   readonly connecting: MemberList<Engine> = new MemberList();
-  readonly #roster: MemberList<Engine> = new MemberList();
+  readonly #members: MemberList<Engine> = new MemberList();
   // For the application; made on first use.
   #connections: Set<Connection> | null = null;
   readonly #totals: Totals = {
@@ -87,14 +87,14 @@ export class Registry implements Owner, ConnectionHome {
 
   /** The number of connections that are open or closing. */
   get size(): number {
-    let size = this.#roster.size;
+    let size = this.#members.size;
     for (const child of this.#children) size += child.size;
     return size;
   }
 
   /** The engines of connections that are open or closing. */
   *engines(): Generator<Engine> {
-    yield* this.#roster;
+    yield* this.#members;
     for (const child of [...this.#children]) yield* child.engines();
   }
 
@@ -105,7 +105,7 @@ export class Registry implements Owner, ConnectionHome {
 
   opened(engine: Engine, began: number): void {
     this.connecting.delete(engine);
-    this.#roster.add(engine);
+    this.#members.add(engine);
     this.#enter(engine);
     if (this.observers.any) {
       this.observers.notify((observer) => observer.opened(engine.face, began));
@@ -123,7 +123,7 @@ export class Registry implements Owner, ConnectionHome {
   closed(engine: Engine): (() => void) | null {
     const after = this.topics.leave(engine, this.subscriptions);
     this.connecting.delete(engine);
-    this.#exit(engine, this.#roster.delete(engine));
+    this.#exit(engine, this.#members.delete(engine));
     if (this.observers.any) {
       this.observers.notify((observer) => observer.closed(engine.face, engine.record!));
     }

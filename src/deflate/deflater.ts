@@ -151,7 +151,7 @@ export class Deflater implements Sliced {
 
   /** Adds a job after those that wait in line. */
   inTurns(job: DeflateJob): void {
-    if (this.#closed) throw closedError();
+    if (this.#closed) throw deflaterClosed();
     this.#jobs.push(job);
     enqueue(this);
   }
@@ -257,7 +257,7 @@ export class Deflater implements Sliced {
   }
 
   #take(): RawZlib {
-    if (this.#closed) throw closedError();
+    if (this.#closed) throw deflaterClosed();
     if (this.#cache !== null) return this.#cache.take();
     const { windowBits, memLevel, level } = this.#settings;
     return RawZlib.deflate(windowBits, memLevel, level);
@@ -277,6 +277,6 @@ export class Deflater implements Sliced {
  */
 const EMPTY_BLOCK = 0x00;
 
-function closedError(): Error {
+function deflaterClosed(): Error {
   return new Error("Cannot compress with a closed deflater");
 }

@@ -24,7 +24,7 @@ export interface MessageDeflaterOwner {
   /** A placeholder in the queue has been filled. */
   compressed(): void;
   /** Compressing has failed, so that nothing can be sent any more. Never called within a call of the owner. */
-  packFailed(error: unknown): void;
+  compressionFailed(error: unknown): void;
 }
 
 /** Puts compressed frames into a connection's send queue, in the order of the calls. */
@@ -140,7 +140,7 @@ export class MessageDeflater {
       return;
     }
     this.#failed = true;
-    this.#owner.packFailed(error);
+    this.#owner.compressionFailed(error);
   }
 
   /**
@@ -150,7 +150,7 @@ export class MessageDeflater {
   #fail(error: unknown): void {
     this.#failed = true;
     this.#deflater.close();
-    queueMicrotask(() => this.#owner.packFailed(error));
+    queueMicrotask(() => this.#owner.compressionFailed(error));
   }
 
   /**

@@ -92,7 +92,7 @@ export function sendFragment(
   };
   const { encoder } = message, { deflater } = sender;
   const bytes = encoder.encode(data, final, !final);
-  if (bytes.length > sender.room) return sender.overflowAmid(data);
+  if (bytes.length > sender.room) return sender.overflowInMessage(data);
   let first = message.started ? CONTINUATION : encoder.binary ? BINARY : TEXT;
   if (!message.started && deflater !== null) {
     // The length of the whole message isn't known yet, but one that comes in parts is rarely short.
@@ -135,7 +135,7 @@ export function sendFrame(sender: Sender, frame: OutgoingFrame): boolean {
   const bytes = message.encoder.encode(payload, fin, false);
   if (bytes.length > sender.room) {
     // Only a whole message can be dropped.
-    return fin && open === null ? sender.overflow(payload) : sender.overflowAmid(payload);
+    return fin && open === null ? sender.overflow(payload) : sender.overflowInMessage(payload);
   }
   sender.queue.push((fin ? FIN : 0) | rsv | opcode, bytes, fin ? 1 : 0, false);
   return queued(sender, message, fin);

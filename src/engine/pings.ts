@@ -175,20 +175,20 @@ export class Pings {
         pending.release();
         reject(error);
       };
-      let excused = stalled();
-      const alarm = new CallbackTimer(() => {
-        const more = stalled() - excused;
-        excused += more;
+      let excludedTime = stalled();
+      const timer = new CallbackTimer(() => {
+        const more = stalled() - excludedTime;
+        excludedTime += more;
         // At least a quarter of the timeout, so that short stalls don't fire the timer again and again.
-        if (more > 0) timers.set(alarm, Math.max(more, timeout / 4));
+        if (more > 0) timers.set(timer, Math.max(more, timeout / 4));
         else giveUp(new TimeoutError(`No pong within ${timeout} ms`));
       });
       const abort = () => giveUp(abortError("The ping was aborted", signal!.reason));
       pending.release = () => {
-        timers.clear(alarm);
+        timers.clear(timer);
         signal?.removeEventListener("abort", abort);
       };
-      timers.set(alarm, timeout);
+      timers.set(timer, timeout);
       signal?.addEventListener("abort", abort);
     });
   }

@@ -313,7 +313,7 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
   }
 
   /** Handles a part of a message that doesn't fit. It can't be dropped: the message would have a hole. */
-  overflowAmid(data: unknown): false {
+  overflowInMessage(data: unknown): false {
     if (this.settings.whenQueueFull === "close") return this.overflow(data);
     throw this.queueFull(data);
   }
@@ -402,7 +402,7 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
     this.#host.trace?.writing(this.whyNotWriting());
   }
 
-  packFailed(error: unknown): void {
+  compressionFailed(error: unknown): void {
     this.#host.cannotSend(error);
   }
 

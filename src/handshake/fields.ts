@@ -137,13 +137,13 @@ export function parseFields(text: string, at: number, maxFields: number): Fields
     const nameEnd = at;
     if (nameEnd === nameStart) {
       if (code === CR && text.charCodeAt(at + 1) === LF && at + 2 === text.length) break;
-      throw badLine(text, nameStart);
+      throw badFieldLine(text, nameStart);
     }
-    if (code !== COLON) throw badLine(text, nameStart);
+    if (code !== COLON) throw badFieldLine(text, nameStart);
     do code = text.charCodeAt(++at); while (code === SP || code === HTAB);
     const valueStart = at;
     while (FIELD_CHAR[code] === 1) code = text.charCodeAt(++at);
-    if (code !== CR || text.charCodeAt(at + 1) !== LF) throw badLine(text, nameStart);
+    if (code !== CR || text.charCodeAt(at + 1) !== LF) throw badFieldLine(text, nameStart);
     let valueEnd = at;
     while (valueEnd > valueStart) {
       const last = text.charCodeAt(valueEnd - 1);
@@ -159,7 +159,7 @@ export function parseFields(text: string, at: number, maxFields: number): Fields
   return new Fields(text, index);
 }
 
-function badLine(text: string, start: number): BadHeadError {
+function badFieldLine(text: string, start: number): BadHeadError {
   const end = text.indexOf("\r\n", start);
   const line = text.substring(start, end === -1 ? text.length : end);
   return new BadHeadError(400, `The head has a line that is not a header field: ${show(line)}`);

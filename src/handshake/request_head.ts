@@ -77,23 +77,25 @@ export function parseRequestHead(
   const start = text.startsWith("\r\n") ? 2 : 0;
   let at = start;
   while (TOKEN_CHAR[text.charCodeAt(at)] === 1) at++;
-  if (at === start || text.charCodeAt(at) !== SP) throw badLine(text, start);
+  if (at === start || text.charCodeAt(at) !== SP) throw badRequestLine(text, start);
   const method = text.substring(start, at);
 
   const targetStart = ++at;
   let code = text.charCodeAt(at);
   // A target is visible ASCII (RFC 3986) without a fragment (RFC 9112 3.2).
   while (code > SP && code < 0x7f && code !== 0x23) code = text.charCodeAt(++at);
-  if (at === targetStart || code !== SP) throw badLine(text, start);
+  if (at === targetStart || code !== SP) throw badRequestLine(text, start);
   const target = text.substring(targetStart, at);
   at++;
 
-  if (!text.startsWith("HTTP/", at) || text.charCodeAt(at + 6) !== 0x2e) throw badLine(text, start);
+  if (!text.startsWith("HTTP/", at) || text.charCodeAt(at + 6) !== 0x2e) {
+    throw badRequestLine(text, start);
+  }
   const major = text.charCodeAt(at + 5) - 0x30;
   const minor = text.charCodeAt(at + 7) - 0x30;
   const isVersion = major >= 0 && major <= 9 && minor >= 0 && minor <= 9;
   if (!isVersion || text.charCodeAt(at + 8) !== CR || text.charCodeAt(at + 9) !== LF) {
-    throw badLine(text, start);
+    throw badRequestLine(text, start);
   }
   // The preface of HTTP/2, `PRI * HTTP/2.0`, is designed to fail here (RFC 9113 3.4).
   if (major !== expected) {
@@ -103,7 +105,7 @@ export function parseRequestHead(
   checkTarget(method, target);
 
   const fields = parseFields(text, at + 10, maxFields);
-  checkHost(fields);
+  checkHostField(fields);
   checkFraming(fields, version);
   return new RequestHead(method, target, version, fields);
 }
@@ -120,7 +122,7 @@ function checkTarget(method: string, target: string): void {
 }
 
 /** Refuses several `Host` fields, or one that isn't a host, with 400 (RFC 9112 3.2). */
-function checkHost(fields: Fields): void {
+function checkHostField(fields: Fields): void {
   const count = fields.count("host");
   if (count === 0) return;
   if (count > 1) throw new BadHeadError(400, "The request has more than one Host field");
@@ -153,7 +155,7 @@ function checkFraming(fields: Fields, version: string): void {
   }
 }
 
-function badLine(text: string, start: number): BadHeadError {
+function badRequestLine(text: string, start: number): BadHeadError {
   const end = text.indexOf("\r\n", start);
   const line = text.substring(start, end === -1 ? text.length : end);
   return new BadHeadError(400, `The request line is malformed: ${show(line)}`);

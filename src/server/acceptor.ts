@@ -67,7 +67,7 @@ export class Acceptor<Data> implements Entrance {
   readonly #data: Data;
   readonly #pending = new MemberList<PendingHandshake<Data>>();
   readonly #backoff = new AcceptBackoff();
-  readonly #patience = new CallbackTimer(() => this.#endAccepting());
+  readonly #acceptTimer = new CallbackTimer(() => this.#endAccepting());
   readonly #finish: () => void;
   #settings: ListenSettings<Data>;
   #handlers: Handlers;
@@ -215,7 +215,7 @@ export class Acceptor<Data> implements Entrance {
   }
 
   #endAccepting(): void {
-    this.registry.timers.clear(this.#patience);
+    this.registry.timers.clear(this.#acceptTimer);
     this.#accepting = false;
     this.#checkFinished();
   }
@@ -472,7 +472,7 @@ export class Acceptor<Data> implements Entrance {
     this.#interval?.stop();
     callForeign(() => this.#socket.close(), () => {});
     // That ends the pending accept, except perhaps with a foreign listener.
-    if (this.#accepting) this.registry.timers.set(this.#patience, LINGER);
+    if (this.#accepting) this.registry.timers.set(this.#acceptTimer, LINGER);
     this.#backoff.end();
     this.#http?.close();
     this.#http2?.close();

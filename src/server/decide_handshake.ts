@@ -7,7 +7,7 @@ import { originAllowed } from "../handshake/origin.ts";
 import { internalError, Refusal } from "../handshake/refusal.ts";
 import type { RequestHead } from "../handshake/request_head.ts";
 import { readUpgrade, type Upgrade } from "../handshake/server_handshake.ts";
-import type { Acceptance as Agreement } from "../handshake/server_response.ts";
+import type { Acceptance } from "../handshake/server_response.ts";
 import { requestUrl } from "../handshake/standard_request.ts";
 import { chooseSubprotocol } from "../handshake/subprotocol.ts";
 import { listContains } from "../handshake/token_list.ts";
@@ -16,9 +16,9 @@ import type { PeerInfo } from "./peer_info.ts";
 import { cancelBody, refuseWith } from "./refuse_with.ts";
 
 /** An accepted handshake. */
-export interface Acceptance<Data> {
+export interface AcceptedHandshake<Data> {
   /** The contents of the response. */
-  readonly agreement: Agreement;
+  readonly acceptance: Acceptance;
   readonly result: ServerHandshakeResult;
   /** The data that the application gave for this connection; `undefined` for none. */
   readonly data: Data | undefined;
@@ -55,7 +55,7 @@ const NO_CHOICE = { protocol: undefined, headers: [], extensions: [], data: unde
 export async function decide<Data>(
   candidate: Candidate,
   settings: ListenSettings<Data>,
-): Promise<Acceptance<Data>> {
+): Promise<AcceptedHandshake<Data>> {
   const { request, secure } = candidate;
   const upgrade = readUpgrade(request);
   requestUrl(request, secure, "");
@@ -124,7 +124,7 @@ function accept<Data>(
   upgrade: Upgrade,
   choice: Choice<Data>,
   protocol: string,
-): Acceptance<Data> {
+): AcceptedHandshake<Data> {
   const headers = choice.headers.length === 0
     ? settings.headers
     : [...settings.headers, ...choice.headers];
@@ -138,7 +138,7 @@ function accept<Data>(
   }
   const expectsContinue = listContains(request.fields.get("expect"), "100-continue");
   return {
-    agreement: { key: upgrade.key, protocol, extensions, headers, expectsContinue },
+    acceptance: { key: upgrade.key, protocol, extensions, headers, expectsContinue },
     result: new ServerHandshakeResult(
       text,
       secure,

@@ -9,7 +9,7 @@ import { closeQuietly, drain, readHead } from "../transport/stream_io.ts";
 import type { Transport } from "../transport/transport.ts";
 import { NOTHING } from "../util/bytes.ts";
 import { Timer, type Timers } from "../util/timers.ts";
-import { type Acceptance, type Candidate, decide } from "./decide_handshake.ts";
+import { type AcceptedHandshake, type Candidate, decide } from "./decide_handshake.ts";
 import type { Waiting } from "./handshake_limit.ts";
 import type { ListenSettings } from "./listen_options.ts";
 import { GoawayResponder } from "./http2/goaway_responder.ts";
@@ -167,7 +167,7 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
   }
 
   /** Decides about the request. */
-  async decide(): Promise<Acceptance<Data>> {
+  async decide(): Promise<AcceptedHandshake<Data>> {
     this.check();
     this.#deciding = true;
     try {
@@ -180,9 +180,9 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
   }
 
   /** Writes the 101. */
-  async accept({ agreement }: Acceptance<Data>): Promise<void> {
+  async accept({ acceptance }: AcceptedHandshake<Data>): Promise<void> {
     this.check();
-    const written = this.#responder!.accept(agreement);
+    const written = this.#responder!.accept(acceptance);
     this.#accepted = true;
     await this.wait(written);
     this.#timers.clear(this);

@@ -1,5 +1,5 @@
 import type { Refusal } from "../handshake/refusal.ts";
-import { type Acceptance as Agreement, formatAccept } from "../handshake/server_response.ts";
+import { type Acceptance, formatAccept } from "../handshake/server_response.ts";
 import { writeAll } from "../transport/stream_io.ts";
 import type { Transport } from "../transport/transport.ts";
 
@@ -8,7 +8,7 @@ export interface Responder {
   /** The version. */
   readonly httpVersion: "1.1" | "2";
   /** Accepts the handshake. Frames follow in both directions. */
-  accept(agreement: Agreement): Promise<void>;
+  accept(acceptance: Acceptance): Promise<void>;
   /**
    * Refuses the handshake, and ends our direction.
    *
@@ -26,8 +26,8 @@ export class Http1Responder implements Responder {
     this.#stream = stream;
   }
 
-  accept(agreement: Agreement): Promise<void> {
-    return writeAll(this.#stream, formatAccept(agreement));
+  accept(acceptance: Acceptance): Promise<void> {
+    return writeAll(this.#stream, formatAccept(acceptance));
   }
 
   async refuse(refusal: Refusal, omitBody: boolean): Promise<void> {

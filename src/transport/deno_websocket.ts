@@ -169,7 +169,7 @@ export class DenoWebSocketTransport implements Transport, MessageSink {
   }
 
   async write(data: Uint8Array): Promise<number> {
-    if (this.#ended && !this.#answered) throw closedError();
+    if (this.#ended && !this.#answered) throw socketClosed();
     this.#given += data.length;
     const view = new DataView(data.buffer, data.byteOffset, data.length);
     this.#decoder.frames.decode({ bytes: data, view }, 0, data.length);
@@ -178,7 +178,7 @@ export class DenoWebSocketTransport implements Transport, MessageSink {
     for (let round = 0; this.#socket.bufferedAmount > MAX_BUFFERED && !this.#ended; round++) {
       await this.#pause(round < ROUNDS);
     }
-    if (this.#ended) throw closedError();
+    if (this.#ended) throw socketClosed();
     return data.length;
   }
 
@@ -246,6 +246,6 @@ export class DenoWebSocketTransport implements Transport, MessageSink {
   }
 }
 
-function closedError(): Error {
+function socketClosed(): Error {
   return new Deno.errors.ConnectionReset("The WebSocket is closed");
 }

@@ -8,7 +8,7 @@ import { closeQuietly, readHead, readUntil, writeAll } from "../../transport/str
 import type { Transport } from "../../transport/transport.ts";
 import { printable } from "../../util/quote.ts";
 import { formatAddress } from "../../transport/attempt_error.ts";
-import { checkHost, proxyLeft, type Tunnel } from "./tunnel.ts";
+import { checkTunnel, proxyLeft, type Tunnel } from "./tunnel.ts";
 
 const MAX_HEAD = 16 * 1024;
 
@@ -32,7 +32,7 @@ export async function connectHttpProxy(transport: Transport, tunnel: Tunnel): Pr
 }
 
 function formatRequest(tunnel: Tunnel): Uint8Array {
-  checkHost(tunnel);
+  checkTunnel(tunnel);
   const authority = formatAddress(tunnel.hostname, tunnel.port);
   let text = `CONNECT ${authority} HTTP/1.1\r\nHost: ${authority}\r\n`;
   if (tunnel.username !== undefined) {

@@ -4,7 +4,7 @@ import { closeQuietly, readExactly, writeAll } from "../../transport/stream_io.t
 import type { Transport } from "../../transport/transport.ts";
 import { parseAddress } from "../../util/ip_address.ts";
 import { formatAddress } from "../../transport/attempt_error.ts";
-import { checkHost, proxyLeft, type Tunnel } from "./tunnel.ts";
+import { checkTunnel, proxyLeft, type Tunnel } from "./tunnel.ts";
 
 const NO_AUTHENTICATION = 0x00;
 const USER_AND_PASSWORD = 0x02;
@@ -36,7 +36,7 @@ export async function connectSocks5(transport: Transport, tunnel: Tunnel): Promi
     formatAddress(tunnel.hostname, tunnel.port)
   } through the SOCKS5 proxy`;
   try {
-    checkHost(tunnel);
+    checkTunnel(tunnel);
     await authenticate(transport, tunnel, attempt);
     await writeAll(transport, formatRequest(tunnel));
     await readReply(transport, attempt);

@@ -17,7 +17,7 @@ export interface Tunnel {
  * @param tunnel The target.
  * @throws {TypeError} If the host isn't a name or an address, or the port is invalid.
  */
-export function checkHost(tunnel: Tunnel): void {
+export function checkTunnel(tunnel: Tunnel): void {
   const { hostname, port } = tunnel;
   if (!/^[\w.:%-]{1,255}$/.test(hostname)) {
     throw new TypeError(`Cannot ask a proxy for ${JSON.stringify(hostname)}: not a host name`);
