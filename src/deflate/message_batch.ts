@@ -18,7 +18,7 @@ const CALL = 256;
 /** Small messages and fragments that are compressed in turns, in the order in which they were added. */
 export class MessageBatch implements DeflateJob {
   /** The placeholder for their frames. */
-  readonly place: Block;
+  readonly placeholder: Block;
   readonly #queue: SendQueue;
   readonly #frames: SendQueue;
   readonly #done: DeflateDone;
@@ -35,7 +35,7 @@ export class MessageBatch implements DeflateJob {
    * @param done Called when the frames are in the queue, or with the error if compressing failed.
    */
   constructor(queue: SendQueue, nextKey: (() => number) | null, done: DeflateDone) {
-    this.place = queue.reserve(0, 0);
+    this.placeholder = queue.reserve(0, 0);
     this.#queue = queue;
     this.#frames = new SendQueue(nextKey);
     this.#done = done;
@@ -50,7 +50,7 @@ export class MessageBatch implements DeflateJob {
    */
   add(first: number, payload: Uint8Array): boolean {
     const length = payload.length, end = this.#used + HEADER + length;
-    if (this.#begun || end > CAPACITY || !this.#queue.isLast(this.place)) return false;
+    if (this.#begun || end > CAPACITY || !this.#queue.isLast(this.placeholder)) return false;
     if (end > this.#records.length) {
       const grown = new Uint8Array(Math.min(CAPACITY, Math.max(end, this.#records.length * 2)));
       grown.set(this.#records.subarray(0, this.#used));
@@ -62,7 +62,7 @@ export class MessageBatch implements DeflateJob {
     records[this.#used + 2] = length & 0xff;
     records.set(payload, this.#used + HEADER);
     this.#used = end;
-    this.#queue.enlarge(this.place, length, isFinal(first) ? 1 : 0);
+    this.#queue.enlarge(this.placeholder, length, isFinal(first) ? 1 : 0);
     return true;
   }
 
@@ -87,7 +87,7 @@ export class MessageBatch implements DeflateJob {
   }
 
   done(error: unknown): void {
-    if (error === null) this.#queue.fillFrom(this.place, this.#frames);
+    if (error === null) this.#queue.fillFrom(this.placeholder, this.#frames);
     this.#done(error);
   }
 }

@@ -125,10 +125,10 @@ export class MessageDeflater {
 
   #pushInTurns(first: number, payload: Uint8Array, final: boolean): void {
     const { queue, nextKey } = this.#owner;
-    const place = queue.reserve(payload.length, final ? 1 : 0);
+    const placeholder = queue.reserve(payload.length, final ? 1 : 0);
     const frame = new CompressedFrame(payload.length, nextKey === null ? null : nextKey());
     this.#deflater.deflateInTurns(payload, final, frame, (error) => {
-      if (error === null) queue.fill(place, frame.finish(first));
+      if (error === null) queue.fill(placeholder, frame.finish(first));
       this.#done(error);
     });
   }

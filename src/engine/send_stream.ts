@@ -178,9 +178,9 @@ class StreamJob implements Member {
   readonly #empty = new EmptyPieces();
   readonly #binary: boolean | undefined;
   #encoder: PieceEncoder | null = null; // made with the first piece, whose type may decide that of the message
-  #place: Block;
+  #placeholder: Block;
   #started = false;
-  #placed = false; // a frame of it is or was in the queue
+  #queued = false; // a frame of it is or was in the queue
   #over = false;
   #wake: (() => void) | null = null;
 
@@ -200,7 +200,7 @@ class StreamJob implements Member {
     this.#gathered = new SendQueue(sender.nextKey);
     const { highWaterMark } = sender.settings;
     this.#batch = Math.min(Math.max(highWaterMark, LEAST_GATHERED), MOST_GATHERED);
-    this.#place = sender.queue.openPlace();
+    this.#placeholder = sender.queue.openPlaceholder();
   }
 
   /** Sends the whole message. */
@@ -221,8 +221,8 @@ class StreamJob implements Member {
     if (this.#over) return;
     this.#over = true;
     // After an unfinished message no other can begin (RFC 6455 5.4). If no frame of it is queued, others can.
-    if (this.#placed) this.#sender.queue.cutAt(this.#place);
-    else this.#sender.queue.closePlace(this.#place);
+    if (this.#queued) this.#sender.queue.cutAt(this.#placeholder);
+    else this.#sender.queue.closePlaceholder(this.#placeholder);
     this.#ended.reject(this.#sender.stateError("finish a stream"));
     this.#leave();
     this.#release();
@@ -263,7 +263,7 @@ class StreamJob implements Member {
     // A surrogate half that was carried is encoded with the end.
     this.#push(this.#encode(NOTHING, true), true);
     this.#commit();
-    this.#sender.queue.closePlace(this.#place);
+    this.#sender.queue.closePlaceholder(this.#placeholder);
     this.#sender.queued(1);
     this.#over = true;
     this.#ended.resolve();
@@ -290,7 +290,7 @@ class StreamJob implements Member {
 
   /** Whether everything before the placeholder has been handed to the transport, and there is room for more. */
   get #hasTurn(): boolean {
-    return this.#sender.queue.isNext(this.#place) && this.#room > 0;
+    return this.#sender.queue.isNext(this.#placeholder) && this.#room > 0;
   }
 
   #push(bytes: Uint8Array, fin: boolean): void {
@@ -304,8 +304,8 @@ class StreamJob implements Member {
 
   #commit(): void {
     if (this.#gathered.empty) return;
-    this.#placed = true;
-    this.#place = this.#sender.queue.fillPlace(this.#place, this.#gathered);
+    this.#queued = true;
+    this.#placeholder = this.#sender.queue.insertAt(this.#placeholder, this.#gathered);
     this.#streams.reserve(0);
     this.#sender.queued(0);
   }
@@ -336,7 +336,7 @@ class StreamJob implements Member {
     if (this.#started) this.#sender.failStream(error, reported);
     if (this.#over) return;
     this.#over = true;
-    this.#sender.queue.closePlace(this.#place);
+    this.#sender.queue.closePlaceholder(this.#placeholder);
     this.#leave();
     this.#sender.writer.schedule();
     this.#release();

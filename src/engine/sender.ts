@@ -93,7 +93,7 @@ export interface Streams {
 // Frames without payload don't count in bytes. So their overhead is bounded too, by twice the limit. This many frames, and
 // this many placeholders of messages that are being compressed, are always allowed.
 const MIN_QUEUED_FRAMES = 1024;
-const MIN_PLACES = 64;
+const MIN_PLACEHOLDERS = 64;
 
 /**
  * The sending half of a connection. It owns the send queue, the write pump, the deflater, the unfinished fragmented
@@ -275,7 +275,7 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
   get room(): number {
     const { queue, settings: { maxQueueBytes } } = this;
     if (
-      (queue.frames >= MIN_QUEUED_FRAMES || queue.places >= MIN_PLACES) &&
+      (queue.frames >= MIN_QUEUED_FRAMES || queue.placeholders >= MIN_PLACEHOLDERS) &&
       queue.overhead >= 2 * maxQueueBytes
     ) return -1;
     return maxQueueBytes - queue.bytes - this.reserved;

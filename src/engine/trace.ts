@@ -149,13 +149,13 @@ export class TracedQueue extends SendQueue {
     return length;
   }
 
-  override fillPlace(
-    ...args: Parameters<SendQueue["fillPlace"]>
-  ): ReturnType<SendQueue["fillPlace"]> {
+  override insertAt(
+    ...args: Parameters<SendQueue["insertAt"]>
+  ): ReturnType<SendQueue["insertAt"]> {
     const { bytes } = args[1];
-    const place = super.fillPlace(...args);
+    const placeholder = super.insertAt(...args);
     this.#trace.line(`-> a part of a stream, ${bytes} bytes; ${this.#state()}`);
-    return place;
+    return placeholder;
   }
 
   override taken(...args: Parameters<SendQueue["taken"]>): void {

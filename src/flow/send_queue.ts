@@ -53,7 +53,7 @@ export class SendQueue {
   /** Frames that don't end a message, and that the kernel has not fully taken yet. */
   fragments = 0;
   /** Reserved placeholders that aren't filled yet. */
-  places = 0;
+  placeholders = 0;
   /** The memory of each short frame apart from its payload, in bytes. */
   frameOverhead: number;
 
@@ -75,7 +75,7 @@ export class SendQueue {
 
   /** The memory of the queue apart from the payloads, in bytes: headers and reserved placeholders. */
   get overhead(): number {
-    return this.frames * this.frameOverhead + this.places * PLACEHOLDER_OVERHEAD;
+    return this.frames * this.frameOverhead + this.placeholders * PLACEHOLDER_OVERHEAD;
   }
 
   /** Whether no block waits. One may be in flight. */
@@ -151,7 +151,7 @@ export class SendQueue {
     block.messages = messages;
     block.fragments = 1 - messages;
     block.pending = block.compressed = true;
-    this.places++;
+    this.placeholders++;
     this.bytes += counted;
     this.messages += messages;
     this.fragments += 1 - messages;
@@ -159,30 +159,30 @@ export class SendQueue {
   }
 
   /** Whether a reserved placeholder is still in the queue, and the last block of it. */
-  isLast(place: Block): boolean {
-    return this.#tail === place && place.pending;
+  isLast(placeholder: Block): boolean {
+    return this.#tail === placeholder && placeholder.pending;
   }
 
   /** Counts a further frame for a reserved placeholder. */
-  enlarge(place: Block, counted: number, messages: number): void {
-    place.payload += counted;
-    place.messages += messages;
-    place.fragments += 1 - messages;
+  enlarge(placeholder: Block, counted: number, messages: number): void {
+    placeholder.payload += counted;
+    placeholder.messages += messages;
+    placeholder.fragments += 1 - messages;
     this.bytes += counted;
     this.messages += messages;
     this.fragments += 1 - messages;
   }
 
   /** Fills a placeholder with its frame, unless it has been dropped. */
-  fill(place: Block, pieces: Uint8Array[]): void {
-    if (!place.pending) return;
-    const { payload, messages, fragments, next } = place;
-    let last = place;
-    this.places--;
-    place.pending = false;
-    place.bytes = pieces[0];
-    place.end = pieces[0].length;
-    place.payload = place.messages = place.fragments = 0;
+  fill(placeholder: Block, pieces: Uint8Array[]): void {
+    if (!placeholder.pending) return;
+    const { payload, messages, fragments, next } = placeholder;
+    let last = placeholder;
+    this.placeholders--;
+    placeholder.pending = false;
+    placeholder.bytes = pieces[0];
+    placeholder.end = pieces[0].length;
+    placeholder.payload = placeholder.messages = placeholder.fragments = 0;
     for (let i = 1; i < pieces.length; i++) {
       const block = newBlock(null, pieces[i], 0, pieces[i].length, 0);
       block.compressed = last.continues = true;
@@ -192,32 +192,34 @@ export class SendQueue {
     last.messages = messages;
     last.fragments = fragments;
     last.next = next;
-    if (this.#tail === place) this.#tail = last;
+    if (this.#tail === placeholder) this.#tail = last;
   }
 
   /** Fills a placeholder with the frames of another queue, at least one, unless it has been dropped. */
-  fillFrom(place: Block, from: SendQueue): void {
-    const { payload, messages, fragments, next } = place, first = from.#head, last = from.#tail;
-    if (!place.pending || first === null || last === null) return;
-    this.places--;
+  fillFrom(placeholder: Block, from: SendQueue): void {
+    const { payload, messages, fragments, next } = placeholder,
+      first = from.#head,
+      last = from.#tail;
+    if (!placeholder.pending || first === null || last === null) return;
+    this.placeholders--;
     this.bytes -= payload;
     this.messages -= messages;
     this.fragments -= fragments;
-    const end = this.#moveTo(place, from, first, last);
+    const end = this.#moveTo(placeholder, from, first, last);
     end.next = next;
-    if (this.#tail === place) this.#tail = end;
+    if (this.#tail === placeholder) this.#tail = end;
   }
 
   /** Replaces a placeholder with the blocks of another queue; returns the last one, whose `next` the caller has to set. */
-  #moveTo(place: Block, from: SendQueue, first: Block, last: Block): Block {
+  #moveTo(placeholder: Block, from: SendQueue, first: Block, last: Block): Block {
     this.bytes += from.bytes;
     this.messages += from.messages;
     this.fragments += from.fragments;
     from.#head = from.#tail = null;
     from.bytes = from.messages = from.fragments = 0;
     // The placeholder becomes the first block, so that the block before it needn't be found.
-    Object.assign(place, first);
-    return last === first ? place : last;
+    Object.assign(placeholder, first);
+    return last === first ? placeholder : last;
   }
 
   /**
@@ -308,28 +310,28 @@ export class SendQueue {
   /**
    * Appends an open placeholder, for a message that comes piece by piece. Frames after it wait.
    *
-   * @returns The placeholder, for `fillPlace`, `closePlace` or `cutAt`.
+   * @returns The placeholder, for `insertAt`, `closePlaceholder` or `cutAt`.
    */
-  openPlace(): Block {
-    const place = newPlaceholder();
-    this.#appendBlock(place);
-    return place;
+  openPlaceholder(): Block {
+    const placeholder = newPlaceholder();
+    this.#appendBlock(placeholder);
+    return placeholder;
   }
 
   /** Moves the frames of another queue to an open placeholder; returns a new one, which follows them. */
-  fillPlace(place: Block, from: SendQueue): Block {
+  insertAt(placeholder: Block, from: SendQueue): Block {
     const first = from.#head, last = from.#tail;
-    if (first === null || last === null) return place;
+    if (first === null || last === null) return placeholder;
     const after = newPlaceholder();
-    after.next = place.next;
-    this.#moveTo(place, from, first, last).next = after;
-    if (this.#tail === place) this.#tail = after;
+    after.next = placeholder.next;
+    this.#moveTo(placeholder, from, first, last).next = after;
+    if (this.#tail === placeholder) this.#tail = after;
     return after;
   }
 
   /** Whether everything before an open placeholder has been taken to be written. */
-  isNext(place: Block): boolean {
-    return this.#head === place;
+  isNext(placeholder: Block): boolean {
+    return this.#head === placeholder;
   }
 
   /** Whether the next block is a placeholder, so that nothing can be written. */
@@ -338,19 +340,21 @@ export class SendQueue {
   }
 
   /** Removes an open placeholder: the blocks after it may be written. */
-  closePlace(place: Block): void {
-    this.#cut(place, place.next);
+  closePlaceholder(placeholder: Block): void {
+    this.#cut(placeholder, placeholder.next);
   }
 
   /** Drops an open placeholder and everything after it. */
-  cutAt(place: Block): void {
-    if (!this.#cut(place, null)) return;
-    for (let block: Block | null = place; block !== null; block = block.next) this.#forget(block);
+  cutAt(placeholder: Block): void {
+    if (!this.#cut(placeholder, null)) return;
+    for (let block: Block | null = placeholder; block !== null; block = block.next) {
+      this.#forget(block);
+    }
   }
 
-  #cut(place: Block, rest: Block | null): boolean {
+  #cut(placeholder: Block, rest: Block | null): boolean {
     let before: Block | null = null, block = this.#head;
-    for (; block !== place; block = block.next) {
+    for (; block !== placeholder; block = block.next) {
       if (block === null) return false;
       before = block;
     }
@@ -398,7 +402,7 @@ export class SendQueue {
 
   /** Accounts for a block that is dropped; a placeholder isn't filled any more. */
   #forget(block: Block): void {
-    if (block.pending && block.compressed) this.places--;
+    if (block.pending && block.compressed) this.placeholders--;
     block.pending = false;
     this.taken(block);
   }
@@ -547,9 +551,9 @@ export function newBlock(
 }
 
 function newPlaceholder(): Block {
-  const place = newBlock(null, NOTHING, 0, 0, 0);
-  place.pending = true;
-  return place;
+  const placeholder = newBlock(null, NOTHING, 0, 0, 0);
+  placeholder.pending = true;
+  return placeholder;
 }
 
 /** Encodes a text after a gap for the header; returns its length, or -1 if it doesn't fit. */
