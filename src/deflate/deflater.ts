@@ -2,7 +2,7 @@ import { CompressedFrame } from "./compressed_frame.ts";
 import { NO_FLUSH, RawZlib, SYNC_FLUSH } from "./raw_zlib.ts";
 import { deflaterCache, type ZlibCache } from "./zlib_cache.ts";
 import { Fifo } from "../util/fifo.ts";
-import { cancel, enqueue, type Sliced } from "./work_queue.ts";
+import { type Sliced, workQueue } from "./work_queue.ts";
 import { concat } from "../util/bytes.ts";
 
 /** The most bytes that are compressed at once, or in a turn: about a millisecond's work for most data. */
@@ -153,7 +153,7 @@ export class Deflater implements Sliced {
   inTurns(job: DeflateJob): void {
     if (this.#closed) throw deflaterClosed();
     this.#jobs.push(job);
-    enqueue(this);
+    workQueue.enqueue(this);
   }
 
   /**
@@ -217,7 +217,7 @@ export class Deflater implements Sliced {
     if (this.#closed) return;
     this.#closed = true;
     this.#jobs.clear();
-    cancel(this);
+    workQueue.cancel(this);
     this.#context?.close();
     this.#context = null;
   }

@@ -4,15 +4,7 @@ import { ProtocolError } from "../protocol/protocol_error.ts";
 import { History } from "./history.ts";
 import { CorruptDataError, RawZlib, SYNC_FLUSH } from "./raw_zlib.ts";
 import { inflaterCache, type ZlibCache } from "./zlib_cache.ts";
-import {
-  CALL_COST,
-  cancel,
-  charge,
-  CONTEXT_COST,
-  enqueue,
-  type Sliced,
-  withinBudget,
-} from "./work_queue.ts";
+import { CALL_COST, CONTEXT_COST, type Sliced, workQueue } from "./work_queue.ts";
 
 /** The most bytes that one slice produces, or consumes, before other connections get their turn. */
 const INFLATE_SLICE = 256 * 1024;
@@ -149,7 +141,7 @@ export class Inflater implements Sliced {
       this.#setInput(buffer, 0, length + TAIL.length);
       this.#tail = false;
     }
-    const outcome = withinBudget() ? this.#work() : MORE;
+    const outcome = workQueue.withinBudget ? this.#work() : MORE;
     if (outcome === DONE) {
       this.#input = TAIL;
       return true;
@@ -158,7 +150,7 @@ export class Inflater implements Sliced {
     this.#keepInput();
     this.#done = done;
     if (outcome === STALLED) this.#stalled = true;
-    else enqueue(this);
+    else workQueue.enqueue(this);
     return false;
   }
 
@@ -169,7 +161,7 @@ export class Inflater implements Sliced {
   resume(): void {
     if (!this.#stalled || this.#capacity() <= 0) return;
     this.#stalled = false;
-    enqueue(this);
+    workQueue.enqueue(this);
   }
 
   /** Does the next slice of the current piece; called by the work queue. */
@@ -200,7 +192,7 @@ export class Inflater implements Sliced {
     if (this.#done !== null) {
       this.#done = null;
       this.#stalled = false;
-      cancel(this);
+      workQueue.cancel(this);
     }
     this.#release();
   }
@@ -244,7 +236,7 @@ export class Inflater implements Sliced {
         this.#offset += consumed;
         const cost = Math.max(produced, consumed) + CALL_COST;
         budget -= cost;
-        charge(cost);
+        workQueue.charge(cost);
         if (this.#produced > this.#limit) {
           this.#release();
           throw new ProtocolError(
@@ -319,7 +311,7 @@ export class Inflater implements Sliced {
     context.reset();
     const history = this.#history!;
     // A peer can cause this with every message of a few bytes: 19 µs with a full window, measured.
-    charge(CONTEXT_COST + history.length);
+    workQueue.charge(CONTEXT_COST + history.length);
     if (history.length === 0) return;
     // This output isn't needed, but the shared buffer is still in use. A window is 32 KiB at most.
     const nowhere = new Uint8Array(history.length);
@@ -347,7 +339,7 @@ export class Inflater implements Sliced {
   #take(): RawZlib {
     if (this.#closed) throw new Error("Cannot inflate with a closed inflater");
     if (this.#cache !== null) return this.#cache.take();
-    charge(CONTEXT_COST);
+    workQueue.charge(CONTEXT_COST);
     this.#history = new History(this.#windowBits);
     return RawZlib.inflate(this.#windowBits);
   }

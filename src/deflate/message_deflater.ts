@@ -5,7 +5,7 @@ import { encodeUtf8 } from "../protocol/utf8.ts";
 import { Deflater, type DeflaterSettings } from "./deflater.ts";
 import { CompressedFrame } from "./compressed_frame.ts";
 import { LARGEST_IN_BATCH, MessageBatch } from "./message_batch.ts";
-import { CALL_COST, charge, withinBudget } from "./work_queue.ts";
+import { CALL_COST, workQueue } from "./work_queue.ts";
 
 /** The time that compressing a byte takes, relative to inflating one. */
 const COST = 4;
@@ -103,11 +103,11 @@ export class MessageDeflater {
   }
 
   #withinBudget(length: number): boolean {
-    return length <= this.#deflater.atOnce && !this.#deflater.busy && withinBudget();
+    return length <= this.#deflater.atOnce && !this.#deflater.busy && workQueue.withinBudget;
   }
 
   #pushNow(first: number, payload: Uint8Array, final: boolean): void {
-    charge(payload.length * COST + CALL_COST);
+    workQueue.charge(payload.length * COST + CALL_COST);
     const compressed = this.#deflater.deflate(payload, final);
     this.#owner.queue.pushCompressed(first, compressed, payload.length, final ? 1 : 0);
   }
@@ -175,7 +175,7 @@ export class MessageDeflater {
     try {
       // Regardless of the budget, since this one call serves all the others.
       compressed = frame.compressed(this.#shareKey, (payload) => {
-        charge(payload.length * COST + CALL_COST);
+        workQueue.charge(payload.length * COST + CALL_COST);
         return this.#deflater.deflate(payload, true);
       });
     } catch (error) {

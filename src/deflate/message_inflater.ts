@@ -11,7 +11,7 @@ import { decodeText } from "../protocol/text.ts";
 import { encodeUtf8, Utf8Validator } from "../protocol/utf8.ts";
 import { type InflateDone, Inflater, type InflaterSettings, type InflateSink } from "./inflater.ts";
 import { Fifo } from "../util/fifo.ts";
-import { cancel, enqueue, type Sliced } from "./work_queue.ts";
+import { type Sliced, workQueue } from "./work_queue.ts";
 import { concat, NOTHING } from "../util/bytes.ts";
 
 // The length of an inflated message is known only at its end. So it is collected in chunks and joined then, and not in a
@@ -185,7 +185,7 @@ export class MessageInflater implements CompressedMessages, InflateSink, Sliced 
     this.#closed = true;
     if (this.#done !== null) {
       this.#done = null;
-      cancel(this);
+      workQueue.cancel(this);
     }
     this.#reset();
     this.#inflater.close();
@@ -249,7 +249,7 @@ export class MessageInflater implements CompressedMessages, InflateSink, Sliced 
       this.#joined = new Uint8Array(this.#buffered);
       this.#joinedLength = 0;
       this.#done = this.#pushing;
-      enqueue(this);
+      workQueue.enqueue(this);
       return;
     }
     this.#deliver(concat(this.#takeChunks(), this.#buffered));

@@ -34,75 +34,81 @@ interface Place {
   work: Sliced | null;
 }
 
-const line = new Fifo<Place>();
-const places = new Map<Sliced, Place>();
-let spent = 0;
-let scheduled = false;
+/** A line of work, of which each turn of the event loop does one slice, and the budget for work that isn't in line. */
+export class WorkQueue {
+  readonly #line = new Fifo<Place>();
+  readonly #places = new Map<Sliced, Place>();
+  #spent = 0;
+  #scheduled = false;
 
-/**
- * Adds work at the end of the line; does nothing if it is in line already.
- *
- * @param work The work; its first slice is done in the next turn of the event loop or later.
- */
-export function enqueue(work: Sliced): void {
-  if (places.has(work)) return;
-  const place = { work };
-  places.set(work, place);
-  line.push(place);
-  schedule();
-}
-
-/**
- * Removes work from the line, in constant time; does nothing if it isn't in line. Work whose slice is just running goes on
- * unless that slice returns false.
- *
- * @param work The work, as passed to {@linkcode enqueue}.
- */
-export function cancel(work: Sliced): void {
-  const place = places.get(work);
-  if (place === undefined) return;
-  // The place stays until it comes to the front.
-  place.work = null;
-  places.delete(work);
-}
-
-/** Whether a short message may be handled at once. */
-export function withinBudget(): boolean {
-  return spent < BUDGET;
-}
-
-/**
- * Adds work that was done at once to the sum.
- *
- * @param cost The number of bytes that would be inflated in the same time.
- */
-export function charge(cost: number): void {
-  spent += cost;
-}
-
-/** How much work is waiting. */
-export function turnsWaiting(): number {
-  return places.size;
-}
-
-function schedule(): void {
-  if (scheduled) return;
-  scheduled = true;
-  inNextTurn(turn);
-}
-
-function turn(): void {
-  scheduled = false;
-  spent = 0;
-  let work: Sliced | null | undefined = null;
-  while (work === null) work = line.shift()?.work;
-  if (work === undefined) return;
-  places.delete(work);
-  let more = false;
-  try {
-    more = work.slice();
-  } finally {
-    if (more) enqueue(work);
-    if (places.size > 0) schedule();
+  /** The number of works in line. */
+  get size(): number {
+    return this.#places.size;
   }
+
+  /**
+   * Adds work at the end of the line; does nothing if it is in line already.
+   *
+   * @param work The work; its first slice is done in the next turn of the event loop or later.
+   */
+  enqueue(work: Sliced): void {
+    if (this.#places.has(work)) return;
+    const place = { work };
+    this.#places.set(work, place);
+    this.#line.push(place);
+    this.#schedule();
+  }
+
+  /**
+   * Removes work from the line, in constant time; does nothing if it isn't in line. Work whose slice is just running goes
+   * on unless that slice returns false.
+   *
+   * @param work The work, as passed to `enqueue`.
+   */
+  cancel(work: Sliced): void {
+    const place = this.#places.get(work);
+    if (place === undefined) return;
+    // The place stays until it comes to the front.
+    place.work = null;
+    this.#places.delete(work);
+  }
+
+  /** Whether a short message may be handled at once. */
+  get withinBudget(): boolean {
+    return this.#spent < BUDGET;
+  }
+
+  /**
+   * Adds work that was done at once to the sum.
+   *
+   * @param cost The number of bytes that would be inflated in the same time.
+   */
+  charge(cost: number): void {
+    this.#spent += cost;
+  }
+
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    inNextTurn(this.#turn);
+  }
+
+  readonly #turn = (): void => {
+    this.#scheduled = false;
+    this.#spent = 0;
+    let work: Sliced | null | undefined = null;
+    while (work === null) work = this.#line.shift()?.work;
+    if (work === undefined) return;
+    this.#places.delete(work);
+    let more = false;
+    try {
+      more = work.slice();
+    } finally {
+      if (more) this.enqueue(work);
+      if (this.size > 0) this.#schedule();
+    }
+  };
 }
+
+/** The work of all connections of a program. */
+export const workQueue: WorkQueue = new WorkQueue();

@@ -1,5 +1,5 @@
 import { RawZlib } from "./raw_zlib.ts";
-import { charge, CONTEXT_COST } from "./work_queue.ts";
+import { CONTEXT_COST, workQueue } from "./work_queue.ts";
 
 // Without context takeover a context keeps nothing from one message to the next, so a connection needs one only during a
 // message. It takes one from the cache and puts it back at the end of the message, so silent connections have none. A
@@ -18,7 +18,7 @@ export class ZlibCache {
   take(): RawZlib {
     const spare = this.#spare;
     if (spare === null) {
-      charge(CONTEXT_COST);
+      workQueue.charge(CONTEXT_COST);
       return this.#make();
     }
     this.#spare = null;
