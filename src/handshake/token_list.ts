@@ -34,7 +34,7 @@ export function listContains(list: string | null, lower: string): boolean {
  * @returns The tokens, in order, with their original case.
  * @throws {SyntaxError} If a member isn't a token.
  */
-export function parseTokenList(list: string): string[] {
+function parseTokenList(list: string): string[] {
   const tokens: string[] = [];
   let start = 0;
   while (start <= list.length) {

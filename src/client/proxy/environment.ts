@@ -59,7 +59,7 @@ export function proxyFromEnvironment(
  * @param port The port.
  * @returns Whether to connect directly.
  */
-export function isExcepted(list: string, hostname: string, port: number): boolean {
+function isExcepted(list: string, hostname: string, port: number): boolean {
   const host = hostname.toLowerCase().replace(/\.$/, "");
   const address = parseAddress(host);
   return list.toLowerCase().split(/[\s,]+/).some((entry) => {

@@ -101,3 +101,8 @@ export class BrokerError extends Error {
   /** The name of the class. */
   override readonly name = "BrokerError";
 }
+
+/** The error of a broker that is used after the end of its context. */
+export function brokerClosed(): BrokerError {
+  return new BrokerError("Cannot use a broker whose context was shut down");
+}

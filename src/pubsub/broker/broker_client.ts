@@ -4,7 +4,7 @@ import { within } from "../../util/timers.ts";
 import { slowPolicy } from "../options.ts";
 import {
   type Broker,
-  BrokerError,
+  brokerClosed,
   type BrokerGap,
   type BrokerLink,
   type BrokerMessage,
@@ -99,7 +99,7 @@ export class BrokerClient implements BrokerLink {
   publish(topic: string, message: BrokerMessage): Promise<void> {
     if (this.#refusal !== null && !this.#closed) throw this.#refusal.error;
     const relayed = resolved(() => {
-      if (this.#closed) throw closedError();
+      if (this.#closed) throw brokerClosed();
       return this.#broker.publish(topic, message);
     });
     relayed.catch(() => {});
@@ -111,8 +111,8 @@ export class BrokerClient implements BrokerLink {
     this.#closed = true;
     const ended = callForeign(() => this.#broker.close(), (error) => this.#report(error));
     // The broker may never settle these, but `ready` must.
-    this.#started.reject(closedError());
-    for (const done of this.#subscribing.values()) done.reject(closedError());
+    this.#started.reject(brokerClosed());
+    for (const done of this.#subscribing.values()) done.reject(brokerClosed());
     if (ended !== null) await within(timeout, ended);
   }
 
@@ -173,10 +173,6 @@ function checkMessage(message: BrokerMessage): void {
     );
   }
   slowPolicy("deliver", message.slow);
-}
-
-function closedError(): BrokerError {
-  return new BrokerError("Cannot use a broker whose context was shut down");
 }
 
 function guarded(name: string, callback: () => unknown): void {

@@ -1,7 +1,13 @@
 import { QueueFullError, TimeoutError } from "../../errors.ts";
 import { printable } from "../../util/quote.ts";
 import { startTimer, within } from "../../util/timers.ts";
-import { type Broker, BrokerError, type BrokerLink, type BrokerMessage } from "./broker.ts";
+import {
+  type Broker,
+  brokerClosed,
+  BrokerError,
+  type BrokerLink,
+  type BrokerMessage,
+} from "./broker.ts";
 import { Envelope, PUBLICATION_OVERHEAD } from "./envelope.ts";
 import {
   type RedisBrokerOptions,
@@ -111,7 +117,7 @@ export class RedisBroker implements Broker {
     state.wanted = true;
     const waiter = Promise.withResolvers<void>();
     state.waiters.push(waiter);
-    const refusal = this.#closed ? closedError() : this.#refusal;
+    const refusal = this.#closed ? brokerClosed() : this.#refusal;
     if (refusal !== null) this.#settle(state, refusal);
     else this.#sync(topic, state);
     return waiter.promise;
@@ -130,7 +136,7 @@ export class RedisBroker implements Broker {
   /** Publishes at Redis. */
   publish(topic: string, message: BrokerMessage): Promise<void> {
     if (this.#refusal !== null) return Promise.reject(this.#refusal);
-    if (this.#closed) return Promise.reject(closedError());
+    if (this.#closed) return Promise.reject(brokerClosed());
     const size = message.payload.length + PUBLICATION_OVERHEAD;
     const { maxPendingBytes: most, prefix } = this.#settings;
     if (this.#bytes + size > most) {
@@ -158,8 +164,8 @@ export class RedisBroker implements Broker {
     this.#closed = true;
     this.#wake?.();
     this.#stopBeat?.();
-    this.#rejectPending(closedError());
-    for (const state of this.#topics.values()) this.#settle(state, closedError());
+    this.#rejectPending(brokerClosed());
+    for (const state of this.#topics.values()) this.#settle(state, brokerClosed());
     this.#connecting?.destroy();
     const session = this.#session;
     this.#session = null;
@@ -171,10 +177,10 @@ export class RedisBroker implements Broker {
   async #connect(): Promise<void> {
     for (;;) {
       if (this.#pause > 0) await this.#rest(this.#pause * (0.5 + Math.random()));
-      if (this.#closed) throw closedError();
+      if (this.#closed) throw brokerClosed();
       const failure = await this.#attempt();
       if (failure === null) return;
-      if (this.#closed) throw closedError();
+      if (this.#closed) throw brokerClosed();
       const { error } = failure, words = wordsOf(error);
       if (REFUSALS.test(words)) throw this.#refuse(words, error);
       this.#backOff();
@@ -210,7 +216,7 @@ export class RedisBroker implements Broker {
       }
       await connected;
       this.#connecting = null;
-      if (this.#closed) throw closedError();
+      if (this.#closed) throw brokerClosed();
       if (lost) throw first;
       this.#session = session;
       this.#beat(session);
@@ -367,8 +373,4 @@ export class RedisBroker implements Broker {
 function wordsOf(error: unknown): string {
   const words = error instanceof Error && error.message !== "" ? error.message : String(error);
   return printable(words);
-}
-
-function closedError(): BrokerError {
-  return new BrokerError("Cannot use a broker whose context was shut down");
 }
