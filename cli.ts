@@ -52,7 +52,7 @@ export async function main(args: readonly string[]): Promise<number> {
   }
   await terminal.flush();
   const { failure } = terminal.out;
-  // A command that has failed has said so already.
+  // If the command itself has failed, that was reported already.
   if (failure !== null && (code === EXIT.ok || code === EXIT.interrupted)) {
     terminal.error(`Cannot write to standard output: ${failureOf(failure).message}`);
     if (code === EXIT.ok) code = EXIT.lost;
@@ -91,7 +91,7 @@ async function help(name: string, terminal: Terminal): Promise<number> {
   return EXIT.ok;
 }
 
-/** What programs want to know of an error. */
+/** The details of an error for `--json`. */
 function detailsOf(error: unknown, { message }: Failure): Record<string, unknown> {
   if (!(error instanceof HandshakeError)) return { message };
   return { message, status: error.status };

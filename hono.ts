@@ -1,8 +1,8 @@
 /**
- * Hono's `upgradeWebSocket`, on Sluice's connections.
+ * Hono's `upgradeWebSocket` with Sluice's connections.
  *
- * The same application runs on a listener with `upgrades: "handler"`, over HTTP/1.1 and HTTP/2, and under `Deno.serve`,
- * within what Deno's own sockets can do.
+ * The same application runs on a listener with `upgrades: "handler"`, over HTTP/1.1 and HTTP/2, and with `Deno.serve`, where
+ * it has the features of Deno's own WebSocket.
  *
  * @example
  * ```ts
@@ -36,45 +36,45 @@ import type { Connection, Context, UpgradeOptions } from "./mod.ts";
 
 /** A WebSocket as Hono's callbacks get it. */
 export interface HonoWebSocket {
-  /** The connection, with everything it has. */
+  /** The connection. */
   raw?: Connection;
   /** 0 to 3: connecting, open, closing, closed. */
   readonly readyState: 0 | 1 | 2 | 3;
-  /** The URL that was asked for. */
+  /** The requested URL. */
   url: URL | null;
   /** The subprotocol; `""` for none. */
   protocol: string | null;
-  /** Queues a message; throws as `Connection.send`. */
+  /** Queues a message; throws like `Connection.send`. */
   send(
     data: string | ArrayBuffer | Uint8Array<ArrayBuffer>,
     options?: { compress?: boolean },
   ): void;
-  /** Closes it. */
+  /** Closes the connection. */
   close(code?: number, reason?: string): void;
 }
 
 /** Hono's callbacks of a WebSocket. */
 export interface HonoEvents {
-  /** It is open. No message comes before its promise, if it returns one, has settled. */
+  /** The connection is open. If it returns a promise, no message is delivered before that has settled. */
   onOpen?(event: Event, ws: HonoWebSocket): unknown;
-  /** A message; binary ones are an `ArrayBuffer`. The next one waits for its promise. */
+  /** A message; a binary one is an `ArrayBuffer`. If it returns a promise, the next message waits for it. */
   onMessage?(event: MessageEvent<string | ArrayBuffer>, ws: HonoWebSocket): unknown;
-  /** It has ended. */
+  /** The connection has ended. */
   onClose?(event: CloseEvent, ws: HonoWebSocket): unknown;
-  /** It has failed, or a callback has: an `ErrorEvent`. */
+  /** The connection or a callback has failed. The event is an `ErrorEvent`. */
   onError?(event: Event, ws: HonoWebSocket): unknown;
 }
 
 const READY_STATES = { connecting: 0, open: 1, closing: 2, closed: 3 } as const;
 
 /**
- * Makes the handler of a route that upgrades; other requests go on to the next one. Its callbacks are Hono's `onOpen`,
- * `onMessage`, `onClose` and `onError`; `ws.raw` is the `Connection`. Binary messages are an `ArrayBuffer`. While the
- * promise of an `onMessage` is pending, the next message waits, and with it the peer.
+ * Makes a handler for a route that upgrades; it passes other requests to the next handler. The callbacks are Hono's
+ * `onOpen`, `onMessage`, `onClose` and `onError`; `ws.raw` is the `Connection`. While the promise of an `onMessage` is
+ * pending, the connection is held, which slows the peer down.
  *
- * @param ctx The context that the connections belong to.
- * @param createEvents Makes the callbacks, once the request is there.
- * @param options Options of `Context.upgrade`; its callbacks are called as well.
+ * @param ctx The context of the connections.
+ * @param createEvents Makes the callbacks for a request.
+ * @param options Options of `Context.upgrade`; its callbacks are called, too.
  * @returns The handler.
  *
  * @typeParam Data The type of `conn.data`.
@@ -95,7 +95,7 @@ export function upgradeWebSocket<Data>(
   return helper(create, options) as unknown as ReturnType<typeof upgradeWebSocket<Data>>;
 }
 
-/** Hono's callbacks as those of a connection, after those that were given besides. */
+/** Converts Hono's callbacks to those of a connection, and combines them with those of the options. */
 function callbacks(events: HonoEvents, own: UpgradeOptions = {}): UpgradeOptions {
   let face: HonoWebSocket | null = null;
   const faceOf = (conn: Connection) => face ??= faceFor(conn);

@@ -1,6 +1,6 @@
 /**
- * The counters of a context as OpenTelemetry instruments, and a span for each handshake and connection. With Deno's own
- * OpenTelemetry (`OTEL_DENO=true`) they are exported with no more code.
+ * The counters of a context as OpenTelemetry instruments, and a span for each handshake and each connection. Deno's own
+ * OpenTelemetry (`OTEL_DENO=true`) exports them without further code.
  *
  * @example
  * ```ts
@@ -35,7 +35,7 @@ import type { Observer, RefusedHandshake } from "./src/context/observer.ts";
 /** Options of {@linkcode instrument}. */
 export interface InstrumentOptions {
   /**
-   * The name of the meter and of the tracer, which the global providers make.
+   * The name of the meter and of the tracer, which come from the global providers.
    *
    * @default {"@sluice/websocket"}
    */
@@ -44,37 +44,38 @@ export interface InstrumentOptions {
   attributes?: Record<string, string | number | boolean>;
 }
 
-/** What an application needs of a connection's span; it is a `Span` of the API, whose other members stay ours. */
+/** The span of a connection: the members of the API's `Span` that an application needs. */
 export interface ConnectionSpan {
-  /** What identifies it: `trace.setSpanContext(context, span.spanContext())` makes it the parent of others. */
+  /** The identity of the span. `trace.setSpanContext(context, span.spanContext())` makes it the parent of others. */
   spanContext(): { traceId: string; spanId: string; traceFlags: number };
-  /** Notes a property of the connection. */
+  /** Sets an attribute. */
   setAttribute(key: string, value: string | number | boolean): this;
-  /** Notes that something has happened. */
+  /** Adds an event. */
   addEvent(name: string, attributes?: Record<string, string | number | boolean>): this;
 }
 
 /** The instruments of a context. */
 export interface Instruments<Data = unknown> extends Disposable {
   /**
-   * Callbacks for `listen` and `connect` that measure what can't be read off the counters: how connections end, and
-   * the round trip of their last ping. If you have an `onClose` of your own, call this one from it.
+   * Callbacks for `listen` and `connect`, for measurements that aren't counters: how connections end, and the round trip of
+   * their last ping. If you have your own `onClose`, call this one from it.
    */
   readonly handlers: {
     onClose(conn: Connection<Data>, close: CloseRecord): void;
   };
   /**
-   * The span of a connection, for spans of your own below it.
+   * Returns the span of a connection, as the parent of your own spans.
    *
    * @param conn A connection of the context.
-   * @returns Its span while it is open; the handshake's before; `undefined` if tracing is off, and afterwards.
+   * @returns The span of the open connection, or before that of a client's handshake; `undefined` after the end, and if
+   * tracing is off.
    */
   spanOf(conn: Connection<Data>): ConnectionSpan | undefined;
   /** Stops observing. */
   [Symbol.dispose](): void;
 }
 
-/** A counter's name, its unit, what it counts, and where it is read. */
+/** The name, the unit and the description of each counter, and its field in `ContextStats`. */
 const COUNTERS: [name: string, unit: string, description: string, field: keyof ContextStats][] = [
   ["sluice.connections.opened", "{connection}", "Connections opened", "connections"],
   ["sluice.messages.sent", "{message}", "Messages accepted by send", "messagesSent"],
@@ -95,12 +96,12 @@ const GAUGES: typeof COUNTERS = [
 /**
  * Makes the instruments of a context: `sluice.connections.open` and `.opened`, `sluice.messages.sent`, `.received` and
  * `.dropped`, `sluice.bytes.sent` and `.received`, `sluice.queue.bytes` and `.high_water`, `sluice.drains`,
- * `sluice.pauses`; and, by the handlers, `sluice.closes` by close code and the histogram `sluice.round_trip`. Codes that
- * a peer may choose freely are grouped, as `3xxx` and `4xxx`, so that no peer can make more than a few series.
+ * `sluice.pauses`. The handlers add `sluice.closes` by close code and the histogram `sluice.round_trip`. Codes that a peer may
+ * choose freely are grouped as `3xxx` and `4xxx`, so that a peer can't make more than a few series.
  *
- * While tracing is on, each handshake of the context is a span `websocket handshake`, and each connection a span
- * `websocket connection` below it. A client sends the handshake's `traceparent`, a server goes on with the one that it
- * gets.
+ * If tracing is on, each handshake of the context is a span `websocket handshake`, and each connection is a span
+ * `websocket connection` below it. A client sends the `traceparent` of its handshake, and a server uses the received one
+ * as the parent.
  *
  * @param ctx The context.
  * @param options The names of meter and tracer, and attributes.
@@ -156,7 +157,7 @@ export function instrument<Data = unknown>(
   };
 }
 
-/** The label of a close code. Those from 3000 on are a peer's free choice: each would make a series of its own. */
+/** The label of a close code. Those from 3000 on are grouped: a peer can choose them freely, and each would make a series. */
 function groupOf(code: number): string {
   if (code >= 1000 && code <= 1015) return String(code);
   return code >= 3000 && code <= 4999 ? `${Math.floor(code / 1000)}xxx` : "other";
@@ -165,20 +166,20 @@ function groupOf(code: number): string {
 const HANDSHAKE = "websocket handshake";
 const CONNECTION = "websocket connection";
 
-/** Where a server finds the `traceparent` of a request. */
+/** Reads the `traceparent` of a request. */
 const REQUEST: TextMapGetter<Pick<RefusedHandshake, "fields">> = {
   keys: () => [],
   get: ({ fields }, name) => fields?.get(name) ?? undefined,
 };
 
 /**
- * A span for each handshake and connection. With tracing off each costs what the API's do-nothing tracer does: no
- * header is read, nothing is kept.
+ * Makes a span for each handshake and each connection. If tracing is off, the API's no-op tracer is called, no header is
+ * read and nothing is kept.
  */
 class Spans implements Observer {
   readonly #tracer: Tracer;
   readonly #attributes: Attributes;
-  /** The span of each connection: its handshake's, then its own. */
+  /** The span of each connection: first that of the handshake, then its own. */
   readonly #spans = new WeakMap<Connection, Span>();
 
   constructor(tracer: Tracer, attributes: Attributes) {
@@ -213,7 +214,7 @@ class Spans implements Observer {
     const now = time(performance.now());
     let handshake = this.#spans.get(conn);
     if (handshake === undefined) {
-      // Asked for the request only if there is a propagator that wants to know.
+      // A getter, so that the request is made only if a propagator reads it.
       const request = {
         get fields() {
           return conn.request?.headers ?? null;
@@ -265,7 +266,7 @@ class Spans implements Observer {
   }
 }
 
-/** A reading of `performance.now()` as the API wants it: ms since 1970. */
+/** Converts a reading of `performance.now()` to ms since 1970. */
 function time(reading: number): number {
   return performance.timeOrigin + reading;
 }

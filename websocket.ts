@@ -1,6 +1,6 @@
 /**
- * The `WebSocket` class of the WHATWG standard on this library's connections, for programs that were written for a
- * browser's or Deno's own.
+ * The `WebSocket` class of the WHATWG standard with this library's connections, for programs that were written for that of a
+ * browser or of Deno.
  *
  * @example
  * ```ts

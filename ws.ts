@@ -1,5 +1,5 @@
 /**
- * The API of the npm package `ws` 8 on this library's connections, for programs that were written for it.
+ * The API of the npm package `ws` 8 with this library's connections, for programs that were written for that package.
  *
  * @example
  * ```ts
@@ -29,7 +29,7 @@ import { createWebSocketStream } from "./src/ws/stream.ts";
 import { WebSocket } from "./src/ws/websocket.ts";
 import { WebSocketServer } from "./src/ws/websocket_server.ts";
 
-// What `require` gives is the class, with everything else as its members, as the package has it.
+// `require` returns the class with all other exports as its members, like the package.
 Object.assign(WebSocket, {
   WebSocket,
   WebSocketServer,

@@ -1,13 +1,13 @@
 import { parseArgs } from "node:util";
 import { UsageError } from "./usage.ts";
 
-/** Which options a command has. */
+/** The options of a command. */
 export interface Spec {
-  /** With a value. */
+  /** Options with a value. */
   values?: readonly string[];
-  /** With a value, and possibly more than once. */
+  /** Options with a value that may be repeated. */
   lists?: readonly string[];
-  /** Without one. */
+  /** Options without a value. */
   flags?: readonly string[];
 }
 
@@ -26,19 +26,19 @@ const SHORT: Record<string, string> = {
   verbose: "v",
 };
 
-/** The arguments of a command, checked as they are asked for. */
+/** The arguments of a command. Values are checked when they are read. */
 export class Args {
-  /** What isn't an option. */
+  /** Arguments that aren't options. */
   readonly positional: readonly string[];
   readonly #values = new Map<string, string[]>();
   readonly #flags = new Set<string>();
 
   /**
-   * Parses.
+   * Parses arguments.
    *
    * @param args The arguments after the command.
-   * @param spec The command's options.
-   * @throws {UsageError} If an option is unknown, has no value, has one too many, or is repeated.
+   * @param spec The options of the command.
+   * @throws {UsageError} If an option is unknown, repeated, without its value, or with a value that it doesn't take.
    */
   constructor(args: readonly string[], { values = [], lists = [], flags = [] }: Spec) {
     const types = [
@@ -49,7 +49,7 @@ export class Args {
       const short = SHORT[name];
       return [name, short === undefined ? { type } : { type, short }];
     }));
-    // Not strict, since its complaints go on for three lines; the tokens say all that is needed for ours.
+    // Not strict, since its errors take three lines; the tokens are enough for short ones.
     const { tokens } = parseArgs({
       args: [...args],
       options,
@@ -68,7 +68,7 @@ export class Args {
         this.#flags.add(name);
         continue;
       }
-      // What looks like an option is one, unless it is joined by "=".
+      // A value that looks like an option must be joined by "=".
       if (!value || (!inlineValue && /^-./.test(value))) {
         throw new UsageError(`Option --${name} needs a value`);
       }
@@ -95,7 +95,7 @@ export class Args {
     return [...this.#values.get(name) ?? []];
   }
 
-  /** A number that isn't negative; if `whole`, a whole one of at least `least`. */
+  /** The number of an option, at least `least`, and a whole one if `whole` is set. */
   number(
     name: string,
     fallback: number,

@@ -96,7 +96,7 @@ function asText(load: Load, tally: Tally): string[] {
   return [...lines, ...histogram(tally)];
 }
 
-/** A line per power of two: from where to where, how many, and how that compares with the largest of them. */
+/** A line per power of two: the range, the share, and a bar relative to the largest share. */
 function histogram({ latency }: Tally): string[] {
   const rows = latency.octaves();
   const most = Math.max(...rows.map(({ share }) => share));

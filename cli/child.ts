@@ -3,13 +3,13 @@ import { startTimer } from "../src/util/timers.ts";
 import { lines, oneLine, oneLineOfBytes } from "./lines.ts";
 import type { Terminal } from "./terminal.ts";
 
-/** How long a command may go on after the end of its input, and again after it was asked to end. */
-const PATIENCE = 2000;
+/** How long a command may run after the end of its input, and again after SIGTERM, in ms. */
+const EXIT_TIMEOUT = 2000;
 const NEWLINE = new Uint8Array([10]);
 const WINDOWS = Deno.build.os === "windows";
 const encoder = new TextEncoder();
 
-/** A shell command that speaks with one connection: lines on its side, messages on the other. */
+/** A shell command that is joined to one connection: its lines are messages. */
 export class Child {
   /** Resolves when the command has ended. */
   readonly ended: Promise<void>;
@@ -20,10 +20,10 @@ export class Child {
   /**
    * Starts the command.
    *
-   * @param conn The connection that it speaks with.
-   * @param command A line for the system's shell.
-   * @param terminal Where its failure is reported.
-   * @throws If there can be no further process.
+   * @param conn The connection.
+   * @param command A line for the shell.
+   * @param terminal Gets the report of a failure.
+   * @throws If the process can't be started.
    */
   constructor(conn: Connection<unknown>, command: string, terminal: Terminal) {
     const [shell, ...flags] = WINDOWS ? ["cmd", "/d", "/c"] : ["sh", "-c"];
@@ -33,7 +33,7 @@ export class Child {
       stdout: "piped",
       stderr: "inherit",
       env: { SLUICE_URL: conn.url },
-      // In a process group of its own, so that what the shell has started ends with it.
+      // In a process group of its own, so that the processes of the shell end with it.
       detached: !WINDOWS,
     }).spawn();
     this.ended = this.#process.status.then(() => {});
@@ -43,7 +43,7 @@ export class Child {
     this.#run(conn).catch((error) => terminal.error(`${command}: ${error.message}`));
   }
 
-  /** Gives the command a message as a line; what this returns settles when the command has room for it. */
+  /** Writes a message to the command as a line; resolves when the command has room for it. */
   async write(data: ReceivedMessage): Promise<void> {
     try {
       await this.#input.write(
@@ -51,29 +51,29 @@ export class Child {
       );
       await this.#input.write(NEWLINE);
     } catch {
-      // It reads no more; its exit closes the connection.
+      // The command has closed its input; its exit closes the connection.
     }
   }
 
-  /** The connection has ended: the command gets the end of its input, and some time to finish. */
+  /** The connection has ended: closes the command's input, and gives it some time to finish. */
   end(): void {
     if (this.#ending) return;
     this.#ending = true;
     this.#input.close().catch(() => {});
-    let stop = startTimer(PATIENCE, () => {
+    let stop = startTimer(EXIT_TIMEOUT, () => {
       this.kill("SIGTERM");
-      stop = startTimer(PATIENCE, () => this.kill("SIGKILL"));
+      stop = startTimer(EXIT_TIMEOUT, () => this.kill("SIGKILL"));
     });
     this.ended.then(() => stop());
   }
 
-  /** Ends the command, and what it has started. */
+  /** Ends the command and its process group. */
   kill(signal: "SIGTERM" | "SIGKILL"): void {
     try {
       if (WINDOWS) this.#process.kill(signal);
       else Deno.kill(-this.#process.pid, signal);
     } catch {
-      // It has gone by itself.
+      // It has ended already.
     }
   }
 

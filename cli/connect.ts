@@ -27,8 +27,8 @@ export const spec: Spec = {
   ],
 };
 
-const PATIENCE = 2000;
-/** How long the last ping may take, behind everything that was sent. */
+const CLOSE_TIMEOUT = 2000;
+/** How long the last ping may take, in ms: it is answered after everything that was sent. */
 const ANSWER = 60_000;
 const NEWLINE = 10;
 const COMMANDS = "/ping, /pause, /resume, /close [CODE [REASON]]; // begins a message with /";
@@ -65,7 +65,7 @@ function viewOf(args: Args, terminal: Terminal): View {
 
 type Options = Awaited<ReturnType<typeof outboundOptions>> & ReturnType<typeof sizeOptions>;
 
-/** What a user says and hears, over one connection or several. */
+/** A conversation over one connection, or over several in a row. */
 class Talk {
   readonly #args: Args;
   readonly #terminal: Terminal;
@@ -77,9 +77,9 @@ class Talk {
   readonly #pingEvery: number;
   #conn: Connection | null = null;
   #received = 0;
-  /** Whether the user has no use for a further connection. */
+  /** Whether the user needs no further connection. */
   #finished = false;
-  /** Whether the user has asked for the close, with whatever code. */
+  /** Whether the user has closed the connection, with any code. */
   #asked = false;
 
   constructor(args: Args, terminal: Terminal, view: View) {
@@ -101,7 +101,7 @@ class Talk {
     terminal.stopped().then(() => this.#stop());
   }
 
-  /** One connection; one that is lost is an error. */
+  /** Uses one connection; losing it is an error. */
   async once(url: string, options: Options): Promise<void> {
     const conn = this.#conn = typed(() =>
       this.#ctx.connect(url, { ...options, ...this.#handlers })
@@ -123,7 +123,7 @@ class Talk {
     if (!this.#args.flag("json")) this.#view.closed(close);
   }
 
-  /** One connection after the other, until the user has had enough. */
+  /** Uses one connection after the other, until the user stops. */
   async again(url: string, options: Options): Promise<void> {
     const stop = new AbortController();
     this.#terminal.stopped().then(() => stop.abort());
@@ -151,7 +151,7 @@ class Talk {
   get #handlers() {
     return {
       onConnect: (conn: Connection) => this.#view.opened(conn),
-      // Returning what the view returns holds the connection, and through TCP the server, while our output isn't read.
+      // The view's promise holds the connection while the output isn't read, which slows the server down.
       onMessage: (conn: Connection, data: ReceivedMessage) => {
         this.#received++;
         const written = this.#view.message(data);
@@ -162,7 +162,7 @@ class Talk {
     };
   }
 
-  /** Sends what there is to send over a connection, and waits for its end. */
+  /** Sends the messages over a connection, and waits for its end. */
   async #over(conn: Connection): Promise<void> {
     let failure: { error: unknown } | null = null;
     const stopPings = this.#pingEvery > 0 ? this.#pingAgain(conn) : () => {};
@@ -179,7 +179,7 @@ class Talk {
     if (failure !== null) throw (failure as { error: unknown }).error;
   }
 
-  /** Returns whether all has been sent; if not, the connection has ended. */
+  /** Sends the messages; returns whether all were sent. If not, the connection has ended. */
   async #send(conn: Connection): Promise<boolean> {
     const messages = this.#args.list("message"), path = this.#args.value("file");
     if (path !== undefined) {
@@ -195,13 +195,13 @@ class Talk {
     return messages.length > 0 || await pump(conn, this.#input);
   }
 
-  /** Closes when the server has seen all, and has had the time to answer. */
+  /** Closes when the server has received everything, and has had the time to answer. */
   async #leave(conn: Connection): Promise<void> {
     await conn.drained().catch(() => {});
     await roundTrip(conn, ANSWER);
     for (let before = -1; before !== this.#received && conn.state === "open";) {
       before = this.#received;
-      // What waits for an output that isn't read hasn't been counted yet.
+      // Messages that wait for the output haven't been counted yet.
       await this.#terminal.out.flush();
       await within(this.#linger, conn.closed);
     }
@@ -225,7 +225,7 @@ class Talk {
     if (ms !== null) this.#view.roundTrip(ms);
   }
 
-  /** What is typed behind a `/`. */
+  /** Executes a command that was typed after a `/`. */
   #obey(view: PromptView, command: string): void {
     const [, name, code, reason = ""] = /^(\S*)(?:\s+(\S+))?(?:\s+(.*))?$/s.exec(command.trim())!;
     const conn = this.#conn;
@@ -247,17 +247,17 @@ class Talk {
     }
   }
 
-  /** Closes; a server that doesn't answer isn't waited for. */
+  /** Closes, and terminates if the server doesn't answer. */
   #stop(): void {
     const conn = this.#conn;
     if (conn === null) return;
     this.#finished = true;
     conn.close();
-    startTimer(PATIENCE, () => conn.terminate());
+    startTimer(CLOSE_TIMEOUT, () => conn.terminate());
   }
 }
 
-/** The time that a ping takes; `null` if none can be sent, as while the connection closes, or none is answered. */
+/** The round trip of a ping in ms; `null` if it can't be sent or isn't answered. */
 async function roundTrip(conn: Connection, timeout?: number): Promise<number | null> {
   try {
     return await conn.ping(undefined, { timeout });

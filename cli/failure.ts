@@ -2,19 +2,19 @@ import { HandshakeError, TimeoutError } from "../mod.ts";
 import { printable } from "../src/util/quote.ts";
 import { EXIT, UsageError } from "./usage.ts";
 
-/** An error as a user of the tool sees it. */
+/** An error for the user of the tool. */
 export interface Failure {
   readonly code: number;
   readonly message: string;
 }
 
-/** A connection that ended otherwise than it should have. */
+/** A connection has ended unexpectedly. */
 export class LostError extends Error {
   /** The name of the class. */
   override readonly name = "LostError";
 }
 
-/** Finds the line and the exit code for an error. */
+/** Returns the message and the exit code for an error. */
 export function failureOf(error: unknown): Failure {
   const message = error instanceof Error ? error.message : String(error);
   if (error instanceof UsageError) return { code: EXIT.usage, message };
@@ -32,7 +32,7 @@ export function failureOf(error: unknown): Failure {
   return { code: EXIT.lost, message };
 }
 
-/** Calls what checks what the user has typed, so that its complaints are the user's. */
+/** Calls a function that checks arguments of the user, and turns its errors into usage errors. */
 export function typed<T>(make: () => T): T {
   try {
     return make();

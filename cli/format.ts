@@ -1,7 +1,7 @@
 import { quote } from "../src/util/quote.ts";
 import type { ReceivedMessage } from "../mod.ts";
 
-/** How much of a message is shown: bytes, and characters. */
+/** The most bytes, and the most characters, of a message that are shown. */
 const SHOWN = 32, LONGEST = 60;
 
 /** A message as an object of `--json`. */
@@ -18,7 +18,7 @@ export function hexLine(data: Uint8Array): string {
   return `(binary, ${thousands(data.length)} bytes) ${bytes.join(" ")}${more}`;
 }
 
-/** The beginning of a message, printable; where that isn't all of it, how long it is. */
+/** The beginning of a message, printable, with the length if it is longer. */
 export function excerpt(data: ReceivedMessage): string {
   if (typeof data !== "string") return hexLine(data);
   const length = data.length > LONGEST ? ` (${thousands(data.length)} characters)` : "";
@@ -35,7 +35,7 @@ export function address(addr: Deno.Addr | null): string {
   if (addr === null) return "?";
   if (!("hostname" in addr)) return "path" in addr ? addr.path : "?";
   const { hostname, port } = addr;
-  // Of a client behind a proxy it isn't always known.
+  // A proxy doesn't always say the port of its client.
   if (port === 0) return hostname;
   return hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
 }

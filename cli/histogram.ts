@@ -1,13 +1,13 @@
-/** Buckets per power of two: values are known to within 3 %. */
+/** Buckets per power of two, so that values have an accuracy of 3 %. */
 const STEPS = 32;
 
-/** Durations, counted in buckets whose width grows with the value, so that it never gets larger. */
+/** Counts durations in buckets whose width grows with the value, in a fixed amount of memory. */
 export class Histogram {
   readonly #counts = new Float64Array(STEPS * 48);
   #count = 0;
   #max = 0;
 
-  /** How many there are. */
+  /** The number of durations. */
   get count(): number {
     return this.#count;
   }
@@ -24,7 +24,7 @@ export class Histogram {
     this.#counts[indexOf(ms * 1000)]++;
   }
 
-  /** The duration in ms that the given share of all doesn't exceed. */
+  /** The duration in ms that this share of all durations doesn't exceed. */
   percentile(share: number): number {
     let left = Math.ceil(this.#count * share);
     if (left === 0) return 0;
@@ -35,7 +35,7 @@ export class Histogram {
     return this.#max;
   }
 
-  /** Shares of all by power of two, from the first that has any to the last: upper ends in ms. */
+  /** The share of each power of two, without empty ones at either end; `upTo` is its upper end in ms. */
   octaves(): { upTo: number; share: number }[] {
     const rows: { upTo: number; share: number }[] = [];
     for (let i = 0; i < this.#counts.length; i += STEPS) {
@@ -48,7 +48,7 @@ export class Histogram {
   }
 }
 
-/** The bucket of a duration in µs; those below one share the first power of two. */
+/** The bucket of a duration in µs; durations below 1 µs share the first power of two. */
 function indexOf(us: number): number {
   if (us < 1) return Math.max(0, Math.floor(us * STEPS));
   const octave = Math.min(46, Math.floor(Math.log2(us)));

@@ -5,8 +5,8 @@ import { lines } from "./lines.ts";
 type Outgoing = string | Uint8Array;
 
 /**
- * What a user wants to send, one message after the other. It may outlive a connection: what was read, or is being read,
- * when one is lost is the next one's.
+ * The messages of a user, one after the other. It may outlive a connection: a message that was read, or is being read, when
+ * a connection is lost, is sent over the next one.
  */
 export class Input {
   readonly #source: AsyncIterator<Outgoing>;
@@ -15,12 +15,12 @@ export class Input {
   #failure: { error: unknown } | null = null;
   #wake = () => {};
 
-  /** @param source Where the messages come from. */
+  /** @param source The messages. */
   constructor(source: AsyncIterator<Outgoing>) {
     this.#source = source;
   }
 
-  /** The next message, which stays the next one until it is taken; `null` if the wait was interrupted. */
+  /** Returns the next message without taking it; `null` if the wait was interrupted. */
   async peek(): Promise<IteratorResult<Outgoing, unknown> | null> {
     if (this.#result === null && this.#failure === null) {
       const { promise, resolve } = Promise.withResolvers<void>();
@@ -32,7 +32,7 @@ export class Input {
     return this.#result;
   }
 
-  /** Goes on to the message after this one. */
+  /** Takes the message of `peek`. */
   take(): void {
     this.#result = null;
   }
@@ -54,11 +54,11 @@ export class Input {
   }
 }
 
-/** How standard input becomes messages. */
+/** Options for reading messages from standard input. */
 export interface InputOptions {
-  /** Whether they are binary. */
+  /** Whether the messages are binary. */
   readonly binary: boolean;
-  /** The byte that ends each of them. */
+  /** The byte that ends each message. */
   readonly end: number;
 }
 
@@ -83,9 +83,9 @@ export async function* standardInput({ binary, end }: InputOptions): AsyncGenera
 }
 
 /**
- * Sends as fast as the server accepts it, and no faster.
+ * Sends messages as fast as the server accepts them.
  *
- * @returns Whether everything has been sent; otherwise the connection has ended.
+ * @returns Whether all messages were sent; if not, the connection has ended.
  */
 export async function pump(conn: Connection, input: Input): Promise<boolean> {
   conn.closed.then(() => input.interrupt());

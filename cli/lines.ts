@@ -4,11 +4,11 @@ const NEWLINE = 10, RETURN = 13, SPACE = 32;
 const LONGEST = 64 * 1024 * 1024;
 
 /**
- * Splits bytes into lines, without their ends. What is after the last line's end is a line, too, unless it is empty.
+ * Splits bytes into lines, without their ends. Bytes after the last line end are a line, too.
  *
  * @param source The bytes.
- * @param mark The byte that ends a line; a carriage return before it goes with it if it is a line feed.
- * @returns The lines, each the consumer's own.
+ * @param mark The byte that ends a line. If it is a line feed, a carriage return before it is removed, too.
+ * @returns The lines; the consumer may keep and change them.
  * @throws {RangeError} If a line is longer than 64 MiB.
  */
 export async function* lines(
@@ -33,7 +33,7 @@ export async function* lines(
   if (length > 0) yield concat(rest);
 }
 
-/** Without a carriage return at the end. */
+/** Removes a carriage return at the end. */
 function trimmed(line: Uint8Array): Uint8Array {
   return line[line.length - 1] === RETURN ? line.subarray(0, -1) : line;
 }
@@ -43,7 +43,7 @@ export function oneLine(text: string): string {
   return text.includes("\n") ? text.replace(/\r?\n/g, " ") : text;
 }
 
-/** As {@linkcode oneLine}, of bytes, which may be changed. */
+/** The same as {@linkcode oneLine} for bytes, which it may change. */
 export function oneLineOfBytes(bytes: Uint8Array): Uint8Array {
   if (!bytes.includes(NEWLINE)) return bytes;
   let to = 0;

@@ -16,10 +16,10 @@ export const spec: Spec = {
   flags: ["echo", "broadcast", "json", "compression", "verbose", "quiet"],
 };
 
-const PATIENCE = 2000;
-/** How long a command may go on that was asked to end with us. */
-const LAST_WORDS = 500;
-/** Each costs a process or more. */
+const SHUTDOWN_TIMEOUT = 2000;
+/** How long a command may run after SIGTERM when the tool ends, in ms. */
+const KILL_TIMEOUT = 500;
+/** The default limit of commands, each of which costs a process or more. */
 const MOST_COMMANDS = 100;
 
 interface Peer {
@@ -28,7 +28,7 @@ interface Peer {
   child: Child | null;
 }
 
-/** A server until Ctrl-C. */
+/** Runs a server until Ctrl-C. */
 export async function listen(args: Args, terminal: Terminal): Promise<number> {
   args.expect("PORT");
   const port = parsePort(args.positional[0]);
@@ -51,7 +51,7 @@ export async function listen(args: Args, terminal: Terminal): Promise<number> {
     ...proxyOptions(args),
     ...origins,
   };
-  /** Commands that run; they may outlive their connections for a while. */
+  /** Running commands, which may outlive their connections for a while. */
   const children = new Set<Child>();
   let count = 0;
   const event = (object: Record<string, unknown>) => {
@@ -120,16 +120,16 @@ export async function listen(args: Args, terminal: Terminal): Promise<number> {
   if (json) event({ type: "listening", url: listener.url, port: listener.port });
   else terminal.print(`listening on ${listener.url}`);
   await terminal.stopped();
-  await ctx.shutdown({ timeout: PATIENCE });
+  await ctx.shutdown({ timeout: SHUTDOWN_TIMEOUT });
   const ended = Promise.all([...children].map((child) => child.ended));
-  if (await within(PATIENCE, ended)) return EXIT.ok;
+  if (await within(SHUTDOWN_TIMEOUT, ended)) return EXIT.ok;
   for (const child of children) child.kill("SIGTERM");
-  await within(LAST_WORDS, ended);
+  await within(KILL_TIMEOUT, ended);
   for (const child of children) child.kill("SIGKILL");
   return EXIT.ok;
 }
 
-/** Sends back; a peer that doesn't read its echoes is not read either. */
+/** Sends a message back. A peer that doesn't read its echoes isn't read either. */
 function echo(conn: Connection<Peer>, data: string | Uint8Array): void {
   if (conn.state === "open" && !conn.send(data)) conn.pause();
 }

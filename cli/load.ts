@@ -20,17 +20,17 @@ export interface Load {
   readonly options: ClientOptions;
 }
 
-/** Timers are late by a millisecond or so: that much before a message is due the clock is watched without them. */
+/** Timers are late by about a millisecond, so the clock is polled from this time before a message is due, in ms. */
 const NEAR = 2;
 
-/** What all connections measure together; nothing is counted while they warm up. */
+/** The measurements of all connections. Nothing is counted during the warm-up. */
 export class Tally {
   readonly latency = new Histogram();
   readonly failed: Promise<never>;
   readonly fail: (error: unknown) => void;
-  /** When counting began; 0 before. */
+  /** The beginning of the measurement; 0 before. */
   start = 0;
-  /** When it ended; 0 before. */
+  /** The end of the measurement; 0 before. */
   end = 0;
   /** Messages that had not come back at the end. */
   missing = 0;
@@ -46,18 +46,18 @@ export class Tally {
     return this.end > 0;
   }
 
-  /** Seconds that were measured. */
+  /** The length of the measurement in s. */
   get seconds(): number {
     return ((this.end || performance.now()) - this.start) / 1000;
   }
 
-  /** Counts an echo of what was, or should have been, sent at that time. */
+  /** Counts the echo of a message that was due at a time. */
   add(due: number, now: number): void {
     if (this.start > 0) this.latency.add(now - due);
   }
 }
 
-/** Runs the load until its time has passed, or `stopped` resolves. What was measured until then is in the tally. */
+/** Runs the load until its time has passed, or `stopped` resolves. The measurements are in the tally. */
 export async function run(load: Load, tally: Tally, stopped: Promise<void>): Promise<void> {
   const ctx = new Context();
   const sources: Source[] = [];
@@ -76,13 +76,13 @@ export async function run(load: Load, tally: Tally, stopped: Promise<void>): Pro
   } finally {
     stopClock();
     const now = tally.end = performance.now();
-    // A stall of the server at the very end is one as well.
+    // Messages that haven't come back count, too, or a stall of the server at the end would not show.
     if (load.depth === null) { for (const source of sources) source.countMissing(now); }
     await ctx.shutdown({ code: 1000, timeout: 2000 });
   }
 }
 
-/** Lets time pass; returns whether it was cut short. Rejects as soon as something fails. */
+/** Waits; returns whether the wait was stopped. Rejects as soon as a connection fails. */
 async function passed(ms: number, { failed }: Tally, stopped: Promise<void>): Promise<boolean> {
   let isStopped = false;
   const early = Promise.race([failed, stopped.then(() => isStopped = true)]);
@@ -90,7 +90,7 @@ async function passed(ms: number, { failed }: Tally, stopped: Promise<void>): Pr
   return isStopped;
 }
 
-/** Sends messages at their time, each connection in its turn; what is late is sent at once. Returns what ends it. */
+/** Sends messages at their due times, by each connection in turn; late ones at once. Returns a function that stops it. */
 function runClock(rate: number, sources: readonly Source[]): () => void {
   const start = performance.now();
   let sent = 0;
@@ -111,7 +111,7 @@ function runClock(rate: number, sources: readonly Source[]): () => void {
   return () => stop();
 }
 
-/** One connection, and the times of what it has in flight: echoes come in order. */
+/** One connection, and the due times of its messages in flight, whose echoes come in order. */
 class Source {
   readonly conn: Connection;
   readonly #message: string | Uint8Array;
@@ -136,19 +136,19 @@ class Source {
     });
   }
 
-  /** Sends a message that is due at that time. */
+  /** Sends a message that is due at a time. */
   send(due: number): void {
     if (this.conn.state !== "open") return;
     this.#due.push(due);
     this.conn.send(this.#message);
   }
 
-  /** Brings so many messages under way, to be kept there. */
+  /** Sends the first `depth` messages; each echo then sends the next one. */
   fill(depth: number): void {
     for (let i = 0; i < depth; i++) this.send(performance.now());
   }
 
-  /** Counts what hasn't come back, by the time that it has taken so far. */
+  /** Counts the messages that haven't come back, with the time that they have taken so far. */
   countMissing(now: number): void {
     for (const due of this.#due.drain()) {
       this.#tally.missing++;
@@ -162,7 +162,7 @@ class Source {
     if (data.length !== message.length || typeof data !== typeof message) {
       const type = typeof data === "string" ? "text" : "binary";
       const came = `${message.length} bytes came back as ${type} of ${data.length}`;
-      return this.#tally.fail(new LostError(`The server is no echo: ${came}`));
+      return this.#tally.fail(new LostError(`The server is not an echo server: ${came}`));
     }
     const now = performance.now();
     this.#tally.add(this.#due.shift()!, now);

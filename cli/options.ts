@@ -4,7 +4,7 @@ import type { Args } from "./args.ts";
 import { typed } from "./failure.ts";
 import { UsageError } from "./usage.ts";
 
-/** What a message may weigh where `--max-size` doesn't say. */
+/** The default of `--max-size`, in bytes. */
 const LARGEST = 64 * 1024 * 1024;
 
 /** The options of every command that connects. */
@@ -14,16 +14,16 @@ export const CLIENT = {
   flags: ["insecure", "compression"],
 } as const;
 
-/** Those of commands that only connect; one that listens as well has a certificate of its own. */
+/** Further options of commands that only connect; in `relay` they are options of the listener. */
 export const OUTBOUND = { values: ["cert", "key", "unix"] } as const;
 
-/** What those options set. */
+/** The options of `connect` that they set. */
 export type ClientOptions = Pick<
   ConnectOptions,
   "headers" | "protocols" | "compression" | "connectTimeout" | "proxy" | "tls" | "unix"
 >;
 
-/** A URL as it is typed: without a scheme it is `ws:`, and `:8080` is a port of this machine. */
+/** Reads a URL. Without a scheme it is `ws:`, and `:8080` is a port of this machine. */
 export function urlOf(text: string): string {
   if (/^[a-z][a-z0-9+.-]*:\/\//i.test(text)) return text;
   return `ws://${text.startsWith(":") ? "localhost" : ""}${text}`;
@@ -46,7 +46,7 @@ export async function clientOptions(args: Args): Promise<ClientOptions> {
   };
 }
 
-/** Reads the options that are {@linkcode OUTBOUND}, besides those of every client. */
+/** Reads the options of {@linkcode OUTBOUND}, and those of every client. */
 export async function outboundOptions(args: Args): Promise<ClientOptions> {
   const options = await clientOptions(args);
   const unix = args.value("unix");
@@ -57,10 +57,10 @@ export async function outboundOptions(args: Args): Promise<ClientOptions> {
   };
 }
 
-/** Sizes that both kinds of commands limit alike. */
+/** Reads `--max-size`. */
 export function sizeOptions(args: Args) {
   const maxMessageSize = args.number("max-size", LARGEST, { whole: true });
-  // Room for one message of the largest size beyond what is below the high-water mark.
+  // The queue has room for a message of the largest size even if it is at the high-water mark.
   return { maxMessageSize, maxQueueBytes: maxMessageSize === 0 ? 0 : 2 * maxMessageSize + 65_536 };
 }
 
@@ -82,7 +82,7 @@ async function readKeyAndCertificate(
   return { cert: await readFile("cert", cert), key: await readFile("key", key) };
 }
 
-/** Reads which proxies are believed when they say where a client comes from. */
+/** Reads `--trust-proxy` and `--proxy-protocol`. */
 export function proxyOptions(args: Args): Pick<ListenOptions, "trustProxy" | "proxyProtocol"> {
   const trustProxy = args.list("trust-proxy"), from = args.list("proxy-protocol");
   return {
@@ -92,12 +92,12 @@ export function proxyOptions(args: Args): Pick<ListenOptions, "trustProxy" | "pr
 }
 
 /**
- * Reads `--origin` for a listener. What a browser's page may do here its visitor has not asked for, so those of other
- * origins are let in only by name.
+ * Reads `--origin` for a listener. A page in a browser can connect without its visitor's knowledge, so pages may have to be
+ * allowed by their origin.
  *
  * @param args The arguments.
- * @param closed Whether no origin is let in unless it is named.
- * @param refused Gets each origin that isn't.
+ * @param closed Whether no origin is allowed by default.
+ * @param refused Called with each origin that is refused.
  */
 export function originOption(
   args: Args,

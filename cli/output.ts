@@ -1,13 +1,13 @@
 import { concat } from "../src/util/bytes.ts";
 
-/** The level at which a writer has to wait. */
+/** The number of waiting bytes above which a writer has to wait. */
 const ENOUGH = 64 * 1024;
 
 const encoder = new TextEncoder();
 
 /**
- * Standard output in order, many lines per write. A caller that awaits what `write` returns keeps the pace of the reader
- * at the other end.
+ * Standard output in order, with many lines per write. A caller that awaits the promise of `write` writes no faster than the
+ * reader reads.
  */
 export class Output {
   /** Resolves when nothing more can be written. */
@@ -23,7 +23,7 @@ export class Output {
   /**
    * Makes an output.
    *
-   * @param stream Where to.
+   * @param stream The stream to write to.
    */
   constructor(stream: { write(bytes: Uint8Array): Promise<number> } = Deno.stdout) {
     this.#stream = stream;
@@ -37,7 +37,7 @@ export class Output {
     return this.#broken;
   }
 
-  /** Why nothing more can be written; `null` if the reader at the other end has closed it, which is its right. */
+  /** The reason for which nothing more can be written; `null` if the reader has closed the pipe, which isn't an error. */
   get failure(): unknown {
     return this.#failure;
   }
@@ -56,13 +56,13 @@ export class Output {
     return this.#bytes > ENOUGH ? this.#writing : undefined;
   }
 
-  /** Resolves when all of it is written, or can't be. */
+  /** Resolves when everything is written, or can't be. */
   async flush(): Promise<void> {
     while (this.#writing !== null) await this.#writing;
   }
 
   async #run(): Promise<void> {
-    // The lines of one turn go out together.
+    // The lines of one turn are written together.
     await Promise.resolve();
     try {
       while (this.#waiting.length > 0) {
@@ -73,7 +73,7 @@ export class Output {
         for (let at = 0; at < bytes.length;) at += await this.#stream.write(bytes.subarray(at));
       }
     } catch (error) {
-      // A closed pipe is how `head` says that it has enough. Anything else, such as a full disk, has lost output.
+      // A reader such as `head` closes the pipe when it needs no more. Any other error, such as a full disk, loses output.
       if (!(error instanceof Deno.errors.BrokenPipe)) this.#failure = error;
       this.#broken = true;
       this.#waiting = [];

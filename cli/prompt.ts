@@ -8,15 +8,15 @@ import type { Terminal } from "./terminal.ts";
 import { PlainView, type ViewOptions } from "./view.ts";
 
 const encoder = new TextEncoder();
-// Off by NO_COLOR, as everywhere in Deno.
+// No colours with NO_COLOR, as in Deno itself.
 const [DIM, PLAIN] = Deno.noColor ? ["", ""] : ["\x1b[2m", "\x1b[0m"];
 
 /**
- * A conversation on a terminal: what is typed has a `>` in front, what arrives a `<`, remarks are dimmed. A line that is
- * being typed stays at the bottom whatever arrives.
+ * A conversation on a terminal: a typed line begins with `>`, a received one with `<`, and remarks are dimmed. The line that
+ * is being typed stays at the bottom.
  */
 export class PromptView extends PlainView {
-  /** Is called with what follows a `/`; a message that begins with one is typed with two. */
+  /** Called with the text after a `/`. A message that begins with a `/` is typed with two. */
   obey: (command: string) => void = () => {};
   readonly #readline: Interface;
   readonly #lines: string[] = [];
@@ -25,7 +25,7 @@ export class PromptView extends PlainView {
 
   constructor(terminal: Terminal, options: ViewOptions) {
     super(terminal, options);
-    // All of it goes through one output, so that it stays in order.
+    // Everything is written through one output, so that it stays in order.
     const output = new Writable({
       write(chunk: Uint8Array, _encoding, done) {
         terminal.out.write(chunk.slice());
@@ -40,7 +40,7 @@ export class PromptView extends PlainView {
       prompt: "> ",
     });
     this.#readline.on("line", (line: string) => {
-      // At once, though messages may wait for a server that doesn't read them.
+      // Commands are executed at once, even if messages wait for a server that doesn't read them.
       if (/^\/(?!\/)/.test(line)) this.obey(line.slice(1));
       else if (line !== "") this.#lines.push(line.replace(/^\/\//, "/"));
       this.#wake();
@@ -56,7 +56,7 @@ export class PromptView extends PlainView {
     this.#readline.prompt();
   }
 
-  /** The lines that are typed, until Ctrl-D. */
+  /** The typed lines, until Ctrl-D. */
   async *lines(): AsyncGenerator<string> {
     for (;;) {
       const line = this.#lines.shift();
@@ -69,13 +69,13 @@ export class PromptView extends PlainView {
     }
   }
 
-  /** Gives the terminal back as it was. */
+  /** Restores the terminal. */
   end(): void {
     if (!this.#ended) this.#readline.close();
   }
 
   override message(data: ReceivedMessage): Promise<void> | undefined {
-    // Here a line end within a message needn't be lost: each line has the mark.
+    // A message may have several lines here, since each begins with the mark.
     if (typeof data !== "string") return this.#print(`< ${hexLine(data)}`);
     return this.#print(data.split(/\r?\n/).map((line) => `< ${printable(line)}`).join("\n"));
   }
@@ -84,7 +84,7 @@ export class PromptView extends PlainView {
     if (!this.terminal.quiet) this.#print(`${DIM}${printable(text)}${PLAIN}`);
   }
 
-  /** Says something about the conversation itself. */
+  /** Prints a remark about the conversation itself. */
   say(text: string): void {
     this.remark(text);
   }
@@ -94,13 +94,13 @@ export class PromptView extends PlainView {
     const { out } = this.terminal;
     if (this.#ended) return out.line(text);
     const rows = this.#clear();
-    // Drawing it again begins with going up by as many rows as it had.
+    // Drawing the prompt again begins with going up by the rows that it had.
     const written = out.write(encoder.encode(`${text}\n${"\n".repeat(rows)}`));
     this.#readline.prompt(true);
     return written;
   }
 
-  /** Removes the line that is being typed from the screen; gives in which of its rows the cursor was. */
+  /** Removes the line that is being typed from the screen; returns the row of the cursor in it. */
   #clear(): number {
     const { rows } = this.#readline.getCursorPos();
     this.terminal.out.write(encoder.encode(`${rows > 0 ? `\x1b[${rows}A` : ""}\r\x1b[J`));

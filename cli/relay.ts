@@ -14,12 +14,12 @@ export const spec: Spec = {
   flags: [...CLIENT.flags, "verbose", "json", "quiet"],
 };
 
-const PATIENCE = 2000;
+const SHUTDOWN_TIMEOUT = 2000;
 const MOST_PAIRS = 1000;
-/** What a client's handshake may take in addition to the connect to the server. */
+/** The time for a client's handshake in addition to that for connecting to the server, in ms. */
 const HANDSHAKE = 10_000;
 
-/** Both connections of a pair know the other. */
+/** The `data` of a connection in a pair. */
 interface Side {
   readonly id: number;
   /** `>` for what the client sends, `<` for the server. */
@@ -27,7 +27,7 @@ interface Side {
   other: Connection<Side> | null;
 }
 
-/** Passes connections on until Ctrl-C. */
+/** Relays connections until Ctrl-C. */
 export async function relay(args: Args, terminal: Terminal): Promise<number> {
   args.expect("LISTEN", "URL");
   const { hostname, port } = parseListen(args.positional[0]);
@@ -35,7 +35,7 @@ export async function relay(args: Args, terminal: Terminal): Promise<number> {
   const json = args.flag("json"), verbose = args.flag("verbose");
   const options = { ...await clientOptions(args), ...sizeOptions(args) };
   const most = args.number("max-connections", MOST_PAIRS, { whole: true }) || Infinity;
-  // Every client that connects here uses our credentials and our way into the network.
+  // Every client that connects here uses our credentials and our access to the network.
   const origins = originOption(args, true, (origin) => {
     terminal.note(`refused a page of origin ${quote(origin, 200)}: see --origin`);
   });
@@ -51,7 +51,7 @@ export async function relay(args: Args, terminal: Terminal): Promise<number> {
     return verbose ? terminal.print(`${id} ${arrow} ${excerpt(data)}`) : undefined;
   };
 
-  /** What both sides do: each is held while the other doesn't take what it has sent. */
+  /** The callbacks of both sides: each is held while the other doesn't take its messages. */
   const handlers = {
     onMessage(conn: Connection<Side>, data: string | Uint8Array) {
       const { other } = conn.data;
@@ -70,7 +70,7 @@ export async function relay(args: Args, terminal: Terminal): Promise<number> {
   };
 
   await using ctx = new Context<Side>();
-  // A mistake in the options is reported before the first connection comes.
+  // An invalid option is reported before the first connection.
   typed(() => {
     const data: Side = { id: 0, arrow: "<", other: null };
     const trial = ctx.connect(url, { ...options, data, signal: AbortSignal.abort() });
@@ -85,7 +85,7 @@ export async function relay(args: Args, terminal: Terminal): Promise<number> {
       compression: options.compression,
       handshakeTimeout: options.connectTimeout && options.connectTimeout + HANDSHAKE,
       async onHandshake(request, info) {
-        // Counted before the server is asked, which has no part in how many come here.
+        // Checked before connecting to the server.
         if (open >= most) return new Response("Too many connections\n", { status: 503 });
         const id = ++count;
         const asked = request.headers.get("sec-websocket-protocol");
@@ -94,7 +94,7 @@ export async function relay(args: Args, terminal: Terminal): Promise<number> {
         const upstream = ctx.connect(url, { ...options, ...handlers, protocols, data });
         open++;
         upstream.closed.then(() => open--);
-        // Nothing is passed before there is a connection to pass it to.
+        // Messages wait until there is a connection to relay them to.
         upstream.pause();
         try {
           await upstream.opened;
@@ -103,7 +103,7 @@ export async function relay(args: Args, terminal: Terminal): Promise<number> {
           terminal.note(`${id}: ${message}`);
           return new Response(`${message}\n`, { status: 502 });
         }
-        // The client may have gone, or taken too long, while we were connecting.
+        // The client may have left, or taken too long, in the meantime.
         if (givenUp.has(info)) upstream.close();
         else waiting.set(info, upstream);
         upstream.closed.then(() => waiting.delete(info));
@@ -116,7 +116,7 @@ export async function relay(args: Args, terminal: Terminal): Promise<number> {
         for (const [info, other] of waiting) if (other === upstream) waiting.delete(info);
         upstream.data.other = conn;
         upstream.resume();
-        // The server may have gone by now.
+        // The server may have left in the meantime.
         if (upstream.state !== "open") upstream.closed.then((close) => passClose(conn, close));
       },
       onHandshakeError(_, info) {
@@ -129,11 +129,11 @@ export async function relay(args: Args, terminal: Terminal): Promise<number> {
   if (json) event({ type: "listening", url: listener.url, port: listener.port });
   else terminal.print(`listening on ${listener.url}`);
   await terminal.stopped();
-  await ctx.shutdown({ timeout: PATIENCE });
+  await ctx.shutdown({ timeout: SHUTDOWN_TIMEOUT });
   return EXIT.ok;
 }
 
-/** Ends one side as the other has ended. */
+/** Ends one side in the same way as the other. */
 function passClose(conn: Connection<Side>, { code, reason }: CloseRecord): void {
   if (code === 1006 || code === 1015) conn.terminate();
   else if (code === 1005) conn.close();

@@ -1,19 +1,19 @@
 import { printable, toJson } from "../src/util/quote.ts";
 import { Output } from "./output.ts";
 
-/** How a command meets the world: its output, its remarks, and Ctrl-C. */
+/** The terminal of a command: its output, its remarks, and Ctrl-C. */
 export class Terminal {
-  /** What the command is for. */
+  /** Standard output: the results of the command. */
   readonly out = new Output();
-  /** Remarks and errors. */
+  /** Standard error: remarks and errors. */
   readonly err = new Output(Deno.stderr);
-  /** Resolves at the first Ctrl-C, or when the process is asked to end. */
+  /** Resolves at the first Ctrl-C or SIGTERM. */
   readonly interrupted: Promise<void>;
-  /** Whether remarks are unwanted. */
+  /** Whether remarks are left out. */
   quiet = false;
-  /** Whether events are objects, failures among them. */
+  /** Whether events, failures included, are printed as JSON objects. */
   json = false;
-  /** Gives the terminal back as it was, before the process ends at once. */
+  /** Restores the terminal before the process ends at once. */
   restore: () => void = () => {};
   readonly #resolve: () => void;
   #interrupted = false;
@@ -28,7 +28,7 @@ export class Terminal {
     if (Deno.build.os !== "windows") Deno.addSignalListener("SIGTERM", stop);
   }
 
-  /** What Ctrl-C does; a second one ends the process at once. */
+  /** Handles Ctrl-C; a second one ends the process at once. */
   interrupt(): void {
     if (this.#interrupted) {
       this.restore();
@@ -43,7 +43,7 @@ export class Terminal {
     return this.#interrupted;
   }
 
-  /** Prints a line on standard output, in which a peer's words can't steer the terminal. */
+  /** Prints a line on standard output, without characters that could control the terminal. */
   print(text: string): Promise<void> | undefined {
     return this.out.line(printable(text));
   }
@@ -63,7 +63,7 @@ export class Terminal {
     this.err.line(`sluice: ${printable(text.replace(/\s*\n\s*/g, " "))}`);
   }
 
-  /** Resolves when a reason to stop has come: a signal, or an output that can't be written to any more. */
+  /** Resolves when the command has to stop: after a signal, or if standard output can't be written any more. */
   stopped(): Promise<void> {
     return Promise.race([this.interrupted, this.out.gone]);
   }

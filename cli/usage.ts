@@ -1,10 +1,10 @@
-/** Arguments that make no sense: told in one line, with where to find help. */
+/** Invalid arguments, reported in one line with a hint to the help. */
 export class UsageError extends Error {
   /** The name of the class. */
   override readonly name = "UsageError";
 }
 
-/** The exit codes; what each means is below, once for `--help` of every command. */
+/** The exit codes; their meanings are in the help below. */
 export const EXIT = {
   ok: 0,
   lost: 1,
@@ -19,7 +19,7 @@ export const EXIT = {
 const CODES = `Exit codes:
   0    success; also if the reader of standard output exited (| head)
   1    the connection was lost, or ended with another code than 1000, 1001 or none; a file could
-       not be read, or standard output not be written; the benchmark's peer is no echo
+       not be read, or standard output not be written; the benchmark's peer doesn't echo
   2    invalid arguments
   3    no connection: no such host, refused, timed out, a proxy that refuses, or,
        for a server, a port that is taken

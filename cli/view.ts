@@ -5,18 +5,18 @@ import { hexLine, jsonMessage } from "./format.ts";
 import { oneLine } from "./lines.ts";
 import type { Terminal } from "./terminal.ts";
 
-/** How `sluice connect` shows what happens. What a call returns settles when there is room for more. */
+/** Shows the events of `sluice connect`. A returned promise settles when there is room for more output. */
 export interface View {
   opened(conn: Connection): void;
   message(data: ReceivedMessage): Promise<void> | undefined;
   roundTrip(ms: number): void;
   closed(close: CloseRecord): void;
   retry(error: unknown, delay: number): void;
-  /** A refusal's answer, where headers are to be shown. */
+  /** The handshake was refused, and headers are to be shown. */
   refused(error: HandshakeError): void;
 }
 
-/** What is shown, and how. */
+/** Options of a view. */
 export interface ViewOptions {
   readonly binary: boolean;
   /** The byte that ends each message. */
@@ -24,11 +24,11 @@ export interface ViewOptions {
   readonly headers: boolean;
 }
 
-/** A line per message on standard output, remarks on standard error. */
+/** Prints a line per message on standard output, and remarks on standard error. */
 export class PlainView implements View {
   protected readonly terminal: Terminal;
   protected readonly options: ViewOptions;
-  // A server's text must not steer the terminal; a pipe gets it as it is.
+  // A server's text must not control the terminal; a pipe gets it unchanged.
   readonly #tame = Deno.stdout.isTerminal();
   readonly #end: Uint8Array;
 
@@ -72,7 +72,7 @@ export class PlainView implements View {
     this.#showHeaders(headers);
   }
 
-  /** A line beside the messages. */
+  /** Prints a remark. */
   protected remark(text: string): void {
     this.terminal.note(text);
   }
@@ -82,7 +82,7 @@ export class PlainView implements View {
   }
 }
 
-/** An object per event on standard output. */
+/** Prints an object per event on standard output. */
 export class JsonView implements View {
   readonly #terminal: Terminal;
   readonly #options: ViewOptions;

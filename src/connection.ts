@@ -50,33 +50,33 @@ import type {
 } from "./pubsub/options.ts";
 import { type SubscriptionRules, type Topics, topicsOf } from "./pubsub/topics.ts";
 
-/** Which connections a message for many leaves out, and what happens to slow ones. */
+/** Options of `publish`: connections to leave out, and the policy for slow ones. */
 export interface PublishOptions<Data = unknown> extends PublishOptionsOf<Connection<Data>> {}
 
 /** Options of `broadcast`. */
 export interface BroadcastOptions<Data = unknown> extends BroadcastOptionsOf<Connection<Data>> {}
 
 /**
- * The callbacks of a connection. One that throws, or whose promise rejects, is reported to `onError` (or to the
+ * The callbacks of a connection. If one throws or its promise rejects, the error is reported to `onError` (or to the
  * console if there is none) and the connection goes on.
  */
 export interface ConnectionHandlers<Data = unknown> extends HandlersOf<Connection<Data>> {}
 
-/** The listener of a connection, as the connection knows it: the `Listener` that `listen` has returned. */
+/** The listener of a connection: the `Listener` that `listen` returned. */
 export interface ListenerHandle<Data = unknown> {
   /** The port that it listens on; 0 for a Unix socket. */
   readonly port: number;
   /** The address that it is bound to; `""` for a Unix socket. */
   readonly hostname: string;
-  /** The Unix socket that it listens on; `null` for TCP. */
+  /** The path of the Unix socket that it listens on; `null` for TCP. */
   readonly unix: string | null;
   /** A URL that reaches it from this machine. */
   readonly url: string;
-  /** Resolves when it accepts no more and all its connections have ended. */
+  /** Resolves when it has stopped accepting and all its connections have ended. */
   readonly finished: Promise<void>;
-  /** Its connections that are open or closing. */
+  /** Its open and closing connections. */
   readonly connections: ReadonlySet<Connection<Data>>;
-  /** Sends a message to every one of its connections. */
+  /** Sends a message to all its connections. */
   broadcast(data: Sendable, options?: BroadcastOptions<Data>): BroadcastResult;
   /** Stops accepting; connections stay. */
   close(): void;
@@ -86,23 +86,23 @@ export interface ListenerHandle<Data = unknown> {
   ): Promise<{ clean: number; terminated: number }>;
 }
 
-/** Makes the face of an engine. */
+/** Makes the public object of an engine. */
 export let makeConnection: <Data>(engine: Engine, init: ConnectionInit<Data>) => Connection<Data>;
 
 /** The engine behind a connection. */
 export let engineOf: <Data>(conn: Connection<Data>) => Engine;
 
-/** What a connection belongs to. */
+/** The context or the listener that a connection belongs to. */
 export interface ConnectionHome {
   /** The topics of its context. */
   readonly topics: Topics;
-  /** What holds for subscriptions. */
+  /** Rules for subscriptions. */
   readonly subscriptions: SubscriptionRules;
   /** The listener that accepted it; `null` elsewhere. */
   readonly listener: ListenerHandle | null;
 }
 
-/** What a connection knows from the start. */
+/** The initial properties of a connection. */
 export interface ConnectionInit<Data> {
   /** The URL, if it is known before the handshake. */
   readonly url: string;
@@ -114,10 +114,10 @@ export interface ConnectionInit<Data> {
  * A WebSocket connection, client or server.
  *
  * - Messages arrive in order, each once, and none after `onClose`.
- * - `send` queues and returns at once; what it accepted goes out in order, or is counted in the close record.
- * - The queue never exceeds `maxQueueBytes`, and what is read ahead of a slow consumer never exceeds `readAhead`.
- * - `onDrain` and `drained()` come once for each time that the queue rose above `lowWaterMark`.
- * - `onClose` comes exactly once, and `closed` never rejects.
+ * - `send` queues and returns at once. Accepted messages are sent in order, or counted in the close record.
+ * - The queue never exceeds `maxQueueBytes`, and at most `readAhead` bytes are read ahead of a slow consumer.
+ * - `onDrain` is called once each time the queue falls to `lowWaterMark` after having risen above it.
+ * - `onClose` is called exactly once, and `closed` never rejects.
  *
  * @example Take messages one by one
  * ```ts
@@ -158,18 +158,18 @@ export class Connection<Data = unknown> implements AsyncDisposable {
   // ---- Sending ----------------------------------------------------------------------------------------------------
 
   /**
-   * Queues a message: text for a string (a lone surrogate becomes U+FFFD), binary for an `ArrayBuffer` or any view of
-   * one, or what `ctx.prepare` made. The buffer is the caller's again on return.
+   * Queues a message: text for a string (a lone surrogate becomes U+FFFD), binary for an `ArrayBuffer` or a view of one, or
+   * the result of `ctx.prepare`. The data is copied, so the caller may change its buffer after the call.
    *
    * @param data The message.
-   * @param options Whether the buffer is handed over.
-   * @returns Whether `queuedBytes` is at or below `highWaterMark`; above it the message is queued all the same, and
-   * `onDrain` says when to go on.
-   * @throws {InvalidStateError} While connecting, and in the middle of an unfinished fragmented message; it carries the
+   * @param options Whether to hand the buffer over, and whether to compress.
+   * @returns Whether `queuedBytes` is at or below `highWaterMark`. If it is above, the message is queued as well, but the
+   * caller should wait for `onDrain`.
+   * @throws {InvalidStateError} While connecting, and in the middle of an unfinished fragmented message; its `data` is the
    * message.
-   * @throws {ConnectionClosedError} If the connection is closing or closed; it carries the message.
-   * @throws {QueueFullError} If the queue would exceed `maxQueueBytes`; it carries the message.
-   * @throws {TypeError} If the data are of another type.
+   * @throws {ConnectionClosedError} If the connection is closing or closed; its `data` is the message.
+   * @throws {QueueFullError} If the queue would exceed `maxQueueBytes`; its `data` is the message.
+   * @throws {TypeError} If the data is of another type.
    */
   send(data: Sendable, options?: SendOptions): boolean {
     const { sender } = this.#engine;
@@ -196,7 +196,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
   }
 
   /**
-   * Queues a binary message; a string goes as its UTF-8.
+   * Queues a binary message; a string is sent as UTF-8.
    *
    * @param data The message.
    * @param options As for `send`.
@@ -212,34 +212,34 @@ export class Connection<Data = unknown> implements AsyncDisposable {
   }
 
   /**
-   * Queues a part of a message: the first call starts it, later ones continue it, `final: true` ends it. A surrogate
-   * pair or a UTF-8 sequence may be split between calls. Control frames may pass between fragments (RFC 6455 5.4).
+   * Queues a part of a message: the first call starts the message, `final: true` ends it. A surrogate pair or a UTF-8
+   * sequence may be split between calls. Control frames may be sent between fragments (RFC 6455 5.4).
    *
    * @param data The part, which may be empty.
-   * @param options Type of the message, and whether this is its end.
+   * @param options Type of the message, and whether this part ends it.
    * @returns As {@linkcode Connection.send}.
    * @throws {InvalidStateError} While connecting.
    * @throws {ConnectionClosedError} If the connection is closing or closed.
-   * @throws {QueueFullError} If the queue would exceed `maxQueueBytes`, with the policy `"drop"` as well: a message
-   * can't have a hole.
+   * @throws {QueueFullError} If the queue would exceed `maxQueueBytes`, even with `whenQueueFull: "drop"`: a part of a
+   * message can't be dropped.
    */
   sendFragment(data: Message, options: FragmentOptions = {}): boolean {
     return sendFragment(this.#engine.sender, data, options);
   }
 
   /**
-   * Queues one raw data frame, for an extension of the application's own: reserved bits may be set where `allowRsv` says
-   * so. A message that it leaves unfinished is continued with opcode 0, or by `sendFragment`. Text must be UTF-8, unless
-   * a reserved bit is set in its first frame.
+   * Queues one raw data frame, for an extension that the application implements. Reserved bits may be set if `allowRsv`
+   * allows it. An unfinished message is continued with opcode 0, or by `sendFragment`. Text must be UTF-8, unless a
+   * reserved bit is set in its first frame.
    *
    * @experimental It may change in a minor release.
    * @param frame Opcode, payload and bits.
    * @returns As {@linkcode Connection.send}.
    * @throws {TypeError} If a reserved bit isn't allowed.
    * @throws {RangeError} If the opcode isn't 0, 1 or 2.
-   * @throws {InvalidStateError} If the opcode continues nothing, or begins a message in the middle of an unfinished
-   * one, and while connecting.
-   * @throws {ConnectionClosedError} If the connection is closing or closed; it carries the payload.
+   * @throws {InvalidStateError} If opcode 0 has no message to continue, or another one comes in the middle of a message,
+   * and while connecting.
+   * @throws {ConnectionClosedError} If the connection is closing or closed; its `data` is the payload.
    * @throws {QueueFullError} If the queue would exceed `maxQueueBytes`.
    */
   sendFrame(frame: OutgoingFrame): boolean {
@@ -248,26 +248,26 @@ export class Connection<Data = unknown> implements AsyncDisposable {
   }
 
   /**
-   * Sends one message from a source that is too large to hold, or not there yet. The source is asked for more only as
-   * the queue drains: at most `highWaterMark` bytes of it wait, or 8 KiB if that is more. What is sent in the meantime
-   * queues behind it, another stream too.
+   * Sends one message from a source, which needn't fit into memory. The source is asked for more only as the queue drains:
+   * at most `highWaterMark` bytes of the message wait, or 8 KiB if that is more. Messages that are sent in the meantime,
+   * and further streams, are queued after it.
    *
-   * A source that throws half-way, or a signal that is aborted then, leaves a message that can't be completed: the
-   * connection fails with 1011. Before the first piece nothing happens to the connection.
+   * If the source fails or the signal is aborted after the first piece, the message can't be completed, and the connection
+   * fails with 1011. Before the first piece the connection isn't affected.
    *
-   * While a stream is unfinished a part of `maxQueueBytes` is kept for it (16 KiB, at most a quarter; or what it has
-   * gathered, if that is more), so that messages behind it can't keep it from going on: they are refused a little earlier.
+   * While a stream is unfinished a part of `maxQueueBytes` is kept for it: 16 KiB, but at most a quarter; or the bytes it
+   * has gathered, if that is more. So messages queued after it can't block it; they are refused a little earlier.
    *
-   * @param source Pieces of the message: strings or bytes, which needn't end where a character does.
-   * @param options Type of the message, reserved bits of its first frame, and when to give up.
-   * @returns Resolves when all of it is queued; rejects with the source's error, with an `AbortError`, or with a
-   * `ConnectionClosedError` if the connection closes first.
+   * @param source Pieces of the message: strings or bytes, which may end in the middle of a character.
+   * @param options Type of the message, reserved bits of its first frame, and a signal to give up.
+   * @returns Resolves when the whole message is queued. Rejects with the error of the source, with an `AbortError`, or with
+   * a `ConnectionClosedError` if the connection closes first.
    */
   sendStream(source: SendStreamSource, options: SendStreamOptions = {}): Promise<void> {
     return handled((async () => await sendStream(this.#engine.sender, source, options))());
   }
 
-  /** Holds data back, from the kernel too, until `resumeSending` or `close`. Pings, pongs and answers go on. */
+  /** Stops writing messages until `resumeSending` or `close`: they stay in the queue. Pings and pongs are still sent. */
   pauseSending(): void {
     this.#engine.holdSending(true);
   }
@@ -278,8 +278,8 @@ export class Connection<Data = unknown> implements AsyncDisposable {
   }
 
   /**
-   * Ends our direction for good: what is queued goes out, then the stream is half-closed without a close frame, and
-   * every later send throws. Many peers take that for a lost connection; `close` is the polite way.
+   * Ends our direction for good: the queue is written, then the stream is half-closed without a close frame. Every later
+   * send throws. Many peers treat that as a lost connection, so `close` is usually the better choice.
    */
   shutdownWrite(): void {
     needFrames(this.#engine.settings, "end one direction");
@@ -287,8 +287,8 @@ export class Connection<Data = unknown> implements AsyncDisposable {
   }
 
   /**
-   * Ends the other direction for good: input is read and dropped undecoded, pings and close frames among it, and what
-   * was held is dropped. The end of the stream is still noticed; `close` then waits for no answer.
+   * Ends the peer's direction for good: input is read and dropped undecoded, pings and close frames included, and held
+   * messages are dropped. The end of the stream is still noticed. A later `close` doesn't wait for the peer's answer.
    */
   shutdownRead(): void {
     this.#engine.shutRead();
@@ -297,12 +297,12 @@ export class Connection<Data = unknown> implements AsyncDisposable {
   /**
    * Sends a ping, ahead of queued data.
    *
-   * @param payload At most 125 bytes; left out, one that no other ping has.
-   * @param options When to give up.
-   * @returns The round trip in ms. A pong resolves its ping and all earlier ones. Rejects with a `ConnectionClosedError` or
-   * an `InvalidStateError` unless the connection is open and its reading not shut down, and with a `QueueFullError` if 64
-   * pings and pongs wait to be sent, or 1,024 pings for their pong.
-   * @throws {TypeError | RangeError} If an argument can't be used, such as a payload of more than 125 bytes.
+   * @param payload At most 125 bytes. Default: a payload that no other ping has.
+   * @param options A timeout, and a signal to give up.
+   * @returns The round trip in ms. A pong resolves its ping and all earlier ones. Rejects with a `TimeoutError` or an
+   * `AbortError`; with a `ConnectionClosedError` or an `InvalidStateError` unless the connection is open and not shut down
+   * for reading; with a `QueueFullError` if 64 pings and pongs wait to be sent, or 1,024 pings for their pong.
+   * @throws {TypeError | RangeError} If an argument is invalid, such as a payload of more than 125 bytes.
    */
   ping(payload?: Message, options: PingOptions = {}): Promise<number> {
     const signal = signalOf("ping", options);
@@ -313,7 +313,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
   }
 
   /**
-   * Sends a pong that answers nothing, as a one-way heartbeat (RFC 6455 5.5.3). Pings are answered by themselves.
+   * Sends an unsolicited pong, as a one-way heartbeat (RFC 6455 5.5.3). Pings are answered automatically.
    *
    * @param payload At most 125 bytes.
    * @throws {RangeError} If the payload is longer than 125 bytes.
@@ -331,18 +331,18 @@ export class Connection<Data = unknown> implements AsyncDisposable {
     return this.#engine.queuedBytes;
   }
 
-  /** Messages that the kernel has not taken entirely yet; 0 when closed. */
+  /** Messages that the kernel has not fully taken yet; 0 when closed. */
   get queuedMessages(): number {
     return this.#engine.queuedMessages;
   }
 
   /**
-   * Waits for the queue to be at or below `lowWaterMark`.
+   * Waits until the queue is at or below `lowWaterMark`.
    *
-   * @param options Gives up when aborted.
-   * @returns Resolves at once if it is, and before `onDrain` is called; rejects with a `ConnectionClosedError` if the
-   * connection closes or the queue is thrown away first.
-   * @throws {TypeError} If the signal isn't one.
+   * @param options A signal to give up.
+   * @returns Resolves when the queue has drained, just before `onDrain` is called. Rejects with a `ConnectionClosedError` if
+   * the connection closes or the queue is dropped first, and with an `AbortError` when aborted.
+   * @throws {TypeError} If the signal isn't an `AbortSignal`.
    */
   drained(options: { signal?: AbortSignal } = {}): Promise<void> {
     const signal = signalOf("wait for the queue to drain", options);
@@ -350,11 +350,11 @@ export class Connection<Data = unknown> implements AsyncDisposable {
   }
 
   /**
-   * Waits for the kernel to have taken all that was sent until now, messages that have begun (`sendFragment`,
-   * `sendStream`) with their end.
+   * Waits until the kernel has taken everything that was sent so far, including the rest of unfinished messages of
+   * `sendFragment` and `sendStream`.
    *
-   * @param options Gives up when aborted.
-   * @returns Rejects with a `ConnectionClosedError` if the connection ends, or the queue is thrown away, first.
+   * @param options A signal to give up.
+   * @returns Rejects with a `ConnectionClosedError` if the connection ends or the queue is dropped first.
    */
   flushed(options: { signal?: AbortSignal } = {}): Promise<void> {
     return handled(this.#engine.sender.flushed(signalOf("wait for the flush", options)));
@@ -369,14 +369,14 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    * @returns Whether it wasn't subscribed before.
    * @throws {InvalidStateError} While connecting.
    * @throws {ConnectionClosedError} If the connection is closing or closed.
-   * @throws {TypeError | RangeError} If the name is not a string, empty, or too long, or if there are `maxTopics` already.
+   * @throws {TypeError | RangeError} If the name isn't a string, empty or too long, or there are `maxTopics` already.
    */
   subscribe(topic: string): boolean {
     return this.#home.topics.subscribe(this.#engine, topic, this.#home.subscriptions);
   }
 
   /**
-   * Ends a subscription. What was published before still arrives.
+   * Ends a subscription. Messages that were published before still arrive.
    *
    * @param topic The topic.
    * @returns Whether it was subscribed.
@@ -386,19 +386,19 @@ export class Connection<Data = unknown> implements AsyncDisposable {
     return this.#home.topics.unsubscribe(this.#engine, topic, this.#home.subscriptions);
   }
 
-  /** The topics that it has subscribed to, as they are when looked at; those it had at its end, in `onClose` too. */
+  /** A live view of the topics that the connection has subscribed to; after its end, those that it had then. */
   get topics(): LiveSet<string> {
     return topicsOf(this.#engine);
   }
 
   /**
-   * Publishes to all other connections that subscribed to a topic. The connection itself need not have, nor be open.
+   * Publishes to all other connections that have subscribed to a topic. This connection needn't be subscribed, or open.
    *
    * @param topic The topic.
    * @param data The message, as for `send`.
-   * @param options Connections that don't get it, and what happens to slow ones.
-   * @returns How many receivers of this context got it, and what happened to the others.
-   * @throws {TypeError | RangeError} If an argument makes no sense.
+   * @param options Connections to leave out, and the policy for slow ones.
+   * @returns The numbers of receivers in this context that got it, and that didn't.
+   * @throws {TypeError | RangeError} If an argument is invalid.
    * @throws {BrokerError} If the context's broker has refused for good.
    */
   publish(topic: string, data: Sendable, options: PublishOptions<Data> = {}): PublishResult {
@@ -408,8 +408,8 @@ export class Connection<Data = unknown> implements AsyncDisposable {
   // ---- Receiving --------------------------------------------------------------------------------------------------
 
   /**
-   * Holds messages until `resume`. Up to `readAhead` bytes are still read, so that pings are answered; then the peer is
-   * held back through TCP. A peer whose own keepalive is shorter than the pause will leave.
+   * Holds messages until `resume`. Up to `readAhead` bytes are still read, so that pings are answered; then TCP slows the
+   * peer down. A peer whose own keepalive is shorter than the pause will give up.
    */
   pause(): void {
     const engine = this.#engine;
@@ -419,7 +419,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
     receiver.hold(PAUSED);
   }
 
-  /** Goes on after `pause`, with what was held first. */
+  /** Goes on after `pause`, beginning with the held messages. */
   resume(): void {
     this.#engine.receiver.lift(PAUSED);
   }
@@ -430,11 +430,11 @@ export class Connection<Data = unknown> implements AsyncDisposable {
   }
 
   /**
-   * The next message, without `onMessage`.
+   * Takes the next message, instead of `onMessage`.
    *
-   * @param options Gives up when aborted.
-   * @returns Rejects with a `ConnectionClosedError` when the connection has closed, with an `AbortError` when aborted, and
-   * with a `TypeError` beside `onMessage` or another consumer.
+   * @param options A signal to give up.
+   * @returns The message. Rejects with a `ConnectionClosedError` if the connection has closed, with an `AbortError` when
+   * aborted, and with a `TypeError` if there is an `onMessage` or another consumer.
    */
   receive(options: { signal?: AbortSignal } = {}): Promise<ReceivedMessage> {
     return receiveMessage(this.#engine.receiver, signalOf("take messages", options));
@@ -443,10 +443,10 @@ export class Connection<Data = unknown> implements AsyncDisposable {
   /**
    * Iterates over messages, with backpressure: while no message is awaited the connection is held.
    *
-   * @param options Whether leaving the loop leaves the connection open, and what ends it from outside.
+   * @param options Whether leaving the loop leaves the connection open, and a signal that ends the loop.
    * @returns Ends when the connection closes with 1000, 1001 or without code; throws a `ConnectionClosedError` otherwise,
    * and an `AbortError` when aborted.
-   * @throws {TypeError} Beside `onMessage` or another consumer.
+   * @throws {TypeError} If there is an `onMessage` or another consumer.
    */
   messages(
     options: MessageIteratorOptions = {},
@@ -460,40 +460,40 @@ export class Connection<Data = unknown> implements AsyncDisposable {
   }
 
   /**
-   * Iterates over messages as streams of their bytes, so that a large one needn't fit into memory: what isn't read is
-   * bounded by `readAhead`, and then the peer is held back. Read or cancel each stream: one that is
-   * left unread blocks the messages after it. `maxMessageSize` applies as elsewhere.
+   * Iterates over messages as streams of their bytes, so that a large one needn't fit into memory: at most `readAhead`
+   * unread bytes are kept, then TCP slows the peer down. Read or cancel each stream: an unread one blocks the messages
+   * after it. `maxMessageSize` applies here, too.
    *
    * @returns Ends when the connection closes with 1000, 1001 or without code; throws a `ConnectionClosedError` otherwise.
-   * @throws {TypeError} Beside `onMessage` or another consumer.
+   * @throws {TypeError} If there is an `onMessage` or another consumer.
    */
   messageStreams(): AsyncIterableIterator<IncomingMessageStream, undefined> {
     return new MessageStreamIterator(this.#engine.receiver).claim("iterate over");
   }
 
   /**
-   * The received messages as a stream, with backpressure. It ends on an orderly close, fails on any other, and cancelling
-   * it closes with 1000.
+   * The received messages as a stream, with backpressure. It ends on an orderly close and fails on any other. Cancelling it
+   * closes the connection with 1000.
    *
-   * @throws {TypeError} Beside `onMessage` or another consumer.
+   * @throws {TypeError} If there is an `onMessage` or another consumer.
    */
   get readable(): ReadableStream<ReceivedMessage> {
     return this.#readable ??= messageReadable(this.#engine);
   }
 
   /**
-   * A stream whose chunks are sent as messages, with backpressure: a write waits while the queue is above
-   * `highWaterMark`. Closing it closes with 1000 after what is queued, aborting it terminates.
+   * A stream whose chunks are sent as messages, with backpressure: a write waits while the queue is above `highWaterMark`.
+   * Closing it closes the connection with 1000 after the queued messages; aborting it terminates the connection.
    */
   get writable(): WritableStream<Message> {
     return this.#writable ??= messageWritable(this.#engine);
   }
 
   /**
-   * Replaces callbacks; those that aren't named stay.
+   * Replaces some callbacks; the others stay.
    *
-   * @param handlers The new ones.
-   * @throws {UnsupportedError} For those that need frames, if only messages can be carried (`upgrade`).
+   * @param handlers The new callbacks.
+   * @throws {UnsupportedError} For callbacks that need frames, on a connection of `upgrade` that carries only messages.
    */
   on(handlers: ConnectionHandlers<Data>): void {
     group("set callbacks", "handlers", handlers, "an object");
@@ -510,13 +510,13 @@ export class Connection<Data = unknown> implements AsyncDisposable {
   // ---- Closing ----------------------------------------------------------------------------------------------------
 
   /**
-   * Closes: queued data goes out first, then a close frame. No message is delivered any more. While connecting it
-   * cancels; on a closing or closed connection it does nothing.
+   * Closes the connection: the queue is written first, then a close frame. No message is delivered any more. While
+   * connecting it cancels the attempt; on a closing or closed connection it does nothing.
    *
    * @param code 1000 to 1003, 1007 to 1014, or 3000 to 4999; `null` for a close frame without a code.
    * @param reason At most 123 bytes of UTF-8.
    * @throws {RangeError} If the code or the length of the reason isn't allowed.
-   * @throws {TypeError} If the reason isn't a string, or there is one without a code.
+   * @throws {TypeError} If the reason isn't a string, or is given without a code.
    */
   close(code: number | null = NORMAL, reason: string = ""): void {
     checkClose(code, reason);
@@ -540,7 +540,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
     );
   }
 
-  /** Resolves when the connection has ended, with how; never rejects. */
+  /** Resolves with the close record when the connection has ended; never rejects. */
   get closed(): Promise<CloseRecord> {
     return this.#engine.closed();
   }
@@ -552,7 +552,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
     return this.#engine.state;
   }
 
-  /** The URL: the one connected to, or the one that was asked for. */
+  /** The URL: on a client the one it connects to, on a server the one that the client has requested. */
   get url(): string {
     return this.#engine.handshakeResult?.url ?? this.#url;
   }
@@ -562,12 +562,12 @@ export class Connection<Data = unknown> implements AsyncDisposable {
     return this.#home.listener as ListenerHandle<Data> | null;
   }
 
-  /** Which end we are. */
+  /** The role of this end. */
   get role(): "client" | "server" {
     return this.#engine.role;
   }
 
-  /** The version of HTTP that the handshake came by: over `"2"` the connection is one of the streams of another. */
+  /** The version of HTTP that carried the handshake. With `"2"` the connection is a stream of an HTTP/2 connection. */
   get httpVersion(): "1.1" | "2" {
     return this.#engine.handshakeResult?.httpVersion ?? "1.1";
   }
@@ -582,7 +582,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
     return this.#engine.handshakeResult?.extensions ?? "";
   }
 
-  /** The request of the handshake, as a server received it; `null` on a client. */
+  /** The request of the handshake, as the server received it; `null` on a client. */
   get request(): Request | null {
     return this.#engine.handshakeResult?.request() ?? null;
   }
@@ -603,7 +603,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
   }
 
   /**
-   * Bytes that the kernel holds and the peer's kernel hasn't acknowledged; `undefined` but with system sockets.
+   * Bytes that the peer's kernel hasn't acknowledged yet; `undefined` except with system sockets.
    *
    * @experimental It may change in a minor release.
    */
@@ -611,7 +611,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
     return this.#engine.transport?.unacknowledgedBytes;
   }
 
-  /** The certificate that the peer showed, if the listener asked for one (`tls.clientCaCerts`); `null` elsewhere. */
+  /** The peer's certificate, if the listener demands one (`tls.clientCaCerts`), else `null`. */
   get peerCertificate(): PeerCertificate | null {
     return this.#engine.transport?.peerCertificate ?? null;
   }
@@ -625,7 +625,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
     return this.#engine.stats();
   }
 
-  /** Keeps the process alive while the connection is open, which is the default. */
+  /** Lets the connection keep the process alive while it is open, which is the default. */
   ref(): void {
     this.#engine.setRef(true);
   }

@@ -9,7 +9,7 @@ import type { Settings } from "./engine/settings.ts";
 import { resolveDebug } from "./engine/trace.ts";
 
 /**
- * When a silent peer is pinged, and when one that doesn't answer is given up.
+ * Options of keepalive: a silent peer is pinged, and one that doesn't answer is given up.
  *
  * @example
  * ```ts
@@ -20,7 +20,7 @@ import { resolveDebug } from "./engine/trace.ts";
  */
 export interface KeepAliveOptions {
   /**
-   * Silence in ms after which a ping is sent; 0 for no pings at all.
+   * Silence in ms after which a ping is sent; 0 for no pings.
    *
    * @default {20000}
    */
@@ -33,19 +33,19 @@ export interface KeepAliveOptions {
   timeout?: number;
 }
 
-/** Options of every connection, whichever way it came about. Times are milliseconds, sizes are bytes. */
+/** Options of all kinds of connections. Times are in milliseconds, sizes in bytes. */
 export interface ConnectionOptions<Data = unknown> extends ConnectionHandlers<Data> {
   /** Anything that the application keeps with the connection: `conn.data`. */
   data?: Data;
   /**
-   * The largest message that is accepted, in bytes, inclusive; 0 for no limit. Exceeded: 1009.
+   * The largest message that is accepted, in bytes, inclusive; 0 for no limit. A larger one closes with 1009.
    *
    * @default {1048576}
    */
   maxMessageSize?: number;
   /**
-   * `send` returns whether the queue is at or below this many bytes. At most `maxQueueBytes`: by default it is lowered to a
-   * limit that is smaller.
+   * `send` returns whether the queue is at or below this many bytes. It can't exceed `maxQueueBytes`; the default is lowered
+   * to a smaller limit.
    *
    * @default {65536}
    */
@@ -57,21 +57,21 @@ export interface ConnectionOptions<Data = unknown> extends ConnectionHandlers<Da
    */
   lowWaterMark?: number;
   /**
-   * The queue never grows beyond this many bytes; 0 for no limit. While a `sendStream` is unfinished a part of it is kept
-   * for the stream, 16 KiB as a rule.
+   * The largest size of the queue in bytes; 0 for no limit. While a `sendStream` is unfinished, a part of it is kept for
+   * the stream, usually 16 KiB.
    *
    * @default {16777216}
    */
   maxQueueBytes?: number;
   /**
-   * What happens to a message that would: `"throw"` a `QueueFullError` that carries it, `"drop"` it and return
-   * false, or `"close"`: discard the queue and close with 1013.
+   * The policy for a message that would exceed `maxQueueBytes`: `"throw"` a `QueueFullError` that contains the message,
+   * `"drop"` it and return false, or `"close"`: drop the queue and close with 1013.
    *
    * @default {"throw"}
    */
   whenQueueFull?: "throw" | "drop" | "close";
   /**
-   * How many bytes are still read and decoded while the connection is held.
+   * The most bytes that are still read and decoded while the connection is held.
    *
    * @default {65536}
    */
@@ -80,7 +80,7 @@ export interface ConnectionOptions<Data = unknown> extends ConnectionHandlers<Da
   keepAlive?: KeepAliveOptions | false;
   /**
    * The age in ms at which a connection is closed with 1001, for load balancers and credentials that expire; 0 for none.
-   * It is reached between 90 and 100 % of this, at random, so that connections of one moment don't end at one moment.
+   * The actual age is random, 90 to 100 % of this, so that connections opened together don't end together.
    *
    * @default {0}
    */
@@ -93,57 +93,55 @@ export interface ConnectionOptions<Data = unknown> extends ConnectionHandlers<Da
    */
   closeTimeout?: number;
   /**
-   * Whether pings are answered by the library. Without, the application answers in `onPing`, by `conn.pong(payload)`; the
-   * peer may take us for dead if it doesn't (RFC 6455 5.5.2).
+   * Whether the library answers pings. If not, the application has to call `conn.pong(payload)` in `onPing`, or the peer
+   * may treat the connection as dead (RFC 6455 5.5.2).
    *
    * @default {true}
    */
   answerPings?: boolean;
   /**
-   * How long a peer may take no byte while data are queued, in ms; 0 for ever.
+   * How long a peer may read no byte while data is queued, in ms; 0 for ever. Then the connection is terminated.
    *
    * @default {0}
    */
   sendTimeout?: number;
   /**
-   * How much is read per second. What exceeds it isn't dropped: reading stops until there is room again, and TCP holds
-   * the peer back. A second's worth may come at once. When we close, the limit is lifted. Default: none.
+   * The most that is read per second. Nothing is dropped: reading stops until the limit allows more, and TCP slows the peer
+   * down. The allowance of one second may be used at once. The limit ends when either side closes. Default: none.
    */
   rateLimit?: RateLimitOptions;
   /**
-   * `"view"`: binary payloads are valid only until the callback returns (or its promise settles), and cost no copy;
-   * not with iterators.
-   *
-   * A `"copy"` is the application's for good. Small ones share a backing store of 16 KiB, so pass on the view and
-   * not its `buffer`.
+   * How binary payloads are delivered. A `"copy"` belongs to the application. Small copies share a backing store of 16 KiB,
+   * so pass on the array and not its `buffer`. A `"view"` is valid only until the callback returns or its promise
+   * settles, and saves the copy; iterators and streams need `"copy"`.
    *
    * @default {"copy"}
    */
   payload?: "copy" | "view";
   /**
-   * Compresses messages (permessage-deflate, RFC 7692) if the peer agrees to it. Costs memory per connection, see
-   * `contextTakeover`, and time: leave it off where messages are small or don't shrink.
+   * Compresses messages (permessage-deflate, RFC 7692) if the peer agrees. It costs time, and memory for each connection
+   * (see `contextTakeover`), so leave it off for messages that are small or don't shrink.
    *
    * @default {false}
    */
   compression?: boolean | CompressionOptions;
   /**
-   * `false`: no message is assembled and `onMessage` isn't called, for messages that are too large to hold. The frame
-   * callbacks get them in pieces; UTF-8 and `maxMessageSize` are checked as ever. Not with compression.
+   * Whether messages are assembled. With `false` only the frame callbacks get them, in pieces, and `onMessage` isn't called:
+   * for messages that don't fit into memory. UTF-8 and `maxMessageSize` are still checked. Not with compression.
    *
    * @experimental It may change in a minor release.
    * @default {true}
    */
   assemble?: boolean;
   /**
-   * Reserved bits that may be set in data frames, sent and received; `rsv1` not with compression. Default: none.
+   * Reserved bits that may be set in data frames, sent and received. Compression excludes `rsv1`. Default: none.
    *
    * @experimental It may change in a minor release.
    */
   allowRsv?: RsvBits;
   /**
-   * Writes a trace of handshake, frames, queue and state: `true` to the console, or calls the function with each line.
-   * Default: the console if the environment has `SLUICE_DEBUG=1` and permission to read it is already granted.
+   * Writes a trace of handshake, frames, queue and state: `true` to the console, a function gets each line. Default: to the
+   * console if `SLUICE_DEBUG=1` is set in the environment, and reading it is permitted already.
    */
   debug?: boolean | ((line: string) => void);
   /**
@@ -153,23 +151,23 @@ export interface ConnectionOptions<Data = unknown> extends ConnectionHandlers<Da
   maskGenerator?: (key: Uint8Array) => void;
 }
 
-/** The type of the `data` of one call: the context's; if that is `unknown`, what the call itself gives. */
+/** The type of `data` for one call: that of the context, or if it is `unknown`, that of the call itself. */
 export type CallData<Data, Own> = unknown extends Data ? Own : Data;
 
 /**
- * The last argument of a call that makes connections: options, which may be left out unless they have to give `data`,
- * because the type of the context's `data` excludes `undefined` and its own options gave none.
+ * The last argument of a call that makes connections. The options are optional, unless they have to give `data` because the
+ * type of the context's `data` excludes `undefined` and the context's options gave none.
  *
  * @typeParam Data The type of `data` in the context.
  * @typeParam Default The type of the `data` that the context's own options gave; `undefined` for none.
- * @typeParam Own The type of what the call itself gives.
+ * @typeParam Own The type of the `data` that the call itself gives.
  */
 export type CallArguments<Options, Data, Default, Own = Data> = undefined extends Data
   ? [options?: Options & { data?: CallData<Data, Own> }]
   : undefined extends Default ? [options: Options & { data: Data }]
   : [options?: Options];
 
-/** The names that options had once, and have now. */
+/** Former names of options, and their present ones. */
 const RENAMED: Record<string, string> = {
   path: "unix",
   queuePolicy: "whenQueueFull",
@@ -178,11 +176,10 @@ const RENAMED: Record<string, string> = {
 };
 
 /**
- * The options of a call over the defaults of its context; what is `undefined` isn't given.
+ * Merges the options of a call with the defaults of its context. An option that is `undefined` counts as not given. An
+ * option that is an object (`tls`, `compression`, `keepAlive` …) isn't merged itself.
  *
- * An option that has parts of its own (`tls`, `compression`, `keepAlive` …) is taken as a whole.
- *
- * @throws {TypeError} If they aren't an object, or have an option by a name of the past.
+ * @throws {TypeError} If the options aren't an object, or an option has a former name.
  */
 export function mergeOptions<Options extends object>(
   action: string,
@@ -202,7 +199,7 @@ export function mergeOptions<Options extends object>(
   return merged as Options;
 }
 
-/** The water marks of the context, which the call doesn't name, give way to a limit or a mark that it does name. */
+/** Lowers water marks of the context, which the call doesn't name, to a limit or a mark that the call names. */
 function lowerMarks(merged: ConnectionOptions, given: ConnectionOptions): void {
   const { highWaterMark, lowWaterMark, maxQueueBytes } = merged;
   if (given.highWaterMark === undefined && highWaterMark! > (maxQueueBytes || Infinity)) {
@@ -216,7 +213,7 @@ function lowerMarks(merged: ConnectionOptions, given: ConnectionOptions): void {
 /**
  * Checks options and fills in their defaults.
  *
- * @param action What is attempted, for messages: `listen`, `connect` …
+ * @param action The attempted action for error messages, such as `listen`.
  */
 export function resolveSettings(
   action: string,
@@ -244,7 +241,7 @@ export function resolveSettings(
   const assemble = flag(action, "assemble", options.assemble, true);
   const allowedRsv = rsvBits(action, options.allowRsv);
   if (compression !== null) {
-    // Frames of a compressed message mean nothing to the application, and its first bit is taken.
+    // The application can't use frames of a compressed message, and compression uses the first reserved bit.
     if (!assemble) throw new TypeError(`Cannot ${action} with compression and assemble: false`);
     if ((allowedRsv & RSV1) !== 0) {
       throw new TypeError(`Cannot ${action} with compression and allowRsv.rsv1: both use the bit`);
@@ -265,7 +262,7 @@ export function resolveSettings(
     answerPings: flag(action, "answerPings", options.answerPings, true),
     viewPayloads: choice(action, "payload", options.payload, PAYLOADS) === "view",
     textAsBytes: false,
-    // If the runtime has no means to compress, connections work as if it weren't asked for.
+    // If the runtime can't compress, connections work as if the option weren't given.
     compression: compression !== null && isSupported() ? compression : null,
     maskGenerator: options.maskGenerator ?? null,
     assemble,

@@ -62,24 +62,24 @@ import type { UpgradeOptions, UpgradeResult } from "./adopt/upgrade_options.ts";
 export interface ContextOptions<Data = unknown> extends ConnectionOptions<Data>, BrokerReports {
   /** The broker that shares topics with other contexts. Default: none. */
   broker?: Broker;
-  /** Gets changes of subscriptions, unless `listen` has its own; those of the context's other connections too. */
+  /** Called for changes of subscriptions, unless `listen` has an `onSubscription` of its own; see there. */
   onSubscription?(conn: Connection<Data>, topic: string, count: number, previous: number): unknown;
-  /** How clients do TLS, where `connect` doesn't say. */
+  /** The default TLS options of `connect`. */
   tls?: ConnectOptions["tls"];
-  /** The proxy of clients, where `connect` doesn't say. */
+  /** The default proxy of `connect`. */
   proxy?: ConnectOptions["proxy"];
   /**
-   * What makes TCP and Unix sockets, where `listen` or `connect` doesn't say. Default: Deno's own.
+   * The default implementation of TCP and Unix sockets for `listen` and `connect`. Default: Deno's own.
    *
    * @experimental It may change in a minor release.
    */
   sockets?: Sockets;
 }
 
-/** Lets an observer watch over all connections of a context, until what is returned is called. */
+/** Adds an observer of all connections of a context; returns a function that removes it. */
 export let observe: <Data>(ctx: Context<Data>, observer: Observer) => () => void;
 
-/** Adopts a stream whose handshake was done elsewhere, on terms that many share, so that none has to check its own. */
+/** Adopts a stream whose handshake was done elsewhere, with options that were checked once for many connections. */
 export let adoptOpened: <Data>(
   ctx: Context,
   source: AdoptSource,
@@ -88,13 +88,13 @@ export let adoptOpened: <Data>(
 ) => Connection<Data>;
 
 /**
- * What a program holds: defaults, connections, listeners, and their common end.
+ * Default options for connections, all connections and listeners made with it, and their common shutdown.
  *
- * It does not keep the process alive by itself; listeners and open connections do.
+ * A context doesn't keep the process alive; its listeners and open connections do.
  *
- * `conn.data` is what the application says it is. In a `Context<User>` each call gives `data` of that type, or `listen`'s
- * `onHandshake` does; a call may leave it out if the context's own options gave it, as in `new Context({ data })`. Without
- * a type, `listen` infers it from what `onHandshake` answers, and each call from its `data`.
+ * The application chooses the type of `conn.data`. In a `Context<User>` each call has to give `data` of that type, or the
+ * `onHandshake` of `listen` does. It may be left out if the context's own options give it, as in `new Context({ data })`.
+ * Without a type, `listen` infers it from the answers of `onHandshake`, and other calls from their `data`.
  *
  * @example Connect
  * ```ts
@@ -154,7 +154,7 @@ export class Context<Data = unknown, Default extends Data | undefined = undefine
    * Makes a context.
    *
    * @param options Defaults for every connection.
-   * @throws {TypeError | RangeError} If an option makes no sense.
+   * @throws {TypeError | RangeError} If an option is invalid.
    */
   constructor(
     ...args: undefined extends Default
@@ -188,25 +188,25 @@ export class Context<Data = unknown, Default extends Data | undefined = undefine
   }
 
   /**
-   * Resolves when the broker is connected and has all subscriptions made so far: publications of other contexts arrive
-   * from then on. At once without a broker. Rejects with the broker's words if it refuses.
+   * Resolves when the broker is connected and has all subscriptions made so far, so that publications of other contexts
+   * arrive; at once without a broker. Rejects with a `BrokerError` if the broker refuses.
    */
   get ready(): Promise<void> {
     return this.#broker === null ? Promise.resolve() : this.#broker.ready;
   }
 
-  /** The connections that are open or closing, clients' and servers'. */
+  /** The open and closing connections, both of clients and of servers. */
   get connections(): ReadonlySet<Connection<Data>> {
     return this.#registry.connections as ReadonlySet<Connection<Data>>;
   }
 
   /**
-   * Connects to a server. Returns at once; `opened` of the connection has the outcome.
+   * Connects to a server. Returns at once; `opened` of the connection resolves or rejects with the outcome.
    *
-   * @param url `ws:` or `wss:` (`http:` and `https:` are read as those), without fragment and user info.
+   * @param url A `ws:` or `wss:` URL (or `http:` or `https:`, with the same meaning), without fragment and user info.
    * @param options Options of the connection and of the handshake.
    * @returns A connection in state `"connecting"`.
-   * @throws {TypeError | RangeError} If an argument makes no sense.
+   * @throws {TypeError | RangeError} If an argument is invalid.
    */
   connect<Own = Data>(
     url: string | URL,
@@ -245,14 +245,14 @@ export class Context<Data = unknown, Default extends Data | undefined = undefine
   }
 
   /**
-   * Connects, and connects again after each end, whatever it was, until it is given up. The first attempt is immediate;
-   * before each further one it waits, longer and longer. `break` closes the connection with 1000.
+   * Connects, and connects again whenever the connection has ended or couldn't be opened. The first attempt is immediate;
+   * the waits before further ones grow. Leaving the loop closes the connection with 1000.
    *
    * @param url As for `connect`.
-   * @param options Options of `connect`, how long to wait, and which errors end it.
-   * @returns The connections, each open when it is given; to be iterated over once. An `AbortError` ends it if `signal`
-   * is aborted, `shutdown` ends it quietly, and an error that isn't retryable ends it with that error.
-   * @throws {TypeError | RangeError} If an argument makes no sense.
+   * @param options Options of `connect`, the waits, and which errors are temporary.
+   * @returns The open connections, to be iterated over once. The iteration ends with an `AbortError` if `signal` is
+   * aborted, with an error that isn't temporary, and without an error when the context shuts down.
+   * @throws {TypeError | RangeError} If an argument is invalid.
    *
    * @example
    * ```ts
@@ -295,9 +295,9 @@ export class Context<Data = unknown, Default extends Data | undefined = undefine
   /**
    * Listens for connections. The listener is bound when this returns.
    *
-   * @param options Where to listen, how to answer handshakes, and options of the connections.
+   * @param options The address, options of handshakes, and options of the connections.
    * @returns The listener.
-   * @throws {TypeError | RangeError} If an option makes no sense.
+   * @throws {TypeError | RangeError} If an option is invalid.
    * @throws {Deno.errors.AddrInUse} If the port is taken.
    */
   listen<Own = Data, Decision extends HandshakeDecision = HandshakeDecision<Own | undefined>>(
@@ -319,31 +319,31 @@ export class Context<Data = unknown, Default extends Data | undefined = undefine
    * Encodes a message once, to be sent any number of times.
    *
    * @param data The message, as for `send`.
-   * @returns What `send`, `broadcast` and `publish` take.
-   * @throws {TypeError} If the data are of another type.
+   * @returns A message for `send`, `broadcast` and `publish`.
+   * @throws {TypeError} If the data is of another type.
    */
   prepare(data: Message): PreparedMessage {
     return prepareMessage(data);
   }
 
   /**
-   * Sends a message to every server-side connection, never to the context's own clients. It is encoded once. A
-   * connection in the middle of an unfinished `sendFragment` message gets it after that.
+   * Sends a message to all connections of servers, never to those of clients. The message is encoded once. In a connection
+   * with an unfinished `sendFragment` message, it is queued after that.
    *
    * @param data The message, as for `send`.
-   * @param options Connections that get it or don't, and what happens to slow ones.
-   * @returns How many receivers got it, and what became of the others.
-   * @throws {TypeError} If the data or an option make no sense.
+   * @param options Connections to send to or to leave out, and the policy for slow ones.
+   * @returns The numbers of receivers that got it, and that didn't.
+   * @throws {TypeError} If the data or an option is invalid.
    *
    * @example
    * ```ts
    * import { Context } from "@sluice/websocket";
    *
    * await using ctx = new Context();
-   * const listener = ctx.listen({ hostname: "127.0.0.1", onConnect: () => tell() });
-   * function tell() {
+   * const listener = ctx.listen({ hostname: "127.0.0.1", onConnect: () => greet() });
+   * function greet() {
    *   const { sent, dropped } = ctx.broadcast("hello, all", { slow: "drop" });
-   *   console.log(`${sent} have it, ${dropped} are too slow`);
+   *   console.log(`sent to ${sent} connections, dropped for ${dropped} slow ones`);
    * }
    * console.log(await ctx.connect(listener.url).receive());
    * ```
@@ -353,15 +353,15 @@ export class Context<Data = unknown, Default extends Data | undefined = undefine
   }
 
   /**
-   * Publishes to every connection that subscribed to a topic, in other contexts too if there is a broker. The queues
-   * have it when this returns, so the order of the calls is the order of arrival; to many receivers it is written in
-   * slices, which leave timers and reads their time.
+   * Publishes to all connections that have subscribed to a topic, with a broker in other contexts, too. The message is in
+   * all local queues when this returns, so messages arrive in the order of the calls. For many receivers it is written in
+   * slices, so that timers and reads aren't delayed.
    *
    * @param topic 1 to 256 bytes of UTF-8.
    * @param data The message, as for `send`.
-   * @param options Connections that don't get it, and what happens to slow ones.
-   * @returns How many receivers of this context got it, and what happened to the others; `relayed` covers the rest.
-   * @throws {TypeError | RangeError} If an argument makes no sense.
+   * @param options Connections to leave out, and the policy for slow ones.
+   * @returns The numbers of receivers in this context that got it, and that didn't. `relayed` settles when the broker has it.
+   * @throws {TypeError | RangeError} If an argument is invalid.
    * @throws {BrokerError} If the broker has refused for good.
    *
    * @example
@@ -384,10 +384,10 @@ export class Context<Data = unknown, Default extends Data | undefined = undefine
   }
 
   /**
-   * The connections of this context that have subscribed to a topic, as they are when looked at; there need not be any.
+   * Returns the connections of this context that have subscribed to a topic. There may be none.
    *
    * @param topic 1 to 256 bytes of UTF-8.
-   * @returns A view: `size`, `has`, and iteration.
+   * @returns A live view with `size`, `has`, and iteration.
    * @throws {TypeError | RangeError} If the name is not a string, empty, or too long.
    */
   subscribers(topic: string): LiveSet<Connection<Data>> {
@@ -395,15 +395,15 @@ export class Context<Data = unknown, Default extends Data | undefined = undefine
   }
 
   /**
-   * Watches a stream of the program's, such as standard input, beside the connections. The next chunk is read when the
-   * callback has returned and its promise has settled, so a slow one holds the stream back.
+   * Watches a stream of the program, such as standard input, together with the connections. The next chunk is read when
+   * the callback has returned and its promise has settled, so a slow callback holds the stream back.
    *
    * @experimental It may change in a minor release.
    * @param stream The stream; locked while it is watched.
    * @param callback Gets each chunk. Its failures go to the console.
-   * @returns A handle; `shutdown` cancels the stream, `unwatch` gives it back.
-   * @throws {TypeError} If it is no readable stream, or locked.
-   * @example What is typed goes to all
+   * @returns A handle. `unwatch` unlocks the stream; `shutdown` cancels it.
+   * @throws {TypeError} If it isn't a readable stream, or is locked.
+   * @example Broadcast standard input
    * ```ts
    * import { Context } from "@sluice/websocket";
    *
@@ -418,14 +418,14 @@ export class Context<Data = unknown, Default extends Data | undefined = undefine
   }
 
   /**
-   * Calls back whenever a stream of the program's has room to be written to: at once, and each time that what was
-   * written has been taken. A callback that writes nothing is called again after other code has written.
+   * Calls back whenever a stream of the program has room to write: at once, and each time the written chunks have been taken.
+   * If the callback writes nothing, it is called again after other code has written.
    *
    * @experimental It may change in a minor release.
    * @param stream The stream; locked while it is watched.
    * @param callback Gets the stream's writer, to write to it. Its failures go to the console.
-   * @returns A handle; `unwatch` and `shutdown` give the stream back, unclosed.
-   * @throws {TypeError} If it is no writable stream, or locked.
+   * @returns A handle. `unwatch` and `shutdown` unlock the stream; it isn't closed.
+   * @throws {TypeError} If it isn't a writable stream, or is locked.
    */
   watchWritable<T>(
     stream: WritableStream<T>,
@@ -445,14 +445,14 @@ export class Context<Data = unknown, Default extends Data | undefined = undefine
   }
 
   /**
-   * Takes over an open byte stream: a `Deno.Conn`, a Node socket (that of `node:http`'s `upgrade` event, say), or a pair
-   * of WHATWG streams. If it throws, the stream is untouched and its owner's; once it has returned, ours, and closed
-   * exactly once. No callback comes before the next microtask.
+   * Takes over an open byte stream: a `Deno.Conn`, a Node socket (such as that of `node:http`'s `upgrade` event), or a pair
+   * of WHATWG streams. If it throws, the stream is untouched; otherwise the connection owns the stream and closes it
+   * exactly once. No callback is called before the next microtask.
    *
    * @param source The stream.
-   * @param options Which end we are, whether the handshake is still to be done, and options of the connection.
-   * @returns The connection: `"open"` if the handshake was done elsewhere, `"connecting"` if it is yet to be.
-   * @throws {TypeError | RangeError} If an option makes no sense, or the stream is locked or closed.
+   * @param options Our role, whether to do the handshake, and options of the connection.
+   * @returns The connection: `"open"` if the handshake was done elsewhere, else `"connecting"`.
+   * @throws {TypeError | RangeError} If an option is invalid, or the stream is locked or closed.
    *
    * @example In a node:http server
    * ```ts
@@ -479,21 +479,21 @@ export class Context<Data = unknown, Default extends Data | undefined = undefine
   }
 
   /**
-   * Makes a connection of a request that a handler has received, whose framework may have decided about it.
+   * Upgrades a request that a handler has received, so that a framework can decide about it.
    *
-   * Of a listener with `upgrades: "handler"` it is a connection with all that one has. Callbacks and `data` are those of
-   * the options; limits and `origins` are the listener's, unless the options name their own. It opens once the handler
-   * has answered with status 101, whichever `Response` carries it; any other answer fails it with a `HandshakeError`.
+   * For a request of a listener with `upgrades: "handler"` the connection has all features. Callbacks and `data` come from
+   * the options; limits and `origins` from the listener, unless the options name their own. It opens when the handler
+   * has answered with status 101, in this or another `Response`; any other answer fails it with a `HandshakeError`.
    *
-   * Of `Deno.serve`, or a framework on it, it is the same within what Deno's own sockets can do: no pings, no frames, and
-   * a pause holds messages back here but not the peer.
+   * For a request of `Deno.serve`, or a framework on it, the connection uses Deno's own WebSocket: it has no pings and no
+   * frames, and a pause holds messages in this process without slowing the peer down.
    *
    * @param request The request, not a copy; its handler has to return the response.
    * @param options Options of the handshake and of the connection.
    * @returns The response, and the connection in state `"connecting"`.
-   * @throws {UnsupportedError} Under `Deno.serve`, for options that need frames; it names `listen` and `adopt`.
-   * @throws {TypeError} If the request isn't a WebSocket handshake, was upgraded or answered before, is a copy or of
-   * another context's listener, or if an option makes no sense.
+   * @throws {UnsupportedError} With `Deno.serve`, for options that need frames; it names `listen` and `adopt`.
+   * @throws {TypeError} If the request isn't a WebSocket handshake, was upgraded or answered before, is a copy, or comes
+   * from another context's listener; or if an option is invalid.
    *
    * @example
    * ```ts
@@ -520,7 +520,7 @@ export class Context<Data = unknown, Default extends Data | undefined = undefine
   }
 
   /**
-   * Reads the counters, of ended connections too.
+   * Reads the counters, ended connections included.
    *
    * @returns A snapshot.
    */
@@ -529,14 +529,14 @@ export class Context<Data = unknown, Default extends Data | undefined = undefine
   }
 
   /**
-   * Ends everything: closes the listening sockets, answers unfinished handshakes with 503, calls the listeners'
-   * `onShutdown`, closes every connection, terminates what is left at the timeout, and watches no stream any more.
-   * Further calls return the same promise.
+   * Shuts down: closes the listening sockets, answers unfinished handshakes with 503, calls `onShutdown` of the listeners,
+   * closes all connections, terminates the rest of them at the timeout, and ends all watches. Further calls return the
+   * same promise.
    *
    * @param options Code, reason and timeout.
-   * @returns How it went.
+   * @returns The numbers of connections that were closed cleanly, and that had to be terminated.
    *
-   * @example When the process is asked to end
+   * @example On SIGTERM
    * ```ts
    * import { Context } from "@sluice/websocket";
    *
@@ -544,7 +544,7 @@ export class Context<Data = unknown, Default extends Data | undefined = undefine
    * ctx.listen({ hostname: "127.0.0.1" });
    * async function stop() {
    *   const { clean, terminated } = await ctx.shutdown({ timeout: 5_000 });
-   *   console.log(`closed ${clean} cleanly, ${terminated} by force`);
+   *   console.log(`${clean} closed cleanly, ${terminated} terminated`);
    * }
    * Deno.addSignalListener("SIGTERM", stop);
    * await stop();
@@ -555,13 +555,13 @@ export class Context<Data = unknown, Default extends Data | undefined = undefine
     if (this.#shutdown !== null) return this.#shutdown;
     const settled = shutdownArguments(options);
     const { promise, resolve } = Promise.withResolvers<ShutdownResult>();
-    // Set before anything of the application's runs, which may call this again.
+    // Set before callbacks of the application run, which may call this method again.
     this.#shutdown = promise;
     for (const reconnection of this.#reconnections) reconnection.end();
     const entrances = [...this.#listeners].map(entranceOf);
     const deadline = new Deadline(settled.timeout);
     const ended = shutDown(this.#registry, entrances, settled, deadline, () => this.#watches.end());
-    // The broker last, so that what is published when connections end still goes out.
+    // The broker last, so that messages that are published when connections end are still relayed.
     resolve(ended.finally(() => this.#broker?.close(deadline.rest)));
     return promise;
   }
@@ -571,7 +571,7 @@ export class Context<Data = unknown, Default extends Data | undefined = undefine
     await this.shutdown();
   }
 
-  /** The settings of an attempt, with the fields that observers add to those that the application has given. */
+  /** Returns the settings of an attempt with the headers that observers add. */
   #observed(connection: Connection, settings: ConnectSettings): ConnectSettings {
     const { observers } = this.#registry, { headers } = settings;
     if (!observers.any) return settings;

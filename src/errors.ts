@@ -1,12 +1,12 @@
 import type { CloseRecord } from "./protocol/close_record.ts";
 
-/** A message as an application hands it to `send`, and as a refusal gives it back. */
+/** A message as passed to `send`: text, or bytes. */
 export type Message = string | ArrayBuffer | ArrayBufferView;
 
 /**
- * Thrown by `send` and its kin if the connection isn't open; carries the message that was not accepted.
+ * Thrown by `send` and the other methods if the connection isn't open any more. `data` is the message that was refused.
  *
- * @example Keep what was refused
+ * @example Keep a refused message
  * ```ts
  * import { ConnectionClosedError, Context } from "@sluice/websocket";
  *
@@ -30,13 +30,13 @@ export class ConnectionClosedError extends Error {
   override readonly name = "ConnectionClosedError";
   /** The message that was refused, as it was passed; `undefined` if there was none. */
   readonly data: unknown;
-  /** How the connection closed, if it has. */
+  /** The close record, if the connection has ended. */
   readonly close: CloseRecord | undefined;
 
   /**
    * Makes the error.
    *
-   * @param message What was attempted, and in which state.
+   * @param message The attempted action, and the state of the connection.
    * @param options The refused message and the close record, if there are any.
    */
   constructor(message: string, options: { data?: unknown; close?: CloseRecord } = {}) {
@@ -48,7 +48,7 @@ export class ConnectionClosedError extends Error {
 }
 
 /**
- * Thrown if a queue is at its limit; carries what was not accepted.
+ * Thrown if a queue is full. `data` is the message that was refused.
  *
  * @example
  * ```ts
@@ -75,7 +75,7 @@ export class QueueFullError extends Error {
   /**
    * Makes the error.
    *
-   * @param message What was attempted, and the limit.
+   * @param message The attempted action, and the limit.
    * @param data The refused message.
    */
   constructor(message: string, data: unknown) {
@@ -85,7 +85,7 @@ export class QueueFullError extends Error {
 }
 
 /**
- * A handshake that ended in anything but a WebSocket: refused, malformed, or not HTTP at all.
+ * An opening handshake has failed: it was refused, or it was malformed, or the peer doesn't speak HTTP.
  *
  * @example Why a server refused
  * ```ts
@@ -114,16 +114,16 @@ export class HandshakeError extends Error {
   /** The first 4 KiB of the answer's body. */
   readonly body: Uint8Array;
   /**
-   * Whether a WebSocket was asked for. `false` only on a server without `handler`: the request was ordinary HTTP, such
-   * as the health check of a load balancer, and no handshake that broke.
+   * Whether the request asked for a WebSocket. `false` only on a server without `handler`, for ordinary HTTP such as the
+   * health check of a load balancer.
    */
   readonly isUpgrade: boolean;
 
   /**
    * Makes the error.
    *
-   * @param message What went wrong.
-   * @param answer What the other side answered, as far as it is known.
+   * @param message The reason.
+   * @param answer The parts of the answer that are known.
    */
   constructor(
     message: string,
@@ -156,7 +156,7 @@ export class InvalidStateError extends Error {
   /**
    * Makes the error.
    *
-   * @param message What was attempted, and what doesn't allow it.
+   * @param message The attempted action, and the reason.
    * @param options The refused message, if there is one.
    */
   constructor(message: string, options: { data?: unknown } = {}) {
@@ -165,19 +165,19 @@ export class InvalidStateError extends Error {
   }
 }
 
-/** A member or option that this kind of connection can't honour; the message names the way that can. */
+/** This kind of connection doesn't support a method or an option; the message names one that does. */
 export class UnsupportedError extends Error {
   /** The name of the class. */
   override readonly name = "UnsupportedError";
 }
 
-/** Something took longer than its limit: the message says what, and in which phase. */
+/** An operation has exceeded its time limit; the message names the operation and its phase. */
 export class TimeoutError extends Error {
   /** The name of the class. */
   override readonly name = "TimeoutError";
 }
 
-/** The error of an operation that the caller has cancelled, as the platform names it. */
+/** Makes an `AbortError`, the platform's error for an operation that the caller has cancelled. */
 export function abortError(message: string, cause?: unknown): DOMException {
   const error = new DOMException(message, "AbortError");
   if (cause !== undefined) Object.defineProperty(error, "cause", { value: cause });

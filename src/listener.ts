@@ -35,7 +35,7 @@ import {
 import type { TlsAcceptorOptions } from "./transport/tls_server.ts";
 import { checkHandlers } from "./util/check.ts";
 
-/** The callbacks of a listener, those of its connections included. */
+/** The callbacks of a listener and of its connections. */
 export interface ListenerHandlers<Data = unknown>
   extends ListenerHandlersOf<Data, Listener<Data>> {}
 
@@ -44,12 +44,12 @@ export interface ListenOptions<Data = unknown, Decision = HandshakeDecision<Data
   extends ListenOptionsOf<Data, Listener<Data>, Decision> {}
 
 /**
- * The argument of `listen`, in a context whose connections have `data` of a type.
+ * The argument of `listen`, by the type of the context's `data`.
  *
  * @typeParam Data The type of `data` in the context.
  * @typeParam Default The type of the `data` that the context's own options gave; `undefined` for none.
- * @typeParam Own The type of the option `data`, if the context says nothing.
- * @typeParam Decision The type of what `onHandshake` answers, if the context says nothing.
+ * @typeParam Own The type of the option `data`, if the context has no type.
+ * @typeParam Decision The type of the answers of `onHandshake`, if the context has no type.
  */
 export type ListenArguments<Data, Default, Own = Data, Decision = HandshakeDecision> =
   unknown extends Data ? [
@@ -65,14 +65,14 @@ export type ListenArguments<Data, Default, Own = Data, Decision = HandshakeDecis
       ]
     : [options?: ListenOptions<Data, HandshakeDecision<Data | undefined>>];
 
-/** The type of the `data` of a listener's connections: the context's, or what `onHandshake` and the option `data` give. */
+/** The type of `data` of a listener's connections: that of the context, or of `onHandshake` and the option `data`. */
 export type ListenerData<Data, Own, Decision> = unknown extends Data ? DataOfDecision<Decision, Own>
   : Data;
 
 /** Makes a listener that is already bound. */
 export let makeListener: <Data>(registry: Registry, options: ListenOptions<Data>) => Listener<Data>;
 
-/** The way in for the connections of a listener. */
+/** Returns the part of a listener that a shutdown needs. */
 export let entranceOf: <Data>(listener: Listener<Data>) => Entrance;
 
 /**
@@ -100,13 +100,13 @@ export class Listener<Data = unknown> implements ListenerHandle<Data>, AsyncDisp
   readonly port: number;
   /** The address that it is bound to; `""` for a Unix socket. */
   readonly hostname: string;
-  /** The Unix socket that it listens on; `null` for TCP. */
+  /** The path of the Unix socket that it listens on; `null` for TCP. */
   readonly unix: string | null;
-  /** A URL that reaches it from this machine; with a Unix socket, together with `unix`. */
+  /** A URL that reaches it from this machine; a Unix socket also needs `unix`. */
   readonly url: string;
   /** Resolves when it accepts connections, which it does at once. */
   readonly ready: Promise<void> = Promise.resolve();
-  /** Resolves when it accepts no more and all its connections have ended. */
+  /** Resolves when it has stopped accepting and all its connections have ended. */
   readonly finished: Promise<void>;
 
   readonly #acceptor: Acceptor<Data>;
@@ -130,27 +130,27 @@ export class Listener<Data = unknown> implements ListenerHandle<Data>, AsyncDisp
     this.finished = finished;
   }
 
-  /** The connections that are open or closing. */
+  /** The open and closing connections. */
   get connections(): ReadonlySet<Connection<Data>> {
     return this.#acceptor.registry.connections as ReadonlySet<Connection<Data>>;
   }
 
   /**
-   * Sends a message to every connection of this listener, as `Context.broadcast` does to all.
+   * Sends a message to all connections of this listener, like `Context.broadcast`.
    *
    * @param data The message, as for `send`.
-   * @param options Connections that get it or don't, and what happens to slow ones.
-   * @returns How many receivers got it, and what became of the others.
-   * @throws {TypeError} If the data or an option make no sense.
+   * @param options Connections to send to or to leave out, and the policy for slow ones.
+   * @returns The numbers of receivers that got it, and that didn't.
+   * @throws {TypeError} If the data or an option is invalid.
    */
   broadcast(data: Sendable, options: BroadcastOptions<Data> = {}): BroadcastResult {
     return broadcast(this.#acceptor.registry.engines(), data, options, engineOf);
   }
 
   /**
-   * Replaces callbacks, those of connections for connections to come; those that aren't named stay.
+   * Replaces some callbacks; the others stay. Callbacks of connections apply to later connections.
    *
-   * @param handlers The new ones.
+   * @param handlers The new callbacks.
    */
   on(handlers: ListenerHandlers<Data>): void {
     checkHandlers("set callbacks", handlers, [...HANDLERS, ...LISTENER_HANDLERS]);
@@ -158,7 +158,7 @@ export class Listener<Data = unknown> implements ListenerHandle<Data>, AsyncDisp
     checkUpgrades("set callbacks", { upgrades, handler, onHandshake: handlers.onHandshake });
     this.#handlers = { ...this.#handlers, ...pickHandlers(handlers) };
     const own = LISTENER_HANDLERS.filter((name) => handlers[name] !== undefined);
-    // A copy, since handshakes under way go on with what they began with.
+    // A copy, since handshakes in progress keep the earlier callbacks.
     this.#settings = {
       ...this.#settings,
       ...Object.fromEntries(own.map((name) => [name, handlers[name]])),
@@ -167,16 +167,16 @@ export class Listener<Data = unknown> implements ListenerHandle<Data>, AsyncDisp
   }
 
   /**
-   * Replaces all of `tls`: handshakes that begin from now on get the new certificate and are judged by the new
-   * authorities, open connections and handshakes under way stay as they are.
+   * Replaces the whole option `tls`. New handshakes use the new certificate and the new authorities; open connections and
+   * handshakes in progress aren't affected.
    *
-   * A client that resumes an earlier session isn't shown a certificate: Deno's TLS gives out tickets that are good for
-   * 12 hours, for the whole process, and can't be taken back. With `clientCaCerts` the client's certificate is verified
-   * again then, so no client gets in by an authority that has been removed.
+   * A client that resumes a session gets no certificate: Deno's TLS issues tickets for the whole process, which are valid
+   * for 12 hours and can't be revoked. With `clientCaCerts` the client's certificate is verified again on resumption, so
+   * no client gets in by an authority that has been removed.
    *
    * @param tls As for `listen`.
-   * @throws {TypeError} If a PEM can't be read, if the key isn't the certificate's, or if the listener was made without
-   * `tls`. What was there before stays.
+   * @throws {TypeError} If a PEM can't be parsed, the key doesn't match the certificate, or the listener was made without
+   * `tls`. The earlier options then stay.
    *
    * @example A renewed certificate
    * ```ts no-eval
@@ -202,29 +202,29 @@ export class Listener<Data = unknown> implements ListenerHandle<Data>, AsyncDisp
   }
 
   /**
-   * Stops accepting, answers unfinished handshakes with 503, calls `onShutdown`, closes every connection and terminates
-   * what is left at the timeout. Further calls return the same promise.
+   * Stops accepting, answers unfinished handshakes with 503, calls `onShutdown`, closes all connections, and terminates the
+   * rest of them at the timeout. Further calls return the same promise.
    *
    * @param options Code, reason and timeout.
-   * @returns How it went.
+   * @returns The numbers of connections that were closed cleanly, and that had to be terminated.
    */
   shutdown(options: ShutdownOptions = {}): Promise<ShutdownResult> {
     if (this.#shutdown !== null) return this.#shutdown;
     const settled = shutdownArguments(options);
     const { promise, resolve } = Promise.withResolvers<ShutdownResult>();
-    // Set before anything of the application's runs, which may call this again.
+    // Set before callbacks of the application run, which may call this method again.
     this.#shutdown = promise;
     const acceptor = this.#acceptor, deadline = new Deadline(settled.timeout);
     resolve(shutDown(acceptor.registry, [acceptor], settled, deadline));
     return promise;
   }
 
-  /** Keeps the process alive while it accepts, which is the default. */
+  /** Lets the listener keep the process alive while it accepts, which is the default. */
   ref(): void {
     this.#acceptor.ref();
   }
 
-  /** Lets the process end although it accepts. */
+  /** Lets the process end although the listener accepts. */
   unref(): void {
     this.#acceptor.unref();
   }

@@ -1,6 +1,6 @@
 import type { AdoptOptions } from "./adopt_options.ts";
 import { type AdoptSource, isEncrypted, takeOver } from "./adopt_source.ts";
-import type { Acceptance } from "../server/decide_handshake.ts";
+import type { AcceptedHandshake } from "../server/decide_handshake.ts";
 import { resolveConnect } from "../client/connect_options.ts";
 import { type Connection, makeConnection } from "../connection.ts";
 import { type CodecSettings, codecSettings, readAgreement } from "../deflate/negotiation.ts";
@@ -28,14 +28,14 @@ import { choice, flag, refusal } from "../util/check.ts";
 import type { Transport } from "../transport/transport.ts";
 import { NOTHING } from "../util/bytes.ts";
 
-/** Takes over an open byte stream. If it throws, the stream is untouched and its owner's; once it returns, ours. */
+/** Takes over an open byte stream. If it throws, the stream is untouched. */
 export function adopt<Data>(
   registry: Registry,
   source: AdoptSource,
   options: AdoptOptions<Data>,
 ): Connection<Data> {
   const role = choice("adopt", "role", options.role, ["server", "client"]);
-  checkFacts(options);
+  checkAdoptOptions(options);
   if (!flag("adopt", "handshake", options.handshake, true)) {
     return adoptOpen(registry, source, options, role);
   }
@@ -44,7 +44,9 @@ export function adopt<Data>(
     : adoptClient(registry, source, options);
 }
 
-function checkFacts<Data>({ initialData, url, protocol, request }: AdoptOptions<Data>): void {
+function checkAdoptOptions<Data>(
+  { initialData, url, protocol, request }: AdoptOptions<Data>,
+): void {
   if (initialData !== undefined && !(initialData instanceof Uint8Array)) {
     throw refusal("adopt with initialData", initialData, "a Uint8Array");
   }
@@ -60,7 +62,7 @@ function checkFacts<Data>({ initialData, url, protocol, request }: AdoptOptions<
   }
 }
 
-/** What connections have in common whose handshakes are done elsewhere; made once for all of them. */
+/** The checked options of connections whose handshakes are done elsewhere; made once for many connections. */
 export interface OpenTerms {
   /** Their settings. */
   readonly settings: Settings;
@@ -70,9 +72,9 @@ export interface OpenTerms {
   last: { readonly role: "server" | "client"; readonly result: HandshakeResult } | null;
 }
 
-/** What one of them has of its own. */
+/** The properties of one such connection. */
 export interface OpenFacts<Data> {
-  /** Which side we are. */
+  /** Our role. */
   readonly role: "server" | "client";
   /** The URL; `""` if it isn't known. */
   readonly url: string;
@@ -80,23 +82,23 @@ export interface OpenFacts<Data> {
   readonly protocol: string;
   /** The extensions in force, as `Sec-WebSocket-Extensions` names them; `""` for none. */
   readonly extensions: string;
-  /** Bytes that came behind the handshake. */
+  /** Bytes that came after the handshake. */
   readonly initialData: Uint8Array;
-  /** The application's own. */
+  /** The `data` of the connection. */
   readonly data: Data;
 }
 
 /**
- * Checks options that several connections will share.
+ * Checks options that several connections share.
  *
- * @param textAsBytes Whether they want text as bytes, if it wasn't compressed, and the headers of their messages.
+ * @param textAsBytes Whether text that wasn't compressed is delivered as bytes, and `onMessage` gets headers.
  */
 export function openTerms(options: ConnectionOptions, textAsBytes = false): OpenTerms {
   const settings = { ...resolveSettings("adopt", options), textAsBytes };
   return { settings, handlers: pickHandlers(options), last: null };
 }
 
-/** Takes over a stream whose handshake was done elsewhere, on terms that are shared with others. */
+/** Takes over a stream whose handshake was done elsewhere, with options that are shared with other connections. */
 export function adoptOnTerms<Data>(
   registry: Registry,
   source: AdoptSource,
@@ -156,7 +158,7 @@ function adoptOpen<Data>(
 ): Connection<Data> {
   const { extensions = [], request, url = "" } = options;
   const agreed = checkExtensions(typeof extensions === "string" ? [extensions] : extensions);
-  // What was agreed is a fact, so it holds whether the option was given or not.
+  // The agreement of the handshake applies even if the option wasn't given.
   const agreement = readAgreement(agreed);
   const compression = agreement === null ? false : options.compression || true;
   const engine = newEngine(registry, role, { ...options, compression }, String(url));
@@ -173,7 +175,7 @@ function adoptOpen<Data>(
   return engine.face;
 }
 
-/** Keeps of the options no more than what it is given. */
+/** Makes the result of an outside handshake. Apart from `adoptOpen`, so that its closures don't keep all options alive. */
 function outsideResult(
   request: AdoptOptions["request"],
   secure: boolean,
@@ -212,7 +214,7 @@ function adoptServer<Data>(
   const secure = isEncrypted(source) ||
     (request instanceof Request && new URL(request.url).protocol === "https:");
   const engine = newEngine(registry, "server", options, "");
-  // If the caller has read the head, what was read after it is frames.
+  // If the caller has read the head, the initial data is the frames after it.
   const transport = takeOver(
     source,
     head === null ? initialData : undefined,
@@ -224,12 +226,12 @@ function adoptServer<Data>(
   registry.connecting.add(engine);
   engine.cancel = () => incoming.abort(503, abortError("The handshake was cancelled"));
   const answer = async () => {
-    // Callbacks come no earlier than the next microtask.
+    // Callbacks must not be called before the next microtask.
     await Promise.resolve();
     try {
       if (head === null) await incoming.readHead();
       else incoming.take(head, copyOf(initialData));
-      const accepted: Acceptance<Data> = await incoming.decide();
+      const accepted: AcceptedHandshake<Data> = await incoming.decide();
       await incoming.accept(accepted);
       if (engine.state !== "connecting") throw abortError("The handshake was cancelled");
       if (accepted.data !== undefined) engine.face.data = accepted.data;
@@ -262,7 +264,7 @@ function adoptClient<Data>(
     "adopt",
   );
   const engine = newEngine(registry, "client", options, settings.target.href);
-  // Made before the stream is taken, since it checks what is to be sent.
+  // Made before the stream is taken over, since it checks the request.
   const dial = new Dial(engine, settings);
   const transport = takeOver(source, options.initialData, watchOver(engine));
   dial.useTransport(transport);
@@ -277,7 +279,7 @@ function adoptClient<Data>(
   return engine.face;
 }
 
-/** Ends the connection of a stream that could not be held back. */
+/** Ends the connection if its stream can't be held back. */
 function watchOver(engine: Engine): HeldWatch {
   return {
     timers: engine.owner.timers,

@@ -6,42 +6,42 @@ import type { HandshakeDecision } from "../server/listen_options.ts";
 import type { PeerInfo } from "../server/peer_info.ts";
 import type { CallArguments, CallData, ConnectionOptions } from "../connection_options.ts";
 
-/** Options of `adopt`: those of every connection, and those of the handshake, if it is still to be done. */
+/** Options of `adopt`: those of every connection, and those of the handshake. */
 export interface AdoptOptions<Data = unknown, Decision = HandshakeDecision<Data>>
   extends ConnectionOptions<Data> {
   /**
-   * Which end we are.
+   * The role of this end.
    *
    * @default {"server"}
    */
   role?: "server" | "client";
   /**
-   * Whether the opening handshake is still to be done. `false`: it has been; then `protocol`, `extensions`, `request`
-   * and `url` say what was agreed.
+   * Whether the opening handshake has to be done. If it was done elsewhere (`false`), `protocol`, `extensions`, `request`
+   * and `url` describe its result.
    *
    * @default {true}
    */
   handshake?: boolean;
-  /** Bytes that have been read from the stream already, the head of the handshake or a part of it included. */
+  /** Bytes that were read from the stream already; they may contain the head of the handshake or a part of it. */
   initialData?: Uint8Array;
   /**
-   * The request of the client, if the caller has read it: a standard one, or that of `node:http`'s `upgrade`
-   * event. It is answered then; with `handshake: false` it only shows as `conn.request`.
+   * The client's request, if the caller has read it: a `Request`, or that of `node:http`'s `upgrade` event. The handshake
+   * answers it; with `handshake: false` it is only the value of `conn.request`.
    */
   request?: Request | IncomingMessage;
-  /** Server: subprotocols that are spoken, the preferred first. Client: those to offer. */
+  /** Server: the supported subprotocols. Client: those to offer. Both in order of preference. */
   protocols?: string | readonly string[];
-  /** Headers of the 101, or of the client's request. */
+  /** Server: headers of the 101. Client: headers of the request. */
   headers?: HeadersOption;
-  /** Server: chooses among the offered subprotocols instead. */
+  /** Server: chooses one of the offered subprotocols, instead of `protocols`. */
   selectProtocol?: (
     offered: string[],
     request: Request,
   ) => string | undefined | PromiseLike<string | undefined>;
-  /** Server: origins that are accepted. */
+  /** Server: the accepted origins. Default: all. */
   origins?: OriginRule;
   /**
-   * Server: from the call to the 101, in ms; 0 for ever.
+   * Server: the longest time from the call to the 101, in ms; 0 for ever.
    *
    * @default {10000}
    */
@@ -53,7 +53,7 @@ export interface AdoptOptions<Data = unknown, Decision = HandshakeDecision<Data>
    */
   maxHeaderBytes?: number;
   /**
-   * Server: how many header fields a request may have; 0 for 1,024, the most there may be.
+   * Server: the most header fields of a request; 0 for the highest possible limit, 1,024.
    *
    * @default {128}
    */
@@ -63,27 +63,27 @@ export interface AdoptOptions<Data = unknown, Decision = HandshakeDecision<Data>
     request: Request,
     info: PeerInfo,
   ) => Decision | PromiseLike<Decision>;
-  /** Client: what to ask for; needed for a handshake. With `handshake: false` it only shows as `conn.url`. */
+  /** Client: the URL to request; mandatory for a handshake. With `handshake: false` it is only the value of `conn.url`. */
   url?: string | URL;
-  /** Client: extensions to offer. With `handshake: false`: those that were agreed, as their header names them. */
+  /** Client: extensions to offer. With `handshake: false`: the agreed ones, as in the header. */
   extensions?: string | readonly (string | Extension)[];
   /**
-   * Client: from the call to the answer, in ms; 0 for ever.
+   * Client: the longest time from the call to the answer, in ms; 0 for ever.
    *
    * @default {10000}
    */
   connectTimeout?: number;
-  /** Client: cancels the handshake. */
+  /** Client: cancels the handshake when aborted. */
   signal?: AbortSignal;
   /**
-   * With `handshake: false`: the subprotocol that was agreed.
+   * With `handshake: false`: the agreed subprotocol.
    *
    * @default {""}
    */
   protocol?: string;
 }
 
-/** The arguments of `adopt` after the stream, in a context whose connections have `data` of a type. */
+/** The arguments of `adopt` after the stream, by the type of the context's `data`. */
 export type AdoptArguments<Data, Default, Own = Data> = undefined extends Data ? CallArguments<
     AdoptOptions<
       CallData<Data, NoInfer<Own>>,

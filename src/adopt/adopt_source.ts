@@ -6,19 +6,19 @@ import { refusal } from "../util/check.ts";
 import { isStreamPair, type StreamPair, WebStreamTransport } from "../transport/web_stream.ts";
 
 /**
- * What `adopt` takes over: an open byte stream of any of these kinds. A socket of `node:tls` can't hold its peer back: of
- * one that receives 16 MiB while its connection is held, the connection is terminated.
+ * An open byte stream for `adopt`. A `node:tls` socket can't slow its peer down: if it receives 16 MiB while its connection
+ * is held, the connection is terminated.
  */
 export type AdoptSource = Deno.Conn | Duplex | StreamPair;
 
 /**
- * Takes a byte stream over. If it throws, the stream is as it was.
+ * Takes over a byte stream. If it throws, the stream is unchanged.
  *
  * @param source The stream.
- * @param initialData What has been read from it already.
- * @param watch Notified of a stream that could not be held back, which one of TLS may be.
- * @returns A transport that owns it.
- * @throws {TypeError} If it isn't a byte stream, is locked, or carries something else than bytes.
+ * @param initialData Bytes that were read from it already.
+ * @param watch Notified if the stream can't be held back, which may happen with TLS.
+ * @returns A transport that owns the stream.
+ * @throws {TypeError} If it isn't a byte stream, is locked, or doesn't carry bytes.
  */
 export function takeOver(
   source: unknown,
@@ -28,13 +28,13 @@ export function takeOver(
   const transport = asTransport(source, watch);
   return initialData === undefined || initialData.length === 0
     ? transport
-    // A copy: what was handed over may be a view of a read buffer.
+    // A copy, since the caller may reuse its buffer.
     : new PrefixedTransport(initialData.slice(), transport);
 }
 
 function asTransport(source: unknown, watch: HeldWatch | undefined): Transport {
   if (isConn(source)) {
-    // Of a connection whose streams are in use, reads would go to either side.
+    // If the streams are in use, some reads would go to the other consumer.
     if (source.readable.locked || source.writable.locked) {
       throw new TypeError("Cannot adopt a connection whose streams are locked");
     }
@@ -53,7 +53,7 @@ function isConn(source: unknown): source is Deno.Conn {
 }
 
 /**
- * Says whether the bytes of a stream went through TLS, as far as it can tell.
+ * Says whether a stream is known to use TLS.
  *
  * @param source The stream.
  * @returns Whether it is a `Deno.TlsConn` or a `node:tls` socket.

@@ -19,7 +19,7 @@ import type { Registry } from "../context/registry.ts";
 import { DenoWebSocketTransport } from "../transport/deno_websocket.ts";
 import { type UpgradeOptions, type UpgradeResult, withoutFrames } from "./upgrade_options.ts";
 
-/** Turns a request of `Deno.serve` into a connection over `Deno.upgradeWebSocket`. */
+/** Upgrades a request of `Deno.serve` by `Deno.upgradeWebSocket`. */
 export function nativeUpgrade<Data>(
   registry: Registry,
   request: Request,
@@ -28,10 +28,10 @@ export function nativeUpgrade<Data>(
   const options = withoutFrames(given);
   checkHandlers("upgrade", options, [...HANDLERS, "selectProtocol"]);
   const all = resolveSettings("upgrade", options as UpgradeOptions);
-  // Pings are the runtime's, by its idle timeout.
+  // The runtime sends pings, by its idle timeout.
   const settings = { ...all, keepAlive: null, messagesOnly: true };
   const maxHeldBytes = limit("upgrade", "maxHeldBytes", options.maxHeldBytes, 1024 * 1024);
-  const patience = timeLimit("upgrade", "handshakeTimeout", options.handshakeTimeout, 10_000);
+  const timeout = timeLimit("upgrade", "handshakeTimeout", options.handshakeTimeout, 10_000);
   const headers = checkHeaders(options.headers, "server");
   const url = request.url.replace(/^http/, "ws");
   const engine = new Engine(registry, "server", settings, pickHandlers(options));
@@ -57,12 +57,12 @@ export function nativeUpgrade<Data>(
   };
   registry.connecting.add(engine);
   engine.cancel = () => socket.close();
-  // A response that isn't returned, or whose client has left before, is no event of the socket.
+  // If the response isn't returned, or the client has left, the socket has no event.
   const timer = new CallbackTimer(() => {
-    engine.abandon(new TimeoutError(`The response wasn't sent within ${patience} ms`), true);
+    engine.abandon(new TimeoutError(`The response wasn't sent within ${timeout} ms`), true);
     socket.close();
   });
-  registry.timers.set(timer, patience);
+  registry.timers.set(timer, timeout);
   socket.onopen = () => {
     registry.timers.clear(timer);
     if (engine.state !== "connecting") {
@@ -71,7 +71,7 @@ export function nativeUpgrade<Data>(
     }
     const transport = new DenoWebSocketTransport(socket);
     transport.onArrival = (waiting) => {
-      // Messages that are taken as they come have no bound, however many come at once.
+      // There is no limit while messages are consumed as they arrive.
       if (waiting <= maxHeldBytes || engine.receiver.readBudget() === Infinity) return;
       engine.fail(
         new ProtocolError(
@@ -95,14 +95,14 @@ export function nativeUpgrade<Data>(
   return { response, connection };
 }
 
-/** Our keepalive as the runtime's, in seconds; 0 for none, which is also what it makes of what no timer of it can hold. */
+/** Converts keepalive to the runtime's idle timeout, in seconds; 0 for none, and for times that are too long for it. */
 function idleTimeout(keepAlive: Settings["keepAlive"]): number {
   if (keepAlive === null) return 0;
   const ms = keepAlive.interval + keepAlive.timeout;
   return ms > LONGEST_DELAY ? 0 : Math.max(1, Math.ceil(ms / 1000));
 }
 
-/** Whether the page that asks may connect; decided at once, since the response is due at once. */
+/** Whether the origin is allowed. It has to be decided synchronously, since the response is returned synchronously. */
 function isWelcome(request: Request, origins: OriginRule | undefined): boolean {
   const rule = origins === undefined ? null : checkOriginRule(origins);
   if (rule === null) {
@@ -115,7 +115,7 @@ function isWelcome(request: Request, origins: OriginRule | undefined): boolean {
   throw new TypeError("Cannot upgrade with origins that return a promise: decide before the call");
 }
 
-/** Lets a connection fail that may not be, once its owner has it. */
+/** Fails a connection that is refused, in a microtask, so that the caller has it first. */
 function refuse(registry: Registry, engine: Engine): Response {
   const refusal = new Refusal(403, "The origin is not allowed");
   registry.connecting.add(engine);

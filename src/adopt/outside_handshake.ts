@@ -1,5 +1,5 @@
-// What a caller needs that does the opening handshake elsewhere and has the open stream adopted: permessage-deflate on
-// terms of his own for each direction (RFC 7692 7.1), which `adopt` gets as its `extensions`; keys, and lists of tokens.
+// For callers that do the opening handshake elsewhere and adopt the open stream: keys, lists of tokens, and the negotiation
+// of permessage-deflate with terms for each direction (RFC 7692 7.1), whose result is `extensions` for `adopt`.
 
 import {
   type DeflateParameters,
@@ -13,21 +13,21 @@ import { formatExtensions, parseExtensions } from "../handshake/extension_list.t
 export { acceptKey, createKey, isValidKey } from "../handshake/accept_key.ts";
 export { parseProtocols } from "../handshake/token_list.ts";
 
-/** What may be agreed on for each direction. */
+/** The terms of compression for each direction. */
 export interface DeflateTerms {
-  /** `true`: the server forgets its window after each message; `false`: it isn't asked to. */
+  /** Whether the server forgets its window after each message; `false` excludes it. */
   serverNoContextTakeover?: boolean;
   /** The same for the client. */
   clientNoContextTakeover?: boolean;
-  /** The server's window, as the power of two of its bytes; `false`: it isn't asked for a smaller one. */
+  /** Base-two logarithm of the server's window; `false` excludes a smaller one. */
   serverMaxWindowBits?: number | false;
-  /** The same for the client's. */
+  /** The same for the client's window. */
   clientMaxWindowBits?: number | boolean;
 }
 
 const numberOf = (bits: number | boolean | undefined) => typeof bits === "number" ? bits : 0;
 
-/** What a client offers: the value of `Sec-WebSocket-Extensions`, `""` for nothing. */
+/** Makes a client's offer: the value of `Sec-WebSocket-Extensions`, `""` if compression isn't possible. */
 export function offerCompression(terms: DeflateTerms): string {
   if (!isSupported()) return "";
   const { serverNoContextTakeover, clientNoContextTakeover, clientMaxWindowBits = true } = terms;
@@ -40,10 +40,10 @@ export function offerCompression(terms: DeflateTerms): string {
 }
 
 /**
- * What a server answers to the extensions of a request.
+ * Makes a server's answer to the extensions of a request.
  *
  * @returns The value of `Sec-WebSocket-Extensions`; `""` if compression isn't offered.
- * @throws {Error} If the header is malformed, or compression is offered on no terms that fit.
+ * @throws {Error} If the header is malformed, or no offer fits the terms.
  */
 export function answerCompression(offered: string, terms: DeflateTerms): string {
   const offers = parseExtensions(offered).filter(({ name }) => name === PERMESSAGE_DEFLATE);
@@ -62,9 +62,9 @@ function answerTo(offer: DeflateParameters, terms: DeflateTerms): DeflateParamet
   const asked = offer.serverMaxWindowBits;
   if (terms.serverNoContextTakeover === false && offer.serverNoContextTakeover) return null;
   if (asked !== 0 && (terms.serverMaxWindowBits === false || server > asked)) return null;
-  // zlib compresses into no window of 8 bits.
+  // zlib can't compress into a window of 8 bits.
   if (asked === 8) return null;
-  // A client's window can't be bounded unless it says that it understands (7.1.2.2).
+  // A server may limit the client's window only if the client has offered the parameter (7.1.2.2).
   if (client !== 0 && offer.clientMaxWindowBits === 0) return null;
   const hint = numberOf(offer.clientMaxWindowBits);
   return {
@@ -82,10 +82,10 @@ function answerTo(offer: DeflateParameters, terms: DeflateTerms): DeflateParamet
 }
 
 /**
- * Checks what a server has answered to an offer.
+ * Checks a server's answer to an offer.
  *
- * @returns The value of `Sec-WebSocket-Extensions`, as it is in force.
- * @throws {Error} If it is malformed, or isn't what was offered.
+ * @returns The agreed value of `Sec-WebSocket-Extensions`.
+ * @throws {Error} If the answer is malformed, or doesn't fit the offer.
  */
 export function checkCompressionAnswer(answered: string, terms: DeflateTerms): string {
   const answers = parseExtensions(answered);
@@ -106,5 +106,5 @@ export function checkCompressionAnswer(answered: string, terms: DeflateTerms): s
   ]);
 }
 
-/** A server has answered with what wasn't asked for at all. */
+/** A server has answered with an extension that wasn't offered. */
 export class UnrequestedExtension extends Error {}

@@ -12,8 +12,7 @@ import { nativeUpgrade } from "./native_upgrade.ts";
 import { checkUpgradeOptions, type UpgradeOptions, type UpgradeResult } from "./upgrade_options.ts";
 
 /**
- * Turns a request that a handler has got into a connection: of a listener's handler on our own frames, of any other
- * over Deno's own socket.
+ * Upgrades a request that a handler has got: one from a listener by accepting its offer, any other by Deno's own WebSocket.
  *
  * @param defaults The options of the context.
  */
@@ -41,7 +40,7 @@ function takeOffer<Data>(
 ): UpgradeResult<Connection<Data>> {
   checkHandlers("upgrade", options, [...HANDLERS, "selectProtocol"]);
   const { registry } = offer.host;
-  // Of the limits those of the listener, which has the context's, where the call doesn't say.
+  // Options that the call doesn't give come from the listener, which has those of the context.
   const limits = mergeOptions("upgrade", offer.host.options, given) as ConnectionOptions;
   const settings = resolveSettings("upgrade", limits);
   const headers = checkHeaders(options.headers, "server");

@@ -4,29 +4,29 @@ import type { HeadersOption } from "../handshake/headers_option.ts";
 import type { OriginRule } from "../handshake/origin.ts";
 import type { ConnectionOptions } from "../connection_options.ts";
 
-/** Options of `upgrade`; those that a message socket can't honour throw. */
+/** Options of `upgrade`. With `Deno.serve`, those that need frames throw. */
 export interface UpgradeOptions<Data = unknown> extends ConnectionOptions<Data> {
-  /** Subprotocols that are spoken, the preferred first. With nothing in common the connection has none. */
+  /** The supported subprotocols, in order of preference. If the client offers none of them, the connection has none. */
   protocols?: string | readonly string[];
-  /** Chooses among the offered subprotocols instead; `""` or nothing for none. */
+  /** Chooses one of the offered subprotocols, instead of `protocols`; returns `""` or nothing for none. */
   selectProtocol?: (offered: string[], request: Request) => string | undefined;
   /** Headers of the 101. */
   headers?: HeadersOption;
   /**
-   * Pages that may connect, as for `listen`, but decided at once: a function must not return a promise. Others get a
-   * response with 403, and their connection fails with a `HandshakeError`. Default: all, and a warning on the console
-   * if cookies come with it, since then a page of any site can act in the name of its visitors.
+   * The accepted origins, as for `listen`; with `Deno.serve` a function must not return a promise. For other origins the
+   * response has status 403, and the connection fails with a `HandshakeError`. Default: all, with a warning on the console
+   * if the request has cookies: then a page of any site can act in the name of its visitors.
    */
   origins?: OriginRule;
   /**
-   * From the call until the response has gone out, in ms; 0 for ever.
+   * The longest time from the call until the response is sent, in ms; 0 for ever.
    *
    * @default {10000}
    */
   handshakeTimeout?: number;
   /**
-   * What may pile up while the connection is held, in bytes, and 64 more for each message: Deno's own socket can't stop
-   * reading, so the peer can't be held back. More closes with 1013; 0 for no limit.
+   * With `Deno.serve`: the most bytes that may wait while the connection is held, with 64 more for each message; 0 for no
+   * limit. Deno's own WebSocket can't stop reading, so the peer can't be slowed down: more closes with 1013.
    *
    * @default {1048576}
    */
@@ -41,7 +41,7 @@ export interface UpgradeResult<Connection> {
   connection: Connection;
 }
 
-/** Options of connections that need frames. */
+/** The options that need frames. */
 const NEED_FRAMES = [
   ...FRAME_HANDLERS,
   "compression",
@@ -52,10 +52,10 @@ const NEED_FRAMES = [
 ];
 
 /**
- * Refuses what a message socket can't honour. Defaults of the context aren't asked about: they were not meant for it.
+ * Refuses options that need frames. Defaults of the context aren't checked, since they are for other connections, too.
  *
- * @param options The options of this call.
- * @throws {UnsupportedError} That names the ways that can.
+ * @param options The options of the call.
+ * @throws {UnsupportedError} If one needs frames; the message names methods that support it.
  */
 export function checkUpgradeOptions(options: object): void {
   for (const name of NEED_FRAMES) {
@@ -67,17 +67,17 @@ export function checkUpgradeOptions(options: object): void {
   }
 }
 
-/** Messages come assembled and pings answered, whatever is wished; every other option may be switched off. */
+/** Whether a value is the only possible one: messages are always assembled and pings answered; the rest is off. */
 function isHarmless(name: string, value: unknown): boolean {
   const always = name === "assemble" || name === "answerPings";
   return always ? value === true : value === false || value === null;
 }
 
 /**
- * Leaves out what a message socket can't honour.
+ * Removes options that need frames, which can only be defaults of the context.
  *
- * @param options The options of the call and the defaults of the context, of which only the latter can have such.
- * @returns The others.
+ * @param options The options of the call merged with those defaults.
+ * @returns The other options.
  */
 export function withoutFrames<Options extends object>(options: Options): Options {
   const rest = { ...options } as Record<string, unknown>;

@@ -19,10 +19,10 @@ import { resolveSockets } from "../transport/deno_sockets.ts";
 import type { Sockets } from "../transport/sockets.ts";
 import { checkTlsClientOptions, type TlsClientOptions } from "../transport/tls_client.ts";
 
-/** How a client does TLS. */
+/** Options of TLS for a client. */
 export type ConnectTlsOptions = TlsClientOptions;
 
-/** Where to dial. */
+/** An address to connect to. */
 export interface DialAddress {
   /** A host name or an IP address, IPv6 with or without brackets. */
   hostname: string;
@@ -32,43 +32,44 @@ export interface DialAddress {
 
 /** Options of `connect`. */
 export interface ConnectOptions<Data = unknown> extends ConnectionOptions<Data> {
-  /** The subprotocols to offer, the preferred first. */
+  /** The subprotocols to offer, in order of preference. */
   protocols?: string | readonly string[];
-  /** Extensions of the application's own, offered as given. */
+  /** Extensions that the application implements itself, offered as given. */
   extensions?: readonly (string | Extension)[];
-  /** Headers of the request; those of the handshake itself throw. */
+  /** Headers of the request. Setting a header that the handshake sends itself throws. */
   headers?: HeadersOption;
   /**
-   * The whole of DNS, TCP, proxy, TLS and the answer, in ms; 0: no limit.
+   * The longest time to connect, in ms; 0 for no limit. It covers DNS, TCP, the proxy, TLS and the server's answer.
    *
    * @default {10000}
    */
   connectTimeout?: number;
-  /** Cancels the attempt; has no effect on an open connection. */
+  /** Cancels the attempt when aborted. It has no effect on an open connection. */
   signal?: AbortSignal;
-  /** How to do TLS. */
+  /** Options of TLS. */
   tls?: ConnectTlsOptions;
   /**
-   * The proxy to go through: `http://[user:pass@]host:port`, `https://…` or `socks5://…`; `null` for none. Left out, the
-   * environment's (`https_proxy`, `http_proxy`, `all_proxy`, `no_proxy`), if reading it has been permitted already.
+   * The URL of a proxy: `http://[user:pass@]host:port`, `https://…` or `socks5://…`; `null` for none. Default: the proxy
+   * from the environment (`https_proxy`, `http_proxy`, `all_proxy`, `no_proxy`), if reading it is permitted already.
    */
   proxy?: string | URL | null;
-  /** A Unix socket to connect to, in place of the URL's host and port. */
+  /** The path of a Unix socket to connect to, instead of the URL's host and port. */
   unix?: string;
   /**
-   * The address to dial, also through a proxy, in place of the URL's; the `Host` header and the name that the server's
-   * certificate must be for stay the URL's.
+   * The address to connect to instead of the URL's, also through a proxy. The `Host` header and the name that the server's
+   * certificate must have are still the URL's.
    */
   address?: DialAddress;
   /**
-   * What makes the socket. Default: Deno's own.
+   * The implementation of sockets. Default: Deno's own.
    *
    * @experimental It may change in a minor release.
    */
   sockets?: Sockets;
   /**
-   * Asks for HTTP/2 (RFC 8441): connections of the context share one to the server where URL, `tls`, `proxy` and
-   * `address` are the same; it ends after its last. A server that doesn't speak it gets HTTP/1.1. For `wss:` only.
+   * Whether to ask for HTTP/2 (RFC 8441), for `wss:` only. Connections of the context with the same URL, `tls`, `proxy` and
+   * `address` then share one connection to the server, which ends after the last of them. With a server that doesn't
+   * speak HTTP/2, HTTP/1.1 is used.
    *
    * @default {false}
    */
@@ -86,9 +87,9 @@ export interface ConnectSettings {
   readonly connectTimeout: number;
   readonly signal: AbortSignal | undefined;
   readonly tls: ConnectTlsOptions;
-  /** The proxy; `null` for none, `undefined` for the environment's. */
+  /** The proxy; `null` for none, `undefined` for that of the environment. */
   readonly proxy: Proxy | null | undefined;
-  /** A Unix socket, or where TCP goes to; the host is without brackets. */
+  /** The path of a Unix socket, or the address for TCP, whose host is without brackets. */
   readonly address: string | DialAddress;
   readonly sockets: Sockets;
   /** Whether HTTP/2 is asked for. */

@@ -26,12 +26,12 @@ import { answerOf, ClientSession, wasRefused } from "./http2/client_session.ts";
 import type { SessionPool } from "./http2/session_pool.ts";
 import type { Transport } from "../transport/transport.ts";
 
-/** An attempt to connect: what is open is closed when it fails, is cancelled or takes too long. */
+/** An attempt to connect. If it fails, is cancelled or takes too long, everything that it has opened is closed. */
 export class Dial {
   readonly #engine: Engine;
   readonly #settings: ConnectSettings;
   readonly #abort = new AbortController();
-  readonly #alarm = new CallbackTimer(() => this.#cancel(this.#timedOut(), true));
+  readonly #timer = new CallbackTimer(() => this.#cancel(this.#timedOut(), true));
   readonly #aborted = (): void => {
     const { reason } = this.#settings.signal!;
     this.#cancel(abortError("The attempt to connect was aborted", reason), false);
@@ -39,14 +39,14 @@ export class Dial {
   readonly #handshake: ClientHandshake;
   readonly #pool: SessionPool | null;
   #raw: Transport | null = null;
-  #stream: OpeningStream | null = null; // over which the handshake goes
+  #stream: OpeningStream | null = null; // the stream during the handshake
   #phase = "connecting";
-  #unsent: unknown; // why the request didn't go out
-  #refusal: RefusalBody | null = null; // what is being read of the body of a refusal
+  #unsent: unknown; // the error of writing the request
+  #refusal: RefusalBody | null = null; // the body of a refusal, while it is read
 
   /**
-   * @param pool The sessions of HTTP/2 to share, if that is asked for.
-   * @throws {TypeError} If something of the handshake can't be sent.
+   * @param pool The HTTP/2 sessions to share, if `http2` is set.
+   * @throws {TypeError} If a part of the handshake can't be sent.
    */
   constructor(engine: Engine, settings: ConnectSettings, pool: SessionPool | null = null) {
     this.#engine = engine;
@@ -59,7 +59,7 @@ export class Dial {
     this.#handshake = new ClientHandshake(settings.target, { protocols, extensions, headers });
   }
 
-  /** Shakes hands on a stream that is open, in place of one that is yet to be opened. */
+  /** Uses a stream that is open already. */
   useTransport(transport: Transport): void {
     this.#raw = transport;
   }
@@ -69,7 +69,7 @@ export class Dial {
     const { connectTimeout, signal } = this.#settings;
     const engine = this.#engine, { timers } = engine.owner;
     engine.cancel = () => this.#close();
-    timers.set(this.#alarm, connectTimeout);
+    timers.set(this.#timer, connectTimeout);
     signal?.addEventListener("abort", this.#aborted, { once: true });
     try {
       await this.#connect();
@@ -80,9 +80,9 @@ export class Dial {
     }
   }
 
-  /** Also of an attempt that is over while something it waits for never settles. */
+  /** Removes the timer and the listener, also if a promise that the attempt awaits never settles. */
   #unwatch(): void {
-    this.#engine.owner.timers.clear(this.#alarm);
+    this.#engine.owner.timers.clear(this.#timer);
     this.#settings.signal?.removeEventListener("abort", this.#aborted);
   }
 
@@ -91,7 +91,7 @@ export class Dial {
     await this.#shakeHands(this.#raw ?? await this.#open(["http/1.1"]));
   }
 
-  /** Opens a stream to the target, through TLS if need be. */
+  /** Opens a stream to the target, with TLS for `wss:`. */
   async #open(protocols: string[]): Promise<Transport> {
     const { target, tls } = this.#settings;
     const transport = this.#own(await this.#reach());
@@ -101,9 +101,9 @@ export class Dial {
   }
 
   /**
-   * Becomes one of the streams of a session.
+   * Becomes a stream of an HTTP/2 session.
    *
-   * @returns Whether the server takes that; if not, there may be a connection to it that speaks HTTP/1.1.
+   * @returns Whether the server accepts that. If not, an HTTP/1.1 connection to it may be open already.
    */
   async #joinSession(pool: SessionPool): Promise<boolean> {
     for (let attempt = 0;; attempt++) {
@@ -137,12 +137,12 @@ export class Dial {
     this.#phase = "waiting for the settings of HTTP/2";
     const session = new ClientSession(transport, this.#settings.target.href.replace(/^ws/, "http"));
     const accepts = await session.ready();
-    // It is shared from now on, or has ended.
+    // The session now owns the connection, or it has ended.
     this.#raw = null;
     return accepts ? session : null;
   }
 
-  /** Opens a stream to the target: over a Unix socket, through a proxy, or straight. */
+  /** Opens a stream to the target: by a Unix socket, through a proxy, or directly. */
   async #reach(): Promise<Transport> {
     const { target: { secure }, tls, address, sockets } = this.#settings;
     const { signal } = this.#abort;
@@ -171,7 +171,7 @@ export class Dial {
     await this.#finish(transport, stream, early, "1.1");
   }
 
-  /** The head of the answer is there: opens the connection, or throws why there is none. */
+  /** The head of the answer is complete: opens the connection, or throws. */
   async #finish(
     transport: Transport,
     stream: OpeningStream,
@@ -199,13 +199,13 @@ export class Dial {
     );
   }
 
-  /** Sends the request and reads the head of the answer; resolves with what follows it, `null` if there is none. */
+  /** Sends the request and reads the head of the answer. Resolves with the bytes after it; `null` without an answer. */
   async #ask(stream: OpeningStream): Promise<Uint8Array | null> {
     const handshake = this.#handshake;
     try {
       await writeAll(stream, handshake.request);
     } catch (error) {
-      // A server that refuses may have closed before it had all of the request; its answer may be there.
+      // A server that refuses may close before it has read the whole request. Its answer may still be readable.
       this.#unsent = error;
     }
     const unsent = this.#unsent;
@@ -243,7 +243,7 @@ export class Dial {
     return body.bytes;
   }
 
-  /** Takes charge of a stream; closes it at once if the attempt is over already. */
+  /** Takes over a stream; closes it at once if the attempt is over already. */
   #own<T extends Transport>(transport: T): T {
     this.#raw = transport;
     if (this.#abort.signal.aborted) {
@@ -264,7 +264,7 @@ export class Dial {
   }
 
   #cancel(error: unknown, reported: boolean): void {
-    // A caller that awaits `opened` may abort before `run` has let go of the signal; what is open stays open.
+    // A caller that awaits `opened` may abort before `run` has removed the listener. An open connection stays open.
     if (this.#engine.state !== "connecting") return;
     this.#engine.abandon(error, reported);
     this.#close();

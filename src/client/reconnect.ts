@@ -5,12 +5,12 @@ import { callForeign } from "../util/foreign.ts";
 import { startTimer } from "../util/timers.ts";
 import type { ConnectOptions } from "./connect_options.ts";
 
-// A server that asks for more patience than this is asked again all the same.
+// The longest `Retry-After` that is respected, in ms.
 const LONGEST_RETRY_AFTER = 60 * 60 * 1000;
-/** What a server may answer without meaning it for good: timeout, too early, too many requests (RFC 9110, 6585, 8470). */
+/** Temporary statuses below 500: timeout, too early, too many requests (RFC 9110, 6585, 8470). */
 const PASSING = [408, 425, 429];
 
-/** What Deno says of a stream that was cut, and the names that node:tls has for it. */
+/** Deno's errors for a stream that was cut, and the codes of node:tls for it. */
 const CUTS = [
   Deno.errors.UnexpectedEof,
   Deno.errors.ConnectionReset,
@@ -19,28 +19,28 @@ const CUTS = [
 ];
 const CUT_CODES = ["ECONNRESET", "EPIPE"];
 
-/** How long to wait between two attempts. */
+/** The waits between attempts. */
 export interface BackoffOptions {
   /**
-   * Before the second attempt, in ms.
+   * The wait before the second attempt, in ms.
    *
    * @default {250}
    */
   initial?: number;
   /**
-   * The longest wait in ms; 0 for no limit. A connection that lived for this long starts over.
+   * The longest wait in ms; 0 for no limit. After a connection that was open for this long, waits begin with `initial` again.
    *
    * @default {30000}
    */
   max?: number;
   /**
-   * By how much each wait is longer than the one before; at least 1.
+   * The factor by which each wait is longer than the one before; at least 1.
    *
    * @default {2}
    */
   factor?: number;
   /**
-   * The share of each wait that chance may take off, 0 to 1: so that clients don't come back all at once.
+   * The part of each wait that is random, 0 to 1, so that clients don't all come back at once.
    *
    * @default {0.5}
    */
@@ -49,15 +49,15 @@ export interface BackoffOptions {
 
 /** Options of `reconnect`. */
 export interface ReconnectOptions<Data = unknown> extends ConnectOptions<Data> {
-  /** How long to wait between two attempts. */
+  /** The waits between attempts. */
   backoff?: BackoffOptions;
   /**
-   * Whether to try again after an error: of an attempt, or a `ConnectionClosedError` after the end of a connection.
-   * Default: always, but for a `TypeError`, a missing permission, and a `HandshakeError` other
-   * than 408, 425, 429, 5xx and a stream that was cut in the middle of the handshake.
+   * Says whether to try again after an error: that of an attempt, or a `ConnectionClosedError` after the end of a
+   * connection. Default: always, except after a `TypeError`, a missing permission, or a permanent `HandshakeError`. The
+   * statuses 408, 425, 429 and 5xx are temporary, and so is a stream that was cut during the handshake.
    */
   retryable?: (error: unknown) => boolean | PromiseLike<boolean>;
-  /** Called before each wait with what led to it, and its length in ms. Its failures go to the console. */
+  /** Called before each wait with the error that led to it, and its length in ms. Its failures go to the console. */
   onRetry?: (error: unknown, delay: number) => unknown;
 }
 
@@ -71,7 +71,7 @@ interface ReconnectSettings {
   readonly signal: AbortSignal | undefined;
 }
 
-/** Checks what `reconnect` takes in addition to the options of `connect`. */
+/** Checks the options that `reconnect` has in addition to those of `connect`. */
 function resolveReconnect<Data>(options: ReconnectOptions<Data>): ReconnectSettings {
   checkHandlers("reconnect", options, ["retryable", "onRetry"]);
   const { backoff = {} } = options;
@@ -84,7 +84,7 @@ function resolveReconnect<Data>(options: ReconnectOptions<Data>): ReconnectSetti
   return { initial, max, factor, jitter, retryable, onRetry, signal };
 }
 
-/** One use of `reconnect`: connections, one after the other. */
+/** The iterable of one call of `reconnect`: connections, one after the other. */
 export class Reconnection<Data> implements AsyncIterable<Connection<Data>> {
   readonly #settings: ReconnectSettings;
   readonly #connect: () => Connection<Data>;
@@ -108,7 +108,7 @@ export class Reconnection<Data> implements AsyncIterable<Connection<Data>> {
     this.#changed = changed;
   }
 
-  /** Ends the iteration without an error: the context shuts down. */
+  /** Ends the iteration without an error, since the context shuts down. */
   end(): void {
     this.#ended = true;
     this.#wake?.();
@@ -168,7 +168,7 @@ export class Reconnection<Data> implements AsyncIterable<Connection<Data>> {
     if (signal?.aborted) throw abortError("Reconnecting was aborted", signal.reason);
   }
 
-  /** Whether to go on after an error. @throws The error if not. */
+  /** Returns whether to go on after an error. @throws The error, if it isn't to be tried again. */
   async #asked(error: unknown): Promise<boolean> {
     const { retryable } = this.#settings;
     const answer = await this.#unlessWoken(Promise.resolve(retryable(error)));
@@ -188,7 +188,7 @@ export class Reconnection<Data> implements AsyncIterable<Connection<Data>> {
     stop();
   }
 
-  /** Waits for a promise, or for the end of it all. */
+  /** Waits for a promise, or for the end of the iteration. */
   #unlessWoken<T>(promise: Promise<T>): Promise<T | undefined> {
     if (this.#ended || this.#settings.signal?.aborted) {
       promise.catch(() => {});
@@ -205,7 +205,7 @@ function reportRetry(error: unknown): void {
   console.error("An onRetry callback failed:", error);
 }
 
-/** Whether an error may be gone when it is tried again. */
+/** Whether an error may be temporary. */
 function isPassing(error: unknown): boolean {
   if (error instanceof HandshakeError) {
     if (error.status === 0) return wasCut(error);
@@ -214,7 +214,7 @@ function isPassing(error: unknown): boolean {
   return !(error instanceof TypeError || error instanceof Deno.errors.NotCapable);
 }
 
-/** Whether a handshake has failed since the stream ended in the middle of it, as when a server restarts. */
+/** Whether a handshake has failed because the stream ended, as when a server restarts. */
 function wasCut(error: unknown): boolean {
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
     if (CUTS.some((Kind) => cause instanceof Kind)) return true;
@@ -223,7 +223,7 @@ function wasCut(error: unknown): boolean {
   return false;
 }
 
-/** How long the server has asked to be left alone, in ms (RFC 9110 10.2.3). */
+/** The value of `Retry-After` in ms (RFC 9110 10.2.3). */
 function retryAfter(error: unknown): number {
   if (!(error instanceof HandshakeError)) return 0;
   const value = error.headers.get("retry-after")?.trim() ?? "";

@@ -3,27 +3,27 @@ import type { Sockets, SocketTransport } from "../transport/sockets.ts";
 import { attemptError, formatAddress } from "../transport/attempt_error.ts";
 import { closeQuietly } from "../transport/stream_io.ts";
 
-/** Where {@linkcode dialTcp} connects to. */
+/** Options of {@linkcode dialTcp}. */
 export interface DialTcpOptions {
-  /** What makes the socket. Default: Deno's own. */
+  /** The implementation of sockets. Default: Deno's own. */
   sockets?: Sockets;
   /** A host name or an IP address, IPv6 without brackets. */
   hostname: string;
   /** The TCP port. */
   port: number;
-  /** Ends the attempt; what was opened is closed. */
+  /** Ends the attempt when aborted; a socket that was opened is closed. */
   signal?: AbortSignal;
 }
 
 /**
- * Opens a TCP connection with no delay.
+ * Opens a TCP connection with `TCP_NODELAY`.
  *
- * The addresses of a host are raced as RFC 8305 says (the next one at once after a refusal, else after 250 ms), so a
- * host that has several and listens on one is reached either way.
+ * The addresses of a host are tried as in RFC 8305: the next one at once after a refusal, else after 250 ms. So a host with
+ * several addresses is reached if it listens on one of them.
  *
- * @param options Where to, and a signal.
+ * @param options The address, and a signal.
  * @returns The connection.
- * @throws What the sockets throw, with the host in its message; the signal's reason.
+ * @throws The error of the sockets, with the host in its message; or the signal's reason.
  */
 export async function dialTcp(options: DialTcpOptions): Promise<SocketTransport> {
   const { sockets = DENO_SOCKETS, hostname, port, signal } = options;
@@ -35,7 +35,7 @@ export async function dialTcp(options: DialTcpOptions): Promise<SocketTransport>
     throw attemptError(`Cannot connect to ${formatAddress(hostname, port)}`, error);
   }
   try {
-    // It may have been aborted in the moment it was made.
+    // The signal may have been aborted just when the connection was made.
     signal?.throwIfAborted();
     conn.setNoDelay?.(true);
     return conn;

@@ -1,14 +1,14 @@
 import type { Engine } from "../engine/engine.ts";
 
-/** How a shutdown went. */
+/** The result of a shutdown. */
 export interface ShutdownResult {
-  /** Connections that were closed with close frames both ways. */
+  /** Connections that were closed cleanly: both close frames were exchanged. */
   clean: number;
-  /** Connections that had to be terminated, or were lost in that time. */
+  /** Connections that had to be terminated, or were lost during the shutdown. */
   terminated: number;
 }
 
-/** The end of all connections that a registry holds, and of those that still open in that time. */
+/** Closes all connections of a registry, and those that open during the shutdown. */
 export class ClosingConnections {
   readonly #code: number;
   readonly #reason: string;
@@ -17,7 +17,7 @@ export class ClosingConnections {
   #terminated = false;
   #whenNone: (() => void)[] = [];
 
-  /** @param code What they are closed with. */
+  /** @param code The close code for all of them. */
   constructor(code: number, reason: string) {
     this.#code = code;
     this.#reason = reason;
@@ -31,19 +31,19 @@ export class ClosingConnections {
     engine.closed().then(({ wasClean }) => this.#ended(engine, wasClean));
   }
 
-  /** Resolves when none is left. */
+  /** Resolves when no connection is left. */
   done(): Promise<void> {
     if (this.#engines.size === 0) return Promise.resolve();
     return new Promise((resolve) => this.#whenNone.push(resolve));
   }
 
-  /** Terminates those that are left, and those that still come. */
+  /** Terminates the connections that are left, and those that open later. */
   terminate(): void {
     this.#terminated = true;
     for (const engine of this.#engines) engine.terminate();
   }
 
-  /** How it went; those that are left, such as those whose callbacks haven't settled, had to be terminated. */
+  /** Returns the result. Connections that are left, such as those with unsettled callbacks, count as terminated. */
   result(): ShutdownResult {
     const { clean, terminated } = this.#result;
     return { clean, terminated: terminated + this.#engines.size };

@@ -2,31 +2,31 @@ import type { CloseRecord } from "../protocol/close_record.ts";
 import type { Connection } from "../connection.ts";
 import { callForeign } from "../util/foreign.ts";
 
-/** A handshake that never became a connection of a listener's. */
+/** A handshake with a listener that has failed. */
 export interface RefusedHandshake {
   readonly error: unknown;
-  /** Where it came from. */
+  /** The addresses of the connection. */
   readonly info: { readonly remoteAddr: Deno.Addr; readonly localAddr: Deno.Addr };
-  /** The request's fields; `null` if its head didn't come. */
+  /** The fields of the request; `null` if its head wasn't complete. */
   readonly fields: { get(name: string): string | null } | null;
 }
 
 /**
- * What watches over all handshakes and connections of a context, beside the application's callbacks. Times are those of
+ * Observes all handshakes and connections of a context, in addition to the application's callbacks. Times are by
  * `performance.now()`.
  */
 export interface Observer {
-  /** A client is about to ask for a connection; returns fields for its request, as names and values. */
+  /** A client is about to connect; returns headers for its request. */
   connecting(conn: Connection): Record<string, string>;
-  /** A handshake is complete that began at `began`. */
+  /** A handshake that began at `began` is complete. */
   opened(conn: Connection, began: number): void;
-  /** A connection has ended; clients that never connected, too. */
+  /** A connection has ended. It may never have opened. */
   closed(conn: Connection, close: CloseRecord): void;
-  /** A listener has refused a handshake that began at `began`, or lost it. */
+  /** A handshake with a listener that began at `began` was refused or lost. */
   refused(handshake: RefusedHandshake, began: number): void;
 }
 
-/** The observers of a context. What they throw goes to the console, and affects nothing else. */
+/** The observers of a context. Their errors go to the console and have no other effect. */
 export class Observers {
   #list: readonly Observer[] = [];
 
@@ -35,7 +35,7 @@ export class Observers {
     return this.#list.length > 0;
   }
 
-  /** Adds one; returns what takes it out again. */
+  /** Adds an observer; returns a function that removes it. */
   add(observer: Observer): () => void {
     this.#list = [...this.#list, observer];
     return () => {

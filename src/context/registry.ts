@@ -12,7 +12,7 @@ export interface ContextStats {
   openConnections: number;
   /** Connections that have been opened. */
   connections: number;
-  /** Messages accepted by `send` and its kin. */
+  /** Messages accepted by `send` and the other methods that send. */
   messagesSent: number;
   /** Messages received whole. */
   messagesReceived: number;
@@ -22,36 +22,36 @@ export interface ContextStats {
   bytesReceived: number;
   /** Payload bytes that the kernel has not taken yet. */
   queuedBytes: number;
-  /** The most that one connection's queue has held. */
+  /** The largest size that the queue of any connection has had, in bytes. */
   queueHighWater: number;
   /** Calls of `pause` that paused. */
   pauses: number;
   /** Times that a queue has drained. */
   drains: number;
-  /** Messages dropped by the queue policy `"drop"`, or for being sent to many with `slow: "drop"`. */
+  /** Messages dropped because of `whenQueueFull: "drop"`, or of `slow: "drop"` when sent to many. */
   dropped: number;
 }
 
 /** Counters of connections that have ended. */
 type Totals = Omit<ContextStats, "openConnections" | "queuedBytes">;
 
-/** Holds the connections of a context, or of one of its listeners. */
+/** The connections of a context, or of one of its listeners. */
 export class Registry implements Owner, ConnectionHome {
   readonly timers: Timers;
   /** The topics of the context. */
   readonly topics: Topics;
-  /** The listener whose connections these are; `null` for those of a context. */
+  /** The listener of these connections; `null` for the registry of a context. */
   listener: ListenerHandle | null = null;
-  /** What holds for subscriptions of these connections. */
+  /** Rules for subscriptions of these connections. */
   subscriptions: SubscriptionRules = { maxTopics: MAX_TOPICS, onSubscription: undefined };
-  /** What watches over the connections of the context. */
+  /** The observers of the context. */
   readonly observers: Observers;
   readonly #parent: Registry | null;
   readonly #children: Registry[] = [];
   /** Engines that are still connecting. */
   readonly connecting: MemberList<Engine> = new MemberList();
-  readonly #roster: MemberList<Engine> = new MemberList();
-  // For the application; made when it is asked for.
+  readonly #members: MemberList<Engine> = new MemberList();
+  // For the application; made on first use.
   #connections: Set<Connection> | null = null;
   readonly #totals: Totals = {
     connections: 0,
@@ -79,7 +79,7 @@ export class Registry implements Owner, ConnectionHome {
     if (parent !== null) parent.#children.push(this);
   }
 
-  /** Leaves the parent; to be called when there will be no more connections. */
+  /** Removes this registry from its parent; to be called when no connections will be added. */
   leave(): void {
     const siblings = this.#parent!.#children, at = siblings.indexOf(this);
     if (at >= 0) siblings.splice(at, 1);
@@ -87,25 +87,25 @@ export class Registry implements Owner, ConnectionHome {
 
   /** The number of connections that are open or closing. */
   get size(): number {
-    let size = this.#roster.size;
+    let size = this.#members.size;
     for (const child of this.#children) size += child.size;
     return size;
   }
 
   /** The engines of connections that are open or closing. */
   *engines(): Generator<Engine> {
-    yield* this.#roster;
+    yield* this.#members;
     for (const child of [...this.#children]) yield* child.engines();
   }
 
-  /** Connections that are open or closing, by their face. */
+  /** The public objects of connections that are open or closing. */
   get connections(): ReadonlySet<Connection> {
     return this.#connections ??= new Set(this.engines().map(({ face }) => face));
   }
 
   opened(engine: Engine, began: number): void {
     this.connecting.delete(engine);
-    this.#roster.add(engine);
+    this.#members.add(engine);
     this.#enter(engine);
     if (this.observers.any) {
       this.observers.notify((observer) => observer.opened(engine.face, began));
@@ -115,7 +115,7 @@ export class Registry implements Owner, ConnectionHome {
   #enter(engine: Engine): void {
     this.#connections?.add(engine.face);
     this.#totals.connections++;
-    // Not before the caller that opens it is done.
+    // Later, so that the caller that opens the connection can finish first.
     for (const closing of this.#closing) queueMicrotask(() => closing.add(engine));
     if (this.#parent !== null) this.#parent.#enter(engine);
   }
@@ -123,7 +123,7 @@ export class Registry implements Owner, ConnectionHome {
   closed(engine: Engine): (() => void) | null {
     const after = this.topics.leave(engine, this.subscriptions);
     this.connecting.delete(engine);
-    this.#exit(engine, this.#roster.delete(engine));
+    this.#exit(engine, this.#members.delete(engine));
     if (this.observers.any) {
       this.observers.notify((observer) => observer.closed(engine.face, engine.record!));
     }
@@ -137,7 +137,7 @@ export class Registry implements Owner, ConnectionHome {
     this.#onClosed();
   }
 
-  /** The counters, of ended and living connections together. */
+  /** Returns the counters of all connections, ended ones included. */
   stats(): ContextStats {
     const stats = { openConnections: this.size, queuedBytes: 0, ...this.#totals };
     for (const engine of this.engines()) {
@@ -147,13 +147,13 @@ export class Registry implements Owner, ConnectionHome {
     return stats;
   }
 
-  /** Ends attempts to connect, which may be the listeners', where a handler decides about them. */
+  /** Cancels attempts to connect, and handshakes of listeners that a handler decides about. */
   #cancel(code: number, reason: string): void {
     for (const engine of this.connecting) engine.close(code, reason);
     for (const child of this.#children) child.#cancel(code, reason);
   }
 
-  /** Closes all connections, and from now on each that opens. */
+  /** Closes all connections, and those that open from now on. */
   close(code: number, reason: string): ClosingConnections {
     this.#cancel(code, reason);
     const closing = new ClosingConnections(code, reason);

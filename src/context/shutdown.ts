@@ -7,39 +7,39 @@ import type { Registry } from "./registry.ts";
 /** Options of `shutdown`. */
 export interface ShutdownOptions {
   /**
-   * The code that every connection is closed with.
+   * The close code for all connections.
    *
    * @default {1001}
    */
   code?: number;
   /**
-   * The reason.
+   * The close reason.
    *
    * @default {""}
    */
   reason?: string;
   /**
-   * When what is left is terminated, in ms: 0 for at once, `Infinity` for never.
+   * The time in ms after which the remaining connections are terminated: 0 for at once, `Infinity` for never.
    *
    * @default {10000}
    */
   timeout?: number;
 }
 
-/** What brings connections in, and is shut before they are closed. */
+/** A source of connections, such as a listener, which stops before its connections are closed. */
 export interface Entrance {
   /**
-   * Lets nothing more in, and calls `onShutdown`.
+   * Stops accepting, and calls `onShutdown`.
    *
-   * @returns A promise, which never rejects, if the application takes its time.
+   * @returns A promise that never rejects if `onShutdown` is asynchronous, else `null`.
    */
   prepare(): Promise<void> | null;
-  /** Resolves when no connection and no request is left that has come in by it. */
+  /** Resolves when all its connections and requests have ended. */
   served(): Promise<void>;
   /**
-   * Ends at once what isn't a connection of the registry.
+   * Ends at once everything that isn't a connection of the registry.
    *
-   * @returns How many requests had to be cut.
+   * @returns The number of requests that were cut off.
    */
   terminate(): number;
 }
@@ -52,7 +52,7 @@ export function shutdownArguments(options: ShutdownOptions): Required<ShutdownOp
   return { code, reason, timeout: duration("shut down", "timeout", options.timeout, 10_000) };
 }
 
-/** What is left of a time that runs from when this is made. */
+/** The rest of a time that begins with the constructor. */
 export class Deadline {
   readonly #at: number;
 
@@ -61,15 +61,15 @@ export class Deadline {
     this.#at = performance.now() + timeout;
   }
 
-  /** What is left, in ms. */
+  /** The rest in ms. */
   get rest(): number {
     return Math.max(0, this.#at - performance.now());
   }
 }
 
 /**
- * Shuts connections down: at once, or when the application has done what it wanted to do before. Resolves by the
- * deadline, whatever the application's callbacks do.
+ * Closes connections as soon as the entrances are prepared, and terminates the rest of them at the deadline. Resolves by
+ * the deadline even if a callback of the application never settles.
  *
  * @param first Called just before the connections are closed.
  */
@@ -89,7 +89,7 @@ export async function shutDown(
   let cut = 0;
   for (const entrance of entrances) cut += entrance.terminate();
   closing.terminate();
-  // What ends at once has ended by then.
+  // Most terminated connections end at once.
   await within(0, done);
   const { clean, terminated } = closing.result();
   return { clean, terminated: terminated + cut };

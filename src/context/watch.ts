@@ -6,24 +6,24 @@
 export interface Watch {
   /** The stream. */
   readonly stream: ReadableStream | WritableStream;
-  /** Resolves when the stream has ended or isn't watched any more; rejects with the stream's error. */
+  /** Resolves when the stream has ended or the watch was stopped; rejects with the stream's error. */
   readonly finished: Promise<void>;
-  /** Stops watching; the stream is the caller's again, and isn't closed. */
+  /** Stops watching and unlocks the stream, which isn't closed. */
   unwatch(): void;
 }
 
-/** What a context watches beside its connections. */
+/** The streams that a context watches. */
 export class Watches {
-  /** All that is watched. */
+  /** All watches. */
   readonly all: Set<Watch> = new Set();
 
-  /** Watches for what comes in. */
+  /** Calls back with each chunk. */
   readable<T>(stream: ReadableStream<T>, callback: (chunk: T) => unknown): Watch {
     check("watchReadable", stream instanceof ReadableStream, callback);
     return this.#add(new ReadableWatch(stream, callback));
   }
 
-  /** Watches for room to write. */
+  /** Calls back when there is room to write. */
   writable<T>(
     stream: WritableStream<T>,
     callback: (writer: WritableStreamDefaultWriter<T>) => unknown,
@@ -80,7 +80,7 @@ abstract class StreamWatch implements Watch {
   abstract end(): void;
   /** Calls the callback until `over` or the end. */
   protected abstract run(): Promise<void>;
-  /** Gives the stream's lock back. */
+  /** Unlocks the stream. */
   protected abstract release(): void;
 }
 
@@ -106,7 +106,7 @@ class ReadableWatch<T> extends StreamWatch {
       const { done, value } = await this.#reader.read();
       if (done || this.over) return;
       try {
-        // The next chunk is asked for when this one is dealt with, so a slow callback holds the stream back.
+        // Awaited, so that a slow callback holds the stream back.
         await this.#callback(value);
       } catch (error) {
         report("watchReadable", error);
@@ -149,7 +149,7 @@ class WritableWatch<T> extends StreamWatch {
   }
 
   protected async run(): Promise<void> {
-    // The end of the stream ends the watch, whatever brought it about.
+    // The watch ends with the stream, by `close` or by `abort`.
     const closed = this.#writer.closed.then(() => true);
     closed.catch(() => {});
     while (!this.over) {
@@ -161,8 +161,8 @@ class WritableWatch<T> extends StreamWatch {
       } catch (error) {
         report("watchWritable", error);
       }
-      // A callback that had nothing to write isn't called again until something was written: there is no use in
-      // spinning.
+      // A callback that has written nothing isn't called again until other code has written, or it would be called in a
+      // loop.
       if (this.over || await Promise.race([closed, this.#written.promise])) return;
     }
   }
@@ -174,7 +174,9 @@ class WritableWatch<T> extends StreamWatch {
 }
 
 function check(action: string, isStream: boolean, callback: unknown): void {
-  if (!isStream) throw new TypeError(`Cannot ${action}: the first argument is not such a stream`);
+  if (!isStream) {
+    throw new TypeError(`Cannot ${action}: the first argument is not a stream of that direction`);
+  }
   if (typeof callback !== "function") {
     throw new TypeError(`Cannot ${action} with a callback of type ${typeof callback}`);
   }

@@ -2,34 +2,34 @@ import { headerSize, LONGEST_HEADER, writeHeader } from "../protocol/frame_heade
 import { NOTHING } from "../util/bytes.ts";
 import { advanceKey, applyMask } from "../protocol/mask.ts";
 
-// The length of a compressed payload comes before it and is known after it. So the payload grows in
-// chunks, the first with room for the longest header in front: nothing is copied to join the two, and
-// each chunk is a write of its own later.
+// The length of a compressed payload precedes it in the frame, but is known only afterwards. So the payload grows in
+// chunks, the first with room for the longest header in front: nothing is copied to join the two, and each chunk is
+// written on its own.
 
 const CHUNK = 64 * 1024;
-/** zlib must have room for more than six bytes to end a flush, or it writes the end again. */
+/** To end a flush zlib needs room for more than six bytes; with less it would write the end again. */
 const MIN_ROOM = 16;
 
-/** A frame whose payload is being compressed; masked as it grows, since a long one takes its time. */
+/** A frame whose payload is being compressed. It is masked as it grows, so that no slice has to mask all of it. */
 export class CompressedFrame {
   /** The payload's length so far. */
   length = 0;
-  /** The chunk that is being filled; {@linkcode makeRoom} makes sure that there is one. */
+  /** The chunk that is being filled; {@linkcode makeRoom} makes the first one. */
   chunk: Uint8Array<ArrayBuffer> = NOTHING;
-  /** Where the next byte goes in it. */
+  /** The position of the next byte in the chunk. */
   at = LONGEST_HEADER;
 
   readonly #expected: number;
   readonly #key: number | null;
   #rotated: number;
   #view: DataView | null = null;
-  /** Chunks that are full, but for what didn't fit. */
+  /** Chunks that are complete. */
   readonly #full: Uint8Array[] = [];
 
   /**
-   * Allocates nothing yet, since it may wait for long.
+   * Makes an empty frame. Nothing is allocated yet, since the frame may wait for long.
    *
-   * @param expected How long the payload will be at most, if all goes as usual.
+   * @param expected The expected maximum length of the payload.
    * @param key The masking key, or null for a server's frame.
    */
   constructor(expected: number, key: number | null) {
@@ -38,7 +38,7 @@ export class CompressedFrame {
     this.#expected = expected;
   }
 
-  /** To be called before something is written to the chunk. */
+  /** Makes room in the chunk; to be called before bytes are written to it. */
   makeRoom(): void {
     if (this.chunk.length - this.at >= MIN_ROOM) return;
     if (this.chunk === NOTHING) {
@@ -50,7 +50,7 @@ export class CompressedFrame {
     this.at = 0;
   }
 
-  /** So many bytes of payload have been written to the chunk. */
+  /** Counts and masks the next `count` bytes of payload, which have been written to the chunk. */
   advance(count: number): void {
     if (this.#key !== null && count > 0) {
       applyMask(this.#view!, this.at, this.at + count, this.#rotated);
@@ -60,7 +60,7 @@ export class CompressedFrame {
     this.length += count;
   }
 
-  /** Takes the last four bytes off, wherever the chunks were cut (RFC 7692 7.2.1, step 3). */
+  /** Removes the last four bytes, which may be in two chunks (RFC 7692 7.2.1, step 3). */
   dropTail(): void {
     this.length -= 4;
     const inLast = this.#full.length === 0 ? this.at - LONGEST_HEADER : this.at;
@@ -73,13 +73,13 @@ export class CompressedFrame {
   }
 
   /**
-   * Puts the header in front.
+   * Writes the header in front of the payload.
    *
    * @param first FIN, reserved bits and opcode.
    * @returns The whole frame, in pieces.
    */
   finish(first: number): Uint8Array[] {
-    // Of an empty fragment nothing is left but the header.
+    // An empty fragment has no chunk yet, but needs room for the header.
     this.makeRoom();
     const masked = this.#key !== null;
     const alone = this.#full.length === 0;
@@ -96,7 +96,7 @@ export class CompressedFrame {
     return this.#full;
   }
 
-  /** The payload by itself, in pieces. */
+  /** The payload without a header, in pieces. */
   payload(): Uint8Array[] {
     const pieces = this.#full.slice();
     pieces.push(this.#filled());

@@ -16,47 +16,46 @@ import { amount, flag, group, integer } from "../util/check.ts";
  */
 export interface CompressionOptions {
   /**
-   * Messages of fewer bytes than this go uncompressed; `send(data, { compress })` overrides it for
-   * one message. Deflate gains little on a short message that resembles nothing sent before.
+   * Messages of fewer bytes than this are sent uncompressed; `send(data, { compress })` overrides it for one message.
+   * Compression gains little with a short message that is unlike earlier ones.
    *
    * @default {1024}
    */
   threshold?: number;
   /**
-   * Whether a message may refer back to earlier ones, in both directions. It makes short messages of
-   * a feed several times smaller, and costs each connection that has sent or received a compressed
-   * message memory of its own until it closes: about 310 KiB to compress at the defaults, and 75 KiB to
-   * inflate. With `false` a connection holds neither between messages.
+   * Whether a message may refer back to earlier ones, in both directions. It makes the short messages of a feed several
+   * times smaller. But each connection that has sent or received a compressed message then keeps memory until it closes:
+   * about 310 KiB to compress with the defaults, and 75 KiB to inflate. With `false` a connection keeps neither between
+   * messages.
    *
    * @default {true}
    */
   contextTakeover?: boolean;
   /**
-   * Base-two logarithm of the window that is offered or accepted at most, for both directions: 9 to
-   * 15. zlib cannot compress into a window of 8 bits. A peer that doesn't promise a smaller window than
-   * 15, or to do without `contextTakeover`, keeps them for its own direction: inflating then costs 75
-   * KiB. `conn.extensions` says what was agreed.
+   * Base-two logarithm of the largest window that is offered or accepted, for both directions: 9 to 15. (zlib can't
+   * compress into a window of 8 bits.) A peer may keep its own window at 15 bits, and context takeover, for its own
+   * direction, unless it agrees otherwise: inflating then costs 75 KiB. `conn.extensions` says what was agreed.
    *
    * @default {15}
    */
   windowBits?: number;
   /**
-   * zlib's own trade of memory for compression, 1 to 9. At 1, and with a window of 9 bits, compressing
-   * takes 140 KiB instead of 310, and inflating 7 instead of 75.
+   * zlib's memory level, 1 to 9: more memory compresses better. With 1 and a window of 9 bits, compressing takes 140 KiB
+   * instead of 310, and inflating 7 KiB instead of 75.
    *
    * @default {8}
    */
   memLevel?: number;
   /**
-   * zlib's compression level, 0 to 9. On JSON, 4 comes within 4 % of the size that 6 (zlib's own
-   * default) reaches, in half to two thirds of its time.
+   * zlib's compression level, 0 to 9. With JSON, 4 comes within 4 % of the size that 6 (zlib's own default) reaches, in
+   * half to two thirds of the time.
    *
    * @default {4}
    */
   level?: number;
 }
 
-/** {@linkcode CompressionOptions} with nothing left out. */
+/** {@linkcode CompressionOptions} with all defaults filled in. */
 export type CompressionSettings = Required<CompressionOptions>;
 
 const DEFAULTS: CompressionSettings = Object.freeze({
@@ -70,8 +69,8 @@ const DEFAULTS: CompressionSettings = Object.freeze({
 /**
  * Reads the `compression` option.
  *
- * @param option What the application passed.
- * @param action What is attempted, for messages.
+ * @param option The option as given.
+ * @param action The attempted action, for error messages.
  * @returns The settings with every default filled in, or null for no compression.
  * @throws {TypeError} If the option, or a part of it, is of the wrong type.
  * @throws {RangeError} If a number is out of its range.

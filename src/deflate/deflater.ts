@@ -2,30 +2,29 @@ import { CompressedFrame } from "./compressed_frame.ts";
 import { NO_FLUSH, RawZlib, SYNC_FLUSH } from "./raw_zlib.ts";
 import { deflaterCache, type ZlibCache } from "./zlib_cache.ts";
 import { Fifo } from "../util/fifo.ts";
-import { cancel, enqueue, type Sliced } from "./work_queue.ts";
+import { type Sliced, workQueue } from "./work_queue.ts";
 import { concat } from "../util/bytes.ts";
 
-/** What is compressed at once, or in a turn, at most: a millisecond's work for most data. */
+/** The most bytes that are compressed at once, or in a turn: about a millisecond's work for most data. */
 export const DEFLATE_SLICE: number = 64 * 1024;
 /**
- * The same for the levels from which zlib searches long: for data that repeat a little everywhere, such
- * as random bits in bytes, they take ten times as long as for most.
+ * The same for the levels from this one on, with which zlib searches longer: data with many short repetitions, such as
+ * random bits in bytes, then takes ten times as long as most data.
  */
 const THOROUGH = 7;
 const THOROUGH_SLICE = 16 * 1024;
 
 /**
- * Room for what a slice can become: zlib's bound for data that don't compress is an eighth more and
- * some bytes. Shared, since what is in it is gone with the next call; a connection that compresses
- * nothing costs nothing.
+ * Room for the compressed form of a slice, which zlib bounds at an eighth more than the input and some bytes. One buffer
+ * for all connections: its contents are used before the next call.
  */
 let scratch: Uint8Array<ArrayBuffer> | null = null;
 
-/** How a deflater compresses. */
+/** Parameters of a deflater. */
 export interface DeflaterSettings {
   /** Base-two logarithm of the window, 9 to 15. */
   windowBits: number;
-  /** Whether the window lives on from one message to the next. */
+  /** Whether the window is kept from one message to the next. */
   takeover: boolean;
   /** zlib's memory level, 1 to 9. */
   memLevel: number;
@@ -36,19 +35,19 @@ export interface DeflaterSettings {
 /** Called when a frame is complete, with the error if it failed. */
 export type DeflateDone = (error: unknown) => void;
 
-/** What waits in line to be compressed. */
+/** A job that waits in line to be compressed. */
 export interface DeflateJob {
   /** Whether all of it is compressed. */
   readonly complete: boolean;
   /**
-   * Compresses some more.
+   * Compresses the next part.
    *
-   * @param deflater What with; nothing else uses it in the meantime.
+   * @param deflater The deflater to use; no other job uses it during the call.
    * @param budget Bytes that may be compressed now.
-   * @returns What was used of the budget.
+   * @returns The used part of the budget.
    */
   work(deflater: Deflater, budget: number): number;
-  /** Called when it is complete, or has failed; not if the deflater is closed before. */
+  /** Called when the job is complete or has failed, unless the deflater is closed before. */
   done(error: unknown): void;
 }
 
@@ -78,12 +77,12 @@ class PayloadJob implements DeflateJob {
 }
 
 /**
- * Compresses the messages of one connection (RFC 7692 7.2.1), short ones at once, long ones in turns
- * with those of other connections. While it is {@linkcode busy}, short ones too have to wait in line.
- * Nothing is allocated before the first message.
+ * Compresses the messages of one connection (RFC 7692 7.2.1): short ones at once, long ones in turns with those of other
+ * connections. While it is {@linkcode busy}, short messages have to wait in line, too. Nothing is allocated before the
+ * first message.
  */
 export class Deflater implements Sliced {
-  /** Payloads up to this length are compressed at once, longer ones in turns of as many bytes. */
+  /** Payloads up to this length are compressed at once, longer ones in slices of this length. */
   readonly atOnce: number;
   readonly #settings: DeflaterSettings;
   readonly #cache: ZlibCache | null;
@@ -91,7 +90,7 @@ export class Deflater implements Sliced {
   readonly #jobs = new Fifo<DeflateJob>();
   #closed = false;
 
-  /** @param settings What was agreed, and the levels of our choice. */
+  /** @param settings The agreed parameters, and our own levels. */
   constructor(settings: DeflaterSettings) {
     const { windowBits, takeover, memLevel, level } = settings;
     this.#settings = settings;
@@ -99,14 +98,14 @@ export class Deflater implements Sliced {
     this.#cache = takeover ? null : deflaterCache(windowBits, memLevel, level);
   }
 
-  /** Whether payloads wait in line, so that a further one has to go there too. */
+  /** Whether payloads wait in line, so that a further one has to wait, too. */
   get busy(): boolean {
     return this.#jobs.length > 0;
   }
 
   /**
-   * Compresses a message, or a fragment of one, at once. For at most `atOnce` bytes, since more
-   * would hold up the event loop, and only while the deflater isn't busy.
+   * Compresses a message or a fragment at once. Only for at most `atOnce` bytes, since more would block the event loop,
+   * and only while the deflater isn't busy.
    *
    * @param payload The message or fragment.
    * @param final Whether the message ends with it.
@@ -126,7 +125,7 @@ export class Deflater implements Sliced {
     if (context.outputLeft === 0) return this.#overflow(context, out, payload, final);
     let length = out.length - context.outputLeft;
     if (final) {
-      // 7.2.1, step 3: the empty stored block's 00 00 FF FF is left out.
+      // The 00 00 FF FF of the empty stored block is left out (7.2.1, step 3).
       length -= 4;
       this.#release();
     }
@@ -134,13 +133,12 @@ export class Deflater implements Sliced {
   }
 
   /**
-   * Compresses a message or fragment after those that are in line, slice by slice, taking turns with
-   * other connections.
+   * Compresses a message or fragment after those that wait in line, slice by slice, in turns with other connections.
    *
-   * @param payload The message or fragment; it must not change until it is done.
+   * @param payload The message or fragment; it must not change until `done` is called.
    * @param final Whether the message ends with it.
    * @param frame Gets the frame's payload.
-   * @param done Called when it is complete, or has failed; not if the deflater is closed before.
+   * @param done Called when the frame is complete or has failed, unless the deflater is closed before.
    */
   deflateInTurns(
     payload: Uint8Array,
@@ -151,20 +149,20 @@ export class Deflater implements Sliced {
     this.inTurns(new PayloadJob(payload, final, frame, done));
   }
 
-  /** Does a job after those that are in line. */
+  /** Adds a job after those that wait in line. */
   inTurns(job: DeflateJob): void {
-    if (this.#closed) throw closedError();
+    if (this.#closed) throw deflaterClosed();
     this.#jobs.push(job);
-    enqueue(this);
+    workQueue.enqueue(this);
   }
 
   /**
    * Compresses a part of a message or fragment. Called by jobs.
    *
-   * @param frame Gets what comes out.
-   * @param payload All of the message or fragment.
-   * @param start Where the part starts.
-   * @param end Where it ends.
+   * @param frame Gets the output.
+   * @param payload The whole message or fragment.
+   * @param start The start of the part.
+   * @param end The end of the part.
    * @param final Whether the message ends with the payload.
    */
   deflateInto(
@@ -188,12 +186,12 @@ export class Deflater implements Sliced {
     if (final) this.#release();
   }
 
-  /** Does the next slice of what waits in line; called by the turns. */
+  /** Does the next slice of the jobs that wait in line; called by the work queue. */
   slice(): boolean {
     try {
       return this.#slice();
     } catch (error) {
-      // zlib has no memory left, most likely: what waits in line can't be compressed any more.
+      // Most likely zlib has no memory left, so no job can be compressed any more.
       const job = this.#jobs.peek();
       this.close();
       job?.done(error);
@@ -214,17 +212,17 @@ export class Deflater implements Sliced {
     return this.#jobs.length > 0;
   }
 
-  /** Stops what is under way and gives the memory back. */
+  /** Drops the jobs and frees the memory. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#jobs.clear();
-    cancel(this);
+    workQueue.cancel(this);
     this.#context?.close();
     this.#context = null;
   }
 
-  /** The output fills the buffer, perhaps by chance: go on in a buffer that grows. */
+  /** The output has filled the buffer, perhaps exactly: the rest goes to a buffer that grows. */
   #overflow(
     context: RawZlib,
     out: Uint8Array,
@@ -259,13 +257,13 @@ export class Deflater implements Sliced {
   }
 
   #take(): RawZlib {
-    if (this.#closed) throw closedError();
+    if (this.#closed) throw deflaterClosed();
     if (this.#cache !== null) return this.#cache.take();
     const { windowBits, memLevel, level } = this.#settings;
     return RawZlib.deflate(windowBits, memLevel, level);
   }
 
-  /** The message is complete: without takeover the context goes back. */
+  /** The message is complete: without context takeover the zlib context goes back to the cache. */
   #release(): void {
     if (this.#cache === null || this.#context === null) return;
     this.#cache.put(this.#context);
@@ -274,11 +272,11 @@ export class Deflater implements Sliced {
 }
 
 /**
- * zlib writes nothing for a flush right after a flush, but a message that ends with an empty fragment,
- * or is empty, needs a block: one byte, the rest of which the peer appends (7.2.3.6).
+ * zlib writes nothing for a flush right after a flush, but an empty message, or one that ends with an empty fragment, needs
+ * a block. This is its first byte; the peer appends the rest (7.2.3.6).
  */
 const EMPTY_BLOCK = 0x00;
 
-function closedError(): Error {
+function deflaterClosed(): Error {
   return new Error("Cannot compress with a closed deflater");
 }

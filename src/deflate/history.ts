@@ -1,17 +1,16 @@
 import { NOTHING } from "../util/bytes.ts";
 
-// After a block with BFINAL zlib takes no more data, and making it do so makes it forget its window,
-// to which the messages after it refer (RFC 7692 7.2.3.4 with context takeover). zlib can't be asked
-// for the window, so the last bytes that came out are kept beside it: one copy of what goes to the
-// application anyway.
+// After a block with BFINAL zlib takes no more data. A reset changes that, but loses the window, to which later messages
+// refer (RFC 7692 7.2.3.4 with context takeover). The handle of node:zlib doesn't give the window away, so a copy of the
+// latest output is kept here.
 
-/** The last bytes that an inflater has produced, as many as its window holds. */
+/** The latest output of an inflater, as long as its window. */
 export class History {
   readonly #size: number;
   #bytes: Uint8Array<ArrayBuffer> = NOTHING;
-  /** Where the next byte goes. */
+  /** The position of the next byte. */
   #at = 0;
-  /** Whether all bytes of the window are in use: the oldest is then the one at `#at`. */
+  /** Whether the whole window is in use; the oldest byte is then at `#at`. */
   #full = false;
 
   /** @param windowBits Base-two logarithm of the window. */
@@ -19,12 +18,12 @@ export class History {
     this.#size = 1 << windowBits;
   }
 
-  /** How many bytes are remembered. */
+  /** The number of bytes that are kept. */
   get length(): number {
     return this.#full ? this.#size : this.#at;
   }
 
-  /** Remembers what was produced last: the first `length` bytes of `bytes`. */
+  /** Adds the first `length` bytes of `bytes`, which the inflater has just produced. */
   add(bytes: Uint8Array, length: number): void {
     const size = this.#size;
     if (length >= size) {
@@ -57,7 +56,7 @@ export class History {
     return pieces;
   }
 
-  /** Grows by doubling, so that a connection of few and short messages needn't pay for a window. */
+  /** Grows by doubling, so that a connection with few and short messages needn't pay for a whole window. */
   #reserve(length: number): void {
     const { length: old } = this.#bytes;
     if (length <= old) return;

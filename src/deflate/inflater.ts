@@ -4,30 +4,22 @@ import { ProtocolError } from "../protocol/protocol_error.ts";
 import { History } from "./history.ts";
 import { CorruptDataError, RawZlib, SYNC_FLUSH } from "./raw_zlib.ts";
 import { inflaterCache, type ZlibCache } from "./zlib_cache.ts";
-import {
-  CALL_COST,
-  cancel,
-  charge,
-  CONTEXT_COST,
-  enqueue,
-  type Sliced,
-  withinBudget,
-} from "./work_queue.ts";
+import { CALL_COST, CONTEXT_COST, type Sliced, workQueue } from "./work_queue.ts";
 
-/** What one slice produces, or uses up, at most before others get their turn. */
+/** The most bytes that one slice produces, or consumes, before other connections get their turn. */
 const INFLATE_SLICE = 256 * 1024;
 
-/** zlib fills this, and the sink empties it; so no more than this is ever produced unasked. */
+/** The length of zlib's output buffer: no more than this is produced before the sink is asked again. */
 const OUTPUT_LENGTH = 64 * 1024;
 let output: Source | null = null;
 
-/** What 7.2.2 appends to a message before it is inflated. */
+/** Appended to a message before it is inflated (RFC 7692 7.2.2). */
 const TAIL = Uint8Array.of(0x00, 0x00, 0xff, 0xff);
-/** Up to this length, copying a payload in front of the tail is cheaper than a second run of zlib. */
+/** Up to this length, copying a payload and the tail into one buffer is cheaper than a second run of zlib. */
 const JOIN_LENGTH = 4096;
 let joined: Uint8Array<ArrayBuffer> | null = null;
 
-/** How an inflater works. */
+/** Parameters of an inflater. */
 export interface InflaterSettings {
   /** Base-two logarithm of the peer's window, 9 to 15. */
   windowBits: number;
@@ -37,39 +29,39 @@ export interface InflaterSettings {
   maxMessageSize: number;
 }
 
-/** Where inflated messages go. */
+/** Gets inflated messages. */
 export interface InflateSink {
   /**
-   * Bytes that the sink takes now, read before anything is inflated for it. With 0 the inflater stops, keeps what is
-   * left of the piece at hand, and goes on with {@linkcode Inflater.resume}.
+   * Bytes that the sink takes now; read before each run of zlib. With 0 the inflater stops, keeps the rest of the current
+   * piece, and goes on with {@linkcode Inflater.resume}.
    */
   readonly room: number;
   /**
    * Gets a message's bytes as they are produced.
    *
    * @param source A buffer that is overwritten after the call.
-   * @param start Where the next bytes start in it.
-   * @param end Where they end; they may be none.
+   * @param start The start of the bytes.
+   * @param end The end of the bytes, perhaps the same as `start`.
    * @param last Whether the message ends with them.
    */
   inflated(source: Source, start: number, end: number, last: boolean): void;
 }
 
-/** Called when all that was pushed is inflated, with the error if it failed. */
+/** Called when a pushed piece is inflated, with the error if it failed. */
 export type InflateDone = (error: unknown) => void;
 
-// What became of a slice.
+// The outcomes of a slice.
 const DONE = 0;
 const MORE = 1;
-/** The sink has no room: nothing is done before `resume`. */
+/** The sink has no room: the inflater waits for `resume`. */
 const STALLED = 2;
 
 /**
  * Inflates the messages of one connection (RFC 7692 7.2.2), piece by piece as they arrive.
  *
- * Everything that is wrong with them is a `ProtocolError`: 1007 for corrupt data, 1009 for a message
- * that exceeds the limit, of which no more than one byte beyond the limit is produced. Any other error
- * is zlib's, which may have no memory left. After an error only `close` may be called. Nothing is allocated before the first piece.
+ * Invalid messages throw a `ProtocolError`: 1007 for corrupt data, 1009 for a message that exceeds the limit. No more than
+ * one byte beyond the limit is produced. Any other error is an internal one of zlib, such as no memory left. After an
+ * error only `close` may be called. Nothing is allocated before the first piece.
  */
 export class Inflater implements Sliced {
   readonly #windowBits: number;
@@ -78,27 +70,27 @@ export class Inflater implements Sliced {
   readonly #cache: ZlibCache | null;
   #history: History | null = null;
   #context: RawZlib | null = null;
-  /** What the message at hand has produced so far. */
+  /** Bytes that the current message has produced so far. */
   #produced = 0;
-  /** Whether the message at hand has brought any byte. */
+  /** Whether the current message has any payload so far. */
   #begun = false;
-  /** Whether a block of the message at hand had BFINAL set: what follows in it is ignored. */
+  /** Whether a block of the current message had BFINAL set: the rest of the message is ignored. */
   #ended = false;
   #closed = false;
 
-  // The piece at hand:
+  // The current piece:
   #input: Uint8Array = TAIL;
   #offset = 0;
   #end = 0;
   #final = false;
-  /** Whether the tail is still to come after the input. */
+  /** Whether the tail still has to be inflated after the input. */
   #tail = false;
   #done: InflateDone | null = null;
-  /** Whether it waits for room rather than for its turn. */
+  /** Whether it waits for the sink's room, and not for its turn. */
   #stalled = false;
 
   /**
-   * @param settings What was agreed, and the limit.
+   * @param settings The agreed parameters, and the limit.
    * @param sink Gets the messages.
    */
   constructor(settings: InflaterSettings, sink: InflateSink) {
@@ -115,17 +107,17 @@ export class Inflater implements Sliced {
   }
 
   /**
-   * Inflates the next piece of a message: part of a frame's payload, or all of it. What takes longer
-   * than a slice goes on in turns with other connections, and what the sink has no room for waits for
-   * {@linkcode resume}; until all of it is done nothing may be pushed.
+   * Inflates the next piece of a message: a part of a frame's payload, or all of it. After a slice it goes on in turns with
+   * other connections; without room in the sink it waits for {@linkcode resume}. Until the piece is done, no other may be
+   * pushed.
    *
-   * @param bytes Holds the piece. It is the caller's again on return.
-   * @param start Where the piece starts.
-   * @param end Where it ends.
+   * @param bytes The buffer with the piece. The caller may reuse it after the call.
+   * @param start The start of the piece.
+   * @param end The end of the piece.
    * @param final Whether the message ends with it.
-   * @param done Called when it is done, if this function returned false and `close` wasn't called before.
-   * @returns Whether all of it has been inflated.
-   * @throws {ProtocolError} If the data are corrupt or the message exceeds the limit.
+   * @param done Called when the piece is done, if this function returned false and `close` wasn't called before.
+   * @returns Whether the whole piece has been inflated.
+   * @throws {ProtocolError} If the data is corrupt or the message exceeds the limit.
    * @throws {Error} If zlib fails.
    */
   push(
@@ -139,8 +131,8 @@ export class Inflater implements Sliced {
     this.#final = final;
     this.#setInput(bytes, start, end);
     if (length > 0) this.#begun = true;
-    // A message without any byte isn't one that 7.2.1 can produce, but what it means is plain, and
-    // the tail alone would be taken for the start of a block.
+    // A compressed message without payload can't result from 7.2.1, but it clearly means an empty message. The tail
+    // alone would be read as the start of a block.
     this.#tail = final && this.#begun;
     if (this.#tail && length <= JOIN_LENGTH) {
       const buffer = joined ??= new Uint8Array(JOIN_LENGTH + TAIL.length);
@@ -149,30 +141,30 @@ export class Inflater implements Sliced {
       this.#setInput(buffer, 0, length + TAIL.length);
       this.#tail = false;
     }
-    const outcome = withinBudget() ? this.#work() : MORE;
+    const outcome = workQueue.withinBudget ? this.#work() : MORE;
     if (outcome === DONE) {
       this.#input = TAIL;
       return true;
     }
-    // The rest of it has to outlive the caller's buffer.
+    // The caller reuses its buffer, so the rest is copied.
     this.#keepInput();
     this.#done = done;
     if (outcome === STALLED) this.#stalled = true;
-    else enqueue(this);
+    else workQueue.enqueue(this);
     return false;
   }
 
   /**
-   * Goes on if it has stopped for want of room and there is some now; does nothing otherwise. The sink gets its bytes
-   * in a later turn of the event loop, never within this call.
+   * Goes on if it waits for room and the sink has some now; does nothing otherwise. The sink gets its bytes in a later
+   * turn of the event loop, never within this call.
    */
   resume(): void {
     if (!this.#stalled || this.#capacity() <= 0) return;
     this.#stalled = false;
-    enqueue(this);
+    workQueue.enqueue(this);
   }
 
-  /** Does the next slice of what was pushed; called by the turns. */
+  /** Does the next slice of the current piece; called by the work queue. */
   slice(): boolean {
     const done = this.#done;
     if (done === null) return false;
@@ -187,7 +179,7 @@ export class Inflater implements Sliced {
     } catch (problem) {
       error = problem;
     }
-    // A caller that has closed it in the meantime isn't called.
+    // The sink may have closed this inflater during the slice.
     if (this.#done !== done) return false;
     this.#done = null;
     this.#input = TAIL;
@@ -195,12 +187,12 @@ export class Inflater implements Sliced {
     return false;
   }
 
-  /** Stops what is under way and gives the memory back. */
+  /** Drops the current piece and frees the memory. */
   close(): void {
     if (this.#done !== null) {
       this.#done = null;
       this.#stalled = false;
-      cancel(this);
+      workQueue.cancel(this);
     }
     this.#release();
   }
@@ -224,7 +216,7 @@ export class Inflater implements Sliced {
     this.#setInput(rest, 0, rest.length);
   }
 
-  /** One slice. Returns what became of it. */
+  /** Does one slice; returns its outcome. */
   #work(): number {
     const out = output ??= makeOutput();
     const context = this.#context ??= this.#take();
@@ -244,7 +236,7 @@ export class Inflater implements Sliced {
         this.#offset += consumed;
         const cost = Math.max(produced, consumed) + CALL_COST;
         budget -= cost;
-        charge(cost);
+        workQueue.charge(cost);
         if (this.#produced > this.#limit) {
           this.#release();
           throw new ProtocolError(
@@ -254,7 +246,7 @@ export class Inflater implements Sliced {
           );
         }
         if (context.outputLeft === 0) {
-          // The buffer is full; there may be more where this came from, even if no input is left.
+          // The buffer is full: zlib may have more output, even if no input is left.
           this.#emit(out, used);
           if (this.#closed) return DONE;
           if (budget <= 0) return MORE;
@@ -262,7 +254,7 @@ export class Inflater implements Sliced {
           capacity = this.#capacity();
           continue;
         }
-        // zlib stops short of its input with room to spare only after a final block.
+        // If output has room, zlib leaves input only after a final block.
         if (context.inputLeft > 0) this.#ended = true;
       }
       if (this.#ended) {
@@ -281,13 +273,13 @@ export class Inflater implements Sliced {
     }
   }
 
-  /** How far the output may be filled. */
+  /** Bytes of the output buffer that may be filled now. */
   #capacity(): number {
     const { room } = this.#sink;
     return room >= OUTPUT_LENGTH ? OUTPUT_LENGTH : Math.floor(room);
   }
 
-  /** The piece at hand is through. */
+  /** The current piece is done. */
   #finish(context: RawZlib, out: Source, used: number): void {
     if (!this.#final) {
       if (used > 0) this.#emit(out, used);
@@ -306,22 +298,22 @@ export class Inflater implements Sliced {
     this.#sink.inflated(out, 0, used, true);
   }
 
-  /** Hands on what isn't the end of the message. */
+  /** Passes on output that isn't the end of the message. */
   #emit(out: Source, used: number): void {
     if (this.#cache === null) this.#history!.add(out.bytes, used);
-    // The sink may lead to another connection's messages, which use that buffer too.
+    // The sink may push messages of other connections, which use the same buffer.
     if (this.#input === joined) this.#keepInput();
     this.#sink.inflated(out, 0, used, false);
   }
 
-  /** Makes a context that has seen a final block go on with the window that it had. */
+  /** Resets a context after a final block, and restores its window. */
   #revive(context: RawZlib): void {
     context.reset();
     const history = this.#history!;
-    // A peer may ask for this with every message of a few bytes: measured, 19 µs with a full window.
-    charge(CONTEXT_COST + history.length);
+    // A peer can cause this with every message of a few bytes: 19 µs with a full window, measured.
+    workQueue.charge(CONTEXT_COST + history.length);
     if (history.length === 0) return;
-    // The output is not wanted, and `out` is still in use; a window is 32 KiB at most.
+    // This output isn't needed, but the shared buffer is still in use. A window is 32 KiB at most.
     const nowhere = new Uint8Array(history.length);
     let at = 0;
     for (const piece of history.storedBlock()) {
@@ -347,7 +339,7 @@ export class Inflater implements Sliced {
   #take(): RawZlib {
     if (this.#closed) throw new Error("Cannot inflate with a closed inflater");
     if (this.#cache !== null) return this.#cache.take();
-    charge(CONTEXT_COST);
+    workQueue.charge(CONTEXT_COST);
     this.#history = new History(this.#windowBits);
     return RawZlib.inflate(this.#windowBits);
   }

@@ -2,23 +2,23 @@ import { type Block, SendQueue } from "../flow/send_queue.ts";
 import { FIN } from "../protocol/opcode.ts";
 import type { DeflateDone, DeflateJob, Deflater } from "./deflater.ts";
 
-// A message that waits for its turn needs a place in the queue, a buffer and a job: some 800 bytes, whatever its
-// length. Small ones would multiply what they count for, so they share all of that: they are written one after the
-// other, and each batch of them is one place, one job, and then one block of frames.
+// A message that waits for its turn needs a placeholder in the queue, a buffer and a job: some 800 bytes. For small messages
+// that would be many times the length that is counted. So they share a batch: one buffer, one placeholder, one job, and
+// later one block of frames.
 
-/** Longer messages have a place of their own, which costs them less than an eighth. */
+/** Longer messages have placeholders of their own, which cost less than an eighth of their length. */
 export const LARGEST_IN_BATCH: number = 8 * 1024;
 const FIRST_CAPACITY = 512;
 const CAPACITY = 32 * 1024;
-/** Before each payload: the first byte of its frame, and its length in two bytes. */
+/** Bytes before each payload: the first byte of its frame, and its length in two bytes. */
 const HEADER = 3;
-/** What a message costs to compress whatever its length, in bytes of a slice. */
+/** The fixed cost of compressing a message, in bytes of a slice. */
 const CALL = 256;
 
 /** Small messages and fragments that are compressed in turns, in the order in which they were added. */
 export class MessageBatch implements DeflateJob {
-  /** Where their frames will be. */
-  readonly place: Block;
+  /** The placeholder for their frames. */
+  readonly placeholder: Block;
   readonly #queue: SendQueue;
   readonly #frames: SendQueue;
   readonly #done: DeflateDone;
@@ -28,14 +28,14 @@ export class MessageBatch implements DeflateJob {
   #begun = false;
 
   /**
-   * Takes a place at the end of a queue.
+   * Appends a placeholder to a queue.
    *
-   * @param queue Where the frames go.
-   * @param nextKey Gives a masking key for each frame; `null` for a server.
-   * @param done Called when the frames are in their place, with the error if compressing failed.
+   * @param queue The queue for the frames.
+   * @param nextKey Returns a masking key for each frame; `null` for a server.
+   * @param done Called when the frames are in the queue, or with the error if compressing failed.
    */
   constructor(queue: SendQueue, nextKey: (() => number) | null, done: DeflateDone) {
-    this.place = queue.reserve(0, 0);
+    this.placeholder = queue.reserve(0, 0);
     this.#queue = queue;
     this.#frames = new SendQueue(nextKey);
     this.#done = done;
@@ -46,11 +46,11 @@ export class MessageBatch implements DeflateJob {
    *
    * @param first FIN, reserved bits and opcode.
    * @param payload At most `LARGEST_IN_BATCH` bytes.
-   * @returns Whether it could: not if something else was queued since, compressing has begun, or the batch is full.
+   * @returns Whether it was added: not if another frame was queued since, compressing has begun, or the batch is full.
    */
   add(first: number, payload: Uint8Array): boolean {
     const length = payload.length, end = this.#used + HEADER + length;
-    if (this.#begun || end > CAPACITY || !this.#queue.isLast(this.place)) return false;
+    if (this.#begun || end > CAPACITY || !this.#queue.isLast(this.placeholder)) return false;
     if (end > this.#records.length) {
       const grown = new Uint8Array(Math.min(CAPACITY, Math.max(end, this.#records.length * 2)));
       grown.set(this.#records.subarray(0, this.#used));
@@ -62,7 +62,7 @@ export class MessageBatch implements DeflateJob {
     records[this.#used + 2] = length & 0xff;
     records.set(payload, this.#used + HEADER);
     this.#used = end;
-    this.#queue.enlarge(this.place, length, isFinal(first) ? 1 : 0);
+    this.#queue.enlarge(this.placeholder, length, isFinal(first) ? 1 : 0);
     return true;
   }
 
@@ -87,7 +87,7 @@ export class MessageBatch implements DeflateJob {
   }
 
   done(error: unknown): void {
-    if (error === null) this.#queue.fillFrom(this.place, this.#frames);
+    if (error === null) this.#queue.fillFrom(this.placeholder, this.#frames);
     this.#done(error);
   }
 }

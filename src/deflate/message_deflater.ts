@@ -5,44 +5,44 @@ import { encodeUtf8 } from "../protocol/utf8.ts";
 import { Deflater, type DeflaterSettings } from "./deflater.ts";
 import { CompressedFrame } from "./compressed_frame.ts";
 import { LARGEST_IN_BATCH, MessageBatch } from "./message_batch.ts";
-import { CALL_COST, charge, withinBudget } from "./work_queue.ts";
+import { CALL_COST, workQueue } from "./work_queue.ts";
 
-/** How much longer a byte takes to compress than to inflate. */
+/** The time that compressing a byte takes, relative to inflating one. */
 const COST = 4;
-/** What a short message may grow by: the header of a stored block, and the end of a flush (RFC 1951 3.2.4). */
+/** The most bytes that a short message may grow by: a stored block's header, and the end of a flush (RFC 1951 3.2.4). */
 const EXPANSION = 7;
 const ENCODER = new TextEncoder();
-/** A text is encoded here before it is compressed, if it fits whatever its characters are. */
+/** The longest text that is encoded into the shared buffer: it then fits for any characters. */
 const MOST_CHARACTERS = 32 * 1024;
 let encoded: Uint8Array<ArrayBuffer> | null = null;
 
-/** What is to be done when a frame has been compressed in turns. */
+/** What a message deflater needs from its owner. */
 export interface MessageDeflaterOwner {
   readonly queue: SendQueue;
-  /** Gives a masking key for each frame; `null` for a server. */
+  /** Returns a masking key for each frame; `null` for a server. */
   readonly nextKey: (() => number) | null;
-  /** A frame that had kept its place in the queue is complete. */
+  /** A placeholder in the queue has been filled. */
   compressed(): void;
-  /** Compressing has failed, so that nothing can be sent any more. Never called within a call of the owner's. */
-  packFailed(error: unknown): void;
+  /** Compressing has failed, so that nothing can be sent any more. Never called within a call of the owner. */
+  compressionFailed(error: unknown): void;
 }
 
 /** Puts compressed frames into a connection's send queue, in the order of the calls. */
 export class MessageDeflater {
-  /** Shorter messages are not worth it. */
+  /** Shorter messages aren't compressed. */
   readonly threshold: number;
   readonly #owner: MessageDeflaterOwner;
   readonly #deflater: Deflater;
-  /** What others must have in common with us to get the same bytes; 0 if there can be none. */
+  /** Connections with the same key compress to the same bytes; 0 if the result can't be shared. */
   readonly #shareKey: number;
   /** The batch that was begun last. */
   #batch: MessageBatch | null = null;
   #failed = false;
 
   /**
-   * @param settings How to compress.
-   * @param threshold Shorter messages are not worth it.
-   * @param owner Whose messages they are.
+   * @param settings The parameters of compression.
+   * @param threshold Shorter messages aren't compressed.
+   * @param owner The sender of the messages.
    */
   constructor(settings: DeflaterSettings, threshold: number, owner: MessageDeflaterOwner) {
     this.threshold = threshold;
@@ -56,8 +56,8 @@ export class MessageDeflater {
   /**
    * Whether a message is to be compressed.
    *
-   * @param length Its length, or that of the part that is there.
-   * @param wish What the application said about this message.
+   * @param length The length of the message, or of its known part.
+   * @param wish The option `compress` of this message.
    */
   wants(length: number, wish: boolean | undefined): boolean {
     return wish ?? (length >= this.threshold && length > 0);
@@ -67,7 +67,7 @@ export class MessageDeflater {
    * Encodes a text.
    *
    * @param text The text.
-   * @returns Its UTF-8, in a buffer that the next call overwrites unless `isOwn` says otherwise.
+   * @returns The UTF-8 bytes, in a buffer that the next call overwrites unless `isOwn` says otherwise.
    */
   encode(text: string): Uint8Array {
     if (text.length > MOST_CHARACTERS) return encodeUtf8(text);
@@ -81,10 +81,10 @@ export class MessageDeflater {
   }
 
   /**
-   * Appends a compressed frame to the queue, where it counts with its uncompressed length.
+   * Appends a compressed frame to the queue, which counts its uncompressed length.
    *
    * @param first FIN, reserved bits and opcode.
-   * @param payload What to compress.
+   * @param payload The payload before compression.
    * @param final Whether the message ends with it.
    * @param owned Whether the payload is ours to keep.
    */
@@ -103,11 +103,11 @@ export class MessageDeflater {
   }
 
   #withinBudget(length: number): boolean {
-    return length <= this.#deflater.atOnce && !this.#deflater.busy && withinBudget();
+    return length <= this.#deflater.atOnce && !this.#deflater.busy && workQueue.withinBudget;
   }
 
   #pushNow(first: number, payload: Uint8Array, final: boolean): void {
-    charge(payload.length * COST + CALL_COST);
+    workQueue.charge(payload.length * COST + CALL_COST);
     const compressed = this.#deflater.deflate(payload, final);
     this.#owner.queue.pushCompressed(first, compressed, payload.length, final ? 1 : 0);
   }
@@ -125,37 +125,37 @@ export class MessageDeflater {
 
   #pushInTurns(first: number, payload: Uint8Array, final: boolean): void {
     const { queue, nextKey } = this.#owner;
-    const place = queue.reserve(payload.length, final ? 1 : 0);
+    const placeholder = queue.reserve(payload.length, final ? 1 : 0);
     const frame = new CompressedFrame(payload.length, nextKey === null ? null : nextKey());
     this.#deflater.deflateInTurns(payload, final, frame, (error) => {
-      if (error === null) queue.fill(place, frame.finish(first));
+      if (error === null) queue.fill(placeholder, frame.finish(first));
       this.#done(error);
     });
   }
 
-  /** What was compressed in turns is in its place, or never will be. */
+  /** A placeholder was filled, or compressing has failed. */
   #done(error: unknown): void {
     if (error === null) {
       this.#owner.compressed();
       return;
     }
     this.#failed = true;
-    this.#owner.packFailed(error);
+    this.#owner.compressionFailed(error);
   }
 
   /**
-   * zlib has failed in the middle of a call of the application's, for want of memory most likely. What it sends keeps
-   * its place in the queue, so that it is counted as unsent: nothing can be compressed any more.
+   * zlib has failed within a call of the application, most likely without memory. The message keeps a placeholder in the
+   * queue, so that it is counted as unsent.
    */
   #fail(error: unknown): void {
     this.#failed = true;
     this.#deflater.close();
-    queueMicrotask(() => this.#owner.packFailed(error));
+    queueMicrotask(() => this.#owner.compressionFailed(error));
   }
 
   /**
-   * Appends a message that others get as well, compressed: once for all whose window ends with each message, and for
-   * itself if the window lives on.
+   * Compresses and appends a message that is sent to many. Without context takeover it is compressed once for all
+   * connections with the same parameters.
    *
    * @param frame The message.
    * @param busy Whether a write is in flight.
@@ -166,16 +166,16 @@ export class MessageDeflater {
       this.#shareKey === 0 || nextKey !== null || frame.length > this.#deflater.atOnce ||
       this.#deflater.busy || this.#failed
     ) {
-      // What lies in a slab with others would keep all of the slab.
+      // A frame in a slab would keep the whole slab alive, so it is copied.
       const owned = frame.length > LARGEST_IN_SLAB;
       this.push(FIN | RSV1 | frame.opcode, frame.payload(), true, owned);
       return;
     }
     let compressed: SharedFrame;
     try {
-      // Even if it isn't our turn: done once now, it is done for all the others.
+      // Regardless of the budget, since this one call serves all the others.
       compressed = frame.compressed(this.#shareKey, (payload) => {
-        charge(payload.length * COST + CALL_COST);
+        workQueue.charge(payload.length * COST + CALL_COST);
         return this.#deflater.deflate(payload, true);
       });
     } catch (error) {
@@ -186,7 +186,7 @@ export class MessageDeflater {
     queue.pushShared(compressed, busy);
   }
 
-  /** Gives everything up that isn't in the queue yet. */
+  /** Drops all messages that aren't compressed yet. */
   close(): void {
     this.#deflater.close();
   }

@@ -11,49 +11,49 @@ import { decodeText } from "../protocol/text.ts";
 import { encodeUtf8, Utf8Validator } from "../protocol/utf8.ts";
 import { type InflateDone, Inflater, type InflaterSettings, type InflateSink } from "./inflater.ts";
 import { Fifo } from "../util/fifo.ts";
-import { cancel, enqueue, type Sliced } from "./work_queue.ts";
+import { type Sliced, workQueue } from "./work_queue.ts";
 import { concat, NOTHING } from "../util/bytes.ts";
 
-// How long an inflated message is shows only at its end. It is collected in chunks and joined then,
-// rather than in a buffer that grows: to move 16 MiB at once takes longer than a timer should wait.
+// The length of an inflated message is known only at its end. So it is collected in chunks and joined then, and not in a
+// buffer that grows: moving 16 MiB at once would take longer than a timer should wait.
 //
-// A consumer of streams (`claim`) gets the pieces as they are inflated instead, and the inflater is then driven by it:
+// A consumer of streams (`claim`) gets the pieces as they are inflated, and sets the pace of the inflater:
 //
 // - Before each piece the inflater asks for the consumer's `room`. It inflates no more than that, and at most 64 KiB.
-// - With a room of 0 it stops and is `busy`: it keeps what is left of the compressed piece at hand, at most what one
-//   read has brought, and nothing more is decoded.
-// - When the consumer has taken something, the connection calls `resume`, which looks at `room` again. It is cheap, and
-//   does nothing while there is none or nothing waits, so it may be called at any time. What goes on goes on in turns
-//   with other connections; when the piece is through, `done` is called as for any other and decoding continues.
-// - `close` ends it from any state, and calls nothing back.
+// - If the room is 0 it stops and is `busy`: it keeps the rest of the compressed piece, at most the bytes of one read,
+//   and no further frame is decoded.
+// - When the consumer has taken bytes, the connection calls `resume`, which asks for `room` again. It is cheap and does
+//   nothing if there is no room or nothing waits, so it may be called at any time. Inflating goes on in turns with other
+//   connections. When the piece is done, `done` is called as for any other piece, and decoding continues.
+// - `close` ends it in any state, and calls nothing back.
 //
-// So a message of any length passes in the memory of one read and the consumer's own room. A message that comes in one
-// piece, fits the room, and is inflated at once is handed on whole, as without a consumer of streams.
+// So a message of any length needs only the memory of one read and the consumer's own room. A message that comes in one
+// piece, fits the room, and is inflated at once is delivered whole, as without a consumer of streams.
 
 const CHUNK = 64 * 1024;
-/** What is copied at once when a long message is joined. */
+/** Bytes that are copied per turn when a long message is joined. */
 const JOIN_SLICE = 1024 * 1024;
 
-/** Inflates the compressed messages of a connection, and puts them together unless they are taken as streams. */
+/** Inflates the compressed messages of a connection, and assembles them unless a consumer takes them as streams. */
 export class MessageInflater implements CompressedMessages, InflateSink, Sliced {
   readonly #inflater: Inflater;
   readonly #sink: InflatedMessageSink;
   #text = false;
   readonly #chunks = new Fifo<Uint8Array>();
-  /** The chunk that is being filled, the last one; and how many of its bytes are in use. */
+  /** The last chunk, which is being filled, and the number of its bytes in use. */
   #chunk = NOTHING;
   #used = 0;
   #buffered = 0;
-  /** What a text has been decoded to so far, and by what. */
+  /** The decoded part of a text, and its decoder. */
   #string = "";
   #decoder: TextDecoder | null = null;
-  /** The start of a character whose end hasn't come, which the decoder has and won't give back. */
+  /** The bytes of an unfinished character at the end of the text so far. The decoder has them, but can't return them. */
   #unfinished: Uint8Array = NOTHING;
-  /** The consumer that takes messages as streams; whether it has got the beginning of this message; what checks its text. */
+  /** The consumer of streams, whether it has got the beginning of this message, and the validator of a text for it. */
   #stream: ChunkSink | null = null;
   #streaming = false;
   #utf8: Utf8Validator | null = null;
-  /** The message that is being joined, and how far it is. */
+  /** The message that is being joined, and its length so far. */
   #joined: Uint8Array | null = null;
   #joinedLength = 0;
   #done: InflateDone | null = null;
@@ -61,7 +61,7 @@ export class MessageInflater implements CompressedMessages, InflateSink, Sliced 
   #closed = false;
 
   /**
-   * @param settings What was agreed, and the limit.
+   * @param settings The agreed parameters, and the limit.
    * @param sink Gets the messages.
    */
   constructor(settings: InflaterSettings, sink: InflatedMessageSink) {
@@ -69,12 +69,12 @@ export class MessageInflater implements CompressedMessages, InflateSink, Sliced 
     this.#sink = sink;
   }
 
-  /** Whether a piece is being worked at in turns or waits for room: until that is done nothing may be pushed. */
+  /** Whether a piece is being inflated in turns, or waits for room. Until that is over nothing may be pushed. */
   get busy(): boolean {
     return this.#done !== null || this.#inflater.busy;
   }
 
-  /** Bytes of an unfinished message that are held; none if it is taken as a stream. */
+  /** Bytes of an unfinished message that are held; 0 if a consumer takes it as a stream. */
   get buffered(): number {
     return this.#buffered;
   }
@@ -85,10 +85,10 @@ export class MessageInflater implements CompressedMessages, InflateSink, Sliced 
   }
 
   /**
-   * Hands over messages in pieces from now on. What has been collected of an unfinished message is the first piece,
-   * whether there is room for it or not; one that is complete and only being joined still comes whole.
+   * Delivers messages in pieces from now on. The collected bytes of an unfinished message are its first piece, even if
+   * there is no room for them. A complete message that is only being joined is still delivered whole.
    *
-   * @param sink The consumer that takes them.
+   * @param sink The consumer of the pieces.
    */
   claim(sink: ChunkSink): void {
     this.#stream = sink;
@@ -102,21 +102,21 @@ export class MessageInflater implements CompressedMessages, InflateSink, Sliced 
     for (const chunk of chunks) sink.chunk(chunk);
   }
 
-  /** Goes on if it had to stop since the consumer had no room, and there is some now; see the top of this file. */
+  /** Goes on if it waits for room and the consumer has some now; see the top of this file. */
   resume(): void {
     this.#inflater.resume();
   }
 
   /**
-   * Takes the next piece of a message: part of a frame's payload, or all of it.
+   * Inflates the next piece of a message: a part of a frame's payload, or all of it.
    *
    * @param text Whether the message is a text.
-   * @param bytes Holds the piece. It is the caller's again on return.
-   * @param start Where the piece starts.
-   * @param end Where it ends.
+   * @param bytes The buffer with the piece. The caller may reuse it after the call.
+   * @param start The start of the piece.
+   * @param end The end of the piece.
    * @param final Whether the message ends with it.
-   * @param done Called when it is done, with the error if it failed, if this function returned false.
-   * @returns Whether all of it has been worked off, and the message handed on if it is complete.
+   * @param done Called when the piece is done, or with the error if it failed; only if this function returned false.
+   * @returns Whether the whole piece has been inflated, and the message delivered if it is complete.
    * @throws {ProtocolError} If the message is corrupt, too long, or a text that isn't UTF-8.
    */
   push(
@@ -157,7 +157,7 @@ export class MessageInflater implements CompressedMessages, InflateSink, Sliced 
     else this.#addBytes(bytes, start, end, last);
   }
 
-  /** Joins the next slice of a long message; called by the turns. */
+  /** Joins the next slice of a long message; called by the work queue. */
   slice(): boolean {
     const joined = this.#joined!;
     let budget = JOIN_SLICE;
@@ -180,19 +180,19 @@ export class MessageInflater implements CompressedMessages, InflateSink, Sliced 
     return false;
   }
 
-  /** Stops what is under way and gives the memory back. */
+  /** Drops the unfinished message and frees the memory. */
   close(): void {
     this.#closed = true;
     if (this.#done !== null) {
       this.#done = null;
-      cancel(this);
+      workQueue.cancel(this);
     }
     this.#reset();
     this.#inflater.close();
   }
 
   readonly #inflateDone: InflateDone = (error) => {
-    // If the message is being joined, its end is still to come.
+    // If the message is being joined, `slice` calls back at its end.
     if (this.#done === null) this.#pushing!(error);
   };
 
@@ -249,13 +249,13 @@ export class MessageInflater implements CompressedMessages, InflateSink, Sliced 
       this.#joined = new Uint8Array(this.#buffered);
       this.#joinedLength = 0;
       this.#done = this.#pushing;
-      enqueue(this);
+      workQueue.enqueue(this);
       return;
     }
     this.#deliver(concat(this.#takeChunks(), this.#buffered));
   }
 
-  /** What has been collected. */
+  /** Takes the collected chunks. */
   #takeChunks(): Uint8Array[] {
     return this.#chunks.drain().map((chunk) => this.#filled(chunk));
   }
@@ -282,14 +282,17 @@ export class MessageInflater implements CompressedMessages, InflateSink, Sliced 
   }
 }
 
-/** The start of a character at the end of valid text, of which all but `bytes` from `start` to `end` is in `before`. */
+/**
+ * Returns the bytes of an unfinished character at the end of valid text. `before` is the unfinished character before the
+ * bytes from `start` to `end`.
+ */
 function unfinishedCharacter(
   before: Uint8Array,
   bytes: Uint8Array,
   start: number,
   end: number,
 ): Uint8Array {
-  // A character has four bytes at most: its first one is among the last three, or all of it is here.
+  // A character has at most four bytes, so the first byte of an unfinished one is among the last three.
   let text = bytes.subarray(Math.max(start, end - 3), end);
   if (before.length > 0 && text.length < 3) {
     text = concat([before, text]);

@@ -10,49 +10,49 @@ import {
 
 // The negotiation of RFC 7692 7.1, for both roles: parsed headers in, an agreement out.
 
-/** What both sides have agreed on. */
+/** The parameters that both sides have agreed on. */
 export interface DeflateAgreement {
   /** The server forgets its window after each message. */
   serverNoContextTakeover: boolean;
   /** The client forgets its window after each message. */
   clientNoContextTakeover: boolean;
-  /** Base-two logarithm of the window that the server compresses with at most, 8 to 15. */
+  /** Base-two logarithm of the largest window that the server compresses with, 8 to 15. */
   serverWindowBits: number;
-  /** The same of the client. */
+  /** Base-two logarithm of the largest window that the client compresses with, 8 to 15. */
   clientWindowBits: number;
 }
 
-/** What one side of a connection needs to know to make its two codecs. */
+/** The settings of the two codecs of one side. */
 export interface CodecSettings {
-  /** How our messages are compressed; null if they can't be and go uncompressed. */
+  /** Settings for our messages; null if they can't be compressed. */
   deflate: { windowBits: number; takeover: boolean; memLevel: number; level: number } | null;
-  /** How the peer's messages are inflated. */
+  /** Settings for the peer's messages. */
   inflate: { windowBits: number; takeover: boolean };
 }
 
 /**
- * What a client offers.
+ * Makes the offer of a client.
  *
- * @param settings Its settings.
- * @returns The offer; a client that gets an answer passes it to {@linkcode acceptAnswer}.
+ * @param settings The client's settings.
+ * @returns The offer; the server's answer to it is read by {@linkcode acceptAnswer}.
  */
 export function makeOffer(settings: CompressionSettings): Extension {
   const { contextTakeover, windowBits } = settings;
   return writeParameters({
     serverNoContextTakeover: !contextTakeover,
-    // A hint only: the client may forget its window whatever the server answers (7.1.1.2).
+    // Only a hint: the client may always forget its window (7.1.1.2).
     clientNoContextTakeover: !contextTakeover,
     serverMaxWindowBits: windowBits < 15 ? windowBits : 0,
-    // Always there, or the server couldn't ask for a smaller window of our own (7.1.2.2).
+    // Always offered: without it the server couldn't ask us for a smaller window (7.1.2.2).
     clientMaxWindowBits: windowBits < 15 ? windowBits : true,
   });
 }
 
 /**
- * Chooses among a client's offers: the first that a server with these settings can honour. An offer
- * that isn't valid is declined, which is no error (7.1: "the server MUST decline").
+ * Chooses the first of a client's offers that a server with these settings can honour. An invalid offer is declined, which
+ * isn't an error (7.1: "the server MUST decline").
  *
- * @param offers All that the client offered, from one header or several, in order of preference.
+ * @param offers All offers of the client, from one header or several, in order of preference.
  * @param settings The server's settings.
  * @returns The agreement and the answer that names it to the client, or null.
  */
@@ -64,7 +64,7 @@ export function acceptOffer(
     if (name !== PERMESSAGE_DEFLATE) continue;
     const offer = readParameters(params, true);
     if (typeof offer === "string") continue;
-    // zlib can't compress into a window of 8 bits, and a bigger one would break the promise.
+    // zlib can't compress into a window of 8 bits, and a larger one would break the agreement.
     if (offer.serverMaxWindowBits === 8) continue;
     const answer = answerTo(offer, settings);
     return { agreement: agreementOf(answer), answer: writeParameters(answer) };
@@ -76,13 +76,13 @@ function answerTo(offer: DeflateParameters, settings: CompressionSettings): Defl
   const { contextTakeover, windowBits } = settings;
   const forget = !contextTakeover;
   let serverMaxWindowBits = offer.serverMaxWindowBits;
-  // A server may name a smaller window of its own, asked or not (7.1.2.1).
+  // A server may name a smaller window of its own even if it wasn't asked to (7.1.2.1).
   if (serverMaxWindowBits > windowBits || (serverMaxWindowBits === 0 && windowBits < 15)) {
     serverMaxWindowBits = windowBits;
   }
   let clientMaxWindowBits = 0;
   const offered = offer.clientMaxWindowBits;
-  // It may bound the client's only if the client has said that it understands (7.1.2.2).
+  // It may limit the client's window only if the client has offered the parameter (7.1.2.2).
   if (offered === true) clientMaxWindowBits = windowBits < 15 ? windowBits : 0;
   else if (offered !== 0) clientMaxWindowBits = Math.min(offered, windowBits);
   return {
@@ -94,11 +94,11 @@ function answerTo(offer: DeflateParameters, settings: CompressionSettings): Defl
 }
 
 /**
- * Checks what a server answered to the offer of a client with these settings.
+ * Checks a server's answer to the offer of a client with these settings.
  *
  * @param answers The extensions of the answer.
- * @param settings The client's settings; the offer was that of {@linkcode makeOffer}.
- * @returns The agreement and the text's parsed form, or null if the server declined.
+ * @param settings The client's settings, as for {@linkcode makeOffer}.
+ * @returns The agreement and the answer that it is from, or null if the server declined.
  * @throws {HandshakeError} If the answer is invalid or doesn't honour the offer: the client must
  * then fail the connection (7.1).
  */
@@ -116,8 +116,8 @@ export function acceptAnswer(
   const answer = readParameters(found.params, false);
   if (typeof answer === "string") throw refusal(answer);
   const { windowBits } = settings;
-  // What we asked of the server should come back (7.1.1.1, 7.1.2.1), and many servers leave it out. Then we have to keep
-  // the window that they may use, which costs memory and nothing else. A window that they name has to be within the offer.
+  // The parameters that we asked for should come back (7.1.1.1, 7.1.2.1), but many servers leave them out. Then we keep
+  // the window that they may use, which only costs memory. A window that they name has to be within the offer.
   if (windowBits < 15) {
     const { serverMaxWindowBits, clientMaxWindowBits } = answer;
     if (serverMaxWindowBits > windowBits) {
@@ -131,7 +131,7 @@ export function acceptAnswer(
 }
 
 /**
- * What an answer says by itself, for a connection whose handshake was done elsewhere.
+ * Reads an answer without its offer, for a connection whose handshake was done elsewhere.
  *
  * @param extensions The extensions in force.
  * @returns The agreement, or null if permessage-deflate isn't among them.
@@ -159,8 +159,8 @@ function agreementOf(answer: DeflateParameters): DeflateAgreement {
 /**
  * Turns an agreement into the settings of one side's codecs.
  *
- * @param agreement What was agreed.
- * @param role Which side is ours.
+ * @param agreement The agreement.
+ * @param role Our side.
  * @param settings Our settings.
  * @returns The settings of the deflater and the inflater.
  */
@@ -175,15 +175,15 @@ export function codecSettings(
   const weForget = server ? agreement.serverNoContextTakeover : agreement.clientNoContextTakeover;
   const theyForget = server ? agreement.clientNoContextTakeover : agreement.serverNoContextTakeover;
   return {
-    // An agreement may hold us to 8 bits, as a client: nothing obliges us to compress (6.1), so we don't.
+    // A client may have agreed to 8 bits, which zlib can't do. Compressing isn't mandatory (6.1), so it doesn't.
     deflate: ours === 8 ? null : {
-      // A smaller window than agreed, and forgetting where we needn't, are always allowed.
+      // A smaller window than agreed, and forgetting it without need, are always allowed.
       windowBits: Math.min(ours, settings.windowBits),
       takeover: !weForget && settings.contextTakeover,
       memLevel: settings.memLevel,
       level: settings.level,
     },
-    // Older zlibs silently use 9 bits for 8, so peers that agreed to 8 may well send 9.
+    // Older versions of zlib silently use 9 bits for 8, so peers that agreed to 8 may send 9.
     inflate: { windowBits: Math.max(theirs, 9), takeover: !theyForget },
   };
 }

@@ -4,7 +4,7 @@ import { quote } from "../util/quote.ts";
 /** The token of permessage-deflate (RFC 7692 7). */
 export const PERMESSAGE_DEFLATE = "permessage-deflate";
 
-/** The four parameters of RFC 7692 7.1, as one element of an offer or an answer carries them. */
+/** The four parameters of RFC 7692 7.1, as in one element of an offer or an answer. */
 export interface DeflateParameters {
   /** 7.1.1.1 */
   serverNoContextTakeover: boolean;
@@ -20,13 +20,13 @@ export interface DeflateParameters {
 const WINDOW_BITS = /^(?:[89]|1[0-5])$/;
 
 /**
- * Reads the parameters of one offer or answer as strictly as RFC 7692 7.1 asks: a name that isn't
- * defined, a name twice, or a value that isn't allowed makes the whole element invalid.
+ * Reads the parameters of one offer or answer as strictly as RFC 7692 7.1 asks: an unknown name, a repeated name, or a
+ * value that isn't allowed makes the whole element invalid.
  *
  * @param params The parameters, as parsed from the header.
- * @param valueless Whether `client_max_window_bits` may come without a value: in an offer it may, in an
- * answer it may not (7.1.2.2).
- * @returns The parameters, or a sentence that says which is wrong.
+ * @param valueless Whether `client_max_window_bits` may have no value: in an offer it may, in an answer it may not
+ * (7.1.2.2).
+ * @returns The parameters, or a sentence that says which one is wrong.
  */
 export function readParameters(
   params: Extension["params"],
@@ -79,7 +79,7 @@ function badBits(name: string, value: string | true): string {
 /**
  * Writes the parameters in the order of RFC 7692 7.1.
  *
- * @param parameters What to write.
+ * @param parameters The parameters.
  * @returns The element of the header, in parsed form.
  */
 export function writeParameters(parameters: DeflateParameters): Extension {

@@ -1,12 +1,11 @@
 import { constants, createDeflateRaw, createInflateRaw } from "node:zlib";
 import { callForeign } from "../util/foreign.ts";
 
-// The streams of node:zlib do their work on this thread anyway, but report it through two events and
-// several ticks per message. Beneath each is a handle whose `writeSync` does the same work and
-// returns, context and all: measured on Deno 2.9.6, 1.3 µs instead of 6 for a message of 128 bytes,
-// and nothing has to queue after an unfinished one. The handle is the same in Node, but isn't
-// documented, so it is checked before it is relied on: if it has gone, compression isn't offered
-// (`isSupported`), and connections work as with `compression: false`.
+// The streams of node:zlib work on this thread anyway, but need two events and several ticks per message. Each stream has
+// a handle whose `writeSync` does the same work and returns. On Deno 2.9.6 that takes 1.3 µs instead of 6 for a message of
+// 128 bytes, and no message has to wait for an unfinished one. The handle is the same in Node, but isn't documented. So
+// `isSupported` tests it first: if it doesn't work, compression isn't offered, and connections work as with
+// `compression: false`.
 
 /** The part of the handle that is used here. */
 interface Handle {
@@ -24,12 +23,12 @@ interface Handle {
   onerror: (message: string, errno: number) => void;
 }
 
-/** zlib finds the data corrupt; any other error is our own failure, such as no memory left. */
+/** The data is corrupt. Any other error of zlib is an internal one, such as no memory left. */
 export class CorruptDataError extends Error {}
 
-/** Write as much as comes of itself; the rest stays in the context. */
+/** Writes only output that is complete; the rest stays in the context. */
 export const NO_FLUSH: number = constants.Z_NO_FLUSH;
-/** Write everything, and end with an empty stored block on a byte boundary. */
+/** Writes all output, and ends with an empty stored block on a byte boundary. */
 export const SYNC_FLUSH: number = constants.Z_SYNC_FLUSH;
 
 /** One zlib context of raw deflate data, in either direction. */
@@ -39,7 +38,7 @@ export class RawZlib {
   /** Bytes of the output's room that the last {@linkcode run} left. */
   outputLeft = 0;
   readonly #handle: Handle;
-  /** Where the handle reports: room left in the output, then bytes left of the input. */
+  /** The handle's report: room left in the output, then bytes left of the input. */
   readonly #state: Uint32Array;
   #failure: Error | null = null;
   #closed = false;
@@ -48,7 +47,7 @@ export class RawZlib {
     const { _handle, _writeState } = stream as { _handle: Handle; _writeState: Uint32Array };
     this.#handle = _handle;
     this.#state = _writeState;
-    // The stream's own would destroy it and emit an "error" that has no listener.
+    // The stream's own handler would destroy the stream and emit an "error" that has no listener.
     this.#handle.onerror = (message, errno) => {
       const corrupt = errno === constants.Z_DATA_ERROR || errno === constants.Z_NEED_DICT;
       this.#failure = corrupt ? new CorruptDataError(message) : new Error(`zlib: ${message}`);
@@ -57,7 +56,7 @@ export class RawZlib {
 
   /** A context that compresses. */
   static deflate(windowBits: number, memLevel: number, level: number): RawZlib {
-    // The streams' own output buffers are never used: keep them at the least size there is.
+    // The stream's own output buffer is never used, so it has the smallest possible size.
     return new RawZlib(createDeflateRaw({ windowBits, memLevel, level, chunkSize: 64 }));
   }
 
@@ -67,11 +66,11 @@ export class RawZlib {
   }
 
   /**
-   * Runs zlib over some input until that is used up or the output is full; see `inputLeft` and
-   * `outputLeft`.
+   * Runs zlib until the input is used up or the output is full; see `inputLeft` and `outputLeft`. After an error the context
+   * can't be used any more.
    *
-   * @throws {CorruptDataError} If zlib finds the data corrupt; the context is of no use then.
-   * @throws {Error} If it fails for any other reason, with the same consequence.
+   * @throws {CorruptDataError} If the data is corrupt.
+   * @throws {Error} If zlib fails for any other reason.
    */
   run(
     flush: number,
@@ -82,7 +81,7 @@ export class RawZlib {
     outputOffset: number,
     outputLength: number,
   ): void {
-    // To call a handle that is closed ends the process (Deno 2.9.6 panics).
+    // A call of a closed handle ends the process (Deno 2.9.6 panics).
     if (this.#closed) throw new Error("Cannot use a zlib context that is closed");
     this.#handle.writeSync(
       flush,
@@ -103,7 +102,7 @@ export class RawZlib {
     if (!this.#closed) this.#handle.reset();
   }
 
-  /** Gives the memory back; the context may not be used after it. Further calls do nothing. */
+  /** Frees the memory; the context can't be used afterwards. Further calls do nothing. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -114,15 +113,15 @@ export class RawZlib {
 let supported: boolean | undefined;
 
 /**
- * Says whether this runtime has what the codecs need. The first call tries it.
+ * Says whether the codecs work in this runtime. The first call tries them.
  *
- * @returns False if compression can't be had.
+ * @returns `false` if compression isn't possible.
  */
 export function isSupported(): boolean {
   return supported ??= probe();
 }
 
-/** Compresses a message twice in one context and inflates both, which needs all of the above. */
+/** Compresses a message twice in one context and inflates both results, which uses everything above. */
 function probe(): boolean {
   const contexts: RawZlib[] = [];
   try {

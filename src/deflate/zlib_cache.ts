@@ -1,12 +1,11 @@
 import { RawZlib } from "./raw_zlib.ts";
-import { charge, CONTEXT_COST } from "./work_queue.ts";
+import { CONTEXT_COST, workQueue } from "./work_queue.ts";
 
-// Without context takeover a context carries nothing from one message to the next, so a connection
-// needs one only while it is at a message. It then takes one from the cache, where the last user of the
-// same parameters has left it, and puts it back at the message's end: silent connections hold none.
-// A cache keeps one spare; there are at most as many caches as parameter sets in use.
+// Without context takeover a context keeps nothing from one message to the next, so a connection needs one only during a
+// message. It takes one from the cache and puts it back at the end of the message, so silent connections have none. A
+// cache keeps one spare context, and there is one cache for each set of parameters in use.
 
-/** Where contexts of one set of parameters wait between messages. */
+/** Keeps a context of one set of parameters between messages. */
 export class ZlibCache {
   readonly #make: () => RawZlib;
   #spare: RawZlib | null = null;
@@ -15,28 +14,28 @@ export class ZlibCache {
     this.#make = make;
   }
 
-  /** A context that remembers nothing. */
+  /** Takes a context with an empty window. */
   take(): RawZlib {
     const spare = this.#spare;
     if (spare === null) {
-      charge(CONTEXT_COST);
+      workQueue.charge(CONTEXT_COST);
       return this.#make();
     }
     this.#spare = null;
     return spare;
   }
 
-  /** Takes a context back. It must be in order: one that has failed is closed by its user instead. */
+  /** Puts a context back. It must not have failed; the user of a failed one closes it. */
   put(context: RawZlib): void {
     if (this.#spare !== null) {
       context.close();
       return;
     }
     try {
-      // At once, so that no message of one connection lies in wait for another's references to it.
+      // At once, so that a message of another connection can't refer to this one's contents.
       context.reset();
     } catch {
-      // The message is complete, so there is no error to report: the next one gets a new context.
+      // The message is complete, so there is no error to report. The next one gets a new context.
       context.close();
       return;
     }

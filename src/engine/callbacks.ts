@@ -1,13 +1,13 @@
 import { callForeign } from "../util/foreign.ts";
 import type { Face, Handlers } from "./handlers.ts";
 
-/** An object with callbacks, and what they are called with. */
+/** An object with callbacks, and the public object that they are called with. */
 export interface CallbackOwner {
   readonly face: Face;
   readonly handlers: Handlers;
 }
 
-/** Runs a callback; returns a promise of its end if it is asynchronous. Its failures are reported. */
+/** Runs a callback and reports its failure. Returns a promise of its end if it is asynchronous, else `null`. */
 export function call(owner: CallbackOwner, callback: () => unknown): Promise<void> | null {
   return callForeign(callback, (error) => report(owner, error));
 }

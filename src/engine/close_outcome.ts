@@ -2,30 +2,30 @@ import { type CloseRecord, closeRecord, type LiveCloseRecord } from "../protocol
 import { ABNORMAL } from "../protocol/close_code.ts";
 import type { ClosingHandshake } from "../protocol/closing_handshake.ts";
 
-/** What a queue holds. */
+/** The contents of a queue. */
 interface Amount {
   readonly bytes: number;
   readonly messages: number;
 }
 
-/** Collects what the close record says, and resolves the promises of it. */
+/** Collects the contents of the close record, and resolves the promises that wait for it. */
 export class CloseOutcome {
   /** The record, once the connection has ended. */
   record: LiveCloseRecord | null = null;
-  /** What ended the connection, if it was an error: the first one counts. */
+  /** The first error that ended the connection, if one did. */
   cause: unknown;
   #unsentMessages = 0;
   #unsentBytes = 0;
-  #frameLost = false; // our close frame was made, and never taken by the kernel
+  #frameLost = false; // our close frame was encoded, but the kernel never took it
   #waiters: ((record: CloseRecord) => void)[] | null = null;
 
-  /** Counts what was queued and will not be sent: all of `before`, less what is left of it. */
+  /** Counts queued messages that will not be sent: those of `before` that aren't in `left` any more. */
   unsent(before: Amount, left: Amount | null = null): void {
     this.#unsentMessages += before.messages - (left?.messages ?? 0);
     this.#unsentBytes += before.bytes - (left?.bytes ?? 0);
   }
 
-  /** Notes that our close frame, if there is one, has not gone out. */
+  /** Notes that our close frame, if there is one, was not written. */
   closeFrameLost(): void {
     this.#frameLost = true;
   }
@@ -53,13 +53,13 @@ export class CloseOutcome {
     });
   }
 
-  /** Promises the record. */
+  /** Resolves with the record when the connection has ended. */
   wait(): Promise<CloseRecord> {
     if (this.record !== null) return Promise.resolve(this.record);
     return new Promise((resolve) => (this.#waiters ??= []).push(resolve));
   }
 
-  /** Resolves the promises of the record. */
+  /** Resolves the promises of `wait`. */
   resolve(): void {
     for (const resolve of this.#waiters?.splice(0) ?? []) resolve(this.record!);
   }

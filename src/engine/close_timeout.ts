@@ -1,18 +1,18 @@
 import { IdleTimer } from "../util/idle_timer.ts";
 import type { Timers } from "../util/timers.ts";
 
-/** What the close timeout needs of a connection. */
+/** What the close timeout needs from a connection. */
 export interface ClosingPeer {
   readonly owner: { readonly timers: Timers };
   readonly settings: { readonly closeTimeout: number };
-  /** Grows with every byte that the kernel takes, and with what is still delivered. */
+  /** Grows with every byte that the kernel takes, and with every message that is still delivered. */
   closeProgress(): number;
-  /** Whether the application holds up the end on purpose. */
+  /** Whether the application delays the end on purpose, so that time doesn't count. */
   closeIsExempt(): boolean;
   closeTimedOut(): void;
 }
 
-/** Ends a close that makes no progress: it starts again with every byte that the kernel takes. */
+/** Ends a close that makes no progress. The timeout restarts with every byte that the kernel takes. */
 export class CloseTimeout extends IdleTimer {
   readonly #peer: ClosingPeer;
 

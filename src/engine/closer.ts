@@ -25,7 +25,7 @@ import type { Sender } from "./sender.ts";
 import type { Settings } from "./settings.ts";
 import type { Trace } from "./trace.ts";
 
-/** What closing needs of its connection. */
+/** What closing needs from its connection. */
 export interface CloserHost {
   phase: Phase;
   readonly role: Role;
@@ -37,9 +37,9 @@ export interface CloserHost {
   readonly trace: Trace | null;
   /** Whether nothing can be received any more, since the peer's direction was shut down. */
   readonly readShut: boolean;
-  /** No message can be sent any more: what watches over an open connection rests. */
+  /** No message can be sent any more: the timers of an open connection stop. */
   left(): void;
-  /** The stream is gone: rejects what was promised of it. */
+  /** The stream is closed: rejects the promises that depend on it. */
   released(): void;
   /** Reports what ended the connection. */
   reportFailure(error: unknown): void;
@@ -48,16 +48,16 @@ export interface CloserHost {
 }
 
 /**
- * The end of a connection, made when something of it is needed first. It owns the closing handshake, the outcome (what
- * the close record says, and the promises of it) and the close timeout, and is the only one that moves the phase beyond
- * `Open`. What an event leads to is said by the table in `protocol/closing_handshake.ts`; here is how it is done.
+ * The end of a connection, made when it is first needed. It owns the closing handshake, the outcome (the contents of the
+ * close record, and its promises) and the close timeout. No other class moves the phase beyond `Open`. The table in
+ * `protocol/closing_handshake.ts` says what each event leads to; this class carries it out.
  */
 export class Closer implements ClosingPeer {
   readonly outcome: CloseOutcome = new CloseOutcome();
   readonly #host: CloserHost;
   readonly #handshake = new ClosingHandshake();
   #timeout: CloseTimeout | null = null;
-  #unasked = false; // the stream ends, and neither side has closed: what led to it is news
+  #unasked = false; // the stream ends although neither side has closed: its cause has to be reported
   #reported = false;
   #deliveredWhileHeld = 0;
 
@@ -65,12 +65,12 @@ export class Closer implements ClosingPeer {
     this.#host = host;
   }
 
-  // ---- What the application wants ---------------------------------------------------------------------------------
+  // ---- Calls of the application -----------------------------------------------------------------------------------
 
-  /** Starts the closing handshake, behind what is queued. Nothing is delivered any more. */
+  /** Starts the closing handshake, after the messages that are queued. Nothing is delivered any more. */
   close(code: number, reason: string): void {
     const host = this.#host;
-    // What a consumer may still take of a closed connection stays.
+    // A consumer may still take the messages that wait on a closed connection.
     if (host.phase === Phase.Closed) return;
     host.receiver.dropMessages();
     this.#step(PhaseEvent.Close, code, reason);
@@ -84,7 +84,7 @@ export class Closer implements ClosingPeer {
     this.#step(PhaseEvent.Terminate);
   }
 
-  /** Gives up on a peer whose queue has overflowed: what is queued is thrown away. */
+  /** Gives up on a peer whose send queue has overflowed: the queue is dropped. */
   overflow(error: unknown): void {
     const host = this.#host, { sender } = host, { messages, bytes } = sender.queue;
     this.outcome.cause ??= error;
@@ -95,12 +95,12 @@ export class Closer implements ClosingPeer {
     this.#report();
   }
 
-  /** Reading is shut down: a closing connection has nothing to wait for any more. */
+  /** Reading is shut down: a closing connection doesn't wait for the peer any more. */
   readShutDown(): void {
     this.#settle();
   }
 
-  // ---- What the peer does -----------------------------------------------------------------------------------------
+  // ---- Events from the peer ---------------------------------------------------------------------------------------
 
   /** A close frame was received. */
   closeReceived(payload: Uint8Array): void {
@@ -125,13 +125,13 @@ export class Closer implements ClosingPeer {
     if (phase === Phase.Open) this.#report();
   }
 
-  /** The peer broke the protocol. The one way in which a connection is failed (RFC 6455 7.1.7). */
+  /** Fails the connection, since the peer broke the protocol (RFC 6455 7.1.7). */
   fail(error: unknown): void {
     const violation = error instanceof ProtocolError;
     this.#fail(error, violation ? error.closeCode : INTERNAL_ERROR, violation ? error.message : "");
   }
 
-  /** We can't go on; the peer learns no more than that. */
+  /** Fails the connection for a reason of our own, which the peer doesn't learn. */
   failInternally(error: unknown, reported: boolean): void {
     this.#fail(error, INTERNAL_ERROR, "", reported);
   }
@@ -145,9 +145,9 @@ export class Closer implements ClosingPeer {
     if (reported || phase === Phase.ReadingOut) this.#report();
   }
 
-  // ---- What the stream does ---------------------------------------------------------------------------------------
+  // ---- Events of the stream ---------------------------------------------------------------------------------------
 
-  /** The stream can't be read any more, or the peer is given up. */
+  /** The stream can't be read any more, or we have given up on the peer. */
   lost(error: unknown): void {
     const { phase } = this.#host;
     if (phase >= Phase.Ending) return;
@@ -155,7 +155,7 @@ export class Closer implements ClosingPeer {
     this.#step(PhaseEvent.Lost);
   }
 
-  /** The stream can't be written any more. What the peer sent before it went may still be there to be read. */
+  /** The stream can't be written any more. Bytes that the peer sent before it closed may still be readable. */
   writeFailed(error: unknown): void {
     const { phase } = this.#host;
     if (phase >= Phase.Ending) return;
@@ -165,36 +165,37 @@ export class Closer implements ClosingPeer {
     this.#step(PhaseEvent.WriteFailed);
   }
 
-  /** Notes what ends the connection: the first of it counts. Foreign code may fail with nothing to say. */
+  /** Notes the cause of the end, unless there is one already. Foreign code may reject with `undefined`. */
   #blame(error: unknown): void {
-    this.outcome.cause ??= error ?? new Error("The connection has failed, and nothing says why");
+    this.outcome.cause ??= error ??
+      new Error("The connection has failed with undefined as its error");
   }
 
-  /** Reports the one cause, if there is one, once: what follows from it isn't news. */
+  /** Reports the cause, if there is one, and only once: later errors follow from it. */
   #report(): void {
     if (this.#reported || this.outcome.cause === undefined) return;
     this.#reported = true;
     this.#host.reportFailure(this.outcome.cause);
   }
 
-  /** The kernel has taken something. */
+  /** The kernel has taken bytes. */
   wrote(): void {
     this.#settle();
   }
 
-  /** Compressing goes on: the peer isn't to blame for the time that takes. */
+  /** A queued message was compressed. The time that takes must not count against the peer. */
   compressed(): void {
     this.#timeout?.start();
   }
 
-  /** After the stream was gone: what could be delivered has been. */
+  /** The stream is closed, and all messages that could be delivered have been. */
   delivered(): void {
     this.#settle();
   }
 
   // ---- The handshake's failure ------------------------------------------------------------------------------------
 
-  /** There will be no connection. */
+  /** The opening handshake has failed: there will be no connection. */
   abandon(cause: unknown): void {
     this.outcome.cause = cause;
     this.#step(PhaseEvent.Lost);
@@ -202,7 +203,7 @@ export class Closer implements ClosingPeer {
 
   // ---- The phases -------------------------------------------------------------------------------------------------
 
-  /** Does what the table says about an event, and then about everything that is so already. */
+  /** Does what the table says about an event, then about those that have happened already. */
   #step(event: PhaseEvent, code: number = NO_STATUS, reason = ""): void {
     this.#take(event, code, reason);
     this.#settle();
@@ -227,7 +228,7 @@ export class Closer implements ClosingPeer {
     }
   }
 
-  /** What is so already needn't happen: the queue may be out, and the peer's end may be seen, or of no interest. */
+  /** Raises the events that won't come again in this phase: the queue may be empty, and the peer's direction ended. */
   #settle(): void {
     const host = this.#host, { receiver, sender } = host;
     if (host.phase > Phase.Open && host.phase < Phase.Ending) {
@@ -236,7 +237,7 @@ export class Closer implements ClosingPeer {
       receiver.reschedule();
     }
     if (host.phase === Phase.Ending && !receiver.unfinished) this.#take(PhaseEvent.Delivered);
-    // Not before: while the peer's direction is read out, its close frame may still come.
+    // Not earlier: while the rest of the peer's direction is read, its close frame may still come.
     if (host.phase >= Phase.Ending && this.#unasked) this.#report();
   }
 
@@ -253,7 +254,7 @@ export class Closer implements ClosingPeer {
     if (phase < Phase.Ending) (this.#timeout ??= new CloseTimeout(this)).start();
   }
 
-  /** Messages that wait behind an unfinished one can't be sent any more. */
+  /** Messages that are queued after an unfinished one can't be sent any more. */
   #cutStreams(): void {
     const { queue, streams } = this.#host.sender;
     if (streams === null) return;
@@ -275,7 +276,7 @@ export class Closer implements ClosingPeer {
     if (!writer.dataTaken) this.outcome.closeFrameLost();
   }
 
-  /** Lets go of the stream and of all that watches over it. */
+  /** Closes the stream and stops the timers. */
   #closeStream(): void {
     const host = this.#host, { receiver, sender, transport } = host;
     this.#countUnsent();
@@ -284,20 +285,20 @@ export class Closer implements ClosingPeer {
     receiver.stop();
     sender.stopWriting();
     const orderly = this.outcome.isOrderly(this.#handshake);
-    // It may be closed already, by its owner perhaps.
+    // Its owner may have closed it already, so closing may throw.
     if (transport !== null) {
       const end = orderly || transport.cut === undefined ? "close" : "cut";
       callForeign(() => transport[end]!(), () => {});
     }
     host.released();
-    // What was received is delivered, by a callback that settles; one that never does is waited for in vain.
+    // Received messages are still delivered, unless the promise of a callback never settles.
     if (receiver.unfinished) (this.#timeout ??= new CloseTimeout(this)).start();
   }
 
   #reportEnd(): void {
     const host = this.#host, { undelivered, waiting } = host.receiver;
     this.#timeout?.stop();
-    // What waits may still be taken by a consumer, one by one.
+    // A consumer may still take the messages that wait, one by one, which the record then counts.
     const record = this.outcome.build(this.#handshake, undelivered + waiting);
     host.trace?.line(`state closed: ${record}`);
     host.ended(record);
@@ -315,14 +316,14 @@ export class Closer implements ClosingPeer {
 
   closeProgress(): number {
     const { receiver, sender } = this.#host;
-    // A peer that goes on sending gains no time by it. An application that still handles what came before does.
+    // A peer that goes on sending gains no time by it. An application that is still handling earlier messages does.
     if (!receiver.reading) this.#deliveredWhileHeld = receiver.received - receiver.waiting;
     return sender.writer.taken + this.#deliveredWhileHeld;
   }
 
   closeIsExempt(): boolean {
     const { phase, receiver } = this.#host;
-    // A pause is the application's, and ends when it says.
+    // Only the application ends its pause.
     return receiver.paused && (phase === Phase.Ending || phase === Phase.ReadingOut);
   }
 

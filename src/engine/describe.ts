@@ -3,16 +3,16 @@ import type { Engine } from "./engine.ts";
 import { describeHolds } from "./holds.ts";
 import { Phase } from "../protocol/closing_handshake.ts";
 
-// What a line has room for of what a peer has chosen.
+// Longer URLs are cut: the peer chose them.
 const LONGEST_URL = 200;
 
 /**
- * Describes a connection in a line for logs and debug pages: which end we are, its state and age, the peer, where to,
- * what waits and what holds it. Neither the query of the URL, nor headers, nor `data` are shown: they may have secrets.
+ * Describes a connection in a line for logs and debug pages: our role, its state and age, the peer, the URL, the queues
+ * and what holds them. The query of the URL, headers and `data` are left out: they may contain secrets.
  *
  * @param engine The connection.
  * @param url Its URL.
- * @returns One line that no terminal obeys.
+ * @returns One line without control characters.
  */
 export function describeConnection(engine: Engine, url: string): string {
   const { record } = engine;
@@ -27,12 +27,12 @@ export function describeConnection(engine: Engine, url: string): string {
   return `Connection { ${parts.join(", ")} }`;
 }
 
-/** What waits, what holds it, and how far away the peer is. */
+/** The queues, what holds them, the topics, and the last round trip. */
 function describeFlow(engine: Engine): string[] {
   const { queuedBytes, queuedMessages, receiver, writer, topics } = engine;
   const parts = [`queue ${count(queuedMessages, "message")} (${count(queuedBytes, "byte")})`];
   if (writer.held) parts.push("sending held: pauseSending() was called");
-  // While a message is awaited nothing is held, although it isn't onMessage that takes it.
+  // While a consumer awaits a message nothing is held, although there is no onMessage.
   if (receiver.room !== Infinity) {
     const waiting = receiver.waiting > 0 ? `, ${count(receiver.waiting, "message")} waiting` : "";
     parts.push(`held: ${describeHolds(receiver.holdReasons)}${waiting}`);
@@ -48,12 +48,12 @@ export function count(number: number, noun: string): string {
   return `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
 }
 
-/** An address as a URL would have it, or the path of a Unix socket; `""` if there is none. */
+/** An address as in a URL, or the path of a Unix socket; `""` if there is none. */
 function describeAddress(address: Deno.Addr | null): string {
   if (address === null) return "";
   if ("hostname" in address) {
     const { hostname, port } = address;
-    // Of a client behind a proxy it isn't always known.
+    // A proxy doesn't always say the port of its client.
     if (port === 0) return printable(hostname);
     return printable(`${hostname.includes(":") ? `[${hostname}]` : hostname}:${port}`);
   }
@@ -67,7 +67,7 @@ function describeUrl(url: string): string {
   return shown.length > LONGEST_URL ? quote(shown, LONGEST_URL) : printable(shown);
 }
 
-/** How long ago something was, by `performance.now()`. */
+/** The time since a reading of `performance.now()`. */
 function describeAge(since: number): string {
   const seconds = (performance.now() - since) / 1000;
   if (seconds < 10) return `${seconds.toFixed(1)} s`;

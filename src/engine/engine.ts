@@ -39,15 +39,15 @@ const STATES: Record<Phase, ConnectionState> = {
   [Phase.Closed]: "closed",
 };
 
-/** What an engine needs of its maker. */
+/** What an engine needs from its maker. */
 export interface Owner {
   readonly timers: Timers;
-  /** The handshake is complete, which began at `began`, by `performance.now()`. */
+  /** The handshake is complete. It began at `began`, by `performance.now()`. */
   opened(engine: Engine, began: number): void;
   /**
-   * The connection has ended, whatever its state was.
+   * The connection has ended. It may never have opened.
    *
-   * @returns What is to be called after `onClose`, if anything is.
+   * @returns A function to be called after `onClose`; `null` for none.
    */
   closed(engine: Engine): (() => void) | null;
 }
@@ -58,28 +58,28 @@ interface Waiter {
 }
 
 /**
- * One connection from its handshake to its end. It owns the phase, the settings, the callbacks and what the handshake
- * said, opens the two halves and watches over them; `Sender` sends, `Receiver` receives, and `Closer`, made when first
- * needed, ends. `Connection` is its face.
+ * One connection from its handshake to its end. It owns the phase, the settings, the callbacks, the result of the
+ * handshake, keepalive and the lifetime. `Sender` sends, `Receiver` receives, and `Closer`, made when first needed, ends
+ * the connection. `Connection` is the public object of an engine.
  */
 export class Engine implements ReceiverHost, SenderHost, CloserHost, KeptAlive, Mortal, Member {
   slot = -1;
   readonly role: Role;
   readonly settings: Settings;
   readonly owner: Owner;
-  /** What the application holds; set by the maker of the engine. */
+  /** The public object; set by the maker of the engine. */
   face!: Face;
   handlers: Handlers;
   phase: Phase = Phase.Connecting;
   handshakeResult: HandshakeResult | null = null;
   transport: Transport | null = null;
-  /** The peer's address, if it isn't that of the stream: there is a proxy between us. */
+  /** The peer's address, if it isn't that of the stream because a proxy is between the two. */
   peer: Deno.Addr | null = null;
   readonly receiver: Receiver;
   pings: Pings | null = null;
-  /** Ends an attempt to connect. */
+  /** Cancels an attempt to connect. */
   cancel: (() => void) | null = null;
-  /** Topics that the connection has subscribed to, with what they know of it; made with the first. */
+  /** The connection's subscriptions by topic; made with the first. */
   topics: ReadonlyMap<string, unknown> | null = null;
   /** Whether the connection keeps the process alive. */
   refed = true;
@@ -90,7 +90,7 @@ export class Engine implements ReceiverHost, SenderHost, CloserHost, KeptAlive, 
   /** When the attempt to connect began, then when the handshake was complete, by `performance.now()`. */
   since: number = performance.now();
 
-  // Made when first needed, for the sake of the many connections that are silent.
+  // Made when first needed, since most connections of a large server are silent.
   #sender: Sender | null = null;
   #closer: Closer | null = null;
   #keepAlive: KeepAlive | null = null;
@@ -156,7 +156,7 @@ export class Engine implements ReceiverHost, SenderHost, CloserHost, KeptAlive, 
    * The handshake is complete.
    *
    * @param early Bytes that came after it, or `null`.
-   * @param later Whether callbacks have to wait for the next microtask: the caller must have the connection first.
+   * @param later Whether callbacks wait for the next microtask, so that the caller gets the connection first.
    */
   open(
     transport: Transport,
@@ -200,7 +200,7 @@ export class Engine implements ReceiverHost, SenderHost, CloserHost, KeptAlive, 
     this.receiver.reschedule();
   }
 
-  /** The handshake has failed; `reported` if that is news for the application. */
+  /** The handshake has failed; `reported` says whether the application has to learn of it. */
   abandon(error: unknown, reported: boolean): void {
     if (this.phase !== Phase.Connecting) return;
     this.trace?.line(`handshake failed: ${error}`);
@@ -210,7 +210,7 @@ export class Engine implements ReceiverHost, SenderHost, CloserHost, KeptAlive, 
     else if (reported) this.reportFailure(error);
   }
 
-  /** Whether the application listens to what becomes of an attempt to connect. */
+  /** Whether the application will learn how an attempt to connect ends. */
   get #heard(): boolean {
     const { onError, onClose } = this.handlers;
     return (onError ?? onClose) !== undefined || this.#openWaiters !== null ||
@@ -249,7 +249,7 @@ export class Engine implements ReceiverHost, SenderHost, CloserHost, KeptAlive, 
   }
 
   get awaitsEnd(): boolean {
-    // A server closes the stream once its answer is out: a read that were pending then would only be interrupted.
+    // A server closes the stream once its close frame is written. Closing would interrupt a pending read.
     return this.role === "client" || this.phase !== Phase.ClosingByPeer;
   }
 
@@ -304,14 +304,14 @@ export class Engine implements ReceiverHost, SenderHost, CloserHost, KeptAlive, 
     this.#close.writeFailed(error);
   }
 
-  /** Holds data back, or lets them go on. */
+  /** Stops writing data frames, or goes on. */
   holdSending(on: boolean): void {
     if (this.phase <= Phase.Open) this.sender.hold(on);
   }
 
   // ---- Closing ----------------------------------------------------------------------------------------------------
 
-  /** Receives nothing any more, for good: input is read and dropped undecoded. */
+  /** Stops receiving for good: input is read and dropped undecoded. */
   shutRead(): void {
     if (this.readShut || this.phase >= Phase.Ending || this.transport === null) return;
     this.trace?.line("reading is shut down");
@@ -323,16 +323,16 @@ export class Engine implements ReceiverHost, SenderHost, CloserHost, KeptAlive, 
     this.#closer?.readShutDown();
   }
 
-  /** Sends nothing any more, for good: what is queued goes out, then our direction ends without a close frame. */
+  /** Stops sending for good: the queue is written, then our direction ends without a close frame. */
   shutWrite(): void {
     if (this.sender.shut || !this.isOpen) return;
     this.trace?.line("writing is shut down");
-    // There is no peer to ping any more.
+    // Pings can't be sent any more.
     this.#keepAlive?.stop();
     this.sender.shutDown();
   }
 
-  /** Starts the closing handshake, behind what is queued. */
+  /** Starts the closing handshake, after the messages that are queued. */
   close(code: number, reason: string): void {
     if (this.phase === Phase.Connecting) this.#cancelConnecting("close()");
     else this.#close.close(code, reason);
@@ -394,7 +394,7 @@ export class Engine implements ReceiverHost, SenderHost, CloserHost, KeptAlive, 
     return this.#closer === null ? null : this.#closer.outcome.record;
   }
 
-  /** Promises the close record. */
+  /** Resolves with the close record. */
   closed(): Promise<CloseRecord> {
     return this.#close.outcome.wait();
   }
@@ -407,7 +407,7 @@ export class Engine implements ReceiverHost, SenderHost, CloserHost, KeptAlive, 
     );
   }
 
-  /** The error of what was attempted on a connection that isn't open any more. */
+  /** The error of an action on a connection that isn't open any more. */
   closedError(action: string, data?: unknown): ConnectionClosedError {
     const close = this.record ?? undefined;
     if (this.handshakeResult === null && close?.cause instanceof Error) {
@@ -424,10 +424,11 @@ export class Engine implements ReceiverHost, SenderHost, CloserHost, KeptAlive, 
   // ---- Watching ---------------------------------------------------------------------------------------------------
 
   progress(): number {
-    // Received bytes are life. So are bytes that the kernel takes while it makes us wait: the peer has made room for them.
+    // Received bytes are a sign of life. So are bytes that the kernel takes while a write has to wait: the peer must
+    // have made room for them.
     const writer = this.#sender?.writer;
     if (writer?.busy) this.#takenWhileBusy = writer.taken;
-    // Counted by the transport below a record or a buffer that isn't complete, otherwise by our reads.
+    // A transport may count bytes that don't reach us yet, such as those of an incomplete TLS record.
     const received = this.transport?.bytesReceived ?? this.receiver.bytes;
     return received + this.#takenWhileBusy;
   }
@@ -449,11 +450,11 @@ export class Engine implements ReceiverHost, SenderHost, CloserHost, KeptAlive, 
 
   sendTimedOut(): void {
     this.#close.lost(
-      new TimeoutError(`The peer took nothing for ${this.settings.sendTimeout} ms`),
+      new TimeoutError(`The peer read nothing for ${this.settings.sendTimeout} ms`),
     );
   }
 
-  /** Runs a callback; returns a promise of its end if it is asynchronous. Its failures are reported. */
+  /** Runs a callback and reports its failure. Returns a promise of its end if it is asynchronous, else `null`. */
   call(callback: () => unknown): Promise<void> | null {
     return call(this, callback);
   }
@@ -468,7 +469,7 @@ export class Engine implements ReceiverHost, SenderHost, CloserHost, KeptAlive, 
     if (this.handlers.onError !== undefined) report(this, error);
   }
 
-  /** Counters. */
+  /** Returns a snapshot of the counters. */
   stats(): ConnectionStats {
     return {
       messagesReceived: this.receiver.received,

@@ -26,7 +26,7 @@ import type { Fragment, Sender } from "./sender.ts";
  * ```
  */
 export interface FragmentOptions {
-  /** The type of the message, fixed by its first fragment. Default: by the type of that fragment's data. */
+  /** Whether the message is binary; the first fragment decides. Default: text if that fragment is a string. */
   binary?: boolean;
   /**
    * Whether this fragment ends the message.
@@ -35,8 +35,8 @@ export interface FragmentOptions {
    */
   final?: boolean;
   /**
-   * Whether to compress the message, fixed by its first fragment; without an agreement on compression it has no
-   * effect. Default: yes.
+   * Whether to compress the message; the first fragment decides. Without an agreement on compression it has no effect.
+   * Default: yes.
    */
   compress?: boolean;
 }
@@ -62,12 +62,12 @@ export interface FragmentOptions {
  * ```
  */
 export interface OutgoingFrame extends RsvBits {
-  /** 1 for text, 2 for binary, 0 to continue the message that is unfinished. */
+  /** 1 for text, 2 for binary, 0 to continue the unfinished message. */
   opcode: number;
-  /** Its payload; a string goes as its UTF-8. Default: none. */
+  /** The payload; a string is sent as UTF-8. Default: none. */
   payload?: Message;
   /**
-   * Whether it ends its message.
+   * Whether this frame ends its message.
    *
    * @default {true}
    */
@@ -92,10 +92,10 @@ export function sendFragment(
   };
   const { encoder } = message, { deflater } = sender;
   const bytes = encoder.encode(data, final, !final);
-  if (bytes.length > sender.room) return sender.overflowAmid(data);
+  if (bytes.length > sender.room) return sender.overflowInMessage(data);
   let first = message.started ? CONTINUATION : encoder.binary ? BINARY : TEXT;
   if (!message.started && deflater !== null) {
-    // How long the whole will be isn't known, but that it comes in parts says that it isn't short.
+    // The length of the whole message isn't known yet, but one that comes in parts is rarely short.
     message.compressed = options.compress ?? (!final || deflater.wants(bytes.length, undefined));
     if (message.compressed) first |= RSV1;
   }
@@ -105,7 +105,7 @@ export function sendFragment(
   return queued(sender, message, final);
 }
 
-/** Sends one data frame as it is given. */
+/** Sends one data frame exactly as given. */
 export function sendFrame(sender: Sender, frame: OutgoingFrame): boolean {
   group("send a frame", "the frame", frame, "{ opcode, payload, … }");
   const { opcode, payload = NOTHING } = frame;
@@ -127,7 +127,7 @@ export function sendFrame(sender: Sender, frame: OutgoingFrame): boolean {
     );
   }
   const message: Fragment = open ?? {
-    // What an extension has transformed isn't text on its way.
+    // A payload that an extension has transformed needn't be UTF-8.
     encoder: new PieceEncoder("a frame", opcode === BINARY, rsv !== 0),
     started: false,
     compressed: false,
@@ -135,7 +135,7 @@ export function sendFrame(sender: Sender, frame: OutgoingFrame): boolean {
   const bytes = message.encoder.encode(payload, fin, false);
   if (bytes.length > sender.room) {
     // Only a whole message can be dropped.
-    return fin && open === null ? sender.overflow(payload) : sender.overflowAmid(payload);
+    return fin && open === null ? sender.overflow(payload) : sender.overflowInMessage(payload);
   }
   sender.queue.push((fin ? FIN : 0) | rsv | opcode, bytes, fin ? 1 : 0, false);
   return queued(sender, message, fin);

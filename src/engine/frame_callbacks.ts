@@ -7,7 +7,7 @@ import type { FrameObserver } from "../protocol/frame_tap.ts";
 import type { FrameHeader } from "../protocol/message_header.ts";
 import { FIN, RSV1, RSV2, RSV3 } from "../protocol/opcode.ts";
 
-/** Whose callbacks these are. */
+/** What frame callbacks need from their connection. */
 export interface FrameCallbacksHost {
   readonly face: Face;
   readonly handlers: Handlers;
@@ -16,7 +16,7 @@ export interface FrameCallbacksHost {
   call(callback: () => unknown): Promise<void> | null;
 }
 
-/** What a promise of a callback holds, and what it is lent. */
+/** What frame callbacks need from the receiver: holds, and the read buffer while a promise is unsettled. */
 export interface FrameHolder {
   /** Whether no frame may be shown now. */
   readonly framesHeld: boolean;
@@ -29,18 +29,18 @@ export interface FrameHolder {
 }
 
 /**
- * Calls the frame callbacks. A promise of one of them holds reading, as a pause does: payload can't be kept for later here,
- * since it needn't fit anywhere; only the end of a frame can. Frames are shown to a trace as well.
+ * Calls the frame callbacks. A promise of one of them holds reading, as a pause does: a payload may be too large to keep for
+ * later. Only the end of a frame can be kept. Frames are shown to a trace as well.
  */
 export class FrameCallbacks implements FrameObserver {
-  /** Whether the application looks at frames, and not a trace alone. */
+  /** Whether the application sees frames, and not only a trace. */
   shown = false;
-  /** Set when frames are none of the application's business any more. */
+  /** Whether the application sees no more frames, since the connection closes. */
   muted = false;
   readonly #host: FrameCallbacksHost;
   readonly #receiver: FrameHolder;
   readonly #frames: FrameDecoder;
-  #ending = false; // the end of a frame is still to be shown
+  #ending = false; // the end of a frame has not been shown yet
 
   constructor(host: FrameCallbacksHost, receiver: FrameHolder, frames: FrameDecoder) {
     this.#host = host;
@@ -78,12 +78,12 @@ export class FrameCallbacks implements FrameObserver {
     this.goOn();
   }
 
-  /** Whether the end of a frame waits. */
+  /** Whether the end of a frame waits to be shown. */
   get unfinished(): boolean {
     return this.#ending && !this.muted;
   }
 
-  /** Shows the end of a frame that had to wait, unless it still has to. */
+  /** Shows the end of a frame, unless frames are held. */
   goOn(): void {
     if (!this.#ending || this.#receiver.framesHeld) return;
     this.#ending = false;
@@ -92,7 +92,7 @@ export class FrameCallbacks implements FrameObserver {
     this.#wait(host.call(() => host.handlers.onFrameEnd!(host.face)), false);
   }
 
-  /** @param inUse Whether the callback still looks at the buffer that is being handled. */
+  /** @param inUse Whether the callback has a view of the read buffer. */
   #wait(settled: Promise<void> | null, inUse: boolean): void {
     if (settled === null) return;
     const receiver = this.#receiver, loan = inUse ? receiver.retain() : null;

@@ -4,23 +4,23 @@ import type { MessageHeader } from "../protocol/message_header.ts";
 import type { FrameHeader } from "../protocol/message_header.ts";
 
 /**
- * What the application holds of an engine, and is called with: a `Connection`, which is in a layer above. The engine keeps
- * it and hands it out, and never looks into it.
+ * The public object of an engine: a `Connection`, which is in a layer above. The engine passes it to callbacks and never
+ * uses it.
  */
 // deno-lint-ignore no-explicit-any
 export type Face = any;
 
 /**
- * The callbacks of a connection, by the type of what they are called with. One that throws, or whose promise rejects, is
- * reported to `onError` (or to the console if there is none) and the connection goes on.
+ * The callbacks of a connection; `Face` is the type of their first argument. If one throws or its promise rejects, the
+ * error is reported to `onError` (or to the console if there is none) and the connection goes on.
  */
 export interface HandlersOf<Face> {
   /** The handshake is complete. No message is delivered before this has returned, or its promise settled. */
   onConnect?(conn: Face): unknown;
   /**
-   * A whole message. If it returns a promise, the next message waits for it. With `allowRsv` it gets the header of the
-   * message's first frame; and text with a reserved bit set that isn't UTF-8, since an extension has transformed it,
-   * comes as bytes.
+   * A whole message. If the callback returns a promise, the next message waits for it. With `allowRsv` it also gets the
+   * header of the message's first frame. A text message with a reserved bit set comes as bytes if it isn't UTF-8, since
+   * an extension has transformed it.
    */
   onMessage?(conn: Face, data: ReceivedMessage, header?: MessageHeader): unknown;
   /** The connection has ended; exactly once, failed connects included, after the last message. */
@@ -31,7 +31,7 @@ export interface HandlersOf<Face> {
   onPing?(conn: Face, payload: Uint8Array): unknown;
   /** A pong was received. */
   onPong?(conn: Face, payload: Uint8Array): unknown;
-  /** The queue rose above `lowWaterMark` and has sunk to it or below: once per crossing. */
+  /** The queue has fallen to `lowWaterMark` or below, after it had risen above it: once per crossing. */
   onDrain?(conn: Face): unknown;
   /**
    * A data frame begins. If it returns a promise, reading waits for it.
@@ -40,7 +40,7 @@ export interface HandlersOf<Face> {
    */
   onFrameStart?(conn: Face, header: FrameHeader): unknown;
   /**
-   * Some payload of the frame, a view that is valid until the callback returns or its promise settles. If it returns a
+   * A part of the frame's payload. The view is valid until the callback returns or its promise settles. If it returns a
    * promise, reading waits for it.
    *
    * @experimental It may change in a minor release.
@@ -57,7 +57,7 @@ export interface HandlersOf<Face> {
 /** The callbacks, as the engine calls them. */
 export type Handlers = HandlersOf<Face>;
 
-/** The names of those that need frames, and not only messages. */
+/** The names of the callbacks that need a transport of frames, not only of messages. */
 export const FRAME_HANDLERS = [
   "onPing",
   "onPong",
@@ -80,7 +80,7 @@ export const HANDLERS = [
   "onFrameEnd",
 ] as const;
 
-/** The callbacks among options. */
+/** Returns the callbacks among options. */
 export function pickHandlers(options: Handlers): Handlers {
   const handlers: Record<string, unknown> = {};
   for (const name of HANDLERS) if (options[name] !== undefined) handlers[name] = options[name];

@@ -8,18 +8,18 @@ import { requestUrl, toStandardRequest } from "../handshake/standard_request.ts"
 /** The version of HTTP that carried a handshake. */
 export type HttpVersion = "1.1" | "2";
 
-/** What the handshake said. */
+/** The result of an opening handshake. */
 export interface HandshakeResult {
   readonly url: string;
-  /** Missing: HTTP/1.1. */
+  /** Default: `"1.1"`. */
   readonly httpVersion?: HttpVersion;
   readonly protocol: string;
   readonly extensions: string;
-  /** What was agreed about compression; `null` for none. */
+  /** The agreed parameters of compression; `null` for none. */
   readonly compression: CodecSettings | null;
-  /** The request, built when asked for. */
+  /** The request, built on first use; `null` if it isn't known. */
   request(): Request | null;
-  /** Its header fields, which take a `Request` quadratic time to list. */
+  /** The header fields of the request. A `Request` would take quadratic time to list them. */
   requestFields(): Iterable<readonly [name: string, value: string]> | null;
   responseHeaders(): Headers;
 }
@@ -34,7 +34,7 @@ export interface Negotiated {
   headers: Headers;
 }
 
-/** The result of a handshake that we answered. The head is kept as text, and parsed again when it is asked for. */
+/** The result of a handshake on a server. The head is kept as text, and parsed again on demand. */
 export class ServerHandshakeResult implements HandshakeResult {
   readonly protocol: string;
   readonly extensions: string;
@@ -92,18 +92,18 @@ export class ServerHandshakeResult implements HandshakeResult {
   }
 }
 
-/** A standard request from the head of a received one; its host and path must make a URL. */
+/** Makes a `Request` from the head of a received request. Its host and path must form a URL. */
 export function makeRequest(text: string, secure: boolean): Request {
   const head = parseAgain(text);
   return toStandardRequest(head, requestUrl(head, secure, ""));
 }
 
-/** Reads a head that has passed all checks before, that of the number of its fields included. */
+/** Parses a head that has passed all checks before, so the number of its fields isn't limited again. */
 function parseAgain(text: string): RequestHead {
   return parseRequestHead(text, Infinity, isHttp2Head(text) ? 2 : 1);
 }
 
-/** The result of a handshake that was done elsewhere, and of which no more is known than what it agreed on. */
+/** The result of a handshake that another library did: only what it agreed on is known. */
 export class OutsideHandshakeResult implements HandshakeResult {
   readonly url: string;
   readonly protocol: string;
@@ -135,7 +135,7 @@ export class OutsideHandshakeResult implements HandshakeResult {
   }
 }
 
-/** The result of a handshake that we asked for. */
+/** The result of a handshake on a client. */
 export class ClientHandshakeResult implements HandshakeResult {
   readonly url: string;
   readonly protocol: string;

@@ -1,4 +1,4 @@
-// What holds the delivery of messages: bits, of which several may be set at once.
+// The reasons to hold messages: bits, of which several may be set at once.
 
 /** `pause` was called. */
 export const PAUSED = 1;
@@ -6,11 +6,11 @@ export const PAUSED = 1;
 export const IN_CONNECT = 2;
 /** The promise of `onMessage` is unsettled. */
 export const IN_MESSAGE = 4;
-/** There is no `onMessage`: messages wait until they are asked for. */
+/** There is no `onMessage`: messages wait until a consumer takes them. */
 export const NO_CONSUMER = 8;
 /** The promise of a frame callback is unsettled. */
 export const IN_FRAME = 16;
-/** Those that hold frames too if the application looks at them: payload that was shown can't be kept for later. */
+/** The reasons that hold frames too, if the application has frame callbacks: payload can't be kept for later. */
 export const FRAME_HOLDS = PAUSED | IN_CONNECT | IN_FRAME;
 
 const WORDS: readonly (readonly [bit: number, words: string])[] = [
@@ -21,7 +21,7 @@ const WORDS: readonly (readonly [bit: number, words: string])[] = [
   [IN_FRAME, "the promise of a frame callback is unsettled"],
 ];
 
-/** Says in words what holds. */
+/** Returns the reasons in words. */
 export function describeHolds(reasons: number): string {
   return WORDS.filter(([bit]) => (reasons & bit) !== 0).map(([, words]) => words).join(", ");
 }

@@ -1,7 +1,7 @@
 import { IdleTimer } from "../util/idle_timer.ts";
 import type { Timers } from "../util/timers.ts";
 
-/** What keepalive needs of a connection. */
+/** What keepalive needs from a connection. */
 export interface KeptAlive {
   readonly owner: { readonly timers: Timers };
   readonly settings: { readonly keepAlive: { interval: number; timeout: number } | null };
@@ -34,7 +34,7 @@ export class KeepAlive extends IdleTimer {
   }
 
   protected override get shortest(): number {
-    // An answer must not be noticed late by the measure of a long timeout: the next interval begins with it.
+    // With a long timeout, an answer must still be noticed early: the next interval begins with it.
     return this.#peer.settings.keepAlive!.interval;
   }
 

@@ -1,17 +1,17 @@
 import { Timer, type Timers } from "../util/timers.ts";
 import { GOING_AWAY } from "../protocol/close_code.ts";
 
-// The part of `maxLifetime` after which connections end, at random: what was opened together doesn't end together.
+// Connections end up to this part of `maxLifetime` early, at random: those opened together must not end together.
 const SPREAD = 0.1;
 
-/** What a lifetime needs of its connection. */
+/** What a lifetime needs from its connection. */
 export interface Mortal {
   readonly owner: { readonly timers: Timers };
   readonly settings: { readonly maxLifetime: number };
   close(code: number, reason: string): void;
 }
 
-/** Closes a connection that has reached its age. */
+/** Closes a connection that has reached its maximum age. */
 export class Lifetime extends Timer {
   readonly #conn: Mortal;
 
@@ -25,7 +25,7 @@ export class Lifetime extends Timer {
     this.#conn.close(GOING_AWAY, "");
   }
 
-  /** The connection ends by itself. */
+  /** The connection is closing already. */
   stop(): void {
     this.#conn.owner.timers.clear(this);
   }

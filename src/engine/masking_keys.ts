@@ -1,8 +1,8 @@
 import { randomKey } from "../protocol/mask.ts";
 
 /**
- * What gives the masking keys of a client's frames: a strong source of randomness (RFC 6455 10.3), or the
- * application's, if it has one. One that throws is reported, and replaced for that frame.
+ * Returns the source of masking keys for a client's frames: strong randomness (RFC 6455 10.3), or the application's
+ * `maskGenerator`. If that throws, the error is reported and a random key is used.
  */
 export function keySource(
   fill: ((key: Uint8Array) => void) | null,

@@ -53,8 +53,8 @@ interface Waiter<T> {
 }
 
 /**
- * Takes messages one by one. There is at most one consumer at a time, and none beside `onMessage`: two would each get
- * some of the messages. While it awaits none the connection is held.
+ * Takes messages one by one. A connection has at most one consumer, and none if it has `onMessage`: two would each get
+ * some of the messages. While the iterator awaits no message, the connection is held.
  */
 export class MessageIterator<T = ReceivedMessage>
   implements AsyncIterableIterator<T, undefined>, MessageConsumer {
@@ -64,7 +64,7 @@ export class MessageIterator<T = ReceivedMessage>
   #waiters: Fifo<Waiter<T>> | null = null;
   #released = false;
   #done = false;
-  #aborted: unknown = null; // the error of an abort that has not been thrown yet
+  #aborted: unknown = null; // the error of an abort, until it is thrown
 
   constructor(receiver: Receiver, { preventClose, signal }: MessageIteratorOptions = {}) {
     checkSignal("take messages", signal);
@@ -74,10 +74,10 @@ export class MessageIterator<T = ReceivedMessage>
   }
 
   /**
-   * Claims the messages of the connection. Comes before anything else.
+   * Claims the messages of the connection. To be called before any other method.
    *
-   * @param action What is attempted, for messages: `iterate over` …
-   * @throws {TypeError} Beside `onMessage` or another consumer.
+   * @param action The attempted action for error messages, such as `iterate over`.
+   * @throws {TypeError} If there is an `onMessage` or another consumer.
    */
   claim(action: string): this {
     this.receiver.claim(this, action);
@@ -98,7 +98,7 @@ export class MessageIterator<T = ReceivedMessage>
     return this.#waiting > 0;
   }
 
-  /** Calls that wait for a message. */
+  /** The number of calls that wait for a message. */
   get #waiting(): number {
     return this.#waiters === null ? 0 : this.#waiters.length;
   }
@@ -113,7 +113,7 @@ export class MessageIterator<T = ReceivedMessage>
 
   discard(): void {}
 
-  /** What the consumer gets for a message that was queued. */
+  /** Turns a queued message into what the consumer gets. */
   protected unwrap(message: QueuedMessage): T {
     return message as T;
   }
@@ -132,7 +132,7 @@ export class MessageIterator<T = ReceivedMessage>
     return this.take().then(
       (value) => ({ value, done: false as const }),
       (error) => {
-        // A failure is thrown once: calls that were made ahead see the end.
+        // A failure is thrown once: other calls that wait see the end.
         if (this.#done) return { value: undefined, done: true as const };
         this.#done = true;
         const { record } = this.receiver;
@@ -170,7 +170,7 @@ export class MessageIterator<T = ReceivedMessage>
     }
     if (receiver.canTake && this.#waiting === 0) {
       const message = this.unwrap(receiver.take());
-      // There is room again: reading may go on.
+      // There may be room again to read.
       receiver.reschedule();
       return Promise.resolve(message);
     }
@@ -180,7 +180,7 @@ export class MessageIterator<T = ReceivedMessage>
     });
   }
 
-  /** Leaves the messages to others; calls that still wait for one see the end. */
+  /** Leaves the messages to other consumers. Calls that wait for a message see the end. */
   release(): void {
     if (this.#released) return;
     this.#released = true;
@@ -194,7 +194,7 @@ export class MessageIterator<T = ReceivedMessage>
     this.release();
   };
 
-  /** No message will come for the calls that wait for one. */
+  /** Rejects the calls that wait: no message will come for them. */
   #endWaiting(): void {
     const error = this.#aborted ?? this.receiver.closedError("receive");
     for (const waiter of this.#waiters!.drain()) waiter.reject(error);
@@ -204,9 +204,9 @@ export class MessageIterator<T = ReceivedMessage>
 /**
  * Takes one message.
  *
- * @param receiver Whose.
+ * @param receiver The receiver of the connection.
  * @param signal Gives up when aborted.
- * @returns Rejects if the connection has closed, or with a `TypeError` beside another consumer.
+ * @returns The message. Rejects if the connection has closed, or with a `TypeError` if there is another consumer.
  */
 export async function receiveMessage(
   receiver: Receiver,

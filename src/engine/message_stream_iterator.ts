@@ -30,28 +30,28 @@ import { MessageIterator } from "./message_iterator.ts";
  * ```
  */
 export interface IncomingMessageStream {
-  /** Its type. */
+  /** The type of the message. */
   readonly type: "text" | "binary";
-  /** Its bytes, UTF-8 for text, as they arrive. Cancelling it discards the rest of this message only. */
+  /** The bytes of the message as they arrive, UTF-8 for text. Cancelling it discards the rest of this message only. */
   readonly stream: ReadableStream<Uint8Array>;
 }
 
-/** What a message costs while it isn't taken, apart from its chunks and what the queue counts. */
+/** Memory of a message that isn't taken yet, in bytes, apart from its chunks and what the queue counts. */
 const MESSAGE_COST = 1024 - 64;
-/** What each chunk costs apart from its bytes, its buffer among it. */
+/** Memory of each chunk apart from its bytes, its buffer object included. */
 const CHUNK_COST = 256;
 
-/** What a message in pieces needs of its consumer. */
+/** What a message in pieces needs from its consumer. */
 interface BodyOwner {
-  /** Whether nothing is handed out for now; the body is woken when that may have ended. */
+  /** Whether nothing is handed out for now. The body is woken when that may have changed. */
   holds(body: MessageBody): boolean;
-  /** Counts what waits; if it sinks, reading may go on. */
+  /** Adds to the bytes that wait. If the number is negative, reading may go on. */
   count(bytes: number): void;
-  /** Something is awaited, or nothing is any more: reading may go on. */
+  /** The reader's demand has changed: reading may go on. */
   demanded(): void;
 }
 
-/** One message on its way to its reader: its chunks as they arrive, and the stream once it is taken. */
+/** One message for its reader: its chunks as they arrive, and the stream once the message is taken. */
 class MessageBody {
   readonly length = MESSAGE_COST;
   readonly #text: boolean;
@@ -68,17 +68,17 @@ class MessageBody {
     this.#text = text;
   }
 
-  /** Whether what comes of it is dropped. */
+  /** Whether the rest of the message is dropped. */
   get cancelled(): boolean {
     return this.#cancelled;
   }
 
-  /** Whether its reader waits for a chunk, or wants none. */
+  /** Whether the reader waits for a chunk, or has cancelled. */
   get awaits(): boolean {
     return this.#pulled !== null || this.#cancelled;
   }
 
-  /** Hands it to its reader. Nothing is read ahead of it by the stream itself. */
+  /** Makes the stream for the reader. The stream itself reads nothing ahead. */
   open(): IncomingMessageStream {
     const stream = new ReadableStream<Uint8Array>({
       start: (controller) => {
@@ -90,7 +90,7 @@ class MessageBody {
     return { type: this.#text ? "text" : "binary", stream };
   }
 
-  /** The message in one piece again; `null` if it isn't whole. */
+  /** Returns the whole message; `null` if it isn't complete. */
   whole(): ReceivedMessage | null {
     if (!this.#complete) return null;
     const bytes = concat(this.#chunks.drain());
@@ -109,13 +109,13 @@ class MessageBody {
     this.wake();
   }
 
-  /** The rest will not come. What has come is still handed out. */
+  /** The rest will not come. The chunks that have come are still handed out. */
   fail(error: unknown): void {
     this.#failure = error;
     this.wake();
   }
 
-  /** Looks again for what a pull waits for. */
+  /** Serves the pull that waits, if there is something for it now. */
   wake(): void {
     const pulled = this.#pulled;
     if (pulled === null || !this.#give()) return;
@@ -131,7 +131,7 @@ class MessageBody {
     });
   }
 
-  /** Gives the next chunk, or the end; returns whether there was one. */
+  /** Gives the next chunk, the end or the error to the stream; returns whether there was one. */
   #give(): boolean {
     if (this.#owner.holds(this)) return false;
     const chunk = this.#chunks.shift();
@@ -157,14 +157,14 @@ class MessageBody {
   }
 }
 
-/** Takes messages as streams. What of them isn't read yet counts against `readAhead`. */
+/** Takes messages as streams. Bytes that aren't read yet count against `readAhead`. */
 export class MessageStreamIterator extends MessageIterator<IncomingMessageStream>
   implements ChunkSink, BodyOwner {
   #bytes = 0;
   #current: MessageBody | null = null; // the one that is still arriving
-  #counted = false; // whether the one that is arriving counts already: it has been queued
+  #counted = false; // whether the one that is arriving has been queued
   #dropping = false;
-  #waiting: Set<MessageBody> | null = null; // those whose reader waits for the end of a pause
+  #waiting: Set<MessageBody> | null = null; // bodies whose reader waits for the end of a pause
 
   override get chunks(): ChunkSink {
     return this;
@@ -174,7 +174,7 @@ export class MessageStreamIterator extends MessageIterator<IncomingMessageStream
     return this.#bytes;
   }
 
-  /** What isn't read of a message is in the way of the next one. */
+  /** An unread rest of a message blocks the next one. */
   override get awaits(): boolean {
     return this.#current === null ? super.awaits : this.#current.awaits;
   }
@@ -213,12 +213,12 @@ export class MessageStreamIterator extends MessageIterator<IncomingMessageStream
     return (message as MessageBody).whole();
   }
 
-  /** Ends the iteration, and with it the message that is still arriving: what comes is dropped from now on. */
+  /** Ends the iteration. The message that is still arriving fails, and its rest is dropped. */
   override return(): Promise<IteratorResult<IncomingMessageStream, undefined>> {
-    // First, since to close goes on reading what a pause has held.
+    // Before closing, since that ends a pause and goes on reading.
     this.discard();
     const result = super.return();
-    // The pause has ended with it.
+    // Closing has ended the pause.
     this.#wakeWaiting();
     return result;
   }
@@ -236,7 +236,7 @@ export class MessageStreamIterator extends MessageIterator<IncomingMessageStream
   override discard(): void {
     this.#dropping = true;
     this.#failCurrent();
-    // The pause has ended with it: what was taken before is still read.
+    // Closing has ended the pause: messages that were taken before can still be read.
     this.#wakeWaiting();
   }
 
@@ -268,7 +268,7 @@ export class MessageStreamIterator extends MessageIterator<IncomingMessageStream
   }
 }
 
-/** Streams of bytes transfer the buffers of their chunks, so that one must not be shared with other messages. */
+/** A consumer may transfer the buffer of a chunk, so it must not be shared with other messages. */
 function withOwnBuffer(bytes: Uint8Array): Uint8Array {
   return bytes.length === bytes.buffer.byteLength ? bytes : bytes.slice();
 }

@@ -3,8 +3,8 @@ import { encodeUtf8, isUtf8, Utf8Validator } from "../protocol/utf8.ts";
 import { concat, toBytes } from "../util/bytes.ts";
 
 /**
- * Turns the pieces of one message into the payloads of its frames. A surrogate pair or a UTF-8 sequence may be cut
- * between two pieces; text must be UTF-8 as a whole.
+ * Turns the pieces of one message into the payloads of its frames. A surrogate pair or a UTF-8 sequence may be split
+ * between two pieces; a text message must be UTF-8 as a whole.
  */
 export class PieceEncoder {
   /** Whether the message is binary. */
@@ -12,12 +12,12 @@ export class PieceEncoder {
   readonly #unit: string;
   readonly #checked: boolean;
   #utf8: Utf8Validator;
-  #carry = ""; // a high surrogate whose other half is still to come
+  #carry = ""; // a high surrogate whose other half comes with the next piece
   #nextUtf8: Utf8Validator;
   #nextCarry = "";
 
   /**
-   * @param unit What a piece is called in errors.
+   * @param unit The word for a piece in error messages.
    * @param opaque Whether an extension of the application has transformed the text, so that it isn't checked.
    */
   constructor(unit: string, binary: boolean, opaque: boolean) {
@@ -28,10 +28,10 @@ export class PieceEncoder {
   }
 
   /**
-   * Encodes a piece. A piece that is refused afterwards leaves the message as it was: nothing changes before `advance`.
+   * Encodes a piece. If the caller then can't send it, the message is unchanged: only `advance` changes it.
    *
    * @param final Whether the message ends with the piece.
-   * @param carries Whether the first half of a surrogate pair at its end waits for the next piece.
+   * @param carries Whether a high surrogate at the end of the piece waits for the next one.
    * @throws {TypeError} If a text message isn't UTF-8, or the piece is neither text nor bytes.
    */
   encode(piece: Message, final: boolean, carries: boolean): Uint8Array {
@@ -59,7 +59,7 @@ export class PieceEncoder {
     return bytes;
   }
 
-  /** The piece that was encoded last is part of the message. */
+  /** Makes the piece that was encoded last part of the message. */
   advance(): void {
     this.#carry = this.#nextCarry;
     this.#utf8 = this.#nextUtf8;
@@ -70,10 +70,10 @@ function isHighSurrogate(code: number): boolean {
   return code >= 0xd800 && code <= 0xdbff;
 }
 
-/** Bytes that are to be sent as text: they must be UTF-8. */
+/** Checks that bytes to be sent as text are UTF-8. */
 export function checkText(data: Message): Message {
   if (typeof data !== "string" && !isUtf8(toBytes(data))) {
-    throw new TypeError("Cannot send bytes as text that are not UTF-8");
+    throw new TypeError("Cannot send bytes that are not UTF-8 as text");
   }
   return data;
 }

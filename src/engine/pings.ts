@@ -38,7 +38,7 @@ export interface PingOptions {
   signal?: AbortSignal;
 }
 
-/** What a ping of the application needs of its connection. */
+/** What a ping of the application needs from its connection. */
 export interface PingHost {
   pings: Pings | null;
   readonly owner: { readonly timers: Timers };
@@ -58,16 +58,16 @@ interface Pending {
   readonly sentAt: number;
   readonly resolve: (ms: number) => void;
   readonly reject: (error: unknown) => void;
-  /** Ends what watches over it. */
+  /** Removes its timer and its listener. */
   release: () => void;
 }
 
-// Pings that may wait for their pong at the same time.
+// The most pings that may wait for their pong at the same time.
 const MOST = 1024;
 
 let counter = 0;
 
-/** A payload that no other unanswered ping has. */
+/** Returns a payload that no other unanswered ping of ours has. */
 export function freshPayload(): Uint8Array {
   counter = (counter + 1) >>> 0;
   const payload = new Uint8Array(4);
@@ -75,7 +75,7 @@ export function freshPayload(): Uint8Array {
   return payload;
 }
 
-/** What the application gives for a ping or a pong, as bytes of our own. */
+/** Copies the application's payload for a ping or a pong. */
 export function controlPayload(payload: Message, action: string): Uint8Array {
   const bytes = typeof payload === "string" ? encodeUtf8(payload) : toBytes(payload).slice();
   if (bytes.length > 125) {
@@ -90,7 +90,7 @@ export function controlPayload(payload: Message, action: string): Uint8Array {
  * Checks whether a ping or a pong may be sent now.
  *
  * @throws {InvalidStateError | ConnectionClosedError} Unless the connection is open.
- * @throws {QueueFullError} If as many wait to be sent as may.
+ * @throws {QueueFullError} If the control queue is full.
  */
 export function checkControl(host: PingHost, action: string, payload: unknown): void {
   host.sender.checkOpen(action, payload);
@@ -100,11 +100,11 @@ export function checkControl(host: PingHost, action: string, payload: unknown): 
 }
 
 /**
- * Sends a ping of the application's.
+ * Sends a ping for the application.
  *
- * @param bytes What goes out.
- * @param payload What the application gave, which an error gives back.
- * @returns The round trip in ms. Whatever the state of the connection is, nothing is thrown.
+ * @param bytes The payload of the ping.
+ * @param payload The payload as the application gave it, for errors.
+ * @returns The round trip in ms. Errors reject; nothing is thrown.
  */
 export async function sendPing(
   host: PingHost,
@@ -140,10 +140,10 @@ export class Pings {
   /** The round trip measured last, in ms. */
   lastRoundTrip: number | null = null;
   readonly #pending = new Set<Pending>();
-  /** How many of them have a payload, so that a pong that answers none is known without a search. */
+  /** The number of pending pings by payload, so that a pong that answers none is recognized without a search. */
   readonly #counts = new Map<string, number>();
 
-  /** Whether as many wait as may: a peer that never answers must not make the list grow. */
+  /** Whether the list is full: a peer that never answers must not make it grow. */
   get full(): boolean {
     return this.#pending.size >= MOST;
   }
@@ -154,10 +154,11 @@ export class Pings {
   }
 
   /**
-   * Notes a ping and promises its round trip. One that is given up is gone: its pong answers nothing of it.
+   * Notes a ping; resolves with its round trip in ms. A ping that is given up is forgotten, and its pong then ignored.
    *
    * @param timeout In ms, `Infinity` for none.
-   * @param stalled For how many ms in all reading has been stopped: the pong can't be seen, and that time doesn't count.
+   * @param stalled Returns for how many ms in all reading has been stopped. That time doesn't count, since no pong could
+   *   be seen.
    */
   wait(
     payload: Uint8Array,
@@ -174,25 +175,25 @@ export class Pings {
         pending.release();
         reject(error);
       };
-      let excused = stalled();
-      const alarm = new CallbackTimer(() => {
-        const more = stalled() - excused;
-        excused += more;
-        // Not too soon again if there is still no progress.
-        if (more > 0) timers.set(alarm, Math.max(more, timeout / 4));
+      let excludedTime = stalled();
+      const timer = new CallbackTimer(() => {
+        const more = stalled() - excludedTime;
+        excludedTime += more;
+        // At least a quarter of the timeout, so that short stalls don't fire the timer again and again.
+        if (more > 0) timers.set(timer, Math.max(more, timeout / 4));
         else giveUp(new TimeoutError(`No pong within ${timeout} ms`));
       });
       const abort = () => giveUp(abortError("The ping was aborted", signal!.reason));
       pending.release = () => {
-        timers.clear(alarm);
+        timers.clear(timer);
         signal?.removeEventListener("abort", abort);
       };
-      timers.set(alarm, timeout);
+      timers.set(timer, timeout);
       signal?.addEventListener("abort", abort);
     });
   }
 
-  /** Settles what a pong answers; one that answers nothing is left alone. */
+  /** Resolves the pings that a pong answers. A pong that answers none is ignored. */
   answered(payload: Uint8Array): void {
     if (this.#pending.size === 0) return;
     const key = keyOf(payload);
@@ -203,12 +204,12 @@ export class Pings {
       pending.release();
       this.lastRoundTrip = now - pending.sentAt;
       pending.resolve(this.lastRoundTrip);
-      // Of several with this payload the pong answers the latest one.
+      // If several pings have this payload, the pong answers the latest of them, and so all.
       if (pending.key === key && !this.#counts.has(key)) return;
     }
   }
 
-  /** Rejects all that wait. */
+  /** Rejects all pings that wait. */
   fail(makeError: () => unknown): void {
     for (const pending of this.#pending) {
       this.#remove(pending);

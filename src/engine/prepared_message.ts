@@ -4,7 +4,7 @@ import { BINARY, TEXT } from "../protocol/opcode.ts";
 import { encodeUtf8 } from "../protocol/utf8.ts";
 import { toBytes } from "../util/bytes.ts";
 
-/** What can be sent to one or to many: a message, or one that was encoded before. */
+/** Anything that can be sent: a message, or a message that was encoded before. */
 export type Sendable = Message | PreparedMessage;
 
 let make: (frame: SharedFrame) => PreparedMessage;
@@ -14,9 +14,8 @@ let frameOf: (message: PreparedMessage) => SharedFrame;
  * A message that was encoded once and can be sent any number of times: `ctx.prepare()` makes it, and `send`,
  * `broadcast` and `publish` take it.
  *
- * - It is a snapshot: what it was made of may change afterwards.
- * - Server connections share its bytes. A client masks each frame with a key of its own (RFC 6455 5.3), so there it
- *   saves nothing.
+ * - It is a snapshot: the original data may change afterwards.
+ * - Server connections share its bytes. Clients gain nothing, since they mask each frame with a new key (RFC 6455 5.3).
  *
  * @example Send the same to some
  * ```ts
@@ -44,13 +43,13 @@ export class PreparedMessage {
     return this.#frame.opcode === TEXT ? "text" : "binary";
   }
 
-  /** Bytes of its payload. */
+  /** The length of the payload in bytes. */
   get byteLength(): number {
     return this.#frame.length;
   }
 }
 
-/** Encodes a message for later. */
+/** Encodes a message that is to be sent later. */
 export function prepareMessage(data: Message): PreparedMessage {
   return make(SharedFrame.standalone(opcodeOf(data), payloadOf(data)));
 }
@@ -60,7 +59,7 @@ export function preparedFrame(message: PreparedMessage): SharedFrame {
   return frameOf(message);
 }
 
-/** The frame of a message that goes to many now. */
+/** The frame of a message that is sent to many connections now. */
 export function frameForMany(data: Sendable): SharedFrame {
   return data instanceof PreparedMessage
     ? frameOf(data).copyToSlab()

@@ -1,7 +1,7 @@
 import { group, rate } from "../util/check.ts";
 import { Timer, type Timers } from "../util/timers.ts";
 
-/** How much of a peer is read per second. */
+/** The most that is read from a peer per second. */
 export interface RateLimitOptions {
   /**
    * Messages, pings and pongs per second, at least 1.
@@ -10,7 +10,7 @@ export interface RateLimitOptions {
    */
   messages?: number;
   /**
-   * Bytes per second, framing included, and compressed if that was agreed; at least 1.
+   * Bytes per second as received, that is with framing and before decompression; at least 1.
    *
    * @default {Infinity}
    */
@@ -23,27 +23,27 @@ export interface RateLimitSettings {
   readonly bytes: number;
 }
 
-/** What a rate limit needs of its connection. */
+/** What a rate limit needs from its connection. */
 export interface Limited {
   readonly owner: { readonly timers: Timers };
   /** Goes on reading. */
   unlimited(): void;
 }
 
-// An empty bucket is left alone until it holds this part of a second's allowance, but at least one token: a fast limit
-// must not wake up for every message.
+// An empty bucket is refilled with this part of a second's allowance before reading goes on, but at least one token: a
+// fast limit must not wake up for every message.
 const REFILL_FRACTION = 0.02;
 
 /**
- * A token bucket that holds the reader: what exceeds the limit isn't read, so TCP holds the peer back and nothing is
- * lost. It holds one second's worth, which a peer may spend at once.
+ * A token bucket that stops reading: bytes beyond the limit stay unread, so TCP slows the peer down and nothing is lost.
+ * The bucket holds the allowance of one second, which a peer may spend at once.
  */
 export class RateLimit extends Timer {
   readonly #peer: Limited;
   readonly #settings: RateLimitSettings;
   #messages: number;
   #bytes: number;
-  #counted = 0; // bytes of the connection that were taken out of the bucket
+  #counted = 0; // received bytes that were taken out of the bucket
   #filled = performance.now();
   #dry = false;
 
@@ -57,17 +57,17 @@ export class RateLimit extends Timer {
 
   /** Counts a message; returns whether it was the last one for now. */
   took(): boolean {
-    // The clock is asked when the bucket is empty, not for every message.
+    // The clock is read when the bucket is empty, not for every message.
     return --this.#messages < 1 && this.#fill() < 0;
   }
 
-  /** Whether nothing may be read or decoded for now; it says when that is over. */
+  /** Whether nothing may be read or decoded for now. `Limited.unlimited` is called when that is over. */
   get dry(): boolean {
     return this.#dry;
   }
 
   /**
-   * Says how many bytes may be read now.
+   * Returns how many bytes may be read now.
    *
    * @param received All bytes that the connection has received.
    */
@@ -80,7 +80,7 @@ export class RateLimit extends Timer {
     return this.#bytes === Infinity ? Infinity : Math.max(1, Math.floor(this.#bytes));
   }
 
-  /** For the end of the connection. */
+  /** Stops the timer: the connection is ending. */
   stop(): void {
     this.#peer.owner.timers.clear(this);
   }
@@ -90,7 +90,7 @@ export class RateLimit extends Timer {
     this.#peer.unlimited();
   }
 
-  /** Puts in what time has brought; returns -1, and arms the timer, if that isn't enough to go on. */
+  /** Adds the tokens of the time that has passed. If they aren't enough to go on, arms the timer and returns -1. */
   #fill(): number {
     const { messages, bytes } = this.#settings;
     const now = performance.now(), seconds = (now - this.#filled) / 1000;
@@ -106,11 +106,11 @@ export class RateLimit extends Timer {
 }
 
 function filled(tokens: number, rate: number, seconds: number): number {
-  // Nothing times infinity is no number.
+  // `0 * Infinity` is `NaN`.
   return rate === Infinity ? Infinity : Math.min(rate, tokens + seconds * rate);
 }
 
-/** Seconds until the bucket has a sip. */
+/** Seconds until the bucket is refilled enough to go on. */
 function missing(tokens: number, rate: number): number {
   return rate === Infinity ? 0 : (Math.max(1, rate * REFILL_FRACTION) - tokens) / rate;
 }

@@ -27,15 +27,15 @@ const NO_RSV = { rsv1: false, rsv2: false, rsv3: false };
 const PLAIN_TEXT: MessageHeader = { opcode: TEXT, ...NO_RSV };
 const PLAIN_BINARY: MessageHeader = { opcode: BINARY, ...NO_RSV };
 
-// Less than this isn't read ahead for the reader of a stream.
+// Less room than this isn't worth a read for the reader of a stream.
 const LEAST_CHUNK = 256;
 
-// What a message or control frame takes besides its bytes, in bytes that are handled in the same time.
+// The time that handling a message or control frame takes apart from its bytes, in bytes handled in the same time.
 const WEIGHT = 256;
-// And one that is handed on as a stream of its own.
+// The same for a message that is handed on as a stream of its own.
 const STREAM_WEIGHT = 4 * 1024;
 
-/** What receiving needs of its connection. */
+/** What receiving needs from its connection. */
 export interface ReceiverHost {
   readonly role: Role;
   readonly settings: Settings;
@@ -45,13 +45,13 @@ export interface ReceiverHost {
   readonly trace: Trace | null;
   /** What the handshake said; known before `start`. */
   readonly handshakeResult: HandshakeResult | null;
-  /** Holds answers back while what one read has brought is handled. */
+  /** Collects answers while the bytes of one read are handled, so that they are written together. */
   cork(): void;
-  /** Lets them go. */
+  /** Writes the collected answers. */
   uncork(): void;
   /** The close record, once the connection has ended. */
   readonly record: LiveCloseRecord | null;
-  /** Whether the peer's end of the stream is still waited for when its input is discarded. */
+  /** Whether to read until the peer ends the stream while its input is discarded. */
   readonly awaitsEnd: boolean;
   /** A ping, pong or close frame was received; its payload is valid until this returns. */
   control(opcode: number, payload: Uint8Array): void;
@@ -59,9 +59,9 @@ export interface ReceiverHost {
   inputEnded(): void;
   /** The stream can't be read any more. */
   readFailed(error: unknown): void;
-  /** After the stream was gone: what could be delivered has been. */
+  /** Held messages have been delivered; of interest once the stream is closed. */
   delivered(): void;
-  /** What was received violates the protocol. */
+  /** The received bytes violate the protocol. */
   fail(error: unknown): void;
   close(code: number, reason: string): void;
   closedError(action: string): ConnectionClosedError;
@@ -69,27 +69,27 @@ export interface ReceiverHost {
   report(error: unknown): void;
 }
 
-/** A consumer that takes messages when it wants them, in place of `onMessage`. */
+/** A consumer that takes messages when it wants them, instead of `onMessage`. */
 export interface MessageConsumer {
   /** Takes messages in pieces as they arrive; `null` for a consumer of whole ones. */
   readonly chunks: ChunkSink | null;
-  /** What it holds of messages in pieces, in bytes. */
+  /** Bytes of messages in pieces that it holds. */
   readonly bytes: number;
-  /** Whether it awaits what comes next, however large that is. */
+  /** Whether it awaits the next bytes, so that `readAhead` doesn't limit them. */
   readonly awaits: boolean;
-  /** What is queued for a message that came whole. */
+  /** Converts a whole message to the form that is queued for this consumer. */
   wrap(data: ReceivedMessage): QueuedMessage;
-  /** The whole message of what it has had queued, for another consumer; `null` if it isn't whole. */
+  /** Converts a queued message back to a whole one, for another consumer; `null` if it isn't complete. */
   restore(message: QueuedMessage): ReceivedMessage | null;
-  /** Looks again for what it awaits: there may be something to take, or nothing any more. */
+  /** Looks again: there may be a message to take, or none may come any more. */
   wake(): void;
-  /** Drops what it holds and what comes: we have closed. */
+  /** Drops the messages that it holds and all later ones: we have closed. */
   discard(): void;
 }
 
 /**
  * The receiving half of a connection: from the bytes of a read to `onMessage`, or to a consumer that takes messages.
- * While something holds messages they wait in the queue, and what may still be read ahead shrinks.
+ * While there is a reason to hold messages they wait in the queue, and count against `readAhead`.
  */
 export class Receiver implements ReadSink, MessageSink, Limited {
   /** Reasons for which messages are held. */
@@ -106,10 +106,10 @@ export class Receiver implements ReadSink, MessageSink, Limited {
   #assembler: MessageAssembler | null = null; // made for the first bytes: many connections are silent
   #queue: ReceiveQueue | null = null;
   #consumer: MessageConsumer | null = null;
-  #limit: RateLimit | null = null; // lifted with the first close frame, ours or the peer's
+  #limit: RateLimit | null = null; // removed with the first close frame, ours or the peer's
   #frames: FrameCallbacks | null = null;
-  #full = false; // `readAhead` was used up, and half of it isn't free again
-  #discarding = false; // input is dropped undecoded: the peer closed, we failed it, or the stream is gone
+  #full = false; // `readAhead` was used up, and half of it isn't free yet
+  #discarding = false; // input is dropped undecoded: the peer closed, we failed, or the stream is closed
   #delivering = false;
 
   constructor(host: ReceiverHost) {
@@ -167,14 +167,14 @@ export class Receiver implements ReadSink, MessageSink, Limited {
     return this.#reader === null ? 0 : this.#reader.bytes;
   }
 
-  /** How long reading has been stopped altogether, in ms. */
+  /** For how many ms in all reading has been stopped. */
   get stalled(): number {
     return this.#reader === null ? 0 : this.#reader.stalled;
   }
 
   /**
-   * Decides again whether to read and to decode: stops, goes on, or lets a decoder that is at work drop the rest. To be
-   * called after every change of what `#budget` looks at; does no more than needed.
+   * Decides again whether to read and to decode. To be called after every change of anything that `#budget` depends on.
+   * Calling it more often than needed is harmless.
    */
   reschedule(): void {
     const reader = this.#reader, assembler = this.#assembler;
@@ -198,8 +198,8 @@ export class Receiver implements ReadSink, MessageSink, Limited {
   }
 
   /**
-   * Bytes that may be read and decoded now, as far as it isn't a matter of time: 0 stops both. What it answers is said
-   * in words by `#obstacle`.
+   * Bytes that may be read and decoded now, apart from the rate limit's allowance; 0 stops both. `#obstacle` says the
+   * reason in words.
    */
   #budget(): number {
     if (this.#discarding) return this.#host.awaitsEnd ? Infinity : 0;
@@ -209,7 +209,7 @@ export class Receiver implements ReadSink, MessageSink, Limited {
       this.#full = true;
       return 0;
     }
-    // A consumer that takes a little at a time must not make us read a little at a time.
+    // Hysteresis: a consumer that takes a little at a time must not make us read a little at a time.
     if (this.#full && 2 * room < this.#host.settings.readAhead) return 0;
     this.#full = false;
     return room;
@@ -220,21 +220,21 @@ export class Receiver implements ReadSink, MessageSink, Limited {
     return this.#assembler !== null && this.#assembler.busy;
   }
 
-  /** What is worth a read: the reader of a stream gets each as a chunk, and would be served crumbs. */
+  /** The least room that is worth a read: the reader of a stream gets each read as a chunk, which must not be tiny. */
   get #least(): number {
     return this.#consumer === null || this.#consumer.chunks === null ? 1 : LEAST_CHUNK;
   }
 
   /**
-   * To be called before something is taken of what is kept: as good as full counts as full then. Otherwise a consumer as
-   * fast as the peer would make us read what a single message has left free, again and again.
+   * To be called before a message is taken: almost full counts as full then. Otherwise a consumer as fast as the peer
+   * would make us read only the room that a single message has left, again and again.
    */
   noteFill(): void {
     const { readAhead } = this.#host.settings;
     if (16 * (readAhead - this.#kept) < readAhead) this.#full = true;
   }
 
-  /** Bytes that may still be kept: any number while nothing holds messages, else what is left of `readAhead`. */
+  /** Bytes that may still be kept: `Infinity` while nothing holds messages, else the rest of `readAhead`. */
   get room(): number {
     if (this.holdReasons === 0 || this.dropping) return Infinity;
     if (this.framesHeld) return 0;
@@ -242,27 +242,27 @@ export class Receiver implements ReadSink, MessageSink, Limited {
     return this.#host.settings.readAhead - this.#kept;
   }
 
-  /** What is kept of what was received, in bytes. */
+  /** Received bytes that are kept. */
   get #kept(): number {
     return (this.#queue === null ? 0 : this.#queue.bytes) +
       (this.#consumer === null ? 0 : this.#consumer.bytes) +
       (this.#assembler === null ? 0 : this.#assembler.buffered);
   }
 
-  /** Whether frames can't be decoded now, since the application that looks at them holds them. */
+  /** Whether no frame may be decoded now, since the application has frame callbacks and holds frames. */
   get framesHeld(): boolean {
     return this.#frames !== null && this.#frames.shown && !this.dropping &&
       (this.holdReasons & FRAME_HOLDS) !== 0;
   }
 
-  /** Says why nothing is being read; `null` if it is, or bytes are at work. */
+  /** Says why nothing is being read; `null` if a read is pending, or nothing stops one. */
   whyNotReading(): string | null {
     if (this.#reader === null) return "the handshake is not complete";
     if (!this.#reader.open) return "the stream has ended";
     return this.#reader.reading ? null : this.#obstacle();
   }
 
-  /** The answer of `#budget` in words; `null` if it lets read. */
+  /** The reason for which `#budget` is 0, in words; `null` if it isn't. */
   #obstacle(): string | null {
     if (this.#discarding) {
       return this.#host.awaitsEnd
@@ -300,7 +300,7 @@ export class Receiver implements ReadSink, MessageSink, Limited {
   }
 
   directReadTarget(): Uint8Array | null {
-    // An application that looks at frames is lent the reader's buffer.
+    // Frame callbacks get views of the reader's buffer.
     if (this.#discarding || this.#frames !== null || this.#assembler === null) return null;
     return this.#assembler.directReadTarget();
   }
@@ -339,12 +339,12 @@ export class Receiver implements ReadSink, MessageSink, Limited {
     this.reschedule();
   }
 
-  /** Lends the buffer that is being handled to a callback, until `release`. */
+  /** Keeps the buffer that is being handled from reuse, until `release`. */
   retain(): Loan {
     return this.#reader!.retain();
   }
 
-  /** Takes back what `retain` has lent. */
+  /** Ends what `retain` began: the buffer may be used again. */
   release(loan: Loan): void {
     this.#reader!.release(loan);
   }
@@ -369,9 +369,9 @@ export class Receiver implements ReadSink, MessageSink, Limited {
   }
 
   /**
-   * Counts a message that has been received to its end, in whichever way it is handed on.
+   * Counts a message that has been received to its end.
    *
-   * @param queued Whether it was queued before its end: it counts with the queue, or has been taken.
+   * @param queued Whether it was queued before its end, so that dropping it is counted with the queue.
    */
   count(queued = false): void {
     this.received++;
@@ -380,7 +380,7 @@ export class Receiver implements ReadSink, MessageSink, Limited {
     if (this.#limit !== null && this.#limit.took()) this.reschedule();
   }
 
-  /** A message or control frame takes time, however small it is. */
+  /** Charges the time that a message or control frame takes however small it is. */
   #spend(weight: number): void {
     if (this.#reader!.spend(weight)) this.#assembler!.frames.stopRequested = true;
   }
@@ -402,7 +402,7 @@ export class Receiver implements ReadSink, MessageSink, Limited {
     }
   }
 
-  /** The promise of `onMessage` holds messages, and what it was lent. */
+  /** Holds messages until the promise of `onMessage` settles, and the buffer until then. */
   #awaitCallback(result: PromiseLike<unknown>, loan: Loan | null): void {
     const settled = Promise.resolve(result).then(undefined, (error) => this.#host.report(error));
     this.holdUntil(
@@ -411,7 +411,7 @@ export class Receiver implements ReadSink, MessageSink, Limited {
     );
   }
 
-  /** The header of a message that has just arrived, for an application that uses reserved bits or gets text as bytes. */
+  /** The header of a message, for an application that uses reserved bits or gets text as bytes. */
   #header(data: ReceivedMessage): MessageHeader | undefined {
     const { allowedRsv, textAsBytes } = this.#host.settings;
     if (allowedRsv === 0 && !textAsBytes) return undefined;
@@ -439,7 +439,7 @@ export class Receiver implements ReadSink, MessageSink, Limited {
     this.reschedule();
   }
 
-  /** Lifts a reason to hold messages; what waits is delivered later, so that it may be held again at once. */
+  /** Lifts a reason to hold messages. Those that wait are delivered in a microtask, so the caller may hold them again. */
   lift(reason: number): void {
     if ((this.holdReasons & reason) === 0) return;
     this.#setHolds(this.holdReasons & ~reason);
@@ -461,7 +461,7 @@ export class Receiver implements ReadSink, MessageSink, Limited {
     this.#host.trace?.line(reasons === 0 ? "not held" : `held: ${describeHolds(reasons)}`);
   }
 
-  /** Delivers what waits, as far as nothing holds it. */
+  /** Delivers the messages that wait, until something holds them. */
   deliverHeld(): void {
     if (this.#delivering) return;
     const host = this.#host, { record } = host;
@@ -469,7 +469,7 @@ export class Receiver implements ReadSink, MessageSink, Limited {
     host.cork();
     try {
       this.#frames?.goOn();
-      // After onClose no message comes, even to an onMessage that is set then; a consumer may still take what waits.
+      // After onClose no message is delivered, even to an onMessage that is set then. A consumer may still take them.
       while (this.holdReasons === 0 && this.waiting > 0 && record === null) {
         const message = this.take() as ReceivedMessage;
         this.#deliver(message, false, this.#queue!.header);
@@ -493,7 +493,7 @@ export class Receiver implements ReadSink, MessageSink, Limited {
     this.#observeFrames();
   }
 
-  /** Looks at data frames, from when the application or a trace wants to. */
+  /** Starts to observe data frames if the application or a trace wants them. */
   #observeFrames(): void {
     const { settings, handlers, trace } = this.#host;
     const { onFrameStart, onFrameChunk, onFrameEnd } = handlers;
@@ -517,8 +517,8 @@ export class Receiver implements ReadSink, MessageSink, Limited {
   /**
    * Gives the messages to one consumer, those that wait first.
    *
-   * @param action What is attempted, for messages: `iterate over` …
-   * @throws {TypeError} Beside `onMessage` or another consumer, or if there are no messages that could be kept.
+   * @param action The attempted action for error messages, such as `iterate over`.
+   * @throws {TypeError} If there is an `onMessage` or another consumer, or no messages that could be kept.
    */
   claim(consumer: MessageConsumer, action: string): void {
     const { handlers, settings } = this.#host;
@@ -543,24 +543,24 @@ export class Receiver implements ReadSink, MessageSink, Limited {
     if (this.#assembler !== null) this.#assembler.chunks = consumer.chunks;
   }
 
-  /** Leaves the messages to others. Does nothing for a consumer that hasn't got them, or not any more. */
+  /** Leaves the messages to other consumers. Does nothing if the consumer hasn't claimed them. */
   unclaim(consumer: MessageConsumer): void {
     if (this.#consumer !== consumer) return;
     this.#consumer = null;
     if (consumer.chunks !== null) this.#queue?.map((message) => consumer.restore(message));
   }
 
-  /** Messages that wait to be delivered or taken. */
+  /** The number of messages that wait to be delivered or taken. */
   get waiting(): number {
     return this.#queue === null ? 0 : this.#queue.length;
   }
 
-  /** Whether a message waits that may be taken. */
+  /** Whether there is a message that may be taken now. */
   get canTake(): boolean {
     return this.waiting > 0 && !this.paused;
   }
 
-  /** Takes the oldest message that waits; there must be one. `reschedule` is to be called when all is taken. */
+  /** Takes the oldest message that waits; there must be one. The caller then has to call `reschedule`. */
   take(): QueuedMessage {
     this.noteFill();
     const { record } = this.#host;
@@ -573,7 +573,7 @@ export class Receiver implements ReadSink, MessageSink, Limited {
     return this.#host.record;
   }
 
-  /** Whether nothing is left to take, nor ever will be. */
+  /** Whether there is no message left to take, and none will come. */
   get exhausted(): boolean {
     return this.#host.record !== null && this.waiting === 0;
   }
@@ -583,14 +583,14 @@ export class Receiver implements ReadSink, MessageSink, Limited {
     this.#host.close(code, reason);
   }
 
-  /** The error of what was attempted on a connection that isn't open. */
+  /** The error of an action on a connection that isn't open. */
   closedError(action: string): ConnectionClosedError {
     return this.#host.closedError(action);
   }
 
   // ---- Ending -----------------------------------------------------------------------------------------------------
 
-  /** Whether received messages still have to be delivered before the end is. */
+  /** Whether received messages still have to be delivered before `onClose`. */
   get unfinished(): boolean {
     if (this.dropping) return false;
     if (this.#frames !== null && this.#frames.unfinished) return true;
@@ -605,7 +605,7 @@ export class Receiver implements ReadSink, MessageSink, Limited {
     this.#consumer?.wake();
   }
 
-  /** Drops the messages that wait and those to come, and ends a pause: we have closed. */
+  /** Drops the messages that wait and all later ones, and ends a pause: we have closed. */
   dropMessages(): void {
     this.liftLimit();
     this.dropping = true;
@@ -613,11 +613,11 @@ export class Receiver implements ReadSink, MessageSink, Limited {
     if (this.#queue !== null) this.undelivered += this.#queue.clear();
     this.#consumer?.discard();
     if (this.#frames !== null) this.#frames.muted = true;
-    // What is left of a message that waited for room is inflated to be dropped.
+    // The rest of a compressed message that waited for room has to be inflated before it is dropped.
     this.#assembler?.resume();
   }
 
-  /** Drops what comes from now on undecoded: the peer has closed, or violated the protocol. */
+  /** Drops all further input undecoded: the peer has closed, or violated the protocol. */
   discardInput(): void {
     this.liftLimit();
     this.#discarding = true;
@@ -626,13 +626,13 @@ export class Receiver implements ReadSink, MessageSink, Limited {
     this.#assembler.close();
   }
 
-  /** Reads nothing any more: the stream is gone. What waits may still be delivered. */
+  /** Stops reading: the stream is closed. Messages that wait may still be delivered. */
   stop(): void {
     this.discardInput();
     this.#reader?.stop();
   }
 
-  /** What follows is only looked at for the peer's close frame, which must not have to wait. */
+  /** Removes the rate limit: only the peer's close frame is of interest now, and must not be delayed. */
   liftLimit(): void {
     this.#limit?.stop();
     this.#limit = null;

@@ -2,7 +2,7 @@ import { RSV1, RSV2, RSV3 } from "../protocol/opcode.ts";
 import { flag } from "../util/check.ts";
 
 /**
- * Reserved bits of a frame, for an extension of the application's own (RFC 6455 9).
+ * Reserved bits of a frame, for an extension that the application implements (RFC 6455 9).
  *
  * @experimental It may change in a minor release.
  */
@@ -27,7 +27,7 @@ export interface RsvBits {
   rsv3?: boolean;
 }
 
-/** The bits as they are in the first byte of a frame; `prefix` is what their names begin with in messages. */
+/** Returns the bits as in the first byte of a frame. `prefix` comes before their names in error messages. */
 export function readRsv(action: string, bits: RsvBits, prefix: string = ""): number {
   const { rsv1, rsv2, rsv3 } = bits;
   return (flag(action, `${prefix}rsv1`, rsv1, false) ? RSV1 : 0) |
@@ -35,7 +35,7 @@ export function readRsv(action: string, bits: RsvBits, prefix: string = ""): num
     (flag(action, `${prefix}rsv3`, rsv3, false) ? RSV3 : 0);
 }
 
-/** The reserved bits of a frame that is to be sent; throws if one isn't among the allowed ones. */
+/** Returns the reserved bits of a frame to be sent; throws if one of them isn't allowed. */
 export function checkRsv(action: string, bits: RsvBits, allowed: number): number {
   const rsv = readRsv(action, bits), refused = rsv & ~allowed;
   if (refused !== 0) {

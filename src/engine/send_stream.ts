@@ -10,7 +10,7 @@ import { flag, group } from "../util/check.ts";
 import { checkRsv, type RsvBits } from "./rsv_bits.ts";
 import type { Sender, Streams } from "./sender.ts";
 
-/** Where the pieces of a message come from: strings and bytes, from an iterable, an async one, or a stream. */
+/** The source of a message's pieces, strings or bytes: an iterable, an async iterable, or a stream. */
 export type SendStreamSource = Iterable<Message> | AsyncIterable<Message> | ReadableStream<Message>;
 
 /**
@@ -35,9 +35,9 @@ export type SendStreamSource = Iterable<Message> | AsyncIterable<Message> | Read
  * ```
  */
 export interface SendStreamOptions extends RsvBits {
-  /** The type of the message. Default: by the type of its first piece; binary if there is none. */
+  /** Whether the message is binary. Default: text if its first piece is a string. */
   binary?: boolean;
-  /** Gives up when aborted. A message of which something has gone out can't be completed then: the connection fails. */
+  /** Gives up when aborted. If a part of the message has been sent, it can't be completed, and the connection fails. */
   signal?: AbortSignal;
 }
 
@@ -46,20 +46,21 @@ type Pieces = Iterator<Message> | AsyncIterator<Message>;
 // Longer pieces go out in several frames, so that a ping waits for no more than this.
 const LONGEST_FRAME = 64 * 1024;
 const MOST_GATHERED = 16 * LONGEST_FRAME;
-// Frames that are gathered before they move to the queue: pieces of a byte must not cost many times what they count.
+// The most frames that are gathered before they move to the queue: with pieces of a byte, a frame takes many times the
+// memory that is counted for it.
 const MOST_FRAMES = 1024;
-// This much is gathered however low the high-water mark is: it must not make a frame, and a write, of every byte.
+// Gathered even if the high-water mark is lower: a low mark must not make a frame, and a write, of every byte.
 const LEAST_GATHERED = 8 * 1024;
-// The part of a small queue that is kept for a stream, whatever waits behind it.
+// Bytes of a small queue that are kept for a stream, so that messages queued after it can't use them.
 const LEAST_SHARE = 16 * 1024;
 
-/** The messages of a connection that are sent from sources, each at its place in the queue. */
+/** The messages of a connection that are sent from sources, each at its placeholder in the queue. */
 class SendStreams implements Streams {
   readonly #sender: Sender;
   readonly #jobs = new MemberList<StreamJob>();
-  /** What is kept of the queue's limit. */
+  /** Bytes of the queue's limit that are kept. */
   readonly #share: number;
-  #gathered = 0; // by the one whose turn it is
+  #gathered = 0; // by the job whose turn it is
   #waking = false;
 
   constructor(sender: Sender) {
@@ -70,7 +71,7 @@ class SendStreams implements Streams {
       : Math.min(LEAST_SHARE, Math.max(1, Math.floor(maxQueueBytes / 4)));
   }
 
-  /** Starts one after what is queued; resolves when all of it is queued. */
+  /** Starts a message after those that are queued; resolves when all of it is queued. */
   start(pieces: Pieces, options: SendStreamOptions, rsv: number): Promise<void> {
     const job = new StreamJob(this.#sender, this, pieces, options, rsv);
     this.#jobs.add(job);
@@ -82,13 +83,13 @@ class SendStreams implements Streams {
     return this.#jobs.size;
   }
 
-  /** Keeps room in the queue for what has been gathered. */
+  /** Keeps room in the queue for the bytes that have been gathered. */
   reserve(gathered: number): void {
     this.#gathered = gathered;
     this.#sender.reserved = this.#jobs.size === 0 ? 0 : Math.max(this.#share, gathered);
   }
 
-  /** One has come to its end. */
+  /** A job has ended. */
   left(job: StreamJob): void {
     this.#jobs.delete(job);
     this.reserve(this.#gathered);
@@ -98,13 +99,13 @@ class SendStreams implements Streams {
   wake(): void {
     if (this.#waking || this.#jobs.size === 0) return;
     this.#waking = true;
-    // The flush that follows may be what makes room.
+    // Later, since the flush that follows may make room.
     queueMicrotask(this.#look);
   }
 
   #look = (): void => {
     this.#waking = false;
-    // Their places are in their own order: it can't be the turn of any but the first.
+    // Their placeholders are in the same order, so only the first can have its turn.
     this.#jobs.find(() => true)?.look();
   };
 
@@ -113,10 +114,10 @@ class SendStreams implements Streams {
   }
 }
 
-/** Gets the pieces of a source, and takes a stream's lock. */
+/** Returns an iterator over the pieces of a source; a stream is locked. */
 function piecesOf(source: SendStreamSource): Pieces {
   if (source instanceof ReadableStream) {
-    // Its own iterator lets a pending read finish before it cancels, which may be never.
+    // The stream's own iterator waits for a pending read before it cancels, which may be for ever.
     const reader = source.getReader();
     return {
       next: () => reader.read() as Promise<IteratorResult<Message>>,
@@ -159,9 +160,9 @@ export function sendStream(
 }
 
 /**
- * One message on its way from its source. It owns a place in the queue, and asks its source for more only when all
- * that comes before that place is on its way; so at most `highWaterMark` bytes of it wait, or 8 KiB if that is more,
- * apart from the write in flight, and never more than the queue has room for.
+ * One message that is sent from a source. It owns a placeholder in the queue, and asks its source for more only when
+ * everything before the placeholder has been handed to the transport. So at most `highWaterMark` bytes of it wait, or
+ * 8 KiB if that is more, apart from the write in flight, and never more than the queue has room for.
  */
 class StreamJob implements Member {
   slot = -1;
@@ -170,16 +171,16 @@ class StreamJob implements Member {
   readonly #pieces: Pieces;
   readonly #rsv: number;
   readonly #signal: AbortSignal | undefined;
-  // Gathers frames until they move to the place together, so that small pieces share a write.
+  // Gathers frames until they move to the placeholder together, so that small pieces share a write.
   readonly #gathered: SendQueue;
   readonly #batch: number;
   readonly #ended = Promise.withResolvers<void>();
   readonly #empty = new EmptyPieces();
   readonly #binary: boolean | undefined;
-  #encoder: PieceEncoder | null = null; // made with the first piece, whose type may decide
-  #place: Block;
+  #encoder: PieceEncoder | null = null; // made with the first piece, whose type may decide that of the message
+  #placeholder: Block;
   #started = false;
-  #placed = false; // a frame of it is in the queue, or was
+  #queued = false; // a frame of it is or was in the queue
   #over = false;
   #wake: (() => void) | null = null;
 
@@ -199,10 +200,10 @@ class StreamJob implements Member {
     this.#gathered = new SendQueue(sender.nextKey);
     const { highWaterMark } = sender.settings;
     this.#batch = Math.min(Math.max(highWaterMark, LEAST_GATHERED), MOST_GATHERED);
-    this.#place = sender.queue.openPlace();
+    this.#placeholder = sender.queue.openPlaceholder();
   }
 
-  /** Sends it all. */
+  /** Sends the whole message. */
   run(): Promise<void> {
     this.#signal?.addEventListener("abort", this.#aborted);
     if (this.#signal?.aborted) this.#aborted();
@@ -210,7 +211,7 @@ class StreamJob implements Member {
     return this.#ended.promise;
   }
 
-  /** Goes on if it is its turn and there is room. */
+  /** Goes on if it is this message's turn and there is room. */
   look(): void {
     if (this.#wake !== null && this.#hasTurn) this.#resume();
   }
@@ -219,9 +220,9 @@ class StreamJob implements Member {
   abort(): void {
     if (this.#over) return;
     this.#over = true;
-    // Behind an unfinished message no other can begin (RFC 6455 5.4); without a frame of it, nothing has happened.
-    if (this.#placed) this.#sender.queue.cutAt(this.#place);
-    else this.#sender.queue.closePlace(this.#place);
+    // After an unfinished message no other can begin (RFC 6455 5.4). If no frame of it is queued, others can.
+    if (this.#queued) this.#sender.queue.cutAt(this.#placeholder);
+    else this.#sender.queue.closePlaceholder(this.#placeholder);
     this.#ended.reject(this.#sender.stateError("finish a stream"));
     this.#leave();
     this.#release();
@@ -233,7 +234,7 @@ class StreamJob implements Member {
     while (!this.#over) {
       let result = pieces.next();
       if (isThenable(result)) {
-        // What has been gathered doesn't wait for a slow source.
+        // The frames gathered so far don't wait for a slow source.
         this.#commit();
         result = await result;
         if (this.#over) return;
@@ -259,10 +260,10 @@ class StreamJob implements Member {
       }
     }
     if (this.#over) return;
-    // What was carried comes out with the end.
+    // A surrogate half that was carried is encoded with the end.
     this.#push(this.#encode(NOTHING, true), true);
     this.#commit();
-    this.#sender.queue.closePlace(this.#place);
+    this.#sender.queue.closePlaceholder(this.#placeholder);
     this.#sender.queued(1);
     this.#over = true;
     this.#ended.resolve();
@@ -280,16 +281,16 @@ class StreamJob implements Member {
     return bytes;
   }
 
-  /** What may be gathered now. */
+  /** Bytes that may be gathered now. */
   get #room(): number {
     const { bytes, frames } = this.#gathered;
     if (frames >= MOST_FRAMES) return 0;
     return Math.min(this.#batch, this.#sender.streamRoom) - bytes;
   }
 
-  /** Whether everything before the place is on its way, and there is room for more. */
+  /** Whether everything before the placeholder has been handed to the transport, and there is room for more. */
   get #hasTurn(): boolean {
-    return this.#sender.queue.isNext(this.#place) && this.#room > 0;
+    return this.#sender.queue.isNext(this.#placeholder) && this.#room > 0;
   }
 
   #push(bytes: Uint8Array, fin: boolean): void {
@@ -303,14 +304,14 @@ class StreamJob implements Member {
 
   #commit(): void {
     if (this.#gathered.empty) return;
-    this.#placed = true;
-    this.#place = this.#sender.queue.fillPlace(this.#place, this.#gathered);
+    this.#queued = true;
+    this.#placeholder = this.#sender.queue.insertAt(this.#placeholder, this.#gathered);
     this.#streams.reserve(0);
     this.#sender.queued(0);
   }
 
   async #turn(): Promise<void> {
-    // A flush that is due at the end of this turn comes first.
+    // A flush that is due in this turn comes first.
     await null;
     while (!this.#over && !this.#hasTurn) {
       await new Promise<void>((resolve) => this.#wake = resolve);
@@ -327,15 +328,15 @@ class StreamJob implements Member {
     this.#failed(abortError("The stream was aborted", this.#signal!.reason), false);
   };
 
-  /** The source has failed, or the application has given it up. */
+  /** The source has failed, or the application has aborted. */
   #failed(error: unknown, reported: boolean): void {
     if (this.#over) return;
     this.#ended.reject(error);
-    // The message can't be completed, and nothing else can be said before it is. That aborts this one, too.
+    // The message can't be completed, and no other can begin before it is. Failing the connection aborts this job, too.
     if (this.#started) this.#sender.failStream(error, reported);
     if (this.#over) return;
     this.#over = true;
-    this.#sender.queue.closePlace(this.#place);
+    this.#sender.queue.closePlaceholder(this.#placeholder);
     this.#leave();
     this.#sender.writer.schedule();
     this.#release();
@@ -351,7 +352,7 @@ class StreamJob implements Member {
     this.#resume();
   }
 
-  /** Ends the source; whether that fails makes no difference. */
+  /** Ends the source; its errors are ignored. */
   #release(): void {
     callForeign(() => this.#pieces.return?.(), () => {});
   }

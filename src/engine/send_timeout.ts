@@ -2,7 +2,7 @@ import type { WritePump } from "../flow/write_pump.ts";
 import type { Timers } from "../util/timers.ts";
 import { IdleTimer } from "../util/idle_timer.ts";
 
-/** What the send timeout needs of a sender. */
+/** What the send timeout needs from a sender. */
 export interface Sending {
   readonly timers: Timers;
   readonly settings: { readonly sendTimeout: number };
@@ -10,7 +10,7 @@ export interface Sending {
   sendTimedOut(): void;
 }
 
-/** Notices a peer that takes nothing while data are queued. */
+/** Notices a peer that reads nothing while data is queued. */
 export class SendTimeout extends IdleTimer {
   readonly #peer: Sending;
 
@@ -19,13 +19,13 @@ export class SendTimeout extends IdleTimer {
     this.#peer = peer;
   }
 
-  /** Watches from now on, unless it does already. */
+  /** Starts the timer, unless it runs already. */
   arm(): void {
     if (this.index < 0) this.start();
   }
 
   override fire(): void {
-    // With nothing queued it rests; the next send arms it again.
+    // With an empty queue it stops; the next send arms it again.
     if (!this.#peer.writer.idle) super.fire();
   }
 

@@ -24,13 +24,13 @@ import { type Trace, TracedQueue } from "./trace.ts";
 /** Options of a single `send`. */
 export interface SendOptions {
   /**
-   * Hands the buffer over: large ones aren't copied, and must not be changed afterwards.
+   * Whether to hand the buffer over: a large one then isn't copied, and must not be changed afterwards.
    *
    * @default {false}
    */
   transfer?: boolean;
   /**
-   * Whether to compress the message, whatever its length; without an agreement on compression it has no effect.
+   * Whether to compress the message regardless of its length. Without an agreement on compression it has no effect.
    * Default: by `compression.threshold`.
    */
   compress?: boolean;
@@ -43,14 +43,14 @@ export function checkSendOptions(options: SendOptions): void {
   flag("send", "compress", options.compress, false);
 }
 
-/** What a sender needs of its connection. */
+/** What a sender needs from its connection. */
 export interface SenderHost {
   readonly owner: { readonly timers: Timers };
   readonly settings: Settings;
   readonly trace: Trace | null;
   /** Whether messages may be sent: neither connecting nor closing. */
   readonly isOpen: boolean;
-  /** The error of what was attempted on a connection that isn't open: not yet, or no more. */
+  /** The error of an action on a connection that isn't open yet, or not any more. */
   stateError(action: string, data?: unknown): Error;
   /** The queue is at or below the low-water mark again. */
   drained(): void;
@@ -60,17 +60,17 @@ export interface SenderHost {
   wrote(): void;
   /** Nothing can be written any more. */
   writeFailed(error: unknown): void;
-  /** The peer took nothing for `sendTimeout`. */
+  /** The peer has read nothing for `sendTimeout`. */
   sendTimedOut(): void;
-  /** What was accepted can't be sent any more, although the stream is in order. */
+  /** An accepted message can't be sent any more, although the stream works. */
   cannotSend(error: unknown): void;
   /**
-   * A message from a source can't be completed, and nothing else can be said before it is.
+   * A message from a source can't be completed, and no other can begin before it is.
    *
-   * @param reported Whether that is news for the application.
+   * @param reported Whether the application has to learn of the error.
    */
   failInternally(error: unknown, reported: boolean): void;
-  /** The queue is at its limit, and the application chose to close then. */
+  /** The queue is at its limit, and `whenQueueFull` is `"close"`. */
   overflow(error: Error): void;
 }
 
@@ -95,29 +95,29 @@ export interface Fragment {
   readonly encoder: PieceEncoder;
   /** Whether its first frame is queued. */
   started: boolean;
-  /** Whether it goes compressed. */
+  /** Whether it is compressed. */
   compressed: boolean;
 }
 
 /** The messages that are being sent from sources. */
 export interface Streams {
-  /** How many there are. */
+  /** The number of these messages. */
   readonly size: number;
-  /** The kernel has taken something: there may be room. */
+  /** The kernel has taken bytes: there may be room. */
   wake(): void;
-  /** What is unfinished stays so. */
+  /** The connection closes: unfinished messages are given up. */
   abort(): void;
 }
 
-// Frames without payload would be free to pile up. So what they cost beside it is bounded too, by twice the limit; but
-// this many frames, and places of messages that are being compressed, are always allowed.
+// Frames without payload don't count in bytes. So their overhead is bounded too, by twice the limit. This many frames, and
+// this many placeholders of messages that are being compressed, are always allowed.
 const MIN_QUEUED_FRAMES = 1024;
-const MIN_PLACES = 64;
+const MIN_PLACEHOLDERS = 64;
 
 /**
- * The sending half of a connection. It owns the send queue and the write pump, the deflater, the fragmented message
- * under way and the messages from sources, the drain latch, the send timeout, whether anything may still be sent, and
- * the counters of all that. It knows nothing of closing but how to queue a close frame.
+ * The sending half of a connection. It owns the send queue, the write pump, the deflater, the unfinished fragmented
+ * message, the messages from sources, the drain latch, the send timeout, the end of our direction, and the counters of
+ * sending. All it does for closing is to queue a close frame.
  */
 export class Sender implements WriteSink, MessageDeflaterOwner {
   readonly queue: SendQueue;
@@ -125,15 +125,15 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
   /** Gives masking keys; `null` for a server. */
   readonly nextKey: (() => number) | null;
   readonly settings: Settings;
-  /** Compresses what is sent; `null` if that wasn't agreed. */
+  /** Compresses messages; `null` if compression wasn't agreed. */
   deflater: MessageDeflater | null = null;
-  /** The fragmented message under way. */
+  /** The unfinished fragmented message. */
   fragment: Fragment | null = null;
   /** The messages that are being sent from sources. */
   streams: Streams | null = null;
   /**
-   * Bytes of the queue's limit that are kept for the message from a source whose turn it is: what it has gathered, and
-   * never nothing, or messages that fill the queue behind it could keep it from ever going on.
+   * Bytes of the queue's limit that are kept for the message from a source whose turn it is: those it has gathered, and
+   * at least a share. Otherwise messages that fill the queue after it could keep it from ever going on.
    */
   reserved = 0;
   /** Whether nothing can be sent any more, since our direction was shut down. */
@@ -143,7 +143,7 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
   dropped = 0;
 
   readonly #host: SenderHost;
-  // Made when first needed, for the sake of the many connections that are silent.
+  // Made when first needed, since most connections of a large server are silent.
   #drain: DrainLatch | null = null;
   #timeout: SendTimeout | null = null;
   #flushes: FlushWaiters | null = null;
@@ -185,8 +185,8 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
   /**
    * Sends a whole message.
    *
-   * @param opcode Its type: text is sent as binary, and the reverse, if this says so.
-   * @param owned Whether its buffer is ours to keep.
+   * @param opcode The type of the message; strings may be sent as binary, and bytes as text.
+   * @param owned Whether the buffer is ours to keep.
    * @returns Whether the queue is at or below the high-water mark.
    */
   send(data: Message, opcode: number, owned: boolean, compress?: boolean): boolean {
@@ -232,14 +232,14 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
     return this.queued(1);
   }
 
-  /** Sends a message that was encoded before, as `send` does any other. */
+  /** Sends a message that was encoded before. */
   sendPrepared(message: PreparedMessage, compress?: boolean): boolean {
     this.#checkWhole(message);
     const frame = preparedFrame(message);
     return this.fits(frame) ? this.accept(frame, compress) : this.overflow(message);
   }
 
-  /** Whether messages can be sent, behind a fragmented one perhaps. */
+  /** Whether messages can be sent, perhaps only after an unfinished one. */
   get isOpen(): boolean {
     return this.#host.isOpen && !this.shut;
   }
@@ -250,8 +250,8 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
   }
 
   /**
-   * Queues a frame that other connections have as well; in the middle of a fragmented message it waits for its end. The
-   * sender must be open, and have room for the frame.
+   * Queues a frame that is shared with other connections. If a fragmented message is unfinished, the frame waits for its
+   * end. The sender must be open, and have room for the frame.
    *
    * @returns Whether the queue is at or below the high-water mark.
    */
@@ -265,9 +265,9 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
   }
 
   /**
-   * The end of every send: counts what was added to the queue, and sees to it that it is written.
+   * The end of every send: counts what was added to the queue, and schedules the write.
    *
-   * @param messages How many messages it completes.
+   * @param messages The number of messages that it completes.
    * @returns Whether the queue is at or below the high-water mark.
    */
   queued(messages: number): boolean {
@@ -292,7 +292,7 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
     if (!this.isOpen) throw this.#host.stateError(action, data);
   }
 
-  /** The error of what was attempted, or had begun, on a connection that isn't open. */
+  /** The error of an action on a connection that isn't open. */
   stateError(action: string): Error {
     return this.#host.stateError(action);
   }
@@ -302,7 +302,7 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
     this.#host.failInternally(error, reported);
   }
 
-  /** Throws what says why nothing can be sent now. */
+  /** Throws an error that says why nothing can be sent now. */
   refuse(data: unknown): never {
     this.checkOpen("send", data);
     throw new InvalidStateError(
@@ -311,17 +311,17 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
     );
   }
 
-  /** The payload that the queue has room for; negative for not even an empty frame. */
+  /** The payload bytes that the queue has room for; negative if there is no room even for an empty frame. */
   get room(): number {
     const { queue, settings: { maxQueueBytes } } = this;
     if (
-      (queue.frames >= MIN_QUEUED_FRAMES || queue.places >= MIN_PLACES) &&
+      (queue.frames >= MIN_QUEUED_FRAMES || queue.placeholders >= MIN_PLACEHOLDERS) &&
       queue.overhead >= 2 * maxQueueBytes
     ) return -1;
     return maxQueueBytes - queue.bytes - this.reserved;
   }
 
-  /** The payload that the message from a source may add to what it has gathered. */
+  /** The payload bytes that the message from a source may gather. */
   get streamRoom(): number {
     const { maxQueueBytes } = this.settings;
     return maxQueueBytes - this.queue.bytes;
@@ -337,7 +337,7 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
     );
   }
 
-  /** What is done with a message that doesn't fit, as `whenQueueFull` says. */
+  /** Handles a message that doesn't fit, as `whenQueueFull` says. */
   overflow(data: unknown): false {
     const error = this.queueFull(data);
     switch (this.settings.whenQueueFull) {
@@ -352,15 +352,15 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
     }
   }
 
-  /** What is done with a part of a message that doesn't fit: it can't be dropped, for then the message had a hole. */
-  overflowAmid(data: unknown): false {
+  /** Handles a part of a message that doesn't fit. It can't be dropped: the message would have a hole. */
+  overflowInMessage(data: unknown): false {
     if (this.settings.whenQueueFull === "close") return this.overflow(data);
     throw this.queueFull(data);
   }
 
   // ---- Control frames ---------------------------------------------------------------------------------------------
 
-  /** Sends a ping or pong that was asked for. */
+  /** Sends a ping or pong of the application or of keepalive. */
   requestControl(opcode: number, payload: Uint8Array): void {
     this.#host.trace?.control("->", opcode, payload);
     this.writer.control.request(encodeControl(opcode, payload, this.#drawKey()));
@@ -369,7 +369,7 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
 
   /** Answers a ping. */
   answerPing(payload: Uint8Array): void {
-    // Behind our close frame nothing may follow (RFC 6455 5.5.1); while it waits in the queue, pongs may pass it.
+    // After our close frame nothing may follow (RFC 6455 5.5.1). While it waits in the queue, pongs may pass it.
     if (this.shut || this.writer.stopped || (this.#closeQueued && this.queue.empty)) return;
     if (!this.settings.answerPings) return;
     this.#host.trace?.control("->", PONG, payload);
@@ -377,7 +377,7 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
     this.writer.schedule();
   }
 
-  /** Queues a close frame: what was sent before it goes out before it (RFC 6455 7.1.2). */
+  /** Queues a close frame after all that was sent before (RFC 6455 7.1.2). */
   pushClose(code: number, reason: string): void {
     this.#closeQueued = true;
     this.queue.pushUncounted(FIN | CLOSE, encodeClosePayload(code, reason));
@@ -391,7 +391,7 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
 
   // ---- Draining ---------------------------------------------------------------------------------------------------
 
-  /** Promises that the queue is at or below the low-water mark. */
+  /** Resolves when the queue is at or below the low-water mark. */
   drained(signal?: AbortSignal): Promise<void> {
     if (signal?.aborted) return Promise.reject(drainAborted(signal));
     if (this.writer.stopped) return Promise.reject(this.#drainError());
@@ -399,13 +399,13 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
     return (this.#drain ??= new DrainLatch()).wait(signal);
   }
 
-  /** Promises that the kernel has taken all that was sent so far. */
+  /** Resolves when the kernel has taken everything that was sent so far. */
   flushed(signal: AbortSignal | undefined): Promise<void> {
     const aborted = () => abortError("The wait for the flush was aborted", signal!.reason);
     if (signal?.aborted) return Promise.reject(aborted());
     if (this.writer.stopped) return Promise.reject(this.#flushError());
     if (this.writer.dataTaken) return Promise.resolve();
-    // Messages that have begun count with their end, and go out before what is sent behind them.
+    // Unfinished messages are waited for to their end, since later messages are written after them.
     const unfinished = (this.fragment === null ? 0 : 1) + (this.streams?.size ?? 0);
     return (this.#flushes ??= new FlushWaiters())
       .wait(this.messagesSent + unfinished, signal, aborted);
@@ -437,7 +437,7 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
     this.#host.trace?.writing(this.whyNotWriting());
   }
 
-  packFailed(error: unknown): void {
+  compressionFailed(error: unknown): void {
     this.#host.cannotSend(error);
   }
 
@@ -449,7 +449,7 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
     this.#host.wrote();
   }
 
-  /** Says why data that wait aren't written; `null` if none wait, or they go out with this turn. */
+  /** Says why queued data isn't written; `null` if none is queued, or it is written in this turn. */
   whyNotWriting(): string | null {
     return this.writer.whyNotWriting();
   }
@@ -468,7 +468,7 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
     this.#host.sendTimedOut();
   }
 
-  /** Holds data back, or lets them go on. */
+  /** Stops writing data frames, or goes on. */
   hold(on: boolean): void {
     this.writer.held = on;
     if (!on) this.writer.schedule();
@@ -477,7 +477,7 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
 
   // ---- The end ----------------------------------------------------------------------------------------------------
 
-  /** Sends nothing any more: what is queued goes out, then our direction ends without a close frame. */
+  /** Stops sending: the queue is written, then our direction ends without a close frame. */
   shutDown(): void {
     this.shut = true;
     this.#halfClose();
@@ -487,19 +487,19 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
     if (this.writer.idle) this.writer.endWriting();
   }
 
-  /** Rejects those that wait for the queue to drain or to be flushed. */
+  /** Rejects the promises of `drained` and `flushed`. */
   failWaits(): void {
     this.#drain?.fail(() => this.#drainError());
     this.#flushes?.fail(() => this.#flushError());
   }
 
-  /** Drops the queue, but for what completes a frame that is half-way. */
+  /** Drops the queue, except for the rest of a frame that is partly written. */
   dropQueue(): void {
     this.queue.drop(this.writer.completing);
     this.deflater?.close();
   }
 
-  /** Nothing can be written any more: what waits is dropped. */
+  /** Nothing can be written any more: the queue is dropped. */
   stopWriting(): void {
     this.#timeout?.stop();
     this.writer.stop();

@@ -11,27 +11,27 @@ export interface Settings {
   readonly whenQueueFull: "throw" | "drop" | "close";
   readonly readAhead: number;
   readonly keepAlive: { interval: number; timeout: number } | null;
-  /** Times and maxima hold `Infinity` if there is none. */
+  /** In ms; `Infinity` for none, as in the other times and maxima. */
   readonly maxLifetime: number;
   readonly closeTimeout: number;
   readonly sendTimeout: number;
   readonly rateLimit: RateLimitSettings | null;
   readonly answerPings: boolean;
   readonly viewPayloads: boolean;
-  /** Whether text comes as bytes, if it wasn't compressed; the header of its message tells it from binary. */
+  /** Whether text that wasn't compressed is delivered as bytes; the message's header says which type it is. */
   readonly textAsBytes: boolean;
   readonly compression: CompressionSettings | null;
   readonly maskGenerator: ((key: Uint8Array) => void) | null;
   readonly assemble: boolean;
   /** Bits of a frame's first byte. */
   readonly allowedRsv: number;
-  /** Whether only whole messages can be carried, so that there are no pings and no frames of one's own. */
+  /** Whether the transport carries only whole messages, so that there are no pings and no raw frames. */
   readonly messagesOnly: boolean;
-  /** Takes the lines of a trace. */
+  /** Writes a line of the trace; `null` for none. */
   readonly trace: ((line: string) => void) | null;
 }
 
-/** @throws {UnsupportedError} If only whole messages can be carried, by a socket of Deno's own. */
+/** @throws {UnsupportedError} If the transport carries only whole messages, as Deno's own WebSocket does. */
 export function needFrames(settings: Settings, action: string): void {
   if (!settings.messagesOnly) return;
   throw new UnsupportedError(

@@ -1,6 +1,6 @@
 /** Counters of a connection. */
 export interface ConnectionStats {
-  /** Messages accepted by `send` and its kin. */
+  /** Messages accepted by `send` and the other methods that send. */
   messagesSent: number;
   /** Messages received whole. */
   messagesReceived: number;
@@ -10,13 +10,13 @@ export interface ConnectionStats {
   bytesReceived: number;
   /** Payload bytes that the kernel has not taken yet. */
   queuedBytes: number;
-  /** The most that `queuedBytes` has been. */
+  /** The highest value that `queuedBytes` has had. */
   queueHighWater: number;
   /** Calls of `pause` that paused. */
   pauses: number;
   /** Times that the queue has drained. */
   drains: number;
-  /** Messages dropped by the queue policy `"drop"`, or for being sent to many with `slow: "drop"`. */
+  /** Messages dropped because of `whenQueueFull: "drop"`, or of `slow: "drop"` when sent to many. */
   dropped: number;
   /** The round trip of the last answered ping in ms; `null` before the first. */
   lastRoundTrip: number | null;

@@ -17,17 +17,17 @@ import { printable, quote } from "../util/quote.ts";
 
 type Fields = Iterable<readonly [name: string, value: string]>;
 
-/** Takes the lines of a trace. */
+/** Writes a line of a trace. */
 export type TraceWriter = (line: string) => void;
 
-// Values that must not end up in a log.
+// Headers whose values must not be logged.
 const SECRET = /^(authorization|proxy-authorization|cookie|set-cookie)$/i;
 const LONGEST_REASON = 40;
 
 let fromEnvironment: boolean | undefined;
 let counter = 0;
 
-/** Reads the option `debug`; if it isn't given the environment decides, if it may be read without a prompt. */
+/** Reads the option `debug`. Without it `SLUICE_DEBUG` decides, if the variable may be read without a prompt. */
 export function resolveDebug(
   action: string,
   debug: boolean | TraceWriter | undefined,
@@ -49,14 +49,14 @@ function toConsole(line: string): void {
   console.error(line);
 }
 
-/** The trace of one connection: what a person wants to see of it, a line for each event. */
+/** The trace of one connection for people: a line for each event. */
 export class Trace {
   readonly #write: TraceWriter;
   readonly #name: string;
   #obstacle: string | null = null;
   #sendObstacle: string | null = null;
 
-  /** @param role Which end we are; each line has it, with a number. */
+  /** @param role Our role, which each line names, together with a number. */
   constructor(write: TraceWriter, role: string) {
     this.#write = write;
     this.#name = `[sluice ${++counter} ${role}]`;
@@ -64,9 +64,9 @@ export class Trace {
 
   /** Writes a line. */
   line(text: string): void {
-    // Most of it is what the peer said.
+    // Most of the text comes from the peer.
     const shown = `${this.#name} ${printable(text)}`;
-    // A function that looks on must not change what happens.
+    // An error in the debug function must not change what happens.
     callForeign(() => this.#write(shown), (error) => {
       console.error("A debug function failed:", error);
     });
@@ -80,14 +80,14 @@ export class Trace {
     this.line("state open");
   }
 
-  /** Whether something is read, or why not; a line when that has changed. */
+  /** Writes a line when the reason for not reading has changed; `null` for none. */
   reading(obstacle: string | null): void {
     if (obstacle === this.#obstacle) return;
     this.#obstacle = obstacle;
     this.line(obstacle === null ? "reading goes on" : `reading stops: ${obstacle}`);
   }
 
-  /** Whether what waits is written, or why not; a line when that has changed. */
+  /** Writes a line when the reason for not writing has changed; `null` for none. */
   writing(obstacle: string | null): void {
     if (obstacle === this.#sendObstacle) return;
     this.#sendObstacle = obstacle;
@@ -99,7 +99,7 @@ export class Trace {
     this.line(`${direction} ${describe(first)} ${length} bytes`);
   }
 
-  /** A control frame, with what it says. */
+  /** A control frame was received or sent; a close frame is shown with its code and reason. */
   control(direction: "<-" | "->", opcode: number, payload: Uint8Array): void {
     let text = "";
     if (opcode === CLOSE) {
@@ -120,7 +120,7 @@ export class Trace {
   }
 }
 
-/** A send queue that prints what happens in it. Connections without a trace have the plain one, and pay nothing. */
+/** A send queue that traces its changes. Connections without a trace use the plain queue, at no cost. */
 export class TracedQueue extends SendQueue {
   readonly #trace: Trace;
   readonly #whyNotWriting: () => string | null;
@@ -149,13 +149,13 @@ export class TracedQueue extends SendQueue {
     return length;
   }
 
-  override fillPlace(
-    ...args: Parameters<SendQueue["fillPlace"]>
-  ): ReturnType<SendQueue["fillPlace"]> {
+  override insertAt(
+    ...args: Parameters<SendQueue["insertAt"]>
+  ): ReturnType<SendQueue["insertAt"]> {
     const { bytes } = args[1];
-    const place = super.fillPlace(...args);
+    const placeholder = super.insertAt(...args);
     this.#trace.line(`-> a part of a stream, ${bytes} bytes; ${this.#state()}`);
-    return place;
+    return placeholder;
   }
 
   override taken(...args: Parameters<SendQueue["taken"]>): void {

@@ -6,10 +6,10 @@ import { NORMAL } from "../protocol/close_code.ts";
 import { BINARY, TEXT } from "../protocol/opcode.ts";
 
 /**
- * The received messages as a stream. Nothing is taken before it is read, so the reader sets the pace of the peer.
+ * Makes a stream of the received messages. A message is taken only when it is read, so the reader sets the peer's pace.
  *
- * @param engine The connection; its messages are the stream's alone.
- * @returns Ends on an orderly close and fails on any other; cancelling closes with 1000.
+ * @param engine The connection; no other consumer may take its messages.
+ * @returns The stream. It ends on an orderly close and fails on any other; cancelling it closes with 1000.
  */
 export function messageReadable(engine: Engine): ReadableStream<ReceivedMessage> {
   const messages = new MessageIterator(engine.receiver).claim("read from");
@@ -26,16 +26,17 @@ export function messageReadable(engine: Engine): ReadableStream<ReceivedMessage>
 }
 
 /**
- * A stream whose chunks are sent as messages. A write settles when the queue is at or below the high-water mark, or has
- * drained.
+ * Makes a stream whose chunks are sent as messages. A write resolves if the queue is at or below the high-water mark, else
+ * when it has drained.
  *
  * @param engine The connection.
- * @returns Closing it closes with 1000 after what is queued, and waits for the end; aborting terminates.
+ * @returns The stream. Closing it closes with 1000 after the queued messages, and waits for the end; aborting it
+ *   terminates the connection.
  */
 export function messageWritable(engine: Engine): WritableStream<Message> {
   return new WritableStream<Message>({
     async start(controller) {
-      // Not awaited: the stream takes chunks at once if the connection is open.
+      // Not awaited, so that the stream accepts chunks as soon as the connection is open.
       engine.closed().then(() => controller.error(engine.closedError("write to")));
       await engine.opened(() => {});
     },

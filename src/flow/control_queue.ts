@@ -4,13 +4,13 @@ import { applyMask } from "../protocol/mask.ts";
 import { FIN, PONG } from "../protocol/opcode.ts";
 import { acquire, type Buffer, release, SIZES } from "../memory/buffer_pool.ts";
 
-/** Pings and pongs of the application that may wait at the same time. */
+/** The most pings and pongs of the application that may wait at the same time. */
 export const MAX_REQUESTED = 64;
 
-// The number of pings of one read that are answered: a read of 64 KiB may hold ten thousand.
+// The most pings of one read that are answered: a read of 64 KiB may contain ten thousand.
 const MAX_ANSWERS = 64;
 
-/** Encodes a control frame (RFC 6455 5.5); `key` masks it, `null` doesn't. */
+/** Encodes a control frame (RFC 6455 5.5), masked with `key`, or unmasked if that is `null`. */
 export function encodeControl(opcode: number, payload: Uint8Array, key: number | null): Uint8Array {
   if (payload.length > 125) {
     throw new RangeError(`A control frame can't carry ${payload.length} bytes`);
@@ -39,12 +39,12 @@ function putControl(
 }
 
 /**
- * Control frames that wait for the kernel: what the application asked for, bounded in number, and the answers to
- * pings, bounded by keeping the latest only (RFC 6455 5.5.3). "Latest" goes by batch: pings that came in one read
- * are each answered, the latest 64 of them, while the peer takes the answers; and a peer that takes none costs one batch.
+ * Control frames that wait for the kernel: frames of the application, which are bounded in number, and answers to pings, of
+ * which only the latest are kept (RFC 6455 5.5.3). "Latest" means the latest batch: of the pings of one read the last 64
+ * are answered, and they replace unsent answers to earlier reads. So a peer that takes no answers costs one batch.
  */
 export class ControlQueue {
-  // The answers are written one after the other into one buffer, so that a flood of pings leaves nothing to collect.
+  // Answers are encoded one after the other into one buffer, so that a flood of pings makes no garbage.
   #buffer: Buffer | null = null;
   #from = 0;
   #to = 0;
@@ -52,17 +52,17 @@ export class ControlQueue {
   #stale = false; // whether the answers are from an earlier batch
   #requested: Uint8Array[] = [];
 
-  /** Whether nothing waits. */
+  /** Whether no frame waits. */
   get empty(): boolean {
     return this.#answers === 0 && this.#requested.length === 0;
   }
 
-  /** Whether the application has as much waiting as it may. */
+  /** Whether the application has as many frames waiting as it may. */
   get full(): boolean {
     return this.#requested.length >= MAX_REQUESTED;
   }
 
-  /** Adds the answer to a ping, in place of those to the pings of earlier batches. */
+  /** Adds the answer to a ping; it replaces the answers to earlier batches. */
   answer(payload: Uint8Array, key: number | null): void {
     if (this.#stale) this.#forgetAnswers();
     const masked = key !== null;
@@ -76,17 +76,17 @@ export class ControlQueue {
     this.#answers++;
   }
 
-  /** Notes that what was answered so far belongs to an earlier batch. */
+  /** Ends the batch of pings that were answered so far. */
   endBatch(): void {
     this.#stale = this.#answers > 0;
   }
 
-  /** Adds a frame that the application asked for. */
+  /** Adds a frame of the application or of keepalive. */
   request(frame: Uint8Array): void {
     this.#requested.push(frame);
   }
 
-  /** Takes all that waits, as one piece. */
+  /** Takes all frames that wait, in one piece. */
   take(): Uint8Array {
     let length = this.#to - this.#from;
     for (const frame of this.#requested) length += frame.length;
@@ -104,7 +104,7 @@ export class ControlQueue {
     return bytes;
   }
 
-  /** Forgets all that waits. */
+  /** Drops all frames that wait. */
   clear(): void {
     this.#forgetAnswers();
     if (this.#buffer !== null) release(this.#buffer);
@@ -128,7 +128,7 @@ export class ControlQueue {
     const capacity = SIZES[buffer.size], waiting = this.#to - this.#from;
     if (this.#to + size <= buffer.start + capacity) return buffer;
     const before = buffer;
-    // Moved up only if that makes room for many: it must not happen once per ping.
+    // Moving the answers up in the same buffer must make room for many, or it would happen with every ping.
     if (waiting + size > capacity * 3 / 4) buffer = this.#buffer = acquire(buffer.size + 1);
     buffer.bytes.set(before.bytes.subarray(this.#from, this.#to), buffer.start);
     if (before !== buffer) release(before);

@@ -7,16 +7,16 @@ interface Waiter {
 
 /**
  * Fires once each time the queue falls to the low-water mark after having risen above it: armed on the way up, disarmed
- * before anyone is notified.
+ * before listeners run.
  */
 export class DrainLatch {
-  /** How often the queue has drained. */
+  /** The number of times that the queue has drained. */
   count = 0;
-  /** Whether the queue has risen above the mark since. */
+  /** Whether the queue has risen above the mark since it last drained. */
   armed = false;
   #waiters: Set<Waiter> | null = null;
 
-  /** Promises the next time; gives up if `signal` is aborted. */
+  /** Resolves when the queue drains next; rejects if `signal` is aborted. */
   wait(signal?: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       const waiters = this.#waiters ??= new Set();
@@ -42,8 +42,8 @@ export class DrainLatch {
   }
 
   /**
-   * The queue has drained: promises resolve before `callback` is called. If code that
-   * awaited one has raised the queue above the mark again, the callback comes with the next drain instead.
+   * The queue has drained: promises resolve before `callback` is called. If code that awaited one of them has raised the
+   * queue above the mark again, the callback is called at the next drain instead.
    */
   release(callback: () => void): void {
     this.armed = false;
@@ -59,7 +59,7 @@ export class DrainLatch {
     }
   }
 
-  /** It will not drain any more: the queue was thrown away, or the connection has ended. */
+  /** The queue will not drain any more: it was dropped, or the connection has ended. */
   fail(makeError: () => unknown): void {
     this.armed = false;
     for (const { reject } of this.#take() ?? []) reject(makeError());
@@ -72,7 +72,7 @@ export class DrainLatch {
   }
 }
 
-/** The error of a wait that was given up. */
+/** The error of a wait that was aborted. */
 export function drainAborted(signal: AbortSignal): DOMException {
   return abortError("The wait for the queue to drain was aborted", signal.reason);
 }

@@ -2,24 +2,24 @@ import { inNextTurn } from "../util/turns.ts";
 
 /** Something that wants to write at the end of the turn. */
 export interface Flushable {
-  /** Writes. */
+  /** The turn ends: writes the messages that were sent in it. */
   flushScheduled(): void;
 }
 
-// The runtime takes 128 operations in one turn of its event loop; what is started beyond that is put off, and tried again
-// with all others in every turn that follows. So fewer are started at once, with room for what reads and answers.
+// The runtime handles 128 operations in one turn of its event loop. Further ones are put off, and tried again with all
+// others in every later turn. So fewer are started at once, which leaves room for reads and for answers.
 const SLICE = 100;
-/** Up to this many flushes, an answer or two, don't wait for the backlog of a large broadcast; another broadcast does. */
+/** Up to this many flushes bypass the backlog of a large broadcast. More of them, such as another broadcast, wait. */
 const IMMEDIATE_FLUSHES = 32;
 
-// What was sent in this turn.
+// Flushes of this turn.
 let waiting: Flushable[] = [];
-// What is written slice by slice, how far that is, and what goes after it.
+// Flushes that are done slice by slice, the number of them that are done, and the flushes that follow the backlog.
 let backlog: Flushable[] = [];
 let done = 0;
-let behind: Flushable[] = [];
+let nextBacklog: Flushable[] = [];
 
-/** Calls `flushScheduled` at the end of this turn, so that all that is sent in a turn leaves in one write. */
+/** Calls `flushScheduled` at the end of this turn, so that all messages of a turn leave in one write. */
 export function flushAfterTurn(item: Flushable): void {
   if (waiting.push(item) === 1) queueMicrotask(flushWaiting);
 }
@@ -36,7 +36,7 @@ function flushWaiting(): void {
       while (at < items.length) flushAfterTurn(items[at++]);
     }
   } else if (backlog.length > 0) {
-    for (const item of items) behind.push(item);
+    for (const item of items) nextBacklog.push(item);
   } else {
     backlog = items;
     flushSlice();
@@ -54,8 +54,8 @@ function flushSlice(): void {
 
 function goOn(): void {
   if (done === backlog.length) {
-    backlog = behind;
-    behind = [];
+    backlog = nextBacklog;
+    nextBacklog = [];
     done = 0;
     if (backlog.length === 0) return;
   }

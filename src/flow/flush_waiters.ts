@@ -1,33 +1,33 @@
 import { Fifo } from "../util/fifo.ts";
 
 interface Waiter {
-  /** How many messages the kernel must have taken in all. */
+  /** The number of messages that the kernel must have taken in all. */
   readonly target: number;
-  /** Whether it was settled otherwise. */
+  /** Whether it was aborted. */
   over: boolean;
   resolve(): void;
   reject(error: unknown): void;
 }
 
-// Waits that were given up are let go of when they are so many, and half of all: a peer that takes nothing must not make a
-// list of them grow.
+// Aborted waits are removed when there are this many, and they are half of all: with a peer that takes nothing, the list
+// must not grow without bound.
 const COMPACT = 64;
 
-/** Callers that wait until the kernel has taken what was sent so far. Made for the first of them. */
+/** Calls of `flushed`, which wait until the kernel has taken everything that was sent before them. */
 export class FlushWaiters {
   readonly #waiters = new Fifo<Waiter>();
-  #over = 0; // how many of them were given up
+  #over = 0; // the number of aborted ones among them
 
-  /** How many are kept. */
+  /** The number of waits that are kept, aborted ones included. */
   get size(): number {
     return this.#waiters.length;
   }
 
   /**
-   * Promises that this number of messages has been taken.
+   * Resolves when this number of messages has been taken.
    *
    * @param signal Gives up when aborted.
-   * @param aborted Makes the error of that.
+   * @param aborted Makes the error of an abort.
    */
   wait(
     target: number,
@@ -50,7 +50,7 @@ export class FlushWaiters {
     });
   }
 
-  /** The number of messages that have been taken by now; `Infinity` if that is all that was sent. */
+  /** Resolves waits: `count` messages have been taken by now, or all that were sent if it is `Infinity`. */
   reached(count: number): void {
     for (
       let waiter = this.#waiters.peek();
@@ -68,7 +68,7 @@ export class FlushWaiters {
     for (const waiter of this.#waiters.drain()) if (!waiter.over) this.#waiters.push(waiter);
   }
 
-  /** What was sent will not be taken any more. */
+  /** Rejects all waits: nothing is written any more. */
   fail(makeError: () => unknown): void {
     this.#over = 0;
     for (const waiter of this.#waiters.drain()) {

@@ -4,15 +4,15 @@ import type { Source } from "../protocol/frame_decoder.ts";
 import { ReadCheck } from "../transport/read_check.ts";
 import type { Transport } from "../transport/transport.ts";
 
-/** Takes received bytes, and says how many may come. */
+/** Handles received bytes, and says how many may be read. */
 export interface ReadSink {
   /** Bytes that may be read now: 0 stops reading, until `pull` is called. */
   readBudget(): number;
-  /** Handles bytes; returns the position up to which it did, before `end` if it has to wait. */
+  /** Handles bytes; returns the position of the first unhandled byte, which is before `end` if the sink has to wait. */
   consume(source: Source, start: number, end: number): number;
-  /** Memory of the sink's own that the next bytes belong into, or `null`. */
+  /** The sink's own memory that the next bytes are to be read into, or `null`. */
   directReadTarget(): Uint8Array | null;
-  /** Handles bytes that were read into it. */
+  /** Handles bytes that were read into that memory. */
   consumedDirectly(count: number): void;
   /** The peer's direction has ended. */
   inputEnded(): void;
@@ -20,27 +20,27 @@ export interface ReadSink {
   readFailed(error: unknown): void;
 }
 
-// Small reads in a row before a smaller buffer is used: sizes that alternate must not cost a read each.
+// Small reads in a row before a smaller buffer is used. With alternating sizes, the buffer must not change every time.
 const SMALL_READS_BEFORE_SHRINK = 4;
-// Bytes that are handled before others get their turn, or the same in frames; 30 to 60 µs, most of the time.
+// Bytes, or frames of the same cost, that are handled before other connections get their turn: mostly 30 to 60 µs.
 const QUANTUM = 64 * 1024;
 
-/** A buffer that callbacks still look at. */
+/** A buffer that callbacks still have views of. */
 export interface Loan {
   readonly buffer: Buffer;
-  /** How many of them. */
+  /** The number of these callbacks. */
   holders: number;
 }
 
 /**
- * Reads from the transport, one read pending. The buffer of a pending read can't be taken back, so its size is what
- * a silent connection costs: it follows what the peer sends, down to a slot of 256 bytes. A stream that reports
- * readiness needs none while it is silent.
+ * Reads from the transport, with one read pending at a time. The buffer of a pending read can't be taken back, so each
+ * silent connection costs one. Its size therefore follows the amount that the peer sends, down to 256 bytes. A stream
+ * that reports readiness needs no buffer while it is silent.
  *
- * The sink says by `readBudget` whether to read; with 0 the pump stops, and goes on at the next `pull`.
+ * The sink's `readBudget` says whether to read. If it is 0 the pump stops, and goes on at the next `pull`.
  *
- * A peer that sends faster than it is served always has the next read ready. Once a quantum is spent it is the turn of
- * others. A read that empties the socket begins a new one, since the next has to wait in any case.
+ * If a peer sends faster than its bytes are handled, the next read is always ready. Once a quantum is spent, other
+ * connections get their turn. A read that empties the socket begins a new quantum, since the next read has to wait anyway.
  */
 export class ReadPump implements Yielding {
   /** Bytes received. */
@@ -50,26 +50,27 @@ export class ReadPump implements Yielding {
   readonly #sink: ReadSink;
   #buffer: Buffer | null = null;
   #from = 0;
-  #to = 0; // bytes of the buffer that are still to be handled
-  #asked = 0; // bytes that the read may bring
+  #to = 0; // the unhandled bytes are from `#from` to `#to` in the buffer
+  #asked = 0; // the most bytes that the read may bring
   #size = 0;
   #small = 0; // small reads in a row
   readonly #reads = new ReadCheck();
-  #loan: Loan | null = null; // of the buffer at hand
-  #direct = false; // the read goes into memory of the sink's
+  #loan: Loan | null = null; // of the current buffer
+  #direct = false; // the read goes into the sink's own memory
   #reading = false;
   #handling = false;
   #stopped = false;
-  #spent = 0; // of the quantum
+  #spent = 0; // the spent part of the quantum
   #yielding = false;
   #stalled = 0;
-  #stalledAt = -1; // since when nothing is read; -1 while something is
+  #stalledAt = -1; // when reading stopped; -1 while it goes on
   readonly #onRead: (count?: unknown) => void;
   readonly #onError: ((error: unknown) => void) | undefined;
 
   constructor(transport: Transport, sink: ReadSink) {
     this.#transport = transport;
     this.#sink = sink;
+    // A transport that reports readiness calls back without a count.
     if (transport.tryRead === undefined) {
       this.#onRead = (count) => this.#read(count);
       this.#onError = (error) => this.#failed(error);
@@ -83,7 +84,7 @@ export class ReadPump implements Yielding {
     return this.#reading;
   }
 
-  /** How long reading has been stopped altogether, in ms. */
+  /** For how many ms in all reading has been stopped. */
   get stalled(): number {
     return this.#stalled + (this.#stalledAt < 0 ? 0 : performance.now() - this.#stalledAt);
   }
@@ -93,7 +94,7 @@ export class ReadPump implements Yielding {
     return !this.#stopped;
   }
 
-  /** Hands over bytes that were read before the pump was there; they are handled by the next `pull`. */
+  /** Adds bytes that were read before the pump was made. The next `pull` handles them. */
   prepend(bytes: Uint8Array): void {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     this.#buffer = { bytes, view, target: bytes, start: 0, size: -1 };
@@ -102,8 +103,8 @@ export class ReadPump implements Yielding {
   }
 
   /**
-   * Goes on after the sink had said stop. Does nothing while a read is pending, bytes are handled, or others have their
-   * turn.
+   * Goes on after the sink's budget was 0. Does nothing while a read is pending, bytes are being handled, or other
+   * connections have their turn.
    */
   pull(): void {
     if (this.#reading || this.#handling || this.#yielding || this.#stopped) return;
@@ -121,9 +122,9 @@ export class ReadPump implements Yielding {
   }
 
   /**
-   * Counts what has been handled besides bytes.
+   * Charges the cost of a frame to the quantum.
    *
-   * @returns Whether handling has to stop, until the sink is asked to `consume` again.
+   * @returns Whether handling has to stop until `consume` is called again.
    */
   spend(weight: number): boolean {
     this.#spent += weight;
@@ -141,23 +142,23 @@ export class ReadPump implements Yielding {
     yieldTurn(this);
   }
 
-  /** Lends the buffer that is being handled, until `release`: reading goes on with another one. */
+  /** Keeps the buffer that is being handled from reuse, until `release`. Reading goes on with another one. */
   retain(): Loan {
     const loan = this.#loan ??= { buffer: this.#buffer!, holders: 0 };
     loan.holders++;
     return loan;
   }
 
-  /** Takes back what `retain` has lent. */
+  /** Ends what `retain` began. */
   release(loan: Loan): void {
     if (--loan.holders > 0) return;
     if (loan === this.#loan) this.#loan = null;
     else release(loan.buffer);
   }
 
-  /** A stream that reports readiness has something to say. It is read once, so that others get their turn. */
+  /** A stream that reports readiness is ready. It is read once, so that other connections get their turn. */
   #readable(): void {
-    // A notice may come unasked.
+    // A foreign transport may call back without having been asked.
     if (!this.#reading) return;
     this.#reading = false;
     const target = this.#target();
@@ -180,7 +181,7 @@ export class ReadPump implements Yielding {
     try {
       this.#from = this.#sink.consume(this.#buffer!, this.#from, end);
     } catch (error) {
-      // Not to be handled again.
+      // These bytes must not be handled again.
       this.#from = end;
       this.#failed(error);
     } finally {
@@ -194,7 +195,7 @@ export class ReadPump implements Yielding {
       if (transport.tryRead !== undefined) {
         if (this.#sink.readBudget() <= 0) return this.#stopReading();
         this.#goOn();
-        // Nothing is pending below, so no buffer waits.
+        // No read is pending in the transport, so no buffer is needed.
         this.#release();
         this.#reading = true;
         transport.whenReadable!(this.#onRead);
@@ -207,13 +208,13 @@ export class ReadPump implements Yielding {
       // A foreign stream may return anything.
       (read instanceof Promise ? read : Promise.resolve(read)).then(this.#onRead, this.#onError);
     } catch (error) {
-      // As if it had been rejected, not within the call that made us read.
+      // Handled like a rejection, so that the connection doesn't end within the call that made us read.
       this.#reading = true;
       queueMicrotask(() => this.#failed(error));
     }
   }
 
-  /** Where the next read goes; `null` if there is to be none. */
+  /** The memory for the next read; `null` if the budget is 0. */
   #target(): Uint8Array | null {
     const budget = this.#sink.readBudget();
     if (budget <= 0) {
@@ -239,7 +240,7 @@ export class ReadPump implements Yielding {
   }
 
   #stopReading(): void {
-    // Nothing is pending, so the buffer needn't stay.
+    // No read is pending, so the buffer can be given back.
     this.#release();
     this.#stall();
   }
@@ -266,7 +267,7 @@ export class ReadPump implements Yielding {
     this.pull();
   }
 
-  /** What a read has brought. */
+  /** Handles the result of a read. */
   #took(said: unknown): void {
     const asked = this.#asked;
     let count: number | null;
@@ -310,7 +311,7 @@ export class ReadPump implements Yielding {
   }
 
   #resize(count: number): void {
-    // A read that we have cut short says nothing of what the peer sends.
+    // A read that the budget has cut short says nothing about how much the peer sends.
     if (this.#asked < SIZES[this.#size]) return;
     if (count === SIZES[this.#size]) {
       if (this.#size < LARGEST) this.#size++;

@@ -1,18 +1,18 @@
 import type { MessageHeader } from "../protocol/message_header.ts";
 import { Fifo } from "../util/fifo.ts";
 
-// What a message costs beside its payload: without it, empty messages would be free to pile up.
+// The memory of a message apart from its payload: otherwise empty messages could pile up without limit.
 const OVERHEAD = 64;
 
 /** A received message: a string for text, bytes for binary. */
 export type ReceivedMessage = string | Uint8Array;
 
-/** A message as it waits: whole, or one whose pieces are kept elsewhere, and `length` says what it costs itself. */
+/** A message in the queue: whole, or one whose pieces are kept elsewhere; then `length` is the memory of the rest. */
 export type QueuedMessage = ReceivedMessage | { readonly length: number };
 
-/** Messages that have arrived and wait to be delivered, in order. */
+/** Received messages that wait to be delivered, in order. */
 export class ReceiveQueue {
-  /** What the waiting messages cost. */
+  /** The memory of the waiting messages, in bytes. */
   bytes = 0;
   /** The header of the message that was taken last, if there was one. */
   header: MessageHeader | undefined = undefined;
@@ -40,7 +40,7 @@ export class ReceiveQueue {
     return message;
   }
 
-  /** Puts another message in the place of each, or `null` for none. */
+  /** Replaces each message; those for which `replace` returns `null` are dropped. */
   map(replace: (message: QueuedMessage) => QueuedMessage | null): void {
     this.#headers = null;
     this.bytes = 0;
@@ -50,7 +50,7 @@ export class ReceiveQueue {
     }
   }
 
-  /** Drops all messages; returns how many. */
+  /** Drops all messages; returns their number. */
   clear(): number {
     const count = this.length;
     this.#messages.clear();

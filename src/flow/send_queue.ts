@@ -6,54 +6,55 @@ import { acquire, type Buffer, HUGE, LARGEST, release, SIZES } from "../memory/b
 import { LARGEST_IN_SLAB, type SharedFrame } from "./shared_frame.ts";
 import { NOTHING } from "../util/bytes.ts";
 
-/** A stretch of encoded frames that goes to the kernel in one piece. */
+/** A run of encoded frames that is written in one piece. */
 export interface Block {
-  /** The pooled buffer, or `null` if `bytes` is a payload of its own or shared with other queues. */
+  /** The pooled buffer; `null` if `bytes` is a single payload, or shared with other queues. */
   buffer: Buffer | null;
   bytes: Uint8Array;
-  /** What is still to be written. */
+  /** The bytes from `start` to `end` are still to be written. */
   start: number;
   end: number;
-  /** Payload bytes, messages, and frames that end none, that leave the queue with it. */
+  /** Payload bytes, messages, and frames that don't end a message, that leave the queue with this block. */
   payload: number;
   messages: number;
   fragments: number;
-  /** Whether it ends inside a frame, which the next block completes: nothing may come between. */
+  /** Whether it ends inside a frame that the next block continues: nothing may be written between the two. */
   continues: boolean;
   /** Whether no frame may be added. */
   sealed: boolean;
-  /** Whether it is only a place, to be filled: nothing from here on can be written yet. */
+  /** Whether it is a placeholder that isn't filled yet: nothing from here on can be written. */
   pending: boolean;
-  /** Whether `payload` is what was compressed, and so leaves the queue at once. */
+  /** Whether `payload` is the length before compression. It then leaves the queue only with the whole block. */
   compressed: boolean;
   /** Whether `bytes` are shared with other queues. */
   shared: boolean;
   next: Block | null;
 }
 
-// Up to here a call to the encoder costs more than a loop over the characters.
+// Up to this length a call of the encoder costs more than a loop over the characters.
 const SHORT_TEXT = 24;
 const ENCODER = new TextEncoder();
-// Header and masking key of a short frame (RFC 6455 5.2): what a message of one byte costs beside that byte.
+// Header and masking key of a short frame (RFC 6455 5.2), in bytes.
 const UNMASKED_HEADER = 2;
 const MASKED_HEADER = 6;
-/** What a reserved place costs beside its payload: the block, the job that fills it, and their buffers. */
+/** The memory of a reserved placeholder apart from its payload: the block, the job that fills it, and their buffers. */
 const PLACEHOLDER_OVERHEAD = 1024;
 
 /**
- * The data queue: frames are encoded at once, one after the other, into blocks of at most 64 KiB (or one frame, if
- * larger). A thousand small messages are one block and leave in one write; no object is made for any of them.
+ * The data queue. Frames are encoded when they are sent, one after the other, into blocks of at most 64 KiB (or one
+ * larger frame). A thousand small messages are one block and leave in one write, and no object is made for any of them.
+ * A placeholder is a block whose frames come later: of a message that is being compressed, or that comes in pieces.
  */
 export class SendQueue {
   /** Payload bytes that the kernel has not taken yet. */
   bytes = 0;
-  /** Messages that the kernel has not taken entirely yet. */
+  /** Messages that the kernel has not fully taken yet. */
   messages = 0;
-  /** Frames that end no message, and that the kernel has not taken entirely yet. */
+  /** Frames that don't end a message, and that the kernel has not fully taken yet. */
   fragments = 0;
-  /** Places that are reserved and not filled yet. */
-  places = 0;
-  /** What each frame costs in memory beside its payload, at most, as far as that isn't a small part of it. */
+  /** Reserved placeholders that aren't filled yet. */
+  placeholders = 0;
+  /** The memory of each short frame apart from its payload, in bytes. */
   frameOverhead: number;
 
   readonly #nextKey: (() => number) | null;
@@ -61,23 +62,23 @@ export class SendQueue {
   #tail: Block | null = null;
   #postponed: SharedFrame[] | null = null;
 
-  /** @param nextKey Gives a masking key for each frame; `null` for a server, which masks nothing. */
+  /** @param nextKey Returns a masking key for each frame; `null` for a server, which doesn't mask. */
   constructor(nextKey: (() => number) | null) {
     this.#nextKey = nextKey;
     this.frameOverhead = nextKey === null ? UNMASKED_HEADER : MASKED_HEADER;
   }
 
-  /** Frames that the kernel has not taken entirely yet: each costs memory, even without payload. */
+  /** Frames that the kernel has not fully taken yet: each costs memory, even without payload. */
   get frames(): number {
     return this.messages + this.fragments;
   }
 
-  /** What the queue costs in memory beside the payloads, at most: headers, and places that are reserved. */
+  /** The memory of the queue apart from the payloads, in bytes: headers and reserved placeholders. */
   get overhead(): number {
-    return this.frames * this.frameOverhead + this.places * PLACEHOLDER_OVERHEAD;
+    return this.frames * this.frameOverhead + this.placeholders * PLACEHOLDER_OVERHEAD;
   }
 
-  /** Whether no block waits (one may be on its way). */
+  /** Whether no block waits. One may be in flight. */
   get empty(): boolean {
     return this.#head === null;
   }
@@ -108,7 +109,7 @@ export class SendQueue {
     this.fragments++;
   }
 
-  /** Appends a frame whose payload counts for nothing, such as a close frame. */
+  /** Appends a frame whose payload isn't counted: a close frame. */
   pushUncounted(first: number, payload: Uint8Array): void {
     this.push(first, payload, 0, false);
     this.#tail!.payload -= payload.length;
@@ -119,7 +120,7 @@ export class SendQueue {
    * Appends a frame with a copy of a compressed payload.
    *
    * @param first FIN, reserved bits and opcode.
-   * @param counted The length before it was compressed, with which it counts until the kernel has all of it.
+   * @param counted The length before compression, which is counted until the kernel has taken the whole frame.
    * @param messages 1 if the frame ends a message.
    */
   pushCompressed(first: number, payload: Uint8Array, counted: number, messages: number): void {
@@ -129,7 +130,7 @@ export class SendQueue {
     tail.payload += excess;
     this.bytes += excess;
     if (payload.length + LONGEST_HEADER <= SIZES[LARGEST]) return;
-    // In blocks of its own: it leaves the queue with the last of them.
+    // A large frame has blocks of its own, and leaves the count with the last of them.
     for (
       let block = before === null ? this.#head! : before.next!;
       block !== tail;
@@ -141,47 +142,47 @@ export class SendQueue {
   }
 
   /**
-   * Appends the place of a frame that is still being compressed. What comes after it waits.
+   * Appends a placeholder for a frame that is still being compressed. Frames after it wait.
    *
-   * @returns The place, for `fill`.
+   * @returns The placeholder, for `fill`.
    */
   reserve(counted: number, messages: number): Block {
     const block = this.#appendBlock(newBlock(null, NOTHING, 0, 0, counted));
     block.messages = messages;
     block.fragments = 1 - messages;
     block.pending = block.compressed = true;
-    this.places++;
+    this.placeholders++;
     this.bytes += counted;
     this.messages += messages;
     this.fragments += 1 - messages;
     return block;
   }
 
-  /** Whether nothing was appended after a place since it was reserved, and it is still there. */
-  isLast(place: Block): boolean {
-    return this.#tail === place && place.pending;
+  /** Whether a reserved placeholder is still in the queue, and the last block of it. */
+  isLast(placeholder: Block): boolean {
+    return this.#tail === placeholder && placeholder.pending;
   }
 
-  /** Counts a further frame for a reserved place. */
-  enlarge(place: Block, counted: number, messages: number): void {
-    place.payload += counted;
-    place.messages += messages;
-    place.fragments += 1 - messages;
+  /** Counts a further frame for a reserved placeholder. */
+  enlarge(placeholder: Block, counted: number, messages: number): void {
+    placeholder.payload += counted;
+    placeholder.messages += messages;
+    placeholder.fragments += 1 - messages;
     this.bytes += counted;
     this.messages += messages;
     this.fragments += 1 - messages;
   }
 
-  /** Puts the frame in its place, unless that has been dropped. */
-  fill(place: Block, pieces: Uint8Array[]): void {
-    if (!place.pending) return;
-    const { payload, messages, fragments, next } = place;
-    let last = place;
-    this.places--;
-    place.pending = false;
-    place.bytes = pieces[0];
-    place.end = pieces[0].length;
-    place.payload = place.messages = place.fragments = 0;
+  /** Fills a placeholder with its frame, unless it has been dropped. */
+  fill(placeholder: Block, pieces: Uint8Array[]): void {
+    if (!placeholder.pending) return;
+    const { payload, messages, fragments, next } = placeholder;
+    let last = placeholder;
+    this.placeholders--;
+    placeholder.pending = false;
+    placeholder.bytes = pieces[0];
+    placeholder.end = pieces[0].length;
+    placeholder.payload = placeholder.messages = placeholder.fragments = 0;
     for (let i = 1; i < pieces.length; i++) {
       const block = newBlock(null, pieces[i], 0, pieces[i].length, 0);
       block.compressed = last.continues = true;
@@ -191,51 +192,53 @@ export class SendQueue {
     last.messages = messages;
     last.fragments = fragments;
     last.next = next;
-    if (this.#tail === place) this.#tail = last;
+    if (this.#tail === placeholder) this.#tail = last;
   }
 
-  /** Puts the frames of another queue, at least one, in a reserved place, unless that has been dropped. */
-  fillFrom(place: Block, from: SendQueue): void {
-    const { payload, messages, fragments, next } = place, first = from.#head, last = from.#tail;
-    if (!place.pending || first === null || last === null) return;
-    this.places--;
+  /** Fills a placeholder with the frames of another queue, at least one, unless it has been dropped. */
+  fillFrom(placeholder: Block, from: SendQueue): void {
+    const { payload, messages, fragments, next } = placeholder,
+      first = from.#head,
+      last = from.#tail;
+    if (!placeholder.pending || first === null || last === null) return;
+    this.placeholders--;
     this.bytes -= payload;
     this.messages -= messages;
     this.fragments -= fragments;
-    const end = this.#moveTo(place, from, first, last);
+    const end = this.#moveTo(placeholder, from, first, last);
     end.next = next;
-    if (this.#tail === place) this.#tail = end;
+    if (this.#tail === placeholder) this.#tail = end;
   }
 
-  /** Moves all that another queue holds to a place; returns the last block, whose `next` is to be set. */
-  #moveTo(place: Block, from: SendQueue, first: Block, last: Block): Block {
+  /** Replaces a placeholder with the blocks of another queue; returns the last one, whose `next` the caller has to set. */
+  #moveTo(placeholder: Block, from: SendQueue, first: Block, last: Block): Block {
     this.bytes += from.bytes;
     this.messages += from.messages;
     this.fragments += from.fragments;
     from.#head = from.#tail = null;
     from.bytes = from.messages = from.fragments = 0;
-    // The place turns into the first block, so that what comes before it need not be found.
-    Object.assign(place, first);
-    return last === first ? place : last;
+    // The placeholder becomes the first block, so that the block before it needn't be found.
+    Object.assign(placeholder, first);
+    return last === first ? placeholder : last;
   }
 
   /**
    * Appends a frame with a text.
    *
    * @param room Bytes that may be added to the queue.
-   * @returns The length in UTF-8, or -1 if that is more than `room` and nothing was appended.
+   * @returns The length in UTF-8; -1 if that is more than `room`, and then nothing was appended.
    */
   pushText(first: number, text: string, messages: number, room: number): number {
     const characters = text.length, masked = this.#nextKey !== null;
     if (characters > room) return -1;
-    // Where room is scarce the length has to be known first: a block, once there, can't be taken back.
+    // If the text might not fit, its length has to be known first: a block that was added can't be taken back.
     if (characters * 3 > room || characters * 3 + LONGEST_HEADER > SIZES[LARGEST]) {
       const bytes = encodeUtf8(text);
       if (bytes.length > room) return -1;
       this.push(first, bytes, messages, true);
       return bytes.length;
     }
-    // Most text is ASCII, so the header is laid out for that; what is longer is encoded once more.
+    // Most text is ASCII, so the header is laid out for that. Other text may have to be encoded once more.
     let size = headerSize(characters, masked);
     let block = this.#room(size + characters);
     let length = encodeText(text, block, size);
@@ -252,10 +255,10 @@ export class SendQueue {
   }
 
   /**
-   * Appends a frame that other queues have as well. A queue that is alone with it refers to it; if it must be
-   * joined to others it is copied, so that what one turn brings still leaves in one write.
+   * Appends a frame that is shared with other queues. An empty queue only refers to it. Otherwise the frame is copied, so
+   * that all frames of a turn still leave in one write.
    *
-   * @param busy Whether a write is in flight: then the frame may wait for long, and must not keep a slab in memory.
+   * @param busy Whether a write is in flight. Then the frame may wait for long, and must not keep a slab in memory.
    */
   pushShared(frame: SharedFrame, busy: boolean): void {
     const size = frame.end - frame.start, tail = this.#tail;
@@ -289,14 +292,14 @@ export class SendQueue {
     }
   }
 
-  /** Keeps a frame until the fragmented message has ended that is being queued; it counts at once. */
+  /** Keeps a frame until the unfinished fragmented message ends. It is counted at once. */
   postpone(frame: SharedFrame): void {
     (this.#postponed ??= []).push(frame);
     this.bytes += frame.length;
     this.messages++;
   }
 
-  /** Appends what was postponed. */
+  /** Appends the postponed frames. */
   resume(): void {
     const frames = this.#postponed;
     if (frames === null) return;
@@ -305,51 +308,53 @@ export class SendQueue {
   }
 
   /**
-   * Opens a place for a message that comes piece by piece. What is appended later waits after it.
+   * Appends an open placeholder, for a message that comes piece by piece. Frames after it wait.
    *
-   * @returns The place, for `fillPlace`, `closePlace` or `cutAt`.
+   * @returns The placeholder, for `insertAt`, `closePlaceholder` or `cutAt`.
    */
-  openPlace(): Block {
-    const place = newPlaceholder();
-    this.#appendBlock(place);
-    return place;
+  openPlaceholder(): Block {
+    const placeholder = newPlaceholder();
+    this.#appendBlock(placeholder);
+    return placeholder;
   }
 
-  /** Moves what another queue holds to an open place; returns the place after it, which is open. */
-  fillPlace(place: Block, from: SendQueue): Block {
+  /** Moves the frames of another queue to an open placeholder; returns a new one, which follows them. */
+  insertAt(placeholder: Block, from: SendQueue): Block {
     const first = from.#head, last = from.#tail;
-    if (first === null || last === null) return place;
-    const behind = newPlaceholder();
-    behind.next = place.next;
-    this.#moveTo(place, from, first, last).next = behind;
-    if (this.#tail === place) this.#tail = behind;
-    return behind;
+    if (first === null || last === null) return placeholder;
+    const after = newPlaceholder();
+    after.next = placeholder.next;
+    this.#moveTo(placeholder, from, first, last).next = after;
+    if (this.#tail === placeholder) this.#tail = after;
+    return after;
   }
 
-  /** Whether everything before an open place is on its way. */
-  isNext(place: Block): boolean {
-    return this.#head === place;
+  /** Whether everything before an open placeholder has been taken to be written. */
+  isNext(placeholder: Block): boolean {
+    return this.#head === placeholder;
   }
 
-  /** Whether the next block is an open place, so that nothing can be written. */
+  /** Whether the next block is a placeholder, so that nothing can be written. */
   get blocked(): boolean {
     return this.#head !== null && this.#head.pending;
   }
 
-  /** Closes a place: what waited after it may go. */
-  closePlace(place: Block): void {
-    this.#cut(place, place.next);
+  /** Removes an open placeholder: the blocks after it may be written. */
+  closePlaceholder(placeholder: Block): void {
+    this.#cut(placeholder, placeholder.next);
   }
 
-  /** Drops an open place and everything after it. */
-  cutAt(place: Block): void {
-    if (!this.#cut(place, null)) return;
-    for (let block: Block | null = place; block !== null; block = block.next) this.#forget(block);
+  /** Drops an open placeholder and everything after it. */
+  cutAt(placeholder: Block): void {
+    if (!this.#cut(placeholder, null)) return;
+    for (let block: Block | null = placeholder; block !== null; block = block.next) {
+      this.#forget(block);
+    }
   }
 
-  #cut(place: Block, rest: Block | null): boolean {
+  #cut(placeholder: Block, rest: Block | null): boolean {
     let before: Block | null = null, block = this.#head;
-    for (; block !== place; block = block.next) {
+    for (; block !== placeholder; block = block.next) {
       if (block === null) return false;
       before = block;
     }
@@ -359,14 +364,14 @@ export class SendQueue {
     return true;
   }
 
-  /** Takes the next block to write, if there is one that can be written. */
+  /** Takes the next block to write; `null` if there is none, or it is a placeholder. */
   shift(): Block | null {
     const block = this.#head;
     if (block !== null) {
       if (block.pending) return null;
       this.#head = block.next;
       if (this.#head === null) this.#tail = null;
-      // A block that has grown old would keep all that came after it until the next full collection.
+      // A block of the old generation would keep all blocks after it alive until the next major collection.
       block.next = null;
     }
     return block;
@@ -380,7 +385,7 @@ export class SendQueue {
     if (block.buffer !== null) release(block.buffer);
   }
 
-  /** Drops what waits, except what completes an open frame that is on its way already. */
+  /** Drops all blocks, except the rest of a frame that is partly written. */
   drop(completing: boolean): void {
     let rest = this.#head;
     this.#head = this.#tail = null;
@@ -395,9 +400,9 @@ export class SendQueue {
     this.#forgetPostponed();
   }
 
-  /** Accounts for a block that is dropped; a place is not to be filled any more. */
+  /** Accounts for a block that is dropped; a placeholder isn't filled any more. */
   #forget(block: Block): void {
-    if (block.pending && block.compressed) this.places--;
+    if (block.pending && block.compressed) this.placeholders--;
     block.pending = false;
     this.taken(block);
   }
@@ -424,8 +429,8 @@ export class SendQueue {
   }
 
   /**
-   * Appends a frame that fills more than a block. It begins and ends with a block of its own: only between blocks
-   * that are whole frames can a control frame pass.
+   * Appends a frame that fills more than a block. It shares no block with other frames: a control frame can only be
+   * written between blocks that end with a frame.
    */
   #pushLarge(first: number, payload: Uint8Array, messages: number, owned: boolean): void {
     const length = payload.length, masked = this.#nextKey !== null;
@@ -467,7 +472,7 @@ export class SendQueue {
     this.fragments += 1 - messages;
   }
 
-  /** A block at the end of the queue with room for `size` bytes more. */
+  /** Returns the last block if it has room for `size` more bytes, or else a new one. */
   #room(size: number): Block {
     const tail = this.#tail;
     if (tail !== null && tail.buffer !== null && !tail.sealed) {
@@ -475,7 +480,7 @@ export class SendQueue {
       const used = tail.end - buffer.start;
       if (used + size <= capacity) return tail;
       if (used + size <= SIZES[LARGEST]) {
-        // Starting small keeps a connection with one message in flight cheap; growing copies little.
+        // Starting small keeps a connection with one short message cheap; growing copies little.
         const larger = acquire(sizeFor(used + size));
         larger.bytes.set(tail.bytes.subarray(tail.start, tail.end), larger.start);
         tail.buffer = larger;
@@ -520,7 +525,7 @@ function sizeFor(bytes: number): number {
   return size;
 }
 
-/** Makes every block, so that all of them have one shape. */
+/** Makes a block. All blocks are made here, so that they have the same hidden class. */
 export function newBlock(
   buffer: Buffer | null,
   bytes: Uint8Array,
@@ -546,12 +551,12 @@ export function newBlock(
 }
 
 function newPlaceholder(): Block {
-  const place = newBlock(null, NOTHING, 0, 0, 0);
-  place.pending = true;
-  return place;
+  const placeholder = newBlock(null, NOTHING, 0, 0, 0);
+  placeholder.pending = true;
+  return placeholder;
 }
 
-/** Encodes after a gap for the header; -1 if it doesn't fit. */
+/** Encodes a text after a gap for the header; returns its length, or -1 if it doesn't fit. */
 function encodeText(text: string, block: Block, gap: number): number {
   const { bytes, buffer } = block, at = block.end + gap;
   if (text.length <= SHORT_TEXT) {

@@ -2,10 +2,10 @@ import { headerSize, writeHeader } from "../protocol/frame_header.ts";
 import { FIN, RSV1 } from "../protocol/opcode.ts";
 import { NOTHING } from "../util/bytes.ts";
 
-// Frames that many queues refer to lie one after the other in slabs. So what is broadcast in one turn is contiguous,
-// and a queue that got all of it holds one stretch of the slab and makes one write of it, with nothing copied.
+// Frames that many queues refer to are encoded one after the other into slabs. So the broadcasts of one turn are
+// contiguous: a queue that got all of them refers to one range of the slab, which is written at once without a copy.
 const SLAB = 32 * 1024;
-/** Longer frames have memory of their own; shorter ones are copied if a queue can't refer to them. */
+/** Longer frames have memory of their own. Shorter ones are copied if a queue can't refer to them. */
 export const LARGEST_IN_SLAB = 8 * 1024;
 
 interface Slab {
@@ -14,22 +14,22 @@ interface Slab {
 }
 
 const plain: Slab = { bytes: NOTHING, used: 0 };
-// Apart from the others, so that they too are contiguous for their receivers.
+// A slab of their own, so that compressed frames are contiguous, too.
 const compressedSlab: Slab = { bytes: NOTHING, used: 0 };
 
-/** A whole message as an unmasked frame, that is as a server sends it. Its bytes never change. */
+/** A whole message as an unmasked frame, as a server sends it. Its bytes never change. */
 export class SharedFrame {
-  /** What it lies in. */
+  /** The memory that contains the frame, from `start` to `end`. */
   readonly bytes: Uint8Array;
   readonly start: number;
-  /** Where the payload begins. */
+  /** The position of the payload. */
   readonly body: number;
   readonly end: number;
   /** The first byte of the frame, without FIN. */
   readonly opcode: number;
   /** Bytes of the payload, before compression. */
   readonly length: number;
-  // The payload as others compress it, by how they do; the same for every frame of a prepared message.
+  // The compressed payload by parameters of compression; shared by all frames of a prepared message.
   #compressed: Map<number, Uint8Array> | null = null;
   #compressedFrames: Map<number, SharedFrame> | null = null;
 
@@ -45,7 +45,7 @@ export class SharedFrame {
       this.start = 0;
     } else {
       if (slab.used + size > slab.bytes.length) {
-        // The one before lives as long as some queue refers to it.
+        // The previous slab lives as long as a queue refers to it.
         slab.bytes = new Uint8Array(SLAB);
         slab.used = 0;
       }
@@ -60,19 +60,19 @@ export class SharedFrame {
     this.bytes.set(payload, this.body);
   }
 
-  /** Encodes into memory of its own, for a message that is kept. */
+  /** Encodes a message that is kept, into memory of its own. */
   static standalone(opcode: number, payload: Uint8Array): SharedFrame {
     const frame = new SharedFrame(null, opcode, payload, payload.length);
     frame.#compressed = new Map();
     return frame;
   }
 
-  /** Encodes after what was shared before, for a message that goes to many now. */
+  /** Encodes a message that is sent to many now, into the current slab. */
   static inSlab(opcode: number, payload: Uint8Array): SharedFrame {
     return new SharedFrame(plain, opcode, payload, payload.length);
   }
 
-  /** The same message after what was shared last. */
+  /** Copies the frame to the current slab, so that it is contiguous with others. A large frame isn't copied. */
   copyToSlab(): SharedFrame {
     if (this.end - this.start > LARGEST_IN_SLAB) return this;
     const frame = SharedFrame.inSlab(this.opcode, this.payload());
@@ -81,10 +81,10 @@ export class SharedFrame {
   }
 
   /**
-   * The same message compressed, once for all connections with the same parameters.
+   * Returns the same message compressed, once for all connections with the same parameters.
    *
-   * @param key How they do it.
-   * @param compress Compresses, into a buffer that is used again.
+   * @param key Identifies the parameters.
+   * @param compress Compresses a payload. The result is copied, since its buffer is reused.
    */
   compressed(key: number, compress: (payload: Uint8Array) => Uint8Array): SharedFrame {
     let frame = this.#compressedFrames?.get(key);
@@ -114,9 +114,9 @@ export class SharedFrame {
 let viewed = NOTHING;
 let viewedStart = 0;
 
-/** A view of a stretch of shared frames. The receivers of a broadcast ask for the same one, one after the other. */
+/** Returns a view of shared frames. The last one is cached: all connections of a broadcast ask for the same one. */
 export function sharedView(bytes: Uint8Array, start: number, end: number): Uint8Array {
-  // A view that is kept keeps what it shows: a slab is little, a frame with memory of its own may be anything.
+  // The cached view keeps its memory alive. A slab is small; a frame with memory of its own may be large.
   if (bytes.length > SLAB) return bytes.subarray(start, end);
   if (
     viewed.buffer !== bytes.buffer || viewedStart !== start || viewed.length !== end - start

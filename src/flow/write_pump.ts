@@ -5,7 +5,7 @@ import { type Block, newBlock, type SendQueue } from "./send_queue.ts";
 import { sharedView } from "./shared_frame.ts";
 import { flushAfterTurn } from "./flush_scheduler.ts";
 
-/** What the write pump reports. */
+/** Gets the reports of a write pump. */
 export interface WriteSink {
   /** The kernel has taken bytes; called before the next write starts. */
   wrote(): void;
@@ -13,20 +13,20 @@ export interface WriteSink {
   writeFailed(error: unknown): void;
 }
 
-// What a transport that reports readiness is given in one go. The next turn goes on: a peer that takes everything, fed by
-// a callback that always has more, must not keep all others waiting.
+// The most bytes that are written in one go to a transport that reports readiness. The rest waits for the next turn: a peer
+// that takes everything, fed by a callback that always sends more, must not keep all other connections waiting.
 const MOST_AT_ONCE = 256 * 1024;
 
 /**
- * Moves blocks to the transport, one write in flight. Control frames have a queue of their own and go first, between
- * blocks; so a ping waits for at most the block on its way, and never comes inside a frame.
+ * Moves blocks to the transport, with one write in flight at a time. Control frames have a queue of their own and are
+ * written first, between blocks. So a ping waits for at most the block in flight, and is never written inside a frame.
  *
- * There are two kinds of transport. One completes: `write` promises how much the kernel has taken. One reports readiness:
- * `tryWrite` says at once how much it has taken, and `whenWritable` when there is room again; then a block counts as in
- * flight while its rest waits for room.
+ * There are two kinds of transports. Some complete: `write` resolves with the number of bytes that the kernel has taken.
+ * Others report readiness: `tryWrite` returns that number at once, and `whenWritable` calls back when there is room
+ * again. Then a block counts as in flight while the rest of it waits for room.
  */
 export class WritePump {
-  /** While set, data wait and only control frames are written. */
+  /** While set, only control frames are written. */
   held = false;
   /** Bytes that the kernel has taken. */
   written = 0;
@@ -35,8 +35,8 @@ export class WritePump {
   readonly #sink: WriteSink;
   #transport: Transport | null = null;
   #flying: Block | null = null;
-  #completing = false; // the block before ended inside a frame
-  // Like the callbacks below, made when first needed: most connections of a large server are silent.
+  #completing = false; // the previous block ended inside a frame
+  // Made when first needed, like the callbacks below: most connections of a large server are silent.
   #control: ControlQueue | null = null;
   #corked = false;
   #scheduled = false;
@@ -51,12 +51,12 @@ export class WritePump {
     this.#sink = sink;
   }
 
-  /** Bytes that the kernel has taken, those of a write that isn't complete included if the transport counts them. */
+  /** Bytes that the kernel has taken. If the transport counts them, those of an incomplete write are included. */
   get taken(): number {
     return this.#transport?.bytesTaken ?? this.written;
   }
 
-  /** Control frames that wait. */
+  /** The queue of control frames. */
   get control(): ControlQueue {
     return this.#control ??= new ControlQueue();
   }
@@ -72,12 +72,12 @@ export class WritePump {
     return this.#flying !== null;
   }
 
-  /** Whether nothing can be written although something is queued, for reasons of our own. */
+  /** Whether nothing can be written because sending is held, or the next message isn't ready. */
   get waiting(): boolean {
     return this.#flying === null && (this.held || this.#queue.blocked);
   }
 
-  /** Whether everything queued has been taken by the kernel, or nothing can be any more. */
+  /** Whether the kernel has taken everything that was queued, or the pump was stopped. */
   get idle(): boolean {
     return this.#stopped || (this.#flying === null && this.#queue.empty && !this.#controlWaits());
   }
@@ -87,24 +87,24 @@ export class WritePump {
     return this.#stopped;
   }
 
-  /** Whether all of the data queue has been taken by the kernel. */
+  /** Whether the kernel has taken the whole data queue. */
   get dataTaken(): boolean {
     const flying = this.#flying;
     return this.#queue.empty &&
       (flying === null || (flying.buffer === null && flying.payload === 0));
   }
 
-  /** Whether the frame on its way, or half-way, needs the head of the queue to complete it. */
+  /** Whether the head of the queue continues a frame that is partly written. */
   get completing(): boolean {
     return this.#flying === null ? this.#completing : this.#flying.continues;
   }
 
-  /** Holds writing back while a batch of received frames is handled. */
+  /** Holds writing while a batch of received frames is handled. */
   cork(): void {
     this.#corked = true;
   }
 
-  /** Ends the batch, and writes what it sent. */
+  /** Ends the batch, and writes the messages that were sent in it. */
   uncork(): void {
     this.#corked = false;
     if (this.#control !== null) this.#control.endBatch();
@@ -118,7 +118,7 @@ export class WritePump {
     flushAfterTurn(this);
   }
 
-  /** For the end of the turn. */
+  /** Called at the end of the turn. */
   flushScheduled(): void {
     this.#scheduled = false;
     this.flush();
@@ -131,7 +131,7 @@ export class WritePump {
     if (block !== null) this.#begin(block);
   }
 
-  /** Says why data that wait aren't written; `null` if none wait, or they go out with this turn. */
+  /** Says why queued data isn't written; `null` if none is queued, or it is written in this turn. */
   whyNotWriting(): string | null {
     if (this.#flying !== null) return "a write is in flight: the kernel has not taken all of it";
     if (this.#controlWaits() || this.#queue.empty) return null;
@@ -141,7 +141,7 @@ export class WritePump {
     return null;
   }
 
-  /** Ends our direction, and leaves the other one open. */
+  /** Ends our direction of the stream; the other one stays open. */
   endWriting(): void {
     if (this.#halfClosed || this.#transport === null) return;
     this.#halfClosed = true;
@@ -168,10 +168,10 @@ export class WritePump {
     return this.#control !== null && !this.#control.empty;
   }
 
-  /** The next block to write, control frames first; `null` if there is none that may go. */
+  /** The next block to write, control frames first; `null` if there is none that may be written. */
   #next(): Block | null {
     if (this.#controlWaits() && !this.#completing) return rawBlock(this.#control!.take());
-    // A frame that is half-way has to be completed even if data are held.
+    // A frame that is partly written has to be completed even if sending is held.
     if (this.held && !this.#completing) return null;
     return this.#queue.shift();
   }
@@ -183,7 +183,7 @@ export class WritePump {
     else this.#writeReady(block);
   }
 
-  /** Writes what is left of the block in flight to a transport that completes. */
+  /** Writes the rest of the block in flight to a transport that completes. */
   #write(block: Block): void {
     this.#onWritten ??= (count) => this.#written(count);
     this.#onError ??= (error) => this.#failed(error);
@@ -204,7 +204,7 @@ export class WritePump {
     else this.flush();
   }
 
-  /** Writes block after block to a transport that reports readiness, while the kernel takes them. */
+  /** Writes blocks to a transport that reports readiness, as long as the kernel takes them. */
   #writeReady(first: Block): void {
     const transport = this.#transport!;
     let block: Block | null = first, written = 0;
@@ -226,7 +226,7 @@ export class WritePump {
         return;
       }
       this.#took(block, count);
-      // A callback may have begun a write, or ended all.
+      // A callback may have begun a write, or stopped the pump.
       if (this.#corked || this.#flying !== null || this.#stopped) return;
       block = this.#next();
       if (block === null) return;
@@ -246,7 +246,7 @@ export class WritePump {
     }
   }
 
-  /** Whether a transport's answer makes sense; one that doesn't would make us write for ever, or lose count. */
+  /** Checks a transport's count: a wrong one would make us write for ever, or lose count. */
   #checked(count: number, least: number, block: Block): boolean {
     const most = block.end - block.start;
     if (Number.isInteger(count) && count >= least && count <= most) return true;
@@ -259,15 +259,15 @@ export class WritePump {
   /**
    * The kernel has taken `count` bytes of the block in flight.
    *
-   * @returns Whether some are left, and the block is still in flight.
+   * @returns Whether bytes are left, and the block is still in flight.
    */
   #took(block: Block, count: number): boolean {
     this.written += count;
     block.start += count;
     const left = block.end - block.start;
     if (left > 0) {
-      // In a block of its own every byte is payload, and nearly so in a shared one; elsewhere it counts until the whole
-      // block is gone.
+      // If a block is a single payload, or nearly so, its bytes leave the count as they are taken; otherwise with the
+      // whole block.
       if (block.buffer === null && !block.compressed && block.payload > left) {
         this.#queue.bytes -= block.payload - left;
         block.payload = left;
@@ -287,7 +287,7 @@ export class WritePump {
     return false;
   }
 
-  /** The caller of a flush needn't expect the connection to end within it. */
+  /** Fails in a microtask, so that the connection doesn't end within a flush. */
   #failSoon(error: unknown): void {
     queueMicrotask(() => this.#failed(error));
   }
@@ -298,7 +298,7 @@ export class WritePump {
   }
 }
 
-/** What is left to write of a block. */
+/** The bytes of a block that are still to be written. */
 function rest({ bytes, start, end, shared }: Block): Uint8Array {
   return shared
     ? sharedView(bytes, start, end)

@@ -1,9 +1,9 @@
 import { decodeLatin1 } from "./latin1.ts";
 
 /**
- * SHA-1 of a key and the GUID (RFC 6455 4.2.2), written for just that: the message is always 24 + 36 = 60 bytes, so
- * the padding is constant and the second block's schedule can be computed once. That takes a third of the time of
- * the platform's own one-shot hash, whose call costs more than the hashing.
+ * SHA-1 of a key and the GUID (RFC 6455 4.2.2), for this purpose only: the message is always 24 + 36 = 60 bytes, so the
+ * padding is constant and the schedule of the second block is computed once. That takes a third of the time of a one-shot
+ * hash by `node:crypto`, whose call costs more than the hashing.
  */
 const GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 const KEY_LENGTH = 24;
@@ -16,12 +16,12 @@ for (const code of BASE64_CODES) IS_BASE64[code] = 1;
 /** The number of bytes that {@linkcode writeAcceptKey} writes. */
 export const ACCEPT_KEY_LENGTH = 28;
 
-/** Words 0 to 5 are the key's, 6 to 14 the GUID's, and 15 is the 1 bit after them. */
+/** The first block: words 0 to 5 are the key, 6 to 14 the GUID, and 15 is the 1 bit after them. */
 const first = new Int32Array(80);
 for (let word = 0; word < 9; word++) first[6 + word] = wordAt(GUID, word * 4);
 first[15] = 0x80000000 | 0;
 
-/** Zeros, and the length of the message in bits. */
+/** The second block: zeros, and the length of the message in bits. */
 const second = new Int32Array(80);
 second[15] = (KEY_LENGTH + GUID.length) * 8;
 expand(second);
@@ -30,8 +30,8 @@ const digest = new Int32Array(5);
 
 /**
  * Says whether a `Sec-WebSocket-Key` is base64 of exactly 16 bytes (RFC 6455 4.2.1): 22 characters of the alphabet and
- * two signs of padding. The 4 bits that the last character has too many may be anything: the example of RFC 6455 4.1
- * itself has some.
+ * two of padding. The 4 surplus bits of the last character may have any value: in the example of RFC 6455 4.1 they aren't
+ * zero.
  *
  * @param key The field's value.
  * @returns Whether it is valid.
@@ -68,7 +68,7 @@ export function acceptKey(key: string): string {
  * Writes the `Sec-WebSocket-Accept` that answers a key.
  *
  * @param key A valid key.
- * @param into Where to write it.
+ * @param into The buffer to write to.
  * @param at The index of the first byte.
  * @returns The index after the last byte.
  * @throws {RangeError} If the key hasn't 24 characters.
@@ -102,7 +102,7 @@ function expand(words: Int32Array): void {
   }
 }
 
-/** One block (FIPS 180-4, 6.1.2 steps 2 to 4); a loop for each of the four functions keeps branches out. */
+/** Processes a block (FIPS 180-4, 6.1.2 steps 2 to 4); separate loops for the four functions avoid branches. */
 function mix(words: Int32Array): void {
   let a = digest[0], b = digest[1], c = digest[2], d = digest[3], e = digest[4], t = 0, next = 0;
   for (; t < 20; t++) {
@@ -124,7 +124,7 @@ function mix(words: Int32Array): void {
   digest[0] += a, digest[1] += b, digest[2] += c, digest[3] += d, digest[4] += e;
 }
 
-/** Base64 of the 20 bytes: six times three, then two and a sign of padding. */
+/** Writes the 20 bytes in base64: six groups of three bytes, then two bytes and a padding character. */
 function writeDigest(into: Uint8Array, at: number): number {
   for (let byte = 0; byte < 21; byte += 3) {
     const group = (digestByte(byte) << 16) | (digestByte(byte + 1) << 8) | digestByte(byte + 2);

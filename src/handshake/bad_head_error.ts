@@ -1,4 +1,4 @@
-/** The head of a message breaks the rules of HTTP/1.1; what follows it on the stream can't be trusted either. */
+/** The head of a message breaks the rules of HTTP/1.1, so the bytes that follow it can't be trusted either. */
 export class BadHeadError extends Error {
   /** The name of the class. */
   override readonly name = "BadHeadError";
@@ -6,7 +6,7 @@ export class BadHeadError extends Error {
   readonly status: number;
 
   /**
-   * Makes the error.
+   * Makes an error for a bad head.
    *
    * @param status The status that a server answers with.
    * @param message What is wrong with the head.

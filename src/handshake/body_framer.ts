@@ -10,7 +10,7 @@ const SEMICOLON = 0x3b;
 
 const SIZE = 0; // the hexadecimal digits of a chunk's size
 const SPACE = 1; // white space after them
-const EXTENSION = 2; // what may follow on the line
+const EXTENSION = 2; // extensions after the size
 const SIZE_END = 3; // the LF of that line
 const DATA = 4;
 const DATA_CR = 5; // after the data
@@ -21,19 +21,19 @@ const TRAILER_LINE = 9; // inside its value
 const TRAILER_LF = 10; // the LF of such a line
 const END_LF = 11; // the LF of the empty line
 
-/** More digits than that are no size that anybody means, and would not be exact. */
+/** The most digits of a chunk's size: a larger number would not be exact. */
 const MAX_DIGITS = 12;
-/** Bounds what is not data: extensions and trailers. */
+/** The most bytes of extensions and trailers. */
 const MAX_OVERHEAD = 16 * 1024;
 
 /**
- * Finds the data of a message's body, and its end (RFC 9112 6): by its length, or by the chunked coding, strictly. A
- * proxy before us that saw the end elsewhere would take a body for a request, or a request for a body.
+ * Finds the data of a message's body, and its end (RFC 9112 6), by its length or by the chunked coding. The coding is read
+ * strictly: if a proxy in front of us saw the end elsewhere, it would take a body for a request, or a request for a body.
  */
 export class BodyFramer {
   /** Whether the body is complete. */
   done: boolean;
-  /** Where the data begin in what `take` has taken last. */
+  /** The index at which the data of the last `take` begins. */
   dataStart = 0;
   readonly #chunked: boolean;
   #left: number;
@@ -42,7 +42,7 @@ export class BodyFramer {
   #overhead = 0;
 
   /**
-   * @param length The length in bytes, `"chunked"`, or `Infinity` if the end of the stream is the end.
+   * @param length The length in bytes, `"chunked"`, or `Infinity` if the body ends with the stream.
    */
   constructor(length: number | "chunked") {
     this.#chunked = length === "chunked";
@@ -53,9 +53,9 @@ export class BodyFramer {
   /**
    * Takes the next bytes, up to the end of one run of data.
    *
-   * @param bytes What was read.
-   * @param at Where to go on in it.
-   * @returns The index after what was taken; the data are from `dataStart` to there, none if they are equal.
+   * @param bytes The bytes that were read.
+   * @param at The index at which to go on.
+   * @returns The index after the bytes that were taken. The data is from `dataStart` to there, and may be empty.
    * @throws {BadHeadError} If the chunked coding is broken.
    */
   take(bytes: Uint8Array, at: number): number {
@@ -137,7 +137,7 @@ export class BodyFramer {
     }
   }
 
-  /** Nothing may follow the digits but white space and extensions: to some, "3 4" is 52 bytes (RFC 9112 7.1.1). */
+  /** Only white space and extensions may follow the digits: some parsers read "3 4" as 52 bytes (RFC 9112 7.1.1). */
   #sizeEnds(byte: number): void {
     if (byte === CR) this.#state = SIZE_END;
     else if (byte === SEMICOLON) this.#state = EXTENSION;

@@ -3,8 +3,7 @@ export const TOKEN_CHAR: Uint8Array = new Uint8Array(256);
 
 /**
  * 1 for each octet that may be inside a field value: HTAB, SP, visible ASCII and obs-text (RFC 9110 5.5).
- * Everything else in a value is an attempt to end the line early, or a mistake that some other parser on the way
- * would read as such.
+ * Any other octet is an attempt to end the line early, or a mistake that another parser on the way could read as one.
  */
 export const FIELD_CHAR: Uint8Array = new Uint8Array(256);
 
@@ -32,12 +31,12 @@ export function isToken(text: string): boolean {
 }
 
 /**
- * Compares a part of `text` with a lower-case name, case-insensitively in ASCII only: `toLowerCase` would also take
- * U+212A for a `k`, and would allocate.
+ * Compares a part of `text` with a lower-case name, case-insensitively in ASCII only: `toLowerCase` would also turn U+212A
+ * into `k`, and would allocate.
  *
- * @param text The string that holds the part.
- * @param start Where the part begins.
- * @param end Where it ends.
+ * @param text The string that contains the part.
+ * @param start The start of the part.
+ * @param end The end of the part.
  * @param lower The name, in lower case.
  * @returns Whether they are the same name.
  */

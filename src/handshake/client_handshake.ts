@@ -15,7 +15,7 @@ import { checkProtocol, listContains } from "./token_list.ts";
 import type { Target } from "./url.ts";
 import { printable } from "../util/quote.ts";
 
-/** What a client offers. */
+/** The offer of a client. */
 export interface ClientOffer {
   /** The subprotocols, in order of preference. */
   protocols?: readonly string[];
@@ -24,30 +24,30 @@ export interface ClientOffer {
   /** Further headers. */
   headers?: readonly Field[];
   /**
-   * The largest response head that is taken, interim responses included.
+   * The largest response head in bytes, interim responses included.
    *
    * @default {16384}
    */
   maxHeaderBytes?: number;
-  /** The key; left out, a random one, which is what anything but a test wants. */
+  /** The key. Default: a random one; only tests need another. */
   key?: string;
 }
 
-/** What client and server have agreed on. */
+/** The agreement of client and server. */
 export interface Agreement {
   /** The subprotocol; `""` for none. */
   protocol: string;
-  /** The extensions, as the server answered them; their parameters are yet to be judged. */
+  /** The extensions, as the server answered them; their parameters haven't been checked yet. */
   extensions: Extension[];
   /** The headers of the response. */
   headers: Headers;
 }
 
 /**
- * The client's side of an opening handshake (RFC 6455 4.1). Send {@linkcode ClientHandshake.request}, give what is
- * read to {@linkcode ClientHandshake.push} until it returns something else than -1, then, by
- * {@linkcode ClientHandshake.accepted}, call {@linkcode ClientHandshake.finish} or collect the body of the refusal and
- * throw {@linkcode ClientHandshake.refused}.
+ * The client's side of an opening handshake (RFC 6455 4.1). Send {@linkcode ClientHandshake.request}, and pass the received
+ * bytes to {@linkcode ClientHandshake.push} until it returns something else than -1. Then, if
+ * {@linkcode ClientHandshake.accepted} is true, call {@linkcode ClientHandshake.finish}; otherwise collect the body of
+ * the refusal and throw {@linkcode ClientHandshake.refused}.
  */
 export class ClientHandshake {
   /** The bytes of the request. */
@@ -64,10 +64,10 @@ export class ClientHandshake {
   #head: ResponseHead | null = null;
 
   /**
-   * Writes the request, which is yet to be sent.
+   * Writes the request, which the caller has to send.
    *
-   * @param target Where to, as `parseUrl` read it.
-   * @param offer What to offer.
+   * @param target The target, as `parseUrl` returned it.
+   * @param offer The offer.
    * @throws {TypeError} If a subprotocol, an extension or a header can't be sent.
    */
   constructor(target: Target, offer: ClientOffer = {}) {
@@ -87,14 +87,14 @@ export class ClientHandshake {
     return this.#head;
   }
 
-  /** Whether the final response accepts; what it says has yet to be checked by {@linkcode ClientHandshake.finish}. */
+  /** Whether the final response accepts. {@linkcode ClientHandshake.finish} still has to check the response. */
   get accepted(): boolean {
     const { version, status } = this.#head ?? { version: "1.1", status: 0 };
     // Any 2xx accepts a CONNECT (RFC 9113 8.5).
     return version === "2" ? status >= 200 && status < 300 : status === 101;
   }
 
-  /** The fields of the request over HTTP/2, an extended CONNECT (RFC 8441 5), as `node:http2` takes them. */
+  /** The fields of the request over HTTP/2, an extended CONNECT (RFC 8441 5), in the form for `node:http2`. */
   get http2Fields(): Record<string, string | number | string[]> {
     const { hostHeader, path, secure } = this.#target;
     const fields: Field[] = [["sec-websocket-version", "13"], ...this.#headers];
@@ -114,9 +114,9 @@ export class ClientHandshake {
   }
 
   /**
-   * Takes the head of the response over HTTP/2.
+   * Reads the head of the response over HTTP/2.
    *
-   * @param fields Names and values in turn, pseudo-header fields among them.
+   * @param fields Names and values in turn, pseudo-header fields included.
    * @throws {HandshakeError} If it has a field that no head can have, or too many.
    */
   takeHttp2(fields: readonly string[]): void {
@@ -134,12 +134,12 @@ export class ClientHandshake {
   }
 
   /**
-   * Takes the next bytes of the response. Interim responses such as 100 and 103 are skipped (RFC 9110 15.2).
+   * Reads the next bytes of the response. Interim responses such as 100 and 103 are skipped (RFC 9110 15.2).
    *
-   * @param bytes What was read; the buffer is the caller's again on return.
-   * @returns -1 while the head isn't complete; else the index in `bytes` just after it, where the first frames or the
+   * @param bytes The received bytes; the caller may reuse the buffer after the call.
+   * @returns -1 while the head isn't complete, then the index in `bytes` just after it, where the first frames or the
    * body of a refusal begin.
-   * @throws {HandshakeError} If the response isn't HTTP/1.x, or its head too large.
+   * @throws {HandshakeError} If the response isn't HTTP/1.x, or its head is too large.
    */
   push(bytes: Uint8Array): number {
     let at = 0;
@@ -153,7 +153,7 @@ export class ClientHandshake {
           this.#head = head;
           return at;
         }
-        // Without a bound over all of them, a server could keep us waiting with interim responses for ever.
+        // Without a limit for all of them, a server could keep us waiting with interim responses for ever.
         this.#received += this.#parser.text.length;
         if (this.#received > this.#maxHeaderBytes) {
           throw new BadHeadError(431, `Interim responses exceed ${this.#maxHeaderBytes} bytes`);
@@ -168,8 +168,8 @@ export class ClientHandshake {
   /**
    * Checks the server's 101 (RFC 6455 4.1, the list at the end).
    *
-   * @returns What was agreed.
-   * @throws {HandshakeError} If the answer isn't the one to our request.
+   * @returns The agreement.
+   * @throws {HandshakeError} If the response doesn't answer our request.
    */
   finish(): Agreement {
     const head = this.#head;
@@ -177,7 +177,7 @@ export class ClientHandshake {
     const { fields, version } = head;
     if (version !== "2") this.#checkUpgrade(head);
     const protocol = fields.get("sec-websocket-protocol");
-    // Some servers write the field although there is nothing to put into it, which says no more than leaving it out.
+    // Some servers send an empty field, which means the same as none.
     const isEmpty = protocol === "" && this.#protocols.length === 0;
     if (protocol !== null && !isEmpty && !this.#protocols.includes(protocol)) {
       throw this.#invalid(`the subprotocol ${show(protocol)} wasn't offered`);
@@ -189,7 +189,7 @@ export class ClientHandshake {
     };
   }
 
-  /** What only HTTP/1.1 has. */
+  /** Checks the fields that only HTTP/1.1 has. */
   #checkUpgrade({ fields, version }: ResponseHead): void {
     if (version === "1.0") throw this.#invalid("101 in HTTP/1.0");
     const upgrade = fields.get("upgrade");
@@ -209,7 +209,7 @@ export class ClientHandshake {
   /**
    * Makes the error of a refused handshake.
    *
-   * @param body What was collected of the response's body.
+   * @param body The collected part of the response's body.
    * @returns The error to reject with.
    */
   refused(body?: Uint8Array): HandshakeError {
@@ -258,7 +258,7 @@ export class ClientHandshake {
 
 function formatRequest(target: Target, key: string, offer: ClientOffer): Uint8Array {
   const { protocols, extensions, headers } = offer;
-  // The URL parser leaves nothing in that could end the line; a target that was put together might.
+  // The URL parser leaves no character that could end the line, but a target may not come from there.
   if (!/^\/[\x21-\x7e]*$/.test(target.path)) {
     throw new TypeError(`Cannot send a request for ${show(target.path)}: not a path`);
   }

@@ -12,24 +12,24 @@ const BACKSLASH = 0x5c;
 /** One parameter of an extension: its name, and its value or `true` if it has none. */
 export type ExtensionParam = [name: string, value: string | true];
 
-/** An extension as it is offered or agreed: its name, and its parameters in order, repeated ones included. */
+/** An extension as offered or agreed: its name, and its parameters in order, repeated ones included. */
 export interface Extension {
   /** The registered name, such as `permessage-deflate`. */
   name: string;
-  /** The parameters, in order; a name may come twice, which is for the extension to refuse. */
+  /** The parameters, in order. A repeated name is kept: the extension has to refuse it. */
   params: ExtensionParam[];
 }
 
 /**
- * Reads `Sec-WebSocket-Extensions` (RFC 6455 9.1). Each character is looked at once, whatever the list looks like.
+ * Reads `Sec-WebSocket-Extensions` (RFC 6455 9.1), in linear time for any list.
  *
  *     extension-list  = 1#extension
  *     extension       = extension-token *( ";" extension-param )
  *     extension-param = token [ "=" (token | quoted-string) ]
  *
- * White space is allowed around every separator, as in RFC 2616, whose grammar this is. Empty members are skipped.
+ * White space is allowed around every separator, since the grammar is that of RFC 2616. Empty members are skipped.
  *
- * @param list The field's value; of several fields, their values joined by commas.
+ * @param list The field's value; the values of several fields are joined by commas.
  * @returns The extensions, in order.
  * @throws {SyntaxError} If it isn't such a list, or if a quoted value isn't a token once unquoted.
  */
@@ -68,7 +68,7 @@ export function parseExtensions(list: string): Extension[] {
 /**
  * Writes a list of extensions, as a header field's value.
  *
- * @param extensions What to write.
+ * @param extensions The extensions.
  * @returns The value; `""` for an empty list.
  * @throws {TypeError} If a name or a value isn't a token.
  */
@@ -86,10 +86,10 @@ export function formatExtensions(extensions: readonly Extension[]): string {
 }
 
 /**
- * Checks the option `extensions`, each member an object or as the header spells it.
+ * Checks the option `extensions`. Each member is an object, or a string as in the header.
  *
- * @param extensions What the application offers.
- * @returns The extensions, in objects of their own.
+ * @param extensions The option.
+ * @returns Copies of the extensions.
  * @throws {TypeError} If a member is malformed.
  */
 export function checkExtensions(

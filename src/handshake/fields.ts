@@ -8,42 +8,42 @@ const CR = 0x0d;
 const SP = 0x20;
 const COLON = 0x3a;
 
-/** How many fields a head may have, unless a server says otherwise: a browser sends some twenty. */
+/** The default limit of fields in a head: a browser sends about twenty. */
 export const MAX_FIELDS = 128;
 
 /**
- * How many fields a server may allow. The platform's `Headers` take quadratic time to be filled, and far more to be listed:
- * up to here what they take is nearly linear.
+ * The highest limit that a server may set. To fill the platform's `Headers` takes quadratic time, and to list them far more;
+ * up to this number it is nearly linear.
  */
 export const MOST_FIELDS = 1024;
 
 /**
- * The header fields of a message, in the order of their arrival. What is stored is where they are in the text of the
- * head, four numbers each; strings are cut out when they are asked for, which a handshake does for half of them.
+ * The header fields of a message, in the order of their arrival. Only their positions in the text of the head are stored,
+ * four numbers for each. Strings are made on demand: a handshake needs about half of the fields.
  */
 export class Fields implements Iterable<[name: string, value: string]> {
   readonly #text: string;
   readonly #index: readonly number[];
 
   /**
-   * Makes fields of what {@linkcode parseFields} found.
+   * Makes fields from the result of {@linkcode parseFields}.
    *
    * @param text The head.
-   * @param index For each field: where its name begins and ends, and where its value begins and ends.
+   * @param index For each field: the start and the end of its name, and those of its value.
    */
   constructor(text: string, index: readonly number[]) {
     this.#text = text;
     this.#index = index;
   }
 
-  /** The number of fields, those of the same name counted one by one. */
+  /** The number of fields; those of the same name count separately. */
   get size(): number {
     return this.#index.length >> 2;
   }
 
   /**
-   * The value of a field. Several of one name are combined with `", "`, which means the same for every field that is
-   * defined as a list (RFC 9110 5.3). `Set-Cookie` isn't: iterate over the fields for that.
+   * Returns the value of a field. Several fields of one name are joined with `", "`, which means the same for every field
+   * that is defined as a list (RFC 9110 5.3). `Set-Cookie` isn't one: iterate over the fields for that.
    *
    * @param name The name, in lower case.
    * @returns The value, or `null` if there is no such field.
@@ -57,7 +57,7 @@ export class Fields implements Iterable<[name: string, value: string]> {
   }
 
   /**
-   * How often a field occurs.
+   * Counts the fields of a name.
    *
    * @param name The name, in lower case.
    * @returns The number of fields of that name.
@@ -69,7 +69,7 @@ export class Fields implements Iterable<[name: string, value: string]> {
   }
 
   /**
-   * Whether a field occurs.
+   * Says whether a field occurs.
    *
    * @param name The name, in lower case.
    * @returns Whether there is at least one.
@@ -79,9 +79,9 @@ export class Fields implements Iterable<[name: string, value: string]> {
   }
 
   /**
-   * The fields as the web platform has them; several `Set-Cookie` stay apart.
+   * Converts the fields to `Headers`; several `Set-Cookie` are kept separate.
    *
-   * @returns New headers, the caller's own.
+   * @returns New headers.
    */
   toHeaders(): Headers {
     const headers = new Headers();
@@ -89,7 +89,7 @@ export class Fields implements Iterable<[name: string, value: string]> {
     return headers;
   }
 
-  /** Names as they were spelt, and values, in order. */
+  /** Names with their original case, and values, in order. */
   *[Symbol.iterator](): Iterator<[name: string, value: string]> {
     const index = this.#index;
     for (let at = 0; at < index.length; at += 4) {
@@ -100,12 +100,12 @@ export class Fields implements Iterable<[name: string, value: string]> {
     }
   }
 
-  /** Where the next field of a name is in the index, from `from` on; -1 if there is none. */
+  /** The position in the index of the next field of a name, beginning at `from`; -1 if there is none. */
   #find(name: string, from: number): number {
     const index = this.#index;
     const length = name.length;
     for (let at = from; at < index.length; at += 4) {
-      // Lengths alone tell most names apart, without a call.
+      // Most names differ in length, which saves a call.
       if (index[at + 1] - index[at] !== length) continue;
       if (equalsIgnoreCase(this.#text, index[at], index[at + 1], name)) return at;
     }
@@ -118,16 +118,15 @@ export class Fields implements Iterable<[name: string, value: string]> {
 }
 
 /**
- * Reads the field lines of a head (RFC 9112 5), strictly: a name is a token, nothing is between it and the colon
- * (5.1: such a message must be refused, since parsers disagree about it), lines end in CR LF, and there are no folds
- * (5.2).
+ * Reads the field lines of a head (RFC 9112 5) strictly. A name is a token, directly followed by the colon: parsers
+ * disagree about white space there, so it must be refused (5.1). Lines end with CR LF, and folds aren't allowed (5.2).
  *
  * @param text The head.
- * @param at Where the first field line begins.
- * @param maxFields How many fields there may be.
+ * @param at The index of the first field line.
+ * @param maxFields The most fields.
  * @returns The fields.
- * @throws {BadHeadError} With status 400, if a line isn't a field, or if the head doesn't end with `text`; with 431
- * if there are too many.
+ * @throws {BadHeadError} With status 400 if a line isn't a field, or if bytes follow the head in `text`; with 431 if there
+ * are too many fields.
  */
 export function parseFields(text: string, at: number, maxFields: number): Fields {
   const index: number[] = [];
@@ -138,13 +137,13 @@ export function parseFields(text: string, at: number, maxFields: number): Fields
     const nameEnd = at;
     if (nameEnd === nameStart) {
       if (code === CR && text.charCodeAt(at + 1) === LF && at + 2 === text.length) break;
-      throw badLine(text, nameStart);
+      throw badFieldLine(text, nameStart);
     }
-    if (code !== COLON) throw badLine(text, nameStart);
+    if (code !== COLON) throw badFieldLine(text, nameStart);
     do code = text.charCodeAt(++at); while (code === SP || code === HTAB);
     const valueStart = at;
     while (FIELD_CHAR[code] === 1) code = text.charCodeAt(++at);
-    if (code !== CR || text.charCodeAt(at + 1) !== LF) throw badLine(text, nameStart);
+    if (code !== CR || text.charCodeAt(at + 1) !== LF) throw badFieldLine(text, nameStart);
     let valueEnd = at;
     while (valueEnd > valueStart) {
       const last = text.charCodeAt(valueEnd - 1);
@@ -160,7 +159,7 @@ export function parseFields(text: string, at: number, maxFields: number): Fields
   return new Fields(text, index);
 }
 
-function badLine(text: string, start: number): BadHeadError {
+function badFieldLine(text: string, start: number): BadHeadError {
   const end = text.indexOf("\r\n", start);
   const line = text.substring(start, end === -1 ? text.length : end);
   return new BadHeadError(400, `The head has a line that is not a header field: ${show(line)}`);

@@ -3,11 +3,11 @@ import { refusal } from "../util/check.ts";
 import { checkFieldName, checkFieldValue } from "./headers_option.ts";
 
 /**
- * Writes the head of a request that the caller has read, so that it passes the same checks as one that we read.
+ * Writes the head of a request that the caller has read, so that it passes the same checks as one that we have read.
  *
  * @param request A standard request, or one of `node:http`.
  * @returns The head, with its closing empty line, one code unit per byte.
- * @throws {TypeError} If it is neither, or has a header that no head can have.
+ * @throws {TypeError} If it is neither, or has a header that a head can't contain.
  */
 export function formatRequestHead(request: Request | IncomingMessage): string {
   if (request instanceof Request) {
@@ -17,7 +17,7 @@ export function formatRequestHead(request: Request | IncomingMessage): string {
     return format(request.method, pathname + search, fields);
   }
   const { method, rawHeaders } = request;
-  // Express moves the start of `url` if a router is mounted.
+  // Express removes the path of a mounted router from `url`.
   const url = (request as { originalUrl?: string }).originalUrl ?? request.url;
   if (typeof method !== "string" || typeof url !== "string" || !Array.isArray(rawHeaders)) {
     throw refusal("adopt with request", request, "a Request, or one of node:http");

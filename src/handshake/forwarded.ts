@@ -1,7 +1,7 @@
 import { parseAddress } from "../util/ip_address.ts";
 import type { Fields } from "./fields.ts";
 
-/** Where a request comes from, as far as trusted proxies say. */
+/** The origin of a request, as far as trusted proxies say. */
 export interface ForwardedPeer {
   readonly hostname: string;
   /** 0 if it isn't known. */
@@ -9,14 +9,14 @@ export interface ForwardedPeer {
 }
 
 /**
- * Finds the client of a request that came through proxies: each has appended the address that it got it from to a list,
- * so the list is walked from the right for as long as the hop is trusted. What is left of the first untrusted address
- * is what that address said, and may be invented.
+ * Finds the client of a request that came through proxies. Each proxy appends the address that it got the request from to
+ * a list, so the list is read from the right as long as the hop is trusted. Everything to the left of the first untrusted
+ * address comes from that address, and may be invented.
  *
  * @param fields The request's fields.
- * @param header Which of the two headers the proxies set; the other one is never read, since they pass it through.
+ * @param header The header that the proxies set. The other one is never read, since they pass it through.
  * @param peer The address that the connection comes from.
- * @param trusted Whether an address is a proxy that is trusted.
+ * @param trusted Says whether an address is a trusted proxy.
  * @returns The first address that isn't trusted, or the last one that could be read.
  */
 export function forwardedPeer(
@@ -32,7 +32,7 @@ export function forwardedPeer(
   let client = peer;
   for (let at = hops.length - 1; at >= 0; at--) {
     const hop = readNode(hops[at]);
-    // Obfuscated, unknown or rubbish: what is left of it can't be followed.
+    // An obfuscated, unknown or malformed hop can't be trusted, so the hops to the left of it can't be followed.
     if (hop === null) break;
     client = hop;
     if (!trusted(hop.hostname)) break;
@@ -40,7 +40,7 @@ export function forwardedPeer(
   return client;
 }
 
-/** The values of `for` in a `Forwarded` header, an empty one for an element without it (RFC 7239 4). */
+/** The values of `for` in a `Forwarded` header, `""` for an element without it (RFC 7239 4). */
 function forwardedHops(value: string): string[] {
   const hops: string[] = [];
   let element = "", quoted = false;
@@ -53,7 +53,7 @@ function forwardedHops(value: string): string[] {
     }
     if (char === '"') quoted = !quoted;
     element += char;
-    // A quoted pair may have a quote in it.
+    // A quoted pair may contain a quote.
     if (char === "\\" && quoted && i + 1 < value.length) element += value[++i];
   }
   return hops;
@@ -66,7 +66,7 @@ function nodeOf(element: string): string {
   return found[1] === undefined ? found[2] : found[1].replace(/\\(.)/g, "$1");
 }
 
-/** An address with or without a port; IPv6 with a port, or in `Forwarded`, is in brackets (RFC 7239 6). */
+/** Reads an address with or without a port; IPv6 with a port, or in `Forwarded`, is in brackets (RFC 7239 6). */
 function readNode(text: string): ForwardedPeer | null {
   const node = text.trim();
   const bracketed = /^\[([^\]]*)\](?::(\w+))?$/.exec(node);
@@ -74,7 +74,7 @@ function readNode(text: string): ForwardedPeer | null {
     [null, node, undefined];
   if (parseAddress(hostname) === undefined || hostname.includes("%")) return null;
   if (bracketed !== null && !hostname.includes(":")) return null;
-  // An obfuscated port begins with an underscore: the address is good all the same.
+  // An obfuscated port begins with an underscore; the address is valid nevertheless.
   const number = port === undefined || !/^\d{1,5}$/.test(port) ? 0 : Number(port);
   return { hostname, port: number > 65535 ? 0 : number };
 }

@@ -9,17 +9,17 @@ const SP = 0x20;
 const INITIAL_BUFFER_SIZE = 512;
 
 /**
- * Finds the head of an HTTP/1.1 message in a stream of bytes (RFC 9112 2.1), however the stream is cut.
+ * Finds the head of an HTTP/1.1 message in a stream of bytes (RFC 9112 2.1), which may be split anywhere.
  *
- * - A head that arrives whole is turned into text straight from the caller's buffer.
- * - A head that drips in is kept in a buffer that doubles, and the search goes on where it stopped, so the work is
+ * - A head that arrives whole is converted to text directly from the caller's buffer.
+ * - A head that comes in pieces is kept in a buffer that doubles, and the search goes on where it stopped, so the work is
  *   linear in the number of bytes.
- * - No more than the bound is ever kept.
- * - An incomplete head that can't become a valid one fails at once, so a peer that speaks something else (TLS, say)
- *   is refused at its first byte, not at the handshake timeout.
+ * - Never more than `maxBytes` are kept.
+ * - An incomplete head that can't become valid fails at once. So a peer that speaks another protocol, such as TLS, is
+ *   refused at its first byte, and not at the handshake timeout.
  *
- * Only the end of the head and the alphabet are found here; {@linkcode parseRequestHead} and
- * {@linkcode parseResponseHead} read what it says. Once a head is complete the parser is ready for the next one.
+ * The parser finds the end of the head and checks its alphabet; {@linkcode parseRequestHead} and
+ * {@linkcode parseResponseHead} read the contents. Once a head is complete the parser is ready for the next one.
  */
 export class HeadParser {
   readonly #maxBytes: number;
@@ -29,10 +29,10 @@ export class HeadParser {
   #text = "";
 
   /**
-   * Makes a parser that has seen nothing yet.
+   * Makes a parser for a new stream.
    *
-   * @param maxBytes The largest head that is taken, its closing empty line included.
-   * @param folds Whether a line may begin with white space and so go on with the one before (RFC 9112 5.2).
+   * @param maxBytes The largest head in bytes, its closing empty line included.
+   * @param folds Whether a line may begin with white space and so continue the previous one (RFC 9112 5.2).
    */
   constructor(maxBytes: number, folds = false) {
     this.#maxBytes = maxBytes;
@@ -44,7 +44,7 @@ export class HeadParser {
     return this.#text;
   }
 
-  /** Whether what has been seen of the last head begins a HEAD, whose answer has no content (RFC 9110 9.3.2). */
+  /** Whether the last head, complete or not, begins a HEAD request, whose answer has no content (RFC 9110 9.3.2). */
   get isHeadRequest(): boolean {
     const start = this.#length === 0 || this.#buffer === null
       ? this.#text
@@ -52,18 +52,18 @@ export class HeadParser {
     return /^(?:\r\n)?HEAD /.test(start);
   }
 
-  /** The number of bytes kept of a head that isn't complete yet. */
+  /** The bytes that are kept of an incomplete head. */
   get pendingBytes(): number {
     return this.#length;
   }
 
   /**
-   * Takes the next bytes of the stream.
+   * Reads the next bytes of the stream.
    *
-   * @param bytes What was read; the buffer is the caller's again on return.
-   * @returns -1 while the head isn't complete; else the index in `bytes` just after it. The bytes from there on are
-   * what follows the head: the first frames, or a body.
-   * @throws {BadHeadError} If the head is over the bound (431) or can't become a valid one (400).
+   * @param bytes The received bytes; the caller may reuse the buffer after the call.
+   * @returns -1 while the head isn't complete, then the index in `bytes` just after it, where the first frames or a body
+   * begin.
+   * @throws {BadHeadError} If the head is too large (431) or can't become valid (400).
    */
   push(bytes: Uint8Array): number {
     const before = this.#length;
@@ -78,7 +78,7 @@ export class HeadParser {
     }
     const buffer = this.#keep(bytes, taken);
     if (before !== 0) {
-      // The last three bytes of what was searched before may be the beginning of the end.
+      // The end of the head may begin in the last three bytes of the earlier ones.
       const end = findEnd(buffer, before > 3 ? before - 3 : 0, this.#length);
       if (end !== -1) {
         this.#text = decodeLatin1(buffer, 0, end);
@@ -110,8 +110,8 @@ export class HeadParser {
 }
 
 /**
- * Finds CR LF CR LF between `from` and `to`; returns the index after it, or -1. `at` is where its last byte might
- * be. A byte that is neither CR nor LF can't be any of the four, so three bytes out of four are never looked at.
+ * Finds CR LF CR LF between `from` and `to`; returns the index after it, or -1. The byte at `at` might be the last of the
+ * four. If it is neither CR nor LF it can't be any of them, so three of four bytes are skipped.
  */
 function findEnd(bytes: Uint8Array, from: number, to: number): number {
   let at = from + 3;
@@ -130,13 +130,12 @@ function findEnd(bytes: Uint8Array, from: number, to: number): number {
 }
 
 /**
- * Refuses what no valid head can contain. RFC 9112 2.2 lets a recipient read a bare LF as the end of a line; two
- * parsers that differ on that are what request smuggling is made of, so it is refused here, and a bare CR as well. A
- * line that begins with white space is an obsolete fold, which a server has to refuse and a user agent to put up with
- * (RFC 9112 5.2).
+ * Refuses bytes that no valid head can contain. RFC 9112 2.2 allows a recipient to read a bare LF as the end of a line, but
+ * request smuggling exploits parsers that differ in this. So a bare LF is refused, and a bare CR, too. A line that begins
+ * with white space is an obsolete fold, which a server has to refuse and a user agent has to accept (RFC 9112 5.2).
  */
 function checkIncomplete(buffer: Uint8Array, from: number, to: number, folds: boolean): void {
-  // An alert or a handshake record of any version (RFC 8446 5.1): the most common thing to be on a wrong port.
+  // An alert or a handshake record of any version of TLS (RFC 8446 5.1): the most common mistake.
   if (from === 0 && (buffer[0] === 0x15 || buffer[0] === 0x16) && (to === 1 || buffer[1] === 3)) {
     const hint = buffer[0] === 0x15 ? "use wss:" : "use ws:, or listen with tls";
     throw new BadHeadError(400, `TLS was received where HTTP was expected: ${hint}`);

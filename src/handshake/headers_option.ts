@@ -4,18 +4,18 @@ import { show } from "../util/show.ts";
 /** One header field that we send: its name and its value. */
 export type Field = readonly [name: string, value: string];
 
-/** Headers as an application gives them; a list as a value becomes several fields, as `Set-Cookie` needs. */
+/** Headers in an option. A list as a value becomes several fields, as `Set-Cookie` needs. */
 export type HeadersOption =
   | Headers
   | Iterable<readonly [name: string, value: string]>
   | Record<string, string | readonly string[]>;
 
-/** Which handshake the headers are for. */
+/** The role whose handshake the headers are for. */
 export type HandshakeRole = "client" | "server";
 
 const HANDSHAKE_ITSELF = "the handshake sets it itself";
 
-/** The names that the handshake sends itself, each with the way to what the application may want. */
+/** The names that the handshake sends itself, with hints for each: the option to use instead. */
 const OWNED: Record<string, Record<HandshakeRole, string>> = {
   "connection": { client: HANDSHAKE_ITSELF, server: HANDSHAKE_ITSELF },
   "upgrade": { client: HANDSHAKE_ITSELF, server: HANDSHAKE_ITSELF },
@@ -35,7 +35,7 @@ const OWNED: Record<string, Record<HandshakeRole, string>> = {
   "transfer-encoding": { client: "a handshake has no body", server: "a handshake has no body" },
 };
 
-/** Whether a header is the handshake's own, so that an application can't set it. */
+/** Whether the handshake sends a header itself, so that an application can't set it. */
 export function isHandshakeField(name: string): boolean {
   return Object.hasOwn(OWNED, name.toLowerCase());
 }
@@ -55,8 +55,8 @@ export function checkFieldName(name: string): string {
 }
 
 /**
- * Checks the value of a header that is about to be sent. CR, LF or NUL in it would end the line, and what follows
- * would be read as headers of our own; a character above U+00FF has no byte, and cutting it could make one of those.
+ * Checks the value of a header that is about to be sent. CR, LF or NUL in it could end the line, and the rest would be
+ * read as further headers. A character above U+00FF has no byte, and its low byte could be one of these.
  *
  * @param name The header's name, for the message.
  * @param value The value.
@@ -83,12 +83,12 @@ export function checkFieldValue(name: string, value: string): string {
 }
 
 /**
- * Brings the headers of an application into one form, checked and ready to be sent.
+ * Checks the headers of an application and converts them to a list of fields.
  *
- * @param headers The option as it was given.
- * @param role Which handshake they are for, so that the handshake's own names can be refused; `null` takes all names.
- * @returns The fields, in order, white space around values removed.
- * @throws {TypeError} If a name or a value can't be sent, or if the name is the handshake's own.
+ * @param headers The option as given.
+ * @param role The role whose handshake they are for, which may not set the handshake's own headers; `null` allows all.
+ * @returns The fields, in order, without white space around values.
+ * @throws {TypeError} If a name or a value can't be sent, or if the handshake sends the header itself.
  */
 export function checkHeaders(
   headers: HeadersOption | undefined,

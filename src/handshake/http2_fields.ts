@@ -1,6 +1,6 @@
 import { checkFieldName, checkFieldValue, type Field } from "./headers_option.ts";
 
-/** What belongs to a connection of HTTP/1.1, and must not be sent over HTTP/2 (RFC 9113 8.2.2). */
+/** Fields that belong to a connection of HTTP/1.1, and must not be sent over HTTP/2 (RFC 9113 8.2.2). */
 const OF_CONNECTION = new Set([
   "connection",
   "keep-alive",
@@ -10,7 +10,7 @@ const OF_CONNECTION = new Set([
 ]);
 
 /**
- * The fields of a message, as `node:http2` takes them: by their names in lower case, each once.
+ * Converts the fields of a message to the form for `node:http2`: an object with names in lower case.
  *
  * @param pseudo The pseudo-header fields.
  * @throws {TypeError} If a name or a value can't be sent.
@@ -27,7 +27,7 @@ export function http2Fields(
     const before = headers[lower];
     if (before === undefined) headers[lower] = value;
     else if (lower === "set-cookie") headers[lower] = [before as string, value].flat();
-    // `node:http2` takes most fields once, and a list is one (RFC 9110 5.3).
+    // `node:http2` takes most fields only once, so several are joined to a list (RFC 9110 5.3).
     else headers[lower] = `${before}, ${value}`;
   }
   return headers;

@@ -1,18 +1,18 @@
 import { checkFieldName, checkFieldValue } from "./headers_option.ts";
 import { Refusal } from "./refusal.ts";
 
-/** The version in the request line of a head that stands for one of HTTP/2. */
+/** The version in the request line of a head that was converted from HTTP/2. */
 const VERSION = "HTTP/2.0";
 
 /**
- * Writes the head of a request that has come over HTTP/2 as HTTP/1.1 would have it, so that it passes the same checks
- * and is read by the same code. `:authority` stands for `Host` (RFC 9113 8.3.1). An extended CONNECT for a WebSocket
- * becomes the GET that asks for one (RFC 8441 5), without a key, which HTTP/2 hasn't got.
+ * Converts the head of a request over HTTP/2 to the form of HTTP/1.1, so that the same code checks and reads it.
+ * `:authority` becomes `Host` (RFC 9113 8.3.1). An extended CONNECT for a WebSocket becomes a GET that upgrades
+ * (RFC 8441 5), without a key, since HTTP/2 has none.
  *
- * @param fields Names and values in turn, pseudo-header fields among them.
+ * @param fields Names and values in turn, pseudo-header fields included.
  * @returns The head, with its closing empty line, one code unit per byte.
  * @throws {Refusal} If it is a CONNECT for anything else.
- * @throws {TypeError} If it has a field that no head can have.
+ * @throws {TypeError} If it has a field that a head can't contain.
  */
 export function formatHttp2Head(fields: readonly string[]): string {
   const pseudo: Record<string, string> = {};
@@ -21,7 +21,7 @@ export function formatHttp2Head(fields: readonly string[]): string {
     const name = fields[at], value = fields[at + 1];
     if (name.charCodeAt(0) === 0x3a) pseudo[name] = value;
     else if (name === "host") host = value;
-    // Crumbs of one field (RFC 9113 8.2.3).
+    // One field may be split into several (RFC 9113 8.2.3).
     else if (name === "cookie") cookie += cookie === "" ? value : `; ${value}`;
     else lines += line(name, value);
   }
@@ -49,5 +49,5 @@ export function isHttp2Head(text: string): boolean {
   return text.startsWith(VERSION, text.indexOf("\r\n") - VERSION.length);
 }
 
-/** What a client of HTTP/2 begins with, as far as it looks like a head (RFC 9113 3.4). */
+/** The first part of a client's connection preface, which looks like a head (RFC 9113 3.4). */
 export const PREFACE_HEAD = "PRI * HTTP/2.0\r\n\r\n";

@@ -1,12 +1,12 @@
 import { Buffer } from "node:buffer";
 
 /**
- * Reads bytes as text, one code unit per byte (the WHATWG's isomorphic decode). A `TextDecoder` can't: what it calls
- * latin1 is windows-1252, where 0x80 becomes U+20AC and the string two bytes per character.
+ * Reads bytes as text, one code unit per byte (the WHATWG's isomorphic decode). A `TextDecoder` can't: its latin1 is
+ * windows-1252, in which 0x80 becomes U+20AC, and the string needs two bytes per character.
  *
- * The result is a string of its own, one byte per character, and keeps nothing of the read buffer alive.
+ * The string is a copy with one byte per character, and doesn't keep the read buffer alive.
  *
- * @param bytes Where the text is.
+ * @param bytes The buffer with the text.
  * @param start The first byte.
  * @param end The byte after the last one.
  * @returns The text.
@@ -16,11 +16,11 @@ export function decodeLatin1(bytes: Uint8Array, start: number, end: number): str
 }
 
 /**
- * Writes text as bytes, one byte per code unit. The caller has made sure that there is room, and that no code unit
- * is above 0xFF: it would be cut to its low byte, and U+010A would thus become a line feed.
+ * Writes text as bytes, one byte per code unit. The caller must make sure that there is room, and that no code unit is
+ * above 0xFF: only its low byte would be written, and U+010A would become a line feed.
  *
- * @param text What to write.
- * @param into Where to write it.
+ * @param text The text.
+ * @param into The buffer to write to.
  * @param at The index of the first byte.
  * @returns The index after the last byte.
  */

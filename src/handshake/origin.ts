@@ -1,24 +1,24 @@
 import { isThenable } from "../util/foreign.ts";
 import { show } from "../util/show.ts";
 
-/** Which origins may connect: a list, a pattern, or a function that decides, at once or by a promise. */
+/** The origins that may connect: a list, a pattern, or a function that returns a boolean or a promise of one. */
 export type OriginRule =
   | readonly (string | RegExp)[]
   | RegExp
   | ((origin: string) => boolean | PromiseLike<boolean>);
 
 /**
- * `scheme://host[:port]`, which is all that an origin has (RFC 6454 6.2). Embedders have schemes of their own, whose
- * host may be anything, or nothing: `file://`, `app://-`.
+ * `scheme://host[:port]`, the serialization of an origin (RFC 6454 6.2). Other programs than browsers have schemes of
+ * their own, whose host may be anything, or empty: `file://`, `app://-`.
  */
 const SERIALIZED_ORIGIN = /^[a-z][a-z0-9+.-]*:\/\/[^/?#@\s]*$/;
 
 /**
- * Checks the option `origins`, so that a rule which could never match is noticed when the server is started.
+ * Checks the option `origins`, so that a rule that can never match is noticed when the server is started.
  *
- * @param rule The option as it was given.
+ * @param rule The option as given.
  * @returns The same rule; a list is copied.
- * @throws {TypeError} If it has another shape, or lists a string that browsers don't send as an origin.
+ * @throws {TypeError} If it has another type, or contains a string that browsers don't send as an origin.
  */
 export function checkOriginRule(rule: OriginRule): OriginRule {
   if (rule instanceof RegExp || typeof rule === "function") return rule;
@@ -37,14 +37,14 @@ export function checkOriginRule(rule: OriginRule): OriginRule {
 }
 
 /**
- * Says whether a handshake from this origin is welcome (RFC 6455 10.2). Programs other than browsers send none, so a
- * missing one passes. `"null"`, which any sandboxed page can send, passes only if the list has that very string or
- * the function says so: a pattern that happens to match the word doesn't count.
+ * Says whether a handshake from this origin is allowed (RFC 6455 10.2). Programs other than browsers send no origin, so a
+ * missing one is allowed. `"null"`, which any sandboxed page can send, is allowed only if the list contains that string or
+ * the function allows it: a pattern that happens to match the word isn't enough.
  *
  * @param rule A rule, as {@linkcode checkOriginRule} returned it.
  * @param origin The value of `Origin`, or `null` if there is none.
- * @returns Whether it may connect; a promise of it if a function has returned one.
- * @throws What a function has thrown.
+ * @returns Whether it may connect; a promise if the function has returned one.
+ * @throws The error of the function.
  */
 export function originAllowed(
   rule: OriginRule,
@@ -66,7 +66,7 @@ export function originAllowed(
 
 function matches(pattern: RegExp, origin: string): boolean {
   if (origin === "null") return false;
-  // A global or sticky pattern goes on where its last match ended, and would refuse every other handshake.
+  // A global or sticky pattern would go on after its last match, and so refuse every other handshake.
   pattern.lastIndex = 0;
   return pattern.test(origin);
 }

@@ -1,29 +1,29 @@
 import { parseAddress } from "../util/ip_address.ts";
 import { quote } from "../util/quote.ts";
 
-/** The most bytes of a PROXY protocol v1 line, its end included. */
+/** The longest line of PROXY protocol v1 in bytes, its end included. */
 const LONGEST_V1 = 107;
-/** The most bytes after the fixed part of v2; addresses take at most 216, the rest are TLVs. */
+/** The most bytes after the fixed part of v2: addresses take at most 216, and the rest are TLVs. */
 const LONGEST_V2 = 4096;
 const SIGNATURE = Uint8Array.of(13, 10, 13, 10, 0, 13, 10, 81, 85, 73, 84, 10);
 const FIXED = 16;
 const LF = 0x0a;
 
-/** What a PROXY head says. */
+/** The contents of a PROXY head. */
 export interface ProxyHead {
-  /** The client's address; `null` if the proxy speaks for itself (LOCAL), or didn't know it. */
+  /** The client's address; `null` if the connection is the proxy's own (LOCAL), or the address isn't known. */
   readonly source: { readonly hostname: string; readonly port: number } | null;
-  /** How many bytes the head took. */
+  /** The length of the head in bytes. */
   readonly length: number;
 }
 
 /**
- * Reads the head that a proxy puts before everything else, TLS included (HAProxy's "The PROXY protocol", versions 1
+ * Reads the head that a proxy sends before everything else, TLS included (HAProxy's "The PROXY protocol", versions 1
  * and 2).
  *
- * @param bytes What has arrived so far.
- * @returns The head; `null` if more has to arrive; `undefined` if these bytes don't begin one.
- * @throws {Error} If they begin one that is broken.
+ * @param bytes The bytes received so far.
+ * @returns The head; `null` if more bytes are needed; `undefined` if the bytes aren't the beginning of a head.
+ * @throws {Error} If the head is malformed.
  */
 export function readProxyHead(bytes: Uint8Array): ProxyHead | null | undefined {
   if (startsLike(bytes, SIGNATURE)) {
@@ -52,7 +52,7 @@ function readLine(line: string): ProxyHead {
   const { length } = line;
   if (!line.endsWith("\r\n")) throw new Error("The PROXY line doesn't end with CR LF");
   const [, family, source, target, sourcePort, targetPort, ...rest] = line.slice(0, -2).split(" ");
-  // Whatever else it says, the receiver must ignore it.
+  // The receiver must ignore the rest of the line.
   if (family === "UNKNOWN") return { source: null, length };
   const bytes = family === "TCP4" ? 4 : family === "TCP6" ? 16 : 0;
   if (bytes === 0) {
@@ -82,10 +82,10 @@ function readBinary(bytes: Uint8Array): ProxyHead | null {
   if (rest > LONGEST_V2) throw new Error(`The PROXY head announces ${rest} bytes: too many`);
   const length = FIXED + rest;
   if (bytes.length < length) return null;
-  // LOCAL: the proxy's own connection, such as a health check. The addresses, if there are any, mean nothing.
+  // LOCAL: the proxy's own connection, such as a health check. Its addresses must be ignored.
   if ((command & 0xf) === 0) return { source: null, length };
   const family = protocol >> 4, size = family === 1 ? 4 : family === 2 ? 16 : 0;
-  // UNSPEC and Unix sockets have no address that could be used.
+  // UNSPEC and Unix sockets have no IP address.
   if (family > 3 || (protocol & 0xf) > 2) throw new Error(`The PROXY head has family ${protocol}`);
   if (size === 0) return { source: null, length };
   if (rest < 2 * size + 4) throw new Error(`The PROXY head has ${rest} bytes: too few`);
@@ -94,7 +94,7 @@ function readBinary(bytes: Uint8Array): ProxyHead | null {
   return { source: { hostname: format(source), port: bytes[port] << 8 | bytes[port + 1] }, length };
 }
 
-/** An address as text (RFC 5952, but for the longest run of zeros, which is left to the reader of URLs). */
+/** Formats an address as text (RFC 5952); the URL parser shortens the longest run of zeros. */
 function format(bytes: Uint8Array): string {
   if (bytes.length === 4) return bytes.join(".");
   const groups = [];

@@ -3,13 +3,13 @@ import { BadHeadError } from "./bad_head_error.ts";
 import type { Field } from "./headers_option.ts";
 import { formatRefusal } from "./server_response.ts";
 
-/** What a refusal says in addition to its status and its message. */
+/** Details of a refusal in addition to its status and its message. */
 export interface RefusalDetails {
-  /** The headers that the answer needs. */
+  /** Headers for the response. */
   headers?: readonly Field[];
-  /** Its body. Default: the message. */
+  /** The body of the response. Default: the message. */
   body?: string | Uint8Array;
-  /** What has led to it; for the application only. */
+  /** The error that has led to it; only for the application. */
   cause?: unknown;
   /**
    * Whether the request asked for a WebSocket at all.
@@ -19,25 +19,25 @@ export interface RefusalDetails {
   isUpgrade?: boolean;
 }
 
-/** A request that a server answers with something else than 101: what the peer gets, and the application's error. */
+/** A server refuses a request: the response for the peer, and the error for the application. */
 export class Refusal extends Error {
   /** The name of the class. */
   override readonly name = "Refusal";
-  /** The status of the answer. */
+  /** The status of the response. */
   readonly status: number;
-  /** The headers that the answer needs. */
+  /** Headers for the response. */
   readonly headers: readonly Field[];
-  /** The body of the answer. */
+  /** The body of the response. */
   readonly body: string | Uint8Array;
   /** Whether the request asked for a WebSocket at all. */
   readonly isUpgrade: boolean;
 
   /**
-   * Makes the refusal.
+   * Makes a refusal.
    *
-   * @param status The status of the answer.
+   * @param status The status of the response.
    * @param message The reason.
-   * @param details What else there is to say.
+   * @param details Headers, body and cause.
    */
   constructor(status: number, message: string, details: RefusalDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
@@ -48,16 +48,16 @@ export class Refusal extends Error {
   }
 
   /**
-   * Writes the answer.
+   * Writes the response.
    *
    * @param omitBody Whether the request was a HEAD.
-   * @returns Its bytes.
+   * @returns The bytes of the response.
    */
   format(omitBody: boolean): Uint8Array {
     return formatRefusal(this.status, this.headers, this.body, omitBody);
   }
 
-  /** The error for the application, made when it is asked for: thousands of handshakes may time out at once. */
+  /** The error for the application, made on demand: thousands of handshakes may time out at once. */
   get error(): HandshakeError {
     const { body } = this;
     return new HandshakeError(`Refused a handshake with ${this.status}: ${this.message}`, {
@@ -71,16 +71,16 @@ export class Refusal extends Error {
 }
 
 /**
- * Refuses on behalf of the application, whose error is none of the peer's business.
+ * Makes the refusal for a callback that has failed. The peer doesn't see the error.
  *
- * @param cause What its callback has thrown.
+ * @param cause The error of the callback.
  * @returns The refusal, with 500.
  */
 export function internalError(cause: unknown): Refusal {
   return new Refusal(500, "Internal Server Error", { cause });
 }
 
-/** What an error in a handshake means for the peer; `null` if nothing. */
+/** Returns the refusal to answer an error in a handshake with; `null` if the error isn't the client's. */
 export function refusalOf(error: unknown): Refusal | null {
   if (error instanceof Refusal) return error;
   if (error instanceof BadHeadError) return new Refusal(error.status, error.message);

@@ -2,13 +2,13 @@ import { BadHeadError } from "./bad_head_error.ts";
 import { BodyFramer } from "./body_framer.ts";
 import type { ResponseHead } from "./response_head.ts";
 
-/** How much of a refusal's body is kept. */
+/** Bytes of a refusal's body that are kept. */
 const MAX_REFUSAL_BODY = 4096;
 
 /**
- * Collects the body of a refused handshake: its first 4 KiB, whether its length is announced, it comes in chunks
- * (RFC 9112 7.1), or the end of the stream is its end (6.3). It is an aid for the reader of the error, so a malformed
- * one ends at what is malformed and isn't an error itself.
+ * Collects the first 4 KiB of a refused handshake's body. The body may have a length, come in chunks (RFC 9112 7.1), or
+ * end with the stream (6.3). It is only a help for the reader of the error, so a malformed body isn't an error: it ends
+ * at the malformed part.
  */
 export class RefusalBody {
   readonly #kept: Uint8Array = new Uint8Array(MAX_REFUSAL_BODY);
@@ -17,7 +17,7 @@ export class RefusalBody {
   #done: boolean;
 
   /**
-   * Reads from the head how the body is framed.
+   * Reads the framing of the body from the head.
    *
    * @param head The response's head.
    */
@@ -26,21 +26,21 @@ export class RefusalBody {
     this.#done = this.#framer.done;
   }
 
-  /** Whether nothing more is to be kept. */
+  /** Whether the body is complete, or all that is kept of it. */
   get done(): boolean {
     return this.#done;
   }
 
-  /** What has been collected so far, a copy. */
+  /** A copy of the collected bytes. */
   get bytes(): Uint8Array {
     return this.#kept.slice(0, this.#length);
   }
 
   /**
-   * Takes the next bytes after the head.
+   * Collects the next bytes after the head.
    *
-   * @param bytes What was read; the buffer is the caller's again on return.
-   * @returns Whether the body is complete or its first 4 KiB are; until then, more bytes or the end of the stream.
+   * @param bytes The received bytes; the caller may reuse the buffer after the call.
+   * @returns Whether the body, or its first 4 KiB, are complete.
    */
   push(bytes: Uint8Array): boolean {
     try {

@@ -7,25 +7,25 @@ const SP = 0x20;
 const CR = 0x0d;
 const LF = 0x0a;
 
-/** `scheme://authority`, then the rest; an authority with user info is refused (RFC 9110 4.2.4). */
+/** `scheme://authority` and the rest; an authority with user info is refused (RFC 9110 4.2.4). */
 const ABSOLUTE_FORM = /^(?:http|ws)s?:\/\/([^/?@]+)([/?].*)?$/i;
 
-/** `uri-host [ ":" port ]` (RFC 9110 7.2), of the characters that RFC 3986 3.2.2 allows. */
+/** `uri-host [ ":" port ]` (RFC 9110 7.2), with the characters that RFC 3986 3.2.2 allows. */
 const AUTHORITY = /^(?:\[[0-9A-Za-z:.%_~-]+\]|[0-9A-Za-z._~!$&'()*+,;=%-]+)(?::\d{0,5})?$/;
 
 /** The head of a request: its request line and its fields. */
 export class RequestHead {
-  /** The method, as it was spelt: methods are case-sensitive (RFC 9110 9.1). */
+  /** The method, with its original case: methods are case-sensitive (RFC 9110 9.1). */
   readonly method: string;
   /** The request target as it arrived: `/path?query`, or an absolute URL. */
   readonly target: string;
-  /** The version: `"1.1"`, `"1.0"` or a later 1.x; `"2"` of a head that stands for one of HTTP/2. */
+  /** The version: `"1.1"`, `"1.0"` or a later 1.x; `"2"` for a head that was converted from HTTP/2. */
   readonly version: string;
   /** The header fields. */
   readonly fields: Fields;
 
   /**
-   * Makes a head of its parts.
+   * Makes a head from its parts.
    *
    * @param method The method.
    * @param target The request target.
@@ -39,7 +39,7 @@ export class RequestHead {
     this.fields = fields;
   }
 
-  /** Path and query of the target, whatever its form. */
+  /** Path and query of the target, in either form. */
   get path(): string {
     if (this.target.charCodeAt(0) === 0x2f || this.target === "*") return this.target;
     const rest = ABSOLUTE_FORM.exec(this.target)?.[2] ?? "";
@@ -47,8 +47,8 @@ export class RequestHead {
   }
 
   /**
-   * The authority that is asked for, or `null`. That of an absolute target replaces the `Host` field, which must
-   * then be ignored (RFC 9112 3.2.2).
+   * The requested authority, or `null`. That of an absolute target replaces the `Host` field, which must then be ignored
+   * (RFC 9112 3.2.2).
    */
   get host(): string | null {
     if (this.target.charCodeAt(0) !== 0x2f && this.target !== "*") {
@@ -59,14 +59,14 @@ export class RequestHead {
 }
 
 /**
- * Reads the head of a request (RFC 9112 3), strictly: one space between the parts of the request line, a target in
- * origin-form or absolute-form (`*` for OPTIONS), HTTP/1.x, at most one `Host`, and framing that no two parsers can
- * read differently. One empty line before the request line is skipped (2.2).
+ * Reads the head of a request (RFC 9112 3) strictly: one space between the parts of the request line, a target in
+ * origin-form or absolute-form (`*` for OPTIONS), HTTP/1.x, at most one `Host`, and unambiguous framing. One empty line
+ * before the request line is skipped (2.2).
  *
  * @param text The head, closing empty line included, one code unit per byte.
- * @param maxFields How many fields it may have.
- * @param expected The major version that it must be of; 2 of a head that was written for one of HTTP/2.
- * @returns What it says.
+ * @param maxFields The most fields.
+ * @param expected The major version that it must have; 2 for a head that was converted from HTTP/2.
+ * @returns The head.
  * @throws {BadHeadError} With the status to answer with: 400, 431, 501 or 505.
  */
 export function parseRequestHead(
@@ -77,25 +77,27 @@ export function parseRequestHead(
   const start = text.startsWith("\r\n") ? 2 : 0;
   let at = start;
   while (TOKEN_CHAR[text.charCodeAt(at)] === 1) at++;
-  if (at === start || text.charCodeAt(at) !== SP) throw badLine(text, start);
+  if (at === start || text.charCodeAt(at) !== SP) throw badRequestLine(text, start);
   const method = text.substring(start, at);
 
   const targetStart = ++at;
   let code = text.charCodeAt(at);
-  // A target is visible ASCII (RFC 3986); a fragment never belongs to it (RFC 9112 3.2).
+  // A target is visible ASCII (RFC 3986) without a fragment (RFC 9112 3.2).
   while (code > SP && code < 0x7f && code !== 0x23) code = text.charCodeAt(++at);
-  if (at === targetStart || code !== SP) throw badLine(text, start);
+  if (at === targetStart || code !== SP) throw badRequestLine(text, start);
   const target = text.substring(targetStart, at);
   at++;
 
-  if (!text.startsWith("HTTP/", at) || text.charCodeAt(at + 6) !== 0x2e) throw badLine(text, start);
+  if (!text.startsWith("HTTP/", at) || text.charCodeAt(at + 6) !== 0x2e) {
+    throw badRequestLine(text, start);
+  }
   const major = text.charCodeAt(at + 5) - 0x30;
   const minor = text.charCodeAt(at + 7) - 0x30;
   const isVersion = major >= 0 && major <= 9 && minor >= 0 && minor <= 9;
   if (!isVersion || text.charCodeAt(at + 8) !== CR || text.charCodeAt(at + 9) !== LF) {
-    throw badLine(text, start);
+    throw badRequestLine(text, start);
   }
-  // The preface of HTTP/2, `PRI * HTTP/2.0`, was made to end here (RFC 9113 3.4).
+  // The preface of HTTP/2, `PRI * HTTP/2.0`, is designed to fail here (RFC 9113 3.4).
   if (major !== expected) {
     throw new BadHeadError(505, `The request is of version HTTP/${major}.${minor}, not HTTP/1.1`);
   }
@@ -103,13 +105,13 @@ export function parseRequestHead(
   checkTarget(method, target);
 
   const fields = parseFields(text, at + 10, maxFields);
-  checkHost(fields);
+  checkHostField(fields);
   checkFraming(fields, version);
   return new RequestHead(method, target, version, fields);
 }
 
 function checkTarget(method: string, target: string): void {
-  // RFC 9112 3.2.3: the target of a CONNECT is an authority, which is for proxies.
+  // The target of a CONNECT is an authority, and only for proxies (RFC 9112 3.2.3).
   if (method === "CONNECT") throw new BadHeadError(400, "The request is a CONNECT to a server");
   if (target.charCodeAt(0) === 0x2f) return;
   if (target === "*" && method === "OPTIONS") return;
@@ -119,8 +121,8 @@ function checkTarget(method: string, target: string): void {
   }
 }
 
-/** RFC 9112 3.2: more than one `Host`, or one that isn't a host, must be answered with 400. */
-function checkHost(fields: Fields): void {
+/** Refuses several `Host` fields, or one that isn't a host, with 400 (RFC 9112 3.2). */
+function checkHostField(fields: Fields): void {
   const count = fields.count("host");
   if (count === 0) return;
   if (count > 1) throw new BadHeadError(400, "The request has more than one Host field");
@@ -132,8 +134,8 @@ function checkHost(fields: Fields): void {
 }
 
 /**
- * RFC 9112 6.1 and 6.3: where two parsers could disagree about the length of the body, one of them can be made to
- * read a body as the next request.
+ * Refuses framing about which parsers could disagree (RFC 9112 6.1, 6.3): otherwise one of them could be made to read a
+ * body as the next request.
  */
 function checkFraming(fields: Fields, version: string): void {
   const length = fields.get("content-length");
@@ -153,7 +155,7 @@ function checkFraming(fields: Fields, version: string): void {
   }
 }
 
-function badLine(text: string, start: number): BadHeadError {
+function badRequestLine(text: string, start: number): BadHeadError {
   const end = text.indexOf("\r\n", start);
   const line = text.substring(start, end === -1 ? text.length : end);
   return new BadHeadError(400, `The request line is malformed: ${show(line)}`);

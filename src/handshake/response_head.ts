@@ -5,7 +5,7 @@ import { type Fields, MAX_FIELDS, parseFields } from "./fields.ts";
 
 /** The head of a response: its status line and its fields. */
 export class ResponseHead {
-  /** The version: `"1.1"`, `"1.0"` or a later 1.x; `"2"`. */
+  /** The version: `"1.1"`, `"1.0"` or a later 1.x, or `"2"`. */
   readonly version: string;
   /** The status code, 100 to 599. */
   readonly status: number;
@@ -15,7 +15,7 @@ export class ResponseHead {
   readonly fields: Fields;
 
   /**
-   * Makes a head of its parts.
+   * Makes a head from its parts.
    *
    * @param version The version, such as `"1.1"`.
    * @param status The status code.
@@ -31,12 +31,11 @@ export class ResponseHead {
 }
 
 /**
- * Reads the head of a response (RFC 9112 4). The space after the status code is required even if there is no reason
- * phrase, but many servers leave it out, and nothing can be misread without it. A fold in a field becomes a
- * space, as a user agent has to read it (5.2).
+ * Reads the head of a response (RFC 9112 4). The space after the status code is mandatory even without a reason phrase,
+ * but many servers leave it out, which is harmless. A fold in a field becomes a space, as a user agent must read it (5.2).
  *
  * @param text The head, closing empty line included, one code unit per byte.
- * @returns What it says.
+ * @returns The head.
  * @throws {BadHeadError} If it isn't the head of an HTTP/1.x response.
  */
 export function parseResponseHead(text: string): ResponseHead {
@@ -57,8 +56,8 @@ export function parseResponseHead(text: string): ResponseHead {
 }
 
 /**
- * Puts a space in place of each fold of a field's value (RFC 9112 5.2). A fold of the status line isn't one (2.2): it is
- * left to be refused.
+ * Replaces each fold of a field's value with a space (RFC 9112 5.2). A fold right after the status line (2.2) is kept, so
+ * that it is refused.
  */
 function unfold(text: string, at: number): string {
   if (!/\n[ \t]/.test(text)) return text;

@@ -6,25 +6,25 @@ import { Refusal } from "./refusal.ts";
 import type { RequestHead } from "./request_head.ts";
 import { listContains, parseProtocols } from "./token_list.ts";
 
-/** What a client asks for in a valid opening handshake. */
+/** The contents of a client's valid opening handshake. */
 export interface Upgrade {
-  /** Its key, to be answered; `""` over HTTP/2, which has none (RFC 8441 5). */
+  /** The key to answer; `""` over HTTP/2, which has none (RFC 8441 5). */
   key: string;
   /** The subprotocols that it offers, in its order of preference. */
   protocols: string[];
   /** The extensions that it offers, in its order of preference. */
   extensions: Extension[];
-  /** The origin of the page that asks, or `null` if it isn't a page. */
+  /** The value of `Origin`, or `null` if there is none: the client isn't a browser. */
   origin: string | null;
   /** Path and query of the target. */
   path: string;
-  /** The authority that is asked for. */
+  /** The requested authority. */
   host: string;
 }
 
 /**
- * RFC 9110 15.5.22: a 426 must say what to upgrade to; and 7.8: a sender of `Upgrade` must list it in `Connection`,
- * in which `close` keeps the meaning that this connection ends here.
+ * A 426 must name the protocol to upgrade to (RFC 9110 15.5.22), and a sender of `Upgrade` must list it in `Connection`
+ * (7.8). There `close` still means that the connection ends.
  */
 const UPGRADE_REQUIRED: readonly Field[] = [
   ["Upgrade", "websocket"],
@@ -32,11 +32,10 @@ const UPGRADE_REQUIRED: readonly Field[] = [
 ];
 
 /**
- * Says whether a request asks for a WebSocket at all, validly or not. In HTTP/1.0 an `Upgrade` must
- * be ignored (RFC 9110 7.8).
+ * Says whether a request asks for a WebSocket, validly or not. In HTTP/1.0 an `Upgrade` must be ignored (RFC 9110 7.8).
  *
  * @param head The request.
- * @returns Whether {@linkcode readUpgrade} should answer it, and not the application's HTTP handler.
+ * @returns Whether {@linkcode readUpgrade} has to check it, and not the application's HTTP handler.
  */
 export function isUpgradeRequest(head: RequestHead): boolean {
   return head.version !== "1.0" && listContains(head.fields.get("upgrade"), "websocket") &&
@@ -44,13 +43,13 @@ export function isUpgradeRequest(head: RequestHead): boolean {
 }
 
 /**
- * Checks a client's opening handshake (RFC 6455 4.2.1), its fields in an order in which the first complaint is the
- * one that helps: not a WebSocket request at all, wrong method, wrong version, and only then what is malformed. A missing
- * `Host` comes before all of them, since nothing else may be answered then (RFC 9112 3.2).
+ * Checks a client's opening handshake (RFC 6455 4.2.1). The order of the checks makes the first error the most helpful one:
+ * not a WebSocket request, wrong method, wrong version, and only then malformed fields. A missing `Host` comes first,
+ * since it must be answered with 400 in any case (RFC 9112 3.2).
  *
  * @param head The request.
- * @returns What the client asks for.
- * @throws {Refusal} With the status and headers to answer with.
+ * @returns The contents of the handshake.
+ * @throws {Refusal} With the status and headers of the response.
  */
 export function readUpgrade(head: RequestHead): Upgrade {
   const fields = head.fields;
@@ -68,7 +67,7 @@ export function readUpgrade(head: RequestHead): Upgrade {
       headers: [["Allow", "GET"]],
     });
   }
-  // 4.2.2: a version we don't speak is answered with those that we do; an absent one is no better.
+  // An unsupported version, or none, is answered with the supported one (4.2.2).
   const version = fields.get("sec-websocket-version");
   if (version !== "13") {
     throw new Refusal(426, `The WebSocket version must be 13, not ${show(version)}`, {
@@ -84,7 +83,7 @@ export function readUpgrade(head: RequestHead): Upgrade {
   if (key === null || (!isHttp2 && !isValidKey(key))) {
     throw new Refusal(400, `The handshake has no valid Sec-WebSocket-Key: ${show(key)}`);
   }
-  // The bytes after the head are frames: a body there would be read as such, or frames as a body by a proxy.
+  // The bytes after the head are frames. We would read a body as frames, and a proxy could read frames as a body.
   const length = fields.get("content-length");
   if (fields.has("transfer-encoding") || (length !== null && Number(length) !== 0)) {
     throw new Refusal(400, "The handshake has a body");

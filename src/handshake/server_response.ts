@@ -8,34 +8,33 @@ import { NOTHING } from "../util/bytes.ts";
 
 const encoder = new TextEncoder();
 
-/** What a client gets that has sent `Expect: 100-continue` (RFC 9110 10.1.1). */
+/** The response for a client that has sent `Expect: 100-continue` (RFC 9110 10.1.1). */
 export const CONTINUE: Uint8Array = encoder.encode("HTTP/1.1 100 Continue\r\n\r\n");
 
-/** All of a 101 up to the value that depends on the key (RFC 6455 4.2.2, item 5). */
+/** The part of a 101 before the value that depends on the key (RFC 6455 4.2.2, item 5). */
 const ACCEPT_START: Uint8Array = encoder.encode(
   "HTTP/1.1 101 Switching Protocols\r\n" +
     "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ",
 );
 
-/** What a server agrees to. */
+/** The contents of a 101. */
 export interface Acceptance {
   /** The client's key. */
   key: string;
-  /** The subprotocol; `""` or left out for none. */
+  /** The subprotocol; `""` for none, which is the default. */
   protocol?: string;
-  /** The extensions, as they are agreed. */
+  /** The agreed extensions. */
   extensions?: readonly Extension[];
   /** Further headers. */
   headers?: readonly Field[];
-  /** Whether the client waits for a 100 before it sends what follows; it comes before the 101 (RFC 9110 7.8). */
+  /** Whether the client waits for a 100, which has to come before the 101 (RFC 9110 7.8). */
   expectsContinue?: boolean;
 }
 
 /**
- * Writes the 101 that completes a handshake. Whatever goes into it is checked once more, so that there is no way
- * round the check.
+ * Writes the 101 that completes a handshake. All contents are checked once more, so that no caller can avoid the check.
  *
- * @param acceptance What is agreed.
+ * @param acceptance The contents.
  * @returns The bytes of the response.
  * @throws {TypeError} If the subprotocol, an extension or a header can't be sent.
  */
@@ -61,7 +60,7 @@ export function formatAccept(acceptance: Acceptance): Uint8Array {
  * Writes field lines.
  *
  * @param fields The headers.
- * @returns One line each, its end included.
+ * @returns A line for each, its end included.
  * @throws {TypeError} If a name or a value can't be sent.
  */
 export function formatFields(fields: readonly Field[]): string {
@@ -123,13 +122,13 @@ export const REASONS: Record<number, string> = {
 };
 
 /**
- * Writes the response that refuses a handshake, complete with its body. The connection ends after it, so it says
- * `Connection: close`; the body's length is ours to say, whatever the headers held.
+ * Writes the response that refuses a handshake, with its body. The connection ends after it, so it has
+ * `Connection: close`. The body's length is computed here; the headers can't set it.
  *
  * @param status The status, 200 to 599.
- * @param headers Its headers.
- * @param body Its body; a string goes as UTF-8 and, unless the headers say otherwise, as plain text.
- * @param omitBody Whether the request was a HEAD, whose answer has the fields of a body without the body.
+ * @param headers The headers.
+ * @param body The body; a string is sent as UTF-8 and, unless the headers say otherwise, as plain text.
+ * @param omitBody Whether the request was a HEAD. Its response has the fields for a body, but no body.
  * @returns The bytes of the response.
  * @throws {RangeError} If the status isn't that of a final response.
  * @throws {TypeError} If a header can't be sent.
@@ -166,7 +165,7 @@ export function formatRefusal(
   if (isText && !hasType && content.length > 0) {
     text += "Content-Type: text/plain; charset=utf-8\r\n";
   }
-  // RFC 9110 8.6: none in a 204.
+  // A 204 must have none (RFC 9110 8.6).
   if (!bodiless) text += `Content-Length: ${content.length}\r\n`;
   text += "\r\n";
   if (omitBody) content = NOTHING;

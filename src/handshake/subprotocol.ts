@@ -2,14 +2,14 @@ import { isThenable } from "../util/foreign.ts";
 import { show } from "../util/show.ts";
 
 /**
- * Chooses the subprotocol of a connection among those that the client offers (RFC 6455 4.2.2, item 5, /subprotocol/).
+ * Chooses the subprotocol of a connection from the client's offer (RFC 6455 4.2.2, item 5, /subprotocol/).
  *
- * @param offered What the client offers, in its order of preference.
- * @param spoken What we speak, in ours.
- * @param select Chooses instead of our order, if it is there; it isn't asked about a client that offers nothing.
- * @returns The subprotocol, `""` for none; a promise of it if `select` has returned one.
- * @throws {TypeError} If `select` names what isn't offered.
- * @throws What `select` throws.
+ * @param offered The client's subprotocols, in its order of preference.
+ * @param spoken The server's subprotocols, in its order of preference, which decides unless `select` is given.
+ * @param select Chooses the subprotocol. It isn't called for a client that offers none.
+ * @returns The subprotocol, `""` for none; a promise if `select` has returned one.
+ * @throws {TypeError} If `select` returns a subprotocol that wasn't offered.
+ * @throws The error of `select`.
  */
 export function chooseSubprotocol(
   offered: readonly string[],

@@ -5,12 +5,12 @@ const HTAB = 0x09;
 const SP = 0x20;
 
 /**
- * Says whether a comma-separated list has a member, case-insensitively: `Connection: keep-alive, Upgrade` has
+ * Says whether a comma-separated list contains a member, case-insensitively: `Connection: keep-alive, Upgrade` contains
  * `upgrade`. Reads the list once and allocates nothing.
  *
  * @param list The field's value, or `null` if there is none.
  * @param lower The member, in lower case.
- * @returns Whether the list has it.
+ * @returns Whether the list contains it.
  */
 export function listContains(list: string | null, lower: string): boolean {
   if (list === null) return false;
@@ -31,10 +31,10 @@ export function listContains(list: string | null, lower: string): boolean {
  * Reads a comma-separated list of tokens. Empty members are skipped (RFC 9110 5.6.1.2).
  *
  * @param list The field's value.
- * @returns The tokens, in order, spelt as they were.
+ * @returns The tokens, in order, with their original case.
  * @throws {SyntaxError} If a member isn't a token.
  */
-export function parseTokenList(list: string): string[] {
+function parseTokenList(list: string): string[] {
   const tokens: string[] = [];
   let start = 0;
   while (start <= list.length) {
@@ -46,7 +46,7 @@ export function parseTokenList(list: string): string[] {
     if (end > start) {
       const token = list.substring(start, end);
       if (!isToken(token)) {
-        throw new SyntaxError(`The list has a member that is no token: ${show(token)}`);
+        throw new SyntaxError(`The list has a member that is not a token: ${show(token)}`);
       }
       tokens.push(token);
     }
@@ -74,7 +74,7 @@ export function parseProtocols(list: string): string[] {
  * Checks the option `protocols`, of a client or a server.
  *
  * @param protocols One subprotocol or several.
- * @returns They, in an array of their own.
+ * @returns A new array of them.
  * @throws {TypeError} If one isn't a token or comes twice.
  */
 export function checkProtocols(protocols: string | Iterable<string> | undefined): string[] {

@@ -1,6 +1,6 @@
 import { show } from "../util/show.ts";
 
-/** Where a client connects to, and what it asks for there. */
+/** The parts of a WebSocket URL. */
 export interface Target {
   /** Whether it is `wss:`. */
   secure: boolean;
@@ -8,20 +8,19 @@ export interface Target {
   hostname: string;
   /** The port to connect to. */
   port: number;
-  /** The value of the `Host` field: brackets round IPv6, and the port if it isn't the scheme's own. */
+  /** The value of the `Host` field: with brackets around IPv6, and the port unless it is the scheme's default. */
   hostHeader: string;
-  /** Path and query, as they go into the request line. */
+  /** Path and query, as in the request line. */
   path: string;
   /** The whole URL, with `ws:` or `wss:`. */
   href: string;
 }
 
 /**
- * Reads the URL of a server (RFC 6455 3), by the rules of the WHATWG: `http:` and `https:` are read as `ws:` and
- * `wss:`.
+ * Reads the URL of a server (RFC 6455 3) by the rules of the WHATWG: `http:` and `https:` mean `ws:` and `wss:`.
  *
- * @param url What `connect` was given.
- * @returns Its parts.
+ * @param url The argument of `connect`.
+ * @returns The parts of the URL.
  * @throws {TypeError} If it isn't a URL of these schemes, or has a fragment, user info or port 0.
  */
 export function parseUrl(url: string | URL): Target {
@@ -39,7 +38,7 @@ export function parseUrl(url: string | URL): Target {
   if (!secure && parsed.protocol !== "ws:" && parsed.protocol !== "http:") {
     throw refuse(given, "the scheme must be ws: or wss:");
   }
-  // An empty fragment leaves `hash` empty, but its sign is still there; elsewhere the parser has escaped it.
+  // An empty fragment leaves `hash` empty, but the `#` is still in the URL; elsewhere the parser has escaped it.
   if (parsed.href.includes("#")) throw refuse(given, "a WebSocket URL has no fragment");
   if (parsed.username !== "" || parsed.password !== "") {
     throw refuse(
@@ -48,7 +47,7 @@ export function parseUrl(url: string | URL): Target {
     );
   }
   if (parsed.port === "0") throw refuse(given, "port 0 cannot be connected to");
-  // Both pairs of schemes have the same default ports, so that the parser has left those out already.
+  // Both pairs of schemes have the same default ports, which the parser has removed already.
   parsed.protocol = secure ? "wss:" : "ws:";
   const { host, hostname, pathname, search } = parsed;
   return {
@@ -61,7 +60,7 @@ export function parseUrl(url: string | URL): Target {
   };
 }
 
-/** Messages end up in logs, so that user info is left out of the URL shown, also if the URL can't be parsed. */
+/** Makes the error. Messages may be logged, so user info is removed from the URL, even from one that can't be parsed. */
 function refuse(given: string, why: string): TypeError {
   const shown = given.replace(/^(\s*[a-z+.-]*:)?[/\\]*[^/\\?#]*@/i, "$1//…@");
   return new TypeError(`Cannot connect to ${show(shown)}: ${why}`);

@@ -12,7 +12,7 @@ export const TOO_BIG = 1009;
 export const INTERNAL_ERROR = 1011;
 export const TRY_AGAIN_LATER = 1013;
 
-/** A code and reason as they are in a close frame; 1005 and `""` if the frame is empty (RFC 6455 7.1.5). */
+/** The code and the reason of a close frame; 1005 and `""` if the frame is empty (RFC 6455 7.1.5). */
 export interface CloseFrame {
   /** The close code. */
   readonly code: number;
@@ -20,10 +20,10 @@ export interface CloseFrame {
   readonly reason: string;
 }
 
-/** What fits into a control frame beside the code (RFC 6455 5.5). */
+/** The longest reason, in bytes of UTF-8: a control frame carries 125, two of them for the code (RFC 6455 5.5). */
 const LONGEST_REASON = 123;
 
-// A byte order mark is text like any other (RFC 6455 8.1 knows none), so it stays.
+// RFC 6455 8.1 doesn't treat a byte order mark in any special way, so it is kept.
 const DECODER = new TextDecoder("utf-8", { ignoreBOM: true });
 
 const NAMES: Record<number, string> = {
@@ -42,8 +42,8 @@ const NAMES: Record<number, string> = {
 };
 
 /**
- * Whether a code may be in a close frame (RFC 6455 7.4, and the IANA registry for 1012 to 1014). 1004 is
- * reserved; 1005, 1006 and 1015 say that there was no code; 1016 to 2999 are unassigned.
+ * Whether a code may be in a close frame (RFC 6455 7.4, and the IANA registry for 1012 to 1014). 1004 is reserved; 1005,
+ * 1006 and 1015 are only for local use; 1016 to 2999 are unassigned.
  */
 export function isCloseCode(code: number): boolean {
   return Number.isInteger(code) &&
@@ -59,8 +59,8 @@ export function closeCodeName(code: number): string {
 }
 
 /**
- * What can be sent of a code and a reason: an illegal close frame never goes out, whatever asks for it. A code that
- * must not be sent becomes 1011, and a reason that is too long is cut between two characters.
+ * Makes a code and a reason legal, so that no caller can send an illegal close frame. A code that must not be sent
+ * becomes 1011, and a reason that is too long is cut between two characters.
  */
 export function legalCloseFrame(code: number, reason: string): CloseFrame {
   if (code === NO_STATUS) return { code, reason: "" };
@@ -76,7 +76,7 @@ export function legalCloseFrame(code: number, reason: string): CloseFrame {
   };
 }
 
-/** The payload of a close frame: nothing for 1005, else the code and the reason in UTF-8 (RFC 6455 5.5.1). */
+/** Encodes the payload of a close frame: empty for 1005, else the code and the reason in UTF-8 (RFC 6455 5.5.1). */
 export function encodeClosePayload(code: number, reason: string): Uint8Array {
   const frame = legalCloseFrame(code, reason);
   if (frame.code === NO_STATUS) return NOTHING;
@@ -88,7 +88,7 @@ export function encodeClosePayload(code: number, reason: string): Uint8Array {
   return payload;
 }
 
-/** Reads the payload of a received close frame; an empty one has code 1005 (RFC 6455 7.1.5). */
+/** Decodes the payload of a received close frame; an empty one means code 1005 (RFC 6455 7.1.5). */
 export function decodeClosePayload(payload: Uint8Array): CloseFrame {
   if (payload.length === 0) return { code: NO_STATUS, reason: "" };
   if (payload.length === 1) {
@@ -118,8 +118,9 @@ export function decodeClosePayload(payload: Uint8Array): CloseFrame {
 }
 
 /**
- * Checks the arguments of our own `close`: the code, or `null` for a frame without one, and the reason, which is bounded by
- * the 125 bytes of a control frame.
+ * Checks the arguments of `close`: the code, `null` for a frame without one, and the length of the reason.
+ *
+ * @throws {RangeError | TypeError} If a frame with them would be illegal.
  */
 export function checkClose(code: number | null, reason: string): void {
   if (code !== null && !isCloseCode(code)) {

@@ -25,37 +25,37 @@ export interface CloseRecord {
   readonly code: number;
   /** The received reason; `""` if there was none. */
   readonly reason: string;
-  /** Whether close frames went both ways. */
+  /** Whether both close frames were exchanged. */
   readonly wasClean: boolean;
   /** Our close frame, or `null` if none was sent. */
   readonly sent: CloseFrame | null;
   /** The peer's close frame, or `null` if none was received. */
   readonly received: CloseFrame | null;
-  /** Whose close frame came first; `null` if there was none. */
+  /** The side that sent its close frame first; `null` if there was none. */
   readonly initiator: "local" | "remote" | null;
-  /** The error that ended the connection, if it was one. */
+  /** The error that ended the connection; `undefined` if none did. */
   readonly cause: unknown;
   /** Messages accepted by `send` that the kernel had not fully taken. */
   readonly unsentMessages: number;
   /** Payload bytes accepted by `send` that the kernel had not taken. */
   readonly unsentBytes: number;
-  /** Received messages that were not delivered; those that an iterator still takes are subtracted as it does. */
+  /** Received messages that were not delivered. It falls with each message that an iterator still takes. */
   readonly undelivered: number;
   /** The record as a sentence. */
   toString(): string;
 }
 
-/** A record whose count goes on: an iterator may still take what has come. */
+/** A record whose count can still fall: an iterator may take messages after the end. */
 export interface LiveCloseRecord extends CloseRecord {
   undelivered: number;
 }
 
-/** Whether a connection ended as connections should: the peer said that it was done, or leaving, or nothing in particular. */
+/** Whether a connection ended as connections should: the peer closed with 1000, 1001 or no code. */
 export function isOrderly({ code }: CloseRecord): boolean {
   return code === 1000 || code === 1001 || code === 1005;
 }
 
-/** What records have in common beside their fields. */
+/** The prototype of all records. */
 const RECORD: object = {};
 inspectable(
   RECORD,

@@ -1,27 +1,27 @@
 import { type CloseFrame, legalCloseFrame } from "./close_code.ts";
 import type { Role } from "./opcode.ts";
 
-// How a connection gets from its handshake to its end (RFC 6455 7.1), as a table of phases and events: no I/O, no timers,
-// and a connection is always in exactly one of them. What is queued to be sent goes out in every phase before
-// `Ending`, and the wait in each of them is bounded by the close timeout.
+// The life of a connection from its opening handshake to its end (RFC 6455 7.1), as a table of phases and events, without
+// I/O and timers. A connection is always in exactly one phase. The send queue is written in every phase before `Ending`,
+// except `ReadingOut`, and the close timeout bounds every phase after `Open`.
 
-/** Where a connection is. The numbers only ever grow. */
+/** The phases of a connection. Its phase only ever moves to a larger number. */
 export const Phase = {
   /** The handshake isn't complete. */
   Connecting: 0,
-  /** Messages go both ways. */
+  /** Messages are sent and received. */
   Open: 1,
   /** Our close frame is queued. The peer's input is decoded up to its close frame. */
   ClosingByUs: 2,
-  /** The peer's close frame is here, first or as an answer, and ours is at least queued. Input is discarded. */
+  /** The peer's close frame was received, first or as an answer. Ours is at least queued. Input is discarded. */
   ClosingByPeer: 3,
-  /** The peer broke the protocol, or we can't go on: our close frame is queued, and input is discarded. */
+  /** The peer broke the protocol, or we can't go on. Our close frame is queued, and input is discarded. */
   Failing: 4,
-  /** The peer's direction has ended, or is shut down: what is queued goes out, and that is all. */
+  /** The peer's direction has ended, or is shut down. Only the send queue is still written. */
   Flushing: 5,
-  /** Nothing can be written any more: what the peer sent before that is read, a close frame perhaps. */
+  /** Nothing can be written any more. Input that the peer sent before that is read; it may contain a close frame. */
   ReadingOut: 6,
-  /** The stream is gone: what was received is delivered. */
+  /** The stream is closed. Received messages are still delivered. */
   Ending: 7,
   /** The record is reported, or is about to be. */
   Closed: 8,
@@ -30,7 +30,7 @@ export const Phase = {
 /** One of the phases. */
 export type Phase = typeof Phase[keyof typeof Phase];
 
-/** What may happen to a connection. */
+/** The events that change the phase. */
 export const PhaseEvent = {
   /** The handshake is complete. */
   Opened: 0,
@@ -44,30 +44,30 @@ export const PhaseEvent = {
   Fail: 4,
   /** The peer's direction has ended without a close frame, or after one. */
   InputEnded: 5,
-  /** The stream can't be read any more, or the peer is given up. */
+  /** The stream can't be read any more, or we have given up on the peer. */
   Lost: 6,
   /** The stream can't be written any more. */
   WriteFailed: 7,
   /** The kernel has taken everything that was queued, our close frame included. */
   Taken: 8,
-  /** The close timeout is over. */
+  /** The close timeout has expired. */
   TimedOut: 9,
-  /** Everything that is to be delivered has been. */
+  /** All received messages that can be delivered have been. */
   Delivered: 10,
 } as const;
 
 /** One of the events. */
 export type PhaseEvent = typeof PhaseEvent[keyof typeof PhaseEvent];
 
-/** What is to be done about an event. */
+/** The reactions to an event. */
 export const PhaseAction = {
   /** Nothing. */
   Wait: 0,
-  /** Queue a close frame; if our direction is shut down, none can be sent. */
+  /** Queue a close frame, unless our direction is shut down. */
   SendClose: 1,
-  /** End our direction. Closing with input unread would reset the connection, and lose our close frame on its way. */
+  /** End our direction only. Closing with unread input would reset the connection and lose our close frame. */
   HalfClose: 2,
-  /** Let go of the stream. */
+  /** Close the stream. */
   CloseStream: 3,
   /** Report to the application how the connection ended. */
   Report: 4,
@@ -76,7 +76,7 @@ export const PhaseAction = {
 /** One of the actions. */
 export type PhaseAction = typeof PhaseAction[keyof typeof PhaseAction];
 
-/** The phase after an event, and what is to be done. */
+/** The phase after an event, and the reaction to it. */
 export interface Step {
   readonly phase: Phase;
   readonly action: PhaseAction;
@@ -87,7 +87,7 @@ const flush: Step = { phase: Phase.Flushing, action: PhaseAction.Wait };
 const readOut: Step = { phase: Phase.ReadingOut, action: PhaseAction.Wait };
 const report: Step = { phase: Phase.Closed, action: PhaseAction.Report };
 
-/** What every event but those that are missing leads to; a missing one changes nothing. */
+/** The step for each event in each phase; an event that is missing changes nothing. */
 const TABLE: Record<Phase, { readonly [event in PhaseEvent]?: Step }> = {
   [Phase.Connecting]: {
     [PhaseEvent.Opened]: { phase: Phase.Open, action: PhaseAction.Wait },
@@ -158,7 +158,7 @@ const STAYS: readonly Step[] = Object.values(Phase).map((phase) => ({
   action: PhaseAction.Wait,
 }));
 
-/** What an event leads to in a phase. */
+/** Returns the step for an event in a phase. */
 export function next(phase: Phase, event: PhaseEvent, role: Role): Step {
   const waitsForServer = role === "client" && phase === Phase.ClosingByPeer &&
     event === PhaseEvent.Taken;
@@ -166,15 +166,15 @@ export function next(phase: Phase, event: PhaseEvent, role: Role): Step {
 }
 
 /**
- * The close frames of both sides, and whose came first. Each side sends one and, once it has, no data; the connection is
- * closed cleanly if both have gone out. Frames that cross on the wire are each side's own beginning.
+ * The close frames of both sides, and which came first. Each side sends one close frame, and no data after it. If the two
+ * cross on the wire, each side is the initiator in its own view.
  */
 export class ClosingHandshake {
   /** Our close frame. */
   sent: CloseFrame | null = null;
-  /** The peer's. */
+  /** The peer's close frame. */
   received: CloseFrame | null = null;
-  /** Which side began. */
+  /** The side that sent its close frame first. */
   initiator: "local" | "remote" | null = null;
 
   /** Whether both close frames have been exchanged. */
@@ -182,7 +182,7 @@ export class ClosingHandshake {
     return this.sent !== null && this.received !== null;
   }
 
-  /** Notes our close frame; returns what goes out of it, or `null` if one has already: there must be no second. */
+  /** Notes our close frame; returns the legal form of it, or `null` if there is one already: a second must not follow. */
   send(code: number, reason: string): CloseFrame | null {
     if (this.sent !== null) return null;
     this.initiator ??= "local";

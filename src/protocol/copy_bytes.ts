@@ -1,6 +1,6 @@
 import type { Source } from "./frame_decoder.ts";
 
-// Up to here a loop over words beats a call, which wants a view of its own.
+// Up to this length a loop over words is faster than a call, which needs a view of its own.
 const INLINE = 128;
 
 /** Copies `from[start..end)` to `to` at `at`. */
@@ -10,7 +10,7 @@ export function copyBytes(from: Source, start: number, end: number, to: Source, 
   else to.bytes.set(from.bytes.subarray(start, end), at);
 }
 
-/** Four words at a time: the loop itself costs more than the words. */
+/** Copies four words at a time, since the loop itself costs more than a word. */
 function copyWords(
   from: DataView,
   start: number,

@@ -3,17 +3,17 @@ import { advanceKey, applyMask } from "./mask.ts";
 import { BINARY, CLOSE, FIN, PONG, type Role, RSV, RSV1 } from "./opcode.ts";
 import { ProtocolError } from "./protocol_error.ts";
 
-/** Received bytes, and the same bytes for access by words. */
+/** Received bytes, and a view of the same bytes for access by words. */
 export interface Source {
   readonly bytes: Uint8Array;
   readonly view: DataView;
 }
 
-/** Takes what the decoder finds. Either call may throw a {@linkcode ProtocolError}. */
+/** Gets the frames of a decoder. Either call may throw a {@linkcode ProtocolError}. */
 export interface FrameSink {
-  /** A legal header: its fields are in the decoder. */
+  /** A frame with a legal header begins; the decoder has its fields. */
   frameStart(): void;
-  /** Payload, unmasked in place; `last` ends the frame. A frame without payload brings one empty call. */
+  /** Payload, unmasked in place; `last` ends the frame. A frame without payload makes one empty call. */
   frameData(source: Source, start: number, end: number, last: boolean): void;
 }
 
@@ -33,32 +33,32 @@ export class FrameDecoder {
   rsv = 0;
   opcode = 0;
   length = 0;
-  /** Set to stop after the current frame, or after its header; cleared before decoding goes on. */
+  /** Set to stop after the current frame or its header; to be cleared before decoding goes on. */
   stopRequested = false;
 
   #sink: FrameSink;
-  // Clients mask, servers don't (RFC 6455 5.1): what we require is the opposite of our own role's duty.
+  // Clients mask, servers don't (RFC 6455 5.1): we require the opposite of what our own role does.
   readonly #maskBit: number;
   readonly #allowedRsv: number;
   #stage = FIRST;
-  #missing = 0; // bytes of the length or the key still to come
-  #minimum = 0; // smallest length for which the form may be used
+  #missing = 0; // bytes of the length or the key that have not come yet
+  #minimum = 0; // the smallest length that may be encoded in the form used
   #key = 0;
   #remaining = 0;
 
-  /** @param allowedRsv Reserved bits that a negotiated extension gives a meaning. */
+  /** @param allowedRsv Reserved bits that a negotiated extension uses. */
   constructor(role: Role, sink: FrameSink, allowedRsv = 0) {
     this.#maskBit = role === "server" ? 0x80 : 0;
     this.#sink = sink;
     this.#allowedRsv = allowedRsv;
   }
 
-  /** Puts another sink in place, even in the middle of a frame. */
+  /** Replaces the sink, even in the middle of a frame. */
   redirect(sink: FrameSink): void {
     this.#sink = sink;
   }
 
-  /** Payload bytes of the current frame that are still to come. */
+  /** Payload bytes of the current frame that have not come yet. */
   get remaining(): number {
     return this.#stage === PAYLOAD ? this.#remaining : 0;
   }
@@ -71,7 +71,7 @@ export class FrameDecoder {
       if (this.#stage === PAYLOAD) {
         at = this.#payload(source, at, end);
       } else if (this.#stage === FIRST && end - at >= 14) {
-        // The whole header is here, whatever its form: no stage has to be kept.
+        // Enough for the longest header: it is read at once, without stages.
         this.#first(view.getUint8(at));
         let length = view.getUint8(at + 1);
         this.#second(length);
@@ -170,7 +170,7 @@ export class FrameDecoder {
         `Received a frame with reserved opcode ${opcode}`,
       );
     }
-    // No extension that we know gives the bits of a control frame a meaning.
+    // No extension that we implement uses the reserved bits of control frames.
     if (rsv !== 0 && (opcode >= CLOSE || (rsv & ~this.#allowedRsv) !== 0)) {
       throw new ProtocolError(
         PROTOCOL_ERROR,

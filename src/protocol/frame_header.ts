@@ -1,7 +1,7 @@
-/** No header is longer (RFC 6455 5.2): two bytes, a length of eight, a masking key. */
+/** The longest header (RFC 6455 5.2): two bytes, a length of eight, and a masking key of four. */
 export const LONGEST_HEADER = 14;
 
-/** Bytes that the header of a frame takes (RFC 6455 5.2): lengths are in their minimal form. */
+/** The length of a frame's header in bytes (RFC 6455 5.2), with the payload length in its minimal form. */
 export function headerSize(length: number, masked: boolean): number {
   return (length < 126 ? 2 : length < 65536 ? 4 : 10) + (masked ? 4 : 0);
 }

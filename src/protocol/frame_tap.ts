@@ -5,17 +5,17 @@ import { CLOSE, TEXT } from "./opcode.ts";
 import { ProtocolError } from "./protocol_error.ts";
 import { Utf8Validator } from "./utf8.ts";
 
-/** Sees data frames as they arrive, beside or instead of messages. */
+/** Gets data frames as they arrive, together with messages or instead of them. */
 export interface FrameObserver {
-  /** A legal header: its fields are in the decoder. */
+  /** A frame with a legal header begins; the decoder has its fields. */
   start(): void;
   /** Payload of a data frame, unmasked; `last` ends the frame. */
   data(source: Source, start: number, end: number, last: boolean): void;
 }
 
 /**
- * Is put between a decoder and its assembler if frames are looked at; every other connection does without, and pays
- * nothing. Without assembly it takes the assembler's place, and checks what the message would be checked for.
+ * Comes between a decoder and its assembler if frames are observed; other connections work without it, at no cost. With
+ * `assemble: false` it replaces the assembler, and checks what the assembler would check.
  */
 export class FrameTap implements FrameSink {
   readonly #assembler: MessageAssembler;
@@ -30,7 +30,7 @@ export class FrameTap implements FrameSink {
   }
 
   frameStart(): void {
-    // Order and size are checked here, for every frame.
+    // The assembler checks order and size of every frame.
     this.#assembler.frameStart();
     if (this.#assembler.frames.opcode < CLOSE) this.#observer.start();
   }

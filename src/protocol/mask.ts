@@ -1,18 +1,18 @@
-// From this many bytes on, the wide loop makes up for making a wide key.
+// From this many bytes on, the wide loop outweighs the cost of making a wide key.
 const WIDE = 256;
 const wideKey = new DataView(new ArrayBuffer(8));
 
 /**
- * XORs `view[start..end)` in place with a masking key (RFC 6455 5.3), by words: `DataView` compiles to plain
- * unaligned loads and stores, so no alignment has to be arranged. Its 64-bit integers stay in registers once the
- * loop is hot, which makes large payloads twice as fast as by 32 bits.
+ * XORs `view[start..end)` in place with a masking key (RFC 6455 5.3), by words: `DataView` compiles to plain unaligned
+ * loads and stores, so alignment doesn't matter. Its 64-bit integers stay in registers once the loop is hot, which makes
+ * large payloads twice as fast as with 32 bits.
  *
  * @param key The four bytes of the key as a little-endian 32-bit integer, the byte for `start` lowest.
  */
 export function applyMask(view: DataView, start: number, end: number, key: number): void {
   let i = start;
   if (end - start >= WIDE) i = applyWide(view, start, end, key);
-  // The loop itself costs more than a word.
+  // Unrolled, since the loop itself costs more than a word.
   for (const four = end - 16; i <= four; i += 16) {
     view.setInt32(i, view.getInt32(i, true) ^ key, true);
     view.setInt32(i + 4, view.getInt32(i + 4, true) ^ key, true);
@@ -28,7 +28,7 @@ export function applyMask(view: DataView, start: number, end: number, key: numbe
   }
 }
 
-/** Masks as many whole strides of 32 bytes as there are; returns the position after them. */
+/** Masks all whole strides of 32 bytes; returns the position after them. */
 function applyWide(view: DataView, start: number, end: number, key32: number): number {
   wideKey.setInt32(0, key32, true);
   wideKey.setInt32(4, key32, true);
@@ -54,7 +54,7 @@ export function advanceKey(key: number, count: number): number {
 const POOL = new Int32Array(1024);
 let next = POOL.length;
 
-/** A fresh, unpredictable masking key as a little-endian 32-bit integer. */
+/** Returns a fresh, unpredictable masking key as a little-endian 32-bit integer. */
 export function randomKey(): number {
   if (next === POOL.length) {
     crypto.getRandomValues(POOL);

@@ -8,39 +8,39 @@ import { decodeText, decodeValidText, isText } from "./text.ts";
 import { Utf8Validator } from "./utf8.ts";
 import { NOTHING } from "../util/bytes.ts";
 
-/** Where inflated messages go. */
+/** Gets inflated messages. */
 export interface InflatedMessageSink {
-  /** A whole message: a string for text, bytes of its own for binary. */
+  /** A whole message: a string for text; for binary, bytes that aren't shared. */
   inflatedMessage(data: string | Uint8Array): void;
 }
 
-/** Where a message goes that isn't to be put together. */
+/** Gets messages in pieces, for a consumer that doesn't want them whole. */
 export interface ChunkSink {
   /**
-   * Bytes that the sink takes now. A compressed message is inflated no further than that: with 0 it waits until
-   * `resume` of the assembler. It must be above 0 while a consumer awaits the bytes of a message, and while what comes
-   * is dropped. Messages that aren't compressed don't ask: how much of them comes is what was read.
+   * Bytes that the sink takes now. A compressed message is inflated no further than that; with 0 it waits until `resume`
+   * of the assembler. It must be above 0 while a consumer awaits the bytes of a message, and while messages are dropped.
+   * For messages that aren't compressed it isn't used: their pieces are as long as the reads.
    */
   readonly room: number;
-  /** A message begins that didn't come in one piece. */
+  /** A message begins that hasn't come in one piece. */
   start(text: boolean): void;
-  /** Bytes of it, for the sink to keep; of text, whole so far. */
+  /** Bytes of the message, which the sink may keep. Those of a text may end inside a UTF-8 sequence. */
   chunk(bytes: Uint8Array): void;
-  /** It is complete. */
+  /** The message is complete. */
   end(): void;
 }
 
-/** What inflates compressed messages and puts them together (RFC 7692). */
+/** Inflates and assembles compressed messages (RFC 7692). */
 export interface CompressedMessages {
-  /** Whether a piece is being worked at in turns or waits for room: until that is done nothing may be pushed. */
+  /** Whether a piece is being inflated in turns, or waits for room. Until that is over nothing may be pushed. */
   readonly busy: boolean;
   /** Bytes of an unfinished message that are held. */
   readonly buffered: number;
-  /** Hands over messages in pieces from now on, first what there is of an unfinished one. */
+  /** Delivers messages in pieces from now on, beginning with the held bytes of an unfinished one. */
   claim(sink: ChunkSink): void;
-  /** Goes on if the sink had no room and has some now; never calls the sink before it returns. */
+  /** Goes on if the sink has room again; never calls the sink before it returns. */
   resume(): void;
-  /** Takes the next piece; returns false if it goes on in turns, and `done` is called at their end. */
+  /** Inflates the next piece. Returns false if that goes on in later turns; `done` is then called at the end. */
   push(
     text: boolean,
     bytes: Uint8Array,
@@ -49,42 +49,42 @@ export interface CompressedMessages {
     final: boolean,
     done: (error: unknown) => void,
   ): boolean;
-  /** Gives back what it holds. */
+  /** Releases its resources. */
   close(): void;
 }
 
-/** Where whole messages and control frames go. */
+/** Gets whole messages and control frames. */
 export interface MessageSink {
   /** A whole message: a string for text, bytes for binary; a view of the source if `isView`. */
   message(data: string | Uint8Array, isView: boolean): void;
   /** A ping, pong or close frame with its payload, which is valid until this returns. */
   control(opcode: number, payload: Uint8Array): void;
-  /** What was inflated in turns is done, with the error if it failed: decoding may go on. */
+  /** Inflating in turns has ended, or failed if `error` isn't `null`: decoding may go on. */
   inflated(error: unknown): void;
 }
 
 const EMPTY: Source = { bytes: NOTHING, view: new DataView(NOTHING.buffer) };
-// The first allocation for a message that comes in parts, and how it grows: a header that announces much costs
-// little until the bytes are there (untouched memory isn't resident), and what is there is copied once at most twice.
+// The first allocation for a message that comes in parts, and the factor by which it grows. A header that announces many
+// bytes costs little before they come, since untouched memory isn't resident; and growing rarely copies a byte twice.
 const FIRST_CAPACITY = 4 * 1024;
 const GROWTH = 16;
-// From this many missing bytes on, the transport had better write into the message itself.
+// From this many missing bytes on, the transport reads directly into the message.
 const DIRECT_READ = 64 * 1024;
-// And this many must have arrived: a peer that announces much and sends nothing isn't given the memory of a read.
+// And this many must have arrived: a peer that announces many bytes and sends none must not cost the memory of a read.
 const BEFORE_DIRECT_READ = 16 * 1024;
-// What is read at once is unmasked at once, while the processor's cache still has it.
+// The most bytes of one direct read: they are then unmasked while they are still in the processor's cache.
 const LONGEST_DIRECT_READ = 256 * 1024;
 
 /**
- * Puts messages together from frames (RFC 6455 5.4) with control frames in between (5.5), and checks what only
- * whole messages show: order of fragments, size, UTF-8 (8.1).
+ * Assembles messages from frames (RFC 6455 5.4) with control frames between them (5.5), and checks what a single frame
+ * doesn't show: order of fragments, size of the message, UTF-8 (8.1).
  */
 export class MessageAssembler implements FrameSink, InflatedMessageSink {
-  /** Reserved bits of the first frame of the message that is delivered. */
+  /** The reserved bits of the first frame of the current message. */
   rsv = 0;
-  /** Whether that message is text although it is delivered as bytes: it needn't be UTF-8, or was wanted so. */
+  /** Whether that message is text that is delivered as bytes: it isn't UTF-8, or the application wants bytes. */
   opaque = false;
-  /** Opcode of the message under way, 0 between messages. */
+  /** Opcode of the unfinished message; 0 between messages. */
   opcode = CONTINUATION;
 
   /** The decoder that feeds this assembler. */
@@ -93,26 +93,26 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
   readonly #maxMessageSize: number;
   readonly #viewPayloads: boolean;
   readonly #textAsBytes: boolean;
-  #length = 0; // of the message so far, the current frame's announced length included
-  #filled = 0; // bytes of it in #buffer
+  #length = 0; // bytes of the message so far, the announced ones of the current frame included
+  #filled = 0; // bytes of the message in #buffer
   #buffer = EMPTY;
   #utf8: Utf8Validator | null = null;
   readonly #makeInflater: ((sink: InflatedMessageSink) => CompressedMessages) | null;
   #inflater: CompressedMessages | null = null; // made for the first compressed message
   #onInflated: ((error: unknown) => void) | null = null;
-  #compressed = false; // the message under way is compressed
-  #passing = false; // its pieces go to `chunks`
+  #compressed = false; // the unfinished message is compressed
+  #passing = false; // its pieces are passed to `chunks`
   #chunks: ChunkSink | null = null;
-  // A control frame that came in parts; most come whole.
+  // The payload of a control frame that comes in parts.
   #control: Uint8Array | null = null;
   #controlFilled = 0;
 
   /**
    * @param maxMessageSize Bytes, inclusive; 0 for no limit.
-   * @param viewPayloads Whether whole binary payloads may be handed on as views of the source.
-   * @param allowedRsv Reserved bits that an extension of the application gives a meaning.
-   * @param textAsBytes Whether text is handed on as the bytes that it was checked as, unless it was compressed.
-   * @param makeInflater Makes what takes messages with RSV1; `null` if compression wasn't agreed.
+   * @param viewPayloads Whether whole binary payloads may be delivered as views of the source.
+   * @param allowedRsv Reserved bits that an extension of the application uses.
+   * @param textAsBytes Whether text is delivered as bytes, unless it was compressed.
+   * @param makeInflater Makes the inflater for messages with RSV1; `null` if compression wasn't agreed.
    */
   constructor(
     role: Role,
@@ -150,8 +150,8 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
   }
 
   /**
-   * Takes the pieces of messages that come in several; `null` to put them together. Once set it stays. What has come of
-   * an unfinished message is its first piece.
+   * Gets the messages that come in several pieces; `null` to assemble them. Once set it stays. The bytes that have come of
+   * an unfinished message are its first piece.
    */
   get chunks(): ChunkSink | null {
     return this.#chunks;
@@ -164,11 +164,11 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
     if (this.#filled === 0) return;
     this.#passing = true;
     sink.start(this.opcode === TEXT);
-    // The buffer stays as it is for now: a read into it may be pending.
+    // The buffer can't be dropped yet: a read into it may be pending.
     sink.chunk(this.#buffer.bytes.slice(0, this.#filled));
   }
 
-  /** Goes on inflating if `chunks` had no room and has some now; never calls it before it returns. */
+  /** Goes on inflating if `chunks` has room again; never calls it before it returns. */
   resume(): void {
     this.#inflater?.resume();
   }
@@ -184,7 +184,7 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
           "Received a continuation without a message to continue",
         );
       }
-      // RFC 7692 6.1: RSV1 belongs to the first fragment alone.
+      // Only the first fragment may have RSV1 set (RFC 7692 6.1).
       if (this.#makeInflater !== null && (this.frames.rsv & RSV1) !== 0) badRsv();
     } else {
       if (this.opcode !== CONTINUATION) {
@@ -198,7 +198,7 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
       this.rsv = this.frames.rsv;
       if ((this.rsv & RSV1) !== 0) this.#compressed = this.#makeInflater !== null;
     }
-    // What a compressed message will be long shows only when it is inflated.
+    // The length of a compressed message is known only when it is inflated.
     if (!this.#compressed) this.#length += length;
     if (this.#maxMessageSize !== 0 && this.#length > this.#maxMessageSize) {
       throw new ProtocolError(
@@ -223,10 +223,10 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
     }
   }
 
-  /** Where the next bytes of a large payload belong; `null` if they had better come by `frames.decode`. */
+  /** The memory for the next bytes of a large payload; `null` if they are to be passed to `frames.decode`. */
   directReadTarget(): Uint8Array | null {
     const { remaining, opcode } = this.frames;
-    // The first piece decides where the others go, so that one has to be there anyway.
+    // The first bytes must have come anyway, since they decide whether the message is passed on in pieces.
     if (remaining < DIRECT_READ || this.#filled < BEFORE_DIRECT_READ || opcode >= CLOSE) {
       return null;
     }
@@ -238,7 +238,7 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
     return this.#buffer.bytes.subarray(this.#filled, end);
   }
 
-  /** Handles bytes that were put where `directReadTarget` said. */
+  /** Handles bytes that were read into the memory of `directReadTarget`. */
   consumeDirect(count: number): void {
     const buffer = this.#buffer, from = this.#filled;
     if (this.#passing) this.#forget();
@@ -255,13 +255,13 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
     this.#passing = false;
   }
 
-  /** Gives back what the inflater holds; nothing may be decoded after it. */
+  /** Drops the unfinished message and releases the inflater. Nothing may be decoded afterwards. */
   close(): void {
     this.discard();
     this.#inflater?.close();
   }
 
-  /** Called by the inflater, with a whole message. */
+  /** The inflater has a whole message. */
   inflatedMessage(data: string | Uint8Array): void {
     this.#sink.message(data, false);
   }
@@ -292,7 +292,7 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
     return inflater;
   }
 
-  /** Whether a piece is all of its message; fragments without payload may have come before. */
+  /** Whether a piece is a whole message, perhaps after fragments without payload. */
   #isWhole(last: boolean, length: number): boolean {
     return last && this.frames.fin && length === this.#length && !this.#passing;
   }
@@ -315,7 +315,7 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
     }
   }
 
-  /** Text that isn't UTF-8: if an extension has transformed it, it needn't be before it is transformed back. */
+  /** Delivers text that isn't UTF-8, which is legal only if an extension of the application has transformed it. */
   #opaque(bytes: Uint8Array): void {
     if (this.rsv === 0) notUtf8();
     this.#asBytes(bytes);
@@ -351,7 +351,7 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
   }
 
   #grow(needed: number): void {
-    // The final size is known in the last frame; before, it is at least what has been announced.
+    // The last frame tells the final size; before that, the message is at least as long as announced so far.
     let capacity = Math.max(needed * GROWTH, FIRST_CAPACITY);
     if (this.frames.fin && capacity >= this.#length / 2) capacity = this.#length;
     else if (this.#maxMessageSize !== 0) capacity = Math.min(capacity, this.#maxMessageSize);
@@ -370,7 +370,7 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
       return;
     }
     const { bytes, view } = this.#buffer, length = this.#length, text = this.opcode === TEXT;
-    // An empty one too must be the application's own: it may transfer its buffer away.
+    // An empty message needs a buffer of its own, too: the application may transfer it.
     const own = length > 0 && bytes.length === length;
     this.discard();
     if (text && this.rsv !== 0) {

@@ -1,5 +1,5 @@
 /**
- * The header of a message's first frame, as `onMessage` gets it where `allowRsv` was given.
+ * The header of a message's first frame, as `onMessage` gets it if `allowRsv` was given.
  *
  * @experimental It may change in a minor release.
  */

@@ -13,5 +13,5 @@ export const RSV2 = 0x20;
 export const RSV3 = 0x10;
 export const RSV = RSV1 | RSV2 | RSV3;
 
-/** Which end of the connection we are: it decides which end masks (RFC 6455 5.1). */
+/** Our end of the connection. Clients mask their frames, servers don't (RFC 6455 5.1). */
 export type Role = "client" | "server";

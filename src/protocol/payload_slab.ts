@@ -1,19 +1,19 @@
 import { copyBytes } from "./copy_bytes.ts";
 import type { Source } from "./frame_decoder.ts";
 
-// A typed array of its own costs more than everything else that happens to a small message (the allocation of its
-// backing store), so small payloads are cut from shared slabs. A payload that is kept pins its slab, 16 KiB.
+// To allocate a backing store costs more than all other work for a small message, so small payloads are cut from shared
+// slabs. A payload that the application keeps also keeps its slab of 16 KiB.
 const SLAB = 16 * 1024;
 const SMALL = 2 * 1024;
 
 let slab = newSlab();
 let used = 0;
 
-/** A copy of `source[start..end)` that the application may keep. */
+/** Copies `source[start..end)` for the application to keep. */
 export function copyPayload(source: Source, start: number, end: number): Uint8Array {
   const length = end - start;
   if (length > SMALL) return source.bytes.slice(start, end);
-  // An application that transfers a payload's buffer away takes the slab with it, which then has no length.
+  // If the application transfers a payload's buffer, the slab is detached and its length is 0.
   if (length >= slab.bytes.length - used) {
     slab = newSlab();
     used = 0;

@@ -1,4 +1,4 @@
-/** What the peer did wrong, by a name that doesn't change: for metrics, tests, and programs that distinguish them. */
+/** The kinds of violations, by stable names: for metrics, tests, and programs that distinguish them. */
 export type ProtocolErrorReason =
   | "unexpected-mask"
   | "expected-mask"
@@ -18,7 +18,7 @@ export type ProtocolErrorReason =
   | "held-too-much";
 
 /**
- * What the peer did wrong, and the close code that says so.
+ * The peer has violated the protocol or a limit. The connection is closed with `closeCode`.
  *
  * @example
  * ```ts
@@ -43,15 +43,15 @@ export class ProtocolError extends Error {
   override readonly name = "ProtocolError";
   /** The code of the close frame that ends the connection (RFC 6455 7.4.1). */
   readonly closeCode: number;
-  /** What it was. */
+  /** The kind of violation. */
   readonly reason: ProtocolErrorReason;
 
   /**
-   * Makes the error.
+   * Makes an error for a violation.
    *
    * @param closeCode The code to close with.
-   * @param reason What it was.
-   * @param message What was received that isn't allowed.
+   * @param reason The kind of violation.
+   * @param message What was received, and why it isn't allowed.
    */
   constructor(closeCode: number, reason: ProtocolErrorReason, message: string) {
     super(message);

@@ -1,13 +1,13 @@
 import { Buffer } from "node:buffer";
 import { isUtf8 } from "./utf8.ts";
 
-// Node's slicing methods work on any Uint8Array and are several times cheaper than a TextDecoder call on short
-// messages; the byte check below comes first, so nothing is ever replaced silently.
+// Node's slicing methods work on any Uint8Array, and for short messages cost a fraction of a TextDecoder call. They
+// would replace invalid bytes silently, so the bytes are always validated first.
 const { latin1Slice, utf8Slice } = Buffer.prototype as unknown as {
   latin1Slice(this: Uint8Array, start: number, end: number): string;
   utf8Slice(this: Uint8Array, start: number, end: number): string;
 };
-// Above some kilobytes its vectorised decoding wins.
+// Above some kilobytes the vectorised TextDecoder is faster.
 const DECODER = new TextDecoder("utf-8", { ignoreBOM: true });
 const LARGE = 2048;
 // And here the platform's check, which is a call.
@@ -30,7 +30,7 @@ export function isText(bytes: Uint8Array, view: DataView, start: number, end: nu
   return (end - start <= LONG && isAscii(view, start, end)) || isUtf8(bytes.subarray(start, end));
 }
 
-/** The string that `bytes[start..end)` encode, or `null` if they aren't UTF-8. */
+/** Decodes `bytes[start..end)`; returns `null` if they aren't UTF-8. */
 export function decodeText(
   bytes: Uint8Array,
   view: DataView,
@@ -41,7 +41,7 @@ export function decodeText(
   return isUtf8(bytes.subarray(start, end)) ? decodeValidText(bytes, start, end) : null;
 }
 
-/** The same for bytes that have been validated as they came. */
+/** Decodes bytes that were validated as they arrived. */
 export function decodeValidText(bytes: Uint8Array, start: number, end: number): string {
   return end - start < LARGE
     ? utf8Slice.call(bytes, start, end)

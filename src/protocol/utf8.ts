@@ -4,19 +4,19 @@ const ENCODER = new TextEncoder();
 // Up to here a loop costs less than a call of the platform's check.
 const SHORT = 64;
 
-/** A string as UTF-8; a lone surrogate becomes U+FFFD. */
+/** Encodes a string as UTF-8; a lone surrogate becomes U+FFFD. */
 export function encodeUtf8(text: string): Uint8Array {
   return ENCODER.encode(text);
 }
 
 /**
- * Strict, incremental UTF-8 validation (RFC 3629, and RFC 6455 8.1): no overlong forms, no surrogates, nothing
- * above U+10FFFF. It fails at the first byte that no valid text could have in its place, even if the sequence
- * is still unfinished, so that a bad message is refused without waiting for its end.
+ * Strict, incremental UTF-8 validation (RFC 3629, and RFC 6455 8.1): no overlong forms, no surrogates, nothing above
+ * U+10FFFF. It fails at the first byte that can't be part of valid text there, even inside an unfinished sequence, so a
+ * bad message is refused before its end.
  */
 export class Utf8Validator {
-  // How many continuation bytes the open sequence still needs, and the range of the next one: only the
-  // second byte of a sequence is ever restricted beyond 80..BF (Unicode 3.9, table 3-7).
+  // The number of continuation bytes that the open sequence still needs, and the range of the next one: only the second
+  // byte of a sequence may be restricted to less than 80..BF (Unicode 3.9, table 3-7).
   #need = 0;
   #low = 0x80;
   #high = 0xbf;
@@ -32,7 +32,7 @@ export class Utf8Validator {
     this.#high = 0xbf;
   }
 
-  /** A validator in the same state. */
+  /** Makes a validator in the same state. */
   copy(): Utf8Validator {
     const copy = new Utf8Validator();
     copy.#need = this.#need;
@@ -41,7 +41,7 @@ export class Utf8Validator {
     return copy;
   }
 
-  /** Checks the next bytes of the text; `false` as soon as it can't be UTF-8 any more. */
+  /** Checks the next bytes of the text; returns `false` as soon as the text can't be UTF-8 any more. */
   push(bytes: DataView, start: number, end: number): boolean {
     let need = this.#need, low = this.#low, high = this.#high;
     let i = start;

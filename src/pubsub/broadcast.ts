@@ -13,7 +13,7 @@ import {
   slowPolicy,
 } from "./options.ts";
 
-/** Sends a message to the server-side ones of some connections: to those in `to`, otherwise to `all`. */
+/** Sends a message to connections of servers: to those in `to`, or if it isn't given, to `all`. */
 export function broadcast<Face>(
   all: Iterable<Engine>,
   data: Sendable,
@@ -38,7 +38,7 @@ export function broadcast<Face>(
   return result;
 }
 
-/** Offers a frame to one of many, and counts what became of it. */
+/** Offers a frame to one receiver, and counts the outcome. */
 export function offer(
   engine: Engine,
   frame: SharedFrame,

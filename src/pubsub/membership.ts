@@ -15,21 +15,21 @@ export class Membership {
 }
 
 /**
- * The members of a topic, in the order of coming. A `Set` makes a new table every few changes, and a table that has grown
- * old keeps the connections that it lists until the next full collection. A list has no table, and a member that leaves
- * it lets go of everything.
+ * The members of a topic, a linked list in the order in which they subscribed. A `Set` makes a new table every few changes,
+ * and a dropped table in the old generation keeps its connections alive until the next major collection. A list has no
+ * table, and a member that is removed refers to nothing.
  */
 export class Topic {
-  /** How many there are. */
+  /** The number of members. */
   size = 0;
-  /** Where a walk begins. */
+  /** The first member. */
   first: Membership | null = null;
   #last: Membership | null = null;
-  /** How many walks are under way: those that leave during one stay in their places until the last of them is over. */
+  /** The number of walks in progress. A member that is removed during a walk stays in the list until the last one ends. */
   #walks = 0;
   #gaps = false;
 
-  /** Adds a connection that is none of them. */
+  /** Adds a connection that isn't a member. */
   add(engine: Engine): Membership {
     const member = new Membership(engine, this);
     member.previous = this.#last;
@@ -49,10 +49,10 @@ export class Topic {
   }
 
   /**
-   * Begins a walk from `first` along `next`, which has to pass over those that have left, and call `end`, whatever happens
-   * on its way.
+   * Begins a walk from `first` along `next`. The caller has to skip members that were removed, and to call `end` in any
+   * case, even after an error.
    *
-   * @returns The last one to be visited: those that join after this call come after it.
+   * @returns The last member of the walk: members that are added later come after it.
    */
   begin(): Membership | null {
     this.#walks++;
@@ -65,8 +65,7 @@ export class Topic {
   }
 
   /**
-   * The members there are now, without those that leave during the walk. An iteration that stops in the middle leaves
-   * nothing behind.
+   * Iterates over the present members, without those that are removed during the loop. It may be left at any time.
    */
   *members(): Generator<Engine, undefined> {
     const members: Membership[] = [];

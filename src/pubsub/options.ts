@@ -1,16 +1,16 @@
 import { choice, refusal } from "../util/check.ts";
 import type { Engine } from "../engine/engine.ts";
 
-/** What becomes of a message for a receiver whose queue is above its high-water mark. */
+/** The policy for a receiver whose queue is above its high-water mark. */
 export type SlowPolicy = "queue" | "drop" | "close";
 
-/** Which connections a message for many leaves out, and what happens to slow ones. */
+/** Options of a message for many. */
 export interface PublishOptionsOf<Face> {
-  /** Connections that don't get it. */
+  /** Connections to leave out. */
   except?: Face | Iterable<Face>;
   /**
-   * For receivers that are above their high-water mark already: `"queue"` it all the same, `"drop"` it for them, or
-   * `"close"` them with 1013.
+   * The policy for receivers whose queue is above their high-water mark already: `"queue"` the message nevertheless,
+   * `"drop"` it for them, or `"close"` them with 1013.
    *
    * @default {"queue"}
    */
@@ -20,60 +20,60 @@ export interface PublishOptionsOf<Face> {
 /** Options of `broadcast`. */
 export interface BroadcastOptionsOf<Face> extends PublishOptionsOf<Face> {
   /**
-   * Connections that get it. Default: every server-side one; client-side ones among those given are left out as well.
+   * Connections to send to; those of clients are left out. Default: all connections of servers.
    */
   to?: Iterable<Face>;
 }
 
-/** What became of a message for many; each receiver is counted once. */
+/** The outcome of a message for many; each receiver is counted once. */
 export interface BroadcastResult {
-  /** Those whose queue is at or below their high-water mark with it: where `send` would have returned true. */
+  /** Receivers that got it, and whose queue is at or below the high-water mark: `send` would have returned true. */
   sent: number;
-  /** Those whose queue is above it now. */
+  /** Receivers that got it, and whose queue is above the high-water mark. */
   queued: number;
-  /** Those that didn't get it, because they were slow and `slow` or their queue policy is `"drop"`. */
+  /** Receivers for which it was dropped, because of `slow: "drop"` or `whenQueueFull: "drop"`. */
   dropped: number;
-  /** Those that were closed for being slow. */
+  /** Receivers that were closed because of `slow: "close"` or `whenQueueFull: "close"`. */
   closed: number;
-  /** Those that weren't open, and those whose queue is full and whose queue policy is `"throw"`. */
+  /** Receivers that weren't open, or whose queue was full with `whenQueueFull: "throw"`. */
   failed: number;
 }
 
-/** What became of a publication. */
+/** The outcome of a publication. */
 export interface PublishResult extends BroadcastResult {
   /**
-   * Resolves when the broker has taken the publication for the other contexts, at once if there is no broker;
-   * rejects if it has not. It is marked as handled.
+   * Resolves when the broker has taken the publication for other contexts; at once without a broker. Rejects if the broker
+   * hasn't taken it. Needn't be awaited: a rejection that isn't handled has no effect.
    */
   readonly relayed: Promise<void>;
 }
 
-/** A set that is looked at: it shows what there is at the time, and can't be changed through. */
+/** A live view of a set: it always shows the present members, and can't change them. */
 export interface LiveSet<T> extends Iterable<T> {
-  /** How many there are. */
+  /** The number of members. */
   readonly size: number;
-  /** Whether one is among them. */
+  /** Whether a value is a member. */
   has(value: T): boolean;
-  /** Iterates over them; with it the operations of a `Set`, such as `union`, take it. */
+  /** Iterates over the members. It makes the view an argument for the operations of `Set`, such as `union`. */
   keys(): IterableIterator<T>;
 }
 
-/** The engine of a connection. Nothing here knows what a connection looks like to the application. */
+/** Returns the engine of a connection; this layer doesn't know the class of connections. */
 export type EngineOf<Face> = (face: Face) => Engine;
 
-/** A result that counts no connection yet. */
+/** Makes a result that counts no connection yet. */
 export function noResult(): BroadcastResult {
   return { sent: 0, queued: 0, dropped: 0, closed: 0, failed: 0 };
 }
 
 const SLOW_POLICIES = ["queue", "drop", "close"] as const;
 
-/** Checks what slow receivers get. */
+/** Checks the option `slow`. */
 export function slowPolicy(action: string, slow: SlowPolicy | undefined): SlowPolicy {
   return choice(action, "slow", slow, SLOW_POLICIES);
 }
 
-/** The engines of the connections that are left out; `null` for none. */
+/** Returns the engines of the connections to leave out; `null` for none. */
 export function exceptions<Face>(
   action: string,
   except: PublishOptionsOf<Face>["except"],
@@ -85,7 +85,7 @@ export function exceptions<Face>(
   return enginesOf(action, "except", many ? except : [except as Face], engineOf);
 }
 
-/** The engines of some connections, each once. */
+/** Returns the engines of some connections, without duplicates. */
 export function enginesOf<Face>(
   action: string,
   option: string,

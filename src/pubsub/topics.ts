@@ -25,9 +25,9 @@ const MAX_TOPIC_BYTES = 256;
 
 const RELAYED = Promise.resolve();
 
-/** What a listener, or a context for its own connections, says about subscriptions. */
+/** The options of a listener or a context for subscriptions. */
 export interface SubscriptionRules {
-  /** How many topics a connection may have. */
+  /** The most topics of a connection. */
   readonly maxTopics: number;
   /** Called when the number of a topic's subscribers has changed. */
   readonly onSubscription:
@@ -35,16 +35,16 @@ export interface SubscriptionRules {
     | undefined;
 }
 
-/** Most topics of a connection, by default. */
+/** The default limit of a connection's topics. */
 export const MAX_TOPICS = 1000;
 
 /** The subscriptions of a context's connections. */
 export class Topics {
-  /** What connects this context with others; `null` if it is alone. */
+  /** Connects this context with others; `null` without a broker. */
   broker: BrokerClient | null = null;
   readonly #topics = new Map<string, Topic>();
 
-  /** Makes a connection a member; whether it wasn't. */
+  /** Makes a connection a member; returns whether it wasn't one before. */
   subscribe(engine: Engine, name: string, rules: SubscriptionRules): boolean {
     checkTopic("subscribe to", name);
     if (!engine.isOpen) throw engine.stateError("subscribe");
@@ -64,7 +64,7 @@ export class Topics {
     return true;
   }
 
-  /** Ends a membership; whether there was one. */
+  /** Ends a membership; returns whether there was one. */
   unsubscribe(engine: Engine, name: string, rules: SubscriptionRules): boolean {
     checkTopic("unsubscribe from", name);
     const own = engine.topics as Map<string, Membership> | null;
@@ -78,9 +78,9 @@ export class Topics {
   }
 
   /**
-   * Ends all memberships of a connection, whose names it keeps.
+   * Ends all memberships of a connection, which keeps the names of the topics.
    *
-   * @returns Calls `onSubscription` for them; `null` if there is nothing to call.
+   * @returns A function that calls `onSubscription` for each; `null` if there is nothing to call.
    */
   leave(engine: Engine, rules: SubscriptionRules): (() => void) | null {
     const own = engine.topics as Map<string, Membership> | null;
@@ -96,7 +96,7 @@ export class Topics {
     };
   }
 
-  /** The members of a topic, now and whenever it is looked at; there need not be any. */
+  /** Returns a live view of the members of a topic, which needn't exist. */
   subscribers<Conn>(name: string, engineOf: EngineOf<Conn>): LiveSet<Conn> {
     checkTopic("ask for the subscribers of", name);
     const topics = this.#topics;
@@ -120,10 +120,10 @@ export class Topics {
   }
 
   /**
-   * Publishes to all members. They are queued for at once, so a connection that unsubscribes afterwards still gets it,
-   * and the order is the order of the calls.
+   * Publishes to all members. The message is queued at once, so a connection that unsubscribes afterwards still gets it, and
+   * messages arrive in the order of the calls.
    *
-   * @param publisher The connection that publishes and doesn't get it, or `null`.
+   * @param publisher The connection that publishes, which doesn't get the message; or `null`.
    */
   publish<Face>(
     topic: string,
@@ -144,9 +144,9 @@ export class Topics {
     return { ...result, relayed };
   }
 
-  /** Delivers what another context has published. */
+  /** Delivers a publication of another context. */
   received(topic: string, { text, payload, slow }: BrokerMessage): void {
-    // The last one may have unsubscribed while it was on its way.
+    // The last member may have unsubscribed in the meantime.
     if (!this.#topics.has(topic)) return;
     if (text && !isUtf8(payload)) throw new TypeError("A text publication is not UTF-8");
     const frame = SharedFrame.inSlab(text ? TEXT : BINARY, payload);
@@ -176,7 +176,7 @@ export class Topics {
     }
   }
 
-  /** Takes a member out; how many are left. */
+  /** Removes a member; returns how many are left. */
   #remove(name: string, member: Membership): number {
     const { topic } = member;
     topic.remove(member);
@@ -188,7 +188,7 @@ export class Topics {
   }
 }
 
-/** The topics of a connection, now and whenever it is looked at; of one that has ended, those that it had. */
+/** Returns a live view of the topics of a connection; after its end, those that it had then. */
 export function topicsOf(engine: Engine): LiveSet<string> {
   const keys = () => engine.topics?.keys() ?? [].values();
   return {
@@ -201,7 +201,7 @@ export function topicsOf(engine: Engine): LiveSet<string> {
   };
 }
 
-/** The engine of what is a connection. */
+/** Returns the engine of a connection; `null` for any other value. */
 function engineIn<Conn>(conn: Conn, engineOf: EngineOf<Conn>): Engine | null {
   try {
     return engineOf(conn);
@@ -226,7 +226,7 @@ function checkTopic(action: string, topic: unknown): asserts topic is string {
     throw new TypeError(`Cannot ${action} a topic that is not a string: received ${typeof topic}`);
   }
   if (topic === "") throw new RangeError(`Cannot ${action} a topic without a name`);
-  // No character takes more than three bytes, so most names need not be encoded to be measured.
+  // A UTF-16 code unit takes at most three bytes, so most names needn't be encoded to be measured.
   if (
     topic.length > MAX_TOPIC_BYTES / 3 && new TextEncoder().encode(topic).length > MAX_TOPIC_BYTES
   ) {
@@ -234,7 +234,7 @@ function checkTopic(action: string, topic: unknown): asserts topic is string {
       `Cannot ${action} a topic whose name is longer than ${MAX_TOPIC_BYTES} bytes`,
     );
   }
-  // Two such names could be the same to a broker.
+  // Encoded for a broker, two such names could be the same.
   if (!topic.isWellFormed()) {
     throw new TypeError(`Cannot ${action} a topic whose name has a lone surrogate`);
   }

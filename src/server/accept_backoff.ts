@@ -1,22 +1,23 @@
-// How long accepting pauses after it has failed (no descriptors left, say), growing up to the second.
+// The pauses in ms after accepting has failed, for example without free descriptors: each is twice as long as the one
+// before.
 const FIRST = 20;
 const LONGEST = 1000;
-// A failure is logged again if the last one is this long ago.
+// A failure is logged if the previous one is this long ago.
 const LOG_AGAIN_AFTER_MS = 60_000;
 
-// A peer has left before it was accepted (accept(2)): that is its connection's end, and says nothing of the next one. A
-// scanner or a health check that resets at once must not make all others wait.
+// A peer has left before it was accepted (accept(2)), which says nothing about the next one. A scanner or a health check
+// that resets at once must not make all others wait.
 const PEERS_FAULT = ["ENOTCONN", "ECONNABORTED", "ECONNRESET", "EPROTO"];
-/** After this many of them the event loop goes on. */
+/** After this many of these failures the event loop gets a turn. */
 const TURN = 64;
 
-/** Pauses between attempts to accept that fail, and logs it once, however many fail. */
+/** Pauses after failed attempts to accept, and logs a row of failures only once. */
 export class AcceptBackoff {
   #next = FIRST;
   #failedAt = -Infinity;
   /** Connections that were lost before they were accepted. */
   #lost = 0;
-  // A timer of its own and not of the context's: while it runs nothing else may keep the process alive.
+  // Not one of the context's timers, since during a pause nothing else may keep the process alive.
   #timer: ReturnType<typeof setTimeout> | undefined;
   #resume: (() => void) | null = null;
   #refed = true;
@@ -26,11 +27,11 @@ export class AcceptBackoff {
     this.#next = FIRST;
   }
 
-  /** Rests after a failure, unless it is one of the connection that was to be accepted. */
+  /** Pauses after a failure, unless only the connection that was to be accepted has failed. */
   failed(error: unknown): Promise<void> {
     const { code = "" } = (error ?? {}) as { code?: string };
     if (PEERS_FAULT.includes(code)) {
-      // A listener that was given may fail in this way at once, and for ever: others have their turn.
+      // A foreign listener may fail in this way at once and for ever, so the event loop gets a turn.
       return ++this.#lost % TURN === 0 ? this.#rest(0) : Promise.resolve();
     }
     const now = performance.now();
@@ -51,7 +52,7 @@ export class AcceptBackoff {
     });
   }
 
-  /** Says whether a rest keeps the process alive, as the listener does. */
+  /** Sets whether a pause keeps the process alive, as the listener does. */
   ref(on: boolean): void {
     this.#refed = on;
     if (this.#timer === undefined) return;
@@ -59,7 +60,7 @@ export class AcceptBackoff {
     else Deno.unrefTimer(this.#timer);
   }
 
-  /** Ends a rest at once. */
+  /** Ends a pause at once. */
   end(): void {
     clearTimeout(this.#timer);
     this.#resume?.();

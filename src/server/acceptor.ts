@@ -40,40 +40,40 @@ type Refused = Pick<PendingHandshake<unknown>, "info" | "fields" | "since">;
 const ACCEPTED_AT_ONCE = 4;
 const TOO_MANY = "Too many connections from this address";
 
-/** What `on` replaces: callbacks of the listener, and those of connections to come. */
+/** The callbacks that `on` replaces: those of the listener, and those of later connections. */
 export interface AcceptorHandlers<Data> {
   settings: ListenSettings<Data>;
   handlers: Handlers;
 }
 
-/** A listening socket: what it accepts goes through stages, from a bare socket to a connection or an HTTP request. */
+/** A listening socket. Accepted sockets go through stages until they are connections or served as ordinary HTTP. */
 export class Acceptor<Data> implements Entrance {
-  /** Resolves when nothing is accepted any more, and nothing that was is left. */
+  /** Resolves when nothing is accepted any more, and everything that was accepted has ended. */
   readonly finished: Promise<void>;
   readonly registry: Registry;
   readonly addr: Deno.Addr;
-  /** Whether it does TLS. */
+  /** Whether this acceptor does TLS. */
   readonly secure: boolean;
   readonly #socket: SocketListener;
   readonly #tls: TlsAcceptor | null;
-  /** Where ordinary HTTP goes; `null` without a handler. */
+  /** Serves ordinary HTTP; `null` without a handler. */
   readonly #http: HttpServer | null;
-  /** `null` if only HTTP/1.1 is spoken. */
+  /** Serves HTTP/2; `null` without the option `http2`. */
   readonly #http2: Http2Server | null;
   readonly #offers: OfferHost;
-  /** `null` if there is no limit. */
+  /** Counts connections by address; `null` if there is no limit. */
   readonly #addresses: AddressLimit | null;
   readonly #face: ListenerHandle<Data>;
   readonly #data: Data;
   readonly #pending = new MemberList<PendingHandshake<Data>>();
   readonly #backoff = new AcceptBackoff();
-  readonly #patience = new CallbackTimer(() => this.#endAccepting());
+  readonly #acceptTimer = new CallbackTimer(() => this.#endAccepting());
   readonly #finish: () => void;
   #settings: ListenSettings<Data>;
   #handlers: Handlers;
   #closed = false;
   #accepting = true;
-  /** Handshakes whose 101 is on the way. */
+  /** Handshakes whose 101 is being written. */
   #opening = 0;
   #whenServed: (() => void)[] = [];
   #interval: Interval | null = null;
@@ -82,8 +82,8 @@ export class Acceptor<Data> implements Entrance {
   /**
    * Binds, and begins to accept.
    *
-   * @param parent The registry of the context, which has the connections of all listeners.
-   * @param face The listener, for its callbacks.
+   * @param parent The registry of the context, with the connections of all listeners.
+   * @param face The public object, for its callbacks.
    */
   constructor(
     parent: Registry,
@@ -123,7 +123,7 @@ export class Acceptor<Data> implements Entrance {
       this.registry.leave();
       resolve();
     };
-    // Last, since nothing may be left open by a call that throws, and the parent knows the registry from then on.
+    // Last, since a call that throws must leave nothing open, and from here on the parent knows the registry.
     this.#socket = bind(options, this.#tls);
     this.addr = this.#socket.addr;
     this.registry = new Registry(parent.timers, parent, () => this.#checkFinished());
@@ -147,12 +147,12 @@ export class Acceptor<Data> implements Entrance {
     return this.#closed;
   }
 
-  /** Handshakes under way. */
+  /** The number of handshakes in progress. */
   get handshakes(): number {
     return this.#pending.size;
   }
 
-  /** Replaces callbacks; handshakes under way go on with what they began with. */
+  /** Replaces callbacks; handshakes in progress keep the earlier ones. */
   on({ settings, handlers }: AcceptorHandlers<Data>): void {
     this.#settings = settings;
     this.#handlers = handlers;
@@ -160,7 +160,7 @@ export class Acceptor<Data> implements Entrance {
     this.#tick();
   }
 
-  /** Replaces certificates, for handshakes to come. */
+  /** Replaces certificates, for later handshakes. */
   setTls(tls: TlsAcceptorOptions): void {
     if (this.#tls === null) {
       throw new TypeError("Cannot set TLS on a listener that was made without tls");
@@ -194,18 +194,18 @@ export class Acceptor<Data> implements Entrance {
     for (let count = 1; !this.#closed; count++) {
       let raw: SocketTransport | null = null;
       try {
-        // Those that have been accepted get their turn before others come.
+        // The accepted ones get their turn before more are accepted.
         if (count % ACCEPTED_AT_ONCE === 0) await ownTurn();
         raw = await this.#socket.accept();
         if (!this.#accepting) return closeQuietly(raw);
         const { remoteAddr, localAddr } = raw;
         const handshake = this.#begin(raw, { remoteAddr, localAddr });
         this.#backoff.succeeded();
-        // Not awaited: the next one is accepted while this one is still shaking hands.
+        // Not awaited: the next one is accepted during this handshake.
         this.#serve(handshake, raw);
       } catch (error) {
         if (raw !== null) closeQuietly(raw);
-        // One that was bound elsewhere may have been closed there.
+        // A given listener may have been closed by its owner.
         else if (error instanceof Deno.errors.BadResource) this.close();
         if (this.#closed) break;
         await this.#backoff.failed(error);
@@ -215,12 +215,12 @@ export class Acceptor<Data> implements Entrance {
   }
 
   #endAccepting(): void {
-    this.registry.timers.clear(this.#patience);
+    this.registry.timers.clear(this.#acceptTimer);
     this.#accepting = false;
     this.#checkFinished();
   }
 
-  /** Takes an accepted socket through the stages. */
+  /** Runs the stages of an accepted socket. */
   #serve(pending: PendingHandshake<Data>, raw: SocketTransport): Promise<void> {
     return this.#pass(pending, async (handshake) => {
       raw.setNoDelay?.(true);
@@ -236,7 +236,7 @@ export class Acceptor<Data> implements Entrance {
     });
   }
 
-  /** Takes a stream of HTTP/2 that asks for a WebSocket through the stages that are left for it. */
+  /** Runs the stages of an HTTP/2 stream that asks for a WebSocket. */
   #serveStream(upgrade: Http2Upgrade): Promise<void> {
     const { connection } = upgrade;
     return this.#pass(this.#begin(upgrade.transport, connection.info), async (handshake) => {
@@ -250,8 +250,8 @@ export class Acceptor<Data> implements Entrance {
   }
 
   /**
-   * Takes a handshake through stages. Each adds to what is known of it, or throws what is to be answered; there are no
-   * other ways out.
+   * Runs the stages of a handshake. Each stage adds to what is known of the handshake, or throws the error to answer; there
+   * are no other ways out.
    */
   async #pass(
     handshake: PendingHandshake<Data>,
@@ -271,7 +271,7 @@ export class Acceptor<Data> implements Entrance {
     this.#checkFinished();
   }
 
-  /** The deadline runs from here. */
+  /** Adds a handshake; its deadline begins. */
   #begin(raw: Transport, info: PeerInfo): PendingHandshake<Data> {
     const settings = this.#settings;
     // Checked before this handshake is added, so that it can't evict itself.
@@ -282,12 +282,12 @@ export class Acceptor<Data> implements Entrance {
     return handshake;
   }
 
-  /** Turns away what there is no room for. */
+  /** Turns a handshake away if there was no room for it. */
   #admit(handshake: PendingHandshake<Data>): void {
     if (!handshake.hasRoom) handshake.turnAway(null, "Too many handshakes");
   }
 
-  /** Lets a load balancer name the client. Other peers are closed without an answer: their protocol isn't known. */
+  /** Reads the client's address from a load balancer. Other peers are closed without an answer in an unknown protocol. */
   async #readProxyHead(handshake: PendingHandshake<Data>, raw: SocketTransport): Promise<void> {
     const { proxyProtocol } = this.#settings, { info } = handshake;
     if (proxyProtocol === null || !proxyProtocol.expectsHead(info.remoteAddr)) return;
@@ -302,10 +302,10 @@ export class Acceptor<Data> implements Entrance {
     handshake.early = early;
   }
 
-  /** Counts a connection by its address, and turns away one too many, in the clear if the peer can read that. */
+  /** Counts a connection by its address. One too many is turned away, with an answer if TLS isn't expected. */
   #count(handshake: PendingHandshake<Data>, raw: SocketTransport): void {
     const { remoteAddr } = handshake.info;
-    // A proxy that is trusted isn't counted: its clients are, when they are known.
+    // A trusted proxy isn't counted, but its clients are, as soon as they are known.
     if (this.#addresses === null || this.#settings.proxies?.has(remoteAddr)) return;
     const release = this.#addresses.take(remoteAddr);
     if (release === null) {
@@ -315,7 +315,7 @@ export class Acceptor<Data> implements Entrance {
     handshake.onRelease(release);
   }
 
-  /** Counts a WebSocket by its connection, and one beside others of it by the address. */
+  /** Counts a WebSocket for its HTTP/2 connection, and every one after the first for the address, too. */
   #countStream(handshake: PendingHandshake<Data>, connection: Http2Connection): void {
     const { remoteAddr } = connection.info, { places } = connection;
     connection.sockets++;
@@ -330,7 +330,7 @@ export class Acceptor<Data> implements Entrance {
     places.push(place);
   }
 
-  /** Finds out which client has sent a request through a trusted proxy, and counts that address. */
+  /** Finds the client of a request that came through a trusted proxy, and counts its address. */
   #identify(handshake: PendingHandshake<Data>): void {
     const visit = this.#visit(handshake.request, handshake.info);
     if (visit === null) return;
@@ -339,7 +339,7 @@ export class Acceptor<Data> implements Entrance {
     handshake.onRelease(visit.leave);
   }
 
-  /** The client of a request, counted until it leaves; `null` if the client has connected itself. */
+  /** Returns the client of a request, counted until it leaves; `null` if the client has connected without a proxy. */
   #visit({ fields }: RequestHead, info: PeerInfo): Visit | null {
     const { proxies } = this.#settings;
     if (proxies === null || !proxies.has(info.remoteAddr)) return null;
@@ -362,14 +362,14 @@ export class Acceptor<Data> implements Entrance {
     }
     const { peerCertificate } = transport;
     if (peerCertificate !== undefined) handshake.info = { ...handshake.info, peerCertificate };
-    // A listener that was bound elsewhere may do TLS by itself, which then begins with the first read.
+    // A given listener may do TLS by itself; its handshake then begins with the first read.
     handshake.use(transport, this.#tls !== null || "handshake" in raw);
   }
 
   /**
-   * Has a connection served that speaks HTTP/2; its WebSockets come back one by one.
+   * Serves a connection that speaks HTTP/2; each of its WebSockets comes back by `#serveStream`.
    *
-   * @returns Whether it speaks HTTP/1.1.
+   * @returns Whether the connection speaks HTTP/1.1.
    */
   async #serveHttp2(handshake: PendingHandshake<Data>): Promise<boolean> {
     if (!handshake.isHttp2) return true;
@@ -383,9 +383,9 @@ export class Acceptor<Data> implements Entrance {
   }
 
   /**
-   * Has the requests answered that are the handler's, if there is one.
+   * Serves ordinary requests, if there is a handler.
    *
-   * @returns Whether there is a request left that asks for a WebSocket.
+   * @returns Whether a request for a WebSocket is left.
    */
   async #serveHttp(handshake: PendingHandshake<Data>): Promise<boolean> {
     if (!handshake.isForHandler) return true;
@@ -421,7 +421,7 @@ export class Acceptor<Data> implements Entrance {
     }
   }
 
-  /** A connection of the listener's own making. */
+  /** Makes a connection with the options of the listener. */
   #makeEngine({ since }: PendingHandshake<Data>, data: Data | undefined): Engine {
     const { registry } = this, { connection } = this.#settings;
     const engine = new Engine(registry, "server", connection, this.#handlers);
@@ -434,12 +434,12 @@ export class Acceptor<Data> implements Entrance {
     return engine;
   }
 
-  /** A request for a WebSocket that the handler decides about. */
+  /** Offers a request for a WebSocket to the handler. */
   #offer(head: RequestHead, info: PeerInfo): UpgradeOffer {
     return new UpgradeOffer(this.#offers, info, head.fields, readUpgrade(head).key);
   }
 
-  /** A connection of HTTP/2 counts as long as it has no WebSocket, handshakes included. */
+  /** Refuses a connection too many. An HTTP/2 connection counts as long as it has no WebSocket, handshakes included. */
   #checkRoom(): void {
     const size = this.registry.size + this.#opening + (this.#http?.size ?? 0) +
       (this.#http2?.withoutSocket ?? 0);
@@ -452,7 +452,7 @@ export class Acceptor<Data> implements Entrance {
     if (onHandshakeError !== undefined) {
       callForeign(() => onHandshakeError(error, info), reportHandshakeError);
     } else if (error instanceof HandshakeError && error.status === 500 && error.cause) {
-      // The peer doesn't learn of it, so the application has to.
+      // The peer doesn't see the error, so the application has to.
       console.error("A callback of a WebSocket handshake failed:", error.cause);
     }
   }
@@ -465,14 +465,14 @@ export class Acceptor<Data> implements Entrance {
 
   // ---- The end ----------------------------------------------------------------------------------------------------
 
-  /** Accepts no more; what was accepted goes on. */
+  /** Stops accepting; accepted connections go on. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#interval?.stop();
     callForeign(() => this.#socket.close(), () => {});
-    // That ends what is being waited for, unless the listener isn't Deno's and doesn't know how.
-    if (this.#accepting) this.registry.timers.set(this.#patience, LINGER);
+    // That ends the pending accept, except perhaps with a foreign listener.
+    if (this.#accepting) this.registry.timers.set(this.#acceptTimer, LINGER);
     this.#backoff.end();
     this.#http?.close();
     this.#http2?.close();
@@ -484,7 +484,7 @@ export class Acceptor<Data> implements Entrance {
     this.#prepared = null;
     this.close();
     for (const handshake of this.#pending) {
-      // One whose 101 is on the way becomes a connection, and is closed as such.
+      // One whose 101 is being written becomes a connection, and is closed as such.
       if (!handshake.accepted) handshake.abort(503, new Error("The server is shutting down"));
     }
     const { onShutdown } = this.#settings;

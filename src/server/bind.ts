@@ -6,7 +6,7 @@ import { flag, integer, refusal } from "../util/check.ts";
 import type { AnyListenOptions } from "./listen_options.ts";
 import { bindUnix } from "./unix_listener.ts";
 
-/** Where to listen. */
+/** The options that say where to listen. */
 export type BindOptions = Pick<
   AnyListenOptions<unknown>,
   "port" | "hostname" | "unix" | "listener" | "reusePort" | "backlog" | "sockets"
@@ -15,9 +15,9 @@ export type BindOptions = Pick<
 const BACKLOG = 4096;
 
 /**
- * Binds what is to be listened on, or checks what is bound already.
+ * Binds a listener, or checks one that is bound already.
  *
- * @param tls Whether TLS will be done on what is accepted.
+ * @param tls TLS for accepted sockets; `null` for none.
  */
 export function bind(options: BindOptions, tls: TlsAcceptor | null): SocketListener {
   if (options.listener !== undefined) return checkGiven(options, options.listener, tls);
@@ -46,7 +46,7 @@ export function bind(options: BindOptions, tls: TlsAcceptor | null): SocketListe
   }
 }
 
-/** Checks a listener that was bound elsewhere, and which is left as it is if it is refused. */
+/** Checks a given listener, which isn't touched if it is refused. */
 function checkGiven(
   options: BindOptions,
   listener: Deno.Listener,
@@ -66,7 +66,7 @@ function checkGiven(
   return listener;
 }
 
-/** A URL that reaches an address from this machine. */
+/** Returns a URL that reaches an address from this machine. */
 export function urlOf(addr: Deno.Addr, secure: boolean): string {
   const scheme = secure ? "wss" : "ws";
   if (!("hostname" in addr)) return `${scheme}://localhost/`;

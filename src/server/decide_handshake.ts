@@ -7,7 +7,7 @@ import { originAllowed } from "../handshake/origin.ts";
 import { internalError, Refusal } from "../handshake/refusal.ts";
 import type { RequestHead } from "../handshake/request_head.ts";
 import { readUpgrade, type Upgrade } from "../handshake/server_handshake.ts";
-import type { Acceptance as Agreement } from "../handshake/server_response.ts";
+import type { Acceptance } from "../handshake/server_response.ts";
 import { requestUrl } from "../handshake/standard_request.ts";
 import { chooseSubprotocol } from "../handshake/subprotocol.ts";
 import { listContains } from "../handshake/token_list.ts";
@@ -15,12 +15,12 @@ import { type HandshakeAcceptance, type ListenSettings, resolveAnswer } from "./
 import type { PeerInfo } from "./peer_info.ts";
 import { cancelBody, refuseWith } from "./refuse_with.ts";
 
-/** A handshake that we accept. */
-export interface Acceptance<Data> {
-  /** What the client is told. */
-  readonly agreement: Agreement;
+/** An accepted handshake. */
+export interface AcceptedHandshake<Data> {
+  /** The contents of the response. */
+  readonly acceptance: Acceptance;
   readonly result: ServerHandshakeResult;
-  /** Data that the application gave for this connection; `undefined` if it gave none. */
+  /** The data that the application gave for this connection; `undefined` for none. */
   readonly data: Data | undefined;
 }
 
@@ -31,9 +31,9 @@ export interface Candidate {
   readonly request: RequestHead;
   readonly secure: boolean;
   readonly info: PeerInfo;
-  /** Whether it has been given up: the callback took too long, or there was a shutdown. */
+  /** Whether it has been given up: the callback took too long, or the listener shuts down. */
   readonly over: boolean;
-  /** Takes what to call when that happens. */
+  /** Sets a function to be called when it is given up. */
   onOver(cancel: () => void): void;
 }
 
@@ -47,15 +47,15 @@ interface Choice<Data> {
 const NO_CHOICE = { protocol: undefined, headers: [], extensions: [], data: undefined };
 
 /**
- * Decides about a handshake. The callbacks that it asks may throw, reject, or never settle: the caller has to bound
- * its wait.
+ * Decides about a handshake. The application's callbacks may throw, reject, or never settle, so the caller has to limit
+ * the wait.
  *
- * @throws {Refusal} With what the peer is to be answered, or an error that `refusalOf` knows.
+ * @throws {Refusal} The response for the peer; or another error that `refusalOf` converts to one.
  */
 export async function decide<Data>(
   candidate: Candidate,
   settings: ListenSettings<Data>,
-): Promise<Acceptance<Data>> {
+): Promise<AcceptedHandshake<Data>> {
   const { request, secure } = candidate;
   const upgrade = readUpgrade(request);
   requestUrl(request, secure, "");
@@ -69,7 +69,7 @@ export async function decide<Data>(
   return accept(candidate, settings, upgrade, choice, protocol);
 }
 
-/** Runs callbacks; what they throw is reported to the application, and isn't shown to the peer. */
+/** Runs callbacks; their errors are reported to the application, and not shown to the peer. */
 async function asking<T>(callbacks: () => T | PromiseLike<T>): Promise<T> {
   try {
     return await callbacks();
@@ -97,7 +97,7 @@ function ask<Data>(
     if (decision instanceof Response) {
       if (!candidate.over) throw await refuseWith(decision, (cancel) => candidate.onOver(cancel));
       cancelBody(decision);
-      throw new Error("The decision came too late");
+      throw new Error("onHandshake has answered too late");
     }
     if (typeof decision !== "object" || decision === null) return NO_CHOICE;
     const answer = decision as HandshakeAcceptance<Data>;
@@ -124,7 +124,7 @@ function accept<Data>(
   upgrade: Upgrade,
   choice: Choice<Data>,
   protocol: string,
-): Acceptance<Data> {
+): AcceptedHandshake<Data> {
   const headers = choice.headers.length === 0
     ? settings.headers
     : [...settings.headers, ...choice.headers];
@@ -138,7 +138,7 @@ function accept<Data>(
   }
   const expectsContinue = listContains(request.fields.get("expect"), "100-continue");
   return {
-    agreement: { key: upgrade.key, protocol, extensions, headers, expectsContinue },
+    acceptance: { key: upgrade.key, protocol, extensions, headers, expectsContinue },
     result: new ServerHandshakeResult(
       text,
       secure,

@@ -2,16 +2,16 @@ import type { Transport } from "../transport/transport.ts";
 import type { Responder } from "./responder.ts";
 import type { UpgradeOffer } from "./upgrade_offer.ts";
 
-/** A request that asks for a WebSocket and was read elsewhere, with the stream that it has come by. */
+/** A request for a WebSocket that an HTTP server has read, with its stream. */
 export interface LateUpgrade {
   /** The text of its head. */
   readonly text: string;
-  /** What came after it. */
+  /** Bytes that came after the head. */
   readonly early: Uint8Array;
-  /** The stream, the receiver's from now on. */
+  /** The stream, which the caller now owns. */
   readonly transport: Transport;
-  /** What answers it; missing for HTTP/1.1. */
+  /** Writes the answer. Default: that of HTTP/1.1. */
   readonly responder?: Responder;
-  /** What the handler has decided; `null` if the listener is to. */
+  /** The handler's decision; `null` if the listener decides. */
   readonly offer: UpgradeOffer | null;
 }

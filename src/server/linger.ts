@@ -1,2 +1,2 @@
-/** How long a peer has, in ms, to take the last answer and to close. */
+/** The time that a peer has to read the last answer and to close, in ms. */
 export const LINGER = 1000;

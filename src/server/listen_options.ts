@@ -16,27 +16,28 @@ import { checkHandlers, choice, flag, limit, timeLimit } from "../util/check.ts"
 import type { Sockets } from "../transport/sockets.ts";
 import type { TlsAcceptorOptions } from "../transport/tls_server.ts";
 
-/** With what a handshake is accepted. */
+/** Details of an accepted handshake. */
 export interface HandshakeAcceptance<Data = unknown> {
   /** Headers for the 101, after those of the listener. */
   headers?: HeadersOption;
-  /** The subprotocol, one of those offered; `""` for none. Default: what `protocols` or `selectProtocol` chose. */
+  /** The subprotocol, one of those offered; `""` for none. Default: the choice of `protocols` or `selectProtocol`. */
   protocol?: string;
-  /** Extensions of the application itself, as they are in the header. */
+  /** Extensions that the application implements itself, as in the header. */
   extensions?: string | readonly (string | Extension)[];
-  /** The connection's `data`. */
+  /** The `data` of the connection. */
   data?: Data;
 }
 
-/** The answers that accept a handshake and leave it to the option `data` what the connection's `data` are. */
+/** The answers that accept a handshake without `data`, so that the option `data` applies. */
 export interface HandshakeAcceptanceWithoutData<Data = unknown> {
-  /** Named by the type `undefined`, since these answers are sound only if `data` may be that. */
+  /** The key is the type `undefined`, since these answers are sound only if `data` may be `undefined`. */
   undefined: true | void | undefined | null | HandshakeAcceptance<Data>;
 }
 
 /**
- * Accept (`true`, nothing, or an answer) or refuse (`false`: 403, or just that response). If `Data` excludes `undefined`,
- * an answer that accepts has to give `data`; `HandshakeDecision<Data | undefined>` needn't, and goes with the option `data`.
+ * Accepts (`true`, nothing, or a `HandshakeAcceptance`) or refuses (`false` for 403, or a `Response`). If `Data` excludes
+ * `undefined`, an answer that accepts has to give `data`; with `HandshakeDecision<Data | undefined>` it needn't, and the
+ * option `data` applies.
  */
 export type HandshakeDecision<Data = unknown> =
   | false
@@ -45,27 +46,27 @@ export type HandshakeDecision<Data = unknown> =
   // An index, and no conditional type, by which a `Listener<User>` would be no `Listener`.
   | HandshakeAcceptanceWithoutData<Data>[`${Data & undefined}`];
 
-/** The type of the `data` that decisions give; `Own` is that of the option, for those that give none. */
+/** The type of `data` that results from decisions; `Own` is that of the option, for decisions that give none. */
 export type DataOfDecision<Decision, Own> = [DataOfEach<Decision, Own>] extends [never] ? unknown
   : DataOfEach<Decision, Own>;
 
-/** The same of each decision by itself; `never` of those that refuse. */
+/** The same for a single decision; `never` for one that refuses. */
 export type DataOfEach<Decision, Own> = Decision extends false | Response ? never
   : Decision extends { data: infer Data }
     ? (undefined extends Data ? Exclude<Data, undefined> | Own : Data)
   : Own;
 
-/** The callbacks of a listener, by its type; those of its connections included. */
+/** The callbacks of a listener and of its connections. */
 export interface ListenerHandlersOf<
   Data,
   Listening = ListenerHandle<Data>,
   Decision = HandshakeDecision<Data>,
 > extends ConnectionHandlers<Data> {
-  /** Decides about each handshake. One that throws refuses with 500 and shows nothing of the error. */
+  /** Decides about each handshake. If it throws, the handshake is refused with 500, without details of the error. */
   onHandshake?(request: Request, info: PeerInfo): Decision | PromiseLike<Decision>;
   /**
-   * A handshake that never became a connection: bad TLS, a bad head, a timeout, a refusal. Without a `handler` ordinary
-   * HTTP requests are among them, with a `HandshakeError` whose `isUpgrade` is false. Nothing waits for it.
+   * A handshake has failed: bad TLS, a bad head, a timeout, or a refusal. Without a `handler` it is also called for ordinary
+   * HTTP requests, with a `HandshakeError` whose `isUpgrade` is false. Its promise isn't awaited.
    */
   onHandshakeError?(error: unknown, info: PeerInfo): unknown;
   /**
@@ -75,28 +76,28 @@ export interface ListenerHandlersOf<
    */
   onTick?(listener: Listening): unknown;
   /**
-   * The listener shuts down: no connection is accepted any more, and those there are can still be used. If it returns
-   * a promise, they are closed when it has settled, or at the timeout of the shutdown.
+   * The listener shuts down. No connection is accepted any more, but existing ones can still be used. If the callback
+   * returns a promise, they are closed when it has settled, or at the timeout of the shutdown.
    */
   onShutdown?(listener: Listening): unknown;
   /**
-   * A connection has subscribed to a topic, or no longer has: by itself, or since it has ended, in which case this is
-   * called once per topic, after `onClose`. The counts are those of this process.
+   * A connection has subscribed to a topic, or unsubscribed. When a connection ends this is called once for each of its
+   * topics, after `onClose`. The counts are those of this process.
    *
-   * @param count How many of the context's connections have subscribed now.
-   * @param previous How many had before.
+   * @param count The number of the context's connections that are subscribed now.
+   * @param previous The number before.
    */
   onSubscription?(conn: Connection<Data>, topic: string, count: number, previous: number): unknown;
 }
 
-/** Options of `listen`, by the type of the listener. */
+/** Options of `listen`. */
 export interface ListenOptionsOf<
   Data,
   Listening = ListenerHandle<Data>,
   Decision = HandshakeDecision<Data>,
 > extends ConnectionOptions<Data>, ListenerHandlersOf<Data, Listening, Decision> {
   /**
-   * The port; 0 for any that is free.
+   * The port; 0 for any free one.
    *
    * @default {0}
    */
@@ -107,76 +108,78 @@ export interface ListenOptionsOf<
    * @default {"0.0.0.0"}
    */
   hostname?: string;
-  /** A Unix socket to listen on, in place of port and hostname. A file that a dead process has left is replaced. */
+  /**
+   * The path of a Unix socket to listen on, instead of a port. The file of a process that has ended is replaced; if there is
+   * a file, `listen` blocks the thread while it checks that.
+   */
   unix?: string;
   /**
-   * A listener of Deno's that is bound already (TCP, TLS or Unix), in place of `port` and `hostname`. It is ours from
-   * here on, and closed with ours.
+   * A listener of Deno (TCP, TLS or Unix), instead of `port` and `hostname`. The library takes it over and closes it.
    */
   listener?: Deno.Listener | Deno.TlsListener | Deno.UnixListener;
-  /** Certificate and key, PEM text; with `clientCaCerts` every client must show a certificate of those authorities. */
+  /** Certificate and key as PEM text. With `clientCaCerts` every client must show a certificate of these authorities. */
   tls?: TlsAcceptorOptions;
   /**
-   * Speaks HTTP/2 as well (RFC 8441): with `tls` it is offered by ALPN beside HTTP/1.1, without it a client's first bytes
-   * decide. A WebSocket is then one stream of a connection, beside others and beside ordinary requests.
+   * Whether to speak HTTP/2 as well (RFC 8441). With `tls` ALPN offers both versions; without it the client's first bytes
+   * decide. A WebSocket is then one stream of a connection, next to others and to ordinary requests.
    *
    * @default {false}
    */
   http2?: boolean;
   /**
-   * Lets several processes or workers listen on the same port; needs `--unstable-net`.
+   * Whether several processes or workers may listen on the same port; needs `--unstable-net`.
    *
    * @default {false}
    */
   reusePort?: boolean;
   /**
-   * What makes the sockets. Default: Deno's own.
+   * The implementation of sockets. Default: Deno's own.
    *
    * @experimental It may change in a minor release.
    */
   sockets?: Sockets;
   /**
-   * How many connections the kernel completes ahead of their being accepted; Linux takes no more than its `somaxconn`.
-   * Not for Unix sockets.
+   * The number of connections that the kernel completes before they are accepted. Linux limits it to `somaxconn`. Deno's own
+   * Unix sockets ignore it.
    *
    * @default {4096}
    */
   backlog?: number;
-  /** Subprotocols that are spoken, the preferred first. With nothing in common the connection has none. */
+  /** The supported subprotocols, in order of preference. If the client offers none of them, the connection has none. */
   protocols?: readonly string[];
-  /** Chooses among the offered subprotocols instead; `""` or nothing for none. */
+  /** Chooses one of the offered subprotocols, instead of `protocols`; returns `""` or nothing for none. */
   selectProtocol?: (
     offered: string[],
     request: Request,
   ) => string | undefined | PromiseLike<string | undefined>;
   /**
-   * Proxies that are believed when they say where a request comes from: their networks in CIDR notation, with
-   * `"unix"` for those that come by a Unix socket; or `{ from, header }` for the header `Forwarded` in place of
-   * `X-Forwarded-For`. The list in the header is read from the right, as long as the addresses are trusted ones; the
-   * first other one is the client. `remoteAddress`, `info` and the limits for an address follow; `request.url` doesn't.
-   * Default: no proxy is believed.
+   * Trusted proxies, whose header names the client: their networks in CIDR notation, and `"unix"` for those that connect
+   * to a Unix socket. Use `{ from, header }` for the header `Forwarded` instead of `X-Forwarded-For`. The list in the
+   * header is read from the right; the first address that isn't trusted is the client. It sets `remoteAddress` and `info`,
+   * and the limits per address apply to it; `request.url` is unchanged. Default: no proxy is trusted.
    */
   trustProxy?: readonly string[] | TrustProxyOptions;
   /**
-   * Load balancers that speak the PROXY protocol, version 1 or 2, before anything else, TLS included. `remoteAddress`,
-   * `info` and the limits for an address follow, and `trustProxy` judges the address that it gives. Default: none.
+   * Load balancers that send a head of the PROXY protocol, version 1 or 2, before everything else, TLS included. The
+   * address in it sets `remoteAddress` and `info`, the limits per address apply to it, and `trustProxy` is checked against
+   * it. Default: none.
    */
   proxyProtocol?: ProxyProtocolOptions;
   /** Headers for every 101. */
   headers?: HeadersOption;
-  /** Origins that are accepted; a request without `Origin` passes, `"null"` only if listed. Default: all. */
+  /** The accepted origins. A request without `Origin` is accepted; `"null"` only if it is listed. Default: all. */
   origins?: OriginRule;
   /**
-   * More connections are refused with 503; those that serve ordinary HTTP count, and over HTTP/2 those without a
-   * WebSocket, beside each WebSocket; 0 for no limit.
+   * The most connections; 0 for no limit. Further ones are refused with 503. Each WebSocket counts, each connection that
+   * carries ordinary HTTP, and each HTTP/2 connection without a WebSocket.
    *
    * @default {0}
    */
   maxConnections?: number;
   /**
-   * More connections from one address are refused with 503: handshakes, ordinary HTTP and WebSockets together, and of
-   * IPv6 a whole /64 counts as one. Behind a reverse proxy all come from the proxy, unless `trustProxy` or
-   * `proxyProtocol` names the client. 0 for no limit.
+   * The most connections from one address; 0 for no limit. Further ones are refused with 503. Handshakes, ordinary HTTP and
+   * WebSockets all count, and an IPv6 network (/64) counts as one address. Behind a reverse proxy all connections come
+   * from the proxy, unless `trustProxy` or `proxyProtocol` names the client.
    *
    * @default {0}
    */
@@ -189,14 +192,14 @@ export interface ListenOptionsOf<
    */
   maxHandshakes?: number;
   /**
-   * From the accepted socket to the 101, or to the head of an ordinary request, in ms; 0 for ever.
+   * The longest time from the accepted socket to the 101, or to the head of an ordinary request, in ms; 0 for ever.
    *
    * @default {10000}
    */
   handshakeTimeout?: number;
   /**
-   * How long a connection that carries ordinary HTTP may wait for its client, in ms; 0 for ever: for the head of the next
-   * request, for more of a body, or until it takes more of an answer. The `handler` may take its time.
+   * How long a connection that carries ordinary HTTP waits for its client, in ms; 0 for ever. It applies to the head of the
+   * next request, to each part of a body, and to each write of a response. The time of the `handler` isn't limited.
    *
    * @default {75000}
    */
@@ -208,29 +211,30 @@ export interface ListenOptionsOf<
    */
   maxHeaderBytes?: number;
   /**
-   * How many header fields a request may have. 0 for no limit but that of every server, which is 1,024: with more, the
-   * platform's `Headers` would take too long.
+   * The most header fields of a request; 0 for the highest possible limit, which is 1,024: with more fields, the platform's
+   * `Headers` would take too long.
    *
    * @default {128}
    */
   maxHeaderFields?: number;
-  /** Answers ordinary HTTP requests on the same port, as the handler of a `Deno.serve` would; without it they get 426. */
+  /** Answers ordinary HTTP requests on the same port, like the handler of `Deno.serve`. Without it they get 426. */
   handler?: HttpHandler;
   /**
-   * Who decides about requests to upgrade: the listener, by its own options and `onHandshake`, or the `handler`, which
-   * gets them too and calls `ctx.upgrade`. What it answers otherwise, a redirect or a 401 say, reaches the client.
+   * What decides about requests to upgrade: the listener, by its own options and `onHandshake`, or the `handler`, which then
+   * gets these requests, too, and calls `ctx.upgrade`. Any other response of the handler, such as a redirect or a 401, is
+   * sent to the client.
    *
    * @default {"listener"}
    */
   upgrades?: "listener" | "handler";
   /**
-   * How many topics a connection may subscribe to; 0 for any number.
+   * The most topics that a connection may subscribe to; 0 for no limit.
    *
    * @default {1000}
    */
   maxTopics?: number;
   /**
-   * From one `onTick` to the next, in ms; 0 for none.
+   * The interval of `onTick` in ms; 0 for none.
    *
    * @experimental It may change in a minor release.
    * @default {1000}
@@ -238,7 +242,7 @@ export interface ListenOptionsOf<
   tickInterval?: number;
 }
 
-/** Options of `listen`, whatever `onHandshake` answers. */
+/** Options of `listen` with any type of answer of `onHandshake`. */
 export type AnyListenOptions<Data> = ListenOptionsOf<Data, ListenerHandle<Data>, unknown>;
 
 /** The options of a listener, checked. */
@@ -255,7 +259,7 @@ export interface ListenSettings<Data> {
   readonly httpIdleTimeout: number;
   readonly maxHeaderBytes: number;
   readonly maxHeaderFields: number;
-  /** What it answers is looked at when it has. */
+  /** Its answers are checked at run time. */
   readonly onHandshake: AnyListenOptions<Data>["onHandshake"];
   readonly onHandshakeError: ListenOptionsOf<Data>["onHandshakeError"];
   readonly tickInterval: number;
@@ -270,7 +274,7 @@ export interface ListenSettings<Data> {
   readonly proxyProtocol: ProxyProtocol | null;
 }
 
-/** The names of the callbacks that a listener has in addition to those of its connections. */
+/** The names of the callbacks of a listener, without those of its connections. */
 export const LISTENER_HANDLERS = [
   "onHandshake",
   "onHandshakeError",
@@ -279,7 +283,7 @@ export const LISTENER_HANDLERS = [
   "onSubscription",
 ] as const;
 
-/** Checks the options of `listen`, except where to listen. */
+/** Checks the options of `listen`, except those that say where to listen. */
 export function resolveListen<Data>(
   options: AnyListenOptions<Data>,
   action: string = "listen",
@@ -329,7 +333,7 @@ export function resolveListen<Data>(
 
 const DECIDERS = ["listener", "handler"] as const;
 
-/** Checks who decides about upgrades: one, who is there. */
+/** Checks the option `upgrades`, and that exactly one of the two decides. */
 export function checkUpgrades(
   action: string,
   { upgrades, handler, onHandshake }: Pick<

@@ -1,8 +1,8 @@
 let given = false;
 
 /**
- * Warns the programmer, once per process, that pages of strangers can use the cookies of their visitors: a browser
- * sends them with every WebSocket handshake, whichever page asks for it (RFC 6455 10.2).
+ * Warns once per process that any page can use the cookies of its visitors: a browser sends them with every WebSocket
+ * handshake, for any page (RFC 6455 10.2).
  */
 export function warnMissingOriginCheck(): void {
   if (given) return;

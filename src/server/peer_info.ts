@@ -1,12 +1,12 @@
 import type { PeerCertificate } from "../transport/peer_certificate.ts";
 
-/** The peer on the other end of a request. */
+/** The peer that has sent a request. */
 export interface PeerInfo {
   /** The peer's address. */
   readonly remoteAddr: Deno.Addr;
-  /** The address that it has reached. */
+  /** The local address that the peer has connected to. */
   readonly localAddr: Deno.Addr;
-  /** The certificate that the peer showed, with `tls.clientCaCerts`. */
+  /** The peer's certificate, if `tls.clientCaCerts` was given. */
   readonly peerCertificate?: PeerCertificate;
 }
 

@@ -9,7 +9,7 @@ import { closeQuietly, drain, readHead } from "../transport/stream_io.ts";
 import type { Transport } from "../transport/transport.ts";
 import { NOTHING } from "../util/bytes.ts";
 import { Timer, type Timers } from "../util/timers.ts";
-import { type Acceptance, type Candidate, decide } from "./decide_handshake.ts";
+import { type AcceptedHandshake, type Candidate, decide } from "./decide_handshake.ts";
 import type { Waiting } from "./handshake_limit.ts";
 import type { ListenSettings } from "./listen_options.ts";
 import { GoawayResponder } from "./http2/goaway_responder.ts";
@@ -19,13 +19,13 @@ import type { PeerInfo } from "./peer_info.ts";
 import { Http1Responder, type Responder } from "./responder.ts";
 import type { UpgradeOffer } from "./upgrade_offer.ts";
 
-/** Of a handshake that isn't counted. */
+/** The `release` of a handshake that isn't counted. */
 export const NOTHING_TO_RELEASE = (): void => {};
 
 /**
- * A handshake from the accepted socket to the 101 or to a refusal: what is known of it so far, and its deadline. Each
- * wait on the way is ended by that deadline, by a shutdown, or by later handshakes that need the room, whatever the peer,
- * the stream and the application's callbacks do.
+ * A handshake from the accepted socket to the 101 or to a refusal: everything that is known of it, and its deadline. Every
+ * wait is ended by the deadline, by a shutdown, or by later handshakes that need the room, even if the peer, the stream or
+ * a callback of the application never answers.
  */
 export class PendingHandshake<Data> extends Timer implements Waiting, Candidate {
   slot = -1;
@@ -34,21 +34,21 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
   /** The text of the request's head. */
   text = "";
   request!: RequestHead;
-  /** What has been read and not been used yet: bytes before the head is read, then what came after it. */
+  /** Bytes that were read but not used yet: before the head is complete its beginning, then the bytes after it. */
   early: Uint8Array = NOTHING;
   secure = false;
   info: PeerInfo;
-  /** Whether there was room for it when it came. */
+  /** Whether there was room for it when it began. */
   hasRoom = true;
-  /** What the application's handler has decided about the request; `null` if the listener decides. */
+  /** The decision of the application's handler; `null` if the listener decides. */
   offer: UpgradeOffer | null = null;
-  /** Gives its place among the connections of its address back. */
+  /** Removes it from the count of its address. */
   release: () => void = NOTHING_TO_RELEASE;
   readonly #raw: Transport;
   readonly #settings: ListenSettings<Data>;
   readonly #timers: Timers;
   #transport: Transport | null = null;
-  #stream: OpeningStream | null = null; // the same, for the handshake
+  #stream: OpeningStream | null = null; // the same stream, for the handshake
   #responder: Responder | null = null;
   #parser: HeadParser | null = null;
   #ending: unknown;
@@ -59,7 +59,7 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
   #interrupt: ((reason: unknown) => void) | null = null;
   #cancel: (() => void) | null = null;
 
-  /** @param raw The accepted socket, on which TLS may still be to come. */
+  /** @param raw The accepted socket, before TLS. */
   constructor(raw: Transport, info: PeerInfo, settings: ListenSettings<Data>, timers: Timers) {
     super();
     this.#raw = raw;
@@ -69,12 +69,12 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
     timers.set(this, settings.handshakeTimeout);
   }
 
-  /** Whether the application keeps it waiting, or its 101 is on the way: it isn't the peer that is slow. */
+  /** Whether it waits for the application, or its 101 is being written: the peer isn't slow. */
   get deciding(): boolean {
     return this.#deciding || this.#accepted;
   }
 
-  /** Whether the 101 is on the way, so that nothing else may be answered. */
+  /** Whether the 101 is being written, so that no other answer can be sent. */
   get accepted(): boolean {
     return this.#accepted;
   }
@@ -88,12 +88,12 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
     else this.#cancel = cancel;
   }
 
-  /** The stream that carries the request; known from the stage on in which it can be answered. */
+  /** The stream that carries the request; set as soon as the request can be answered. */
   get transport(): Transport {
     return this.#transport!;
   }
 
-  /** Has something done as well when its place is given back. */
+  /** Adds a function to be called by `release`. */
   onRelease(more: () => void): void {
     const { release } = this;
     this.release = release === NOTHING_TO_RELEASE ? more : () => {
@@ -102,7 +102,7 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
     };
   }
 
-  /** Takes the stream that carries the request. */
+  /** Sets the stream that carries the request. */
   use(transport: Transport, secure: boolean, responder?: Responder): void {
     this.#transport = transport;
     this.#stream = new OpeningStream(transport);
@@ -110,7 +110,7 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
     this.secure = secure;
   }
 
-  /** Waits for a stage, but no longer than the handshake lasts. */
+  /** Waits for a stage, but no longer than the handshake may last. */
   wait<T>(stage: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       this.#interrupt = reject;
@@ -137,7 +137,7 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
     this.take(parser.text, early);
   }
 
-  /** Takes a head that was read elsewhere, and what came after it. */
+  /** Sets the head of the request and the bytes after it. */
   take(text: string, early: Uint8Array): void {
     this.text = text;
     this.early = early;
@@ -150,12 +150,12 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
     this.request = parseRequestHead(text, maxHeaderFields, major);
   }
 
-  /** Whether the client speaks HTTP/2: what has been read is its preface, or the start of it. */
+  /** Whether the client speaks HTTP/2: the head is the beginning of its preface. */
   get isHttp2(): boolean {
     return this.#settings.http2 && this.text === PREFACE_HEAD;
   }
 
-  /** The fields of the request; `null` if its head hasn't come. */
+  /** The fields of the request; `null` before its head is complete. */
   get fields(): RequestHead["fields"] | null {
     return (this.request as RequestHead | undefined)?.fields ?? null;
   }
@@ -167,7 +167,7 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
   }
 
   /** Decides about the request. */
-  async decide(): Promise<Acceptance<Data>> {
+  async decide(): Promise<AcceptedHandshake<Data>> {
     this.check();
     this.#deciding = true;
     try {
@@ -180,22 +180,22 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
   }
 
   /** Writes the 101. */
-  async accept({ agreement }: Acceptance<Data>): Promise<void> {
+  async accept({ acceptance }: AcceptedHandshake<Data>): Promise<void> {
     this.check();
-    const written = this.#responder!.accept(agreement);
+    const written = this.#responder!.accept(acceptance);
     this.#accepted = true;
     await this.wait(written);
     this.#timers.clear(this);
     this.check();
   }
 
-  /** Leaves the stream to ordinary HTTP, which watches over it by itself. */
+  /** Leaves the stream to ordinary HTTP, which has timeouts of its own. */
   leave(): void {
     this.check();
     this.#timers.clear(this);
   }
 
-  /** Gets the stream back, with a request that asks for a WebSocket; the deadline starts again. */
+  /** Gets the stream back, with a request for a WebSocket; the deadline begins again. */
   resume({ transport, responder, text, early, offer }: LateUpgrade): void {
     this.use(transport, this.secure, responder);
     this.offer = offer;
@@ -207,7 +207,7 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
     this.take(text, early);
   }
 
-  /** The handshake took too long, or the refused peer did. */
+  /** The handshake has taken too long, or the peer has taken too long to read a refusal. */
   override fire(): void {
     if (this.#refused) {
       this.#close();
@@ -217,7 +217,7 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
     }
   }
 
-  /** Ends it with a status, from outside. */
+  /** Ends the handshake from outside, and answers with a status. */
   abort(status: number, error: Error): void {
     if (this.over || this.#refused) return;
     this.#ending = error;
@@ -230,20 +230,20 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
     }
   }
 
-  /** Closes it without an answer, to make room for others. */
+  /** Closes the stream without an answer, to make room for others. */
   evict(): void {
-    this.#ending ??= new Error("The handshake had to make room for later ones");
+    this.#ending ??= new Error("The handshake was dropped to make room for later ones");
     this.#close();
   }
 
-  /** Refuses before anything was read, in the clear if the peer can read that. */
+  /** Refuses before anything was read; without a transport there is no answer. */
   turnAway(transport: Transport | null, message: string): never {
     if (transport !== null) this.use(transport, false);
     throw new Refusal(503, message);
   }
 
   /**
-   * Answers a handshake that has failed, if that can be told. `linger` has to follow.
+   * Answers a handshake that has failed, if an answer can be sent. To be followed by `linger`.
    *
    * @returns The error to report.
    */
@@ -254,23 +254,23 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
     return this.#ending ?? refusal?.error ?? error;
   }
 
-  /** Closes the stream of a handshake that was refused, without resetting the connection under the answer. */
+  /** Closes the stream after a refusal, without a reset that could lose the answer. */
   async linger(): Promise<void> {
     try {
       if (this.#refused && !this.#closed) await this.wait(drain(this.#stream!, LINGER));
     } catch {
-      // The peer is gone, and with it the need to tell it anything.
+      // The peer has left and needs no answer.
     }
     this.#timers.clear(this);
     this.#close();
   }
 
-  /** Throws if it was ended from outside. */
+  /** Throws if the handshake was ended from outside. */
   check(): void {
     if (this.#ending !== undefined) throw this.#ending;
   }
 
-  /** Whether it is a HEAD, as far as that is known: its answer has no content. */
+  /** Whether the request is a HEAD, as far as is known: the answer then has no content. */
   get #isHead(): boolean {
     const { method } = (this.request as RequestHead | undefined) ?? {};
     return method === undefined ? this.#parser?.isHeadRequest === true : method === "HEAD";
@@ -291,9 +291,9 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
     this.#end();
   }
 
-  /** Ends the wait under way, which may be for something that never settles. */
+  /** Ends the current wait, whose promise may never settle. */
   #end(): void {
-    this.#interrupt?.(this.#ending ?? new Error("The handshake was given up"));
+    this.#interrupt?.(this.#ending ?? new Error("The handshake was abandoned"));
     this.#cancel?.();
     this.#cancel = null;
   }

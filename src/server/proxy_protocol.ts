@@ -7,29 +7,29 @@ import { PeerBlocks } from "./trusted_proxies.ts";
 /** Load balancers that speak the PROXY protocol, version 1 or 2. */
 export interface ProxyProtocolOptions {
   /**
-   * Networks of the balancers in CIDR notation; `"unix"` for those that come by a Unix socket. They must send a head: a
-   * connection without one is closed.
+   * Networks of the balancers in CIDR notation, and `"unix"` for those that connect to a Unix socket. They must send a
+   * head: a connection without one is closed.
    */
   from: readonly string[];
   /**
-   * Whether others may connect, without a head.
+   * Whether other peers may connect, without a head: `"plain"`, or `"refuse"` to close their connections.
    *
    * @default {"refuse"}
    */
   others?: "refuse" | "plain";
 }
 
-/** The longest head, in bytes: the fixed part of version 2, and what may follow it. */
+/** The longest head in bytes: the fixed part of version 2, and the most bytes after it. */
 const LONGEST = 16 + 4096;
-/** Takes nearly every head whole. */
+/** Room for almost every head. */
 const USUAL = 536;
 
-/** Reads what a load balancer says of a connection before anything else, TLS included. */
+/** Reads the head that a load balancer sends before everything else, TLS included. */
 export class ProxyProtocol {
   readonly #from: PeerBlocks;
   readonly #others: "refuse" | "plain";
 
-  /** @throws {TypeError} If the option makes no sense. */
+  /** @throws {TypeError} If the option is invalid. */
   constructor(action: string, option: ProxyProtocolOptions) {
     const allowed = "{ from, others }";
     group(action, "proxyProtocol", option, allowed);
@@ -39,22 +39,22 @@ export class ProxyProtocol {
   }
 
   /**
-   * Whether a peer has to send a head.
+   * Says whether a peer has to send a head.
    *
-   * @throws {Error} If it may not connect at all.
+   * @throws {Error} If the peer may not connect.
    */
   expectsHead(peer: Deno.Addr): boolean {
     if (this.#from.has(peer)) return true;
     if (this.#others === "plain") return false;
-    throw new Error("The peer is none of those that may connect, by proxyProtocol.from");
+    throw new Error("The peer is not in proxyProtocol.from, and others are refused");
   }
 
   /**
    * Reads the head.
    *
    * @param peer The address of the socket.
-   * @returns The client's address, or the peer's if the balancer speaks for itself; and what came after the head.
-   * @throws {Error} If it sends something else, or not all of it.
+   * @returns The client's address, or the peer's if the connection is the balancer's own, and the bytes after the head.
+   * @throws {Error} If the bytes aren't a head, or the stream ends before the head is complete.
    */
   async read(
     transport: Transport,
@@ -77,7 +77,7 @@ export class ProxyProtocol {
         return { client, early: bytes.subarray(length, filled) };
       }
       if (filled === bytes.length) {
-        // A head that isn't complete by then has announced how long it is.
+        // Such a long head has announced its length, which is within the limit.
         const larger = new Uint8Array(LONGEST);
         larger.set(bytes);
         bytes = larger;

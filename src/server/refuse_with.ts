@@ -3,22 +3,22 @@ import { Refusal } from "../handshake/refusal.ts";
 import { concat } from "../util/bytes.ts";
 import { EmptyPieces } from "../util/foreign.ts";
 
-/** How large the body of a refusal may be: it is kept until the peer has taken it. */
+/** The largest body of a refusal in bytes: it is kept in memory until it is written. */
 const MAX_BODY = 64 * 1024;
 
 /**
- * Refuses with a response of the application's.
+ * Makes a refusal from a response of the application.
  *
  * @param response The response.
- * @param onCancel Gets what ends the reading of its body early.
+ * @param onCancel Gets a function that cancels the reading of the body.
  * @returns The refusal.
- * @throws If it makes no refusal: an interim status, a body that fails, was used already or is larger than 64 KiB.
+ * @throws If the status is an interim one, or the body fails, was used already or is larger than 64 KiB.
  */
 export async function refuseWith(
   response: Response,
   onCancel: (cancel: () => void) => void,
 ): Promise<Refusal> {
-  // A Response may have any status; 101 and such would make no sense as a refusal.
+  // A Response may have any status, but 101 or an interim one isn't a refusal.
   if (response.status < 200) {
     cancelBody(response);
     throw new TypeError(`Cannot refuse with status ${response.status}: use 200 to 599`);
@@ -49,13 +49,13 @@ async function readBody(
       reader.cancel().catch(() => {});
       throw new RangeError(`Cannot refuse with a body of more than ${MAX_BODY} bytes`);
     }
-    // Empty ones would be a list without end that costs no byte.
+    // An endless row of empty pieces would make the list grow without reaching the limit.
     if (value.length > 0) parts.push(value);
     await empty.note(value.length);
   }
 }
 
-/** Lets go of a response that won't be sent, and of what its body comes from. */
+/** Cancels the body of a response that won't be sent. */
 export function cancelBody(response: Response): void {
   try {
     response.body?.cancel().catch(() => {});

@@ -1,16 +1,16 @@
 import type { Refusal } from "../handshake/refusal.ts";
-import { type Acceptance as Agreement, formatAccept } from "../handshake/server_response.ts";
+import { type Acceptance, formatAccept } from "../handshake/server_response.ts";
 import { writeAll } from "../transport/stream_io.ts";
 import type { Transport } from "../transport/transport.ts";
 
-/** Writes the answer to a handshake, in the words of its version of HTTP. */
+/** Writes the answer to a handshake, in its version of HTTP. */
 export interface Responder {
   /** The version. */
   readonly httpVersion: "1.1" | "2";
-  /** Accepts the handshake: what follows in either direction is frames. */
-  accept(agreement: Agreement): Promise<void>;
+  /** Accepts the handshake. Frames follow in both directions. */
+  accept(acceptance: Acceptance): Promise<void>;
   /**
-   * Refuses it, and ends our direction.
+   * Refuses the handshake, and ends our direction.
    *
    * @param omitBody Whether the request was a HEAD.
    */
@@ -26,8 +26,8 @@ export class Http1Responder implements Responder {
     this.#stream = stream;
   }
 
-  accept(agreement: Agreement): Promise<void> {
-    return writeAll(this.#stream, formatAccept(agreement));
+  accept(acceptance: Acceptance): Promise<void> {
+    return writeAll(this.#stream, formatAccept(acceptance));
   }
 
   async refuse(refusal: Refusal, omitBody: boolean): Promise<void> {

@@ -3,14 +3,14 @@ import { forwardedPeer } from "../handshake/forwarded.ts";
 import { AddressBlocks } from "../util/cidr.ts";
 import { choice, group, refusal } from "../util/check.ts";
 
-/** Peers that are named by blocks of addresses, and by the word `"unix"` for those of a Unix socket. */
+/** A set of peers: blocks of addresses, and `"unix"` for all peers of a Unix socket. */
 export class PeerBlocks {
   readonly #blocks: AddressBlocks;
   readonly #unix: boolean;
 
   /**
-   * @param name The option, for messages.
-   * @throws {TypeError} If it is no list, or one of it is no block.
+   * @param name The option, for error messages.
+   * @throws {TypeError} If it isn't a list of blocks.
    */
   constructor(action: string, name: string, from: readonly string[]) {
     if (!Array.isArray(from)) {
@@ -29,24 +29,24 @@ export class PeerBlocks {
   }
 }
 
-/** Which proxies are believed when they say, in a header, where a request comes from. */
+/** Trusted proxies, and the header in which they name the client. */
 export interface TrustProxyOptions {
-  /** Networks of the proxies in CIDR notation; `"unix"` for those that come by a Unix socket. */
+  /** Networks of the proxies in CIDR notation, and `"unix"` for those that connect to a Unix socket. */
   from: readonly string[];
   /**
-   * The header that they set. The other one is never read, since proxies pass on what a client has sent.
+   * The header that they set. The other one is never read, since proxies pass it on from the client.
    *
    * @default {"x-forwarded-for"}
    */
   header?: "x-forwarded-for" | "forwarded";
 }
 
-/** Proxies that are believed when they say where a request comes from. */
+/** Finds the clients of trusted proxies. */
 export class TrustedProxies {
   readonly #from: PeerBlocks;
   readonly #header: "x-forwarded-for" | "forwarded";
 
-  /** @throws {TypeError} If the option makes no sense. */
+  /** @throws {TypeError} If the option is invalid. */
   constructor(action: string, option: readonly string[] | TrustProxyOptions) {
     const { from, header }: TrustProxyOptions = Array.isArray(option)
       ? { from: option }
@@ -56,15 +56,13 @@ export class TrustedProxies {
     this.#header = choice(action, "trustProxy.header", header, ["x-forwarded-for", "forwarded"]);
   }
 
-  /** Whether what a peer says of its clients is believed. */
+  /** Whether a peer is a trusted proxy. */
   has(address: Deno.Addr): boolean {
     return this.#from.has(address);
   }
 
   /**
-   * The client of a request that a trusted peer has passed on.
-   *
-   * @returns The peer itself if it doesn't say.
+   * Returns the client of a request that a trusted proxy has passed on, or the proxy itself if it names none.
    */
   clientOf(fields: Fields, peer: Deno.Addr): Deno.Addr {
     const start = "hostname" in peer ? peer : UNIX;
@@ -79,5 +77,5 @@ export class TrustedProxies {
   }
 }
 
-/** Stands for a peer without an address; no header can say this. */
+/** A peer without an address; no header can contain this name. */
 const UNIX = { hostname: "unix", port: 0 };

@@ -1,6 +1,6 @@
 import type { SocketListener, Sockets } from "../transport/sockets.ts";
 
-/** Asks in another thread whether a process listens on a Unix socket: 1 no, 2 yes, 3 can't say. */
+/** Tries in another thread whether a process listens on a Unix socket: 1 for no, 2 for yes, 3 for unknown. */
 const PROBE = `onmessage = async ({ data: { path, answer } }) => {
   let found = 3;
   try {
@@ -17,11 +17,11 @@ const DEAD = 1;
 const PROBE_TIMEOUT = 2000;
 
 /**
- * Binds a Unix socket. The file of a process that ended without removing it is replaced; that of a living one isn't.
+ * Binds a Unix socket. The file of a process that has ended without removing it is replaced.
  *
  * @param path The path.
- * @param sockets What makes the socket.
- * @param backlog How many connections may wait to be accepted.
+ * @param sockets The implementation of sockets.
+ * @param backlog The most connections that wait to be accepted.
  * @returns The listener, which removes the file when it is closed.
  * @throws {Deno.errors.AddrInUse} If a process listens there, or the file isn't a socket.
  */
@@ -43,7 +43,7 @@ export function bindUnix(path: string, sockets: Sockets, backlog: number): Socke
   return sockets.listenUnix(path, backlog);
 }
 
-/** Removes the file of a dead process, unless another process has replaced it in between, as we are about to. */
+/** Removes the file of a dead process, unless another process has just replaced it, as we are about to. */
 function removeDead(path: string, dead: Deno.FileInfo): void {
   const aside = `${path}.${crypto.randomUUID().slice(0, 8)}`;
   Deno.renameSync(path, aside);
@@ -58,8 +58,9 @@ function living(path: string): Error {
 }
 
 /**
- * Only a connect distinguishes a dead socket from a living one, and that is asynchronous: hence the other thread. A
- * lock beside the socket would say nothing about sockets of other programs.
+ * Only connecting shows whether a process listens on a socket, and Deno connects asynchronously. But `listen` is
+ * synchronous, so another thread connects while this one waits. It happens only if the file exists. A lock file would say
+ * nothing about sockets of other programs.
  */
 function isDead(path: string): boolean {
   const answer = new Int32Array(new SharedArrayBuffer(4));

@@ -9,14 +9,14 @@ import { CallbackTimer } from "../util/timers.ts";
 import type { ListenSettings } from "./listen_options.ts";
 import type { PeerInfo } from "./peer_info.ts";
 
-/** On what terms a request is upgraded; what isn't given is the listener's to say. */
+/** The handler's options for an upgrade; the listener's options apply to the rest. */
 export interface UpgradeTerms {
-  /** The connection to be, in state `"connecting"`. */
+  /** The new connection, in state `"connecting"`. */
   readonly engine: Engine;
   readonly protocols: readonly string[] | undefined;
   readonly selectProtocol: ListenSettings<unknown>["selectProtocol"];
   readonly origins: OriginRule | undefined;
-  /** How long the handler may take from now on, in ms. */
+  /** How long the handler may take from now on to answer, in ms. */
   readonly timeout: number;
 }
 
@@ -26,20 +26,20 @@ export interface OfferHost {
   readonly context: Registry;
   /** Its own connections. */
   readonly registry: Registry;
-  /** The options of its connections, which those of an upgrade stand on. */
+  /** The options of its connections, the defaults of an upgrade's options. */
   readonly options: ConnectionOptions;
   /** A request didn't become a connection. */
   refused(error: HandshakeError, offer: UpgradeOffer): void;
 }
 
-/** A valid handshake whose request the handler gets, to be taken by `upgrade`. */
+/** A valid handshake whose request the handler gets, and may accept by `upgrade`. */
 export class UpgradeOffer {
   readonly host: OfferHost;
   /** The client that has sent it. */
   readonly info: PeerInfo;
-  /** When it came, by `performance.now()`. */
+  /** The time of the request, by `performance.now()`. */
   readonly since: number = performance.now();
-  /** Its fields. */
+  /** The fields of the request. */
   readonly fields: Fields;
   readonly #key: string;
   readonly #timer = new CallbackTimer(() => this.#timedOut());
@@ -55,7 +55,7 @@ export class UpgradeOffer {
     this.#key = key;
   }
 
-  /** The connection to be; `null` if the handler didn't want one. */
+  /** The new connection; `null` if the handler hasn't accepted. */
   get engine(): Engine | null {
     return this.#terms === null ? null : this.#terms.engine;
   }
@@ -63,7 +63,7 @@ export class UpgradeOffer {
   /**
    * The handler is about to get the request.
    *
-   * @param expire Gets the answer to a client that the handler lets wait too long.
+   * @param expire Called with the response to send if the handler takes too long.
    */
   open(request: Request, expire: (answer: Response) => void): void {
     this.#expire = expire;
@@ -71,13 +71,13 @@ export class UpgradeOffer {
     pending.set(this.#key, this);
   }
 
-  /** @throws {TypeError} If it has been taken before, or the request has been answered. */
+  /** @throws {TypeError} If the request was upgraded before, or has been answered. */
   check(): void {
     if (this.#over) throw new TypeError("Cannot upgrade a request that has been answered");
     if (this.#terms !== null) throw new TypeError("Cannot upgrade a request twice");
   }
 
-  /** Takes it; the handler has to answer with 101 yet. */
+  /** Accepts the offer. The handler still has to answer with the 101. */
   take(terms: UpgradeTerms): void {
     this.#terms = terms;
     const { engine, timeout } = terms, { registry } = this.host;
@@ -89,7 +89,7 @@ export class UpgradeOffer {
   /**
    * The handler has answered.
    *
-   * @returns What is to be answered to the client; `null` if it gets its WebSocket.
+   * @returns The response for the client; `null` if it gets its WebSocket.
    */
   answered(response: Response): Response | null {
     const { engine } = this;
@@ -107,7 +107,7 @@ export class UpgradeOffer {
     return null;
   }
 
-  /** The settings of the handshake: the listener's, but for what the upgrade says. */
+  /** The settings of the handshake: the listener's, overridden by those of the upgrade. */
   settings<Data>(settings: ListenSettings<Data>): ListenSettings<Data> {
     const { engine, protocols, selectProtocol, origins } = this.#terms!;
     const chooses = protocols !== undefined || selectProtocol !== undefined;
@@ -136,7 +136,7 @@ export class UpgradeOffer {
 
   #refused({ status, headers }: Response): void {
     if (this.#over) return;
-    const message = `Refused a handshake with ${status}: the handler has answered so`;
+    const message = `The handler has refused a handshake with ${status}`;
     const error = new HandshakeError(message, { status, headers: new Headers(headers) });
     this.failed(error);
     this.host.refused(error, this);
@@ -156,16 +156,16 @@ export class UpgradeOffer {
   }
 }
 
-/** By the request that a handler has got. */
+/** Offers by the request that a handler has got. */
 const offers = new WeakMap<Request, UpgradeOffer>();
-/** Those that have not been answered, by their keys, which copies of a request have too. */
+/** Unanswered offers by their keys, which copies of a request have, too. */
 const pending = new Map<string, UpgradeOffer>();
 
 /**
- * The offer of a request.
+ * Returns the offer of a request.
  *
- * @param context The connections of the context that is to upgrade it.
- * @returns `null` if it isn't the request of a listener's handler.
+ * @param context The connections of the context that upgrades it.
+ * @returns The offer; `null` if the request doesn't come from a listener's handler.
  * @throws {TypeError} If it is a copy of such a request, or of another context's listener.
  */
 export function offerOf(request: Request, context: Registry): UpgradeOffer | null {

@@ -1,6 +1,6 @@
 const { errors } = Deno;
 
-/** What callers test for. */
+/** Classes of errors that callers test for. */
 const KINDS = [
   errors.AddrInUse,
   errors.AddrNotAvailable,
@@ -11,7 +11,7 @@ const KINDS = [
 ];
 
 /**
- * Writes an address as it is in a URL.
+ * Formats an address as in a URL.
  *
  * @param hostname The host, IPv6 without brackets.
  * @param port The port.
@@ -22,14 +22,14 @@ export function formatAddress(hostname: string, port: number): string {
 }
 
 /**
- * Says what was attempted before what the kernel said, and keeps the error's class.
+ * Puts the attempted action before the kernel's message, and keeps the class of the error.
  *
- * @param attempt What was attempted.
+ * @param attempt The attempted action.
  * @param cause The kernel's error.
- * @returns The new error, with the other one as its cause.
+ * @returns The new error, with the kernel's as its cause.
  */
 export function attemptError(attempt: string, cause: Error): Error {
-  // A missing permission stays as it is: its message is an instruction.
+  // The error of a missing permission is kept: its message is an instruction.
   if (cause instanceof errors.NotCapable || cause instanceof TypeError) return cause;
   const message = `${attempt}: ${cause.message}`;
   for (const Kind of KINDS) if (cause instanceof Kind) return new Kind(message, { cause });

@@ -1,23 +1,22 @@
 import { X509Certificate } from "node:crypto";
 import type { TLSSocket } from "node:tls";
 
-// Longer chains than this aren't followed; real ones have two or three certificates.
+// The longest chain that is followed; real ones have two or three certificates.
 const LONGEST_CHAIN = 10;
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g;
 
-/** The certificates in PEM texts, each of which may have several. */
+/** Reads the certificates in PEM texts, each of which may contain several. */
 export function readAuthorities(pems: readonly string[]): X509Certificate[] {
   return pems.flatMap((pem) => pem.match(CERTIFICATE) ?? []).map((pem) => new X509Certificate(pem));
 }
 
 /**
- * Whether a client's certificate leads to one of some authorities by signatures that hold today. For sessions that are
- * resumed: the chain was verified when the session began, but against which authorities? The tickets of Deno's TLS are
- * the process's, so a session may come from a listener that trusts other authorities, or from before `setTls` replaced
- * them.
+ * Says whether a client's certificate leads to one of some authorities by valid signatures. It is for resumed sessions: the
+ * chain was verified when the session began, but perhaps against other authorities. The tickets of Deno's TLS apply to the
+ * whole process, so a session may come from another listener, or from before `setTls` replaced the authorities.
  *
  * @param socket A socket whose handshake is complete.
- * @param authorities Those that are trusted now.
+ * @param authorities The authorities that are trusted now.
  */
 export function isSignedBy(socket: TLSSocket, authorities: readonly X509Certificate[]): boolean {
   const [leaf, ...between] = shownChain(socket);
@@ -33,7 +32,7 @@ export function isSignedBy(socket: TLSSocket, authorities: readonly X509Certific
   return false;
 }
 
-/** The certificate that the client showed, and those that it sent along. */
+/** The certificate of the client, and the others that it sent. */
 function shownChain(socket: TLSSocket): X509Certificate[] {
   const chain: X509Certificate[] = [];
   let shown = socket.getPeerCertificate(true);

@@ -1,7 +1,7 @@
 import { ReadCheck } from "./read_check.ts";
 import type { Transport } from "./transport.ts";
 
-/** The most bytes of a hello; one with post-quantum keys has some 1,800. */
+/** The longest hello in bytes; one with post-quantum keys has about 1,800. */
 const LONGEST = 16 * 1024;
 const RECORD_HEADER = 5;
 const HANDSHAKE = 22;
@@ -10,11 +10,11 @@ const SERVER_NAME = 0;
 const HOST_NAME = 0;
 
 /**
- * Finds the name of the server that a client asks for (RFC 6066 3) in the first bytes that it sends (RFC 8446 4.1.2).
+ * Finds the server name that a client requests (RFC 6066 3) in the first bytes that it sends (RFC 8446 4.1.2).
  *
- * @param bytes What has arrived.
- * @returns The name in lower case, `""` if none is asked for or this is no hello: what it is then, TLS says; `null` if
- * more has to arrive.
+ * @param bytes The bytes received so far.
+ * @returns The name in lower case; `""` if none is requested, or the bytes aren't a hello, for which TLS has the error;
+ * `null` if more bytes are needed.
  */
 export function readServerName(bytes: Uint8Array): string | null {
   const hello = helloOf(bytes);
@@ -22,7 +22,7 @@ export function readServerName(bytes: Uint8Array): string | null {
   return hello === undefined ? "" : serverNameOf(hello);
 }
 
-/** The body of the hello, put together from its records; `null` if more has to arrive, `undefined` if it is none. */
+/** The body of the hello, joined from its records; `null` if more bytes are needed, `undefined` if it isn't a hello. */
 function helloOf(bytes: Uint8Array): Uint8Array | null | undefined {
   const parts: Uint8Array[] = [];
   let length = 0;
@@ -46,7 +46,7 @@ function helloOf(bytes: Uint8Array): Uint8Array | null | undefined {
   }
 }
 
-/** The first bytes of some pieces, fewer if there are fewer. */
+/** The first `count` bytes of some pieces, or all if there are fewer. */
 function head(parts: readonly Uint8Array[], count: number): Uint8Array {
   const bytes = new Uint8Array(count);
   let filled = 0;
@@ -60,7 +60,8 @@ function head(parts: readonly Uint8Array[], count: number): Uint8Array {
 }
 
 function serverNameOf(hello: Uint8Array): string {
-  // Version and random value; then the session's id, the cipher suites and the compression methods, each with its length.
+  // Skips the version and the random value, then the session's id, the cipher suites and the compression methods, each of
+  // which is preceded by its length.
   let at = 34;
   at += 1 + (hello[at] ?? 0);
   at += 2 + (hello[at] << 8 | hello[at + 1]);
@@ -68,7 +69,7 @@ function serverNameOf(hello: Uint8Array): string {
   for (at += 2; at + 4 <= hello.length;) {
     const type = hello[at] << 8 | hello[at + 1], size = hello[at + 2] << 8 | hello[at + 3];
     const extension = hello.subarray(at + 4, at + 4 + size);
-    // Behind the length of the list: the kind of name, its length, and the name.
+    // After the length of the list come the kind of name, its length, and the name.
     if (type === SERVER_NAME && extension[2] === HOST_NAME) {
       const length = extension[3] << 8 | extension[4];
       return String.fromCharCode(...extension.subarray(5, 5 + Math.min(length, 255))).toLowerCase();
@@ -78,7 +79,7 @@ function serverNameOf(hello: Uint8Array): string {
   return "";
 }
 
-/** Reads from a transport up to the name that the client asks for; the bytes are still to be given to TLS. */
+/** Reads from a transport until the server name is known. The caller has to pass the bytes to TLS. */
 export async function awaitServerName(
   transport: Transport,
 ): Promise<{ serverName: string; bytes: Uint8Array }> {

@@ -5,16 +5,16 @@ import type { Sockets } from "./sockets.ts";
 export const DENO_SOCKETS: Sockets = {
   listenTcp({ hostname, port, backlog, reusePort }) {
     const options = { hostname, port, tcpBacklog: backlog };
-    // Named at all, it needs `--unstable-net`.
+    // Even `reusePort: false` would need `--unstable-net`.
     return Deno.listen(reusePort ? { ...options, reusePort } : options);
   },
   listenUnix: (path) => Deno.listen({ transport: "unix", path }),
-  // Races the addresses of a name as RFC 8305 says.
+  // Tries the addresses of a name as in RFC 8305.
   connectTcp: (hostname, port, signal) => Deno.connect({ hostname, port, signal }),
   connectUnix: (path) => Deno.connect({ transport: "unix", path }),
 };
 
-/** The sockets of an option; Deno's own by default. */
+/** Checks the option `sockets`; Deno's own by default. */
 export function resolveSockets(action: string, sockets: Sockets | undefined): Sockets {
   if (sockets === undefined) return DENO_SOCKETS;
   const methods = ["listenTcp", "listenUnix", "connectTcp", "connectUnix"] as const;

@@ -8,41 +8,42 @@ import { startTimer } from "../util/timers.ts";
 import type { Transport } from "./transport.ts";
 import { NOTHING } from "../util/bytes.ts";
 
-/** The native socket's buffer is kept this shallow; what doesn't fit stays in our own queue. */
+/** The most bytes in the native socket's own buffer; the rest stays in our queue. */
 const MAX_BUFFERED = 128 * 1024;
-/** What each message that waits costs beside its payload, as in the receive queue. */
+/** The memory of a waiting message apart from its payload, as in the receive queue. */
 const OVERHEAD = 64;
 /**
- * Messages up to here are copied one after the other: in Deno 2.9.6 the buffer that they come in keeps some 70 KB,
- * whatever their length. Longer ones are kept as they came.
+ * Messages up to this length are copied into shared pieces: in Deno 2.9.6 the buffer of a short message keeps about 70 KB
+ * alive. Longer ones aren't copied.
  */
 const SMALL = 64 * 1024;
-// Memory for small ones grows with what waits: a message that is read at once must not cost more than itself.
+// The length of a piece for small messages grows with the bytes that wait, so that a message that is read at once doesn't
+// cost much more than its length.
 const SMALLEST_PIECE = 512;
 const LARGEST_PIECE = 64 * 1024;
-/** Rounds of the event loop in which the buffer's level is looked at, before timers do it. */
+/** Rounds of the event loop in which the buffer's level is polled, before a timer polls it. */
 const ROUNDS = 200;
 const TICK = 4;
-// The runtime (Deno 2.9.6) forgets a close frame that it should send if a message has come since. So it isn't asked
-// for one before this many rounds of the event loop have brought no message.
+// Deno 2.9.6 doesn't send a close frame if a message arrives in the meantime. So `close` is called only after this many
+// rounds of the event loop without a message.
 const QUIET_ROUNDS = 4;
 const MASK = 0x80;
 const BAD_GATEWAY = 1014;
 
-/** Frames that wait to be read, or a part of one. */
+/** One or more frames that wait to be read, or a part of a frame. */
 interface Piece {
   readonly bytes: Uint8Array;
-  /** What is still to be read. */
+  /** The bytes from `start` to `end` are still to be read. */
   start: number;
   end: number;
-  /** What that counts for; falls with every byte that is read. */
+  /** The bytes that are counted for it; falls with every byte that is read. */
   cost: number;
 }
 
 /**
- * One of Deno's own server sockets, which carries messages, as a transport of frames, so that a connection over it is
- * the same as any other: what our encoder writes is put together and sent as messages, and what arrives becomes frames,
- * masked with zero.
+ * Deno's own WebSocket, which carries only messages, as a transport of frames, so that the engine needn't know the
+ * difference. Frames that are written are assembled and sent as messages; received messages become frames with a masking
+ * key of zero.
  */
 export class DenoWebSocketTransport implements Transport, MessageSink {
   readonly #socket: WebSocket;
@@ -51,18 +52,18 @@ export class DenoWebSocketTransport implements Transport, MessageSink {
   /** The last piece, if small messages may be added to it. */
   #open: Piece | null = null;
   #waiting = 0;
-  /** Bytes that we were given to write. */
+  /** Bytes that were written to this transport. */
   #given = 0;
   #arrivals = 0;
   #ended = false;
-  #answered = false; // close frames went both ways
-  #lost = false; // something could not be sent any more
+  #answered = false; // both close frames were exchanged
+  #lost = false; // a message could not be sent any more
   #wakeReader: (() => void) | null = null;
   #wakeWriter: (() => void) | null = null;
-  /** Called with each message: what waits now, each message counted with an overhead. The peer can't be held back. */
+  /** Called for each received message with the bytes that wait now, overhead included: the peer can't be slowed down. */
   onArrival: ((waiting: number) => void) | null = null;
 
-  /** @param socket Open, with `binaryType` `"arraybuffer"`. */
+  /** @param socket An open socket with `binaryType` `"arraybuffer"`. */
   constructor(socket: WebSocket) {
     this.#socket = socket;
     socket.onmessage = ({ data }) => {
@@ -71,7 +72,7 @@ export class DenoWebSocketTransport implements Transport, MessageSink {
       this.onArrival?.(this.#waiting);
     };
     socket.onclose = ({ code, reason, wasClean }) => {
-      // Whether the peer closed first or answered, its frame has been seen by now.
+      // A clean close means that the peer's close frame was received.
       if (wasClean) {
         this.#answered = true;
         this.#arrived(
@@ -81,7 +82,7 @@ export class DenoWebSocketTransport implements Transport, MessageSink {
       }
       this.#end();
     };
-    // The close event that follows has the details.
+    // A close event with the details follows.
     socket.onerror = () => {};
   }
 
@@ -115,7 +116,7 @@ export class DenoWebSocketTransport implements Transport, MessageSink {
     this.#arrivals++;
     const { length } = payload, small = length <= SMALL;
     const piece = this.#room(LONGEST_HEADER + (small ? length : 0));
-    // The masking key after it stays zero.
+    // The masking key after the header stays zero.
     writeHeader(piece.bytes, piece.end, FIN | opcode, length, MASK);
     piece.end += headerSize(length, true);
     let cost = OVERHEAD;
@@ -133,11 +134,11 @@ export class DenoWebSocketTransport implements Transport, MessageSink {
     this.#wake();
   }
 
-  /** The last piece, with room for some bytes more. */
+  /** Returns the last piece if it has room for `size` more bytes, or else a new one. */
   #room(size: number): Piece {
     const open = this.#open;
     if (open !== null && open.end + size <= open.bytes.length) return open;
-    // One of several messages to a piece wastes little of its end.
+    // A large message gets a piece of its own, so that the end of a shared piece isn't wasted.
     const shared = Math.min(LARGEST_PIECE, Math.max(SMALLEST_PIECE, this.#waiting));
     const capacity = size * 4 > shared ? size : shared;
     const piece = { bytes: new Uint8Array(capacity), start: 0, end: 0, cost: 0 };
@@ -160,28 +161,28 @@ export class DenoWebSocketTransport implements Transport, MessageSink {
   // ---- Towards the socket -----------------------------------------------------------------------------------------
 
   /**
-   * What is in the socket's own buffer hasn't been taken: it gets there at once, however slow the peer is. It leaves the
-   * buffer message by message.
+   * Bytes in the socket's own buffer don't count as taken: they get there at once even if the peer is slow. The buffer is
+   * emptied message by message.
    */
   get bytesTaken(): number {
     return this.#given - this.#socket.bufferedAmount;
   }
 
   async write(data: Uint8Array): Promise<number> {
-    if (this.#ended && !this.#answered) throw closedError();
+    if (this.#ended && !this.#answered) throw socketClosed();
     this.#given += data.length;
     const view = new DataView(data.buffer, data.byteOffset, data.length);
     this.#decoder.frames.decode({ bytes: data, view }, 0, data.length);
-    // The runtime has answered the peer's close frame; ours, if that is all there is to send, says the same.
+    // The runtime has already answered the peer's close frame, so ours needn't be sent.
     if (this.#answered && !this.#lost) return data.length;
     for (let round = 0; this.#socket.bufferedAmount > MAX_BUFFERED && !this.#ended; round++) {
       await this.#pause(round < ROUNDS);
     }
-    if (this.#ended) throw closedError();
+    if (this.#ended) throw socketClosed();
     return data.length;
   }
 
-  /** A round of the event loop, or a tick of a timer; there is no event for the level. */
+  /** Waits for a round of the event loop, or for a timer: there is no event for the buffer's level. */
   #pause(short: boolean): Promise<void> {
     return new Promise((resolve) => {
       if (short) {
@@ -198,7 +199,7 @@ export class DenoWebSocketTransport implements Transport, MessageSink {
     });
   }
 
-  /** Called by the decoder, with what was sent. */
+  /** The decoder has assembled a message that was written. */
   message(data: string | Uint8Array): void {
     if (this.#socket.readyState === WebSocket.OPEN) {
       this.#socket.send(data as string | Uint8Array<ArrayBuffer>);
@@ -207,18 +208,18 @@ export class DenoWebSocketTransport implements Transport, MessageSink {
     }
   }
 
-  /** Called by the decoder: a close frame. There are no pings and pongs here. */
+  /** The decoder has read a close frame that was written. There are no pings and pongs here. */
   control(opcode: number, payload: Uint8Array): void {
     if (opcode !== CLOSE || this.#socket.readyState > WebSocket.OPEN) return;
     const { code, reason } = decodeClosePayload(payload);
     this.#closeWhenQuiet(() => {
       if (code === NO_STATUS) this.#socket.close();
-      // The native socket doesn't know 1014, and would break off the connection.
+      // The native socket refuses 1014, and would cut the connection.
       else this.#socket.close(code === BAD_GATEWAY ? 1011 : code, reason);
     });
   }
 
-  /** Closes once the peer has nothing on its way; one that goes on for ever is given up by `close`. */
+  /** Closes when no more messages arrive. If the peer goes on for ever, the close timeout calls `close`. */
   #closeWhenQuiet(close: () => void): void {
     let arrivals = this.#arrivals, rounds = 0;
     const look = () => {
@@ -245,6 +246,6 @@ export class DenoWebSocketTransport implements Transport, MessageSink {
   }
 }
 
-function closedError(): Error {
+function socketClosed(): Error {
   return new Deno.errors.ConnectionReset("The WebSocket is closed");
 }

@@ -6,26 +6,26 @@ import { copyInto, WRITE_LIMIT } from "./stream_io.ts";
 import type { Transport } from "./transport.ts";
 
 /**
- * A stream says of a write only that all of it has been taken, so to a slow taker, and until one has shown how fast it
- * is, no more is written at once than this.
+ * A stream reports a write only when all of it has been taken. So to a slow stream, or one whose speed isn't known yet, at
+ * most this many bytes are written at once.
  */
 const SLOW_WRITE = 4 * 1024;
-/** A write that takes longer is slow, in ms. */
+/** A write that takes longer than this, in ms, is slow. */
 const QUICK = 50;
 
 /**
- * What a stream may receive while it isn't read. A TCP socket stops at its high-water mark and never comes near. A
- * socket of `node:tls` that isn't ours reads on natively, whatever is paused.
+ * The most bytes that a stream may receive while it isn't read. A TCP socket stops at its high-water mark, far below. A
+ * `node:tls` socket goes on reading natively even if it is paused.
  */
 const HELD_LIMIT: number = 16 * 1024 * 1024;
-/** How often is looked at what a stream that isn't being read has received, in ms. */
+/** The interval in ms for checking how much a stream that isn't read has received. */
 const LOOK = 50;
 
-/** Watches over a stream that can't be held back. */
+/** Watches a stream that can't be held back. */
 export interface HeldWatch {
-  /** Where it is armed. */
+  /** The timers to use. */
   readonly timers: Timers;
-  /** Called when {@linkcode HELD_LIMIT} was exceeded, which has destroyed the stream. */
+  /** Called when {@linkcode HELD_LIMIT} was exceeded, and the stream has been destroyed. */
   exceeded(error: Error): void;
 }
 
@@ -42,7 +42,7 @@ export function isTaken(stream: Duplex): boolean {
   return TRANSPORT in stream;
 }
 
-/** What a `net.Socket` has beyond a `Duplex`; any of it may be missing. */
+/** The members that a `net.Socket` has in addition to a `Duplex`; any of them may be missing. */
 interface SocketExtras {
   setNoDelay?(noDelay: boolean): unknown;
   setTimeout?(timeout: number): unknown;
@@ -53,9 +53,9 @@ interface SocketExtras {
   remoteAddress?: string;
   remotePort?: number;
   bytesRead?: number;
-  /** Set for one of `node:tls`. */
+  /** Set on a `node:tls` socket. */
   encrypted?: boolean;
-  /** The TCP socket below that of `node:tls`. */
+  /** The TCP socket below a `node:tls` socket. */
   _parent?: SocketExtras | null;
 }
 
@@ -74,11 +74,11 @@ export function isNodeDuplex(value: unknown): value is Duplex {
 
 /**
  * A Node stream as a transport: the socket of a `node:http` upgrade, of `node:net`, or any other `Duplex` of bytes. It
- * reports readiness both ways.
+ * reports readiness in both directions.
  *
- * The stream flows while it is read, so that what a socket has received is handled within the same call, and is paused
- * with the first chunk that nobody waits for beside another one. What it is given to write counts as taken when the
- * stream has nothing left of it, which for a socket means that the kernel has it; mostly that is so at once.
+ * The stream flows while it is read, so that bytes of a socket are handled within the call that brings them. It is paused
+ * when a second chunk comes before the first one is read. Written bytes count as taken when the stream has none of them
+ * left, which for a socket means that the kernel has them; mostly that is so at once.
  */
 export class NodeStreamTransport implements Transport {
   static readonly #listeners = {
@@ -105,9 +105,9 @@ export class NodeStreamTransport implements Transport {
   #closed = false;
   #wakeReader: (() => void) | undefined;
   #piece = SLOW_WRITE;
-  #writing = 0; // bytes that the stream was given, and that don't count as taken yet
-  #since = 0; // when it was given them
-  #called = false; // it has called back
+  #writing = 0; // bytes that were written to the stream and don't count as taken yet
+  #since = 0; // when they were written
+  #called = false; // the stream has called back for them
   #wakeWriter: (() => void) | undefined;
   // Made for the first write: many connections are silent.
   #onTaken: ((error?: Error | null) => void) | undefined;
@@ -117,11 +117,10 @@ export class NodeStreamTransport implements Transport {
   #given: number;
 
   /**
-   * @param stream The stream; ours from now on.
-   * @param watch Notified of a `node:tls` socket that has received too much while it wasn't read; without it there is
-   * no limit.
+   * @param stream The stream, which this object now owns.
+   * @param watch Notified if a `node:tls` socket has received too much while it wasn't read; without it there is no limit.
    * @param half Whether a direction may have ended already.
-   * @throws {TypeError} If it carries objects or has been destroyed or ended, and then it is left as it was.
+   * @throws {TypeError} If the stream carries objects, or has been destroyed or ended. It is then unchanged.
    */
   constructor(stream: Duplex, watch?: HeldWatch, half = false) {
     if (stream.readableObjectMode || stream.writableObjectMode) {
@@ -135,9 +134,9 @@ export class NodeStreamTransport implements Transport {
       throw new TypeError("Cannot take over a stream that has been set to decode text");
     }
     this.#stream = Object.assign(stream, { [TRANSPORT]: this });
-    // What its owner has read of it counts as given.
+    // Bytes that the former owner has read count as given.
     this.#given = (this.#stream.bytesRead ?? 0) - stream.readableLength;
-    // The end of the peer's direction must not end ours: the close frame may have to go out yet.
+    // The end of the peer's direction must not end ours: our close frame may still have to be sent.
     stream.allowHalfOpen = true;
     callForeign(() => this.#stream.setNoDelay?.(true), NOTHING);
     callForeign(() => this.#stream.setTimeout?.(0), NOTHING);
@@ -145,7 +144,7 @@ export class NodeStreamTransport implements Transport {
     stream.on("error", error);
     stream.on("end", end);
     stream.on("close", close);
-    // Paused before there is a listener, it doesn't flow by itself, and nothing is lost.
+    // Paused before a listener is added, so that the stream doesn't start to flow and no chunk is lost.
     callForeign(() => stream.pause(), NOTHING);
     stream.on("data", data);
     if (watch !== undefined && this.#stream.encrypted === true) {
@@ -211,7 +210,7 @@ export class NodeStreamTransport implements Transport {
     }
   }
 
-  /** What the stream was given, and has called back for later, counts with the next call: its data begin with it. */
+  /** Bytes that the stream took later, by its callback, count with the next call, whose data begins with them. */
   tryWrite(data: Uint8Array): number {
     if (this.#failure) throw this.#failure;
     const stream = this.#stream;
@@ -240,7 +239,7 @@ export class NodeStreamTransport implements Transport {
     return taken;
   }
 
-  /** Whether the stream has nothing left of what it was given; one that can't say so says it by its callback. */
+  /** Whether the stream has taken all written bytes, by its `writableLength` or by its callback. */
   get #all(): boolean {
     return this.#called || this.#stream.writableLength === 0;
   }
@@ -258,7 +257,7 @@ export class NodeStreamTransport implements Transport {
 
   #taken(error: Error | null | undefined): void {
     if (error) this.fail(error);
-    // It may be the callback of a write before the one that is under way.
+    // It may be the callback of an earlier write.
     if (this.#stream.writableLength > 0) return;
     this.#called = true;
     this.#wakeUpWriter();
@@ -275,7 +274,7 @@ export class NodeStreamTransport implements Transport {
   }
 
   #checkHeld(): void {
-    // While a read is pending nothing is held; the next one that gives something arms the timer again.
+    // While a read is pending nothing is held. The next read that returns bytes arms the timer again.
     if (this.#closed || this.#failure !== undefined || this.#wakeReader !== undefined) return;
     if (this.#stream.bytesRead! - this.#given <= HELD_LIMIT) {
       this.#lookSoon();
@@ -337,7 +336,7 @@ export class NodeStreamTransport implements Transport {
     wake?.();
   }
 
-  /** The stream is of no use any more. */
+  /** The stream can't be used any more. */
   protected fail(error: Error): void {
     this.#failure ??= error;
     this.#wake();

@@ -2,20 +2,20 @@ import { promised } from "./stream_io.ts";
 import type { Transport } from "./transport.ts";
 
 /**
- * A stream while an opening handshake goes over it. The handshake may be ended from outside at any time, amid a loop of
- * reads or writes: nothing touches the stream after `leave`.
+ * A stream during an opening handshake. The handshake may be ended from outside at any time, in the middle of a loop of
+ * reads or writes: after `leave` the stream isn't used any more.
  */
 export class OpeningStream implements Pick<Transport, "read" | "write" | "closeWrite"> {
   readonly #transport: Transport;
   #left = false;
   #reading: Promise<unknown> | null = null;
 
-  /** @param transport The stream; whoever calls `leave` has to close it. */
+  /** @param transport The stream; the caller of `leave` has to close it. */
   constructor(transport: Transport) {
     this.#transport = transport;
   }
 
-  /** Reads; a read that a stage of the handshake has left behind comes first, and what it brings is dropped. */
+  /** Reads. A pending read of an earlier stage comes first, and its bytes are dropped. */
   async read(into: Uint8Array): Promise<number | null> {
     while (this.#reading !== null) await this.#reading;
     const reading = this.#use(() => this.#transport.read(into));

@@ -1,33 +1,33 @@
 import type { TLSSocket } from "node:tls";
 
-/** A distinguished name: `{ CN: "alice", O: "Example" }`; a list if an attribute occurs more than once. */
+/** A distinguished name such as `{ CN: "alice", O: "Example" }`. An attribute that occurs several times is a list. */
 export type CertificateName = Readonly<Record<string, string | readonly string[]>>;
 
-/** The certificate that a TLS peer showed, and that was verified. */
+/** The verified certificate of a TLS peer. */
 export interface PeerCertificate {
-  /** Whose it is. */
+  /** The name of the owner. */
   readonly subject: CertificateName;
-  /** The issuer that signed it. */
+  /** The name of the issuer that signed it. */
   readonly issuer: CertificateName;
-  /** Its other names, as OpenSSL prints them; `""` if it has none. */
+  /** The alternative names, as OpenSSL prints them; `""` for none. */
   readonly subjectAltName: string;
-  /** Its serial number in hexadecimal. */
+  /** The serial number in hexadecimal. */
   readonly serialNumber: string;
-  /** Its SHA-256 fingerprint: upper-case hexadecimal, with colons. */
+  /** The SHA-256 fingerprint in upper-case hexadecimal, with colons. */
   readonly fingerprint256: string;
-  /** When its validity starts and ends. */
+  /** The beginning of its validity. */
   readonly validFrom: Date;
-  /** When its validity ends. */
+  /** The end of its validity. */
   readonly validTo: Date;
   /** The certificate in DER. */
   readonly raw: Uint8Array;
 }
 
 /**
- * Reads the certificate that the peer of a TLS socket has shown.
+ * Reads the certificate of a TLS socket's peer.
  *
  * @param socket A socket whose handshake is complete.
- * @returns The certificate, or `undefined` if it showed none.
+ * @returns The certificate, or `undefined` if the peer has sent none.
  */
 export function peerCertificate(socket: TLSSocket): PeerCertificate | undefined {
   const shown = socket.getPeerCertificate();

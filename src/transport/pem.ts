@@ -2,8 +2,8 @@ import { createPrivateKey, X509Certificate } from "node:crypto";
 import { refusal } from "../util/check.ts";
 
 /**
- * The error for what isn't PEM. Of a text nothing is shown: it may be a private key in the wrong place. One without the
- * mark of PEM is most often the name of a file.
+ * Makes the error for a value that isn't PEM. A text isn't shown, since it may be a private key in the wrong option. A text
+ * without the marker of PEM is most likely the path of a file.
  */
 export function notPem(
   attempt: string,
@@ -21,8 +21,8 @@ export function notPem(
 /**
  * Reads a certificate.
  *
- * @param attempt What was attempted, and the name of the option: `listen with tls.cert`.
- * @param pem What was given.
+ * @param attempt The attempted action and the option, such as `listen with tls.cert`.
+ * @param pem The value of the option.
  * @throws {TypeError} If it isn't a certificate in PEM.
  */
 export function readCertificate(attempt: string, pem: unknown): X509Certificate {
@@ -38,8 +38,8 @@ export function readCertificate(attempt: string, pem: unknown): X509Certificate 
 /**
  * Checks a certificate and its private key.
  *
- * @param action What is attempted: `listen`, `connect` …
- * @throws {TypeError} If one can't be read, or the key isn't the certificate's.
+ * @param action The attempted action, such as `listen`.
+ * @throws {TypeError} If one of them can't be parsed, or the key doesn't match the certificate.
  */
 export function checkKeyPair(action: string, cert: unknown, key: unknown): void {
   const certificate = readCertificate(`${action} with tls.cert`, cert);

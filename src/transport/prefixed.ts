@@ -4,8 +4,8 @@ import { closeQuietly, promised, setRef } from "./stream_io.ts";
 import type { Transport } from "./transport.ts";
 
 /**
- * A transport with bytes in front that were read from it before, such as those after a proxy's answer, or that a read
- * under way will bring.
+ * A transport with a prefix: bytes that were read from it before, such as those after a proxy's answer, or that a pending
+ * read will bring.
  */
 export class PrefixedTransport implements Transport {
   readonly tryWrite: Transport["tryWrite"];
@@ -13,16 +13,16 @@ export class PrefixedTransport implements Transport {
   readonly tryRead: Transport["tryRead"];
   readonly whenReadable: Transport["whenReadable"];
   readonly #below: Transport;
-  /** What comes first; empty before it is there, `null` when it has been given. */
+  /** The prefix; empty until it has come, `null` when it has been read. */
   #prefix: Uint8Array | null;
-  /** The read that brings it; it never rejects. */
+  /** The pending read that brings it; it never rejects. */
   #coming: Promise<void> | null = null;
   /** Whether that read has found the end of the stream. */
   #ended = false;
 
   /**
-   * @param prefix What `read` gives first, or what a read under way brings: nothing at the end of the stream.
-   * @param below The transport; ours from now on.
+   * @param prefix The prefix, or a promise of a pending read's bytes: none at the end of the stream.
+   * @param below The transport, which this object now owns.
    */
   constructor(prefix: Uint8Array | Promise<Uint8Array>, below: Transport) {
     this.#below = below;

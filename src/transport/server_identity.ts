@@ -16,13 +16,13 @@ interface Element {
 }
 
 /**
- * Checks whether a verified certificate is for a server (RFC 9525). Only its subjectAltName counts: the common name never
- * does (2), and a wildcard is a whole left-most label (6.3).
+ * Checks whether a verified certificate is for a server (RFC 9525). Only its subjectAltName counts, never the common name
+ * (2), and a wildcard must be the whole left-most label (6.3).
  *
- * The extension is read from the certificate itself. The text that `node:tls` makes of it, and checks by, doesn't quote:
- * a URI among the names could contain what passes for another name.
+ * The extension is read from the certificate itself. The text that `node:tls` makes of it, and checks, isn't quoted: a URI
+ * among the names could contain text that looks like another name.
  *
- * @param name The host that was asked for: a name, or an address without brackets.
+ * @param name The requested host: a name, or an address without brackets.
  * @param der The certificate.
  * @returns The error, or `undefined` if the certificate is for this host.
  */
@@ -54,7 +54,7 @@ function alternativeNames(der: Uint8Array): Element[] {
     for (const { contents } of elements(elements(extensions.contents)[0].contents)) {
       const [id, ...rest] = elements(contents);
       if (id.tag !== OBJECT_ID || id.contents.toHex() !== ALT_NAME) continue;
-      // A flag of whether it is critical may come in between.
+      // The flag `critical` may come before the value.
       const value = rest.find(({ tag }) => tag === OCTET_STRING)!;
       const [list] = elements(value.contents);
       return list.tag === SEQUENCE ? elements(list.contents) : [];
@@ -83,7 +83,7 @@ function elements(der: Uint8Array): Element[] {
 
 /** An IA5String as text, one code unit per byte. */
 function toText(bytes: Uint8Array): string {
-  // A longer one is no name (RFC 1035 2.3.4), and certificates that weren't verified are read as well.
+  // A longer one isn't a name (RFC 1035 2.3.4). Certificates that weren't verified are read here, too.
   return bytes.length > 255 ? "" : String.fromCharCode(...bytes);
 }
 

@@ -6,11 +6,11 @@ import type { Transport } from "./transport.ts";
  * @experimental It may change in a minor release.
  */
 export interface SocketTransport extends Transport {
-  /** Its own address. */
+  /** The local address. */
   readonly localAddr: Deno.Addr;
-  /** The address of the other end. */
+  /** The peer's address. */
   readonly remoteAddr: Deno.Addr;
-  /** Sends small pieces at once (`TCP_NODELAY`); absent on Unix sockets. */
+  /** Sets `TCP_NODELAY`, so that small writes are sent at once; absent on Unix sockets. */
   setNoDelay?(noDelay?: boolean): void;
 }
 
@@ -22,43 +22,43 @@ export interface SocketTransport extends Transport {
 export interface SocketListener {
   /** The address that it is bound to. */
   readonly addr: Deno.Addr;
-  /** Takes the oldest connection that waits, or the next one to come. */
+  /** Accepts the oldest connection that waits, or the next one. */
   accept(): Promise<SocketTransport>;
   /** Stops listening; a pending `accept` is rejected. */
   close(): void;
-  /** Keeps the process alive, which is the default. */
+  /** Lets the listener keep the process alive, which is the default. */
   ref(): void;
   /** Lets the process end although it listens. */
   unref(): void;
 }
 
 /**
- * Where to listen on TCP.
+ * Options of `listenTcp`.
  *
  * @experimental It may change in a minor release.
  */
 export interface TcpListenOptions {
   /** The address to bind to. */
   readonly hostname: string;
-  /** The port; 0 for any that is free. */
+  /** The port; 0 for any free one. */
   readonly port: number;
-  /** Connections that may wait to be accepted. */
+  /** The most connections that wait to be accepted. */
   readonly backlog: number;
-  /** Whether others may listen on the same port. */
+  /** Whether other sockets may listen on the same port. */
   readonly reusePort: boolean;
 }
 
 /**
- * What makes the sockets of a context. Every method throws or rejects as Deno's own functions do.
+ * An implementation of sockets. Its methods throw or reject like Deno's own functions.
  *
  * @experimental It may change in a minor release.
  */
 export interface Sockets {
-  /** Listens on TCP; bound when it returns. */
+  /** Listens on TCP. The socket is bound when this returns. */
   listenTcp(options: TcpListenOptions): SocketListener;
-  /** Listens on a Unix socket; bound when it returns. */
+  /** Listens on a Unix socket. The socket is bound when this returns. */
   listenUnix(path: string, backlog: number): SocketListener;
-  /** Connects over TCP, to whichever address of the name answers; `signal` ends the attempt. */
+  /** Connects over TCP to an address of the name that answers; `signal` ends the attempt. */
   connectTcp(hostname: string, port: number, signal?: AbortSignal): Promise<SocketTransport>;
   /** Connects to a Unix socket. */
   connectUnix(path: string, signal?: AbortSignal): Promise<SocketTransport>;

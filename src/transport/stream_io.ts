@@ -7,16 +7,16 @@ import type { Transport } from "./transport.ts";
 
 type Readable = Pick<Transport, "read">;
 
-// Takes most heads whole; one that is longer is kept elsewhere as it grows. It is what a half-open connection costs.
+// The size of the buffer for heads, which a half-open connection costs. Most heads fit; the parser keeps longer ones.
 const HEAD = 1;
 
-/** The most that is written to a stream of the application's at once. */
+/** The most bytes that are written at once to a stream of the application. */
 export const WRITE_LIMIT: number = 64 * 1024;
 
 /**
- * Hands on what a stream has given to a reader whose buffer may be smaller.
+ * Copies a chunk of a stream into a reader's buffer, which may be smaller.
  *
- * @returns What didn't fit, as a view; `undefined` if all of it did.
+ * @returns A view of the rest that didn't fit; `undefined` if everything did.
  */
 export function copyInto(into: Uint8Array, chunk: Uint8Array): Uint8Array | undefined {
   if (chunk.length <= into.length) {
@@ -30,8 +30,8 @@ export function copyInto(into: Uint8Array, chunk: Uint8Array): Uint8Array | unde
 /**
  * Reads until a parser has found the end of a head.
  *
- * @param push Takes bytes; returns the position after the head, or -1 while there is none.
- * @returns The bytes after the head, or `null` if the stream ended before.
+ * @param push Gets bytes; returns the position after the head, or -1 while it isn't complete.
+ * @returns The bytes after the head, or `null` if the stream has ended before.
  */
 export async function readHead(
   transport: Readable,
@@ -52,10 +52,10 @@ export async function readHead(
 }
 
 /**
- * Reads until a parser has had enough, the stream ends or fails.
+ * Reads until a parser needs no more bytes, or the stream ends or fails.
  *
  * @param early Bytes that were read before.
- * @param push Takes bytes; returns whether it has had enough.
+ * @param push Gets bytes; returns whether it needs no more.
  */
 export async function readUntil(
   transport: Readable,
@@ -70,13 +70,13 @@ export async function readUntil(
       if (count === null || push(target.subarray(0, count))) return;
     }
   } catch {
-    // What has come by now is all there is.
+    // A failure counts as the end of the stream.
   } finally {
     release(buffer);
   }
 }
 
-/** Reads `length` bytes and no further; resolves with `null` if the stream ends before. */
+/** Reads exactly `length` bytes; resolves with `null` if the stream ends before. */
 export async function readExactly(
   transport: Readable,
   length: number,
@@ -102,37 +102,37 @@ export async function writeAll(
 }
 
 /**
- * Checks what a write has taken, for a loop that goes on with the rest: with writes that take nothing it would never let
- * the event loop go on.
+ * Checks the result of a write for a loop that writes the rest: with writes that take no bytes, the loop would stop the
+ * event loop.
  */
 export function checkTaken(count: number): number {
   if (!(count > 0)) throw new Deno.errors.WriteZero(`A write has taken ${count} bytes`);
   return count;
 }
 
-/** Reads to the end of a stream and drops what comes, for at most `timeout` ms. */
+/** Reads and drops the rest of a stream, for at most `timeout` ms. */
 export async function drain(transport: Readable, timeout: number): Promise<void> {
-  // The clock as well: with a stream that always has more in memory, no timer gets its turn.
+  // The clock is checked, too: if a stream always has more bytes in memory, no timer fires.
   const end = performance.now() + timeout;
   await within(timeout, readUntil(transport, NOTHING, () => performance.now() >= end));
 }
 
-/** Closes a transport, whether it has been closed before or fails to. */
+/** Closes a transport. It may have been closed before, and errors are ignored. */
 export function closeQuietly(transport: Transport): void {
   callForeign(() => transport.close(), () => {});
 }
 
-/** Closes a transport that isn't at an orderly end, and tells the peer so where that can be told. */
+/** Closes a transport whose end isn't orderly, in a way that the peer notices if the transport has one. */
 export function cutQuietly(transport: Transport): void {
   callForeign(() => transport.cut === undefined ? transport.close() : transport.cut(), () => {});
 }
 
-/** Lets what a transport waits for keep the process alive, or not, whether it can or fails to. */
+/** Sets whether a transport keeps the process alive, if it can; errors are ignored. */
 export function setRef(transport: Transport, on: boolean): void {
   callForeign(() => on ? transport.ref?.() : transport.unref?.(), () => {});
 }
 
-/** What a method of a transport promises; it rejects if the call throws. */
+/** Calls a method of a transport; returns a promise, which rejects if the call throws. */
 export function promised<T>(call: () => Promise<T>): Promise<T> {
   try {
     const result = call();

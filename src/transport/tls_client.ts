@@ -9,18 +9,18 @@ import { checkKeyPair, notPem, readCertificate } from "./pem.ts";
 import type { Transport } from "./transport.ts";
 import { flag, group, refusal } from "../util/check.ts";
 
-/** How a client talks TLS; all certificates and keys as PEM text. */
+/** Options of TLS for a client. All certificates and keys are PEM text. */
 export interface TlsClientOptions {
   /** Authorities to trust in addition to the default ones. */
   caCerts?: string[];
-  /** The client's certificate, followed by those of the authorities between it and a root. */
+  /** The client's certificate, followed by intermediate certificates. */
   cert?: string;
   /** The private key of `cert`. */
   key?: string;
-  /** The name that the server's certificate must be for, and that is sent to it. Default: the host of the URL. */
+  /** The name that the server's certificate must have, and that is sent to the server. Default: the host of the URL. */
   serverName?: string;
   /**
-   * Accept any certificate of any host: for tests and for devices with certificates of their own making.
+   * Whether to accept any certificate of any host, for tests and for devices with self-signed certificates.
    *
    * @default {false}
    */
@@ -28,11 +28,11 @@ export interface TlsClientOptions {
 }
 
 /**
- * Checks a client's TLS options, so that a mistake throws where it was made.
+ * Checks a client's TLS options, so that a mistake throws at once.
  *
  * @param options The options.
- * @param action What is attempted, for messages.
- * @throws {TypeError} If a PEM can't be read, or key and certificate don't belong together.
+ * @param action The attempted action, for error messages.
+ * @throws {TypeError} If a PEM can't be parsed, or the key doesn't match the certificate.
  */
 export function checkTlsClientOptions(
   options: TlsClientOptions | undefined,
@@ -63,16 +63,15 @@ export function checkTlsClientOptions(
 /**
  * Performs the client's side of a TLS handshake, over any transport.
  *
- * Through `node:tls`, although `Deno.startTls` moves bulk data twice as fast: that one ignores client certificates without
- * a word, always verifies, takes nothing but a `Deno.TcpConn`, and can't be ended. Closing its connection in the middle
- * of the handshake, or while the peer doesn't read, leaves the socket to a task of the runtime, open until the peer
- * leaves.
+ * It uses `node:tls`, although `Deno.startTls` transfers bulk data twice as fast. But `Deno.startTls` silently ignores client
+ * certificates, always verifies, takes only a `Deno.TcpConn`, and can't be aborted: if its connection is closed during
+ * the handshake, or while the peer doesn't read, a task of the runtime keeps the socket open until the peer leaves.
  *
- * @param raw The connection, with no delay set and no read pending; ours from now on, and closed if the handshake fails.
- * Closing it aborts the handshake.
- * @param hostname The host that was asked for, IPv6 without brackets.
+ * @param raw The connection, with `TCP_NODELAY` and without a pending read. It is closed if the handshake fails; closing it
+ * aborts the handshake.
+ * @param hostname The requested host, IPv6 without brackets.
  * @param options See {@linkcode TlsClientOptions}.
- * @param protocols What is offered by ALPN (RFC 7301), the preferred first.
+ * @param protocols The protocols to offer by ALPN (RFC 7301), in order of preference.
  * @returns The decrypted stream.
  * @throws {HandshakeError} With the reason in its message.
  */
@@ -89,7 +88,7 @@ export async function startTlsClient(
   try {
     const socket = tls.connect({
       socket: cipher,
-      // An address can't be sent as a server name, yet the certificate is checked against it.
+      // An address can't be sent as a server name, but the certificate is checked against it.
       ...(isIP(name) ? {} : { servername: name }),
       host: name,
       ca: caCerts === undefined || caCerts.length === 0 ? undefined : caCerts,

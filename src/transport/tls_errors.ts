@@ -1,17 +1,17 @@
 import { HandshakeError } from "../errors.ts";
 import { printable } from "../util/quote.ts";
 
-/** A TLS session that has failed, once its handshake was complete. */
+/** A TLS session has failed after its handshake. */
 export class TlsError extends Error {
   /** The name of the class. */
   override readonly name = "TlsError";
-  /** Why, in words. */
+  /** The reason in words. */
   readonly reason: string;
 
   /**
    * Makes the error.
    *
-   * @param cause What `node:tls` said.
+   * @param cause The error of `node:tls`.
    */
   constructor(cause: Error) {
     const reason = sessionReason(cause);
@@ -20,7 +20,7 @@ export class TlsError extends Error {
   }
 }
 
-/** What `node:tls` and Deno's own TLS say, and what it means. The first match wins. */
+/** Errors of `node:tls` and of Deno's own TLS, and their meaning in words. The first match counts. */
 const REASONS: ReadonlyArray<readonly [RegExp, string]> = [
   [/PEER_DID_NOT_RETURN_A_CERTIFICATE|sent no certificates/, "the peer sent no certificate"],
   [
@@ -72,10 +72,10 @@ const REASONS: ReadonlyArray<readonly [RegExp, string]> = [
 ];
 
 /**
- * Says in words why a TLS handshake failed.
+ * Says in words why a TLS handshake has failed.
  *
- * @param error What `Deno.startTls`, a `Deno.TlsConn` or `node:tls` threw.
- * @returns The reason, or `undefined` if the error isn't one of TLS.
+ * @param error The error of `Deno.startTls`, a `Deno.TlsConn` or `node:tls`.
+ * @returns The reason, or `undefined` if it isn't an error of TLS.
  */
 function tlsReason(error: unknown): string | undefined {
   if (!(error instanceof Error)) return undefined;
@@ -88,11 +88,11 @@ function tlsReason(error: unknown): string | undefined {
 }
 
 /**
- * Says in words why a TLS session failed, once there was one. With TLS 1.3 a client learns only then that its certificate
- * was refused.
+ * Says in words why a TLS session has failed after its handshake. With TLS 1.3 a client learns only then that its
+ * certificate was refused.
  */
 function sessionReason(error: Error): string {
-  // A peer that has shaken hands speaks TLS.
+  // A peer that has completed a handshake speaks TLS.
   if (/corrupt message|InvalidContentType/.test(error.message)) {
     return "what was received is not a TLS record";
   }
@@ -100,10 +100,10 @@ function sessionReason(error: Error): string {
 }
 
 /**
- * Makes the error that a failed TLS handshake surfaces as.
+ * Makes the error of a failed TLS handshake.
  *
- * @param attempt What was attempted, such as `Cannot connect to example.com over TLS`.
- * @param cause What was thrown; kept as `cause`.
+ * @param attempt The attempted action, such as `Cannot connect to example.com over TLS`.
+ * @param cause The error that was thrown.
  * @returns An error whose message names the reason.
  */
 export function tlsError(attempt: string, cause: unknown): HandshakeError {

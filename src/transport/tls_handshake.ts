@@ -3,11 +3,11 @@ import { ReadCheck } from "./read_check.ts";
 import type { CipherSide } from "./tls_stream.ts";
 import type { Transport } from "./transport.ts";
 
-/** How a handshake in `node:tls` ends: what its events report. */
+/** The outcome of a handshake of `node:tls`, as its events report it. */
 export class TlsOutcome<Result> {
-  /** What it ended with, or `undefined` as long as it hasn't. */
+  /** The result of a successful handshake. */
   result: Result | undefined;
-  /** Why it failed, or `undefined` as long as it hasn't. */
+  /** The error of a failed handshake. */
   failure: Error | undefined;
   /** Rejects with `failure`. */
   readonly failed: Promise<never>;
@@ -22,12 +22,12 @@ export class TlsOutcome<Result> {
     this.#reject = reject;
   }
 
-  /** Ends it well. */
+  /** The handshake has succeeded. */
   succeed(result: Result): void {
     this.result ??= result;
   }
 
-  /** Ends it badly: the alert goes out, then the transport below is closed. */
+  /** The handshake has failed: the alert is written, then the transport below is closed. */
   fail(error: Error): void {
     if (this.result !== undefined || this.failure !== undefined) return;
     this.failure = error;
@@ -41,16 +41,16 @@ export class TlsOutcome<Result> {
  *
  * @param raw The transport below.
  * @param cipher The encrypted side over it.
- * @param outcome Settled by event handlers.
- * @returns The outcome's result.
- * @throws Its failure, or that of the transport below.
+ * @param outcome The outcome, which event handlers set.
+ * @returns The result.
+ * @throws The failure of the handshake, or that of the transport below.
  */
 export async function handshake<Result>(
   raw: Transport,
   cipher: CipherSide,
   outcome: TlsOutcome<Result>,
 ): Promise<Result> {
-  // `node:tls` begins a tick from now, and can't if the connection has been given up before.
+  // `node:tls` begins in the next tick, and must do so before the connection may be abandoned.
   await new Promise<void>((resolve) => nextTick(resolve));
   try {
     const buffer = new Uint8Array(4096), reads = new ReadCheck();
@@ -61,14 +61,14 @@ export async function handshake<Result>(
         throw new Deno.errors.UnexpectedEof("the peer closed the connection in the middle of it");
       }
       cipher.emit("data", buffer.subarray(0, count));
-      // Errors, unlike success, come a tick late.
+      // An error is reported one tick later than success.
       if (outcome.result === undefined) {
         await new Promise((resolve) => queueMicrotask(() => resolve(null)));
       }
     }
     return outcome.result;
   } catch (error) {
-    // What `node:tls` made of the last bytes may be reported, and its alert be written, only now.
+    // While this waits, `node:tls` may report the error of the last bytes, and write its alert.
     await cipher.abandon();
     throw outcome.failure ?? error;
   }

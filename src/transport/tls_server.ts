@@ -14,18 +14,19 @@ import { checkHandlers, group, refusal } from "../util/check.ts";
 
 /** A certificate and its private key, as PEM text. */
 export interface CertificateKeyPair {
-  /** The certificate, followed by those of the authorities between it and a root. */
+  /** The certificate, followed by intermediate certificates. */
   cert: string;
   /** The certificate's private key. */
   key: string;
 }
 
-/** What a TLS server needs; certificates and keys are PEM text. At least a pair or `resolve` is needed. */
+/** Options of TLS for a server. Certificates and keys are PEM text. `cert` and `key`, or `resolve`, are mandatory. */
 export interface TlsAcceptorOptions extends Partial<CertificateKeyPair> {
   /**
-   * Gives the certificate for the name that a client asks for (in lower case; `""` if it asks for none), at once or later,
-   * but within `handshakeTimeout`. Nothing: the one of `cert` and `key`; without those the client is refused with the
-   * alert `unrecognized_name`. A failure refuses as well. Asked for each handshake.
+   * Returns the certificate for the server name that a client requests, or a promise of it, for each handshake. The name is
+   * in lower case, and `""` if the client requests none. If it returns nothing, `cert` and `key` are used; without these
+   * the client is refused with the alert `unrecognized_name`. If it throws or rejects, the client is refused.
+   * `handshakeTimeout` limits the wait.
    */
   resolve?: (
     serverName: string,
@@ -37,35 +38,35 @@ export interface TlsAcceptorOptions extends Partial<CertificateKeyPair> {
     | PromiseLike<
       CertificateKeyPair | undefined | null | void
     >;
-  /** Authorities whose client certificates are accepted; given, every client must show one (mutual TLS). */
+  /** Authorities for certificates of clients. If given, every client must show a certificate (mutual TLS). */
   clientCaCerts?: string | string[];
 }
 
-/** A certificate that has been read. */
+/** A certificate that has been checked. */
 interface Served extends CertificateKeyPair {
   readonly context: tls.SecureContext;
 }
 
-/** The fatal alert for a name without a certificate (RFC 6066 3), in a record of its own. */
+/** The fatal alert for a name without a certificate (RFC 6066 3), as a record. */
 const UNRECOGNIZED_NAME = Uint8Array.of(21, 3, 3, 0, 2, 2, 112);
 
-/** @throws {TypeError} If a PEM can't be read, or the key isn't the certificate's. */
+/** @throws {TypeError} If a PEM can't be parsed, or the key doesn't match the certificate. */
 function served(action: string, cert: unknown, key: unknown): Served {
   checkKeyPair(action, cert, key);
   const pair = { cert: cert as string, key: key as string };
   return { ...pair, context: tls.createSecureContext(pair) };
 }
 
-/** The certificates that a listener shows and trusts, checked; never changed, so that a handshake ends as it began. */
+/** The checked certificates that a listener shows and trusts. They never change, so a handshake ends as it began. */
 class Credentials {
-  /** The certificate for names that `resolve` doesn't know; `null` if there is none. */
+  /** The certificate for names for which `resolve` returns none; `null` if there is none. */
   readonly byDefault: Served | null;
   readonly resolve: TlsAcceptorOptions["resolve"];
   readonly clientCaCerts: string[] | undefined;
-  /** Those certificates, read. */
+  /** The parsed certificates of `clientCaCerts`. */
   readonly authorities: readonly X509Certificate[] = [];
 
-  /** @throws {TypeError} If a PEM can't be read, or the key isn't the certificate's. */
+  /** @throws {TypeError} If a PEM can't be parsed, or the key doesn't match the certificate. */
   constructor(action: string, options: TlsAcceptorOptions) {
     const allowed = "{ cert, key, clientCaCerts, resolve }";
     if (options === undefined) throw refusal(`${action} with tls`, options, allowed);
@@ -91,20 +92,20 @@ class Credentials {
 }
 
 /**
- * Makes TLS streams of accepted connections.
+ * Makes TLS streams from accepted connections.
  *
- * `Deno.listenTls` can't serve: its connections have Nagle's algorithm on, which holds a second small message back until
- * the first one is acknowledged, as much as 40 ms later, and offer no way to turn it off. So `node:tls` does the
- * cryptography (the same rustls) over an ordinary `Deno.TcpConn` with no delay.
+ * `Deno.listenTls` isn't suitable: its connections use Nagle's algorithm, which holds a second small message until the first
+ * one is acknowledged, up to 40 ms later, and it can't be turned off. So `node:tls` does the cryptography (with the same
+ * rustls) over an ordinary `Deno.TcpConn` with `TCP_NODELAY`.
  */
 export class TlsAcceptor {
   #credentials: Credentials;
   readonly #protocols: string[];
 
   /**
-   * @param options Certificate, key, and the client authorities if clients must show a certificate.
-   * @param protocols What is offered by ALPN (RFC 7301), the preferred first.
-   * @throws {TypeError} If a PEM can't be read, or the key isn't the certificate's.
+   * @param options The options of TLS.
+   * @param protocols The protocols to offer by ALPN (RFC 7301), in order of preference.
+   * @throws {TypeError} If a PEM can't be parsed, or the key doesn't match the certificate.
    */
   constructor(options: TlsAcceptorOptions, protocols: string[] = ["http/1.1"]) {
     this.#protocols = protocols;
@@ -112,9 +113,9 @@ export class TlsAcceptor {
   }
 
   /**
-   * Replaces all of it for handshakes to come.
+   * Replaces all options, for later handshakes.
    *
-   * @throws {TypeError} If a PEM can't be read, or the key isn't the certificate's: then the old ones stay.
+   * @throws {TypeError} If a PEM can't be parsed, or the key doesn't match the certificate. The earlier options then stay.
    */
   replace(options: TlsAcceptorOptions): void {
     this.#credentials = new Credentials("set TLS", options);
@@ -123,9 +124,9 @@ export class TlsAcceptor {
   /**
    * Performs the server's side of a TLS handshake.
    *
-   * @param raw The accepted connection, with no delay set; ours from now on, and closed if the handshake fails. Closing
-   * it aborts the handshake.
-   * @returns The decrypted stream, with the client's certificate if one was asked for.
+   * @param raw The accepted connection, with `TCP_NODELAY`. It is closed if the handshake fails; closing it aborts the
+   * handshake.
+   * @returns The decrypted stream, with the client's certificate if it is demanded.
    * @throws {HandshakeError} With the reason in its message.
    */
   async accept(raw: Transport): Promise<Transport> {
@@ -176,7 +177,7 @@ export class TlsAcceptor {
     socket.once("secure", () => outcome.succeed(transport));
   }
 
-  /** A client's certificate is judged by `tls.Server` alone, not by a socket on its own; so each gets a server. */
+  /** Only a `tls.Server` verifies a client's certificate, a single socket doesn't. So each handshake gets a server. */
   #startMutual(
     raw: Transport,
     cipher: CipherSide,
@@ -205,7 +206,7 @@ export class TlsAcceptor {
       }
       outcome.succeed(new TlsTransport(raw, cipher, socket, certificate));
     });
-    // An unknown or expired certificate is only noted on the socket; the error says that the connection was reset.
+    // The reason for refusing a certificate is only on the socket; the error itself says that the connection was reset.
     server.once("tlsClientError", (error, socket) => {
       const verdict = socket.authorizationError as Error | string | null | undefined;
       outcome.fail(verdict ? new Error(String(verdict), { cause: error }) : error);

@@ -9,20 +9,20 @@ import { checkTaken, closeQuietly, promised, setRef } from "./stream_io.ts";
 import { TlsError } from "./tls_errors.ts";
 import type { Transport } from "./transport.ts";
 
-/** Index of the size that a TLS record of 16 KiB is read with. */
+/** Index of the buffer size for reading a TLS record of 16 KiB. */
 const RECORD = 2;
-/** One write at most this long: larger ones make `node:tls` allocate buffers that the kernel maps and unmaps. */
+/** The longest write: for larger ones `node:tls` allocates buffers that the kernel has to map and unmap. */
 const WRITE_LIMIT = 64 * 1024;
 
 type Callback = (error?: Error | null) => void;
 
 /**
- * The encrypted side of a `node:tls` socket: a `Duplex` in name, so that `node:tls` takes it, whose reading is pushed by
- * {@linkcode TlsTransport} and whose writing goes straight to the transport below.
+ * The encrypted side of a `node:tls` socket. It extends `Duplex` only so that `node:tls` accepts it. {@linkcode TlsTransport}
+ * pushes the bytes that it reads, and writes go directly to the transport below.
  *
- * Two reasons why it isn't an ordinary `Duplex`. `node:tls` has no receive backpressure in Deno: whatever is paused,
- * it goes on reading. Here nothing is read but on demand. And the queues, ticks and events of a real one cost three
- * times as much as TLS itself does.
+ * There are two reasons not to use an ordinary `Duplex`. In Deno, `node:tls` has no receive backpressure: it goes on reading
+ * even if it is paused. Here bytes are read only on demand. And the queues, ticks and events of a real `Duplex` cost three
+ * times as much as TLS itself.
  */
 export class CipherSide extends Duplex {
   readonly #raw: Transport;
@@ -33,9 +33,9 @@ export class CipherSide extends Duplex {
   #gone = false;
   #taken = 0;
   #shut: Promise<void> | undefined;
-  /** Called once when everything that was written has been taken, or can't be. */
+  /** Called once when all written bytes have been taken, or can't be. */
   onIdle: ((failure: Error | undefined) => void) | undefined;
-  /** Called when `node:tls` has nothing more to write, or gives the connection up. */
+  /** Called when `node:tls` has nothing more to write, or destroys this stream. */
   onFinished: (() => void) | undefined;
 
   constructor(raw: Transport) {
@@ -43,7 +43,7 @@ export class CipherSide extends Duplex {
     this.#raw = raw;
   }
 
-  /** Whether bytes are on their way to the kernel. */
+  /** Whether bytes are being written. */
   get busy(): boolean {
     return this.#flushing;
   }
@@ -57,7 +57,7 @@ export class CipherSide extends Duplex {
     return this.#raw.bytesTaken ?? this.#taken;
   }
 
-  // Reading is ours to start and stop, not the stream machinery's.
+  // `TlsTransport` starts and stops reading, not the methods of a stream.
   override pause(): this {
     return this;
   }
@@ -108,7 +108,7 @@ export class CipherSide extends Duplex {
     return this;
   }
 
-  /** Ends the direction of the transport below when everything that was written has been taken. */
+  /** Ends our direction of the transport below when all written bytes have been taken. */
   shut(): Promise<void> {
     return this.#shut ??= new Promise((resolve) => {
       const shut = () => {
@@ -136,8 +136,8 @@ export class CipherSide extends Duplex {
   }
 
   /**
-   * Closes the transport below, as RFC 8446 6.2 asks for after a fatal alert. `node:tls` hands the alert over in a
-   * microtask, and the kernel takes it in the turn that follows; an alert that doesn't fit there is lost.
+   * Closes the transport below, as after a fatal alert (RFC 8446 6.2). `node:tls` writes the alert in a microtask, and the
+   * kernel takes it in the next turn. If the kernel has no room for it, it is lost.
    */
   async abandon(): Promise<void> {
     for (let turn = 0; turn < 2; turn++) await new Promise((resolve) => setImmediate(resolve));
@@ -146,23 +146,23 @@ export class CipherSide extends Duplex {
 }
 
 /**
- * Ends a `node:tls` socket so that it calls back after its close_notify. It writes the alert in a microtask and calls back
- * in a tick, and ticks come first unless the end was asked for in a microtask: not so in a timer.
+ * Ends a `node:tls` socket in a microtask, so that it calls back after its close_notify. It writes the alert in a microtask
+ * and calls back in a tick. From a timer ticks would come first, from a microtask they come last.
  */
 function afterAlert(end: () => void): void {
   queueMicrotask(end);
 }
 
 /**
- * A `node:tls` socket as a transport. It reads from the transport below only while a `read` is pending, and begins with
- * that read's own buffer, so an idle connection owns no other and a paused one holds the peer back through TCP.
+ * A `node:tls` socket as a transport. It reads from the transport below only while a `read` is pending, first into the
+ * buffer of that read. So an idle connection needs no other buffer, and a held one slows its peer down.
  */
 export class TlsTransport implements Transport {
   readonly peerCertificate: PeerCertificate | undefined;
   readonly #raw: Transport;
   readonly #cipher: CipherSide;
   readonly #tls: TLSSocket;
-  /** Decrypted and not read yet: what exceeded the reader's buffer, which is at most a few TLS records. */
+  /** Decrypted bytes that exceeded the reader's buffer: at most a few TLS records. */
   readonly #plain = new Fifo<Uint8Array>();
   #plainOffset = 0;
   #received = 0;
@@ -178,10 +178,10 @@ export class TlsTransport implements Transport {
   readonly whenReadable: Transport["whenReadable"];
 
   /**
-   * @param raw The transport below; from now on ours.
+   * @param raw The transport below, which this object now owns.
    * @param cipher The encrypted side, made over `raw`.
-   * @param tls The socket made over `cipher`.
-   * @param peerCertificate The certificate that the peer was asked for.
+   * @param tls The socket, made over `cipher`.
+   * @param peerCertificate The peer's certificate, if it was demanded.
    */
   constructor(
     raw: Transport,
@@ -197,18 +197,18 @@ export class TlsTransport implements Transport {
       this.tryRead = (into) => this.#tryRead(into);
       this.whenReadable = (ready) => this.#whenReadable(ready);
     }
-    // Decrypted bytes come as `push` calls; the queue and events of a Readable would only be in the way.
+    // `node:tls` calls `push` with decrypted bytes; the queue and the events of a Readable aren't needed.
     tls.push = (chunk: Uint8Array | null): boolean => {
       if (chunk === null) this.#ended = true;
       else if (chunk.length > 0) this.#plain.push(chunk);
       return true;
     };
-    // What came in the same segment as the end of the handshake.
+    // Bytes that came in the same segment as the end of the handshake.
     for (let chunk = tls.read(); chunk !== null; chunk = tls.read()) this.#plain.push(chunk);
-    // A socket of a server's, made without a `tls.Server`, emits only this event for an error after the handshake.
+    // A server's socket that was made without a `tls.Server` emits only this event for an error after the handshake.
     tls.on("_tlsError", (error: Error) => this.#tlsFailed(error));
     tls.on("error", (error: Error) => this.#tlsFailed(error));
-    // After the error, if there is one.
+    // `close` comes after the error, if there is one.
     tls.once("close", () => {
       if (!this.#ended) this.#fail(new Error("The TLS session ended"));
     });
@@ -222,7 +222,7 @@ export class TlsTransport implements Transport {
     return this.#raw.remoteAddr;
   }
 
-  /** What ALPN has agreed on; `""` for nothing. */
+  /** The protocol that ALPN has agreed on; `""` for none. */
   get alpnProtocol(): string {
     return this.#tls.alpnProtocol || "";
   }
@@ -246,17 +246,17 @@ export class TlsTransport implements Transport {
         if (this.#plain.length > 0) return this.#take(into);
         if (this.#failure) throw this.#failure;
         if (this.#ended) return null;
-        // Copied and decrypted before `emit` returns, so the caller's buffer may serve for the encrypted bytes as well.
+        // The bytes are decrypted before `emit` returns, so the encrypted ones can be read into the caller's buffer.
         const target = larger === null ? into : larger.target;
         let count: number | null;
         try {
           count = this.#reads.check(await this.#raw.read(target), target.length);
         } catch (error) {
-          // The session may have failed since, and this read have been ended for it.
+          // The session may have failed in the meantime, which has ended this read.
           throw this.#failure ?? error;
         }
         this.#decrypt(target, count);
-        // A record shows nothing before it is complete: its rest isn't read by as few bytes as the caller has room for.
+        // A record can be decrypted only when it is complete, so the rest of it is read with a larger buffer.
         if (this.#plain.length === 0 && larger === null && into.length < SIZES[RECORD]) {
           larger = acquire(RECORD);
         }
@@ -275,7 +275,7 @@ export class TlsTransport implements Transport {
     }
   }
 
-  /** The same over a transport that reports readiness. It is read once: a peer whose records show nothing gets no more. */
+  /** Reads from a transport that reports readiness, and only once, even if the bytes complete no record. */
   #tryRead(into: Uint8Array): number | null {
     if (this.#plain.length > 0) return this.#take(into);
     if (this.#failure) throw this.#failure;
@@ -355,7 +355,7 @@ export class TlsTransport implements Transport {
   closeWrite(): Promise<void> {
     if (this.#closed || this.#shut) return Promise.resolve();
     this.#shut = true;
-    // Sends close_notify, then ends the transport's own direction, which node:tls leaves open.
+    // Sends close_notify, then ends our direction of the transport below, which node:tls leaves open.
     return new Promise((resolve) => {
       this.#tls.once("close", () => resolve());
       afterAlert(() => this.#tls.end(() => this.#cipher.shut().then(resolve)));
@@ -365,15 +365,15 @@ export class TlsTransport implements Transport {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    // After a failure of TLS the transport below is being closed, when the alert is out.
+    // After a failure of TLS the transport below is closed as soon as the alert is written.
     if (this.#abandoned) return;
     const raw = this.#raw;
     if (this.#shut || this.#failure || this.#cipher.busy || this.#tls.destroyed) {
       closeQuietly(raw);
       this.#tls.destroy();
     } else {
-      // A peer that gets the alert can distinguish the end from a cut. The alert is in the kernel's hands when
-      // `onFinished` is called, a tick from now; one that doesn't fit there is lost.
+      // By the alert the peer can distinguish an orderly end from a cut. The kernel has it when `onFinished` is called, in
+      // the next tick. If the kernel has no room for it, it is lost.
       this.#cipher.onFinished = () => closeQuietly(raw);
       afterAlert(() => this.#tls.destroySoon());
     }
@@ -390,7 +390,7 @@ export class TlsTransport implements Transport {
 
   #tlsFailed(error: Error): void {
     if (this.#failure !== undefined) return;
-    // What made the transport below fail isn't an error of TLS.
+    // The transport below has failed, and not TLS.
     if (error === this.#cipher.failure) return this.#fail(error);
     this.#abandoned = true;
     this.#fail(new TlsError(error));
@@ -402,7 +402,7 @@ export class TlsTransport implements Transport {
     const reject = this.#rejectWrite;
     this.#rejectWrite = undefined;
     reject?.(this.#failure);
-    // The transport below may have nothing to say any more.
+    // The transport below may never become readable again.
     if (this.#onReadable !== undefined) setImmediate(this.#tellReadable);
   }
 }

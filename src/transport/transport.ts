@@ -1,8 +1,8 @@
 import type { PeerCertificate } from "./peer_certificate.ts";
 
 /**
- * An open byte stream, as the engine sees it. A `Deno.Conn` is one as it is, so the common case costs no
- * adapter; every other kind of stream gets a small class with these members.
+ * An open byte stream, as the engine sees it. A `Deno.Conn` has these members already, so it needs no adapter. Every other
+ * kind of stream has a small class that implements them.
  *
  * The engine keeps at most one `read` and one `write` pending, never reads or writes after `close`, and calls
  * `close` exactly once.
@@ -10,56 +10,55 @@ import type { PeerCertificate } from "./peer_certificate.ts";
 export interface Transport {
   /** Reads at most `into.length` bytes; resolves with their number, or `null` at the end of the stream. */
   read(into: Uint8Array): Promise<number | null>;
-  /** Writes some of `data`; resolves with the number of bytes that the kernel has taken, at least 1, perhaps fewer. */
+  /** Writes at least one byte of `data`; resolves with the number of bytes that the kernel has taken. */
   write(data: Uint8Array): Promise<number>;
   /**
-   * Writes what the kernel takes at once; returns the number of bytes, 0 if it has no room. A transport that has this
-   * reports readiness: `write` is not called then, and `whenWritable` must be there as well. Throws if nothing can be
-   * written any more.
+   * Writes as many bytes as the kernel takes at once; returns their number, 0 if it has no room. Throws if nothing can be
+   * written any more. A transport with this method reports readiness: it must have `whenWritable`, too, and the engine
+   * doesn't call `write`.
    */
   tryWrite?(data: Uint8Array): number;
   /**
-   * Calls `ready` once, in a later turn, when `tryWrite` would take bytes or throw, and even if it would have before.
-   * Asking again before that changes nothing.
+   * Calls `ready` once, in a later turn, when `tryWrite` would take bytes or throw, even if that is so already. Calling it
+   * again before that has no effect.
    */
   whenWritable?(ready: () => void): void;
   /**
-   * Reads at once what is there; returns the number of bytes, `null` at the end of the stream, 0 if nothing is there yet.
-   * A transport that has this reports readiness: once the handshake is complete `read` is not called, no memory waits
-   * with a silent peer, and `whenReadable` must be there as well. Throws if nothing can be read any more.
+   * Reads the bytes that are available; returns their number, 0 if there are none yet, `null` at the end of the stream.
+   * Throws if nothing can be read any more. A transport with this method reports readiness: it must have `whenReadable`,
+   * too. After the handshake the engine doesn't call `read`, and needs no buffer for a silent peer.
    */
   tryRead?(into: Uint8Array): number | null;
   /**
-   * Calls `ready` once, in a later turn, when `tryRead` has something to say, be it the end of the stream or a failure,
-   * and even if it had it before. Asking again before that changes nothing.
+   * Calls `ready` once, in a later turn, when `tryRead` would return bytes or the end of the stream, or throw, even if that is
+   * so already. Calling it again before that has no effect.
    */
   whenReadable?(ready: () => void): void;
-  /** Ends our direction and leaves the other one open. */
+  /** Ends our direction; the peer's stays open. */
   closeWrite(): Promise<void>;
   /** Ends both directions at once; pending reads and writes settle (their outcome is ignored). */
   close(): void;
   /**
-   * Does what `close` does, and tells the peer that it isn't the orderly end of the stream. Missing where that can't be
-   * told.
+   * Like `close`, but the peer notices that the end isn't orderly. Missing if the stream has no means for that.
    */
   cut?(): void;
-  /** Lets pending reads keep the process alive, which is the default. */
+  /** Lets a pending read keep the process alive, which is the default. */
   ref?(): void;
   /** Lets the process end although a read is pending. */
   unref?(): void;
   /**
-   * Bytes received below the stream that `read` gives, such as those of a TLS record that isn't complete; grows with
-   * every one. Missing if what `read` gives says all.
+   * Bytes received below this stream, including those that `read` doesn't return yet, such as those of an incomplete TLS
+   * record. Missing if they are the same as the bytes of `read`.
    */
   readonly bytesReceived?: number;
-  /** Bytes that the kernel has taken below, before `write` settles; missing if what `write` resolves with says all. */
+  /** Bytes that the kernel has taken so far, even before `write` settles. Missing if only the result of `write` is known. */
   readonly bytesTaken?: number;
-  /** Bytes that the kernel holds and the peer's kernel hasn't acknowledged; missing if that can't be seen. */
+  /** Written bytes that the peer's kernel hasn't acknowledged. Missing if that isn't known. */
   readonly unacknowledgedBytes?: number;
-  /** Our own address, if there is one. */
+  /** The local address, if there is one. */
   readonly localAddr?: Deno.Addr | null;
-  /** The address of the other end, if there is one. */
+  /** The peer's address, if there is one. */
   readonly remoteAddr?: Deno.Addr | null;
-  /** The certificate that the peer showed and that was verified, if it was asked for one. */
+  /** The verified certificate of the peer, if it was demanded. */
   readonly peerCertificate?: PeerCertificate;
 }

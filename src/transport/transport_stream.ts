@@ -2,21 +2,21 @@ import { Duplex } from "node:stream";
 import { closeQuietly, setRef, writeAll } from "./stream_io.ts";
 import type { Transport } from "./transport.ts";
 
-/** How much is read at once. */
+/** Bytes that are read at once. */
 const READ = 16 * 1024;
 /**
- * How much may wait to be written until no more is read, and until streams have to wait: `node:http2` writes its answers
- * whether they are taken or not.
+ * If more bytes wait to be written, reading stops and streams have to wait: `node:http2` writes its answers even if the peer
+ * doesn't read them.
  */
 const CONGESTED = 256 * 1024;
-/** Of what waits to be written as much is joined into one write; larger pieces go out as they are. */
+/** Waiting pieces are joined to writes of at most this length; larger pieces are written without a copy. */
 const JOINED = 64 * 1024;
 
 type Done = (error?: Error | null) => void;
 
 /**
- * A transport as a Node stream, for what works on those alone. It owns the transport: when it is destroyed, by its user
- * or since the transport has failed, that is closed.
+ * A transport as a Node stream, for `node:http2`. It owns the transport: when it is destroyed, by its user or because the
+ * transport has failed, it closes the transport.
  */
 export class TransportStream extends Duplex {
   readonly #below: Transport;
@@ -25,8 +25,8 @@ export class TransportStream extends Duplex {
   #waiting: (() => void)[] = [];
 
   /**
-   * @param below The transport; ours from now on.
-   * @param filter What is handed on of what is read.
+   * @param below The transport, which this object now owns.
+   * @param filter Returns the bytes to pass on for those that were read.
    */
   constructor(below: Transport, filter: { pass(bytes: Uint8Array): Uint8Array } | null = null) {
     super({ allowHalfOpen: true });
@@ -34,24 +34,24 @@ export class TransportStream extends Duplex {
     this.#filter = filter;
   }
 
-  /** Lets it keep the process alive. */
+  /** Lets the stream keep the process alive. */
   ref(): this {
     setRef(this.#below, true);
     return this;
   }
 
-  /** Lets the process end although it is open. */
+  /** Lets the process end although the stream is open. */
   unref(): this {
     setRef(this.#below, false);
     return this;
   }
 
-  /** Whether the peer doesn't take what is written as fast as it comes. */
+  /** Whether the peer reads too slowly, so that too many bytes wait to be written. */
   get congested(): boolean {
     return this.writableLength > CONGESTED;
   }
 
-  /** Calls back when it may no longer be congested, or never will be written to again. */
+  /** Calls back when the stream may not be congested any more, or is destroyed. */
   whenTaken(taken: () => void): void {
     this.#waiting.push(taken);
   }

@@ -1,11 +1,11 @@
 import { copyInto, WRITE_LIMIT } from "./stream_io.ts";
 import type { Transport } from "./transport.ts";
 
-/** A pair of WHATWG streams that carry the two directions of a byte stream. */
+/** A pair of WHATWG streams for the two directions of a byte stream. */
 export interface StreamPair {
-  /** What comes in. */
+  /** The incoming bytes. */
   readable: ReadableStream<Uint8Array>;
-  /** What goes out. */
+  /** The outgoing bytes. */
   writable: WritableStream<Uint8Array>;
 }
 
@@ -21,7 +21,7 @@ export function isStreamPair(value: unknown): value is StreamPair {
     pair.readable instanceof ReadableStream && pair.writable instanceof WritableStream;
 }
 
-/** A `{ readable, writable }` pair as a transport: one chunk is read ahead at most, one write is in flight at most. */
+/** A `{ readable, writable }` pair as a transport: at most one chunk is read ahead, and one write is in flight. */
 export class WebStreamTransport implements Transport {
   readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
   readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
@@ -31,8 +31,8 @@ export class WebStreamTransport implements Transport {
   #closed = false;
 
   /**
-   * @param pair The streams; ours from now on.
-   * @throws {TypeError} If one of them is locked, and then both are left as they were.
+   * @param pair The streams, which this object now owns.
+   * @throws {TypeError} If one of them is locked. Both are then unchanged.
    */
   constructor(pair: StreamPair) {
     const { readable, writable } = pair;
@@ -40,7 +40,7 @@ export class WebStreamTransport implements Transport {
     if (writable.locked) throw new TypeError("Cannot take over a stream pair: writable is locked");
     this.#reader = readable.getReader();
     this.#writer = writable.getWriter();
-    // Failures show in `read` and `write`.
+    // Failures reject `read` and `write`.
     this.#reader.closed.catch(() => {});
     this.#writer.closed.catch(() => {});
     this.#writer.ready.catch(() => {});
@@ -56,7 +56,7 @@ export class WebStreamTransport implements Transport {
           `Cannot read from a stream pair: a chunk is ${typeof value}, not bytes`,
         );
       }
-      // An empty one isn't skipped: a source of nothing else would stop the event loop, and is for the reader to end.
+      // An empty chunk isn't skipped, so that the reader can end a source of only empty chunks.
       chunk = value;
     }
     this.#rest = copyInto(into, chunk);
@@ -64,7 +64,7 @@ export class WebStreamTransport implements Transport {
   }
 
   async write(data: Uint8Array): Promise<number> {
-    // A copy: the chunk may still be in some queue when the write has settled, and the caller's buffer is used again.
+    // A copy: the caller reuses its buffer, and the chunk may still be in a queue when the write has settled.
     const piece = data.slice(0, WRITE_LIMIT);
     this.#writing = true;
     try {
@@ -88,7 +88,7 @@ export class WebStreamTransport implements Transport {
     this.#reader.cancel(reason).catch(() => {});
     if (this.#writing) this.#writer.abort(reason).catch(() => {});
     else if (!this.#writeEnded) {
-      // An abort would discard what the streams after it still have in their queues, such as the close frame.
+      // An abort would drop chunks in the queues of later streams, such as the close frame.
       this.#writeEnded = true;
       this.#writer.close().catch(() => {});
     }

@@ -1,12 +1,12 @@
-/** No bytes. Not to be handed to the application, which could transfer its buffer away. */
+/** No bytes. Must not be given to the application, which could transfer the buffer. */
 export const NOTHING: Uint8Array<ArrayBuffer> = new Uint8Array(0);
 
 /**
- * Joins stretches of bytes.
+ * Concatenates byte arrays.
  *
- * @param parts The stretches.
- * @param length Their length, if the caller knows it.
- * @returns All of them, in memory of its own.
+ * @param parts The arrays.
+ * @param length The sum of their lengths, if the caller knows it.
+ * @returns A new array.
  */
 export function concat(
   parts: readonly Uint8Array[],
@@ -22,7 +22,7 @@ export function concat(
 }
 
 /**
- * Any accepted binary payload as bytes; a view, not a copy.
+ * Returns a view of any accepted binary payload as bytes, without a copy.
  *
  * @throws {TypeError} For anything else.
  */

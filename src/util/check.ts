@@ -6,11 +6,11 @@ import { show } from "./show.ts";
 //   Cannot listen with maxQueueBytes "1 MiB" (a string): use a whole number, or 0 for no limit
 
 /**
- * The error for a value that can't be used.
+ * Makes the error for a value that isn't allowed.
  *
- * @param attempt What was attempted, and the name of the value: `listen on port`.
- * @param value What was received.
- * @param allowed What may be used instead.
+ * @param attempt The attempted action and the name of the value, such as `listen on port`.
+ * @param value The value that was received.
+ * @param allowed The allowed values.
  */
 export function refusal(
   attempt: string,
@@ -31,7 +31,7 @@ function attemptOf(action: string, name: string): string {
   return action.endsWith(" on") ? `${action} ${name}` : `${action} with ${name}`;
 }
 
-/** The error if a number was expected. */
+/** Makes the error for a value that isn't an allowed number: a `RangeError` if it is a number, else a `TypeError`. */
 export function numberRefusal(
   attempt: string,
   value: unknown,
@@ -41,12 +41,12 @@ export function numberRefusal(
   return new Kind(messageOf(attempt, value, allowed));
 }
 
-/** Whether a value is a number of bytes or a count: whole and not negative, or without end. */
+/** Whether a value is a number of bytes or a count: a whole number that isn't negative, or `Infinity`. */
 function isCount(value: unknown): value is number {
   return typeof value === "number" && value >= 0 && (Number.isInteger(value) || value === Infinity);
 }
 
-/** A quantity of bytes or a count, of which 0 is none at all: a water mark, a threshold. */
+/** Checks a number of bytes or a count for which 0 means 0, such as a water mark or a threshold. */
 export function amount(action: string, name: string, value: unknown, fallback: number): number {
   if (value === undefined) return fallback;
   if (!isCount(value)) {
@@ -56,7 +56,7 @@ export function amount(action: string, name: string, value: unknown, fallback: n
 }
 
 /**
- * The most of something, in bytes or as a count, for which 0 means that there is no limit.
+ * Checks a limit, in bytes or as a count, for which 0 means no limit.
  *
  * @returns `Infinity` for no limit.
  */
@@ -69,7 +69,7 @@ export function limit(action: string, name: string, value: unknown, fallback: nu
 }
 
 /**
- * A timeout or an interval in ms, for which 0 means that there is none.
+ * Checks a timeout or an interval in ms, for which 0 means none.
  *
  * @returns `Infinity` for none.
  */
@@ -81,7 +81,7 @@ export function timeLimit(action: string, name: string, value: unknown, fallback
   return value === 0 ? Infinity : value;
 }
 
-/** A time in ms, of which 0 is none at all; `Infinity` for ever. */
+/** Checks a time in ms for which 0 means no time; `Infinity` is for ever. */
 export function duration(action: string, name: string, value: unknown, fallback: number): number {
   if (value === undefined) return fallback;
   if (typeof value !== "number" || !(value >= 0)) {
@@ -91,14 +91,14 @@ export function duration(action: string, name: string, value: unknown, fallback:
 }
 
 /**
- * The most of something per second; `Infinity` if it isn't given. Less than one is refused: of a bucket that never
- * holds a whole one nothing could be taken, and whether 0 means "none at all" or "no limit" would be unclear.
+ * Checks a limit per second; `Infinity` if it isn't given. Less than one is refused: such a bucket would never have a
+ * whole token, and it would be unclear whether 0 means nothing or no limit.
  */
 export function rate(action: string, name: string, value: unknown): number {
   return between(action, name, value, Infinity, 1, Infinity);
 }
 
-/** Any number within bounds. */
+/** Checks a number within bounds. */
 export function between(
   action: string,
   name: string,
@@ -114,7 +114,7 @@ export function between(
   return value;
 }
 
-/** A whole number within bounds. */
+/** Checks a whole number within bounds. */
 export function integer(
   action: string,
   name: string,
@@ -134,7 +134,7 @@ export function integer(
   return value as number;
 }
 
-/** One of a few words; the first of them by default. */
+/** Checks a string that must be one of `choices`; the first is the default. */
 export function choice<T extends string>(
   action: string,
   name: string,
@@ -149,14 +149,14 @@ export function choice<T extends string>(
   return value;
 }
 
-/** Yes or no. */
+/** Checks a boolean. */
 export function flag(action: string, name: string, value: unknown, fallback: boolean): boolean {
   if (value === undefined) return fallback;
   if (typeof value !== "boolean") throw refusal(attemptOf(action, name), value, "true or false");
   return value;
 }
 
-/** A group of options; `undefined` if it isn't given. */
+/** Checks an object with options; `undefined` if it isn't given. */
 export function group<T extends object>(
   action: string,
   name: string,
@@ -171,7 +171,7 @@ export function group<T extends object>(
   return value;
 }
 
-/** Throws unless every callback that is given is a function. */
+/** Throws if one of the named callbacks is given and isn't a function. */
 export function checkHandlers(action: string, handlers: object, names: readonly string[]): void {
   for (const name of names) {
     const value = (handlers as Record<string, unknown>)[name];
@@ -181,7 +181,7 @@ export function checkHandlers(action: string, handlers: object, names: readonly 
   }
 }
 
-/** The signal among the options of a call. */
+/** Checks and returns the signal in the options of a call. */
 export function signalOf(
   action: string,
   options: { signal?: AbortSignal },
@@ -191,7 +191,7 @@ export function signalOf(
   return options.signal;
 }
 
-/** Throws unless a signal that is given is one. */
+/** Throws if a signal is given and isn't an `AbortSignal`. */
 export function checkSignal(action: string, signal: unknown): void {
   if (signal !== undefined && !(signal instanceof AbortSignal)) {
     throw refusal(attemptOf(action, "signal"), signal, "an AbortSignal");

@@ -1,14 +1,14 @@
 import { isInBlock, parseAddress } from "./ip_address.ts";
 
-/** Blocks of addresses, as options name them: `10.0.0.0/8`, `fd00::/8`, or a single address. */
+/** Blocks of addresses, as in options: `10.0.0.0/8`, `fd00::/8`, or a single address. */
 export class AddressBlocks {
   readonly #blocks: { network: Uint8Array; bits: number }[];
 
   /**
-   * @param action What is attempted, for messages.
-   * @param name The option, for messages.
-   * @param blocks The blocks, in CIDR notation (RFC 4632).
-   * @throws {TypeError} If one isn't.
+   * @param action The attempted action, for error messages.
+   * @param name The option, for error messages.
+   * @param blocks The blocks in CIDR notation (RFC 4632).
+   * @throws {TypeError} If a block isn't in this notation.
    */
   constructor(action: string, name: string, blocks: readonly string[]) {
     if (!Array.isArray(blocks)) {
@@ -30,7 +30,7 @@ export class AddressBlocks {
     });
   }
 
-  /** Whether an address lies in one of them; IPv4 addresses mapped into IPv6 (RFC 4291 2.5.5.2) count as IPv4. */
+  /** Whether an address is in one of the blocks; IPv4 addresses mapped into IPv6 (RFC 4291 2.5.5.2) count as IPv4. */
   has(address: string): boolean {
     const bytes = parseAddress(address);
     if (bytes === undefined) return false;
@@ -39,7 +39,7 @@ export class AddressBlocks {
   }
 }
 
-/** The IPv4 address that is mapped into an IPv6 one, as sockets that take both show it; any other as it is. */
+/** Returns the IPv4 address that is mapped into an IPv6 one, as in dual-stack sockets; other addresses unchanged. */
 function unmapped(bytes: Uint8Array): Uint8Array {
   const mapped = bytes.length === 16 && bytes[10] === 0xff && bytes[11] === 0xff &&
     bytes.subarray(0, 10).every((byte) => byte === 0);

@@ -1,9 +1,9 @@
-// Taken slots that are worth a copy of what is left.
+// The least number of taken slots for which the rest is copied.
 const COMPACT = 1024;
 
 /**
- * A queue whose every operation takes constant time, however long it is: `Array.shift` moves the whole array once it
- * has some 16,000 entries. What was taken is let go of at once.
+ * A queue with operations in constant time on average, however long it is: `Array.shift` moves the whole array once it
+ * has some 16,000 entries. Entries that were taken aren't referred to any more.
  */
 export class Fifo<T> implements Iterable<T> {
   #items: (T | undefined)[] = [];
@@ -32,7 +32,7 @@ export class Fifo<T> implements Iterable<T> {
     if (this.#head === this.#items.length) {
       this.clear();
     } else if (this.#head >= COMPACT && this.#head * 2 >= this.#items.length) {
-      // A queue that never runs empty must not grow by what it has handed out.
+      // A queue that is never empty must not keep the slots of taken entries for ever.
       this.#items = this.#items.slice(this.#head);
       this.#head = 0;
     }
@@ -53,7 +53,7 @@ export class Fifo<T> implements Iterable<T> {
     this.#head = 0;
   }
 
-  /** Takes all entries, oldest first; what is pushed in the meantime stays. */
+  /** Takes all entries, oldest first. Entries that are pushed during the loop over them stay. */
   drain(): T[] {
     const items = (this.#head === 0 ? this.#items : this.#items.slice(this.#head)) as T[];
     this.clear();

@@ -1,12 +1,12 @@
 import { setImmediate } from "node:timers";
 
-// Pieces of nothing in a row after which the event loop goes on.
+// Empty pieces in a row after which the event loop gets a turn.
 const MOST_EMPTY = 100;
 
 /**
- * Calls code that isn't ours: a callback, a predicate, a source. It may throw, reject, or return a thenable that does.
+ * Calls code that isn't ours: a callback, a predicate, a source. It may throw, reject, or return a hostile thenable.
  *
- * @param callback What to call.
+ * @param callback The function to call.
  * @param failed Gets the error; must not throw.
  * @returns A promise that never rejects, if the call goes on asynchronously; else `null`.
  */
@@ -23,10 +23,10 @@ export function callForeign(
 }
 
 /**
- * What a call has returned, if it is a promise or passes for one.
+ * Follows the result of a call if it is a promise or another thenable.
  *
  * @returns A promise that never rejects, or `null` for any other value.
- * @throws What the getter of a hostile `then` throws; call this inside the `try` of the call itself.
+ * @throws The error of a hostile `then` getter, so call this inside the `try` of the call itself.
  */
 export function whenSettled(
   result: unknown,
@@ -37,15 +37,15 @@ export function whenSettled(
   return Promise.resolve(result).then(() => {}, failed);
 }
 
-/** Whether a value is a promise, or what passes for one. */
+/** Whether a value is a promise or another thenable. */
 export function isThenable(value: unknown): value is PromiseLike<unknown> {
   return (typeof value === "object" || typeof value === "function") && value !== null &&
     typeof (value as PromiseLike<unknown>).then === "function";
 }
 
 /**
- * Marks a promise as handled: if it isn't awaited, a rejection doesn't end the process; a caller that awaits it sees
- * it.
+ * Marks a promise as handled: if nothing awaits it, a rejection doesn't end the process. A caller that awaits it still
+ * gets the error.
  */
 export function handled<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => {});
@@ -53,13 +53,13 @@ export function handled<T>(promise: Promise<T>): Promise<T> {
 }
 
 /**
- * Follows what a source that isn't ours gives piece by piece. It may be nothing, again and again, at once: whoever loops
- * over it would stop the event loop, and with it whatever could end the loop.
+ * Watches the pieces of a source that isn't ours. An endless run of empty pieces without a pause would stop the event
+ * loop, and so any timer or signal that could end it.
  */
 export class EmptyPieces {
   #count = 0;
 
-  /** Notes a piece; returns what has to be awaited before the next one, if anything has. */
+  /** Notes a piece; returns a promise to await before the next one, or `null`. */
   note(length: number): Promise<void> | null {
     if (length > 0) {
       this.#count = 0;

@@ -1,29 +1,29 @@
 import { Timer, type Timers } from "./timers.ts";
 
-// How often progress is looked at per interval, instead of asking the clock whenever there is some.
+// Progress is checked this many times per interval, so that progress itself needs no reading of the clock.
 const LOOKS = 4;
 
 /**
- * Notices when there has been no progress for an interval, at most a quarter of it late. A connection may own one
- * for as long as it lives, so it has no fields that the classes which know more can do without.
+ * Notices that there has been no progress for an interval, at most a quarter of it late. Many connections own one for all
+ * their life, so it has few fields: subclasses compute the rest.
  */
 export abstract class IdleTimer extends Timer {
   #last = 0;
   #since = 0; // whole ms, which costs no number object
 
-  /** Where it is armed. */
+  /** The timers that it is armed in. */
   protected abstract get timers(): Timers;
-  /** What may pass without progress, in ms. */
+  /** The longest time without progress, in ms. */
   protected abstract get interval(): number;
-  /** Bounds how late progress may be seen, if that matters sooner than its absence. */
+  /** An interval that bounds how late progress is noticed, if that matters more than its absence; in ms. */
   protected get shortest(): number {
     return this.interval;
   }
   /** A number that changes with every sign of life. */
   protected abstract progress(): number;
-  /** Whether the peer can't show any just now, so that its time doesn't count. */
+  /** Whether the peer can't show progress now, so that the time doesn't count. */
   protected abstract isExempt(): boolean;
-  /** Called when there was progress since the last look. */
+  /** Called if there was progress since the last check. */
   protected onProgress(): void {}
   /** Called after an interval without progress; watching ends unless started again. */
   protected abstract expired(): void;

@@ -1,7 +1,7 @@
 import { callForeign } from "./foreign.ts";
 import { Timer, type Timers } from "./timers.ts";
 
-/** Calls a function at an interval, never twice at once; beats that fall into a slow call are left out. */
+/** Calls a function at an interval. Calls never overlap: those that are due during a slow one are left out. */
 export class Interval extends Timer {
   readonly #timers: Timers;
   readonly #interval: number;
@@ -9,7 +9,7 @@ export class Interval extends Timer {
   readonly #start = performance.now();
   #stopped = false;
 
-  /** @param tick What to call; failures are reported to the console. */
+  /** @param tick The function to call; its failures are reported to the console. */
   constructor(timers: Timers, interval: number, tick: () => unknown) {
     super();
     this.#timers = timers;
@@ -24,7 +24,7 @@ export class Interval extends Timer {
     else settled.then(() => this.#next());
   }
 
-  /** Stops; a call that is under way is left to finish. */
+  /** Stops. An asynchronous call that has begun isn't interrupted. */
   stop(): void {
     this.#stopped = true;
     this.#timers.clear(this);
@@ -32,7 +32,7 @@ export class Interval extends Timer {
 
   #next(): void {
     if (this.#stopped) return;
-    // Measured from the start, so that an hour of seconds has 3600 beats.
+    // Measured from the start, so that delays don't add up.
     const elapsed = performance.now() - this.#start;
     this.#timers.set(this, this.#interval - elapsed % this.#interval);
   }

@@ -13,7 +13,7 @@ function parseIPv4(text: string): Uint8Array | undefined {
   if (parts.length !== 4) return undefined;
   const bytes = new Uint8Array(4);
   for (let i = 0; i < 4; i++) {
-    // No leading zeros, which some read as octal.
+    // No leading zeros, which some parsers read as octal.
     if (!/^(0|[1-9]\d{0,2})$/.test(parts[i]) || Number(parts[i]) > 255) return undefined;
     bytes[i] = Number(parts[i]);
   }
@@ -49,12 +49,12 @@ function parseIPv6(text: string): Uint8Array | undefined {
 }
 
 /**
- * Says whether an address lies in a block.
+ * Says whether an address is in a block.
  *
- * @param address The address, as {@linkcode parseAddress} gives it.
+ * @param address The address, as {@linkcode parseAddress} returns it.
  * @param network An address of the block.
- * @param bits How many leading bits the addresses of the block have in common.
- * @returns Whether it does; never, if one is IPv4 and the other IPv6.
+ * @param bits The number of leading bits that the addresses of the block share.
+ * @returns Whether it is; `false` if one is IPv4 and the other IPv6.
  */
 export function isInBlock(address: Uint8Array, network: Uint8Array, bits: number): boolean {
   if (address.length !== network.length) return false;

@@ -1,22 +1,23 @@
-/** Something that is in one list at a time. */
+/** An object that is in at most one list at a time. */
 export interface Member {
-  /** Its place there; -1 while in none. */
+  /** Its index in the list; -1 while it is in none. */
   slot: number;
 }
 
 /**
- * The members, in the order in which they were added. A `Set` makes a new table every few changes, and a table that has grown old
- * keeps its members until the next full collection; where connections come and go, that is all of them.
+ * A list of members in the order in which they were added. A `Set` makes a new table every few changes, and a dropped table
+ * in the old generation keeps its members alive until the next major collection. If connections come and go, that would
+ * be nearly all of them.
  */
 export class MemberList<T extends Member> {
-  /** How many are there. */
+  /** The number of members. */
   size = 0;
-  // Leavers leave a gap behind. The array itself never shrinks, for then it would be made again.
+  // A member that is deleted leaves a gap. The array never shrinks, so that it needn't be allocated again.
   readonly #places: (T | null)[] = [];
   #from = 0;
   #end = 0;
 
-  /** Adds one that is in no list. */
+  /** Adds a member that is in no list. */
   add(member: T): void {
     const places = this.#places;
     if (this.#end === places.length && this.size <= this.#end / 2) this.#close();
@@ -27,7 +28,7 @@ export class MemberList<T extends Member> {
   }
 
   /**
-   * Takes one out.
+   * Removes a member.
    *
    * @returns Whether it was there.
    */
@@ -41,7 +42,7 @@ export class MemberList<T extends Member> {
     return true;
   }
 
-  /** The first one that is wanted. */
+  /** Returns the first member for which `wanted` returns true. */
   find(wanted: (member: T) => boolean): T | undefined {
     for (let at = this.#from; at < this.#end; at++) {
       const member = this.#places[at];
@@ -49,7 +50,7 @@ export class MemberList<T extends Member> {
     }
   }
 
-  /** Those that are there now, without those that leave in the meantime. */
+  /** Iterates over the present members, without those that are deleted during the loop. */
   *[Symbol.iterator](): Generator<T> {
     const all = this.#places.slice(this.#from, this.#end);
     for (const member of all) {

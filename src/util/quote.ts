@@ -1,12 +1,12 @@
-// What a terminal or a reader of logs would obey, or be misled by: control characters (C0, DEL, C1), controls of writing
-// direction, line and paragraph separators, and surrogates without their other half.
+// Characters that could control a terminal or mislead a reader of logs: control characters (C0, DEL, C1), controls of
+// writing direction, line and paragraph separators, and lone surrogates.
 const UNSAFE = /[\p{Cc}\p{Bidi_Control}\p{Zl}\p{Zp}\p{Cs}]/gu;
 
 /**
- * Makes text that a peer said fit to be printed in a line: what a terminal would obey becomes its JSON escape, a tab
- * stays. This and the two functions below are how everything of a peer's is printed, in messages of errors, too.
+ * Makes text from a peer safe to print in one line: characters that could control a terminal become JSON escapes; a tab
+ * stays. Everything from a peer is printed by this function or the two below, in error messages, too.
  *
- * @param text What was received.
+ * @param text The received text.
  * @returns One line.
  */
 export function printable(text: string): string {
@@ -14,24 +14,24 @@ export function printable(text: string): string {
 }
 
 /**
- * Quotes text that a peer said.
+ * Quotes text from a peer.
  *
- * @param text What was received.
- * @param longest How many UTF-16 code units of it are shown; `…` after the quotes means that there are more.
- * @returns A JSON string, in which what a terminal would obey is escaped.
+ * @param text The received text.
+ * @param longest The most UTF-16 code units that are shown; `…` after the quotes means that there are more.
+ * @returns A JSON string without characters that could control a terminal.
  */
 export function quote(text: string, longest: number = Infinity): string {
   return text.length > longest ? `${toJson(text.slice(0, longest))}…` : toJson(text);
 }
 
 /**
- * Serialises a value as JSON, in one line that no terminal obeys.
+ * Serialises a value as JSON in one line, without characters that could control a terminal.
  *
- * @param value A value without anything that JSON leaves out.
- * @returns JSON.
+ * @param value A value that JSON can represent.
+ * @returns The JSON text.
  */
 export function toJson(value: unknown): string {
-  // Outside of its strings JSON has none of these.
+  // These characters occur only within JSON's strings, where they can be escaped.
   return JSON.stringify(value).replace(UNSAFE, escaped);
 }
 

@@ -3,10 +3,10 @@ import { quote } from "./quote.ts";
 const LONGEST = 120;
 
 /**
- * Shows a received value in a message: a string quoted, with control characters escaped, and never longer than a line;
- * anything else with its type, unless it is plain from what is printed.
+ * Prints a received value for an error message: a string is quoted, escaped and cut to the length of a line; any other
+ * value is printed with its type, unless that is obvious.
  *
- * @param value What was received.
+ * @param value The received value.
  * @returns Its printed form.
  */
 export function show(value: unknown): string {

@@ -1,8 +1,8 @@
-/** Something that is due at a time; owned by the object that arms it, armed at most once at a time. */
+/** Something that is due at a time. It belongs to the object that arms it, and is armed at most once at a time. */
 export abstract class Timer {
-  /** When it is due, on the clock of `performance.now()`. */
+  /** The time at which it is due, by `performance.now()`. */
   due = 0;
-  /** Where it is in the heap; -1 while not armed. */
+  /** Its index in the heap; -1 while it isn't armed. */
   index = -1;
   /** Called once when due; may arm any timer again. */
   abstract fire(): void;
@@ -11,30 +11,30 @@ export abstract class Timer {
 /** A timer that calls a function. */
 export class CallbackTimer extends Timer {
   override fire: () => void;
-  /** @param fire What to call when due. */
+  /** @param fire The function to call when it is due. */
   constructor(fire: () => void) {
     super();
     this.fire = fire;
   }
 }
 
-/** The longest delay that `setTimeout` knows: anything longer would fire after 1 ms. */
+/** The longest delay of `setTimeout`: longer ones would fire after 1 ms. */
 export const LONGEST_DELAY = 0x7fffffff;
 
-// Ten thousand handshakes that time out at once must not keep everybody else waiting. Each means several operations on
-// a socket, of which the runtime does 128 per turn of its event loop, so no more than these fire in one.
+// The most timers that fire in one turn of the event loop. Ten thousand handshakes that time out at once must not keep
+// other connections waiting: each needs several operations on a socket, and the runtime does 128 of them per turn.
 const SLICE = 32;
 
 /**
- * All timers of a context on one system timer: a binary heap, so arming and disarming ten thousand
- * keepalives costs no system timer each. It never keeps the process alive; the I/O that it watches does.
+ * All timers of a context on one `setTimeout`: a binary heap, so that arming and disarming ten thousand keepalives needs
+ * no runtime timer for each. It never keeps the process alive; the connections do.
  */
 export class Timers {
   #heap: Timer[] = [];
   #system: ReturnType<typeof setTimeout> | undefined;
   #systemDue = Infinity;
 
-  /** Arms a timer to fire after `delay` ms, in place of any earlier arming. `Infinity` leaves it disarmed. */
+  /** Arms a timer to fire after `delay` ms; an earlier arming is replaced. `Infinity` leaves it disarmed. */
   set(timer: Timer, delay: number): void {
     this.clear(timer);
     if (delay === Infinity) return;
@@ -44,7 +44,7 @@ export class Timers {
     if (this.#heap[0] === timer) this.#schedule();
   }
 
-  /** Disarms a timer; one that isn't armed is left alone. */
+  /** Disarms a timer, if it is armed. */
   clear(timer: Timer): void {
     const at = timer.index;
     if (at < 0) return;
@@ -56,7 +56,7 @@ export class Timers {
       this.#up(last);
       this.#down(last);
     }
-    // A system timer that fires too early finds nothing due; only one for nothing must not stay.
+    // A runtime timer that fires too early is harmless, but there must be none for an empty heap.
     if (this.#heap.length === 0) this.#cancel();
   }
 
@@ -90,7 +90,7 @@ export class Timers {
         timer.fire();
       }
     } finally {
-      // One that throws must not stop all others of the context.
+      // A timer that throws must not stop the others of the context.
       if (this.#heap.length > 0) this.#schedule();
     }
   }
@@ -127,10 +127,10 @@ export class Timers {
 }
 
 /**
- * A system timer that keeps the process alive, for a caller that waits for what it ends. Knows every delay up to
- * `Infinity`, which never fires.
+ * Starts a timer that keeps the process alive, for a caller that awaits its result. Any delay in ms is allowed; with
+ * `Infinity` it never fires.
  *
- * @returns Disarms it.
+ * @returns A function that disarms it.
  */
 export function startTimer(delay: number, fire: () => void): () => void {
   let system: ReturnType<typeof setTimeout>;

@@ -187,11 +187,14 @@ Deno.test("bench: figures as text and as JSON, against ours and ws", async () =>
   assert(result.latency.p99 <= result.latency.max);
 });
 
-Deno.test("bench: a server that is no echo, or that leaves, is an error of one line", async () => {
+Deno.test("bench: a server that doesn't echo, or that leaves, is an error of one line", async () => {
   await using liar = await wsServer((socket) => socket.on("message", () => socket.send("x")));
   const first = await runTool(["bench", liar.url, "--seconds", "60", "--size", "5", "--text"]);
   assertEquals(first.code, 1);
-  assertMatch(first.stderr, /^sluice: The server is no echo: 5 bytes came back as text of 1\n$/);
+  assertMatch(
+    first.stderr,
+    /^sluice: The server is not an echo server: 5 bytes came back as text of 1\n$/,
+  );
   await using leaver = await wsServer((socket) => socket.close(1013));
   const second = await runTool(["bench", leaver.url, "--seconds", "60"]);
   assertEquals(second.code, 1);
@@ -228,12 +231,20 @@ Deno.test("bench --rate: as many as asked for, and a server that stands still sh
 });
 
 Deno.test("bench: Ctrl-C ends it with the figures so far", async () => {
-  await using server = new Tool("listen", "0", "-q");
-  await using tool = new Tool("bench", await server.url(), "--seconds", "5");
-  await using probe = new Context();
-  // After a tenth of the time it measures.
-  const conn = probe.connect(await server.url());
+  await using ctx = new Context();
+  const loaded = Promise.withResolvers<void>();
+  const listener = ctx.listen({
+    hostname: "127.0.0.1",
+    onMessage(conn, data) {
+      loaded.resolve();
+      conn.send(data);
+    },
+  });
+  await using tool = new Tool("bench", listener.url, "--seconds", "10");
+  await loaded.promise;
+  const conn = ctx.connect(listener.url);
   await conn.opened;
+  // It measures after a tenth of the time.
   const start = performance.now();
   while (performance.now() - start < 2000) await conn.ping();
   tool.interrupt();

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertLess } from "@std/assert";
 import { DEFLATE_SLICE, Deflater } from "../../src/deflate/deflater.ts";
-import { turnsWaiting } from "../../src/deflate/work_queue.ts";
+import { workQueue } from "../../src/deflate/work_queue.ts";
 import { assertBytes, deflateInTurns, inflater, json, noise, push, TAKEOVER } from "./helpers.ts";
 import { join } from "../support/bytes.ts";
 
@@ -96,13 +96,13 @@ for (const takeover of [true, false]) {
     for (const message of sent) {
       const work = deflateInTurns(deflater, message);
       assert(deflater.busy);
-      assertEquals(turnsWaiting(), 1);
+      assertEquals(workQueue.size, 1);
       const packed = await work;
       assert(!deflater.busy);
       await push(codec, packed);
     }
     for (let i = 0; i < sent.length; i++) assertBytes(got.messages[i], sent[i]);
-    assertEquals(turnsWaiting(), 0);
+    assertEquals(workQueue.size, 0);
     deflater.close();
     codec.close();
   });

@@ -9,7 +9,7 @@ import {
   QueueFullError,
 } from "../../mod.ts";
 import { Deflater } from "../../src/deflate/deflater.ts";
-import { turnsWaiting } from "../../src/deflate/work_queue.ts";
+import { workQueue } from "../../src/deflate/work_queue.ts";
 import {
   answering,
   assertBytes,
@@ -315,8 +315,8 @@ Deno.test("Paused in the middle of long messages, none is delivered until resume
   for (let i = 0; i < 5; i++) await peer.send(frameOf(FIN | RSV1 | BINARY, packed));
   await until(() => got.length === 1);
   // All that may be read is read, and inflated.
-  await standstill(() => conns[0].stats().bytesReceived + turnsWaiting());
-  assertEquals([got.length, turnsWaiting()], [1, 0]);
+  await standstill(() => conns[0].stats().bytesReceived + workQueue.size);
+  assertEquals([got.length, workQueue.size], [1, 0]);
   conns[0].resume();
   await until(() => got.length === 5);
   assertEquals(got, Array(5).fill(4 << 20));
@@ -330,9 +330,9 @@ Deno.test("Terminated in the middle of a long message: it stops, and nothing is 
   ).slice(0, -4);
   using peer = await RawPeer.connect(listener.port, offering("permessage-deflate"));
   await peer.send(frameOf(FIN | RSV1 | BINARY, packed));
-  await until(() => turnsWaiting() > 0);
+  await until(() => workQueue.size > 0);
   conns[0].terminate();
-  assertEquals(turnsWaiting(), 0);
+  assertEquals(workQueue.size, 0);
   await until(() => closes.length === 1);
   assertEquals(messages, []);
 });
@@ -491,7 +491,7 @@ Deno.test("The queue counts uncompressed bytes until the system has taken all of
   const length = 12 << 20;
   assertEquals(conn.send(noise(length), { compress: true }), false);
   assertEquals(conn.queuedBytes, length);
-  await until(() => turnsWaiting() === 0);
+  await until(() => workQueue.size === 0);
   assert(await standstill(() => conn.stats().bytesSent) < length);
   assertEquals(conn.queuedBytes, length);
   assertEquals(conn.queuedMessages, 1);
@@ -519,7 +519,7 @@ Deno.test("A queue that overflows with the policy close is dropped, what is bein
   conn.send(json(3 << 20));
   conn.send("behind it");
   assertEquals(conn.send(json(3 << 20)), false);
-  assertEquals(turnsWaiting(), 0);
+  assertEquals(workQueue.size, 0);
   const { first, payload } = await it.next();
   assertEquals(first & 15, 8);
   assertEquals(payload, Uint8Array.of(1013 >> 8, 1013 & 255));
@@ -573,9 +573,9 @@ Deno.test("Fragments are compressed as one message", async () => {
 Deno.test("Terminated in the middle of compressing: it stops", async () => {
   await using it = await connected();
   it.conn.send(json(10 << 20));
-  assertEquals(turnsWaiting(), 1);
+  assertEquals(workQueue.size, 1);
   it.conn.terminate();
-  assertEquals(turnsWaiting(), 0);
+  assertEquals(workQueue.size, 0);
   const { unsentMessages, unsentBytes } = await it.conn.closed;
   assertEquals([unsentMessages, unsentBytes], [1, 10 << 20]);
 });

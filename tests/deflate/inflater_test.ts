@@ -3,7 +3,7 @@ import zlib from "node:zlib";
 import { Deflater } from "../../src/deflate/deflater.ts";
 import { History } from "../../src/deflate/history.ts";
 import { Inflater } from "../../src/deflate/inflater.ts";
-import { turnsWaiting } from "../../src/deflate/work_queue.ts";
+import { workQueue } from "../../src/deflate/work_queue.ts";
 import { ProtocolError } from "../../src/protocol/protocol_error.ts";
 import { assertBytes, inflater, json, noise, push, TAKEOVER } from "./helpers.ts";
 import { join, utf8 } from "../support/bytes.ts";
@@ -18,7 +18,7 @@ async function fails(
   const error = await assertRejects(async () => await push(codec, bytes, final), ProtocolError);
   assertEquals(error.closeCode, closeCode);
   assert(!codec.busy);
-  assertEquals(turnsWaiting(), 0);
+  assertEquals(workQueue.size, 0);
   codec.close();
 }
 
@@ -221,9 +221,9 @@ Deno.test("Closed in the middle of a long message, it stops and calls nobody", a
   deflater.close();
   const { inflater: codec, got } = inflater();
   assert(!codec.push(packed, 0, packed.length, true, () => assert(false)));
-  assertEquals(turnsWaiting(), 1);
+  assertEquals(workQueue.size, 1);
   codec.close();
-  assertEquals(turnsWaiting(), 0);
+  assertEquals(workQueue.size, 0);
   await turn();
   assertEquals(got.messages, []);
   codec.close();
@@ -242,7 +242,7 @@ Deno.test("Closed by the one who gets the bytes, it stops at once", async () => 
       },
     });
     codec.push(packed, 0, packed.length, true, () => assert(false));
-    await until(() => turnsWaiting() === 0);
+    await until(() => workQueue.size === 0);
     await turn();
     assertEquals(calls, 1 + turns * 5);
   }

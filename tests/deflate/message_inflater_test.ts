@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { Deflater } from "../../src/deflate/deflater.ts";
 import { MessageInflater } from "../../src/deflate/message_inflater.ts";
-import { turnsWaiting } from "../../src/deflate/work_queue.ts";
+import { workQueue } from "../../src/deflate/work_queue.ts";
 import { ProtocolError } from "../../src/protocol/protocol_error.ts";
 import { assertBytes, deflateInTurns, json, noise, TAKEOVER } from "./helpers.ts";
 import { utf8 } from "../support/bytes.ts";
@@ -54,7 +54,7 @@ Deno.test("Binary messages of every magnitude are the application's own", async 
     .flatMap((length) => [noise(length), json(length), new Uint8Array(length)]);
   for (const message of sent) await push(false, await deflateInTurns(deflater, message));
   for (let i = 0; i < sent.length; i++) assertBytes(messages[i] as Uint8Array, sent[i]);
-  assertEquals(turnsWaiting(), 0);
+  assertEquals(workQueue.size, 0);
   deflater.close();
   codec.close();
 });
@@ -111,11 +111,11 @@ Deno.test("Closed while a long message is joined, it hands nothing on", async ()
   deflater.close();
   let done = false;
   assert(!codec.push(false, packed, 0, packed.length, true, () => done = true));
-  while (turnsWaiting() > 0 && codec.buffered < 20 << 20) {
+  while (workQueue.size > 0 && codec.buffered < 20 << 20) {
     await turn();
   }
   codec.close();
-  assertEquals(turnsWaiting(), 0);
+  assertEquals(workQueue.size, 0);
   await turn();
   assertEquals(messages, []);
   assert(!done);

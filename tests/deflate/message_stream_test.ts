@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import zlib from "node:zlib";
 import { MessageInflater } from "../../src/deflate/message_inflater.ts";
-import { turnsWaiting } from "../../src/deflate/work_queue.ts";
+import { workQueue } from "../../src/deflate/work_queue.ts";
 import { ProtocolError } from "../../src/protocol/protocol_error.ts";
 import { pair } from "../support/pair.ts";
 import { join, text, utf8 } from "../support/bytes.ts";
@@ -72,7 +72,7 @@ function make(capacity: number, { maxMessageSize = 0, takeover = true, claimed =
   };
   /** Lets all turns pass that there are. */
   const turns = async () => {
-    do await new Promise((resolve) => setImmediate(resolve)); while (turnsWaiting() > 0);
+    do await new Promise((resolve) => setImmediate(resolve)); while (workQueue.size > 0);
     return outcome;
   };
   /** Takes until what was pushed is through. */
@@ -116,12 +116,12 @@ Deno.test("fault 11a: without room nothing is inflated, and resume does nothing"
     codec.resume();
     await turns();
     assert(codec.busy);
-    assertEquals([taker.log, turnsWaiting()], [[], 0]);
+    assertEquals([taker.log, workQueue.size], [[], 0]);
   }
   taker.capacity = 10_000;
   codec.resume();
   codec.resume();
-  assertEquals(turnsWaiting(), 1, "one turn, however often it is called");
+  assertEquals(workQueue.size, 1, "one turn, however often it is called");
   assertEquals(await drain(), null);
   assertBytes(taker.messages[0], json(500_000));
   codec.close();
@@ -240,7 +240,7 @@ Deno.test("fault 11a: closed while it waits for room, it calls nobody", async ()
   taker.take();
   codec.close();
   codec.resume();
-  assertEquals([await turns(), taker.take(), turnsWaiting()], ["pending", 0, 0]);
+  assertEquals([await turns(), taker.take(), workQueue.size], ["pending", 0, 0]);
 });
 
 Deno.test("fault 11a: messageStreams() of a message that inflates far beyond readAhead", async () => {

@@ -2,7 +2,7 @@
 // the others wait for it to be compressed. Prints JSON: resident bytes per connection beyond what it cost when it was
 // empty, with all messages waiting, and when all are compressed.
 import { type Connection, Context, QueueFullError } from "../../mod.ts";
-import { turnsWaiting } from "../../src/deflate/work_queue.ts";
+import { workQueue } from "../../src/deflate/work_queue.ts";
 import { rawListener, RawPeer, urlOf } from "../support/raw_peer.ts";
 import { json, offering } from "./helpers.ts";
 
@@ -61,7 +61,7 @@ function fill(conn: Connection): number {
 }
 
 const rested = async () => {
-  do await new Promise((resolve) => setTimeout(resolve, 1)); while (turnsWaiting() > 0);
+  do await new Promise((resolve) => setTimeout(resolve, 1)); while (workQueue.size > 0);
 };
 
 await using ctx = new Context();

@@ -50,14 +50,14 @@ Deno.test("What grows, and fills more than a block, counts until its last byte i
 Deno.test("What stands behind a frame that is still being compressed waits for it", () => {
   const queue = new SendQueue(null);
   queue.push(FIN | TEXT, utf8("a"), 1, false);
-  const place = queue.reserve(5000, 1);
+  const placeholder = queue.reserve(5000, 1);
   queue.push(FIN | TEXT, utf8("b"), 1, false);
   const last = queue.reserve(50, 1);
   assertEquals([queue.bytes, queue.messages], [5052, 4]);
   assertEquals(takeAll(queue), Uint8Array.of(0x81, 1, 0x61));
   assert(!queue.empty);
   assertEquals(queue.shift(), null);
-  queue.fill(place, [Uint8Array.of(1), Uint8Array.of(2), Uint8Array.of(3)]);
+  queue.fill(placeholder, [Uint8Array.of(1), Uint8Array.of(2), Uint8Array.of(3)]);
   const open: boolean[] = [], counts: number[] = [], written: Uint8Array[] = [];
   for (let block = queue.shift(); block !== null; block = queue.shift()) {
     open.push(block.continues);
@@ -73,24 +73,24 @@ Deno.test("What stands behind a frame that is still being compressed waits for i
   assertEquals([queue.bytes, queue.messages, queue.empty], [0, 0, true]);
 });
 
-Deno.test("The last place, filled, has what comes next behind it", () => {
+Deno.test("Frames after the last placeholder follow it once it is filled", () => {
   const queue = new SendQueue(null);
   queue.fill(queue.reserve(10, 1), [Uint8Array.of(1), Uint8Array.of(2)]);
   queue.push(FIN | TEXT, utf8("a"), 1, false);
   assertEquals(takeAll(queue), Uint8Array.of(1, 2, 0x81, 1, 0x61));
 });
 
-Deno.test("Dropped: places and their frames are gone, what completes an open frame stays", () => {
+Deno.test("drop: placeholders and their frames are dropped, the rest of a partly written frame stays", () => {
   const queue = new SendQueue(null);
   const begun = queue.reserve(10, 1);
   queue.fill(begun, [Uint8Array.of(1), Uint8Array.of(2), Uint8Array.of(3)]);
-  const place = queue.reserve(100, 1);
+  const placeholder = queue.reserve(100, 1);
   queue.push(FIN | TEXT, utf8("a"), 1, false);
   const first = queue.shift()!;
   assert(first.continues);
   queue.drop(true);
   queue.taken(first);
-  queue.fill(place, [Uint8Array.of(7)]);
+  queue.fill(placeholder, [Uint8Array.of(7)]);
   queue.push(FIN | TEXT, utf8("b"), 1, false);
   assertEquals(takeAll(queue), Uint8Array.of(2, 3, 0x81, 1, 0x62));
   assertEquals([queue.bytes, queue.messages], [0, 0]);
@@ -98,10 +98,10 @@ Deno.test("Dropped: places and their frames are gone, what completes an open fra
 
 Deno.test("Dropped with nothing begun, nothing stays", () => {
   const queue = new SendQueue(null);
-  const place = queue.reserve(100, 1);
+  const placeholder = queue.reserve(100, 1);
   queue.push(FIN | TEXT, utf8("a"), 1, false);
   queue.drop(false);
-  queue.fill(place, [Uint8Array.of(7)]);
+  queue.fill(placeholder, [Uint8Array.of(7)]);
   assert(queue.empty);
   assertEquals([queue.bytes, queue.messages], [0, 0]);
 });

@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { type Connection, QueueFullError } from "../../mod.ts";
-import { turnsWaiting } from "../../src/deflate/work_queue.ts";
+import { workQueue } from "../../src/deflate/work_queue.ts";
 import { terms } from "../hostile/formula.ts";
 import { pair } from "../support/pair.ts";
 import { seeded } from "../support/random.ts";
@@ -89,7 +89,7 @@ Deno.test("fault 6: what shares a place arrives in order and whole, from both ro
       }
       await from.drained();
       await until(() => from.queuedMessages === 0);
-      assertEquals([from.queuedBytes, turnsWaiting()], [0, 0]);
+      assertEquals([from.queuedBytes, workQueue.size], [0, 0]);
     }
   }
 });
@@ -118,7 +118,7 @@ Deno.test("fault 6: a queue that is thrown away takes what waits for its turn wi
   const record = await ends.server.closed;
   assertEquals(record.unsentMessages, count - 1);
   assertEquals((await ends.client.closed).code, 1013);
-  assertEquals(turnsWaiting(), 0);
+  assertEquals(workQueue.size, 0);
 });
 
 Deno.test("fault 6: at the limit of small messages send throws, and goes on when they have gone", async () => {

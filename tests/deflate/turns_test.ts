@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import zlib from "node:zlib";
 import { Deflater } from "../../src/deflate/deflater.ts";
-import { cancel, enqueue, turnsWaiting } from "../../src/deflate/work_queue.ts";
+import { workQueue } from "../../src/deflate/work_queue.ts";
 import { deflateInTurns, inflater, json, noise, packInTurns, push, TAKEOVER } from "./helpers.ts";
 import { turn } from "../support/until.ts";
 
@@ -16,22 +16,22 @@ function worker(name: string, slices: number, log: string[]) {
 
 Deno.test("Turns go round", async () => {
   const log: string[] = [];
-  enqueue(worker("a", 3, log));
-  enqueue(worker("b", 1, log));
-  enqueue(worker("c", 2, log));
+  workQueue.enqueue(worker("a", 3, log));
+  workQueue.enqueue(worker("b", 1, log));
+  workQueue.enqueue(worker("c", 2, log));
   assertEquals(log, [], "nothing runs before the next turn of the event loop");
-  while (turnsWaiting() > 0) await turn();
+  while (workQueue.size > 0) await turn();
   assertEquals(log.join(""), "abcaca");
 });
 
 Deno.test("What leaves gets no turn", async () => {
   const log: string[] = [];
   const a = worker("a", 100, log);
-  enqueue(a);
-  enqueue(worker("b", 2, log));
-  cancel(a);
-  cancel(a);
-  while (turnsWaiting() > 0) await turn();
+  workQueue.enqueue(a);
+  workQueue.enqueue(worker("b", 2, log));
+  workQueue.cancel(a);
+  workQueue.cancel(a);
+  while (workQueue.size > 0) await turn();
   assertEquals(log.join(""), "bb");
 });
 
@@ -39,27 +39,27 @@ Deno.test("A hundred thousand that leave the line from its end take no time", as
   const log: string[] = [];
   const leaving = Array.from({ length: 100_000 }, () => worker("gone", 1, log));
   const staying = Array.from({ length: 10 }, () => worker("a", 1, log));
-  for (const work of [...leaving, ...staying]) enqueue(work);
+  for (const work of [...leaving, ...staying]) workQueue.enqueue(work);
   const start = performance.now();
   // From the end on: it must not be searched for from the front.
-  for (const work of leaving.toReversed()) cancel(work);
+  for (const work of leaving.toReversed()) workQueue.cancel(work);
   // Linear search took minutes for as many.
   assert(performance.now() - start < 2000);
-  assertEquals(turnsWaiting(), 10);
-  while (turnsWaiting() > 0) await turn();
+  assertEquals(workQueue.size, 10);
+  while (workQueue.size > 0) await turn();
   assertEquals(log.join(""), "aaaaaaaaaa");
 });
 
 Deno.test("One that has left may come back, to the end, and nobody is in line twice", async () => {
   const log: string[] = [];
   const a = worker("a", 2, log);
-  enqueue(a);
-  enqueue(worker("b", 2, log));
-  cancel(a);
-  enqueue(a);
-  enqueue(a);
-  assertEquals(turnsWaiting(), 2);
-  while (turnsWaiting() > 0) await turn();
+  workQueue.enqueue(a);
+  workQueue.enqueue(worker("b", 2, log));
+  workQueue.cancel(a);
+  workQueue.enqueue(a);
+  workQueue.enqueue(a);
+  assertEquals(workQueue.size, 2);
+  while (workQueue.size > 0) await turn();
   assertEquals(log.join(""), "baba");
 });
 
@@ -70,13 +70,13 @@ Deno.test("fault 8: final blocks are charged to the turns", async () => {
   const full = new Deflater(TAKEOVER);
   await push(codec, await deflateInTurns(full, json(100_000)));
   full.close();
-  enqueue(worker("reset", 1, []));
-  while (turnsWaiting() > 0) await turn();
+  workQueue.enqueue(worker("reset", 1, []));
+  while (workQueue.size > 0) await turn();
   let atOnce = 0;
   while (codec.push(block, 0, block.length, true, () => {})) atOnce++;
   // 8 to 19 µs each, so these are a millisecond; by their bytes alone it would be 100,000.
   assert(atOnce > 0 && atOnce <= 64, String(atOnce));
-  while (turnsWaiting() > 0) await turn();
+  while (workQueue.size > 0) await turn();
   assertEquals(got.messages.length, atOnce + 2);
   codec.close();
 });
@@ -84,13 +84,13 @@ Deno.test("fault 8: final blocks are charged to the turns", async () => {
 Deno.test("Messages of one byte are charged to the turns too", async () => {
   const letter = Uint8Array.of(0x4a, 0x04, 0x00);
   for (const takeover of [true, false]) {
-    enqueue(worker("reset", 1, []));
-    while (turnsWaiting() > 0) await turn();
+    workQueue.enqueue(worker("reset", 1, []));
+    while (workQueue.size > 0) await turn();
     const { inflater: codec, got } = inflater({ takeover });
     let atOnce = 0;
     while (codec.push(letter, 0, letter.length, true, () => {})) atOnce++;
     assert(atOnce > 100 && atOnce <= 1024, String(atOnce));
-    while (turnsWaiting() > 0) await turn();
+    while (workQueue.size > 0) await turn();
     assertEquals(got.texts, Array(atOnce + 1).fill("a"));
     codec.close();
   }
@@ -98,7 +98,7 @@ Deno.test("Messages of one byte are charged to the turns too", async () => {
 
 Deno.test("One slice a turn: a microtask between any two", async () => {
   let slices = 0, between = 0;
-  enqueue({
+  workQueue.enqueue({
     slice(): boolean {
       assertEquals(between, slices, "two slices in one go");
       slices++;
@@ -106,13 +106,13 @@ Deno.test("One slice a turn: a microtask between any two", async () => {
       return slices < 10;
     },
   });
-  while (turnsWaiting() > 0) await turn();
+  while (workQueue.size > 0) await turn();
   assertEquals(slices, 10);
 });
 
 Deno.test("Short work is done at once until there is as much as some slices, then once in turn", async () => {
-  enqueue(worker("reset", 1, []));
-  while (turnsWaiting() > 0) await turn();
+  workQueue.enqueue(worker("reset", 1, []));
+  while (workQueue.size > 0) await turn();
   const deflater = new Deflater(TAKEOVER);
   const packed = deflater.deflate(new Uint8Array(65536), true).slice();
   deflater.close();
@@ -124,8 +124,8 @@ Deno.test("Short work is done at once until there is as much as some slices, the
   }
   // 1 MiB is done at once, with what the calls themselves cost.
   assert(atOnce > 12 && atOnce <= 16, String(atOnce));
-  assertEquals([turnsWaiting(), later], [40 - atOnce, 0]);
-  while (turnsWaiting() > 0) await turn();
+  assertEquals([workQueue.size, later], [40 - atOnce, 0]);
+  while (workQueue.size > 0) await turn();
   assertEquals(later, 40 - atOnce);
   for (const { inflater: codec, got } of codecs) {
     assertEquals(got.messages.map(({ length }) => length), [65536]);

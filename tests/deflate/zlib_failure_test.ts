@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import zlib from "node:zlib";
 import { type CloseRecord, type Connection, Context, type ListenOptions } from "../../mod.ts";
-import { turnsWaiting } from "../../src/deflate/work_queue.ts";
+import { workQueue } from "../../src/deflate/work_queue.ts";
 import { frameOf } from "../support/frames.ts";
 import { RawPeer } from "../support/raw_peer.ts";
 import { until } from "../support/until.ts";
@@ -110,7 +110,7 @@ for (const how of ["throws", "reports"] as const) {
         assertEquals([record.code, record.wasClean], [1006, false]);
         assertEquals(record.unsentMessages, kind === "a fragment" ? 0 : sent);
         assert(record.unsentBytes > 0);
-        assertEquals([it.conn.queuedBytes, turnsWaiting()], [0, 0]);
+        assertEquals([it.conn.queuedBytes, workQueue.size], [0, 0]);
       });
     }
   }
@@ -134,7 +134,7 @@ for (const how of ["throws", "reports"] as const) {
       const record = await it.closed;
       assertEquals(it.log, ["error", "close"]);
       assertEquals(record.cause, it.errors[0]);
-      assertEquals(turnsWaiting(), 0);
+      assertEquals(workQueue.size, 0);
     });
   }
 }

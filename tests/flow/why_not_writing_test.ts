@@ -88,7 +88,7 @@ Deno.test("the pump says why nothing is written, in each of its states", async (
   const waiting = new SendQueue(null);
   const other = new WritePump(waiting, { wrote() {}, writeFailed() {} });
   other.start(MemoryConn.pair()[0]);
-  waiting.openPlace();
+  waiting.openPlaceholder();
   waiting.push(0x82, new Uint8Array(1), 1, false);
   assertEquals(
     other.whyNotWriting(),

@@ -85,7 +85,7 @@ Deno.test("a peer that never reads data: sendTimeout ends it", async () => {
   const record = await unread({ sendTimeout: 200 }, ({ conn }) => {
     for (let i = 0; i < 16; i++) conn.send(new Uint8Array(1 << 20).fill(i));
   });
-  assertMatch(String(record.cause), /took nothing for 200 ms/);
+  assertMatch(String(record.cause), /read nothing for 200 ms/);
   assert(record.unsentBytes > 0 && record.unsentMessages > 0);
 });
 
@@ -107,7 +107,7 @@ Deno.test("a peer that never reads pongs: the connection is ended once data are 
     for (let i = 0; i < 200; i++) await raw.write(pings);
     conn.send(new Uint8Array(16 << 20));
   });
-  assertMatch(String(record.cause), /took nothing for 200 ms/);
+  assertMatch(String(record.cause), /read nothing for 200 ms/);
 });
 
 Deno.test("a peer that never reads our close frame: closeTimeout ends it", async () => {

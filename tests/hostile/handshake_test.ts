@@ -84,7 +84,7 @@ Deno.test("half-open connections: the oldest make room, so that 2,000 of them ke
     }
     // The first ones are gone, without an answer.
     assertEquals(await Promise.all(ends.slice(0, 1900)), Array(1900).fill(0));
-    assertMatch((await server.refused.next()).message, /had to make room/);
+    assertMatch((await server.refused.next()).message, /dropped to make room/);
     await stillServes(server);
   } finally {
     for (const conn of peers) conn.close();

@@ -263,7 +263,11 @@ Deno.test("N11 watch_readable: other streams, slow callbacks hold them back, unw
   assert((await reader.read()).value!.startsWith("chunk "));
   reader.releaseLock();
   assertThrows(() => ctx.watchReadable(stream, null as never), TypeError, "callback");
-  assertThrows(() => ctx.watchReadable({} as never, () => {}), TypeError, "not such a stream");
+  assertThrows(
+    () => ctx.watchReadable({} as never, () => {}),
+    TypeError,
+    "not a stream of that direction",
+  );
   await ctx.shutdown();
   assertThrows(() => ctx.watchReadable(stream, () => {}), Error, "shut down");
 });

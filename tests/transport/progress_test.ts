@@ -243,7 +243,7 @@ Deno.test("a peer that takes nothing at all is still found out, over TLS", async
   stuck = true;
   (await accepted.promise).send("never taken");
   const { cause } = await ended.promise;
-  assertEquals((cause as Error).message, "The peer took nothing for 100 ms");
+  assertEquals((cause as Error).message, "The peer read nothing for 100 ms");
 });
 
 Deno.test("the counters of TLS in TLS are those of the socket, and a prefix passes them on", async () => {

@@ -7,28 +7,28 @@ import type { Proxy } from "./proxy_url.ts";
 import { connectSocks5 } from "./socks5.ts";
 import { dialTcp } from "../tcp.ts";
 
-/** Where to, and how. */
+/** Options of {@linkcode dialProxy}. */
 export interface DialProxyOptions {
-  /** What makes the socket. Default: Deno's own. */
+  /** The implementation of sockets. Default: Deno's own. */
   sockets?: Sockets;
   /** The target's host, IPv6 without brackets. */
   hostname: string;
   /** The target's port. */
   port: number;
-  /** Ends the attempt; what was opened is closed. */
+  /** Ends the attempt when aborted; a socket that was opened is closed. */
   signal?: AbortSignal;
-  /** Authorities that an `https:` proxy's certificate may come from, in addition to the default ones. */
+  /** Further authorities for the certificate of an `https:` proxy, in addition to the default ones. */
   caCerts?: string[];
 }
 
 /**
- * Opens a tunnel through a proxy: TCP to the proxy, TLS to it if it is an `https:` one, and the request.
+ * Opens a tunnel through a proxy: TCP to the proxy, TLS if its URL is `https:`, and the request.
  *
  * @param proxy The proxy.
  * @param options The target.
  * @returns The connection to the target.
- * @throws {HandshakeError} If the proxy refuses; what {@linkcode dialTcp} and {@linkcode startTlsClient} throw; the
- * signal's reason.
+ * @throws {HandshakeError} If the proxy refuses. Errors of {@linkcode dialTcp} and {@linkcode startTlsClient}, and the
+ * signal's reason, are thrown as they are.
  */
 export async function dialProxy(proxy: Proxy, options: DialProxyOptions): Promise<Transport> {
   const { sockets, hostname, port, signal } = options;

@@ -1,12 +1,12 @@
 import { isInBlock, parseAddress } from "../../util/ip_address.ts";
 import { parseProxyUrl, type Proxy } from "./proxy_url.ts";
 
-/** Reads a variable of the environment; `undefined` if it isn't set or may not be read. */
+/** Reads an environment variable; `undefined` if it isn't set or may not be read. */
 export type ReadVariable = (name: string) => string | undefined;
 
 /**
- * Reads a variable only if that has been permitted already: a library that makes the runtime ask the user, or
- * fails although no proxy was meant, would be a nuisance.
+ * Reads a variable only if that is permitted already: otherwise the runtime would ask the user, or fail although no proxy
+ * is needed.
  *
  * @param name The variable.
  * @returns Its value.
@@ -18,15 +18,15 @@ export function readPermittedVariable(name: string): string | undefined {
 
 /**
  * Finds the proxy for a connection in the environment: `https_proxy` for `wss:`, `http_proxy` for `ws:`, `all_proxy` for
- * both, unless `no_proxy` excepts the host. Small letters win over capitals, as in curl; a variable that is set to
- * nothing means no proxy. A proxy without a scheme is taken as `http://`.
+ * both, unless `no_proxy` lists the host. Names in lower case take precedence, as in curl; an empty variable means no
+ * proxy. A proxy without a scheme means `http://`.
  *
- * `HTTP_PROXY` in capitals isn't read in a CGI program, where it is a header of the request that a stranger sent.
+ * In a CGI program `HTTP_PROXY` in capitals isn't read: there it comes from a header of the client's request.
  *
  * @param secure Whether the connection is `wss:`.
  * @param hostname The target's host, IPv6 without brackets.
  * @param port The target's port.
- * @param read How to read a variable.
+ * @param read Reads a variable.
  * @returns The proxy, or `undefined` for none.
  * @throws {TypeError} If the variable isn't the URL of a proxy.
  */
@@ -50,16 +50,16 @@ export function proxyFromEnvironment(
 }
 
 /**
- * Says whether `no_proxy` excepts a host.
+ * Says whether `no_proxy` lists a host.
  *
- * @param list Entries, separated by commas or white space: `*` for every host; a domain, with or without a dot or `*.` in
- * front, for itself and all below it; an address; a block of addresses, `10.0.0.0/8`. Each but `*` and blocks may end
- * with `:port`; IPv6 is in brackets then, and may be elsewhere.
+ * @param list Entries, separated by commas or white space: `*` for every host; a domain, with or without a leading dot or
+ * `*.`, for itself and its subdomains; an address; a block of addresses such as `10.0.0.0/8`. A domain or an address may
+ * end with `:port`. IPv6 with a port must be in brackets, and without one may be.
  * @param hostname The host, IPv6 without brackets.
  * @param port The port.
  * @returns Whether to connect directly.
  */
-export function isExcepted(list: string, hostname: string, port: number): boolean {
+function isExcepted(list: string, hostname: string, port: number): boolean {
   const host = hostname.toLowerCase().replace(/\.$/, "");
   const address = parseAddress(host);
   return list.toLowerCase().split(/[\s,]+/).some((entry) => {
@@ -79,7 +79,7 @@ function splitEntry(entry: string): { host: string; port: number | undefined } {
     const [, host, port, bits = ""] = bracketed;
     return { host: host + bits, port: port === undefined ? undefined : Number(port) };
   }
-  // More than one colon: an IPv6 address, which has no port here.
+  // Several colons mean an IPv6 address, which has no port without brackets.
   const plain = /^([^:]*):(\d+)$/.exec(entry);
   if (plain !== null) return { host: plain[1], port: Number(plain[2]) };
   return { host: entry, port: undefined };

@@ -8,17 +8,17 @@ import { closeQuietly, readHead, readUntil, writeAll } from "../../transport/str
 import type { Transport } from "../../transport/transport.ts";
 import { printable } from "../../util/quote.ts";
 import { formatAddress } from "../../transport/attempt_error.ts";
-import { checkHost, proxyLeft, type Tunnel } from "./tunnel.ts";
+import { checkTunnel, proxyLeft, type Tunnel } from "./tunnel.ts";
 
 const MAX_HEAD = 16 * 1024;
 
 /**
  * Opens a tunnel through an HTTP proxy (RFC 9110 9.3.6).
  *
- * @param transport The connection to the proxy; ours from now on, and closed if there is no tunnel. Closing it aborts.
+ * @param transport The connection to the proxy, which is closed if the tunnel fails. Closing it aborts.
  * @param tunnel The target and the credentials.
- * @returns The connection to the target. It may be another object than `transport`: the target may have spoken first,
- * and its bytes may have come with the proxy's answer.
+ * @returns The connection to the target. It may be another object than `transport`, since bytes of the target may have come
+ * with the proxy's answer.
  * @throws {HandshakeError} If the proxy refuses, with its status, or doesn't speak HTTP.
  */
 export async function connectHttpProxy(transport: Transport, tunnel: Tunnel): Promise<Transport> {
@@ -32,11 +32,11 @@ export async function connectHttpProxy(transport: Transport, tunnel: Tunnel): Pr
 }
 
 function formatRequest(tunnel: Tunnel): Uint8Array {
-  checkHost(tunnel);
+  checkTunnel(tunnel);
   const authority = formatAddress(tunnel.hostname, tunnel.port);
   let text = `CONNECT ${authority} HTTP/1.1\r\nHost: ${authority}\r\n`;
   if (tunnel.username !== undefined) {
-    // Base64 of UTF-8 (RFC 7617 2.1), so whatever is in them can't end the line.
+    // Base64 of UTF-8 (RFC 7617 2.1), so no character in them can end the line.
     const pair = new TextEncoder().encode(`${tunnel.username}:${tunnel.password}`);
     text += `Proxy-Authorization: Basic ${btoa(String.fromCharCode(...pair))}\r\n`;
   }
@@ -56,14 +56,14 @@ async function readAnswer(transport: Transport, authority: string): Promise<Tran
         at += end;
         total += parser.text.length;
         head = parseResponseHead(parser.text);
-        // Interim responses may come first (RFC 9110 15.2), bounded like the head; a 101 answers no CONNECT.
+        // Interim responses may come first (RFC 9110 15.2), within the same limit. A 101 can't answer a CONNECT.
         if (head.status >= 200 || head.status === 101 || total > MAX_HEAD) return at;
       }
     });
     if (rest === null) throw proxyLeft(attempt);
     const { status } = head!;
     if (status < 200 || status > 299) throw await refused(transport, head!, rest, attempt);
-    // In a 2xx to CONNECT, Content-Length and Transfer-Encoding say nothing (RFC 9110 9.3.6): it's the tunnel.
+    // In a 2xx to CONNECT, Content-Length and Transfer-Encoding must be ignored (RFC 9110 9.3.6): the tunnel begins.
     return rest.length === 0 ? transport : new PrefixedTransport(rest, transport);
   } catch (cause) {
     if (!(cause instanceof BadHeadError)) throw cause;

@@ -1,28 +1,28 @@
 import { show } from "../../util/show.ts";
 
-/** A proxy, as its URL names it. */
+/** The parts of a proxy's URL. */
 export interface Proxy {
-  /** What it speaks. */
+  /** The protocol of the proxy. */
   kind: "http" | "https" | "socks5";
-  /** Its host: a name or an address, IPv6 without brackets. */
+  /** The host: a name or an address, IPv6 without brackets. */
   hostname: string;
-  /** Its port. */
+  /** The port. */
   port: number;
-  /** The credentials; `undefined` for none. */
+  /** The user; `undefined` for no credentials. */
   username: string | undefined;
-  /** The password that goes with it; `""` if only a user was given. */
+  /** The password; `""` if only a user was given. */
   password: string;
 }
 
 const DEFAULT_PORT = { http: 80, https: 443, socks5: 1080 } as const;
 
 /**
- * Reads the URL of a proxy: `http://`, `https://` (TLS to the proxy) or `socks5://`, with user and password
- * percent-encoded in front of the host. `socks5h://` is the same as `socks5://`: names are resolved by the proxy.
+ * Reads the URL of a proxy: `http://`, `https://` (TLS to the proxy) or `socks5://`, with percent-encoded user and password
+ * before the host. `socks5h://` is the same as `socks5://`: the proxy resolves names.
  *
  * @param value The URL.
  * @returns The proxy.
- * @throws {TypeError} If it isn't one; the message leaves the password out.
+ * @throws {TypeError} If it isn't the URL of a proxy; the message doesn't contain the password.
  */
 export function parseProxyUrl(value: string | URL): Proxy {
   if (typeof value !== "string" && !(value instanceof URL)) {
@@ -78,7 +78,7 @@ function checkCredentials(
     throw fail("user or password has a control character");
   }
   if (kind !== "socks5") {
-    // RFC 7617 2: the first colon ends the user.
+    // The first colon ends the user (RFC 7617 2).
     if (username.includes(":")) {
       throw fail("the user has a colon, which basic authentication can't carry");
     }
@@ -88,16 +88,16 @@ function checkCredentials(
   const encoder = new TextEncoder();
   for (const [name, text] of [["user", username], ["password", password]]) {
     const { length } = encoder.encode(text);
-    // RFC 1929 2: a length byte, at least 1.
+    // The length is a byte, and at least 1 (RFC 1929 2).
     if (length < 1 || length > 255) throw fail(`the ${name} must have 1 to 255 bytes in SOCKS5`);
   }
 }
 
 /**
- * Leaves user and password out of what may be the URL of a proxy, so that it can be shown.
+ * Removes user and password from a text that may be the URL of a proxy, so that it can be shown.
  *
- * @param given The URL, or what was meant to be one.
- * @returns It without what comes before the last `@` of its authority.
+ * @param given The text.
+ * @returns The text without the part before the last `@` of the authority.
  */
 function redact(given: string): string {
   return given.replace(/^([a-z][a-z0-9+.-]*:[/\\]*)?[^/\\?#]*@/i, "$1…@");

@@ -4,12 +4,12 @@ import { closeQuietly, readExactly, writeAll } from "../../transport/stream_io.t
 import type { Transport } from "../../transport/transport.ts";
 import { parseAddress } from "../../util/ip_address.ts";
 import { formatAddress } from "../../transport/attempt_error.ts";
-import { checkHost, proxyLeft, type Tunnel } from "./tunnel.ts";
+import { checkTunnel, proxyLeft, type Tunnel } from "./tunnel.ts";
 
 const NO_AUTHENTICATION = 0x00;
 const USER_AND_PASSWORD = 0x02;
 
-/** RFC 1928 6. */
+/** The meanings of replies (RFC 1928 6). */
 const REPLIES: readonly string[] = [
   "it succeeded",
   "general failure",
@@ -23,12 +23,12 @@ const REPLIES: readonly string[] = [
 ];
 
 /**
- * Opens a tunnel through a SOCKS5 proxy (RFC 1928), with user and password if there are any (RFC 1929). Names are sent as
- * they are: the proxy resolves them.
+ * Opens a tunnel through a SOCKS5 proxy (RFC 1928), with user and password if they are given (RFC 1929). The proxy resolves
+ * names.
  *
- * @param transport The connection to the proxy; ours from now on, and closed if there is no tunnel. Closing it aborts.
+ * @param transport The connection to the proxy, which is closed if the tunnel fails. Closing it aborts.
  * @param tunnel The target and the credentials.
- * @returns The connection to the target, which is `transport` itself: answers are read to their last byte and no further.
+ * @returns The connection to the target, which is `transport` itself: no bytes after the proxy's answers are read.
  * @throws {HandshakeError} If the proxy refuses or doesn't speak SOCKS5.
  */
 export async function connectSocks5(transport: Transport, tunnel: Tunnel): Promise<Transport> {
@@ -36,7 +36,7 @@ export async function connectSocks5(transport: Transport, tunnel: Tunnel): Promi
     formatAddress(tunnel.hostname, tunnel.port)
   } through the SOCKS5 proxy`;
   try {
-    checkHost(tunnel);
+    checkTunnel(tunnel);
     await authenticate(transport, tunnel, attempt);
     await writeAll(transport, formatRequest(tunnel));
     await readReply(transport, attempt);
@@ -92,7 +92,7 @@ async function readReply(transport: Transport, attempt: string): Promise<void> {
   if (reply !== 0) {
     throw new HandshakeError(`${attempt}: ${REPLIES[reply] ?? `it answered ${reply}`} (${reply})`);
   }
-  // The address that the proxy connects from is of no interest, but it comes before the tunnel's first byte.
+  // The address that the proxy connects from isn't needed, but has to be read.
   let length: number;
   if (kind === 1) length = 4;
   else if (kind === 4) length = 16;

@@ -1,23 +1,23 @@
 import { HandshakeError } from "../../errors.ts";
-/** What a proxy is asked for. */
+/** The request for a proxy. */
 export interface Tunnel {
   /** The target's host: a name or an address, IPv6 without brackets. */
   hostname: string;
   /** The target's port. */
   port: number;
-  /** The credentials; `undefined` for none. */
+  /** The user; `undefined` for no credentials. */
   username?: string;
-  /** The password that goes with it. */
+  /** The password. */
   password?: string;
 }
 
 /**
- * Checks a target before anything is written, so that nothing in it can be read as something else.
+ * Checks a target before it is written, so that no part of it can be read as something else.
  *
  * @param tunnel The target.
- * @throws {TypeError} If the host isn't a name or an address, or the port isn't one.
+ * @throws {TypeError} If the host isn't a name or an address, or the port is invalid.
  */
-export function checkHost(tunnel: Tunnel): void {
+export function checkTunnel(tunnel: Tunnel): void {
   const { hostname, port } = tunnel;
   if (!/^[\w.:%-]{1,255}$/.test(hostname)) {
     throw new TypeError(`Cannot ask a proxy for ${JSON.stringify(hostname)}: not a host name`);

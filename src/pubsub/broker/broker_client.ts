@@ -4,27 +4,27 @@ import { within } from "../../util/timers.ts";
 import { slowPolicy } from "../options.ts";
 import {
   type Broker,
-  BrokerError,
+  brokerClosed,
   type BrokerGap,
   type BrokerLink,
   type BrokerMessage,
 } from "./broker.ts";
 
-/** What a context does with what its broker reports. */
+/** The callbacks of a context for reports of its broker. */
 export interface BrokerReports {
-  /** A gap in what was received is over. */
+  /** A time in which publications of other contexts may have been missed is over. Default: a message on the console. */
   onBrokerGap?(gap: BrokerGap): void;
-  /** The broker was lost, or has failed. */
+  /** The connection of the broker was lost, or the broker has failed. Default: a message on the console. */
   onBrokerError?(error: unknown): void;
 }
 
 const METHODS = ["start", "subscribe", "unsubscribe", "publish", "close"] as const;
 
 /**
- * A context's end of its broker: which topics it wants, whether it is ready, and what it reports.
+ * A context's side of its broker: it subscribes, publishes, and gets the reports.
  *
- * A broker may be the application's own, so each of its methods may throw, reject, return any thenable, never settle, or
- * call back at any time. None of that reaches the connections: callers that wait get it, or `onBrokerError` does.
+ * The application may implement a broker, so each method may throw, reject, return a hostile thenable, never settle, or call
+ * back at any time. No such error reaches the connections: it rejects the promises that wait, or goes to `onBrokerError`.
  */
 export class BrokerClient implements BrokerLink {
   readonly #broker: Broker;
@@ -34,7 +34,7 @@ export class BrokerClient implements BrokerLink {
   /** Subscriptions that the broker hasn't confirmed, by topic. */
   readonly #subscribing = new Map<string, PromiseWithResolvers<void>>();
   #refusal: { error: unknown } | null = null;
-  /** Whether anybody has asked for `ready`, and so learns of a refusal. */
+  /** Whether `ready` was read, so that its promise reports a refusal. */
   #asked = false;
   #closed = false;
 
@@ -61,7 +61,7 @@ export class BrokerClient implements BrokerLink {
     settle(this.#started, () => broker.start(this));
   }
 
-  /** Resolves when the broker is connected and has all subscriptions that were asked for so far. */
+  /** Resolves when the broker is connected and has confirmed all subscriptions so far. */
   get ready(): Promise<void> {
     this.#asked = true;
     const waiting = [this.#started, ...this.#subscribing.values()];
@@ -78,14 +78,14 @@ export class BrokerClient implements BrokerLink {
     };
     done.promise.then(settled, (error) => {
       settled();
-      // A broker that has refused everything said so once, and after a shutdown errors are of no use.
+      // The refusal of a broker was reported once already.
       if (this.#refusal === null) this.error(error);
     });
     settle(done, () => this.#broker.subscribe(topic));
   }
 
   unsubscribe(topic: string): void {
-    // No caller has to wait for what isn't wanted any more.
+    // `ready` needn't wait for this subscription any more.
     this.#subscribing.get(topic)?.resolve();
     this.#subscribing.delete(topic);
     callForeign(() => this.#broker.unsubscribe(topic), (error) => this.error(error));
@@ -94,25 +94,25 @@ export class BrokerClient implements BrokerLink {
   /**
    * Relays a publication.
    *
-   * @throws What the broker has refused everything with.
+   * @throws The error of a broker that has refused for good.
    */
   publish(topic: string, message: BrokerMessage): Promise<void> {
     if (this.#refusal !== null && !this.#closed) throw this.#refusal.error;
     const relayed = resolved(() => {
-      if (this.#closed) throw closedError();
+      if (this.#closed) throw brokerClosed();
       return this.#broker.publish(topic, message);
     });
     relayed.catch(() => {});
     return relayed;
   }
 
-  /** Ends the broker; resolves when it has let go of everything, but at `timeout` ms at the latest. */
+  /** Closes the broker; resolves when it has closed, or after `timeout` ms. */
   async close(timeout: number): Promise<void> {
     this.#closed = true;
     const ended = callForeign(() => this.#broker.close(), (error) => this.#report(error));
-    // A broker that never settles these would leave callers that wait for `ready` waiting.
-    this.#started.reject(closedError());
-    for (const done of this.#subscribing.values()) done.reject(closedError());
+    // The broker may never settle these, but `ready` must.
+    this.#started.reject(brokerClosed());
+    for (const done of this.#subscribing.values()) done.reject(brokerClosed());
     if (ended !== null) await within(timeout, ended);
   }
 
@@ -152,7 +152,7 @@ export class BrokerClient implements BrokerLink {
   }
 }
 
-/** Calls what may throw or return anything; a promise of what it has returned. */
+/** Calls a function that may throw or return anything; returns a promise of its result. */
 function resolved(call: () => unknown): Promise<void> {
   try {
     return Promise.resolve(call()) as Promise<void>;
@@ -161,7 +161,7 @@ function resolved(call: () => unknown): Promise<void> {
   }
 }
 
-/** Settles a promise as a call does. */
+/** Settles a promise with the outcome of a call. */
 function settle(done: PromiseWithResolvers<void>, call: () => unknown): void {
   resolved(call).then(() => done.resolve(), done.reject);
 }
@@ -173,10 +173,6 @@ function checkMessage(message: BrokerMessage): void {
     );
   }
   slowPolicy("deliver", message.slow);
-}
-
-function closedError(): BrokerError {
-  return new BrokerError("Cannot use a broker whose context was shut down");
 }
 
 function guarded(name: string, callback: () => unknown): void {

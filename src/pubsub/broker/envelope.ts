@@ -1,11 +1,11 @@
 import type { SlowPolicy } from "../options.ts";
 import type { BrokerMessage } from "./broker.ts";
 
-/** What a publication that waits costs apart from its payload. */
+/** The memory of a waiting publication apart from its payload, in bytes. */
 export const PUBLICATION_OVERHEAD = 128;
 
-// What travels beside the payload: the publisher (8 bytes), and a byte with the version of this layout in its upper
-// half, the slow policy in bits 1 and 2, and in bit 0 whether it is text.
+// The header before the payload: the publisher (8 bytes), and a byte with the version of this layout in its upper half,
+// the slow policy in bits 1 and 2, and in bit 0 whether it is text.
 const ORIGIN = 8;
 const HEAD = ORIGIN + 1;
 const VERSION = 1;
@@ -15,7 +15,7 @@ const POLICIES: readonly SlowPolicy[] = ["queue", "drop", "close"];
 export class Envelope {
   readonly #origin = crypto.getRandomValues(new Uint8Array(ORIGIN));
 
-  /** Packs a publication; a copy. */
+  /** Packs a publication into a copy. */
   pack({ text, payload, slow }: BrokerMessage): Uint8Array<ArrayBuffer> {
     const bytes = new Uint8Array(HEAD + payload.length);
     bytes.set(this.#origin);
@@ -24,7 +24,7 @@ export class Envelope {
     return bytes;
   }
 
-  /** Unpacks a publication; `null` for one's own. */
+  /** Unpacks a publication; `null` if it comes from this context. */
   unpack(bytes: Uint8Array): BrokerMessage | null {
     if (bytes.length < HEAD || bytes[ORIGIN] >> 4 !== VERSION) {
       throw new TypeError("Cannot read a publication of another kind or version");
@@ -34,12 +34,12 @@ export class Envelope {
   }
 }
 
-/** What isn't payload, in four bits. */
+/** Packs everything but the payload into four bits. */
 export function packFlags(text: boolean, slow: SlowPolicy): number {
   return (text ? 1 : 0) | (POLICIES.indexOf(slow) << 1);
 }
 
-/** What {@linkcode packFlags} packed. */
+/** Unpacks the result of {@linkcode packFlags}. */
 export function unpackFlags(flags: number): Omit<BrokerMessage, "payload"> {
   return { text: (flags & 1) === 1, slow: POLICIES[flags >> 1] ?? "queue" };
 }

@@ -2,19 +2,19 @@ import { Fifo } from "../../util/fifo.ts";
 import { PUBLICATION_OVERHEAD } from "./envelope.ts";
 import { parsePortMessage, type PortMessage } from "./port_message.ts";
 
-/** What an end of a port does with what arrives. */
+/** Gets the messages that arrive at an end of a port. */
 export interface PortSink {
   publication(topic: string, flags: number, payload: Uint8Array): void;
   /** The other end has taken this many more publications. */
   taken?(count: number): void;
   message(message: Exclude<PortMessage, { type: "batch" } | { type: "taken" }>): void;
-  /** Something arrived that no other end would send; it was ignored. */
+  /** A message arrived that isn't of our own; it was ignored. */
   rubbish(error: TypeError): void;
 }
 
 /**
- * One end of a message port: publications of a turn travel in one message, and the other end reports what it has taken,
- * so that one that is stuck, or gone, costs a bounded amount of memory.
+ * One end of a message port. The publications of a turn are posted in one message, and the other end confirms those that it
+ * has taken. So an end that is stuck, or doesn't exist any more, costs a limited amount of memory.
  */
 export class PortLink {
   readonly #port: MessagePort;
@@ -22,7 +22,7 @@ export class PortLink {
   readonly #limit: number;
   #batch: { topic: string; flags: number; payload: Uint8Array }[] = [];
   #batchBytes = 0;
-  /** Sizes of what the other end hasn't taken. */
+  /** Sizes of the publications that the other end hasn't confirmed. */
   readonly #sizes = new Fifo<number>();
   #bytes = 0;
   #closed = false;
@@ -35,15 +35,15 @@ export class PortLink {
     port.onmessageerror = () => this.#rubbish(new TypeError("it can't be deserialised"));
   }
 
-  /** Bytes that the other end hasn't taken. */
+  /** Bytes that the other end hasn't confirmed. */
   get pendingBytes(): number {
     return this.#bytes;
   }
 
-  /** Sends a publication at the end of the turn; `false` if too much is pending. The payload must not change. */
+  /** Posts a publication at the end of the turn; returns `false` if too much is pending. The payload must not change. */
   publish(topic: string, flags: number, payload: Uint8Array): boolean {
     const size = payload.length + PUBLICATION_OVERHEAD;
-    // One goes at any size, or a large one could never go.
+    // A single publication may be larger than the limit, or it could never be posted.
     if (this.#closed || (this.#bytes > 0 && this.#bytes + size > this.#limit)) return false;
     this.#bytes += size;
     this.#sizes.push(size);
@@ -52,14 +52,14 @@ export class PortLink {
     return true;
   }
 
-  /** Sends anything else, after the publications before it. */
+  /** Posts any other message, after the publications before it. */
   post(message: PortMessage): void {
     if (this.#closed) return;
     this.#flush();
     this.#port.postMessage(message);
   }
 
-  /** Sends what waits and lets go of the port. */
+  /** Posts the waiting publications and closes the port. */
   close(): void {
     if (this.#closed) return;
     this.post({ type: "bye" });
@@ -101,14 +101,14 @@ export class PortLink {
         this.#sink.publication(topic, flags, message.bytes.subarray(start, end));
         start = end;
       }
-      // A publication may have ended us.
+      // Handling a publication may have closed this end.
       if (!this.#closed) this.#port.postMessage({ type: "taken", count: message.entries.length });
     } else {
       this.#sink.message(message);
     }
   }
 
-  /** The port may have been given to anybody, and what is thrown in its callback would end the thread. */
+  /** Any code may have the port, and an error thrown in its callback would end the thread, so it is reported. */
   #rubbish(cause: unknown): void {
     const why = cause instanceof Error ? cause.message : String(cause);
     this.#sink.rubbish(

@@ -1,7 +1,7 @@
-/** A publication in a batch: topic, flags of the envelope, where its payload ends. */
+/** A publication in a batch: the topic, the flags of the envelope, and the end of its payload. */
 type Entry = readonly [topic: string, flags: number, end: number];
 
-/** What travels over a port between a hub and a worker. */
+/** The messages between a hub and a worker. */
 export type PortMessage =
   | { type: "batch"; entries: readonly Entry[]; bytes: Uint8Array }
   | { type: "taken"; count: number }
@@ -12,9 +12,9 @@ export type PortMessage =
   | { type: "bye" };
 
 /**
- * Reads what has arrived at a port, which anybody may have posted to.
+ * Checks a message that has arrived at a port, to which any code may have posted.
  *
- * @throws {TypeError} If it is no message of our own; the text says what is wrong, without a beginning.
+ * @throws {TypeError} If it isn't a message of our own. The error's message is the second half of a sentence.
  */
 export function parsePortMessage(data: unknown): PortMessage {
   if (typeof data !== "object" || data === null) {

@@ -1,7 +1,13 @@
 import { QueueFullError, TimeoutError } from "../../errors.ts";
 import { printable } from "../../util/quote.ts";
 import { startTimer, within } from "../../util/timers.ts";
-import { type Broker, BrokerError, type BrokerLink, type BrokerMessage } from "./broker.ts";
+import {
+  type Broker,
+  brokerClosed,
+  BrokerError,
+  type BrokerLink,
+  type BrokerMessage,
+} from "./broker.ts";
 import { Envelope, PUBLICATION_OVERHEAD } from "./envelope.ts";
 import {
   type RedisBrokerOptions,
@@ -14,7 +20,7 @@ interface Topic {
   wanted: boolean;
   /** The session that it is subscribed on. */
   on: Session | null;
-  /** The session on which a step is under way. */
+  /** The session on which a step is in progress. */
   busy: Session | null;
   waiters: PromiseWithResolvers<void>[];
 }
@@ -27,24 +33,24 @@ interface Pending {
 
 const FIRST_PAUSE = 50;
 const LONGEST_PAUSE = 2000;
-/** A session that has lived this long, in ms, starts the back-off over. */
+/** After a session that lived this long, in ms, the back-off starts over. */
 const SETTLED = 2000;
-/** For each address that is tried, and for the handshake; a Redis may accept and then say nothing. */
+/** In ms, for each address that is tried, and for the handshake: a Redis may accept and then never answer. */
 const CONNECT_TIMEOUT = 5000;
 const CLOSE_TIMEOUT = 2000;
-/** After a time in which this process was stopped it sees its own timer before what has arrived in that time. */
+/** If this process was stopped for some time, its timer fires before it reads the answers that arrived in that time. */
 const GRACE = 100;
 const REFUSALS = /^(WRONGPASS|NOAUTH|NOPERM|ERR .*(AUTH|password))/i;
 
 /**
  * Connects contexts on many machines through Redis.
  *
- * - A topic is subscribed at Redis only while a connection here is subscribed to it.
- * - A lost connection is made again by itself, with all subscriptions. Redis keeps nothing for a client that is away,
- *   so what was missed is gone; `onBrokerGap` says when, and for which topics.
+ * - A topic is subscribed at Redis only while a local connection has subscribed to it.
+ * - A lost connection is restored automatically, with all subscriptions. Redis keeps no messages for absent clients, so
+ *   those of that time are missed; `onBrokerGap` reports the time and the topics.
  * - A ping every few seconds finds a connection that is dead without having been closed; see `keepAlive`.
- * - Publications wait while Redis is away, up to `maxPendingBytes`; what is more is refused, as `relayed` reports.
- * - What Redis refuses for good, such as the password, fails `ctx.ready` and every publication, with its words.
+ * - Without a connection to Redis publications wait, up to `maxPendingBytes`; then `relayed` rejects.
+ * - If Redis refuses for good, for example because of the password, `ctx.ready` and every publication fail.
  * - A connected broker keeps the process alive until the context is shut down.
  *
  * @example
@@ -64,7 +70,7 @@ export class RedisBroker implements Broker {
   #link!: BrokerLink;
   /** The session that is being connected. */
   #connecting: Session | null = null;
-  /** The session that is connected: subscriptions go to it; publications too, once it is `#live`. */
+  /** The connected session, which gets subscriptions, and publications once it is `#live`. */
   #session: Session | null = null;
   #live = false;
   #liveSince = 0;
@@ -79,20 +85,20 @@ export class RedisBroker implements Broker {
   #closed = false;
   #wake: (() => void) | null = null;
   #stopBeat: (() => void) | null = null;
-  /** Whether Redis has said something since the last ping. */
+  /** Whether Redis has sent anything since the last ping. */
   #heard = false;
 
   /**
    * Makes a broker for one context; it connects when the context is made.
    *
-   * @param options Where Redis is, and limits.
-   * @throws {TypeError | RangeError} If an option makes no sense, such as both `url` and `cluster`.
+   * @param options The address of Redis, credentials, and limits.
+   * @throws {TypeError | RangeError} If an option is invalid, such as both `url` and `cluster`.
    */
   constructor(options: RedisBrokerOptions = {}) {
     this.#settings = redisSettings(options);
   }
 
-  /** Connects; for the context that the broker is given to. */
+  /** Connects. Called by the context. */
   start(link: BrokerLink): Promise<void> {
     if (this.#link !== undefined) {
       return Promise.reject(new TypeError("Cannot start a broker twice: it serves one context"));
@@ -111,7 +117,7 @@ export class RedisBroker implements Broker {
     state.wanted = true;
     const waiter = Promise.withResolvers<void>();
     state.waiters.push(waiter);
-    const refusal = this.#closed ? closedError() : this.#refusal;
+    const refusal = this.#closed ? brokerClosed() : this.#refusal;
     if (refusal !== null) this.#settle(state, refusal);
     else this.#sync(topic, state);
     return waiter.promise;
@@ -130,7 +136,7 @@ export class RedisBroker implements Broker {
   /** Publishes at Redis. */
   publish(topic: string, message: BrokerMessage): Promise<void> {
     if (this.#refusal !== null) return Promise.reject(this.#refusal);
-    if (this.#closed) return Promise.reject(closedError());
+    if (this.#closed) return Promise.reject(brokerClosed());
     const size = message.payload.length + PUBLICATION_OVERHEAD;
     const { maxPendingBytes: most, prefix } = this.#settings;
     if (this.#bytes + size > most) {
@@ -152,14 +158,14 @@ export class RedisBroker implements Broker {
     return done.promise;
   }
 
-  /** Disconnects, after what was published has gone out, but within two seconds. */
+  /** Sends the accepted publications, then disconnects, within two seconds. */
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
     this.#wake?.();
     this.#stopBeat?.();
-    this.#rejectPending(closedError());
-    for (const state of this.#topics.values()) this.#settle(state, closedError());
+    this.#rejectPending(brokerClosed());
+    for (const state of this.#topics.values()) this.#settle(state, brokerClosed());
     this.#connecting?.destroy();
     const session = this.#session;
     this.#session = null;
@@ -171,10 +177,10 @@ export class RedisBroker implements Broker {
   async #connect(): Promise<void> {
     for (;;) {
       if (this.#pause > 0) await this.#rest(this.#pause * (0.5 + Math.random()));
-      if (this.#closed) throw closedError();
+      if (this.#closed) throw brokerClosed();
       const failure = await this.#attempt();
       if (failure === null) return;
-      if (this.#closed) throw closedError();
+      if (this.#closed) throw brokerClosed();
       const { error } = failure, words = wordsOf(error);
       if (REFUSALS.test(words)) throw this.#refuse(words, error);
       this.#backOff();
@@ -186,9 +192,9 @@ export class RedisBroker implements Broker {
     }
   }
 
-  /** Connects once; what went wrong, or `null`. */
+  /** Tries to connect once; returns the error, or `null`. */
   async #attempt(): Promise<{ error: unknown } | null> {
-    // The client's own error sums up; what Redis said comes before.
+    // The first error has the reason; the client's own error is only a summary.
     let first: { error: unknown } | null = null, lost = false;
     const session = makeSession(this.#settings, {
       trouble: (error) => {
@@ -210,7 +216,7 @@ export class RedisBroker implements Broker {
       }
       await connected;
       this.#connecting = null;
-      if (this.#closed) throw closedError();
+      if (this.#closed) throw brokerClosed();
       if (lost) throw first;
       this.#session = session;
       this.#beat(session);
@@ -226,14 +232,14 @@ export class RedisBroker implements Broker {
     }
   }
 
-  /** Pings again and again, and ends a session that doesn't answer. */
+  /** Pings at intervals, and ends a session that doesn't answer. */
   #beat(session: Session): void {
     const { interval, timeout } = this.#settings;
     this.#stopBeat?.();
     this.#stopBeat = startTimer(interval, async () => {
       this.#heard = false;
       const answered = session.ping();
-      // An answer may come after many publications.
+      // The answer may come after many publications, so these count as signs of life, too.
       const alive = await within(timeout, answered) || this.#heard || await within(GRACE, answered);
       if (this.#session !== session) return;
       if (alive) this.#beat(session);
@@ -261,12 +267,12 @@ export class RedisBroker implements Broker {
     this.#session = null;
     this.#stopBeat?.();
     session.destroy();
-    // One that was still subscribing is the attempt's.
+    // If it was still subscribing, `#attempt` handles it.
     if (!this.#live) return;
     this.#live = false;
     this.#lostAt = Date.now();
     this.#lostBy = error;
-    // A Redis that accepts and drops at once must not be asked hundreds of times a second.
+    // If Redis accepts and drops at once, there must not be hundreds of attempts a second.
     if (performance.now() - this.#liveSince >= SETTLED) this.#pause = 0;
     else this.#backOff();
     this.#link.error(
@@ -294,7 +300,7 @@ export class RedisBroker implements Broker {
     });
   }
 
-  /** Brings a topic's subscription in line with what is wanted, one step at a time. */
+  /** Subscribes or unsubscribes a topic as wanted, one step at a time. */
   async #sync(topic: string, state: Topic): Promise<void> {
     const session = this.#session, channel = this.#settings.prefix + topic;
     if (session === null || state.busy === session) return;
@@ -367,8 +373,4 @@ export class RedisBroker implements Broker {
 function wordsOf(error: unknown): string {
   const words = error instanceof Error && error.message !== "" ? error.message : String(error);
   return printable(words);
-}
-
-function closedError(): BrokerError {
-  return new BrokerError("Cannot use a broker whose context was shut down");
 }

@@ -1,31 +1,31 @@
 import { group, limit, refusal, timeLimit } from "../../util/check.ts";
 
-/** How a broker notices that a connection to Redis is dead although nothing has closed it. */
+/** Keepalive of the connection to Redis, which finds one that is dead without having been closed. */
 export interface RedisKeepAliveOptions {
   /**
-   * Pause between an answered ping and the next, in ms; 0: no pings.
+   * The pause between an answered ping and the next, in ms; 0 for no pings.
    *
    * @default {3000}
    */
   interval?: number;
   /**
-   * How long Redis may be silent after a ping, in ms; 0: for ever.
+   * How long Redis may be silent after a ping, in ms; 0 for ever.
    *
    * @default {5000}
    */
   timeout?: number;
 }
 
-/** How to reach Redis. */
+/** Options of a `RedisBroker`. */
 export interface RedisBrokerOptions {
   /**
-   * A single Redis, `redis://host:port` or `rediss://…` for TLS.
+   * The URL of a single Redis: `redis://host:port`, or `rediss://…` for TLS.
    *
    * @default {"redis://127.0.0.1:6379"}
    */
   url?: string;
   /**
-   * Some nodes of a cluster, instead of `url`: the others are found through them. Publications then go by sharded
+   * The URLs of some nodes of a cluster, instead of `url`; the others are found through them. Publications then use sharded
    * pub/sub (Redis 7 or later), which loads only the node that a topic belongs to.
    */
   cluster?: readonly string[];
@@ -34,27 +34,27 @@ export interface RedisBrokerOptions {
   /** The password. */
   password?: string;
   /**
-   * What channels begin with, so that programs can share a Redis.
+   * The prefix of all channels, so that programs can share a Redis.
    *
    * @default {"sluice:"}
    */
   prefix?: string;
   /**
-   * The most bytes of publications that wait for Redis, there or away; 0: unlimited.
+   * The most bytes of publications that wait for Redis, connected or not; 0 for no limit.
    *
    * @default {4194304}
    */
   maxPendingBytes?: number;
   /**
-   * Pings Redis, so that a connection whose other end is gone shows within seconds: a machine without power, or a NAT
-   * that has forgotten it. `false`: never; then it shows when the kernel gives up sending, after many minutes.
+   * Pings Redis, so that a dead connection is noticed within seconds, for example after a power failure, or if a NAT has
+   * dropped it. With `false` it is noticed only when the kernel gives up sending, after many minutes.
    *
    * @default {{ interval: 3000, timeout: 5000 }}
    */
   keepAlive?: RedisKeepAliveOptions | false;
 }
 
-/** The options, checked and with their defaults. */
+/** The checked options, with defaults. */
 export interface RedisBrokerSettings {
   /** One address, or those of a cluster's nodes. */
   readonly url: string | readonly string[];
@@ -71,7 +71,7 @@ const ACTION = "make a Redis broker";
 /**
  * Checks options and fills in their defaults.
  *
- * @throws {TypeError | RangeError} If an option makes no sense.
+ * @throws {TypeError | RangeError} If an option is invalid.
  */
 export function redisSettings(options: RedisBrokerOptions): RedisBrokerSettings {
   group(ACTION, "options", options, "an object");
@@ -81,7 +81,7 @@ export function redisSettings(options: RedisBrokerOptions): RedisBrokerSettings 
   }
   if (cluster !== undefined && !(Array.isArray(cluster) && cluster.length > 0)) {
     const allowed = "a list of URLs of its nodes";
-    // A URL is not shown, since a password may be in it.
+    // A URL isn't shown, since it may contain a password.
     if (typeof cluster === "string") {
       throw new TypeError(`Cannot ${ACTION} with cluster that is a string: use ${allowed}`);
     }
@@ -105,7 +105,7 @@ export function redisSettings(options: RedisBrokerOptions): RedisBrokerSettings 
   };
 }
 
-/** Says what is wrong without the URL itself, which may contain a password. */
+/** Checks a URL. Errors don't show it, since it may contain a password. */
 function checkUrl(url: unknown): string {
   if (typeof url !== "string") {
     throw refusal(`${ACTION} with url`, url, "a string, redis://host:port");

@@ -2,17 +2,17 @@ import { Buffer } from "node:buffer";
 import { createClient, createCluster } from "redis";
 import type { RedisBrokerSettings } from "./redis_options.ts";
 
-/** One connection to Redis, or to the nodes of a cluster, from its start to its end: it doesn't reconnect. */
+/** One connection to Redis, or to the nodes of a cluster. It doesn't reconnect. */
 export interface Session {
   connect(): Promise<void>;
   publish(channel: string, payload: Uint8Array): Promise<unknown>;
   subscribe(channel: string, listener: (payload: Uint8Array) => void): Promise<void>;
   unsubscribe(channel: string): Promise<void>;
-  /** Settles when every connection of it has answered. */
+  /** Settles when all its connections have answered. */
   ping(): Promise<unknown>;
-  /** Ends after what was asked for is done. */
+  /** Ends after all commands are done. */
   close(): Promise<void>;
-  /** Ends now, at any time: nothing of it stays, and whatever was asked for is settled. */
+  /** Ends at once, in any state: all sockets are closed and all commands settle. */
   destroy(): void;
 }
 
@@ -20,21 +20,21 @@ type Config = Pick<RedisBrokerSettings, "url" | "username" | "password">;
 
 const CONNECT_TIMEOUT = 5000;
 
-/** What a session reports, any number of times, also after its end. */
+/** Gets the reports of a session, any number of times, even after its end. */
 export interface SessionSink {
-  /** Something failed that it may get over while it is still connecting, such as one of several nodes. */
+  /** A failure that isn't final while the session is connecting, such as that of one of several nodes. */
   trouble(error: unknown): void;
-  /** It is of no use any more. */
+  /** The session can't be used any more. */
   lost(error: unknown): void;
 }
 
 /** Makes a session. */
 export function makeSession(config: Config, sink: SessionSink): Session {
-  // The client forgets a socket that is still connecting when it is destroyed. The signal ends every socket that the
-  // session has or makes, those of a cluster's nodes among them.
+  // A destroyed client leaves a socket that is still connecting. The signal ends all sockets of the session, those of a
+  // cluster's nodes included.
   const gone = new AbortController();
   const socket = {
-    // The client's own reconnecting keeps commands without bound and says nothing of what it has missed.
+    // The client's own reconnecting keeps commands without a limit, and doesn't report a gap.
     reconnectStrategy: false as const,
     connectTimeout: CONNECT_TIMEOUT,
     signal: gone.signal,
@@ -55,7 +55,7 @@ export function makeSession(config: Config, sink: SessionSink): Session {
       try {
         session.destroy();
       } catch {
-        // What it can't end the signal does.
+        // The signal ends the rest.
       }
       gone.abort();
     },

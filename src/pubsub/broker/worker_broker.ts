@@ -6,27 +6,27 @@ import { type Broker, BrokerError, type BrokerLink, type BrokerMessage } from ".
 import { packFlags, unpackFlags } from "./envelope.ts";
 import { PortLink } from "./port_link.ts";
 
-// How many bytes of publications may wait at a port for the other end, there and back.
+// The most bytes of publications that wait at a port for the other end, in each direction.
 const LIMIT = 4 * 1024 * 1024;
 
 /** Options of a {@linkcode WorkerHub}. */
 export interface WorkerHubOptions {
-  /** Something was posted to a worker's port that no `WorkerBroker` posts; it was ignored. Default: the console. */
+  /** An unknown message was posted to a worker's port, and ignored. Default: a message on the console. */
   onError?(error: unknown): void;
 }
 
 /** A worker's end of a {@linkcode WorkerHub}. */
 export interface WorkerPort {
-  /** To be handed to a worker, which makes a `WorkerBroker` of it. */
+  /** The port for the worker, which passes it to `new WorkerBroker(port)`. */
   readonly port: MessagePort;
-  /** Forgets the worker, which need not live any more. */
+  /** Removes the worker from the hub; it needn't be running any more. */
   disconnect(): void;
 }
 
 class HubMember {
   readonly topics = new Set<string>();
   readonly link: PortLink;
-  /** Since when publications for it have been dropped, and which topics'. */
+  /** The time since which publications for it have been dropped, and their topics. */
   gap: { since: number; topics: Set<string> } | null = null;
 
   constructor(hub: WorkerHub, port: MessagePort) {
@@ -48,7 +48,7 @@ class HubMember {
   }
 
   publish(topic: string, flags: number, payload: Uint8Array): void {
-    // Until it has caught up nothing more is kept for it, so that a gap has one beginning and one end.
+    // Until it has caught up all publications are dropped, so that a gap has one beginning and one end.
     if (this.gap === null && this.link.publish(topic, flags, payload)) return;
     this.gap ??= { since: Date.now(), topics: new Set() };
     this.gap.topics.add(topic);
@@ -72,10 +72,10 @@ let forget: (hub: WorkerHub, member: HubMember) => void;
 let report: (hub: WorkerHub, error: unknown) => void;
 
 /**
- * Shares topics between the workers of one process: it lives in the thread that makes the workers, and hands a
- * port to each.
+ * Shares topics between the workers of one process. It belongs into the thread that makes the workers, and provides a port
+ * for each.
  *
- * A worker that is stuck costs 4 MiB at most; it misses what is published beyond that, and its `onBrokerGap` is called.
+ * A worker that is stuck costs at most 4 MiB. It misses further publications, and its `onBrokerGap` is called.
  *
  * @example
  * ```ts no-eval
@@ -114,8 +114,8 @@ export class WorkerHub implements Disposable {
   /**
    * Makes a hub.
    *
-   * @param options The callback that gets what was ignored.
-   * @throws {TypeError} If `onError` is not a function.
+   * @param options A callback for ignored messages.
+   * @throws {TypeError} If `onError` isn't a function.
    */
   constructor(options: WorkerHubOptions = {}) {
     group("make a worker hub", "options", options, "an object");
@@ -126,7 +126,7 @@ export class WorkerHub implements Disposable {
   /**
    * Makes a port for one worker, or for a context of this thread.
    *
-   * @returns The port, and how to forget it.
+   * @returns The port, and a function that disconnects it.
    */
   connect(): WorkerPort {
     const { port1, port2 } = new MessageChannel();
@@ -140,7 +140,7 @@ export class WorkerHub implements Disposable {
     for (const member of this.#members) forget(this, member);
   }
 
-  /** Closes. */
+  /** Disconnects all workers. */
   [Symbol.dispose](): void {
     this.close();
   }
@@ -162,13 +162,13 @@ export class WorkerBroker implements Broker {
   /**
    * Makes a broker for one context.
    *
-   * @param port What `WorkerHub.connect` gave.
+   * @param port The port from `WorkerHub.connect`.
    */
   constructor(port: MessagePort) {
     this.#port = port;
   }
 
-  /** Connects; for the context that the broker is given to. */
+  /** Connects. Called by the context. */
   start(link: BrokerLink): Promise<void> {
     if (this.#link !== null) {
       return Promise.reject(new TypeError("Cannot start a broker twice: it serves one context"));
@@ -221,7 +221,10 @@ export class WorkerBroker implements Broker {
     if (!link.publish(topic, packFlags(text, slow), payload)) {
       this.#unsent++;
       return Promise.reject(
-        new QueueFullError("Cannot relay a publication: the hub of the workers is behind", payload),
+        new QueueFullError(
+          "Cannot relay a publication: too many wait for the hub of the workers",
+          payload,
+        ),
       );
     }
     const done = Promise.withResolvers<void>();
@@ -229,7 +232,7 @@ export class WorkerBroker implements Broker {
     return done.promise;
   }
 
-  /** Disconnects, after what was published has been sent. */
+  /** Sends the accepted publications, then disconnects. */
   close(): Promise<void> {
     this.#end(new BrokerError("Cannot relay a publication: the context was shut down"));
     return Promise.resolve();

@@ -3,12 +3,12 @@ import type { RequestHead } from "../../handshake/request_head.ts";
 import { formatFields, REASONS } from "../../handshake/server_response.ts";
 import { listContains } from "../../handshake/token_list.ts";
 
-/** How the end of an answer shows (RFC 9112 6.3): it has none, its length is known, it comes in chunks, or it closes. */
+/** The framing of an answer's content (RFC 9112 6.3): none, a length, chunks, or up to the end of the connection. */
 export type Framing = "none" | "length" | "chunked" | "close";
 
-/** What the head of an answer says, of which some is the application's and some the connection's. */
+/** The head of an answer, partly from the application and partly from the state of the connection. */
 export class AnswerHead {
-  /** Whether the answer has content: not to HEAD, and not with 204, 205 and 304 (RFC 9110 15). */
+  /** Whether the answer has content: not for HEAD, and not with 204, 205 and 304 (RFC 9110 15). */
   readonly hasContent: boolean;
   /** The length that the application has announced; `null` for none. */
   readonly length: number | null;
@@ -55,7 +55,7 @@ export class AnswerHead {
     this.length = length;
   }
 
-  /** Whether it answers a HEAD. */
+  /** Whether the request was a HEAD. */
   get isForHead(): boolean {
     return this.#request.method === "HEAD";
   }
@@ -66,15 +66,15 @@ export class AnswerHead {
   }
 
   /**
-   * The fields that any version of HTTP has.
+   * Returns the fields that don't depend on the version of HTTP.
    *
-   * @param length The length of the content, or what it would be if there were one; `null` if that isn't known.
+   * @param length The length of the content, or for HEAD the length that it would have; `null` if it isn't known.
    */
   fieldsWith(length: number | null): Field[] {
     const { status } = this.#response, fields = [...this.#fields];
     if (!this.#hasDate) fields.push(["date", httpDate()]);
     if (length !== null && status !== 204) {
-      // A 304 says what the length would be, or nothing (RFC 9110 15.4.5); a 205 has none (15.3.6).
+      // A 304 has the length that a 200 would have, or none (RFC 9110 15.4.5); a 205 has no content (15.3.6).
       const said = status === 205 ? 0 : status === 304 ? this.length : length;
       if (said !== null) fields.push(["content-length", String(said)]);
     }
@@ -84,8 +84,8 @@ export class AnswerHead {
   /**
    * Writes the head.
    *
-   * @param framing How the content ends.
-   * @param length Its length, or what it would be if there were one; `null` if that isn't known.
+   * @param framing The framing of the content.
+   * @param length The length of the content, or for HEAD the length that it would have; `null` if it isn't known.
    */
   format(framing: Framing, length: number | null): string {
     const { status, statusText } = this.#response;
@@ -106,7 +106,7 @@ export class AnswerHead {
 
 let date = "", second = 0;
 
-/** The current time (RFC 9110 5.6.7), made once a second. */
+/** The current time (RFC 9110 5.6.7), formatted once a second. */
 function httpDate(): string {
   const now = Math.floor(Date.now() / 1000);
   if (now !== second) {

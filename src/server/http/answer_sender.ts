@@ -3,27 +3,27 @@ import { EmptyPieces } from "../../util/foreign.ts";
 import type { AnswerHead, Framing } from "./answer_head.ts";
 import type { Piece, ResponseBody } from "./response_body.ts";
 
-/** Writes what it is given, the head of the answer with or before the first piece of content. */
+/** Writes the content of an answer, and the head with or before the first piece. */
 export interface ContentWriter {
   /** @param last Whether it is the last piece. */
   write(data: Uint8Array, last: boolean): Promise<void>;
 }
 
-/** The exchange whose answer is sent. */
+/** What sending an answer needs from its exchange. */
 export interface AnswerHost {
-  /** All of the answer is at hand. */
+  /** The whole answer is available. */
   whole(): void;
-  /** Called before anything of the answer is written. */
+  /** Called before the first byte of the answer is written. */
   begin(): Promise<void>;
   /** Throws if the client has left. */
   check(): void;
-  /** What writes the answer, in the words of its version of HTTP. */
+  /** Makes the writer of the answer, for its version of HTTP. */
   writer(framing: Framing, length: number | null): ContentWriter;
 }
 
 /**
- * Sends an answer: finds out what is there at once, holds the content to the length that was announced, and takes
- * no more of a body than the client takes.
+ * Sends an answer. It finds out whether the content is available at once, keeps it to the announced length, and reads the
+ * body only as fast as the client takes it.
  */
 export class AnswerSender {
   readonly #host: AnswerHost;
@@ -36,7 +36,7 @@ export class AnswerSender {
     this.#body = body;
   }
 
-  /** Sends all of it. */
+  /** Sends the whole answer. */
   send(): Promise<void> {
     const body = this.#body;
     return this.#head.hasContent && body !== null ? this.#sendContent(body) : this.#sendHead();
@@ -51,7 +51,7 @@ export class AnswerSender {
     await this.#host.writer("none", length).write(NOTHING, true);
   }
 
-  /** The length of an answer's content if all of it is there at once, else `null`. */
+  /** Returns the length of the content if all of it is available at once, else `null`. */
   async #foresee(): Promise<number | null> {
     const body = this.#body;
     if (body === null) return 0;
@@ -71,7 +71,7 @@ export class AnswerSender {
       ends = !piece.done && (await body.peek())?.done === true;
       const whole = piece.done || ends;
       if (whole) host.whole();
-      // What is there counts, not what was announced: the client would take the next answer for the rest.
+      // The actual length counts, not an announced one: the client would read the next answer as the rest.
       if (whole) length = piece.done ? 0 : piece.value!.length;
       else waits = piece.value?.length === 0;
     }
@@ -81,7 +81,7 @@ export class AnswerSender {
     const writer = host.writer(framing, length);
     const empty = new EmptyPieces();
     let left = length ?? Infinity;
-    // The head of an answer whose content takes its time.
+    // If the content isn't available yet, the head is sent before it.
     if (waits) await writer.write(NOTHING, false);
     for (;;) {
       piece ??= await body.read();

@@ -2,21 +2,21 @@ import { acquire, LARGEST, release, SIZES } from "../../memory/buffer_pool.ts";
 import { writeLatin1 } from "../../handshake/latin1.ts";
 import type { Framing } from "./answer_head.ts";
 
-// What the chunked coding adds: the digits of a size, two line ends, and the last chunk.
+// Room for the chunked coding: the digits of a size, two line ends, and the last chunk.
 const CODING = 32;
-// Data that is as large as this goes out as it is.
+// Data of this length or more is written without a copy.
 const DIRECT = 16 * 1024;
 
-/** Where an answer goes. */
+/** Writes the bytes of an answer. */
 export interface AnswerSink {
   /** Writes all of some bytes. */
   write(bytes: Uint8Array): Promise<void>;
 }
 
-/** Writes an answer: the head together with the first piece of content, and each piece in as few writes as there can be. */
+/** Writes an answer in as few writes as possible, the head together with the first piece of content. */
 export class AnswerWriter {
   readonly #sink: AnswerSink;
-  /** What goes out with the next piece. */
+  /** The rest of the head, which is written with the next piece. */
   #head: string;
   readonly #chunked: boolean;
 
@@ -27,7 +27,7 @@ export class AnswerWriter {
   }
 
   /**
-   * Writes a piece, and what waits to go out before it.
+   * Writes a piece, and the head before it.
    *
    * @param last Whether it is the last one.
    */
@@ -42,7 +42,7 @@ export class AnswerWriter {
     } while (at < data.length || this.#head !== "");
   }
 
-  /** Writes what fits into one buffer; returns how much of the data that is. */
+  /** Writes as much as fits into one buffer; returns the number of bytes of the data. */
   async #writeSome(data: Uint8Array, last: boolean): Promise<number> {
     const needed = this.#head.length + data.length + CODING;
     const size = needed <= SIZES[1] ? 1 : LARGEST;
@@ -61,7 +61,7 @@ export class AnswerWriter {
       used = writeLatin1("0\r\n\r\n", target, used);
     }
     if (used > 0) await this.#sink.write(target.subarray(0, used));
-    // After a write that failed something below may still read from it.
+    // Only after success: the transport may still read from the buffer after a failed write.
     release(buffer);
     return count;
   }

@@ -6,13 +6,13 @@ import type { UpgradeOffer } from "../upgrade_offer.ts";
 /** A call of the application's handler, which may throw, reject, answer with anything, or never settle. */
 export class HandlerCall {
   readonly #handler: HttpHandler;
-  /** Whether a failure is what the client did, which must not be able to fill the console. */
+  /** Whether a failure was caused by the client, which must not be able to fill the console. */
   readonly #isClients: (error: unknown) => boolean;
   readonly #offer: UpgradeOffer | null;
   #settle: ((response: Response | null) => void) | null = null;
   #over = false;
 
-  /** @param offer The WebSocket that the request asks for, if the handler decides about that. */
+  /** @param offer The WebSocket that the request asks for, if the handler decides about it. */
   constructor(
     handler: HttpHandler,
     offer: UpgradeOffer | null,
@@ -24,9 +24,9 @@ export class HandlerCall {
   }
 
   /**
-   * Asks the handler.
+   * Calls the handler.
    *
-   * @returns What is to be answered; `null` if the client has left before, or gets the WebSocket that was offered.
+   * @returns The response; `null` if the client has left, or gets the offered WebSocket.
    */
   async run(request: Request, info: PeerInfo): Promise<Response | null> {
     const offer = this.#offer;
@@ -63,7 +63,7 @@ export class HandlerCall {
     });
   }
 
-  /** The client has left: what the handler answers is of no use. */
+  /** The client has left: the handler's response isn't needed. */
   left(): void {
     this.#over = true;
     this.#settle?.(null);
@@ -90,7 +90,7 @@ export class HandlerCall {
   }
 }
 
-/** The answer in place of a handler's that has none for a client which asks for a WebSocket. */
+/** The response if the handler has none for a client that asks for a WebSocket. */
 function upgradeRequired(): Response {
   return new Response("The handler didn't upgrade the request", {
     status: 426,
@@ -98,7 +98,7 @@ function upgradeRequired(): Response {
   });
 }
 
-/** Whether an error is one of these, or was caused by it. */
+/** Whether an error or one of its causes is among `reasons`. */
 export function isCausedBy(error: unknown, reasons: readonly unknown[]): boolean {
   for (let cause = error, depth = 0; depth < 4; depth++) {
     if (reasons.includes(cause)) return true;
@@ -107,7 +107,7 @@ export function isCausedBy(error: unknown, reasons: readonly unknown[]): boolean
   return false;
 }
 
-/** The answer in place of a handler's that has failed. */
+/** The response if the handler has failed; reports the error. */
 export function internalError(error: unknown): Response {
   reportHandler(error);
   return new Response("Internal Server Error", { status: 500 });

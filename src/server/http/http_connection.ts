@@ -15,17 +15,17 @@ import type { UpgradeOffer } from "../upgrade_offer.ts";
 import { type ExchangeHost, HttpExchange, type Outcome } from "./http_exchange.ts";
 import { HttpInput } from "./http_input.ts";
 
-/** What a client may do. */
+/** Limits for a client. */
 export interface HttpLimits {
   /** The largest request head, in bytes. */
   readonly maxHeaderBytes: number;
-  /** How many fields it may have. */
+  /** The most fields of a request. */
   readonly maxHeaderFields: number;
-  /** How long the client may let us wait for a request, for a piece of a body, or to take one of an answer, in ms. */
+  /** The longest wait for a request, for a piece of a body, or for the client to take one of an answer, in ms. */
   readonly httpIdleTimeout: number;
 }
 
-/** Whose connections these are. */
+/** What a connection needs from its listener. */
 export interface HttpHost {
   readonly handler: HttpHandler;
   readonly limits: HttpLimits;
@@ -33,33 +33,33 @@ export interface HttpHost {
   /** A request was refused for its head. */
   refused(error: unknown, info: PeerInfo): void;
   /**
-   * Finds out which client has sent a request; `null`, and for `null`, it is the peer itself.
+   * Finds the client of a request. `null` instead of the function, or as its result, means the peer itself.
    *
    * @param info The peer that has connected.
    */
   readonly visit: ((head: RequestHead, info: PeerInfo) => Visit | null) | null;
   /**
-   * Makes an offer of a request that asks for a WebSocket, for the handler to take; `null` if the listener decides.
+   * Makes an offer of a request for a WebSocket, which the handler may accept; `null` if the listener decides.
    *
    * @throws {Refusal} If it isn't a valid handshake.
    */
   readonly makeOffer: ((head: RequestHead, info: PeerInfo) => UpgradeOffer) | null;
 }
 
-/** A request that a proxy has passed on: its connection carries those of many clients. */
+/** A request that a proxy has passed on; a connection of a proxy carries requests of many clients. */
 export interface Visit {
   /** The client that has sent it. */
   readonly info: PeerInfo;
-  /** Why it isn't served; `null` if it is. */
+  /** The reason for which it isn't served; `null` if it is. */
   readonly refusal: Refusal | null;
-  /** It has been answered. */
+  /** The request has been answered. */
   leave(): void;
 }
 
 /**
- * A client's connection while it carries ordinary HTTP/1.1: one request after the other, each answered before the next
- * is looked at, until one asks for a WebSocket or the connection ends. A client that ends its direction has left,
- * and gets no answer that has to be waited for.
+ * A client's connection while it carries ordinary HTTP/1.1. Requests are answered one after the other, until one asks for
+ * a WebSocket or the connection ends. A client that ends its direction counts as having left: it only gets an answer that
+ * is available at once.
  */
 export class HttpConnection extends Timer implements ExchangeHost, Member {
   slot = -1;
@@ -72,19 +72,19 @@ export class HttpConnection extends Timer implements ExchangeHost, Member {
   #exchange: HttpExchange | null = null;
   /** The head of the latest request. */
   #text = "";
-  /** The WebSocket that it asks for, if the handler decides about that. */
+  /** The WebSocket that the request asks for, if the handler decides about it. */
   #offer: UpgradeOffer | null = null;
   #closing = false;
   #lingering = false;
   #closed = false;
-  /** Whether the next request is waited for. */
+  /** Whether it waits for the next request. */
   #idle = false;
-  /** Waits for the client that are under way. */
+  /** The number of pending waits for the client. */
   #waits = 0;
 
   /**
-   * @param transport The client's connection, ours until it is handed over.
-   * @param early What has been read from it after the first request's head.
+   * @param transport The client's connection, which this object owns until it is handed over.
+   * @param early The bytes that were read after the first request's head.
    */
   constructor(
     transport: Transport,
@@ -106,12 +106,12 @@ export class HttpConnection extends Timer implements ExchangeHost, Member {
     return this.#host.handler;
   }
 
-  /** Whether no further request will be taken. */
+  /** Whether no further request will be served. */
   get closing(): boolean {
     return this.#closing;
   }
 
-  /** Whether a request is under way. */
+  /** Whether a request is being answered. */
   get busy(): boolean {
     return this.#exchange !== null;
   }
@@ -119,8 +119,9 @@ export class HttpConnection extends Timer implements ExchangeHost, Member {
   /**
    * Serves the connection.
    *
-   * @param first The head of the first request, and `text` its text.
-   * @returns The request that asks for a WebSocket, and with it the connection; `null` at its end.
+   * @param first The head of the first request.
+   * @param text The text of that head.
+   * @returns A request for a WebSocket, together with the connection; `null` if the connection has ended.
    */
   async run(first: RequestHead, text: string): Promise<LateUpgrade | null> {
     const { makeOffer } = this.#host;
@@ -160,19 +161,19 @@ export class HttpConnection extends Timer implements ExchangeHost, Member {
     }
   }
 
-  /** A client has let us wait too long. */
+  /** The client has taken too long. */
   override fire(): void {
     if (this.#idle && !this.#lingering) this.shutdown();
     else this.close();
   }
 
-  /** Lets the request under way be answered, then ends. */
+  /** Ends the connection after the current request is answered. */
   shutdown(): void {
     this.#closing = true;
     if (this.#exchange === null) this.#end();
   }
 
-  /** Ends at once. */
+  /** Ends the connection at once. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -223,18 +224,18 @@ export class HttpConnection extends Timer implements ExchangeHost, Member {
 
   async #nextHead(): Promise<RequestHead | null> {
     const { input } = this, { timers, limits } = this.#host, parser = this.#parser;
-    // A client that doesn't wait for answers has the next request ready whenever one is answered.
+    // If the client doesn't wait for answers, the next request is always ready: other connections get their turn.
     if (input.available > 0) await ownTurn();
     if (this.#closing) return null;
     this.#idle = true;
-    // For the whole of it, so that one that drips in isn't endless.
+    // One timeout for the whole head, so that a head that comes slowly ends, too.
     timers.set(this, limits.httpIdleTimeout);
     try {
       while (await input.more()) {
         const used = parser.push(input.bytes);
         input.skip(used === -1 ? input.available : used);
         if (used === -1) continue;
-        // It has crossed our end of the connection: nobody could be answered.
+        // We have ended our direction in the meantime, so the request can't be answered.
         if (this.#closing) return null;
         this.#text = parser.text;
         return parseRequestHead(parser.text, limits.maxHeaderFields);
@@ -252,7 +253,7 @@ export class HttpConnection extends Timer implements ExchangeHost, Member {
     return { text: this.#text, offer: this.#offer, ...this.input.handOver() };
   }
 
-  /** Answers what can't be read. */
+  /** Answers a request that can't be read. */
   async #refuse(error: unknown): Promise<void> {
     const refusal = refusalOf(error);
     if (refusal === null) {
@@ -267,7 +268,7 @@ export class HttpConnection extends Timer implements ExchangeHost, Member {
     await this.write(refusal.format(isHead)).catch(() => {});
   }
 
-  /** Ends our direction; the client has a moment to take what is on its way, and to end its own. */
+  /** Ends our direction; the client has a moment to read the answer, and to end its own direction. */
   #end(): void {
     if (this.#closed || this.#lingering) return;
     this.#lingering = true;
@@ -275,7 +276,7 @@ export class HttpConnection extends Timer implements ExchangeHost, Member {
     callForeign(() => this.#transport.closeWrite(), () => {});
   }
 
-  /** Reads to the client's end: closing with input unread would reset the connection under the answer. */
+  /** Reads until the client ends its direction: closing with unread input would reset the connection, and lose the answer. */
   async #linger(): Promise<void> {
     const { input } = this;
     if (this.#closed || (input.ended && input.available === 0)) return;

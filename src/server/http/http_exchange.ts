@@ -15,17 +15,17 @@ import type { HttpInput } from "./http_input.ts";
 import { type BodyHost, RequestBody } from "./request_body.ts";
 import { ResponseBody } from "./response_body.ts";
 
-/** What becomes of a connection after an exchange. */
+/** The state of a connection after an exchange. */
 export type Outcome = "persists" | "ends" | "upgraded";
 
-/** The connection that an exchange takes place on. */
+/** What an exchange needs from its connection. */
 export interface ExchangeHost {
   readonly input: HttpInput;
   readonly secure: boolean;
   readonly handler: HttpHandler;
-  /** Whether no further request will be taken. */
+  /** Whether no further request will be served. */
   readonly closing: boolean;
-  /** Waits for the client to send something; `false` at its end. */
+  /** Waits for bytes from the client; resolves with `false` at the end of its direction. */
   more(): Promise<boolean>;
   /** Writes all of some bytes. */
   write(bytes: Uint8Array): Promise<void>;
@@ -42,17 +42,17 @@ export class HttpExchange implements BodyHost {
   readonly #abort = new AbortController();
   #body: RequestBody | null = null;
   #answer: ResponseBody | null = null;
-  #begun = false; // some of the answer was written
-  #whole = false; // all of it is at hand
-  #ended = false; // it was given
-  #over = false; // the client has left, or was cut
+  #begun = false; // a part of the answer was written
+  #whole = false; // the whole answer is available
+  #ended = false; // the exchange has ended
+  #over = false; // the client has left, or was cut off
   #broken: unknown;
   #continuing: Promise<void> | null = null;
   readonly #call: HandlerCall;
 
   /**
-   * @param info The client that has sent it.
-   * @param offer The WebSocket that it asks for, if the handler decides about that.
+   * @param info The client that has sent the request.
+   * @param offer The WebSocket that the request asks for, if the handler decides about it.
    */
   constructor(
     host: ExchangeHost,
@@ -69,16 +69,16 @@ export class HttpExchange implements BodyHost {
     });
   }
 
-  /** Whether it was a HEAD. */
+  /** Whether the request is a HEAD. */
   get isHead(): boolean {
     return this.#head.method === "HEAD";
   }
 
   /**
-   * Has the request answered.
+   * Answers the request.
    *
-   * @returns What becomes of the connection: whether it can carry another request, or is a WebSocket's now.
-   * @throws {BadHeadError} If the request can't be read, and nothing was answered yet.
+   * @returns Whether the connection can carry another request, ends, or now belongs to a WebSocket.
+   * @throws {BadHeadError} If the request can't be read, and no part of an answer was written.
    */
   async run(): Promise<Outcome> {
     const request = this.#readRequest();
@@ -98,18 +98,18 @@ export class HttpExchange implements BodyHost {
   }
 
   /**
-   * The client has ended its direction. Most have left; one that hasn't gets what is at hand of an answer a turn later, and
-   * all of it, but nothing that has to be waited for.
+   * The client has ended its direction, and most likely left. It still gets an answer that is completely available in the
+   * next turn, but no other.
    */
   #inputEnded(): void {
-    // In the middle of its body.
+    // The end is in the middle of the request's body.
     if (this.#body?.done === false && this.input.available === 0) return this.#host.close();
     setImmediate(() => {
       if (!this.#ended && !this.#whole) this.#host.close();
     });
   }
 
-  /** The client has left, or is cut. */
+  /** The client has left, or is cut off. */
   left(): void {
     if (this.#over) return;
     this.#over = true;
@@ -130,7 +130,7 @@ export class HttpExchange implements BodyHost {
     const { signal } = this.#abort;
     if (length === 0) return toStandardRequest(head, url, { signal });
     const body = this.#body = new RequestBody(new BodyFramer(length), this);
-    // The platform's requests have no body with these methods; it is read and dropped.
+    // A `Request` can't have a body with these methods, so it is read and dropped.
     if (/^(?:get|head)$/i.test(head.method)) return toStandardRequest(head, url, { signal });
     return toStandardRequest(head, url, { signal, body: body.stream, duplex: "half" });
   }
@@ -141,7 +141,7 @@ export class HttpExchange implements BodyHost {
   }
 
   bodyWanted(): Promise<void> | null {
-    // RFC 9110 10.1.1: not needed once some of the body is there.
+    // Not needed once a part of the body has come (RFC 9110 10.1.1).
     if (this.#begun || this.input.available > 0 || !this.#expectsContinue) return null;
     return this.#continuing = this.#host.write(CONTINUE);
   }
@@ -157,7 +157,7 @@ export class HttpExchange implements BodyHost {
     else this.left();
   }
 
-  /** Reads what is left of the body, so that the next request is found. */
+  /** Reads the rest of the body, so that the next request is found. */
   async #finishBody(): Promise<boolean> {
     const body = this.#body;
     if (body === null || body.done) return true;
@@ -165,7 +165,7 @@ export class HttpExchange implements BodyHost {
     try {
       return await body.discard();
     } catch (error) {
-      // It is too late to tell the client.
+      // The request has been answered already.
       if (error instanceof BadHeadError) return false;
       throw error;
     }
@@ -177,7 +177,7 @@ export class HttpExchange implements BodyHost {
   async #send(response: Response): Promise<boolean> {
     try {
       const head = new AnswerHead(this.#head, response);
-      // A client that was never told to go on may send the body or not.
+      // A client that got no 100 may or may not send the body.
       if (this.#host.closing || (this.#expectsContinue && this.#body?.wanted === false)) {
         head.persists = false;
       }
@@ -188,7 +188,7 @@ export class HttpExchange implements BodyHost {
       this.#answer?.cancel(error);
       if (this.#over) return false;
       if (!this.#begun) return await this.#send(internalError(error));
-      // Half an answer can't be taken back: a cut tells the client that it is none.
+      // A part of the answer is written; cutting the connection shows the client that it is incomplete.
       reportHandler(error);
       this.#host.close();
       return false;
@@ -198,7 +198,7 @@ export class HttpExchange implements BodyHost {
   #answerHost(head: AnswerHead): AnswerHost {
     return {
       whole: () => void (this.#whole = true),
-      // Nothing was written before; a 100 that is on its way comes first.
+      // A 100 that is being written has to be complete.
       begin: async () => {
         if (this.#continuing !== null) await this.#continuing;
         this.#begun = true;
@@ -213,7 +213,7 @@ export class HttpExchange implements BodyHost {
   }
 }
 
-/** The authority that a client has reached us by, if it doesn't say. */
+/** The authority of our address, for a client that doesn't name one. */
 export function authorityOf(address: Deno.Addr): string {
   if (!("hostname" in address)) return "localhost";
   const { hostname, port } = address;

@@ -4,29 +4,29 @@ import { PrefixedTransport } from "../../transport/prefixed.ts";
 import { ReadCheck } from "../../transport/read_check.ts";
 import type { Transport } from "../../transport/transport.ts";
 
-// Takes most heads whole: what a connection costs that is kept alive and silent.
+// Size of the buffer of a kept-alive connection; most heads fit.
 const SMALL = 1;
-// Of a body as much is handed to the handler at once; larger ones are hardly faster, and cost each slow client as much.
+// Size of the buffer for a body. Larger ones are hardly faster, and each slow client would cost as much.
 const BODY = 2;
 
-// Reads that fill the buffer, after which others get their turn.
+// Reads that fill the buffer, after which other connections get their turn.
 const MOST_FULL = 4;
 
 /**
- * What a client sends, with one buffer of it read ahead at most: its end shows while a request is being answered, and
- * further requests are held back by TCP.
+ * Reads the bytes of a client, at most one buffer ahead. So the end of its direction is noticed while a request is being
+ * answered, and TCP holds back further requests.
  */
 export class HttpInput implements Yielding {
   readonly #transport: Transport;
   #buffer: Buffer;
-  /** Where the unread bytes are: in what was read before, or in the buffer. */
+  /** The unread bytes are from `#start` to `#end` in this array: the early bytes, or the buffer. */
   #bytes: Uint8Array;
   #start = 0;
   #end: number;
   #reading = false;
   #ended = false;
   #closed = false;
-  #full = 0; // reads in a row that filled what they were given
+  #full = 0; // reads in a row that have filled the buffer
   #yielding = false;
   #waiters: (() => void)[] = [];
   #onEnd: (() => void) | null = null;
@@ -35,8 +35,8 @@ export class HttpInput implements Yielding {
   readonly #onError = () => this.#read(null);
 
   /**
-   * @param transport The connection; nobody else may read from it.
-   * @param early What has been read from it already.
+   * @param transport The connection; only this object may read from it.
+   * @param early The bytes that were read from it already.
    */
   constructor(transport: Transport, early: Uint8Array) {
     this.#transport = transport;
@@ -45,7 +45,7 @@ export class HttpInput implements Yielding {
     this.#end = early.length;
   }
 
-  /** Whether the client has ended its direction or is lost; what it sent before may still be unread. */
+  /** Whether the client has ended its direction, or the connection is lost. Earlier bytes may still be unread. */
   get ended(): boolean {
     return this.#ended;
   }
@@ -55,7 +55,7 @@ export class HttpInput implements Yielding {
     return this.#end - this.#start;
   }
 
-  /** The unread bytes; valid until the caller gives up control. */
+  /** The unread bytes; valid until the caller awaits or returns. */
   get bytes(): Uint8Array {
     return this.#bytes.subarray(this.#start, this.#end);
   }
@@ -83,7 +83,7 @@ export class HttpInput implements Yielding {
   /**
    * Reads ahead, and calls back at the end of the input, until `unwatch`.
    *
-   * @param large Whether a body comes, which goes through a large buffer.
+   * @param large Whether a body follows, for which a large buffer is used.
    */
   watch(large: boolean, onEnd: () => void): void {
     if (large && this.#buffer.size !== BODY) this.#resize(BODY);
@@ -92,24 +92,24 @@ export class HttpInput implements Yielding {
     else this.#pull();
   }
 
-  /** Reads ahead no more; a read that has begun isn't taken back. */
+  /** Stops reading ahead; a pending read goes on. */
   unwatch(): void {
     this.#onEnd = null;
     if (this.available === 0 && this.#buffer.size !== SMALL) this.#resize(SMALL);
   }
 
-  /** Ends the input; the transport is its owner's to close. */
+  /** Ends the input; the owner of the transport has to close it. */
   close(): void {
     if (this.#closed) return;
     this.#closed = this.#ended = true;
     this.#onEnd = null;
     this.#start = this.#end;
     this.#wake();
-    // A read under way may still write to it.
+    // A pending read may still write to it.
     if (!this.#reading) release(this.#buffer);
   }
 
-  /** Hands the connection over, with what is unread and a read that is under way. */
+  /** Hands the connection over, with the unread bytes and those of a pending read. */
   handOver(): { early: Uint8Array; transport: Transport } {
     const early = this.bytes.slice();
     this.#onEnd = null;
@@ -129,7 +129,7 @@ export class HttpInput implements Yielding {
   }
 
   #took(count: number): void {
-    // A read that empties the socket lets others in: the next one waits.
+    // A read that empties the socket starts the count again: the next one has to wait anyway.
     this.#full = count < this.#room ? 0 : this.#full + 1;
     this.#end += count;
   }
@@ -154,7 +154,7 @@ export class HttpInput implements Yielding {
   #pull(): void {
     if (this.#reading || this.#yielding || this.#ended) return;
     const { target } = this.#buffer;
-    // By halves, so that bytes which stay unread are moved to its start once at most.
+    // Only into the second half, so that unread bytes are moved to the start at most once.
     if (2 * this.available > target.length) return;
     if (this.#bytes !== target || 2 * this.#end > target.length) this.#toStart();
     if (this.#full === MOST_FULL) {

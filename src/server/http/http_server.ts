@@ -11,7 +11,7 @@ export class HttpServer {
   readonly #connections = new MemberList<HttpConnection>();
   #closing = false;
 
-  /** @param host Answers requests, and has their limits. */
+  /** @param host The listener, with the handler and the limits. */
   constructor(host: HttpHost) {
     this.#host = host;
   }
@@ -24,8 +24,10 @@ export class HttpServer {
   /**
    * Serves a connection.
    *
-   * @param head The head of the first request, `text` its text, and `early` what came after it.
-   * @returns A request to upgrade that came later, and with it the connection; `null` at its end.
+   * @param head The head of the first request.
+   * @param text The text of that head.
+   * @param early The bytes after it.
+   * @returns A request for a WebSocket, together with the connection; `null` if the connection has ended.
    */
   async serve(
     transport: Transport,
@@ -39,7 +41,7 @@ export class HttpServer {
     this.#connections.add(connection);
     try {
       const end = connection.run(head, text);
-      // Its first request is under way, and is answered.
+      // Its first request is still answered.
       if (this.#closing) connection.shutdown();
       return await end;
     } finally {
@@ -47,7 +49,7 @@ export class HttpServer {
     }
   }
 
-  /** Lets the requests under way be answered, and takes no further ones. */
+  /** Serves no further requests; the current ones are answered. */
   close(): void {
     this.#closing = true;
     for (const connection of this.#connections) connection.shutdown();
@@ -56,7 +58,7 @@ export class HttpServer {
   /**
    * Ends all connections at once.
    *
-   * @returns How many of them had a request under way.
+   * @returns The number of connections that had a request in progress.
    */
   terminate(): number {
     let cut = 0;

@@ -1,21 +1,21 @@
 import type { BodyFramer } from "../../handshake/body_framer.ts";
 import type { HttpInput } from "./http_input.ts";
 
-/** How much of an unwanted body is read, so that the connection can be used further. */
+/** The most bytes of an unwanted body that are read so that the connection can be used further. */
 const MAX_DISCARDED = 256 * 1024;
 
-/** What a body needs of the connection that it comes through. */
+/** What a body needs from the connection that it comes through. */
 export interface BodyHost {
   readonly input: HttpInput;
-  /** Called before the body is first asked for: the client may wait for that. */
+  /** Called when the body is first read: the client may wait for a 100. */
   bodyWanted(): Promise<void> | null;
-  /** Waits for unread bytes, as long as the client may be silent; `false` at the end. */
+  /** Waits for unread bytes, within the idle timeout; resolves with `false` at the end. */
   moreBody(): Promise<boolean>;
-  /** The body's framing is broken: nothing that follows on the connection can be read. */
+  /** The body's framing is broken: the rest of the connection can't be read. */
   bodyBroken(error: unknown): void;
 }
 
-/** The body of a request as a stream, which reads from the connection only when it is asked to. */
+/** The body of a request as a stream, which reads from the connection only on demand. */
 export class RequestBody {
   readonly stream: ReadableStream<Uint8Array<ArrayBuffer>>;
   readonly #framer: BodyFramer;
@@ -34,17 +34,17 @@ export class RequestBody {
     }, { highWaterMark: 0 });
   }
 
-  /** Whether all of it has been read. */
+  /** Whether the whole body has been read. */
   get done(): boolean {
     return this.#framer.done;
   }
 
-  /** Whether it has been asked for. */
+  /** Whether the handler has read from the body. */
   get wanted(): boolean {
     return this.#wanted;
   }
 
-  /** Ends the stream, if it hasn't ended by itself. */
+  /** Ends the stream with an error, if it hasn't ended. */
   end(reason: unknown): void {
     if (this.#over) return;
     this.#over = true;
@@ -52,9 +52,9 @@ export class RequestBody {
   }
 
   /**
-   * Reads the rest and drops it, after `end`.
+   * Reads and drops the rest, after `end`.
    *
-   * @returns Whether it has been read to its end.
+   * @returns Whether the body has been read to its end.
    */
   async discard(): Promise<boolean> {
     const { input } = this.#host, framer = this.#framer;

@@ -1,13 +1,12 @@
-/** The next piece of a body, as a reader gives it. */
+/** The next piece of a body, as a reader returns it. */
 export type Piece = ReadableStreamReadResult<Uint8Array>;
 
-// A body that is there at once shows within two to five of these.
+// Microtasks to wait for a body that is available at once; it needs two to five.
 const TICKS = 8;
 
 /**
- * The body of a response, read piece by piece. What is there at once is looked ahead for: a body of a single piece can
- * be announced with its length and goes out in one write with the head, while the head of one that takes its time goes
- * out first.
+ * The body of a response, read piece by piece, with a look ahead. A body of a single piece that is available at once gets a
+ * length and is written together with the head. For a slow body the head is written first.
  */
 export class ResponseBody {
   readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
@@ -15,7 +14,7 @@ export class ResponseBody {
   #next: Promise<Piece> | null = null;
 
   /**
-   * @param stream The body; ours from now on.
+   * @param stream The body, which this object now owns.
    * @throws {TypeError} If another consumer reads it.
    */
   constructor(stream: ReadableStream<Uint8Array>) {
@@ -33,7 +32,7 @@ export class ResponseBody {
     return piece;
   }
 
-  /** The next piece if it is there at once, else `undefined`; either way `read` gives it. */
+  /** Returns the next piece if it is available at once, else `undefined`. `read` returns it in both cases. */
   async peek(): Promise<Piece | undefined> {
     const next = this.#next ??= this.#reader.read();
     let settled = false;
@@ -43,7 +42,7 @@ export class ResponseBody {
     return settled ? await next : undefined;
   }
 
-  /** Lets go of the body, and of what it comes from; a read under way ends. */
+  /** Cancels the body and its source; a pending read ends. */
   cancel(reason: unknown): void {
     this.#reader.cancel(reason).catch(() => {});
   }
