@@ -500,7 +500,7 @@ export class Context<Data = unknown, Default extends Data | undefined = undefine
    * import { Context } from "@sluice/websocket";
    *
    * const ctx = new Context();
-   * const server = Deno.serve({ port: 0 }, (request) => {
+   * const server = Deno.serve({ hostname: "127.0.0.1", port: 0 }, (request) => {
    *   if (request.headers.get("upgrade") !== "websocket") return new Response("hello");
    *   const { response } = ctx.upgrade(request, { onMessage: (conn, data) => conn.send(data) });
    *   return response;
