@@ -62,7 +62,7 @@ export interface BroadcastOptions<Data = unknown> extends BroadcastOptionsOf<Con
  */
 export interface ConnectionHandlers<Data = unknown> extends HandlersOf<Connection<Data>> {}
 
-/** The listener of a connection, as the connection knows it: the `Listener` that `listen` has returned. */
+/** The listener of a connection, as the connection knows it: what {@linkcode Context.prototype.listen} has returned. */
 export interface ListenerHandle<Data = unknown> {
   /** The port that it listens on; 0 for a Unix socket. */
   readonly port: number;

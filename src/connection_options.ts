@@ -33,7 +33,25 @@ export interface KeepAliveOptions {
   timeout?: number;
 }
 
-/** Options of every connection, whichever way it came about. Times are milliseconds, sizes are bytes. */
+/**
+ * Options of every connection, whichever way it came about. Times are milliseconds, sizes are bytes.
+ *
+ * @example
+ * ```ts
+ * import { Context } from "@sluice/websocket";
+ *
+ * await using ctx = new Context({
+ *   highWaterMark: 256 * 1024,
+ *   lowWaterMark: 64 * 1024,
+ *   maxQueueBytes: 4 * 1024 * 1024,
+ *   whenQueueFull: "close",
+ *   keepAlive: { interval: 10_000, timeout: 5_000 },
+ *   maxLifetime: 12 * 60 * 60_000,
+ * });
+ * const listener = ctx.listen({ hostname: "127.0.0.1", maxMessageSize: 64 * 1024 });
+ * await ctx.connect(listener.url, { keepAlive: false }).opened; // an option of a call goes first
+ * ```
+ */
 export interface ConnectionOptions<Data = unknown> extends ConnectionHandlers<Data> {
   /** Anything that the application keeps with the connection: `conn.data`. */
   data?: Data;
@@ -153,7 +171,11 @@ export interface ConnectionOptions<Data = unknown> extends ConnectionHandlers<Da
   maskGenerator?: (key: Uint8Array) => void;
 }
 
-/** The type of the `data` of one call: the context's; if that is `unknown`, what the call itself gives. */
+/**
+ * The type of the `data` of one call: the context's; if that is `unknown`, what the call itself gives.
+ *
+ * @see {@linkcode Context}
+ */
 export type CallData<Data, Own> = unknown extends Data ? Own : Data;
 
 /**
@@ -163,6 +185,8 @@ export type CallData<Data, Own> = unknown extends Data ? Own : Data;
  * @typeParam Data The type of `data` in the context.
  * @typeParam Default The type of the `data` that the context's own options gave; `undefined` for none.
  * @typeParam Own The type of what the call itself gives.
+ *
+ * @see {@linkcode Context}
  */
 export type CallArguments<Options, Data, Default, Own = Data> = undefined extends Data
   ? [options?: Options & { data?: CallData<Data, Own> }]

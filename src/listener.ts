@@ -35,11 +35,19 @@ import {
 import type { TlsAcceptorOptions } from "./transport/tls_server.ts";
 import { checkHandlers } from "./util/check.ts";
 
-/** The callbacks of a listener, those of its connections included. */
+/**
+ * The callbacks of a listener, those of its connections included.
+ *
+ * @see {@linkcode Context.prototype.listen}
+ */
 export interface ListenerHandlers<Data = unknown>
   extends ListenerHandlersOf<Data, Listener<Data>> {}
 
-/** Options of `listen`. */
+/**
+ * Options of `listen`.
+ *
+ * @see {@linkcode Context.prototype.listen}
+ */
 export interface ListenOptions<Data = unknown, Decision = HandshakeDecision<Data>>
   extends ListenOptionsOf<Data, Listener<Data>, Decision> {}
 
@@ -50,6 +58,8 @@ export interface ListenOptions<Data = unknown, Decision = HandshakeDecision<Data
  * @typeParam Default The type of the `data` that the context's own options gave; `undefined` for none.
  * @typeParam Own The type of the option `data`, if the context says nothing.
  * @typeParam Decision The type of what `onHandshake` answers, if the context says nothing.
+ *
+ * @see {@linkcode Context}
  */
 export type ListenArguments<Data, Default, Own = Data, Decision = HandshakeDecision> =
   unknown extends Data ? [
@@ -65,7 +75,11 @@ export type ListenArguments<Data, Default, Own = Data, Decision = HandshakeDecis
       ]
     : [options?: ListenOptions<Data, HandshakeDecision<Data | undefined>>];
 
-/** The type of the `data` of a listener's connections: the context's, or what `onHandshake` and the option `data` give. */
+/**
+ * The type of the `data` of a listener's connections: the context's, or what `onHandshake` and the option `data` give.
+ *
+ * @see {@linkcode Context}
+ */
 export type ListenerData<Data, Own, Decision> = unknown extends Data ? DataOfDecision<Decision, Own>
   : Data;
 

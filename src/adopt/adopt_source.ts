@@ -8,6 +8,8 @@ import { isStreamPair, type StreamPair, WebStreamTransport } from "../transport/
 /**
  * What `adopt` takes over: an open byte stream of any of these kinds. A socket of `node:tls` can't hold its peer back: of
  * one that receives 16 MiB while its connection is held, the connection is terminated.
+ *
+ * @see {@linkcode Context.prototype.adopt}
  */
 export type AdoptSource = Deno.Conn | Duplex | StreamPair;
 

@@ -13,7 +13,11 @@ import { formatExtensions, parseExtensions } from "../handshake/extension_list.t
 export { acceptKey, createKey, isValidKey } from "../handshake/accept_key.ts";
 export { parseProtocols } from "../handshake/token_list.ts";
 
-/** What may be agreed on for each direction. */
+/**
+ * What may be agreed on for each direction.
+ *
+ * @see {@linkcode WebSocketServer}
+ */
 export interface DeflateTerms {
   /** `true`: the server forgets its window after each message; `false`: it isn't asked to. */
   serverNoContextTakeover?: boolean;

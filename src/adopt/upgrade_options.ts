@@ -4,7 +4,11 @@ import type { HeadersOption } from "../handshake/headers_option.ts";
 import type { OriginRule } from "../handshake/origin.ts";
 import type { ConnectionOptions } from "../connection_options.ts";
 
-/** Options of `upgrade`; those that a message socket can't honour throw. */
+/**
+ * Options of `upgrade`; those that a message socket can't honour throw.
+ *
+ * @see {@linkcode Context.prototype.upgrade}
+ */
 export interface UpgradeOptions<Data = unknown> extends ConnectionOptions<Data> {
   /** Subprotocols that are spoken, the preferred first. With nothing in common the connection has none. */
   protocols?: string | readonly string[];
@@ -33,7 +37,11 @@ export interface UpgradeOptions<Data = unknown> extends ConnectionOptions<Data> 
   maxHeldBytes?: number;
 }
 
-/** What `upgrade` returns. */
+/**
+ * What `upgrade` returns.
+ *
+ * @see {@linkcode Context.prototype.upgrade}
+ */
 export interface UpgradeResult<Connection> {
   /** The response that the handler has to return. */
   response: Response;

@@ -19,7 +19,11 @@ const CUTS = [
 ];
 const CUT_CODES = ["ECONNRESET", "EPIPE"];
 
-/** How long to wait between two attempts. */
+/**
+ * How long to wait between two attempts.
+ *
+ * @see {@linkcode Context.prototype.reconnect}
+ */
 export interface BackoffOptions {
   /**
    * Before the second attempt, in ms.
@@ -47,7 +51,11 @@ export interface BackoffOptions {
   jitter?: number;
 }
 
-/** Options of `reconnect`. */
+/**
+ * Options of `reconnect`.
+ *
+ * @see {@linkcode Context.prototype.reconnect}
+ */
 export interface ReconnectOptions<Data = unknown> extends ConnectOptions<Data> {
   /** How long to wait between two attempts. */
   backoff?: BackoffOptions;

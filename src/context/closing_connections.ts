@@ -1,6 +1,10 @@
 import type { Engine } from "../engine/engine.ts";
 
-/** How a shutdown went. */
+/**
+ * How a shutdown went.
+ *
+ * @see {@linkcode Context.prototype.shutdown}
+ */
 export interface ShutdownResult {
   /** Connections that were closed with close frames both ways. */
   clean: number;

@@ -4,7 +4,11 @@ import { BINARY, TEXT } from "../protocol/opcode.ts";
 import { encodeUtf8 } from "../protocol/utf8.ts";
 import { toBytes } from "../util/bytes.ts";
 
-/** What can be sent to one or to many: a message, or one that was encoded before. */
+/**
+ * What can be sent to one or to many: a message, or one that was encoded before.
+ *
+ * @see {@linkcode PreparedMessage}
+ */
 export type Sendable = Message | PreparedMessage;
 
 let make: (frame: SharedFrame) => PreparedMessage;

@@ -5,6 +5,8 @@ import { flag } from "../util/check.ts";
  * Reserved bits of a frame, for an extension of the application's own (RFC 6455 9).
  *
  * @experimental It may change in a minor release.
+ *
+ * @see {@linkcode OutgoingFrame}
  */
 export interface RsvBits {
   /**

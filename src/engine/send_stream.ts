@@ -10,7 +10,11 @@ import { flag, group } from "../util/check.ts";
 import { checkRsv, type RsvBits } from "./rsv_bits.ts";
 import type { Sender, Streams } from "./sender.ts";
 
-/** Where the pieces of a message come from: strings and bytes, from an iterable, an async one, or a stream. */
+/**
+ * Where the pieces of a message come from: strings and bytes, from an iterable, an async one, or a stream.
+ *
+ * @see {@linkcode Connection.prototype.sendStream}
+ */
 export type SendStreamSource = Iterable<Message> | AsyncIterable<Message> | ReadableStream<Message>;
 
 /**

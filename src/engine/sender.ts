@@ -18,7 +18,22 @@ import { SendTimeout } from "./send_timeout.ts";
 import type { Settings } from "./settings.ts";
 import { type Trace, TracedQueue } from "./trace.ts";
 
-/** Options of a single `send`. */
+/**
+ * Options of a single `send`.
+ *
+ * @example
+ * ```ts
+ * import { Context } from "@sluice/websocket";
+ *
+ * await using ctx = new Context({ compression: true });
+ * const listener = ctx.listen({ hostname: "127.0.0.1" });
+ * const conn = ctx.connect(listener.url);
+ * await conn.opened;
+ * const image = new Uint8Array(100_000);
+ * conn.send(image, { transfer: true, compress: false }); // no copy is made, and no processor time spent
+ * console.log(image.byteLength); // 0: it is the library's now
+ * ```
+ */
 export interface SendOptions {
   /**
    * Hands the buffer over: large ones aren't copied, and must not be changed afterwards.

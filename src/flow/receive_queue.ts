@@ -4,7 +4,11 @@ import { Fifo } from "../util/fifo.ts";
 // What a message costs beside its payload: without it, empty messages would be free to pile up.
 const OVERHEAD = 64;
 
-/** A received message: a string for text, bytes for binary. */
+/**
+ * A received message: a string for text, bytes for binary.
+ *
+ * @see {@linkcode Connection.prototype.receive}
+ */
 export type ReceivedMessage = string | Uint8Array;
 
 /** A message as it waits: whole, or one whose pieces are kept elsewhere, and `length` says what it costs itself. */

@@ -1,7 +1,11 @@
 import { isThenable } from "../util/foreign.ts";
 import { show } from "../util/show.ts";
 
-/** Which origins may connect: a list, a pattern, or a function that decides, at once or by a promise. */
+/**
+ * Which origins may connect: a list, a pattern, or a function that decides, at once or by a promise.
+ *
+ * @see {@linkcode Context.prototype.listen}
+ */
 export type OriginRule =
   | readonly (string | RegExp)[]
   | RegExp

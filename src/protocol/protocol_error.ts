@@ -1,4 +1,8 @@
-/** What the peer did wrong, by a name that doesn't change: for metrics, tests, and programs that distinguish them. */
+/**
+ * What the peer did wrong, by a name that doesn't change: for metrics, tests, and programs that distinguish them.
+ *
+ * @see {@linkcode ProtocolError}
+ */
 export type ProtocolErrorReason =
   | "unexpected-mask"
   | "expected-mask"

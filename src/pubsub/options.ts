@@ -1,10 +1,18 @@
 import { choice, refusal } from "../util/check.ts";
 import type { Engine } from "../engine/engine.ts";
 
-/** What becomes of a message for a receiver whose queue is above its high-water mark. */
+/**
+ * What becomes of a message for a receiver whose queue is above its high-water mark.
+ *
+ * @see {@linkcode Context.prototype.broadcast}
+ */
 export type SlowPolicy = "queue" | "drop" | "close";
 
-/** Which connections a message for many leaves out, and what happens to slow ones. */
+/**
+ * Which connections a message for many leaves out, and what happens to slow ones.
+ *
+ * @see {@linkcode Context.prototype.publish}
+ */
 export interface PublishOptionsOf<Face> {
   /** Connections that don't get it. */
   except?: Face | Iterable<Face>;
@@ -17,7 +25,11 @@ export interface PublishOptionsOf<Face> {
   slow?: SlowPolicy;
 }
 
-/** Options of `broadcast`. */
+/**
+ * Options of `broadcast`.
+ *
+ * @see {@linkcode Context.prototype.broadcast}
+ */
 export interface BroadcastOptionsOf<Face> extends PublishOptionsOf<Face> {
   /**
    * Connections that get it. Default: every server-side one; client-side ones among those given are left out as well.
@@ -25,7 +37,11 @@ export interface BroadcastOptionsOf<Face> extends PublishOptionsOf<Face> {
   to?: Iterable<Face>;
 }
 
-/** What became of a message for many; each receiver is counted once. */
+/**
+ * What became of a message for many; each receiver is counted once.
+ *
+ * @see {@linkcode Context.prototype.broadcast}
+ */
 export interface BroadcastResult {
   /** Those whose queue is at or below their high-water mark with it: where `send` would have returned true. */
   sent: number;
@@ -39,7 +55,11 @@ export interface BroadcastResult {
   failed: number;
 }
 
-/** What became of a publication. */
+/**
+ * What became of a publication.
+ *
+ * @see {@linkcode Context.prototype.publish}
+ */
 export interface PublishResult extends BroadcastResult {
   /**
    * Resolves when the broker has taken the publication for the other contexts, at once if there is no broker;
@@ -48,7 +68,25 @@ export interface PublishResult extends BroadcastResult {
   readonly relayed: Promise<void>;
 }
 
-/** A set that is looked at: it shows what there is at the time, and can't be changed through. */
+/**
+ * A set that is looked at: it shows what there is at the time, and can't be changed through.
+ *
+ * @example
+ * ```ts
+ * import { Context } from "@sluice/websocket";
+ *
+ * await using ctx = new Context();
+ * const listener = ctx.listen({
+ *   hostname: "127.0.0.1",
+ *   onConnect(conn) {
+ *     conn.subscribe("news");
+ *     console.log(`${conn.topics.size} topic, ${ctx.subscribers("news").size} subscriber`);
+ *     for (const other of ctx.subscribers("news")) other.send("welcome");
+ *   },
+ * });
+ * console.log(await ctx.connect(listener.url).receive());
+ * ```
+ */
 export interface LiveSet<T> extends Iterable<T> {
   /** How many there are. */
   readonly size: number;

@@ -16,7 +16,11 @@ import { checkHandlers, choice, flag, limit, timeLimit } from "../util/check.ts"
 import type { Sockets } from "../transport/sockets.ts";
 import type { TlsAcceptorOptions } from "../transport/tls_server.ts";
 
-/** With what a handshake is accepted. */
+/**
+ * With what a handshake is accepted.
+ *
+ * @see {@linkcode Context.prototype.listen}
+ */
 export interface HandshakeAcceptance<Data = unknown> {
   /** Headers for the 101, after those of the listener. */
   headers?: HeadersOption;
@@ -28,7 +32,11 @@ export interface HandshakeAcceptance<Data = unknown> {
   data?: Data;
 }
 
-/** The answers that accept a handshake and leave it to the option `data` what the connection's `data` are. */
+/**
+ * The answers that accept a handshake and leave it to the option `data` what the connection's `data` are.
+ *
+ * @see {@linkcode Context.prototype.listen}
+ */
 export interface HandshakeAcceptanceWithoutData<Data = unknown> {
   /** Named by the type `undefined`, since these answers are sound only if `data` may be that. */
   undefined: true | void | undefined | null | HandshakeAcceptance<Data>;
@@ -37,6 +45,8 @@ export interface HandshakeAcceptanceWithoutData<Data = unknown> {
 /**
  * Accept (`true`, nothing, or an answer) or refuse (`false`: 403, or just that response). If `Data` excludes `undefined`,
  * an answer that accepts has to give `data`; `HandshakeDecision<Data | undefined>` needn't, and goes with the option `data`.
+ *
+ * @see {@linkcode Context.prototype.listen}
  */
 export type HandshakeDecision<Data = unknown> =
   | false
@@ -45,17 +55,29 @@ export type HandshakeDecision<Data = unknown> =
   // An index, and no conditional type, by which a `Listener<User>` would be no `Listener`.
   | HandshakeAcceptanceWithoutData<Data>[`${Data & undefined}`];
 
-/** The type of the `data` that decisions give; `Own` is that of the option, for those that give none. */
+/**
+ * The type of the `data` that decisions give; `Own` is that of the option, for those that give none.
+ *
+ * @see {@linkcode Context}
+ */
 export type DataOfDecision<Decision, Own> = [DataOfEach<Decision, Own>] extends [never] ? unknown
   : DataOfEach<Decision, Own>;
 
-/** The same of each decision by itself; `never` of those that refuse. */
+/**
+ * The same of each decision by itself; `never` of those that refuse.
+ *
+ * @see {@linkcode Context}
+ */
 export type DataOfEach<Decision, Own> = Decision extends false | Response ? never
   : Decision extends { data: infer Data }
     ? (undefined extends Data ? Exclude<Data, undefined> | Own : Data)
   : Own;
 
-/** The callbacks of a listener, by its type; those of its connections included. */
+/**
+ * The callbacks of a listener, by its type; those of its connections included.
+ *
+ * @see {@linkcode Context.prototype.listen}
+ */
 export interface ListenerHandlersOf<
   Data,
   Listening = ListenerHandle<Data>,
@@ -89,7 +111,11 @@ export interface ListenerHandlersOf<
   onSubscription?(conn: Connection<Data>, topic: string, count: number, previous: number): unknown;
 }
 
-/** Options of `listen`, by the type of the listener. */
+/**
+ * Options of `listen`, by the type of the listener.
+ *
+ * @see {@linkcode Context.prototype.listen}
+ */
 export interface ListenOptionsOf<
   Data,
   Listening = ListenerHandle<Data>,

@@ -29,7 +29,23 @@ export class PeerBlocks {
   }
 }
 
-/** Which proxies are believed when they say, in a header, where a request comes from. */
+/**
+ * Which proxies are believed when they say, in a header, where a request comes from.
+ *
+ * @example
+ * ```ts
+ * import { Context } from "@sluice/websocket";
+ *
+ * await using ctx = new Context();
+ * const listener = ctx.listen({
+ *   hostname: "127.0.0.1",
+ *   trustProxy: { from: ["127.0.0.1"], header: "forwarded" },
+ *   onConnect: (conn) => void conn.send((conn.remoteAddress as Deno.NetAddr).hostname),
+ * });
+ * const conn = ctx.connect(listener.url, { headers: { Forwarded: "for=192.0.2.7" } });
+ * console.log(await conn.receive()); // "192.0.2.7"
+ * ```
+ */
 export interface TrustProxyOptions {
   /** Networks of the proxies in CIDR notation; `"unix"` for those that come by a Unix socket. */
   from: readonly string[];

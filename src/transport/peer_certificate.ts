@@ -1,9 +1,17 @@
 import type { TLSSocket } from "node:tls";
 
-/** A distinguished name: `{ CN: "alice", O: "Example" }`; a list if an attribute occurs more than once. */
+/**
+ * A distinguished name: `{ CN: "alice", O: "Example" }`; a list if an attribute occurs more than once.
+ *
+ * @see {@linkcode TlsAcceptorOptions}
+ */
 export type CertificateName = Readonly<Record<string, string | readonly string[]>>;
 
-/** The certificate that a TLS peer showed, and that was verified. */
+/**
+ * The certificate that a TLS peer showed, and that was verified.
+ *
+ * @see {@linkcode TlsAcceptorOptions}
+ */
 export interface PeerCertificate {
   /** Whose it is. */
   readonly subject: CertificateName;

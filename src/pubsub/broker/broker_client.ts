@@ -10,7 +10,22 @@ import {
   type BrokerMessage,
 } from "./broker.ts";
 
-/** What a context does with what its broker reports. */
+/**
+ * What a context does with what its broker reports.
+ *
+ * @example
+ * ```ts
+ * import { Context, WorkerBroker, WorkerHub } from "@sluice/websocket";
+ *
+ * const hub = new WorkerHub();
+ * await using ctx = new Context({
+ *   broker: new WorkerBroker(hub.connect().port),
+ *   onBrokerGap: ({ since, until, topics }) => console.warn("may have missed", topics, since, until),
+ *   onBrokerError: (error) => console.error(error),
+ * });
+ * await ctx.ready;
+ * ```
+ */
 export interface BrokerReports {
   /** A gap in what was received is over. */
   onBrokerGap?(gap: BrokerGap): void;

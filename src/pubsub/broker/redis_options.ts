@@ -1,6 +1,10 @@
 import { group, limit, refusal, timeLimit } from "../../util/check.ts";
 
-/** How a broker notices that a connection to Redis is dead although nothing has closed it. */
+/**
+ * How a broker notices that a connection to Redis is dead although nothing has closed it.
+ *
+ * @see {@linkcode RedisBroker}
+ */
 export interface RedisKeepAliveOptions {
   /**
    * Pause between an answered ping and the next, in ms; 0: no pings.
@@ -16,7 +20,11 @@ export interface RedisKeepAliveOptions {
   timeout?: number;
 }
 
-/** How to reach Redis. */
+/**
+ * How to reach Redis.
+ *
+ * @see {@linkcode RedisBroker}
+ */
 export interface RedisBrokerOptions {
   /**
    * A single Redis, `redis://host:port` or `rediss://…` for TLS.

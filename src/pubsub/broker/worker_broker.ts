@@ -9,13 +9,21 @@ import { PortLink } from "./port_link.ts";
 // How many bytes of publications may wait at a port for the other end, there and back.
 const LIMIT = 4 * 1024 * 1024;
 
-/** Options of a {@linkcode WorkerHub}. */
+/**
+ * Options of a {@linkcode WorkerHub}.
+ *
+ * @see {@linkcode WorkerHub}
+ */
 export interface WorkerHubOptions {
   /** Something was posted to a worker's port that no `WorkerBroker` posts; it was ignored. Default: the console. */
   onError?(error: unknown): void;
 }
 
-/** A worker's end of a {@linkcode WorkerHub}. */
+/**
+ * A worker's end of a {@linkcode WorkerHub}.
+ *
+ * @see {@linkcode WorkerHub}
+ */
 export interface WorkerPort {
   /** To be handed to a worker, which makes a `WorkerBroker` of it. */
   readonly port: MessagePort;
@@ -149,6 +157,22 @@ export class WorkerHub implements Disposable {
 /**
  * Connects a context with those of other workers, through a {@linkcode WorkerHub}. It keeps the worker alive until the
  * context is shut down.
+ *
+ * @example
+ * ```ts
+ * import { Context, WorkerBroker, WorkerHub } from "@sluice/websocket";
+ *
+ * // In earnest the hub is in the main thread, and each port goes to a worker by postMessage.
+ * const hub = new WorkerHub();
+ * await using one = new Context({ broker: new WorkerBroker(hub.connect().port) });
+ * await using two = new Context({ broker: new WorkerBroker(hub.connect().port) });
+ * const listener = one.listen({ hostname: "127.0.0.1", onConnect: (conn) => void conn.subscribe("news") });
+ * const conn = two.connect(listener.url);
+ * await conn.opened;
+ * await Promise.all([one.ready, two.ready]);
+ * two.publish("news", "from the other context");
+ * console.log(await conn.receive());
+ * ```
  */
 export class WorkerBroker implements Broker {
   readonly #port: MessagePort;
