@@ -33,6 +33,13 @@ const COMMANDS: Record<Command, Runner> = {
  *
  * @param args The arguments after the program's name.
  * @returns The exit code; errors have been printed.
+ *
+ * @example
+ * ```ts no-eval
+ * import { main } from "@sluice/websocket/cli";
+ *
+ * Deno.exit(await main(["connect", "wss://example.com/feed", "--json"]));
+ * ```
  */
 export async function main(args: readonly string[]): Promise<number> {
   const terminal = new Terminal();

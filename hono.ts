@@ -34,7 +34,11 @@
 import { createWSMessageEvent, defineWebSocketHelper, WSContext, type WSEvents } from "hono/ws";
 import type { Connection, Context, UpgradeOptions } from "./mod.ts";
 
-/** A WebSocket as Hono's callbacks get it. */
+/**
+ * A WebSocket as Hono's callbacks get it.
+ *
+ * @see {@linkcode upgradeWebSocket}
+ */
 export interface HonoWebSocket {
   /** The connection. */
   raw?: Connection;
@@ -53,7 +57,11 @@ export interface HonoWebSocket {
   close(code?: number, reason?: string): void;
 }
 
-/** Hono's callbacks of a WebSocket. */
+/**
+ * Hono's callbacks of a WebSocket.
+ *
+ * @see {@linkcode upgradeWebSocket}
+ */
 export interface HonoEvents {
   /** The connection is open. If it returns a promise, no message is delivered before that has settled. */
   onOpen?(event: Event, ws: HonoWebSocket): unknown;
@@ -78,6 +86,27 @@ const READY_STATES = { connecting: 0, open: 1, closing: 2, closed: 3 } as const;
  * @returns The handler.
  *
  * @typeParam Data The type of `conn.data`.
+ *
+ * @example
+ * ```ts
+ * import { Context } from "@sluice/websocket";
+ * import { upgradeWebSocket } from "@sluice/websocket/hono";
+ * import { Hono } from "hono";
+ *
+ * const ctx = new Context();
+ * const app = new Hono().get(
+ *   "/ws",
+ *   upgradeWebSocket(ctx, (c) => ({
+ *     onOpen: (_event, ws) => ws.send(`hello ${c.req.query("name")}`),
+ *     onClose: (event) => console.log(event.code),
+ *   })),
+ * );
+ * const server = Deno.serve({ hostname: "127.0.0.1", port: 0 }, app.fetch);
+ * const conn = ctx.connect(`ws://127.0.0.1:${server.addr.port}/ws?name=Ann`);
+ * console.log(await conn.receive());
+ * await ctx.shutdown();
+ * await server.shutdown();
+ * ```
  */
 export function upgradeWebSocket<Data>(
   ctx: Context<Data>,

@@ -32,7 +32,11 @@ import type { CloseRecord, Connection, Context, ContextStats } from "./mod.ts";
 import { observe } from "./src/context.ts";
 import type { Observer, RefusedHandshake } from "./src/context/observer.ts";
 
-/** Options of {@linkcode instrument}. */
+/**
+ * Options of {@linkcode instrument}.
+ *
+ * @see {@linkcode instrument}
+ */
 export interface InstrumentOptions {
   /**
    * The name of the meter and of the tracer, which come from the global providers.
@@ -44,7 +48,11 @@ export interface InstrumentOptions {
   attributes?: Record<string, string | number | boolean>;
 }
 
-/** The span of a connection: the members of the API's `Span` that an application needs. */
+/**
+ * The span of a connection: the members of the API's `Span` that an application needs.
+ *
+ * @see {@linkcode instrument}
+ */
 export interface ConnectionSpan {
   /** The identity of the span. `trace.setSpanContext(context, span.spanContext())` makes it the parent of others. */
   spanContext(): { traceId: string; spanId: string; traceFlags: number };
@@ -54,7 +62,11 @@ export interface ConnectionSpan {
   addEvent(name: string, attributes?: Record<string, string | number | boolean>): this;
 }
 
-/** The instruments of a context. */
+/**
+ * The instruments of a context.
+ *
+ * @see {@linkcode instrument}
+ */
 export interface Instruments<Data = unknown> extends Disposable {
   /**
    * Callbacks for `listen` and `connect`, for measurements that aren't counters: how connections end, and the round trip of
@@ -106,6 +118,17 @@ const GAUGES: typeof COUNTERS = [
  * @param ctx The context.
  * @param options The names of meter and tracer, and attributes.
  * @returns The handlers; dispose it to stop.
+ *
+ * @example
+ * ```ts
+ * import { Context } from "@sluice/websocket";
+ * import { instrument } from "@sluice/websocket/otel";
+ *
+ * await using ctx = new Context();
+ * using metrics = instrument(ctx, { attributes: { server: "chat" } });
+ * const listener = ctx.listen({ hostname: "127.0.0.1", ...metrics.handlers });
+ * await ctx.connect(listener.url).opened;
+ * ```
  */
 export function instrument<Data = unknown>(
   ctx: Context<Data>,

@@ -128,8 +128,15 @@ export class Args {
   }
 }
 
+/** Reads where to listen: a port, with a host in front or without. */
+export function parseListen(text: string): { hostname?: string; port: number } {
+  const match = /^(?:(?:\[([^\]]+)\]|([^:]*)):)?(\d+)$/.exec(text);
+  if (match === null) throw new UsageError(`Cannot listen on ${text}: use PORT or HOST:PORT`);
+  return { hostname: match[1] || match[2] || undefined, port: parsePort(match[3]) };
+}
+
 /** Reads a port. */
-export function parsePort(text: string): number {
+function parsePort(text: string): number {
   const port = /^\d{1,5}$/.test(text) ? Number(text) : NaN;
   if (!(port <= 65535)) throw new UsageError(`The port must be 0 to 65535: received ${text}`);
   return port;

@@ -1,7 +1,7 @@
 import { type Connection, Context, type ReceivedMessage } from "../mod.ts";
 import { quote } from "../src/util/quote.ts";
 import { within } from "../src/util/timers.ts";
-import { type Args, parsePort, type Spec } from "./args.ts";
+import { type Args, parseListen, type Spec } from "./args.ts";
 import { Child } from "./child.ts";
 import { failureOf, typed } from "./failure.ts";
 import { address, excerpt, jsonMessage } from "./format.ts";
@@ -31,7 +31,9 @@ interface Peer {
 /** Runs a server until Ctrl-C. */
 export async function listen(args: Args, terminal: Terminal): Promise<number> {
   args.expect("PORT");
-  const port = parsePort(args.positional[0]);
+  const { hostname = args.value("hostname") ?? "127.0.0.1", port } = parseListen(
+    args.positional[0],
+  );
   const command = args.value("exec");
   const modes = [args.flag("echo"), args.flag("broadcast"), command !== undefined];
   if (modes.filter(Boolean).length > 1) {
@@ -83,7 +85,7 @@ export async function listen(args: Args, terminal: Terminal): Promise<number> {
   const listener = typed(() =>
     ctx.listen({
       ...options,
-      hostname: args.value("hostname") ?? "127.0.0.1",
+      hostname,
       port,
       protocols: args.list("subprotocol"),
       compression: args.flag("compression"),

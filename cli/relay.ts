@@ -1,11 +1,11 @@
 import { type CloseRecord, type Connection, Context, type PeerInfo } from "../mod.ts";
 import { quote } from "../src/util/quote.ts";
-import { type Args, parsePort, type Spec } from "./args.ts";
+import { type Args, parseListen, type Spec } from "./args.ts";
 import { failureOf, typed } from "./failure.ts";
 import { address, excerpt, jsonMessage } from "./format.ts";
 import { CLIENT, clientOptions, originOption, serverTls, sizeOptions, urlOf } from "./options.ts";
 import type { Terminal } from "./terminal.ts";
-import { EXIT, UsageError } from "./usage.ts";
+import { EXIT } from "./usage.ts";
 
 /** The options of `sluice relay`. */
 export const spec: Spec = {
@@ -30,7 +30,7 @@ interface Side {
 /** Relays connections until Ctrl-C. */
 export async function relay(args: Args, terminal: Terminal): Promise<number> {
   args.expect("LISTEN", "URL");
-  const { hostname, port } = parseListen(args.positional[0]);
+  const { hostname = "127.0.0.1", port } = parseListen(args.positional[0]);
   const url = urlOf(args.positional[1]);
   const json = args.flag("json"), verbose = args.flag("verbose");
   const options = { ...await clientOptions(args), ...sizeOptions(args) };
@@ -138,15 +138,4 @@ function passClose(conn: Connection<Side>, { code, reason }: CloseRecord): void 
   if (code === 1006 || code === 1015) conn.terminate();
   else if (code === 1005) conn.close();
   else conn.close(code, reason);
-}
-
-function parseListen(text: string): { hostname: string; port: number } {
-  const match = /^(?:\[([^\]]+)\]|([^:]*)):(\d+)$/.exec(text);
-  if (match === null) {
-    if (!/^\d+$/.test(text)) {
-      throw new UsageError(`Cannot listen on ${text}: use PORT or HOST:PORT`);
-    }
-    return { hostname: "127.0.0.1", port: parsePort(text) };
-  }
-  return { hostname: match[1] ?? (match[2] || "127.0.0.1"), port: parsePort(match[3]) };
 }

@@ -112,7 +112,7 @@ Exit codes: sluice --help`,
 
   listen: `sluice listen PORT: a server that echoes, broadcasts, or runs a command per connection
 
-Usage: sluice listen PORT [options]      (PORT 0: any that is free)
+Usage: sluice listen [HOST:]PORT [options]      (PORT 0: any that is free)
 
 Options:
   --echo                  send every message back (default)
@@ -131,7 +131,7 @@ Options:
   --max-size BYTES        the largest message to accept (64 MiB); 0: any
   --compression           agree to permessage-deflate
   -q, --quiet             print only where it listens, and errors
-  --hostname HOST         the address to bind to (127.0.0.1)
+  --hostname HOST         the address to bind to, if none stands before the port (127.0.0.1)
   --trust-proxy CIDR      believe X-Forwarded-For from proxies of this network; may be repeated
   --proxy-protocol CIDR   expect the PROXY protocol from this network; may be repeated
 ${SERVER}

@@ -33,7 +33,25 @@ export interface KeepAliveOptions {
   timeout?: number;
 }
 
-/** Options of all kinds of connections. Times are in milliseconds, sizes in bytes. */
+/**
+ * Options of all kinds of connections. Times are in milliseconds, sizes in bytes.
+ *
+ * @example
+ * ```ts
+ * import { Context } from "@sluice/websocket";
+ *
+ * await using ctx = new Context({
+ *   highWaterMark: 256 * 1024,
+ *   lowWaterMark: 64 * 1024,
+ *   maxQueueBytes: 4 * 1024 * 1024,
+ *   whenQueueFull: "close",
+ *   keepAlive: { interval: 10_000, timeout: 5_000 },
+ *   maxLifetime: 12 * 60 * 60_000,
+ * });
+ * const listener = ctx.listen({ hostname: "127.0.0.1", maxMessageSize: 64 * 1024 });
+ * await ctx.connect(listener.url, { keepAlive: false }).opened; // an option of a call goes first
+ * ```
+ */
 export interface ConnectionOptions<Data = unknown> extends ConnectionHandlers<Data> {
   /** Anything that the application keeps with the connection: `conn.data`. */
   data?: Data;
@@ -151,7 +169,11 @@ export interface ConnectionOptions<Data = unknown> extends ConnectionHandlers<Da
   maskGenerator?: (key: Uint8Array) => void;
 }
 
-/** The type of `data` for one call: that of the context, or if it is `unknown`, that of the call itself. */
+/**
+ * The type of `data` for one call: that of the context, or if it is `unknown`, that of the call itself.
+ *
+ * @see {@linkcode Context}
+ */
 export type CallData<Data, Own> = unknown extends Data ? Own : Data;
 
 /**
@@ -161,6 +183,8 @@ export type CallData<Data, Own> = unknown extends Data ? Own : Data;
  * @typeParam Data The type of `data` in the context.
  * @typeParam Default The type of the `data` that the context's own options gave; `undefined` for none.
  * @typeParam Own The type of the `data` that the call itself gives.
+ *
+ * @see {@linkcode Context}
  */
 export type CallArguments<Options, Data, Default, Own = Data> = undefined extends Data
   ? [options?: Options & { data?: CallData<Data, Own> }]

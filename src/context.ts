@@ -58,7 +58,11 @@ import { checkTlsClientOptions } from "./transport/tls_client.ts";
 import { upgrade } from "./adopt/upgrade.ts";
 import type { UpgradeOptions, UpgradeResult } from "./adopt/upgrade_options.ts";
 
-/** Options of a context: defaults for every connection. */
+/**
+ * Options of a context: defaults for every connection.
+ *
+ * @see {@linkcode ConnectionOptions}
+ */
 export interface ContextOptions<Data = unknown> extends ConnectionOptions<Data>, BrokerReports {
   /** The broker that shares topics with other contexts. Default: none. */
   broker?: Broker;
@@ -207,6 +211,18 @@ export class Context<Data = unknown, Default extends Data | undefined = undefine
    * @param options Options of the connection and of the handshake.
    * @returns A connection in state `"connecting"`.
    * @throws {TypeError | RangeError} If an argument is invalid.
+   *
+   * @example
+   * ```ts
+   * import { Context } from "@sluice/websocket";
+   *
+   * await using ctx = new Context();
+   * const listener = ctx.listen({ hostname: "127.0.0.1", onMessage: (conn, data) => conn.send(data) });
+   * const conn = ctx.connect(listener.url, { headers: { Authorization: "Bearer s3cret" } });
+   * const { headers } = await conn.opened; // of the server's answer
+   * conn.send("hello");
+   * console.log(await conn.receive(), headers.get("upgrade"));
+   * ```
    */
   connect<Own = Data>(
     url: string | URL,
@@ -299,6 +315,24 @@ export class Context<Data = unknown, Default extends Data | undefined = undefine
    * @returns The listener.
    * @throws {TypeError | RangeError} If an option is invalid.
    * @throws {Deno.errors.AddrInUse} If the port is taken.
+   *
+   * @example
+   * ```ts
+   * import { Context } from "@sluice/websocket";
+   *
+   * const ctx = new Context();
+   * const listener = ctx.listen({
+   *   hostname: "127.0.0.1",
+   *   origins: ["https://example.com"],
+   *   handler: (_request, { remoteAddr }) => Response.json(remoteAddr), // ordinary requests
+   *   onHandshake({ headers }) {
+   *     const name = headers.get("authorization");
+   *     return name === null ? new Response("who?", { status: 401 }) : { data: { name } };
+   *   },
+   *   onMessage: (conn, text) => void conn.send(`${conn.data.name}: ${text}`),
+   * });
+   * console.log(`listening on ${listener.url}`);
+   * ```
    */
   listen<Own = Data, Decision extends HandshakeDecision = HandshakeDecision<Own | undefined>>(
     ...args: ListenArguments<Data, Default, Own, Decision>
@@ -500,7 +534,7 @@ export class Context<Data = unknown, Default extends Data | undefined = undefine
    * import { Context } from "@sluice/websocket";
    *
    * const ctx = new Context();
-   * const server = Deno.serve({ port: 0 }, (request) => {
+   * const server = Deno.serve({ hostname: "127.0.0.1", port: 0 }, (request) => {
    *   if (request.headers.get("upgrade") !== "websocket") return new Response("hello");
    *   const { response } = ctx.upgrade(request, { onMessage: (conn, data) => conn.send(data) });
    *   return response;

@@ -1,6 +1,23 @@
 import type { CloseRecord } from "./protocol/close_record.ts";
 
-/** A message as passed to `send`: text, or bytes. */
+/**
+ * A message as passed to `send`: text, or bytes.
+ *
+ * @example
+ * ```ts
+ * import { Context } from "@sluice/websocket";
+ *
+ * await using ctx = new Context();
+ * const listener = ctx.listen({ hostname: "127.0.0.1", onMessage: (_conn, data) => console.log(data) });
+ * const conn = ctx.connect(listener.url);
+ * await conn.opened;
+ * conn.send("text");
+ * conn.send(new Uint8Array([1, 2, 3])); // binary
+ * conn.sendBinary("UTF-8 of a text, as binary");
+ * conn.close();
+ * await conn.closed;
+ * ```
+ */
 export type Message = string | ArrayBuffer | ArrayBufferView;
 
 /**
@@ -146,6 +163,23 @@ export class HandshakeError extends Error {
 /**
  * An operation that the state of the connection doesn't allow now, such as `send` in the middle of an unfinished
  * message.
+ *
+ * @example
+ * ```ts
+ * import { Context, InvalidStateError } from "@sluice/websocket";
+ *
+ * await using ctx = new Context();
+ * const listener = ctx.listen({ hostname: "127.0.0.1" });
+ * const conn = ctx.connect(listener.url);
+ * try {
+ *   conn.send("too early");
+ * } catch (error) {
+ *   if (!(error instanceof InvalidStateError)) throw error;
+ *   console.log(error.message);
+ *   await conn.opened;
+ *   conn.send(error.data as string);
+ * }
+ * ```
  */
 export class InvalidStateError extends Error {
   /** The name of the class. */
@@ -165,13 +199,54 @@ export class InvalidStateError extends Error {
   }
 }
 
-/** This kind of connection doesn't support a method or an option; the message names one that does. */
+/**
+ * This kind of connection doesn't support a method or an option; the message names one that does.
+ *
+ * @example
+ * ```ts
+ * import { Context, UnsupportedError } from "@sluice/websocket";
+ *
+ * const ctx = new Context();
+ * const server = Deno.serve({ hostname: "127.0.0.1", port: 0 }, (request) => {
+ *   const { connection, response } = ctx.upgrade(request);
+ *   try {
+ *     void connection.ping();
+ *   } catch (error) {
+ *     if (!(error instanceof UnsupportedError)) throw error;
+ *     console.log(error.message);
+ *   }
+ *   return response;
+ * });
+ * const conn = ctx.connect(`ws://127.0.0.1:${server.addr.port}/`);
+ * await conn.opened;
+ * await ctx.shutdown();
+ * await server.shutdown();
+ * ```
+ */
 export class UnsupportedError extends Error {
   /** The name of the class. */
   override readonly name = "UnsupportedError";
 }
 
-/** An operation has exceeded its time limit; the message names the operation and its phase. */
+/**
+ * An operation has exceeded its time limit; the message names the operation and its phase.
+ *
+ * @example
+ * ```ts
+ * import { Context, TimeoutError } from "@sluice/websocket";
+ *
+ * await using ctx = new Context();
+ * // It accepts, and says nothing.
+ * using silent = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+ * const conn = ctx.connect(`ws://127.0.0.1:${silent.addr.port}/`, { connectTimeout: 50 });
+ * try {
+ *   await conn.opened;
+ * } catch (error) {
+ *   if (!(error instanceof TimeoutError)) throw error;
+ *   console.log(error.message);
+ * }
+ * ```
+ */
 export class TimeoutError extends Error {
   /** The name of the class. */
   override readonly name = "TimeoutError";

@@ -35,11 +35,19 @@ import {
 import type { TlsAcceptorOptions } from "./transport/tls_server.ts";
 import { checkHandlers } from "./util/check.ts";
 
-/** The callbacks of a listener and of its connections. */
+/**
+ * The callbacks of a listener and of its connections.
+ *
+ * @see {@linkcode Context.prototype.listen}
+ */
 export interface ListenerHandlers<Data = unknown>
   extends ListenerHandlersOf<Data, Listener<Data>> {}
 
-/** Options of `listen`. */
+/**
+ * Options of `listen`.
+ *
+ * @see {@linkcode Context.prototype.listen}
+ */
 export interface ListenOptions<Data = unknown, Decision = HandshakeDecision<Data>>
   extends ListenOptionsOf<Data, Listener<Data>, Decision> {}
 
@@ -50,6 +58,8 @@ export interface ListenOptions<Data = unknown, Decision = HandshakeDecision<Data
  * @typeParam Default The type of the `data` that the context's own options gave; `undefined` for none.
  * @typeParam Own The type of the option `data`, if the context has no type.
  * @typeParam Decision The type of the answers of `onHandshake`, if the context has no type.
+ *
+ * @see {@linkcode Context}
  */
 export type ListenArguments<Data, Default, Own = Data, Decision = HandshakeDecision> =
   unknown extends Data ? [
@@ -65,7 +75,11 @@ export type ListenArguments<Data, Default, Own = Data, Decision = HandshakeDecis
       ]
     : [options?: ListenOptions<Data, HandshakeDecision<Data | undefined>>];
 
-/** The type of `data` of a listener's connections: that of the context, or of `onHandshake` and the option `data`. */
+/**
+ * The type of `data` of a listener's connections: that of the context, or of `onHandshake` and the option `data`.
+ *
+ * @see {@linkcode Context}
+ */
 export type ListenerData<Data, Own, Decision> = unknown extends Data ? DataOfDecision<Decision, Own>
   : Data;
 

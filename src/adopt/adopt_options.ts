@@ -6,7 +6,11 @@ import type { HandshakeDecision } from "../server/listen_options.ts";
 import type { PeerInfo } from "../server/peer_info.ts";
 import type { CallArguments, CallData, ConnectionOptions } from "../connection_options.ts";
 
-/** Options of `adopt`: those of every connection, and those of the handshake. */
+/**
+ * Options of `adopt`: those of every connection, and those of the handshake.
+ *
+ * @see {@linkcode Context.prototype.adopt}
+ */
 export interface AdoptOptions<Data = unknown, Decision = HandshakeDecision<Data>>
   extends ConnectionOptions<Data> {
   /**
@@ -83,7 +87,11 @@ export interface AdoptOptions<Data = unknown, Decision = HandshakeDecision<Data>
   protocol?: string;
 }
 
-/** The arguments of `adopt` after the stream, by the type of the context's `data`. */
+/**
+ * The arguments of `adopt` after the stream, by the type of the context's `data`.
+ *
+ * @see {@linkcode Context}
+ */
 export type AdoptArguments<Data, Default, Own = Data> = undefined extends Data ? CallArguments<
     AdoptOptions<
       CallData<Data, NoInfer<Own>>,

@@ -8,6 +8,8 @@ import { isStreamPair, type StreamPair, WebStreamTransport } from "../transport/
 /**
  * An open byte stream for `adopt`. A `node:tls` socket can't slow its peer down: if it receives 16 MiB while its connection
  * is held, the connection is terminated.
+ *
+ * @see {@linkcode Context.prototype.adopt}
  */
 export type AdoptSource = Deno.Conn | Duplex | StreamPair;
 

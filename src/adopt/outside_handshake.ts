@@ -13,7 +13,11 @@ import { formatExtensions, parseExtensions } from "../handshake/extension_list.t
 export { acceptKey, createKey, isValidKey } from "../handshake/accept_key.ts";
 export { parseProtocols } from "../handshake/token_list.ts";
 
-/** The terms of compression for each direction. */
+/**
+ * The terms of compression for each direction.
+ *
+ * @see {@linkcode WebSocketServer}
+ */
 export interface DeflateTerms {
   /** Whether the server forgets its window after each message; `false` excludes it. */
   serverNoContextTakeover?: boolean;

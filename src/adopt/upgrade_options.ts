@@ -4,7 +4,11 @@ import type { HeadersOption } from "../handshake/headers_option.ts";
 import type { OriginRule } from "../handshake/origin.ts";
 import type { ConnectionOptions } from "../connection_options.ts";
 
-/** Options of `upgrade`. With `Deno.serve`, those that need frames throw. */
+/**
+ * Options of `upgrade`. With `Deno.serve`, those that need frames throw.
+ *
+ * @see {@linkcode Context.prototype.upgrade}
+ */
 export interface UpgradeOptions<Data = unknown> extends ConnectionOptions<Data> {
   /** The supported subprotocols, in order of preference. If the client offers none of them, the connection has none. */
   protocols?: string | readonly string[];
@@ -33,7 +37,11 @@ export interface UpgradeOptions<Data = unknown> extends ConnectionOptions<Data> 
   maxHeldBytes?: number;
 }
 
-/** What `upgrade` returns. */
+/**
+ * What `upgrade` returns.
+ *
+ * @see {@linkcode Context.prototype.upgrade}
+ */
 export interface UpgradeResult<Connection> {
   /** The response that the handler has to return. */
   response: Response;

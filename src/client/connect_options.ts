@@ -19,10 +19,29 @@ import { resolveSockets } from "../transport/deno_sockets.ts";
 import type { Sockets } from "../transport/sockets.ts";
 import { checkTlsClientOptions, type TlsClientOptions } from "../transport/tls_client.ts";
 
-/** Options of TLS for a client. */
+/**
+ * Options of TLS for a client.
+ *
+ * @see {@linkcode TlsClientOptions}
+ */
 export type ConnectTlsOptions = TlsClientOptions;
 
-/** An address to connect to. */
+/**
+ * An address to connect to.
+ *
+ * @example
+ * ```ts
+ * import { Context } from "@sluice/websocket";
+ *
+ * await using ctx = new Context();
+ * const listener = ctx.listen({ hostname: "127.0.0.1" });
+ * // The name is the URL's: in the Host header, and for a certificate. The connection goes elsewhere.
+ * const conn = ctx.connect("ws://chat.example/", {
+ *   address: { hostname: "127.0.0.1", port: listener.port },
+ * });
+ * await conn.opened;
+ * ```
+ */
 export interface DialAddress {
   /** A host name or an IP address, IPv6 with or without brackets. */
   hostname: string;
@@ -30,7 +49,11 @@ export interface DialAddress {
   port: number;
 }
 
-/** Options of `connect`. */
+/**
+ * Options of `connect`.
+ *
+ * @see {@linkcode Context.prototype.connect}
+ */
 export interface ConnectOptions<Data = unknown> extends ConnectionOptions<Data> {
   /** The subprotocols to offer, in order of preference. */
   protocols?: string | readonly string[];

@@ -19,7 +19,11 @@ const CUTS = [
 ];
 const CUT_CODES = ["ECONNRESET", "EPIPE"];
 
-/** The waits between attempts. */
+/**
+ * The waits between attempts.
+ *
+ * @see {@linkcode Context.prototype.reconnect}
+ */
 export interface BackoffOptions {
   /**
    * The wait before the second attempt, in ms.
@@ -47,7 +51,11 @@ export interface BackoffOptions {
   jitter?: number;
 }
 
-/** Options of `reconnect`. */
+/**
+ * Options of `reconnect`.
+ *
+ * @see {@linkcode Context.prototype.reconnect}
+ */
 export interface ReconnectOptions<Data = unknown> extends ConnectOptions<Data> {
   /** The waits between attempts. */
   backoff?: BackoffOptions;

@@ -1,6 +1,10 @@
 import type { Engine } from "../engine/engine.ts";
 
-/** The result of a shutdown. */
+/**
+ * The result of a shutdown.
+ *
+ * @see {@linkcode Context.prototype.shutdown}
+ */
 export interface ShutdownResult {
   /** Connections that were closed cleanly: both close frames were exchanged. */
   clean: number;

@@ -6,7 +6,11 @@ import { MemberList } from "../util/member_list.ts";
 import type { Timers } from "../util/timers.ts";
 import { MAX_TOPICS, type SubscriptionRules, Topics } from "../pubsub/topics.ts";
 
-/** Counters of a context. */
+/**
+ * Counters of a context.
+ *
+ * @see {@linkcode Context.prototype.stats}
+ */
 export interface ContextStats {
   /** Connections that are open or closing. */
   openConnections: number;

@@ -4,7 +4,11 @@ import { within } from "../util/timers.ts";
 import type { ShutdownResult } from "./closing_connections.ts";
 import type { Registry } from "./registry.ts";
 
-/** Options of `shutdown`. */
+/**
+ * Options of `shutdown`.
+ *
+ * @see {@linkcode Context.prototype.shutdown}
+ */
 export interface ShutdownOptions {
   /**
    * The close code for all connections.

@@ -2,6 +2,23 @@
  * A stream that a context watches.
  *
  * @experimental It may change in a minor release.
+ *
+ * @example
+ * ```ts
+ * import { Context } from "@sluice/websocket";
+ *
+ * await using ctx = new Context();
+ * const { readable, writable } = new TransformStream<string, string>();
+ * const writing = ctx.watchWritable(writable, (writer) => {
+ *   writing.unwatch();
+ *   return writer.write("there is room");
+ * });
+ * const reading = ctx.watchReadable(readable, (chunk) => {
+ *   console.log(chunk);
+ *   reading.unwatch();
+ *   console.log(`${ctx.watched.size} streams are watched`);
+ * });
+ * ```
  */
 export interface Watch {
   /** The stream. */

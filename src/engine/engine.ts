@@ -23,7 +23,25 @@ import type { Timers } from "../util/timers.ts";
 import { Trace } from "./trace.ts";
 import type { Transport } from "../transport/transport.ts";
 
-/** The state of a connection; it only ever moves to the right. */
+/**
+ * The state of a connection; it only ever moves to the right.
+ *
+ * @example
+ * ```ts
+ * import { Context } from "@sluice/websocket";
+ *
+ * await using ctx = new Context();
+ * const listener = ctx.listen({ hostname: "127.0.0.1" });
+ * const conn = ctx.connect(listener.url);
+ * console.log(conn.state); // "connecting"
+ * await conn.opened;
+ * console.log(conn.state); // "open"
+ * conn.close();
+ * console.log(conn.state); // "closing"
+ * await conn.closed;
+ * console.log(conn.state); // "closed"
+ * ```
+ */
 export type ConnectionState = "connecting" | "open" | "closing" | "closed";
 
 /** The state of each phase. */

@@ -13,6 +13,44 @@ export type Face = any;
 /**
  * The callbacks of a connection; `Face` is the type of their first argument. If one throws or its promise rejects, the
  * error is reported to `onError` (or to the console if there is none) and the connection goes on.
+ *
+ * @see {@linkcode ConnectionHandlers}
+ *
+ * @example
+ * ```ts
+ * import { Context } from "@sluice/websocket";
+ *
+ * await using ctx = new Context();
+ * const listener = ctx.listen({
+ *   hostname: "127.0.0.1",
+ *   onConnect: (conn) => void conn.send("welcome"),
+ *   async onMessage(conn, data) { // the next message waits for the promise
+ *     await new Promise((resolve) => setTimeout(resolve, 10));
+ *     if (conn.state === "open") conn.send(`you said: ${data}`);
+ *   },
+ *   onError: (_conn, error) => console.error(error),
+ *   onClose: (_conn, close) => console.log(`${close}`),
+ * });
+ * const conn = ctx.connect(listener.url);
+ * console.log(await conn.receive());
+ * conn.send("hello");
+ * console.log(await conn.receive());
+ * ```
+ *
+ * @example Frames, for messages that are too large to hold
+ * ```ts
+ * import { Context } from "@sluice/websocket";
+ *
+ * await using ctx = new Context();
+ * const listener = ctx.listen({ hostname: "127.0.0.1", onConnect: (conn) => void conn.send("hello") });
+ * const conn = ctx.connect(listener.url, {
+ *   assemble: false,
+ *   onFrameStart: (_conn, { opcode, fin, length }) => console.log({ opcode, fin, length }),
+ *   onFrameChunk: (_conn, bytes) => console.log(`${bytes.length} bytes`),
+ *   onFrameEnd: (conn) => conn.close(),
+ * });
+ * await conn.closed;
+ * ```
  */
 export interface HandlersOf<Face> {
   /** The handshake is complete. No message is delivered before this has returned, or its promise settled. */

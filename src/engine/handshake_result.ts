@@ -24,7 +24,11 @@ export interface HandshakeResult {
   responseHeaders(): Headers;
 }
 
-/** What the handshake agreed on. */
+/**
+ * What the handshake agreed on.
+ *
+ * @see {@linkcode Context.prototype.connect}
+ */
 export interface Negotiated {
   /** The subprotocol; `""` for none. */
   protocol: string;

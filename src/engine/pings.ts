@@ -25,6 +25,7 @@ import { toBytes } from "../util/bytes.ts";
  * const conn = ctx.connect(listener.url);
  * await conn.opened;
  * console.log(`${await conn.ping(undefined, { timeout: 5000 })} ms`);
+ * conn.pong(); // a sign of life that asks for nothing
  * ```
  */
 export interface PingOptions {

@@ -4,7 +4,11 @@ import { BINARY, TEXT } from "../protocol/opcode.ts";
 import { encodeUtf8 } from "../protocol/utf8.ts";
 import { toBytes } from "../util/bytes.ts";
 
-/** Anything that can be sent: a message, or a message that was encoded before. */
+/**
+ * Anything that can be sent: a message, or a message that was encoded before.
+ *
+ * @see {@linkcode PreparedMessage}
+ */
 export type Sendable = Message | PreparedMessage;
 
 let make: (frame: SharedFrame) => PreparedMessage;

@@ -1,7 +1,18 @@
 import { group, rate } from "../util/check.ts";
 import { Timer, type Timers } from "../util/timers.ts";
 
-/** The most that is read from a peer per second. */
+/**
+ * The most that is read from a peer per second.
+ *
+ * @example
+ * ```ts
+ * import { Context } from "@sluice/websocket";
+ *
+ * await using ctx = new Context();
+ * // A peer that sends more is read more slowly; nothing is lost.
+ * ctx.listen({ hostname: "127.0.0.1", rateLimit: { messages: 100, bytes: 1024 * 1024 } });
+ * ```
+ */
 export interface RateLimitOptions {
   /**
    * Messages, pings and pongs per second, at least 1.

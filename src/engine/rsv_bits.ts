@@ -5,6 +5,8 @@ import { flag } from "../util/check.ts";
  * Reserved bits of a frame, for an extension that the application implements (RFC 6455 9).
  *
  * @experimental It may change in a minor release.
+ *
+ * @see {@linkcode OutgoingFrame}
  */
 export interface RsvBits {
   /**

@@ -10,7 +10,11 @@ import { flag, group } from "../util/check.ts";
 import { checkRsv, type RsvBits } from "./rsv_bits.ts";
 import type { Sender, Streams } from "./sender.ts";
 
-/** The source of a message's pieces, strings or bytes: an iterable, an async iterable, or a stream. */
+/**
+ * The source of a message's pieces, strings or bytes: an iterable, an async iterable, or a stream.
+ *
+ * @see {@linkcode Connection.prototype.sendStream}
+ */
 export type SendStreamSource = Iterable<Message> | AsyncIterable<Message> | ReadableStream<Message>;
 
 /**

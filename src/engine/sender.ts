@@ -21,7 +21,22 @@ import type { Settings } from "./settings.ts";
 import type { ConnectionStats } from "./stats.ts";
 import { type Trace, TracedQueue } from "./trace.ts";
 
-/** Options of a single `send`. */
+/**
+ * Options of a single `send`.
+ *
+ * @example
+ * ```ts
+ * import { Context } from "@sluice/websocket";
+ *
+ * await using ctx = new Context({ compression: true });
+ * const listener = ctx.listen({ hostname: "127.0.0.1" });
+ * const conn = ctx.connect(listener.url);
+ * await conn.opened;
+ * const image = new Uint8Array(100_000);
+ * conn.send(image, { transfer: true, compress: false }); // no copy is made, and no processor time spent
+ * console.log(image.byteLength); // 0: it is the library's now
+ * ```
+ */
 export interface SendOptions {
   /**
    * Whether to hand the buffer over: a large one then isn't copied, and must not be changed afterwards.

@@ -1,4 +1,21 @@
-/** Counters of a connection. */
+/**
+ * Counters of a connection.
+ *
+ * @example
+ * ```ts
+ * import { Context } from "@sluice/websocket";
+ *
+ * await using ctx = new Context();
+ * const listener = ctx.listen({ hostname: "127.0.0.1" });
+ * const conn = ctx.connect(listener.url);
+ * await conn.opened;
+ * conn.send("hello");
+ * await conn.flushed();
+ * conn.pause();
+ * const { messagesSent, queueHighWater, pauses } = conn.stats();
+ * console.log({ messagesSent, queueHighWater, pauses, paused: conn.isPaused });
+ * ```
+ */
 export interface ConnectionStats {
   /** Messages accepted by `send` and the other methods that send. */
   messagesSent: number;

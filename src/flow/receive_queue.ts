@@ -4,7 +4,11 @@ import { Fifo } from "../util/fifo.ts";
 // The memory of a message apart from its payload: otherwise empty messages could pile up without limit.
 const OVERHEAD = 64;
 
-/** A received message: a string for text, bytes for binary. */
+/**
+ * A received message: a string for text, bytes for binary.
+ *
+ * @see {@linkcode Connection.prototype.receive}
+ */
 export type ReceivedMessage = string | Uint8Array;
 
 /** A message in the queue: whole, or one whose pieces are kept elsewhere; then `length` is the memory of the rest. */

@@ -9,10 +9,33 @@ const SEMICOLON = 0x3b;
 const EQUALS = 0x3d;
 const BACKSLASH = 0x5c;
 
-/** One parameter of an extension: its name, and its value or `true` if it has none. */
+/**
+ * One parameter of an extension: its name, and its value or `true` if it has none.
+ *
+ * @see {@linkcode Extension}
+ */
 export type ExtensionParam = [name: string, value: string | true];
 
-/** An extension as offered or agreed: its name, and its parameters in order, repeated ones included. */
+/**
+ * An extension as offered or agreed: its name, and its parameters in order, repeated ones included.
+ *
+ * @example
+ * ```ts
+ * import { Context } from "@sluice/websocket";
+ *
+ * await using ctx = new Context({ allowRsv: { rsv2: true } });
+ * const listener = ctx.listen({
+ *   hostname: "127.0.0.1",
+ *   onHandshake: ({ headers }) =>
+ *     headers.get("sec-websocket-extensions") === "x-rot13"
+ *       ? { extensions: [{ name: "x-rot13", params: [["twice", true]] }] }
+ *       : true,
+ * });
+ * const conn = ctx.connect(listener.url, { extensions: ["x-rot13"] });
+ * await conn.opened;
+ * console.log(conn.extensions); // "x-rot13; twice"
+ * ```
+ */
 export interface Extension {
   /** The registered name, such as `permessage-deflate`. */
   name: string;

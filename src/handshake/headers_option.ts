@@ -4,7 +4,11 @@ import { show } from "../util/show.ts";
 /** One header field that we send: its name and its value. */
 export type Field = readonly [name: string, value: string];
 
-/** Headers in an option. A list as a value becomes several fields, as `Set-Cookie` needs. */
+/**
+ * Headers in an option. A list as a value becomes several fields, as `Set-Cookie` needs.
+ *
+ * @see {@linkcode Context.prototype.connect}
+ */
 export type HeadersOption =
   | Headers
   | Iterable<readonly [name: string, value: string]>

@@ -1,7 +1,11 @@
 import { isThenable } from "../util/foreign.ts";
 import { show } from "../util/show.ts";
 
-/** The origins that may connect: a list, a pattern, or a function that returns a boolean or a promise of one. */
+/**
+ * The origins that may connect: a list, a pattern, or a function that returns a boolean or a promise of one.
+ *
+ * @see {@linkcode Context.prototype.listen}
+ */
 export type OriginRule =
   | readonly (string | RegExp)[]
   | RegExp

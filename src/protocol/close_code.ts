@@ -12,7 +12,11 @@ export const TOO_BIG = 1009;
 export const INTERNAL_ERROR = 1011;
 export const TRY_AGAIN_LATER = 1013;
 
-/** The code and the reason of a close frame; 1005 and `""` if the frame is empty (RFC 6455 7.1.5). */
+/**
+ * The code and the reason of a close frame; 1005 and `""` if the frame is empty (RFC 6455 7.1.5).
+ *
+ * @see {@linkcode CloseRecord}
+ */
 export interface CloseFrame {
   /** The close code. */
   readonly code: number;

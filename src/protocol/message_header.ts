@@ -2,6 +2,8 @@
  * The header of a message's first frame, as `onMessage` gets it if `allowRsv` was given.
  *
  * @experimental It may change in a minor release.
+ *
+ * @see {@linkcode OutgoingFrame}
  */
 export interface MessageHeader {
   /** 1 for text, 2 for binary. */
@@ -18,6 +20,8 @@ export interface MessageHeader {
  * The header of a data frame, as `onFrameStart` gets it.
  *
  * @experimental It may change in a minor release.
+ *
+ * @see {@linkcode FragmentOptions}
  */
 export interface FrameHeader extends MessageHeader {
   /** Whether the frame ends its message. */

@@ -1,4 +1,8 @@
-/** The kinds of violations, by stable names: for metrics, tests, and programs that distinguish them. */
+/**
+ * The kinds of violations, by stable names: for metrics, tests, and programs that distinguish them.
+ *
+ * @see {@linkcode ProtocolError}
+ */
 export type ProtocolErrorReason =
   | "unexpected-mask"
   | "expected-mask"

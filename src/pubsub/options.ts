@@ -1,10 +1,18 @@
 import { choice, refusal } from "../util/check.ts";
 import type { Engine } from "../engine/engine.ts";
 
-/** The policy for a receiver whose queue is above its high-water mark. */
+/**
+ * The policy for a receiver whose queue is above its high-water mark.
+ *
+ * @see {@linkcode Context.prototype.broadcast}
+ */
 export type SlowPolicy = "queue" | "drop" | "close";
 
-/** Options of a message for many. */
+/**
+ * Options of a message for many.
+ *
+ * @see {@linkcode Context.prototype.publish}
+ */
 export interface PublishOptionsOf<Face> {
   /** Connections to leave out. */
   except?: Face | Iterable<Face>;
@@ -17,7 +25,11 @@ export interface PublishOptionsOf<Face> {
   slow?: SlowPolicy;
 }
 
-/** Options of `broadcast`. */
+/**
+ * Options of `broadcast`.
+ *
+ * @see {@linkcode Context.prototype.broadcast}
+ */
 export interface BroadcastOptionsOf<Face> extends PublishOptionsOf<Face> {
   /**
    * Connections to send to; those of clients are left out. Default: all connections of servers.
@@ -25,7 +37,11 @@ export interface BroadcastOptionsOf<Face> extends PublishOptionsOf<Face> {
   to?: Iterable<Face>;
 }
 
-/** The outcome of a message for many; each receiver is counted once. */
+/**
+ * The outcome of a message for many; each receiver is counted once.
+ *
+ * @see {@linkcode Context.prototype.broadcast}
+ */
 export interface BroadcastResult {
   /** Receivers that got it, and whose queue is at or below the high-water mark: `send` would have returned true. */
   sent: number;
@@ -39,7 +55,11 @@ export interface BroadcastResult {
   failed: number;
 }
 
-/** The outcome of a publication. */
+/**
+ * The outcome of a publication.
+ *
+ * @see {@linkcode Context.prototype.publish}
+ */
 export interface PublishResult extends BroadcastResult {
   /**
    * Resolves when the broker has taken the publication for other contexts; at once without a broker. Rejects if the broker
@@ -48,7 +68,25 @@ export interface PublishResult extends BroadcastResult {
   readonly relayed: Promise<void>;
 }
 
-/** A live view of a set: it always shows the present members, and can't change them. */
+/**
+ * A live view of a set: it always shows the present members, and can't change them.
+ *
+ * @example
+ * ```ts
+ * import { Context } from "@sluice/websocket";
+ *
+ * await using ctx = new Context();
+ * const listener = ctx.listen({
+ *   hostname: "127.0.0.1",
+ *   onConnect(conn) {
+ *     conn.subscribe("news");
+ *     console.log(`${conn.topics.size} topic, ${ctx.subscribers("news").size} subscriber`);
+ *     for (const other of ctx.subscribers("news")) other.send("welcome");
+ *   },
+ * });
+ * console.log(await ctx.connect(listener.url).receive());
+ * ```
+ */
 export interface LiveSet<T> extends Iterable<T> {
   /** The number of members. */
   readonly size: number;

@@ -16,7 +16,11 @@ import { checkHandlers, choice, flag, limit, timeLimit } from "../util/check.ts"
 import type { Sockets } from "../transport/sockets.ts";
 import type { TlsAcceptorOptions } from "../transport/tls_server.ts";
 
-/** Details of an accepted handshake. */
+/**
+ * Details of an accepted handshake.
+ *
+ * @see {@linkcode Context.prototype.listen}
+ */
 export interface HandshakeAcceptance<Data = unknown> {
   /** Headers for the 101, after those of the listener. */
   headers?: HeadersOption;
@@ -28,7 +32,11 @@ export interface HandshakeAcceptance<Data = unknown> {
   data?: Data;
 }
 
-/** The answers that accept a handshake without `data`, so that the option `data` applies. */
+/**
+ * The answers that accept a handshake without `data`, so that the option `data` applies.
+ *
+ * @see {@linkcode Context.prototype.listen}
+ */
 export interface HandshakeAcceptanceWithoutData<Data = unknown> {
   /** The key is the type `undefined`, since these answers are sound only if `data` may be `undefined`. */
   undefined: true | void | undefined | null | HandshakeAcceptance<Data>;
@@ -38,6 +46,8 @@ export interface HandshakeAcceptanceWithoutData<Data = unknown> {
  * Accepts (`true`, nothing, or a `HandshakeAcceptance`) or refuses (`false` for 403, or a `Response`). If `Data` excludes
  * `undefined`, an answer that accepts has to give `data`; with `HandshakeDecision<Data | undefined>` it needn't, and the
  * option `data` applies.
+ *
+ * @see {@linkcode Context.prototype.listen}
  */
 export type HandshakeDecision<Data = unknown> =
   | false
@@ -46,17 +56,29 @@ export type HandshakeDecision<Data = unknown> =
   // An index, and no conditional type, by which a `Listener<User>` would be no `Listener`.
   | HandshakeAcceptanceWithoutData<Data>[`${Data & undefined}`];
 
-/** The type of `data` that results from decisions; `Own` is that of the option, for decisions that give none. */
+/**
+ * The type of `data` that results from decisions; `Own` is that of the option, for decisions that give none.
+ *
+ * @see {@linkcode Context}
+ */
 export type DataOfDecision<Decision, Own> = [DataOfEach<Decision, Own>] extends [never] ? unknown
   : DataOfEach<Decision, Own>;
 
-/** The same for a single decision; `never` for one that refuses. */
+/**
+ * The same for a single decision; `never` for one that refuses.
+ *
+ * @see {@linkcode Context}
+ */
 export type DataOfEach<Decision, Own> = Decision extends false | Response ? never
   : Decision extends { data: infer Data }
     ? (undefined extends Data ? Exclude<Data, undefined> | Own : Data)
   : Own;
 
-/** The callbacks of a listener and of its connections. */
+/**
+ * The callbacks of a listener and of its connections.
+ *
+ * @see {@linkcode Context.prototype.listen}
+ */
 export interface ListenerHandlersOf<
   Data,
   Listening = ListenerHandle<Data>,
@@ -90,7 +112,11 @@ export interface ListenerHandlersOf<
   onSubscription?(conn: Connection<Data>, topic: string, count: number, previous: number): unknown;
 }
 
-/** Options of `listen`. */
+/**
+ * Options of `listen`.
+ *
+ * @see {@linkcode Context.prototype.listen}
+ */
 export interface ListenOptionsOf<
   Data,
   Listening = ListenerHandle<Data>,

@@ -1,6 +1,10 @@
 import type { PeerCertificate } from "../transport/peer_certificate.ts";
 
-/** The peer that has sent a request. */
+/**
+ * The peer that has sent a request.
+ *
+ * @see {@linkcode Context.prototype.listen}
+ */
 export interface PeerInfo {
   /** The peer's address. */
   readonly remoteAddr: Deno.Addr;
@@ -10,5 +14,9 @@ export interface PeerInfo {
   readonly peerCertificate?: PeerCertificate;
 }
 
-/** Answers ordinary HTTP requests. */
+/**
+ * Answers ordinary HTTP requests.
+ *
+ * @see {@linkcode Context.prototype.listen}
+ */
 export type HttpHandler = (request: Request, info: PeerInfo) => Response | Promise<Response>;

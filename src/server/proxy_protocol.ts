@@ -4,7 +4,22 @@ import type { Transport } from "../transport/transport.ts";
 import { choice, group, refusal } from "../util/check.ts";
 import { PeerBlocks } from "./trusted_proxies.ts";
 
-/** Load balancers that speak the PROXY protocol, version 1 or 2. */
+/**
+ * Load balancers that speak the PROXY protocol, version 1 or 2.
+ *
+ * @example
+ * ```ts
+ * import { Context } from "@sluice/websocket";
+ *
+ * await using ctx = new Context();
+ * // Behind a balancer that sends PROXY heads; this machine itself may connect without one.
+ * const listener = ctx.listen({
+ *   hostname: "127.0.0.1",
+ *   proxyProtocol: { from: ["10.0.0.0/8"], others: "plain" },
+ * });
+ * await ctx.connect(listener.url).opened;
+ * ```
+ */
 export interface ProxyProtocolOptions {
   /**
    * Networks of the balancers in CIDR notation, and `"unix"` for those that connect to a Unix socket. They must send a

@@ -29,7 +29,23 @@ export class PeerBlocks {
   }
 }
 
-/** Trusted proxies, and the header in which they name the client. */
+/**
+ * Trusted proxies, and the header in which they name the client.
+ *
+ * @example
+ * ```ts
+ * import { Context } from "@sluice/websocket";
+ *
+ * await using ctx = new Context();
+ * const listener = ctx.listen({
+ *   hostname: "127.0.0.1",
+ *   trustProxy: { from: ["127.0.0.1"], header: "forwarded" },
+ *   onConnect: (conn) => void conn.send((conn.remoteAddress as Deno.NetAddr).hostname),
+ * });
+ * const conn = ctx.connect(listener.url, { headers: { Forwarded: "for=192.0.2.7" } });
+ * console.log(await conn.receive()); // "192.0.2.7"
+ * ```
+ */
 export interface TrustProxyOptions {
   /** Networks of the proxies in CIDR notation, and `"unix"` for those that connect to a Unix socket. */
   from: readonly string[];

@@ -1,9 +1,17 @@
 import type { TLSSocket } from "node:tls";
 
-/** A distinguished name such as `{ CN: "alice", O: "Example" }`. An attribute that occurs several times is a list. */
+/**
+ * A distinguished name such as `{ CN: "alice", O: "Example" }`. An attribute that occurs several times is a list.
+ *
+ * @see {@linkcode TlsAcceptorOptions}
+ */
 export type CertificateName = Readonly<Record<string, string | readonly string[]>>;
 
-/** The verified certificate of a TLS peer. */
+/**
+ * The verified certificate of a TLS peer.
+ *
+ * @see {@linkcode TlsAcceptorOptions}
+ */
 export interface PeerCertificate {
   /** The name of the owner. */
   readonly subject: CertificateName;

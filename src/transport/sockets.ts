@@ -4,6 +4,8 @@ import type { Transport } from "./transport.ts";
  * A connected TCP or Unix socket.
  *
  * @experimental It may change in a minor release.
+ *
+ * @see {@linkcode systemSockets}
  */
 export interface SocketTransport extends Transport {
   /** The local address. */
@@ -18,6 +20,8 @@ export interface SocketTransport extends Transport {
  * A listening TCP or Unix socket.
  *
  * @experimental It may change in a minor release.
+ *
+ * @see {@linkcode systemSockets}
  */
 export interface SocketListener {
   /** The address that it is bound to. */
@@ -36,6 +40,8 @@ export interface SocketListener {
  * Options of `listenTcp`.
  *
  * @experimental It may change in a minor release.
+ *
+ * @see {@linkcode systemSockets}
  */
 export interface TcpListenOptions {
   /** The address to bind to. */
@@ -52,6 +58,8 @@ export interface TcpListenOptions {
  * An implementation of sockets. Its methods throw or reject like Deno's own functions.
  *
  * @experimental It may change in a minor release.
+ *
+ * @see {@linkcode systemSockets}
  */
 export interface Sockets {
   /** Listens on TCP. The socket is bound when this returns. */

@@ -9,7 +9,18 @@ import { checkKeyPair, notPem, readCertificate } from "./pem.ts";
 import type { Transport } from "./transport.ts";
 import { flag, group, refusal } from "../util/check.ts";
 
-/** Options of TLS for a client. All certificates and keys are PEM text. */
+/**
+ * Options of TLS for a client. All certificates and keys are PEM text.
+ *
+ * @example
+ * ```ts no-eval
+ * import { Context } from "@sluice/websocket";
+ *
+ * const [ca, cert, key] = ["ca.pem", "cert.pem", "key.pem"].map((file) => Deno.readTextFileSync(file));
+ * await using ctx = new Context({ tls: { caCerts: [ca], cert, key } });
+ * await ctx.connect("wss://example.com/").opened;
+ * ```
+ */
 export interface TlsClientOptions {
   /** Authorities to trust in addition to the default ones. */
   caCerts?: string[];

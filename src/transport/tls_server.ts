@@ -12,7 +12,11 @@ import { checkKeyPair, readCertificate } from "./pem.ts";
 import type { Transport } from "./transport.ts";
 import { checkHandlers, group, refusal } from "../util/check.ts";
 
-/** A certificate and its private key, as PEM text. */
+/**
+ * A certificate and its private key, as PEM text.
+ *
+ * @see {@linkcode TlsAcceptorOptions}
+ */
 export interface CertificateKeyPair {
   /** The certificate, followed by intermediate certificates. */
   cert: string;
@@ -20,7 +24,22 @@ export interface CertificateKeyPair {
   key: string;
 }
 
-/** Options of TLS for a server. Certificates and keys are PEM text. `cert` and `key`, or `resolve`, are mandatory. */
+/**
+ * Options of TLS for a server. Certificates and keys are PEM text. `cert` and `key`, or `resolve`, are mandatory.
+ *
+ * @example
+ * ```ts no-eval
+ * import { Context } from "@sluice/websocket";
+ *
+ * const [ca, cert, key] = ["ca.pem", "cert.pem", "key.pem"].map((file) => Deno.readTextFileSync(file));
+ * await using ctx = new Context();
+ * ctx.listen({
+ *   hostname: "127.0.0.1",
+ *   tls: { cert, key, clientCaCerts: ca }, // every client must show a certificate of that authority
+ *   onConnect: (conn) => void conn.send(`hello ${conn.peerCertificate?.subject.CN}`),
+ * });
+ * ```
+ */
 export interface TlsAcceptorOptions extends Partial<CertificateKeyPair> {
   /**
    * Returns the certificate for the server name that a client requests, or a promise of it, for each handshake. The name is

@@ -6,6 +6,8 @@ import type { PeerCertificate } from "./peer_certificate.ts";
  *
  * The engine keeps at most one `read` and one `write` pending, never reads or writes after `close`, and calls
  * `close` exactly once.
+ *
+ * @see {@linkcode systemSockets}
  */
 export interface Transport {
   /** Reads at most `into.length` bytes; resolves with their number, or `null` at the end of the stream. */

@@ -1,7 +1,11 @@
 import { copyInto, WRITE_LIMIT } from "./stream_io.ts";
 import type { Transport } from "./transport.ts";
 
-/** A pair of WHATWG streams for the two directions of a byte stream. */
+/**
+ * A pair of WHATWG streams for the two directions of a byte stream.
+ *
+ * @see {@linkcode Context.prototype.adopt}
+ */
 export interface StreamPair {
   /** The incoming bytes. */
   readable: ReadableStream<Uint8Array>;

@@ -18,6 +18,8 @@ const LONGEST_REASON = 123;
 /**
  * What the second argument of the constructor may be instead of subprotocols: the options of `connect`, without its
  * callbacks, which the events replace.
+ *
+ * @see {@linkcode WebSocket}
  */
 export interface WebSocketOptions extends
   Omit<

@@ -22,7 +22,11 @@ import {
 const TOKEN = /^[!#$%&'*+\-.0-9A-Z^_`|a-z~]+$/;
 const VERSIONS = [8, 13];
 
-/** Options of a client: those of `ws`, and those of `node:https`'s request, through which the handshake goes. */
+/**
+ * Options of a client: those of `ws`, and those of `node:https`'s request, through which the handshake goes.
+ *
+ * @see {@linkcode WebSocket}
+ */
 export interface ClientOptions extends SharedOptions, Omit<RequestOptions, "protocol"> {
   /** The subprotocols to offer, if the second argument doesn't name them. */
   protocols?: string | readonly string[];

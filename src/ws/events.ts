@@ -26,7 +26,11 @@ export function run(work: () => unknown): void {
   }
 }
 
-/** A listener as a browser's class takes it. */
+/**
+ * A listener as a browser's class takes it.
+ *
+ * @see {@linkcode WebSocket}
+ */
 export type Handler = ((event: Event) => void) | { handleEvent(event: Event): void };
 
 type Listener = ((...args: unknown[]) => void) & { [ATTRIBUTE]?: boolean; [HANDLER]?: Handler };

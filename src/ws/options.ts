@@ -5,7 +5,11 @@ import type { ConnectionHandlers } from "../connection.ts";
 import type { CompressionOptions } from "../deflate/compression_options.ts";
 import type { ConnectionOptions } from "../connection_options.ts";
 
-/** The options of permessage-deflate, by the names of `ws`. */
+/**
+ * The options of permessage-deflate, by the names of `ws`.
+ *
+ * @see {@linkcode WebSocketServer}
+ */
 export interface PerMessageDeflateOptions extends DeflateTerms {
   /** How to compress: `level` and `memLevel` are used, what else it says is decided here. */
   zlibDeflateOptions?: ZlibOptions;
@@ -17,7 +21,11 @@ export interface PerMessageDeflateOptions extends DeflateTerms {
   concurrencyLimit?: number;
 }
 
-/** Options that servers and clients share. */
+/**
+ * Options that servers and clients share.
+ *
+ * @see {@linkcode WebSocketServer}
+ */
 export interface SharedOptions {
   /** Whether several messages of one read are emitted without a microtask checkpoint between them. @default {true} */
   allowSynchronousEvents?: boolean;

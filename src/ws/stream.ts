@@ -19,6 +19,27 @@ class SocketStream extends Duplex {
  * @param socket The socket.
  * @param options Options of the stream.
  * @returns The stream.
+ *
+ * @example
+ * ```ts
+ * import { createWebSocketStream, WebSocket, WebSocketServer } from "@sluice/websocket/ws";
+ *
+ * const server = new WebSocketServer({ port: 0, host: "127.0.0.1" });
+ * server.on("connection", (socket: WebSocket) => {
+ *   const stream = createWebSocketStream(socket);
+ *   stream.pipe(stream); // an echo, with backpressure
+ * });
+ * server.on("listening", () => {
+ *   const { port } = server.address() as { port: number };
+ *   const stream = createWebSocketStream(new WebSocket(`ws://127.0.0.1:${port}`));
+ *   stream.write("hello");
+ *   stream.once("data", (data: Uint8Array) => {
+ *     console.log(String(data));
+ *     stream.end();
+ *     server.close();
+ *   });
+ * });
+ * ```
  */
 export function createWebSocketStream(socket: WebSocket, options: DuplexOptions = {}): Duplex {
   let terminate = true;

@@ -37,7 +37,11 @@ const BufferOver = (Buffer as unknown as {
 const LONGEST_CONTROL = 125;
 const LONGEST_REASON = 123;
 
-/** What `send` takes in addition to the message. */
+/**
+ * What `send` takes in addition to the message.
+ *
+ * @see {@linkcode WebSocket}
+ */
 export interface SendOptions {
   /** Whether it is a binary message. Default: unless it is a string. */
   binary?: boolean;
@@ -49,7 +53,11 @@ export interface SendOptions {
   mask?: boolean;
 }
 
-/** Called when something has been done, or with why it can't be. */
+/**
+ * Called when something has been done, or with why it can't be.
+ *
+ * @see {@linkcode WebSocket}
+ */
 export type Callback = (error?: Error) => void;
 
 /** Gives a socket the open stream of its handshake. */
@@ -63,6 +71,23 @@ export let attach: (
 /**
  * The `WebSocket` of the npm package `ws`, on this library's connection: an event emitter with the same methods, events
  * and errors, for programs that were written for it.
+ *
+ * @example
+ * ```ts
+ * import { WebSocket, WebSocketServer } from "@sluice/websocket/ws";
+ *
+ * const server = new WebSocketServer({ port: 0, host: "127.0.0.1" });
+ * server.on("connection", (socket: WebSocket) => socket.send("hello"));
+ * server.on("listening", () => {
+ *   const { port } = server.address() as { port: number };
+ *   const socket = new WebSocket(`ws://127.0.0.1:${port}`, { handshakeTimeout: 5_000 });
+ *   socket.on("message", (data: Uint8Array) => {
+ *     console.log(String(data));
+ *     socket.close();
+ *     server.close();
+ *   });
+ * });
+ * ```
  */
 export class WebSocket extends EventEmitter {
   /** The connection is being made. */

@@ -20,7 +20,11 @@ import { isTaken } from "../transport/node_stream.ts";
 import { emit, run } from "./events.ts";
 import { attach, WebSocket } from "./websocket.ts";
 
-/** What `verifyClient` is asked about. */
+/**
+ * What `verifyClient` is asked about.
+ *
+ * @see {@linkcode WebSocketServer}
+ */
 export interface ClientInfo {
   /** The request's `Origin`. */
   origin: string | undefined;
@@ -30,7 +34,11 @@ export interface ClientInfo {
   req: IncomingMessage;
 }
 
-/** Decides about a handshake, when it is called. */
+/**
+ * Decides about a handshake, when it is called.
+ *
+ * @see {@linkcode WebSocketServer}
+ */
 export type VerifyAnswer = (
   verified: boolean,
   code?: number,
@@ -38,12 +46,20 @@ export type VerifyAnswer = (
   headers?: Record<string, string>,
 ) => void;
 
-/** Decides about a handshake: at once by its result, or later by calling back. */
+/**
+ * Decides about a handshake: at once by its result, or later by calling back.
+ *
+ * @see {@linkcode WebSocketServer}
+ */
 export type VerifyClient =
   | ((info: ClientInfo) => boolean)
   | ((info: ClientInfo, answer: VerifyAnswer) => void);
 
-/** Options of a server. Exactly one of `port`, `server` and `noServer` is needed. */
+/**
+ * Options of a server. Exactly one of `port`, `server` and `noServer` is needed.
+ *
+ * @see {@linkcode WebSocketServer}
+ */
 export interface ServerOptions extends SharedOptions {
   /** Listens on this port, with an HTTP server of its own. */
   port?: number | null;
@@ -74,6 +90,19 @@ type Accepted = (socket: WebSocket, request: IncomingMessage) => void;
 /**
  * The `WebSocketServer` of the npm package `ws`, on this library's connections. It is based on a `node:http` server,
  * its own or one that it is given, as there.
+ *
+ * @example
+ * ```ts
+ * import { createServer } from "node:http";
+ * import { type WebSocket, WebSocketServer } from "@sluice/websocket/ws";
+ *
+ * const server = createServer((_request, response) => response.end("hello"));
+ * const sockets = new WebSocketServer({ noServer: true, maxPayload: 64 * 1024 });
+ * server.on("upgrade", (request, socket, head) => {
+ *   sockets.handleUpgrade(request, socket, head, (ws: WebSocket) => ws.send("welcome"));
+ * });
+ * server.listen(0, "127.0.0.1", () => server.close());
+ * ```
  */
 export class WebSocketServer extends EventEmitter {
   /** The options; `handleProtocols` may be assigned later. */

@@ -134,7 +134,7 @@ const receivers = {
     $("pause").firstElementChild.textContent = paused ? "Resume" : "Pause";
   },
   people({ count }) {
-    $("people").textContent = `${count} ${count === 1 ? "page" : "pages"} open`;
+    $("people").textContent = count === 1 ? "1 page open: open another" : `${count} pages open`;
   },
   chat({ name, text }) {
     const item = document.createElement("li");

@@ -4,6 +4,8 @@ import type { SlowPolicy } from "../options.ts";
  * A publication, as a broker relays it between contexts.
  *
  * @experimental It may change in a minor release.
+ *
+ * @see {@linkcode Broker}
  */
 export interface BrokerMessage {
   /** Whether it is a text message. */
@@ -14,7 +16,11 @@ export interface BrokerMessage {
   readonly slow: SlowPolicy;
 }
 
-/** A time, now over, in which publications of other contexts may have been missed. */
+/**
+ * A time, now over, in which publications of other contexts may have been missed.
+ *
+ * @see {@linkcode BrokerReports}
+ */
 export interface BrokerGap {
   /** The beginning, in ms since 1970. */
   readonly since: number;
@@ -32,6 +38,8 @@ export interface BrokerGap {
  * The context's side of a broker, which the broker calls.
  *
  * @experimental It may change in a minor release.
+ *
+ * @see {@linkcode Broker}
  */
 export interface BrokerLink {
   /**
@@ -62,6 +70,47 @@ export interface BrokerLink {
  * and exactly once if nothing fails.
  *
  * @experimental It may change in a minor release.
+ *
+ * @example A broker of one's own
+ * ```ts
+ * import { type Broker, type BrokerLink, type BrokerMessage, Context } from "@sluice/websocket";
+ *
+ * const all = new Set<LocalBroker>();
+ *
+ * // Connects the contexts of one process: each hears what the others publish.
+ * class LocalBroker implements Broker {
+ *   #topics = new Set<string>();
+ *   #link!: BrokerLink;
+ *
+ *   async start(link: BrokerLink) {
+ *     this.#link = link;
+ *     all.add(this);
+ *   }
+ *   async subscribe(topic: string) {
+ *     this.#topics.add(topic);
+ *   }
+ *   unsubscribe(topic: string) {
+ *     this.#topics.delete(topic);
+ *   }
+ *   async publish(topic: string, message: BrokerMessage) {
+ *     for (const other of all) {
+ *       if (other !== this && other.#topics.has(topic)) other.#link.deliver(topic, message);
+ *     }
+ *   }
+ *   async close() {
+ *     all.delete(this);
+ *   }
+ * }
+ *
+ * await using one = new Context({ broker: new LocalBroker() });
+ * await using two = new Context({ broker: new LocalBroker() });
+ * const listener = one.listen({ hostname: "127.0.0.1", onConnect: (conn) => conn.subscribe("news") });
+ * const conn = two.connect(listener.url);
+ * await conn.opened;
+ * await Promise.all([one.ready, two.ready]);
+ * await two.publish("news", "from the other context").relayed;
+ * console.log(await conn.receive());
+ * ```
  */
 export interface Broker {
   /**
@@ -96,7 +145,12 @@ export interface Broker {
   close(): Promise<void>;
 }
 
-/** A broker has refused an action, or can't be reached; the message contains its reason. */
+/**
+ * A broker has refused an action, or can't be reached; the message contains its reason.
+ *
+ * @see {@linkcode WorkerBroker}
+ * @see {@linkcode WorkerBroker}
+ */
 export class BrokerError extends Error {
   /** The name of the class. */
   override readonly name = "BrokerError";

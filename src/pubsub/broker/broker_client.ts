@@ -10,7 +10,22 @@ import {
   type BrokerMessage,
 } from "./broker.ts";
 
-/** The callbacks of a context for reports of its broker. */
+/**
+ * The callbacks of a context for reports of its broker.
+ *
+ * @example
+ * ```ts
+ * import { Context, WorkerBroker, WorkerHub } from "@sluice/websocket";
+ *
+ * const hub = new WorkerHub();
+ * await using ctx = new Context({
+ *   broker: new WorkerBroker(hub.connect().port),
+ *   onBrokerGap: ({ since, until, topics }) => console.warn("may have missed", topics, since, until),
+ *   onBrokerError: (error) => console.error(error),
+ * });
+ * await ctx.ready;
+ * ```
+ */
 export interface BrokerReports {
   /** A time in which publications of other contexts may have been missed is over. Default: a message on the console. */
   onBrokerGap?(gap: BrokerGap): void;

@@ -1,6 +1,10 @@
 import { group, limit, refusal, timeLimit } from "../../util/check.ts";
 
-/** Keepalive of the connection to Redis, which finds one that is dead without having been closed. */
+/**
+ * Keepalive of the connection to Redis, which finds one that is dead without having been closed.
+ *
+ * @see {@linkcode RedisBroker}
+ */
 export interface RedisKeepAliveOptions {
   /**
    * The pause between an answered ping and the next, in ms; 0 for no pings.
@@ -16,7 +20,11 @@ export interface RedisKeepAliveOptions {
   timeout?: number;
 }
 
-/** Options of a `RedisBroker`. */
+/**
+ * Options of a `RedisBroker`.
+ *
+ * @see {@linkcode RedisBroker}
+ */
 export interface RedisBrokerOptions {
   /**
    * The URL of a single Redis: `redis://host:port`, or `rediss://…` for TLS.

@@ -9,13 +9,21 @@ import { PortLink } from "./port_link.ts";
 // The most bytes of publications that wait at a port for the other end, in each direction.
 const LIMIT = 4 * 1024 * 1024;
 
-/** Options of a {@linkcode WorkerHub}. */
+/**
+ * Options of a {@linkcode WorkerHub}.
+ *
+ * @see {@linkcode WorkerHub}
+ */
 export interface WorkerHubOptions {
   /** An unknown message was posted to a worker's port, and ignored. Default: a message on the console. */
   onError?(error: unknown): void;
 }
 
-/** A worker's end of a {@linkcode WorkerHub}. */
+/**
+ * A worker's end of a {@linkcode WorkerHub}.
+ *
+ * @see {@linkcode WorkerHub}
+ */
 export interface WorkerPort {
   /** The port for the worker, which passes it to `new WorkerBroker(port)`. */
   readonly port: MessagePort;
@@ -149,6 +157,22 @@ export class WorkerHub implements Disposable {
 /**
  * Connects a context with those of other workers, through a {@linkcode WorkerHub}. It keeps the worker alive until the
  * context is shut down.
+ *
+ * @example
+ * ```ts
+ * import { Context, WorkerBroker, WorkerHub } from "@sluice/websocket";
+ *
+ * // In earnest the hub is in the main thread, and each port goes to a worker by postMessage.
+ * const hub = new WorkerHub();
+ * await using one = new Context({ broker: new WorkerBroker(hub.connect().port) });
+ * await using two = new Context({ broker: new WorkerBroker(hub.connect().port) });
+ * const listener = one.listen({ hostname: "127.0.0.1", onConnect: (conn) => void conn.subscribe("news") });
+ * const conn = two.connect(listener.url);
+ * await conn.opened;
+ * await Promise.all([one.ready, two.ready]);
+ * two.publish("news", "from the other context");
+ * console.log(await conn.receive());
+ * ```
  */
 export class WorkerBroker implements Broker {
   readonly #port: MessagePort;

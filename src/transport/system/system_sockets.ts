@@ -22,6 +22,8 @@ import type { SocketOption } from "./socket.ts";
  * What can be asked of the kernel for each socket; sizes are bytes.
  *
  * @experimental It may change in a minor release.
+ *
+ * @see {@linkcode systemSockets}
  */
 export interface SystemSocketOptions {
   /** The kernel's buffer for what is sent (`SO_SNDBUF`); the kernel doubles it. Default: it adapts, to some megabytes. */

@@ -1,0 +1,81 @@
+import { assertEquals } from "@std/assert";
+
+// The check of the examples, over a package of a few declarations.
+
+const TOOL = new URL("../../tools/examples.ts", import.meta.url).pathname;
+
+const PROGRAM = ["@example", "```ts", 'new Pump().start("now");', "```"].map((line) => ` * ${line}`)
+  .join("\n");
+
+const WHOLE = `/**
+ * Moves messages.
+ *
+${PROGRAM}
+ */
+export class Pump {
+  /** Begins. */
+  start(_when: When): void {}
+}
+/** When; see {@linkcode Pump.prototype.start}. */
+export type When = "now" | "later";
+/** The same, by an older name. */
+export type Moment = When;
+/** What a pump says. */
+export interface Said {
+  /** The words. @see {@linkcode Pump} */
+  words: string;
+}
+`;
+
+/** What the check says of a package. */
+async function check(source: string): Promise<string[]> {
+  const root = await Deno.makeTempDir();
+  try {
+    for (const dir of ["docs", "src", "tools"]) await Deno.mkdir(`${root}/${dir}`);
+    await Deno.copyFile(TOOL, `${root}/tools/examples.ts`);
+    await Deno.writeTextFile(`${root}/deno.json`, '{ "exports": { ".": "./mod.ts" } }');
+    await Deno.writeTextFile(`${root}/README.md`, "# Pumps\n");
+    await Deno.writeTextFile(`${root}/mod.ts`, source);
+    const { stderr, success } = await new Deno.Command(Deno.execPath(), {
+      args: ["run", "--quiet", "--allow-read", "--allow-run", `${root}/tools/examples.ts`],
+      env: { NO_COLOR: "1" },
+    }).output();
+    const problems = new TextDecoder().decode(stderr).split("\n").filter((line) => line !== "");
+    assertEquals(success, problems.length === 0);
+    return problems;
+  } finally {
+    await Deno.remove(root, { recursive: true });
+  }
+}
+
+Deno.test("the check of the examples names what no program shows, and no link leads to one", async (t) => {
+  const linked = WHOLE.replace("What a pump says.", "What {@linkcode Pump} says.");
+
+  await t.step("a program, a link, another name", async () => {
+    assertEquals(await check(linked), []);
+  });
+
+  await t.step("a link of a member is none of its interface", async () => {
+    assertEquals(await check(WHOLE), ["Said of . has no @example, and links to none"]);
+  });
+
+  await t.step("for a class no link will do", async () => {
+    const bare = linked.replace(PROGRAM, " * @see {@linkcode Said}");
+    assertEquals(await check(bare), [
+      "Pump of . has no @example, and links to none",
+      "Pump.start of . is in no program of the documentation",
+      "When of . has no @example, and links to none",
+      "Moment of . has no @example, and links to none",
+      "Said of . has no @example, and links to none",
+    ]);
+  });
+
+  await t.step("a method that no program uses", async () => {
+    const unused = linked.replace("new Pump().start", "new Pump().begin");
+    assertEquals(await check(unused), [
+      "Pump.start of . is in no program of the documentation",
+      "When of . has no @example, and links to none",
+      "Moment of . has no @example, and links to none",
+    ]);
+  });
+});
