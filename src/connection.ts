@@ -62,7 +62,7 @@ export interface BroadcastOptions<Data = unknown> extends BroadcastOptionsOf<Con
  */
 export interface ConnectionHandlers<Data = unknown> extends HandlersOf<Connection<Data>> {}
 
-/** The listener of a connection: the `Listener` that `listen` returned. */
+/** The listener of a connection: the `Listener` that {@linkcode Context.prototype.listen} returned. */
 export interface ListenerHandle<Data = unknown> {
   /** The port that it listens on; 0 for a Unix socket. */
   readonly port: number;
