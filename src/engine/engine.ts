@@ -234,8 +234,8 @@ export class Engine implements ReceiverHost, SenderHost, CloserHost, KeptAlive, 
   // ---- Receiving --------------------------------------------------------------------------------------------------
 
   get awaitsEnd(): boolean {
-    // A server closes the stream once its answer is out: a read that were pending then would only be interrupted.
-    return this.role === "client" || this.phase !== Phase.ClosingByPeer;
+    // Once our answer is out the stream is closed: a read that were pending then would only be interrupted.
+    return this.endsLast || this.phase !== Phase.ClosingByPeer;
   }
 
   control(opcode: number, payload: Uint8Array): void {
@@ -295,6 +295,12 @@ export class Engine implements ReceiverHost, SenderHost, CloserHost, KeptAlive, 
   }
 
   // ---- Closing ----------------------------------------------------------------------------------------------------
+
+  get endsLast(): boolean {
+    // The end that begins keeps the address of a TCP connection occupied. A stream of HTTP/2 has none: each end closes its
+    // own direction, and some servers wait for the client to (RFC 8441 5).
+    return this.role === "client" && this.transport?.multiplexed !== true;
+  }
 
   /** Receives nothing any more, for good: input is read and dropped undecoded. */
   shutRead(): void {

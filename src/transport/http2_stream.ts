@@ -40,6 +40,7 @@ export interface Http2Carrier {
 
 /** A stream of an HTTP/2 connection as a transport: its two ends are END_STREAM, and a cut is RST_STREAM (RFC 8441 5). */
 export class Http2StreamTransport extends NodeStreamTransport {
+  readonly multiplexed = true;
   readonly peerCertificate: PeerCertificate | undefined;
   readonly #stream: Http2Stream;
   readonly #carrier: Http2Carrier;

@@ -56,6 +56,8 @@ export interface Transport {
   readonly bytesTaken?: number;
   /** Bytes that the kernel holds and the peer's kernel hasn't acknowledged; missing if that can't be seen. */
   readonly unacknowledgedBytes?: number;
+  /** Whether it is one of many streams of a connection; missing if the connection is its own. */
+  readonly multiplexed?: boolean;
   /** Our own address, if there is one. */
   readonly localAddr?: Deno.Addr | null;
   /** The address of the other end, if there is one. */
