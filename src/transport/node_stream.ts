@@ -111,7 +111,7 @@ export class NodeStreamTransport implements Transport {
     callForeign(() => this.#stream.setNoDelay?.(true), NOTHING);
     callForeign(() => this.#stream.setTimeout?.(0), NOTHING);
     stream.on("error", this.#onError);
-    stream.on("end", this.#onEnd);
+    stream.on("end", () => this.ended());
     stream.on("close", this.#onClose);
     // Paused before there is a listener, it doesn't flow by itself, and nothing is lost.
     callForeign(() => stream.pause(), NOTHING);
@@ -223,7 +223,10 @@ export class NodeStreamTransport implements Transport {
   }
 
   readonly #onTaken = (error?: Error | null): void => {
-    if (error) this.fail(error);
+    if (error) {
+      this.#writing = 0;
+      return this.fail(error);
+    }
     // It may be the callback of a write before the one that is under way.
     if (this.#stream.writableLength > 0) return;
     this.#called = true;
@@ -292,11 +295,6 @@ export class NodeStreamTransport implements Transport {
     }, this.#onError);
   };
 
-  readonly #onEnd = (): void => {
-    this.#ended = true;
-    this.#wake();
-  };
-
   readonly #onError = (error: unknown): void => this.fail(error as Error);
 
   readonly #onClose = (): void => {
@@ -307,6 +305,17 @@ export class NodeStreamTransport implements Transport {
     const wake = this.#wakeReader;
     this.#wakeReader = undefined;
     wake?.();
+  }
+
+  /** Whether the stream was given something that it hasn't called back for. */
+  protected get writing(): boolean {
+    return this.#writing > 0 && !this.#called;
+  }
+
+  /** The other end's direction has ended. */
+  protected ended(): void {
+    this.#ended = true;
+    this.#wake();
   }
 
   /** The stream is of no use any more. */
