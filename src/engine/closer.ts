@@ -13,7 +13,6 @@ import {
   PhaseAction,
   PhaseEvent,
 } from "../protocol/closing_handshake.ts";
-import type { Role } from "../protocol/opcode.ts";
 import { ProtocolError } from "../protocol/protocol_error.ts";
 import type { Transport } from "../transport/transport.ts";
 import { callForeign } from "../util/foreign.ts";
@@ -28,7 +27,8 @@ import type { Trace } from "./trace.ts";
 /** What closing needs from its connection. */
 export interface CloserHost {
   phase: Phase;
-  readonly role: Role;
+  /** Whether the other end is to end the stream first. */
+  readonly endsLast: boolean;
   readonly settings: Settings;
   readonly owner: { readonly timers: Timers };
   readonly sender: Sender;
@@ -211,7 +211,7 @@ export class Closer implements ClosingPeer {
 
   #take(event: PhaseEvent, code: number = NO_STATUS, reason = ""): void {
     const host = this.#host;
-    const { phase, action } = next(host.phase, event, host.role);
+    const { phase, action } = next(host.phase, event, host.endsLast);
     if (phase !== host.phase) this.#enter(phase);
     switch (action) {
       case PhaseAction.SendClose:

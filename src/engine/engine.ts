@@ -267,8 +267,8 @@ export class Engine implements ReceiverHost, SenderHost, CloserHost, KeptAlive, 
   }
 
   get awaitsEnd(): boolean {
-    // A server closes the stream once its close frame is written. Closing would interrupt a pending read.
-    return this.role === "client" || this.phase !== Phase.ClosingByPeer;
+    // Once the close frame is written the stream is closed. Closing would interrupt a pending read.
+    return this.endsLast || this.phase !== Phase.ClosingByPeer;
   }
 
   control(opcode: number, payload: Uint8Array): void {
@@ -328,6 +328,12 @@ export class Engine implements ReceiverHost, SenderHost, CloserHost, KeptAlive, 
   }
 
   // ---- Closing ----------------------------------------------------------------------------------------------------
+
+  get endsLast(): boolean {
+    // The end that begins keeps the address of a TCP connection occupied. A stream of HTTP/2 has none: each end closes its
+    // own direction, and some servers wait for the client to (RFC 8441 5).
+    return this.role === "client" && this.transport?.multiplexed !== true;
+  }
 
   /** Stops receiving for good: input is read and dropped undecoded. */
   shutRead(): void {

@@ -1,5 +1,4 @@
 import { type CloseFrame, legalCloseFrame } from "./close_code.ts";
-import type { Role } from "./opcode.ts";
 
 // The life of a connection from its opening handshake to its end (RFC 6455 7.1), as a table of phases and events, without
 // I/O and timers. A connection is always in exactly one phase. The send queue is written in every phase before `Ending`,
@@ -119,7 +118,7 @@ const TABLE: Record<Phase, { readonly [event in PhaseEvent]?: Step }> = {
     [PhaseEvent.InputEnded]: flush,
     [PhaseEvent.Lost]: end,
     [PhaseEvent.WriteFailed]: end,
-    // For a server; a client waits for the server to close the stream first (RFC 6455 7.1.1).
+    // Unless the other end is to end the stream first.
     [PhaseEvent.Taken]: end,
     [PhaseEvent.TimedOut]: end,
   },
@@ -158,11 +157,14 @@ const STAYS: readonly Step[] = Object.values(Phase).map((phase) => ({
   action: PhaseAction.Wait,
 }));
 
-/** Returns the step for an event in a phase. */
-export function next(phase: Phase, event: PhaseEvent, role: Role): Step {
-  const waitsForServer = role === "client" && phase === Phase.ClosingByPeer &&
-    event === PhaseEvent.Taken;
-  return (waitsForServer ? undefined : TABLE[phase][event]) ?? STAYS[phase];
+/**
+ * Returns the step for an event in a phase.
+ *
+ * @param endsLast Whether the other end is to end the stream first, as a server is to end a TCP connection (RFC 6455 7.1.1).
+ */
+export function next(phase: Phase, event: PhaseEvent, endsLast: boolean): Step {
+  const waits = endsLast && phase === Phase.ClosingByPeer && event === PhaseEvent.Taken;
+  return (waits ? undefined : TABLE[phase][event]) ?? STAYS[phase];
 }
 
 /**

@@ -1,5 +1,6 @@
 import type { Http2Stream } from "node:http2";
 import { addAbortSignal } from "node:stream";
+import { setImmediate } from "node:timers";
 import { callForeign } from "../util/foreign.ts";
 import { NodeStreamTransport } from "./node_stream.ts";
 import type { PeerCertificate } from "./peer_certificate.ts";
@@ -40,9 +41,11 @@ export interface Http2Carrier {
 
 /** A stream of an HTTP/2 connection as a transport: its two ends are END_STREAM, and a cut is RST_STREAM (RFC 8441 5). */
 export class Http2StreamTransport extends NodeStreamTransport {
+  readonly multiplexed = true;
   readonly peerCertificate: PeerCertificate | undefined;
   readonly #stream: Http2Stream;
   readonly #carrier: Http2Carrier;
+  #reset: Error | null = null;
   #closed = false;
   #refed = true;
   #wakeWriter: (() => void) | null = null; // while the carrier is congested
@@ -55,8 +58,10 @@ export class Http2StreamTransport extends NodeStreamTransport {
     this.#carrier = carrier;
     this.peerCertificate = carrier.peerCertificate;
     carrier.count(1, 1);
-    // Comes before the end of what can be read, which a reset and the loss of the connection look like.
-    stream.once("aborted", () => this.fail(this.#reset()));
+    stream.once("aborted", () => {
+      this.#reset = this.#resetError();
+      this.fail(this.#reset);
+    });
     stream.once("close", () => {
       this.unref();
       carrier.count(-1, 0);
@@ -73,7 +78,7 @@ export class Http2StreamTransport extends NodeStreamTransport {
 
   override tryWrite(data: Uint8Array): number {
     // A stream's own window may be wide open.
-    return this.#carrier.congested ? 0 : super.tryWrite(data);
+    return this.#carrier.congested && !this.#stream.closed ? 0 : super.tryWrite(data);
   }
 
   override whenWritable(ready: () => void): void {
@@ -86,7 +91,19 @@ export class Http2StreamTransport extends NodeStreamTransport {
     });
   }
 
+  protected override ended(): void {
+    // A reset and the loss of the connection look like it, too.
+    if (this.#reset === null) super.ended();
+  }
+
   protected override fail(error: Error): void {
+    const reset = this.#reset;
+    if (reset === null || !this.writing) return this.#failNow(reset ?? error);
+    // The stream calls back in a later turn: what it was given has perhaps been sent, and was all that its peer has waited for.
+    setImmediate(() => this.#failNow(reset));
+  }
+
+  #failNow(error: Error): void {
     super.fail(error);
     const wake = this.#wakeWriter;
     this.#wakeWriter = null;
@@ -135,7 +152,7 @@ export class Http2StreamTransport extends NodeStreamTransport {
     if (!this.#stream.closed) callForeign(end, () => this.#stream.destroy());
   }
 
-  #reset(): Error {
+  #resetError(): Error {
     const { rstCode } = this.#stream;
     const name = ERROR_CODES[rstCode ?? 0] ?? `error code ${rstCode}`;
     return new Deno.errors.ConnectionReset(

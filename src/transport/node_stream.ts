@@ -86,7 +86,7 @@ export class NodeStreamTransport implements Transport {
       this[TRANSPORT].#received(chunk);
     },
     end(this: TakenStream): void {
-      this[TRANSPORT].#inputEnded();
+      this[TRANSPORT].ended();
     },
     error(this: TakenStream, error: Error): void {
       this[TRANSPORT].fail(error);
@@ -256,7 +256,10 @@ export class NodeStreamTransport implements Transport {
   }
 
   #taken(error: Error | null | undefined): void {
-    if (error) this.fail(error);
+    if (error) {
+      this.#writing = 0;
+      return this.fail(error);
+    }
     // It may be the callback of an earlier write.
     if (this.#stream.writableLength > 0) return;
     this.#called = true;
@@ -325,15 +328,21 @@ export class NodeStreamTransport implements Transport {
     }, (error) => this.fail(error as Error));
   }
 
-  #inputEnded(): void {
-    this.#ended = true;
-    this.#wake();
-  }
-
   #wake(): void {
     const wake = this.#wakeReader;
     this.#wakeReader = undefined;
     wake?.();
+  }
+
+  /** Whether the stream has been given bytes that it hasn't called back for. */
+  protected get writing(): boolean {
+    return this.#writing > 0 && !this.#called;
+  }
+
+  /** The other end's direction has ended. */
+  protected ended(): void {
+    this.#ended = true;
+    this.#wake();
   }
 
   /** The stream can't be used any more. */

@@ -57,6 +57,8 @@ export interface Transport {
   readonly bytesTaken?: number;
   /** Written bytes that the peer's kernel hasn't acknowledged. Missing if that isn't known. */
   readonly unacknowledgedBytes?: number;
+  /** Whether it is one of many streams of a connection. Missing if the connection is its own. */
+  readonly multiplexed?: boolean;
   /** The local address, if there is one. */
   readonly localAddr?: Deno.Addr | null;
   /** The peer's address, if there is one. */

@@ -1,16 +1,27 @@
 import { Duplex } from "node:stream";
+import { acquire, type Buffer, LARGEST, release, SIZES } from "../memory/buffer_pool.ts";
+import { Fifo } from "../util/fifo.ts";
 import { closeQuietly, setRef, writeAll } from "./stream_io.ts";
 import type { Transport } from "./transport.ts";
 
-/** Bytes that are read at once. */
-const READ = 16 * 1024;
+/** Index of the size of the largest read, 16 KiB. */
+const LARGEST_READ = 2;
+/** So many small reads in a row come before a smaller buffer: sizes that alternate must not cost a read each. */
+const SMALL_READS_BEFORE_SHRINK = 4;
 /**
  * If more bytes wait to be written, reading stops and streams have to wait: `node:http2` writes its answers even if the peer
  * doesn't read them.
  */
 const CONGESTED = 256 * 1024;
-/** Waiting pieces are joined to writes of at most this length; larger pieces are written without a copy. */
-const JOINED = 64 * 1024;
+/** Index of the size of the first block. */
+const SMALLEST = 1;
+
+/** What goes out in one write. */
+interface Block {
+  readonly buffer: Buffer;
+  /** How much of it is filled. */
+  end: number;
+}
 
 type Done = (error?: Error | null) => void;
 
@@ -22,6 +33,16 @@ export class TransportStream extends Duplex {
   readonly #below: Transport;
   readonly #filter: { pass(bytes: Uint8Array): Uint8Array } | null;
   #reading = false;
+  #readSize = 0;
+  #smallReads = 0; // in a row
+  readonly #blocks = new Fifo<Block>();
+  /** The last one of them, where there is room in it. */
+  #filling: Block | null = null;
+  #size = SMALLEST - 1;
+  /** Bytes that wait, and those on their way. */
+  #queued = 0;
+  #writing = false;
+  #written: Promise<void> = Promise.resolve();
   #waiting: (() => void)[] = [];
 
   /**
@@ -48,7 +69,7 @@ export class TransportStream extends Duplex {
 
   /** Whether the peer reads too slowly, so that too many bytes wait to be written. */
   get congested(): boolean {
-    return this.writableLength > CONGESTED;
+    return this.#queued > CONGESTED;
   }
 
   /** Calls back when the stream may not be congested any more, or is destroyed. */
@@ -60,33 +81,83 @@ export class TransportStream extends Duplex {
     if (this.#reading || this.destroyed) return;
     if (this.congested) return this.whenTaken(() => this._read());
     this.#reading = true;
-    const buffer = new Uint8Array(READ);
-    this.#below.read(buffer).then(
+    const buffer = acquire(this.#readSize);
+    this.#below.read(buffer.target).then(
       (count) => {
         this.#reading = false;
         if (this.destroyed) return;
         if (count === null) return void this.push(null);
-        const bytes = buffer.subarray(0, count), passed = this.#filter?.pass(bytes) ?? bytes;
+        this.#follow(count);
+        const bytes = buffer.target.subarray(0, count), passed = this.#filter?.pass(bytes) ?? bytes;
         if (passed.length > 0) this.push(passed);
-        else this._read();
+        // What hasn't been looked at within the call is kept as it is.
+        if (this.readableLength === 0) release(buffer);
+        if (passed.length === 0) this._read();
       },
       (error) => this.destroy(error),
     );
   }
 
+  /** The buffer of a pending read is what a silent connection costs: its size follows what comes. */
+  #follow(count: number): void {
+    const size = this.#readSize;
+    const isSmall = size > 0 && count <= SIZES[size - 1];
+    this.#smallReads = isSmall ? this.#smallReads + 1 : 0;
+    if (count === SIZES[size]) {
+      this.#readSize = Math.min(size + 1, LARGEST_READ);
+    } else if (this.#smallReads === SMALL_READS_BEFORE_SHRINK) {
+      this.#readSize--;
+      this.#smallReads = 0;
+    }
+  }
+
   override _write(chunk: Uint8Array, _encoding: string, done: Done): void {
-    this.#settle(writeAll(this.#below, chunk), done);
+    this.#pack(chunk);
+    if (!this.#writing) this.#written = this.#writeOut();
+    done();
   }
 
-  override _writev(chunks: { chunk: Uint8Array }[], done: Done): void {
-    this.#settle(this.#writeMany(chunks), done);
+  /** Copies what is written: a frame is a write of its own, and most of what a small one would take is its buffer. */
+  #pack(chunk: Uint8Array): void {
+    this.#queued += chunk.length;
+    for (let at = 0; at < chunk.length;) {
+      const block = this.#filling ?? this.#addBlock(chunk.length - at);
+      const { target } = block.buffer;
+      const part = chunk.subarray(at, at + target.length - block.end);
+      target.set(part, block.end);
+      block.end += part.length;
+      at += part.length;
+      if (block.end === target.length) this.#filling = null;
+    }
   }
 
-  #settle(written: Promise<void>, done: Done): void {
-    written.then(() => {
-      done();
-      this.#wake();
-    }, done);
+  /** A block that holds `length` bytes, and is larger than the one before it. */
+  #addBlock(length: number): Block {
+    const least = Math.min(this.#size + 1, LARGEST);
+    const fits = SIZES.findIndex((size, index) => index >= least && size >= length);
+    this.#size = fits < 0 ? LARGEST : Math.min(fits, LARGEST);
+    const block = this.#filling = { buffer: acquire(this.#size), end: 0 };
+    this.#blocks.push(block);
+    return block;
+  }
+
+  async #writeOut(): Promise<void> {
+    this.#writing = true;
+    // What is written in one turn goes out in one piece.
+    await null;
+    try {
+      for (let block = this.#blocks.shift(); block !== undefined; block = this.#blocks.shift()) {
+        if (block === this.#filling) this.#filling = null;
+        await writeAll(this.#below, block.buffer.target.subarray(0, block.end));
+        release(block.buffer);
+        this.#queued -= block.end;
+        this.#wake();
+      }
+    } catch (error) {
+      this.destroy(error as Error);
+    }
+    this.#size = SMALLEST - 1;
+    this.#writing = false;
   }
 
   #wake(): void {
@@ -94,29 +165,8 @@ export class TransportStream extends Duplex {
     for (const wake of this.#waiting.splice(0)) wake();
   }
 
-  async #writeMany(chunks: { chunk: Uint8Array }[]): Promise<void> {
-    for (let at = 0; at < chunks.length;) {
-      let end = at + 1, length = chunks[at].chunk.length;
-      while (end < chunks.length && length + chunks[end].chunk.length <= JOINED) {
-        length += chunks[end++].chunk.length;
-      }
-      if (end === at + 1) {
-        await writeAll(this.#below, chunks[at].chunk);
-      } else {
-        const joined = new Uint8Array(length);
-        let filled = 0;
-        for (const { chunk } of chunks.slice(at, end)) {
-          joined.set(chunk, filled);
-          filled += chunk.length;
-        }
-        await writeAll(this.#below, joined);
-      }
-      at = end;
-    }
-  }
-
   override _final(done: Done): void {
-    this.#below.closeWrite().then(() => done(), done);
+    this.#written.then(() => this.#below.closeWrite()).then(() => done(), done);
   }
 
   override _destroy(error: Error | null, done: Done): void {

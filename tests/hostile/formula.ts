@@ -25,6 +25,12 @@ export function terms(bounds: Bounds = {}) {
     base: 24 * KiB + maxHeaderBytes,
     /** A connection that carries ordinary HTTP, without what the handler keeps. */
     http: 512 * KiB + maxHeaderBytes,
+    /** A connection over HTTP/2, without its streams. */
+    http2: 80 * KiB + maxHeaderBytes,
+    /** What the peer of one doesn't take, beyond the queues of its WebSockets, and what the allocator keeps of it. */
+    output: 1024 * KiB,
+    /** What a stream may receive while it isn't read. */
+    window: 64 * KiB,
     /** One read of the largest size. */
     read: 160 * KiB,
     /** An unfinished message, and what it becomes. */

@@ -6,7 +6,7 @@ import { terms, total } from "./formula.ts";
 // lower bound shows that the attack did reach it.
 
 const MiB = 1024 * 1024;
-const { handshake, base, read, message, held, control, http } = terms();
+const { handshake, base, read, message, held, control, http, http2, output, window } = terms();
 
 function between(low: number, cost: number, high: number): void {
   assert(cost >= low && cost <= high, `${cost} bytes per connection, not ${low} to ${high}`);
@@ -88,6 +88,39 @@ for (const [fill, size] of [[0, 6], [1, 4], [32 * 1024, 16]]) {
 Deno.test("memory: pings whose answers aren't read", async () => {
   const { perConnection } = await costOf("pings", 200);
   between(1000, perConnection, base + read + control);
+});
+
+Deno.test("memory: a connection over HTTP/2 without a stream", async () => {
+  const { perConnection } = await costOf("h2Idle", 500, 0, { http2: true });
+  between(1000, perConnection, http2);
+});
+
+Deno.test("memory: 100 WebSockets on a connection over HTTP/2 that say nothing", async () => {
+  const { perConnection, openConnections } = await costOf("h2Many", 10, 100, { http2: true });
+  assertEquals(openConnections, 1000);
+  between(100 * 1000, perConnection, http2 + 100 * base);
+});
+
+for (const size of [0, 1, 1000]) {
+  Deno.test(`memory: 100 paused WebSockets on a connection, windows full of messages of ${size} bytes`, async () => {
+    const cost = await costOf("h2Held", 4, size, { http2: true, pause: true });
+    assertEquals(cost.openConnections, 400);
+    // What is read of a stream has been received: there is no read of 160 KiB.
+    between(100 * 64_000, cost.perConnection, http2 + 100 * (base + held + window));
+  });
+}
+
+Deno.test("memory: full queues of WebSockets over HTTP/2 whose windows are spent", async () => {
+  const maxQueueBytes = 4 * MiB;
+  const cost = await costOf("h2Many", 2, 5, { http2: true, fill: 32 * 1024, maxQueueBytes });
+  assertEquals(cost.openConnections, 10);
+  const { queue } = terms({ maxQueueBytes });
+  between(5 * 2 * MiB, cost.perConnection, http2 + output + 5 * (base + queue));
+});
+
+Deno.test("memory: pings of HTTP/2 whose answers aren't read", async () => {
+  const { perConnection } = await costOf("h2Pings", 30, 0, { http2: true });
+  between(1000, perConnection, http2 + output);
 });
 
 Deno.test("memory: the total is the sum of its terms", () => {

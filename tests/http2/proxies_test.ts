@@ -1,8 +1,9 @@
 // Other programs of HTTP/2: curl as a client of requests, HAProxy, Apache and nghttpx in front of a listener, and
 // Hypercorn as a server.
 import { assertEquals } from "@std/assert";
-import { Context, type Listener } from "../../mod.ts";
+import { type Connection, Context, type Listener } from "../../mod.ts";
 import { exchange } from "../support/exchange.ts";
+import { skip } from "../support/needs.ts";
 import { type Certificates, makeCertificates } from "../transport/certificates.ts";
 import { findProgram, freePort, startServer } from "../ways/_exercise.ts";
 
@@ -28,7 +29,7 @@ function serve(ctx: Context, certificates: Certificates | null): Listener {
 const CURL = findProgram("curl");
 Deno.test({
   name: "curl: requests over h2, with TLS and by prior knowledge",
-  ignore: CURL === null,
+  ignore: skip(CURL, "curl"),
   async fn() {
     using certificates = makeCertificates();
     await using ctx = new Context();
@@ -138,7 +139,7 @@ for (const [name, { program, backs, start }] of Object.entries(PROXIES)) {
   for (const version of backs) {
     Deno.test({
       name: `${name}: our client over h2 to it, HTTP/${version} to our listener`,
-      ignore: findProgram(program) === null,
+      ignore: skip(findProgram(program), program),
       async fn() {
         using certificates = makeCertificates();
         await using ctx = new Context();
@@ -157,13 +158,81 @@ for (const [name, { program, backs, start }] of Object.entries(PROXIES)) {
         await exchange(conns[0]);
         conns[1].pause();
         await exchange(conns[2]);
-        // All at once, since Apache leaves the stream open after the close frames, so that `closeTimeout` ends it.
-        for (const conn of conns) conn.close(4001, "bye");
-        for (const conn of conns) {
-          const record = await conn.closed;
-          assertEquals([record.code, record.wasClean], [4001, true]);
-        }
+        const end = async (conn: Connection) => {
+          const { code, wasClean, cause } = await conn.closed;
+          assertEquals([code, wasClean, cause], [4001, true, undefined]);
+        };
+        conns[0].close(4001, "bye");
+        await end(conns[0]);
+        for (const conn of listener.connections) conn.close(4001, "bye");
+        await end(conns[1]);
+        await end(conns[2]);
       },
     });
   }
 }
+
+const HYPERCORN = findProgram("hypercorn");
+Deno.test({
+  name: "Hypercorn: our clients over h2, closed by either end",
+  ignore: skip(HYPERCORN, "hypercorn"),
+  async fn() {
+    using certificates = makeCertificates();
+    const { dir, server, ca } = certificates, port = freePort();
+    await Deno.writeTextFile(`${dir}/server_key.pem`, server.key);
+    await Deno.writeTextFile(`${dir}/server_cert.pem`, server.cert);
+    await Deno.writeTextFile(
+      `${dir}/echo.py`,
+      `async def app(scope, receive, send):
+    if scope["type"] != "websocket":
+        return
+    await receive()
+    version = scope["http_version"].encode()
+    protocol = next(iter(scope["subprotocols"]), None)
+    await send({"type": "websocket.accept", "subprotocol": protocol, "headers": [(b"x-version", version)]})
+    while (message := await receive())["type"] == "websocket.receive":
+        if message.get("text") == "close":
+            await send({"type": "websocket.close", "code": 4001})
+            return
+        await send({**message, "type": "websocket.send"})
+`,
+    );
+    await using _server = await startServer(HYPERCORN!, [
+      ...["--bind", `127.0.0.1:${port}`],
+      ...["--certfile", `${dir}/server_cert.pem`, "--keyfile", `${dir}/server_key.pem`],
+      `${dir}/echo:app`,
+    ], port);
+    // It gives its connection up at the END_STREAM behind the close frames: the others on it are reset before.
+    for (const end of ["client", "server"]) {
+      await using ctx = new Context();
+      const conns = Array.from({ length: 3 }, () => {
+        return ctx.connect(`wss://localhost:${port}/`, {
+          http2: true,
+          tls: { caCerts: [ca] },
+          protocols: ["echo"],
+          compression: true,
+          maxMessageSize: 0,
+        });
+      });
+      for (const conn of conns) {
+        const { headers } = await conn.opened;
+        assertEquals([conn.httpVersion, conn.protocol, headers.get("x-version")], [
+          "2",
+          "echo",
+          "2",
+        ]);
+      }
+      await exchange(conns[0]);
+      conns[1].pause();
+      await exchange(conns[2]);
+      conns[0].terminate();
+      conns[1].terminate();
+      conns[2].send("still here");
+      assertEquals(await conns[2].receive(), "still here");
+      if (end === "client") conns[2].close(4001, "bye");
+      else conns[2].send("close");
+      const { code, wasClean, cause } = await conns[2].closed;
+      assertEquals([code, wasClean, cause], [4001, true, undefined]);
+    }
+  },
+});

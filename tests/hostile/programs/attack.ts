@@ -62,6 +62,85 @@ async function swallow(conn: Deno.Conn): Promise<void> {
 
 const rest = () => new Promise((resolve) => setTimeout(resolve, PAUSE * (0.5 + Math.random())));
 
+// ---- HTTP/2 (RFC 9113) ----
+
+const PREFACE = text("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+const DATA = 0, HEADERS = 1, SETTINGS = 4, PING = 6, WINDOW_UPDATE = 8, END_HEADERS = 4;
+/** What may be sent before the server has said that more may come, on a stream and on the connection. */
+const WINDOW = 65_535;
+
+function h2Frame(type: number, flags: number, stream: number, payload: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(9 + payload.length), { length } = payload;
+  bytes.set([length >> 16, length >> 8, length, type, flags, 0, 0, stream >> 8, stream]);
+  bytes.set(payload, 9);
+  return bytes;
+}
+
+/** A field block of literals. */
+function h2Fields(fields: Record<string, string>): Uint8Array {
+  const codes: number[] = [];
+  for (const [name, value] of Object.entries(fields)) {
+    codes.push(0, name.length, ...text(name), value.length, ...text(value));
+  }
+  return Uint8Array.from(codes);
+}
+
+const CONNECT = h2Fields({
+  ":method": "CONNECT",
+  ":protocol": "websocket",
+  ":scheme": "http",
+  ":path": "/",
+  ":authority": "x",
+  "sec-websocket-version": "13",
+});
+
+/** A connection over HTTP/2 with `count` WebSockets; each sends all that its window takes of `bytes`. */
+async function h2Sockets(
+  conn: Deno.Conn,
+  count: number,
+  bytes: Uint8Array = new Uint8Array(0),
+): Promise<void> {
+  let answered = 0, credit = WINDOW, wake = () => {};
+  const until = async (met: () => boolean) => {
+    while (!met()) await new Promise<void>((resolve) => wake = resolve);
+  };
+  untilThrownOut((async () => {
+    const buffer = new Uint8Array(64 * 1024);
+    for (let filled = 0;;) {
+      const read = await conn.read(buffer.subarray(filled));
+      if (read === null) return;
+      filled += read;
+      let at = 0;
+      const view = new DataView(buffer.buffer);
+      while (filled - at >= 9) {
+        const length = view.getUint32(at) >>> 8;
+        if (filled - at < 9 + length) break;
+        if (buffer[at + 3] === HEADERS) answered++;
+        const isConnections = view.getUint32(at + 5) === 0;
+        if (buffer[at + 3] === WINDOW_UPDATE && isConnections) credit += view.getUint32(at + 9);
+        at += 9 + length;
+      }
+      buffer.copyWithin(0, at, filled);
+      filled -= at;
+      wake();
+    }
+  })());
+  await write(conn, PREFACE, h2Frame(SETTINGS, 0, 0, new Uint8Array(0)));
+  for (let n = 0; n < count; n++) {
+    await write(conn, h2Frame(HEADERS, END_HEADERS, 2 * n + 1, CONNECT));
+  }
+  await until(() => answered === count);
+  for (let n = 0; n < count; n++) {
+    for (let at = 0; at < bytes.length;) {
+      const part = bytes.subarray(at, at + 16_000);
+      await until(() => credit >= part.length);
+      credit -= part.length;
+      at += part.length;
+      await write(conn, h2Frame(DATA, 0, 2 * n + 1, part));
+    }
+  }
+}
+
 interface Attack {
   /** Reaches the state that costs the server something. */
   begin(conn: Deno.Conn, extra: number): Promise<void>;
@@ -170,6 +249,31 @@ const KINDS: Record<string, Attack> = {
     untilThrownOut((async () => {
       for (;;) await write(conn, chunk);
     })());
+  },
+  /** A connection over HTTP/2 that carries nothing. */
+  h2Idle: (conn: Deno.Conn) => h2Sockets(conn, 0),
+  /** One with `extra` WebSockets that say nothing. */
+  h2Many: (conn: Deno.Conn, extra: number) => h2Sockets(conn, extra),
+  /** One with 100 WebSockets, whose windows are full of messages of `extra` bytes. */
+  h2Held(conn: Deno.Conn, extra: number) {
+    const many = times(frame(0x82, new Uint8Array(extra)), Math.ceil(WINDOW / (6 + extra)));
+    return h2Sockets(conn, 100, many.subarray(0, WINDOW));
+  },
+  /** Pings of HTTP/2 whose answers aren't read. */
+  async h2Pings(conn: Deno.Conn) {
+    await write(conn, PREFACE, h2Frame(SETTINGS, 0, 0, new Uint8Array(0)));
+    const many = times(h2Frame(PING, 0, 0, new Uint8Array(8)), 500);
+    untilThrownOut((async () => {
+      for (;;) {
+        await write(conn, many);
+        moved++;
+      }
+    })());
+    // A server that others are busy on may rest for longer than that once.
+    for (let before = -1, rests = 0; rests < 3; rests = before === moved ? rests + 1 : 0) {
+      before = moved;
+      await new Promise((resolve) => setTimeout(resolve, PAUSE));
+    }
   },
   /** Pings whose answers aren't read. */
   pings: {

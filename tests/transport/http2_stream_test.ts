@@ -1,0 +1,111 @@
+// A stream of HTTP/2 as a transport, over two sessions that share a turn: what one sends the other has at once.
+import { assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { once } from "node:events";
+import http2, {
+  type ClientHttp2Session,
+  type ClientHttp2Stream,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+} from "node:http2";
+import { addAbortSignal, Duplex } from "node:stream";
+import { type Http2Carrier, Http2StreamTransport } from "../../src/transport/http2_stream.ts";
+
+/** Two ends of a connection. */
+function linked(): [Duplex, Duplex] {
+  const ends: Duplex[] = [0, 1].map((own) =>
+    new Duplex({
+      read() {},
+      write(chunk, _encoding, done) {
+        ends[1 - own].push(chunk);
+        done();
+      },
+      final(done) {
+        ends[1 - own].push(null);
+        done();
+      },
+    })
+  );
+  return [ends[0], ends[1]];
+}
+
+const carrier: Http2Carrier = {
+  localAddr: null,
+  remoteAddr: null,
+  congested: false,
+  whenTaken() {},
+  count() {},
+};
+
+interface Streams extends AsyncDisposable {
+  transport: Http2StreamTransport;
+  peer: ServerHttp2Stream;
+}
+
+/** A stream of our client's, and its other end. */
+async function streams(initialWindowSize = 65_535): Promise<Streams> {
+  const [near, far] = linked();
+  const sessions: (ClientHttp2Session | ServerHttp2Session)[] = [];
+  const accepted = Promise.withResolvers<ServerHttp2Stream>();
+  const server = http2.performServerHandshake(far, {
+    settings: { enableConnectProtocol: true, initialWindowSize },
+  });
+  server.on("stream", (stream: ServerHttp2Stream) => {
+    stream.on("error", () => {});
+    stream.respond({ ":status": 200 });
+    accepted.resolve(stream);
+  });
+  const client = http2.connect("http://localhost", { createConnection: () => near });
+  sessions.push(client, server);
+  for (const session of sessions) session.on("error", () => {});
+  await once(client, "remoteSettings");
+  const stream: ClientHttp2Stream = client.request({
+    ":method": "CONNECT",
+    ":protocol": "websocket",
+    ":scheme": "http",
+    ":path": "/",
+    ":authority": "localhost",
+  }, { endStream: false });
+  stream.on("error", () => {});
+  await once(stream, "response");
+  return {
+    transport: new Http2StreamTransport(stream, carrier),
+    peer: await accepted.promise,
+    async [Symbol.asyncDispose]() {
+      const closed = sessions.map((session) => once(session, "close"));
+      for (const session of sessions) session.destroy();
+      await Promise.all(closed);
+    },
+  };
+}
+
+/** Resets a stream with CANCEL; `close` would end its direction first. */
+function reset(stream: ServerHttp2Stream): void {
+  addAbortSignal(AbortSignal.abort(), stream);
+}
+
+/** Waits until there is room, or a failure. */
+function writable(transport: Http2StreamTransport): Promise<void> {
+  return new Promise((resolve) => transport.whenWritable(resolve));
+}
+
+Deno.test("what a stream has sent counts as taken, although a reset comes before it says so", async () => {
+  await using both = await streams();
+  const { transport, peer } = both;
+  peer.once("data", () => reset(peer));
+  const data = new Uint8Array(100);
+  assertEquals(transport.tryWrite(data), 0);
+  await writable(transport);
+  assertEquals(transport.tryWrite(data), 100);
+  await assertRejects(() => transport.read(new Uint8Array(1)), Deno.errors.ConnectionReset);
+  assertThrows(() => transport.tryWrite(data), Deno.errors.ConnectionReset, "reset with CANCEL");
+});
+
+Deno.test("what a stream hasn't sent when it is reset doesn't count as taken", async () => {
+  await using both = await streams(0);
+  const { transport, peer } = both;
+  const data = new Uint8Array(100);
+  assertEquals(transport.tryWrite(data), 0);
+  reset(peer);
+  await writable(transport);
+  assertThrows(() => transport.tryWrite(data), Deno.errors.ConnectionReset, "reset with CANCEL");
+});
