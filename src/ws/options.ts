@@ -59,6 +59,8 @@ function connectionOptions(options: ConnectionPart): ConnectionOptions {
     maxMessageSize: maxPayload,
     maxQueueBytes: 0,
     keepAlive: false,
+    // Frames are handled in their order, pings and close frames too: none is decoded while messages wait.
+    readAhead: 0,
     answerPings: autoPong,
     maskGenerator: options.generateMask,
     compression: compressionOptions(options.perMessageDeflate),

@@ -15,6 +15,8 @@ export interface Differences {
   readonly messagesAfterClose: boolean;
   /** `close()` lifts a pause, so that the peer's close frame is seen. */
   readonly closeWhilePaused: boolean;
+  /** `pause()` holds what came in the same segment, too. */
+  readonly pausesAtOnce: boolean;
   /** `_sender` and `Sender` are there. */
   readonly sender: boolean;
   /** `skipUTF8Validation` has an effect. */
@@ -42,6 +44,7 @@ export const SUBJECTS: readonly Subject[] = [
     is: {
       messagesAfterClose: true,
       closeWhilePaused: false,
+      pausesAtOnce: false,
       sender: true,
       skipsValidation: true,
       checksText: false,
@@ -56,6 +59,7 @@ export const SUBJECTS: readonly Subject[] = [
     is: {
       messagesAfterClose: false,
       closeWhilePaused: true,
+      pausesAtOnce: true,
       sender: false,
       skipsValidation: false,
       checksText: true,
