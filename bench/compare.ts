@@ -1,4 +1,4 @@
-// Sluice beside Deno's native WebSocket, ws on Node, Bun, and a bare TCP echo.
+// Compares Sluice with Deno's native WebSocket, ws on Node, Bun, and a bare TCP echo.
 //
 //   deno task bench:compare [--quick] [--only ROW]… [--peers a,b] [--rounds N] [--list]
 //

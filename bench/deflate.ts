@@ -1,4 +1,4 @@
-// permessage-deflate beside `ws` on Node with the same settings: messages per second and bytes on the
+// Compares permessage-deflate with `ws` on Node at the same settings: messages per second and bytes on the
 // wire of an echo, memory of connections that have compressed once, and how late timers get while a
 // long message is in the codec.
 //
@@ -29,7 +29,7 @@ const seconds = values.quick ? 1 : 3;
 const level = Number(values.level);
 const parts = values.only.split(",");
 
-/** The least ratio of ours to theirs that we want to see. */
+/** The lowest ratio of Sluice's figure to that of `ws` that passes. */
 const AIMS: Record<string, number> = { "1024 true": 1.5 };
 
 interface Peer {
@@ -75,7 +75,7 @@ async function echo(): Promise<void> {
       const results: Record<string, number>[][] = [[], []];
       for (let round = 0; round < rounds; round++) {
         for (const turn of [0, 1]) {
-          // Who begins changes with each round.
+          // Each round begins with another server.
           const index = (turn + round) % 2;
           const { child, port } = await start(peers[index], { takeover, level });
           await using _child = child;
@@ -128,7 +128,7 @@ async function memory(): Promise<void> {
         await new Promise((resolve) => setTimeout(resolve, wait));
         return loader;
       };
-      // The first connections pay for the code; what is counted are the others.
+      // The first connections also pay for loading and compiling code, so only the others count.
       await using _warm = await open(20, 1000);
       const before = residentBytes(child.pid);
       await using _all = await open(connections, 2000);

@@ -1,5 +1,5 @@
-// The two faces beside what they replace: ./ws beside the npm package ws, on Deno and on Node; ./websocket beside
-// Deno's own class.
+// Compares the two drop-in entries with what they replace: ./ws with the npm package ws, on Deno and on Node;
+// ./websocket with Deno's own class.
 //
 //   deno task bench:faces [--quick] [--only ROW]… [--rounds N]
 
@@ -125,7 +125,7 @@ await show(
   [face("./ws", "ws_face.ts"), ...found.filter(({ name }) => name !== "deno")],
   SERVERS,
 );
-// The package on Node is the server that all clients speak to.
+// All clients connect to the same server: the package on Node.
 await show(
   clients,
   [face("./websocket", "websocket_face.ts"), ...found.filter(({ name }) => name !== "ws-deno")],

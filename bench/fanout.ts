@@ -1,5 +1,5 @@
-// One message to many: deliveries per second beside `ws` and Deno's own WebSocket in a loop and Bun's publish, how
-// much a slow subscriber delays the others, and how late timers come while thousands are written to.
+// One message to many receivers: deliveries per second, compared with `ws` and Deno's own WebSocket in a loop and
+// Bun's publish; how much a slow subscriber delays the others; how late timers fire while thousands are written to.
 //
 //   deno task bench:fanout [--rounds N] [--receivers 10000] [--peers sluice,bun]
 
@@ -61,11 +61,11 @@ for (let round = 0; round < Number(values.rounds); round++) {
 const alone = median(p99.alone), beside = median(p99.beside);
 console.log(
   `\nA topic of 1,000: p99 of 999 is ${alone.toFixed(1)} ms, ` +
-    `${beside.toFixed(1)} ms beside a slow one: ${(beside / alone).toFixed(2)} × (aimed at ≤ 2)`,
+    `${beside.toFixed(1)} ms with a slow one: ${(beside / alone).toFixed(2)} × (aimed at ≤ 2)`,
 );
 
 const receivers = Number(values.receivers);
-progress(`timers beside ${receivers} subscribers`);
+progress(`timers with ${receivers} subscribers`);
 const { late, p99: last } = await measureTopic({
   receivers,
   size: 256,

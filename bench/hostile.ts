@@ -1,13 +1,12 @@
-// What honest clients notice of an attack, and what an attack costs:
+// Measures what honest clients notice of an attack, and what an attack costs:
 //
 //   deno task bench:hostile [--scenario NAME] [--attackers 10000] [--honest 100] [--seconds 10]
 //   deno task bench:hostile --work [--shape NAME]
 //
-// Honest clients send an echo each, one at a time, on their own and then together with attackers, from when
-// those are there: 10,000 of mixed kinds, and then, each with a server of its own, floods of one kind. Prints the clients'
-// latencies and the server's memory, and ends with 1 if p99 rises to ten times its quiet value, an honest client fails,
-// memory exceeds the formula of docs/security.md, or the server has gone. `--work` measures CPU time against size instead,
-// for each shape of input.
+// Each honest client sends one echo at a time, first alone and then under attack: by 10,000 attackers of mixed kinds,
+// and then, each with a server of its own, by floods of one kind. Prints the clients' latencies and the server's memory.
+// Ends with 1 if p99 rises to ten times its value without an attack, an honest client fails, memory exceeds the formula
+// of docs/security.md, or the server has ended. `--work` measures CPU time against size instead, for each shape of input.
 
 import { setPriority } from "node:os";
 import { parseArgs } from "node:util";
@@ -31,9 +30,9 @@ const honest = Number(values.honest), seconds = Number(values.seconds);
 const INTERVAL = 100;
 /** ms that an echo may take before its client counts as failed. */
 const PATIENCE = 10_000;
-/** What p99 may become, as a multiple of its quiet value. */
+/** The largest p99 that passes, as a multiple of its value without an attack. */
 const SLOWER = 10;
-/** Bytes that a server which has much to do leaves to its collector, however few attack. */
+/** Bytes of garbage that a busy server may hold at any time, even with few attackers. */
 const GARBAGE = 96 * 1024 * 1024;
 const HERE = new URL(".", import.meta.url);
 
@@ -41,13 +40,13 @@ const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve,
 
 interface Program {
   readonly pid: number;
-  /** The next thing it prints. */
+  /** The next line that it prints. */
   line(): Promise<string>;
   write(text: string): Promise<void>;
   kill(): Promise<void>;
 }
 
-/** Starts a program of ours, with few descriptors if they are limited. */
+/** Starts a program of this directory, with a limit of descriptors if one is given. */
 function spawn(descriptors: number, path: string, ...args: string[]): Program {
   const command = ["run", "-A", "--no-check", new URL(path, HERE).pathname, ...args];
   const options = { stdin: "piped", stdout: "piped", stderr: "inherit" } as const;
@@ -67,7 +66,7 @@ function spawn(descriptors: number, path: string, ...args: string[]): Program {
       try {
         child.kill("SIGKILL");
       } catch {
-        // It has ended by itself, which is reported elsewhere.
+        // The process has ended by itself, which is reported elsewhere.
       }
       await child.status;
       await reader.cancel();
@@ -84,7 +83,7 @@ interface Latencies {
   max: number;
 }
 
-/** The honest clients, connected before anybody attacks. */
+/** The honest clients, which connect before the attack begins. */
 async function connect(ctx: Context, url: string): Promise<Connection[]> {
   const conns = Array.from(
     { length: honest },
@@ -94,13 +93,13 @@ async function connect(ctx: Context, url: string): Promise<Connection[]> {
   return conns;
 }
 
-/** Latencies of honest clients over a stretch of time. */
+/** Latencies of honest clients over a period. */
 async function measure(conns: Connection[], seconds: number): Promise<Latencies> {
   const latencies: number[] = [];
   let failed = 0;
   const end = performance.now() + seconds * 1000;
   await Promise.all(conns.map(async (conn, i) => {
-    // At times of its own, whatever it had to wait for: clients that wait for the same must not fall into step.
+    // Each client sends at its own times, even after a delay: clients that were all delayed must not fall into step.
     let due = performance.now() + INTERVAL * i / honest;
     try {
       for (; due < end; due += INTERVAL) {
@@ -123,8 +122,9 @@ async function measure(conns: Connection[], seconds: number): Promise<Latencies>
 }
 
 /**
- * Waits until the server's core isn't full any more: while thousands of attackers connect it is, and then whoever is
- * served is a matter of luck (docs/scaling.md, "A core that is full"). Floods keep it full, so not for ever.
+ * Waits until the server's core isn't full any more. While thousands of attackers connect it is full, and then chance
+ * decides which clients are served (docs/scaling.md, "A core that is full"). The wait is bounded, since floods keep the
+ * core full.
  */
 async function roomOnCore(pid: number): Promise<void> {
   let busy = 1;
@@ -138,7 +138,7 @@ async function roomOnCore(pid: number): Promise<void> {
 const ms = (value: number) => value.toFixed(2);
 const mib = (bytes: number) => (bytes / 2 ** 20).toFixed(0);
 
-/** Runs one; returns what is wrong. */
+/** Runs one scenario; returns what is wrong. */
 async function run(
   { name, server: options, face, held, descriptors, attackers }: Scenario,
 ): Promise<string[]> {
@@ -153,7 +153,7 @@ async function run(
     const before = residentBytes(server.pid);
     const parts = attackers.map(({ kind, count, extra = 0 }) => `${kind}:${count}:${extra}`);
     attack = spawn(0, "../tests/hostile/programs/attack.ts", port, ...parts);
-    // Attackers stand for other machines: on this one they must not take the honest clients' core.
+    // Attackers stand for other machines, so they must not take the core of the honest clients on this one.
     setPriority(attack.pid, 19);
     await attack.line();
     await roomOnCore(server.pid);

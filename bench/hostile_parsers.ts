@@ -17,12 +17,12 @@ import { MessageAssembler } from "../src/protocol/message_assembler.ts";
 import { repeat, utf8 } from "../tests/support/bytes.ts";
 import { closePayload, CONTINUATION, frame, masked, PING, TEXT } from "../tests/support/frames.ts";
 
-/** Makes an input of about `size` and returns what has to be timed. */
+/** Makes an input of about `size` and returns the function to time. */
 export type Shape = (size: number) => () => unknown;
 
 const SINK = { message() {}, control() {}, inflated() {} };
 
-/** Decodes bytes in pieces of a size. */
+/** Decodes bytes in pieces of a given size. */
 function decodeAll(bytes: Uint8Array, piece: number): void {
   const { frames } = new MessageAssembler("server", SINK, 0, false, 0);
   for (let at = 0; at < bytes.length; at += piece) {
@@ -44,7 +44,7 @@ function fragments(payload: string): Shape {
   };
 }
 
-/** Many frames of a kind. */
+/** Many frames of one kind. */
 function frames(opcode: number, payload: string | Uint8Array): Shape {
   const one = masked(frame(opcode, payload));
   return (size) => {
@@ -56,7 +56,7 @@ function frames(opcode: number, payload: string | Uint8Array): Shape {
 const UPGRADE = "GET / HTTP/1.1\r\nHost: a\r\n";
 const ANSWER = "HTTP/1.1 101 Switching Protocols\r\n";
 
-/** Fields of a head, as many as make `size` bytes; names that differ, or one that doesn't. */
+/** Fields of a head, as many as make `size` bytes; each with a name of its own, or all with the same. */
 function fields(size: number, name: (i: number) => string): string {
   let text = "";
   for (let i = 0; text.length < size; i++) text += `${name(i)}: v\r\n`;
@@ -80,7 +80,7 @@ function requestOf(name: (i: number) => string): Shape {
   };
 }
 
-/** Heads of as many fields as there may be, one after the other: the platform's own classes are slow with many. */
+/** Heads of the most fields that are allowed, one after the other: the platform's classes are slow with many. */
 function heads(
   most: number,
   start: string,
@@ -102,7 +102,7 @@ function chunks(size: number): Uint8Array {
   return utf8("1\r\nx\r\n".repeat(size / 6));
 }
 
-/** Feeds compressed messages of a size. */
+/** Feeds compressed messages of a given size. */
 function inflate(make: (size: number) => { messages: Uint8Array[]; pieces: number }): Shape {
   return (size) => {
     const { messages, pieces } = make(size);
@@ -128,7 +128,7 @@ function packed(final: boolean): Uint8Array {
   return final ? bytes : bytes.slice(0, -4);
 }
 
-/** What the heads of handshakes are read by. */
+/** The parsers of handshake heads. */
 export const HEADS: Record<string, Shape> = {
   "a head that drips": (size) => {
     const bytes = utf8(`${UPGRADE}${"X: y\r\n".repeat(size / 24)}`);
@@ -220,7 +220,7 @@ export const HEADS: Record<string, Shape> = {
 
 /** The same for a server that allows more than the defaults. */
 export const LARGE_HEADS: Record<string, Shape> = {
-  // A field costs the more the more there are, up to the most there may be.
+  // The cost of a field grows with the number of fields, up to the most that are allowed.
   "requests of 1,024 fields": heads(
     MOST_FIELDS,
     UPGRADE,
@@ -229,7 +229,7 @@ export const LARGE_HEADS: Record<string, Shape> = {
   ),
 };
 
-/** What frames and bodies are read by, without a connection. */
+/** The parsers of frames and bodies, without a connection. */
 export const FRAMES: Record<string, Shape> = {
   "fragments of one byte": fragments("x"),
   "empty fragments": fragments(""),

@@ -6,10 +6,10 @@ import { macrotask } from "../tests/support/virtual_clock.ts";
 import { RawPeer } from "../tests/support/raw_peer.ts";
 import type { Shape } from "./hostile_parsers.ts";
 
-// Whatever may pile up in a connection, as far as bounds that are out of the way let it: `size` entries, timed from the
-// first to the last.
+// Everything that can queue up in a connection, with the usual limits raised: `size` entries, timed from the first to
+// the last.
 
-/** More than all of it. */
+/** A limit that no run reaches. */
 const ALL = 1 << 30;
 
 interface Ends {
@@ -38,13 +38,13 @@ async function until(check: () => boolean): Promise<void> {
   while (!check()) await macrotask();
 }
 
-/** Reads whatever comes. */
+/** Reads everything and drops it. */
 async function swallow(far: MemoryConn): Promise<void> {
   const buffer = new Uint8Array(64 * 1024);
   while (await far.read(buffer).catch(() => null) !== null);
 }
 
-/** Ends without a word. */
+/** Ends the stream without a close frame. */
 async function end({ ctx, far }: Ends): Promise<void> {
   far.close();
   await ctx.shutdown({ timeout: 0 });
@@ -66,7 +66,7 @@ function held(
       const { conn, far } = ends;
       await far.write(bytes);
       await until(() => conn.stats().bytesReceived === bytes.length);
-      // It ends with the connection, and not in an orderly way.
+      // The consumer ends with the connection, which is terminated.
       const taking = Promise.resolve(take(conn, took)).catch(() => {});
       await until(() => taken === size);
       await end(ends);
@@ -152,7 +152,7 @@ function upgraded(payload: string): Shape {
       );
       using peer = await RawPeer.connect(server.addr.port);
       await peer.write(bytes);
-      // It is answered when all before it has been read.
+      // It is answered when everything before it has been read.
       await peer.send(PING, "last");
       await peer.next(PONG);
       conn!.resume();
@@ -199,8 +199,8 @@ const QUEUES: Record<string, Shape> = {
     (conn) => void conn.send("x", { compress: true }),
     { extensions: DEFLATE, compression: { threshold: 0 } },
   ),
-  "pings that are never answered, then as many pongs of nobody's": (size) => {
-    const pongs = repeat(masked(frame(PONG, "nobody's")), size);
+  "pings that are never answered, then as many unsolicited pongs": (size) => {
+    const pongs = repeat(masked(frame(PONG, "unsolicited")), size);
     return async () => {
       const ends = open({ onMessage: () => {} });
       const { conn, far } = ends;
@@ -277,5 +277,5 @@ const HTTP: Record<string, Shape> = {
   ),
 };
 
-/** What may pile up. */
+/** The queues that are measured. */
 export const PILES: Record<string, Shape> = { ...FACES, ...QUEUES, ...HTTP };

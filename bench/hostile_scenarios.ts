@@ -2,28 +2,28 @@ import { type Bounds, terms } from "../tests/hostile/formula.ts";
 
 const KiB = 1024;
 
-/** An attack of one kind: how many attackers, what they are given, and what each may cost. */
+/** An attack of one kind: how many attackers, their options, and what each may cost. */
 export interface Attackers {
   readonly kind: string;
   readonly count: number;
   readonly extra?: number;
-  /** Bytes of resident memory that each of them may take, by the formula of docs/security.md. */
+  /** Bytes of resident memory that each attacker may cost, by the formula of docs/security.md. */
   readonly may: number;
 }
 
-/** A server, its attackers, and how many honest clients there are beside them. */
+/** A server, its attackers, and the number of honest clients. */
 export interface Scenario {
   readonly name: string;
   readonly server: Record<string, unknown>;
   readonly face: string;
-  /** Whether peers can be held back, so that honest clients must not notice them. */
+  /** Whether the server can hold peers back, so that honest clients must not notice the attack. */
   readonly held: boolean;
   /** The most descriptors that the server may have; 0 for as many as there are. */
   readonly descriptors: number;
   readonly attackers: readonly Attackers[];
 }
 
-// What the server is given besides the defaults, as docs/security.md advises where the peers are strangers.
+// Options of the server beyond the defaults, as docs/security.md advises where the peers are strangers.
 const SERVER = {
   maxMessageSize: 64 * KiB,
   maxQueueBytes: 256 * KiB,
@@ -34,7 +34,7 @@ const { handshake, base, read, control, held, queue } = terms(SERVER as Bounds);
 /** Requests that wait for their answers, and the pipe to the HTTP server that answers them. */
 const http = 128 * KiB;
 
-/** Attackers that do what they can as fast as they can. */
+/** Attackers that send as fast as they can. */
 const FLOOD = 20;
 
 function scenario(name: string, parts: Partial<Omit<Scenario, "name">>): Scenario {
@@ -49,7 +49,7 @@ function scenario(name: string, parts: Partial<Omit<Scenario, "name">>): Scenari
   };
 }
 
-/** Ten thousand connections of mixed kinds, or another number. */
+/** Connections of mixed kinds, 10,000 by default. */
 function mixed(total: number): Scenario {
   const share = (kind: string, percent: number, may: number, extra = 0): Attackers => ({
     kind,
@@ -85,7 +85,7 @@ const FACES = [
   "upgrade",
 ];
 
-/** Deno's own socket holds up to 1 MiB, and what the runtime keeps of it besides. */
+/** Deno's own socket holds up to 1 MiB, plus what the runtime keeps for it. */
 const upgraded = 8 * 1024 * KiB;
 
 /** All scenarios; `total` is the number of attackers in the mixed one. */
@@ -97,7 +97,7 @@ export function scenarios(total: number): Scenario[] {
     ...FACES.map((face) =>
       scenario(`empty messages, ${face}`, {
         face,
-        // Deno's own socket reads by itself whatever comes: docs/security.md.
+        // Deno's own socket reads everything that arrives, without being asked: docs/security.md.
         held: face !== "upgrade",
         // A message socket has no limit of its own.
         server: face === "upgrade" ? { maxMessageSize: SERVER.maxMessageSize } : SERVER,
@@ -112,7 +112,7 @@ export function scenarios(total: number): Scenario[] {
       server: { ...SERVER, handler: true },
       attackers: [{ kind: "pipeline", count: FLOOD, may: base + read + http }],
     }),
-    scenario("pipelining behind slow answers", {
+    scenario("pipelining after slow answers", {
       server: { ...SERVER, handler: true, slow: true },
       attackers: [{ kind: "pipeline", count: FLOOD, may: base + read + http }],
     }),

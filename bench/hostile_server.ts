@@ -1,6 +1,6 @@
-// The server of hostile.ts: hostile_server.ts OPTIONS(JSON) FACE. Echoes text with backpressure, by the given way of taking
-// messages; binary messages are work that takes a turn of the event loop. Prints its port, and "still there" for each line
-// that it reads.
+// The server of hostile.ts: hostile_server.ts OPTIONS(JSON) FACE. Echoes text with backpressure; FACE names how it
+// takes messages. A binary message is work that takes a turn of the event loop. Prints its port, and "still there" for
+// each line that it reads.
 import { setImmediate } from "node:timers";
 import { type Connection, type ConnectionOptions, Context } from "../mod.ts";
 

@@ -4,20 +4,20 @@ import { FRAMES, HEADS, LARGE_HEADS, type Shape } from "./hostile_parsers.ts";
 import { PILES } from "./hostile_queues.ts";
 
 // Work per byte of input and per entry of a queue: for each shape, time against size. Twice the size may take twice the
-// time, and no more. The exponent is that of the line through all sizes. Measured is the CPU time of this process, which
-// other programs change little; each size is the median of several runs. A shape that exceeds the limit is measured
-// again: what is superlinear exceeds it each time.
+// time, and no more. The exponent is that of the line through all sizes. The time is the CPU time of this process,
+// which other programs change little, as the median of several runs. A shape that exceeds the limit is measured again:
+// superlinear work exceeds it each time.
 
 /** The largest exponent that passes: a little above 1, for caches and collections. */
 const LIMIT = 1.15;
 const RUNS = 5;
 const ATTEMPTS = 4;
-/** ms of CPU below which its clock says little. */
+/** ms of CPU below which the clock is too coarse. */
 const LEAST = 4;
 
 // Up to the default of `maxHeaderBytes`.
 const HEAD_BYTES = [1, 2, 4, 8, 16].map((kib) => kib * 1024);
-// From some 100,000 objects on it is the collector that is measured.
+// From some 100,000 objects on the garbage collector decides the time.
 const BYTES = [8, 16, 32, 64, 128].map((kib) => kib * 1024);
 const ENTRIES = [1000, 2000, 4000, 8000, 16_000];
 
@@ -27,7 +27,7 @@ function cpuTime(): number {
   return (user + system) / 1000;
 }
 
-/** Runs it several times; ms of CPU for one. */
+/** Runs the work several times; returns the ms of CPU of one run. */
 async function timeOf(run: () => unknown, times: number): Promise<number> {
   const start = cpuTime();
   for (let n = 0; n < times; n++) {
@@ -37,14 +37,14 @@ async function timeOf(run: () => unknown, times: number): Promise<number> {
   return (cpuTime() - start) / times;
 }
 
-/** How often to run it, for the clock to say something. */
+/** How often to run the work, so that the clock can measure it. */
 async function timesFor(run: () => unknown): Promise<number> {
   let times = 1;
   while (await timeOf(run, times) * times < LEAST && times < 4096) times *= 2;
   return times;
 }
 
-/** The sizes take turns: what slows the process down for a while, or the compiler for good, slows down all of them. */
+/** The sizes take turns, so that a slow period of the process, or a change of compiled code, affects all of them. */
 async function measure(make: Shape, sizes: readonly number[]): Promise<[number, number][]> {
   const shapes: { run: () => unknown; times: number; costs: number[] }[] = [];
   for (const size of sizes) {

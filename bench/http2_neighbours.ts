@@ -1,10 +1,10 @@
-// What a WebSocket that is held costs the others on its HTTP/2 connection:
+// Measures what a WebSocket that is held costs the others on its HTTP/2 connection:
 //
 //   deno task bench:neighbours [--seconds 5] [--rounds 3]
 //
-// 100 WebSockets share a connection. 99 of them echo 64 bytes, one message in flight on each: on their own, and while the
-// hundredth is paused by the server with 64 MiB coming. Client and server are processes of their own. Ends with 1 if p99
-// rises above twice what it is without.
+// 100 WebSockets share a connection. 99 of them echo 64 bytes, one message in flight on each: first alone, then while the
+// server has paused the hundredth, which is sent 64 MiB. Client and server are processes of their own. Ends with 1 if p99
+// rises above twice its value without the held one.
 
 import { parseArgs } from "node:util";
 import { type Connection, Context } from "../mod.ts";
@@ -18,7 +18,7 @@ const { values } = parseArgs({
   },
 });
 const COUNT = 100, SIZE = 64, HELD = 64 << 20, PART = 64 * 1024;
-/** What p99 may become, as a multiple of what it is without. */
+/** The largest p99 that passes, as a multiple of its value without the held WebSocket. */
 const SLOWER = 2;
 
 /** The server: it echoes, but on `/held` reads nothing. */

@@ -1,6 +1,6 @@
-// What a connection that says nothing costs in objects: bytes of JS heap per idle server connection, over streams that
-// do nothing. Unlike `idle_memory.ts` it sees neither the kernel nor memory outside of the heap, nor what a handshake
-// leaves behind; in return it sees a single field more.
+// Measures what an idle connection costs in objects: bytes of JS heap per server connection, over streams that do
+// nothing. Unlike `idle_memory.ts` it sees neither the kernel nor memory outside of the heap, nor what a handshake
+// leaves in memory; in return it is precise enough to show a single added field.
 //
 //   deno task bench:heap [--connections N]
 //
@@ -89,7 +89,7 @@ if (gc === undefined) {
   console.error("Cannot measure the heap: run with --v8-flags=--expose-gc");
   Deno.exit(2);
 }
-// The first round compiles, and fills pools.
+// The first round compiles code and fills pools.
 await measure();
 const bytes = Math.round(await measure());
 console.log(`${bytes} bytes`);

@@ -1,4 +1,4 @@
-// What a connection that says nothing costs: resident bytes per connection of each server.
+// Measures what an idle connection costs: resident bytes per connection of each server.
 //
 //   deno task bench:idle [--connections N] [--peers a,b] [--rounds N]
 

@@ -1,6 +1,6 @@
-// How much memory a message costs that is too large to hold: sent by sendStream in one process and received in
-// another one through the frame callbacks with assemble: false; the same with a slow callback; and as one frame of that
-// length, which a plain socket sends.
+// Measures how much memory a message costs that is too large to hold: sent by sendStream in one process and received
+// in another one through the frame callbacks with assemble: false; the same with a slow callback; and as one frame of
+// that length, which a plain socket sends.
 //
 //   deno run -A bench/large_message.ts [--gib N]
 
@@ -8,7 +8,7 @@ import { parseArgs } from "node:util";
 import { Context } from "../mod.ts";
 
 const MiB = 1024 * 1024;
-// What either side may grow by, in MiB.
+// The most that either side may grow by, in MiB.
 const LIMIT = 32;
 
 const WAYS: Record<string, string> = {
@@ -22,7 +22,7 @@ const { values } = parseArgs({
   options: { gib: { type: "string", default: "1" }, receive: { type: "string" } },
 });
 
-/** Resident memory in MiB: what it has grown by since it was made, at most. */
+/** Resident memory in MiB: the most that it has grown by since this object was made. */
 class Growth {
   readonly #start = Deno.memoryUsage().rss;
   #most = this.#start;
@@ -36,7 +36,7 @@ class Growth {
   }
 }
 
-/** Sends and receives a little first, so that what is measured is not the warming up. */
+/** Sends and receives a little first, so that the measurement does not include the warm-up. */
 async function warmUp(): Promise<void> {
   await using ctx = new Context();
   const done = Promise.withResolvers<void>();
@@ -79,7 +79,7 @@ async function receive(way: string): Promise<void> {
       if (bytes - looked < 16 * MiB) return;
       looked = bytes;
       growth.look();
-      // A slow one: the sender has to wait, and nothing may pile up on either side.
+      // A slow receiver: the sender has to wait, and nothing may queue up on either side.
       if (way === "held") return new Promise((resolve) => setTimeout(resolve, 20));
     },
     onFrameEnd() {},

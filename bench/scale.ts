@@ -1,4 +1,4 @@
-// How throughput, latency and memory grow with connections, message size, and receivers of a broadcast.
+// Measures how throughput, latency and memory grow with connections, message size, and receivers of a broadcast.
 //
 //   deno task bench:scale [--quick] [--only connections|size|receivers]
 //
@@ -21,7 +21,7 @@ interface Series {
   mode: LoadOptions["mode"];
   values: number[];
   options(value: number): Omit<LoadOptions, "mode" | "port">;
-  /** What is counted, and how often per message. */
+  /** What a series counts, and how often per message. */
   unit: string;
   perMessage(value: number): number;
 }
@@ -104,7 +104,7 @@ function exponent(points: { x: number; y: number }[]): number {
 }
 
 function growth({ title, points }: Curve): string {
-  // What is there anyway hides growth among the small values, so the upper three points decide.
+  // A constant share hides growth among the small values, so the upper three points decide.
   const e = exponent(points.slice(-3));
   const word = e < -0.15
     ? "falls"
@@ -124,7 +124,7 @@ const parts: string[] = [];
 for (const series of chosen) {
   const points: Point[] = [];
   for (const value of series.values) {
-    // One that fails is named, and doesn't take the others with it.
+    // A series that fails is named, and the others still run.
     try {
       points.push(await measure(series, value, peer));
       console.error(`${series.id} ${value}: ${formatNumber(points.at(-1)!.rate)} ${series.unit}`);

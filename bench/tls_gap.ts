@@ -1,6 +1,6 @@
 /**
- * How far apart two small messages arrive over TLS that were sent a millisecond apart: with Nagle's algorithm the second
- * would wait some 40 ms for the first one's acknowledgement.
+ * Measures how far apart two small messages arrive over TLS that were sent a millisecond apart: with Nagle's algorithm
+ * the second would wait some 40 ms for the first one's acknowledgement.
  *
  *     deno run -A bench/tls_gap.ts
  *
@@ -27,7 +27,7 @@ const conn = ctx.connect(listener.url, { tls: { insecure: true } });
 await conn.opened;
 const gaps: number[] = [];
 for (let i = 0; i < ROUNDS; i++) {
-  // A question first: it makes the client's system delay the acknowledgement of what answers it.
+  // A question first: it makes the client's system delay the acknowledgement of the answer.
   conn.send("?");
   await conn.receive();
   const first = performance.now();

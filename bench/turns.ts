@@ -1,10 +1,11 @@
-// What an echo server under full load leaves to the rest of its program, with Deno's sockets and with the kernel's own:
+// Measures what an echo server under full load leaves to the rest of its program, with Deno's sockets and with the
+// kernel's own:
 //
 //   deno task bench:turns [--only LOAD] [--seconds N]
 //
 // Prints how late a timer of 10 ms is, how long it takes to read a small file and to get 64 bytes over a socket of the
-// runtime's, and the server's share of a core. Ends with 1 if a timer is more than 15 ms late beside system sockets, one in
-// a hundred left aside: on a machine that others use too the latest says more of them.
+// runtime's, and the server's share of a core. Ends with 1 if a timer is more than 15 ms late with system sockets. The
+// latest one in a hundred doesn't count: on a machine that other programs use, they cause it.
 
 import { parseArgs } from "node:util";
 import { plainLoad } from "./lib/measure.ts";

@@ -1,6 +1,6 @@
-// The server of turns.ts: turns_server.ts SOCKETS SECONDS. Echoes, and does what else a program does beside it: waits for a
-// timer of 10 ms, reads a file, talks to itself over a socket of the runtime's. Prints its port, and how late each was once
-// the first connection is a second old.
+// The server of turns.ts: turns_server.ts SOCKETS SECONDS. Echoes, and does other work at the same time: waits for a
+// timer of 10 ms, reads a file, sends itself bytes over a socket of the runtime's. Prints its port, and how late each of
+// these was from a second after the first connection on.
 
 import { Context } from "../mod.ts";
 import { systemSockets } from "../system.ts";
@@ -47,14 +47,14 @@ interface Late {
   max: number;
 }
 
-/** How long something takes, again and again, less what it is meant to. */
+/** How much longer than intended some work takes, measured again and again. */
 async function repeat(act: () => Promise<unknown>): Promise<Late> {
   const late: number[] = [];
   while (performance.now() < end) {
     const start = performance.now();
     const meant = await act();
     late.push(performance.now() - start - (typeof meant === "number" ? meant : 0));
-    // Not so often that this is what the process does.
+    // Not so often that it becomes the main work of the process.
     if (typeof meant !== "number") await pause(PERIOD);
   }
   late.sort((a, b) => a - b);

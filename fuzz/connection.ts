@@ -5,7 +5,7 @@ import { makeFrames } from "./frames.ts";
 import type { Random } from "./random.ts";
 import { finding, same, type Target } from "./target.ts";
 
-// Whole connections over an in-memory pipe. One byte of the input says what is tried.
+// Whole connections over a pipe in memory. The first byte of the input selects the test.
 
 function pipe() {
   const there = new TransformStream<Uint8Array, Uint8Array>();
@@ -18,7 +18,7 @@ function pipe() {
 
 const OPTIONS = { handshake: false, keepAlive: false, closeTimeout: 2000 } as const;
 
-/** Whatever comes, a connection ends when its stream does, with a record that makes sense and no error of our own. */
+/** For any input, a connection ends when its stream does, with a plausible record and without an internal error. */
 async function garbage(bytes: Uint8Array, random: Random, role: "server" | "client") {
   await using ctx = new Context();
   const [ours, theirs] = pipe();
@@ -52,7 +52,7 @@ async function garbage(bytes: Uint8Array, random: Random, role: "server" | "clie
   if (ctx.connections.size !== 0) finding("the context still has it");
 }
 
-/** Two ends of ours, cut anywhere: what one sends the other gets, in order, and the end is clean. */
+/** Two ends of ours, with bytes cut anywhere: all messages arrive, in order, and the end is clean. */
 async function honest(random: Random) {
   await using ctx = new Context();
   const [a, b] = pipe();

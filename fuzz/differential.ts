@@ -4,12 +4,13 @@ import { decode } from "../tests/support/decoding.ts";
 import { makeFrames, roleOf } from "./frames.ts";
 import { finding, same, type Target } from "./target.ts";
 
-// The same bytes for our decoder and for that of `ws`: the same messages, and the same close code or a listed difference.
+// The same bytes go to our decoder and to that of `ws`; both must find the same messages, and the same close code or a
+// listed difference.
 
 type Event = [string, ...unknown[]];
 
 /**
- * Where we differ on purpose. Each looks at our error, and says what `ws` does instead.
+ * Differences on purpose. Each entry checks our error, and returns what `ws` does instead.
  *
  * - RFC 6455 5.2: "the minimal number of bytes MUST be used to encode the length". `ws` accepts any form.
  * - RFC 6455 5.2: the highest bit of a length must be 0, which is a violation (1002). To `ws` it is a large length (1009).
@@ -28,7 +29,7 @@ const DIFFERENCES: RegExp[] = [
 const hex = (bytes: Uint8Array) =>
   Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 
-/** What `ws` makes of it. */
+/** Decodes the bytes with `ws`. */
 async function theirs(bytes: Uint8Array, server: boolean, maxPayload: number): Promise<Event[]> {
   const events: Event[] = [];
   // deno-lint-ignore no-explicit-any
@@ -63,7 +64,7 @@ async function theirs(bytes: Uint8Array, server: boolean, maxPayload: number): P
   });
   await Promise.race([
     failed,
-    // Behind it all has been decoded.
+    // Once this has been written, everything has been decoded.
     new Promise<void>((resolve) => {
       // deno-lint-ignore no-explicit-any
       receiver.write(bytes as any, () => setTimeout(resolve, 0));
@@ -87,12 +88,12 @@ export const differential: Target = {
     if (input.length < 2) return;
     const role = roleOf(input), bytes = input.slice(1);
     const limit = random.pick([0, 100, 1000]);
-    // In one piece: the moment at which either notices a violation depends on how the bytes come.
+    // In one piece: the moment at which either decoder notices a violation depends on how the bytes arrive.
     const options = { maxMessageSize: limit };
     let ours = decode(role, [bytes], options);
     let other = await theirs(bytes.slice(), role === "server", limit);
     if (failed(ours.events) !== failed(other)) {
-      // One looks at a header byte by byte, the other when there is more of it, so more of it has to come.
+      // One decoder checks a header byte by byte, the other only when more of it is there, so more bytes have to follow.
       const more = join([bytes, new Uint8Array(20)]);
       ours = decode(role, [more], options);
       other = await theirs(more, role === "server", limit);

@@ -64,7 +64,7 @@ export const extensions: Target = {
     } catch (error) {
       if (!(error instanceof HandshakeError)) throw error;
     }
-    // Two ends of ours agree, whatever their settings, and on the same.
+    // Two ends of ours agree on the same parameters, for any settings.
     const answer = acceptOffer([makeOffer(client)], server);
     if (answer === null) finding("declined our own offer");
     same(acceptAnswer([answer!.answer], client)?.agreement, answer!.agreement, "ends disagree");

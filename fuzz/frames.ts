@@ -32,7 +32,7 @@ export function makeFrames(random: Random, clientSide: boolean): Uint8Array {
       ]);
     }
     if (control && !random.oneIn(10)) payload = payload.subarray(0, 125);
-    // Text that is cut between its fragments, at any byte.
+    // Text in fragments that may end at any byte.
     if (open && random.oneIn(3)) payload = payload.subarray(0, random.below(payload.length + 1));
     const bytes = frame(opcode, payload, { fin, rsv: random.oneIn(40) ? random.below(8) : 0 });
     frames.push(clientSide ? masked(bytes, random.bytes(4)) : bytes);
@@ -41,7 +41,7 @@ export function makeFrames(random: Random, clientSide: boolean): Uint8Array {
   return random.oneIn(2) ? bytes : random.mutate(bytes);
 }
 
-/** The first byte of an input decides which side is meant to have sent it. */
+/** The first byte of an input decides which side has sent it. */
 export function roleOf(input: Uint8Array): Role {
   return (input[0] & 1) === 0 ? "server" : "client";
 }
@@ -62,7 +62,7 @@ export const frames: Target = {
     };
     const whole = decode(role, [bytes], options);
     const cuts = [random.split(bytes), Array.from(bytes, (byte) => Uint8Array.of(byte))];
-    // Every split in two, where there are few.
+    // Every split in two, for short inputs.
     const most = Math.min(bytes.length, 200);
     for (let at = 1; at < most; at++) cuts.push([bytes.slice(0, at), bytes.slice(at)]);
     for (const pieces of cuts) {

@@ -65,7 +65,7 @@ function read(pieces: Uint8Array[], response: boolean): unknown {
   return ["incomplete"];
 }
 
-/** What a complete head says; nothing but the declared errors may come of it. */
+/** Parses a complete head; only the declared errors may be thrown. */
 function meaning(text: string, response: boolean): unknown {
   try {
     if (response) {
@@ -112,7 +112,7 @@ export const head: Target = {
       const cuts = [random.split(input), Array.from(input, (byte) => Uint8Array.of(byte))];
       for (const pieces of cuts) {
         const cut = read(pieces, response) as [string];
-        // A head that fails whole may fail earlier, and with another status, where its beginning came alone.
+        // A head that fails in one piece may fail earlier, and with another status, when its beginning arrives alone.
         const bothBad = cut[0] === "bad" && (whole as [string])[0] === "bad";
         if (!bothBad) same(whole, cut, "whole and cut differ");
       }

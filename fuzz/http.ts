@@ -9,15 +9,16 @@ import { join } from "../tests/support/bytes.ts";
 import { finding, same, type Target, toBytes, toText } from "./target.ts";
 import type { Random } from "./random.ts";
 
-// Requests of ordinary HTTP in a row: wherever the stream is cut, the handler is asked the same and answers the same.
+// Requests of ordinary HTTP in a row: the handler gets the same requests and the client the same responses, wherever the
+// stream is cut.
 
 const ADDRESS: Deno.NetAddr = { transport: "tcp", hostname: "192.0.2.1", port: 80 };
 const INFO: PeerInfo = { remoteAddr: ADDRESS, localAddr: ADDRESS };
 const FIRST = "GET /first HTTP/1.1\r\nHost: a\r\n\r\n";
-// Turns of the event loop after which nothing happens that hasn't begun.
+// Turns of the event loop after which nothing new happens.
 const TURNS = 12;
 
-/** A client in memory: gives its pieces one by one, takes everything, and leaves when nothing happens any more. */
+/** A client in memory: sends its pieces one by one, reads everything, and leaves when nothing happens any more. */
 class Client implements Transport {
   readonly written: Uint8Array[] = [];
   #pieces: Uint8Array[];
@@ -57,7 +58,7 @@ class Client implements Transport {
     this.leave();
   }
 
-  /** Whether it has sent everything, and all of that was read. */
+  /** Whether it has sent everything, and the server has read all of it. */
   get silent(): boolean {
     return this.#waiting !== null || this.#closed;
   }
@@ -73,7 +74,7 @@ function turn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
-/** What the handler was asked, what was answered, and how it ended. */
+/** The requests that the handler got, the responses, and how the connection ended. */
 async function exchange(pieces: Uint8Array[]): Promise<unknown> {
   const asked: string[] = [];
   const host: HttpHost = {
@@ -103,7 +104,7 @@ async function exchange(pieces: Uint8Array[]): Promise<unknown> {
   }
   client.leave();
   const upgrade = await run;
-  // A 100 isn't needed if the body is there already.
+  // A 100 response isn't needed if the body is there already.
   const text = toText(join(client.written))
     .replace(/date: .*\r\n/g, "").replaceAll("HTTP/1.1 100 Continue\r\n\r\n", "");
   // Which of several faults of a head is found first depends on how much of it is there.
@@ -115,7 +116,7 @@ async function exchange(pieces: Uint8Array[]): Promise<unknown> {
   };
 }
 
-/** Each buffer of the pool has one owner: a second release would give it to two. */
+/** Each buffer of the pool has one owner: a buffer that is released twice would get two. */
 function checkPool(): void {
   for (const size of [1, 3]) {
     const buffers = Array.from({ length: 16 }, () => acquire(size));

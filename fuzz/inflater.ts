@@ -30,7 +30,7 @@ async function inflate(pieces: Uint8Array[], takeover: boolean): Promise<Uint8Ar
   }
 }
 
-/** The first byte says whether what follows is as a compressor made it, the second how long the plain data are. */
+/** The first byte says whether the rest is as a compressor made it, the second how long the plain data are. */
 export const inflater: Target = {
   name: "inflater",
   make(random) {
@@ -58,7 +58,7 @@ export const inflater: Target = {
       for (const pieces of [random.split(input), [...random.split(input), new Uint8Array(0)]]) {
         const cut = await inflate(pieces.length === 0 ? [input] : pieces, takeover);
         if (typeof whole === "number" || typeof cut === "number") {
-          // Corrupt data beyond the limit may show either way first.
+          // For corrupt data beyond the limit, either error may come first.
           const failed = typeof whole === "number" && typeof cut === "number";
           if (!failed) same(String(whole).slice(0, 100), String(cut).slice(0, 100), "cut differs");
           if (failed && whole !== cut && !(whole + cut === 1007 + 1009)) finding(`${whole} ${cut}`);

@@ -1,10 +1,10 @@
 /**
- * Feeds the parts that read what strangers send with made-up input, from the saved corpus first.
+ * Feeds the parsers of untrusted input with random input, from the saved corpus first.
  *
  *     deno task fuzz [--seconds N | --cases N] [--seed S] [--target NAME] [--case N | --input HEX]
  *
- * Ends with 1 at the first finding, which is printed, made smaller where the target can, with the command that repeats
- * it; it belongs into the corpus then, `fuzz/corpus/TARGET.json`, a list of `[note, hex]`.
+ * Ends with 1 at the first finding, and prints it, made smaller where the target can, with the command that repeats it.
+ * A finding belongs into the corpus, `fuzz/corpus/TARGET.json`, a list of `[note, hex]`.
  *
  * @module
  */
@@ -22,7 +22,7 @@ import { Random } from "./random.ts";
 import { receiving } from "./receiving.ts";
 import type { Target } from "./target.ts";
 
-/** All that is fuzzed. */
+/** All targets. */
 export const TARGETS: Target[] = [
   head,
   frames,
@@ -40,7 +40,7 @@ const PATIENCE = 20_000;
 
 const SLICE = 100;
 
-/** Judges one input; throws where it hangs, too. */
+/** Judges one input; throws also if it hangs. */
 export async function judge(target: Target, input: Uint8Array, seed: number): Promise<void> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const hung = new Promise<never>((_, reject) => {

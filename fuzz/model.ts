@@ -4,7 +4,7 @@ import { kindOf, shrink } from "../tests/model/shrink.ts";
 import type { Random } from "./random.ts";
 import { finding, type Target } from "./target.ts";
 
-// Public calls and what a peer does, in any order, against the contract: see tests/model/.
+// Public calls and acts of a peer, in any order, checked against the contract: see tests/model/.
 
 /** A plan of a few steps, or of many. */
 function makePlan(random: Random): Uint8Array {

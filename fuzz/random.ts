@@ -22,7 +22,7 @@ export class Random {
     return items[this.below(items.length)];
   }
 
-  /** A length, mostly small, sometimes at a border of the framing. */
+  /** A length, mostly small, sometimes at a limit of the frame format. */
   length(): number {
     return this.pick([
       () => 0,

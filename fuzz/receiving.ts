@@ -5,9 +5,9 @@ import { closeFrame, frame, masked } from "../tests/support/frames.ts";
 import type { Random } from "./random.ts";
 import { finding, same, type Target } from "./target.ts";
 
-// One honest peer and every way to take its messages: in fragments, empty ones too, compressed or not, with pings in
-// between, cut anywhere; taken slowly, in pieces, paused in the middle. All of it has to arrive, once and in order, and
-// no consumer may wait for ever.
+// One honest peer and every way to take its messages. They come in fragments, empty ones too, compressed or not, with
+// pings in between, cut anywhere. They are taken slowly, in pieces, or paused in the middle. All of them have to arrive,
+// once and in order, and no consumer may wait for ever.
 
 interface Sent {
   text: boolean;
@@ -49,7 +49,7 @@ function encode({ text, payload }: Sent, random: Random, compress: boolean): Uin
 
 const turn = () => new Promise<void>((resolve) => setTimeout(resolve, 0));
 
-/** What a message was, in short; a stream that was cancelled is known by its type alone. */
+/** Describes a message in short; of a stream that was cancelled only the type is known. */
 function describe(text: boolean, payload: Uint8Array | null): string {
   if (payload === null) return text ? "text?" : "binary?";
   let sum = 0;
@@ -159,7 +159,7 @@ async function exchange(random: Random): Promise<void> {
   const bytes = concat(...frames.map((frame) => masked(frame)), masked(closeFrame(1000)));
   const writer = there.writable.getWriter();
   writer.closed.catch(() => {});
-  // Of a long stream few pieces, or it would take minutes.
+  // A long stream is taken in few pieces, or it would take minutes.
   const most = random.pick([Math.max(5, bytes.length / 200), 5000, 70_000, bytes.length]);
   const written = (async () => {
     for (let at = 0; at < bytes.length;) {
@@ -171,7 +171,7 @@ async function exchange(random: Random): Promise<void> {
   })().catch(() => {});
   const got: string[] = [];
   const consume = random.pick(CONSUMERS);
-  // A consumer that comes late finds what has come before it; for a callback it may be too late, the connection closed.
+  // A late consumer gets the messages that came before it; a late callback may find the connection closed.
   if (consume !== CONSUMERS[0]) {
     for (let turns = random.below(4); turns > 0; turns--) {
       await turn();

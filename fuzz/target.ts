@@ -1,15 +1,15 @@
 import type { Random } from "./random.ts";
 
-/** Something that is fuzzed: it makes an input, and judges what becomes of one. */
+/** A target of the fuzzer: it makes inputs and judges how the code under test handles them. */
 export interface Target {
   readonly name: string;
   /** Makes an input. */
   make(random: Random): Uint8Array;
-  /** Throws where the code under test does what it must not; `random` decides how the input is cut, and so on. */
+  /** Throws where the code under test does something wrong; `random` decides how the input is cut, and so on. */
   judge(input: Uint8Array, random: Random): void | Promise<void>;
-  /** Makes an input smaller that shows the same finding. */
+  /** Makes a smaller input that shows the same finding. */
   shrink?(input: Uint8Array): Promise<Uint8Array>;
-  /** What an input means, and what happens with it. */
+  /** Describes an input and what happens with it. */
   describe?(input: Uint8Array): Promise<string>;
 }
 

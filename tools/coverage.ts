@@ -27,7 +27,7 @@ async function coverage(...args: string[]): Promise<{ text: string; success: boo
   return { text: decoder.decode(stdout) + (success ? "" : decoder.decode(stderr)), success };
 }
 
-/** The counts of an lcov report, by folder. */
+/** Sums up the counts of an lcov report, by folder. */
 function byFolder(report: string): Map<string, Covered> {
   const folders = new Map<string, Covered>();
   let covered: Covered | undefined;

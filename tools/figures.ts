@@ -6,7 +6,7 @@
 import { chart } from "../bench/lib/chart.ts";
 import { type Line, parsePage } from "../bench/lib/page.ts";
 
-/** The loads in words, by the titles that they have in the results. */
+/** Descriptions of the loads, by their titles in the results. */
 const WORDS: Record<string, string> = {
   "10 × 64 × 64 B, binary": "Echo of 64 bytes, 10 connections, 64 in flight on each",
   "10 × 64 × 64 B, text": "The same as text",
@@ -47,7 +47,7 @@ const FEW = [
   "handshakes, 16 at a time, with a clean close",
   "15,000 idle connections",
 ];
-/** Whom users compare with; the bare sockets are for developers. */
+/** The peers that users compare with; the bare sockets are for developers. */
 const OTHERS = ["Deno native", "ws on Node", "Bun"];
 
 /** A ratio in the direction in which it is above 1. */
@@ -73,7 +73,7 @@ function table(lines: Line[]): string {
   return [head, align, ...rows].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
 }
 
-/** Puts a table between its marks. */
+/** Replaces the text between a table's marks. */
 function replaced(page: string, table: string): string {
   const [start, end] = ["<!-- figures -->", "<!-- end of figures -->"];
   const from = page.indexOf(start), to = page.indexOf(end);
@@ -98,10 +98,10 @@ const results = parsePage(await Deno.readTextFile(new URL("bench/results/compare
 const { date, machine, versions, lines } = results;
 const source =
   `\`deno task bench:compare\`, ${date}: ${machine}; ${versions}. The server has one core.`;
-// A load that has several figures is there by its first one.
+// A load with several figures is shown with the first of them.
 const few = FEW.map((load) => lines.find((line) => line.load === load)!);
 
-/** What a file should be, from what it is. */
+/** Returns what a file should be, given what it is. */
 const FILES: Record<string, (before: string) => string | Promise<string>> = {
   "README.md": (page) => formatted(replaced(page, `${table(few)}\n\n${source}`)),
   "docs/performance.md": (page) => formatted(replaced(page, `${table(lines)}\n\n${source}`)),

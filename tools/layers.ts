@@ -60,13 +60,13 @@ async function imports(): Promise<Map<string, Set<string>>> {
   return found;
 }
 
-/** The part of src/ that a file is in, or is; `undefined` outside of it. */
+/** The part of src/ that holds a file, or is the file itself; `undefined` outside of src/. */
 function partOf(file: string): string | undefined {
   const [top, part] = file.split("/", 2);
   return top === "src" ? part : undefined;
 }
 
-/** The number of a file's layer; `Infinity` outside of src/: what is there may use all of it. */
+/** The number of a file's layer; `Infinity` outside of src/, where files may use all layers. */
 function layerOf(file: string): number {
   const part = partOf(file);
   return part === undefined ? Infinity : LAYERS.findIndex((layer) => layer.includes(part));

@@ -1,10 +1,10 @@
-// What the benchmarks need and the repository doesn't hold: pinned npm packages, a compiled load
-// client, a certificate. Made on demand in one directory below the system's temporary one.
+// Files that the benchmarks need and the repository does not have: pinned npm packages, a compiled load
+// client, a certificate. They are made on demand in one directory below the system's temporary one.
 
 import { join } from "node:path";
 import { tmpdir } from "node:os";
 
-/** Where everything is kept. */
+/** The directory of all of them. */
 export const CACHE = join(tmpdir(), "sluice-bench");
 
 /** Runs a command to its end; resolves with its standard output, rejects with its standard error. */

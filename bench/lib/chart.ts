@@ -2,7 +2,7 @@
 
 import type { Cell, Line, ResultPage } from "./page.ts";
 
-/** The loads that are shown, and what they are in words. */
+/** The loads that are shown, with their titles. */
 const PANELS: [load: string, title: string, unit: string][] = [
   [
     "10 × 64 × 64 B, binary",
@@ -37,7 +37,7 @@ const HEAD = 38;
 const PADDING = 22;
 const BAR_WIDTH = PANEL_WIDTH - LABEL_WIDTH - VALUE_WIDTH;
 
-// Readable on white as on black; the text colour follows the reader's theme.
+// Readable on white and on black; the text colour follows the reader's theme.
 const STYLE = `
   text { font: 13px system-ui, sans-serif; fill: #24292f; }
   .title { font-weight: 600; }
@@ -92,7 +92,7 @@ function panel(line: Line, title: string, unit: string): { svg: string; height: 
   return { svg, height: bottom };
 }
 
-/** The chart bench/results/compare.svg, of what stands in compare.md; loads that weren't measured are left out. */
+/** The chart bench/results/compare.svg, made from compare.md; loads that weren't measured are left out. */
 export function chart({ lines, versions, machine }: ResultPage): string {
   const title = `${versions} · ${machine}`;
   const panels = PANELS.flatMap(([load, title, unit]) => {

@@ -1,7 +1,7 @@
 import type { Sample } from "./measure.ts";
 import type { PeerName } from "./peers.ts";
 
-/** What ours is meant to reach, as its ratio to a peer's figure. */
+/** The target of ours, as its ratio to a peer's figure. */
 export type Targets = Partial<Record<PeerName, number>>;
 
 /** Which of the peers are ours. */
@@ -13,7 +13,7 @@ export interface Figure {
   unit: string;
   /** Which way is good. */
   better: "higher" | "lower";
-  /** Takes it. */
+  /** Takes the number from a sample. */
   value(sample: Sample): number;
   /** The ratios to reach, for each of ours. */
   targets: Record<typeof OURS[number], Targets>;
@@ -21,7 +21,7 @@ export interface Figure {
 
 const perSecond = ({ messages, seconds }: Sample) => messages / seconds;
 
-/** Messages per second, or what else is counted. */
+/** Messages, or other events, per second. */
 export function rate(unit: string, sluice: Targets = {}, system: Targets = {}): Figure {
   return { unit, better: "higher", value: perSecond, targets: { sluice, system } };
 }

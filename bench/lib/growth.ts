@@ -6,8 +6,8 @@ export function median(numbers: readonly number[]): number {
 }
 
 /**
- * The exponent with which something grows: the slope of the straight line that fits best where both axes are logarithmic.
- * 1 is linear, 2 quadratic; a share that is always the same makes it smaller.
+ * The exponent of growth: the slope of the straight line that fits best where both axes are logarithmic.
+ * 1 is linear, 2 quadratic; a constant share makes it smaller.
  *
  * @param points Sizes and what they cost.
  */

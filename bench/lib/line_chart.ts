@@ -1,5 +1,5 @@
-// How figures grow, as an SVG of small panels with logarithmic axes: a straight line at 45° is linear growth, a
-// level one is flat.
+// Draws how figures grow, as an SVG of small panels with logarithmic axes: a straight line at 45° is linear growth, a
+// level one is no growth.
 
 import { formatNumber } from "./report.ts";
 

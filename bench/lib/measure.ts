@@ -1,4 +1,4 @@
-// The kinds of measurement that rows are made of.
+// The kinds of measurement that the rows of the table use.
 
 import { join } from "node:path";
 import { type LoadOptions, type LoadResult, toArguments } from "../load/options.ts";
@@ -21,7 +21,7 @@ export interface Times {
   seconds: number;
 }
 
-/** What a measurement brought; a figure takes from it what it needs. */
+/** The result of a measurement, from which figures take their numbers. */
 export type Sample = Partial<LoadResult> & { messages: number; seconds: number };
 
 /** One measurement of one peer. `all` are the peers of this run. */
@@ -43,7 +43,7 @@ export async function prepareLoad(): Promise<{ command: string[]; description: s
   if (await attempt("cc", "-O2", "-o", binary, SOURCE) === undefined) {
     return { command: TYPESCRIPT, description: "TypeScript, since cc is not here" };
   }
-  // Renamed into place, so that a run beside this one never meets half a file.
+  // Renamed into place, so that a run at the same time never reads half a file.
   const final = join(CACHE, "load");
   await Deno.rename(binary, final);
   return { command: [final], description: "C, over TLS TypeScript" };
@@ -52,7 +52,7 @@ export async function prepareLoad(): Promise<{ command: string[]; description: s
 /** The load client, made once for a run. */
 export const plainLoad = prepareLoad();
 
-/** How the load client was had, for the report. */
+/** Which load client it is, for the report. */
 export async function loadDescription(): Promise<string> {
   return (await plainLoad).description;
 }

@@ -1,11 +1,11 @@
-// What stands in bench/results/compare.md, for those who show some of it elsewhere.
+// Reads bench/results/compare.md, for the tools that show some of it elsewhere.
 
 /** A figure of one peer. */
 export interface Cell {
   median: number;
   min: number;
   max: number;
-  /** The median as it stands there. */
+  /** The median as the page writes it. */
   text: string;
 }
 
@@ -15,7 +15,7 @@ export interface Line {
   unit: string;
   /** Whether less is better. */
   isCost: boolean;
-  /** By the peers' labels; those that took no part are missing. */
+  /** By the peers' labels; peers that were not measured are missing. */
   cells: Map<string, Cell>;
   /** The ratio of ours to a peer's, by its label. */
   ratios: Map<string, number>;

@@ -11,7 +11,7 @@ const START_TIMEOUT = 20_000;
 /** What is compared. */
 export type PeerName = "sluice" | "system" | "deno" | "ws" | "ws-deno" | "bun" | "tcp";
 
-/** One of them. */
+/** One peer. */
 export interface Peer {
   /** Short name, as on the command line. */
   name: PeerName;
@@ -25,7 +25,7 @@ export interface Peer {
   version?: string;
 }
 
-/** How a server is to be started. */
+/** How to start a server. */
 export interface ServerOptions {
   /** Broadcast rather than echo. */
   broadcast?: boolean;
@@ -36,7 +36,7 @@ export interface ServerOptions {
 const deno = [Deno.execPath(), "run", "-A", "--no-check", "--quiet"];
 const environment: Record<string, string> = {};
 
-/** Bun's own program, wherever this npm put it; `undefined` where it doesn't run. */
+/** The path of Bun's program, which depends on npm; `undefined` where Bun doesn't run. */
 async function findBun(): Promise<string | undefined> {
   const modules = await npmPackage("bun", BUN_VERSION).then((path) => join(path, "node_modules"))
     .catch(() => undefined);
@@ -51,7 +51,7 @@ async function findBun(): Promise<string | undefined> {
   }
 }
 
-/** Makes the peers `names` ready; those that can't be had are passed to `missing`. */
+/** Installs the peers `names`; `missing` is called for those that can't be installed. */
 export async function preparePeers(
   names: PeerName[],
   missing: (name: PeerName, why: string) => void,
@@ -123,7 +123,7 @@ export interface Server extends AsyncDisposable {
 export async function startServer(peer: Peer, options: ServerOptions): Promise<Server> {
   const flags = Object.entries(options).filter(([, on]) => on).map(([name]) => `--${name}`);
   const plainEcho = peer.module === "sluice.ts" && flags.length === 0;
-  // Ours is measured as users meet it: the example, with default settings.
+  // Sluice is measured as its users run it: the example, with default settings.
   const sockets = peer.name === "system" ? "system" : "deno";
   const example = [ECHO_EXAMPLE, "--port", "0", "--hostname", "127.0.0.1", "--sockets", sockets];
   const child = plainEcho

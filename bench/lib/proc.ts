@@ -1,4 +1,4 @@
-// A process' own counters from /proc; 0 where there is no such thing.
+// A process' own counters from /proc; 0 where there is no /proc.
 
 function read(path: string): string {
   try {
@@ -22,15 +22,15 @@ export function residentBytes(pid: number): number {
   return Number(/VmRSS:\s*(\d+)/.exec(read(`/proc/${pid}/status`))?.[1] ?? 0) * 1024;
 }
 
-/** A stretch of time on the machine. */
+/** A period on the machine. */
 export interface Stretch {
-  /** CPU seconds that there were. */
+  /** CPU seconds that the period had. */
   available: number;
   /** CPU seconds that other processes took of them. */
   others: number;
 }
 
-/** Starts a stretch; call what it returns at the end, when all children have ended. */
+/** Starts a period; call the returned function at its end, when all children have ended. */
 export function stretch(): () => Stretch {
   const start = performance.now();
   const before = cpuAccount();
@@ -42,7 +42,7 @@ export function stretch(): () => Stretch {
   };
 }
 
-// Since the start: of the whole machine, and of this process and its ended children, whose time
+// Since the start: the time of the whole machine, and the time of this process and its ended children, which
 // includes the interrupts that they were charged with.
 function cpuAccount(): { machine: number; ours: number } {
   const [user, nice, system, , , irq, softirq] = read("/proc/stat").split(/\s+/).slice(1).map(

@@ -2,13 +2,13 @@
 
 import { attempt } from "./cache.ts";
 
-// Errors are printed in reports, where directories of a machine don't belong.
+// Reports print errors, and must not print the directories of a machine.
 const ROOT = new URL("../../", import.meta.url).href;
 
 const taskset = navigator.hardwareConcurrency > 1 &&
   await attempt("taskset", "--version") !== undefined;
 
-/** Which core: servers have one, what drives them the other. */
+/** Which core: servers have one, clients the other. */
 export type Core = 0 | 1;
 
 /** How processes are kept apart, for the report. */
@@ -20,7 +20,7 @@ function pinned(core: Core, command: string[]): string[] {
   return taskset ? ["taskset", "-c", String(core), ...command] : command;
 }
 
-/** Keeps this process on `core`, where it is the load itself; its threads of now and later. */
+/** Keeps this process with all its threads on `core`, for scripts that are the load themselves. */
 export async function pinSelf(core: Core): Promise<void> {
   if (taskset) await attempt("taskset", "-a", "-c", "-p", String(core), String(Deno.pid));
 }
@@ -58,7 +58,7 @@ export class Child implements AsyncDisposable {
     this.#lines = lines(this.#process.stdout);
   }
 
-  /** The next line of standard output that matches; rejects with standard error at the end. */
+  /** The next line of standard output that matches; rejects with the text of standard error when the output ends. */
   async line(pattern: RegExp, timeout: number): Promise<RegExpExecArray> {
     const timer = setTimeout(() => this.kill(), timeout);
     try {
@@ -78,7 +78,7 @@ export class Child implements AsyncDisposable {
     try {
       this.#process.kill("SIGKILL");
     } catch {
-      // It has ended by itself.
+      // The process has ended by itself.
     }
   }
 

@@ -1,11 +1,11 @@
-// The results as text: a Markdown table, and which targets were missed.
+// Writes the results as text: a Markdown table, and which targets were missed.
 
 import { type Figure, OURS } from "./figures.ts";
 import type { Peer } from "./peers.ts";
 import type { Row } from "./rows.ts";
 import type { Results } from "./session.ts";
 
-/** A figure with three significant digits or all of its integer ones, grouped. */
+/** A figure with three significant digits, or with all of its integer digits, in groups. */
 export function formatNumber(value: number): string {
   const maximumFractionDigits = value < 10 ? 2 : value < 100 ? 1 : 0;
   return value.toLocaleString("en", { maximumFractionDigits });
@@ -20,13 +20,13 @@ function cellText(results: Results, row: Row, figure: Figure, { name }: Peer): s
   return `${formatNumber(median)} (${formatNumber(min)}–${formatNumber(max)})`;
 }
 
-/** One of ours beside one of the others. */
+/** A pair to compare: one of ours and one of the others. */
 interface Pair {
   one: typeof OURS[number];
   other: Peer;
 }
 
-/** All that are to be compared; those with the kernel's own sockets with those of Deno's, too. */
+/** All pairs to compare; ours with the kernel's own sockets are compared with ours over Deno's as well. */
 function pairs({ peers }: Results): Pair[] {
   return OURS.filter((one) => peers.some(({ name }) => name === one)).flatMap((one) =>
     peers.filter(({ name }) => name !== one && name !== "system")
@@ -60,7 +60,7 @@ export function table(results: Results): string {
   return [head, align, ...lines].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
 }
 
-/** The ratios that missed what was aimed at, as sentences. */
+/** The ratios that missed their targets, as sentences. */
 export function missedTargets(results: Results): string[] {
   return results.rows.flatMap((row) =>
     row.figures.flatMap((figure) =>
@@ -81,7 +81,7 @@ export function missedTargets(results: Results): string[] {
   );
 }
 
-/** What a reader must know to trust the figures: disturbance, what is missing, lower bounds. */
+/** What a reader must know to trust the figures: disturbance, missing peers, lower bounds. */
 export function notes(results: Results): string[] {
   const { share, cells } = results.disturbance();
   const which = cells.length > 8 ? `${cells.length} cells of the table` : cells.join(", ");
@@ -93,7 +93,7 @@ export function notes(results: Results): string[] {
   ];
 }
 
-/** What the page says around the table. */
+/** The text of the page around the table. */
 export interface PageOptions {
   rounds: number;
   quick: boolean;
@@ -101,7 +101,7 @@ export interface PageOptions {
   versions: string;
   load: string;
   date: string;
-  /** Peers that could not be had, as sentences. */
+  /** Peers that could not be installed, as sentences. */
   missing: string[];
 }
 

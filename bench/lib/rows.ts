@@ -10,7 +10,7 @@ export interface Row {
   id: string;
   /** Its name in the table. */
   title: string;
-  /** The peers that take part. */
+  /** The peers that are measured. */
   peers: PeerName[];
   /** What is done. */
   measure: Measurement;
@@ -25,7 +25,7 @@ export interface Row {
 const everyone: PeerName[] = ["sluice", "system", "deno", "ws", "bun", "tcp"];
 const sockets: PeerName[] = ["sluice", "system", "deno", "ws", "bun"];
 const MIB = 1024 * 1024;
-// Some peers take more than a second of large messages, or of handshakes, to get into their stride.
+// Some peers take more than a second of large messages, or of handshakes, to reach their full speed.
 const LONG: Times = { warmup: 1.5, seconds: 1.5 };
 
 /** An idle row for a number of connections; bench/idle_memory.ts takes other numbers. */
@@ -37,7 +37,7 @@ export function idleRow(connections: number): Row {
     measure: load("idle", { connections }),
     times: { warmup: 2, seconds: 0 },
     figures: [rssPerConnection(connections, { deno: 0.5, ws: 1.15, bun: 4.4, tcp: 1.3 }, {
-      // 5,000 and 3,500 bytes beside the 7,450 of a bare socket of Deno's.
+      // 5,000 and 3,500 bytes, where a bare socket of Deno's takes 7,450.
       tcp: connections > 5000 ? 0.47 : 0.67,
     })],
     slow: connections > 5000,

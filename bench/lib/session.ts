@@ -4,10 +4,10 @@ import type { Peer, PeerName } from "./peers.ts";
 import { type Stretch, stretch } from "./proc.ts";
 import type { Row } from "./rows.ts";
 
-// Above this share of the machine in other hands, a figure says little.
+// A figure says little where other processes took more than this share of the machine.
 const MUCH = 0.05;
 
-/** The samples of one peer in one row, and why there are no more of them. */
+/** The samples of one peer in one row, and why some are missing. */
 interface Cell {
   samples: Sample[];
   stretches: Stretch[];
@@ -18,7 +18,7 @@ interface Cell {
 export class Results {
   readonly #cells = new Map<string, Cell>();
 
-  /** @param rows the rows measured. @param peers the peers that took part. */
+  /** @param rows the rows measured. @param peers the peers measured. */
   constructor(readonly rows: Row[], readonly peers: Peer[]) {}
 
   /** The samples of `peer` in `row`. */
@@ -34,7 +34,7 @@ export class Results {
     return summarise(this.cell(row, peer).samples.map(figure.value));
   }
 
-  /** That of one of ours to the peer's, of the medians. */
+  /** The ratio of one of ours to a peer, of the medians. */
   ratio(
     row: Row,
     figure: Figure,
@@ -46,7 +46,7 @@ export class Results {
     return ours && theirs && ours.median / theirs.median;
   }
 
-  /** Share of the machine's CPU time that other processes took, and the cells where it was much. */
+  /** The share of the machine's CPU time that other processes took, and the cells where the share was large. */
   disturbance(): { share: number; cells: string[] } {
     const shareOf = (stretches: Stretch[]) =>
       stretches.reduce((sum, { others }) => sum + others, 0) /
@@ -58,7 +58,7 @@ export class Results {
     };
   }
 
-  /** Where the load client had no time left but the server had: the figure is a lower bound. */
+  /** The cells where the load client used its whole core and the server did not: their figures are lower bounds. */
   loadBound(): string[] {
     const busy = ({ cpu = 0, loadCpu = 0, seconds }: Sample) =>
       loadCpu > 0.95 * seconds && cpu < 0.9 * seconds;
@@ -83,7 +83,7 @@ export class Results {
   }
 }
 
-/** How a run goes. */
+/** The options of a run. */
 export interface SessionOptions {
   rounds: number;
   times: Times;
@@ -92,8 +92,8 @@ export interface SessionOptions {
 }
 
 /**
- * Measures every row with every peer, `rounds` times. Peers take turns within a row, and who begins
- * changes from round to round, so that what else the machine does meets all of them alike.
+ * Measures every row with every peer, `rounds` times. Peers take turns within a row, and each round begins with
+ * another peer, so that other work of the machine affects all of them alike.
  */
 export async function measureAll(
   rows: Row[],
@@ -107,7 +107,7 @@ export async function measureAll(
       for (let i = 0; i < taking.length; i++) {
         const peer = taking[(i + round) % taking.length];
         const cell = results.cell(row, peer.name);
-        // What never worked isn't tried again; a single failed round is.
+        // A peer that has never worked isn't tried again; one that failed in a single round is.
         if (cell.error !== undefined && cell.samples.length === 0) continue;
         const where = `${round + 1}/${rounds}  ${row.title}  ${peer.label}`;
         try {

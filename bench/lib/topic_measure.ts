@@ -1,4 +1,4 @@
-// What topics cost connections that are no part of them: latency beside a slow subscriber, and timers beside many.
+// Measures what topics cost everything else: latency with a slow subscriber, and delays of timers with many.
 
 import { type Connection, Context } from "../../mod.ts";
 import { denoScript, runScript } from "./peers.ts";
@@ -12,20 +12,20 @@ export interface TopicOptions {
   /** Pause between publications in ms. */
   every: number;
   seconds: number;
-  /** Whether one more subscriber takes nothing. */
+  /** Whether there is one more subscriber, which reads nothing. */
   slow: boolean;
 }
 
-/** What came of it; times in ms. */
+/** The result; times in ms. */
 export interface TopicResult {
   p50: number;
   p99: number;
   deliveries: number;
-  /** How late a timer of the server came at most. */
+  /** The most that a timer of the server was late. */
   late: number;
 }
 
-/** Publishes for a while to a number of subscribers of a server of its own. */
+/** Starts a server and publishes for a while to a number of subscribers. */
 export async function measureTopic(options: TopicOptions): Promise<TopicResult> {
   const { receivers, size, every, seconds, slow } = options;
   const command = denoScript("lib", "topic_server.ts");
@@ -34,9 +34,9 @@ export async function measureTopic(options: TopicOptions): Promise<TopicResult> 
   await using context = new Context({ keepAlive: false });
   const samples: number[] = [];
   let measuring = false;
-  const told = Promise.withResolvers<{ late: number }>();
+  const reported = Promise.withResolvers<{ late: number }>();
   const onMessage = (_: Connection, data: string | Uint8Array) => {
-    if (typeof data === "string") return told.resolve(JSON.parse(data));
+    if (typeof data === "string") return reported.resolve(JSON.parse(data));
     if (!measuring) return;
     const sent = new DataView(data.buffer, data.byteOffset).getFloat64(0);
     samples.push(performance.timeOrigin + performance.now() - sent);
@@ -63,7 +63,7 @@ export async function measureTopic(options: TopicOptions): Promise<TopicResult> 
   await pause(seconds * 1000);
   measuring = false;
   first!.send("stop");
-  const { late } = await told.promise;
+  const { late } = await reported.promise;
   for (const conn of context.connections) conn.terminate();
   samples.sort((a, b) => a - b);
   const at = (share: number) => samples[Math.floor(share * (samples.length - 1))];

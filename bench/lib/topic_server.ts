@@ -1,7 +1,7 @@
-// The server of the topic measurements, a process of its own: `topic_server.ts --size 256 --every 10`. Whoever
-// connects is subscribed. A client that says "clog" gets more than the kernel holds; after "start" it publishes
-// every so many ms, each message beginning with the time, and watches how late a timer of 1 ms comes; "stop" is
-// answered with that.
+// The server of the topic measurements, a process of its own: `topic_server.ts --size 256 --every 10`. It subscribes
+// every client. A client that sends "clog" gets more than the kernel holds. After "start" the server publishes every
+// so many ms, each message beginning with the time, and measures how late a timer of 1 ms fires; it answers "stop"
+// with that.
 
 import { parseArgs } from "node:util";
 import { type Connection, Context } from "../../mod.ts";

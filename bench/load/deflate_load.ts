@@ -1,5 +1,5 @@
 // Drives an echo server with compressed messages and counts what comes back. It compresses everything
-// beforehand and inflates only a first round, to check it: what is measured is the server.
+// beforehand and inflates only a first round, to check it, so that the figures are the server's.
 //
 //     deflate_load.ts PORT '{"pid":1,"size":1024,"takeover":true,"connections":4,"inFlight":4,"seconds":3,
 //       "warmup":1}'
@@ -113,7 +113,7 @@ class Load {
     })().catch(() => {});
   }
 
-  /** Returns how many messages have come to their end. */
+  /** Returns how many messages are complete. */
   async #read(bytes: Uint8Array): Promise<number> {
     let done = 0;
     for (let at = 0; at < bytes.length;) {

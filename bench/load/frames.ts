@@ -1,14 +1,14 @@
 import type { LoadOptions } from "./options.ts";
 
-/** The bytes that are sent and those expected back, built once. */
+/** The bytes to send and the bytes to expect, built once. */
 export interface Frames {
-  /** As many masked frames as are in flight, in one block. */
+  /** All masked frames that are in flight at once, in one block. */
   block: Uint8Array<ArrayBuffer>;
   /** Length of one frame sent. */
   sent: number;
   /** The frame that should come back. */
   expected: Uint8Array;
-  /** Header bytes of it. */
+  /** Length of its header. */
   header: number;
 }
 
@@ -36,7 +36,7 @@ export function buildFrames({ size, depth, text, raw, batch }: Required<LoadOpti
   return { block, sent: frame.length, expected, header: expected.length - size };
 }
 
-/** About what a browser sends, so that head buffers are not flattered. */
+/** About what a browser sends, so that head buffers get a realistic load. */
 export function buildRequest(port: number): Uint8Array {
   const agent = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) " +
     "Chrome/141.0.0.0 Safari/537.36";

@@ -78,7 +78,7 @@ static void on_bytes(conn *c, const unsigned char *p, size_t n) {
   }
   bytes += n;
   while (n) {
-    // A server's keepalive may ping a connection that had to wait long for its turn; what it sees next answers it.
+    // A server's keepalive may ping a connection that had to wait long for its turn; its next bytes are answer enough.
     if (!c->skip && !c->pos && !raw && p[0] == 0x89) {
       errno = 0;
       if (n < 2) fail("a ping in two pieces", c);
@@ -130,7 +130,7 @@ static void on_writable(conn *c) {
     socklen_t len = sizeof error;
     getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &len);
     if ((errno = error)) fail("connect", c);
-    // Without a handshake, one echoed byte shows that the server has accepted, not only the kernel.
+    // Without a handshake, one echoed byte shows that the server has accepted the connection, not only the kernel.
     size_t n = raw ? 1 : request_len;
     if (write(c->fd, request, n) != (ssize_t)n) fail("write", c);
     c->state = UPGRADING;

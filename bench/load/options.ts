@@ -1,4 +1,4 @@
-/** What the load client's command line asks for; load.c takes the same. */
+/** The options of the load client's command line; load.c takes the same. */
 export interface LoadOptions {
   /** What to do with the connections. */
   mode: "echo" | "broadcast" | "handshakes" | "rate" | "idle";

@@ -20,7 +20,7 @@ async function dial({ port, tls }: Required<LoadOptions>): Promise<Deno.Conn> {
 
 /** One connection of the load: counts frames that come back, keeps one write in flight. */
 export class LoadSocket {
-  /** When frames were last sent, ms. */
+  /** Time of the last send, ms. */
   sentAt = 0;
   #conn!: Deno.Conn;
   #buffer = new Uint8Array(0);
@@ -39,7 +39,7 @@ export class LoadSocket {
   /** Connects and upgrades. */
   async open(options: Required<LoadOptions>, request: Uint8Array): Promise<void> {
     this.#conn = await dial(options);
-    // Without a handshake, one echoed byte shows that the server has accepted, not only the kernel.
+    // Without a handshake, one echoed byte shows that the server has accepted the connection, not only the kernel.
     await writeAll(this.#conn, options.raw ? new Uint8Array(1) : request);
     const head = new Uint8Array(4096);
     let answer = "";
@@ -55,7 +55,7 @@ export class LoadSocket {
     this.#rest = head.slice(answer.indexOf("\r\n\r\n") + 4, filled);
   }
 
-  /** Sends `count` more frames, with what else is owed, as one write. */
+  /** Sends `count` more frames together with those still to send, as one write. */
   send(count: number): void {
     this.#owed += count;
     this.sentAt = performance.now();
@@ -73,7 +73,7 @@ export class LoadSocket {
     this.#writing = false;
   }
 
-  /** Reads for ever; `onFrames` gets how many frames one read completed. */
+  /** Reads for ever; `onFrames` gets the number of frames that one read completed. */
   async read(onFrames: (count: number) => void): Promise<void> {
     this.#buffer = new Uint8Array(READ_SIZE);
     this.#buffer.set(this.#rest);

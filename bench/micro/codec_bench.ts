@@ -15,7 +15,7 @@ const source = (bytes: Uint8Array) => ({
   view: new DataView(bytes.buffer, bytes.byteOffset, bytes.length),
 });
 
-/** Masked frames of a client's, one behind the other, as a server reads them. */
+/** Masked frames of a client, one after the other, as a server reads them. */
 function frames(first: number, payload: Uint8Array, count: number): Uint8Array {
   const queue = new SendQueue(() => KEY);
   for (let i = 0; i < count; i++) queue.push(first, payload, 1, false);
@@ -33,7 +33,7 @@ function benchDecoder(name: string, opcode: number, payload: Uint8Array, count: 
   const wire = frames(FIN | opcode, payload, count);
   const read = source(wire.slice());
   Deno.bench(`decoder, ${name}`, { group: "decoder" }, () => {
-    // Unmasking happens in place, so the frames are put there again.
+    // Unmasking happens in place, so the masked frames have to be restored.
     read.bytes.set(wire);
     assembler.frames.decode(read, 0, wire.length);
   });

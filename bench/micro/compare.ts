@@ -1,4 +1,4 @@
-// Runs the micro benchmarks and prints each one's time beside the baseline's. Times are a machine's own, so this
+// Runs the micro benchmarks and prints each one's time next to the baseline's. Times depend on the machine, so this
 // reports and never fails.
 //
 //   deno task bench:micro            compares
@@ -8,7 +8,7 @@ const BASELINE = new URL("./baseline.json", import.meta.url);
 const HERE = new URL(".", import.meta.url);
 
 interface Baseline {
-  /** Where it was measured. */
+  /** The machine that it was measured on. */
   machine: string;
   /** Average ns per benchmark. */
   ns: Record<string, number>;

@@ -1,8 +1,8 @@
-// What the codec costs by itself, without sockets: time per message, compressed and inflated again.
+// Measures what the codec costs by itself, without sockets: time per message, compressed and inflated again.
 //
 //     deno run -A bench/micro/deflate_codec.ts [level]
 //
-// The same of `ws` on Node: node bench/micro/deflate_codec_ws.mjs [level]
+// The same measurement of `ws` on Node: node bench/micro/deflate_codec_ws.mjs [level]
 import { Deflater } from "../../src/deflate/deflater.ts";
 import { Inflater } from "../../src/deflate/inflater.ts";
 import { CompressedFrame } from "../../src/deflate/compressed_frame.ts";

@@ -2,7 +2,7 @@
 
 export { connect } from "./native_client.ts";
 
-// Only what this file uses: Bun's types aren't there when Deno checks it.
+// Only what this file uses: Deno checks it without Bun's types.
 interface Socket {
   send(data: string | Uint8Array): number;
   subscribe(topic: string): void;

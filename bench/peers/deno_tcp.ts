@@ -1,4 +1,4 @@
-// A bare TCP echo over `Deno.Conn`: no frames, no handshake, no checks. What sockets cost by themselves.
+// A bare TCP echo over `Deno.Conn`: no frames, no handshake, no checks. It shows what sockets cost by themselves.
 
 const READ_SIZE = 64 * 1024;
 
@@ -8,7 +8,7 @@ async function writeAll(conn: Deno.Conn, bytes: Uint8Array): Promise<void> {
 
 async function echo(conn: Deno.TcpConn): Promise<void> {
   conn.setNoDelay(true);
-  // A quiet connection waits with a small buffer; the first full read earns it the large one.
+  // A quiet connection waits with a small buffer; after the first full read it gets the large one.
   let buffer = new Uint8Array(512);
   try {
     for (;;) {
@@ -32,7 +32,7 @@ export function serve(): number {
   return listener.addr.port;
 }
 
-/** A client that takes every `size` bytes for a message. */
+/** A client that counts every `size` bytes as a message. */
 export async function connect(
   url: string,
   size: number,

@@ -6,7 +6,7 @@ interface Client {
   onmessage: ((event: MessageEvent) => unknown) | null;
 }
 
-/** Makes clients of any class with the interface of the WHATWG's. */
+/** Makes clients of any class with the interface of the WHATWG. */
 export function connectBy(Socket: new (url: string) => Client) {
   return (
     url: string,
@@ -22,5 +22,5 @@ export function connectBy(Socket: new (url: string) => Client) {
     });
 }
 
-/** A client over the WebSocket class that the runtime brings, Deno's or Bun's. */
+/** A client over the runtime's own WebSocket class, Deno's or Bun's. */
 export const connect = connectBy(WebSocket);

@@ -1,4 +1,4 @@
-// Ours, for what examples/echo_server.ts doesn't show: TLS, broadcast, and the client.
+// Sluice, for the rows that examples/echo_server.ts can't serve: TLS, broadcast, and the client.
 
 import { Context } from "../../mod.ts";
 import { systemSockets } from "../../system.ts";
@@ -32,7 +32,7 @@ export function serve({ broadcast, tls }: ServeOptions): number {
       : (conn, data) => {
         if (!conn.send(data)) conn.pause();
       },
-    // As in the example: a peer that doesn't read its echoes isn't read from.
+    // As in the example: the server doesn't read from a peer that doesn't read its echoes.
     onDrain: (conn) => conn.resume(),
   });
   return listener.port;

@@ -1,4 +1,4 @@
-// Our `./websocket`, as peers/native_client.ts has the class that the runtime brings.
+// Our `./websocket`, the counterpart of peers/native_client.ts, which has the runtime's own class.
 
 import { WebSocket } from "../../websocket.ts";
 import { connectBy } from "./native_client.ts";

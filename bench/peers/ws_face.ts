@@ -1,4 +1,4 @@
-// Our `./ws`, as peers/ws_node.mjs has the package.
+// Our `./ws`, the counterpart of peers/ws_node.mjs, which has the package.
 
 import type { Buffer } from "node:buffer";
 import { createServer } from "node:http";

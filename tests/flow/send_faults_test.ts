@@ -10,6 +10,7 @@ import {
 } from "../../mod.ts";
 import { numbered, numberOf } from "../support/messages.ts";
 import { pair, rawHost, rawPeer } from "../support/pair.ts";
+import { ConsoleErrors } from "../support/console_errors.ts";
 import { turn, until } from "../support/until.ts";
 import { mayFail } from "../support/failure.ts";
 
@@ -348,22 +349,16 @@ Deno.test("send in the middle of a fragmented message is refused, and gives the 
   assertEquals(error.data, "whole");
 });
 
-/** Connects to nobody, and returns what was said on the console. */
+/** Connects to a closed port; returns the arguments of each `console.error`. */
 async function failToConnect(use: (conn: Connection) => unknown, options: ConnectOptions = {}) {
-  const lines: unknown[][] = [];
-  const { error } = console;
-  console.error = (...line) => void lines.push(line);
-  try {
-    await using ctx = new Context();
-    const conn = ctx.connect("ws://127.0.0.1:1/", options);
-    const used = use(conn);
-    if (used instanceof Promise) mayFail(used, "the connect fails");
-    await until(() => conn.state === "closed");
-    await turn();
-  } finally {
-    console.error = error;
-  }
-  return lines;
+  using errors = new ConsoleErrors();
+  await using ctx = new Context();
+  const conn = ctx.connect("ws://127.0.0.1:1/", options);
+  const used = use(conn);
+  if (used instanceof Promise) mayFail(used, "the connect fails");
+  await until(() => conn.state === "closed");
+  await turn();
+  return errors.calls;
 }
 
 Deno.test("fault 59: a connect that fails and nobody listens to is one line on the console", async () => {

@@ -1,27 +1,8 @@
 /** What errors say to somebody who has just made a mistake. */
 import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { ConnectionClosedError, Context, HandshakeError } from "../../mod.ts";
+import { ConsoleErrors } from "../support/console_errors.ts";
 import { makeCertificates } from "../transport/certificates.ts";
-
-/** What is printed as an error from now on. */
-class ConsoleErrors implements Disposable {
-  readonly #error = console.error;
-  readonly #first = Promise.withResolvers<string>();
-  readonly lines: string[] = [];
-  /** The first one. */
-  readonly first: Promise<string> = this.#first.promise;
-
-  constructor() {
-    console.error = (...parts: unknown[]) => {
-      this.lines.push(parts.join(" "));
-      this.#first.resolve(this.lines[0]);
-    };
-  }
-
-  [Symbol.dispose](): void {
-    console.error = this.#error;
-  }
-}
 
 async function iterate(messages: AsyncIterable<unknown>): Promise<void> {
   for await (const _ of messages);
@@ -90,10 +71,10 @@ for (
     const { status } = await assertRejects(() => conn.opened, HandshakeError);
     assertEquals(status, 500);
     assertEquals(
-      await errors.first,
+      await errors.next(),
       "A callback of a WebSocket handshake failed: Error: my mistake",
     );
-    assertEquals(errors.lines.length, 1);
+    assertEquals(errors.calls.length, 1);
   });
 }
 
@@ -118,7 +99,7 @@ Deno.test("with onHandshakeError the console stays quiet, as after a refusal wit
   assertEquals(`${await told.promise}`, "Error: my mistake");
   // The listeners have finished with their handshakes.
   await ctx.shutdown();
-  assertEquals(errors.lines, []);
+  assertEquals(errors.calls, []);
 });
 
 Deno.test("an address that is taken is named", async () => {

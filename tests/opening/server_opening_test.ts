@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { type Connection, Context, HandshakeError, type ListenOptions } from "../../mod.ts";
 import { concat, join, text, utf8 } from "../support/bytes.ts";
+import { ConsoleErrors } from "../support/console_errors.ts";
 import { EventLog } from "../support/event_log.ts";
 import { CLOSE, closeFrame, frame, masked, PING, PONG, TEXT } from "../support/frames.ts";
 import { head, RawPeer, upgradeRequest } from "../support/raw_peer.ts";
@@ -450,20 +451,14 @@ Deno.test("Subprotocols: the listener's order, nothing in common, and selectProt
 });
 
 Deno.test("onHandshakeError that throws is reported to the console and no more", async () => {
-  const shown = new EventLog<unknown>();
-  const { error: original } = console;
-  console.error = (...args: unknown[]) => shown.push(args);
-  try {
-    const { ctx, port } = echoListener({
-      onHandshakeError: () => {
-        throw new Error("in the callback");
-      },
-    });
-    await using _ctx = ctx;
-    assertEquals((await refusal(port, head("GET / HTTP/1.1", "Host: h"))).status, 426);
-    assertStringIncludes(String(await shown.next()), "in the callback");
-    using _peer = await RawPeer.connect(port);
-  } finally {
-    console.error = original;
-  }
+  using shown = new ConsoleErrors();
+  const { ctx, port } = echoListener({
+    onHandshakeError: () => {
+      throw new Error("in the callback");
+    },
+  });
+  await using _ctx = ctx;
+  assertEquals((await refusal(port, head("GET / HTTP/1.1", "Host: h"))).status, 426);
+  assertStringIncludes(await shown.next(), "in the callback");
+  using _peer = await RawPeer.connect(port);
 });

@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { type Broker, type BrokerGap, type BrokerLink, Context } from "../../mod.ts";
+import { ConsoleErrors } from "../support/console_errors.ts";
 import { Notes } from "./_notes.ts";
 import { Room, take } from "./_room.ts";
 import { turn } from "../support/until.ts";
@@ -171,26 +172,23 @@ Deno.test("a broker that calls back at any time, and with rubbish, harms nobody"
 });
 
 Deno.test("reports that throw or reject, and a broker's error that nobody wants, harm nobody", async () => {
-  const console_ = console.error, lines: unknown[][] = [];
-  console.error = (...line: unknown[]) => lines.push(line);
-  try {
-    for (const way of Object.values(WAYS)) {
-      let link!: BrokerLink;
-      const ctx = new Context({
-        broker: broker({ start: (given) => void (link = given as BrokerLink) }),
-        onBrokerGap: way as () => void,
-        onBrokerError: way as () => void,
-      });
-      link.error(failure);
-      link.gap({ since: 0, until: 1, topics: [], unsent: 0, cause: failure });
-      await ctx.shutdown();
-    }
-  } finally {
-    console.error = console_;
+  using errors = new ConsoleErrors();
+  for (const way of Object.values(WAYS)) {
+    let link!: BrokerLink;
+    const ctx = new Context({
+      broker: broker({ start: (given) => void (link = given as BrokerLink) }),
+      onBrokerGap: way as () => void,
+      onBrokerError: way as () => void,
+    });
+    link.error(failure);
+    link.gap({ since: 0, until: 1, topics: [], unsent: 0, cause: failure });
+    await ctx.shutdown();
   }
   // Six of the ways fail, twice each.
-  assertEquals(lines.length, 12);
-  assert(lines.every(([text]) => /^An onBroker(Gap|Error) callback failed:$/.test(String(text))));
+  assertEquals(errors.calls.length, 12);
+  assert(
+    errors.calls.every(([text]) => /^An onBroker(Gap|Error) callback failed:$/.test(String(text))),
+  );
 });
 
 Deno.test("a refusal that nobody asks for is told once; whoever asks for ready gets it there", async () => {

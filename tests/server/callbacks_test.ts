@@ -1,6 +1,7 @@
 // Every callback of a listener may throw, reject, return what passes for a promise, or never settle.
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Context, type HandshakeError, type ListenOptions } from "../../mod.ts";
+import { ConsoleErrors } from "../support/console_errors.ts";
 import { EventLog } from "../support/event_log.ts";
 import { RawPeer, upgradeRequest } from "../support/raw_peer.ts";
 
@@ -31,18 +32,6 @@ const FAILURES: [name: string, fail: () => Any, status: number][] = [
   ["never settles", () => new Promise(() => {}), 408],
 ];
 
-/** What is said on the console meanwhile. */
-async function listening(test: (said: EventLog<string>) => Promise<void>): Promise<void> {
-  const said = new EventLog<string>();
-  const { error } = console;
-  console.error = (...args: unknown[]) => said.push(args.join(" "));
-  try {
-    await test(said);
-  } finally {
-    console.error = error;
-  }
-}
-
 for (const [name, fail, status] of FAILURES) {
   for (const callback of ["onHandshake", "selectProtocol", "origins"] as const) {
     Deno.test(`fault 21: ${callback} that ${name} is answered with ${status}`, async () => {
@@ -71,49 +60,46 @@ for (const [name, fail, status] of FAILURES) {
   }
 
   Deno.test(`fault 21: onHandshakeError that ${name} holds nothing up`, async () => {
-    await listening(async (said) => {
-      const ctx = new Context();
-      const listener = ctx.listen({ hostname: "127.0.0.1", onHandshakeError: fail });
-      {
-        using peer = await RawPeer.dial(listener.port);
-        await peer.write("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
-        assertEquals((await peer.response()).status, 426);
-      }
-      if (status === 500) assertMatch(await said.next(), /onHandshakeError.*secret/);
-      listener.close();
-      await listener.finished;
-      await ctx.shutdown();
-    });
+    using said = new ConsoleErrors();
+    const ctx = new Context();
+    const listener = ctx.listen({ hostname: "127.0.0.1", onHandshakeError: fail });
+    {
+      using peer = await RawPeer.dial(listener.port);
+      await peer.write("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+      assertEquals((await peer.response()).status, 426);
+    }
+    if (status === 500) assertMatch(await said.next(), /onHandshakeError.*secret/);
+    listener.close();
+    await listener.finished;
+    await ctx.shutdown();
   });
 
   Deno.test(`fault 21: onShutdown that ${name} is waited for until the timeout at most`, async () => {
-    await listening(async (said) => {
-      const ctx = new Context();
-      ctx.listen({ hostname: "127.0.0.1", onShutdown: fail });
-      assertEquals(await ctx.shutdown({ timeout: 30 }), { clean: 0, terminated: 0 });
-      if (status === 500) assertMatch(await said.next(), /onShutdown.*secret/);
-    });
+    using said = new ConsoleErrors();
+    const ctx = new Context();
+    ctx.listen({ hostname: "127.0.0.1", onShutdown: fail });
+    assertEquals(await ctx.shutdown({ timeout: 30 }), { clean: 0, terminated: 0 });
+    if (status === 500) assertMatch(await said.next(), /onShutdown.*secret/);
   });
 
   Deno.test(`fault 21: onTick that ${name} ends nothing`, async () => {
-    await listening(async (said) => {
-      await using ctx = new Context();
-      const ticked = new EventLog<void>();
-      const listener = ctx.listen({
-        hostname: "127.0.0.1",
-        tickInterval: 1,
-        onTick: () => {
-          ticked.push();
-          return fail();
-        },
-      });
-      await ticked.next();
-      if (status === 500) {
-        assertMatch(await said.next(), /onTick.*secret/);
-        await ticked.next();
-      }
-      listener.close();
+    using said = new ConsoleErrors();
+    await using ctx = new Context();
+    const ticked = new EventLog<void>();
+    const listener = ctx.listen({
+      hostname: "127.0.0.1",
+      tickInterval: 1,
+      onTick: () => {
+        ticked.push();
+        return fail();
+      },
     });
+    await ticked.next();
+    if (status === 500) {
+      assertMatch(await said.next(), /onTick.*secret/);
+      await ticked.next();
+    }
+    listener.close();
   });
 }
 

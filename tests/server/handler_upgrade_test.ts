@@ -9,6 +9,7 @@ import {
   type ListenOptions,
   type UpgradeOptions,
 } from "../../mod.ts";
+import { ConsoleErrors } from "../support/console_errors.ts";
 import { EventLog } from "../support/event_log.ts";
 import { exchange } from "../support/exchange.ts";
 import { failure } from "../support/failure.ts";
@@ -46,19 +47,6 @@ function serve(handler: (ctx: Context) => HttpHandler, options: ListenOptions = 
       await ctx.shutdown({ timeout: 0 });
     },
   };
-}
-
-/** What the console gets meanwhile. */
-async function complaints(test: () => Promise<void>): Promise<string> {
-  const { error } = console;
-  let said = "";
-  console.error = (...args: unknown[]) => void (said += `${args.join(" ")}\n`);
-  try {
-    await test();
-  } finally {
-    console.error = error;
-  }
-  return said;
 }
 
 Deno.test("a handler's upgrade is a connection with all it has", async () => {
@@ -225,10 +213,9 @@ for (
       conns.push(ctx.upgrade(request, { onError }).connection);
       return answer();
     });
-    await complaints(async () => {
-      const client = on.ctx.connect(on.url, { onError: () => {} });
-      assertEquals((await failure(client.opened)).status, status);
-    });
+    using _said = new ConsoleErrors();
+    const client = on.ctx.connect(on.url, { onError: () => {} });
+    assertEquals((await failure(client.opened)).status, status);
     const conn = await conns.next();
     const error = await errors.next();
     assertEquals([error.name, error.status], ["HandshakeError", status]);
@@ -252,15 +239,14 @@ Deno.test("without an upgrade: no Response is 426, and a 101 of anybody else's 5
     return new Response(null, { status: 101 });
   });
   for (const [path, status] of [["none", 426], ["native", 500], ["bare", 500]] as const) {
-    const said = await complaints(async () => {
-      const client = on.ctx.connect(on.url + path, { onError: () => {} });
-      const error = await failure(client.opened);
-      assertEquals([error.status, error.headers.get("upgrade")], [
-        status,
-        status === 426 ? "websocket" : null,
-      ]);
-    });
-    assertEquals(said.includes("use the response of ctx.upgrade"), status === 500);
+    using said = new ConsoleErrors();
+    const client = on.ctx.connect(on.url + path, { onError: () => {} });
+    const error = await failure(client.opened);
+    assertEquals([error.status, error.headers.get("upgrade")], [
+      status,
+      status === 426 ? "websocket" : null,
+    ]);
+    assertEquals(said.text.includes("use the response of ctx.upgrade"), status === 500);
     assertEquals((await on.refused.next()).status, status);
   }
 });

@@ -1,6 +1,7 @@
 // Every behaviour of a handler of ordinary HTTP, over HTTP/1.1 and over HTTP/2, by the platform's own client.
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { Context, type HttpHandler, type ListenOptions } from "../../mod.ts";
+import { ConsoleErrors } from "../support/console_errors.ts";
 import { EventLog } from "../support/event_log.ts";
 import { standstill, turn } from "../support/until.ts";
 import { makeCertificates } from "../transport/certificates.ts";
@@ -44,19 +45,6 @@ function serve(version: Version, handler: HttpHandler, options: ListenOptions = 
       await ctx.shutdown({ timeout: 0 });
     },
   };
-}
-
-/** What the console gets meanwhile. */
-async function complaints(test: () => Promise<void>): Promise<string> {
-  const { error } = console;
-  let said = "";
-  console.error = (...args: unknown[]) => void (said += `${args.join(" ")}\n`);
-  try {
-    await test();
-  } finally {
-    console.error = error;
-  }
-  return said;
 }
 
 /** A test for each version. */
@@ -283,11 +271,10 @@ behaviour("errors before an answer are 500, and say nothing of themselves", asyn
     (request) => answers[new URL(request.url).pathname]() as Response,
   );
   for (const path of Object.keys(answers)) {
-    const said = await complaints(async () => {
-      const response = await on.fetch(path);
-      assertEquals([response.status, await response.text()], [500, "Internal Server Error"], path);
-    });
-    assertMatch(said, /A handler of ordinary HTTP has failed/);
+    using said = new ConsoleErrors();
+    const response = await on.fetch(path);
+    assertEquals([response.status, await response.text()], [500, "Internal Server Error"], path);
+    assertMatch(said.text, /A handler of ordinary HTTP has failed/);
   }
 });
 
@@ -307,14 +294,13 @@ behaviour("an error amid an answer shows as one", async (version) => {
         : {},
     ));
   for (const path of ["/fails", "/long", "/short"]) {
-    const said = await complaints(async () => {
-      const response = await on.fetch(path);
-      if (path === "/long") {
-        const text = await response.text().catch(() => "begun more");
-        assert(text.length <= 10);
-      } else await assertRejects(() => response.text(), undefined, undefined, path);
-    });
-    assertMatch(said, /A handler of ordinary HTTP has failed/, path);
+    using said = new ConsoleErrors();
+    const response = await on.fetch(path);
+    if (path === "/long") {
+      const text = await response.text().catch(() => "begun more");
+      assert(text.length <= 10);
+    } else await assertRejects(() => response.text(), undefined, undefined, path);
+    assertMatch(said.text, /A handler of ordinary HTTP has failed/, path);
   }
 });
 

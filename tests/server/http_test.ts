@@ -1,6 +1,7 @@
 // Ordinary HTTP on a listener's port, by RFC 9110 and RFC 9112.
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Context, type HandshakeError, type HttpHandler, type ListenOptions } from "../../mod.ts";
+import { ConsoleErrors } from "../support/console_errors.ts";
 import { EventLog } from "../support/event_log.ts";
 import { fieldOf, RawPeer, upgradeRequest } from "../support/raw_peer.ts";
 import { failure } from "../support/failure.ts";
@@ -47,18 +48,6 @@ function request(path: string, ...lines: string[]): string {
 }
 
 const LAST = "Connection: close";
-
-/** What is said on the console meanwhile. */
-async function listening(test: (said: string[]) => Promise<void>): Promise<void> {
-  const said: string[] = [];
-  const { error } = console;
-  console.error = (...args: unknown[]) => said.push(args.join(" "));
-  try {
-    await test(said);
-  } finally {
-    console.error = error;
-  }
-}
 
 /** A connection without a kernel, whose client sends requests for as long as they are read. */
 class EagerClient {
@@ -419,13 +408,12 @@ for (
   ] as [string, HttpHandler][]
 ) {
   Deno.test(`a handler that ${name} is answered 500, on a connection that goes on`, async () => {
-    await listening(async (said) => {
-      await using on = server(handler);
-      const text = await talk(on.port, request("/") + request("/", LAST));
-      assertEquals(statuses(text), [500, 500]);
-      assert(!text.includes("secret"));
-      assertEquals(said.length, 2);
-    });
+    using said = new ConsoleErrors();
+    await using on = server(handler);
+    const text = await talk(on.port, request("/") + request("/", LAST));
+    assertEquals(statuses(text), [500, 500]);
+    assert(!text.includes("secret"));
+    assertEquals(said.calls.length, 2);
   });
 }
 
@@ -437,23 +425,22 @@ for (
   ] as [string, string | null, (string | null)[]][]
 ) {
   Deno.test(`an answer whose content ${name} is cut, so that no client takes it for whole`, async () => {
-    await listening(async (said) => {
-      await using on = server(() =>
-        new Response(
-          ReadableStream.from((async function* () {
-            for (const part of body) {
-              if (part === null) throw new Error("in the middle of it");
-              yield* pieces(part);
-            }
-          })()),
-          { headers: length === null ? {} : { "Content-Length": length } },
-        )
-      );
-      const text = await talk(on.port, request("/") + request("/"));
-      assertEquals(statuses(text), [200]);
-      assert(!text.endsWith("0\r\n\r\n"));
-      assertEquals(said.length, 1);
-    });
+    using said = new ConsoleErrors();
+    await using on = server(() =>
+      new Response(
+        ReadableStream.from((async function* () {
+          for (const part of body) {
+            if (part === null) throw new Error("in the middle of it");
+            yield* pieces(part);
+          }
+        })()),
+        { headers: length === null ? {} : { "Content-Length": length } },
+      )
+    );
+    const text = await talk(on.port, request("/") + request("/"));
+    assertEquals(statuses(text), [200]);
+    assert(!text.endsWith("0\r\n\r\n"));
+    assertEquals(said.calls.length, 1);
   });
 }
 
@@ -548,24 +535,23 @@ Deno.test("a chunked body may have white space, extensions and trailers, however
 });
 
 Deno.test("handlers that fail with what the client did say nothing on the console", async () => {
-  await listening(async (said) => {
-    const done = new EventLog<void>();
-    await using on = server(async (request) => {
-      try {
-        return new Response(await request.text());
-      } finally {
-        done.push();
-      }
-    });
-    const head = "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
-    assertMatch(await talk(on.port, head + "x\r\n"), /^HTTP\/1\.1 400 /);
-    await done.next();
-    const peer = await RawPeer.dial(on.port);
-    await peer.write(head);
-    peer.close();
-    await done.next();
-    assertEquals(said, []);
+  using said = new ConsoleErrors();
+  const done = new EventLog<void>();
+  await using on = server(async (request) => {
+    try {
+      return new Response(await request.text());
+    } finally {
+      done.push();
+    }
   });
+  const head = "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
+  assertMatch(await talk(on.port, head + "x\r\n"), /^HTTP\/1\.1 400 /);
+  await done.next();
+  const peer = await RawPeer.dial(on.port);
+  await peer.write(head);
+  peer.close();
+  await done.next();
+  assertEquals(said.calls, []);
 });
 
 Deno.test("a bad head on a connection that has carried HTTP is refused, and told of", async () => {

@@ -150,6 +150,16 @@ Deno.test("fault 31: so it is beneath an adopted socket of node:https", async ()
 // 128 KiB, of which a kernel takes 1 KiB every 10 ms: one write of TLS lasts longer than the timeout.
 const LENGTH = 128 * 1024;
 
+/** Sends to a slow peer, and closes at once or when the queue has drained: no timeout must end that. */
+async function sendSlowly(sender: Connection, receiver: Connection, atOnce: boolean) {
+  sender.send(new Uint8Array(LENGTH));
+  if (atOnce) sender.close();
+  else sender.drained().then(() => sender.close(), () => {});
+  assertEquals((await receiver.receive()).length, LENGTH);
+  const record = await sender.closed;
+  assertEquals([record.cause, record.wasClean], [undefined, true]);
+}
+
 for (const [name, timeouts] of [["sendTimeout", { sendTimeout: SILENCE }], ["closeTimeout", {}]]) {
   Deno.test(`fault 32: ${name} over TLS counts what the kernel takes of a write`, async () => {
     using clock = new VirtualClock();
@@ -175,12 +185,7 @@ for (const [name, timeouts] of [["sendTimeout", { sendTimeout: SILENCE }], ["clo
     await conn.opened;
     const sender = await accepted.promise;
     slow = clock;
-    sender.send(new Uint8Array(LENGTH));
-    if (name === "closeTimeout") sender.close();
-    else sender.drained().then(() => sender.close(), () => {});
-    assertEquals((await conn.receive()).length, LENGTH);
-    const record = await sender.closed;
-    assertEquals([record.cause, record.wasClean], [undefined, true]);
+    await sendSlowly(sender, conn, name === "closeTimeout");
   });
 
   Deno.test(`fault 32: ${name} over a Node stream sees what a slow peer takes`, async () => {
@@ -198,12 +203,7 @@ for (const [name, timeouts] of [["sendTimeout", { sendTimeout: SILENCE }], ["clo
     await conn.opened;
     const sender = await accepted.promise;
     slow = clock;
-    sender.send(new Uint8Array(LENGTH));
-    if (name === "closeTimeout") sender.close();
-    else sender.drained().then(() => sender.close(), () => {});
-    assertEquals((await conn.receive()).length, LENGTH);
-    const record = await sender.closed;
-    assertEquals([record.cause, record.wasClean], [undefined, true]);
+    await sendSlowly(sender, conn, name === "closeTimeout");
   });
 }
 
