@@ -12,7 +12,8 @@ import { setPriority } from "node:os";
 import { parseArgs } from "node:util";
 import { type Connection, Context } from "../mod.ts";
 import { cpuSeconds, residentBytes } from "./lib/proc.ts";
-import { type Scenario, scenarios } from "./hostile_scenarios.ts";
+import { Child } from "./lib/process.ts";
+import { type Attackers, type Scenario, scenarios } from "./hostile_scenarios.ts";
 import { measureWork } from "./hostile_work.ts";
 
 const { values } = parseArgs({
@@ -38,41 +39,19 @@ const HERE = new URL(".", import.meta.url);
 
 const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
-interface Program {
-  readonly pid: number;
-  /** The next line that it prints. */
-  line(): Promise<string>;
-  write(text: string): Promise<void>;
-  kill(): Promise<void>;
-}
-
-/** Starts a program of this directory, with a limit of descriptors if one is given. */
-function spawn(descriptors: number, path: string, ...args: string[]): Program {
-  const command = ["run", "-A", "--no-check", new URL(path, HERE).pathname, ...args];
-  const options = { stdin: "piped", stdout: "piped", stderr: "inherit" } as const;
-  const child = descriptors === 0
-    ? new Deno.Command(Deno.execPath(), { args: command, ...options }).spawn()
-    : new Deno.Command("sh", {
-      args: ["-c", `ulimit -n ${descriptors} && exec "$0" "$@"`, Deno.execPath(), ...command],
-      ...options,
-    }).spawn();
-  const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
-  const writer = child.stdin.getWriter();
-  return {
-    pid: child.pid,
-    line: async () => (await reader.read()).value ?? "",
-    write: (text) => writer.write(new TextEncoder().encode(text)),
-    async kill() {
-      try {
-        child.kill("SIGKILL");
-      } catch {
-        // The process has ended by itself, which is reported elsewhere.
-      }
-      await child.status;
-      await reader.cancel();
-      await writer.abort().catch(() => {});
-    },
-  };
+/** Starts a program of the project, with a limit of descriptors if one is given. */
+function start(descriptors: number, path: string, ...args: string[]): Child {
+  const command = [
+    Deno.execPath(),
+    "run",
+    "-A",
+    "--no-check",
+    new URL(path, HERE).pathname,
+    ...args,
+  ];
+  const limited = ["sh", "-c", `ulimit -n ${descriptors} && exec "$0" "$@"`, ...command];
+  // On any core, since the server's collector has threads of its own: on one core they would delay its main thread.
+  return new Child(descriptors === 0 ? command : limited, null, {});
 }
 
 interface Latencies {
@@ -96,6 +75,13 @@ async function connect(ctx: Context, url: string): Promise<Connection[]> {
 /** Latencies of honest clients over a period. */
 async function measure(conns: Connection[], seconds: number): Promise<Latencies> {
   const latencies: number[] = [];
+  // When each echo was asked for. A timer for each would be work that disturbs the measurement.
+  const waiting = new Map<Connection, number>();
+  const patience = setInterval(() => {
+    for (const [conn, since] of waiting) {
+      if (performance.now() - since > PATIENCE) conn.terminate();
+    }
+  }, 1000);
   let failed = 0;
   const end = performance.now() + seconds * 1000;
   await Promise.all(conns.map(async (conn, i) => {
@@ -105,8 +91,10 @@ async function measure(conns: Connection[], seconds: number): Promise<Latencies>
       for (; due < end; due += INTERVAL) {
         await pause(Math.max(0, due - performance.now()));
         const text = `honest ${i} ${performance.now()}`, start = performance.now();
+        waiting.set(conn, start);
         conn.send(text);
-        const echo = await conn.receive({ signal: AbortSignal.timeout(PATIENCE) });
+        const echo = await conn.receive();
+        waiting.delete(conn);
         if (echo !== text) throw new Error("Another echo");
         latencies.push(performance.now() - start);
       }
@@ -115,6 +103,7 @@ async function measure(conns: Connection[], seconds: number): Promise<Latencies>
       if (failed === 1) console.error(`An honest client has failed: ${error}`);
     }
   }));
+  clearInterval(patience);
   latencies.sort((a, b) => a - b);
   const at = (share: number) =>
     latencies[Math.min(latencies.length - 1, Math.floor(latencies.length * share))] ?? Infinity;
@@ -138,54 +127,71 @@ async function roomOnCore(pid: number): Promise<void> {
 const ms = (value: number) => value.toFixed(2);
 const mib = (bytes: number) => (bytes / 2 ** 20).toFixed(0);
 
+/** Whether the server still serves new clients after the attack. */
+async function serves(ctx: Context, url: string): Promise<boolean> {
+  const conn = ctx.connect(url, { onError: () => {} });
+  try {
+    await conn.opened;
+    conn.send("still there?");
+    return await conn.receive({ signal: AbortSignal.timeout(PATIENCE) }) === "still there?";
+  } catch {
+    return false;
+  } finally {
+    conn.terminate();
+  }
+}
+
 /** Runs one scenario; returns what is wrong. */
 async function run(
   { name, server: options, face, held, descriptors, attackers }: Scenario,
 ): Promise<string[]> {
-  const server = spawn(descriptors, "./hostile_server.ts", JSON.stringify(options), face);
+  const args = [JSON.stringify(options), face];
+  await using server = start(descriptors, "./hostile_server.ts", ...args);
   const ctx = new Context();
-  let attack: Program | null = null;
   try {
-    const port = (await server.line()).trim();
-    const conns = await connect(ctx, `ws://127.0.0.1:${port}/`);
+    const [port] = await server.line(/^\d+$/, PATIENCE);
+    const url = `ws://127.0.0.1:${port}/`;
+    const conns = await connect(ctx, url);
     await measure(conns, Math.min(2, seconds));
     const quiet = await measure(conns, seconds);
     const before = residentBytes(server.pid);
-    const parts = attackers.map(({ kind, count, extra = 0 }) => `${kind}:${count}:${extra}`);
-    attack = spawn(0, "../tests/hostile/programs/attack.ts", port, ...parts);
-    // Attackers stand for other machines, so they must not take the core of the honest clients on this one.
-    setPriority(attack.pid, 19);
-    await attack.line();
-    await roomOnCore(server.pid);
-    const attacked = await measure(conns, seconds);
-    const grown = residentBytes(server.pid) - before;
-    await attack.kill();
-    attack = null;
-    await server.write("?").catch(() => {});
-    const alive = await Promise.race([server.line(), pause(PATIENCE).then(() => "")]);
+    const { attacked, grown } = await attackedBy(attackers, server.pid, port, async () => ({
+      attacked: await measure(conns, seconds),
+      grown: residentBytes(server.pid) - before,
+    }));
+    const alive = await serves(ctx, url);
     const allowed = attackers.reduce((sum, { count, may }) => sum + count * may, GARBAGE);
     const times = attacked.p99 / quiet.p99;
-    console.log(
-      `| ${name} | ${ms(quiet.p50)} | ${ms(quiet.p99)} | ${ms(attacked.p50)} | ${
-        ms(attacked.p99)
-      } | ` +
-        `${ms(attacked.max)} | ${ms(times)} | ${quiet.failed + attacked.failed} | ${
-          mib(grown)
-        } | ` +
-        `${mib(allowed)} |`,
-    );
+    const latencies = [quiet.p50, quiet.p99, attacked.p50, attacked.p99, attacked.max, times];
+    const failed = quiet.failed + attacked.failed;
+    const row = [name, ...latencies.map(ms), failed, mib(grown), mib(allowed)];
+    console.log(`| ${row.join(" | ")} |`);
     return [
       held && !(times < SLOWER) && `p99 is ${ms(times)} times its quiet value`,
-      held && quiet.failed + attacked.failed > 0 && "honest clients failed",
+      held && failed > 0 && "honest clients failed",
       grown > allowed &&
       `memory has grown by ${mib(grown)} MiB, the formula allows ${mib(allowed)}`,
-      alive === "" && "the server has gone",
+      !alive && "the server has gone",
     ].filter((failure) => failure !== false).map((failure) => `${name}: ${failure}`);
   } finally {
-    await attack?.kill();
-    await server.kill();
     await ctx.shutdown({ timeout: 0 });
   }
+}
+
+/** Returns the result of `look`, which runs while a server is attacked. */
+async function attackedBy<Seen>(
+  attackers: readonly Attackers[],
+  server: number,
+  port: string,
+  look: () => Promise<Seen>,
+): Promise<Seen> {
+  const parts = attackers.map(({ kind, count, extra = 0 }) => `${kind}:${count}:${extra}`);
+  await using attack = start(0, "../tests/hostile/programs/attack.ts", port, ...parts);
+  // Attackers stand for other machines, so they must not take the core of the honest clients on this one.
+  setPriority(attack.pid, 19);
+  await attack.line(/^ready$/, 60_000);
+  await roomOnCore(server);
+  return await look();
 }
 
 async function main(): Promise<number> {

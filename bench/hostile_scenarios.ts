@@ -30,7 +30,7 @@ const SERVER = {
   maxHandshakes: 4096,
   handshakeTimeout: 5000,
 };
-const { handshake, base, read, control, held, queue } = terms(SERVER as Bounds);
+const { handshake, base, read, control, held: heldTerm, queue } = terms(SERVER as Bounds);
 /** Requests that wait for their answers, and the pipe to the HTTP server that answers them. */
 const http = 128 * KiB;
 
@@ -75,18 +75,32 @@ function mixed(total: number): Scenario {
   });
 }
 
-const FACES = [
-  "onMessage",
-  "async onMessage",
-  "iterator",
-  "receive",
-  "messageStreams",
-  "readable",
-  "upgrade",
-];
+/** The ways to take messages, and whether each can wait before it takes the next one. */
+const FACES: Record<string, { waits: boolean }> = {
+  "onMessage": { waits: false },
+  "async onMessage": { waits: true },
+  "iterator": { waits: true },
+  "receive": { waits: true },
+  "messageStreams": { waits: true },
+  "readable": { waits: true },
+  "upgrade": { waits: false },
+};
 
 /** Deno's own socket holds up to 1 MiB, plus what the runtime keeps for it. */
 const upgraded = 8 * 1024 * KiB;
+
+/** A flood of empty messages. The server handles each at once, or waits 1 ms for it. */
+function emptyMessages(face: string, waits: boolean): Scenario {
+  // Deno's own socket reads everything that arrives, without being asked: docs/security.md.
+  const held = face !== "upgrade";
+  return scenario(`empty messages, ${face}${waits ? " that waits" : ""}`, {
+    face,
+    held,
+    // A message socket has no limit of its own.
+    server: held ? { ...SERVER, waits } : { maxMessageSize: SERVER.maxMessageSize },
+    attackers: [{ kind: "flood", count: FLOOD, may: held ? base + read + heldTerm : upgraded }],
+  });
+}
 
 /** All scenarios; `total` is the number of attackers in the mixed one. */
 export function scenarios(total: number): Scenario[] {
@@ -94,19 +108,8 @@ export function scenarios(total: number): Scenario[] {
     mixed(total),
     // Heads of 2,600 fields, from one address, one after the other.
     scenario("fields", { attackers: [{ kind: "fields", count: FLOOD, may: handshake }] }),
-    ...FACES.map((face) =>
-      scenario(`empty messages, ${face}`, {
-        face,
-        // Deno's own socket reads everything that arrives, without being asked: docs/security.md.
-        held: face !== "upgrade",
-        // A message socket has no limit of its own.
-        server: face === "upgrade" ? { maxMessageSize: SERVER.maxMessageSize } : SERVER,
-        attackers: [{
-          kind: "flood",
-          count: FLOOD,
-          may: face === "upgrade" ? upgraded : base + read + held,
-        }],
-      })
+    ...Object.entries(FACES).flatMap(([face, { waits }]) =>
+      waits ? [emptyMessages(face, false), emptyMessages(face, true)] : [emptyMessages(face, false)]
     ),
     scenario("pipelining", {
       server: { ...SERVER, handler: true },

@@ -1,17 +1,18 @@
-// The server of hostile.ts: hostile_server.ts OPTIONS(JSON) FACE. Echoes text with backpressure; FACE names how it
-// takes messages. A binary message is work that takes a turn of the event loop. Prints its port, and "still there" for
-// each line that it reads.
-import { setImmediate } from "node:timers";
+// The server of hostile.ts: hostile_server.ts OPTIONS(JSON) FACE. Echoes text with backpressure; FACE names how it takes
+// messages. With `waits` it waits 1 ms for each binary message. Prints its port.
 import { type Connection, type ConnectionOptions, Context } from "../mod.ts";
 
 const [json, face] = Deno.args;
-const { slow = false, handler, ...options } = JSON.parse(json);
+const { slow = false, waits = false, handler, ...options } = JSON.parse(json);
 
-const work = () => new Promise((resolve) => setImmediate(resolve));
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 async function handle(conn: Connection, data: string | Uint8Array): Promise<void> {
-  if (typeof data !== "string") await work();
-  else if (conn.state === "open" && !conn.send(data)) await conn.drained();
+  if (typeof data !== "string") {
+    if (waits) await pause(1);
+  } else if (conn.state === "open" && !conn.send(data)) {
+    await conn.drained();
+  }
 }
 
 /** Takes messages of a connection to its end. */
@@ -63,7 +64,7 @@ if (face === "upgrade") {
     onHandshakeError: () => {},
     handler: handler === true
       ? async () => {
-        if (slow) await new Promise((resolve) => setTimeout(resolve, 1000));
+        if (slow) await pause(1000);
         return new Response("ok");
       }
       : undefined,
@@ -71,5 +72,3 @@ if (face === "upgrade") {
   });
   console.log(listener.port);
 }
-
-for await (const _ of Deno.stdin.readable) console.log("still there");

@@ -16,8 +16,8 @@ export const pinning = taskset
   ? "servers pinned to core 0, load to core 1"
   : "not pinned (one core, or no taskset)";
 
-function pinned(core: Core, command: string[]): string[] {
-  return taskset ? ["taskset", "-c", String(core), ...command] : command;
+function pinned(core: Core | null, command: string[]): string[] {
+  return taskset && core !== null ? ["taskset", "-c", String(core), ...command] : command;
 }
 
 /** Keeps this process with all its threads on `core`, for scripts that are the load themselves. */
@@ -42,8 +42,8 @@ export class Child implements AsyncDisposable {
   readonly #errors: Promise<string>;
   readonly #lines: AsyncIterator<string>;
 
-  /** Starts `command` on `core`. */
-  constructor(command: string[], core: Core, env: Record<string, string>) {
+  /** Starts `command` on `core`, or on any. */
+  constructor(command: string[], core: Core | null, env: Record<string, string>) {
     const [program, ...args] = pinned(core, command);
     this.#process = new Deno.Command(program, {
       args,
