@@ -1,9 +1,16 @@
+import type { Http2Session } from "node:http2";
 import { setImmediate } from "node:timers";
 import { GoawayFilter } from "./http2_filter.ts";
 import type { Http2Carrier } from "./http2_stream.ts";
 import type { PeerCertificate } from "./peer_certificate.ts";
 import type { Transport } from "./transport.ts";
 import { TransportStream } from "./transport_stream.ts";
+
+/**
+ * What may come on a connection until we say that more may: as much as on all of its streams, whose windows of 64 KiB
+ * bound the memory. Were it less, it would go to the first of them: a peer on nghttp2 sends by their numbers.
+ */
+const WINDOW = 16 * 1024 * 1024;
 
 /** The connection below the streams of HTTP/2. */
 export class Http2Link implements Http2Carrier {
@@ -34,6 +41,13 @@ export class Http2Link implements Http2Carrier {
     // Without its other direction nothing of the protocol works. What has come before is looked at first.
     side.once("end", () => setImmediate(() => side.destroy()));
     this.ended = new Promise((resolve) => side.once("close", () => resolve()));
+  }
+
+  /** Opens the window of a session that is made over it. */
+  open(session: Http2Session): void {
+    session.once("connect", () => {
+      if (!session.destroyed) session.setLocalWindowSize(WINDOW);
+    });
   }
 
   /** Streams that are open. */

@@ -4,8 +4,11 @@ import { Fifo } from "../util/fifo.ts";
 import { closeQuietly, setRef, writeAll } from "./stream_io.ts";
 import type { Transport } from "./transport.ts";
 
-/** Index of the size of the largest read, 16 KiB. */
-const LARGEST_READ = 2;
+/**
+ * How much of a read is handed on at once: so many pings, which are answered within, are fewer than the thousand answers
+ * that end a session of `node:http2`.
+ */
+const PORTION = 16 * 1024;
 /** So many small reads in a row come before a smaller buffer: sizes that alternate must not cost a read each. */
 const SMALL_READS_BEFORE_SHRINK = 4;
 /**
@@ -89,7 +92,10 @@ export class TransportStream extends Duplex {
         if (count === null) return void this.push(null);
         this.#follow(count);
         const bytes = buffer.target.subarray(0, count), passed = this.#filter?.pass(bytes) ?? bytes;
-        if (passed.length > 0) this.push(passed);
+        for (let at = 0; at < passed.length; at += PORTION) {
+          this.push(passed.subarray(at, at + PORTION));
+          if (this.destroyed) return;
+        }
         // What hasn't been looked at within the call is kept as it is.
         if (this.readableLength === 0) release(buffer);
         if (passed.length === 0) this._read();
@@ -104,7 +110,7 @@ export class TransportStream extends Duplex {
     const isSmall = size > 0 && count <= SIZES[size - 1];
     this.#smallReads = isSmall ? this.#smallReads + 1 : 0;
     if (count === SIZES[size]) {
-      this.#readSize = Math.min(size + 1, LARGEST_READ);
+      this.#readSize = Math.min(size + 1, LARGEST);
     } else if (this.#smallReads === SMALL_READS_BEFORE_SHRINK) {
       this.#readSize--;
       this.#smallReads = 0;

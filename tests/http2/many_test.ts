@@ -2,7 +2,8 @@
 import { assert, assertEquals } from "@std/assert";
 import { type Connection, Context } from "../../mod.ts";
 import { BINARY, TEXT } from "../support/frames.ts";
-import { Http2Peer } from "../support/http2_peer.ts";
+import { http2Certificates, Http2Peer } from "../support/http2_peer.ts";
+import { pair } from "../support/pair.ts";
 import { standstill } from "../support/until.ts";
 
 const COUNT = 100, HELD = 64 << 20;
@@ -40,4 +41,39 @@ Deno.test("100 WebSockets on one connection: with one held and 64 MiB coming, al
   const { payload } = await peers[0].next(TEXT);
   assertEquals(new TextDecoder().decode(payload), String(HELD));
   for (const peer of peers) peer.close();
+});
+
+Deno.test("10 WebSockets on one connection that send all they can: none waits for the others to end", async () => {
+  const [each, most] = [10, 300];
+  await using ends = await pair(
+    {
+      onMessage: (conn, data) => {
+        if (!conn.send(data)) return conn.drained().catch(() => {});
+      },
+    },
+    {},
+    "2",
+  );
+  const { ctx, client } = ends;
+  const conns = [client];
+  while (conns.length < 10) {
+    conns.push(
+      ctx.connect(client.url, { http2: true, tls: { caCerts: [http2Certificates().ca] } }),
+    );
+  }
+  const counts = conns.map(() => 0);
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  for (const [n, conn] of conns.entries()) {
+    await conn.opened;
+    const message = new Uint8Array(64 * 1024);
+    conn.on({
+      onMessage() {
+        if (++counts[n] === most) reject(new Error(`Messages that came back: ${counts}`));
+        if (counts.every((count) => count >= each)) resolve();
+        conn.send(message);
+      },
+    });
+    for (let sent = 0; sent < 4; sent++) conn.send(message);
+  }
+  await promise;
 });

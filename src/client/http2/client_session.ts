@@ -22,6 +22,7 @@ export class ClientSession {
       createConnection: () => side,
       settings: { enablePush: false },
     });
+    this.link.open(session);
     // What it means for a stream is told by that.
     session.on("error", () => {});
     session.on("goaway", () => void (this.#leaving = true));

@@ -69,6 +69,7 @@ export class Http2Connection extends Timer implements Member {
       // Megabytes: what so many streams may have waiting in both directions, twice.
       maxSessionMemory: 64,
     });
+    this.#link.open(session);
     // A connection that is lost is no news: it means something to its streams, if it has any.
     session.on("error", (error: Error & { code?: string }) => {
       if (error.code?.startsWith("ERR_HTTP2")) host.refused(error, info);
