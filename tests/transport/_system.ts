@@ -52,10 +52,10 @@ const listener = sockets.listenTcp({ hostname: "127.0.0.1", port: 0, backlog: 8,
 const { port } = listener.addr;\n`;
 /** The beginning of a program that has contexts with these sockets. */
 export const CONTEXT: string = IMPORT + importOf("Context", "mod.ts");
-/** What a program has open; the runtime's own that come to be at first use are in \`warm\`'s way. */
+/** The sockets that a program has open, and what watches them. Files aren't: the runtime opens its caches when it gets to it. */
 export const DESCRIPTORS: string = `
 const descriptors = () => [...Deno.readDirSync("/proc/self/fd")].map(({ name }) => {
   try { return Deno.readLinkSync("/proc/self/fd/" + name); } catch { return ""; }
-}).filter((target) => target !== "").sort();
+}).filter((target) => /^(socket|anon_inode):/.test(target)).sort();
 const turn = (ms = 0) => new Promise((resolve) => setTimeout(resolve, ms));
 `;
