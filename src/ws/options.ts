@@ -55,8 +55,9 @@ interface ConnectionPart extends SharedOptions {
 function connectionOptions(options: ConnectionPart): ConnectionOptions {
   const { closeTimeout = 30_000, maxPayload = 100 * 1024 * 1024, autoPong = true } = options;
   return {
-    closeTimeout,
-    maxMessageSize: maxPayload,
+    // A timer of Node's takes anything, and nothing sensible as the shortest time.
+    closeTimeout: Math.max(1, wholeOf(closeTimeout)),
+    maxMessageSize: wholeOf(maxPayload),
     maxQueueBytes: 0,
     keepAlive: false,
     // Frames are handled in their order, pings and close frames too: none is decoded while messages wait.
@@ -65,6 +66,12 @@ function connectionOptions(options: ConnectionPart): ConnectionOptions {
     maskGenerator: options.generateMask,
     compression: compressionOptions(options.perMessageDeflate),
   };
+}
+
+/** A number as `ws` reads it: whole, and 0 for what is none, or below. */
+function wholeOf(given: unknown): number {
+  const number = Math.floor(Number(given));
+  return number > 0 && number < Infinity ? number : 0;
 }
 
 let last: { facts: unknown[]; terms: OpenTerms } | null = null;
@@ -92,7 +99,7 @@ function compressionOptions(
   given: boolean | PerMessageDeflateOptions | undefined,
 ): CompressionOptions {
   const { zlibDeflateOptions: { level, memLevel } = {}, threshold = 1024 } = termsOf(given);
-  return { threshold, level: level === -1 ? 6 : level, memLevel };
+  return { threshold: Math.max(0, threshold), level: level === -1 ? 6 : level, memLevel };
 }
 
 /** What may be agreed on. */

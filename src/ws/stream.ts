@@ -1,3 +1,4 @@
+import { nextTick } from "node:process";
 import { Duplex, type DuplexOptions } from "node:stream";
 import type { WebSocket } from "./websocket.ts";
 
@@ -66,11 +67,18 @@ export function createWebSocketStream(socket: WebSocket, options: DuplexOptions 
         }
       }),
     destroy: (error, done) => {
+      let told = false;
+      const tell = (failure: Error | null) => {
+        if (!told) done(failure);
+        told = true;
+      };
       const finish = () => {
-        done(error);
-        duplex.emit("close");
+        tell(error);
+        // Behind the error, which comes with the next tick.
+        nextTick(() => duplex.emit("close"));
       };
       if (socket.readyState === socket.CLOSED) return finish();
+      socket.once("error", tell);
       socket.once("close", finish);
       if (terminate) socket.terminate();
     },

@@ -7,6 +7,7 @@ import { adoptOpened } from "../context.ts";
 import type { ReceivedMessage } from "../flow/receive_queue.ts";
 import type { CloseRecord } from "../protocol/close_record.ts";
 import { QueueFullError } from "../errors.ts";
+import { refusal } from "../util/check.ts";
 import { ABNORMAL, isCloseCode } from "../protocol/close_code.ts";
 import { BINARY } from "../protocol/opcode.ts";
 import { ProtocolError } from "../protocol/protocol_error.ts";
@@ -116,6 +117,11 @@ export class WebSocket extends EventEmitter {
         Object.defineProperty(object, name, { enumerable: true, value });
       }
     }
+    const members = Object.getOwnPropertyDescriptors(WebSocket.prototype);
+    for (const [name, descriptor] of Object.entries(members)) {
+      if (descriptor.get === undefined) continue;
+      Object.defineProperty(WebSocket.prototype, name, { ...descriptor, enumerable: true });
+    }
   }
 
   /** One for all sockets, since many are silent. */
@@ -174,7 +180,9 @@ export class WebSocket extends EventEmitter {
     const given = (areOptions ? protocols as ClientOptions : options) ?? {};
     this.#options = given;
     if (address === null) return;
-    const offered = (areOptions ? undefined : protocols) ?? given.protocols ?? [];
+    // What is wrong shows here, and not with the server's answer.
+    openTermsOf(given, WebSocket.#callbacks);
+    const offered = areOptions || protocols === undefined ? given.protocols ?? [] : protocols;
     const host = {
       socket: this,
       attach: (stream: Duplex, head: Uint8Array, handshaken: Handshaken<WebSocket>) =>
@@ -482,7 +490,8 @@ export class WebSocket extends EventEmitter {
     if (code !== undefined && !(typeof code === "number" && isCloseCode(code))) {
       throw new TypeError("First argument must be a valid error code number");
     }
-    const reason = data === undefined ? "" : Buffer.from(data as string).toString();
+    if (data === null) throw refusal("close with a reason", data, "a string or bytes");
+    const reason = data === undefined || !data.length ? "" : Buffer.from(data as string).toString();
     if (Buffer.byteLength(reason) > LONGEST_REASON) {
       throw new RangeError("The message must not be greater than 123 bytes");
     }

@@ -15,7 +15,12 @@ import {
   isValidKey,
   parseProtocols,
 } from "../adopt/outside_handshake.ts";
-import { type PerMessageDeflateOptions, type SharedOptions, termsOf } from "./options.ts";
+import {
+  openTermsOf,
+  type PerMessageDeflateOptions,
+  type SharedOptions,
+  termsOf,
+} from "./options.ts";
 import { isTaken } from "../transport/node_stream.ts";
 import { emit, run } from "./events.ts";
 import { attach, WebSocket } from "./websocket.ts";
@@ -122,7 +127,7 @@ export class WebSocketServer extends EventEmitter {
    */
   constructor(options: ServerOptions, listening?: () => void) {
     super();
-    const { port, server, noServer } = options;
+    const { port, server, noServer } = options ?? {};
     const given = [port !== undefined && port !== null, !!server, !!noServer];
     if (given.filter(Boolean).length !== 1) {
       throw new TypeError(
@@ -148,6 +153,8 @@ export class WebSocketServer extends EventEmitter {
       WebSocket,
       ...options,
     };
+    // What is wrong shows here, and not with the first client.
+    openTermsOf(this.options, {});
     if (this.options.clientTracking) this.clients = new Set();
     if (server) this.#server = server;
     else if (!noServer) this.#server = this.#listen(listening);

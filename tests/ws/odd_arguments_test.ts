@@ -1,0 +1,106 @@
+// What programs pass by mistake, and what the package makes of it.
+
+import { Buffer } from "node:buffer";
+import { assertEquals, assertThrows } from "@std/assert";
+import { RawPeer } from "../support/raw_peer.ts";
+import { both } from "./_implementation.ts";
+import { closing, next, pair, record, serve } from "./_serve.ts";
+
+both("maxPayload: what is no limit, and what is one", async (ws) => {
+  for (
+    const [maxPayload, bounded] of [
+      [0, false],
+      [-1, false],
+      [Infinity, false],
+      [NaN, false],
+      [null, false],
+      ["10", true],
+      [10.5, true],
+    ] as [never, boolean][]
+  ) {
+    await using p = await pair(ws, { maxPayload });
+    p.client.send(Buffer.alloc(30));
+    if (bounded) {
+      assertEquals((await next(p.serverLog, "error"))[0].code, "WS_ERR_UNSUPPORTED_MESSAGE_LENGTH");
+    } else assertEquals((await next(p.serverLog, "message"))[0].length, 30);
+  }
+});
+
+both("closeTimeout: 0 and what is no number are the shortest", async (ws) => {
+  for (const closeTimeout of [0, -1, null, "10", 1.5] as never[]) {
+    await using s = await serve(ws, { closeTimeout });
+    using _raw = await RawPeer.connect(s.port);
+    const { socket, log } = await s.accepted.next();
+    socket.close();
+    assertEquals(await closing(log), [1006, ""]);
+  }
+});
+
+both("threshold: below 0 everything is compressed", async (ws) => {
+  const perMessageDeflate = { threshold: -1 };
+  await using p = await pair(ws, { perMessageDeflate });
+  p.client.send("");
+  p.server.send("x");
+  assertEquals(await next(p.serverLog, "message"), [Buffer.from(""), false]);
+  assertEquals(await next(p.clientLog, "message"), [Buffer.from("x"), false]);
+});
+
+both("new WebSocketServer without options", (ws) => {
+  const Server = ws.WebSocketServer as unknown as new () => unknown;
+  assertThrows(() => new Server(), TypeError, "One and only one of the");
+});
+
+both("new WebSocket with null for subprotocols", (ws) => {
+  const error = assertThrows(() => new ws.WebSocket("ws://127.0.0.1:1", null as never));
+  assertEquals((error as Error).message, "An invalid or duplicated subprotocol was specified");
+});
+
+both("close: a reason that has no length is none", async (ws) => {
+  for (const reason of [5, {}, "", true] as never[]) {
+    await using p = await pair(ws);
+    p.client.close(1000, reason);
+    assertEquals(await closing(p.serverLog), [1000, ""]);
+  }
+  await using p = await pair(ws);
+  assertThrows(() => p.client.close(1000, null as never), TypeError);
+});
+
+both("the attributes are enumerable, as an interface's", (ws) => {
+  const names: string[] = [];
+  for (const name in ws.WebSocket.prototype) names.push(name);
+  for (
+    const name of [
+      ...["binaryType", "bufferedAmount", "extensions", "isPaused", "protocol", "readyState"],
+      ...["url", "onopen", "onmessage", "onclose", "onerror"],
+    ]
+  ) assertEquals([name, names.includes(name)], [name, true]);
+  assertEquals(names.includes("send"), false);
+});
+
+both("stream: what fails while it is destroyed is its error, before its close", async (ws) => {
+  const refused = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = refused.addr;
+  refused.close();
+  for (
+    const [destroy, message] of [
+      [true, "WebSocket was closed before the connection was established"],
+      [false, "ECONNREFUSED"],
+    ] as const
+  ) {
+    const socket = new ws.WebSocket(`ws://127.0.0.1:${port}`);
+    const log = record(socket, ["close"]);
+    const stream = ws.createWebSocketStream(socket);
+    const seen: string[] = [];
+    stream.on("error", (error) => seen.push((error as { code?: string }).code ?? error.message));
+    const closed = new Promise<void>((resolve) => {
+      stream.on("close", () => {
+        seen.push("close");
+        resolve();
+      });
+    });
+    if (destroy) stream.destroy();
+    await closed;
+    await closing(log);
+    assertEquals(seen, [message, "close"]);
+  }
+});
