@@ -193,12 +193,20 @@ export type CallArguments<Options, Data, Default, Own = Data> = undefined extend
   : undefined extends Default ? [options: Options & { data: Data }]
   : [options?: Options];
 
-/** The names that options had once, and have now. */
+/** Names that options had once, or have in other libraries; a `host` that is ignored would open a server to everybody. */
 const RENAMED: Record<string, string> = {
   path: "unix",
   queuePolicy: "whenQueueFull",
   buffering: "assemble",
   maxPausedBytes: "maxHeldBytes",
+  host: "hostname",
+  maxPayload: "maxMessageSize",
+  perMessageDeflate: "compression",
+  onopen: "onConnect",
+  onOpen: "onConnect",
+  onmessage: "onMessage",
+  onclose: "onClose",
+  onerror: "onError",
 };
 
 /**
@@ -206,7 +214,7 @@ const RENAMED: Record<string, string> = {
  *
  * An option that has parts of its own (`tls`, `compression`, `keepAlive` …) is taken as a whole.
  *
- * @throws {TypeError} If they aren't an object, or have an option by a name of the past.
+ * @throws {TypeError} If they aren't an object, or have an option by a name of the past or of another library.
  */
 export function mergeOptions<Options extends object>(
   action: string,
