@@ -6,8 +6,8 @@
  * import { WebSocket, WebSocketServer } from "@sluice/websocket/ws";
  *
  * const server = new WebSocketServer({ port: 0, host: "127.0.0.1" });
- * server.on("connection", (socket: WebSocket) => {
- *   socket.on("message", (data: Uint8Array, isBinary: boolean) => {
+ * server.on("connection", (socket) => {
+ *   socket.on("message", (data, isBinary) => {
  *     socket.send(data, { binary: isBinary });
  *   });
  * });
@@ -15,7 +15,7 @@
  *   const { port } = server.address() as { port: number };
  *   const client = new WebSocket(`ws://127.0.0.1:${port}`);
  *   client.on("open", () => client.send("hello"));
- *   client.on("message", (data: Uint8Array) => {
+ *   client.on("message", (data) => {
  *     console.log(String(data));
  *     client.close();
  *     server.close();
@@ -46,7 +46,7 @@ export {
   WebSocketServer as Server,
 };
 export type { Callback, SendOptions } from "./src/ws/websocket.ts";
-export type { Handler } from "./src/ws/events.ts";
+export type { Handler, RawData, WebSocketEvents } from "./src/ws/events.ts";
 export type { ClientOptions } from "./src/ws/client_handshake.ts";
 export type { PerMessageDeflateOptions, SharedOptions } from "./src/ws/options.ts";
 export type { DeflateTerms } from "./src/adopt/outside_handshake.ts";
@@ -55,4 +55,5 @@ export type {
   ServerOptions,
   VerifyAnswer,
   VerifyClient,
+  WebSocketServerEvents,
 } from "./src/ws/websocket_server.ts";

@@ -17,6 +17,7 @@ import { parseArgs } from "node:util";
 import { Context } from "@sluice/websocket";
 
 const PAGE = `<!doctype html>
+<meta name="viewport" content="width=device-width">
 <title>HTTP/2</title>
 <h1>Ten WebSockets</h1>
 <ol id="log"></ol>

@@ -191,19 +191,27 @@ export type CallArguments<Options, Data, Default, Own = Data> = undefined extend
   : undefined extends Default ? [options: Options & { data: Data }]
   : [options?: Options];
 
-/** Former names of options, and their present ones. */
+/** Former names of options, and names that other libraries use. An ignored `host` would open a server to everyone. */
 const RENAMED: Record<string, string> = {
   path: "unix",
   queuePolicy: "whenQueueFull",
   buffering: "assemble",
   maxPausedBytes: "maxHeldBytes",
+  host: "hostname",
+  maxPayload: "maxMessageSize",
+  perMessageDeflate: "compression",
+  onopen: "onConnect",
+  onOpen: "onConnect",
+  onmessage: "onMessage",
+  onclose: "onClose",
+  onerror: "onError",
 };
 
 /**
  * Merges the options of a call with the defaults of its context. An option that is `undefined` counts as not given. An
  * option that is an object (`tls`, `compression`, `keepAlive` …) isn't merged itself.
  *
- * @throws {TypeError} If the options aren't an object, or an option has a former name.
+ * @throws {TypeError} If the options aren't an object, or an option has a former name or that of another library.
  */
 export function mergeOptions<Options extends object>(
   action: string,

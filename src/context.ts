@@ -498,7 +498,7 @@ export class Context<Data = unknown, Default extends Data | undefined = undefine
    * server.on("upgrade", (request, socket, head) => {
    *   ctx.adopt(socket, { request, initialData: head, onMessage: (conn, data) => conn.send(data) });
    * });
-   * server.listen(0, () => server.close());
+   * server.listen(0, "127.0.0.1", () => server.close());
    * ```
    */
   adopt<Own = Data>(

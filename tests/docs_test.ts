@@ -53,7 +53,8 @@ async function* sources(dir: URL): AsyncGenerator<string> {
   }
 }
 
-async function collect(): Promise<Map<string, Block[]>> {
+/** The blocks of each page but some. */
+async function collect(without: string[]): Promise<Map<string, Block[]>> {
   const pages = ["README.md", "CONTRIBUTING.md"];
   for await (const { name } of Deno.readDir(new URL("docs/", ROOT))) {
     if (name.endsWith(".md")) pages.push(`docs/${name}`);
@@ -63,7 +64,7 @@ async function collect(): Promise<Map<string, Block[]>> {
   for await (const name of sources(new URL("src/", ROOT))) pages.push(name);
   const found = new Map<string, Block[]>();
   for (const page of pages.sort()) {
-    if (ELSEWHERE.includes(page)) continue;
+    if (without.includes(page)) continue;
     const text = await Deno.readTextFile(new URL(page, ROOT));
     const blocks = blocksOf(page, page.endsWith(".ts") ? docOf(text) : text);
     if (blocks.length > 0) found.set(page, blocks);
@@ -131,7 +132,7 @@ async function start(
 Deno.test("the code of the README, the docs and the JSDoc is whole, has the right types, and runs", async (t) => {
   const dir = await Deno.makeTempDir();
   try {
-    const pages = await collect();
+    const pages = await collect(ELSEWHERE);
     assert(pages.has("README.md") && pages.has("docs/flow_control.md") && pages.has("mod.ts"));
     await writeConfig(dir);
     const files: string[] = [];
@@ -174,6 +175,37 @@ Deno.test("the code of the README, the docs and the JSDoc is whole, has the righ
   } finally {
     await Deno.remove(dir, { recursive: true });
   }
+});
+
+/** The arguments of each call that listens. */
+function* listenCalls(code: string): Generator<string> {
+  for (const { index } of code.matchAll(/(\.listen|Deno\.serve|new WebSocketServer)(?=\()/g)) {
+    const start = code.indexOf("(", index);
+    let depth = 0, end = start;
+    do {
+      if (code[end] === "(") depth++;
+      else if (code[end] === ")") depth--;
+    } while (depth > 0 && ++end < code.length);
+    yield code.slice(start, end);
+  }
+}
+
+Deno.test("every program that listens says where", async () => {
+  const found = new Map<string, string[]>();
+  for (const [page, blocks] of await collect([])) found.set(page, blocks.map(({ code }) => code));
+  for await (const page of sources(new URL("examples/", ROOT))) {
+    found.set(page, [await Deno.readTextFile(new URL(page, ROOT))]);
+  }
+  let calls = 0;
+  for (const [page, programs] of found) {
+    for (const call of programs.flatMap((code) => [...listenCalls(code)])) {
+      calls++;
+      // An address, or something that has one.
+      const says = /\b(host|hostname|unix|listener|server|noServer|fd)\b|127\.0\.0\.1/.test(call);
+      assert(says, `${page} listens on every address: ${call}`);
+    }
+  }
+  assert(calls > 100);
 });
 
 Deno.test("the links between pages lead somewhere", async () => {

@@ -1,4 +1,6 @@
+import type { Buffer } from "node:buffer";
 import type { EventEmitter } from "node:events";
+import type { ClientRequest, IncomingMessage } from "node:http";
 
 /** Marks the listener that an `on…` attribute has set. */
 const ATTRIBUTE = Symbol("attribute");
@@ -32,6 +34,39 @@ export function run(work: () => unknown): void {
  * @see {@linkcode WebSocket}
  */
 export type Handler = ((event: Event) => void) | { handleEvent(event: Event): void };
+
+/**
+ * A message as a listener gets it, by the `binaryType` of its socket.
+ *
+ * @see {@linkcode WebSocket}
+ */
+export type RawData = Buffer | ArrayBuffer | Buffer[];
+
+/**
+ * The events of a socket, each with what its listeners get.
+ *
+ * @see {@linkcode WebSocket}
+ */
+export interface WebSocketEvents {
+  /** It is open. */
+  open: [];
+  /** A message; a text is its bytes as well. */
+  message: [data: RawData, isBinary: boolean];
+  /** A ping was received, and answered. */
+  ping: [payload: Buffer];
+  /** A pong was received. */
+  pong: [payload: Buffer];
+  /** It has failed; `close` follows. */
+  error: [error: Error];
+  /** It has ended. */
+  close: [code: number, reason: Buffer];
+  /** The server has accepted. */
+  upgrade: [response: IncomingMessage];
+  /** The handshake goes on at another URL. */
+  redirect: [url: string, request: ClientRequest];
+  /** The server has answered with something else; without a listener it is an error. */
+  "unexpected-response": [request: ClientRequest, response: IncomingMessage];
+}
 
 type Listener = ((...args: unknown[]) => void) & { [ATTRIBUTE]?: boolean; [HANDLER]?: Handler };
 

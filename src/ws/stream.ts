@@ -26,7 +26,7 @@ class SocketStream extends Duplex {
  * import { createWebSocketStream, WebSocket, WebSocketServer } from "@sluice/websocket/ws";
  *
  * const server = new WebSocketServer({ port: 0, host: "127.0.0.1" });
- * server.on("connection", (socket: WebSocket) => {
+ * server.on("connection", (socket) => {
  *   const stream = createWebSocketStream(socket);
  *   stream.pipe(stream); // an echo, with backpressure
  * });

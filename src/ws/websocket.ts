@@ -24,6 +24,7 @@ import {
   removeHandler,
   run,
   setAttribute,
+  type WebSocketEvents,
 } from "./events.ts";
 import { type Handshaken, openTermsOf, type SharedOptions } from "./options.ts";
 import { copyOf, type Payload, sizeOf, toPayload } from "./payload.ts";
@@ -69,6 +70,26 @@ export let attach: (
   handshaken: Handshaken<WebSocket>,
 ) => void;
 
+/** What listeners of its events get. */
+export interface WebSocket {
+  /** Adds a listener. */
+  on<Name extends keyof WebSocketEvents>(
+    event: Name,
+    listener: (this: WebSocket, ...args: WebSocketEvents[Name]) => void,
+  ): this;
+  /** Adds a listener of any other event. */
+  // deno-lint-ignore no-explicit-any -- as the emitter has it
+  on(event: string | symbol, listener: (this: WebSocket, ...args: any[]) => void): this;
+  /** Adds a listener of the next such event. */
+  once<Name extends keyof WebSocketEvents>(
+    event: Name,
+    listener: (this: WebSocket, ...args: WebSocketEvents[Name]) => void,
+  ): this;
+  /** Adds a listener of the next such event of any other name. */
+  // deno-lint-ignore no-explicit-any -- as the emitter has it
+  once(event: string | symbol, listener: (this: WebSocket, ...args: any[]) => void): this;
+}
+
 /**
  * The `WebSocket` of the npm package `ws`, on this library's connection: an event emitter with the same methods, events
  * and errors, for programs that were written for it.
@@ -78,11 +99,11 @@ export let attach: (
  * import { WebSocket, WebSocketServer } from "@sluice/websocket/ws";
  *
  * const server = new WebSocketServer({ port: 0, host: "127.0.0.1" });
- * server.on("connection", (socket: WebSocket) => socket.send("hello"));
+ * server.on("connection", (socket) => socket.send("hello"));
  * server.on("listening", () => {
  *   const { port } = server.address() as { port: number };
  *   const socket = new WebSocket(`ws://127.0.0.1:${port}`, { handshakeTimeout: 5_000 });
- *   socket.on("message", (data: Uint8Array) => {
+ *   socket.on("message", (data) => {
  *     console.log(String(data));
  *     socket.close();
  *     server.close();

@@ -90,7 +90,47 @@ export interface ServerOptions extends SharedOptions {
   WebSocket?: typeof WebSocket;
 }
 
+/**
+ * The events of a server, each with what its listeners get.
+ *
+ * @see {@linkcode WebSocketServer}
+ */
+export interface WebSocketServerEvents {
+  /** A server of its own listens. */
+  listening: [];
+  /** A client has connected. */
+  connection: [socket: WebSocket, request: IncomingMessage];
+  /** The head of an answer, as lines, before it is sent. */
+  headers: [lines: string[], request: IncomingMessage];
+  /** A handshake that is none. */
+  wsClientError: [error: Error, stream: Duplex, request: IncomingMessage];
+  /** The server below has failed. */
+  error: [error: Error];
+  /** It has ended, with its last client. */
+  close: [];
+}
+
 type Accepted = (socket: WebSocket, request: IncomingMessage) => void;
+
+/** What listeners of its events get. */
+export interface WebSocketServer {
+  /** Adds a listener. */
+  on<Name extends keyof WebSocketServerEvents>(
+    event: Name,
+    listener: (this: WebSocketServer, ...args: WebSocketServerEvents[Name]) => void,
+  ): this;
+  /** Adds a listener of any other event. */
+  // deno-lint-ignore no-explicit-any -- as the emitter has it
+  on(event: string | symbol, listener: (this: WebSocketServer, ...args: any[]) => void): this;
+  /** Adds a listener of the next such event. */
+  once<Name extends keyof WebSocketServerEvents>(
+    event: Name,
+    listener: (this: WebSocketServer, ...args: WebSocketServerEvents[Name]) => void,
+  ): this;
+  /** Adds a listener of the next such event of any other name. */
+  // deno-lint-ignore no-explicit-any -- as the emitter has it
+  once(event: string | symbol, listener: (this: WebSocketServer, ...args: any[]) => void): this;
+}
 
 /**
  * The `WebSocketServer` of the npm package `ws`, on this library's connections. It is based on a `node:http` server,
@@ -112,8 +152,8 @@ type Accepted = (socket: WebSocket, request: IncomingMessage) => void;
 export class WebSocketServer extends EventEmitter {
   /** The options; `handleProtocols` may be assigned later. */
   readonly options: ServerOptions & { WebSocket: typeof WebSocket };
-  /** The sockets that are not closed; `undefined` without `clientTracking`. */
-  readonly clients: Set<WebSocket> | undefined;
+  /** The sockets that are not closed; without `clientTracking` it is `undefined`, whatever its type says. */
+  readonly clients!: Set<WebSocket>;
   #server: HttpServer | null = null;
   #state: "running" | "closing" | "closed" = "running";
   #removeListeners: () => void = () => {};

@@ -530,13 +530,17 @@ Deno.test("fault 56: options that are no object are refused by every entry", () 
   }
 });
 
-Deno.test("an option by its former name throws and says what it is called now", () => {
+Deno.test("an option by its former name, or by another library's, throws and says what it is called", () => {
   const ctx = new Context();
   const old: [name: string, value: unknown, now: string][] = [
     ["path", "/run/app.sock", "unix"],
     ["queuePolicy", "drop", "whenQueueFull"],
     ["buffering", false, "assemble"],
     ["maxPausedBytes", 1, "maxHeldBytes"],
+    ["host", "127.0.0.1", "hostname"],
+    ["maxPayload", 1, "maxMessageSize"],
+    ["perMessageDeflate", true, "compression"],
+    ["onmessage", () => {}, "onMessage"],
   ];
   for (const [name, value, now] of old) {
     const options = { [name]: value };

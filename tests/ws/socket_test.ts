@@ -503,7 +503,10 @@ both("an await of open loses no message that came with it", async (ws) => {
   s.wss.on("connection", (socket) => socket.send("greeting"));
   const socket = new ws.WebSocket(s.url);
   const [data] = await new Promise<[Buffer, boolean]>((resolve) => {
-    socket.on("open", () => socket.on("message", (data, binary) => resolve([data, binary])));
+    socket.on(
+      "open",
+      () => socket.on("message", (data, binary) => resolve([data as Buffer, binary])),
+    );
   });
   assertEquals(String(data), "greeting");
 });
