@@ -31,9 +31,9 @@ const PLAIN_BINARY: MessageHeader = { opcode: BINARY, ...NO_RSV };
 const LEAST_CHUNK = 256;
 
 // The time that handling a message or control frame takes apart from its bytes, in bytes handled in the same time.
-const WEIGHT = 256;
+const WEIGHT = 1024;
 // The same for a message that is handed on as a stream of its own.
-const STREAM_WEIGHT = 4 * 1024;
+const STREAM_WEIGHT = 16 * 1024;
 
 /** What receiving needs from its connection. */
 export interface ReceiverHost {

@@ -22,8 +22,8 @@ export interface ReadSink {
 
 // Small reads in a row before a smaller buffer is used. With alternating sizes, the buffer must not change every time.
 const SMALL_READS_BEFORE_SHRINK = 4;
-// Bytes, or frames of the same cost, that are handled before other connections get their turn: mostly 30 to 60 µs.
-const QUANTUM = 64 * 1024;
+// Bytes, or frames of the same cost, that are handled before other connections get their turn: mostly 30 to 150 µs.
+const QUANTUM = 256 * 1024;
 
 /** A buffer that callbacks still have views of. */
 export interface Loan {

@@ -37,7 +37,7 @@ import { type OfferHost, UpgradeOffer } from "./upgrade_offer.ts";
 type Refused = Pick<PendingHandshake<unknown>, "info" | "fields" | "since">;
 
 // Handshakes that may begin in one turn of the event loop.
-const ACCEPTED_AT_ONCE = 4;
+const ACCEPTED_AT_ONCE = 16;
 const TOO_MANY = "Too many connections from this address";
 
 /** The callbacks that `on` replaces: those of the listener, and those of later connections. */
