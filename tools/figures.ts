@@ -51,7 +51,7 @@ const FEW = [
 const OTHERS = ["Deno native", "ws on Node", "Bun"];
 
 /** A ratio in the direction in which it is above 1. */
-function inWords(ratio: number | undefined, { isCost, unit }: Line): string {
+function inWords({ isCost, unit }: Line, ratio: number | undefined): string {
   if (ratio === undefined) return "";
   const isBetter = isCost ? ratio < 1 : ratio > 1;
   const times = ratio < 1 ? 1 / ratio : ratio;
@@ -63,11 +63,19 @@ function inWords(ratio: number | undefined, { isCost, unit }: Line): string {
 }
 
 function table(lines: Line[]): string {
-  const head = ["", "this library", ...OTHERS.map((label) => `than ${label}`)];
+  const head = [
+    "",
+    "this library",
+    ...OTHERS.map((label) => `than ${label}`),
+    "with system sockets",
+    "than Bun",
+  ];
   const rows = lines.map((line) => [
     WORDS[line.load] ?? line.load,
     `${line.cells.get("Sluice")!.text} ${UNITS[line.unit] ?? line.unit}`,
-    ...OTHERS.map((label) => inWords(line.ratios.get(label), line)),
+    ...OTHERS.map((label) => inWords(line, line.ratios.get(label))),
+    line.cells.get("Sluice, system sockets")?.text ?? "",
+    inWords(line, line.systemRatios.get("Bun")),
   ]);
   const align = head.map((_, i) => i === 0 ? "---" : "---:");
   return [head, align, ...rows].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
@@ -95,9 +103,10 @@ async function formatted(page: string): Promise<string> {
 
 const root = new URL("../", import.meta.url);
 const results = parsePage(await Deno.readTextFile(new URL("bench/results/compare.md", root)));
-const { date, machine, versions, lines } = results;
+const { date, rounds, machine, versions, lines } = results;
 const source =
-  `\`deno task bench:compare\`, ${date}: ${machine}; ${versions}. The server has one core.`;
+  `\`deno task bench:compare\`, ${date}, medians of ${rounds} rounds: ${machine}; ${versions}. The ` +
+  `server has one core. System sockets need \`--allow-ffi\`.`;
 // A load with several figures is shown with the first of them.
 const few = FEW.map((load) => lines.find((line) => line.load === load)!);
 

@@ -25,7 +25,14 @@ const PANELS: [load: string, title: string, unit: string][] = [
     "bytes of memory for each of 15,000; less is better",
   ],
 ];
-const PEERS = ["Sluice", "Deno native", "ws on Node", "Bun"];
+/** The peers, and how they are called where there is little room. */
+const PEERS: Record<string, string> = {
+  "Sluice": "Sluice",
+  "Sluice, system sockets": "… by --allow-ffi",
+  "Deno native": "Deno native",
+  "ws on Node": "ws on Node",
+  "Bun": "Bun",
+};
 
 const COLUMNS = 2;
 const PANEL_WIDTH = 470;
@@ -59,7 +66,14 @@ function escape(text: string): string {
   return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 }
 
-function bar(y: number, label: string, { median, min, max, text }: Cell, most: number): string {
+interface Bar {
+  label: string;
+  cell: Cell;
+  isOurs: boolean;
+}
+
+function bar(y: number, { label, cell, isOurs }: Bar, most: number): string {
+  const { median, min, max, text } = cell;
   const at = (value: number) => (LABEL_WIDTH + value / most * BAR_WIDTH).toFixed(1);
   const width = Math.max(1, median / most * BAR_WIDTH).toFixed(1);
   const middle = y + BAR_HEIGHT / 2, baseline = y + BAR_HEIGHT - 4;
@@ -67,7 +81,7 @@ function bar(y: number, label: string, { median, min, max, text }: Cell, most: n
     `<line class="range" x1="${x}" x2="${x}" y1="${middle - 3}" y2="${middle + 3}"/>`;
   return [
     `<text x="${LABEL_WIDTH - 8}" y="${baseline}" text-anchor="end">${escape(label)}</text>`,
-    `<rect class="${label === "Sluice" ? "ours" : "bar"}" x="${LABEL_WIDTH}" y="${y}" ` +
+    `<rect class="${isOurs ? "ours" : "bar"}" x="${LABEL_WIDTH}" y="${y}" ` +
     `width="${width}" height="${BAR_HEIGHT}" rx="2"/>`,
     `<line class="range" x1="${at(min)}" x2="${at(max)}" y1="${middle}" y2="${middle}"/>`,
     end(at(min)),
@@ -77,16 +91,16 @@ function bar(y: number, label: string, { median, min, max, text }: Cell, most: n
 }
 
 function panel(line: Line, title: string, unit: string): { svg: string; height: number } {
-  const bars = PEERS.flatMap((label) => {
-    const cell = line.cells.get(label);
-    return cell === undefined ? [] : [{ label, cell }];
+  const bars = Object.entries(PEERS).flatMap(([peer, label]) => {
+    const cell = line.cells.get(peer);
+    return cell === undefined ? [] : [{ label, cell, isOurs: peer.startsWith("Sluice") }];
   });
   const most = Math.max(...bars.map(({ cell }) => cell.max));
   const bottom = HEAD + bars.length * (BAR_HEIGHT + BAR_GAP);
   const svg = [
     `<text class="title" x="0" y="12">${escape(title)}</text>`,
     `<text class="unit" x="0" y="28">${escape(unit)}</text>`,
-    ...bars.map(({ label, cell }, i) => bar(HEAD + i * (BAR_HEIGHT + BAR_GAP), label, cell, most)),
+    ...bars.map((one, i) => bar(HEAD + i * (BAR_HEIGHT + BAR_GAP), one, most)),
     `<line class="axis" x1="${LABEL_WIDTH}" x2="${LABEL_WIDTH}" y1="${HEAD - 3}" y2="${bottom}"/>`,
   ].join("\n");
   return { svg, height: bottom };

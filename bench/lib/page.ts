@@ -19,11 +19,15 @@ export interface Line {
   cells: Map<string, Cell>;
   /** The ratio of ours to a peer's, by its label. */
   ratios: Map<string, number>;
+  /** The same for ours with system sockets. */
+  systemRatios: Map<string, number>;
 }
 
 /** The page. */
 export interface ResultPage {
   date: string;
+  /** How often each peer was measured. */
+  rounds: number;
   machine: string;
   versions: string;
   lines: Line[];
@@ -35,19 +39,29 @@ export function parsePage(page: string): ResultPage {
   const [head, , ...lines] = rows;
   const one = (pattern: RegExp) => pattern.exec(page)![1];
   return {
+    rounds: Number(one(/: (\d+) interleaved rounds/)),
     date: one(/ on (\d{4}-\d\d-\d\d)/),
     machine: one(/^Machine: (.*?);/m).replace(/, Linux.*/, ""),
     versions: one(/^Versions: (.*?)\. Load/m).replace(/ \(V8[^)]*\)/, ""),
     lines: lines.map((values) => {
-      const cells = new Map<string, Cell>(), ratios = new Map<string, number>();
+      const cells = new Map<string, Cell>();
+      const ratios = new Map<string, number>(), systemRatios = new Map<string, number>();
       for (const [column, label] of head.entries()) {
         const value = values[column].trim();
         if (column < 2 || !/^\d/.test(value)) continue;
-        if (label.startsWith("to ")) ratios.set(label.slice(3), parseFloat(value));
-        else cells.set(label, parseCell(value));
+        const [, system, peer] = /^(system )?to (.*)$/.exec(label) ?? [];
+        if (peer === undefined) cells.set(label, parseCell(value));
+        else (system ? systemRatios : ratios).set(peer, parseFloat(value));
       }
       const unit = values[1].replace(" ↓", "");
-      return { load: values[0], unit, isCost: values[1].endsWith("↓"), cells, ratios };
+      return {
+        load: values[0],
+        unit,
+        isCost: values[1].endsWith("↓"),
+        cells,
+        ratios,
+        systemRatios,
+      };
     }),
   };
 }
