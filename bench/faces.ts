@@ -82,11 +82,18 @@ const clients: Row[] = [
     figures: [rate("msg/s")],
   },
   {
+    id: "client-50x1x64",
+    title: "client, 50 × 1 × 64 B",
+    peers: CLIENTS,
+    measure: client({ connections: 50, depth: 1, size: 64 }),
+    figures: [rate("msg/s")],
+  },
+  {
     id: "client-1x1x64",
     title: "client, 1 × 1 × 64 B",
     peers: CLIENTS,
     measure: client({ connections: 1, depth: 1, size: 64 }),
-    figures: [rate("round trips/s")],
+    figures: [latency("p50"), latency("p99")],
   },
   {
     id: "client-1x8x16384",
@@ -95,10 +102,18 @@ const clients: Row[] = [
     measure: client({ connections: 1, depth: 8, size: 16384 }),
     figures: [megabytes(16384)],
   },
+  {
+    id: "client-idle",
+    title: "client, 2,000 idle connections",
+    peers: CLIENTS,
+    measure: client({ connections: 2000, depth: 0 }),
+    times: { warmup: 2, seconds: 0 },
+    figures: [rssPerConnection(2000)],
+  },
 ];
 
 const found = await preparePeers(
-  ["ws-deno", "ws", "deno"],
+  ["ws-deno", "ws", "deno", "bun"],
   (name, why) => console.log(`Not measured: ${name}: ${why}`),
 );
 const [onDeno] = found;
@@ -122,10 +137,10 @@ async function show(rows: Row[], peers: Peer[], shown: PeerName[]): Promise<void
 console.log(machineLine());
 await show(
   servers,
-  [face("./ws", "ws_face.ts"), ...found.filter(({ name }) => name !== "deno")],
+  [face("./ws", "ws_face.ts"), ...found.filter(({ name }) => SERVERS.includes(name))],
   SERVERS,
 );
-// All clients connect to the same server: the package on Node.
+// All clients connect to the same server: Bun, or else the package on Node.
 await show(
   clients,
   [face("./websocket", "websocket_face.ts"), ...found.filter(({ name }) => name !== "ws-deno")],

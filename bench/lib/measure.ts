@@ -81,7 +81,7 @@ export function load(
   };
 }
 
-/** The peer's client library on its own core, against the fastest server there is. */
+/** The peer's client library on its own core, against the fastest server there is; without depth it is idle. */
 export function client(options: Omit<LoadOptions, "mode" | "port">): Measurement {
   return async (peer, times, all) => {
     const fixed = all.find(({ name }) => name === "bun") ?? all.find(({ name }) => name === "ws");
@@ -89,7 +89,7 @@ export function client(options: Omit<LoadOptions, "mode" | "port">): Measurement
     await using running = await startServer(fixed, {});
     const args = toArguments({ mode: "echo", port: 0, ...times, ...options });
     await using child = runPeer(peer, ["client", "--url", running.url, ...args], 1);
-    return await resultOf(child, "echo");
+    return await resultOf(child, options.depth === 0 ? "idle" : "echo");
   };
 }
 

@@ -100,7 +100,8 @@ export async function measureAll(
   peers: Peer[],
   { rounds, times, progress }: SessionOptions,
 ): Promise<Results> {
-  const results = new Results(rows, peers);
+  const shown = peers.filter(({ name }) => rows.some((row) => row.peers.includes(name)));
+  const results = new Results(rows, shown);
   for (let round = 0; round < rounds; round++) {
     for (const row of rows) {
       const taking = peers.filter(({ name }) => row.peers.includes(name));

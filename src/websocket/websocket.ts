@@ -1,4 +1,4 @@
-import type { Connection } from "../connection.ts";
+import type { Connection, ConnectionHandlers } from "../connection.ts";
 import type { Context } from "../context.ts";
 import type { ConnectOptions } from "../client/connect_options.ts";
 import type { CloseRecord } from "../protocol/close_record.ts";
@@ -112,12 +112,25 @@ export class WebSocket extends EventTarget {
   /** The same as `WebSocket.CLOSED`. */
   declare readonly CLOSED: 3;
 
+  /** One for all sockets, since many are silent. */
+  static readonly #callbacks: ConnectionHandlers<WebSocket> = {
+    onConnect: ({ data: socket }) => socket.#opened() as Promise<void>,
+    onMessage: ({ data: socket }, data) => socket.#received(data) as Promise<void>,
+    onError: ({ data: socket }) => {
+      socket.#failed = true;
+    },
+    onClose: ({ data: socket }, record) => socket.#end(record),
+  };
+
   readonly #url: URL;
   readonly #origin: string;
   readonly #handlers = new EventHandlers(this);
   /** `null` if the URL's port is blocked: then no connection is made. */
-  readonly #connection: Connection | null;
-  readonly #outbox: Outbox | null;
+  readonly #connection: Connection<WebSocket> | null;
+  /** Whether subprotocols were offered. */
+  readonly #offered: boolean;
+  /** Made with the first `Blob`. */
+  #outbox: Outbox | null = null;
   #readyState = CONNECTING;
   #binaryType: BinaryType = "blob";
   /** Messages that have been dispatched. */
@@ -143,31 +156,24 @@ export class WebSocket extends EventTarget {
     this.#origin = `${this.#url.protocol}//${this.#url.host}`;
     const { context = sharedContext(), ...options } = readOptions(protocols);
     checkProtocols(options.protocols);
+    this.#offered = options.protocols.length > 0;
     if (isBlockedPort(this.#url)) {
-      this.#connection = this.#outbox = null;
+      this.#connection = null;
       // No earlier than the caller that made it has had time to listen.
       setTimeout(() => this.#end(null), 0);
       return;
     }
     const target = new URL(this.#url);
     target.username = target.password = "";
-    const connection = this.#connection = context.connect(target, {
+    this.#connection = context.connect<WebSocket>(target, {
       compression: true,
       keepAlive: false,
       maxQueueBytes: 0,
       maxMessageSize: 64 * 1024 * 1024,
       ...options,
       headers: withCredentials(options.headers, this.#url),
-      onConnect: () => this.#opened(options.protocols.length > 0),
-      onMessage: (_, data) => this.#received(data),
-      onError: () => {
-        this.#failed = true;
-      },
-      onClose: (_, record) => this.#end(record),
-    });
-    this.#outbox = new Outbox(() => {
-      this.#failed = true;
-      connection.terminate();
+      ...WebSocket.#callbacks,
+      data: this,
     });
   }
 
@@ -284,10 +290,12 @@ export class WebSocket extends EventTarget {
       this.#connection?.terminate();
       return;
     }
-    this.#outbox!.add(0, () => {
+    const close = () => {
       this.#connection!.close(text === "" ? given : given ?? NORMAL, text);
       return true;
-    });
+    };
+    if (this.#outbox === null) close();
+    else this.#outbox.add(0, close);
   }
 
   /**
@@ -307,21 +315,29 @@ export class WebSocket extends EventTarget {
     }
     // Behind the peer's close frame nothing can be sent, although messages may be left to dispatch.
     if (this.readyState === OPEN && this.#connection!.state === "open") {
-      this.#send(payload, this.#outbox!);
+      this.#send(payload);
     } else {
       this.#lost += sizeOf(payload);
     }
   }
 
-  #send(payload: Payload, outbox: Outbox): void {
+  #send(payload: Payload): void {
     if (payload instanceof Blob) {
-      outbox.read(payload, (bytes) => this.#hand(bytes));
-    } else if (!outbox.busy) {
+      this.#box.read(payload, (bytes) => this.#hand(bytes));
+    } else if (this.#outbox === null || !this.#outbox.busy) {
       this.#connection!.send(payload);
     } else {
       const snapshot = typeof payload === "string" ? payload : copyOf(payload);
-      outbox.add(sizeOf(payload), () => this.#hand(snapshot));
+      this.#outbox.add(sizeOf(payload), () => this.#hand(snapshot));
     }
+  }
+
+  /** What is sent after a `Blob` waits for its bytes. */
+  get #box(): Outbox {
+    return this.#outbox ??= new Outbox(() => {
+      this.#failed = true;
+      this.#connection!.terminate();
+    });
   }
 
   /** What can't be sent any more is never transmitted, and counts for ever (WebSockets standard, bufferedAmount). */
@@ -333,9 +349,9 @@ export class WebSocket extends EventTarget {
 
   // ---- From the connection ----------------------------------------------------------------------------------------
 
-  #opened(offered: boolean): PromiseLike<void> {
+  #opened(): PromiseLike<void> {
     const connection = this.#connection!;
-    if (offered && connection.protocol === "") {
+    if (this.#offered && connection.protocol === "") {
       // RFC 6455 4.1 lets a server ignore what was offered; the standard doesn't ("establish a WebSocket connection").
       this.#failed = true;
       connection.terminate();
