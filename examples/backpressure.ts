@@ -1,5 +1,5 @@
 /**
- * What the library is for: a server streams 200 chunks to a client that reads slowly. It sends only while `send`
+ * Flow control at work: a server streams 200 chunks to a client that reads slowly. It sends only while `send`
  * returns true and goes on from `onDrain`, so its queue stays small however slow the client is.
  *
  *     deno run --allow-net examples/backpressure.ts
@@ -35,7 +35,7 @@ for await (const chunk of conn) {
     throw new Error(`Chunk ${received} is not what was sent`);
   }
   received++;
-  // A slow reader: while nothing is awaited from `conn`, TCP holds the server back.
+  // A slow reader: while the client awaits nothing from `conn`, TCP holds the server back.
   await new Promise((resolve) => setTimeout(resolve, 2));
 }
 

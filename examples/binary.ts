@@ -1,5 +1,5 @@
 /**
- * Four floats as a binary message, and back.
+ * Sends four floats as a binary message, and gets them back.
  *
  *     deno run --allow-net examples/binary.ts
  *
@@ -15,7 +15,7 @@ const listener = ctx.listen({
       conn.close(1003, "binary only");
       return;
     }
-    // A payload may start anywhere in its buffer; the view says where.
+    // A payload may start anywhere in its buffer, so `byteOffset` belongs to the view.
     const floats = new DataView(data.buffer, data.byteOffset, data.byteLength);
     const doubled = Float32Array.from(
       { length: data.length / 4 },

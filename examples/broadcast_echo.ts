@@ -1,5 +1,5 @@
 /**
- * What one client says, all get. With `--stdin`, lines typed at the server are said as well.
+ * Sends each message of a client to all clients. With `--stdin`, also sends the lines typed at the server.
  *
  *     deno run --allow-net examples/broadcast_echo.ts [--port N] [--stdin]
  *
@@ -32,7 +32,7 @@ function say(data: ReceivedMessage): void {
 if (args.port !== undefined) console.log(`listening on ${listener.url}`);
 
 if (args.stdin) {
-  // Another stream in the same program: it is read no faster than it is dealt with.
+  // Another stream in the same program: each line is sent before the next one is read.
   ctx.watchReadable(Deno.stdin.readable.pipeThrough(new TextDecoderStream()), (text) => {
     const line = text.trim();
     if (line === "quit") ctx.shutdown();

@@ -1,5 +1,6 @@
 /**
- * A chat: what one client says, all others get. A client that doesn't keep up is left out instead of filling memory.
+ * A chat: each message goes to all other clients. A client that doesn't keep up misses messages instead of filling
+ * memory.
  *
  *     deno run --allow-net examples/chat_server.ts [--port N] [--hostname H]
  *
@@ -51,7 +52,7 @@ const listener = ctx.listen({
 });
 console.log(`listening on ws://${listener.hostname}:${listener.port}/`);
 
-/** Sends to all clients but the one that said it. */
+/** Sends a text to all clients but its sender. */
 function say(from: Connection<Member>, text: string): void {
   for (const conn of listener.connections) {
     if (conn === from || conn.state !== "open") continue;

@@ -3,7 +3,7 @@
  *
  *     deno run --allow-net examples/clock_broadcast.ts [--port N] [--interval MS] [--ticks N]
  *
- * Try it: `--ticks 3` makes it listen to itself, and end after that many; or start it with `--port 8080`, then
+ * Try it: with `--ticks 3` it connects to itself and ends after three ticks; or start it with `--port 8080`, then
  * `sluice connect ws://127.0.0.1:8080`.
  *
  * @module

@@ -1,6 +1,6 @@
 /**
- * Authentication by a cookie: a page logs in by an ordinary request, and its WebSocket carries the cookie that it got. A
- * page of another origin has the cookie sent along as well, and is refused by `origins`.
+ * Authentication by a cookie: a page logs in by an ordinary request, and its WebSocket carries the cookie. The browser
+ * sends the cookie for pages of other origins as well; `origins` refuses those.
  *
  *     deno run --allow-net examples/cookie_server.ts [--port N]
  *
@@ -23,7 +23,7 @@ const PAGE = `<!doctype html>
   const socket = new WebSocket(location.href.replace("http", "ws"));
   socket.onopen = () => socket.send("who am I?");
   socket.onmessage = ({ data }) => say(data);
-  // A page doesn't learn with which status a handshake was refused.
+  // A page can't see the status of a refused handshake.
   socket.onclose = ({ code }) => say(code === 1006 ? "not logged in" : "closed with " + code);
 </script>
 `;
@@ -32,7 +32,7 @@ interface User {
   name: string;
 }
 
-/** In earnest: a database, and an end for each session. */
+/** In production: a database, and sessions that expire. */
 const sessions = new Map<string, User>();
 
 function sessionOf({ headers }: Request): User | undefined {
@@ -42,7 +42,7 @@ function sessionOf({ headers }: Request): User | undefined {
 }
 
 async function logIn(request: Request): Promise<Response> {
-  // In earnest: a password. The form of another site's page is none of ours.
+  // In production: check a password. A form of another site's page is refused.
   if (request.headers.get("sec-fetch-site") === "cross-site") {
     return new Response(null, { status: 403 });
   }
@@ -52,7 +52,7 @@ async function logIn(request: Request): Promise<Response> {
   sessions.set(id, { name });
   return new Response(null, {
     status: 303,
-    // In earnest, over TLS: Secure as well.
+    // In production, over TLS: add Secure.
     headers: { location: "/", "set-cookie": `session=${id}; HttpOnly; SameSite=Lax; Path=/` },
   });
 }
@@ -62,7 +62,7 @@ const ctx = new Context<User>();
 const listener: Listener<User> = ctx.listen({
   hostname: "127.0.0.1",
   port: Number(args.port ?? 0),
-  // The origin of our own pages; in earnest a list, such as ["https://example.com"].
+  // The origin of our own pages; in production a list, such as ["https://example.com"].
   origins: (origin) => origin === `http://127.0.0.1:${listener.port}`,
   handler(request) {
     const { pathname } = new URL(request.url);

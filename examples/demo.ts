@@ -122,7 +122,7 @@ async function slowReader(ctx: Context): Promise<void> {
   const conn = ctx.connect(listener.url);
   for await (const message of conn) {
     received += message.length;
-    // Rests after every MiB, while the server would like to go on.
+    // Pauses after every MiB, although the server has more to send.
     if (received % MIB === 0) {
       peak = Math.max(peak, Deno.memoryUsage().rss);
       await new Promise((resolve) => setTimeout(resolve, 10));
@@ -134,7 +134,8 @@ async function slowReader(ctx: Context): Promise<void> {
   check(`all ${mib(received)} MiB arrived in ${seconds.toFixed(2)} s`, received === TOTAL);
   check(`the sender stopped ${stops} times, and onDrain came ${drains} times`, drains >= stops);
   check(`most bytes queued: ${highest} (limit ${QUEUE_LIMIT})`, highest <= QUEUE_LIMIT);
-  // Both ends are in this process, and what the reader has dropped awaits the garbage collector: a figure, no bound.
+  // Both ends are in this process, and payloads that the reader has dropped wait for the garbage collector, so this
+  // figure has no bound to keep.
   console.log(`       memory of both ends together grew by ${mib(peak - memory)} MiB`);
 }
 

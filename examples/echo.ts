@@ -1,5 +1,5 @@
 /**
- * A client and a server in one program: text there and back, twice, then a clean close.
+ * A client and a server in one program: two echoes of text, then a clean close.
  *
  *     deno run --allow-net examples/echo.ts [URL]
  *

@@ -30,10 +30,10 @@ const listener = ctx.listen({
   port: Number(args.port),
   maxMessageSize: LARGEST,
   compression: args.compression,
-  // Room for one echo of the largest size beyond what is below the high-water mark.
+  // Room for one echo of the largest size on top of the high-water mark.
   maxQueueBytes: 2 * LARGEST,
   onMessage(conn, data) {
-    // A message that was held may come after the peer has closed, and then there is no peer to answer.
+    // A message that was held may be delivered after the peer has closed, when an echo can't be sent any more.
     if (conn.state === "open" && !conn.send(data)) conn.pause();
   },
   onDrain(conn) {

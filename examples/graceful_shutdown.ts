@@ -1,12 +1,13 @@
 /**
- * A server that says goodbye: on SIGINT or SIGTERM it sends last words, closes every connection with 1001 and ends.
+ * A server that shuts down in order: on SIGINT or SIGTERM it sends a last message, closes every connection with 1001
+ * and ends.
  *
  *     deno run --allow-net examples/graceful_shutdown.ts [--port N] [--timeout MS]
  *
  * Try it: start it with `--port 8080`, connect with `sluice connect ws://127.0.0.1:8080`, then press Ctrl-C here.
  *
- * It ends with 0 where every connection was closed cleanly, and so got all that was sent to it; with 1 where some had to
- * be terminated, and then prints what they didn't get. A second signal ends it at once, as if it had no handler.
+ * The exit code is 0 if every connection was closed cleanly, and so got all that was sent to it; 1 if some had to be
+ * terminated, and then it prints how much they didn't get. A second signal ends it at once, as if it had no handler.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * A request and response protocol in JSON, with errors for what can't be understood.
+ * A request and response protocol in JSON, with errors for invalid requests.
  *
  *     deno run --allow-net examples/json_protocol.ts
  *
@@ -18,7 +18,7 @@ function answer(conn: Connection, data: ReceivedMessage): void {
     if (typeof data !== "string") throw new TypeError("text only");
     const message = JSON.parse(data);
     id = message.id ?? null;
-    // Only what is ours: "constructor" is a member of every object.
+    // Own members only: every object inherits "constructor".
     if (!Object.hasOwn(commands, message.command)) throw new Error("no such command");
     conn.send(JSON.stringify({ id, result: commands[message.command](message.args ?? []) }));
   } catch (error) {

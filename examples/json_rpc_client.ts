@@ -53,7 +53,7 @@ class RpcClient {
     this.#waiting.set(id, answer);
     try {
       this.#conn.send(JSON.stringify({ jsonrpc: "2.0", id, method, params }));
-      // Callers who come too fast wait here, rather than in the queue.
+      // Calls beyond the queue's limit wait here.
       await this.#conn.drained();
       return await answer.promise;
     } finally {
@@ -63,7 +63,7 @@ class RpcClient {
     }
   }
 
-  /** Tells something that has no answer. */
+  /** Sends a notification, which has no answer. */
   notify(method: string, params: unknown): void {
     this.#conn.send(JSON.stringify({ jsonrpc: "2.0", method, params }));
   }
@@ -75,7 +75,7 @@ class RpcClient {
     } catch {
       return this.#conn.close(1007, "not JSON");
     }
-    // An answer that came too late is no longer waited for.
+    // An answer that came too late: its call has ended.
     const answer = this.#waiting.get(response.id ?? -1);
     const { error } = response;
     if (error === undefined) answer?.resolve(response.result);
@@ -92,7 +92,7 @@ const METHODS: Record<string, Method> = {
   sleep: (ms: number) => new Promise((resolve) => setTimeout(resolve, ms, `slept ${ms} ms`)),
   log: (text: string) => console.log(`server: told ${text}`),
 };
-/** How many calls of one client may be under way; those that come meanwhile wait at the client. */
+/** The most calls of one client that may be under way; later ones wait at the client. */
 const MOST = 16;
 
 interface Caller {
@@ -120,7 +120,7 @@ async function respond(data: ReceivedMessage): Promise<object | null> {
   }
   if (typeof request?.method !== "string") return failure(null, -32600, "Invalid Request");
   const { id, method, params } = request;
-  // Only what is ours: "constructor" is a member of every object.
+  // Own members only: every object inherits "constructor".
   if (!Object.hasOwn(METHODS, method)) return failure(id ?? null, -32601, "Method not found");
   try {
     const result = await METHODS[method](params as never);

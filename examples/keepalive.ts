@@ -1,5 +1,5 @@
 /**
- * Keepalive: a silent peer is pinged, one that answers stays, and one that doesn't is given up.
+ * Keepalive: the server pings a silent peer, keeps one that answers, and gives up one that doesn't.
  *
  *     deno run --allow-net examples/keepalive.ts
  *
@@ -11,7 +11,7 @@ await using ctx = new Context();
 const gone = Promise.withResolvers<void>();
 const listener = ctx.listen({
   hostname: "127.0.0.1",
-  // In earnest: 20 s and 20 s, which is what a listener does by itself.
+  // In production: 20 s and 20 s, the defaults of a listener.
   keepAlive: { interval: 30, timeout: 60 },
   onPong: (conn) => console.log(`server: ${conn.url} lives`),
   onClose(conn, close) {
@@ -21,13 +21,13 @@ const listener = ctx.listen({
   onError: () => {},
 });
 
-// A peer like any other: it answers pings by itself, and measures one of its own.
+// A normal peer: it answers pings by itself, and measures a ping of its own.
 const alive = ctx.connect(`${listener.url}alive`);
 await alive.opened;
 await alive.ping();
 console.log("client: a round trip was measured");
 
-// A peer that has vanished without a word: it speaks the handshake, and then nothing.
+// A peer that vanishes: it completes the handshake, and then sends nothing.
 using dead = await Deno.connect({ hostname: "127.0.0.1", port: listener.port });
 await dead.write(
   new TextEncoder().encode(

@@ -51,7 +51,7 @@ for await (const _ of changes) {
   try {
     const pair = await readPair();
     if (pair.cert === served.cert && pair.key === served.key) continue;
-    // Throws in the middle of a renewal, when the key isn't yet the certificate's. The old pair stays, and the next
+    // Throws in the middle of a renewal, when key and certificate don't match yet. The old pair stays, and the next
     // change is near.
     listener.setTls(pair);
     served = pair;

@@ -1,5 +1,5 @@
 /**
- * Several connections in one context, each with its own name for itself.
+ * Several connections in one context, each with a name in its `data`.
  *
  *     deno run --allow-net examples/multi_conn.ts [--connections N]
  *

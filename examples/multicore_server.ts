@@ -1,5 +1,5 @@
 /**
- * A chat room on all cores of a machine: whatever a client sends, every client gets. Each worker, or each process with
+ * A chat room on all cores of a machine: every client gets every message. Each worker, or each process with
  * `--processes`, listens on the same port (`reusePort`, Linux), and the kernel deals out the connections.
  *
  *     deno run --allow-net --allow-read --allow-sys=cpus --unstable-net examples/multicore_server.ts --port 8080
@@ -17,18 +17,18 @@ import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 import { type Broker, Context, WorkerBroker, WorkerHub } from "@sluice/websocket";
 
-// Imported only if it is used, and by a name that Deno doesn't see beforehand: the client for Redis is a dependency.
+// Imported only if it is used, by a name that Deno can't resolve beforehand: the client for Redis is a dependency.
 const REDIS = "@sluice/websocket/redis";
 
 interface Options {
   hostname: string;
   port: number;
   redis?: string;
-  /** Which of the workers or processes it is. */
+  /** The number of the worker or process. */
   number: number;
 }
 
-// `self` as a worker has it; what checks this file takes it for a window.
+// The type of `self` in a worker; the type checker takes it for a window.
 const scope = self as unknown as {
   onmessage: (event: MessageEvent<Options & { hubPort?: MessagePort } | "shutdown">) => void;
   postMessage(message: unknown): void;
@@ -36,7 +36,7 @@ const scope = self as unknown as {
 };
 const isWorker = !("document" in self) && "WorkerGlobalScope" in self;
 
-/** One server: all there is to it on a single core. */
+/** The server of one core. */
 async function serve(
   { hostname, port, redis, number }: Options,
   broker?: Broker,
@@ -53,11 +53,11 @@ async function serve(
     reusePort: true,
     onConnect: async (conn) => {
       conn.subscribe("chat");
-      // Once the broker has the subscription, no message of another server is missed.
+      // Once the broker has the subscription, this server misses no message of the others.
       await context.ready;
       if (conn.state === "open") conn.send(`welcome to server ${number}`);
     },
-    // A receiver that is behind misses a message rather than grow its queue.
+    // A slow receiver misses a message, so that its queue can't grow.
     onMessage: (_conn, data) => context.publish("chat", data, { slow: "drop" }),
   });
   return context;

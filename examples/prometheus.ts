@@ -1,5 +1,5 @@
 /**
- * The counters as a text page in Prometheus' format, on the port of the WebSocket itself.
+ * Serves the counters as a page in Prometheus' text format, on the port of the WebSocket itself.
  *
  *     deno run --allow-net examples/prometheus.ts [--port N] [--hostname H]
  *
@@ -35,7 +35,7 @@ const METRICS: [name: string, type: "counter" | "gauge", help: string, key: keyo
 
 const closes = new Map<string, number>();
 
-/** Peers choose codes from 3000 on as they like: a label for each would let them make thousands of series. */
+/** Peers may choose any code from 3000 on: with a label for each they could create thousands of series. */
 function groupOf(code: number): string {
   return code < 3000 ? String(code) : `${Math.floor(code / 1000)}xxx`;
 }

@@ -8,7 +8,7 @@
  */
 import { ConnectionClosedError, Context } from "@sluice/websocket";
 
-// In earnest: the defaults, from a quarter of a second to half a minute.
+// In production: the defaults, from a quarter of a second to half a minute.
 const BACK_OFF = { initial: 10, max: 200 };
 
 const ctx = new Context();
@@ -23,7 +23,7 @@ const connections = ctx.reconnect(url, {
   backoff: BACK_OFF,
   onError: () => {},
   onRetry(error) {
-    // The end of a connection leads here as well.
+    // A connection that ends throws here as well.
     if (error instanceof ConnectionClosedError) return;
     // The server of this example is back in time for the fourth attempt.
     if (++failures === 3) listener = serve(port);

@@ -12,15 +12,15 @@
 import { parseArgs } from "node:util";
 import { type Connection, type ConnectionHandlers, Context } from "@sluice/websocket";
 
-/** Passes on what one leg receives to the other, and its end. */
+/** Passes the messages and the close of one leg on to the other. */
 function leg(other: () => Connection): ConnectionHandlers {
   return {
     onMessage: (conn, data) => {
-      // The other leg may have closed by now; what is held here has nowhere to go then.
+      // If the other leg has closed by now, the message can't be passed on.
       if (other().state === "open" && !other().send(data)) conn.pause();
     },
     onClose(_conn, { code, reason }) {
-      // 1005 and 1006 say that no code came, and can't be sent.
+      // 1005 and 1006 mean that no code came, and can't be sent.
       if (code === 1005) other().close();
       else if (code === 1006 || code === 1015) other().close(1011);
       else other().close(code, reason);
@@ -37,12 +37,12 @@ function relay(ctx: Context, port: number, upstream: string) {
     async onConnect(client) {
       const server: Connection = ctx.connect(upstream, {
         ...leg(() => client),
-        // Room again: what was held back comes.
+        // There is room again: deliver the messages that were held back.
         onDrain: () => client.resume(),
       });
       client.on({ ...leg(() => server), onDrain: () => server.resume() });
-      // What the client sends until then waits: no message is delivered before this has settled.
-      await server.opened.catch(() => client.close(1014, "no server behind"));
+      // Messages of the client wait until then: none is delivered before this promise has settled.
+      await server.opened.catch(() => client.close(1014, "no upstream"));
     },
   });
 }
@@ -75,7 +75,7 @@ if (args.upstream !== undefined) {
   console.log(`at most ${most <= 128 * 1024 ? "two messages" : `${most} bytes`} waited in between`);
   conn.close(4000, "enough");
   for (const [server] of [[...echo.connections]]) {
-    console.log(`the server behind got code ${(await server.closed).code}`);
+    console.log(`the upstream got code ${(await server.closed).code}`);
   }
   await ctx.shutdown();
 }

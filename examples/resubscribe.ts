@@ -8,7 +8,7 @@
  */
 import { type Connection, Context } from "@sluice/websocket";
 
-// ---- The server: a connection subscribes to what it names, and gets what is published there. --------------------
+// ---- The server: a connection subscribes to the topics that it names, and gets their messages. -------------------
 
 const service = new Context();
 const serve = (port: number) =>
@@ -36,7 +36,7 @@ class Subscriptions {
   add(topic: string): void {
     if (this.#topics.has(topic)) return;
     this.#topics.add(topic);
-    // While there is no connection the next one asks for it.
+    // Without a connection, the next one subscribes.
     if (this.#conn?.state === "open") this.#conn.send(topic);
   }
 

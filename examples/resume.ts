@@ -1,7 +1,7 @@
 /**
- * Numbered messages that survive every loss: the server keeps the last of them in a ring buffer, and in a journal for the
- * time after a crash; a client that comes back says which number it had last, and gets what it has missed, each message
- * once. What the ring no longer has is said to be gone: the client has to fetch the whole state then.
+ * Numbered messages that survive every loss: the server keeps the latest messages in a ring buffer, and in a journal in
+ * case it crashes. A client that comes back sends the last number that it had, and gets the messages that it has missed,
+ * each once. If the ring no longer has them, the client learns so and has to fetch the whole state.
  *
  *     deno run --allow-net --allow-env --allow-read --allow-write examples/resume.ts serve --journal FILE [--port N]
  *         [--every MS] [--keep N]
@@ -31,13 +31,13 @@ const { values: args, positionals: [role, url] } = parseArgs({
   },
 });
 
-/** The last messages, each at the place that its number has in the ring. */
+/** The latest messages, each at the index that follows from its number. */
 class Ring {
   readonly #messages: string[];
   readonly #size: number;
   /** The number of the last message. */
   last = 0;
-  /** The number of the first one that is still there. */
+  /** The number of the first message that is still there. */
   first = 1;
 
   constructor(size: number) {
@@ -56,7 +56,7 @@ class Ring {
     return this.#messages[number % this.#size];
   }
 
-  /** Whether all messages after a number are there. */
+  /** Whether all messages after a given number are there. */
   hasAfter(number: number): boolean {
     return number >= this.first - 1 && number <= this.last;
   }
@@ -78,15 +78,15 @@ class Journal {
     } catch (error) {
       if (!(error instanceof Deno.errors.NotFound)) throw error;
     }
-    // What comes after the last line's end was being written in a crash; no client has got it.
+    // A crash has interrupted the last line if it has no end; no client has got that message.
     const [stream, ...lines] = text.slice(0, text.lastIndexOf("\n") + 1).split("\n").slice(0, -1);
-    // Numbers of another journal mean nothing here.
+    // Numbers of another journal have no meaning here.
     this.stream = stream ?? crypto.randomUUID();
     for (const line of lines) this.ring.add(parseInt(line), line);
     this.#rewrite();
   }
 
-  /** Keeps a message, on disk before anybody gets it; returns it with its number. */
+  /** Keeps a message, on disk before any client gets it; returns it with its number. */
   add(text: string): string {
     const number = this.ring.last + 1, message = `${number} ${text}`;
     Deno.writeTextFileSync(this.#path, `${message}\n`, { append: true });
@@ -95,7 +95,7 @@ class Journal {
     return message;
   }
 
-  /** Leaves out what the ring no longer has. */
+  /** Rewrites the journal without the messages that the ring no longer has. */
   #rewrite(): void {
     const { first, last } = this.ring, lines = [this.stream];
     for (let number = first; number <= last; number++) lines.push(this.ring.get(number));
@@ -109,14 +109,14 @@ function serve(path: string): void {
   const journal = new Journal(path, Number(args.keep)), { ring, stream } = journal;
   const ctx = new Context();
 
-  /** Sends what a client has missed, no faster than it takes it; from then on it gets what is published. */
+  /** Sends the messages that a client has missed, as fast as it takes them; then the client gets the new ones. */
   async function resume(conn: Connection, after: number): Promise<void> {
     for (let next = after + 1; next <= ring.last; next++) {
-      // While it was waited for, the ring may have gone on.
+      // During the wait the ring may have dropped messages.
       if (!ring.hasAfter(next - 1)) return conn.close(GONE, "too slow");
       if (!conn.send(ring.get(next))) await conn.drained();
     }
-    // No message can come between the last look at the ring and this: nothing is awaited in between.
+    // No message is missed between the last look at the ring and this: nothing is awaited in between.
     conn.subscribe("messages");
   }
 
@@ -130,13 +130,13 @@ function serve(path: string): void {
       const known = asked.after === 0 || asked.stream === stream;
       if (!known || !ring.hasAfter(asked.after)) return conn.close(GONE, `first is ${ring.first}`);
       conn.send(stream);
-      // It may be lost by then; it comes back.
+      // The connection may be lost by then; the client comes back.
       await resume(conn, asked.after).catch(() => {});
     },
   });
   console.log(`listening on ${listener.url}`);
 
-  // In earnest, whatever happens. A receiver that is too slow is closed, and resumes when it is back.
+  // In production, the application's events. A slow receiver is closed, and resumes when it comes back.
   setInterval(() => {
     const message = journal.add(`it is ${new Date().toISOString()}`);
     ctx.publish("messages", message, { slow: "close" });
@@ -154,7 +154,7 @@ function parseRequest(data: unknown): { stream: string; after: number } | null {
 
 async function follow(url: string): Promise<void> {
   const ctx = new Context(), count = Number(args.count);
-  // A program that keeps what it makes of the messages keeps these two with it, in one transaction.
+  // A program that stores the results of the messages stores these two with them, in one transaction.
   let stream = "", last = 0;
   const connections = ctx.reconnect(url, {
     backoff: { initial: 20, max: 2000 },
@@ -170,7 +170,7 @@ async function follow(url: string): Promise<void> {
         if (last === count) return await ctx.shutdown().then(() => {});
       }
     } catch (error) {
-      // Whatever it was, the next connection goes on after the last message. With one exception:
+      // The next connection goes on after the last message, with one exception:
       if (!(error instanceof ConnectionClosedError)) throw error;
       if (error.close?.code === GONE) throw error;
     }

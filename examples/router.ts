@@ -1,5 +1,5 @@
 /**
- * Paths lead to handlers: `/echo`, `/upper`, `/rooms/NAME`; `/secret` is refused, and others are not found.
+ * A handler for each path: `/echo`, `/upper`, `/rooms/NAME`; `/secret` is refused, and others are not found.
  *
  *     deno run --allow-net examples/router.ts [--port N]
  *

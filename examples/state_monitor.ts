@@ -1,5 +1,5 @@
 /**
- * The states of a connection, from the first to the last, and what its numbers say on the way.
+ * Prints the states of a connection, from the first to the last, and its counters on the way.
  *
  *     deno run --allow-net examples/state_monitor.ts
  *

@@ -12,21 +12,21 @@
 import { createServer, type Socket } from "node:net";
 import { Context } from "@sluice/websocket";
 
-// File descriptors that are passed begin with this one (sd_listen_fds(3)).
+// The first of the file descriptors that systemd passes (sd_listen_fds(3)).
 const FIRST_FD = 3;
 const WATCHDOG_USEC = Number(Deno.env.get("WATCHDOG_USEC") ?? 0);
 
 const ctx = new Context();
 
-/** Tells systemd something; without it nothing happens. */
+/** Notifies systemd; does nothing without systemd. */
 async function notify(...words: string[]): Promise<void> {
   if (Deno.env.get("NOTIFY_SOCKET") === undefined) return;
   await new Deno.Command("systemd-notify", { args: words }).output();
 }
 
-// A socket that was bound elsewhere comes by node:net, whose connections are adopted.
+// Only node:net can use a socket that another process has bound; the context adopts its connections.
 const server = createServer({ noDelay: true }, (socket: Socket) => {
-  // A client that is gone already can't be taken over.
+  // A client that has gone already can't be adopted.
   try {
     ctx.adopt(socket, { onMessage: (conn, data) => void conn.send(data), onError: () => {} });
   } catch {
@@ -42,7 +42,7 @@ const url = `ws://${address.address}:${address.port}/`;
 console.log(`listening on ${url}`);
 await notify("--ready", `--status=listening on ${url}`);
 
-/** Whether a client gets through, all the way: what hangs anywhere is restarted. */
+/** Whether a client can connect and get an echo; a service where that fails is restarted. */
 async function isAlive(): Promise<boolean> {
   try {
     await using conn = ctx.connect(url, { connectTimeout: 2000, onError: () => {} });
@@ -61,7 +61,7 @@ if (WATCHDOG_USEC > 0) {
 }
 
 Deno.addSignalListener("SIGTERM", async () => {
-  // Clients that connect from now on wait in systemd's socket for the next instance.
+  // Clients that connect from now on wait in systemd's socket, for the next instance.
   server.close();
   await notify("STOPPING=1");
   await ctx.shutdown({ timeout: 20_000 });

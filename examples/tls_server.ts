@@ -3,7 +3,7 @@
  *
  *     deno run --allow-net --allow-read examples/tls_server.ts --cert FILE --key FILE [--port N]
  *
- * Try it with a certificate of your own making:
+ * Try it with a certificate that you make:
  *
  *     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=localhost \
  *       -addext subjectAltName=DNS:localhost -keyout key.pem -out cert.pem

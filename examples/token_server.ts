@@ -1,6 +1,6 @@
 /**
  * Authentication by tokens that expire: the server checks a signed token in the handshake, closes the connection when it
- * expires, and takes a new one on the way. The client fetches tokens, renews them in time, and comes back with a fresh one.
+ * expires, and accepts a new one before. The client fetches tokens, renews them in time, and comes back with a fresh one.
  *
  *     deno run --allow-net examples/token_server.ts [--port N] [--seconds N]
  *
@@ -12,7 +12,7 @@
 import { parseArgs } from "node:util";
 import { type Connection, Context, type HandshakeError } from "@sluice/websocket";
 
-/** A code of this application's for "your token has expired". */
+/** The close code of this application for "your token has expired". */
 const EXPIRED = 4401;
 
 const { values: args } = parseArgs({
@@ -23,7 +23,7 @@ const { values: args } = parseArgs({
   },
 });
 
-// ---- Tokens: the claims and their signature. In earnest, a JWT of the identity provider and a library that checks it. --
+// ---- Tokens: the claims and their signature. In production, a JWT of the identity provider and a library for it. ----
 
 interface Claims {
   user: string;
@@ -73,7 +73,7 @@ async function receive(conn: Connection<Session>, data: string | Uint8Array): Pr
   const { type, token } = JSON.parse(String(data));
   if (type !== "renew") return void conn.send(`you are ${conn.data.user}`);
   const claims = await verify(token);
-  // A token of somebody else would make this connection theirs.
+  // The token must be for the same user: a connection doesn't change hands.
   if (claims?.user === conn.data.user) extend(conn, claims);
   else conn.close(EXPIRED, "not a valid token");
 }
@@ -107,12 +107,12 @@ if (args.port !== undefined) {
   ) as HandshakeError;
   console.log(`without a token: refused with ${status}`);
 
-  // In earnest `issue` is a request to the identity provider.
+  // In production `issue` is a request to the identity provider.
   let token = await issue("Ann", LIFETIME);
   const conn = client.connect(listener.url, { headers: { Authorization: `Bearer ${token}` } });
   await conn.opened;
   const since = performance.now();
-  // Renewed at half of its life, once; then it is left to expire.
+  // Renewed once, at half of its life; then it expires.
   setTimeout(async () => {
     token = await issue("Ann", LIFETIME);
     conn.send(JSON.stringify({ type: "renew", token }));

@@ -27,9 +27,9 @@ const ctx = new Context();
 const listener = ctx.listen({
   hostname: args.hostname,
   port: Number(args.port),
-  // Small messages: what a page says here is a few words.
+  // Small messages: the page sends a few words at a time.
   maxMessageSize: 1024,
-  // Browsers offer it; messages of this size are sent as they are.
+  // Browsers offer compression; messages of this size are sent uncompressed.
   compression: { contextTakeover: false },
   handler(request) {
     if (new URL(request.url).pathname !== "/") return new Response(null, { status: 404 });
@@ -41,7 +41,7 @@ const listener = ctx.listen({
     if (!prices.has(name)) return conn.close(1008, "no such price");
     if (verb === "unsubscribe") return void conn.unsubscribe(name);
     conn.subscribe(name);
-    // The state first; what is published from now on follows it.
+    // The state first; later publications follow it.
     conn.send(price(name));
   },
 });

@@ -1,6 +1,5 @@
 /**
- * An echo server as a container: it listens on all addresses, says whether it is alive and ready, and ends in order when it
- * is told to.
+ * An echo server as a container: it listens on all addresses, answers health checks, and shuts down in order on SIGTERM.
  *
  *     deno run --allow-net --allow-env=HOST,PORT examples/docker/main.ts
  *

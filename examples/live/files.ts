@@ -13,7 +13,7 @@ export function files(): (request: Request) => Promise<Response> {
     }
     const name = pathname === "/" ? "/index.html" : pathname;
     const type = TYPES[name.slice(name.lastIndexOf(".") + 1)];
-    // No slash but the first, so that nothing outside of the directory can be asked for.
+    // No slash but the first, so that requests can't leave the directory.
     if (type === undefined || !/^\/\w+\.\w+$/.test(name)) {
       return new Response("Not found\n", { status: 404 });
     }

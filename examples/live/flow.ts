@@ -7,10 +7,10 @@ import {
   type SocketKind,
 } from "./protocol.ts";
 
-/** One producer in a process of its own, and its consumer here, which is as slow as it is set to be. */
+/** One producer in a process of its own, and its consumer here, which reads at a speed that can be set. */
 export class Flow implements AsyncDisposable {
   readonly kind: "sluice" | "native";
-  /** Messages out of order. */
+  /** Number of messages out of order. */
   gaps = 0;
   /** The most that the producer's queue has held. */
   highest = 0;
@@ -63,7 +63,7 @@ export class Flow implements AsyncDisposable {
     });
   }
 
-  /** Resolves when messages can flow, at the speed that is set. */
+  /** Resolves when messages can flow at the configured speed. */
   async opened(): Promise<Connection> {
     const conn = await this.#conn;
     await conn.opened;
@@ -71,7 +71,7 @@ export class Flow implements AsyncDisposable {
     return conn;
   }
 
-  /** Takes up changed settings. */
+  /** Applies changed settings. */
   async adjust(): Promise<void> {
     const conn = await this.#conn;
     if (this.#settings.paused) conn.pause();
@@ -80,7 +80,7 @@ export class Flow implements AsyncDisposable {
     this.#wake?.();
   }
 
-  /** What has happened since the last call. */
+  /** Returns the figures since the last call. */
   sample(): FlowSample {
     const now = performance.now(), seconds = (now - this.#time) / 1000;
     const last = this.#last, before = this.#before ?? last;
@@ -101,12 +101,12 @@ export class Flow implements AsyncDisposable {
 
   async [Symbol.asyncDispose]() {
     (await this.#conn).terminate();
-    // It may have gone already: Ctrl-C is for all of a terminal's processes.
+    // It may have ended already: Ctrl-C goes to all processes of a terminal.
     await this.#process.stdin.close().catch(() => {});
     await this.#process.status;
   }
 
-  /** The consumer: returning a promise holds the connection, and the producer through it. */
+  /** The consumer: its promise holds the connection, which holds the producer. */
   #take(data: ReceivedMessage): Promise<void> | undefined {
     const bytes = data as Uint8Array;
     const number = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0);

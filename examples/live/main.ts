@@ -39,7 +39,7 @@ const { values: args } = parseArgs({
 
 const sockets: SocketKind = args.sockets === "system" ? "system" : "deno";
 
-/** One line: on a terminal always the same one. */
+/** Prints one line, on a terminal over the previous one. */
 function print(text: string): void {
   if (!Deno.stdout.isTerminal()) return console.log(text);
   const { columns } = Deno.consoleSize();
@@ -91,7 +91,7 @@ async function serve(): Promise<void> {
     onHandshake(request) {
       const { pathname } = new URL(request.url);
       if (pathname === "/live") return { data: { name: `visitor ${++visitors}` } };
-      // What a browser's own WebSocket can do is tried here by the browser tests.
+      // The browser tests use this path to test a browser's own WebSocket.
       return pathname === "/echo" ? { data: { name: "" } } : new Response(null, { status: 404 });
     },
     onConnect(conn) {
@@ -129,7 +129,7 @@ async function serve(): Promise<void> {
     Deno.exit();
   });
 
-  /** Two new producers, whose memory is small again. */
+  /** Starts two new producers, whose memory is small again. */
   async function begin(): Promise<void> {
     const before = race;
     race = null;
@@ -153,7 +153,7 @@ async function serve(): Promise<void> {
     conn.send(JSON.stringify(message));
   }
 
-  /** A page that doesn't keep up misses something, instead of filling memory here. */
+  /** Sends to a page. A page that doesn't keep up misses messages, instead of filling memory here. */
   function tellAll(message: ToPage): void {
     listener.broadcast(JSON.stringify(message), { to: pages(), slow: "drop" });
   }
@@ -170,7 +170,7 @@ async function serve(): Promise<void> {
       if (text.trim() !== "") tellAll({ t: "chat", name: conn.data.name, text });
       return;
     }
-    // Between two races there is nothing to set.
+    // There is no race to configure while a new one starts.
     if (race === null) return;
     if (message.t === "restart") return void begin();
     if (message.t === "speed") {

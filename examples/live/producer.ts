@@ -11,7 +11,7 @@ import { CHUNK, GIVE_UP, type ProducerReport, REPORT_EVERY } from "./protocol.ts
 
 const TICK = 5;
 
-/** Makes chunks at a rate; what isn't taken isn't made. */
+/** Makes chunks at a given rate; chunks that can't be sent aren't made. */
 class Source {
   made = 0;
   held = false;
@@ -24,14 +24,14 @@ class Source {
     this.#rate = rate;
   }
 
-  /** Calls `send` with what is due; it returns whether to go on. */
+  /** Calls `send` with the chunks that are due; it returns whether to go on. */
   run(send: (chunk: Uint8Array) => boolean): void {
     const now = performance.now();
     this.#owed = Math.min(this.#owed + (now - this.#last) / 1000 * this.#rate, this.#rate / 10);
     this.#last = now;
     while (!this.held && this.#owed >= CHUNK) {
       this.#owed -= CHUNK;
-      // Each carries its number, so that the consumer can tell a gap.
+      // Each chunk carries its number, so that the consumer notices a gap.
       new DataView(this.#chunk.buffer).setUint32(0, this.made++);
       this.held = !send(this.#chunk);
     }
@@ -42,10 +42,10 @@ function report(values: Omit<ProducerReport, "rss">): void {
   console.log(JSON.stringify({ ...values, rss: Deno.memoryUsage().rss }));
 }
 
-/** With Sluice: stops when `send` says so, and goes on from `onDrain`. */
+/** With Sluice: stops when `send` returns false, and goes on from `onDrain`. */
 function withSluice(rate: number, system: boolean): void {
   const source = new Source(rate);
-  // What the kernel can't send yet it leaves in our queue then, where a pong passes it.
+  // The kernel then leaves unsent data in our queue, where a pong passes it.
   const sockets = system ? systemSockets({ notSentLowWater: CHUNK }) : undefined;
   const ctx = new Context({ keepAlive: false, sockets });
   let conn: Connection | null = null, peak = 0;
@@ -82,8 +82,8 @@ function withSluice(rate: number, system: boolean): void {
 }
 
 /**
- * With Deno's native WebSocket: nothing says when to stop. To spare the machine it stops where the socket's queue has
- * reached a size that no server could afford.
+ * With Deno's native WebSocket: no signal to stop exists. To spare the machine the producer stops when the socket's
+ * queue has reached a size that no server could afford.
  */
 function withNative(rate: number): void {
   const source = new Source(rate);

@@ -1,21 +1,21 @@
-/** What the processes of the live demo and its page agree on. */
+/** The types and constants that the processes of the live demo share with its page. */
 
 /** Bytes of one message of the load. */
 export const CHUNK: number = 16 * 1024;
 /** Ms from one report to the next. */
 export const REPORT_EVERY = 100;
-/** Where the native producer gives up: bytes in its socket's queue. */
+/** The number of bytes in its socket's queue at which the native producer stops. */
 export const GIVE_UP: number = 384 * 1024 * 1024;
 /** The high-water mark of our producer's connection, the library's default. */
 export const HIGH_WATER_MARK: number = 64 * 1024;
 
-/** What a producer prints. */
+/** A report that a producer prints. */
 export interface ProducerReport {
   /** Messages made so far. */
   made: number;
   /** Bytes in its queue now. */
   queue: number;
-  /** The most since the last report. */
+  /** The most bytes in its queue since the last report. */
   peak: number;
   /** Times that the queue has drained so far. */
   drains: number;
@@ -35,7 +35,7 @@ export interface FlowSample {
   rss: number;
 }
 
-/** What all pages get ten times a second. */
+/** The message that all pages get ten times a second. */
 export interface Sample {
   t: "sample";
   /** Seconds since the start. */
@@ -46,17 +46,17 @@ export interface Sample {
   roundTrip: number | null;
 }
 
-/** What can be set from a page. */
+/** The settings that a page can change. */
 export interface Settings {
   /** Bytes per second that the consumers take. */
   speed: number;
   paused: boolean;
 }
 
-/** What makes the sockets of our producer: Deno's, or the kernel's own. */
+/** The kind of sockets of our producer: Deno's, or the kernel's own. */
 export type SocketKind = "deno" | "system";
 
-/** What a page gets. */
+/** The messages to a page. */
 export type ToPage =
   | Sample
   | { t: "hello"; name: string }
@@ -73,7 +73,7 @@ export type ToPage =
   | { t: "chat"; name: string; text: string }
   | { t: "people"; count: number };
 
-/** What a page sends. */
+/** The messages from a page. */
 export type FromPage =
   | { t: "say"; text: string }
   | { t: "speed"; value: number }

@@ -7,7 +7,7 @@ const MIB = 1024 * 1024;
 const RATE = 32 * MIB;
 const HISTORY = 600;
 
-/** The same load over this library and over Deno's native WebSocket, a producer's process each. */
+/** Runs the same load over this library and over Deno's native WebSocket, each with its own producer process. */
 export class Race implements AsyncDisposable {
   readonly rate: number = RATE;
   readonly settings: Settings;
@@ -37,7 +37,7 @@ export class Race implements AsyncDisposable {
     return race;
   }
 
-  /** Takes up changed settings. */
+  /** Applies changed settings. */
   adjust(): void {
     this.sluice.adjust();
     this.native.adjust();
@@ -56,7 +56,7 @@ export class Race implements AsyncDisposable {
     return sample;
   }
 
-  /** The last second in a line, its averages rather than a snapshot. */
+  /** Describes the last second in one line, by averages. */
   line(): string {
     const recent = this.history.slice(-1000 / REPORT_EVERY), last = recent.at(-1);
     if (last === undefined) return "";

@@ -90,7 +90,7 @@ const EXPECTED: Record<string, (string | RegExp)[]> = {
   relay: [
     "received through two connections",
     "at most two messages waited in between",
-    "the server behind got code 4000",
+    "the upstream got code 4000",
   ],
   reconnect: [
     "echo of round 1 after 0 failures",

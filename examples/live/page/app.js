@@ -21,7 +21,7 @@ function smooth(pick) {
 
 const each = (pick) => samples.map(pick);
 
-/** What each chart shows. */
+/** The content of each chart. */
 const CHARTS = {
   "chart-rss": {
     min: () => 100,
