@@ -596,7 +596,7 @@ Deno.test("Closed in the middle of compressing: everything goes out first", asyn
   assertEquals(messages[1], "last");
 });
 
-Deno.test("A payload lent as a view is right while its callback runs, however it came", async () => {
+Deno.test("A payload handed on as a view is right while its callback runs, whether split or not", async () => {
   await using ctx = new Context();
   const seen: Uint8Array[] = [];
   const { listener } = serve(ctx, {

@@ -215,7 +215,7 @@ Deno.test("The history holds the last bytes of the window, however they came", (
   }
 });
 
-Deno.test("Closed in the middle of a long message, it stops and calls nobody", async () => {
+Deno.test("Closed in the middle of a long message, it stops and calls back no more", async () => {
   const deflater = new Deflater(TAKEOVER);
   const packed = join([deflater.deflate(noise(2 << 20), true).slice()]);
   deflater.close();

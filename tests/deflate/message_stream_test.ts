@@ -233,7 +233,7 @@ Deno.test("fault 11a: text, limit and corruption are checked in pieces too", asy
   }
 });
 
-Deno.test("fault 11a: closed while it waits for room, it calls nobody", async () => {
+Deno.test("fault 11a: closed while it waits for room, it calls back no more", async () => {
   const { taker, codec, push, turns } = make(1000);
   push(false, compressed(json(500_000)));
   await turns();

@@ -50,7 +50,7 @@ Deno.test("A hundred thousand that leave the line from its end take no time", as
   assertEquals(log.join(""), "aaaaaaaaaa");
 });
 
-Deno.test("One that has left may come back, to the end, and nobody is in line twice", async () => {
+Deno.test("One that has left may come back, to the end, and none is in line twice", async () => {
   const log: string[] = [];
   const a = worker("a", 2, log);
   workQueue.enqueue(a);

@@ -3,7 +3,7 @@ import { flushAfterTurn } from "../../src/flow/flush_scheduler.ts";
 import { until } from "../support/until.ts";
 
 for (const count of [5, 32, 33, 250]) {
-  Deno.test(`fault 19: of ${count} flushes of a turn one that throws takes nobody with it`, async () => {
+  Deno.test(`fault 19: of ${count} flushes in a turn, one that throws stops no other`, async () => {
     const thrown: unknown[] = [], flushed: number[] = [];
     const keep = (event: ErrorEvent) => {
       event.preventDefault();

@@ -14,7 +14,7 @@ function member(number: number): Numbered {
 
 const numbers = (list: MemberList<Numbered>) => [...list].map(({ number }) => number);
 
-Deno.test("a list lists whom a set would list, in the same order, whoever comes and goes", () => {
+Deno.test("a list has the members of a set in the same order, while members are added and removed", () => {
   const list = new MemberList<Numbered>(), set = new Set<Numbered>();
   let seed = 7, next = 0;
   const random = (below: number) => {

@@ -49,7 +49,7 @@ Deno.test("fault 5: a ping that is given up is gone at once, by timeout and by s
   await frames;
 });
 
-Deno.test("fault 5: pings that nobody answers have a bound, and a pong makes room again", async () => {
+Deno.test("fault 5: pings without an answer have a bound, and a pong makes room again", async () => {
   await using peer = await rawPeer();
   const { conn, raw } = peer;
   const payloads: Uint8Array[] = [];

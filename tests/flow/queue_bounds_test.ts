@@ -3,7 +3,7 @@ import { QueueFullError } from "../../mod.ts";
 import { run } from "../support/child.ts";
 import { pair } from "../support/pair.ts";
 
-Deno.test("fault 7: fragments without payload can't pile up without bound, whoever waits", async () => {
+Deno.test("fault 7: fragments without payload have a bound, for every kind of waiting", async () => {
   for (const whenQueueFull of ["throw", "drop"] as const) {
     await using both = await pair({}, { maxQueueBytes: 5000, whenQueueFull });
     const { client } = both;

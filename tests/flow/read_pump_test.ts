@@ -11,7 +11,7 @@ import { turn, until } from "../support/until.ts";
 
 const KIB = 1024;
 
-Deno.test("fault 15: a message and a frame of one read are both lent until the last of them is given back", async () => {
+Deno.test("fault 15: views of a message and a frame of one read both stay valid until the last of them is released", async () => {
   const views: Uint8Array[] = [];
   const gates: PromiseWithResolvers<void>[] = [];
   const wait = () => {

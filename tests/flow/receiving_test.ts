@@ -195,7 +195,7 @@ Deno.test("fault 17: giving up what has already been settled takes nothing of an
   assertEquals(await second, "two");
 });
 
-Deno.test("fault 17: of waiting calls the ones of an aborted receive are gone, whoever comes next", async () => {
+Deno.test("fault 17: an aborted receive leaves no waiting call behind for the next consumer", async () => {
   await using peer = await rawPeer();
   const { conn, raw } = peer;
   for (let i = 0; i < 100; i++) {

@@ -361,7 +361,7 @@ async function failToConnect(use: (conn: Connection) => unknown, options: Connec
   return errors.calls;
 }
 
-Deno.test("fault 59: a connect that fails and nobody listens to is one line on the console", async () => {
+Deno.test("fault 59: a connect that fails without a listener is one line on the console", async () => {
   for (const options of [{}, { onConnect() {} }, { onMessage() {} }]) {
     const lines = await failToConnect(() => {}, options);
     assertEquals(lines.length, 1);

@@ -62,7 +62,7 @@ Deno.test("a ping flood: as many answers as are read, and none is kept for a pee
   await stillServes(server);
 });
 
-Deno.test("a pong flood: nobody asked, nothing is kept, nothing is answered", async () => {
+Deno.test("a pong flood without a ping: nothing is kept, nothing is answered", async () => {
   await using server = victim();
   using peer = await RawPeer.connect(server.port);
   const pongs = repeat(masked(frame(PONG, "x".repeat(125))), 1000);

@@ -70,7 +70,7 @@ Deno.test("1 MiB of headers: 431 in a complete head too", async () => {
   await stillServes(server);
 });
 
-Deno.test("half-open connections: the oldest make room, so that 2,000 of them keep nobody out", async () => {
+Deno.test("half-open connections: the oldest make room, so that 2,000 of them keep no client out", async () => {
   await using server = victim({ maxHandshakes: 100, handshakeTimeout: 600_000 });
   const peers: Deno.Conn[] = [];
   try {

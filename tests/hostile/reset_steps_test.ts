@@ -69,7 +69,7 @@ for (const isTls of [false, true]) {
   for (const paused of [false, true]) {
     if (isTls && paused) continue;
     const how = isTls ? ", where TLS is spoken" : paused ? ", of a held connection" : "";
-    Deno.test(`peers that reset at every step${how} harm nobody, and each connection ends once`, async () => {
+    Deno.test(`peers that reset at every step${how} harm no other, and each connection ends once`, async () => {
       using certificates = isTls ? makeCertificates() : null;
       const said: unknown[] = [], { error } = console;
       console.error = (...args) => said.push(args);

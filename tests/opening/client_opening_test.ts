@@ -57,7 +57,7 @@ Deno.test("Frames in the segment of the 101, at every split of both", async () =
   }
 });
 
-Deno.test("Early frames wait for whoever takes them", async () => {
+Deno.test("Early frames wait for a consumer", async () => {
   await using ctx = new Context();
   using listener = rawListener();
   const conn = ctx.connect(urlOf(listener));
@@ -384,7 +384,7 @@ Deno.test("A host that doesn't resolve: onError, then onClose, opened rejects", 
   assertEquals(steps, ["error", "close"]);
 });
 
-Deno.test("A failure that nobody awaits and nobody handles leaves the process running", async () => {
+Deno.test("A failure that is neither awaited nor handled leaves the process running", async () => {
   await using ctx = new Context();
   const listener = rawListener();
   const url = urlOf(listener);

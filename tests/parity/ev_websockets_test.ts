@@ -509,7 +509,7 @@ Deno.test("E33 debug: a readable trace of handshake, frames, queue and state", a
   assert(!lines.join("\n").includes("secret"));
 });
 
-Deno.test("E33 SLUICE_DEBUG=1 is read where that is permitted, and nobody is asked elsewhere", async () => {
+Deno.test("E33 SLUICE_DEBUG=1 is read where that is permitted, and elsewhere there is no prompt", async () => {
   const mod = new URL("../../mod.ts", import.meta.url).href;
   const code = `import { Context } from "${mod}";
     const ctx = new Context();

@@ -69,7 +69,7 @@ Deno.test("Small fragments cost no more than their message", () => {
   assertEquals(data.byteLength, data.buffer.byteLength);
 });
 
-Deno.test("A lent payload is a view of what was read, a copied one isn't", () => {
+Deno.test("A payload handed on as a view shares the bytes of the read, and a copy doesn't", () => {
   for (const lend of [true, false]) {
     const { assembler, got } = collect(0, lend);
     const bytes = frame(BINARY, Uint8Array.of(1, 2, 3));

@@ -56,7 +56,7 @@ function broker(ways: Partial<Record<typeof METHODS[number], Way>>): Broker {
 
 for (const method of METHODS) {
   for (const [name, way] of Object.entries(WAYS)) {
-    Deno.test(`a broker whose ${method} ${name} harms nobody`, async () => {
+    Deno.test(`a broker whose ${method} ${name} harms no other`, async () => {
       const errors: unknown[] = [];
       const server = new Context({
         broker: broker({ [method]: way }),
@@ -108,7 +108,7 @@ for (const method of METHODS) {
   }
 }
 
-Deno.test("a broker that calls back at any time, and with rubbish, harms nobody", async () => {
+Deno.test("a broker that calls back at any time, and with rubbish, harms no connection", async () => {
   const errors = new Notes<unknown>(), gaps: BrokerGap[] = [];
   let link!: BrokerLink;
   const rubbish = () => {
@@ -171,7 +171,7 @@ Deno.test("a broker that calls back at any time, and with rubbish, harms nobody"
   assertEquals([errors.all.length, gaps.length], [told, 0]);
 });
 
-Deno.test("reports that throw or reject, and a broker's error that nobody wants, harm nobody", async () => {
+Deno.test("reports that throw or reject, and a broker's error without a listener, harm no connection", async () => {
   using errors = new ConsoleErrors();
   for (const way of Object.values(WAYS)) {
     let link!: BrokerLink;
@@ -191,7 +191,7 @@ Deno.test("reports that throw or reject, and a broker's error that nobody wants,
   );
 });
 
-Deno.test("a refusal that nobody asks for is told once; whoever asks for ready gets it there", async () => {
+Deno.test("a refusal is reported once; a call of ready rejects with it", async () => {
   for (const ask of [false, true]) {
     const errors: unknown[] = [];
     const ctx = new Context({

@@ -46,7 +46,7 @@ Deno.test("unsubscribing from all in a loop over conn.topics ends all", async ()
   assertEquals(member.topics.size, 0);
 });
 
-Deno.test("ctx.subscribers: a live view, of a topic that nobody has yet, too", async () => {
+Deno.test("ctx.subscribers: a live view, also of a topic without subscribers", async () => {
   await using room = new Room();
   const view = room.server.subscribers("x");
   assertEquals([view.size, [...view]], [0, []]);

@@ -364,7 +364,7 @@ Deno.test("a client that waits for a 100 and gets the answer instead isn't read 
   assertMatch(text, /connection: close/i);
 });
 
-Deno.test("an endless body that nobody reads ends the connection, and the answer arrives", async () => {
+Deno.test("an endless body that isn't read ends the connection, and the answer arrives", async () => {
   await using on = server(() => new Response("no", { status: 413 }));
   using peer = await RawPeer.dial(on.port);
   await peer.write("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n");

@@ -86,7 +86,7 @@ listener.close();`,
   assert(/^(BrokenPipe EPIPE|ConnectionReset ECONNRESET)$/.test(text.trim()), text);
 });
 
-Deno.test("system sockets: each worker has a poller, and one that is terminated harms nobody", async () => {
+Deno.test("system sockets: each worker has a poller, and one that is terminated harms no other", async () => {
   const worker = CONTEXT + `
 const ctx = new Context({ sockets: systemSockets() });
 const listener = ctx.listen({ hostname: "127.0.0.1", onMessage: (conn, data) => conn.send(data) });

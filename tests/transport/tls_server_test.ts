@@ -217,7 +217,7 @@ Deno.test("a client that leaves in the middle of the handshake is named", async 
   assertMatch((await accepting).message, /TLS handshake failed: .*(closed|reset)/);
 });
 
-Deno.test("a client that stalls delays nobody, and closing its connection ends it", async () => {
+Deno.test("a client that stalls delays no other, and closing its connection ends it", async () => {
   const acceptor = new TlsAcceptor(server);
   const [near, far] = await tcpPair();
   const stalled = failure(acceptor.accept(far));

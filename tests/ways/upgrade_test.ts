@@ -343,7 +343,7 @@ Deno.test("fault 60: upgrade refuses pages of other origins, as listen does", as
   assertEquals((await answerTo({ origins: [] }, ours)).status, 403);
 });
 
-Deno.test("fault 60: origins that make no sense, throw or take their time fail the call, and nobody is let in", async () => {
+Deno.test("fault 60: origins that make no sense, throw or take their time fail the call, and no client is let in", async () => {
   for (
     const [origins, message] of [
       [["example.com"], "Cannot use"],
