@@ -31,6 +31,7 @@ import { Http2Server } from "./http2/http2_server.ts";
 import type { AnyListenOptions, ListenSettings } from "./listen_options.ts";
 import type { PeerInfo } from "./peer_info.ts";
 import { NOTHING_TO_RELEASE, PendingHandshake } from "./pending_handshake.ts";
+import type { ProxyProtocol } from "./proxy_protocol.ts";
 import { type OfferHost, UpgradeOffer } from "./upgrade_offer.ts";
 
 /** A handshake that never became a connection. */
@@ -287,15 +288,26 @@ export class Acceptor<Data> implements Entrance {
     if (!handshake.hasRoom) handshake.turnAway(null, "Too many handshakes");
   }
 
+  // A stage that has nothing to wait for makes no promise: most handshakes pass through all of them.
+
   /** Reads the client's address from a load balancer. Other peers are closed without an answer in an unknown protocol. */
-  async #readProxyHead(handshake: PendingHandshake<Data>, raw: SocketTransport): Promise<void> {
-    const { proxyProtocol } = this.#settings, { info } = handshake;
-    if (proxyProtocol === null || !proxyProtocol.expectsHead(info.remoteAddr)) return;
+  #readProxyHead(handshake: PendingHandshake<Data>, raw: SocketTransport): Promise<void> | void {
+    const { proxyProtocol } = this.#settings;
+    if (proxyProtocol === null || !proxyProtocol.expectsHead(handshake.info.remoteAddr)) return;
     if ("handshake" in raw) {
       throw new TypeError(
         "Cannot read a PROXY head from a listener that does TLS by itself: use the option tls",
       );
     }
+    return this.#takeProxyHead(handshake, raw, proxyProtocol);
+  }
+
+  async #takeProxyHead(
+    handshake: PendingHandshake<Data>,
+    raw: SocketTransport,
+    proxyProtocol: ProxyProtocol,
+  ): Promise<void> {
+    const { info } = handshake;
     const { client, early } = await handshake.wait(proxyProtocol.read(raw, info.remoteAddr));
     handshake.check();
     handshake.info = { ...info, remoteAddr: client };
@@ -352,18 +364,27 @@ export class Acceptor<Data> implements Entrance {
     };
   }
 
-  async #encrypt(handshake: PendingHandshake<Data>, raw: SocketTransport): Promise<void> {
-    let transport: Transport = raw;
-    if (this.#tls !== null) {
-      const { early } = handshake;
-      handshake.early = NOTHING;
-      transport = early.length === 0 ? raw : new PrefixedTransport(early, raw);
-      transport = await handshake.wait(this.#tls.accept(transport));
-    }
+  #encrypt(handshake: PendingHandshake<Data>, raw: SocketTransport): Promise<void> | void {
+    if (this.#tls !== null) return this.#acceptTls(handshake, raw, this.#tls);
+    // A given listener may do TLS by itself; its handshake then begins with the first read.
+    this.#use(handshake, raw, "handshake" in raw);
+  }
+
+  async #acceptTls(
+    handshake: PendingHandshake<Data>,
+    raw: SocketTransport,
+    tls: TlsAcceptor,
+  ): Promise<void> {
+    const { early } = handshake;
+    handshake.early = NOTHING;
+    const below = early.length === 0 ? raw : new PrefixedTransport(early, raw);
+    this.#use(handshake, await handshake.wait(tls.accept(below)), true);
+  }
+
+  #use(handshake: PendingHandshake<Data>, transport: Transport, secure: boolean): void {
     const { peerCertificate } = transport;
     if (peerCertificate !== undefined) handshake.info = { ...handshake.info, peerCertificate };
-    // A given listener may do TLS by itself; its handshake then begins with the first read.
-    handshake.use(transport, this.#tls !== null || "handshake" in raw);
+    handshake.use(transport, secure);
   }
 
   /**
@@ -371,8 +392,11 @@ export class Acceptor<Data> implements Entrance {
    *
    * @returns Whether the connection speaks HTTP/1.1.
    */
-  async #serveHttp2(handshake: PendingHandshake<Data>): Promise<boolean> {
-    if (!handshake.isHttp2) return true;
+  #serveHttp2(handshake: PendingHandshake<Data>): Promise<boolean> | boolean {
+    return !handshake.isHttp2 || this.#handToHttp2(handshake);
+  }
+
+  async #handToHttp2(handshake: PendingHandshake<Data>): Promise<boolean> {
     this.#checkRoom();
     handshake.leave();
     this.#pending.delete(handshake);
@@ -387,8 +411,11 @@ export class Acceptor<Data> implements Entrance {
    *
    * @returns Whether a request for a WebSocket is left.
    */
-  async #serveHttp(handshake: PendingHandshake<Data>): Promise<boolean> {
-    if (!handshake.isForHandler) return true;
+  #serveHttp(handshake: PendingHandshake<Data>): Promise<boolean> | boolean {
+    return !handshake.isForHandler || this.#handToHttp(handshake);
+  }
+
+  async #handToHttp(handshake: PendingHandshake<Data>): Promise<boolean> {
     this.#checkRoom();
     handshake.leave();
     this.#pending.delete(handshake);
