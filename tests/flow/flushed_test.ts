@@ -2,30 +2,33 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { ConnectionClosedError } from "../../mod.ts";
 import { FlushWaiters } from "../../src/flow/flush_waiters.ts";
 import { numbered } from "../support/messages.ts";
-import { rawPeer } from "../support/pair.ts";
+import { testRaw } from "../support/pair.ts";
 
 const KIB = 1024;
 // Twice what loopback takes before a write blocks.
 const MANY = 192;
 
-Deno.test("flushed: resolves when the kernel has taken what was sent before it, not what was sent after", async () => {
-  await using peer = await rawPeer();
-  const { conn, raw } = peer;
-  conn.send(numbered(0, 64 * KIB));
-  const first = conn.flushed();
-  for (let i = 1; i < MANY; i++) conn.send(numbered(i, 64 * KIB));
-  let all = false;
-  const last = conn.flushed().then(() => all = true);
-  await first;
-  assert(conn.queuedBytes > 0);
-  assertEquals(all, false);
-  for (let i = 0; i < MANY; i++) await raw.frame();
-  await last;
-  assertEquals(conn.queuedBytes, 0);
-  assertEquals(conn.queuedMessages, 0);
-});
+testRaw(
+  "flushed: resolves when the kernel has taken what was sent before it, not what was sent after",
+  async (rawPeer) => {
+    await using peer = await rawPeer();
+    const { conn, raw } = peer;
+    conn.send(numbered(0, 64 * KIB));
+    const first = conn.flushed();
+    for (let i = 1; i < MANY; i++) conn.send(numbered(i, 64 * KIB));
+    let all = false;
+    const last = conn.flushed().then(() => all = true);
+    await first;
+    assert(conn.queuedBytes > 0);
+    assertEquals(all, false);
+    for (let i = 0; i < MANY; i++) await raw.frame();
+    await last;
+    assertEquals(conn.queuedBytes, 0);
+    assertEquals(conn.queuedMessages, 0);
+  },
+);
 
-Deno.test("flushed: in the order of the calls, and at once where nothing waits", async () => {
+testRaw("flushed: in the order of the calls, and at once where nothing waits", async (rawPeer) => {
   await using peer = await rawPeer();
   const { conn } = peer;
   await conn.flushed();
@@ -38,45 +41,51 @@ Deno.test("flushed: in the order of the calls, and at once where nothing waits",
   assertEquals(log, [1, 2, 3]);
 });
 
-Deno.test("flushed: a fragment that ends nothing is flushed, and a stream with its end", async () => {
-  await using peer = await rawPeer();
-  const { conn, raw } = peer;
-  conn.sendFragment("a");
-  await conn.flushed();
-  conn.sendFragment("b", { final: true });
-  await conn.flushed();
-  const source = new TransformStream<string, string>(), writer = source.writable.getWriter();
-  const sent = conn.sendStream(source.readable);
-  let flushed = false;
-  const waiting = conn.flushed().then(() => flushed = true);
-  await writer.write("c");
-  assertEquals((await raw.frame())!.payload, new TextEncoder().encode("a"));
-  assertEquals((await raw.frame())!.payload, new TextEncoder().encode("b"));
-  assertEquals((await raw.frame())!.payload, new TextEncoder().encode("c"));
-  assertEquals(flushed, false);
-  await writer.close();
-  await Promise.all([sent, waiting]);
-});
+testRaw(
+  "flushed: a fragment that ends nothing is flushed, and a stream with its end",
+  async (rawPeer) => {
+    await using peer = await rawPeer();
+    const { conn, raw } = peer;
+    conn.sendFragment("a");
+    await conn.flushed();
+    conn.sendFragment("b", { final: true });
+    await conn.flushed();
+    const source = new TransformStream<string, string>(), writer = source.writable.getWriter();
+    const sent = conn.sendStream(source.readable);
+    let flushed = false;
+    const waiting = conn.flushed().then(() => flushed = true);
+    await writer.write("c");
+    assertEquals((await raw.frame())!.payload, new TextEncoder().encode("a"));
+    assertEquals((await raw.frame())!.payload, new TextEncoder().encode("b"));
+    assertEquals((await raw.frame())!.payload, new TextEncoder().encode("c"));
+    assertEquals(flushed, false);
+    await writer.close();
+    await Promise.all([sent, waiting]);
+  },
+);
 
-Deno.test("flushed: rejects when the connection ends first, when the queue is thrown away, and when aborted", async () => {
-  await using peer = await rawPeer({ maxQueueBytes: 8 * 1024 * KIB, whenQueueFull: "close" });
-  const { conn } = peer;
-  for (let i = 0; i < 127; i++) conn.send(numbered(i, 64 * KIB));
-  const controller = new AbortController();
-  const aborted = conn.flushed({ signal: controller.signal });
-  const waiting = conn.flushed();
-  controller.abort("enough");
-  const error = await assertRejects(() => aborted, DOMException);
-  assertEquals((error as DOMException).name, "AbortError");
-  while (conn.state === "open") conn.send(numbered(0, 1024 * KIB));
-  await assertRejects(() => waiting, ConnectionClosedError);
-  conn.terminate();
-  await conn.closed;
-  await assertRejects(() => conn.flushed(), ConnectionClosedError);
-  await assertRejects(() => conn.flushed({ signal: AbortSignal.abort() }), DOMException);
-});
+testRaw(
+  "flushed: rejects when the connection ends first, when the queue is thrown away, and when aborted",
+  async (rawPeer) => {
+    await using peer = await rawPeer({ maxQueueBytes: 8 * 1024 * KIB, whenQueueFull: "close" });
+    const { conn } = peer;
+    for (let i = 0; i < 127; i++) conn.send(numbered(i, 64 * KIB));
+    const controller = new AbortController();
+    const aborted = conn.flushed({ signal: controller.signal });
+    const waiting = conn.flushed();
+    controller.abort("enough");
+    const error = await assertRejects(() => aborted, DOMException);
+    assertEquals((error as DOMException).name, "AbortError");
+    while (conn.state === "open") conn.send(numbered(0, 1024 * KIB));
+    await assertRejects(() => waiting, ConnectionClosedError);
+    conn.terminate();
+    await conn.closed;
+    await assertRejects(() => conn.flushed(), ConnectionClosedError);
+    await assertRejects(() => conn.flushed({ signal: AbortSignal.abort() }), DOMException);
+  },
+);
 
-Deno.test("flushed: data that pauseSending holds aren't", async () => {
+testRaw("flushed: data that pauseSending holds aren't", async (rawPeer) => {
   await using peer = await rawPeer();
   const { conn, raw } = peer;
   conn.pauseSending();
@@ -109,7 +118,7 @@ Deno.test("flushed: waits that were given up are let go of, and the others keep 
   assertEquals([waiters.size, log.length], [0, 51]);
 });
 
-Deno.test("answerPings: false leaves pings to the application", async () => {
+testRaw("answerPings: false leaves pings to the application", async (rawPeer) => {
   await using peer = await rawPeer({
     answerPings: false,
     onPing: (conn, payload) => {

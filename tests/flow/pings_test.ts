@@ -10,7 +10,7 @@ import { Pings } from "../../src/engine/pings.ts";
 import { Timers } from "../../src/util/timers.ts";
 import { repeat } from "../support/bytes.ts";
 import { upTo } from "../support/messages.ts";
-import { pair, rawPeer } from "../support/pair.ts";
+import { testPair, testRaw } from "../support/pair.ts";
 import { turn, until } from "../support/until.ts";
 
 /** Sends pings and sees to it that they leave, since only so many may wait to be sent. */
@@ -31,59 +31,68 @@ const heap = () => {
   return Deno.memoryUsage().heapUsed;
 };
 
-Deno.test("fault 5: a ping that is given up is gone at once, by timeout and by signal", async () => {
-  await using peer = await rawPeer();
-  const { conn, raw } = peer;
-  const frames = raw.frames();
-  for (let i = 0; i < 6; i++) {
-    const abort = new AbortController();
-    const options = i % 2 === 0 ? { signal: abort.signal } : { timeout: 1 };
-    const rounds = await sendPings(conn, 500, options);
-    abort.abort();
-    for (const round of rounds) {
-      if (i % 2 === 0) await assertRejects(() => round, DOMException);
-      else await assertRejects(() => round, TimeoutError);
+testRaw(
+  "fault 5: a ping that is given up is gone at once, by timeout and by signal",
+  async (rawPeer) => {
+    await using peer = await rawPeer();
+    const { conn, raw } = peer;
+    const frames = raw.frames();
+    for (let i = 0; i < 6; i++) {
+      const abort = new AbortController();
+      const options = i % 2 === 0 ? { signal: abort.signal } : { timeout: 1 };
+      const rounds = await sendPings(conn, 500, options);
+      abort.abort();
+      for (const round of rounds) {
+        if (i % 2 === 0) await assertRejects(() => round, DOMException);
+        else await assertRejects(() => round, TimeoutError);
+      }
     }
-  }
-  conn.terminate();
-  await frames;
-});
+    conn.terminate();
+    await frames;
+  },
+);
 
-Deno.test("fault 5: pings without an answer have a bound, and a pong makes room again", async () => {
-  await using peer = await rawPeer();
-  const { conn, raw } = peer;
-  const payloads: Uint8Array[] = [];
-  const reading = (async () => {
-    for (let frame = await raw.frame(); frame !== null; frame = await raw.frame()) {
-      payloads.push(frame.payload);
-    }
-  })();
-  const rounds = await sendPings(conn, 1024);
-  const error = await assertRejects(() => conn.ping("too many"), QueueFullError, "1024");
-  assertEquals(error.data, "too many");
-  await until(() => payloads.length === 1024);
-  await raw.send(10, payloads[1022]);
-  await Promise.all(rounds.slice(0, 1023));
-  await sendPings(conn, 1023);
-  await assertRejects(() => conn.ping(), QueueFullError, "1024");
-  conn.terminate();
-  await reading;
-});
+testRaw(
+  "fault 5: pings without an answer have a bound, and a pong makes room again",
+  async (rawPeer) => {
+    await using peer = await rawPeer();
+    const { conn, raw } = peer;
+    const payloads: Uint8Array[] = [];
+    const reading = (async () => {
+      for (let frame = await raw.frame(); frame !== null; frame = await raw.frame()) {
+        payloads.push(frame.payload);
+      }
+    })();
+    const rounds = await sendPings(conn, 1024);
+    const error = await assertRejects(() => conn.ping("too many"), QueueFullError, "1024");
+    assertEquals(error.data, "too many");
+    await until(() => payloads.length === 1024);
+    await raw.send(10, payloads[1022]);
+    await Promise.all(rounds.slice(0, 1023));
+    await sendPings(conn, 1023);
+    await assertRejects(() => conn.ping(), QueueFullError, "1024");
+    conn.terminate();
+    await reading;
+  },
+);
 
-Deno.test("fault 5: pongs that answer nothing cost nothing, however many pings wait", async () => {
-  const pongs = { count: 0 };
-  await using peer = await rawPeer({ onPong: () => pongs.count++ });
-  const { conn, raw } = peer;
-  const frames = raw.frames();
-  await sendPings(conn, 1000);
-  const start = performance.now();
-  // 50 KB of pongs, as many as there are.
-  await raw.write(repeat(raw.encode(10, "nope"), 5000));
-  await until(() => pongs.count === 5000);
-  assert(performance.now() - start < 5000);
-  conn.terminate();
-  await frames;
-});
+testRaw(
+  "fault 5: pongs that answer nothing cost nothing, however many pings wait",
+  async (rawPeer) => {
+    const pongs = { count: 0 };
+    await using peer = await rawPeer({ onPong: () => pongs.count++ });
+    const { conn, raw } = peer;
+    const frames = raw.frames();
+    await sendPings(conn, 1000);
+    const start = performance.now();
+    // 50 KB of pongs, as many as there are.
+    await raw.write(repeat(raw.encode(10, "nope"), 5000));
+    await until(() => pongs.count === 5000);
+    assert(performance.now() - start < 5000);
+    conn.terminate();
+    await frames;
+  },
+);
 
 Deno.test("fault 5: what 90,000 pings leave behind when they are given up", async () => {
   const timers = new Timers(), pings = new Pings();
@@ -131,24 +140,27 @@ Deno.test("a pong answers its ping and all earlier ones, of equal payloads the l
   assertEquals(settled, [-4]);
 });
 
-Deno.test("fault 58: ping() in the wrong state rejects, with a bad argument it throws", async () => {
-  await using both = await pair();
-  const { ctx, client, server } = both;
-  const connecting = ctx.connect("ws://127.0.0.1:1/");
-  await assertRejects(() => connecting.ping(), Error, "connecting");
-  await connecting.closed;
-  await assertRejects(() => connecting.ping(), ConnectionClosedError);
-  server.shutdownRead();
-  await assertRejects(() => server.ping(), InvalidStateError, "shutdownRead");
-  assertThrows(() => client.ping("x".repeat(126)), RangeError, "126");
-  assertThrows(() => client.ping(5 as unknown as string), TypeError);
-  assertThrows(() => client.ping("", { timeout: -1 }), RangeError, "-1");
-  assertThrows(() => client.ping("", { timeout: "5" as unknown as number }), TypeError);
-  assertThrows(() => client.ping("", { signal: {} as AbortSignal }), TypeError, "AbortSignal");
-  client.close();
-  const refused = client.ping("back");
-  assertEquals((await assertRejects(() => refused, ConnectionClosedError)).data, "back");
-  // One that nobody awaits ends no process.
-  client.ping();
-  await turn();
-});
+testPair(
+  "fault 58: ping() in the wrong state rejects, with a bad argument it throws",
+  async (pair) => {
+    await using both = await pair();
+    const { ctx, client, server } = both;
+    const connecting = ctx.connect("ws://127.0.0.1:1/");
+    await assertRejects(() => connecting.ping(), Error, "connecting");
+    await connecting.closed;
+    await assertRejects(() => connecting.ping(), ConnectionClosedError);
+    server.shutdownRead();
+    await assertRejects(() => server.ping(), InvalidStateError, "shutdownRead");
+    assertThrows(() => client.ping("x".repeat(126)), RangeError, "126");
+    assertThrows(() => client.ping(5 as unknown as string), TypeError);
+    assertThrows(() => client.ping("", { timeout: -1 }), RangeError, "-1");
+    assertThrows(() => client.ping("", { timeout: "5" as unknown as number }), TypeError);
+    assertThrows(() => client.ping("", { signal: {} as AbortSignal }), TypeError, "AbortSignal");
+    client.close();
+    const refused = client.ping("back");
+    assertEquals((await assertRejects(() => refused, ConnectionClosedError)).data, "back");
+    // One that nobody awaits ends no process.
+    client.ping();
+    await turn();
+  },
+);

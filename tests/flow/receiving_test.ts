@@ -8,7 +8,7 @@ import {
 import { type Connection, ConnectionClosedError, Context } from "../../mod.ts";
 import { join, repeat } from "../support/bytes.ts";
 import { MemoryConn } from "../support/memory_conn.ts";
-import { pair, rawPeer } from "../support/pair.ts";
+import { RAW_LISTENERS, rawPeer, testPair, testRaw } from "../support/pair.ts";
 import { RawPeer } from "../support/raw_peer.ts";
 import { turn, until } from "../support/until.ts";
 import { mayFail } from "../support/failure.ts";
@@ -55,103 +55,115 @@ const SLOW: Record<string, (conn: Connection, got: () => void) => Promise<unknow
 };
 
 for (const [face, consume] of Object.entries(SLOW)) {
-  Deno.test(`fault 10: ${face} that takes one at a time doesn't make us read one at a time`, async () => {
-    const COUNT = 800, SIZE = 100;
-    const ctx = new Context();
-    const [stream, far] = MemoryConn.pair(1 << 20);
-    const { read } = stream;
-    let reads = 0;
-    stream.read = (into) => {
-      reads++;
-      return read.call(stream, into);
-    };
-    const readAhead = 8 * KIB;
-    const conn = ctx.adopt(stream, { handshake: false, readAhead });
-    const raw = new RawPeer(far, "client");
-    const writing = raw.write(repeat(raw.encode(2, new Uint8Array(SIZE)), COUNT));
-    let got = 0;
-    const consuming = mayFail(consume(conn, () => got++), "it ends with the connection");
-    await until(() => got === COUNT);
-    await writing;
-    // Half of readAhead holds 25 messages as the queue counts, 3 as streams are charged.
-    const atOnce = face === "messageStreams()" ? 3 : 25;
-    assert(reads <= 3 * COUNT / atOnce, `${reads} reads for ${COUNT} messages`);
-    conn.terminate();
-    await consuming;
-    await ctx.shutdown({ timeout: 0 });
-  });
+  Deno.test(
+    `fault 10: ${face} that takes one at a time doesn't make us read one at a time`,
+    async () => {
+      const COUNT = 800, SIZE = 100;
+      const ctx = new Context();
+      const [stream, far] = MemoryConn.pair(1 << 20);
+      const { read } = stream;
+      let reads = 0;
+      stream.read = (into) => {
+        reads++;
+        return read.call(stream, into);
+      };
+      const readAhead = 8 * KIB;
+      const conn = ctx.adopt(stream, { handshake: false, readAhead });
+      const raw = new RawPeer(far, "client");
+      const writing = raw.write(repeat(raw.encode(2, new Uint8Array(SIZE)), COUNT));
+      let got = 0;
+      const consuming = mayFail(consume(conn, () => got++), "it ends with the connection");
+      await until(() => got === COUNT);
+      await writing;
+      // Half of readAhead holds 25 messages as the queue counts, 3 as streams are charged.
+      const atOnce = face === "messageStreams()" ? 3 : 25;
+      assert(reads <= 3 * COUNT / atOnce, `${reads} reads for ${COUNT} messages`);
+      conn.terminate();
+      await consuming;
+      await ctx.shutdown({ timeout: 0 });
+    },
+  );
 }
 
-Deno.test("fault 10: once full, reading goes on when half of readAhead is free, and not before", async () => {
-  await using peer = await rawPeer({ readAhead: 64 * 100 });
-  const { conn, raw } = peer;
-  // An empty message counts as 64 bytes.
-  const writing = raw.write(repeat(raw.encode(2), 500));
-  await until(() => conn.stats().messagesReceived === 100);
-  const messages = conn.messages();
-  for (let i = 1; i < 50; i++) {
+testRaw(
+  "fault 10: once full, reading goes on when half of readAhead is free, and not before",
+  async (rawPeer) => {
+    await using peer = await rawPeer({ readAhead: 64 * 100 });
+    const { conn, raw } = peer;
+    // An empty message counts as 64 bytes.
+    const writing = raw.write(repeat(raw.encode(2), 500));
+    await until(() => conn.stats().messagesReceived === 100);
+    const messages = conn.messages();
+    for (let i = 1; i < 50; i++) {
+      await messages.next();
+      await turn();
+      assertEquals(conn.stats().messagesReceived, 100);
+    }
     await messages.next();
-    await turn();
-    assertEquals(conn.stats().messagesReceived, 100);
-  }
-  await messages.next();
-  await until(() => conn.stats().messagesReceived === 150);
-  for (let i = 50; i < 500; i++) await messages.next();
-  await writing;
-});
+    await until(() => conn.stats().messagesReceived === 150);
+    for (let i = 50; i < 500; i++) await messages.next();
+    await writing;
+  },
+);
 
 for (const face of ["iterator", "onMessage"] as const) {
-  Deno.test(`fault 10: a peer and a consumer of equal pace don't read message by message: ${face}`, async () => {
-    const MESSAGE = 22, COUNT = 20_000;
-    const ctx = new Context();
-    const [stream] = MemoryConn.pair();
-    let left = MESSAGE * COUNT, reads = 0;
-    const empty = new Uint8Array(MESSAGE);
-    empty.set([0x82, 0x80 | 16]);
-    // Everything is there at once, so that each read comes as soon as it may.
-    stream.read = (into) => {
-      if (left === 0) return new Promise(() => {});
-      reads++;
-      const count = Math.min(into.length, left), at = (MESSAGE * COUNT - left) % MESSAGE;
-      for (let i = 0; i < count; i++) into[i] = empty[(at + i) % MESSAGE];
-      left -= count;
-      return Promise.resolve(count);
-    };
-    let got = 0;
-    const all = Promise.withResolvers<void>();
-    const take = () => {
-      if (++got === COUNT) all.resolve();
-    };
-    const conn = ctx.adopt(stream, {
-      handshake: false,
-      ...(face === "onMessage" ? { onMessage: async () => await take() } : {}),
-    });
-    const iterate = async () => {
-      for await (const _ of conn) take();
-    };
-    if (face === "iterator") mayFail(iterate(), "it ends with the connection");
-    await all.promise;
-    assert(reads < COUNT / 100, `${reads} reads`);
-    conn.terminate();
-    await ctx.shutdown({ timeout: 0 });
-  });
+  Deno.test(
+    `fault 10: a peer and a consumer of equal pace don't read message by message: ${face}`,
+    async () => {
+      const MESSAGE = 22, COUNT = 20_000;
+      const ctx = new Context();
+      const [stream] = MemoryConn.pair();
+      let left = MESSAGE * COUNT, reads = 0;
+      const empty = new Uint8Array(MESSAGE);
+      empty.set([0x82, 0x80 | 16]);
+      // Everything is there at once, so that each read comes as soon as it may.
+      stream.read = (into) => {
+        if (left === 0) return new Promise(() => {});
+        reads++;
+        const count = Math.min(into.length, left), at = (MESSAGE * COUNT - left) % MESSAGE;
+        for (let i = 0; i < count; i++) into[i] = empty[(at + i) % MESSAGE];
+        left -= count;
+        return Promise.resolve(count);
+      };
+      let got = 0;
+      const all = Promise.withResolvers<void>();
+      const take = () => {
+        if (++got === COUNT) all.resolve();
+      };
+      const conn = ctx.adopt(stream, {
+        handshake: false,
+        ...(face === "onMessage" ? { onMessage: async () => await take() } : {}),
+      });
+      const iterate = async () => {
+        for await (const _ of conn) take();
+      };
+      if (face === "iterator") mayFail(iterate(), "it ends with the connection");
+      await all.promise;
+      assert(reads < COUNT / 100, `${reads} reads`);
+      conn.terminate();
+      await ctx.shutdown({ timeout: 0 });
+    },
+  );
 }
 
-Deno.test("fault 10: a message larger than what is free is still taken by one who awaits it", async () => {
-  await using peer = await rawPeer({ readAhead: 1000, maxMessageSize: 0 });
-  const { conn, raw } = peer;
-  const sizes = [900, 100_000, 1, 900, 5, 2_000_000, 0];
-  const writing = raw.write(join(sizes.map((size) => raw.encode(2, new Uint8Array(size)))));
-  for (const size of sizes) {
-    await turn();
-    assertEquals((await conn.receive() as Uint8Array).length, size);
-  }
-  await writing;
-});
+testRaw(
+  "fault 10: a message larger than what is free is still taken by one who awaits it",
+  async (rawPeer) => {
+    await using peer = await rawPeer({ readAhead: 1000, maxMessageSize: 0 });
+    const { conn, raw } = peer;
+    const sizes = [900, 100_000, 1, 900, 5, 2_000_000, 0];
+    const writing = raw.write(join(sizes.map((size) => raw.encode(2, new Uint8Array(size)))));
+    for (const size of sizes) {
+      await turn();
+      assertEquals((await conn.receive() as Uint8Array).length, size);
+    }
+    await writing;
+  },
+);
 
 // ---- One claim, one release ---------------------------------------------------------------------------------------
 
-Deno.test("fault 16: return() twice leaves another consumer alone", async () => {
+testRaw("fault 16: return() twice leaves another consumer alone", async (rawPeer) => {
   await using peer = await rawPeer();
   const { conn, raw } = peer;
   const first = conn.messages({ preventClose: true });
@@ -165,73 +177,85 @@ Deno.test("fault 16: return() twice leaves another consumer alone", async () => 
   assertEquals(conn.state, "open");
 });
 
-Deno.test("fault 16: return() of an iterator that has ended doesn't close what another one reads", async () => {
-  const aborting = new AbortController();
-  await using peer = await rawPeer();
-  const { conn, raw } = peer;
-  const first = conn.messages({ signal: aborting.signal });
-  aborting.abort();
-  const second = conn.messages();
-  const pending = second.next();
-  await first.return!();
-  await first.return!();
-  await raw.send(1, "x");
-  assertEquals([(await pending).value, conn.state], ["x", "open"]);
-});
+testRaw(
+  "fault 16: return() of an iterator that has ended doesn't close what another one reads",
+  async (rawPeer) => {
+    const aborting = new AbortController();
+    await using peer = await rawPeer();
+    const { conn, raw } = peer;
+    const first = conn.messages({ signal: aborting.signal });
+    aborting.abort();
+    const second = conn.messages();
+    const pending = second.next();
+    await first.return!();
+    await first.return!();
+    await raw.send(1, "x");
+    assertEquals([(await pending).value, conn.state], ["x", "open"]);
+  },
+);
 
-Deno.test("fault 17: giving up what has already been settled takes nothing of another's", async () => {
-  await using peer = await rawPeer();
-  const { conn, raw } = peer;
-  const abort = new AbortController();
-  const first = conn.receive({ signal: abort.signal });
-  await raw.send(1, "one");
-  // Settled, and aborted before anyone has looked at it.
-  await until(() => conn.stats().messagesReceived === 1);
-  abort.abort();
-  assertEquals(await first, "one");
-  const second = conn.receive();
-  abort.abort();
-  await raw.send(1, "two");
-  assertEquals(await second, "two");
-});
-
-Deno.test("fault 17: an aborted receive leaves no waiting call behind for the next consumer", async () => {
-  await using peer = await rawPeer();
-  const { conn, raw } = peer;
-  for (let i = 0; i < 100; i++) {
+testRaw(
+  "fault 17: giving up what has already been settled takes nothing of another's",
+  async (rawPeer) => {
+    await using peer = await rawPeer();
+    const { conn, raw } = peer;
     const abort = new AbortController();
-    const aborted = assertRejects(
-      () => conn.receive({ signal: abort.signal }),
-      DOMException,
-      "aborted",
-    );
-    abort.abort(new Error(`reason ${i}`));
-    assertEquals(`${(await aborted).cause}`, `Error: reason ${i}`);
-  }
-  const next = conn.receive();
-  await raw.send(1, "x");
-  assertEquals(await next, "x");
-});
+    const first = conn.receive({ signal: abort.signal });
+    await raw.send(1, "one");
+    // Settled, and aborted before anyone has looked at it.
+    await until(() => conn.stats().messagesReceived === 1);
+    abort.abort();
+    assertEquals(await first, "one");
+    const second = conn.receive();
+    abort.abort();
+    await raw.send(1, "two");
+    assertEquals(await second, "two");
+  },
+);
 
-Deno.test("messages({ signal }): an abort rejects with AbortError, leaves the connection open and its messages free", async () => {
-  await using peer = await rawPeer();
-  const { conn, raw } = peer;
-  const abort = new AbortController();
-  const reason = new Error("enough");
-  const got: unknown[] = [];
-  const loop = (async () => {
-    for await (const message of conn.messages({ signal: abort.signal })) got.push(message);
-  })();
-  await raw.send(1, "a");
-  await until(() => got.length === 1);
-  abort.abort(reason);
-  const error = await assertRejects(() => loop, DOMException);
-  assertEquals([error.name, error.cause, conn.state], ["AbortError", reason, "open"]);
-  await raw.send(1, "b");
-  assertEquals(await conn.receive(), "b");
-});
+testRaw(
+  "fault 17: an aborted receive leaves no waiting call behind for the next consumer",
+  async (rawPeer) => {
+    await using peer = await rawPeer();
+    const { conn, raw } = peer;
+    for (let i = 0; i < 100; i++) {
+      const abort = new AbortController();
+      const aborted = assertRejects(
+        () => conn.receive({ signal: abort.signal }),
+        DOMException,
+        "aborted",
+      );
+      abort.abort(new Error(`reason ${i}`));
+      assertEquals(`${(await aborted).cause}`, `Error: reason ${i}`);
+    }
+    const next = conn.receive();
+    await raw.send(1, "x");
+    assertEquals(await next, "x");
+  },
+);
 
-Deno.test("messages({ signal }): aborted between two calls, or before the first", async () => {
+testRaw(
+  "messages({ signal }): an abort rejects with AbortError, leaves the connection open and its messages free",
+  async (rawPeer) => {
+    await using peer = await rawPeer();
+    const { conn, raw } = peer;
+    const abort = new AbortController();
+    const reason = new Error("enough");
+    const got: unknown[] = [];
+    const loop = (async () => {
+      for await (const message of conn.messages({ signal: abort.signal })) got.push(message);
+    })();
+    await raw.send(1, "a");
+    await until(() => got.length === 1);
+    abort.abort(reason);
+    const error = await assertRejects(() => loop, DOMException);
+    assertEquals([error.name, error.cause, conn.state], ["AbortError", reason, "open"]);
+    await raw.send(1, "b");
+    assertEquals(await conn.receive(), "b");
+  },
+);
+
+testRaw("messages({ signal }): aborted between two calls, or before the first", async (rawPeer) => {
   await using peer = await rawPeer();
   const { conn, raw } = peer;
   for (const early of [true, false]) {
@@ -249,18 +273,21 @@ Deno.test("messages({ signal }): aborted between two calls, or before the first"
   }
 });
 
-Deno.test("messages({ signal }): calls made ahead see the abort once, then the end", async () => {
-  await using peer = await rawPeer();
-  const { conn } = peer;
-  const abort = new AbortController();
-  const messages = conn.messages({ signal: abort.signal });
-  const ahead = [messages.next(), messages.next(), messages.next()];
-  abort.abort();
-  await assertRejects(() => ahead[0], DOMException);
-  assertEquals((await Promise.all(ahead.slice(1))).map(({ done }) => done), [true, true]);
-});
+testRaw(
+  "messages({ signal }): calls made ahead see the abort once, then the end",
+  async (rawPeer) => {
+    await using peer = await rawPeer();
+    const { conn } = peer;
+    const abort = new AbortController();
+    const messages = conn.messages({ signal: abort.signal });
+    const ahead = [messages.next(), messages.next(), messages.next()];
+    abort.abort();
+    await assertRejects(() => ahead[0], DOMException);
+    assertEquals((await Promise.all(ahead.slice(1))).map(({ done }) => done), [true, true]);
+  },
+);
 
-Deno.test("a signal keeps nothing of an iteration that is over", async () => {
+testRaw("a signal keeps nothing of an iteration that is over", async (rawPeer) => {
   const { signal } = new AbortController();
   let listeners = 0;
   const { addEventListener, removeEventListener } = signal;
@@ -283,7 +310,7 @@ Deno.test("a signal keeps nothing of an iteration that is over", async () => {
   assertEquals(listeners, 0);
 });
 
-Deno.test("fault 58: receive() with the wrong state rejects and never throws", async () => {
+testPair("fault 58: receive() with the wrong state rejects and never throws", async (pair) => {
   await using both = await pair({ onMessage() {} }, { payload: "view" });
   await assertRejects(() => both.server.receive(), TypeError, "onMessage");
   await assertRejects(() => both.client.receive(), TypeError, "view");
@@ -297,22 +324,26 @@ Deno.test("fault 58: receive() with the wrong state rejects and never throws", a
   await assertRejects(() => server.receive(), ConnectionClosedError);
 });
 
-Deno.test("an abnormal end: the error has the record, its sentence and the cause", async () => {
-  await using peer = await rawPeer();
-  const { conn, raw } = peer;
-  const messages = conn.messages();
-  const next = messages.next();
-  // A text frame that isn't masked.
-  await raw.write(new Uint8Array([0x81, 0x01, 0x61]));
-  raw.close();
-  const error = await assertRejects(() => next, ConnectionClosedError);
-  const close = await conn.closed;
-  assert(error.close === close && error.cause === close.cause);
-  assertStringIncludes(error.message, `${close}`);
-  assertStringIncludes(error.message, "unmasked");
-});
+testRaw(
+  "an abnormal end: the error has the record, its sentence and the cause",
+  async (rawPeer) => {
+    await using peer = await rawPeer();
+    const { conn, raw } = peer;
+    const messages = conn.messages();
+    const next = messages.next();
+    // A text frame that isn't masked.
+    await raw.write(new Uint8Array([0x81, 0x01, 0x61]));
+    raw.close();
+    const error = await assertRejects(() => next, ConnectionClosedError);
+    const close = await conn.closed;
+    assert(error.close === close && error.cause === close.cause);
+    assertStringIncludes(error.message, `${close}`);
+    assertStringIncludes(error.message, "unmasked");
+  },
+  RAW_LISTENERS,
+);
 
-Deno.test("every way to take messages excludes every other", async () => {
+testPair("every way to take messages excludes every other", async (pair) => {
   const ways: Record<string, (conn: Connection) => unknown> = {
     messages: (conn) => conn.messages(),
     messageStreams: (conn) => conn.messageStreams(),
@@ -334,27 +365,30 @@ Deno.test("every way to take messages excludes every other", async () => {
 
 // ---- Why isn't it reading? ----------------------------------------------------------------------------------------
 
-Deno.test("debug says what holds messages, why nothing is read, and when it goes on", async () => {
-  const lines: string[] = [];
-  await using peer = await rawPeer({
-    readAhead: 640,
-    onMessage() {},
-    debug: (line) => lines.push(line.replace(/^\[.*?\] /, "")),
-  });
-  const { conn, raw } = peer;
-  conn.pause();
-  assert(lines.includes("held: pause() was called"), lines.join("\n"));
-  const writing = raw.write(repeat(raw.encode(2), 100));
-  const full = "reading stops: readAhead (640 bytes) is full: pause() was called";
-  await until(() => lines.includes(full));
-  await turn();
-  assertEquals(lines.filter((line) => line === full).length, 1, "said once");
-  conn.resume();
-  await until(() => conn.stats().messagesReceived === 100);
-  await writing;
-  assert(lines.indexOf("not held") > lines.indexOf(full));
-  assert(lines.indexOf("reading goes on") > lines.indexOf(full));
-});
+testRaw(
+  "debug says what holds messages, why nothing is read, and when it goes on",
+  async (rawPeer) => {
+    const lines: string[] = [];
+    await using peer = await rawPeer({
+      readAhead: 640,
+      onMessage() {},
+      debug: (line) => lines.push(line.replace(/^\[.*?\] /, "")),
+    });
+    const { conn, raw } = peer;
+    conn.pause();
+    assert(lines.includes("held: pause() was called"), lines.join("\n"));
+    const writing = raw.write(repeat(raw.encode(2), 100));
+    const full = "reading stops: readAhead (640 bytes) is full: pause() was called";
+    await until(() => lines.includes(full));
+    await turn();
+    assertEquals(lines.filter((line) => line === full).length, 1, "said once");
+    conn.resume();
+    await until(() => conn.stats().messagesReceived === 100);
+    await writing;
+    assert(lines.indexOf("not held") > lines.indexOf(full));
+    assert(lines.indexOf("reading goes on") > lines.indexOf(full));
+  },
+);
 
 for (
   const [what, options, act, expected] of [
@@ -378,7 +412,7 @@ for (
     ]],
   ] as const
 ) {
-  Deno.test(`debug names ${what} as the reason why nothing is read`, async () => {
+  testRaw(`debug names ${what} as the reason why nothing is read`, async (rawPeer) => {
     const lines: string[] = [];
     await using peer = await rawPeer({
       readAhead: 640,
@@ -391,7 +425,7 @@ for (
     await until(() => conn.stats().messagesReceived > 0 || what.includes("onFrameStart"));
     await act(conn, raw);
     await until(() => expected.every((text) => lines.some((line) => line.includes(text))));
-  });
+  }, RAW_LISTENERS);
 }
 
 Deno.test("a connection that is connecting and has no consumer can be printed", async () => {

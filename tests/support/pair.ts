@@ -1,4 +1,10 @@
-import { type Connection, type ConnectOptions, Context, type ListenOptions } from "../../mod.ts";
+import {
+  type Connection,
+  type ConnectionOptions,
+  type ConnectOptions,
+  Context,
+  type ListenOptions,
+} from "../../mod.ts";
 import { Http2Bytes, http2Certificates, Http2Origin, Http2Peer } from "./http2_peer.ts";
 import { rawListener, RawPeer, urlOf } from "./raw_peer.ts";
 
@@ -111,6 +117,32 @@ export const RAW_PAIRS = {
   "listener over HTTP/2": rawHttp2Peer,
   "client over HTTP/2": rawHttp2Host,
 };
+
+/** Opens a pair of ours and a peer by hand. */
+export type OpenRaw = (options?: ConnectionOptions) => Promise<RawPair>;
+
+/** Those of them in which ours is a listener's. */
+export const RAW_LISTENERS = {
+  "listener": rawPeer,
+  "listener over HTTP/2": rawHttp2Peer,
+};
+
+/** A test of a connection of ours over HTTP/1.1 and a stream of HTTP/2, in both roles or one; its peer is spoken by hand. */
+export function testRaw(
+  name: string,
+  body: (open: OpenRaw) => Promise<void>,
+  ways: Record<string, OpenRaw> = RAW_PAIRS,
+): void {
+  for (const [ours, open] of Object.entries(ways)) Deno.test(`${name}: ${ours}`, () => body(open));
+}
+
+/** A test of both ends of a connection, over HTTP/1.1 and a stream of HTTP/2. */
+export function testPair(name: string, body: (open: typeof pair) => Promise<void>): void {
+  for (const version of VERSIONS) {
+    const open: typeof pair = (server, client) => pair(server, client, version);
+    Deno.test(`${name}: over HTTP/${version}`, () => body(open));
+  }
+}
 
 function disposal(ctx: Context, raw?: RawPeer, below?: AsyncDisposable): AsyncDisposable {
   return {
