@@ -9,15 +9,18 @@
  *
  * await using ctx = new Context();
  * const { readable, writable } = new TransformStream<string, string>();
- * const writing = ctx.watchWritable(writable, (writer) => {
- *   writing.unwatch();
- *   return writer.write("there is room");
+ * const done = Promise.withResolvers<void>();
+ * const writing = ctx.watchWritable(writable, async (writer) => {
+ *   await writer.write("there is room");
+ *   writing.unwatch(); // once is enough
  * });
  * const reading = ctx.watchReadable(readable, (chunk) => {
  *   console.log(chunk);
  *   reading.unwatch();
  *   console.log(`${ctx.watched.size} streams are watched`);
+ *   done.resolve();
  * });
+ * await done.promise;
  * ```
  */
 export interface Watch {

@@ -28,6 +28,7 @@ let frameOf: (message: PreparedMessage) => SharedFrame;
  * await using ctx = new Context();
  * const price = ctx.prepare(JSON.stringify({ eur: 1.08 }));
  * for (const conn of ctx.connections) conn.send(price);
+ * console.log(price.type, price.byteLength); // "text" 12
  * ```
  */
 export class PreparedMessage {

@@ -29,12 +29,13 @@ import { type Trace, TracedQueue } from "./trace.ts";
  * import { Context } from "@sluice/websocket";
  *
  * await using ctx = new Context({ compression: true });
- * const listener = ctx.listen({ hostname: "127.0.0.1" });
+ * const listener = ctx.listen({ hostname: "127.0.0.1", onMessage() {} });
  * const conn = ctx.connect(listener.url);
  * await conn.opened;
  * const image = new Uint8Array(100_000);
- * conn.send(image, { transfer: true, compress: false }); // no copy is made, and no processor time spent
- * console.log(image.byteLength); // 0: it is the library's now
+ * // Neither copied nor compressed; it is not to be changed any more.
+ * conn.send(image, { transfer: true, compress: false });
+ * await conn.flushed();
  * ```
  */
 export interface SendOptions {
