@@ -159,6 +159,7 @@ export class ReadPump implements Yielding {
     // A notice may come unasked.
     if (!this.#reading) return;
     this.#reading = false;
+    if (this.#stopped) return;
     const target = this.#target();
     if (target === null) return;
     let count: unknown;

@@ -1,4 +1,5 @@
 import { readProxyHead } from "../handshake/proxy_head.ts";
+import { readParsed } from "../transport/stream_io.ts";
 import type { Transport } from "../transport/transport.ts";
 import { choice, group, refusal } from "../util/check.ts";
 import { PeerBlocks } from "./trusted_proxies.ts";
@@ -17,11 +18,6 @@ export interface ProxyProtocolOptions {
    */
   others?: "refuse" | "plain";
 }
-
-/** The longest head, in bytes: the fixed part of version 2, and what may follow it. */
-const LONGEST = 16 + 4096;
-/** Takes nearly every head whole. */
-const USUAL = 536;
 
 /** Reads what a load balancer says of a connection before anything else, TLS included. */
 export class ProxyProtocol {
@@ -59,26 +55,17 @@ export class ProxyProtocol {
     transport: Transport,
     peer: Deno.Addr,
   ): Promise<{ client: Deno.Addr; early: Uint8Array }> {
-    let bytes = new Uint8Array(USUAL), filled = 0;
-    for (;;) {
-      const count = await transport.read(bytes.subarray(filled));
-      if (count === null) {
-        throw new Deno.errors.UnexpectedEof("The stream ended before the PROXY head was complete");
-      }
-      filled += count;
-      const head = readProxyHead(bytes.subarray(0, filled));
+    const found = await readParsed(transport, (bytes) => {
+      const head = readProxyHead(bytes);
       if (head === undefined) throw new Error("The peer has sent no PROXY head");
-      if (head !== null) {
-        const { source, length } = head;
-        const client: Deno.Addr = source === null ? peer : { transport: "tcp", ...source };
-        return { client, early: bytes.subarray(length, filled) };
-      }
-      if (filled === bytes.length) {
-        // A head that isn't complete by then has announced how long it is.
-        const larger = new Uint8Array(LONGEST);
-        larger.set(bytes);
-        bytes = larger;
-      }
+      if (head === null) return null;
+      const { source, length } = head;
+      const client: Deno.Addr = source === null ? peer : { transport: "tcp", ...source };
+      return { client, early: bytes.subarray(length) };
+    });
+    if (found === null) {
+      throw new Deno.errors.UnexpectedEof("The stream ended before the PROXY head was complete");
     }
+    return found;
   }
 }

@@ -1,3 +1,4 @@
+import { readParsed } from "./stream_io.ts";
 import type { Transport } from "./transport.ts";
 
 /** The most bytes of a hello; one with post-quantum keys has some 1,800. */
@@ -81,15 +82,12 @@ function serverNameOf(hello: Uint8Array): string {
 export async function awaitServerName(
   transport: Transport,
 ): Promise<{ serverName: string; bytes: Uint8Array }> {
-  const bytes = new Uint8Array(LONGEST);
-  let filled = 0;
-  for (;;) {
-    const count = await transport.read(bytes.subarray(filled));
-    if (count === null) {
-      throw new Deno.errors.UnexpectedEof("the peer closed the connection in the middle of it");
-    }
-    filled += count;
-    const serverName = readServerName(bytes.subarray(0, filled));
-    if (serverName !== null) return { serverName, bytes: bytes.subarray(0, filled) };
+  const found = await readParsed(transport, (bytes) => {
+    const serverName = readServerName(bytes);
+    return serverName === null ? null : { serverName, bytes };
+  });
+  if (found === null) {
+    throw new Deno.errors.UnexpectedEof("the peer closed the connection in the middle of it");
   }
+  return found;
 }

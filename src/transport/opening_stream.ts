@@ -9,7 +9,10 @@ const MOST_EMPTY_READS = 100;
  * reads or writes: nothing touches the stream after `leave`. And what reads say is checked, since it may be a stream of
  * the application's.
  */
-export class OpeningStream implements Pick<Transport, "read" | "write" | "closeWrite"> {
+export class OpeningStream
+  implements Pick<Transport, "read" | "tryRead" | "whenReadable" | "write" | "closeWrite"> {
+  readonly tryRead: Transport["tryRead"];
+  readonly whenReadable: Transport["whenReadable"];
   readonly #transport: Transport;
   #left = false;
   #reading: Promise<unknown> | null = null;
@@ -18,6 +21,10 @@ export class OpeningStream implements Pick<Transport, "read" | "write" | "closeW
   /** @param transport The stream; whoever calls `leave` has to close it. */
   constructor(transport: Transport) {
     this.#transport = transport;
+    if (transport.tryRead !== undefined) {
+      this.tryRead = (into) => this.#tryRead(into);
+      this.whenReadable = (ready) => transport.whenReadable!(ready);
+    }
   }
 
   /** Reads; a read that a stage of the handshake has left behind comes first, and what it brings is dropped. */
@@ -25,19 +32,18 @@ export class OpeningStream implements Pick<Transport, "read" | "write" | "closeW
     while (this.#reading !== null) await this.#reading;
     const reading = this.#use(() => this.#transport.read(into));
     this.#reading = reading.then(this.#settled, this.#settled);
-    const count: unknown = await reading;
+    const count = checkCount(await reading, into);
     if (count === null) return null;
-    if (typeof count !== "number" || count >>> 0 !== count || count > into.length) {
-      const given = typeof count === "number" ? count : `a value of type ${typeof count}`;
-      throw new TypeError(
-        `Cannot read from the stream: it gave ${given} when asked for ${into.length} bytes`,
-      );
-    }
     this.#empty = count === 0 ? this.#empty + 1 : 0;
     if (this.#empty > MOST_EMPTY_READS) {
       throw new TypeError(`Cannot read from the stream: ${MOST_EMPTY_READS} reads brought nothing`);
     }
     return count;
+  }
+
+  #tryRead(into: Uint8Array): number | null {
+    if (this.#left) throw closedError();
+    return checkCount(this.#transport.tryRead!(into), into);
   }
 
   /** Writes some of `data`. */
@@ -56,12 +62,26 @@ export class OpeningStream implements Pick<Transport, "read" | "write" | "closeW
   }
 
   #use<T>(call: () => Promise<T>): Promise<T> {
-    return this.#left
-      ? Promise.reject(new Deno.errors.BadResource("The stream is closed"))
-      : promised(call);
+    return this.#left ? Promise.reject(closedError()) : promised(call);
   }
 
   readonly #settled = (): void => {
     this.#reading = null;
   };
+}
+
+function checkCount(count: unknown, into: Uint8Array): number | null {
+  if (
+    count === null || (typeof count === "number" && count >>> 0 === count && count <= into.length)
+  ) {
+    return count;
+  }
+  const given = typeof count === "number" ? count : `a value of type ${typeof count}`;
+  throw new TypeError(
+    `Cannot read from the stream: it gave ${given} when asked for ${into.length} bytes`,
+  );
+}
+
+function closedError(): Error {
+  return new Deno.errors.BadResource("The stream is closed");
 }

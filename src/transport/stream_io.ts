@@ -4,9 +4,10 @@ import { callForeign } from "../util/foreign.ts";
 import { within } from "../util/timers.ts";
 import type { Transport } from "./transport.ts";
 
-type Readable = Pick<Transport, "read">;
+type Readable = Pick<Transport, "read" | "tryRead" | "whenReadable">;
 
-// Takes most heads whole; one that is longer is kept elsewhere as it grows. It is what a half-open connection costs.
+// Takes most heads whole; one that is longer is kept elsewhere as it grows. It is what a half-open connection costs, unless
+// its transport reports readiness.
 const HEAD = 1;
 
 /** The most that is written to a stream of the application's at once. */
@@ -26,6 +27,66 @@ export function copyInto(into: Uint8Array, chunk: Uint8Array): Uint8Array | unde
   return chunk.subarray(into.length);
 }
 
+/** Waits until a transport that reports readiness has something to say. */
+export function readable(transport: Readable): Promise<void> {
+  return new Promise((resolve) => transport.whenReadable!(resolve));
+}
+
+/**
+ * Reads once, into a buffer of the pool. With a transport that reports readiness there is none while the peer is silent.
+ *
+ * @param size Index of the buffer's size.
+ * @param take Handles what has come, valid until it returns; `null` is the end of the stream.
+ * @returns What `take` has returned.
+ */
+export async function readOnce<T>(
+  transport: Readable,
+  size: number,
+  take: (bytes: Uint8Array | null) => T,
+): Promise<T> {
+  for (;;) {
+    if (transport.tryRead !== undefined) await readable(transport);
+    const buffer = acquire(size), { target } = buffer;
+    try {
+      const count = transport.tryRead === undefined
+        ? await transport.read(target)
+        : transport.tryRead(target);
+      if (count === null) return take(null);
+      if (count > 0 || transport.tryRead === undefined) return take(target.subarray(0, count));
+    } finally {
+      release(buffer);
+    }
+  }
+}
+
+/**
+ * Reads, and keeps what has come, until a parser finds something in it.
+ *
+ * @param parse Gets all of it; returns `null` as long as more has to come, which it has to bound.
+ * @returns What it has found; `null` if the stream ended before.
+ */
+export async function readParsed<T extends object>(
+  transport: Readable,
+  parse: (bytes: Uint8Array) => T | null,
+): Promise<T | null> {
+  let bytes = NOTHING, filled = 0;
+  const take = (chunk: Uint8Array | null): T | null | undefined => {
+    if (chunk === null) return null;
+    if (filled + chunk.length > bytes.length) {
+      const larger = new Uint8Array(Math.max(2 * bytes.length, filled + chunk.length));
+      larger.set(bytes.subarray(0, filled));
+      bytes = larger;
+    }
+    bytes.set(chunk, filled);
+    filled += chunk.length;
+    return parse(bytes.subarray(0, filled)) ?? undefined;
+  };
+  for (;;) {
+    const found = await readOnce(transport, HEAD, take);
+    if (found !== undefined) return found;
+  }
+}
+
 /**
  * Reads until a parser has found the end of a head.
  *
@@ -36,17 +97,14 @@ export async function readHead(
   transport: Readable,
   push: (bytes: Uint8Array) => number,
 ): Promise<Uint8Array | null> {
-  const buffer = acquire(HEAD);
-  try {
-    for (;;) {
-      const count = await transport.read(buffer.target);
-      if (count === null) return null;
-      const bytes = buffer.target.subarray(0, count);
-      const end = push(bytes);
-      if (end >= 0) return end === count ? NOTHING : bytes.slice(end);
-    }
-  } finally {
-    release(buffer);
+  const take = (bytes: Uint8Array | null): Uint8Array | null | undefined => {
+    if (bytes === null) return null;
+    const end = push(bytes);
+    return end < 0 ? undefined : end === bytes.length ? NOTHING : bytes.slice(end);
+  };
+  for (;;) {
+    const rest = await readOnce(transport, HEAD, take);
+    if (rest !== undefined) return rest;
   }
 }
 
@@ -62,16 +120,11 @@ export async function readUntil(
   push: (bytes: Uint8Array) => boolean,
 ): Promise<void> {
   if (push(early)) return;
-  const buffer = acquire(HEAD);
+  const take = (bytes: Uint8Array | null) => bytes === null || push(bytes);
   try {
-    for (;;) {
-      const count = await transport.read(buffer.target);
-      if (count === null || push(buffer.target.subarray(0, count))) return;
-    }
+    while (!await readOnce(transport, HEAD, take));
   } catch {
     // What has come by now is all there is.
-  } finally {
-    release(buffer);
   }
 }
 

@@ -1,6 +1,11 @@
 import { nextTick } from "node:process";
+import { readOnce } from "./stream_io.ts";
 import type { CipherSide } from "./tls_stream.ts";
+
 import type { Transport } from "./transport.ts";
+
+/** Index of the size that is read with: a client's flight fits, and a server's takes a few. */
+const FLIGHT = 1;
 
 /** How a handshake in `node:tls` ends: what its events report. */
 export class TlsOutcome<Result> {
@@ -52,13 +57,15 @@ export async function handshake<Result>(
   // `node:tls` begins a tick from now, and can't if the connection has been given up before.
   await new Promise<void>((resolve) => nextTick(resolve));
   try {
-    const buffer = new Uint8Array(4096);
-    while (outcome.result === undefined) {
-      const count = await Promise.race([raw.read(buffer), outcome.failed]);
-      if (count === null) {
+    const take = (bytes: Uint8Array | null) => {
+      if (bytes === null) {
         throw new Deno.errors.UnexpectedEof("the peer closed the connection in the middle of it");
       }
-      cipher.emit("data", buffer.subarray(0, count));
+      // It may come late, when the handshake has failed.
+      if (outcome.failure === undefined) cipher.emit("data", bytes);
+    };
+    while (outcome.result === undefined) {
+      await Promise.race([readOnce(raw, FLIGHT, take), outcome.failed]);
       // Errors, unlike success, come a tick late.
       if (outcome.result === undefined) {
         await new Promise((resolve) => queueMicrotask(() => resolve(null)));

@@ -20,23 +20,23 @@ export interface Transport {
   tryWrite?(data: Uint8Array): number;
   /**
    * Calls `ready` once, in a later turn, when `tryWrite` would take bytes or throw, and even if it would have before.
-   * Asking again before that changes nothing.
+   * Asked again before that, it calls the latest alone.
    */
   whenWritable?(ready: () => void): void;
   /**
    * Reads at once what is there; returns the number of bytes, `null` at the end of the stream, 0 if nothing is there yet.
-   * A transport that has this reports readiness: once the handshake is complete `read` is not called, no memory waits
-   * with a silent peer, and `whenReadable` must be there as well. Throws if nothing can be read any more.
+   * A transport that has this reports readiness: no memory waits with a silent peer, and `whenReadable` must be there as
+   * well. Throws if nothing can be read any more.
    */
   tryRead?(into: Uint8Array): number | null;
   /**
    * Calls `ready` once, in a later turn, when `tryRead` has something to say, be it the end of the stream or a failure,
-   * and even if it had it before. Asking again before that changes nothing.
+   * and even if it had it before. Asked again before that, it calls the latest alone.
    */
   whenReadable?(ready: () => void): void;
   /** Ends our direction and leaves the other one open. */
   closeWrite(): Promise<void>;
-  /** Ends both directions at once; pending reads and writes settle (their outcome is ignored). */
+  /** Ends both directions at once; pending reads and writes settle, and who waits to read is called (all are ignored). */
   close(): void;
   /**
    * Does what `close` does, and tells the peer that it isn't the orderly end of the stream. Missing where that can't be

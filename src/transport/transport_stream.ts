@@ -1,5 +1,5 @@
 import { Duplex } from "node:stream";
-import { closeQuietly, setRef, writeAll } from "./stream_io.ts";
+import { closeQuietly, readable, setRef, writeAll } from "./stream_io.ts";
 import type { Transport } from "./transport.ts";
 
 /** How much is read at once. */
@@ -60,13 +60,12 @@ export class TransportStream extends Duplex {
     if (this.#reading || this.destroyed) return;
     if (this.congested) return this.whenTaken(() => this._read());
     this.#reading = true;
-    const buffer = new Uint8Array(READ);
-    this.#below.read(buffer).then(
-      (count) => {
+    readNew(this.#below).then(
+      (bytes) => {
         this.#reading = false;
         if (this.destroyed) return;
-        if (count === null) return void this.push(null);
-        const bytes = buffer.subarray(0, count), passed = this.#filter?.pass(bytes) ?? bytes;
+        if (bytes === null) return void this.push(null);
+        const passed = this.#filter?.pass(bytes) ?? bytes;
         if (passed.length > 0) this.push(passed);
         else this._read();
       },
@@ -123,5 +122,18 @@ export class TransportStream extends Duplex {
     closeQuietly(this.#below);
     done(error);
     this.#wake();
+  }
+}
+
+/** Reads into memory of its own, made when there is something to read, if that can be told; `null` at the end. */
+async function readNew(transport: Transport): Promise<Uint8Array | null> {
+  for (;;) {
+    if (transport.tryRead !== undefined) await readable(transport);
+    const buffer = new Uint8Array(READ);
+    const count = transport.tryRead === undefined
+      ? await transport.read(buffer)
+      : transport.tryRead(buffer);
+    if (count === null) return null;
+    if (count > 0 || transport.tryRead === undefined) return buffer.subarray(0, count);
   }
 }

@@ -2,8 +2,9 @@ import { type Yielding, yieldTurn } from "../../flow/turn_line.ts";
 import { acquire, type Buffer, release } from "../../memory/buffer_pool.ts";
 import { PrefixedTransport } from "../../transport/prefixed.ts";
 import type { Transport } from "../../transport/transport.ts";
+import { NOTHING } from "../../util/bytes.ts";
 
-// Takes most heads whole: what a connection costs that is kept alive and silent.
+// Takes most heads whole: what a connection costs that is kept alive and silent, unless its transport reports readiness.
 const SMALL = 1;
 // Of a body as much is handed to the handler at once; larger ones are hardly faster, and cost each slow client as much.
 const BODY = 2;
@@ -17,12 +18,16 @@ const MOST_FULL = 4;
  */
 export class HttpInput implements Yielding {
   readonly #transport: Transport;
-  #buffer: Buffer;
+  /** `null` while there is nothing in it and no read under way. */
+  #buffer: Buffer | null = null;
+  #size = SMALL;
   /** Where the unread bytes are: in what was read before, or in the buffer. */
   #bytes: Uint8Array;
   #start = 0;
   #end: number;
   #reading = false;
+  /** Whether the transport is to say when it has something. */
+  #waiting = false;
   #ended = false;
   #closed = false;
   #full = 0; // reads in a row that filled what they were given
@@ -31,6 +36,7 @@ export class HttpInput implements Yielding {
   #onEnd: (() => void) | null = null;
   readonly #onRead = (count: number | null) => this.#read(count);
   readonly #onError = () => this.#read(null);
+  readonly #onReadable = () => this.#readable();
 
   /**
    * @param transport The connection; nobody else may read from it.
@@ -38,7 +44,6 @@ export class HttpInput implements Yielding {
    */
   constructor(transport: Transport, early: Uint8Array) {
     this.#transport = transport;
-    this.#buffer = acquire(SMALL);
     this.#bytes = early;
     this.#end = early.length;
   }
@@ -84,7 +89,7 @@ export class HttpInput implements Yielding {
    * @param large Whether a body comes, which goes through a large buffer.
    */
   watch(large: boolean, onEnd: () => void): void {
-    if (large && this.#buffer.size !== BODY) this.#resize(BODY);
+    if (large) this.#resize(BODY);
     this.#onEnd = onEnd;
     if (this.#ended) onEnd();
     else this.#pull();
@@ -93,7 +98,7 @@ export class HttpInput implements Yielding {
   /** Reads ahead no more; a read that has begun isn't taken back. */
   unwatch(): void {
     this.#onEnd = null;
-    if (this.available === 0 && this.#buffer.size !== SMALL) this.#resize(SMALL);
+    if (this.available === 0) this.#resize(SMALL);
   }
 
   /** Ends the input; the transport is its owner's to close. */
@@ -104,7 +109,7 @@ export class HttpInput implements Yielding {
     this.#start = this.#end;
     this.#wake();
     // A read under way may still write to it.
-    if (!this.#reading) release(this.#buffer);
+    if (!this.#reading) this.#drop();
   }
 
   /** Hands the connection over, with what is unread and a read that is under way. */
@@ -128,33 +133,50 @@ export class HttpInput implements Yielding {
 
   #took(count: number): void {
     // A read that empties the socket lets others in: the next one waits.
-    this.#full = count < this.#buffer.target.length - this.#end ? 0 : this.#full + 1;
+    this.#full = count < this.#bytes.length - this.#end ? 0 : this.#full + 1;
     this.#end += count;
   }
 
   #resize(size: number): void {
-    if (this.#closed) return;
-    if (this.#reading) return;
+    if (this.#closed || this.#reading || this.#size === size) return;
+    this.#size = size;
     const old = this.#buffer;
+    if (old === null) return;
     this.#buffer = acquire(size);
-    if (this.#bytes === old.target) this.#toStart();
+    if (this.#bytes === old.target) this.#toStart(this.#buffer.target);
     release(old);
   }
 
-  #toStart(): void {
-    const { target } = this.#buffer, { available } = this;
+  #toStart(target: Uint8Array): void {
+    const { available } = this;
     target.set(this.bytes);
     this.#bytes = target;
     this.#start = 0;
     this.#end = available;
   }
 
-  #pull(): void {
-    if (this.#reading || this.#yielding || this.#ended) return;
-    const { target } = this.#buffer;
+  #drop(): void {
+    if (this.#buffer === null) return;
+    release(this.#buffer);
+    this.#buffer = null;
+    this.#bytes = NOTHING;
+    this.#start = this.#end = 0;
+  }
+
+  /** Room to read into; `null` while too much is unread. */
+  #room(): Uint8Array | null {
+    const { target } = this.#buffer ??= acquire(this.#size);
     // By halves, so that bytes which stay unread are moved to its start once at most.
-    if (2 * this.available > target.length) return;
-    if (this.#bytes !== target || 2 * this.#end > target.length) this.#toStart();
+    if (2 * this.available > target.length) return null;
+    if (this.#bytes !== target || 2 * this.#end > target.length) this.#toStart(target);
+    return target.subarray(this.#end);
+  }
+
+  #pull(): void {
+    if (this.#reading || this.#waiting || this.#yielding || this.#ended) return;
+    if (this.#transport.tryRead !== undefined) return this.#wait();
+    const room = this.#room();
+    if (room === null) return;
     if (this.#full === MOST_FULL) {
       this.#yielding = true;
       yieldTurn(this);
@@ -162,11 +184,40 @@ export class HttpInput implements Yielding {
     }
     this.#reading = true;
     try {
-      const read = this.#transport.read(target.subarray(this.#end));
-      read.then(this.#onRead, this.#onError);
+      this.#transport.read(room).then(this.#onRead, this.#onError);
     } catch {
       this.#onError();
     }
+  }
+
+  /** Waits for a transport that reports readiness; without a buffer, if nothing is unread. */
+  #wait(): void {
+    if (this.available === 0) this.#drop();
+    else if (this.#room() === null) return;
+    this.#waiting = true;
+    try {
+      this.#transport.whenReadable!(this.#onReadable);
+    } catch {
+      this.#onError();
+    }
+  }
+
+  /** It is read once, so that others get their turn. */
+  #readable(): void {
+    if (!this.#waiting) return;
+    this.#waiting = false;
+    // What nobody waits for any more is left to TCP.
+    if (this.#closed || (this.#onEnd === null && this.#waiters.length === 0)) return;
+    const room = this.#room();
+    if (room === null) return;
+    let count: number | null;
+    try {
+      count = this.#transport.tryRead!(room);
+    } catch {
+      count = null;
+    }
+    if (count === 0) this.#wait();
+    else this.#read(count);
   }
 
   resume(): void {
@@ -177,11 +228,8 @@ export class HttpInput implements Yielding {
   }
 
   #read(count: number | null): void {
-    this.#reading = false;
-    if (this.#closed) {
-      release(this.#buffer);
-      return;
-    }
+    this.#reading = this.#waiting = false;
+    if (this.#closed) return this.#drop();
     if (count === null) this.#ended = true;
     else this.#took(count);
     this.#wake();
