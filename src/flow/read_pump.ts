@@ -161,6 +161,7 @@ export class ReadPump implements Yielding {
     // A foreign transport may call back without having been asked.
     if (!this.#reading) return;
     this.#reading = false;
+    if (this.#stopped) return;
     const target = this.#target();
     if (target === null) return;
     let count: unknown;

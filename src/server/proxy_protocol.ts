@@ -1,5 +1,5 @@
 import { readProxyHead } from "../handshake/proxy_head.ts";
-import { ReadCheck } from "../transport/read_check.ts";
+import { readParsed } from "../transport/stream_io.ts";
 import type { Transport } from "../transport/transport.ts";
 import { choice, group, refusal } from "../util/check.ts";
 import { PeerBlocks } from "./trusted_proxies.ts";
@@ -33,11 +33,6 @@ export interface ProxyProtocolOptions {
    */
   others?: "refuse" | "plain";
 }
-
-/** The longest head in bytes: the fixed part of version 2, and the most bytes after it. */
-const LONGEST = 16 + 4096;
-/** Room for almost every head. */
-const USUAL = 536;
 
 /** Reads the head that a load balancer sends before everything else, TLS included. */
 export class ProxyProtocol {
@@ -75,28 +70,17 @@ export class ProxyProtocol {
     transport: Transport,
     peer: Deno.Addr,
   ): Promise<{ client: Deno.Addr; early: Uint8Array }> {
-    const reads = new ReadCheck();
-    let bytes = new Uint8Array(USUAL), filled = 0;
-    for (;;) {
-      const room = bytes.subarray(filled);
-      const count = reads.check(await transport.read(room), room.length);
-      if (count === null) {
-        throw new Deno.errors.UnexpectedEof("The stream ended before the PROXY head was complete");
-      }
-      filled += count;
-      const head = readProxyHead(bytes.subarray(0, filled));
+    const found = await readParsed(transport, (bytes) => {
+      const head = readProxyHead(bytes);
       if (head === undefined) throw new Error("The peer has sent no PROXY head");
-      if (head !== null) {
-        const { source, length } = head;
-        const client: Deno.Addr = source === null ? peer : { transport: "tcp", ...source };
-        return { client, early: bytes.subarray(length, filled) };
-      }
-      if (filled === bytes.length) {
-        // Such a long head has announced its length, which is within the limit.
-        const larger = new Uint8Array(LONGEST);
-        larger.set(bytes);
-        bytes = larger;
-      }
+      if (head === null) return null;
+      const { source, length } = head;
+      const client: Deno.Addr = source === null ? peer : { transport: "tcp", ...source };
+      return { client, early: bytes.subarray(length) };
+    });
+    if (found === null) {
+      throw new Deno.errors.UnexpectedEof("The stream ended before the PROXY head was complete");
     }
+    return found;
   }
 }

@@ -1,4 +1,4 @@
-import { ReadCheck } from "./read_check.ts";
+import { readParsed } from "./stream_io.ts";
 import type { Transport } from "./transport.ts";
 
 /** The longest hello in bytes; one with post-quantum keys has about 1,800. */
@@ -83,16 +83,12 @@ function serverNameOf(hello: Uint8Array): string {
 export async function awaitServerName(
   transport: Transport,
 ): Promise<{ serverName: string; bytes: Uint8Array }> {
-  const bytes = new Uint8Array(LONGEST), reads = new ReadCheck();
-  let filled = 0;
-  for (;;) {
-    const room = bytes.subarray(filled);
-    const count = reads.check(await transport.read(room), room.length);
-    if (count === null) {
-      throw new Deno.errors.UnexpectedEof("the peer closed the connection in the middle of it");
-    }
-    filled += count;
-    const serverName = readServerName(bytes.subarray(0, filled));
-    if (serverName !== null) return { serverName, bytes: bytes.subarray(0, filled) };
+  const found = await readParsed(transport, (bytes) => {
+    const serverName = readServerName(bytes);
+    return serverName === null ? null : { serverName, bytes };
+  });
+  if (found === null) {
+    throw new Deno.errors.UnexpectedEof("the peer closed the connection in the middle of it");
   }
+  return found;
 }

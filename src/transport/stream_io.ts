@@ -5,9 +5,10 @@ import { within } from "../util/timers.ts";
 import { ReadCheck } from "./read_check.ts";
 import type { Transport } from "./transport.ts";
 
-type Readable = Pick<Transport, "read">;
+type Readable = Pick<Transport, "read" | "tryRead" | "whenReadable">;
 
-// The size of the buffer for heads, which a half-open connection costs. Most heads fit; the parser keeps longer ones.
+// The size of the buffer for heads, which a half-open connection costs unless its transport reports readiness. Most heads
+// fit; the parser keeps longer ones.
 const HEAD = 1;
 
 /** The most bytes that are written at once to a stream of the application. */
@@ -27,6 +28,70 @@ export function copyInto(into: Uint8Array, chunk: Uint8Array): Uint8Array | unde
   return chunk.subarray(into.length);
 }
 
+/** Resolves when a transport that reports readiness has something. */
+export function readable(transport: Readable): Promise<void> {
+  return new Promise((resolve) => transport.whenReadable!(resolve));
+}
+
+/**
+ * Reads once, into a buffer of the pool. If the transport reports readiness, no buffer waits together with a silent peer.
+ *
+ * @param reads Checks all reads of this transport.
+ * @param size Index of the buffer's size.
+ * @param take Handles the bytes, which are valid until it returns; `null` is the end of the stream.
+ * @returns The result of `take`.
+ */
+export async function readOnce<T>(
+  transport: Readable,
+  reads: ReadCheck,
+  size: number,
+  take: (bytes: Uint8Array | null) => T,
+): Promise<T> {
+  for (;;) {
+    if (transport.tryRead !== undefined) await readable(transport);
+    const buffer = acquire(size), { target } = buffer;
+    try {
+      const said: unknown = transport.tryRead === undefined
+        ? await transport.read(target)
+        : transport.tryRead(target);
+      if (said === 0 && transport.tryRead !== undefined) continue;
+      const count = reads.check(said, target.length);
+      return take(count === null ? null : target.subarray(0, count));
+    } finally {
+      release(buffer);
+    }
+  }
+}
+
+/**
+ * Reads, and keeps the bytes, until a parser finds something in them.
+ *
+ * @param parse Gets all bytes so far; returns `null` if it needs more, and has to bound their number.
+ * @returns What the parser has found; `null` if the stream ended before.
+ */
+export async function readParsed<T extends object>(
+  transport: Readable,
+  parse: (bytes: Uint8Array) => T | null,
+): Promise<T | null> {
+  const reads = new ReadCheck();
+  let bytes = NOTHING, filled = 0;
+  const take = (chunk: Uint8Array | null): T | null | undefined => {
+    if (chunk === null) return null;
+    if (filled + chunk.length > bytes.length) {
+      const larger = new Uint8Array(Math.max(2 * bytes.length, filled + chunk.length));
+      larger.set(bytes.subarray(0, filled));
+      bytes = larger;
+    }
+    bytes.set(chunk, filled);
+    filled += chunk.length;
+    return parse(bytes.subarray(0, filled)) ?? undefined;
+  };
+  for (;;) {
+    const found = await readOnce(transport, reads, HEAD, take);
+    if (found !== undefined) return found;
+  }
+}
+
 /**
  * Reads until a parser has found the end of a head.
  *
@@ -37,17 +102,15 @@ export async function readHead(
   transport: Readable,
   push: (bytes: Uint8Array) => number,
 ): Promise<Uint8Array | null> {
-  const buffer = acquire(HEAD), { target } = buffer, reads = new ReadCheck();
-  try {
-    for (;;) {
-      const count = reads.check(await transport.read(target), target.length);
-      if (count === null) return null;
-      const bytes = target.subarray(0, count);
-      const end = push(bytes);
-      if (end >= 0) return end === count ? NOTHING : bytes.slice(end);
-    }
-  } finally {
-    release(buffer);
+  const reads = new ReadCheck();
+  const take = (bytes: Uint8Array | null): Uint8Array | null | undefined => {
+    if (bytes === null) return null;
+    const end = push(bytes);
+    return end < 0 ? undefined : end === bytes.length ? NOTHING : bytes.slice(end);
+  };
+  for (;;) {
+    const rest = await readOnce(transport, reads, HEAD, take);
+    if (rest !== undefined) return rest;
   }
 }
 
@@ -63,16 +126,12 @@ export async function readUntil(
   push: (bytes: Uint8Array) => boolean,
 ): Promise<void> {
   if (push(early)) return;
-  const buffer = acquire(HEAD), { target } = buffer, reads = new ReadCheck();
+  const reads = new ReadCheck();
+  const take = (bytes: Uint8Array | null) => bytes === null || push(bytes);
   try {
-    for (;;) {
-      const count = reads.check(await transport.read(target), target.length);
-      if (count === null || push(target.subarray(0, count))) return;
-    }
+    while (!await readOnce(transport, reads, HEAD, take));
   } catch {
     // A failure counts as the end of the stream.
-  } finally {
-    release(buffer);
   }
 }
 

@@ -1,7 +1,11 @@
 import { nextTick } from "node:process";
 import { ReadCheck } from "./read_check.ts";
+import { readOnce } from "./stream_io.ts";
 import type { CipherSide } from "./tls_stream.ts";
 import type { Transport } from "./transport.ts";
+
+/** Index of the size of a read: the messages of a client fit, and those of a server take a few. */
+const FLIGHT = 1;
 
 /** The outcome of a handshake of `node:tls`, as its events report it. */
 export class TlsOutcome<Result> {
@@ -53,14 +57,16 @@ export async function handshake<Result>(
   // `node:tls` begins in the next tick, and must do so before the connection may be abandoned.
   await new Promise<void>((resolve) => nextTick(resolve));
   try {
-    const buffer = new Uint8Array(4096), reads = new ReadCheck();
-    while (outcome.result === undefined) {
-      const said = await Promise.race([raw.read(buffer), outcome.failed]);
-      const count = reads.check(said, buffer.length);
-      if (count === null) {
+    const reads = new ReadCheck();
+    const take = (bytes: Uint8Array | null) => {
+      if (bytes === null) {
         throw new Deno.errors.UnexpectedEof("the peer closed the connection in the middle of it");
       }
-      cipher.emit("data", buffer.subarray(0, count));
+      // A read may end after the handshake has failed.
+      if (outcome.failure === undefined) cipher.emit("data", bytes);
+    };
+    while (outcome.result === undefined) {
+      await Promise.race([readOnce(raw, reads, FLIGHT, take), outcome.failed]);
       // An error is reported one tick later than success.
       if (outcome.result === undefined) {
         await new Promise((resolve) => queueMicrotask(() => resolve(null)));

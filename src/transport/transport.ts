@@ -21,8 +21,8 @@ export interface Transport {
    */
   tryWrite?(data: Uint8Array): number;
   /**
-   * Calls `ready` once, in a later turn, when `tryWrite` would take bytes or throw, even if that is so already. Calling it
-   * again before that has no effect.
+   * Calls `ready` once, in a later turn, when `tryWrite` would take bytes or throw, even if that is so already. If it is
+   * called again before that, only the latest `ready` is called.
    */
   whenWritable?(ready: () => void): void;
   /**
@@ -33,12 +33,12 @@ export interface Transport {
   tryRead?(into: Uint8Array): number | null;
   /**
    * Calls `ready` once, in a later turn, when `tryRead` would return bytes or the end of the stream, or throw, even if that is
-   * so already. Calling it again before that has no effect.
+   * so already. If it is called again before that, only the latest `ready` is called.
    */
   whenReadable?(ready: () => void): void;
   /** Ends our direction; the peer's stays open. */
   closeWrite(): Promise<void>;
-  /** Ends both directions at once; pending reads and writes settle (their outcome is ignored). */
+  /** Ends both directions at once; pending reads and writes settle, and who waits to read is called (all are ignored). */
   close(): void;
   /**
    * Like `close`, but the peer notices that the end isn't orderly. Missing if the stream has no means for that.

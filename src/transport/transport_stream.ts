@@ -1,7 +1,7 @@
 import { Duplex } from "node:stream";
 import { acquire, type Buffer, LARGEST, release, SIZES } from "../memory/buffer_pool.ts";
 import { Fifo } from "../util/fifo.ts";
-import { closeQuietly, setRef, writeAll } from "./stream_io.ts";
+import { closeQuietly, readable, setRef, writeAll } from "./stream_io.ts";
 import type { Transport } from "./transport.ts";
 
 /**
@@ -84,6 +84,13 @@ export class TransportStream extends Duplex {
     if (this.#reading || this.destroyed) return;
     if (this.congested) return this.whenTaken(() => this._read());
     this.#reading = true;
+    if (this.#below.tryRead === undefined) return this.#readBelow();
+    // No buffer waits together with a silent peer.
+    readable(this.#below).then(() => this.#readBelow(), (error) => this.destroy(error));
+  }
+
+  #readBelow(): void {
+    if (this.destroyed) return;
     const buffer = acquire(this.#readSize);
     this.#below.read(buffer.target).then(
       (count) => {

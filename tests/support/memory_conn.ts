@@ -138,6 +138,7 @@ export class ReadyConn extends MemoryConn {
   writes = 0;
   /** How often room was asked for. */
   waits = 0;
+  #ready = () => {};
 
   override write(): Promise<number> {
     throw new Error("write() was called on a transport that reports readiness");
@@ -178,6 +179,7 @@ export class ReadyConn extends MemoryConn {
   }
 
   whenReadable(ready: () => void): void {
+    this.#ready = ready;
     if (this.listening) return;
     this.listening = true;
     const { incoming } = this;
@@ -186,7 +188,7 @@ export class ReadyConn extends MemoryConn {
       await new Promise((resolve) => setTimeout(resolve, 0));
       while (incoming.held === 0 && !incoming.ended && !incoming.broken) await incoming.changed();
       this.listening = false;
-      ready();
+      this.#ready();
     };
     void look();
   }

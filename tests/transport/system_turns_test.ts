@@ -16,11 +16,17 @@ function flood(socket: SocketTransport): void {
   write();
 }
 
-/** Reads what comes, in as large pieces as it gives; tells how much came with each notice. */
+/** Reads what comes, in as large pieces as it gives, until the socket is closed; tells how much came with each notice. */
 function swallow(socket: SocketTransport, told: (count: number) => void): void {
   const into = new Uint8Array(4 * MIB);
   const read = () => {
-    told(socket.tryRead!(into)!);
+    let count: number | null;
+    try {
+      count = socket.tryRead!(into);
+    } catch {
+      return;
+    }
+    told(count!);
     socket.whenReadable!(read);
   };
   socket.whenReadable!(read);

@@ -3,8 +3,9 @@ import { acquire, type Buffer, release } from "../../memory/buffer_pool.ts";
 import { PrefixedTransport } from "../../transport/prefixed.ts";
 import { ReadCheck } from "../../transport/read_check.ts";
 import type { Transport } from "../../transport/transport.ts";
+import { NOTHING } from "../../util/bytes.ts";
 
-// Size of the buffer of a kept-alive connection; most heads fit.
+// Size of the buffer of a kept-alive connection; most heads fit. One whose transport reports readiness needs none.
 const SMALL = 1;
 // Size of the buffer for a body. Larger ones are hardly faster, and each slow client would cost as much.
 const BODY = 2;
@@ -18,12 +19,16 @@ const MOST_FULL = 4;
  */
 export class HttpInput implements Yielding {
   readonly #transport: Transport;
-  #buffer: Buffer;
+  /** `null` while it is empty and no read is pending. */
+  #buffer: Buffer | null = null;
+  #size = SMALL;
   /** The unread bytes are from `#start` to `#end` in this array: the early bytes, or the buffer. */
   #bytes: Uint8Array;
   #start = 0;
   #end: number;
   #reading = false;
+  /** Whether the transport will call back when it has something. */
+  #waiting = false;
   #ended = false;
   #closed = false;
   #full = 0; // reads in a row that have filled the buffer
@@ -33,6 +38,7 @@ export class HttpInput implements Yielding {
   readonly #reads = new ReadCheck();
   readonly #onRead = (count: unknown) => this.#read(count);
   readonly #onError = () => this.#read(null);
+  readonly #onReadable = () => this.#readable();
 
   /**
    * @param transport The connection; only this object may read from it.
@@ -40,7 +46,6 @@ export class HttpInput implements Yielding {
    */
   constructor(transport: Transport, early: Uint8Array) {
     this.#transport = transport;
-    this.#buffer = acquire(SMALL);
     this.#bytes = early;
     this.#end = early.length;
   }
@@ -86,7 +91,7 @@ export class HttpInput implements Yielding {
    * @param large Whether a body follows, for which a large buffer is used.
    */
   watch(large: boolean, onEnd: () => void): void {
-    if (large && this.#buffer.size !== BODY) this.#resize(BODY);
+    if (large) this.#resize(BODY);
     this.#onEnd = onEnd;
     if (this.#ended) onEnd();
     else this.#pull();
@@ -95,7 +100,7 @@ export class HttpInput implements Yielding {
   /** Stops reading ahead; a pending read goes on. */
   unwatch(): void {
     this.#onEnd = null;
-    if (this.available === 0 && this.#buffer.size !== SMALL) this.#resize(SMALL);
+    if (this.available === 0) this.#resize(SMALL);
   }
 
   /** Ends the input; the owner of the transport has to close it. */
@@ -106,7 +111,7 @@ export class HttpInput implements Yielding {
     this.#start = this.#end;
     this.#wake();
     // A pending read may still write to it.
-    if (!this.#reading) release(this.#buffer);
+    if (!this.#reading) this.#drop();
   }
 
   /** Hands the connection over, with the unread bytes and those of a pending read. */
@@ -130,33 +135,50 @@ export class HttpInput implements Yielding {
 
   #took(count: number): void {
     // A read that empties the socket starts the count again: the next one has to wait anyway.
-    this.#full = count < this.#room ? 0 : this.#full + 1;
+    this.#full = count < this.#bytes.length - this.#end ? 0 : this.#full + 1;
     this.#end += count;
   }
 
   #resize(size: number): void {
-    if (this.#closed) return;
-    if (this.#reading) return;
+    if (this.#closed || this.#reading || this.#size === size) return;
+    this.#size = size;
     const old = this.#buffer;
+    if (old === null) return;
     this.#buffer = acquire(size);
-    if (this.#bytes === old.target) this.#toStart();
+    if (this.#bytes === old.target) this.#toStart(this.#buffer.target);
     release(old);
   }
 
-  #toStart(): void {
-    const { target } = this.#buffer, { available } = this;
+  #toStart(target: Uint8Array): void {
+    const { available } = this;
     target.set(this.bytes);
     this.#bytes = target;
     this.#start = 0;
     this.#end = available;
   }
 
-  #pull(): void {
-    if (this.#reading || this.#yielding || this.#ended) return;
-    const { target } = this.#buffer;
+  #drop(): void {
+    if (this.#buffer === null) return;
+    release(this.#buffer);
+    this.#buffer = null;
+    this.#bytes = NOTHING;
+    this.#start = this.#end = 0;
+  }
+
+  /** Returns the room to read into; `null` while too many bytes are unread. */
+  #room(): Uint8Array | null {
+    const { target } = this.#buffer ??= acquire(this.#size);
     // Only into the second half, so that unread bytes are moved to the start at most once.
-    if (2 * this.available > target.length) return;
-    if (this.#bytes !== target || 2 * this.#end > target.length) this.#toStart();
+    if (2 * this.available > target.length) return null;
+    if (this.#bytes !== target || 2 * this.#end > target.length) this.#toStart(target);
+    return target.subarray(this.#end);
+  }
+
+  #pull(): void {
+    if (this.#reading || this.#waiting || this.#yielding || this.#ended) return;
+    if (this.#transport.tryRead !== undefined) return this.#wait();
+    const room = this.#room();
+    if (room === null) return;
     if (this.#full === MOST_FULL) {
       this.#yielding = true;
       yieldTurn(this);
@@ -164,11 +186,40 @@ export class HttpInput implements Yielding {
     }
     this.#reading = true;
     try {
-      const read = this.#transport.read(target.subarray(this.#end));
-      read.then(this.#onRead, this.#onError);
+      this.#transport.read(room).then(this.#onRead, this.#onError);
     } catch {
       this.#onError();
     }
+  }
+
+  /** Waits for a transport that reports readiness; without a buffer, if nothing is unread. */
+  #wait(): void {
+    if (this.available === 0) this.#drop();
+    else if (this.#room() === null) return;
+    this.#waiting = true;
+    try {
+      this.#transport.whenReadable!(this.#onReadable);
+    } catch {
+      this.#onError();
+    }
+  }
+
+  /** The transport has something. It is read once, so that other connections get their turn. */
+  #readable(): void {
+    if (!this.#waiting) return;
+    this.#waiting = false;
+    // Bytes that are not wanted any more stay in the kernel.
+    if (this.#closed || (this.#onEnd === null && this.#waiters.length === 0)) return;
+    const room = this.#room();
+    if (room === null) return;
+    let said: unknown;
+    try {
+      said = this.#transport.tryRead!(room);
+    } catch {
+      said = null;
+    }
+    if (said === 0) this.#wait();
+    else this.#read(said);
   }
 
   resume(): void {
@@ -179,11 +230,8 @@ export class HttpInput implements Yielding {
   }
 
   #read(said: unknown): void {
-    this.#reading = false;
-    if (this.#closed) {
-      release(this.#buffer);
-      return;
-    }
+    this.#reading = this.#waiting = false;
+    if (this.#closed) return this.#drop();
     const count = this.#checked(said);
     if (count === null) this.#ended = true;
     else this.#took(count);
@@ -197,15 +245,10 @@ export class HttpInput implements Yielding {
   /** A stream that gives nonsense is lost. */
   #checked(said: unknown): number | null {
     try {
-      return this.#reads.check(said, this.#room);
+      return this.#reads.check(said, this.#bytes.length - this.#end);
     } catch {
       return null;
     }
-  }
-
-  /** Bytes that a read may bring. */
-  get #room(): number {
-    return this.#buffer.target.length - this.#end;
   }
 
   #wake(): void {

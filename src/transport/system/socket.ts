@@ -233,10 +233,11 @@ export class SystemSocket extends Watched {
     }
   }
 
-  /** Ends both directions; pending reads and writes are rejected. Once. */
+  /** Ends both directions; pending reads and writes are rejected, and who waits to read is called. Once. */
   close(): void {
     this.#check("close");
     this.#closed = true;
+    const ready = this.#onReadable;
     this.#onReadable = this.#onWritable = null;
     // Asked for as long as there is a descriptor to ask about.
     this.#poller.unwatch(this);
@@ -245,6 +246,7 @@ export class SystemSocket extends Watched {
     this.#read = this.#write = null;
     read?.reject(closedError());
     write?.reject(closedError());
+    if (ready !== null) queueMicrotask(ready);
   }
 
   [Symbol.dispose](): void {
