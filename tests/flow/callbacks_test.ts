@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { type Connection, type ConnectionHandlers, Context, HandshakeError } from "../../mod.ts";
-import { pair, rawHost, rawPeer } from "../support/pair.ts";
+import { rawHost, rawPeer, testPair } from "../support/pair.ts";
 import { join } from "../support/bytes.ts";
 import { rawListener, RawPeer, urlOf } from "../support/raw_peer.ts";
 import { turn, until } from "../support/until.ts";
@@ -221,7 +221,7 @@ Deno.test("onError hears of a refused connect before onClose, and of no cancelle
   assertEquals(log, [403, 1006, "AbortError", 1006, 1006]);
 });
 
-Deno.test("onError stays away from a clean close, from either side", async () => {
+testPair("onError stays away from a clean close, from either side", async (pair) => {
   for (const side of ["client", "server"] as const) {
     const errors: unknown[] = [];
     const onError = (_: Connection, error: unknown) => errors.push(error);

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertInstanceOf, assertThrows } from "@std/asser
 import { Context, InvalidStateError, ProtocolError, TimeoutError } from "../../mod.ts";
 import { MemoryConn } from "../support/memory_conn.ts";
 import { numbered, numberOf } from "../support/messages.ts";
-import { pair, rawHost, rawPeer } from "../support/pair.ts";
+import { pair, RAW_LISTENERS, rawHost, rawPeer, testPair, testRaw } from "../support/pair.ts";
 import { join } from "../support/bytes.ts";
 import { turn, until } from "../support/until.ts";
 
@@ -38,7 +38,7 @@ Deno.test("close(): queued data goes out first, then the close frame; the record
   }
 });
 
-Deno.test("the peer's close: answered behind what is queued, with its code", async () => {
+testRaw("the peer's close: answered behind what is queued, with its code", async (rawPeer) => {
   await using peer = await rawPeer();
   const { conn, raw } = peer;
   for (let i = 0; i < MANY; i++) conn.send(numbered(i, 64 * KIB));
@@ -55,9 +55,9 @@ Deno.test("the peer's close: answered behind what is queued, with its code", asy
       /\((.*?)\)/.exec(`${record}`)![1]
     }) "peer"`,
   );
-});
+}, RAW_LISTENERS);
 
-Deno.test("close frames that cross: both ends are clean, and each began it", async () => {
+testPair("close frames that cross: both ends are clean, and each began it", async (pair) => {
   await using both = await pair();
   both.client.close(3001);
   both.server.close(3002);
@@ -67,21 +67,25 @@ Deno.test("close frames that cross: both ends are clean, and each began it", asy
   assertEquals([client.initiator, server.initiator], ["local", "local"]);
 });
 
-Deno.test("close() a second time, and on a closed connection, does nothing; wrong arguments always throw", async () => {
-  await using peer = await rawPeer();
-  const { conn, raw } = peer;
-  assertThrows(() => conn.close(1005), RangeError, "1005");
-  assertThrows(() => conn.close(3000, "é".repeat(62)), RangeError, "12");
-  assertEquals(conn.state, "open");
-  conn.close(3000);
-  conn.close(3001);
-  await raw.sendClose(3000);
-  assertEquals((await conn.closed).sent!.code, 3000);
-  conn.close(3002);
-  conn.terminate();
-  assertThrows(() => conn.close(999), RangeError, "999");
-  assertEquals((await raw.frames()).map(({ payload }) => payload[1]), [3000 & 255]);
-});
+testRaw(
+  "close() a second time, and on a closed connection, does nothing; wrong arguments always throw",
+  async (rawPeer) => {
+    await using peer = await rawPeer();
+    const { conn, raw } = peer;
+    assertThrows(() => conn.close(1005), RangeError, "1005");
+    assertThrows(() => conn.close(3000, "é".repeat(62)), RangeError, "12");
+    assertEquals(conn.state, "open");
+    conn.close(3000);
+    conn.close(3001);
+    await raw.sendClose(3000);
+    assertEquals((await conn.closed).sent!.code, 3000);
+    conn.close(3002);
+    conn.terminate();
+    assertThrows(() => conn.close(999), RangeError, "999");
+    assertEquals((await raw.frames()).map(({ payload }) => payload[1]), [3000 & 255]);
+  },
+  RAW_LISTENERS,
+);
 
 Deno.test("a client waits for the server to close TCP, a server closes it", async () => {
   await using peer = await rawHost();
@@ -105,38 +109,46 @@ Deno.test("a client whose server doesn't close TCP goes at closeTimeout, cleanly
   assertEquals((await peer.conn.closed).wasClean, true);
 });
 
-Deno.test("(f) a peer that never reads can't keep a closing connection beyond closeTimeout", async () => {
-  const errors: unknown[] = [];
-  await using peer = await rawPeer({
-    closeTimeout: 50,
-    onError: (_, error) => errors.push(error),
-  });
-  const { conn } = peer;
-  for (let i = 0; i < MANY; i++) conn.send(numbered(i, 64 * KIB));
-  conn.close();
-  const record = await conn.closed;
-  assertEquals([record.code, record.wasClean, record.sent, record.initiator], [
-    1006,
-    false,
-    null,
-    null,
-  ]);
-  assertInstanceOf(record.cause, TimeoutError);
-  assert(record.unsentMessages > 60 && record.unsentMessages < MANY);
-  assert(record.unsentBytes > (record.unsentMessages - 1) * 64 * KIB);
-  assert(record.unsentBytes <= record.unsentMessages * 64 * KIB);
-  assertEquals(errors, []);
-});
+testRaw(
+  "(f) a peer that never reads can't keep a closing connection beyond closeTimeout",
+  async (rawPeer) => {
+    const errors: unknown[] = [];
+    await using peer = await rawPeer({
+      closeTimeout: 50,
+      onError: (_, error) => errors.push(error),
+    });
+    const { conn } = peer;
+    for (let i = 0; i < MANY; i++) conn.send(numbered(i, 64 * KIB));
+    conn.close();
+    const record = await conn.closed;
+    assertEquals([record.code, record.wasClean, record.sent, record.initiator], [
+      1006,
+      false,
+      null,
+      null,
+    ]);
+    assertInstanceOf(record.cause, TimeoutError);
+    assert(record.unsentMessages > 60 && record.unsentMessages < MANY);
+    assert(record.unsentBytes > (record.unsentMessages - 1) * 64 * KIB);
+    assert(record.unsentBytes <= record.unsentMessages * 64 * KIB);
+    assertEquals(errors, []);
+  },
+  RAW_LISTENERS,
+);
 
-Deno.test("(f) nor with the peer's own close frame, which is no clean close then", async () => {
-  await using peer = await rawPeer({ closeTimeout: 50 });
-  const { conn, raw } = peer;
-  for (let i = 0; i < MANY; i++) conn.send(numbered(i, 64 * KIB));
-  await raw.sendClose(1000);
-  const record = await conn.closed;
-  assertEquals([record.code, record.wasClean, record.sent], [1000, false, null]);
-  assertEquals([record.received!.code, record.initiator], [1000, "remote"]);
-});
+testRaw(
+  "(f) nor with the peer's own close frame, which is no clean close then",
+  async (rawPeer) => {
+    await using peer = await rawPeer({ closeTimeout: 50 });
+    const { conn, raw } = peer;
+    for (let i = 0; i < MANY; i++) conn.send(numbered(i, 64 * KIB));
+    await raw.sendClose(1000);
+    const record = await conn.closed;
+    assertEquals([record.code, record.wasClean, record.sent], [1000, false, null]);
+    assertEquals([record.received!.code, record.initiator], [1000, "remote"]);
+  },
+  RAW_LISTENERS,
+);
 
 Deno.test("(f) a peer that answers nothing is terminated at closeTimeout, for a close frame alone", async () => {
   for (const open of [rawPeer, rawHost]) {
@@ -147,7 +159,7 @@ Deno.test("(f) a peer that answers nothing is terminated at closeTimeout, for a 
   }
 });
 
-Deno.test("(f) closeTimeout starts anew whenever the system takes queued bytes", async () => {
+testRaw("(f) closeTimeout starts anew whenever the system takes queued bytes", async (rawPeer) => {
   await using peer = await rawPeer({ closeTimeout: 400 });
   const { conn, raw } = peer;
   for (let i = 0; i < MANY; i++) conn.send(numbered(i, 64 * KIB));
@@ -164,38 +176,42 @@ Deno.test("(f) closeTimeout starts anew whenever the system takes queued bytes",
   await raw.sendClose(1000);
   assertEquals((await conn.closed).wasClean, true);
   assert(performance.now() - start > 400);
-});
+}, RAW_LISTENERS);
 
-Deno.test("terminate(): no close frame, nothing delivered after it, and unsent messages are counted", async () => {
-  const log: string[] = [];
-  await using peer = await rawPeer({
-    onMessage(conn, data) {
-      log.push(data as string);
-      conn.terminate();
-    },
-    onPing: () => log.push("ping"),
-    onClose: () => log.push("close"),
-  });
-  const { conn, raw } = peer;
-  conn.send("gone");
-  conn.send(numbered(0, 200_000));
-  assertEquals(conn.queuedMessages, 2);
-  await raw.write(join([raw.encode(1, "a"), raw.encode(1, "b"), raw.encode(9), raw.encode(8)]));
-  const record = await conn.closed;
-  await turn();
-  assertEquals(log, ["a", "close"]);
-  assertEquals([record.code, record.sent, record.received, record.initiator, record.wasClean], [
-    1006,
-    null,
-    null,
-    null,
-    false,
-  ]);
-  assertEquals(record.cause, undefined);
-  assertEquals([conn.state, conn.queuedBytes], ["closed", 0]);
-});
+testRaw(
+  "terminate(): no close frame, nothing delivered after it, and unsent messages are counted",
+  async (rawPeer) => {
+    const log: string[] = [];
+    await using peer = await rawPeer({
+      onMessage(conn, data) {
+        log.push(data as string);
+        conn.terminate();
+      },
+      onPing: () => log.push("ping"),
+      onClose: () => log.push("close"),
+    });
+    const { conn, raw } = peer;
+    conn.send("gone");
+    conn.send(numbered(0, 200_000));
+    assertEquals(conn.queuedMessages, 2);
+    await raw.write(join([raw.encode(1, "a"), raw.encode(1, "b"), raw.encode(9), raw.encode(8)]));
+    const record = await conn.closed;
+    await turn();
+    assertEquals(log, ["a", "close"]);
+    assertEquals([record.code, record.sent, record.received, record.initiator, record.wasClean], [
+      1006,
+      null,
+      null,
+      null,
+      false,
+    ]);
+    assertEquals(record.cause, undefined);
+    assertEquals([conn.state, conn.queuedBytes], ["closed", 0]);
+  },
+  RAW_LISTENERS,
+);
 
-Deno.test("terminate() counts what was queued and never handed over", async () => {
+testRaw("terminate() counts what was queued and never handed over", async (rawPeer) => {
   await using peer = await rawPeer();
   peer.conn.send("12345");
   peer.conn.send("678");
@@ -206,55 +222,63 @@ Deno.test("terminate() counts what was queued and never handed over", async () =
     `${record}`,
     "no close frame sent; no close frame received; 2 messages unsent",
   );
-});
+}, RAW_LISTENERS);
 
-Deno.test("a violation: close frame, half-close, and input is discarded until its end", async () => {
-  const log: string[] = [];
-  await using peer = await rawPeer({
-    onMessage: (_, data) => log.push(data as string),
-    onError: (_, error) => log.push((error as Error).name),
-  });
-  const { conn, raw } = peer;
-  await raw.write(join([raw.encode(1, "a"), new Uint8Array([0x83, 0x80])]));
-  const { payload } = await raw.next(8);
-  assertEquals(payload[0] * 256 + payload[1], 1002);
-  assertEquals(await raw.frame(), null);
-  // Much more than all buffers hold: it goes somewhere, and isn't looked at.
-  for (let i = 0; i < MANY; i++) await raw.send(2, numbered(i, 64 * KIB));
-  await raw.sendClose(1000);
-  assertEquals(conn.state, "closing");
-  raw.close();
-  const record = await conn.closed;
-  assertEquals([record.code, record.sent!.code, record.received, record.initiator], [
-    1006,
-    1002,
-    null,
-    "local",
-  ]);
-  assertInstanceOf(record.cause, ProtocolError);
-  assertEquals(log, ["a", "ProtocolError"]);
-});
+testRaw(
+  "a violation: close frame, half-close, and input is discarded until its end",
+  async (rawPeer) => {
+    const log: string[] = [];
+    await using peer = await rawPeer({
+      onMessage: (_, data) => log.push(data as string),
+      onError: (_, error) => log.push((error as Error).name),
+    });
+    const { conn, raw } = peer;
+    await raw.write(join([raw.encode(1, "a"), new Uint8Array([0x83, 0x80])]));
+    const { payload } = await raw.next(8);
+    assertEquals(payload[0] * 256 + payload[1], 1002);
+    assertEquals(await raw.frame(), null);
+    // Much more than all buffers hold: it goes somewhere, and isn't looked at.
+    for (let i = 0; i < MANY; i++) await raw.send(2, numbered(i, 64 * KIB));
+    await raw.sendClose(1000);
+    assertEquals(conn.state, "closing");
+    raw.close();
+    const record = await conn.closed;
+    assertEquals([record.code, record.sent!.code, record.received, record.initiator], [
+      1006,
+      1002,
+      null,
+      "local",
+    ]);
+    assertInstanceOf(record.cause, ProtocolError);
+    assertEquals(log, ["a", "ProtocolError"]);
+  },
+  RAW_LISTENERS,
+);
 
-Deno.test("a violation of a peer that keeps its end open ends at closeTimeout", async () => {
+testRaw("a violation of a peer that keeps its end open ends at closeTimeout", async (rawPeer) => {
   await using peer = await rawPeer({ closeTimeout: 20 });
   await peer.raw.write(new Uint8Array([0xff]));
   assertEquals((await peer.conn.closed).code, 1006);
-});
+}, RAW_LISTENERS);
 
-Deno.test("a violation followed by a half-close still gets its close frame, behind all that is queued", async () => {
-  await using peer = await rawPeer();
-  const { conn, raw } = peer;
-  for (let i = 0; i < MANY; i++) conn.send(numbered(i, 64 * KIB));
-  await raw.write(new Uint8Array([0xff]));
-  await raw.conn.closeWrite();
-  await until(() => conn.state === "closing");
-  const frames = await raw.frames();
-  assertEquals(frames.length, MANY + 1);
-  assertEquals([...frames.at(-1)!.payload.subarray(0, 2)], [1002 >> 8, 1002 & 255]);
-  assertInstanceOf((await conn.closed).cause, ProtocolError);
-});
+testRaw(
+  "a violation followed by a half-close still gets its close frame, behind all that is queued",
+  async (rawPeer) => {
+    await using peer = await rawPeer();
+    const { conn, raw } = peer;
+    for (let i = 0; i < MANY; i++) conn.send(numbered(i, 64 * KIB));
+    await raw.write(new Uint8Array([0xff]));
+    await raw.conn.closeWrite();
+    await until(() => conn.state === "closing");
+    const frames = await raw.frames();
+    assertEquals(frames.length, MANY + 1);
+    assertEquals([...frames.at(-1)!.payload.subarray(0, 2)], [1002 >> 8, 1002 & 255]);
+    assertInstanceOf((await conn.closed).cause, ProtocolError);
+  },
+  RAW_LISTENERS,
+);
 
-Deno.test("a violation after our own close() loses nothing of what is queued", async () => {
+testRaw("a violation after our own close() loses nothing of what is queued", async (rawPeer) => {
   const errors: unknown[] = [];
   await using peer = await rawPeer({ onError: (_, error) => errors.push(error) });
   const { conn, raw } = peer;
@@ -268,9 +292,9 @@ Deno.test("a violation after our own close() loses nothing of what is queued", a
   raw.close();
   const record = await conn.closed;
   assertEquals([record.code, record.sent!.code, record.unsentMessages], [1006, 3000, 0]);
-});
+}, RAW_LISTENERS);
 
-Deno.test("a peer that vanishes: 1006 with the cause, onError before onClose", async () => {
+testRaw("a peer that vanishes: 1006 with the cause, onError before onClose", async (rawPeer) => {
   for (const how of ["end", "reset", "in the middle of a frame"] as const) {
     const log: string[] = [];
     await using peer = await rawPeer({
@@ -292,7 +316,7 @@ Deno.test("a peer that vanishes: 1006 with the cause, onError before onClose", a
     assertEquals(log, ["error", "close"]);
     assert(`${record}`.includes((record.cause as Error).message));
   }
-});
+}, RAW_LISTENERS);
 
 Deno.test("a reset in the middle of queued data: the messages that were left are counted, senders and waiters hear of it", async () => {
   await using peer = await rawPeer();
@@ -309,28 +333,32 @@ Deno.test("a reset in the middle of queued data: the messages that were left are
   assertInstanceOf(record.cause, Error);
 });
 
-Deno.test("a failed write doesn't hide the close frame that the peer has sent before", async () => {
-  const log: string[] = [];
-  await using peer = await rawPeer({
-    onError: () => log.push("error"),
-    onMessage: (_, data) => log.push(`${data.length}`),
-  });
-  const { conn, raw } = peer;
-  await raw.write(join([raw.encode(1, "abc"), raw.encode(8, new Uint8Array([0x0f, 0xa0]))]));
-  raw.close();
-  for (let i = 0; i < MANY && conn.state === "open"; i++) conn.send(numbered(i, 64 * KIB));
-  const record = await conn.closed;
-  assertEquals([record.code, log.at(0)], [4000, "3"]);
-  assertEquals(record.received!.code, 4000);
-});
+testRaw(
+  "a failed write doesn't hide the close frame that the peer has sent before",
+  async (rawPeer) => {
+    const log: string[] = [];
+    await using peer = await rawPeer({
+      onError: () => log.push("error"),
+      onMessage: (_, data) => log.push(`${data.length}`),
+    });
+    const { conn, raw } = peer;
+    await raw.write(join([raw.encode(1, "abc"), raw.encode(8, new Uint8Array([0x0f, 0xa0]))]));
+    raw.close();
+    for (let i = 0; i < MANY && conn.state === "open"; i++) conn.send(numbered(i, 64 * KIB));
+    const record = await conn.closed;
+    assertEquals([record.code, log.at(0)], [4000, "3"]);
+    assertEquals(record.received!.code, 4000);
+  },
+  RAW_LISTENERS,
+);
 
-Deno.test("the peer's half-close without a close frame ends the connection", async () => {
+testRaw("the peer's half-close without a close frame ends the connection", async (rawPeer) => {
   await using peer = await rawPeer();
   await peer.raw.conn.closeWrite();
   const record = await peer.conn.closed;
   assertInstanceOf(record.cause, Deno.errors.UnexpectedEof);
   assertEquals(record.code, 1006);
-});
+}, RAW_LISTENERS);
 
 Deno.test("after shutdownRead() a write that fails is told, whether the peer's end was seen before or not", async () => {
   for (const seen of [true, false]) {
@@ -389,7 +417,7 @@ Deno.test("the record prints as a sentence", async () => {
   );
 });
 
-Deno.test("closed resolves with the same record for all, early and late", async () => {
+testPair("closed resolves with the same record for all, early and late", async (pair) => {
   await using both = await pair();
   const early = both.client.closed;
   both.client.close();
@@ -397,7 +425,7 @@ Deno.test("closed resolves with the same record for all, early and late", async 
   assert(record === await both.client.closed);
 });
 
-Deno.test("close() goes between the fragments of an unfinished message", async () => {
+testRaw("close() goes between the fragments of an unfinished message", async (rawPeer) => {
   await using peer = await rawPeer();
   const { conn, raw } = peer;
   conn.sendFragment("first ");
@@ -412,54 +440,63 @@ Deno.test("close() goes between the fragments of an unfinished message", async (
   ]]);
   await raw.sendClose(1000);
   assertEquals((await conn.closed).wasClean, true);
-});
+}, RAW_LISTENERS);
 
-Deno.test("sendFragment: one message of any cut, control frames between, types and limits kept", async () => {
-  const got: unknown[] = [];
-  await using both = await pair({ onMessage: (_, data) => got.push(data) }, { maxQueueBytes: 100 });
-  const { client } = both;
-  const fragment = (data: string | Uint8Array, final = false) =>
-    client.sendFragment(data, { final });
-  fragment("a\ud83d");
-  await client.ping();
-  fragment("\ude00b");
-  fragment(new Uint8Array([0xc3]));
-  assertThrows(() => fragment(new Uint8Array([0x28])), TypeError, "UTF-8");
-  assertThrows(() => fragment("", true), TypeError, "UTF-8");
-  assertThrows(() => fragment(new Uint8Array([0xa9, 0xe2]), true), TypeError, "UTF-8");
-  fragment(new Uint8Array([0xa9]));
-  assertThrows(() => fragment("x".repeat(200)), Error, "100");
-  fragment("", true);
-  fragment(new Uint8Array([1]));
-  fragment(new Uint8Array([2]), true);
-  client.sendFragment("é", { binary: true });
-  fragment("", true);
-  fragment("end\ud800", true);
-  await client.ping();
-  assertEquals(got, [
-    "a😀bé",
-    new Uint8Array([1, 2]),
-    new Uint8Array([0xc3, 0xa9]),
-    "end\ufffd",
-  ]);
-  assertEquals(client.stats().messagesSent, 4);
-});
+testPair(
+  "sendFragment: one message of any cut, control frames between, types and limits kept",
+  async (pair) => {
+    const got: unknown[] = [];
+    await using both = await pair({ onMessage: (_, data) => got.push(data) }, {
+      maxQueueBytes: 100,
+    });
+    const { client } = both;
+    const fragment = (data: string | Uint8Array, final = false) =>
+      client.sendFragment(data, { final });
+    fragment("a\ud83d");
+    await client.ping();
+    fragment("\ude00b");
+    fragment(new Uint8Array([0xc3]));
+    assertThrows(() => fragment(new Uint8Array([0x28])), TypeError, "UTF-8");
+    assertThrows(() => fragment("", true), TypeError, "UTF-8");
+    assertThrows(() => fragment(new Uint8Array([0xa9, 0xe2]), true), TypeError, "UTF-8");
+    fragment(new Uint8Array([0xa9]));
+    assertThrows(() => fragment("x".repeat(200)), Error, "100");
+    fragment("", true);
+    fragment(new Uint8Array([1]));
+    fragment(new Uint8Array([2]), true);
+    client.sendFragment("é", { binary: true });
+    fragment("", true);
+    fragment("end\ud800", true);
+    await client.ping();
+    assertEquals(got, [
+      "a😀bé",
+      new Uint8Array([1, 2]),
+      new Uint8Array([0xc3, 0xa9]),
+      "end\ufffd",
+    ]);
+    assertEquals(client.stats().messagesSent, 4);
+  },
+);
 
-Deno.test("an overflow that closes is reported once, whatever the peer does then", async () => {
-  const errors: unknown[] = [];
-  await using peer = await rawPeer({
-    maxQueueBytes: 1000,
-    whenQueueFull: "close",
-    closeTimeout: 500,
-    onError: (_, error) => void errors.push(error),
-  });
-  const { conn, raw } = peer;
-  conn.pauseSending();
-  conn.send(new Uint8Array(900));
-  conn.send(new Uint8Array(900));
-  assertEquals(errors.length, 1);
-  // A reserved opcode.
-  await raw.send(3, "x");
-  await conn.closed;
-  assertEquals(errors.length, 1);
-});
+testRaw(
+  "an overflow that closes is reported once, whatever the peer does then",
+  async (rawPeer) => {
+    const errors: unknown[] = [];
+    await using peer = await rawPeer({
+      maxQueueBytes: 1000,
+      whenQueueFull: "close",
+      closeTimeout: 500,
+      onError: (_, error) => void errors.push(error),
+    });
+    const { conn, raw } = peer;
+    conn.pauseSending();
+    conn.send(new Uint8Array(900));
+    conn.send(new Uint8Array(900));
+    assertEquals(errors.length, 1);
+    // A reserved opcode.
+    await raw.send(3, "x");
+    await conn.closed;
+    assertEquals(errors.length, 1);
+  },
+  RAW_LISTENERS,
+);

@@ -1,28 +1,31 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { ConnectionClosedError } from "../../mod.ts";
 import { numbered, numberOf, upTo } from "../support/messages.ts";
-import { pair, rawPeer } from "../support/pair.ts";
+import { RAW_LISTENERS, rawPeer, testPair, testRaw } from "../support/pair.ts";
 import { join } from "../support/bytes.ts";
 import { turn, until } from "../support/until.ts";
 
 const KIB = 1024;
 
-Deno.test("an iterator holds the peer back while nothing is awaited, and loses nothing", async () => {
-  await using both = await pair();
-  const { client, server } = both;
-  for (let i = 0; i < 192; i++) client.send(numbered(i, 64 * KIB));
-  await until(() => server.stats().messagesReceived > 0);
-  await turn();
-  assert(client.queuedBytes > 4 * 1024 * KIB);
-  const got: number[] = [];
-  for await (const message of server) {
-    got.push(numberOf(message));
-    if (got.length % 50 === 0) await turn();
-    if (got.length === 192) break;
-  }
-  assertEquals(got, upTo(192));
-  assertEquals((await client.closed).code, 1000);
-});
+testPair(
+  "an iterator holds the peer back while nothing is awaited, and loses nothing",
+  async (pair) => {
+    await using both = await pair();
+    const { client, server } = both;
+    for (let i = 0; i < 192; i++) client.send(numbered(i, 64 * KIB));
+    await until(() => server.stats().messagesReceived > 0);
+    await turn();
+    assert(client.queuedBytes > 4 * 1024 * KIB);
+    const got: number[] = [];
+    for await (const message of server) {
+      got.push(numberOf(message));
+      if (got.length % 50 === 0) await turn();
+      if (got.length === 192) break;
+    }
+    assertEquals(got, upTo(192));
+    assertEquals((await client.closed).code, 1000);
+  },
+);
 
 for (const code of [1000, 1001, 1005, 1002, 3000]) {
   Deno.test(`iteration ends on ${code} as it should, after the last message`, async () => {
@@ -51,48 +54,56 @@ for (const code of [1000, 1001, 1005, 1002, 3000]) {
   });
 }
 
-Deno.test("iteration throws when the peer vanishes, once, and is done then", async () => {
+testRaw("iteration throws when the peer vanishes, once, and is done then", async (rawPeer) => {
   await using peer = await rawPeer();
   const messages = peer.conn.messages();
   const next = assertRejects(() => messages.next(), ConnectionClosedError);
   peer.raw.close();
   await next;
   assertEquals(await messages.next(), { value: undefined, done: true });
-});
+}, RAW_LISTENERS);
 
-Deno.test("break closes with 1000, or leaves the connection and all later messages", async () => {
-  await using peer = await rawPeer();
-  const { conn, raw } = peer;
-  await raw.write(join(upTo(6).map((i) => raw.encode(1, `${i}`))));
-  for await (const message of conn.messages({ preventClose: true })) if (message === "1") break;
-  assertEquals(conn.state, "open");
-  assertEquals(await conn.receive(), "2");
-  for await (const message of conn) if (message === "3") break;
-  assertEquals([...(await raw.next(8)).payload], [1000 >> 8, 1000 & 255]);
-  await raw.sendClose(1000);
-  assertEquals((await conn.closed).undelivered, 2);
-});
+testRaw(
+  "break closes with 1000, or leaves the connection and all later messages",
+  async (rawPeer) => {
+    await using peer = await rawPeer();
+    const { conn, raw } = peer;
+    await raw.write(join(upTo(6).map((i) => raw.encode(1, `${i}`))));
+    for await (const message of conn.messages({ preventClose: true })) if (message === "1") break;
+    assertEquals(conn.state, "open");
+    assertEquals(await conn.receive(), "2");
+    for await (const message of conn) if (message === "3") break;
+    assertEquals([...(await raw.next(8)).payload], [1000 >> 8, 1000 & 255]);
+    await raw.sendClose(1000);
+    assertEquals((await conn.closed).undelivered, 2);
+  },
+  RAW_LISTENERS,
+);
 
-Deno.test("a pending next() of an iterator that is left ends, and takes no message with it", async () => {
-  await using peer = await rawPeer();
-  const messages = peer.conn.messages({ preventClose: true });
-  const pending = messages.next();
-  await messages.return!();
-  assertEquals(await pending, { value: undefined, done: true });
-  assertEquals(await messages.next(), { value: undefined, done: true });
-  await peer.raw.send(1, "kept");
-  assertEquals(await peer.conn.receive(), "kept");
-});
+testRaw(
+  "a pending next() of an iterator that is left ends, and takes no message with it",
+  async (rawPeer) => {
+    await using peer = await rawPeer();
+    const messages = peer.conn.messages({ preventClose: true });
+    const pending = messages.next();
+    await messages.return!();
+    assertEquals(await pending, { value: undefined, done: true });
+    assertEquals(await messages.next(), { value: undefined, done: true });
+    await peer.raw.send(1, "kept");
+    assertEquals(await peer.conn.receive(), "kept");
+  },
+  RAW_LISTENERS,
+);
 
-Deno.test("next() called ahead: each gets its message, in order", async () => {
+testRaw("next() called ahead: each gets its message, in order", async (rawPeer) => {
   await using peer = await rawPeer();
   const messages = peer.conn.messages();
   const results = upTo(10).map(() => messages.next());
   await peer.raw.write(join(upTo(10).map((i) => peer.raw.encode(1, `${i}`))));
   assertEquals((await Promise.all(results)).map(({ value }) => value), upTo(10).map(String));
-});
+}, RAW_LISTENERS);
 
-Deno.test("beside onMessage, or a second consumer, it throws a TypeError", async () => {
+testPair("beside onMessage, or a second consumer, it throws a TypeError", async (pair) => {
   await using both = await pair({ onMessage() {} });
   const { client, server } = both;
   assertThrows(() => server.messages(), TypeError, "onMessage");
@@ -106,13 +117,13 @@ Deno.test("beside onMessage, or a second consumer, it throws a TypeError", async
   await assertRejects(() => client.receive(), TypeError, "onMessage");
 });
 
-Deno.test("payload view goes with no iterator", async () => {
+testPair("payload view goes with no iterator", async (pair) => {
   await using both = await pair({ payload: "view" });
   assertThrows(() => both.server.messages(), TypeError, "view");
   await assertRejects(() => both.server.receive(), TypeError, "view");
 });
 
-Deno.test("receive({ signal }) gives up and takes no message with it", async () => {
+testRaw("receive({ signal }) gives up and takes no message with it", async (rawPeer) => {
   await using peer = await rawPeer();
   const abort = new AbortController();
   const aborted = assertRejects(
@@ -125,21 +136,25 @@ Deno.test("receive({ signal }) gives up and takes no message with it", async () 
   await assertRejects(() => peer.conn.receive({ signal: abort.signal }), DOMException);
   await peer.raw.send(1, "kept");
   assertEquals(await peer.conn.receive(), "kept");
-});
+}, RAW_LISTENERS);
 
-Deno.test("receive() rejects at the end, at once and later, after what waits was taken", async () => {
-  await using peer = await rawPeer();
-  const { conn, raw } = peer;
-  await raw.write(join([raw.encode(1, "a"), raw.encode(1, "b"), raw.encode(8)]));
-  const close = await conn.closed;
-  assertEquals(close.undelivered, 2);
-  assertEquals([await conn.receive(), close.undelivered], ["a", 1]);
-  assertEquals([await conn.receive(), close.undelivered], ["b", 0]);
-  const error = await assertRejects(() => conn.receive(), ConnectionClosedError);
-  assert(error.close === close);
-});
+testRaw(
+  "receive() rejects at the end, at once and later, after what waits was taken",
+  async (rawPeer) => {
+    await using peer = await rawPeer();
+    const { conn, raw } = peer;
+    await raw.write(join([raw.encode(1, "a"), raw.encode(1, "b"), raw.encode(8)]));
+    const close = await conn.closed;
+    assertEquals(close.undelivered, 2);
+    assertEquals([await conn.receive(), close.undelivered], ["a", 1]);
+    assertEquals([await conn.receive(), close.undelivered], ["b", 0]);
+    const error = await assertRejects(() => conn.receive(), ConnectionClosedError);
+    assert(error.close === close);
+  },
+  RAW_LISTENERS,
+);
 
-Deno.test("a message larger than readAhead waits until it is awaited", async () => {
+testRaw("a message larger than readAhead waits until it is awaited", async (rawPeer) => {
   for (const readAhead of [0, 1, 1000]) {
     await using peer = await rawPeer({ readAhead, maxMessageSize: 0 });
     const { conn, raw } = peer;
@@ -150,9 +165,9 @@ Deno.test("a message larger than readAhead waits until it is awaited", async () 
     await writing;
     assert(message.length === 8 * 1024 * KIB && message.every((byte) => byte === 5));
   }
-});
+}, RAW_LISTENERS);
 
-Deno.test("a pause holds an iterator too, through the end of the connection", async () => {
+testRaw("a pause holds an iterator too, through the end of the connection", async (rawPeer) => {
   await using peer = await rawPeer();
   const { conn, raw } = peer;
   const messages = conn.messages();
@@ -172,9 +187,9 @@ Deno.test("a pause holds an iterator too, through the end of the connection", as
   conn.resume();
   assertEquals((await second).value, "b");
   assertEquals((await third).done, true);
-});
+}, RAW_LISTENERS);
 
-Deno.test("iteration over a connect that fails throws its cause", async () => {
+testPair("iteration over a connect that fails throws its cause", async (pair) => {
   await using both = await pair();
   const conn = both.ctx.connect("ws://127.0.0.1:1/");
   const error = await assertRejects(async () => {

@@ -4,7 +4,7 @@ import { mergeOptions, resolveSettings } from "../../src/connection_options.ts";
 import { Lifetime } from "../../src/engine/lifetime.ts";
 import type { Timer } from "../../src/util/timers.ts";
 import { Timers } from "../../src/util/timers.ts";
-import { pair, type RawPair, rawPeer } from "../support/pair.ts";
+import { type RawPair, rawPeer, testPair } from "../support/pair.ts";
 import { turn, until } from "../support/until.ts";
 
 const NEVER = [0, 2 ** 31, 2 ** 40, Infinity];
@@ -99,22 +99,28 @@ Deno.test("keepAlive is on in both roles unless told otherwise", () => {
   });
 });
 
-Deno.test("maxLifetime: a connection is closed with 1001, in either role; none but those that have it", async () => {
-  for (const role of ["server", "client"]) {
-    const mortal = { maxLifetime: 30 };
-    await using both = await pair(role === "server" ? mortal : {}, role === "client" ? mortal : {});
-    await using other = await pair();
-    const mine = role === "server" ? both.server : both.client;
-    const record = await mine.closed;
-    assertEquals([record.sent, record.initiator, record.wasClean, record.cause], [
-      { code: 1001, reason: "" },
-      "local",
-      true,
-      undefined,
-    ]);
-    assertEquals(other.client.state, "open");
-  }
-});
+testPair(
+  "maxLifetime: a connection is closed with 1001, in either role; none but those that have it",
+  async (pair) => {
+    for (const role of ["server", "client"]) {
+      const mortal = { maxLifetime: 30 };
+      await using both = await pair(
+        role === "server" ? mortal : {},
+        role === "client" ? mortal : {},
+      );
+      await using other = await pair();
+      const mine = role === "server" ? both.server : both.client;
+      const record = await mine.closed;
+      assertEquals([record.sent, record.initiator, record.wasClean, record.cause], [
+        { code: 1001, reason: "" },
+        "local",
+        true,
+        undefined,
+      ]);
+      assertEquals(other.client.state, "open");
+    }
+  },
+);
 
 Deno.test("maxLifetime ends between 90 and 100 % of it, at random, on one timer that goes with the connection", async () => {
   const delays: number[] = [], cleared: Timer[] = [];

@@ -9,7 +9,7 @@ import { type Connection, ConnectionClosedError, type ListenOptions } from "../.
 import type { IncomingMessageStream } from "../../mod.ts";
 import { join, repeat, sameBytes } from "../support/bytes.ts";
 import { upTo } from "../support/messages.ts";
-import { pair, rawPeer } from "../support/pair.ts";
+import { pair, RAW_LISTENERS, rawPeer, testRaw } from "../support/pair.ts";
 import type { RawPeer } from "../support/raw_peer.ts";
 import { turn, until } from "../support/until.ts";
 
@@ -126,7 +126,7 @@ for (const [face, { options, busy, most }] of Object.entries(FACES)) {
   }
 }
 
-Deno.test("fault 2: the stream of a message is made when it is taken", async () => {
+testRaw("fault 2: the stream of a message is made when it is taken", async (rawPeer) => {
   const { ReadableStream: original } = globalThis;
   let made = 0;
   globalThis.ReadableStream = new Proxy(original, {
@@ -147,18 +147,22 @@ Deno.test("fault 2: the stream of a message is made when it is taken", async () 
   } finally {
     globalThis.ReadableStream = original;
   }
-});
+}, RAW_LISTENERS);
 
-Deno.test("fault 2: messages that waited before messageStreams() was called are bounded and given too", async () => {
-  await using peer = await rawPeer();
-  const { conn, raw } = peer;
-  const COUNT = 5000;
-  const writing = raw.write(join(upTo(COUNT).map((i) => raw.encode(1, `${i}`))));
-  await standstill(conn);
-  const messages = conn.messageStreams();
-  for (const i of upTo(COUNT)) assertEquals(await text(await next(messages)), `${i}`);
-  await writing;
-});
+testRaw(
+  "fault 2: messages that waited before messageStreams() was called are bounded and given too",
+  async (rawPeer) => {
+    await using peer = await rawPeer();
+    const { conn, raw } = peer;
+    const COUNT = 5000;
+    const writing = raw.write(join(upTo(COUNT).map((i) => raw.encode(1, `${i}`))));
+    await standstill(conn);
+    const messages = conn.messageStreams();
+    for (const i of upTo(COUNT)) assertEquals(await text(await next(messages)), `${i}`);
+    await writing;
+  },
+  RAW_LISTENERS,
+);
 
 // ---- Whoever awaits gets it ---------------------------------------------------------------------------------------
 
@@ -194,25 +198,29 @@ for (const type of ["text", "binary"] as const) {
   }
 }
 
-Deno.test("fault 11b: messageStreams() while a read into the unfinished message is pending", async () => {
-  await using peer = await rawPeer({ maxMessageSize: 0 });
-  const { conn, raw } = peer;
-  const message = new Uint8Array(1024 * KIB).map((_, i) => i % 251);
-  const whole = raw.encode(2, message);
-  const abort = new AbortController();
-  // While somebody awaits it, the rest is read to where it belongs.
-  const aborted = assertRejects(() => conn.receive({ signal: abort.signal }), DOMException);
-  const half = 200 * KIB;
-  await raw.write(whole.subarray(0, half));
-  await until(() => conn.stats().bytesReceived === half);
-  abort.abort();
-  await aborted;
-  const messages = conn.messageStreams();
-  const body = await next(messages);
-  const writing = raw.write(whole.subarray(half));
-  assert(sameBytes(await bytes(body), message));
-  await writing;
-});
+testRaw(
+  "fault 11b: messageStreams() while a read into the unfinished message is pending",
+  async (rawPeer) => {
+    await using peer = await rawPeer({ maxMessageSize: 0 });
+    const { conn, raw } = peer;
+    const message = new Uint8Array(1024 * KIB).map((_, i) => i % 251);
+    const whole = raw.encode(2, message);
+    const abort = new AbortController();
+    // While somebody awaits it, the rest is read to where it belongs.
+    const aborted = assertRejects(() => conn.receive({ signal: abort.signal }), DOMException);
+    const half = 200 * KIB;
+    await raw.write(whole.subarray(0, half));
+    await until(() => conn.stats().bytesReceived === half);
+    abort.abort();
+    await aborted;
+    const messages = conn.messageStreams();
+    const body = await next(messages);
+    const writing = raw.write(whole.subarray(half));
+    assert(sameBytes(await bytes(body), message));
+    await writing;
+  },
+  RAW_LISTENERS,
+);
 
 Deno.test("fault 12: messageStreams() without assembly throws, and with readAhead 0 reads", async () => {
   {
@@ -233,67 +241,79 @@ Deno.test("fault 12: messageStreams() without assembly throws, and with readAhea
   await writing;
 });
 
-Deno.test("fault 13: after our own close() no stream is delivered, and nothing is kept", async () => {
-  await using peer = await rawPeer({ maxMessageSize: 0 });
-  const { conn, raw } = peer;
-  conn.close();
-  const messages = conn.messageStreams();
-  const first = messages.next();
-  await raw.write(join([
-    ...upTo(64).map(() => raw.encode(2, new Uint8Array(64 * KIB))),
-    raw.encode(2, new Uint8Array(300 * KIB), false),
-    raw.encode(0, "end"),
-    raw.encode(8),
-  ]));
-  assertEquals(await first, { value: undefined, done: true });
-  assertEquals((await conn.closed).undelivered, 65);
-});
+testRaw(
+  "fault 13: after our own close() no stream is delivered, and nothing is kept",
+  async (rawPeer) => {
+    await using peer = await rawPeer({ maxMessageSize: 0 });
+    const { conn, raw } = peer;
+    conn.close();
+    const messages = conn.messageStreams();
+    const first = messages.next();
+    await raw.write(join([
+      ...upTo(64).map(() => raw.encode(2, new Uint8Array(64 * KIB))),
+      raw.encode(2, new Uint8Array(300 * KIB), false),
+      raw.encode(0, "end"),
+      raw.encode(8),
+    ]));
+    assertEquals(await first, { value: undefined, done: true });
+    assertEquals((await conn.closed).undelivered, 65);
+  },
+  RAW_LISTENERS,
+);
 
-Deno.test("our own close() fails a stream that is being read, and drops those that wait", async () => {
-  await using peer = await rawPeer({ maxMessageSize: 0 });
-  const { conn, raw } = peer;
-  const messages = conn.messageStreams();
-  await raw.write(
-    join([raw.encode(1, "a"), raw.encode(1, "b"), raw.encode(2, new Uint8Array(1000), false)]),
-  );
-  await until(() => conn.stats().messagesReceived === 2);
-  const first = await next(messages), second = await next(messages), third = await next(messages);
-  const reader = third.stream.getReader();
-  for (let length = 0; length < 1000; length += (await reader.read()).value!.length);
-  const pending = reader.read();
-  conn.close();
-  await assertRejects(() => pending, ConnectionClosedError, "read the rest of a message");
-  // What was taken whole is its taker's.
-  assertEquals([await text(first), await text(second)], ["a", "b"]);
-  await raw.sendClose(1000);
-  assertEquals((await conn.closed).undelivered, 0);
-});
-
-// ---- Flow ---------------------------------------------------------------------------------------------------------
-
-Deno.test("a stream that isn't read holds the peer at readAhead, with more messages before it too", async () => {
-  for (const before of [0, 3, 50]) {
+testRaw(
+  "our own close() fails a stream that is being read, and drops those that wait",
+  async (rawPeer) => {
     await using peer = await rawPeer({ maxMessageSize: 0 });
     const { conn, raw } = peer;
     const messages = conn.messageStreams();
-    const large = new Uint8Array(8 * 1024 * KIB);
-    const writing = raw.write(
-      join([...upTo(before).map((i) => raw.encode(1, `${i}`)), raw.encode(2, large)]),
+    await raw.write(
+      join([raw.encode(1, "a"), raw.encode(1, "b"), raw.encode(2, new Uint8Array(1000), false)]),
     );
-    for (const i of upTo(before)) assertEquals(await text(await next(messages)), `${i}`);
-    const body = await next(messages);
-    const after = messages.next();
-    await standstill(conn);
-    const { bytesReceived } = conn.stats();
-    assert(bytesReceived <= 160 * KIB, `${bytesReceived}`);
-    assertEquals((await bytes(body)).length, large.length);
-    await writing;
-    await raw.send(1, "after");
-    assertEquals(await text((await after).value!), "after");
-  }
-});
+    await until(() => conn.stats().messagesReceived === 2);
+    const first = await next(messages), second = await next(messages), third = await next(messages);
+    const reader = third.stream.getReader();
+    for (let length = 0; length < 1000; length += (await reader.read()).value!.length);
+    const pending = reader.read();
+    conn.close();
+    await assertRejects(() => pending, ConnectionClosedError, "read the rest of a message");
+    // What was taken whole is its taker's.
+    assertEquals([await text(first), await text(second)], ["a", "b"]);
+    await raw.sendClose(1000);
+    assertEquals((await conn.closed).undelivered, 0);
+  },
+  RAW_LISTENERS,
+);
 
-Deno.test("cancelling discards the rest of its message only, wherever it stands", async () => {
+// ---- Flow ---------------------------------------------------------------------------------------------------------
+
+testRaw(
+  "a stream that isn't read holds the peer at readAhead, with more messages before it too",
+  async (rawPeer) => {
+    for (const before of [0, 3, 50]) {
+      await using peer = await rawPeer({ maxMessageSize: 0 });
+      const { conn, raw } = peer;
+      const messages = conn.messageStreams();
+      const large = new Uint8Array(8 * 1024 * KIB);
+      const writing = raw.write(
+        join([...upTo(before).map((i) => raw.encode(1, `${i}`)), raw.encode(2, large)]),
+      );
+      for (const i of upTo(before)) assertEquals(await text(await next(messages)), `${i}`);
+      const body = await next(messages);
+      const after = messages.next();
+      await standstill(conn);
+      const { bytesReceived } = conn.stats();
+      assert(bytesReceived <= 160 * KIB, `${bytesReceived}`);
+      assertEquals((await bytes(body)).length, large.length);
+      await writing;
+      await raw.send(1, "after");
+      assertEquals(await text((await after).value!), "after");
+    }
+  },
+  RAW_LISTENERS,
+);
+
+testRaw("cancelling discards the rest of its message only, wherever it stands", async (rawPeer) => {
   await using peer = await rawPeer({ maxMessageSize: 0 });
   const { conn, raw } = peer;
   const messages = conn.messageStreams();
@@ -315,9 +335,9 @@ Deno.test("cancelling discards the rest of its message only, wherever it stands"
   assertEquals(await text(await next(messages)), "three");
   await writing;
   assertEquals([conn.state, conn.stats().messagesReceived], ["open", 5]);
-});
+}, RAW_LISTENERS);
 
-Deno.test("a pause holds the chunks of a stream too, and resume gives them", async () => {
+testRaw("a pause holds the chunks of a stream too, and resume gives them", async (rawPeer) => {
   await using peer = await rawPeer({ maxMessageSize: 0 });
   const { conn, raw } = peer;
   const messages = conn.messageStreams();
@@ -339,38 +359,46 @@ Deno.test("a pause holds the chunks of a stream too, and resume gives them", asy
   assert(sameBytes(join(got), large));
   assertEquals(await text(await next(messages)), "after");
   await writing;
-});
+}, RAW_LISTENERS);
 
-Deno.test("what has come of a message that is cut off is given before its stream fails", async () => {
-  await using peer = await rawPeer({ maxMessageSize: 0 });
-  const { conn, raw } = peer;
-  const messages = conn.messageStreams();
-  await raw.write(
-    join([raw.encode(2, "one", false), raw.encode(0, "two", false), raw.encode(8, "")]),
-  );
-  const body = await next(messages);
-  await conn.closed;
-  const reader = body.stream.getReader();
-  const decode = async () => new TextDecoder().decode((await reader.read()).value);
-  assertEquals([await decode(), await decode()], ["one", "two"]);
-  const error = await assertRejects(() => reader.read(), ConnectionClosedError);
-  assert(error.close === await conn.closed);
-  assertEquals((await messages.next()).done, true);
-});
+testRaw(
+  "what has come of a message that is cut off is given before its stream fails",
+  async (rawPeer) => {
+    await using peer = await rawPeer({ maxMessageSize: 0 });
+    const { conn, raw } = peer;
+    const messages = conn.messageStreams();
+    await raw.write(
+      join([raw.encode(2, "one", false), raw.encode(0, "two", false), raw.encode(8, "")]),
+    );
+    const body = await next(messages);
+    await conn.closed;
+    const reader = body.stream.getReader();
+    const decode = async () => new TextDecoder().decode((await reader.read()).value);
+    assertEquals([await decode(), await decode()], ["one", "two"]);
+    const error = await assertRejects(() => reader.read(), ConnectionClosedError);
+    assert(error.close === await conn.closed);
+    assertEquals((await messages.next()).done, true);
+  },
+  RAW_LISTENERS,
+);
 
-Deno.test("messages that wait when the connection ends are given as streams, and counted down", async () => {
-  await using peer = await rawPeer();
-  const { conn, raw } = peer;
-  const messages = conn.messageStreams();
-  await raw.write(join([raw.encode(1, "a"), raw.encode(1, "b"), raw.encode(8, "")]));
-  const close = await conn.closed;
-  assertEquals(close.undelivered, 2);
-  assertEquals([await text(await next(messages)), close.undelivered], ["a", 1]);
-  assertEquals([await text(await next(messages)), close.undelivered], ["b", 0]);
-  assertEquals(await messages.next(), { value: undefined, done: true });
-});
+testRaw(
+  "messages that wait when the connection ends are given as streams, and counted down",
+  async (rawPeer) => {
+    await using peer = await rawPeer();
+    const { conn, raw } = peer;
+    const messages = conn.messageStreams();
+    await raw.write(join([raw.encode(1, "a"), raw.encode(1, "b"), raw.encode(8, "")]));
+    const close = await conn.closed;
+    assertEquals(close.undelivered, 2);
+    assertEquals([await text(await next(messages)), close.undelivered], ["a", 1]);
+    assertEquals([await text(await next(messages)), close.undelivered], ["b", 0]);
+    assertEquals(await messages.next(), { value: undefined, done: true });
+  },
+  RAW_LISTENERS,
+);
 
-Deno.test("an abnormal end is thrown once, with the record and its sentence", async () => {
+testRaw("an abnormal end is thrown once, with the record and its sentence", async (rawPeer) => {
   await using peer = await rawPeer();
   const { conn, raw } = peer;
   const messages = conn.messageStreams();
@@ -381,9 +409,9 @@ Deno.test("an abnormal end is thrown once, with the record and its sentence", as
   assertStringIncludes(error.message, "no luck");
   assertEquals((await ahead[1]).done, true);
   assertEquals((await messages.next()).done, true);
-});
+}, RAW_LISTENERS);
 
-Deno.test("the buffer of a chunk is its reader's, who may transfer it", async () => {
+testRaw("the buffer of a chunk is its reader's, who may transfer it", async (rawPeer) => {
   await using peer = await rawPeer({ maxMessageSize: 0 });
   const { conn, raw } = peer;
   const messages = conn.messageStreams();
@@ -405,9 +433,9 @@ Deno.test("the buffer of a chunk is its reader's, who may transfer it", async ()
       assertEquals(got, expected);
     }
   }
-});
+}, RAW_LISTENERS);
 
-Deno.test("rateLimit and counters see messages that come in pieces", async () => {
+testRaw("rateLimit and counters see messages that come in pieces", async (rawPeer) => {
   const got: number[] = [];
   await using peer = await rawPeer({ rateLimit: { messages: 10 } });
   const { conn, raw } = peer;
@@ -422,51 +450,59 @@ Deno.test("rateLimit and counters see messages that come in pieces", async () =>
   // Ten may come at once, and the next ones not before a tenth of a second each.
   assert(got[11] >= 90, `${got}`);
   conn.terminate();
-});
+}, RAW_LISTENERS);
 
 // ---- Leaving ------------------------------------------------------------------------------------------------------
 
-Deno.test("leaving while a message arrives fails its stream, and keeps nothing of what still comes", async () => {
-  await using peer = await rawPeer({ maxMessageSize: 0 });
-  const { conn, raw } = peer;
-  const messages = conn.messageStreams();
-  await raw.send(2, "begun", false);
-  const { stream } = await next(messages);
-  const reader = stream.getReader();
-  assertEquals((await reader.read()).value!.length, 5);
-  const rest = assertRejects(() => reader.read(), ConnectionClosedError);
-  await messages.return!();
-  assertEquals(conn.state, "closing");
-  await rest;
-  // A peer that doesn't mind our close frame.
-  const { external } = Deno.memoryUsage();
-  await raw.send(0, "the end");
-  const message = raw.encode(2, new Uint8Array(60_000)), count = 2000;
-  for (let i = 0; i < count; i++) await raw.write(message);
-  await until(() => conn.stats().messagesReceived === count + 1);
-  const grown = Deno.memoryUsage().external - external;
-  assert(grown < 60_000 * count / 2, `${grown} bytes are kept`);
-  await raw.sendClose(1000);
-  assertEquals((await conn.closed).undelivered, count);
-});
+testRaw(
+  "leaving while a message arrives fails its stream, and keeps nothing of what still comes",
+  async (rawPeer) => {
+    await using peer = await rawPeer({ maxMessageSize: 0 });
+    const { conn, raw } = peer;
+    const messages = conn.messageStreams();
+    await raw.send(2, "begun", false);
+    const { stream } = await next(messages);
+    const reader = stream.getReader();
+    assertEquals((await reader.read()).value!.length, 5);
+    const rest = assertRejects(() => reader.read(), ConnectionClosedError);
+    await messages.return!();
+    assertEquals(conn.state, "closing");
+    await rest;
+    // A peer that doesn't mind our close frame.
+    const { external } = Deno.memoryUsage();
+    await raw.send(0, "the end");
+    const message = raw.encode(2, new Uint8Array(60_000)), count = 2000;
+    for (let i = 0; i < count; i++) await raw.write(message);
+    await until(() => conn.stats().messagesReceived === count + 1);
+    const grown = Deno.memoryUsage().external - external;
+    assert(grown < 60_000 * count / 2, `${grown} bytes are kept`);
+    await raw.sendClose(1000);
+    assertEquals((await conn.closed).undelivered, count);
+  },
+  RAW_LISTENERS,
+);
 
-Deno.test("what waits when messageStreams() of an ended connection is left comes whole to others", async () => {
-  await using peer = await rawPeer();
-  const { conn, raw } = peer;
-  const messages = conn.messageStreams();
-  await raw.send(1, "first");
-  await next(messages);
-  await raw.send(1, "s", false);
-  await raw.send(0, "econd, with an ö");
-  await raw.send(2, "third");
-  await raw.send(1, "never end", false);
-  await raw.sendClose(1000);
-  const record = await conn.closed;
-  assertEquals(record.undelivered, 3);
-  await messages.return!();
-  assertEquals(await conn.receive(), "second, with an ö");
-  const others = conn.messageStreams();
-  assertEquals(await text(await next(others)), "third");
-  assertEquals(await others.next(), { value: undefined, done: true });
-  assertEquals(record.undelivered, 1);
-});
+testRaw(
+  "what waits when messageStreams() of an ended connection is left comes whole to others",
+  async (rawPeer) => {
+    await using peer = await rawPeer();
+    const { conn, raw } = peer;
+    const messages = conn.messageStreams();
+    await raw.send(1, "first");
+    await next(messages);
+    await raw.send(1, "s", false);
+    await raw.send(0, "econd, with an ö");
+    await raw.send(2, "third");
+    await raw.send(1, "never end", false);
+    await raw.sendClose(1000);
+    const record = await conn.closed;
+    assertEquals(record.undelivered, 3);
+    await messages.return!();
+    assertEquals(await conn.receive(), "second, with an ö");
+    const others = conn.messageStreams();
+    assertEquals(await text(await next(others)), "third");
+    assertEquals(await others.next(), { value: undefined, done: true });
+    assertEquals(record.undelivered, 1);
+  },
+  RAW_LISTENERS,
+);

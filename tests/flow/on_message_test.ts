@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import type { Connection } from "../../mod.ts";
 import { numbered, numberOf, upTo } from "../support/messages.ts";
-import { pair, rawHost, rawPeer } from "../support/pair.ts";
+import { RAW_LISTENERS, rawHost, rawPeer, testPair, testRaw } from "../support/pair.ts";
 import { join } from "../support/bytes.ts";
 import { turn, until } from "../support/until.ts";
 
@@ -25,39 +25,46 @@ function slow() {
   };
 }
 
-Deno.test("a promise from onMessage holds the next message, of the same segment too", async () => {
-  const { log, onMessage, settle } = slow();
-  await using peer = await rawPeer({ onMessage });
-  const { conn, raw } = peer;
-  await raw.write(join(["a", "b", "c"].map((text) => raw.encode(1, text))));
-  for (const expected of ["a", "ab", "abc"]) {
-    await until(() => log.join("") === expected);
-    await raw.send(9);
-    await raw.next(10);
-    assertEquals(log.join(""), expected);
-    await settle();
-  }
-  assertEquals(conn.stats().messagesReceived, 3);
-});
+testRaw(
+  "a promise from onMessage holds the next message, of the same segment too",
+  async (rawPeer) => {
+    const { log, onMessage, settle } = slow();
+    await using peer = await rawPeer({ onMessage });
+    const { conn, raw } = peer;
+    await raw.write(join(["a", "b", "c"].map((text) => raw.encode(1, text))));
+    for (const expected of ["a", "ab", "abc"]) {
+      await until(() => log.join("") === expected);
+      await raw.send(9);
+      await raw.next(10);
+      assertEquals(log.join(""), expected);
+      await settle();
+    }
+    assertEquals(conn.stats().messagesReceived, 3);
+  },
+  RAW_LISTENERS,
+);
 
-Deno.test("while onMessage's promise is unsettled the sender's queue fills, and all arrives in order", async () => {
-  const got: number[] = [];
-  const gate = Promise.withResolvers<void>();
-  await using both = await pair({
-    async onMessage(_, data) {
-      got.push(numberOf(data));
-      await gate.promise;
-    },
-  });
-  for (let i = 0; i < 192; i++) both.client.send(numbered(i, 64 * KIB));
-  await until(() => got.length === 1);
-  await turn();
-  assert(both.client.queuedBytes > 4 * 1024 * KIB);
-  assertEquals(got, [0]);
-  gate.resolve();
-  await until(() => got.length === 192);
-  assertEquals(got, upTo(192));
-});
+testPair(
+  "while onMessage's promise is unsettled the sender's queue fills, and all arrives in order",
+  async (pair) => {
+    const got: number[] = [];
+    const gate = Promise.withResolvers<void>();
+    await using both = await pair({
+      async onMessage(_, data) {
+        got.push(numberOf(data));
+        await gate.promise;
+      },
+    });
+    for (let i = 0; i < 192; i++) both.client.send(numbered(i, 64 * KIB));
+    await until(() => got.length === 1);
+    await turn();
+    assert(both.client.queuedBytes > 4 * 1024 * KIB);
+    assertEquals(got, [0]);
+    gate.resolve();
+    await until(() => got.length === 192);
+    assertEquals(got, upTo(192));
+  },
+);
 
 Deno.test("(e) await conn.ping() inside onMessage resolves, for every message of a batch", async () => {
   for (const open of [rawPeer, rawHost]) {
@@ -75,26 +82,29 @@ Deno.test("(e) await conn.ping() inside onMessage resolves, for every message of
   }
 });
 
-Deno.test("a message that comes between two awaited ones is neither lost nor ahead", async () => {
-  // Settles in microtasks of different depth, so that deliveries and reads interleave in every way.
-  const got: number[] = [];
-  await using both = await pair({
-    async onMessage(_, data) {
-      const n = numberOf(data);
-      for (let i = 0; i < n % 5; i++) await null;
-      if (n % 7 === 0) await turn();
-      got.push(n);
-    },
-  });
-  for (let i = 0; i < 2000; i++) {
-    both.client.send(numbered(i, 4 + (i * 37) % 300));
-    if (i % 50 === 0) await turn();
-  }
-  await until(() => got.length === 2000);
-  assertEquals(got, upTo(2000));
-});
+testPair(
+  "a message that comes between two awaited ones is neither lost nor ahead",
+  async (pair) => {
+    // Settles in microtasks of different depth, so that deliveries and reads interleave in every way.
+    const got: number[] = [];
+    await using both = await pair({
+      async onMessage(_, data) {
+        const n = numberOf(data);
+        for (let i = 0; i < n % 5; i++) await null;
+        if (n % 7 === 0) await turn();
+        got.push(n);
+      },
+    });
+    for (let i = 0; i < 2000; i++) {
+      both.client.send(numbered(i, 4 + (i * 37) % 300));
+      if (i % 50 === 0) await turn();
+    }
+    await until(() => got.length === 2000);
+    assertEquals(got, upTo(2000));
+  },
+);
 
-Deno.test("a thenable that isn't a promise holds as well", async () => {
+testRaw("a thenable that isn't a promise holds as well", async (rawPeer) => {
   const log: string[] = [];
   let settle: (() => void) | undefined;
   await using peer = await rawPeer({
@@ -108,78 +118,94 @@ Deno.test("a thenable that isn't a promise holds as well", async () => {
   assertEquals(log, ["a"]);
   settle!();
   await until(() => log.length === 2);
-});
+}, RAW_LISTENERS);
 
-Deno.test("peer's close while onMessage's promise never settles: onClose comes at once with nothing left", async () => {
-  await using peer = await rawPeer({ onMessage: () => new Promise(() => {}) });
-  const { conn, raw } = peer;
-  await raw.write(join([raw.encode(1, "a"), raw.encode(8)]));
-  const close = await conn.closed;
-  assertEquals([close.wasClean, close.undelivered], [true, 0]);
-});
+testRaw(
+  "peer's close while onMessage's promise never settles: onClose comes at once with nothing left",
+  async (rawPeer) => {
+    await using peer = await rawPeer({ onMessage: () => new Promise(() => {}) });
+    const { conn, raw } = peer;
+    await raw.write(join([raw.encode(1, "a"), raw.encode(8)]));
+    const close = await conn.closed;
+    assertEquals([close.wasClean, close.undelivered], [true, 0]);
+  },
+  RAW_LISTENERS,
+);
 
-Deno.test("peer's close while onMessage's promise never settles: what is left is given up after closeTimeout", async () => {
-  for (const end of ["close", "vanish"] as const) {
+testRaw(
+  "peer's close while onMessage's promise never settles: what is left is given up after closeTimeout",
+  async (rawPeer) => {
+    for (const end of ["close", "vanish"] as const) {
+      const log: string[] = [];
+      await using peer = await rawPeer({
+        closeTimeout: 20,
+        onMessage(_, data) {
+          log.push(data as string);
+          return new Promise(() => {});
+        },
+        onClose: (_, close) => log.push(`close ${close.undelivered}`),
+      });
+      const { conn, raw } = peer;
+      const texts = ["a", "b", "c"].map((text) => raw.encode(1, text));
+      await raw.write(join(end === "close" ? [...texts, raw.encode(8)] : texts));
+      if (end === "vanish") raw.close();
+      const close = await conn.closed;
+      assertEquals(close.wasClean, end === "close");
+      assertEquals(log, ["a", "close 2"]);
+    }
+  },
+  RAW_LISTENERS,
+);
+
+testRaw(
+  "messages that are left when the peer closes are all delivered, however long each takes",
+  async (rawPeer) => {
     const log: string[] = [];
     await using peer = await rawPeer({
-      closeTimeout: 20,
+      closeTimeout: 300,
+      async onMessage(_, data) {
+        log.push(data as string);
+        // Each takes less than closeTimeout, all together more.
+        const start = performance.now();
+        await until(() => performance.now() - start > 60);
+      },
+      onClose: () => log.push("close"),
+    });
+    const { conn, raw } = peer;
+    await raw.write(join([...upTo(6).map((i) => raw.encode(1, `${i}`)), raw.encode(8)]));
+    await conn.closed;
+    assertEquals(log, ["0", "1", "2", "3", "4", "5", "close"]);
+  },
+  RAW_LISTENERS,
+);
+
+testRaw(
+  "a pause after the peer's close, with a promise that never settles: given up after resume",
+  async (rawPeer) => {
+    const log: string[] = [];
+    await using peer = await rawPeer({
+      closeTimeout: 10,
       onMessage(_, data) {
         log.push(data as string);
         return new Promise(() => {});
       },
-      onClose: (_, close) => log.push(`close ${close.undelivered}`),
+      onClose: () => log.push("close"),
     });
     const { conn, raw } = peer;
-    const texts = ["a", "b", "c"].map((text) => raw.encode(1, text));
-    await raw.write(join(end === "close" ? [...texts, raw.encode(8)] : texts));
-    if (end === "vanish") raw.close();
-    const close = await conn.closed;
-    assertEquals(close.wasClean, end === "close");
-    assertEquals(log, ["a", "close 2"]);
-  }
-});
-
-Deno.test("messages that are left when the peer closes are all delivered, however long each takes", async () => {
-  const log: string[] = [];
-  await using peer = await rawPeer({
-    closeTimeout: 300,
-    async onMessage(_, data) {
-      log.push(data as string);
-      // Each takes less than closeTimeout, all together more.
-      const start = performance.now();
-      await until(() => performance.now() - start > 60);
-    },
-    onClose: () => log.push("close"),
-  });
-  const { conn, raw } = peer;
-  await raw.write(join([...upTo(6).map((i) => raw.encode(1, `${i}`)), raw.encode(8)]));
-  await conn.closed;
-  assertEquals(log, ["0", "1", "2", "3", "4", "5", "close"]);
-});
-
-Deno.test("a pause after the peer's close, with a promise that never settles: given up after resume", async () => {
-  const log: string[] = [];
-  await using peer = await rawPeer({
-    closeTimeout: 10,
-    onMessage(_, data) {
-      log.push(data as string);
-      return new Promise(() => {});
-    },
-    onClose: () => log.push("close"),
-  });
-  const { conn, raw } = peer;
-  await raw.write(join([raw.encode(1, "a"), raw.encode(1, "b")]));
-  await until(() => conn.stats().messagesReceived === 2);
-  conn.pause();
-  await raw.send(8);
-  await raw.frames();
-  const start = performance.now();
-  await until(() => performance.now() - start > 50);
-  assertEquals(log, ["a"]);
-  conn.resume();
-  await conn.closed;
-  assertEquals(log, ["a", "close"]);
-});
+    await raw.write(join([raw.encode(1, "a"), raw.encode(1, "b")]));
+    await until(() => conn.stats().messagesReceived === 2);
+    conn.pause();
+    await raw.send(8);
+    await raw.frames();
+    const start = performance.now();
+    await until(() => performance.now() - start > 50);
+    assertEquals(log, ["a"]);
+    conn.resume();
+    await conn.closed;
+    assertEquals(log, ["a", "close"]);
+  },
+  RAW_LISTENERS,
+);
 
 for (const act of ["close", "terminate"] as const) {
   Deno.test(`${act} while onMessage's promise is unsettled drops and counts what waits`, async () => {
@@ -215,7 +241,7 @@ Deno.test("onConnect's promise holds messages, pings are answered meanwhile, and
   assertEquals(log, ["connect", "connected", "a"]);
 });
 
-Deno.test("onConnect's promise that rejects is reported, and messages go on", async () => {
+testRaw("onConnect's promise that rejects is reported, and messages go on", async (rawPeer) => {
   const log: string[] = [];
   await using peer = await rawPeer({
     onConnect: () => Promise.reject(new Error("no")),
@@ -225,7 +251,7 @@ Deno.test("onConnect's promise that rejects is reported, and messages go on", as
   await peer.raw.send(1, "a");
   await until(() => log.length === 2);
   assertEquals(log, ["no", "a"]);
-});
+}, RAW_LISTENERS);
 
 Deno.test("close() inside onConnect: early messages are dropped and counted, the close frame goes out", async () => {
   const early = new Uint8Array([0x81, 0x81, 0, 0, 0, 0, 0x61]);
@@ -241,47 +267,55 @@ Deno.test("close() inside onConnect: early messages are dropped and counted, the
   assertEquals([close.code, close.undelivered, log.length], [3001, 1, 0]);
 });
 
-Deno.test("payload view: valid until the callback returns or its promise settles, and uncopied", async () => {
-  for (const view of [true, false]) {
-    const kept: Uint8Array[] = [];
-    const gate = Promise.withResolvers<void>();
-    const first = Promise.withResolvers<void>();
-    let intact = false, wrong = 0;
-    await using peer = await rawPeer({
-      payload: view ? "view" : "copy",
-      onMessage(_, data) {
-        const bytes = data as Uint8Array;
-        kept.push(bytes);
-        if (!bytes.every((byte) => byte === kept.length)) wrong++;
-        if (kept.length > 1) return;
-        first.resolve();
-        return gate.promise.then(() => intact = bytes.every((byte) => byte === 1));
-      },
-    });
-    const { conn, raw } = peer;
-    await raw.send(2, new Uint8Array(40).fill(1));
-    await first.promise;
-    // What comes meanwhile is read elsewhere.
-    for (let i = 2; i < 50; i++) await raw.send(2, new Uint8Array(40).fill(i));
-    await until(() => conn.stats().messagesReceived === 49);
-    gate.resolve();
-    await until(() => kept.length === 49);
-    assert(intact);
-    assertEquals(wrong, 0);
-    for (let i = 50; i < 200; i++) await raw.send(2, new Uint8Array(40).fill(i));
-    await until(() => kept.length === 199);
-    const unchanged = kept.every((bytes, i) => bytes.every((byte) => byte === i + 1));
-    assertEquals(unchanged, !view, "a view is overwritten by what comes later, a copy is not");
-  }
-});
+testRaw(
+  "payload view: valid until the callback returns or its promise settles, and uncopied",
+  async (rawPeer) => {
+    for (const view of [true, false]) {
+      const kept: Uint8Array[] = [];
+      const gate = Promise.withResolvers<void>();
+      const first = Promise.withResolvers<void>();
+      let intact = false, wrong = 0;
+      await using peer = await rawPeer({
+        payload: view ? "view" : "copy",
+        onMessage(_, data) {
+          const bytes = data as Uint8Array;
+          kept.push(bytes);
+          if (!bytes.every((byte) => byte === kept.length)) wrong++;
+          if (kept.length > 1) return;
+          first.resolve();
+          return gate.promise.then(() => intact = bytes.every((byte) => byte === 1));
+        },
+      });
+      const { conn, raw } = peer;
+      await raw.send(2, new Uint8Array(40).fill(1));
+      await first.promise;
+      // What comes meanwhile is read elsewhere.
+      for (let i = 2; i < 50; i++) await raw.send(2, new Uint8Array(40).fill(i));
+      await until(() => conn.stats().messagesReceived === 49);
+      gate.resolve();
+      await until(() => kept.length === 49);
+      assert(intact);
+      assertEquals(wrong, 0);
+      for (let i = 50; i < 200; i++) await raw.send(2, new Uint8Array(40).fill(i));
+      await until(() => kept.length === 199);
+      const unchanged = kept.every((bytes, i) => bytes.every((byte) => byte === i + 1));
+      assertEquals(unchanged, !view, "a view is overwritten by what comes later, a copy is not");
+    }
+  },
+  RAW_LISTENERS,
+);
 
-Deno.test("an onMessage that is set after the end gets nothing: no message comes after onClose", async () => {
-  const log: unknown[] = [];
-  await using peer = await rawPeer({ onClose: (_, { undelivered }) => log.push(undelivered) });
-  const { conn, raw } = peer;
-  await raw.write(join([raw.encode(1, "a"), raw.encode(1, "b"), raw.encode(8)]));
-  await conn.closed;
-  conn.on({ onMessage: (_, data) => log.push(data) });
-  await turn();
-  assertEquals([log, (await conn.closed).undelivered], [[2], 2]);
-});
+testRaw(
+  "an onMessage that is set after the end gets nothing: no message comes after onClose",
+  async (rawPeer) => {
+    const log: unknown[] = [];
+    await using peer = await rawPeer({ onClose: (_, { undelivered }) => log.push(undelivered) });
+    const { conn, raw } = peer;
+    await raw.write(join([raw.encode(1, "a"), raw.encode(1, "b"), raw.encode(8)]));
+    await conn.closed;
+    conn.on({ onMessage: (_, data) => log.push(data) });
+    await turn();
+    assertEquals([log, (await conn.closed).undelivered], [[2], 2]);
+  },
+  RAW_LISTENERS,
+);

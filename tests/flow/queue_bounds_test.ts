@@ -1,28 +1,31 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { QueueFullError } from "../../mod.ts";
 import { run } from "../support/child.ts";
-import { pair } from "../support/pair.ts";
+import { testPair } from "../support/pair.ts";
 
-Deno.test("fault 7: fragments without payload have a bound, for every kind of waiting", async () => {
-  for (const whenQueueFull of ["throw", "drop"] as const) {
-    await using both = await pair({}, { maxQueueBytes: 5000, whenQueueFull });
-    const { client } = both;
-    client.pauseSending();
-    let sent = 0;
-    const error = assertThrows(() => {
-      for (; sent < 1_000_000; sent++) client.sendFragment("");
-    }, QueueFullError);
-    // A client's frame costs six bytes of header, and they may cost twice the limit.
-    assertEquals([sent, client.queuedBytes, error.data], [Math.ceil(5000 * 2 / 6), 0, ""]);
-    assertThrows(() => client.sendFrame({ opcode: 0, payload: "", fin: false }), QueueFullError);
-    client.resumeSending();
-    await client.ping();
-    client.sendFragment("the end", { final: true });
-    assertEquals(await both.server.receive(), "the end");
-  }
-});
+testPair(
+  "fault 7: fragments without payload have a bound, for every kind of waiting",
+  async (pair) => {
+    for (const whenQueueFull of ["throw", "drop"] as const) {
+      await using both = await pair({}, { maxQueueBytes: 5000, whenQueueFull });
+      const { client } = both;
+      client.pauseSending();
+      let sent = 0;
+      const error = assertThrows(() => {
+        for (; sent < 1_000_000; sent++) client.sendFragment("");
+      }, QueueFullError);
+      // A client's frame costs six bytes of header, and they may cost twice the limit.
+      assertEquals([sent, client.queuedBytes, error.data], [Math.ceil(5000 * 2 / 6), 0, ""]);
+      assertThrows(() => client.sendFrame({ opcode: 0, payload: "", fin: false }), QueueFullError);
+      client.resumeSending();
+      await client.flushed();
+      client.sendFragment("the end", { final: true });
+      assertEquals(await both.server.receive(), "the end");
+    }
+  },
+);
 
-Deno.test("fault 7: a small limit has room for 1,024 frames all the same", async () => {
+testPair("fault 7: a small limit has room for 1,024 frames all the same", async (pair) => {
   await using both = await pair({}, { maxQueueBytes: 10 });
   const { client } = both;
   client.pauseSending();

@@ -9,7 +9,7 @@ import {
   QueueFullError,
 } from "../../mod.ts";
 import { numbered, numberOf } from "../support/messages.ts";
-import { pair, rawHost, rawPeer } from "../support/pair.ts";
+import { RAW_LISTENERS, rawHost, rawPeer, testPair, testRaw } from "../support/pair.ts";
 import { ConsoleErrors } from "../support/console_errors.ts";
 import { turn, until } from "../support/until.ts";
 import { mayFail } from "../support/failure.ts";
@@ -36,21 +36,25 @@ Deno.test("fault 22: an error of the application's source is never told to the p
   }
 });
 
-Deno.test("a source that rejects with nothing: the connection fails with an error all the same", async () => {
-  const errors: unknown[] = [];
-  await using peer = await rawPeer({ onError: (_, error) => void errors.push(error) });
-  const { conn, raw } = peer;
-  const sent = conn.sendStream((async function* () {
-    yield "the beginning";
-    await Promise.reject();
-  })());
-  assertEquals(await sent.catch((error) => error), undefined);
-  await raw.closeCode();
-  raw.close();
-  const { cause } = await conn.closed;
-  assertInstanceOf(cause, Error);
-  assertEquals(errors, [cause]);
-});
+testRaw(
+  "a source that rejects with nothing: the connection fails with an error all the same",
+  async (rawPeer) => {
+    const errors: unknown[] = [];
+    await using peer = await rawPeer({ onError: (_, error) => void errors.push(error) });
+    const { conn, raw } = peer;
+    const sent = conn.sendStream((async function* () {
+      yield "the beginning";
+      await Promise.reject();
+    })());
+    assertEquals(await sent.catch((error) => error), undefined);
+    await raw.closeCode();
+    raw.close();
+    const { cause } = await conn.closed;
+    assertInstanceOf(cause, Error);
+    assertEquals(errors, [cause]);
+  },
+  RAW_LISTENERS,
+);
 
 /** Pieces without end, that note how much is queued whenever one is asked for. */
 function* pieces(conn: Connection, size: number, seen: { most: number; given: number }) {
@@ -102,7 +106,7 @@ for (const highWaterMark of [0, 1, 100]) {
   });
 }
 
-Deno.test("a message that is refused beside a stream says what is kept for that", async () => {
+testRaw("a message that is refused beside a stream says what is kept for that", async (rawPeer) => {
   await using peer = await rawPeer({ maxQueueBytes: 40_000, highWaterMark: 1000 });
   const { conn, raw } = peer;
   const gate = Promise.withResolvers<string>();
@@ -121,43 +125,47 @@ Deno.test("a message that is refused beside a stream says what is kept for that"
   // Nothing is kept any more.
   conn.send(new Uint8Array(9000));
   assertEquals((await raw.next(2)).payload.length, 30_000);
-});
+}, RAW_LISTENERS);
 
-Deno.test("fault 33: messages that fill the queue behind a stream don't keep it from going on", async () => {
-  const maxQueueBytes = 100_000;
-  for (const whenQueueFull of ["throw", "drop"] as const) {
-    await using peer = await rawPeer({ maxQueueBytes, highWaterMark: 1000, whenQueueFull });
-    const { conn, raw } = peer;
-    let given = 0;
-    const sent = conn.sendStream((function* () {
-      for (; given < 50; given++) {
-        // Behind the stream, between its pieces, and more than there is room for.
-        try {
-          while (conn.send(numbered(given, 7000)) || whenQueueFull === "throw");
-        } catch (error) {
-          assertInstanceOf(error, QueueFullError);
+testRaw(
+  "fault 33: messages that fill the queue behind a stream don't keep it from going on",
+  async (rawPeer) => {
+    const maxQueueBytes = 100_000;
+    for (const whenQueueFull of ["throw", "drop"] as const) {
+      await using peer = await rawPeer({ maxQueueBytes, highWaterMark: 1000, whenQueueFull });
+      const { conn, raw } = peer;
+      let given = 0;
+      const sent = conn.sendStream((function* () {
+        for (; given < 50; given++) {
+          // Behind the stream, between its pieces, and more than there is room for.
+          try {
+            while (conn.send(numbered(given, 7000)) || whenQueueFull === "throw");
+          } catch (error) {
+            assertInstanceOf(error, QueueFullError);
+          }
+          yield new Uint8Array(3000);
         }
-        yield new Uint8Array(3000);
-      }
-    })());
-    let streamed = 0, behind = 0;
-    const read = (async () => {
-      for (const { opcode, payload, fin } of await raw.frames()) {
-        if (opcode === 8) break;
-        if (opcode === 0 || !fin) streamed += payload.length;
-        else behind++;
-      }
-    })();
-    await sent;
-    conn.close();
-    await raw.sendClose(1000);
-    await read;
-    const { queueHighWater } = conn.stats();
-    assertEquals([given, streamed], [50, 150_000]);
-    assert(behind >= 10, `${behind} messages behind it`);
-    assert(queueHighWater <= maxQueueBytes, `${queueHighWater} were queued`);
-  }
-});
+      })());
+      let streamed = 0, behind = 0;
+      const read = (async () => {
+        for (const { opcode, payload, fin } of await raw.frames()) {
+          if (opcode === 8) break;
+          if (opcode === 0 || !fin) streamed += payload.length;
+          else behind++;
+        }
+      })();
+      await sent;
+      conn.close();
+      await raw.sendClose(1000);
+      await read;
+      const { queueHighWater } = conn.stats();
+      assertEquals([given, streamed], [50, 150_000]);
+      assert(behind >= 10, `${behind} messages behind it`);
+      assert(queueHighWater <= maxQueueBytes, `${queueHighWater} were queued`);
+    }
+  },
+  RAW_LISTENERS,
+);
 
 Deno.test('fault 34: whenQueueFull "close" throws the queue away: drained() rejects, onDrain isn\'t called', async () => {
   let drains = 0;
@@ -180,20 +188,23 @@ Deno.test('fault 34: whenQueueFull "close" throws the queue away: drained() reje
   assertEquals([drains, record.sent!.code, record.unsentMessages], [0, 1013, 50]);
 });
 
-Deno.test("fault 39: a sender that goes on from drained() puts off onDrain until the queue has drained again", async () => {
-  const levels: number[] = [];
-  await using both = await pair({}, {
-    onDrain: (conn) => void levels.push(conn.queuedBytes),
-  });
-  const { client } = both;
-  client.send(new Uint8Array(100_000));
-  await client.drained();
-  client.send(new Uint8Array(200_000));
-  await until(() => client.queuedBytes === 0);
-  await turn();
-  assertEquals(levels, [0]);
-  assertEquals(client.stats().drains, 2);
-});
+testPair(
+  "fault 39: a sender that goes on from drained() puts off onDrain until the queue has drained again",
+  async (pair) => {
+    const levels: number[] = [];
+    await using both = await pair({ onMessage() {} }, {
+      onDrain: (conn) => void levels.push(conn.queuedBytes),
+    });
+    const { client } = both;
+    client.send(new Uint8Array(100_000));
+    await client.drained();
+    client.send(new Uint8Array(200_000));
+    await until(() => client.queuedBytes === 0);
+    await turn();
+    assertEquals(levels, [0]);
+    assertEquals(client.stats().drains, 2);
+  },
+);
 
 Deno.test("fault 38: close(null) sends a close frame without a code", async () => {
   for (const open of [rawPeer, rawHost]) {
@@ -213,7 +224,7 @@ Deno.test("fault 38: close(null) sends a close frame without a code", async () =
   }
 });
 
-Deno.test("drained() gives up when its signal is aborted; others go on waiting", async () => {
+testPair("drained() gives up when its signal is aborted; others go on waiting", async (pair) => {
   await using both = await pair();
   const { client } = both;
   client.pauseSending();
@@ -234,57 +245,63 @@ Deno.test("drained() gives up when its signal is aborted; others go on waiting",
   assertThrows(() => client.drained({ signal: {} as AbortSignal }), TypeError, "signal");
 });
 
-Deno.test("sendStream: a signal ends a stream that waits for its turn, and nothing else happens", async () => {
-  await using both = await pair();
-  const { client, server } = both;
-  client.pauseSending();
-  client.send("before");
-  const controller = new AbortController();
-  let asked = 0, returned = 0;
-  const source = {
-    [Symbol.iterator]: () => ({
-      next: () => (asked++, { done: false as const, value: "x" }),
-      return: () => (returned++, { done: true as const, value: undefined }),
-    }),
-  };
-  const sent = client.sendStream(source, { signal: controller.signal });
-  client.send("behind");
-  await turn();
-  controller.abort();
-  assertEquals((await assertRejects(() => sent, DOMException)).name, "AbortError");
-  client.resumeSending();
-  assertEquals([await server.receive(), await server.receive()], ["before", "behind"]);
-  assertEquals([asked, returned, client.state], [0, 1, "open"]);
-  const late = client.sendStream(source, { signal: controller.signal });
-  assertEquals((await assertRejects(() => late, DOMException)).name, "AbortError");
-  assertEquals([asked, returned], [0, 2]);
-});
+testPair(
+  "sendStream: a signal ends a stream that waits for its turn, and nothing else happens",
+  async (pair) => {
+    await using both = await pair();
+    const { client, server } = both;
+    client.pauseSending();
+    client.send("before");
+    const controller = new AbortController();
+    let asked = 0, returned = 0;
+    const source = {
+      [Symbol.iterator]: () => ({
+        next: () => (asked++, { done: false as const, value: "x" }),
+        return: () => (returned++, { done: true as const, value: undefined }),
+      }),
+    };
+    const sent = client.sendStream(source, { signal: controller.signal });
+    client.send("behind");
+    await turn();
+    controller.abort();
+    assertEquals((await assertRejects(() => sent, DOMException)).name, "AbortError");
+    client.resumeSending();
+    assertEquals([await server.receive(), await server.receive()], ["before", "behind"]);
+    assertEquals([asked, returned, client.state], [0, 1, "open"]);
+    const late = client.sendStream(source, { signal: controller.signal });
+    assertEquals((await assertRejects(() => late, DOMException)).name, "AbortError");
+    assertEquals([asked, returned], [0, 2]);
+  },
+);
 
-Deno.test("sendStream: a signal half-way fails the connection with 1011, and onError isn't called for it", async () => {
-  const errors: unknown[] = [];
-  await using both = await pair({ maxMessageSize: 0, onMessage() {} }, {
-    onError: (_, error) => void errors.push(error),
-  });
-  const { client, server } = both;
-  const controller = new AbortController();
-  let returned = 0;
-  const sent = client.sendStream({
-    [Symbol.asyncIterator]: () => ({
-      next: () =>
-        server.stats().bytesReceived > 1_000_000
-          ? new Promise<never>(() => {})
-          : Promise.resolve({ done: false as const, value: new Uint8Array(50_000) }),
-      return: () => Promise.resolve({ done: true as const, value: returned++ }),
-    }),
-  }, { signal: controller.signal });
-  await until(() => server.stats().bytesReceived > 1_000_000);
-  controller.abort();
-  const error = await assertRejects(() => sent, DOMException);
-  const record = await client.closed;
-  assertEquals([error.name, record.cause, record.sent!.code], ["AbortError", error, 1011]);
-  assertEquals([errors, returned], [[], 1]);
-  assertEquals((await server.closed).code, 1011);
-});
+testPair(
+  "sendStream: a signal half-way fails the connection with 1011, and onError isn't called for it",
+  async (pair) => {
+    const errors: unknown[] = [];
+    await using both = await pair({ maxMessageSize: 0, onMessage() {} }, {
+      onError: (_, error) => void errors.push(error),
+    });
+    const { client, server } = both;
+    const controller = new AbortController();
+    let returned = 0;
+    const sent = client.sendStream({
+      [Symbol.asyncIterator]: () => ({
+        next: () =>
+          server.stats().bytesReceived > 1_000_000
+            ? new Promise<never>(() => {})
+            : Promise.resolve({ done: false as const, value: new Uint8Array(50_000) }),
+        return: () => Promise.resolve({ done: true as const, value: returned++ }),
+      }),
+    }, { signal: controller.signal });
+    await until(() => server.stats().bytesReceived > 1_000_000);
+    controller.abort();
+    const error = await assertRejects(() => sent, DOMException);
+    const record = await client.closed;
+    assertEquals([error.name, record.cause, record.sent!.code], ["AbortError", error, 1011]);
+    assertEquals([errors, returned], [[], 1]);
+    assertEquals((await server.closed).code, 1011);
+  },
+);
 
 /** Every way to send, with what it is given. */
 const WAYS: Record<string, (conn: Connection) => unknown> = {
@@ -297,57 +314,68 @@ const WAYS: Record<string, (conn: Connection) => unknown> = {
   pong: (conn) => conn.pong("data"),
 };
 
-Deno.test("fault 58: what can't be sent in this state throws, or rejects if a promise is returned; it carries the data", async () => {
-  using silent = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  await using ctx = new Context({ onError() {} });
-  const connecting = ctx.connect(`ws://127.0.0.1:${silent.addr.port}/`);
-  await using both = await pair();
-  const { client } = both;
-  client.close();
-  const results: Record<string, unknown> = {};
-  for (const [name, way] of Object.entries(WAYS)) {
-    for (
-      const [conn, Kind, words] of [
-        [connecting, InvalidStateError, "connecting"],
-        [client, ConnectionClosedError, "clos"],
-      ] as const
-    ) {
-      let error: InvalidStateError | ConnectionClosedError;
-      if (name === "ping") {
-        error = await assertRejects(() => way(conn) as Promise<unknown>, Kind, words);
-      } else error = assertThrows(() => way(conn), Kind, words);
-      assertEquals(error.data, "data", name);
-      results[name] = error;
+testPair(
+  "fault 58: what can't be sent in this state throws, or rejects if a promise is returned; it carries the data",
+  async (pair) => {
+    using silent = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    await using ctx = new Context({ onError() {} });
+    const connecting = ctx.connect(`ws://127.0.0.1:${silent.addr.port}/`);
+    await using both = await pair();
+    const { client } = both;
+    client.close();
+    const results: Record<string, unknown> = {};
+    for (const [name, way] of Object.entries(WAYS)) {
+      for (
+        const [conn, Kind, words] of [
+          [connecting, InvalidStateError, "connecting"],
+          [client, ConnectionClosedError, "clos"],
+        ] as const
+      ) {
+        let error: InvalidStateError | ConnectionClosedError;
+        if (name === "ping") {
+          error = await assertRejects(() => way(conn) as Promise<unknown>, Kind, words);
+        } else error = assertThrows(() => way(conn), Kind, words);
+        assertEquals(error.data, "data", name);
+        results[name] = error;
+      }
     }
-  }
-  assertEquals(Object.keys(results).length, 7);
-  await assertRejects(() => connecting.sendStream(["x"]), InvalidStateError, "connecting");
-  await assertRejects(() => client.sendStream(["x"]), ConnectionClosedError);
-  await client.closed;
-  for (const way of ["send", "pong"]) assertThrows(() => WAYS[way](client), ConnectionClosedError);
-});
+    assertEquals(Object.keys(results).length, 7);
+    await assertRejects(() => connecting.sendStream(["x"]), InvalidStateError, "connecting");
+    await assertRejects(() => client.sendStream(["x"]), ConnectionClosedError);
+    await client.closed;
+    for (const way of ["send", "pong"]) {
+      assertThrows(() => WAYS[way](client), ConnectionClosedError);
+    }
+  },
+);
 
-Deno.test("fault 58: ping: a full queue rejects, a bad argument throws; pong throws for both", async () => {
-  await using both = await pair();
-  const { client } = both;
-  const long = "x".repeat(126);
-  assertThrows(() => client.ping(long), RangeError, "126");
-  assertThrows(() => client.pong(long), RangeError, "126");
-  assertThrows(() => client.ping(7 as unknown as string), TypeError);
-  const pings = Array.from({ length: 64 }, () => client.ping());
-  const error = await assertRejects(() => client.ping("65"), QueueFullError);
-  assertEquals(error.data, "65");
-  await Promise.all(pings);
-  client.shutdownRead();
-  await assertRejects(() => client.ping(), InvalidStateError, "shutdownRead");
-});
+testPair(
+  "fault 58: ping: a full queue rejects, a bad argument throws; pong throws for both",
+  async (pair) => {
+    await using both = await pair();
+    const { client } = both;
+    const long = "x".repeat(126);
+    assertThrows(() => client.ping(long), RangeError, "126");
+    assertThrows(() => client.pong(long), RangeError, "126");
+    assertThrows(() => client.ping(7 as unknown as string), TypeError);
+    const pings = Array.from({ length: 64 }, () => client.ping());
+    const error = await assertRejects(() => client.ping("65"), QueueFullError);
+    assertEquals(error.data, "65");
+    await Promise.all(pings);
+    client.shutdownRead();
+    await assertRejects(() => client.ping(), InvalidStateError, "shutdownRead");
+  },
+);
 
-Deno.test("send in the middle of a fragmented message is refused, and gives the message back", async () => {
-  await using both = await pair();
-  both.client.sendFragment("half");
-  const error = assertThrows(() => both.client.send("whole"), InvalidStateError, "unfinished");
-  assertEquals(error.data, "whole");
-});
+testPair(
+  "send in the middle of a fragmented message is refused, and gives the message back",
+  async (pair) => {
+    await using both = await pair();
+    both.client.sendFragment("half");
+    const error = assertThrows(() => both.client.send("whole"), InvalidStateError, "unfinished");
+    assertEquals(error.data, "whole");
+  },
+);
 
 /** Connects to a closed port; returns the arguments of each `console.error`. */
 async function failToConnect(use: (conn: Connection) => unknown, options: ConnectOptions = {}) {
@@ -408,7 +436,7 @@ Deno.test("a connect whose signal is aborted: opened rejects with AbortError, th
   assertEquals(told, ["opened AbortError", "close AbortError"]);
 });
 
-Deno.test("messages stay in order while streams and messages share a small queue", async () => {
+testPair("messages stay in order while streams and messages share a small queue", async (pair) => {
   const got: number[] = [];
   await using both = await pair({
     onMessage: (_, data) => void got.push(numberOf(data)),

@@ -1,12 +1,12 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { type Connection, Context } from "../../mod.ts";
 import { numbered } from "../support/messages.ts";
-import { pair, rawPeer } from "../support/pair.ts";
+import { RAW_LISTENERS, testPair, testRaw } from "../support/pair.ts";
 import { RawPeer } from "../support/raw_peer.ts";
 import { until } from "../support/until.ts";
 import { mayFail } from "../support/failure.ts";
 
-Deno.test("shutdown closes every connection with 1001 and tells how it went", async () => {
+testPair("shutdown closes every connection with 1001 and tells how it went", async (pair) => {
   const closes: number[] = [];
   await using both = await pair({ onClose: (_, close) => closes.push(close.code) }, {
     onClose: (_, close) => closes.push(close.code),
@@ -20,7 +20,7 @@ Deno.test("shutdown closes every connection with 1001 and tells how it went", as
   assertThrows(() => both.ctx.listen(), Error, "shut down");
 });
 
-Deno.test("shutdown takes code and reason, and delivers nothing more", async () => {
+testRaw("shutdown takes code and reason, and delivers nothing more", async (rawPeer) => {
   const got: unknown[] = [];
   await using peer = await rawPeer({ onMessage: (_, data) => got.push(data) });
   const result = peer.ctx.shutdown({ code: 4001, reason: "bye" });
@@ -31,23 +31,27 @@ Deno.test("shutdown takes code and reason, and delivers nothing more", async () 
   assertEquals(await result, { clean: 1, terminated: 0 });
   assertEquals([(await peer.conn.closed).undelivered, got.length], [1, 0]);
   assertThrows(() => new Context().shutdown({ code: 1005 }), RangeError);
-});
+}, RAW_LISTENERS);
 
-Deno.test("shutdown terminates at its timeout what doesn't close, and sends what is queued before", async () => {
-  await using peer = await rawPeer();
-  for (let i = 0; i < 192; i++) peer.conn.send(numbered(i, 65536));
-  assertEquals(await peer.ctx.shutdown({ timeout: 30 }), { clean: 0, terminated: 1 });
-  assertEquals(peer.conn.state, "closed");
-});
+testRaw(
+  "shutdown terminates at its timeout what doesn't close, and sends what is queued before",
+  async (rawPeer) => {
+    await using peer = await rawPeer();
+    for (let i = 0; i < 192; i++) peer.conn.send(numbered(i, 65536));
+    assertEquals(await peer.ctx.shutdown({ timeout: 30 }), { clean: 0, terminated: 1 });
+    assertEquals(peer.conn.state, "closed");
+  },
+  RAW_LISTENERS,
+);
 
-Deno.test("shutdown with a timeout beyond what a timer can do waits", async () => {
+testRaw("shutdown with a timeout beyond what a timer can do waits", async (rawPeer) => {
   await using peer = await rawPeer();
   const result = peer.ctx.shutdown({ timeout: Infinity });
   await peer.raw.next(8);
   assertEquals(peer.conn.state, "closing");
   await peer.raw.sendClose(1001);
   assertEquals(await result, { clean: 1, terminated: 0 });
-});
+}, RAW_LISTENERS);
 
 Deno.test("shutdown answers unfinished handshakes with 503 and cancels our own", async () => {
   const ctx = new Context();
@@ -74,19 +78,22 @@ Deno.test("shutdown answers unfinished handshakes with 503 and cancels our own",
   await listener.finished;
 });
 
-Deno.test("a listener's shutdown ends its connections and no others; finished tells when", async () => {
-  await using both = await pair();
-  const other = both.ctx.listen({ hostname: "127.0.0.1" });
-  const kept = both.ctx.connect(other.url);
-  await kept.opened;
-  const { listener } = both.server;
-  assertEquals(await listener!.shutdown(), { clean: 1, terminated: 0 });
-  await listener!.finished;
-  assertEquals(kept.state, "open");
-  assertEquals((await both.client.closed).code, 1001);
-});
+testPair(
+  "a listener's shutdown ends its connections and no others; finished tells when",
+  async (pair) => {
+    await using both = await pair();
+    const other = both.ctx.listen({ hostname: "127.0.0.1" });
+    const kept = both.ctx.connect(other.url);
+    await kept.opened;
+    const { listener } = both.server;
+    assertEquals(await listener!.shutdown(), { clean: 1, terminated: 0 });
+    await listener!.finished;
+    assertEquals(kept.state, "open");
+    assertEquals((await both.client.closed).code, 1001);
+  },
+);
 
-Deno.test("a listener's close() leaves its connections", async () => {
+testPair("a listener's close() leaves its connections", async (pair) => {
   await using both = await pair();
   let finished = false;
   both.server.listener!.finished.then(() => finished = true);
@@ -123,7 +130,7 @@ Deno.test("await ctx.shutdown() inside callbacks comes back", async () => {
   }
 });
 
-Deno.test("dispose of a connection closes with 1000 and waits", async () => {
+testPair("dispose of a connection closes with 1000 and waits", async (pair) => {
   await using both = await pair();
   {
     await using conn = both.client;
@@ -133,31 +140,36 @@ Deno.test("dispose of a connection closes with 1000 and waits", async () => {
   assertEquals((await both.server.closed).code, 1000);
 });
 
-Deno.test("counters: messages, bytes, high-water mark, pauses, drains, of a connection and of all", async () => {
-  await using both = await pair({ onMessage() {} }, { onMessage() {} });
-  const { client, server, ctx } = both;
-  client.send("abc");
-  client.send(new Uint8Array(1000));
-  const queued = client.stats();
-  assertEquals([queued.queuedBytes, queued.queueHighWater], [1003, 1003]);
-  await client.ping();
-  server.pause();
-  server.pause();
-  server.resume();
-  server.pause();
-  const sent = client.stats(), got = server.stats();
-  assertEquals([sent.messagesSent, sent.messagesReceived, got.messagesReceived], [2, 0, 2]);
-  // 2 + 4 and 4 + 4 bytes of header, the ping's 4 + 6.
-  assertEquals([sent.bytesSent, got.bytesReceived], [1027, 1027]);
-  assertEquals([sent.queuedBytes, sent.drains, got.pauses, sent.dropped], [0, 1, 2, 0]);
-  const all = ctx.stats();
-  assertEquals([all.openConnections, all.connections], [2, 2]);
-  assertEquals([all.messagesSent, all.messagesReceived, all.queueHighWater], [2, 2, 1003]);
-  assertEquals([all.pauses, all.drains, all.queuedBytes], [2, 1, 0]);
-  client.terminate();
-  await server.closed;
-  server.terminate();
-  await server.closed;
-  const ended = ctx.stats();
-  assertEquals([ended.openConnections, ended.connections, ended.messagesSent], [0, 2, 2]);
-});
+testPair(
+  "counters: messages, bytes, high-water mark, pauses, drains, of a connection and of all",
+  async (pair) => {
+    await using both = await pair({ onMessage() {} }, { onMessage() {} });
+    const { client, server, ctx } = both;
+    client.send("abc");
+    client.send(new Uint8Array(1000));
+    const queued = client.stats();
+    assertEquals([queued.queuedBytes, queued.queueHighWater], [1003, 1003]);
+    await client.ping();
+    // A ping passes the queue.
+    await until(() => server.stats().messagesReceived === 2);
+    server.pause();
+    server.pause();
+    server.resume();
+    server.pause();
+    const sent = client.stats(), got = server.stats();
+    assertEquals([sent.messagesSent, sent.messagesReceived, got.messagesReceived], [2, 0, 2]);
+    // 2 + 4 and 4 + 4 bytes of header, the ping's 4 + 6.
+    assertEquals([sent.bytesSent, got.bytesReceived], [1027, 1027]);
+    assertEquals([sent.queuedBytes, sent.drains, got.pauses, sent.dropped], [0, 1, 2, 0]);
+    const all = ctx.stats();
+    assertEquals([all.openConnections, all.connections], [2, 2]);
+    assertEquals([all.messagesSent, all.messagesReceived, all.queueHighWater], [2, 2, 1003]);
+    assertEquals([all.pauses, all.drains, all.queuedBytes], [2, 1, 0]);
+    client.terminate();
+    await server.closed;
+    server.terminate();
+    await server.closed;
+    const ended = ctx.stats();
+    assertEquals([ended.openConnections, ended.connections, ended.messagesSent], [0, 2, 2]);
+  },
+);
