@@ -68,8 +68,13 @@ export class Http2Bytes implements ByteStream {
 
   write(data: Uint8Array): Promise<number> {
     return new Promise((resolve, reject) => {
-      this.stream.once("close", () => reject(new Deno.errors.BrokenPipe("closed")));
-      this.stream.write(data.slice(), (error) => error ? reject(error) : resolve(data.length));
+      const closed = () => reject(new Deno.errors.BrokenPipe("closed"));
+      this.stream.once("close", closed);
+      this.stream.write(data.slice(), (error) => {
+        this.stream.off("close", closed);
+        if (error) reject(error);
+        else resolve(data.length);
+      });
     });
   }
 
