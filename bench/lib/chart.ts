@@ -28,7 +28,7 @@ const PANELS: [load: string, title: string, unit: string][] = [
 /** The peers, and how they are called where there is little room. */
 const PEERS: Record<string, string> = {
   "Sluice": "Sluice",
-  "Sluice, system sockets": "… by --allow-ffi",
+  "Sluice, system sockets": "system sockets",
   "Deno native": "Deno native",
   "ws on Node": "ws on Node",
   "Bun": "Bun",
