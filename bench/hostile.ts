@@ -189,7 +189,7 @@ async function attackedBy<Seen>(
   await using attack = start(0, "../tests/hostile/programs/attack.ts", port, ...parts);
   // Attackers stand for other machines, so they must not take the core of the honest clients on this one.
   setPriority(attack.pid, 19);
-  await attack.line(/^ready$/, 60_000);
+  await attack.line(/^ready$/, 180_000);
   await roomOnCore(server);
   return await look();
 }
