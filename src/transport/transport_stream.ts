@@ -1,6 +1,7 @@
 import { Duplex } from "node:stream";
 import { acquire, type Buffer, LARGEST, release, SIZES } from "../memory/buffer_pool.ts";
 import { Fifo } from "../util/fifo.ts";
+import { ReadCheck } from "./read_check.ts";
 import { closeQuietly, readable, setRef, writeAll } from "./stream_io.ts";
 import type { Transport } from "./transport.ts";
 
@@ -35,6 +36,7 @@ type Done = (error?: Error | null) => void;
 export class TransportStream extends Duplex {
   readonly #below: Transport;
   readonly #filter: { pass(bytes: Uint8Array): Uint8Array } | null;
+  readonly #reads = new ReadCheck();
   #reading = false;
   #readSize = 0;
   #smallReads = 0; // in a row
@@ -93,22 +95,24 @@ export class TransportStream extends Duplex {
     if (this.destroyed) return;
     const buffer = acquire(this.#readSize);
     this.#below.read(buffer.target).then(
-      (count) => {
-        this.#reading = false;
-        if (this.destroyed) return;
-        if (count === null) return void this.push(null);
-        this.#follow(count);
-        const bytes = buffer.target.subarray(0, count), passed = this.#filter?.pass(bytes) ?? bytes;
-        for (let at = 0; at < passed.length; at += PORTION) {
-          this.push(passed.subarray(at, at + PORTION));
-          if (this.destroyed) return;
-        }
-        // What hasn't been looked at within the call is kept as it is.
-        if (this.readableLength === 0) release(buffer);
-        if (passed.length === 0) this._read();
-      },
-      (error) => this.destroy(error),
-    );
+      (said) => this.#read(buffer, said),
+    ).catch((error) => this.destroy(error));
+  }
+
+  #read(buffer: Buffer, said: unknown): void {
+    this.#reading = false;
+    if (this.destroyed) return;
+    const count = this.#reads.check(said, buffer.target.length);
+    if (count === null) return void this.push(null);
+    this.#follow(count);
+    const bytes = buffer.target.subarray(0, count), passed = this.#filter?.pass(bytes) ?? bytes;
+    for (let at = 0; at < passed.length; at += PORTION) {
+      this.push(passed.subarray(at, at + PORTION));
+      if (this.destroyed) return;
+    }
+    // What hasn't been looked at within the call is kept as it is.
+    if (this.readableLength === 0) release(buffer);
+    if (passed.length === 0) this._read();
   }
 
   /** The buffer of a pending read is what a silent connection costs: its size follows what comes. */

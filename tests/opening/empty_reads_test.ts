@@ -7,7 +7,9 @@ import {
   type Sockets,
 } from "../../mod.ts";
 import { utf8 } from "../support/bytes.ts";
+import { clientPreface } from "../support/http2_peer.ts";
 import { MemoryConn } from "../support/memory_conn.ts";
+import { until } from "../support/until.ts";
 import { makeCertificates } from "../transport/certificates.ts";
 
 // Reads that bring nothing, again and again: a loop of them would stop the event loop for ever.
@@ -127,6 +129,13 @@ Deno.test("Reads that bring nothing of a request's body end the request", async 
     },
   });
   await assertRejects(() => handled.promise.then((body) => body));
+});
+
+Deno.test("Reads that bring nothing after the preface of HTTP/2 end the connection", async () => {
+  await using ctx = new Context();
+  const socket = emptySocket(clientPreface());
+  ctx.listen({ hostname: "127.0.0.1", http2: true, sockets: socketsOf(() => socket) });
+  await until(() => socket.closes > 0);
 });
 
 const DIALLING: Record<string, [url: string, options: ConnectOptions]> = {
