@@ -1,5 +1,6 @@
 import { type Yielding, yieldTurn } from "./turn_line.ts";
-import { acquire, type Buffer, LARGEST, release, SIZES } from "../memory/buffer_pool.ts";
+import { acquire, type Buffer, release, SIZES } from "../memory/buffer_pool.ts";
+import { ReadSize } from "../memory/read_size.ts";
 import type { Source } from "../protocol/frame_decoder.ts";
 import { ReadCheck } from "../transport/read_check.ts";
 import type { Transport } from "../transport/transport.ts";
@@ -20,8 +21,6 @@ export interface ReadSink {
   readFailed(error: unknown): void;
 }
 
-// Small reads in a row before a smaller buffer is used. With alternating sizes, the buffer must not change every time.
-const SMALL_READS_BEFORE_SHRINK = 4;
 // Bytes, or frames of the same cost, that are handled before other connections get their turn: mostly 30 to 150 µs.
 const QUANTUM = 256 * 1024;
 
@@ -52,8 +51,7 @@ export class ReadPump implements Yielding {
   #from = 0;
   #to = 0; // the unhandled bytes are from `#from` to `#to` in the buffer
   #asked = 0; // the most bytes that the read may bring
-  #size = 0;
-  #small = 0; // small reads in a row
+  readonly #size = new ReadSize();
   readonly #reads = new ReadCheck();
   #loan: Loan | null = null; // of the current buffer
   #direct = false; // the read goes into the sink's own memory
@@ -231,9 +229,9 @@ export class ReadPump implements Yielding {
       return direct;
     }
     let buffer = this.#buffer;
-    if (buffer === null || this.#loan !== null || buffer.size !== this.#size) {
+    if (buffer === null || this.#loan !== null || buffer.size !== this.#size.index) {
       this.#release();
-      buffer = this.#buffer = acquire(this.#size);
+      buffer = this.#buffer = acquire(this.#size.index);
     }
     const { target } = buffer;
     this.#asked = Math.min(budget, target.length);
@@ -297,7 +295,8 @@ export class ReadPump implements Yielding {
         this.#handling = false;
       }
     } else {
-      this.#resize(count);
+      // A read that the budget has cut short says nothing about how much the peer sends.
+      if (asked >= SIZES[this.#size.index]) this.#size.follow(count);
       this.#from = this.#buffer!.start;
       this.#to = this.#from + count;
     }
@@ -309,22 +308,6 @@ export class ReadPump implements Yielding {
     this.#stopped = true;
     if (!this.#handling) this.#release();
     if (!stopped) this.#sink.readFailed(error);
-  }
-
-  #resize(count: number): void {
-    // A read that the budget has cut short says nothing about how much the peer sends.
-    if (this.#asked < SIZES[this.#size]) return;
-    if (count === SIZES[this.#size]) {
-      if (this.#size < LARGEST) this.#size++;
-      this.#small = 0;
-    } else if (this.#size > 0 && count <= SIZES[this.#size - 1]) {
-      if (++this.#small === SMALL_READS_BEFORE_SHRINK) {
-        this.#size--;
-        this.#small = 0;
-      }
-    } else {
-      this.#small = 0;
-    }
   }
 
   #release(): void {

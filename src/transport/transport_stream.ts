@@ -1,5 +1,6 @@
 import { Duplex } from "node:stream";
 import { acquire, type Buffer, LARGEST, release, SIZES } from "../memory/buffer_pool.ts";
+import { ReadSize } from "../memory/read_size.ts";
 import { Fifo } from "../util/fifo.ts";
 import { ReadCheck } from "./read_check.ts";
 import { closeQuietly, readable, setRef, writeAll } from "./stream_io.ts";
@@ -10,8 +11,6 @@ import type { Transport } from "./transport.ts";
  * that end a session of `node:http2`.
  */
 const PORTION = 16 * 1024;
-/** So many small reads in a row come before a smaller buffer: sizes that alternate must not cost a read each. */
-const SMALL_READS_BEFORE_SHRINK = 4;
 /**
  * If more bytes wait to be written, reading stops and streams have to wait: `node:http2` writes its answers even if the peer
  * doesn't read them.
@@ -38,8 +37,7 @@ export class TransportStream extends Duplex {
   readonly #filter: { pass(bytes: Uint8Array): Uint8Array } | null;
   readonly #reads = new ReadCheck();
   #reading = false;
-  #readSize = 0;
-  #smallReads = 0; // in a row
+  readonly #readSize = new ReadSize();
   readonly #blocks = new Fifo<Block>();
   /** The last one of them, where there is room in it. */
   #filling: Block | null = null;
@@ -93,7 +91,7 @@ export class TransportStream extends Duplex {
 
   #readBelow(): void {
     if (this.destroyed) return;
-    const buffer = acquire(this.#readSize);
+    const buffer = acquire(this.#readSize.index);
     this.#below.read(buffer.target).then(
       (said) => this.#read(buffer, said),
     ).catch((error) => this.destroy(error));
@@ -104,7 +102,7 @@ export class TransportStream extends Duplex {
     if (this.destroyed) return;
     const count = this.#reads.check(said, buffer.target.length);
     if (count === null) return void this.push(null);
-    this.#follow(count);
+    this.#readSize.follow(count);
     const bytes = buffer.target.subarray(0, count), passed = this.#filter?.pass(bytes) ?? bytes;
     for (let at = 0; at < passed.length; at += PORTION) {
       this.push(passed.subarray(at, at + PORTION));
@@ -113,19 +111,6 @@ export class TransportStream extends Duplex {
     // What hasn't been looked at within the call is kept as it is.
     if (this.readableLength === 0) release(buffer);
     if (passed.length === 0) this._read();
-  }
-
-  /** The buffer of a pending read is what a silent connection costs: its size follows what comes. */
-  #follow(count: number): void {
-    const size = this.#readSize;
-    const isSmall = size > 0 && count <= SIZES[size - 1];
-    this.#smallReads = isSmall ? this.#smallReads + 1 : 0;
-    if (count === SIZES[size]) {
-      this.#readSize = Math.min(size + 1, LARGEST);
-    } else if (this.#smallReads === SMALL_READS_BEFORE_SHRINK) {
-      this.#readSize--;
-      this.#smallReads = 0;
-    }
   }
 
   override _write(chunk: Uint8Array, _encoding: string, done: Done): void {
