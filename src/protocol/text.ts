@@ -1,5 +1,4 @@
-import { Buffer } from "node:buffer";
-import { isUtf8 } from "./utf8.ts";
+import { Buffer, isUtf8 } from "node:buffer";
 
 // Node's slicing methods work on any Uint8Array, and for short messages cost a fraction of a TextDecoder call. They
 // would replace invalid bytes silently, so the bytes are always validated first.
