@@ -1,26 +1,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Context } from "../../mod.ts";
-import { exampleArgs, runExample } from "../support/example.ts";
+import { runExample, serveExample } from "../support/example.ts";
 import { until } from "../support/until.ts";
-
-/** Starts an example that serves; gives what it prints first. */
-async function serve(name: string) {
-  const child = new Deno.Command(Deno.execPath(), {
-    args: [...exampleArgs(name), "--port", "0"],
-    stdout: "piped",
-  }).spawn();
-  const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
-  const { value } = await reader.read();
-  return {
-    line: value!,
-    url: /ws:\S+/.exec(value!)![0],
-    async [Symbol.asyncDispose]() {
-      child.kill();
-      await reader.cancel();
-      await child.status;
-    },
-  };
-}
 
 Deno.test("backpressure: every chunk arrives, and the queue stays at or below 128 KiB", async () => {
   const { code, stdout, stderr } = await runExample("backpressure");
@@ -32,7 +13,7 @@ Deno.test("backpressure: every chunk arrives, and the queue stays at or below 12
 });
 
 Deno.test("chat_server: what one says the others hear, comings and goings too", async () => {
-  await using server = await serve("chat_server");
+  await using server = await serveExample("chat_server");
   assertMatch(server.line, /^listening on ws:\/\/127\.0\.0\.1:\d+\/\n$/);
   await using ctx = new Context();
   const join = async (name: string) => {
@@ -60,7 +41,7 @@ Deno.test("chat_server: what one says the others hear, comings and goings too", 
 });
 
 Deno.test("echo_server: prints where it listens, and holds 64 MiB back from a peer that doesn't read", async () => {
-  await using server = await serve("echo_server");
+  await using server = await serveExample("echo_server");
   assertMatch(server.line, /^listening on ws:\/\/127\.0\.0\.1:\d+\/\n$/);
   await using ctx = new Context({ maxMessageSize: 0, maxQueueBytes: 0 });
   const conn = ctx.connect(server.url);

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Context, type HandshakeError } from "../../mod.ts";
-import { exampleArgs, runExample } from "../support/example.ts";
+import { runExample, serveExample } from "../support/example.ts";
 import { makeCertificates } from "../transport/certificates.ts";
 
 Deno.test("examples/http2.ts: three WebSockets share a connection, and a paused one holds no other", async () => {
@@ -19,7 +19,7 @@ Deno.test("examples/http2.ts: three WebSockets share a connection, and a paused 
 });
 
 Deno.test("examples/hono_server.ts: rooms, behind a middleware", async () => {
-  await using server = await serve("hono_server");
+  await using server = await serveExample("hono_server");
   const root = new URL(server.url.replace("ws:", "http:"));
   assertEquals(await (await fetch(root)).text(), "0 connections\n");
 
@@ -59,21 +59,3 @@ Deno.test({
     assert(Number(/not acknowledged: (\d+)/.exec(systems)![1]) < 1024 * 1024, stdout);
   },
 });
-
-/** Starts an example that serves. */
-async function serve(name: string) {
-  const child = new Deno.Command(Deno.execPath(), {
-    args: [...exampleArgs(name), "--port", "0"],
-    stdout: "piped",
-  }).spawn();
-  const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
-  const { value } = await reader.read();
-  return {
-    url: /ws:\S+/.exec(value!)![0],
-    async [Symbol.asyncDispose]() {
-      child.kill();
-      await reader.cancel();
-      await child.status;
-    },
-  };
-}

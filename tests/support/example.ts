@@ -25,3 +25,22 @@ export async function runExample(name: string, ...args: string[]): Promise<Outco
   const decoder = new TextDecoder();
   return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
 }
+
+/** Starts an example that serves; gives what it prints first. */
+export async function serveExample(name: string) {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: [...exampleArgs(name), "--port", "0"],
+    stdout: "piped",
+  }).spawn();
+  const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  const { value } = await reader.read();
+  return {
+    line: value!,
+    url: /ws:\S+/.exec(value!)![0],
+    async [Symbol.asyncDispose]() {
+      child.kill();
+      await reader.cancel();
+      await child.status;
+    },
+  };
+}
