@@ -4,6 +4,8 @@
 //
 //   deno run --allow-read --allow-run tools/examples.ts
 
+import { denoJson } from "./deno_json.ts";
+
 interface JsDoc {
   doc?: string;
   tags?: { kind: string; doc?: string }[];
@@ -61,12 +63,8 @@ async function programs(): Promise<string> {
   return blocks.join("\n");
 }
 
-async function documentation(entry: string): Promise<Documentation> {
-  const { stdout, stderr, success } = await new Deno.Command(Deno.execPath(), {
-    args: ["doc", "--json", new URL(entry, root).pathname],
-  }).output();
-  if (!success) throw new Error(new TextDecoder().decode(stderr));
-  return JSON.parse(new TextDecoder().decode(stdout));
+function documentation(entry: string): Promise<Documentation> {
+  return denoJson("doc", "--json", new URL(entry, root).pathname);
 }
 
 const hasExample = ({ tags = [] }: JsDoc = {}) => tags.some(({ kind }) => kind === "example");

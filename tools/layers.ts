@@ -3,6 +3,8 @@
 //
 //   deno run --allow-run --allow-read tools/layers.ts
 
+import { denoJson } from "./deno_json.ts";
+
 /** The layers, lowest first. A name that ends in `.ts` is a file; layers of one line don't import each other. */
 const LAYERS = [
   ["util"],
@@ -42,11 +44,8 @@ const { exports } = JSON.parse(await Deno.readTextFile(new URL("deno.json", root
 async function imports(): Promise<Map<string, Set<string>>> {
   const found = new Map<string, Set<string>>();
   for (const entry of Object.values<string>(exports)) {
-    const { stdout, success, stderr } = await new Deno.Command(Deno.execPath(), {
-      args: ["info", "--json", "--no-lock", new URL(entry, root).pathname],
-    }).output();
-    if (!success) throw new Error(new TextDecoder().decode(stderr));
-    const graph: ModuleGraph = JSON.parse(new TextDecoder().decode(stdout));
+    const path = new URL(entry, root).pathname;
+    const graph = await denoJson<ModuleGraph>("info", "--json", "--no-lock", path);
     for (const { specifier, dependencies = [] } of graph.modules) {
       if (!specifier.startsWith(source)) continue;
       const targets = new Set<string>();

@@ -3,6 +3,8 @@
 //
 //   deno run --allow-run --allow-read --allow-write tools/socket_tests.ts
 
+import { denoJson } from "./deno_json.ts";
+
 /** Reads SLUICE_TEST_SOCKETS, and stands in place of mod.ts for the tests. */
 const MAKES_CONTEXTS = "tests/support/sluice.ts";
 
@@ -29,11 +31,8 @@ async function graphOf(entries: URL[]): Promise<ModuleGraph> {
   const all = await Deno.makeTempFile({ suffix: ".ts" });
   try {
     await Deno.writeTextFile(all, entries.map(({ href }) => `import "${href}";\n`).join(""));
-    const { stdout, stderr, success } = await new Deno.Command(Deno.execPath(), {
-      args: ["info", "--json", "--no-lock", "--config", new URL("deno.json", root).pathname, all],
-    }).output();
-    if (!success) throw new Error(new TextDecoder().decode(stderr));
-    return JSON.parse(new TextDecoder().decode(stdout));
+    const config = new URL("deno.json", root).pathname;
+    return await denoJson("info", "--json", "--no-lock", "--config", config, all);
   } finally {
     await Deno.remove(all);
   }

@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 
 // The check of the examples, over a package of a few declarations.
 
-const TOOL = new URL("../../tools/examples.ts", import.meta.url).pathname;
+const TOOLS = new URL("../../tools/", import.meta.url).pathname;
 
 const PROGRAM = ["@example", "```ts", 'new Pump().start("now");', "```"].map((line) => ` * ${line}`)
   .join("\n");
@@ -32,7 +32,9 @@ async function check(source: string): Promise<string[]> {
   const root = await Deno.makeTempDir();
   try {
     for (const dir of ["docs", "src", "tools"]) await Deno.mkdir(`${root}/${dir}`);
-    await Deno.copyFile(TOOL, `${root}/tools/examples.ts`);
+    for (const name of ["examples.ts", "deno_json.ts"]) {
+      await Deno.copyFile(TOOLS + name, `${root}/tools/${name}`);
+    }
     await Deno.writeTextFile(`${root}/deno.json`, '{ "exports": { ".": "./mod.ts" } }');
     await Deno.writeTextFile(`${root}/README.md`, "# Pumps\n");
     await Deno.writeTextFile(`${root}/mod.ts`, source);
