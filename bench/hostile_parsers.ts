@@ -102,17 +102,19 @@ function chunks(size: number): Uint8Array {
   return utf8("1\r\nx\r\n".repeat(size / 6));
 }
 
-/** Feeds compressed messages of a given size. */
+/** Feeds compressed messages of a given size; a piece that has to wait for its turn holds back the next one. */
 function inflate(make: (size: number) => { messages: Uint8Array[]; pieces: number }): Shape {
   return (size) => {
     const { messages, pieces } = make(size);
-    return () => {
+    return async () => {
       const settings = { windowBits: 15, takeover: true, maxMessageSize: 0 };
       const inflater = new MessageInflater(settings, { inflatedMessage() {} });
       for (const message of messages) {
         for (let at = 0; at < message.length; at += pieces) {
           const end = Math.min(at + pieces, message.length);
-          inflater.push(false, message, at, end, end === message.length, () => {});
+          let taken: (error: unknown) => void = () => {};
+          const later = new Promise<unknown>((resolve) => taken = resolve);
+          if (!inflater.push(false, message, at, end, end === message.length, taken)) await later;
         }
       }
       inflater.close();
