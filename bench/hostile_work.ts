@@ -1,19 +1,20 @@
 import process from "node:process";
-import { exponentOf, median } from "./lib/growth.ts";
+import { exponentOf } from "./lib/growth.ts";
 import { FRAMES, HEADS, LARGE_HEADS, type Shape } from "./hostile_parsers.ts";
 import { PILES } from "./hostile_queues.ts";
 
 // Work per byte of input and per entry of a queue: for each shape, time against size. Twice the size may take twice the
 // time, and no more. The exponent is that of the line through all sizes. The time is the CPU time of this process,
-// which other programs change little, as the median of several runs. A shape that exceeds the limit is measured again:
-// superlinear work exceeds it each time.
+// which other programs change little, as the least of several samples: what disturbs a sample only ever adds to it. A
+// shape that exceeds the limit gets more samples: they take a disturbance away, but not superlinear work.
 
 /** The largest exponent that passes: a little above 1, for caches and collections. */
 const LIMIT = 1.15;
-const RUNS = 5;
-const ATTEMPTS = 4;
-/** ms of CPU below which the clock is too coarse. */
-const LEAST = 4;
+/** Samples of each size in a round, and the most rounds of a shape. */
+const SAMPLES = 5;
+const ROUNDS = 5;
+/** ms of CPU that a sample has at least: below it the clock is too coarse, and not each sample has its share of garbage. */
+const LEAST = 8;
 
 // Up to the default of `maxHeaderBytes`.
 const HEAD_BYTES = [1, 2, 4, 8, 16].map((kib) => kib * 1024);
@@ -44,17 +45,26 @@ async function timesFor(run: () => unknown): Promise<number> {
   return times;
 }
 
-/** The sizes take turns, so that a slow period of the process, or a change of compiled code, affects all of them. */
+/**
+ * Measures a shape at each size. The sizes take turns, so that a slow period of the process, or a change of compiled
+ * code, affects all of them.
+ */
 async function measure(make: Shape, sizes: readonly number[]): Promise<[number, number][]> {
-  const shapes: { run: () => unknown; times: number; costs: number[] }[] = [];
+  const runs: { run: () => unknown; times: number; point: [number, number] }[] = [];
   for (const size of sizes) {
     const run = make(size);
-    shapes.push({ run, times: await timesFor(run), costs: [] });
+    runs.push({ run, times: await timesFor(run), point: [size, Infinity] });
   }
-  for (let i = 0; i < RUNS; i++) {
-    for (const { run, times, costs } of shapes) costs.push(await timeOf(run, times));
+  const points = runs.map(({ point }) => point);
+  for (let round = 0; round < ROUNDS; round++) {
+    for (let i = 0; i < SAMPLES; i++) {
+      for (const { run, times, point } of runs) {
+        point[1] = Math.min(point[1], await timeOf(run, times));
+      }
+    }
+    if (exponentOf(points) <= LIMIT) break;
   }
-  return shapes.map(({ costs }, at) => [sizes[at], median(costs)]);
+  return points;
 }
 
 /** Prints the tables; returns 1 if a shape is superlinear. */
@@ -66,11 +76,7 @@ export async function measureWork(only = ""): Promise<number> {
     console.log(`|---|${sizes.map(() => "---|").join("")}---|`);
     for (const [name, make] of Object.entries(shapes)) {
       if (!name.includes(only)) continue;
-      let points = await measure(make, sizes);
-      for (let i = 1; i < ATTEMPTS && exponentOf(points) > LIMIT; i++) {
-        const again = await measure(make, sizes);
-        if (exponentOf(again) < exponentOf(points)) points = again;
-      }
+      const points = await measure(make, sizes);
       const exponent = exponentOf(points);
       if (exponent > LIMIT) bad.push(`${name}: exponent ${exponent.toFixed(2)}`);
       const costs = points.map(([size, cost]) => (cost * 1e6 / size).toFixed(1));
