@@ -19,12 +19,17 @@ export interface RefusalDetails {
   isUpgrade?: boolean;
 }
 
-/** A server refuses a request: the response for the peer, and the error for the application. */
-export class Refusal extends Error {
-  /** The name of the class. */
-  override readonly name = "Refusal";
+/**
+ * A server refuses a request: the response for the peer, and the error for the application. It is thrown, but it isn't an
+ * `Error`, whose stack would cost more than the rest of a refusal: thousands of handshakes may time out at once.
+ */
+export class Refusal {
   /** The status of the response. */
   readonly status: number;
+  /** The reason. */
+  readonly message: string;
+  /** The error that has led to it. */
+  readonly cause: unknown;
   /** Headers for the response. */
   readonly headers: readonly Field[];
   /** The body of the response. */
@@ -40,8 +45,9 @@ export class Refusal extends Error {
    * @param details Headers, body and cause.
    */
   constructor(status: number, message: string, details: RefusalDetails = {}) {
-    super(message, details.cause === undefined ? undefined : { cause: details.cause });
     this.status = status;
+    this.message = message;
+    this.cause = details.cause;
     this.headers = details.headers ?? [];
     this.body = details.body ?? message;
     this.isUpgrade = details.isUpgrade ?? true;
@@ -57,7 +63,7 @@ export class Refusal extends Error {
     return formatRefusal(this.status, this.headers, this.body, omitBody);
   }
 
-  /** The error for the application, made on demand: thousands of handshakes may time out at once. */
+  /** The error for the application. */
   get error(): HandshakeError {
     const { body } = this;
     return new HandshakeError(`Refused a handshake with ${this.status}: ${this.message}`, {
