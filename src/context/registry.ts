@@ -4,6 +4,7 @@ import { ClosingConnections } from "./closing_connections.ts";
 import { Observers } from "./observer.ts";
 import { MemberList } from "../util/member_list.ts";
 import type { Timers } from "../util/timers.ts";
+import type { ConnectionStats } from "../engine/stats.ts";
 import { MAX_TOPICS, type SubscriptionRules, Topics } from "../pubsub/topics.ts";
 
 /**
@@ -127,17 +128,18 @@ export class Registry implements Owner, ConnectionHome {
   closed(engine: Engine): (() => void) | null {
     const after = this.topics.leave(engine, this.subscriptions);
     this.connecting.delete(engine);
-    this.#exit(engine, this.#members.delete(engine));
+    this.#exit(engine, this.#members.delete(engine) ? engine.stats() : null);
     if (this.observers.any) {
       this.observers.notify((observer) => observer.closed(engine.face, engine.record!));
     }
     return after;
   }
 
-  #exit(engine: Engine, wasOpen: boolean): void {
+  /** @param counted Its counters; `null` if it never opened. */
+  #exit(engine: Engine, counted: ConnectionStats | null): void {
     this.#connections?.delete(engine.face);
-    if (wasOpen) add(this.#totals, engine);
-    if (this.#parent !== null) this.#parent.#exit(engine, wasOpen);
+    if (counted !== null) add(this.#totals, counted);
+    if (this.#parent !== null) this.#parent.#exit(engine, counted);
     this.#onClosed();
   }
 
@@ -146,7 +148,7 @@ export class Registry implements Owner, ConnectionHome {
     const stats = { openConnections: this.size, queuedBytes: 0, ...this.#totals };
     for (const engine of this.engines()) {
       stats.queuedBytes += engine.queuedBytes;
-      add(stats, engine);
+      add(stats, engine.stats());
     }
     return stats;
   }
@@ -167,8 +169,7 @@ export class Registry implements Owner, ConnectionHome {
   }
 }
 
-function add(totals: Totals, engine: Engine): void {
-  const stats = engine.stats();
+function add(totals: Totals, stats: ConnectionStats): void {
   totals.messagesSent += stats.messagesSent;
   totals.messagesReceived += stats.messagesReceived;
   totals.bytesSent += stats.bytesSent;

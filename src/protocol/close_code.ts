@@ -68,23 +68,23 @@ export function closeCodeName(code: number): string {
  */
 export function legalCloseFrame(code: number, reason: string): CloseFrame {
   if (code === NO_STATUS) return { code, reason: "" };
+  if (!isCloseCode(code)) code = INTERNAL_ERROR;
+  // No code unit becomes more than three bytes.
+  if (3 * reason.length <= LONGEST_REASON && reason.isWellFormed()) return { code, reason };
   const bytes = encodeUtf8(reason);
   let end = bytes.length;
   if (end > LONGEST_REASON) {
     end = LONGEST_REASON;
     while ((bytes[end] & 0xc0) === 0x80) end--;
   }
-  return {
-    code: isCloseCode(code) ? code : INTERNAL_ERROR,
-    reason: DECODER.decode(bytes.subarray(0, end)),
-  };
+  return { code, reason: DECODER.decode(bytes.subarray(0, end)) };
 }
 
 /** Encodes the payload of a close frame: empty for 1005, else the code and the reason in UTF-8 (RFC 6455 5.5.1). */
 export function encodeClosePayload(code: number, reason: string): Uint8Array {
   const frame = legalCloseFrame(code, reason);
   if (frame.code === NO_STATUS) return NOTHING;
-  const text = encodeUtf8(frame.reason);
+  const text = frame.reason === "" ? NOTHING : encodeUtf8(frame.reason);
   const payload = new Uint8Array(2 + text.length);
   payload[0] = frame.code >> 8;
   payload[1] = frame.code & 0xff;
@@ -110,6 +110,7 @@ export function decodeClosePayload(payload: Uint8Array): CloseFrame {
       `Received close code ${code}, which must not be sent`,
     );
   }
+  if (payload.length === 2) return { code, reason: "" };
   const reason = payload.subarray(2);
   if (!isUtf8(reason)) {
     throw new ProtocolError(
