@@ -1,6 +1,5 @@
 import type { AdoptOptions } from "./adopt_options.ts";
 import { type AdoptSource, isEncrypted, takeOver } from "./adopt_source.ts";
-import type { AcceptedHandshake } from "../server/decide_handshake.ts";
 import { resolveConnect } from "../client/connect_options.ts";
 import { type Connection, makeConnection } from "../connection.ts";
 import { type CodecSettings, codecSettings, readAgreement } from "../deflate/negotiation.ts";
@@ -225,23 +224,24 @@ function adoptServer<Data>(
   incoming.use(transport, secure);
   registry.connecting.add(engine);
   engine.cancel = () => incoming.abort(503, abortError("The handshake was cancelled"));
-  const answer = async () => {
-    // Callbacks must not be called before the next microtask.
-    await Promise.resolve();
-    try {
-      if (head === null) await incoming.readHead();
-      else incoming.take(head, copyOf(initialData));
-      const accepted: AcceptedHandshake<Data> = await incoming.decide();
-      await incoming.accept(accepted);
-      if (engine.state !== "connecting") throw abortError("The handshake was cancelled");
-      if (accepted.data !== undefined) engine.face.data = accepted.data;
-      engine.open(transport, accepted.result, incoming.early);
-    } catch (error) {
-      engine.abandon(incoming.refuse(error), true);
-      await incoming.linger();
-    }
-  };
-  answer();
+  incoming.pass({
+    stages: [
+      // Callbacks must not be called before the next microtask.
+      () => Promise.resolve(),
+      () => head === null ? incoming.readHead() : incoming.take(head, copyOf(initialData)),
+      () => incoming.decide(),
+      () => incoming.accept(),
+      () => {
+        if (engine.state !== "connecting") throw abortError("The handshake was cancelled");
+        const { decision: { data, result }, early } = incoming;
+        if (data !== undefined) engine.face.data = data;
+        incoming.leave();
+        engine.open(transport, result, early);
+      },
+    ],
+    failed: (_, reason) => engine.abandon(reason, true),
+    over() {},
+  });
   return engine.face;
 }
 

@@ -30,7 +30,12 @@ import type { Http2Connection, Http2Upgrade } from "./http2/http2_connection.ts"
 import { Http2Server } from "./http2/http2_server.ts";
 import type { AnyListenOptions, ListenSettings } from "./listen_options.ts";
 import type { PeerInfo } from "./peer_info.ts";
-import { NOTHING_TO_RELEASE, PendingHandshake } from "./pending_handshake.ts";
+import {
+  type Course,
+  NOTHING_TO_RELEASE,
+  PendingHandshake,
+  type RawSocket,
+} from "./pending_handshake.ts";
 import type { ProxyProtocol } from "./proxy_protocol.ts";
 import { type OfferHost, UpgradeOffer } from "./upgrade_offer.ts";
 
@@ -202,8 +207,7 @@ export class Acceptor<Data> implements Entrance {
         const { remoteAddr, localAddr } = raw;
         const handshake = this.#begin(raw, { remoteAddr, localAddr });
         this.#backoff.succeeded();
-        // Not awaited: the next one is accepted during this handshake.
-        this.#serve(handshake, raw);
+        handshake.pass(this.#course);
       } catch (error) {
         if (raw !== null) closeQuietly(raw);
         // A given listener may have been closed by its owner.
@@ -221,59 +225,57 @@ export class Acceptor<Data> implements Entrance {
     this.#checkFinished();
   }
 
-  /** Runs the stages of an accepted socket. */
-  #serve(pending: PendingHandshake<Data>, raw: SocketTransport): Promise<void> {
-    return this.#pass(pending, async (handshake) => {
-      raw.setNoDelay?.(true);
-      this.#admit(handshake);
-      await this.#readProxyHead(handshake, raw);
-      this.#count(handshake, raw);
-      await this.#encrypt(handshake, raw);
-      await handshake.readHead();
-      if (await this.#serveHttp2(handshake) && await this.#serveHttp(handshake)) {
-        this.#identify(handshake);
-        await this.#open(handshake);
-      }
-    });
-  }
+  /** The course of an accepted socket. */
+  readonly #course: Course<Data> = {
+    stages: [
+      (handshake) => handshake.raw.setNoDelay?.(true),
+      (handshake) => this.#admit(handshake),
+      (handshake) => this.#readProxyHead(handshake),
+      (handshake) => this.#count(handshake),
+      (handshake) => this.#encrypt(handshake),
+      (handshake) => handshake.readHead(),
+      (handshake) => this.#serveHttp2(handshake),
+      (handshake) => this.#serveHttp(handshake),
+      (handshake) => this.#identify(handshake),
+      (handshake) => handshake.decide(),
+      (handshake) => this.#accepts(handshake),
+      (handshake) => this.#open(handshake),
+    ],
+    failed: (handshake, reason) => this.#failed(handshake, reason),
+    over: (handshake) => this.#over(handshake),
+  };
 
-  /** Runs the stages of an HTTP/2 stream that asks for a WebSocket. */
-  #serveStream(upgrade: Http2Upgrade): Promise<void> {
+  /** Passes an HTTP/2 stream that asks for a WebSocket through the stages that are left for it. */
+  #serveStream(upgrade: Http2Upgrade): void {
     const { connection } = upgrade;
-    return this.#pass(this.#begin(upgrade.transport, connection.info), async (handshake) => {
-      handshake.secure = connection.secure;
-      handshake.resume(upgrade);
-      this.#admit(handshake);
-      this.#countStream(handshake, connection);
-      this.#identify(handshake);
-      await this.#open(handshake);
+    const handshake = this.#begin(upgrade.transport, connection.info);
+    handshake.secure = connection.secure;
+    handshake.pass({
+      ...this.#course,
+      stages: [
+        () => handshake.resume(upgrade),
+        () => this.#admit(handshake),
+        () => this.#countStream(handshake, connection),
+        ...this.#course.stages.slice(-4),
+      ],
     });
   }
 
-  /**
-   * Runs the stages of a handshake. Each stage adds to what is known of the handshake, or throws the error to answer; there
-   * are no other ways out.
-   */
-  async #pass(
-    handshake: PendingHandshake<Data>,
-    stages: (handshake: PendingHandshake<Data>) => Promise<void>,
-  ): Promise<void> {
-    try {
-      await stages(handshake);
-    } catch (error) {
-      const reason = handshake.refuse(error);
-      handshake.offer?.failed(reason);
-      this.#tellObservers(reason, handshake);
-      this.#report(reason, handshake.info);
-      await handshake.linger();
-      this.#pending.delete(handshake);
-    }
+  #failed(handshake: PendingHandshake<Data>, reason: unknown): void {
+    if (handshake.accepted) this.#opening--;
+    handshake.offer?.failed(reason);
+    this.#tellObservers(reason, handshake);
+    this.#report(reason, handshake.info);
+  }
+
+  #over(handshake: PendingHandshake<Data>): void {
+    this.#pending.delete(handshake);
     handshake.release();
     this.#checkFinished();
   }
 
   /** Adds a handshake; its deadline begins. */
-  #begin(raw: Transport, info: PeerInfo): PendingHandshake<Data> {
+  #begin(raw: RawSocket, info: PeerInfo): PendingHandshake<Data> {
     const settings = this.#settings;
     // Checked before this handshake is added, so that it can't evict itself.
     const hasRoom = evictOldest(this.#pending, settings.maxHandshakes);
@@ -288,35 +290,31 @@ export class Acceptor<Data> implements Entrance {
     if (!handshake.hasRoom) handshake.turnAway(null, "Too many handshakes");
   }
 
-  // A stage that has nothing to wait for makes no promise: most handshakes pass through all of them.
-
   /** Reads the client's address from a load balancer. Other peers are closed without an answer in an unknown protocol. */
-  #readProxyHead(handshake: PendingHandshake<Data>, raw: SocketTransport): Promise<void> | void {
+  #readProxyHead(handshake: PendingHandshake<Data>): Promise<void> | void {
     const { proxyProtocol } = this.#settings;
     if (proxyProtocol === null || !proxyProtocol.expectsHead(handshake.info.remoteAddr)) return;
-    if ("handshake" in raw) {
+    if ("handshake" in handshake.raw) {
       throw new TypeError(
         "Cannot read a PROXY head from a listener that does TLS by itself: use the option tls",
       );
     }
-    return this.#takeProxyHead(handshake, raw, proxyProtocol);
+    return this.#takeProxyHead(handshake, proxyProtocol);
   }
 
   async #takeProxyHead(
     handshake: PendingHandshake<Data>,
-    raw: SocketTransport,
     proxyProtocol: ProxyProtocol,
   ): Promise<void> {
     const { info } = handshake;
-    const { client, early } = await handshake.wait(proxyProtocol.read(raw, info.remoteAddr));
-    handshake.check();
+    const { client, early } = await proxyProtocol.read(handshake.raw, info.remoteAddr);
     handshake.info = { ...info, remoteAddr: client };
     handshake.early = early;
   }
 
   /** Counts a connection by its address. One too many is turned away, with an answer if TLS isn't expected. */
-  #count(handshake: PendingHandshake<Data>, raw: SocketTransport): void {
-    const { remoteAddr } = handshake.info;
+  #count(handshake: PendingHandshake<Data>): void {
+    const { raw, info: { remoteAddr } } = handshake;
     // A trusted proxy isn't counted, but its clients are, as soon as they are known.
     if (this.#addresses === null || this.#settings.proxies?.has(remoteAddr)) return;
     const release = this.#addresses.take(remoteAddr);
@@ -364,21 +362,18 @@ export class Acceptor<Data> implements Entrance {
     };
   }
 
-  #encrypt(handshake: PendingHandshake<Data>, raw: SocketTransport): Promise<void> | void {
-    if (this.#tls !== null) return this.#acceptTls(handshake, raw, this.#tls);
+  #encrypt(handshake: PendingHandshake<Data>): Promise<void> | void {
+    const { raw } = handshake;
+    if (this.#tls !== null) return this.#acceptTls(handshake, this.#tls);
     // A given listener may do TLS by itself; its handshake then begins with the first read.
     this.#use(handshake, raw, "handshake" in raw);
   }
 
-  async #acceptTls(
-    handshake: PendingHandshake<Data>,
-    raw: SocketTransport,
-    tls: TlsAcceptor,
-  ): Promise<void> {
-    const { early } = handshake;
+  async #acceptTls(handshake: PendingHandshake<Data>, tls: TlsAcceptor): Promise<void> {
+    const { raw, early } = handshake;
     handshake.early = NOTHING;
     const below = early.length === 0 ? raw : new PrefixedTransport(early, raw);
-    this.#use(handshake, await handshake.wait(tls.accept(below)), true);
+    this.#use(handshake, await tls.accept(below), true);
   }
 
   #use(handshake: PendingHandshake<Data>, transport: Transport, secure: boolean): void {
@@ -387,11 +382,7 @@ export class Acceptor<Data> implements Entrance {
     handshake.use(transport, secure);
   }
 
-  /**
-   * Serves a connection that speaks HTTP/2; each of its WebSockets comes back by `#serveStream`.
-   *
-   * @returns Whether the connection speaks HTTP/1.1.
-   */
+  /** Serves a connection that speaks HTTP/2; each of its WebSockets comes back by `#serveStream`. */
   #serveHttp2(handshake: PendingHandshake<Data>): Promise<boolean> | boolean {
     return !handshake.isHttp2 || this.#handToHttp2(handshake);
   }
@@ -406,11 +397,7 @@ export class Acceptor<Data> implements Entrance {
     return false;
   }
 
-  /**
-   * Serves ordinary requests, if there is a handler.
-   *
-   * @returns Whether a request for a WebSocket is left.
-   */
+  /** Serves ordinary requests, if there is a handler, until one asks for a WebSocket. */
   #serveHttp(handshake: PendingHandshake<Data>): Promise<boolean> | boolean {
     return !handshake.isForHandler || this.#handToHttp(handshake);
   }
@@ -428,24 +415,27 @@ export class Acceptor<Data> implements Entrance {
     return true;
   }
 
-  async #open(handshake: PendingHandshake<Data>): Promise<void> {
-    const accepted = await handshake.decide();
+  /** Writes the 101, if there is room for one more connection. */
+  #accepts(handshake: PendingHandshake<Data>): Promise<void> {
     this.#checkRoom();
+    const written = handshake.accept();
     this.#opening++;
-    try {
-      await handshake.accept(accepted);
-      this.#pending.delete(handshake);
-      const engine = handshake.offer?.engine ?? this.#makeEngine(handshake, accepted.data);
-      const { info: { remoteAddr }, transport } = handshake;
-      if (remoteAddr !== transport.remoteAddr) engine.peer = remoteAddr;
-      engine.open(handshake.transport, accepted.result, handshake.early);
-      const { release } = handshake;
-      if (release === NOTHING_TO_RELEASE) return;
-      handshake.release = NOTHING_TO_RELEASE;
-      engine.closed().then(release);
-    } finally {
-      this.#opening--;
-    }
+    return written;
+  }
+
+  /** Makes the handshake a connection. */
+  #open(handshake: PendingHandshake<Data>): void {
+    const { decision: { result, data }, info: { remoteAddr }, transport, early } = handshake;
+    const engine = handshake.offer?.engine ?? this.#makeEngine(handshake, data);
+    if (remoteAddr !== transport.remoteAddr) engine.peer = remoteAddr;
+    this.#pending.delete(handshake);
+    handshake.leave();
+    engine.open(transport, result, early);
+    this.#opening--;
+    const { release } = handshake;
+    if (release === NOTHING_TO_RELEASE) return;
+    handshake.release = NOTHING_TO_RELEASE;
+    engine.closed().then(release);
   }
 
   /** Makes a connection with the options of the listener. */

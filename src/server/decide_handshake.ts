@@ -48,23 +48,37 @@ const NO_CHOICE = { protocol: undefined, headers: [], extensions: [], data: unde
 
 /**
  * Decides about a handshake. The application's callbacks may throw, reject, or never settle, so the caller has to limit
- * the wait.
+ * the wait. Without callbacks there is no promise.
  *
- * @throws {Refusal} The response for the peer; or another error that `refusalOf` converts to one.
+ * @throws {Refusal} The response for the peer; or another error that `refusalOf` converts to one. A promise rejects with it.
  */
-export async function decide<Data>(
+export function decide<Data>(
   candidate: Candidate,
   settings: ListenSettings<Data>,
-): Promise<AcceptedHandshake<Data>> {
+): AcceptedHandshake<Data> | Promise<AcceptedHandshake<Data>> {
   const { request, secure } = candidate;
   const upgrade = readUpgrade(request);
   requestUrl(request, secure, "");
+  const { origins, onHandshake, selectProtocol } = settings;
+  if (onHandshake === undefined && origins === null && request.fields.has("cookie")) {
+    warnMissingOriginCheck();
+  }
+  if (onHandshake ?? selectProtocol ?? origins) return consult(candidate, settings, upgrade);
+  const protocol = chooseProtocol(candidate, settings, upgrade.protocols) as string;
+  return accept(candidate, settings, upgrade, NO_CHOICE, protocol);
+}
+
+/** Decides with the application's callbacks and rules. */
+async function consult<Data>(
+  candidate: Candidate,
+  settings: ListenSettings<Data>,
+  upgrade: Upgrade,
+): Promise<AcceptedHandshake<Data>> {
   if (!await isWelcome(settings, upgrade.origin)) {
     throw new Refusal(403, "The origin is not allowed");
   }
   let choice: Choice<Data> = NO_CHOICE;
   if (settings.onHandshake !== undefined) choice = await ask(candidate, settings, upgrade);
-  else if (settings.origins === null && request.fields.has("cookie")) warnMissingOriginCheck();
   const protocol = choice.protocol ?? await chooseProtocol(candidate, settings, upgrade.protocols);
   return accept(candidate, settings, upgrade, choice, protocol);
 }

@@ -5,7 +5,8 @@ import { PREFACE_HEAD } from "../handshake/http2_request.ts";
 import { parseRequestHead, type RequestHead } from "../handshake/request_head.ts";
 import { isUpgradeRequest } from "../handshake/server_handshake.ts";
 import { OpeningStream } from "../transport/opening_stream.ts";
-import { closeQuietly, drain, readHead } from "../transport/stream_io.ts";
+import { closeQuietly, readHead, readUntil } from "../transport/stream_io.ts";
+import type { SocketTransport } from "../transport/sockets.ts";
 import type { Transport } from "../transport/transport.ts";
 import { NOTHING } from "../util/bytes.ts";
 import { Timer, type Timers } from "../util/timers.ts";
@@ -19,8 +20,33 @@ import type { PeerInfo } from "./peer_info.ts";
 import { Http1Responder, type Responder } from "./responder.ts";
 import type { UpgradeOffer } from "./upgrade_offer.ts";
 
+/** An accepted socket, or a stream that takes its place. */
+export type RawSocket = Transport & Pick<SocketTransport, "setNoDelay">;
+
 /** The `release` of a handshake that isn't counted. */
 export const NOTHING_TO_RELEASE = (): void => {};
+
+/**
+ * A stage of a handshake. It adds to what is known of the handshake, or throws the error to answer. `false` ends the
+ * handshake without an answer: something else has its stream, or has served it. A stage that has nothing to wait for
+ * returns no promise, since most handshakes pass through all of them.
+ */
+export type Stage<Data> = (
+  handshake: PendingHandshake<Data>,
+) => boolean | void | Promise<boolean | void>;
+
+/** The stages of handshakes, and who is told of their end. */
+export interface Course<Data> {
+  readonly stages: readonly Stage<Data>[];
+  /** It has failed, and is answered if it can be. */
+  failed(handshake: PendingHandshake<Data>, reason: unknown): void;
+  /** It is a connection, something else has its stream, or the stream is closed. */
+  over(handshake: PendingHandshake<Data>): void;
+}
+
+const PASSING = 0;
+const LINGERING = 1;
+const OVER = 2;
 
 /**
  * A handshake from the accepted socket to the 101 or to a refusal: everything that is known of it, and its deadline. Every
@@ -42,9 +68,12 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
   hasRoom = true;
   /** The decision of the application's handler; `null` if the listener decides. */
   offer: UpgradeOffer | null = null;
+  /** The decision, once it is made. */
+  decision!: AcceptedHandshake<Data>;
   /** Removes it from the count of its address. */
   release: () => void = NOTHING_TO_RELEASE;
-  readonly #raw: Transport;
+  /** The accepted socket, before TLS. */
+  readonly raw: RawSocket;
   readonly #settings: ListenSettings<Data>;
   readonly #timers: Timers;
   #transport: Transport | null = null;
@@ -56,13 +85,15 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
   #accepted = false;
   #deciding = false;
   #closed = false;
-  #interrupt: ((reason: unknown) => void) | null = null;
   #cancel: (() => void) | null = null;
+  #course!: Course<Data>;
+  #stage = 0; // the index of the next one
+  #phase = PASSING;
 
   /** @param raw The accepted socket, before TLS. */
-  constructor(raw: Transport, info: PeerInfo, settings: ListenSettings<Data>, timers: Timers) {
+  constructor(raw: RawSocket, info: PeerInfo, settings: ListenSettings<Data>, timers: Timers) {
     super();
-    this.#raw = raw;
+    this.raw = raw;
     this.info = info;
     this.#settings = settings;
     this.#timers = timers;
@@ -110,26 +141,68 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
     this.secure = secure;
   }
 
-  /** Waits for a stage, but no longer than the handshake may last. */
-  wait<T>(stage: Promise<T>): Promise<T> {
-    return new Promise((resolve, reject) => {
-      this.#interrupt = reject;
-      stage.then(resolve, reject);
-    });
+  // ---- The stages -------------------------------------------------------------------------------------------------
+
+  /** Goes through the stages of a course, one after the other. Throws nothing. */
+  pass(course: Course<Data>): void {
+    this.#course = course;
+    this.#passed(true);
+  }
+
+  /** The last stage is passed. */
+  readonly #passed = (goesOn: boolean | void): void => {
+    // It was ended during the stage.
+    if (this.#phase !== PASSING) return;
+    const { stages } = this.#course;
+    try {
+      this.check();
+      while (goesOn !== false && this.#stage < stages.length) {
+        const outcome = stages[this.#stage++](this);
+        if (outcome instanceof Promise) {
+          outcome.then(this.#passed, this.#failed);
+          return;
+        }
+        goesOn = outcome;
+      }
+    } catch (error) {
+      this.#failed(error);
+      return;
+    }
+    this.#end();
+  };
+
+  /** A stage has failed, or the handshake was ended from outside. */
+  readonly #failed = (error: unknown): void => {
+    if (this.#phase !== PASSING) return;
+    this.#phase = LINGERING;
+    this.#deciding = false;
+    this.#course.failed(this, this.#refuse(error));
+    if (this.#refused && !this.#closed) void this.#linger();
+    else this.#close();
+  };
+
+  /** Ends it, once. */
+  #end(): void {
+    if (this.#phase === OVER) return;
+    this.#phase = OVER;
+    this.#timers.clear(this);
+    this.#course.over(this);
   }
 
   /** Reads the head of the request. */
-  async readHead(): Promise<void> {
-    this.check();
-    const { maxHeaderBytes } = this.#settings;
-    const parser = this.#parser = new HeadParser(maxHeaderBytes);
-    const before = this.early, used = before.length === 0 ? -1 : parser.push(before);
-    if (used >= 0) return this.take(parser.text, before.subarray(used));
-    const early = await this.wait(readHead(this.#stream!, (bytes) => {
+  readHead(): Promise<void> | void {
+    const { early } = this;
+    const parser = this.#parser = new HeadParser(this.#settings.maxHeaderBytes);
+    const used = early.length === 0 ? -1 : parser.push(early);
+    if (used < 0) return this.#readRest(parser);
+    this.take(parser.text, early.subarray(used));
+  }
+
+  async #readRest(parser: HeadParser): Promise<void> {
+    const early = await readHead(this.#stream!, (bytes) => {
       this.check();
       return parser.push(bytes);
-    }));
-    this.check();
+    });
     if (early === null) {
       this.#stream = null;
       throw new Deno.errors.UnexpectedEof("The stream ended before the handshake was complete");
@@ -167,31 +240,29 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
   }
 
   /** Decides about the request. */
-  async decide(): Promise<AcceptedHandshake<Data>> {
-    this.check();
+  decide(): Promise<void> | void {
+    const settings = this.#settings;
+    const own = this.offer === null ? settings : this.offer.settings(settings);
+    const decision = decide(this, own);
+    if (decision instanceof Promise) return this.#awaitDecision(decision);
+    this.decision = decision;
+  }
+
+  async #awaitDecision(decision: Promise<AcceptedHandshake<Data>>): Promise<void> {
     this.#deciding = true;
-    try {
-      const settings = this.#settings;
-      const own = this.offer === null ? settings : this.offer.settings(settings);
-      return await this.wait(decide(this, own));
-    } finally {
-      this.#deciding = false;
-    }
+    this.decision = await decision;
+    this.#deciding = false;
   }
 
   /** Writes the 101. */
-  async accept({ acceptance }: AcceptedHandshake<Data>): Promise<void> {
-    this.check();
-    const written = this.#responder!.accept(acceptance);
+  accept(): Promise<void> {
+    const written = this.#responder!.accept(this.decision.acceptance);
     this.#accepted = true;
-    await this.wait(written);
-    this.#timers.clear(this);
-    this.check();
+    return written;
   }
 
   /** Leaves the stream to ordinary HTTP, which has timeouts of its own. */
   leave(): void {
-    this.check();
     this.#timers.clear(this);
   }
 
@@ -226,7 +297,7 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
       this.#close();
     } else {
       this.#answer(new Refusal(status, error.message));
-      this.#end();
+      this.#interrupt();
     }
   }
 
@@ -243,25 +314,23 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
   }
 
   /**
-   * Answers a handshake that has failed, if an answer can be sent. To be followed by `linger`.
+   * Answers a handshake that has failed, if an answer can be sent.
    *
    * @returns The error to report.
    */
-  refuse(error: unknown): unknown {
+  #refuse(error: unknown): unknown {
     const refusal = refusalOf(error);
     const answers = this.#stream !== null && !this.over && !this.#refused && !this.#accepted;
     if (answers && refusal !== null) this.#answer(refusal);
     return this.#ending ?? refusal?.error ?? error;
   }
 
-  /** Closes the stream after a refusal, without a reset that could lose the answer. */
-  async linger(): Promise<void> {
-    try {
-      if (this.#refused && !this.#closed) await this.wait(drain(this.#stream!, LINGER));
-    } catch {
-      // The peer has left and needs no answer.
-    }
-    this.#timers.clear(this);
+  /** Closes the stream after a refusal, without a reset that could lose the answer. The deadline ends it as well. */
+  async #linger(): Promise<void> {
+    const stream = this.#stream!, end = performance.now() + LINGER;
+    await stream.settled();
+    // The clock is checked, too: if a stream always has more bytes in memory, no timer fires.
+    await readUntil(stream, NOTHING, () => performance.now() >= end);
     this.#close();
   }
 
@@ -287,13 +356,19 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
     this.#closed = true;
     this.#stream?.leave();
     // A failed TLS handshake has closed it already.
-    closeQuietly(this.#raw);
-    this.#end();
+    closeQuietly(this.raw);
+    this.#interrupt();
   }
 
-  /** Ends the current wait, whose promise may never settle. */
-  #end(): void {
-    this.#interrupt?.(this.#ending ?? new Error("The handshake was abandoned"));
+  /** Ends the current wait, whose promise may never settle. Not at once: the caller may be going through all handshakes. */
+  #interrupt(): void {
+    queueMicrotask(() => {
+      if (this.#phase === PASSING) {
+        this.#failed(this.#ending ?? new Error("The handshake was abandoned"));
+      } else if (this.#closed) {
+        this.#end();
+      }
+    });
     this.#cancel?.();
     this.#cancel = null;
   }

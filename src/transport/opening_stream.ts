@@ -22,12 +22,17 @@ export class OpeningStream
     }
   }
 
-  /** Reads. A pending read of an earlier stage comes first, and its bytes are dropped. */
-  async read(into: Uint8Array): Promise<number | null> {
-    while (this.#reading !== null) await this.#reading;
-    const reading = this.#use(() => this.#transport.read(into));
-    this.#reading = reading.then(this.#settled, this.#settled);
-    return await reading;
+  read(into: Uint8Array): Promise<number | null> {
+    return this.#reading = this.#use(() => this.#transport.read(into));
+  }
+
+  /** Resolves when the last read has settled: a stage that was ended early may have left one, which gets the next bytes. */
+  async settled(): Promise<void> {
+    try {
+      await this.#reading;
+    } catch {
+      // The next read fails as well.
+    }
   }
 
   #tryRead(into: Uint8Array): number | null {
@@ -53,10 +58,6 @@ export class OpeningStream
   #use<T>(call: () => Promise<T>): Promise<T> {
     return this.#left ? Promise.reject(closedError()) : promised(call);
   }
-
-  readonly #settled = (): void => {
-    this.#reading = null;
-  };
 }
 
 function closedError(): Error {

@@ -31,8 +31,8 @@ export interface Http2Upgrade extends LateUpgrade {
 /** Whose connections these are. */
 export interface Http2Host extends Omit<HttpHost, "handler"> {
   readonly handler: HttpHost["handler"] | undefined;
-  /** Takes a stream that asks for a WebSocket; settles when it is one, or has been refused. */
-  upgrade(upgrade: Http2Upgrade): Promise<void>;
+  /** Takes a stream that asks for a WebSocket. */
+  upgrade(upgrade: Http2Upgrade): void;
 }
 
 /** A client's connection that speaks HTTP/2: requests and WebSockets side by side, each a stream. */
@@ -172,7 +172,7 @@ export class Http2Connection extends Timer implements Member {
     if (isUpgrade && !hasBody) {
       throw new Refusal(400, "The handshake ends the stream that the WebSocket would go on with");
     }
-    if (isUpgrade && makeOffer === null) return await host.upgrade({ ...upgrade, offer: null });
+    if (isUpgrade && makeOffer === null) return host.upgrade({ ...upgrade, offer: null });
     const { handler } = host;
     // Without one everything else is refused.
     if (handler === undefined) return void readUpgrade(head);
@@ -187,7 +187,7 @@ export class Http2Connection extends Timer implements Member {
     } finally {
       visit?.leave();
     }
-    await host.upgrade({ ...upgrade, offer });
+    host.upgrade({ ...upgrade, offer });
   }
 
   /** Has the handler answer; returns whether the client gets its WebSocket. */
