@@ -1,4 +1,3 @@
-import { promised } from "./stream_io.ts";
 import type { Transport } from "./transport.ts";
 
 /**
@@ -23,7 +22,8 @@ export class OpeningStream
   }
 
   read(into: Uint8Array): Promise<number | null> {
-    return this.#reading = this.#use(() => this.#transport.read(into));
+    this.#check();
+    return this.#reading = this.#transport.read(into);
   }
 
   /** Resolves when the last read has settled: a stage that was ended early may have left one, which gets the next bytes. */
@@ -36,30 +36,28 @@ export class OpeningStream
   }
 
   #tryRead(into: Uint8Array): number | null {
-    if (this.#left) throw closedError();
+    this.#check();
     return this.#transport.tryRead!(into);
   }
 
   /** Writes some of `data`. */
   write(data: Uint8Array): Promise<number> {
-    return this.#use(() => this.#transport.write(data));
+    this.#check();
+    return this.#transport.write(data);
   }
 
   /** Ends our direction. */
   closeWrite(): Promise<void> {
-    return this.#use(() => this.#transport.closeWrite());
+    this.#check();
+    return this.#transport.closeWrite();
   }
 
-  /** The handshake is over: from now on every call rejects. */
+  /** The handshake is over: from now on every call throws. */
   leave(): void {
     this.#left = true;
   }
 
-  #use<T>(call: () => Promise<T>): Promise<T> {
-    return this.#left ? Promise.reject(closedError()) : promised(call);
+  #check(): void {
+    if (this.#left) throw new Deno.errors.BadResource("The stream is closed");
   }
-}
-
-function closedError(): Error {
-  return new Deno.errors.BadResource("The stream is closed");
 }

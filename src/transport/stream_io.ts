@@ -1,7 +1,6 @@
 import { acquire, release } from "../memory/buffer_pool.ts";
 import { NOTHING } from "../util/bytes.ts";
 import { callForeign } from "../util/foreign.ts";
-import { within } from "../util/timers.ts";
 import { ReadCheck } from "./read_check.ts";
 import type { Transport } from "./transport.ts";
 
@@ -34,18 +33,19 @@ export function readable(transport: Readable): Promise<void> {
 }
 
 /**
- * Reads once, into a buffer of the pool. If the transport reports readiness, no buffer waits together with a silent peer.
+ * Reads into buffers of the pool. If the transport reports readiness, no buffer waits together with a silent peer.
  *
  * @param reads Checks all reads of this transport.
- * @param size Index of the buffer's size.
- * @param take Handles the bytes, which are valid until it returns; `null` is the end of the stream.
+ * @param size Index of the buffers' size.
+ * @param take Handles the bytes, which are valid until it returns; `null` is the end of the stream. Returns the result, or
+ * `undefined` to read on.
  * @returns The result of `take`.
  */
-export async function readOnce<T>(
+export async function readInto<T>(
   transport: Readable,
   reads: ReadCheck,
   size: number,
-  take: (bytes: Uint8Array | null) => T,
+  take: (bytes: Uint8Array | null) => T | undefined,
 ): Promise<T> {
   for (;;) {
     if (transport.tryRead !== undefined) await readable(transport);
@@ -56,7 +56,8 @@ export async function readOnce<T>(
         : transport.tryRead(target);
       if (said === 0 && transport.tryRead !== undefined) continue;
       const count = reads.check(said, target.length);
-      return take(count === null ? null : target.subarray(0, count));
+      const result = take(count === null ? null : target.subarray(0, count));
+      if (result !== undefined) return result;
     } finally {
       release(buffer);
     }
@@ -69,13 +70,12 @@ export async function readOnce<T>(
  * @param parse Gets all bytes so far; returns `null` if it needs more, and has to bound their number.
  * @returns What the parser has found; `null` if the stream ended before.
  */
-export async function readParsed<T extends object>(
+export function readParsed<T extends object>(
   transport: Readable,
   parse: (bytes: Uint8Array) => T | null,
 ): Promise<T | null> {
-  const reads = new ReadCheck();
   let bytes = NOTHING, filled = 0;
-  const take = (chunk: Uint8Array | null): T | null | undefined => {
+  return readInto<T | null>(transport, new ReadCheck(), HEAD, (chunk) => {
     if (chunk === null) return null;
     if (filled + chunk.length > bytes.length) {
       const larger = new Uint8Array(Math.max(2 * bytes.length, filled + chunk.length));
@@ -85,11 +85,7 @@ export async function readParsed<T extends object>(
     bytes.set(chunk, filled);
     filled += chunk.length;
     return parse(bytes.subarray(0, filled)) ?? undefined;
-  };
-  for (;;) {
-    const found = await readOnce(transport, reads, HEAD, take);
-    if (found !== undefined) return found;
-  }
+  });
 }
 
 /**
@@ -98,20 +94,15 @@ export async function readParsed<T extends object>(
  * @param push Gets bytes; returns the position after the head, or -1 while it isn't complete.
  * @returns The bytes after the head, or `null` if the stream has ended before.
  */
-export async function readHead(
+export function readHead(
   transport: Readable,
   push: (bytes: Uint8Array) => number,
 ): Promise<Uint8Array | null> {
-  const reads = new ReadCheck();
-  const take = (bytes: Uint8Array | null): Uint8Array | null | undefined => {
+  return readInto<Uint8Array | null>(transport, new ReadCheck(), HEAD, (bytes) => {
     if (bytes === null) return null;
     const end = push(bytes);
     return end < 0 ? undefined : end === bytes.length ? NOTHING : bytes.slice(end);
-  };
-  for (;;) {
-    const rest = await readOnce(transport, reads, HEAD, take);
-    if (rest !== undefined) return rest;
-  }
+  });
 }
 
 /**
@@ -126,10 +117,13 @@ export async function readUntil(
   push: (bytes: Uint8Array) => boolean,
 ): Promise<void> {
   if (push(early)) return;
-  const reads = new ReadCheck();
-  const take = (bytes: Uint8Array | null) => bytes === null || push(bytes);
   try {
-    while (!await readOnce(transport, reads, HEAD, take));
+    await readInto(
+      transport,
+      new ReadCheck(),
+      HEAD,
+      (bytes) => bytes === null || push(bytes) || undefined,
+    );
   } catch {
     // A failure counts as the end of the stream.
   }
@@ -167,13 +161,6 @@ export async function writeAll(
 export function checkTaken(count: number): number {
   if (!(count > 0)) throw new Deno.errors.WriteZero(`A write has taken ${count} bytes`);
   return count;
-}
-
-/** Reads and drops the rest of a stream, for at most `timeout` ms. */
-export async function drain(transport: Readable, timeout: number): Promise<void> {
-  // The clock is checked, too: if a stream always has more bytes in memory, no timer fires.
-  const end = performance.now() + timeout;
-  await within(timeout, readUntil(transport, NOTHING, () => performance.now() >= end));
 }
 
 /** Closes a transport. It may have been closed before, and errors are ignored. */

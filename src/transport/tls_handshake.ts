@@ -1,6 +1,6 @@
 import { nextTick } from "node:process";
 import { ReadCheck } from "./read_check.ts";
-import { readOnce } from "./stream_io.ts";
+import { readInto } from "./stream_io.ts";
 import type { CipherSide } from "./tls_stream.ts";
 import type { Transport } from "./transport.ts";
 
@@ -64,9 +64,10 @@ export async function handshake<Result>(
       }
       // A read may end after the handshake has failed.
       if (outcome.failure === undefined) cipher.emit("data", bytes);
+      return true;
     };
     while (outcome.result === undefined) {
-      await Promise.race([readOnce(raw, reads, FLIGHT, take), outcome.failed]);
+      await Promise.race([readInto(raw, reads, FLIGHT, take), outcome.failed]);
       // An error is reported one tick later than success.
       if (outcome.result === undefined) {
         await new Promise((resolve) => queueMicrotask(() => resolve(null)));
