@@ -1,5 +1,6 @@
 import { call, report } from "./callbacks.ts";
 import { Closer, type CloserHost } from "./closer.ts";
+import type { Source } from "../protocol/frame_decoder.ts";
 import type { CloseRecord, LiveCloseRecord } from "../protocol/close_record.ts";
 import type { ConnectionStats } from "./stats.ts";
 import type { HandshakeResult } from "./handshake_result.ts";
@@ -271,16 +272,17 @@ export class Engine implements ReceiverHost, SenderHost, CloserHost, KeptAlive, 
     return this.endsLast || this.phase !== Phase.ClosingByPeer;
   }
 
-  control(opcode: number, payload: Uint8Array): void {
-    this.trace?.control("<-", opcode, payload);
+  control(opcode: number, source: Source, start: number, end: number): void {
+    const { trace, handlers, pings } = this, { bytes } = source;
+    if (trace !== null) trace.control("<-", opcode, bytes.subarray(start, end));
     if (opcode === PING) {
-      this.sender.answerPing(payload);
-      if (this.handlers.onPing) this.call(() => this.handlers.onPing!(this.face, payload.slice()));
+      this.sender.answerPing(source, start, end);
+      if (handlers.onPing) this.call(() => handlers.onPing!(this.face, bytes.slice(start, end)));
     } else if (opcode === PONG) {
-      this.pings?.answered(payload);
-      if (this.handlers.onPong) this.call(() => this.handlers.onPong!(this.face, payload.slice()));
+      if (pings?.any) pings.answered(bytes.subarray(start, end));
+      if (handlers.onPong) this.call(() => handlers.onPong!(this.face, bytes.slice(start, end)));
     } else if (opcode === CLOSE) {
-      this.#close.closeReceived(payload);
+      this.#close.closeReceived(bytes.subarray(start, end));
     }
   }
 

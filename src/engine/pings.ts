@@ -149,6 +149,11 @@ export class Pings {
     return this.#pending.size >= MOST;
   }
 
+  /** Whether any wait. */
+  get any(): boolean {
+    return this.#pending.size > 0;
+  }
+
   /** Notes a ping whose answer isn't awaited. */
   note(payload: Uint8Array): void {
     if (!this.full) this.#add(payload, ignore, ignore);
@@ -196,7 +201,6 @@ export class Pings {
 
   /** Resolves the pings that a pong answers. A pong that answers none is ignored. */
   answered(payload: Uint8Array): void {
-    if (this.#pending.size === 0) return;
     const key = keyOf(payload);
     if (!this.#counts.has(key)) return;
     const now = performance.now();

@@ -53,8 +53,8 @@ export interface ReceiverHost {
   readonly record: LiveCloseRecord | null;
   /** Whether to read until the peer ends the stream while its input is discarded. */
   readonly awaitsEnd: boolean;
-  /** A ping, pong or close frame was received; its payload is valid until this returns. */
-  control(opcode: number, payload: Uint8Array): void;
+  /** A ping, pong or close frame was received; its payload, `source[start..end)`, is valid until this returns. */
+  control(opcode: number, source: Source, start: number, end: number): void;
   /** The peer's direction has ended. */
   inputEnded(): void;
   /** The stream can't be read any more. */
@@ -362,10 +362,10 @@ export class Receiver implements ReadSink, MessageSink, Limited {
     this.keep(this.#consumer === null ? kept : this.#consumer.wrap(kept), this.#header(data));
   }
 
-  control(opcode: number, payload: Uint8Array): void {
+  control(opcode: number, source: Source, start: number, end: number): void {
     this.#spend(WEIGHT);
     if (this.#limit !== null && this.#limit.took()) this.reschedule();
-    this.#host.control(opcode, payload);
+    this.#host.control(opcode, source, start, end);
   }
 
   /**

@@ -6,6 +6,7 @@ import { FlushWaiters } from "../flow/flush_waiters.ts";
 import { SendQueue } from "../flow/send_queue.ts";
 import type { SharedFrame } from "../flow/shared_frame.ts";
 import { WritePump, type WriteSink } from "../flow/write_pump.ts";
+import type { Source } from "../protocol/frame_decoder.ts";
 import { encodeClosePayload } from "../protocol/close_code.ts";
 import { CLOSE, FIN, PONG, RSV1, TEXT } from "../protocol/opcode.ts";
 import { encodeUtf8 } from "../protocol/utf8.ts";
@@ -384,12 +385,12 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
   }
 
   /** Answers a ping. */
-  answerPing(payload: Uint8Array): void {
+  answerPing(source: Source, start: number, end: number): void {
     // After our close frame nothing may follow (RFC 6455 5.5.1). While it waits in the queue, pongs may pass it.
     if (this.shut || this.writer.stopped || (this.#closeQueued && this.queue.empty)) return;
     if (!this.settings.answerPings) return;
-    this.#host.trace?.control("->", PONG, payload);
-    this.writer.control.answer(payload, this.#drawKey());
+    this.#host.trace?.control("->", PONG, source.bytes.subarray(start, end));
+    this.writer.control.answer(source, start, end, this.#drawKey());
     this.writer.schedule();
   }
 

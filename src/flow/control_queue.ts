@@ -1,4 +1,5 @@
-import type { Source } from "../protocol/frame_decoder.ts";
+import { copyBytes } from "../protocol/copy_bytes.ts";
+import { type Source, sourceOf } from "../protocol/frame_decoder.ts";
 import { headerSize, writeHeader } from "../protocol/frame_header.ts";
 import { applyMask } from "../protocol/mask.ts";
 import { FIN, PONG } from "../protocol/opcode.ts";
@@ -16,26 +17,29 @@ export function encodeControl(opcode: number, payload: Uint8Array, key: number |
     throw new RangeError(`A control frame can't carry ${payload.length} bytes`);
   }
   const bytes = new Uint8Array(headerSize(payload.length, key !== null) + payload.length);
-  putControl({ bytes, view: new DataView(bytes.buffer) }, 0, opcode, payload, key);
+  putControl(sourceOf(bytes), 0, opcode, sourceOf(payload), 0, payload.length, key);
   return bytes;
 }
 
+/** Writes a frame with the payload `source[start..end)`; returns the position after it. */
 function putControl(
-  { bytes, view }: Source,
+  into: Source,
   at: number,
   opcode: number,
-  payload: Uint8Array,
+  source: Source,
+  start: number,
+  end: number,
   key: number | null,
 ): number {
-  let body = writeHeader(bytes, at, FIN | opcode, payload.length, key === null ? 0 : 0x80);
+  const { bytes, view } = into, length = end - start;
+  let body = writeHeader(bytes, at, FIN | opcode, length, key === null ? 0 : 0x80);
   if (key !== null) {
     view.setInt32(body, key, true);
     body += 4;
   }
-  const end = body + payload.length;
-  bytes.set(payload, body);
-  if (key !== null) applyMask(view, body, end, key);
-  return end;
+  copyBytes(source, start, end, into, body);
+  if (key !== null) applyMask(view, body, body + length, key);
+  return body + length;
 }
 
 /**
@@ -62,17 +66,17 @@ export class ControlQueue {
     return this.#requested.length >= MAX_REQUESTED;
   }
 
-  /** Adds the answer to a ping; it replaces the answers to earlier batches. */
-  answer(payload: Uint8Array, key: number | null): void {
+  /** Adds the answer to a ping with the payload `source[start..end)`; it replaces the answers to earlier batches. */
+  answer(source: Source, start: number, end: number, key: number | null): void {
     if (this.#stale) this.#forgetAnswers();
     const masked = key !== null;
     if (this.#answers === MAX_ANSWERS) {
-      const length = this.#buffer!.bytes[this.#from + 1] & 0x7f;
-      this.#from += headerSize(length, masked) + length;
+      const oldest = this.#buffer!.bytes[this.#from + 1] & 0x7f;
+      this.#from += headerSize(oldest, masked) + oldest;
       this.#answers--;
     }
-    const buffer = this.#room(headerSize(payload.length, masked) + payload.length);
-    this.#to = putControl(buffer, this.#to, PONG, payload, key);
+    const length = end - start, buffer = this.#room(headerSize(length, masked) + length);
+    this.#to = putControl(buffer, this.#to, PONG, source, start, end, key);
     this.#answers++;
   }
 

@@ -9,6 +9,11 @@ export interface Source {
   readonly view: DataView;
 }
 
+/** Adds the view. */
+export function sourceOf(bytes: Uint8Array): Source {
+  return { bytes, view: new DataView(bytes.buffer, bytes.byteOffset, bytes.length) };
+}
+
 /** Gets the frames of a decoder. Either call may throw a {@linkcode ProtocolError}. */
 export interface FrameSink {
   /** A frame with a legal header begins; the decoder has its fields. */

@@ -1,5 +1,5 @@
 import { INVALID_PAYLOAD, PROTOCOL_ERROR, TOO_BIG } from "./close_code.ts";
-import { FrameDecoder, type FrameSink, type Source } from "./frame_decoder.ts";
+import { FrameDecoder, type FrameSink, type Source, sourceOf } from "./frame_decoder.ts";
 import { CLOSE, CONTINUATION, type Role, RSV1, TEXT } from "./opcode.ts";
 import { copyBytes } from "./copy_bytes.ts";
 import { copyPayload } from "./payload_slab.ts";
@@ -57,13 +57,13 @@ export interface CompressedMessages {
 export interface MessageSink {
   /** A whole message: a string for text, bytes for binary; a view of the source if `isView`. */
   message(data: string | Uint8Array, isView: boolean): void;
-  /** A ping, pong or close frame with its payload, which is valid until this returns. */
-  control(opcode: number, payload: Uint8Array): void;
+  /** A ping, pong or close frame; its payload, `source[start..end)`, is valid until this returns. */
+  control(opcode: number, source: Source, start: number, end: number): void;
   /** Inflating in turns has ended, or failed if `error` isn't `null`: decoding may go on. */
   inflated(error: unknown): void;
 }
 
-const EMPTY: Source = { bytes: NOTHING, view: new DataView(NOTHING.buffer) };
+const EMPTY = sourceOf(NOTHING);
 // The first allocation for a message that comes in parts, and the factor by which it grows. A header that announces many
 // bytes costs little before they come, since untouched memory isn't resident; and growing rarely copies a byte twice.
 const FIRST_CAPACITY = 4 * 1024;
@@ -104,7 +104,7 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
   #passing = false; // its pieces are passed to `chunks`
   #chunks: ChunkSink | null = null;
   // The payload of a control frame that comes in parts.
-  #control: Uint8Array | null = null;
+  #control: Source | null = null;
   #controlFilled = 0;
 
   /**
@@ -357,7 +357,7 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
     else if (this.#maxMessageSize !== 0) capacity = Math.min(capacity, this.#maxMessageSize);
     const bytes = new Uint8Array(capacity);
     bytes.set(this.#buffer.bytes.subarray(0, this.#filled));
-    this.#buffer = { bytes, view: new DataView(bytes.buffer) };
+    this.#buffer = sourceOf(bytes);
   }
 
   #assembled(): void {
@@ -389,19 +389,19 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
   #controlData(source: Source, start: number, end: number, last: boolean): void {
     const { opcode, length } = this.frames;
     if (last && end - start === length) {
-      this.#sink.control(opcode, source.bytes.subarray(start, end));
+      this.#sink.control(opcode, source, start, end);
       return;
     }
     if (this.#control === null) {
-      this.#control = new Uint8Array(length);
+      this.#control = sourceOf(new Uint8Array(length));
       this.#controlFilled = 0;
     }
-    this.#control.set(source.bytes.subarray(start, end), this.#controlFilled);
+    const control = this.#control;
+    copyBytes(source, start, end, control, this.#controlFilled);
     this.#controlFilled += end - start;
     if (last) {
-      const payload = this.#control;
       this.#control = null;
-      this.#sink.control(opcode, payload);
+      this.#sink.control(opcode, control, 0, length);
     }
   }
 }

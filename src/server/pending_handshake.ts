@@ -31,9 +31,12 @@ export const NOTHING_TO_RELEASE = (): void => {};
  * handshake without an answer: something else has its stream, or has served it. A stage that has nothing to wait for
  * returns no promise, since most handshakes pass through all of them.
  */
-export type Stage<Data> = (
-  handshake: PendingHandshake<Data>,
-) => boolean | void | Promise<boolean | void>;
+export type Stage<Data> = Stages<Data>["pass"];
+
+interface Stages<Data> {
+  // A method, so that a listener of some data is one of unknown data as well.
+  pass(handshake: PendingHandshake<Data>): boolean | void | Promise<boolean | void>;
+}
 
 /** The stages of handshakes, and who is told of their end. */
 export interface Course<Data> {

@@ -1,3 +1,4 @@
+import type { Source } from "../protocol/frame_decoder.ts";
 import { headerSize, LONGEST_HEADER, writeHeader } from "../protocol/frame_header.ts";
 import { decodeClosePayload, encodeClosePayload, NO_STATUS } from "../protocol/close_code.ts";
 import { MessageAssembler, type MessageSink } from "../protocol/message_assembler.ts";
@@ -209,9 +210,9 @@ export class DenoWebSocketTransport implements Transport, MessageSink {
   }
 
   /** The decoder has read a close frame that was written. There are no pings and pongs here. */
-  control(opcode: number, payload: Uint8Array): void {
+  control(opcode: number, { bytes }: Source, start: number, end: number): void {
     if (opcode !== CLOSE || this.#socket.readyState > WebSocket.OPEN) return;
-    const { code, reason } = decodeClosePayload(payload);
+    const { code, reason } = decodeClosePayload(bytes.subarray(start, end));
     this.#closeWhenQuiet(() => {
       if (code === NO_STATUS) this.#socket.close();
       // The native socket refuses 1014, and would cut the connection.

@@ -1,6 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { acquire, LARGEST, release, SIZES } from "../../src/memory/buffer_pool.ts";
 import { ControlQueue, encodeControl, MAX_REQUESTED } from "../../src/flow/control_queue.ts";
+import { sourceOf } from "../../src/protocol/frame_decoder.ts";
 import { ReceiveQueue } from "../../src/flow/receive_queue.ts";
 import { concat, hex, toHex } from "../support/bytes.ts";
 import { FrameReader } from "../support/frames.ts";
@@ -18,7 +19,7 @@ Deno.test("RFC 6455 5.5: control frames, plain and masked", () => {
 Deno.test("Answers of one batch all stay, those of an earlier batch give way to later ones", () => {
   const queue = new ControlQueue();
   assert(queue.empty);
-  const answer = (byte: number) => queue.answer(Uint8Array.of(byte), null);
+  const answer = (byte: number) => queue.answer(sourceOf(Uint8Array.of(byte)), 0, 1, null);
   for (const byte of [1, 2, 3]) answer(byte);
   queue.endBatch();
   assertEquals(toHex(queue.take()), "8a0101" + "8a0102" + "8a0103");
@@ -39,7 +40,9 @@ for (const [role, key] of [["server", null], ["client", 0x3d21fa37]] as const) {
       const queue = new ControlQueue();
       const payloads = Array.from({ length: 300 }, (_, i) => new Uint8Array(length).fill(i));
       for (const total of [1, 64, 65, 129, 300]) {
-        for (const payload of payloads.slice(0, total)) queue.answer(payload, key);
+        for (const payload of payloads.slice(0, total)) {
+          queue.answer(sourceOf(payload), 0, payload.length, key);
+        }
         const latest = payloads.slice(Math.max(0, total - 64), total);
         const expected = latest.map((payload) => encodeControl(10, payload, key));
         assertEquals(queue.take(), concat(...expected));

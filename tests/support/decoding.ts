@@ -42,7 +42,8 @@ export class Decoding {
             typeof data === "string" ? ["text", data] : ["binary", toHex(data)],
           );
         },
-        control: (opcode, payload) => {
+        control: (opcode, { bytes }, start, end) => {
+          const payload = bytes.slice(start, end);
           if (opcode === CLOSE) {
             const { code, reason } = decodeClosePayload(payload);
             this.events.push(["close", code, reason]);

@@ -2,11 +2,14 @@ import { assert, assertEquals } from "@std/assert";
 import { Duplex } from "node:stream";
 import { NodeStreamTransport } from "../../src/transport/node_stream.ts";
 import { PrefixedTransport } from "../../src/transport/prefixed.ts";
-import { closeQuietly, drain, readHead, writeAll } from "../../src/transport/stream_io.ts";
+import { closeQuietly, readHead, writeAll } from "../../src/transport/stream_io.ts";
 import { startTlsClient } from "../../src/transport/tls_client.ts";
 import { TlsAcceptor } from "../../src/transport/tls_server.ts";
 import type { Transport } from "../../src/transport/transport.ts";
 import { WebStreamTransport } from "../../src/transport/web_stream.ts";
+import { Context } from "../support/sluice.ts";
+import { utf8 } from "../support/bytes.ts";
+import { MemoryConn } from "../support/memory_conn.ts";
 import { failure, mayFail, unlessGone } from "../support/failure.ts";
 import { turn } from "../support/until.ts";
 import { makeCertificates } from "./certificates.ts";
@@ -193,10 +196,24 @@ for (const count of [0, -1, NaN, undefined]) {
   });
 }
 
-Deno.test("draining ends, whatever the stream does", async () => {
-  for (const read of [...Object.values(WAYS), () => Promise.resolve(1)]) {
-    await drain({ read } as unknown as Transport, 10);
-  }
+Deno.test("a stream whose handshake is refused is closed, whatever its reads do then", async () => {
+  await using ctx = new Context();
+  const ways = [...Object.values(WAYS), () => Promise.resolve(1)];
+  await Promise.all(ways.map(async (way) => {
+    const [near] = MemoryConn.pair(64 * 1024);
+    const closed = Promise.withResolvers<void>();
+    let reads = 0;
+    near.read = (into) => {
+      if (reads++ > 0) return way() as Promise<number>;
+      const head = utf8("GET / HTTP/1.1\r\n\r\n");
+      into.set(head);
+      return Promise.resolve(head.length);
+    };
+    near.close = closed.resolve;
+    const { code } = await ctx.adopt(near, { role: "server" }).closed;
+    assertEquals(code, 1006);
+    await closed.promise;
+  }));
 });
 
 Deno.test("a head that is never complete fails with what the stream fails with", async () => {
