@@ -1,5 +1,5 @@
 /**
- * The kernel's own sockets, for Linux and `--allow-ffi`.
+ * The kernel's sockets without Deno's in between, on Linux with `--allow-ffi`.
  *
  * @experimental It may change in a minor release.
  * @module

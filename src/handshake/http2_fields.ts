@@ -1,6 +1,6 @@
 import { checkFieldName, checkFieldValue, type Field } from "./headers_option.ts";
 
-/** Fields that belong to a connection of HTTP/1.1, and must not be sent over HTTP/2 (RFC 9113 8.2.2). */
+/** Connection-specific fields, which must not be sent over HTTP/2 (RFC 9113 8.2.2). */
 const OF_CONNECTION = new Set([
   "connection",
   "keep-alive",
@@ -27,7 +27,7 @@ export function http2Fields(
     const before = headers[lower];
     if (before === undefined) headers[lower] = value;
     else if (lower === "set-cookie") headers[lower] = [before as string, value].flat();
-    // `node:http2` takes most fields only once, so several are joined to a list (RFC 9110 5.3).
+    // `node:http2` accepts most fields only once, so repeated fields are joined to a list (RFC 9110 5.3).
     else headers[lower] = `${before}, ${value}`;
   }
   return headers;

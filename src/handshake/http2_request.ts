@@ -5,14 +5,14 @@ import { Refusal } from "./refusal.ts";
 const VERSION = "HTTP/2.0";
 
 /**
- * Converts the head of a request over HTTP/2 to the form of HTTP/1.1, so that the same code checks and reads it.
+ * Converts the head of an HTTP/2 request to the form of HTTP/1.1, so that the same code checks and reads both.
  * `:authority` becomes `Host` (RFC 9113 8.3.1). An extended CONNECT for a WebSocket becomes a GET that upgrades
  * (RFC 8441 5), without a key, since HTTP/2 has none.
  *
- * @param fields Names and values in turn, pseudo-header fields included.
+ * @param fields Names and values alternate; pseudo-header fields are included.
  * @returns The head, with its closing empty line, one code unit per byte.
  * @throws {Refusal} If it is a CONNECT for anything else.
- * @throws {TypeError} If it has a field that a head can't contain.
+ * @throws {TypeError} If the name or the value of a field is invalid in a head.
  */
 export function formatHttp2Head(fields: readonly string[]): string {
   const pseudo: Record<string, string> = {};

@@ -1,25 +1,26 @@
 const PREFACE = 24, HEAD = 9, GOAWAY = 7;
 
 /**
- * Takes GOAWAY out of what a client sends. It only says that the client will open no further streams, and `node:http2`
- * ends the session amid the read that brings one, which ends the whole process where other frames come with it.
+ * Removes GOAWAY frames from the bytes that a client sends. The frame only says that the client will open no further
+ * streams. `node:http2` destroys the session during the read that contains one, and if other frames follow it in the same
+ * read, the process crashes.
  */
 export class GoawayFilter {
   readonly #head = new Uint8Array(HEAD);
-  /** How much of a frame's head is there. */
+  /** The number of bytes in `#head`. */
   #known = 0;
-  /** What is left to pass, or to drop, before the next head. */
+  /** Bytes to pass or to drop before the next frame header. */
   #left = PREFACE;
   #dropping = false;
 
   /**
    * Filters what was read.
    *
-   * @returns What is left of it: the same bytes, or others.
+   * @returns The remaining bytes: the same array, or a copy.
    */
   pass(bytes: Uint8Array): Uint8Array {
     const before = this.#known;
-    // Mostly the bytes are handed on as they are. Where the head began in another read, or some are dropped, there is a copy.
+    // A copy is made only if a frame header began in an earlier read, or if bytes are dropped.
     let out = before > 0 || this.#dropping ? new Uint8Array(before + bytes.length) : null;
     let filled = 0;
     for (let at = 0; at < bytes.length;) {

@@ -7,8 +7,9 @@ import type { Transport } from "./transport.ts";
 import { TransportStream } from "./transport_stream.ts";
 
 /**
- * What may come on a connection until we say that more may: as much as on all of its streams, whose windows of 64 KiB
- * bound the memory. Were it less, it would go to the first of them: a peer on nghttp2 sends by their numbers.
+ * The flow-control window of the connection (RFC 9113 6.9.1): as large as the 64 KiB windows of all its streams together,
+ * which bound the memory. If it were smaller, streams with low numbers would use it up: nghttp2 sends in the order of the
+ * stream numbers.
  */
 const WINDOW = 16 * 1024 * 1024;
 
@@ -17,16 +18,16 @@ export class Http2Link implements Http2Carrier {
   readonly localAddr: Deno.Addr | null;
   readonly remoteAddr: Deno.Addr | null;
   readonly peerCertificate: PeerCertificate | undefined;
-  /** The connection, as `node:http2` takes it. */
+  /** The connection as the `Duplex` that `node:http2` requires. */
   readonly side: TransportStream;
-  /** Resolves when it is closed. */
+  /** Resolves when the connection is closed. */
   readonly ended: Promise<void>;
   #streams = 0;
   #holds = 0;
 
   /**
-   * @param transport The connection; ours from now on.
-   * @param role Which end we are.
+   * @param transport The connection, owned by this object from now on.
+   * @param role The local role.
    */
   constructor(transport: Transport, role: "client" | "server") {
     const { localAddr, remoteAddr, peerCertificate } = transport;
@@ -38,19 +39,19 @@ export class Http2Link implements Http2Carrier {
       role === "server" ? new GoawayFilter() : null,
     );
     side.on("error", () => {});
-    // Without its other direction nothing of the protocol works. What has come before is looked at first.
+    // HTTP/2 doesn't work over a half-closed connection. The bytes before the end are processed first.
     side.once("end", () => setImmediate(() => side.destroy()));
     this.ended = new Promise((resolve) => side.once("close", () => resolve()));
   }
 
-  /** Opens the window of a session that is made over it. */
+  /** Opens the window of a session over this connection. */
   open(session: Http2Session): void {
     session.once("connect", () => {
       if (!session.destroyed) session.setLocalWindowSize(WINDOW);
     });
   }
 
-  /** Streams that are open. */
+  /** The number of open streams. */
   get streams(): number {
     return this.#streams;
   }

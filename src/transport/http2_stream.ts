@@ -5,10 +5,10 @@ import { callForeign } from "../util/foreign.ts";
 import { NodeStreamTransport } from "./node_stream.ts";
 import type { PeerCertificate } from "./peer_certificate.ts";
 
-/** How long the other end has to take the end of a stream, in ms. */
+/** How long the peer may take to end its direction after ours, in ms. */
 const LINGER = 1000;
 
-/** The error codes of RFC 9113 7, by their numbers. */
+/** The names of the error codes, by number (RFC 9113 7). */
 const ERROR_CODES = [
   "NO_ERROR",
   "PROTOCOL_ERROR",
@@ -26,20 +26,20 @@ const ERROR_CODES = [
   "HTTP_1_1_REQUIRED",
 ];
 
-/** The connection that a stream is one of many on. */
+/** The connection that a stream belongs to. */
 export interface Http2Carrier {
   readonly localAddr: Deno.Addr | null;
   readonly remoteAddr: Deno.Addr | null;
   readonly peerCertificate?: PeerCertificate;
-  /** Whether its peer doesn't take what is written as fast as it comes. */
+  /** Whether the peer reads more slowly than is written. */
   readonly congested: boolean;
-  /** Calls back when that may no longer be so. */
+  /** Calls back when `congested` may be false again. */
   whenTaken(taken: () => void): void;
   /** Adds to the count of streams, and of those that keep the process alive. */
   count(streams: number, holds: number): void;
 }
 
-/** A stream of an HTTP/2 connection as a transport: its two ends are END_STREAM, and a cut is RST_STREAM (RFC 8441 5). */
+/** A stream of an HTTP/2 connection as a transport: END_STREAM is its FIN, and RST_STREAM its RST (RFC 8441 5). */
 export class Http2StreamTransport extends NodeStreamTransport {
   readonly multiplexed = true;
   readonly peerCertificate: PeerCertificate | undefined;
@@ -50,9 +50,9 @@ export class Http2StreamTransport extends NodeStreamTransport {
   #refed = true;
   #wakeWriter: (() => void) | null = null; // while the carrier is congested
 
-  /** @param stream The stream; ours from now on. */
+  /** @param stream The stream, owned by this object from now on. */
   constructor(stream: Http2Stream, carrier: Http2Carrier) {
-    // That of an answer to HEAD has from the start.
+    // A stream with a response to HEAD has ended its writable side from the start.
     super(stream, undefined, true);
     this.#stream = stream;
     this.#carrier = carrier;
@@ -77,7 +77,7 @@ export class Http2StreamTransport extends NodeStreamTransport {
   }
 
   override tryWrite(data: Uint8Array): number {
-    // A stream's own window may be wide open.
+    // The stream's own window may be open although the connection is congested.
     return this.#carrier.congested && !this.#stream.closed ? 0 : super.tryWrite(data);
   }
 
@@ -92,14 +92,15 @@ export class Http2StreamTransport extends NodeStreamTransport {
   }
 
   protected override ended(): void {
-    // A reset and the loss of the connection look like it, too.
+    // A reset and the loss of the connection end the readable side, too.
     if (this.#reset === null) super.ended();
   }
 
   protected override fail(error: Error): void {
     const reset = this.#reset;
     if (reset === null || !this.writing) return this.#failNow(reset ?? error);
-    // The stream calls back in a later turn: what it was given has perhaps been sent, and was all that its peer has waited for.
+    // The callback of a pending write comes in a later turn. Its data may have been sent completely, and the peer may have
+    // reset the stream after reading it.
     setImmediate(() => this.#failNow(reset));
   }
 
@@ -110,24 +111,24 @@ export class Http2StreamTransport extends NodeStreamTransport {
     wake?.();
   }
 
-  /** Ends our direction; the other end has a moment to end its own. */
+  /** Ends our direction, and the stream if the peer doesn't end its direction within `LINGER`. */
   override close(): void {
     const stream = this.#stream;
-    // A stream that is ended before its head was sent would be accepted by that.
+    // `end` would send a head with status 200 first, which accepts the WebSocket.
     if (stream.sentHeaders === undefined) return this.cut();
     this.#end(() => {
       const timer = setTimeout(() => stream.destroy(), LINGER);
       stream.once("close", () => clearTimeout(timer));
-      // What isn't read is of no interest any more, but would keep the stream from ending.
+      // Unread data would keep the stream from ending.
       stream.removeAllListeners("data");
       stream.resume();
       stream.end();
     });
   }
 
-  /** Ends both directions at once, with CANCEL. */
+  /** Ends both directions at once, with the error code CANCEL. */
   cut(): void {
-    // `close` with a code would end our direction first, as if it were in order.
+    // `close` with a code would send END_STREAM before the reset, as in an orderly end.
     this.#end(() => addAbortSignal(AbortSignal.abort(), this.#stream));
   }
 

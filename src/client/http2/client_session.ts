@@ -2,19 +2,19 @@ import http2, { type ClientHttp2Session, type ClientHttp2Stream } from "node:htt
 import { Http2Link } from "../../transport/http2_link.ts";
 import type { Transport } from "../../transport/transport.ts";
 
-/** How long a server has to take the end of a connection, in ms. */
+/** How long the server may take to read the last frames of a connection, in ms. */
 const LINGER = 1000;
 
-/** A connection to a server that speaks HTTP/2; it ends after its last stream. */
+/** An HTTP/2 connection to a server. The connection is closed after its last stream. */
 export class ClientSession {
   /** The connection below. */
   readonly link: Http2Link;
   readonly #session: ClientHttp2Session;
-  /** How many streams the server allows. */
+  /** The number of streams that the server allows. */
   #most = Infinity;
   #leaving = false;
 
-  /** @param transport The connection; ours from now on. */
+  /** @param transport The connection, owned by this object from now on. */
   constructor(transport: Transport, authority: string) {
     this.link = new Http2Link(transport, "client");
     const { side } = this.link;
@@ -23,7 +23,7 @@ export class ClientSession {
       settings: { enablePush: false },
     });
     this.link.open(session);
-    // What it means for a stream is told by that.
+    // Each stream reports the error.
     session.on("error", () => {});
     session.on("goaway", () => void (this.#leaving = true));
     session.on("remoteSettings", ({ maxConcurrentStreams = Infinity }) => {
@@ -35,7 +35,7 @@ export class ClientSession {
   /**
    * Waits for the server's settings.
    *
-   * @returns Whether it takes WebSockets (RFC 8441 3); if not, the session has ended.
+   * @returns Whether it accepts WebSockets (RFC 8441 3); if not, the session has ended.
    */
   async ready(): Promise<boolean> {
     const session = this.#session;
@@ -58,23 +58,23 @@ export class ClientSession {
     return !this.#leaving && !closed && !destroyed && this.link.streams < this.#most;
   }
 
-  /** Asks for a stream. */
+  /** Opens a stream. */
   request(fields: Record<string, string | number | string[]>): ClientHttp2Stream {
     const stream = this.#session.request(fields, { endStream: false });
     stream.on("error", () => {});
     stream.once("close", () => {
-      // The transport over it takes itself out of the count first.
+      // The stream's transport listens for "close", too, and subtracts itself from `link.streams` first.
       queueMicrotask(() => this.closeUnused());
     });
     return stream;
   }
 
-  /** Ends it, if it carries nothing. */
+  /** Closes the session if no stream is open. */
   closeUnused(): void {
     if (this.link.streams === 0) this.close();
   }
 
-  /** Ends it, after the streams that are open. */
+  /** Closes the session after its open streams. */
   close(): void {
     this.#leaving = true;
     this.#session.close();
@@ -90,9 +90,9 @@ export class ClientSession {
 }
 
 /**
- * Waits for the head of an answer.
+ * Waits for the head of a response.
  *
- * @returns Its fields, names and values in turn.
+ * @returns Its fields: names and values alternate.
  * @throws {Deno.errors.ConnectionReset} If the stream is reset, or the connection ends.
  */
 export function answerOf(stream: ClientHttp2Stream): Promise<string[]> {
@@ -107,7 +107,7 @@ export function answerOf(stream: ClientHttp2Stream): Promise<string[]> {
   });
 }
 
-/** Whether a server hasn't looked at a stream, so that it may be asked for again (RFC 9113 8.7). */
+/** Whether the server hasn't processed a stream, so that the request may be sent again (RFC 9113 8.7). */
 export function wasRefused({ rstCode }: ClientHttp2Stream): boolean {
   return rstCode === http2.constants.NGHTTP2_REFUSED_STREAM;
 }

@@ -4,24 +4,25 @@ import type { ClientSession } from "./client_session.ts";
 /** How an attempt to get a session ended. */
 type Outcome = "session" | "unsupported" | "failed";
 
-/** The sessions to one server, on the same terms. */
+/** The sessions to one server with the same settings. */
 interface Shared {
   readonly sessions: Set<ClientSession>;
-  /** An attempt that others wait for. */
+  /** The attempt to get another session; further callers wait for it. */
   dialing: Promise<Outcome> | null;
 }
 
-/** The connections over HTTP/2 that the clients of a context share. */
+/** The HTTP/2 connections that the clients of a context share. */
 export class SessionPool {
   readonly #shared = new Map<string, Shared>();
   readonly #sockets = new Map<object, number>();
 
   /**
-   * Finds a session that has room for another stream, or has one dialled. Those who ask meanwhile wait for that.
+   * Finds a session that has room for another stream, or dials a new one. Callers that arrive while it is being dialled
+   * wait for it.
    *
-   * @param dial Dials one; `null` if the server doesn't take WebSockets over HTTP/2.
-   * @param use Opens a stream of one; throws if the caller has been given up meanwhile.
-   * @returns What `use` has returned; `null` if the server doesn't take WebSockets.
+   * @param dial Dials a session; returns `null` if the server doesn't accept WebSockets over HTTP/2.
+   * @param use Opens a stream of a session; throws if the caller has been cancelled in the meantime.
+   * @returns The result of `use`; `null` if the server doesn't accept WebSockets.
    */
   async take<Stream>(
     settings: ConnectSettings,
@@ -35,19 +36,19 @@ export class SessionPool {
       for (const session of shared.sessions) if (session.hasRoom) return use(session);
       if (shared.dialing === null) {
         const session = await this.#dial(key, shared, dial);
-        // Those who have waited for it may have taken all of its streams.
+        // The callers that have waited for the session may have used all of its streams.
         if (session === null) return null;
         if (!session.hasRoom) continue;
         try {
           return use(session);
         } catch (error) {
-          // Those who have waited for it go first.
+          // The callers that have waited for the session get their turn first.
           setTimeout(() => session.closeUnused(), 0);
           throw error;
         }
       }
       const outcome = await shared.dialing;
-      // One that was given up, or failed, says nothing about the next.
+      // A failed or cancelled attempt says nothing about the next one.
       if (outcome === "unsupported") return null;
     }
   }
@@ -82,7 +83,7 @@ export class SessionPool {
     if (shared.sessions.size === 0 && shared.dialing === null) this.#shared.delete(key);
   }
 
-  /** What has to be the same for two clients to share a session. */
+  /** The settings that must be equal for two clients to share a session. */
   #keyOf({ target, tls, proxy, address, sockets }: ConnectSettings): string {
     const made = this.#sockets.get(sockets) ?? this.#sockets.size;
     this.#sockets.set(sockets, made);

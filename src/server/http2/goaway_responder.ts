@@ -3,8 +3,8 @@ import type { Transport } from "../../transport/transport.ts";
 import type { Responder } from "../responder.ts";
 
 /**
- * An empty SETTINGS frame, which every server begins with (RFC 9113 3.4), and a GOAWAY for no stream (6.8) with
- * ENHANCE_YOUR_CALM.
+ * An empty SETTINGS frame, the server's connection preface (RFC 9113 3.4), and a GOAWAY frame (6.8) with the error code
+ * ENHANCE_YOUR_CALM and no last stream.
  */
 // deno-fmt-ignore
 const GOAWAY = Uint8Array.of(
@@ -12,7 +12,7 @@ const GOAWAY = Uint8Array.of(
   0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 11,
 );
 
-/** Refuses a connection that speaks HTTP/2 and has no stream yet. */
+/** Refuses an HTTP/2 connection that has no stream yet. */
 export class GoawayResponder implements Responder {
   readonly httpVersion = "1.1";
   readonly #stream: Pick<Transport, "write" | "closeWrite">;

@@ -19,30 +19,30 @@ import { Http2Responder } from "./http2_responder.ts";
 
 const { NGHTTP2_REFUSED_STREAM: REFUSED, NGHTTP2_FLAG_END_STREAM: END_STREAM } = http2.constants;
 
-/** The most streams that a connection may have open. */
+/** The limit of open streams per connection. */
 export const MAX_STREAMS = 250;
 
-/** A stream that asks for a WebSocket, and is handed over. */
+/** A stream that requests a WebSocket. */
 export interface Http2Upgrade extends LateUpgrade {
-  /** The connection that it is a stream of. */
+  /** The connection that carries the stream. */
   readonly connection: Http2Connection;
 }
 
-/** Whose connections these are. */
+/** What a connection needs of its listener. */
 export interface Http2Host extends Omit<HttpHost, "handler"> {
   readonly handler: HttpHost["handler"] | undefined;
-  /** Takes a stream that asks for a WebSocket. */
+  /** Takes over a stream that requests a WebSocket. */
   upgrade(upgrade: Http2Upgrade): void;
 }
 
-/** A client's connection that speaks HTTP/2: requests and WebSockets side by side, each a stream. */
+/** A client's HTTP/2 connection: each of its requests and WebSockets is a stream. */
 export class Http2Connection extends Timer implements Member {
   slot = -1;
   readonly secure: boolean;
   readonly info: PeerInfo;
-  /** Streams that are WebSockets, or are becoming one. */
+  /** The number of streams that are WebSockets, or whose handshake is in progress. */
   sockets = 0;
-  /** Gives back the places that WebSockets have among those of the client's address, beyond that of the connection. */
+  /** Functions that release what the WebSockets count against the limit per address, beyond the connection's own one. */
   readonly places: (() => void)[] = [];
   readonly #host: Http2Host;
   readonly #link: Http2Link;
@@ -50,7 +50,7 @@ export class Http2Connection extends Timer implements Member {
   readonly #exchanges = new MemberList<Http2Exchange>();
   #closing = false;
 
-  /** @param transport The client's connection with the preface still to be read; ours from now on. */
+  /** @param transport The client's connection, owned by this object from now on. Its preface hasn't been read. */
   constructor(transport: Transport, secure: boolean, info: PeerInfo, host: Http2Host) {
     super();
     this.secure = secure;
@@ -64,13 +64,14 @@ export class Http2Connection extends Timer implements Member {
         maxConcurrentStreams: MAX_STREAMS,
         maxHeaderListSize: Math.min(maxHeaderBytes, 0xffffffff),
       },
-      // Pseudo-header fields are counted, too. What is compressed to a byte may be 4 KiB, so their number is its bound.
+      // Pseudo-header fields count, too. HPACK can encode a field of 4 KiB as one byte, so the number of fields has to be
+      // bounded as well as the number of bytes.
       maxHeaderListPairs: Math.min(maxHeaderFields + 8, 0x7fffffff),
-      // Megabytes: what so many streams may have waiting in both directions, twice.
+      // In megabytes: twice what the windows of `MAX_STREAMS` streams allow in both directions.
       maxSessionMemory: 64,
     });
     this.#link.open(session);
-    // A connection that is lost is no news: it means something to its streams, if it has any.
+    // The loss of the connection is reported by its streams, if there are any.
     session.on("error", (error: Error & { code?: string }) => {
       if (error.code?.startsWith("ERR_HTTP2")) host.refused(error, info);
     });
@@ -84,32 +85,32 @@ export class Http2Connection extends Timer implements Member {
     this.#rest();
   }
 
-  /** Requests under way. */
+  /** The number of requests in progress. */
   get requests(): number {
     return this.#exchanges.size;
   }
 
-  /** Resolves at its end. */
+  /** Resolves when the connection is closed. */
   get ended(): Promise<void> {
     return this.#link.ended;
   }
 
-  /** No request has come for too long, or the client doesn't take the end. */
+  /** The connection has been idle for too long, or the client doesn't read its last frames. */
   override fire(): void {
     if (this.#closing) this.close();
     else this.shutdown();
   }
 
-  /** Takes no further streams, and ends when those there are have ended (RFC 9113 6.8). */
+  /** Refuses further streams, and closes the connection when the open ones have ended (RFC 9113 6.8). */
   shutdown(): void {
     if (this.#closing) return;
     this.#closing = true;
     this.#host.timers.clear(this);
-    // Never amid a read of the session's, which a callback of the application's may be called in.
+    // Not during a read of the session: a callback of the application may have called this from within one.
     queueMicrotask(() => this.#session.close());
   }
 
-  /** Ends at once. */
+  /** Ends the connection and its requests at once. */
   close(): void {
     this.#closing = true;
     this.#host.timers.clear(this);
@@ -120,7 +121,7 @@ export class Http2Connection extends Timer implements Member {
     });
   }
 
-  /** What the session still has to say goes out, within a moment. */
+  /** Gives the last frames of the session, such as GOAWAY, time to be sent. */
   #linger(): void {
     const { side } = this.#link;
     if (side.destroyed) return;
@@ -129,17 +130,17 @@ export class Http2Connection extends Timer implements Member {
     side.end(() => this.close());
   }
 
-  /** Waits for a request, for as long as the client may be idle. */
+  /** Starts the idle timeout if no stream is open. */
   #rest(): void {
     const { timers, limits } = this.#host;
     if (!this.#closing && this.#link.streams === 0) timers.set(this, limits.httpIdleTimeout);
   }
 
   #accept(stream: ServerHttp2Stream, fields: string[], hasBody: boolean): void {
-    // It reports what a reset says; what that means is told by other events.
+    // A reset is handled in "aborted" and "close".
     stream.on("error", () => {});
     if (this.#closing) return stream.close(REFUSED);
-    // It has been reset by what came in the same read.
+    // A later frame of the same read has reset the stream.
     if (stream.closed || stream.destroyed) return;
     this.#host.timers.clear(this);
     const transport = new Http2StreamTransport(stream, this.#link);
@@ -174,7 +175,7 @@ export class Http2Connection extends Timer implements Member {
     }
     if (isUpgrade && makeOffer === null) return host.upgrade({ ...upgrade, offer: null });
     const { handler } = host;
-    // Without one everything else is refused.
+    // Without a handler every other request is refused.
     if (handler === undefined) return void readUpgrade(head);
     const visit = host.visit === null ? null : host.visit(head, this.info);
     if (visit !== null && visit.refusal !== null) throw visit.refusal;
@@ -190,7 +191,7 @@ export class Http2Connection extends Timer implements Member {
     host.upgrade({ ...upgrade, offer });
   }
 
-  /** Has the handler answer; returns whether the client gets its WebSocket. */
+  /** Calls the handler; returns whether it has accepted the WebSocket. */
   async #answer(
     request: Http2Request,
     handler: HttpHandler,
@@ -206,7 +207,7 @@ export class Http2Connection extends Timer implements Member {
     }
   }
 
-  /** Answers what can't be served. */
+  /** Answers a request that can't be served. */
   #refuse(stream: ServerHttp2Stream, transport: Http2StreamTransport, error: unknown): void {
     const refusal = refusalOf(error);
     this.#host.refused(refusal?.error ?? error, this.info);

@@ -16,19 +16,19 @@ import { ResponseBody } from "../http/response_body.ts";
 import type { HttpHandler, PeerInfo } from "../peer_info.ts";
 import type { UpgradeOffer } from "../upgrade_offer.ts";
 
-/** How much of a body is read at once. */
+/** The most bytes of a body that one read returns. */
 const READ = 16 * 1024;
 
-/** A request that has come over HTTP/2. */
+/** A request over HTTP/2. */
 export interface Http2Request {
   readonly stream: ServerHttp2Stream;
   readonly transport: Http2StreamTransport;
   readonly head: RequestHead;
   /** Whether a body follows. */
   readonly hasBody: boolean;
-  /** Whether it came through TLS. */
+  /** Whether the connection uses TLS. */
   readonly secure: boolean;
-  /** The client that has sent it. */
+  /** The client. */
   readonly info: PeerInfo;
 }
 
@@ -36,11 +36,11 @@ export interface Http2Request {
 export interface Http2ExchangeHost {
   readonly handler: HttpHandler;
   readonly timers: Timers;
-  /** How long the client may let us wait, in ms. */
+  /** The longest wait for the client, in ms. */
   readonly idleTimeout: number;
 }
 
-/** One request over HTTP/2, and the answer that the application's handler gives. */
+/** One request over HTTP/2, and the response of the application's handler. */
 export class Http2Exchange extends Timer implements AnswerHost, Member {
   slot = -1;
   readonly #request: Http2Request;
@@ -51,11 +51,11 @@ export class Http2Exchange extends Timer implements AnswerHost, Member {
   #answer: ResponseBody | null = null;
   #head!: AnswerHead;
   #status = 0;
-  #begun = false; // the head of the answer was sent
+  #begun = false; // the head of the response was sent
   #over = false; // the client has left
   #waits = 0;
 
-  /** @param offer The WebSocket that it asks for, if the handler decides about that. */
+  /** @param offer The WebSocket that the client requests, if the handler decides about it. */
   constructor(request: Http2Request, host: Http2ExchangeHost, offer: UpgradeOffer | null) {
     super();
     this.#request = request;
@@ -67,10 +67,10 @@ export class Http2Exchange extends Timer implements AnswerHost, Member {
   }
 
   /**
-   * Has the request answered.
+   * Calls the handler, and sends its response.
    *
-   * @returns Whether the stream is a WebSocket's now; else it has ended.
-   * @throws {BadHeadError} If host and path make no URL.
+   * @returns Whether the stream now belongs to a WebSocket; if not, it has ended.
+   * @throws {BadHeadError} If host and path don't form a URL.
    */
   async run(): Promise<boolean> {
     const { transport, info } = this.#request;
@@ -84,18 +84,18 @@ export class Http2Exchange extends Timer implements AnswerHost, Member {
     const reason = new Error("The request has been answered");
     this.#finish();
     this.#endBody(reason);
-    // What is left of the request isn't needed (RFC 9113 8.1).
+    // The rest of the request isn't needed (RFC 9113 8.1).
     transport.close();
     return false;
   }
 
-  /** Ends it at once. */
+  /** Ends the exchange at once, with a reset. */
   cut(): void {
     this.#request.transport.cut();
     this.#left();
   }
 
-  /** The client lets us wait too long. */
+  /** The client has kept us waiting for too long. */
   override fire(): void {
     this.cut();
   }
@@ -111,7 +111,7 @@ export class Http2Exchange extends Timer implements AnswerHost, Member {
     this.#abort.abort(reason);
   }
 
-  /** Nothing that happens to the stream from now on concerns the request. */
+  /** From now on events of the stream don't concern the request. */
   #finish(): void {
     this.#over = true;
     this.#host.timers.clear(this);
@@ -123,7 +123,7 @@ export class Http2Exchange extends Timer implements AnswerHost, Member {
     const { head, secure, info, hasBody, stream } = this.#request, { signal } = this.#abort;
     const url = requestUrl(head, secure, authorityOf(info.localAddr));
     if (!hasBody) return toStandardRequest(head, url, { signal });
-    // The platform's requests have no body with these methods; it is read and dropped.
+    // A `Request` with one of these methods has no body, so the body is read and dropped.
     if (/^(?:get|head)$/i.test(head.method)) {
       if (!head.fields.has("upgrade")) stream.resume();
       return toStandardRequest(head, url, { signal });
@@ -159,7 +159,7 @@ export class Http2Exchange extends Timer implements AnswerHost, Member {
     if (body !== null) callForeign(() => body.error(reason), () => {});
   }
 
-  /** Waits for the client, as long as that may take. */
+  /** Waits for the client, at most for `idleTimeout`. */
   async #client<T>(wait: () => Promise<T>): Promise<T> {
     const { timers, idleTimeout } = this.#host;
     this.#waits++;
@@ -185,7 +185,7 @@ export class Http2Exchange extends Timer implements AnswerHost, Member {
       this.#answer?.cancel(error);
       if (this.#over) return;
       if (!this.#begun) return await this.#send(internalError(error));
-      // Half an answer can't be taken back: a reset tells the client that it is none.
+      // The head was sent, so only a reset tells the client that the response is incomplete.
       reportHandler(error);
       stream.destroy(new Error("The answer has failed"));
     }

@@ -9,7 +9,7 @@ import type { Responder } from "../responder.ts";
 
 const encoder = new TextEncoder();
 
-/** Answers a handshake over HTTP/2 (RFC 8441 5): a 200 accepts it. */
+/** Answers a handshake over HTTP/2. A response with status 200 accepts it (RFC 8441 5). */
 export class Http2Responder implements Responder {
   readonly httpVersion = "2";
   readonly #stream: ServerHttp2Stream;

@@ -3,13 +3,13 @@ import { MemberList } from "../../util/member_list.ts";
 import type { PeerInfo } from "../peer_info.ts";
 import { Http2Connection, type Http2Host } from "./http2_connection.ts";
 
-/** HTTP/2 on the port of a listener. */
+/** The HTTP/2 connections of a listener. */
 export class Http2Server {
   readonly #host: Http2Host;
   readonly #connections = new MemberList<Http2Connection>();
   #closing = false;
 
-  /** @param host Answers requests, and has their limits. */
+  /** @param host Answers the requests, and has their limits. */
   constructor(host: Http2Host) {
     this.#host = host;
   }
@@ -27,9 +27,9 @@ export class Http2Server {
   }
 
   /**
-   * Serves a connection to its end.
+   * Serves a connection; resolves when it is closed.
    *
-   * @param transport The connection, with the preface still to be read.
+   * @param transport The connection. Its preface hasn't been read.
    */
   async serve(transport: Transport, secure: boolean, info: PeerInfo): Promise<void> {
     const connection = new Http2Connection(transport, secure, info, this.#host);
@@ -39,7 +39,7 @@ export class Http2Server {
     this.#connections.delete(connection);
   }
 
-  /** Lets the streams that are open come to their end, and takes no further ones. */
+  /** Refuses further streams, and closes each connection when its open streams have ended. */
   close(): void {
     this.#closing = true;
     for (const connection of this.#connections) connection.shutdown();
@@ -48,7 +48,7 @@ export class Http2Server {
   /**
    * Ends all connections at once.
    *
-   * @returns How many requests were under way.
+   * @returns The number of requests that were in progress.
    */
   terminate(): number {
     let cut = 0;

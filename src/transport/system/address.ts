@@ -4,18 +4,18 @@ import { AF_INET, AF_INET6, AF_UNIX } from "./libc.ts";
 const LONGEST = 110;
 const LONGEST_PATH = 107;
 
-/** Room for any address that the kernel gives, and for its length. */
+/** A buffer for any socket address, and one for its length. */
 export interface AddressRoom {
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly length: Uint32Array<ArrayBuffer>;
 }
 
-/** Makes room for an address. */
+/** Makes the buffers for an address. */
 export function addressRoom(): AddressRoom {
   return { bytes: new Uint8Array(LONGEST), length: Uint32Array.of(LONGEST) };
 }
 
-/** An IP address and a port as the kernel takes them (`sockaddr_in`, `sockaddr_in6`). */
+/** Encodes an IP address and a port (`sockaddr_in`, `sockaddr_in6`). */
 export function encodeInet(hostname: string, port: number): Uint8Array<ArrayBuffer> {
   const zone = hostname.indexOf("%");
   const address = parseAddress(hostname);
@@ -30,7 +30,7 @@ export function encodeInet(hostname: string, port: number): Uint8Array<ArrayBuff
   return bytes;
 }
 
-/** A path as the kernel takes it (`sockaddr_un`). */
+/** Encodes a path (`sockaddr_un`). */
 export function encodeUnix(path: string): Uint8Array<ArrayBuffer> {
   const name = new TextEncoder().encode(path);
   if (name.length > LONGEST_PATH) {
@@ -42,7 +42,7 @@ export function encodeUnix(path: string): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
-/** An address that the kernel has given, as Deno has it. */
+/** Decodes an address to the form of Deno's sockets. */
 export function decodeAddress({ bytes, length }: AddressRoom): Deno.NetAddr | Deno.UnixAddr {
   const view = new DataView(bytes.buffer);
   const family = view.getUint16(0, true);
@@ -57,7 +57,7 @@ export function decodeAddress({ bytes, length }: AddressRoom): Deno.NetAddr | De
   }
   const groups = [];
   for (let at = 8; at < 24; at += 2) groups.push(view.getUint16(at).toString(16));
-  // The reader of URLs knows the short form (RFC 5952).
+  // The URL parser produces the short form of IPv6 addresses (RFC 5952).
   const hostname = new URL(`http://[${groups.join(":")}]`).hostname.slice(1, -1);
   return { transport: "tcp", hostname, port };
 }

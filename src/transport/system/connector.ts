@@ -14,10 +14,10 @@ import type { Poller } from "./poller.ts";
 import { Watched } from "./watched.ts";
 import { peerAddress, setOptions, type SocketOption, SystemSocket } from "./socket.ts";
 
-/** How long an address has before the next one is tried beside it, in ms (RFC 8305, 8: "Connection Attempt Delay"). */
+/** After this time the next address is tried as well, in ms (RFC 8305 8, "Connection Attempt Delay"). */
 const ATTEMPT_DELAY = 250;
 
-/** One socket on its way to one address. */
+/** An attempt to connect to one address. */
 class Attempt extends Watched {
   override readonly fd: number;
   readonly #poller: Poller;
@@ -36,7 +36,7 @@ class Attempt extends Watched {
     this.#settle = settle;
     this.fd = poller.check(libc.socket(family, SOCK_STREAM | SOCK_FLAGS, 0));
     try {
-      // Before it connects: the window that the peer is offered follows from the buffer.
+      // Before `connect`: the TCP window that the peer is offered depends on the size of the receive buffer.
       setOptions(poller, this.fd, wanted, family === AF_UNIX);
       const result = libc.connect(this.fd, name, name.length);
       const error = result < 0 ? poller.errno() : 0;
@@ -50,7 +50,7 @@ class Attempt extends Watched {
 
   override note(): void {}
 
-  /** Writable, or failed. */
+  /** Settles the attempt: the socket is writable, or has failed. */
   override goOn(): void {
     if (this.#done) return;
     const value = new Int32Array(1), length = Uint32Array.of(4);
@@ -66,20 +66,23 @@ class Attempt extends Watched {
     this.#settle(value[0] === 0 ? null : systemError(value[0]));
   }
 
-  /** Gives the descriptor away. */
+  /** Returns the descriptor, which belongs to the caller from now on. */
   release(): number {
     this.#done = true;
     this.#poller.unwatch(this);
     return this.fd;
   }
 
-  /** Gives it up. */
+  /** Closes the descriptor. */
   cancel(): void {
     this.#poller.libc.close(this.release());
   }
 }
 
-/** Connects to one of some addresses: in turn, the next one as soon as one has failed or taken its time. */
+/**
+ * Connects to the first of some addresses that answers. The next address is tried when an attempt fails, or after
+ * `ATTEMPT_DELAY`.
+ */
 export function connectInet(
   poller: Poller,
   addresses: readonly string[],

@@ -1,6 +1,6 @@
-// The C library as this folder calls it: system calls on sockets, their constants, and the layouts of their structures on
-// Linux (x86-64 and 64-bit ARM, both little-endian). Lengths and results are declared with 32 bits: 64 would go through
-// BigInt, which makes a call a third slower, and no buffer here is that large.
+// The parts of the C library that this folder uses: system calls on sockets, their constants, and the layouts of their
+// structures on Linux (x86-64 and 64-bit ARM, both little-endian). Lengths and results are declared with 32 bits, which
+// is enough for all buffers here: 64 bits need a BigInt, which makes a call a third slower.
 
 const INT = "i32", SIZE = "u32", BUFFER = "buffer";
 
@@ -24,27 +24,27 @@ const SYMBOLS = {
   epoll_create1: { parameters: [INT], result: INT },
   epoll_ctl: { parameters: [INT, INT, INT, BUFFER], result: INT },
   epoll_wait: { parameters: [INT, BUFFER, INT, INT], result: INT },
-  /** The same in a thread of its own, so that it may sleep. */
+  /** The same function in a thread of its own, so that it may block. */
   epoll_wait_asleep: {
     name: "epoll_wait",
     parameters: [INT, "pointer", INT, INT],
     result: INT,
     nonblocking: true,
   },
-  /** Lets a thread of its own sleep for some µs, and the runtime have nothing to do meanwhile. */
+  /** Sleeps for some µs in a thread of its own, so that the runtime has nothing to do in the meantime. */
   usleep_asleep: { name: "usleep", parameters: [SIZE], result: INT, nonblocking: true },
   malloc: { parameters: [SIZE], result: "pointer" },
   __errno_location: { parameters: [], result: "pointer" },
 } as const satisfies Deno.ForeignLibraryInterface;
 
-/** The C library's functions that are used here. */
+/** The functions of the C library. */
 export type LibC = Deno.DynamicLibrary<typeof SYMBOLS>["symbols"];
 
 export const AF_UNIX = 1;
 export const AF_INET = 2;
 export const AF_INET6 = 10;
 export const SOCK_STREAM = 1;
-/** Every descriptor is closed in programs that this one starts, and no call on one waits. */
+/** `SOCK_CLOEXEC | SOCK_NONBLOCK`: child processes don't inherit the descriptor, and no call on it blocks. */
 export const SOCK_FLAGS = 0x80000 | 0x800;
 export const SOL_SOCKET = 1;
 export const SO_REUSEADDR = 2;
@@ -57,9 +57,9 @@ export const TCP_NODELAY = 1;
 export const TCP_NOTSENT_LOWAT = 25;
 export const IPPROTO_IPV6 = 41;
 export const IPV6_V6ONLY = 26;
-/** Bytes in the send queue that the peer's kernel hasn't acknowledged. */
+/** The request for the number of bytes that the peer's kernel hasn't acknowledged. */
 export const SIOCOUTQ = 0x5411;
-/** A peer that has gone makes a send fail, not the process end. */
+/** If the peer has disconnected, `send` fails, and no SIGPIPE ends the process. */
 export const MSG_NOSIGNAL = 0x4000;
 export const SHUT_WR = 1;
 export const EPOLL_CTL_ADD = 1;
@@ -69,18 +69,18 @@ export const EPOLLOUT = 4;
 export const EPOLLERR = 8;
 export const EPOLLHUP = 16;
 export const EPOLLRDHUP = 0x2000;
-/** An event is reported once, when it occurs: a connection that isn't read costs nothing. */
+/** Edge-triggered: an event is reported only when it occurs, so a connection that isn't read costs nothing. */
 export const EPOLLET = 0x80000000;
 export const EINTR = 4;
 export const EAGAIN = 11;
 export const ECONNABORTED = 103;
 export const EINPROGRESS = 115;
 
-/** How the event of a poll lies in memory. It is packed on x86-64 alone. */
+/** The memory layout of `struct epoll_event`, which is packed on x86-64 only. */
 export interface EventLayout {
-  /** Bytes of one event. */
+  /** The size of an event in bytes. */
   readonly size: number;
-  /** Where the 64 bits of data are that were given with the descriptor. */
+  /** The offset of the field `data`. */
   readonly data: number;
 }
 
@@ -89,7 +89,7 @@ export interface EventLayout {
  *
  * @param os The operating system, as `Deno.build.os` names it.
  * @param arch The architecture, as `Deno.build.arch` names it.
- * @returns The layout, or `null` for a platform on which none of this works.
+ * @returns The layout, or `null` for an unsupported platform.
  */
 export function eventLayout(os: string, arch: string): EventLayout | null {
   if (os !== "linux") return null;
@@ -102,13 +102,13 @@ export function eventLayout(os: string, arch: string): EventLayout | null {
  * Opens the C library.
  *
  * @returns Its functions.
- * @throws {Deno.errors.NotCapable} Without the permission.
+ * @throws {Deno.errors.NotCapable} Without `--allow-ffi`.
  */
 export function openLibC(): LibC {
   return Deno.dlopen("libc.so.6", SYMBOLS).symbols;
 }
 
-/** Makes what reads the error of the last call, in the same turn and thread. */
+/** Makes a function that reads the error number of the last call. It has to be called in the same turn and thread. */
 export function errnoReader(libc: LibC): () => number {
   const view = new Deno.UnsafePointerView(libc.__errno_location()!);
   return () => view.getInt32();
@@ -136,14 +136,14 @@ const ERRORS: Record<number, [new (message: string) => Error, code: string, text
 };
 
 /**
- * The error that Deno has for an error number of the kernel, with its `code`.
+ * Makes the error that Deno's own sockets throw for an error number, with its `code`.
  *
- * @param attempt What was attempted, where Deno's own sockets have no such call; elsewhere callers put it in front.
+ * @param attempt What was attempted, if Deno's own sockets have no such call; otherwise callers add it to the message.
  */
 export function systemError(errno: number, attempt?: string): Error {
   const [Kind, code, text] = ERRORS[errno] ?? [Error, undefined, "System error"];
-  // Without a stack: it says nothing of the cause, and to print one the runtime opens files. Where descriptors have run
-  // out it can't, and ends the process.
+  // Without a stack trace, which says nothing about the cause. To print one the runtime opens files, and if no
+  // descriptors are left it can't, and the process crashes.
   const { stackTraceLimit } = Error;
   Error.stackTraceLimit = 0;
   const what = attempt === undefined ? "" : `Cannot ${attempt}: `;

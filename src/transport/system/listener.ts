@@ -19,7 +19,7 @@ import type { Poller } from "./poller.ts";
 import { Watched } from "./watched.ts";
 import { localAddress, setOptions, type SocketOption, SystemSocket } from "./socket.ts";
 
-/** Connections that are accepted in one turn: what is accepted has to be served, too. */
+/** How many connections are accepted in one turn, so that accepted ones get their turn, too. */
 const ACCEPTED_PER_TURN = 16;
 
 interface PendingAccept {
@@ -27,7 +27,7 @@ interface PendingAccept {
   readonly reject: (error: unknown) => void;
 }
 
-/** Where to listen. */
+/** The address and the options of a listening socket. */
 export interface SystemListenOptions {
   /** An IP address and a port, or the path of a Unix socket. */
   readonly address: { readonly hostname: string; readonly port: number } | {
@@ -37,22 +37,22 @@ export interface SystemListenOptions {
   readonly reusePort: boolean;
 }
 
-/** A listening socket: `accept` takes one connection at a time, at once if one waits. */
+/** A listening socket. `accept` takes one connection at a time, at once if one is waiting. */
 export class SystemListener extends Watched {
   override readonly fd: number;
   readonly addr: Deno.NetAddr | Deno.UnixAddr;
   readonly #poller: Poller;
   #pending: PendingAccept | null = null;
-  /** The address that all accepted have, unless it is any of the machine's. */
+  /** The local address of all accepted sockets; `null` if the listener is bound to the wildcard address. */
   readonly #shared: Deno.NetAddr | Deno.UnixAddr | null;
-  /** The file of a Unix socket. */
+  /** The path of a Unix socket. */
   readonly #path: string | null;
   #closed = false;
 
   /**
    * Binds and listens.
    *
-   * @param wanted Options of the socket; accepted ones inherit them.
+   * @param wanted Options of the socket, which accepted sockets inherit.
    */
   constructor(
     poller: Poller,
@@ -73,7 +73,7 @@ export class SystemListener extends Watched {
     }
   }
 
-  /** Takes the oldest connection that waits, or the next one to come. */
+  /** Resolves with the oldest waiting connection, or with the next one. */
   accept(): Promise<SystemSocket> {
     return new Promise((resolve, reject) => {
       if (this.#closed) throw closedError();
@@ -105,7 +105,7 @@ export class SystemListener extends Watched {
         this.#pending = pending;
         return;
       }
-      // One that left before it was accepted is none.
+      // A connection that was aborted before it could be accepted is skipped.
       if (error === EINTR || error === ECONNABORTED) continue;
       pending.reject(systemError(error));
       return;
@@ -132,7 +132,7 @@ export class SystemListener extends Watched {
     this.#closed = true;
     this.#poller.unwatch(this);
     this.#poller.libc.close(this.fd);
-    // As Deno's own: no client can connect to the file any more.
+    // As Deno's listeners do: no client can connect to the file any more.
     if (this.#path !== null) removeQuietly(this.#path);
     this.#pending?.reject(closedError());
     this.#pending = null;
@@ -187,7 +187,7 @@ function removeQuietly(path: string): void {
   try {
     Deno.removeSync(path);
   } catch {
-    // It may have been removed, or its folder.
+    // The file or its folder may have been removed already.
   }
 }
 

@@ -15,60 +15,60 @@ import {
 } from "./libc.ts";
 import type { Watched } from "./watched.ts";
 
-/** Events that one look takes at most. */
+/** The most events that one poll returns. */
 const BATCH = 256;
-/** How long to go on looking when nothing came, in ms: longer than going to sleep and being woken takes. */
+/** How long to poll without sleeping when no event comes, in ms: longer than a sleep and a wake-up take. */
 const SPIN = 0.05;
-/** A wait that has ended within this, in ms, sleep and waking included, might have been looked through. */
+/** If a sleep, wake-up included, takes less than this, in ms, polling instead might have been enough. */
 const SHORT_WAIT = 1.5 * SPIN;
-/** Below this a look without sleep isn't worth it. */
+/** Polling for less than this, in ms, isn't worth it. */
 const SHORTEST_SPIN = 0.005;
-/** How often sockets are looked at that keep no process alive, in ms, when there is no other. */
+/** How often to poll, in ms, if no socket keeps the process alive. */
 const UNREF_INTERVAL = 10;
 
-/** How long those that are ready go on in one turn, in ms: timers and other I/O of the program wait for so long. */
+/** How long ready sockets are served in one turn, in ms. Timers and other I/O of the program wait for this time. */
 const TURN = 4;
-/** How often is looked in one turn. */
+/** The most polls in one turn. */
 const LOOKS_PER_TURN = 4;
 /**
- * How long turns follow one another by immediates, in ms. The runtime looks at its own I/O when it has nothing to do, and
- * else once in so many turns, which may be long ones.
+ * How long one turn is scheduled after the other by immediates, in ms. The runtime polls its own I/O when it has nothing
+ * to do, and otherwise only once in `TURNS_PER_STRETCH` turns, which may be long.
  */
 const STRETCH = 8;
 const TURNS_PER_STRETCH = 61;
-/** Places of the queue that have been used up before what is left moves to the front. */
+/** The number of used places at the front of the queue from which on it is compacted. */
 const COMPACT = 1024;
 
 /**
- * Learns from the kernel which descriptors have become readable or writable. One for a thread.
+ * Asks the kernel which descriptors have become readable or writable. There is one poller per thread.
  *
- * - While there is work it looks a few times in each turn of the event loop, so that timers and other I/O have theirs, too.
- * - With nothing to do it sleeps in a thread of its own, and the process uses no processor time. It goes on looking before
- *   that, for the time that a sleep would cost, as long as such looks have found something lately.
- * - It keeps the process alive while anything is watched that does.
+ * - While there is work, it polls a few times in each turn of the event loop, so that timers and other I/O get their turn.
+ * - Without work, it waits in a thread of its own, and the process uses no processor time. Before that it polls for about
+ *   the time that a sleep would cost, as long as such polls have found events recently.
+ * - It keeps the process alive while a watched descriptor does.
  */
 export class Poller {
   readonly libc: LibC;
-  /** The error of the last call; to be read in the same turn. */
+  /** The error number of the last call. It has to be read in the same turn. */
   readonly errno: () => number;
   readonly #layout: EventLayout;
   readonly #epoll: number;
-  /** Wakes a sleeping look. */
+  /** The eventfd that ends a sleep. */
   readonly #waker: number;
   readonly #events: Uint8Array<ArrayBuffer>;
   readonly #view: DataView;
-  /** One event, for what is asked of the kernel. */
+  /** The event that `epoll_ctl` is called with. */
   readonly #event: Uint8Array<ArrayBuffer>;
   readonly #eventView: DataView;
-  /** What is watched, by descriptor. */
+  /** The watched objects, by descriptor. */
   readonly #watched: (Watched | undefined)[] = [];
-  /** Whether it keeps the process alive, by descriptor. */
+  /** Whether a watched object keeps the process alive, by descriptor. */
   readonly #refed: boolean[] = [];
-  /** A number for each use of a descriptor: the event of one that was closed isn't its successor's. */
+  /** A number for each use of a descriptor, so that an event of a closed socket doesn't reach its successor. */
   readonly #generations: number[] = [];
-  /** Memory of the C library, for what a sleeping look finds: it may come back when this thread has ended. */
+  /** The events of a sleep, in memory of the C library: the sleep may end after this thread. */
   #asleep: { readonly memory: Deno.PointerObject; readonly view: DataView } | null = null;
-  /** The number of the turn that is going on. */
+  /** The number of the current turn. */
   turn = 0;
   #count = 0;
   #refs = 0;
@@ -77,10 +77,10 @@ export class Poller {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #spin = 0;
   #idleSince = -1;
-  /** When the runtime has had its turn, and how many turns ago. */
+  /** When the runtime last polled its own I/O, and the number of turns since then. */
   #stretchSince = 0;
   #turns = 0;
-  /** Those that go on, each once; what doesn't get its turn in this one stays ahead of what comes later. */
+  /** The watched objects to serve, each once. An object that isn't served in this turn stays ahead of later ones. */
   readonly #queue: (Watched | undefined)[] = [];
   #head = 0;
   #tail = 0;
@@ -109,7 +109,7 @@ export class Poller {
     this.#eventView = new DataView(this.#event.buffer);
     this.#epoll = this.check(libc.epoll_create1(SOCK_FLAGS & 0x80000), "make a poll");
     this.#waker = this.check(libc.eventfd(0, SOCK_FLAGS), "make a waker");
-    // Edge-triggered, so that what woke it need not be read.
+    // Edge-triggered, so that the counter of the eventfd need not be read.
     this.#control(EPOLL_CTL_ADD, this.#waker, (EPOLLIN | EPOLLET) >>> 0, 0);
   }
 
@@ -119,7 +119,7 @@ export class Poller {
     return result;
   }
 
-  /** Watches a descriptor until `unwatch`; its owner keeps the process alive. */
+  /** Watches a descriptor until `unwatch`. It keeps the process alive. */
   watch(watched: Watched): void {
     const { fd } = watched;
     const generation = this.#generations[fd] = ((this.#generations[fd] ?? 0) + 1) >>> 0;
@@ -134,7 +134,7 @@ export class Poller {
     this.setRefed(watched, true);
   }
 
-  /** Ends the watch, before the descriptor is closed. */
+  /** Ends the watch. Has to be called before the descriptor is closed. */
   unwatch(watched: Watched): void {
     const { fd } = watched;
     this.#count--;
@@ -143,7 +143,7 @@ export class Poller {
     this.#control(EPOLL_CTL_DEL, fd, 0, 0);
   }
 
-  /** Whether it keeps the process alive from now on. Does nothing for what isn't watched any more. */
+  /** Sets whether an object keeps the process alive. Does nothing if it isn't watched any more. */
   setRefed(watched: Watched, refed: boolean): void {
     const { fd } = watched;
     if (this.#watched[fd] !== watched || this.#refed[fd] === refed) return;
@@ -153,13 +153,13 @@ export class Poller {
       this.#beginStretch(performance.now());
       this.#schedule();
     } else if (--this.#refs === 0) {
-      // The process could not end while a look sleeps.
+      // The process can't end during a sleep.
       if (this.#sleeping) this.libc.eventfd_write(this.#waker, 1n);
       else this.#schedule();
     }
   }
 
-  /** Lets something go on in the next turn of the event loop. */
+  /** Serves an object in the next turn of the event loop, even without an event. */
   resumeNextTurn(watched: Watched): void {
     this.#enqueue(watched);
     this.#schedule();
@@ -200,7 +200,7 @@ export class Poller {
     }
   }
 
-  /** Whether it is time to let the runtime look at its own I/O. */
+  /** Whether it is time to let the runtime poll its own I/O. */
   #stretched(): boolean {
     const now = performance.now();
     if (++this.#turns < TURNS_PER_STRETCH && now - this.#stretchSince < STRETCH) return false;
@@ -215,8 +215,8 @@ export class Poller {
   }
 
   /**
-   * One turn: serves those that are ready, and those that are by then, as long as nobody has to be put off. A turn of the
-   * event loop costs more than a look.
+   * One turn: serves the objects that are ready, and those that have become ready in the meantime, unless the time of the
+   * turn is up. A turn of the event loop costs more than a poll.
    */
   #serve(): void {
     this.turn++;
@@ -238,7 +238,7 @@ export class Poller {
     this.#note(this.#view, count);
   }
 
-  /** Queues those to whom something has come. */
+  /** Queues the objects that have events. */
   #note(view: DataView, count: number): void {
     const { size, data } = this.#layout;
     for (let i = 0, at = 0; i < count; i++, at += size) {
@@ -252,19 +252,19 @@ export class Poller {
     }
   }
 
-  /** Lets those in the queue go on, as far as the time of a turn reaches. */
+  /** Serves the objects in the queue, until the time of the turn is up. */
   #goOn(until: number): void {
     const queue = this.#queue, end = this.#tail;
     do {
       const watched = queue[this.#head]!;
       queue[this.#head++] = undefined;
       watched.queued = false;
-      // It may have been closed meanwhile.
+      // The object may have been closed in the meantime.
       if (this.#watched[watched.fd] !== watched) continue;
       try {
         watched.goOn();
       } catch (error) {
-        // The events of the others won't come again.
+        // The others have to be served: their events aren't reported again.
         reportError(error);
       }
     } while (this.#head < end && performance.now() < until);
@@ -282,9 +282,9 @@ export class Poller {
     }
   }
 
-  /** Looks again, or sleeps. */
+  /** Schedules another turn, or sleeps. */
   #next(worked: boolean): void {
-    // It came while looking, so looking is worth it.
+    // Polling has found an event, so it was worth it.
     if (worked && this.#idleSince >= 0) this.#spin = SPIN;
     if (worked) this.#idleSince = -1;
     if (this.#refs === 0 || this.#sleeping || !this.#queueEmpty || this.#mayLook(worked)) {
@@ -294,9 +294,9 @@ export class Poller {
     }
   }
 
-  /** Whether to look in another turn rather than to sleep, with nothing in the queue. */
+  /** Whether to poll in another turn instead of sleeping, if the queue is empty. */
   #mayLook(worked: boolean): boolean {
-    // What comes meanwhile is found by the next look, which costs less than a sleep that ends at once.
+    // Another poll costs less than a sleep that ends at once.
     if (worked) return true;
     const now = performance.now();
     if (this.#idleSince < 0) this.#idleSince = now;

@@ -20,9 +20,9 @@ import { Watched } from "./watched.ts";
 const READABLE = EPOLLIN | EPOLLRDHUP | EPOLLERR | EPOLLHUP;
 const WRITABLE = EPOLLOUT | EPOLLERR | EPOLLHUP;
 const ENDED = EPOLLRDHUP | EPOLLERR | EPOLLHUP;
-/** Bytes that one call moves at most: even one connection that moves all it can leaves others their turn. */
+/** The most bytes that one call reads or writes, so that a fast connection leaves others their turn. */
 const MOST_AT_ONCE = 256 * 1024;
-/** Reads, and writes, that are promised and kept at once in one turn. */
+/** How many reads and how many writes are done at once in one turn. */
 const KEPT_PER_TURN = 16;
 
 /** An option of a socket. */
@@ -47,19 +47,19 @@ interface PendingWrite {
 }
 
 /**
- * An open stream socket, owned by this object alone and closed once. Reads and writes are tried at once; what would
- * have to wait is left to the poller. While there is no reader, nothing is pending and no buffer is held.
+ * A connected stream socket. Reads and writes are tried at once; if one would block, the poller resumes it later. Without
+ * a reader no read is pending, and no buffer is held.
  */
 export class SystemSocket extends Watched {
   override readonly fd: number;
   readonly remoteAddr: Deno.NetAddr | Deno.UnixAddr;
   readonly #poller: Poller;
   #localAddr: Deno.NetAddr | Deno.UnixAddr | null;
-  /** Whether a read may bring something. */
+  /** Whether a read may return something. */
   #readable = true;
-  /** Whether a write may be taken. */
+  /** Whether a write may succeed. */
   #writable = true;
-  /** Whether the peer's end has been reported, so that a read that brings little isn't the last. */
+  /** Whether the end of the peer's direction was reported: then a short read doesn't mean that an event will follow. */
   #ending = false;
   #closed = false;
   #read: PendingRead | null = null;
@@ -68,8 +68,8 @@ export class SystemSocket extends Watched {
   #onWritable: (() => void) | null = null;
 
   /**
-   * @param fd Connected, and this object's from here on.
-   * @param localAddr Its own address, if that is known; else it is asked for when needed.
+   * @param fd The connected socket, owned by this object from now on.
+   * @param localAddr The local address, if it is known; if not, the kernel is asked when it is needed.
    */
   constructor(
     poller: Poller,
@@ -94,21 +94,21 @@ export class SystemSocket extends Watched {
     return this.#localAddr ??= localAddress(this.#poller, this.fd);
   }
 
-  // ---- When it can ------------------------------------------------------------------------------------------------
+  // ---- By readiness -----------------------------------------------------------------------------------------------
 
-  /** Calls `ready` once, in a later turn, when `tryRead` has something to say. */
+  /** Calls `ready` once, in a later turn, when `tryRead` may return bytes, the end or an error. */
   whenReadable(ready: () => void): void {
     this.#onReadable = ready;
     if (this.#readable) this.#poller.resumeNextTurn(this);
   }
 
-  /** Calls `ready` once, in a later turn, when `tryWrite` may take bytes again. */
+  /** Calls `ready` once, in a later turn, when `tryWrite` may accept bytes again. */
   whenWritable(ready: () => void): void {
     this.#onWritable = ready;
     if (this.#writable) this.#poller.resumeNextTurn(this);
   }
 
-  /** Reads what is there: the number of bytes, `null` at the end, 0 for nothing yet. */
+  /** Reads the available bytes; returns their number, 0 if there are none yet, or `null` at the end. */
   tryRead(into: Uint8Array): number | null {
     if (!this.#readable) return 0;
     const { libc, errno } = this.#poller;
@@ -117,7 +117,7 @@ export class SystemSocket extends Watched {
       this.#check("read from");
       const count = libc.recv(this.fd, into as Uint8Array<ArrayBuffer>, asked, 0);
       if (count > 0) {
-        // Less than asked: there is no more, and the poller reports what comes.
+        // A short read has emptied the buffer of the kernel; the poller reports when more arrives.
         if (count < asked && !this.#ending) this.#readable = false;
         return count;
       }
@@ -131,7 +131,7 @@ export class SystemSocket extends Watched {
     }
   }
 
-  /** Writes what the kernel takes: the number of bytes, 0 for none now. */
+  /** Writes what the kernel accepts; returns the number of bytes, 0 if it accepts none now. */
   tryWrite(data: Uint8Array): number {
     if (!this.#writable) return 0;
     const { libc, errno } = this.#poller;
@@ -197,7 +197,7 @@ export class SystemSocket extends Watched {
     }
   }
 
-  /** Writes some of `data`; resolves with the number of bytes that the kernel has taken. */
+  /** Writes some of `data`; resolves with the number of bytes that the kernel has accepted. */
   write(data: Uint8Array): Promise<number> {
     return new Promise((resolve, reject) => {
       if (this.#write !== null) {
@@ -233,13 +233,16 @@ export class SystemSocket extends Watched {
     }
   }
 
-  /** Ends both directions; pending reads and writes are rejected, and who waits to read is called. Once. */
+  /**
+   * Ends both directions. Pending reads and writes are rejected, and the callback of `whenReadable` is called.
+   *
+   * @throws {Deno.errors.BadResource} If the socket is closed already.
+   */
   close(): void {
     this.#check("close");
     this.#closed = true;
     const ready = this.#onReadable;
     this.#onReadable = this.#onWritable = null;
-    // Asked for as long as there is a descriptor to ask about.
     this.#poller.unwatch(this);
     this.#poller.libc.close(this.fd);
     const read = this.#read, write = this.#write;
@@ -253,7 +256,7 @@ export class SystemSocket extends Watched {
     if (!this.#closed) this.close();
   }
 
-  /** Keeps the process alive, which is the default. */
+  /** Lets the socket keep the process alive. This is the default. */
   ref(): void {
     this.#poller.setRefed(this, true);
   }
@@ -263,7 +266,7 @@ export class SystemSocket extends Watched {
     this.#poller.setRefed(this, false);
   }
 
-  /** Sends small pieces at once instead of waiting to join them. */
+  /** Sends small pieces at once, without waiting for more to send with them (`TCP_NODELAY`). */
   setNoDelay(noDelay = true): void {
     if (this.remoteAddr.transport !== "tcp") return;
     this.#check("set an option of");
@@ -271,7 +274,7 @@ export class SystemSocket extends Watched {
     setOptions(this.#poller, this.fd, [option], false);
   }
 
-  /** Bytes that the kernel has taken and the peer's hasn't acknowledged; 0 when closed. */
+  /** Bytes that were written and that the peer's kernel hasn't acknowledged; 0 when the socket is closed. */
   get unacknowledgedBytes(): number {
     if (this.#closed) return 0;
     const value = new Int32Array(1);
@@ -289,7 +292,7 @@ function closedError(attempt = "use"): Error {
   return new Deno.errors.BadResource(`Cannot ${attempt} the socket: it is closed`);
 }
 
-/** Sets options of a socket, those of TCP only if it is one. */
+/** Sets options of a socket. TCP options are skipped for Unix sockets. */
 export function setOptions(
   poller: Poller,
   fd: number,
@@ -304,13 +307,13 @@ export function setOptions(
   }
 }
 
-/** The address that a descriptor is bound to. */
+/** The local address of a socket. */
 export function localAddress(poller: Poller, fd: number): Deno.NetAddr | Deno.UnixAddr {
   const room = addressRoom();
   return read("getsockname", poller, fd, room);
 }
 
-/** The address of the other end of a descriptor. */
+/** The address of a socket's peer. */
 export function peerAddress(poller: Poller, fd: number): Deno.NetAddr | Deno.UnixAddr {
   return read("getpeername", poller, fd, addressRoom());
 }

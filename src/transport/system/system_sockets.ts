@@ -19,20 +19,23 @@ import { Poller } from "./poller.ts";
 import type { SocketOption } from "./socket.ts";
 
 /**
- * What can be asked of the kernel for each socket; sizes are bytes.
+ * Options of each socket. Sizes are in bytes.
  *
  * @experimental It may change in a minor release.
  *
  * @see {@linkcode systemSockets}
  */
 export interface SystemSocketOptions {
-  /** The kernel's buffer for what is sent (`SO_SNDBUF`); the kernel doubles it. Default: it adapts, to some megabytes. */
+  /**
+   * The size of the kernel's send buffer (`SO_SNDBUF`), which the kernel doubles. Default: the kernel adapts it, up to some
+   * megabytes.
+   */
   sendBuffer?: number;
-  /** The kernel's buffer for what is received (`SO_RCVBUF`). Default: it adapts, to some megabytes. */
+  /** The size of the kernel's receive buffer (`SO_RCVBUF`). Default: the kernel adapts it, up to some megabytes. */
   receiveBuffer?: number;
   /**
-   * How much the kernel takes that it can't send yet (`TCP_NOTSENT_LOWAT`): what exceeds it stays in our queue, where a
-   * ping can pass it. Default: no bound but the buffer.
+   * How many bytes the kernel accepts that it can't send yet (`TCP_NOTSENT_LOWAT`). The rest stays in the connection's send
+   * queue, where pings can overtake it. Default: limited by the send buffer only.
    */
   notSentLowWater?: number;
 }
@@ -40,17 +43,17 @@ export interface SystemSocketOptions {
 let poller: Poller | null = null;
 
 /**
- * Makes the sockets of a context straight from the kernel's, through Deno's foreign function interface. They cost less
- * per message and per idle connection than Deno's own, and their buffers can be set and seen.
+ * Makes a context use the kernel's sockets directly, through Deno's foreign function interface. They cost less per
+ * message and per idle connection than Deno's own sockets, and the sizes of their buffers can be set.
  *
- * Needs `--allow-ffi`, with which a program is no longer in Deno's sandbox, and Linux on x86-64 (64-bit ARM is written
- * and untested). Permissions for hosts and paths are asked of Deno as its own sockets ask them.
+ * Requires `--allow-ffi`, which takes the program out of Deno's sandbox, and Linux on x86-64 (64-bit ARM is implemented
+ * but untested). Permissions for hosts and paths are checked as for Deno's own sockets.
  *
  * @experimental It may change in a minor release.
  * @param options Sizes of the kernel's buffers.
- * @returns What the option `sockets` of a context, of `listen` and of `connect` takes.
- * @throws {UnsupportedError} If the flag or the platform is missing; it says which.
- * @throws {TypeError | RangeError} If an option makes no sense.
+ * @returns The value for the option `sockets` of a context, of `listen` or of `connect`.
+ * @throws {UnsupportedError} Without `--allow-ffi`, or on another platform; the message says which.
+ * @throws {TypeError | RangeError} If an option is invalid.
  *
  * @example
  * ```ts ignore
@@ -111,9 +114,9 @@ function readOptions(options: SystemSocketOptions): SocketOption[] {
 }
 
 /**
- * Makes a poller, if the platform and the permissions are there.
+ * Makes a poller.
  *
- * @throws {UnsupportedError} If one is missing; it says which.
+ * @throws {UnsupportedError} Without `--allow-ffi`, or on another platform; the message says which.
  */
 export function makePoller({ os, arch }: { os: string; arch: string }): Poller {
   const layout = eventLayout(os, arch);
@@ -130,7 +133,7 @@ export function makePoller({ os, arch }: { os: string; arch: string }): Poller {
   }
 }
 
-/** The address of a name of this machine, at once: `listen` doesn't wait. */
+/** Resolves a hostname of this machine. Synchronous, since `listen` is. */
 function resolveOwn(hostname: string): string {
   if (parseAddress(hostname) !== undefined) return hostname;
   if (hostname === "localhost") return "127.0.0.1";
@@ -139,7 +142,7 @@ function resolveOwn(hostname: string): string {
   );
 }
 
-/** The addresses of a name, each permitted. */
+/** Resolves a hostname to addresses, and checks the permission for each of them. */
 async function addressesOf(hostname: string, port: number): Promise<string[]> {
   const found = await lookup(hostname, { all: true, verbatim: true });
   return found.map(({ address, family }) => {
@@ -148,7 +151,7 @@ async function addressesOf(hostname: string, port: number): Promise<string[]> {
   });
 }
 
-/** @throws {Deno.errors.NotCapable} As Deno's own sockets do, which this goes past. */
+/** @throws {Deno.errors.NotCapable} As Deno's own sockets do. The kernel's sockets have no check of their own. */
 function requireNet(host: string): void {
   require({ name: "net", host }, `net access to "${host}"`, "--allow-net");
 }
