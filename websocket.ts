@@ -1,6 +1,6 @@
 /**
- * The `WebSocket` class of the WHATWG standard with this library's connections, for programs that were written for that of a
- * browser or of Deno.
+ * The `WebSocket` class of the WHATWG standard on this library's connections, for programs that were written for browsers or
+ * for Deno's own class.
  *
  * @example
  * ```ts

@@ -1,5 +1,5 @@
 /**
- * The API of the npm package `ws` 8 with this library's connections, for programs that were written for that package.
+ * The API of the npm package `ws` 8 on this library's connections, for programs that were written for that package.
  *
  * @example
  * ```ts

@@ -52,7 +52,7 @@ export class Http2StreamTransport extends NodeStreamTransport {
 
   /** @param stream The stream, owned by this object from now on. */
   constructor(stream: Http2Stream, carrier: Http2Carrier) {
-    // A stream with a response to HEAD has ended its writable side from the start.
+    // The stream may be half-closed from the start: the writable side of a response to HEAD has ended.
     super(stream, undefined, true);
     this.#stream = stream;
     this.#carrier = carrier;

@@ -119,7 +119,7 @@ export class NodeStreamTransport implements Transport {
   /**
    * @param stream The stream, which this object now owns.
    * @param watch Notified if a `node:tls` socket has received too much while it wasn't read; without it there is no limit.
-   * @param half Whether a direction may have ended already.
+   * @param half Whether the stream may be half-closed already.
    * @throws {TypeError} If the stream carries objects, or has been destroyed or ended. It is then unchanged.
    */
   constructor(stream: Duplex, watch?: HeldWatch, half = false) {

@@ -1,5 +1,5 @@
-// The ports on which the Fetch standard (2.8, "Port blocking") lets no page speak: other protocols' servers could be
-// made to do things by what a WebSocket handshake says to them.
+// The bad ports of the Fetch standard (2.8, "Port blocking"): servers of other protocols could take a WebSocket handshake
+// for commands.
 const BLOCKED = new Set([
   ...[0, 1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79, 87, 95],
   ...[101, 102, 103, 104, 109, 110, 111, 113, 115, 117, 119, 123, 135, 137, 139, 143, 161, 179],
@@ -8,7 +8,7 @@ const BLOCKED = new Set([
   ...[6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080],
 ]);
 
-/** Whether the Fetch standard blocks the port of a URL; the default port of its scheme never is. */
+/** Whether the Fetch standard blocks the port of a URL. The default port of a scheme is never blocked. */
 export function isBlockedPort(url: URL): boolean {
   return url.port !== "" && BLOCKED.has(Number(url.port));
 }

@@ -1,8 +1,8 @@
 import { nextTick } from "node:process";
 
 /**
- * Settles when everything that waits for a microtask has run. Between two events of a browser lies such a checkpoint,
- * so that `await once(…)` in a loop misses no event.
+ * Settles when all pending microtasks have run. Browsers perform such a microtask checkpoint between two events, so that
+ * `await once(…)` in a loop misses no event.
  */
 export const CHECKPOINT: PromiseLike<void> = {
   then: (settled?: ((value: void) => unknown) | null) => {

@@ -1,25 +1,25 @@
-/** What an `on…` attribute may be set to. */
+/** The value of an `on…` attribute. */
 export type EventHandler = ((event: Event) => unknown) | object | null;
 
 /**
- * The `on…` attributes of an event target (HTML standard, 8.1.8.1): one listener per attribute, in the place among the
- * others at which the attribute was first set.
+ * The `on…` attributes of an event target (HTML standard, 8.1.8.1). Each attribute has one listener, whose place among
+ * the other listeners is that of the first time that the attribute was set.
  */
 export class EventHandlers {
   readonly #target: EventTarget;
   readonly #handlers = new Map<string, { handler: object; listener: (event: Event) => void }>();
 
-  /** @param target Whose attributes these are. */
+  /** @param target The event target that has the attributes. */
   constructor(target: EventTarget) {
     this.#target = target;
   }
 
-  /** What an attribute is set to. */
+  /** The value of an attribute. */
   get(type: string): EventHandler {
     return this.#handlers.get(type)?.handler ?? null;
   }
 
-  /** Sets an attribute; what is no object clears it. */
+  /** Sets an attribute. A value that isn't an object clears it. */
   set(type: string, value: unknown): void {
     const current = this.#handlers.get(type);
     if ((typeof value !== "object" || value === null) && typeof value !== "function") {
@@ -34,7 +34,7 @@ export class EventHandlers {
     }
     const listener = (event: Event) => {
       const handler = this.#handlers.get(type)?.handler;
-      // An object that can't be called may be the attribute's value; it is not called.
+      // The value may be an object that isn't callable; then nothing is called.
       if (typeof handler === "function" && handler.call(this.#target, event) === false) {
         event.preventDefault();
       }

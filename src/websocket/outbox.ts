@@ -2,37 +2,37 @@ import { Fifo } from "../util/fifo.ts";
 
 interface Entry {
   readonly blob: Blob | null;
-  /** What it counts while it waits. */
+  /** The bytes that the entry counts for while it waits. */
   readonly size: number;
-  /** Returns whether it has gone where it counts from now on. */
+  /** Returns whether the bytes are counted elsewhere from now on. */
   readonly action: (bytes: Uint8Array) => boolean;
 }
 
 const NOTHING = new Uint8Array();
 
 /**
- * Keeps the order of what is sent although the bytes of a `Blob` can only be had later: what follows one waits for it,
- * the close too.
+ * Keeps messages in order although the bytes of a `Blob` can only be read asynchronously: later messages wait for it, and
+ * so does the close.
  */
 export class Outbox {
-  /** Bytes that wait here, or were refused when it was their turn. */
+  /** The number of bytes that wait here, or that were refused when it was their turn. */
   bytes = 0;
-  /** Whether something is waiting, so that everything else has to wait behind it. */
+  /** Whether something is waiting, so that later messages have to wait, too. */
   busy = false;
   readonly #failed: (error: unknown) => void;
   readonly #entries = new Fifo<Entry>();
 
-  /** @param failed Called when the bytes of a `Blob` can't be read; what waits behind it is dropped. */
+  /** @param failed Called when the bytes of a `Blob` can't be read. All later entries are dropped. */
   constructor(failed: (error: unknown) => void) {
     this.#failed = failed;
   }
 
-  /** Does something behind all that waits, at once if nothing does. Its bytes count until it returns true. */
+  /** Runs an action after all waiting entries, at once if there are none. Its bytes count until it returns true. */
   add(size: number, action: () => boolean): void {
     this.#push(null, size, action);
   }
 
-  /** Reads a `Blob`, and does something with its bytes when it is their turn. */
+  /** Reads a `Blob`, and runs an action with its bytes when it is their turn. */
   read(blob: Blob, action: (bytes: Uint8Array) => boolean): void {
     this.#push(blob, blob.size, action);
   }
@@ -60,13 +60,13 @@ export class Outbox {
   }
 }
 
-/** Bytes of a text as UTF-8, without encoding it. */
+/** The length of a text in bytes of UTF-8, without encoding it. */
 export function utf8Length(text: string): number {
   let length = text.length;
   for (let i = 0; i < text.length; i++) {
     const unit = text.charCodeAt(i);
     if (unit < 0x80) continue;
-    // A pair of surrogates is two units and four bytes; a lone one becomes U+FFFD, three bytes.
+    // A surrogate pair has two code units and four bytes. A lone surrogate becomes U+FFFD, which has three bytes.
     length += unit < 0x800 ? 1 : 2;
     if (unit >= 0xd800 && unit < 0xdc00) {
       const next = text.charCodeAt(i + 1);

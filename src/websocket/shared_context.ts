@@ -2,7 +2,7 @@ import { Context } from "../context.ts";
 
 let shared: Context | null = null;
 
-/** The context of the connections whose makers have named none. It keeps no process alive. */
+/** The context of all connections that are made without one. It doesn't keep the process alive. */
 export function sharedContext(): Context {
   return shared ??= new Context();
 }

@@ -1,6 +1,6 @@
-// What Web IDL prescribes for the arguments of the interface, and how its members look to reflection.
+// The rules of Web IDL for the arguments of the interface, and for the properties of its members.
 
-/** Refuses a call with too few arguments, as Web IDL has it. */
+/** @throws {TypeError} If a call has too few arguments, as Web IDL requires. */
 export function requireArguments(name: string, received: number, needed: number): void {
   if (received >= needed) return;
   throw new TypeError(
@@ -8,15 +8,15 @@ export function requireArguments(name: string, received: number, needed: number)
   );
 }
 
-/** A value as `USVString`: lone surrogates become U+FFFD. */
+/** Converts a value to `USVString`: lone surrogates become U+FFFD. */
 export function toUsvString(value: unknown): string {
   if (typeof value === "symbol") throw new TypeError("Cannot convert a symbol to a string");
   return String(value).toWellFormed();
 }
 
-/** A value as `[Clamp] unsigned short`: rounded to the nearest whole number, ties to the even one. */
+/** Converts a value to `[Clamp] unsigned short`: rounded to the nearest integer, ties to the even one. */
 export function clampToUnsignedShort(value: unknown): number {
-  // Other than Number, it refuses a BigInt, as Web IDL does.
+  // Unlike `Number()`, the operator refuses a BigInt, as Web IDL does.
   const number = +(value as number);
   if (Number.isNaN(number)) return 0;
   const clamped = Math.min(Math.max(number, 0), 0xffff);
@@ -29,7 +29,7 @@ export function clampToUnsignedShort(value: unknown): number {
  * Makes the operations and attributes of an interface enumerable, and adds its constants and its name.
  *
  * @param name The name of the interface.
- * @param optional Names of operations all of whose arguments are optional, so that their length is 0 (Web IDL 3.7.7).
+ * @param optional The operations without required arguments; their `length` is 0 (Web IDL 3.7.7).
  */
 export function defineInterface(
   name: string,
@@ -52,7 +52,7 @@ export function defineInterface(
     Object.defineProperty(constructor, constantName, constant);
     Object.defineProperty(prototype, constantName, constant);
   }
-  // A bundler may have called the class something else.
+  // A bundler may have renamed the class.
   Object.defineProperty(constructor, "name", { value: name });
   Object.defineProperty(prototype, Symbol.toStringTag, {
     value: name,

@@ -16,8 +16,7 @@ const CONNECTING = 0, OPEN = 1, CLOSING = 2, CLOSED = 3;
 const LONGEST_REASON = 123;
 
 /**
- * What the second argument of the constructor may be instead of subprotocols: the options of `connect`, without its
- * callbacks, which the events replace.
+ * Options of the constructor: those of `connect` without the callbacks, which are replaced by events.
  *
  * @see {@linkcode WebSocket}
  */
@@ -36,11 +35,11 @@ export interface WebSocketOptions extends
     | "onFrameChunk"
     | "onFrameEnd"
   > {
-  /** Whose defaults and end the connection has. Default: a context that all connections without one share. */
+  /** The context that the connection belongs to. Default: a context that all connections without one share. */
   context?: Context;
 }
 
-/** The listeners of a socket get the events of their type. */
+/** The types of the event listeners. */
 export interface WebSocket {
   /** Adds a listener of one of the socket's own events. */
   addEventListener<Type extends keyof WebSocketEventMap>(
@@ -69,12 +68,12 @@ export interface WebSocket {
 }
 
 /**
- * The `WebSocket` of the WHATWG standard, on this library's connection: programs that were written for a browser's or
+ * The `WebSocket` of the WHATWG standard, on this library's connections. Programs that were written for browsers or for
  * Deno's own class run with it unchanged.
  *
  * - The socket isn't read faster than events are dispatched: a flood of messages waits at the peer, not in memory.
  * - `permessage-deflate` is offered, as browsers do.
- * - Limits are the standard's: `send` never throws for a full queue, and messages may have 64 MiB.
+ * - As in the standard, `send` has no limit for its queue. Received messages may have up to 64 MiB.
  *
  * @example
  * ```ts
@@ -112,7 +111,7 @@ export class WebSocket extends EventTarget {
   /** The same as `WebSocket.CLOSED`. */
   declare readonly CLOSED: 3;
 
-  /** One for all sockets, since many are silent. */
+  /** Shared by all sockets, which saves memory. */
   static readonly #callbacks: ConnectionHandlers<WebSocket> = {
     onConnect: ({ data: socket }) => socket.#opened() as Promise<void>,
     onMessage: ({ data: socket }, data) => socket.#received(data) as Promise<void>,
@@ -133,21 +132,21 @@ export class WebSocket extends EventTarget {
   #outbox: Outbox | null = null;
   #readyState = CONNECTING;
   #binaryType: BinaryType = "blob";
-  /** Messages that have been dispatched. */
+  /** The number of dispatched messages. */
   #dispatched = 0;
   /** Whether the connection has failed, so that an error event precedes the close event. */
   #failed = false;
-  /** Bytes that were never transmitted, and never will be. */
+  /** The number of bytes that can't be sent any more. */
   #lost = 0;
 
   /**
-   * Starts to connect.
+   * Starts connecting.
    *
-   * @param url The URL, relative to `location` if there is one; `http:` and `https:` are read as `ws:` and `wss:`. User
-   * info goes out as Basic `Authorization`.
+   * @param url The URL, relative to `location` if there is one. `http:` and `https:` become `ws:` and `wss:`. User info is
+   * sent as Basic `Authorization`.
    * @param protocols The subprotocols to offer, or options.
-   * @throws {DOMException} `SyntaxError` if the URL or a subprotocol makes no sense.
-   * @throws {TypeError | RangeError} If an option makes no sense.
+   * @throws {DOMException} `SyntaxError` if the URL or a subprotocol is invalid.
+   * @throws {TypeError | RangeError} If an option is invalid.
    */
   constructor(url: string | URL, protocols: string | readonly string[] | WebSocketOptions = []) {
     super();
@@ -159,7 +158,7 @@ export class WebSocket extends EventTarget {
     this.#offered = options.protocols.length > 0;
     if (isBlockedPort(this.#url)) {
       this.#connection = null;
-      // No earlier than the caller that made it has had time to listen.
+      // Later, so that the caller can add listeners first.
       setTimeout(() => this.#end(null), 0);
       return;
     }
@@ -177,14 +176,14 @@ export class WebSocket extends EventTarget {
     });
   }
 
-  /** The URL, with what was relative in it resolved. */
+  /** The absolute URL. */
   get url(): string {
     return this.#url.href;
   }
 
   /** `CONNECTING`, `OPEN`, `CLOSING` or `CLOSED`. */
   get readyState(): number {
-    // The peer's close frame makes it `CLOSING`, when the messages before it have been dispatched.
+    // After the peer's close frame it is `CLOSING` as soon as all messages before the frame were dispatched.
     const connection = this.#connection!;
     return this.#readyState === OPEN && connection.state !== "open" &&
         connection.stats().messagesReceived === this.#dispatched
@@ -192,7 +191,10 @@ export class WebSocket extends EventTarget {
       : this.#readyState;
   }
 
-  /** Bytes that `send` was given and the kernel hasn't taken; what the end of the connection left over stays in it. */
+  /**
+   * The number of bytes that were passed to `send` and not yet to the kernel. Bytes that can't be sent any more stay
+   * included.
+   */
   get bufferedAmount(): number {
     return this.#lost + (this.#outbox?.bytes ?? 0) + (this.#connection?.queuedBytes ?? 0);
   }
@@ -208,7 +210,7 @@ export class WebSocket extends EventTarget {
   }
 
   /**
-   * As what binary messages arrive: a `Blob` or an `ArrayBuffer`.
+   * The type of binary messages: `Blob` or `ArrayBuffer`.
    *
    * @default {"blob"}
    */
@@ -219,7 +221,7 @@ export class WebSocket extends EventTarget {
   set binaryType(value: BinaryType) {
     if (!(#binaryType in this)) throw new TypeError("Cannot set binaryType of another object");
     const type = toUsvString(value);
-    // What the enumeration doesn't have is ignored (Web IDL 3.8).
+    // Values that aren't in the enumeration are ignored (Web IDL 3.8).
     if (type === "blob" || type === "arraybuffer") this.#binaryType = type;
   }
 
@@ -260,9 +262,10 @@ export class WebSocket extends EventTarget {
   }
 
   /**
-   * Closes; what was sent goes out first. While connecting it cancels, on a closing or closed socket it does nothing.
+   * Starts the closing handshake, after all messages that were passed to `send`. While connecting, it cancels the
+   * connection. On a closing or closed socket it does nothing.
    *
-   * @param code 1000, or 3000 to 4999; left out, the close frame has no code.
+   * @param code 1000, or 3000 to 4999. Without it the close frame has no code.
    * @param reason At most 123 bytes of UTF-8.
    * @throws {DOMException} `InvalidAccessError` for another code, `SyntaxError` for a longer reason.
    */
@@ -285,7 +288,7 @@ export class WebSocket extends EventTarget {
     const connecting = this.#readyState === CONNECTING;
     this.#readyState = CLOSING;
     if (connecting) {
-      // Establishing it fails (WebSockets standard, 3.1).
+      // "Fail the WebSocket connection" (WebSockets standard, 3.1).
       this.#failed = true;
       this.#connection?.terminate();
       return;
@@ -299,9 +302,9 @@ export class WebSocket extends EventTarget {
   }
 
   /**
-   * Sends a message. On a closing or closed socket it is only counted in `bufferedAmount`.
+   * Sends a message. On a closing or closed socket the message is only counted in `bufferedAmount`.
    *
-   * @param data Text, or bytes of which a snapshot is taken. Anything else is sent as its text.
+   * @param data Text, or bytes, which may be changed afterwards. Any other value is converted to a string.
    * @throws {DOMException} `InvalidStateError` while connecting.
    */
   send(data: string | ArrayBufferLike | ArrayBufferView | Blob): void {
@@ -313,7 +316,7 @@ export class WebSocket extends EventTarget {
         "InvalidStateError",
       );
     }
-    // Behind the peer's close frame nothing can be sent, although messages may be left to dispatch.
+    // After the peer's close frame nothing can be sent, although messages may still have to be dispatched.
     if (this.readyState === OPEN && this.#connection!.state === "open") {
       this.#send(payload);
     } else {
@@ -332,7 +335,7 @@ export class WebSocket extends EventTarget {
     }
   }
 
-  /** What is sent after a `Blob` waits for its bytes. */
+  /** The outbox, in which messages after a `Blob` wait for its bytes. */
   get #box(): Outbox {
     return this.#outbox ??= new Outbox(() => {
       this.#failed = true;
@@ -340,7 +343,7 @@ export class WebSocket extends EventTarget {
     });
   }
 
-  /** What can't be sent any more is never transmitted, and counts for ever (WebSockets standard, bufferedAmount). */
+  /** Sends a message that had to wait. If it can't be sent any more, it stays in `bufferedAmount` (WebSockets standard). */
   #hand(data: string | Uint8Array): boolean {
     if (this.#connection!.state !== "open") return false;
     this.#connection!.send(data);
@@ -352,7 +355,8 @@ export class WebSocket extends EventTarget {
   #opened(): PromiseLike<void> {
     const connection = this.#connection!;
     if (this.#offered && connection.protocol === "") {
-      // RFC 6455 4.1 lets a server ignore what was offered; the standard doesn't ("establish a WebSocket connection").
+      // RFC 6455 4.1 lets a server choose none of the offered subprotocols. The WebSockets standard doesn't ("establish a
+      // WebSocket connection").
       this.#failed = true;
       connection.terminate();
       return CHECKPOINT;
@@ -363,7 +367,7 @@ export class WebSocket extends EventTarget {
   }
 
   #received(data: ReceivedMessage): PromiseLike<void> | void {
-    // After our own close nothing is dispatched, and all that counts is that it was closed.
+    // After `close()` no message is dispatched.
     if (this.#readyState !== OPEN) return;
     const bytes = data as Uint8Array<ArrayBuffer>;
     const message = typeof data === "string"
@@ -388,7 +392,7 @@ export class WebSocket extends EventTarget {
 
 defineInterface("WebSocket", WebSocket, { CONNECTING, OPEN, CLOSING, CLOSED }, ["close"]);
 
-/** @throws {DOMException} `SyntaxError`, as the constructor has it (WebSockets standard, 3.1). */
+/** @throws {DOMException} `SyntaxError` for an invalid URL (WebSockets standard, 3.1). */
 function parseUrl(given: string): URL {
   let url: URL;
   try {
@@ -419,7 +423,7 @@ function readOptions(
   return { ...given, protocols: list.map(toUsvString) };
 }
 
-/** @throws {DOMException} `SyntaxError` for one that is no token, or is listed twice, in whatever case. */
+/** @throws {DOMException} `SyntaxError` if one isn't a token, or is listed twice regardless of case. */
 function checkProtocols(protocols: readonly string[]): void {
   const seen = new Set<string>();
   for (const protocol of protocols) {
@@ -434,7 +438,7 @@ function checkProtocols(protocols: readonly string[]): void {
   }
 }
 
-/** The headers of the request, with the URL's user info as Basic credentials (RFC 7617). */
+/** Adds the user info of the URL to the headers, as Basic credentials (RFC 7617). */
 function withCredentials(given: WebSocketOptions["headers"], url: URL): Headers {
   const headers = new Headers(given as HeadersInit | undefined);
   if ((url.username === "" && url.password === "") || headers.has("authorization")) return headers;
@@ -443,7 +447,7 @@ function withCredentials(given: WebSocketOptions["headers"], url: URL): Headers 
   return headers;
 }
 
-/** User info without its percent-encoding; what is no UTF-8 stays as it is. */
+/** Decodes percent-encoding. A text that isn't valid UTF-8 then is returned unchanged. */
 function decode(text: string): string {
   try {
     return decodeURIComponent(text);
@@ -454,7 +458,7 @@ function decode(text: string): string {
 
 type Payload = string | ArrayBufferView | Blob;
 
-/** Bytes of a message. */
+/** The length of a message in bytes. */
 function sizeOf(payload: Payload): number {
   if (typeof payload === "string") return utf8Length(payload);
   return payload instanceof Blob ? payload.size : payload.byteLength;
@@ -464,10 +468,10 @@ function copyOf(data: ArrayBufferView): Uint8Array {
   return new Uint8Array(data.buffer, data.byteOffset, data.byteLength).slice();
 }
 
-/** What is sent: bytes, a `Blob`, or anything else as text. */
+/** Converts an argument of `send` to bytes, a `Blob` or a string. */
 function toPayload(data: unknown): Payload {
   if (data instanceof Blob) return data;
-  // What was transferred away counts as empty (Web IDL, "get a copy of the bytes").
+  // A detached buffer counts as empty (Web IDL, "get a copy of the bytes").
   if (data instanceof ArrayBuffer) return data.detached ? new Uint8Array() : new Uint8Array(data);
   if (ArrayBuffer.isView(data)) {
     if (!(data.buffer instanceof ArrayBuffer)) {

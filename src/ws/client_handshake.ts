@@ -23,7 +23,7 @@ const TOKEN = /^[!#$%&'*+\-.0-9A-Z^_`|a-z~]+$/;
 const VERSIONS = [8, 13];
 
 /**
- * Options of a client: those of `ws`, and those of `node:https`'s request, through which the handshake goes.
+ * Options of a client: those of `ws`, and those of `https.request`, which sends the handshake.
  *
  * @see {@linkcode WebSocket}
  */
@@ -34,37 +34,37 @@ export interface ClientOptions extends SharedOptions, Omit<RequestOptions, "prot
   origin?: string;
   /** Whether to offer compression, and how. @default {true} */
   perMessageDeflate?: boolean | PerMessageDeflateOptions;
-  /** From the call to the answer, in ms. Default: no limit. */
+  /** How long the handshake may take, in ms. Default: no limit. */
   handshakeTimeout?: number;
   /** Whether to follow redirects. @default {false} */
   followRedirects?: boolean;
-  /** How many of them. @default {10} */
+  /** How many redirects to follow. @default {10} */
   maxRedirects?: number;
-  /** The version to ask for; 13 is the standard's. @default {13} */
+  /** The `Sec-WebSocket-Version` of the request; 13 is that of RFC 6455. @default {13} */
   protocolVersion?: number;
   /** Fills the masking key of each frame. */
   generateMask?: (mask: Uint8Array) => void;
-  /** Ends the request in place of us, after changing its headers. */
+  /** Called with the request before it is sent. It may change the headers, and has to end the request. */
   finishRequest?: (request: ClientRequest, socket: EventEmitter) => void;
 }
 
-/** Whose handshake it is. */
+/** What a handshake needs of its socket. */
 export interface HandshakeHost {
   /** Emits `upgrade`, `redirect` and `unexpected-response`. */
   readonly socket: EventEmitter;
-  /** The stream is open. */
+  /** Called when the handshake is complete. */
   attach(stream: Duplex, head: Uint8Array, handshaken: Handshaken<unknown>): void;
-  /** It has failed. */
+  /** Called when the handshake has failed. */
   failed(error: Error): void;
-  /** It continues at another URL. */
+  /** Called when a redirect is followed. */
   redirected(url: string): void;
 }
 
-/** A handshake that was started. */
+/** A handshake in progress. */
 export interface Handshake {
-  /** The URL, as it was read. */
+  /** The parsed URL. */
   readonly url: string;
-  /** Gives it up. */
+  /** Ends the handshake without a result. */
   cancel(): void;
 }
 
@@ -77,7 +77,7 @@ interface Target {
 /**
  * Starts the handshake of a client.
  *
- * @throws {SyntaxError} If the address or a subprotocol makes no sense.
+ * @throws {SyntaxError} If the address or a subprotocol is invalid.
  */
 export function startHandshake(
   host: HandshakeHost,
@@ -133,7 +133,7 @@ class Attempt {
   readonly #protocols: readonly string[];
   readonly #options: ClientOptions;
   readonly #first: Target;
-  /** The extensions that are offered; `""` for none. */
+  /** The offered extensions; `""` for none. */
   readonly #offer: string;
   #request: ClientRequest | null = null;
   #redirects = 0;
@@ -211,7 +211,7 @@ class Attempt {
     };
   }
 
-  /** The application's headers; another host must not get what was meant for the first. */
+  /** The application's headers. After a redirect to another host, its credentials are removed. */
   #headersFor(url: URL, given: Record<string, string> = {}): Record<string, string> {
     const sameHost = url.host === this.#first.url.host;
     const weaker = this.#first.secure && url.protocol !== "wss:";
@@ -248,7 +248,7 @@ class Attempt {
 
   #upgraded(key: string, response: IncomingMessage, stream: Duplex, head: Buffer): void {
     emit(this.#host.socket, "upgrade", response);
-    // A listener may have closed it.
+    // A listener may have closed the socket.
     if (this.#over) {
       stream.destroy();
       return;
@@ -263,7 +263,7 @@ class Attempt {
     }
   }
 
-  /** @throws {Error} If the answer isn't one to our request (RFC 6455 4.1). */
+  /** @throws {Error} If the response doesn't match the request (RFC 6455 4.1). */
   #check(key: string, { headers }: IncomingMessage) {
     if (headers.upgrade?.toLowerCase() !== "websocket") throw new Error("Invalid Upgrade header");
     if (headers["sec-websocket-accept"] !== acceptKey(key)) {

@@ -1,6 +1,6 @@
 import type { ProtocolError, ProtocolErrorReason } from "../protocol/protocol_error.ts";
 
-/** The codes of `ws`, by our reasons. Those of plain errors, as there; the others are range errors. */
+/** The codes of `ws` by our reasons: those of a `RangeError` here, those of an `Error` in `PLAIN_CODES`. */
 const CODES: Partial<Record<ProtocolErrorReason, string>> = {
   "expected-fin": "WS_ERR_EXPECTED_FIN",
   "expected-mask": "WS_ERR_EXPECTED_MASK",
@@ -21,7 +21,7 @@ const PLAIN_CODES: Partial<Record<ProtocolErrorReason, string>> = {
   "invalid-compression": "Z_DATA_ERROR",
 };
 
-/** What the peer did wrong, as `ws` emits it: with its code. */
+/** Converts a protocol error to the one that `ws` emits, with its code. */
 export function emittedError(cause: ProtocolError): Error & { code: string } {
   const { message, reason } = cause, plain = PLAIN_CODES[reason];
   return plain === undefined
@@ -29,10 +29,10 @@ export function emittedError(cause: ProtocolError): Error & { code: string } {
     : Object.assign(new Error(message, { cause }), { code: plain });
 }
 
-/** The names of the states, by number. */
+/** The names of the ready states. */
 const STATES = ["CONNECTING", "OPEN", "CLOSING", "CLOSED"];
 
-/** The error of something that needs an open socket. */
+/** The error for calls that need an open socket. */
 export function notOpen(readyState: number): Error {
   return new Error(`WebSocket is not open: readyState ${readyState} (${STATES[readyState]})`);
 }

@@ -4,14 +4,13 @@ import type { ClientRequest, IncomingMessage } from "node:http";
 
 /** Marks the listener that an `on…` attribute has set. */
 const ATTRIBUTE = Symbol("attribute");
-/** The handler that a listener was made of. */
+/** The handler that a listener calls. */
 const HANDLER = Symbol("handler");
 
 /**
- * Emits an event of our own accord: what a listener throws is uncaught, and none of the emitter's business. So is an `error`
- * that nobody listens to.
+ * Emits an event. An error that a listener throws is reported as uncaught, and so is an `error` event without listeners.
  *
- * @returns Whether listeners have taken it.
+ * @returns Whether the event had listeners.
  */
 export function emit(emitter: EventEmitter, event: string, ...args: unknown[]): boolean {
   let taken = false;
@@ -19,7 +18,7 @@ export function emit(emitter: EventEmitter, event: string, ...args: unknown[]): 
   return taken;
 }
 
-/** Calls code of the application's; what it throws is uncaught. */
+/** Calls code of the application, and reports what it throws as uncaught. */
 export function run(work: () => unknown): void {
   try {
     work();
@@ -29,42 +28,42 @@ export function run(work: () => unknown): void {
 }
 
 /**
- * A listener as a browser's class takes it.
+ * A listener in the form of the DOM's `addEventListener`.
  *
  * @see {@linkcode WebSocket}
  */
 export type Handler = ((event: Event) => void) | { handleEvent(event: Event): void };
 
 /**
- * A message as a listener gets it, by the `binaryType` of its socket.
+ * The types of a message. The `binaryType` of the socket decides which one listeners get.
  *
  * @see {@linkcode WebSocket}
  */
 export type RawData = Buffer | ArrayBuffer | Buffer[];
 
 /**
- * The events of a socket, each with what its listeners get.
+ * The events of a socket, with the arguments of their listeners.
  *
  * @see {@linkcode WebSocket}
  */
 export interface WebSocketEvents {
-  /** It is open. */
+  /** The connection is open. */
   open: [];
-  /** A message; a text is its bytes as well. */
+  /** A message was received. A text message comes as its bytes, too. */
   message: [data: RawData, isBinary: boolean];
-  /** A ping was received, and answered. */
+  /** A ping was received, and answered unless `autoPong` is off. */
   ping: [payload: Buffer];
   /** A pong was received. */
   pong: [payload: Buffer];
-  /** It has failed; `close` follows. */
+  /** The connection has failed; `close` follows. */
   error: [error: Error];
-  /** It has ended. */
+  /** The connection has ended. */
   close: [code: number, reason: Buffer];
-  /** The server has accepted. */
+  /** The server has accepted the handshake. */
   upgrade: [response: IncomingMessage];
-  /** The handshake goes on at another URL. */
+  /** A redirect is followed. */
   redirect: [url: string, request: ClientRequest];
-  /** The server has answered with something else; without a listener it is an error. */
+  /** The server has sent another response. Without a listener for it the handshake fails. */
   "unexpected-response": [request: ClientRequest, response: IncomingMessage];
 }
 
@@ -117,7 +116,7 @@ class SocketErrorEvent extends SocketEvent {
   }
 }
 
-/** Says whether close frames went both ways. */
+/** Returns whether both sides have sent a close frame. */
 type WasClean = () => boolean;
 
 function makeEvent(
@@ -140,7 +139,7 @@ function makeEvent(
 
 const TYPES = ["open", "message", "close", "error"];
 
-/** Adds a listener in the way of `addEventListener`; one that is there already isn't added again. */
+/** Adds a listener as `addEventListener` does; the same handler isn't added twice. */
 export function addHandler(
   emitter: EventEmitter,
   type: string,
@@ -165,7 +164,7 @@ export function addHandler(
   else emitter.on(type, listener);
 }
 
-/** Removes a listener that `addHandler` has added. */
+/** Removes a listener that was added by `addHandler`. */
 export function removeHandler(emitter: EventEmitter, type: string, handler: Handler): void {
   for (const listener of emitter.listeners(type) as Listener[]) {
     if (listener[HANDLER] !== handler || listener[ATTRIBUTE]) continue;
@@ -174,13 +173,13 @@ export function removeHandler(emitter: EventEmitter, type: string, handler: Hand
   }
 }
 
-/** What an `on…` attribute is set to. */
+/** The value of an `on…` attribute. */
 export function attributeOf(emitter: EventEmitter, type: string): Handler | null {
   const listeners = emitter.listeners(type) as Listener[];
   return listeners.find((listener) => listener[ATTRIBUTE])?.[HANDLER] ?? null;
 }
 
-/** Sets an `on…` attribute; anything but a function clears it. */
+/** Sets an `on…` attribute. A value that isn't a function clears it. */
 export function setAttribute(
   emitter: EventEmitter,
   type: string,

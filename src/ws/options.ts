@@ -6,61 +6,62 @@ import type { CompressionOptions } from "../deflate/compression_options.ts";
 import type { ConnectionOptions } from "../connection_options.ts";
 
 /**
- * The options of permessage-deflate, by the names of `ws`.
+ * The options of permessage-deflate, with the names of `ws`.
  *
  * @see {@linkcode WebSocketServer}
  */
 export interface PerMessageDeflateOptions extends DeflateTerms {
-  /** How to compress: `level` and `memLevel` are used, what else it says is decided here. */
+  /** How to compress. Only `level` and `memLevel` have an effect. */
   zlibDeflateOptions?: ZlibOptions;
-  /** How to inflate; what it would bound is bounded here already. */
+  /** Accepted and without effect: memory for inflating is always bounded. */
   zlibInflateOptions?: ZlibOptions;
-  /** Messages below it go uncompressed, in bytes. @default {1024} */
+  /** Messages below this size aren't compressed, in bytes. @default {1024} */
   threshold?: number;
-  /** How many messages are compressed at once; they take turns here, whatever it says. */
+  /** Accepted and without effect: messages are compressed in turn. */
   concurrencyLimit?: number;
 }
 
 /**
- * Options that servers and clients share.
+ * Options of both servers and clients.
  *
  * @see {@linkcode WebSocketServer}
  */
 export interface SharedOptions {
-  /** Whether several messages of one read are emitted without a microtask checkpoint between them. @default {true} */
+  /** Whether messages of the same read may be emitted without a microtask checkpoint in between. @default {true} */
   allowSynchronousEvents?: boolean;
   /** Whether pings are answered. @default {true} */
   autoPong?: boolean;
-  /** From `close()` to the end of a peer that doesn't answer, in ms. @default {30000} */
+  /** How long to wait for the peer's close frame after `close()`, in ms. @default {30000} */
   closeTimeout?: number;
-  /** Accepted and without effect: what is buffered is bounded in bytes. */
+  /** Accepted and without effect: buffers are bounded in bytes. */
   maxBufferedChunks?: number;
   /** Accepted and without effect: fragments of a message share one buffer. */
   maxFragments?: number;
-  /** The largest message, in bytes; 0 for any. @default {104857600} */
+  /** The size of the largest message to accept, in bytes; 0 for any. @default {104857600} */
   maxPayload?: number;
-  /** Accepted and without effect: the pongs that wait are few, and only the latest is kept of those that a peer doesn't read. */
+  /** Accepted and without effect: the number of waiting pongs is always bounded. */
   maxPendingAutoPongs?: number;
   /** Accepted and without effect: text is always checked. */
   skipUTF8Validation?: boolean;
 }
 
-/** What the options of `ws` say about a connection. */
+/** The options of `ws` that concern a connection. */
 interface ConnectionPart extends SharedOptions {
   perMessageDeflate?: boolean | PerMessageDeflateOptions;
   generateMask?: (mask: Uint8Array) => void;
 }
 
-/** The options of a connection that come from those of `ws`. */
+/** Converts the options of `ws` to those of a connection. */
 function connectionOptions(options: ConnectionPart): ConnectionOptions {
   const { closeTimeout = 30_000, maxPayload = 100 * 1024 * 1024, autoPong = true } = options;
   return {
-    // A timer of Node's takes anything, and nothing sensible as the shortest time.
+    // Node's timers accept any value, and take invalid ones as the shortest time.
     closeTimeout: Math.max(1, wholeOf(closeTimeout)),
     maxMessageSize: wholeOf(maxPayload),
     maxQueueBytes: 0,
     keepAlive: false,
-    // Frames are handled in their order, pings and close frames too: none is decoded while messages wait.
+    // `ws` emits events in the order of the frames, pings and close frames included. So no frame is decoded while messages
+    // wait.
     readAhead: 0,
     answerPings: autoPong,
     maskGenerator: options.generateMask,
@@ -68,7 +69,7 @@ function connectionOptions(options: ConnectionPart): ConnectionOptions {
   };
 }
 
-/** A number as `ws` reads it: whole, and 0 for what is none, or below. */
+/** Converts a number as `ws` does: rounded down, and 0 for negative or invalid values. */
 function wholeOf(given: unknown): number {
   const number = Math.floor(Number(given));
   return number > 0 && number < Infinity ? number : 0;
@@ -76,7 +77,7 @@ function wholeOf(given: unknown): number {
 
 let last: { facts: unknown[]; terms: OpenTerms } | null = null;
 
-/** The terms of a connection; the same object for one after the other, as long as their options say the same. */
+/** The terms of a connection. Successive connections with equal options share one object. */
 export function openTermsOf<Data>(
   options: SharedOptions,
   handlers: ConnectionHandlers<Data>,
@@ -94,7 +95,7 @@ export function openTermsOf<Data>(
   return last.terms;
 }
 
-/** The options of compression that come from those of `ws`, without its terms, which are agreed on by the handshake. */
+/** Converts the options of `ws` to those of compression, without the terms, which the handshake negotiates. */
 function compressionOptions(
   given: boolean | PerMessageDeflateOptions | undefined,
 ): CompressionOptions {
@@ -102,18 +103,18 @@ function compressionOptions(
   return { threshold: Math.max(0, threshold), level: level === -1 ? 6 : level, memLevel };
 }
 
-/** What may be agreed on. */
+/** The terms to negotiate. */
 export function termsOf(
   given: boolean | PerMessageDeflateOptions | undefined,
 ): PerMessageDeflateOptions {
   return typeof given === "object" && given !== null ? given : {};
 }
 
-/** What was agreed on by the handshake of a socket. */
+/** The result of a handshake. */
 export interface Handshaken<Socket> {
   readonly role: "server" | "client";
   readonly protocol: string;
   readonly extensions: string;
-  /** Called when the socket has closed, before it says so. */
+  /** Called when the socket has closed, before its `close` event. */
   readonly closed?: (socket: Socket) => void;
 }

@@ -1,31 +1,31 @@
 import { Buffer } from "node:buffer";
 
-/** What is sent. */
+/** The payload of a message. */
 export type Payload = string | ArrayBuffer | ArrayBufferView | Blob;
 
 const NOTHING = new Uint8Array();
 
 /**
- * What `send` was given, as something that can be sent.
+ * Converts an argument of `send` to a payload.
  *
- * @throws {TypeError} If no bytes can be made of it.
+ * @throws {TypeError} If it can't be converted to bytes.
  */
 export function toPayload(data: unknown): Payload {
   if (typeof data === "string" || ArrayBuffer.isView(data)) return data;
   if (typeof data === "number") return String(data);
   if (!data) return NOTHING;
   if (data instanceof ArrayBuffer || data instanceof Blob) return data;
-  // An array of byte values, or whatever else a Buffer can be made of.
+  // An array of byte values, or any other argument of `Buffer.from`.
   return Buffer.from(data as never);
 }
 
-/** Bytes of a payload. */
+/** The length of a payload in bytes. */
 export function sizeOf(payload: Payload): number {
   if (typeof payload === "string") return Buffer.byteLength(payload);
   return payload instanceof Blob ? payload.size : payload.byteLength;
 }
 
-/** The bytes of a payload, in a buffer of their own. */
+/** Copies a payload. */
 export function copyOf(payload: ArrayBuffer | ArrayBufferView): Uint8Array {
   return ArrayBuffer.isView(payload)
     ? new Uint8Array(payload.buffer, payload.byteOffset, payload.byteLength).slice()

@@ -3,8 +3,8 @@ import { Duplex, type DuplexOptions } from "node:stream";
 import type { WebSocket } from "./websocket.ts";
 
 /**
- * `read()` gives all that is buffered, as node:stream's reference has it and programs rely on: those of later versions
- * give a chunk, and say nothing of the others to a consumer that reads once for each `readable`.
+ * A stream whose `read()` returns everything that is buffered, as the documentation of `node:stream` says. In later
+ * versions of Node it returns one chunk, and a consumer that reads once per `readable` event misses the others.
  */
 class SocketStream extends Duplex {
   override read(size?: number | null): unknown {
@@ -15,7 +15,8 @@ class SocketStream extends Duplex {
 }
 
 /**
- * A socket as a `Duplex` of `node:stream`, with backpressure both ways. Its end closes the socket.
+ * Makes a `Duplex` of `node:stream` from a socket, with backpressure in both directions. The end of the stream closes the
+ * socket.
  *
  * @param socket The socket.
  * @param options Options of the stream.
@@ -74,7 +75,7 @@ export function createWebSocketStream(socket: WebSocket, options: DuplexOptions 
       };
       const finish = () => {
         tell(error);
-        // Behind the error, which comes with the next tick.
+        // After the error, which is emitted in the next tick.
         nextTick(() => duplex.emit("close"));
       };
       if (socket.readyState === socket.CLOSED) return finish();
@@ -88,7 +89,7 @@ export function createWebSocketStream(socket: WebSocket, options: DuplexOptions 
     if (!duplex.push(asText ? String(message) : message)) socket.pause();
   });
   socket.once("error", (error: Error) => {
-    // The close frame that says why is still to go out.
+    // The close frame with the reason still has to be sent.
     terminate = false;
     if (!duplex.destroyed) duplex.destroy(error);
   });

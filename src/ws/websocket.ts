@@ -40,29 +40,29 @@ const LONGEST_CONTROL = 125;
 const LONGEST_REASON = 123;
 
 /**
- * What `send` takes in addition to the message.
+ * Options of `send`.
  *
  * @see {@linkcode WebSocket}
  */
 export interface SendOptions {
-  /** Whether it is a binary message. Default: unless it is a string. */
+  /** Whether the message is binary. Default: `false` for strings, `true` for bytes. */
   binary?: boolean;
-  /** Whether it may be compressed. @default {true} */
+  /** Whether the message may be compressed. @default {true} */
   compress?: boolean;
-  /** Whether it ends its message. @default {true} */
+  /** Whether the data are the end of the message. @default {true} */
   fin?: boolean;
   /** Accepted and without effect: clients mask, servers don't (RFC 6455 5.1). */
   mask?: boolean;
 }
 
 /**
- * Called when something has been done, or with why it can't be.
+ * Called when an operation is done, with an error if it has failed.
  *
  * @see {@linkcode WebSocket}
  */
 export type Callback = (error?: Error) => void;
 
-/** Gives a socket the open stream of its handshake. */
+/** Passes the stream of a completed handshake to its socket. */
 export let attach: (
   socket: WebSocket,
   stream: Duplex,
@@ -70,7 +70,7 @@ export let attach: (
   handshaken: Handshaken<WebSocket>,
 ) => void;
 
-/** What listeners of its events get. */
+/** The types of the event listeners. */
 export interface WebSocket {
   /** Adds a listener. */
   on<Name extends keyof WebSocketEvents>(
@@ -91,8 +91,8 @@ export interface WebSocket {
 }
 
 /**
- * The `WebSocket` of the npm package `ws`, on this library's connection: an event emitter with the same methods, events
- * and errors, for programs that were written for it.
+ * The `WebSocket` of the npm package `ws`, on this library's connections: an event emitter with the same methods, events
+ * and errors, for programs that were written for that package.
  *
  * @example
  * ```ts
@@ -130,7 +130,7 @@ export class WebSocket extends EventEmitter {
   declare readonly CLOSED: 3;
 
   static {
-    // A bundler may have called the class something else.
+    // A bundler may have renamed the class.
     Object.defineProperty(WebSocket, "name", { value: "WebSocket" });
     attach = (socket, stream, head, handshaken) => socket.#attach(stream, head, handshaken);
     for (const [name, value] of Object.entries({ CONNECTING, OPEN, CLOSING, CLOSED })) {
@@ -145,22 +145,22 @@ export class WebSocket extends EventEmitter {
     }
   }
 
-  /** One for all sockets, since many are silent. */
+  /** Shared by all sockets, which saves memory. */
   static readonly #callbacks: ConnectionHandlers<WebSocket> = {
-    // Who awaits `open` has time to listen.
+    // Code that awaits `open` can add listeners before the first message.
     onConnect: () => CHECKPOINT as Promise<void>,
     onMessage: ({ data: socket }, data, header) =>
       socket.#received(data, header!.opcode === BINARY) as Promise<void>,
     onPing: ({ data: socket }, payload) => emit(socket, "ping", Buffer.from(payload)),
     onPong: ({ data: socket }, payload) => emit(socket, "pong", Buffer.from(payload)),
     onError: ({ data: socket }, error) => {
-      // That the stream has broken shows in the close event alone.
+      // The loss of the stream shows only in the close event.
       if (error instanceof ProtocolError) socket.#error(emittedError(error));
     },
     onClose: ({ data: socket }, record) => socket.#closed(record),
   };
 
-  /** The stream below, as `node:http` gave it; `null` before and without one. */
+  /** The stream of the connection; `null` without an open one. */
   _socket: Duplex | null = null;
   readonly #options: SharedOptions;
   #connection: Connection<WebSocket> | null = null;
@@ -172,11 +172,11 @@ export class WebSocket extends EventEmitter {
   #paused = false;
   #wasClean = false;
   #errorEmitted = false;
-  /** Bytes of messages that can't be sent any more. */
+  /** The number of bytes in messages that can't be sent any more. */
   #lost = 0;
-  /** Gives up a handshake under way. */
+  /** Cancels the handshake in progress. */
   #cancel: (() => void) | null = null;
-  /** Tells the server that it has closed. */
+  /** Notifies the server that the socket has closed. */
   #tellClosed: ((socket: WebSocket) => void) | undefined;
   /** Whether the first fragments of a message have been sent. */
   #fragmented = false;
@@ -186,7 +186,7 @@ export class WebSocket extends EventEmitter {
   /**
    * Connects to a server.
    *
-   * @param address Where to; `null` is for the server's own use.
+   * @param address The URL; `null` makes a socket of a server.
    * @param protocols The subprotocols to offer, or the options.
    * @param options Options of the handshake and of the connection.
    */
@@ -201,7 +201,7 @@ export class WebSocket extends EventEmitter {
     const given = (areOptions ? protocols as ClientOptions : options) ?? {};
     this.#options = given;
     if (address === null) return;
-    // What is wrong shows here, and not with the server's answer.
+    // Invalid options throw here, and not when the server answers.
     openTermsOf(given, WebSocket.#callbacks);
     const offered = areOptions || protocols === undefined ? given.protocols ?? [] : protocols;
     const host = {
@@ -237,17 +237,17 @@ export class WebSocket extends EventEmitter {
     return this.#extensions.split(";", 1)[0];
   }
 
-  /** Whether `pause` holds messages. */
+  /** Whether the socket is paused. */
   get isPaused(): boolean {
     return this.#paused;
   }
 
-  /** Bytes that were given to `send`, and that the kernel hasn't taken. */
+  /** The number of bytes that were passed to `send` and not yet to the kernel. */
   get bufferedAmount(): number {
     return this.#lost + (this.#outbox?.bytes ?? 0) + (this.#connection?.queuedBytes ?? 0);
   }
 
-  /** As what binary messages come: `"nodebuffer"`, `"arraybuffer"`, `"fragments"` or `"blob"`. */
+  /** The type of binary messages: `"nodebuffer"`, `"arraybuffer"`, `"fragments"` or `"blob"`. */
   get binaryType(): string {
     return this.#binaryType;
   }
@@ -262,12 +262,12 @@ export class WebSocket extends EventEmitter {
 
   // ---- Events -----------------------------------------------------------------------------------------------------
 
-  /** Adds a listener in a browser's way. */
+  /** Adds a listener that gets an `Event`. */
   addEventListener(type: string, handler: Handler, options?: { once?: boolean }): void {
     addHandler(this, type, handler, this.#tellClean, { once: options?.once });
   }
 
-  /** Removes a listener that `addEventListener` has added. */
+  /** Removes a listener that was added by `addEventListener`. */
   removeEventListener(type: string, handler: Handler): void {
     removeHandler(this, type, handler);
   }
@@ -292,7 +292,7 @@ export class WebSocket extends EventEmitter {
     setAttribute(this, "message", handler, this.#tellClean);
   }
 
-  /** Called with what went wrong; `onclose` follows. */
+  /** Called when the connection has failed; `onclose` follows. */
   // deno-lint-ignore no-explicit-any
   get onerror(): any {
     return attributeOf(this, "error");
@@ -318,10 +318,10 @@ export class WebSocket extends EventEmitter {
    * Sends a message. A snapshot of the bytes is taken.
    *
    * @param data A string, a number, or bytes in any form.
-   * @param options How to send it, or the callback.
-   * @param callback Called when the kernel has taken the message, or with why it can't.
+   * @param options The options, or the callback.
+   * @param callback Called when the message was passed to the kernel, with an error if it can't be sent.
    * @throws {Error} While connecting.
-   * @throws {TypeError} If no bytes can be made of the data, or bytes sent as text aren't UTF-8.
+   * @throws {TypeError} If the data can't be converted to bytes, or if bytes that are sent as text aren't UTF-8.
    */
   send(data: unknown, options?: SendOptions | Callback, callback?: Callback): void {
     if (this.#readyState === CONNECTING) throw notOpen(CONNECTING);
@@ -349,7 +349,7 @@ export class WebSocket extends EventEmitter {
   ): void {
     const connection = this.#connection!;
     const { binary = typeof payload !== "string", compress = true, fin = true } = options ?? {};
-    // Left to the threshold, unless it is forbidden.
+    // The threshold decides about compression, unless it is turned off.
     const sending = compress ? undefined : { compress: false };
     if (!fin || this.#fragmented) {
       connection.sendFragment(payload, { binary, final: fin, ...sending });
@@ -362,7 +362,7 @@ export class WebSocket extends EventEmitter {
     if (callback !== undefined) this.#whenFlushed(callback);
   }
 
-  /** For what had to wait: whether it could be sent. */
+  /** Sends a message that had to wait; returns whether it was sent. */
   #whenOpen(
     payload: string | Uint8Array,
     options: SendOptions | undefined,
@@ -381,7 +381,7 @@ export class WebSocket extends EventEmitter {
     );
   }
 
-  /** What is sent after a `Blob` waits for its bytes. */
+  /** The outbox, in which messages after a `Blob` wait for its bytes. */
   get #box(): Outbox {
     return this.#outbox ??= new Outbox((error) => {
       this.#error(error as Error);
@@ -399,7 +399,7 @@ export class WebSocket extends EventEmitter {
    *
    * @param data At most 125 bytes.
    * @param mask Without effect, as for `send`.
-   * @param callback Called when it is queued, or with why it can't be.
+   * @param callback Called when the ping is queued, with an error if it can't be.
    */
   ping(data?: unknown, mask?: boolean | Callback, callback?: Callback): void {
     this.#sendControl("ping", data, mask, callback);
@@ -410,7 +410,7 @@ export class WebSocket extends EventEmitter {
    *
    * @param data At most 125 bytes.
    * @param mask Without effect, as for `send`.
-   * @param callback Called when it is queued, or with why it can't be.
+   * @param callback Called when the pong is queued, with an error if it can't be.
    */
   pong(data?: unknown, mask?: boolean | Callback, callback?: Callback): void {
     this.#sendControl("pong", data, mask, callback);
@@ -453,7 +453,7 @@ export class WebSocket extends EventEmitter {
       // The promise of the round trip isn't awaited: the pong is an event.
       void this.#connection![kind](payload);
     } catch (error) {
-      // To a peer that lets 64 of them wait, one more says nothing new.
+      // 64 control frames are waiting for a peer that doesn't read, so another one is useless.
       if (!(error instanceof QueueFullError)) throw error;
     }
     if (callback !== undefined) nextTick(callback);
@@ -461,14 +461,14 @@ export class WebSocket extends EventEmitter {
 
   // ---- Receiving --------------------------------------------------------------------------------------------------
 
-  /** Holds messages, and the peer with them. */
+  /** Stops emitting messages and reading, which slows the peer down. */
   pause(): void {
     if (this.#readyState === CONNECTING || this.#readyState === CLOSED) return;
     this.#paused = true;
     this.#connection?.pause();
   }
 
-  /** Goes on. */
+  /** Emits messages again. */
   resume(): void {
     if (this.#readyState === CONNECTING || this.#readyState === CLOSED) return;
     this.#paused = false;
@@ -476,7 +476,7 @@ export class WebSocket extends EventEmitter {
   }
 
   #received(data: ReceivedMessage, isBinary: boolean): PromiseLike<void> | void {
-    // Text that was compressed is a string.
+    // Text from a compressed message is a string already.
     const buffer = typeof data === "string"
       ? Buffer.from(data)
       : new BufferOver(data.buffer, data.byteOffset, data.length);
@@ -499,7 +499,7 @@ export class WebSocket extends EventEmitter {
   /**
    * Starts the closing handshake.
    *
-   * @param code The code; left out, the close frame has none.
+   * @param code The code. Without it the close frame is empty.
    * @param data The reason, at most 123 bytes.
    */
   close(code?: number, data?: string | Uint8Array): void {
@@ -552,7 +552,7 @@ export class WebSocket extends EventEmitter {
     this.#tellClosed = closed;
     this.#protocol = protocol;
     this.#extensions = extensions;
-    // The request is the application's: a connection that knew it would keep it.
+    // The connection doesn't get the request, since it would keep it in memory.
     this.#connection = adoptOpened<WebSocket>(
       sharedContext(),
       stream,
@@ -578,7 +578,7 @@ export class WebSocket extends EventEmitter {
     emit(this, "close", code, reason === "" ? NOTHING : Buffer.from(reason));
   }
 
-  /** The handshake has failed. */
+  /** Called when the handshake has failed. */
   #fail(error: Error): void {
     if (this.#readyState === CLOSED) return;
     this.#readyState = CLOSING;

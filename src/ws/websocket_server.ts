@@ -26,21 +26,21 @@ import { emit, run } from "./events.ts";
 import { attach, WebSocket } from "./websocket.ts";
 
 /**
- * What `verifyClient` is asked about.
+ * The handshake that `verifyClient` decides about.
  *
  * @see {@linkcode WebSocketServer}
  */
 export interface ClientInfo {
   /** The request's `Origin`. */
   origin: string | undefined;
-  /** Whether it came over TLS. */
+  /** Whether the connection uses TLS. */
   secure: boolean;
   /** The request. */
   req: IncomingMessage;
 }
 
 /**
- * Decides about a handshake, when it is called.
+ * Called with the decision about a handshake.
  *
  * @see {@linkcode WebSocketServer}
  */
@@ -52,7 +52,7 @@ export type VerifyAnswer = (
 ) => void;
 
 /**
- * Decides about a handshake: at once by its result, or later by calling back.
+ * Decides about a handshake, by its result or by calling back.
  *
  * @see {@linkcode WebSocketServer}
  */
@@ -61,26 +61,26 @@ export type VerifyClient =
   | ((info: ClientInfo, answer: VerifyAnswer) => void);
 
 /**
- * Options of a server. Exactly one of `port`, `server` and `noServer` is needed.
+ * Options of a server. Exactly one of `port`, `server` and `noServer` is required.
  *
  * @see {@linkcode WebSocketServer}
  */
 export interface ServerOptions extends SharedOptions {
-  /** Listens on this port, with an HTTP server of its own. */
+  /** The port to listen on, with an HTTP server of its own. */
   port?: number | null;
   /** The address to bind to. */
   host?: string | null;
-  /** Connections that may wait to be accepted. */
+  /** How many connections may wait to be accepted. */
   backlog?: number | null;
-  /** The server whose upgrades are handled. */
+  /** The HTTP server whose `upgrade` events are handled. */
   server?: HttpServer | null;
-  /** Handles what `handleUpgrade` is called with. */
+  /** Handles only requests that are passed to `handleUpgrade`. */
   noServer?: boolean;
-  /** The only path that is handled. */
+  /** The path of the requests to handle. Default: any. */
   path?: string | null;
-  /** Whether to agree on compression, and how. @default {false} */
+  /** Whether to accept compression, and how. @default {false} */
   perMessageDeflate?: boolean | PerMessageDeflateOptions;
-  /** Whether `clients` is kept. @default {true} */
+  /** Whether the set `clients` is maintained. @default {true} */
   clientTracking?: boolean;
   /** Decides about handshakes. */
   verifyClient?: VerifyClient | null;
@@ -96,23 +96,23 @@ export interface ServerOptions extends SharedOptions {
  * @see {@linkcode WebSocketServer}
  */
 export interface WebSocketServerEvents {
-  /** A server of its own listens. */
+  /** The server is listening. */
   listening: [];
   /** A client has connected. */
   connection: [socket: WebSocket, request: IncomingMessage];
-  /** The head of an answer, as lines, before it is sent. */
+  /** The response to a handshake is about to be sent; listeners may change the lines of its head. */
   headers: [lines: string[], request: IncomingMessage];
-  /** A handshake that is none. */
+  /** A request isn't a valid handshake. A listener has to answer and end the stream. */
   wsClientError: [error: Error, stream: Duplex, request: IncomingMessage];
-  /** The server below has failed. */
+  /** The HTTP server has failed. */
   error: [error: Error];
-  /** It has ended, with its last client. */
+  /** The server has closed, and so has its last client. */
   close: [];
 }
 
 type Accepted = (socket: WebSocket, request: IncomingMessage) => void;
 
-/** What listeners of its events get. */
+/** The types of the event listeners. */
 export interface WebSocketServer {
   /** Adds a listener. */
   on<Name extends keyof WebSocketServerEvents>(
@@ -133,8 +133,8 @@ export interface WebSocketServer {
 }
 
 /**
- * The `WebSocketServer` of the npm package `ws`, on this library's connections. It is based on a `node:http` server,
- * its own or one that it is given, as there.
+ * The `WebSocketServer` of the npm package `ws`, on this library's connections. As in that package, it handles the
+ * upgrades of a `node:http` server, either its own or a given one.
  *
  * @example
  * ```ts
@@ -150,9 +150,9 @@ export interface WebSocketServer {
  * ```
  */
 export class WebSocketServer extends EventEmitter {
-  /** The options; `handleProtocols` may be assigned later. */
+  /** The options. `handleProtocols` may be set later. */
   readonly options: ServerOptions & { WebSocket: typeof WebSocket };
-  /** The sockets that are not closed; without `clientTracking` it is `undefined`, whatever its type says. */
+  /** The sockets that are not closed. Without `clientTracking` it is `undefined`, although the type says otherwise. */
   readonly clients!: Set<WebSocket>;
   #server: HttpServer | null = null;
   #state: "running" | "closing" | "closed" = "running";
@@ -162,8 +162,8 @@ export class WebSocketServer extends EventEmitter {
   /**
    * Makes a server.
    *
-   * @param options Its options.
-   * @param listening Called when a server of its own listens.
+   * @param options The options.
+   * @param listening Called when the server is listening on `port`.
    */
   constructor(options: ServerOptions, listening?: () => void) {
     super();
@@ -193,7 +193,7 @@ export class WebSocketServer extends EventEmitter {
       WebSocket,
       ...options,
     };
-    // What is wrong shows here, and not with the first client.
+    // Invalid options throw here, and not when the first client connects.
     openTermsOf(this.options, {});
     if (this.options.clientTracking) this.clients = new Set();
     if (server) this.#server = server;
@@ -226,7 +226,7 @@ export class WebSocketServer extends EventEmitter {
           try {
             this.handleUpgrade(request, stream, head, accepted);
           } catch (error) {
-            // Nobody else would answer where a callback that decides has failed.
+            // A callback that decides about the handshake has failed, so the client has to be answered here.
             if (!isTaken(stream)) abort(stream, 500);
             throw error;
           }
@@ -242,16 +242,16 @@ export class WebSocketServer extends EventEmitter {
     };
   }
 
-  /** The address that the server is bound to; `null` when it isn't. */
+  /** The address that the server is bound to; `null` if it isn't bound. */
   address(): ReturnType<HttpServer["address"]> {
     if (this.options.noServer) throw new Error('The server is operating in "noServer" mode');
     return this.#server === null ? null : this.#server.address();
   }
 
   /**
-   * Takes no more handshakes, and emits `close` when the last socket has gone. The sockets stay.
+   * Stops accepting handshakes, and emits `close` when the last socket has closed. Open sockets are not closed.
    *
-   * @param closed Called then; with an error if it was closed already.
+   * @param closed Called with the `close` event; with an error if the server was closed already.
    */
   close(closed?: (error?: Error) => void): void {
     if (this.#state === "closed") {
@@ -277,19 +277,19 @@ export class WebSocketServer extends EventEmitter {
     emit(this, "close");
   }
 
-  /** Whether a request is for this server: by its path. */
+  /** Whether this server handles a request. Decided by the path of the URL. */
   shouldHandle(request: IncomingMessage): boolean {
     const { path } = this.options;
     return !path || request.url!.split("?", 1)[0] === path;
   }
 
   /**
-   * Does the handshake of a request that a `node:http` server has emitted as `upgrade`.
+   * Performs the handshake of a request from an `upgrade` event of a `node:http` server.
    *
    * @param request The request.
-   * @param stream Its socket; this server's from here on.
-   * @param head What came after the request.
-   * @param accepted Gets the open socket.
+   * @param stream The socket of the request, owned by this server from now on.
+   * @param head The bytes after the request.
+   * @param accepted Called with the open socket.
    */
   handleUpgrade(
     request: IncomingMessage,
@@ -374,7 +374,7 @@ export class WebSocketServer extends EventEmitter {
     extensions: string,
     accepted: Accepted,
   ): void {
-    // The client has left.
+    // The client has disconnected.
     if (!stream.readable || !stream.writable) {
       stream.destroy();
       return;
@@ -410,7 +410,7 @@ export class WebSocketServer extends EventEmitter {
     accepted(socket, request);
   }
 
-  /** A socket has closed; one for all of them, since many are silent. */
+  /** Called when a socket has closed. One function for all sockets saves memory. */
   readonly #left = (socket: WebSocket): void => {
     const { clients } = this;
     if (clients === undefined) return;
@@ -430,7 +430,7 @@ export class WebSocketServer extends EventEmitter {
   }
 }
 
-/** Answers a handshake that is refused, and ends its socket. */
+/** Refuses a handshake, and ends its stream. */
 function abort(
   stream: Duplex,
   code: number,
