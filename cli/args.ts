@@ -95,7 +95,11 @@ export class Args {
     return [...this.#values.get(name) ?? []];
   }
 
-  /** The number of an option, at least `least`, and a whole one if `whole` is set. */
+  /**
+   * The value of an option as a number.
+   *
+   * @throws {UsageError} If it is less than `least`, or if `whole` is set and it isn't an integer.
+   */
   number(
     name: string,
     fallback: number,
@@ -128,14 +132,13 @@ export class Args {
   }
 }
 
-/** Reads where to listen: a port, with a host in front or without. */
+/** Reads `PORT` or `HOST:PORT`. */
 export function parseListen(text: string): { hostname?: string; port: number } {
   const match = /^(?:(?:\[([^\]]+)\]|([^:]*)):)?(\d+)$/.exec(text);
   if (match === null) throw new UsageError(`Cannot listen on ${text}: use PORT or HOST:PORT`);
   return { hostname: match[1] || match[2] || undefined, port: parsePort(match[3]) };
 }
 
-/** Reads a port. */
 function parsePort(text: string): number {
   const port = /^\d{1,5}$/.test(text) ? Number(text) : NaN;
   if (!(port <= 65535)) throw new UsageError(`The port must be 0 to 65535: received ${text}`);

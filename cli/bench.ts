@@ -90,13 +90,13 @@ function asText(load: Load, tally: Tally): string[] {
   ];
   if (missing > 0) {
     lines.push(
-      `            ${thousands(missing)} had not come back; they count by their time so far`,
+      `            ${thousands(missing)} had not come back; they count with the time until the end`,
     );
   }
   return [...lines, ...histogram(tally)];
 }
 
-/** A line per power of two: the range, the share, and a bar relative to the largest share. */
+/** Prints a line per power of two: the range, the share, and a bar relative to the largest share. */
 function histogram({ latency }: Tally): string[] {
   const rows = latency.octaves();
   const most = Math.max(...rows.map(({ share }) => share));

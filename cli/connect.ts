@@ -28,7 +28,7 @@ export const spec: Spec = {
 };
 
 const CLOSE_TIMEOUT = 2000;
-/** How long the last ping may take, in ms: it is answered after everything that was sent. */
+/** How long the last ping may take, in ms: the server answers it after everything that was sent. */
 const ANSWER = 60_000;
 const NEWLINE = 10;
 const COMMANDS = "/ping, /pause, /resume, /close [CODE [REASON]]; // begins a message with /";
@@ -195,7 +195,7 @@ class Talk {
     return messages.length > 0 || await pump(conn, this.#input);
   }
 
-  /** Closes when the server has received everything, and has had the time to answer. */
+  /** Closes when the server has received everything, and nothing has arrived for the time of `--linger`. */
   async #leave(conn: Connection): Promise<void> {
     await conn.drained().catch(() => {});
     await roundTrip(conn, ANSWER);
@@ -234,7 +234,7 @@ class Talk {
       this.#ping(conn);
     } else if (name === "pause" || name === "resume") {
       conn[name]();
-      view.say(name === "pause" ? "paused: the server is held back" : "resumed");
+      view.say(name === "pause" ? "paused: nothing is read from the server" : "resumed");
     } else if (name === "close") {
       try {
         conn.close(code === undefined ? 1000 : Number(code), reason);

@@ -1,4 +1,4 @@
-/** Buckets per power of two, so that values have an accuracy of 3 %. */
+/** The number of buckets per power of two: values are accurate to 3 %. */
 const STEPS = 32;
 
 /** Counts durations in buckets whose width grows with the value, in a fixed amount of memory. */
@@ -35,7 +35,7 @@ export class Histogram {
     return this.#max;
   }
 
-  /** The share of each power of two, without empty ones at either end; `upTo` is its upper end in ms. */
+  /** The share of each power of two, without empty ones at both ends; `upTo` is the upper limit in ms. */
   octaves(): { upTo: number; share: number }[] {
     const rows: { upTo: number; share: number }[] = [];
     for (let i = 0; i < this.#counts.length; i += STEPS) {
@@ -48,7 +48,7 @@ export class Histogram {
   }
 }
 
-/** The bucket of a duration in µs; durations below 1 µs share the first power of two. */
+/** The bucket of a duration in µs. Durations below 1 µs share the first power of two. */
 function indexOf(us: number): number {
   if (us < 1) return Math.max(0, Math.floor(us * STEPS));
   const octave = Math.min(46, Math.floor(Math.log2(us)));

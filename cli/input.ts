@@ -5,8 +5,8 @@ import { lines } from "./lines.ts";
 type Outgoing = string | Uint8Array;
 
 /**
- * The messages of a user, one after the other. It may outlive a connection: a message that was read, or is being read, when
- * a connection is lost, is sent over the next one.
+ * The messages of a user, in order. The input outlives a connection: a message that is read when the connection is lost is
+ * sent over the next one.
  */
 export class Input {
   readonly #source: AsyncIterator<Outgoing>;

@@ -19,7 +19,7 @@ export const spec: Spec = {
 const SHUTDOWN_TIMEOUT = 2000;
 /** How long a command may run after SIGTERM when the tool ends, in ms. */
 const KILL_TIMEOUT = 500;
-/** The default limit of commands, each of which costs a process or more. */
+/** The default of `--max-connections` with `--exec`, since each command costs at least one process. */
 const MOST_COMMANDS = 100;
 
 interface Peer {
@@ -68,7 +68,7 @@ export async function listen(args: Args, terminal: Terminal): Promise<number> {
   /** Starts a connection's command. */
   const start = (conn: Connection<Peer>, command: string) => {
     if (most > 0 && children.size >= most) {
-      terminal.note(`${conn.data.id}: ${most} commands run already`);
+      terminal.note(`${conn.data.id}: ${most} commands are running already`);
       return conn.close(1013, "too many commands are running");
     }
     try {
@@ -115,7 +115,7 @@ export async function listen(args: Args, terminal: Terminal): Promise<number> {
       },
       onHandshakeError(error, info) {
         const { message } = error as Error;
-        terminal.note(`no handshake with ${address(info.remoteAddr)}: ${message}`);
+        terminal.note(`handshake with ${address(info.remoteAddr)} failed: ${message}`);
       },
     })
   );

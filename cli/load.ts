@@ -20,17 +20,17 @@ export interface Load {
   readonly options: ClientOptions;
 }
 
-/** Timers are late by about a millisecond, so the clock is polled from this time before a message is due, in ms. */
+/** How long before a message is due the clock is polled, in ms: timers are late by about a millisecond. */
 const NEAR = 2;
 
-/** The measurements of all connections. Nothing is counted during the warm-up. */
+/** The measurements of all connections. Echoes during the warm-up aren't counted. */
 export class Tally {
   readonly latency = new Histogram();
   readonly failed: Promise<never>;
   readonly fail: (error: unknown) => void;
-  /** The beginning of the measurement; 0 before. */
+  /** When the measurement has begun; 0 before. */
   start = 0;
-  /** The end of the measurement; 0 before. */
+  /** When the measurement has ended; 0 before. */
   end = 0;
   /** Messages that had not come back at the end. */
   missing = 0;
@@ -46,18 +46,18 @@ export class Tally {
     return this.end > 0;
   }
 
-  /** The length of the measurement in s. */
+  /** The duration of the measurement in s. */
   get seconds(): number {
     return ((this.end || performance.now()) - this.start) / 1000;
   }
 
-  /** Counts the echo of a message that was due at a time. */
+  /** Counts the echo of a message that was due at the time `due`. */
   add(due: number, now: number): void {
     if (this.start > 0) this.latency.add(now - due);
   }
 }
 
-/** Runs the load until its time has passed, or `stopped` resolves. The measurements are in the tally. */
+/** Runs the load until its time has passed or `stopped` resolves. The measurements are in the tally. */
 export async function run(load: Load, tally: Tally, stopped: Promise<void>): Promise<void> {
   const ctx = new Context();
   const sources: Source[] = [];
@@ -76,7 +76,7 @@ export async function run(load: Load, tally: Tally, stopped: Promise<void>): Pro
   } finally {
     stopClock();
     const now = tally.end = performance.now();
-    // Messages that haven't come back count, too, or a stall of the server at the end would not show.
+    // Messages that haven't come back count, too. Otherwise a stall at the end wouldn't show.
     if (load.depth === null) { for (const source of sources) source.countMissing(now); }
     await ctx.shutdown({ code: 1000, timeout: 2000 });
   }
@@ -90,7 +90,7 @@ async function passed(ms: number, { failed }: Tally, stopped: Promise<void>): Pr
   return isStopped;
 }
 
-/** Sends messages at their due times, by each connection in turn; late ones at once. Returns a function that stops it. */
+/** Sends messages at their due times, over each connection in turn. Returns a function that stops it. */
 function runClock(rate: number, sources: readonly Source[]): () => void {
   const start = performance.now();
   let sent = 0;
@@ -111,7 +111,7 @@ function runClock(rate: number, sources: readonly Source[]): () => void {
   return () => stop();
 }
 
-/** One connection, and the due times of its messages in flight, whose echoes come in order. */
+/** A connection, and the due times of its messages in flight, whose echoes come in order. */
 class Source {
   readonly conn: Connection;
   readonly #message: string | Uint8Array;
@@ -136,7 +136,7 @@ class Source {
     });
   }
 
-  /** Sends a message that is due at a time. */
+  /** Sends a message that is due at the time `due`. */
   send(due: number): void {
     if (this.conn.state !== "open") return;
     this.#due.push(due);
@@ -148,7 +148,7 @@ class Source {
     for (let i = 0; i < depth; i++) this.send(performance.now());
   }
 
-  /** Counts the messages that haven't come back, with the time that they have taken so far. */
+  /** Counts the messages that haven't come back, with the time since they were due. */
   countMissing(now: number): void {
     for (const due of this.#due.drain()) {
       this.#tally.missing++;

@@ -14,16 +14,16 @@ export const CLIENT = {
   flags: ["insecure", "compression"],
 } as const;
 
-/** Further options of commands that only connect; in `relay` they are options of the listener. */
+/** Further options of commands that only connect. In `relay` these names belong to the listener. */
 export const OUTBOUND = { values: ["cert", "key", "unix"] } as const;
 
-/** The options of `connect` that they set. */
+/** The options of `connect` that the command line sets. */
 export type ClientOptions = Pick<
   ConnectOptions,
   "headers" | "protocols" | "compression" | "connectTimeout" | "proxy" | "tls" | "unix"
 >;
 
-/** Reads a URL. Without a scheme it is `ws:`, and `:8080` is a port of this machine. */
+/** Reads a URL. The scheme defaults to `ws:`, and the host to this machine if the URL begins with `:`. */
 export function urlOf(text: string): string {
   if (/^[a-z][a-z0-9+.-]*:\/\//i.test(text)) return text;
   return `ws://${text.startsWith(":") ? "localhost" : ""}${text}`;

@@ -1,6 +1,6 @@
 import { concat } from "../src/util/bytes.ts";
 
-/** The number of waiting bytes above which a writer has to wait. */
+/** The number of waiting bytes above which writers have to wait. */
 const ENOUGH = 64 * 1024;
 
 const encoder = new TextEncoder();
@@ -37,7 +37,7 @@ export class Output {
     return this.#broken;
   }
 
-  /** The reason for which nothing more can be written; `null` if the reader has closed the pipe, which isn't an error. */
+  /** The error that has broken the output; `null` if the reader has closed the pipe, which isn't an error. */
   get failure(): unknown {
     return this.#failure;
   }

@@ -16,7 +16,7 @@ const [DIM, PLAIN] = Deno.noColor ? ["", ""] : ["\x1b[2m", "\x1b[0m"];
  * is being typed stays at the bottom.
  */
 export class PromptView extends PlainView {
-  /** Called with the text after a `/`. A message that begins with a `/` is typed with two. */
+  /** Called with the text after a `/`. A message that begins with a `/` is typed with a second one. */
   obey: (command: string) => void = () => {};
   readonly #readline: Interface;
   readonly #lines: string[] = [];
@@ -25,7 +25,7 @@ export class PromptView extends PlainView {
 
   constructor(terminal: Terminal, options: ViewOptions) {
     super(terminal, options);
-    // Everything is written through one output, so that it stays in order.
+    // Everything is written through `terminal.out`, which keeps it in order.
     const output = new Writable({
       write(chunk: Uint8Array, _encoding, done) {
         terminal.out.write(chunk.slice());
@@ -75,7 +75,7 @@ export class PromptView extends PlainView {
   }
 
   override message(data: ReceivedMessage): Promise<void> | undefined {
-    // A message may have several lines here, since each begins with the mark.
+    // Line ends can stay, since each line begins with the mark.
     if (typeof data !== "string") return this.#print(`< ${hexLine(data)}`);
     return this.#print(data.split(/\r?\n/).map((line) => `< ${printable(line)}`).join("\n"));
   }

@@ -16,13 +16,13 @@ export const spec: Spec = {
 
 const SHUTDOWN_TIMEOUT = 2000;
 const MOST_PAIRS = 1000;
-/** The time for a client's handshake in addition to that for connecting to the server, in ms. */
+/** The time for a client's handshake, in ms, in addition to the time for connecting to the server. */
 const HANDSHAKE = 10_000;
 
 /** The `data` of a connection in a pair. */
 interface Side {
   readonly id: number;
-  /** `>` for what the client sends, `<` for the server. */
+  /** `>` for messages of the client, `<` for messages of the server. */
   readonly arrow: string;
   other: Connection<Side> | null;
 }
@@ -35,7 +35,7 @@ export async function relay(args: Args, terminal: Terminal): Promise<number> {
   const json = args.flag("json"), verbose = args.flag("verbose");
   const options = { ...await clientOptions(args), ...sizeOptions(args) };
   const most = args.number("max-connections", MOST_PAIRS, { whole: true }) || Infinity;
-  // Every client that connects here uses our credentials and our access to the network.
+  // Every client of the relay uses the credentials and the network access of the user.
   const origins = originOption(args, true, (origin) => {
     terminal.note(`refused a page of origin ${quote(origin, 200)}: see --origin`);
   });
@@ -51,7 +51,7 @@ export async function relay(args: Args, terminal: Terminal): Promise<number> {
     return verbose ? terminal.print(`${id} ${arrow} ${excerpt(data)}`) : undefined;
   };
 
-  /** The callbacks of both sides: each is held while the other doesn't take its messages. */
+  /** The callbacks of both sides: a side isn't read while the other one's queue is above its high-water mark. */
   const handlers = {
     onMessage(conn: Connection<Side>, data: string | Uint8Array) {
       const { other } = conn.data;
@@ -85,7 +85,7 @@ export async function relay(args: Args, terminal: Terminal): Promise<number> {
       compression: options.compression,
       handshakeTimeout: options.connectTimeout && options.connectTimeout + HANDSHAKE,
       async onHandshake(request, info) {
-        // Checked before connecting to the server.
+        // Refuse before a connection to the server is made.
         if (open >= most) return new Response("Too many connections\n", { status: 503 });
         const id = ++count;
         const asked = request.headers.get("sec-websocket-protocol");
@@ -103,7 +103,7 @@ export async function relay(args: Args, terminal: Terminal): Promise<number> {
           terminal.note(`${id}: ${message}`);
           return new Response(`${message}\n`, { status: 502 });
         }
-        // The client may have left, or taken too long, in the meantime.
+        // The client may have disconnected, or its handshake may have timed out.
         if (givenUp.has(info)) upstream.close();
         else waiting.set(info, upstream);
         upstream.closed.then(() => waiting.delete(info));
@@ -116,7 +116,7 @@ export async function relay(args: Args, terminal: Terminal): Promise<number> {
         for (const [info, other] of waiting) if (other === upstream) waiting.delete(info);
         upstream.data.other = conn;
         upstream.resume();
-        // The server may have left in the meantime.
+        // The server may have closed in the meantime.
         if (upstream.state !== "open") upstream.closed.then((close) => passClose(conn, close));
       },
       onHandshakeError(_, info) {

@@ -1,7 +1,7 @@
 import { printable, toJson } from "../src/util/quote.ts";
 import { Output } from "./output.ts";
 
-/** The terminal of a command: its output, its remarks, and Ctrl-C. */
+/** The terminal of a command: its output, its remarks, and its signals. */
 export class Terminal {
   /** Standard output: the results of the command. */
   readonly out = new Output();

@@ -1,4 +1,4 @@
-/** Invalid arguments, reported in one line with a hint to the help. */
+/** Invalid arguments. The error is reported in one line, with a hint to the help. */
 export class UsageError extends Error {
   /** The name of the class. */
   override readonly name = "UsageError";
@@ -18,14 +18,14 @@ export const EXIT = {
 
 const CODES = `Exit codes:
   0    success; also if the reader of standard output exited (| head)
-  1    the connection was lost, or ended with another code than 1000, 1001 or none; a file could
+  1    the connection was lost, or closed with another code than 1000, 1001 or none; a file could
        not be read, or standard output not be written; the benchmark's peer doesn't echo
   2    invalid arguments
-  3    no connection: no such host, refused, timed out, a proxy that refuses, or,
-       for a server, a port that is taken
-  4    TLS failed: a bad certificate, say
-  5    the server refused the handshake: 403, say
-  6    a permission of Deno's is missing
+  3    no connection: unknown host, refused, timed out, refused by a proxy; for a server, a port
+       that is in use
+  4    TLS failed, for example because of the certificate
+  5    the server refused the handshake, for example with 403
+  6    a permission of Deno is missing
   130  interrupted by Ctrl-C (listen and relay exit with 0 then: it is how they end)`;
 
 const CLIENT = `  -H, --header "N: V"     a header of the request; may be repeated
@@ -36,25 +36,25 @@ const CLIENT = `  -H, --header "N: V"     a header of the request; may be repeat
   --ca FILE               trust the certificates of this PEM file
   --insecure              accept any certificate
   --compression           offer permessage-deflate
-  --timeout SECONDS       for the whole of DNS, TCP, TLS and handshake (10); 0: none`;
+  --timeout SECONDS       limit for DNS, TCP, TLS and handshake together (10); 0: none`;
 
-const OUTBOUND = `  --cert FILE --key FILE  show this certificate to the server
-  --unix PATH             connect to a Unix socket; the URL has the host and path that are sent`;
+const OUTBOUND = `  --cert FILE --key FILE  the client's certificate and key
+  --unix PATH             connect to a Unix socket; the request has the host and path of the URL`;
 
 const SERVER = "  --cert FILE --key FILE  serve wss: with this certificate and key";
 
 const LINES = "One message is one line: a line end within a message is shown as a space.";
 
-const URLS = "A URL without a scheme is ws://, and :8080 a port of this machine.";
+const URLS = "The scheme of a URL defaults to ws://. :8080 is a port of this machine.";
 
 export const HELP = {
   "": `sluice: WebSockets in the terminal, with flow control
 
 Usage:
-  sluice connect URL           a conversation in the terminal; or lines in, lines out
+  sluice connect URL           send lines as messages, and print the messages that arrive
   sluice listen PORT           a server: echo, broadcast, or a command per connection
-  sluice bench URL             load for an echo server: throughput and latency
-  sluice relay LISTEN URL      pass connections on, and show what goes through
+  sluice bench URL             measure throughput and latency of an echo server
+  sluice relay LISTEN URL      relay connections to a server, and show their messages
   sluice help COMMAND          options and examples
   sluice --version
 
@@ -69,15 +69,15 @@ ${CODES}`,
 
 Usage: sluice connect URL [options]
 
-On a terminal it is a conversation: what is typed is sent, what arrives has a < in front. /ping,
-/pause, /resume and /close [CODE [REASON]] are commands; Ctrl-D closes.
+On a terminal each line that you type is sent, and each received message is printed after a <.
+/ping, /pause, /resume and /close [CODE [REASON]] are commands; Ctrl-D closes.
 
-Otherwise each line of standard input is a message, and each message a line of standard output.
+Otherwise each line of standard input is sent as a message, and each message is printed as a line.
 Standard input is read only as fast as the server accepts it, and the server only as fast as
 standard output is consumed. At the end of the input the connection is closed, once nothing has
 arrived for --linger seconds.
 ${LINES}
-With --json it is shown as it is; with --null it stays.
+With --json and --null line ends are kept.
 
 ${URLS}
 
@@ -90,10 +90,10 @@ Options:
   -1, --one               end after the first message that arrives
   --json                  print an object per event: open, text, binary (base64), ping, close,
                           retry, refused, error
-  --keep-open             go on receiving after the end of the input
+  --keep-open             keep receiving after the end of the input
   --linger SECONDS        see above (0.3)
-  --ping SECONDS          ping so often, and print the round trip; 0: never (0)
-  --reconnect             connect again after each loss, with a growing wait; --message and --file
+  --ping SECONDS          the interval of pings, whose round trips are printed (0); 0: none
+  --reconnect             connect again after each loss, with growing delays; --message and --file
                           are sent each time
   --show-headers          print the headers of the server's answer
   --max-size BYTES        the largest message to accept (64 MiB); 0: any
@@ -127,11 +127,11 @@ Options:
   --max-connections N     connections at a time, and so commands (100 with --exec, else any); 0: any
   --json                  print an object per event: listening, open, close, error; with --verbose
                           text and binary
-  -s, --subprotocol NAME  a subprotocol that is spoken; may be repeated
+  -s, --subprotocol NAME  a subprotocol to accept; may be repeated
   --max-size BYTES        the largest message to accept (64 MiB); 0: any
   --compression           agree to permessage-deflate
-  -q, --quiet             print only where it listens, and errors
-  --hostname HOST         the address to bind to, if none stands before the port (127.0.0.1)
+  -q, --quiet             print only the URL and errors
+  --hostname HOST         the address to bind to, if PORT is given without one (127.0.0.1)
   --trust-proxy CIDR      believe X-Forwarded-For from proxies of this network; may be repeated
   --proxy-protocol CIDR   expect the PROXY protocol from this network; may be repeated
 ${SERVER}
@@ -144,13 +144,13 @@ Examples:
 
 Exit codes: sluice --help`,
 
-  bench: `sluice bench URL: load for an echo server
+  bench: `sluice bench URL: measure throughput and latency of an echo server
 
 Usage: sluice bench URL [options]
 
-Every connection keeps --depth messages in flight and sends the next when one has come back: that
-finds the most that a server can do. With --rate messages are sent at their time instead, whatever
-has come back, and latency counts from that time: that shows what users of a server see, stalls
+Every connection keeps --depth messages in flight, and sends the next one when an echo arrives: this
+measures the highest throughput of the server. With --rate messages are sent at fixed times instead,
+and latency counts from these times: this measures what users of the server experience, stalls
 included.
 
 ${URLS}
@@ -159,12 +159,12 @@ Options:
   -c, --connections N     (10)
   -d, --depth N           messages in flight per connection (16)
   -r, --rate N            messages a second, all connections together, instead of --depth
-  --size BYTES            of a message (64)
-  --seconds N             to measure, after a tenth of it to warm up (5); Ctrl-C ends it, with the
-                          figures so far
-  --text                  send text; without it binary
+  --size BYTES            size of a message (64)
+  --seconds N             duration, after a warm-up of a tenth of it (5); Ctrl-C ends the benchmark
+                          and prints the figures so far
+  --text                  send text messages; default: binary
   --json                  print one object, and no progress
-  -q, --quiet             no progress
+  -q, --quiet             print no progress
 ${CLIENT}
 ${OUTBOUND}
 
@@ -175,15 +175,15 @@ Examples:
 
 Exit codes: sluice --help`,
 
-  relay: `sluice relay LISTEN URL: pass connections on, and show what goes through
+  relay: `sluice relay LISTEN URL: relay connections to a server, and show their messages
 
 Usage: sluice relay [HOST:]PORT URL [options]
 
-Each connection gets one of its own to URL, with the subprotocols that its client offers. The
-client's path and headers are not passed on; those of --header are sent for every client. So pages
-of other origins are refused, unless --origin names them: any page in a browser can connect to a
-port of this machine.
-Both directions have backpressure: a slow reader holds the other side back.
+For each client a connection to URL is made, with the subprotocols that the client offers. The
+client's path and headers are not passed on; the headers of --header are sent for every client. Any
+page in a browser can connect to a port of this machine, so pages are refused unless --origin names
+their origin.
+Both directions have backpressure: a slow reader slows the other side down.
 
 ${URLS}
 
@@ -194,8 +194,8 @@ Options:
   --origin ORIGIN         let pages of this origin connect, such as https://example.com; may be
                           repeated; "*" for all
   --max-connections N     pairs of connections at a time (1000); 0: any
-  --max-size BYTES        the largest message to pass on (64 MiB); 0: any
-  -q, --quiet             print only where it listens, and errors
+  --max-size BYTES        the largest message to relay (64 MiB); 0: any
+  -q, --quiet             print only the URL and errors
 ${SERVER}
 ${CLIENT}
 
