@@ -1,11 +1,11 @@
-/** What a program left behind. */
+/** The exit code and the output of a program. */
 export interface Outcome {
   readonly code: number;
   readonly stdout: string;
   readonly stderr: string;
 }
 
-/** Runs a program in a process of its own, to its end. */
+/** Runs a program in a process of its own, until it ends. */
 export async function run(path: URL, ...args: string[]): Promise<Outcome> {
   const command = new Deno.Command(Deno.execPath(), {
     args: ["run", "-A", "--no-check", "--v8-flags=--expose-gc", path.pathname, ...args],

@@ -1,6 +1,6 @@
 import { EventLog } from "./event_log.ts";
 
-/** Takes what `console.error` would print, until it is disposed. */
+/** Intercepts `console.error` until it is disposed. */
 export class ConsoleErrors implements Disposable {
   /** The arguments of each call. */
   readonly calls: unknown[][] = [];
@@ -14,12 +14,12 @@ export class ConsoleErrors implements Disposable {
     };
   }
 
-  /** All calls as text, a line for each. */
+  /** All calls as text, one per line. */
   get text(): string {
     return this.calls.map((args) => args.join(" ")).join("\n");
   }
 
-  /** Takes the next line; waits for one if there is none. */
+  /** Removes and returns the next line; waits for one if there is none. */
   next(): Promise<string> {
     return this.#lines.next();
   }

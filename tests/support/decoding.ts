@@ -4,7 +4,7 @@ import { CLOSE, PING, type Role } from "../../src/protocol/opcode.ts";
 import { ProtocolError } from "../../src/protocol/protocol_error.ts";
 import { toHex } from "./bytes.ts";
 
-/** What came out of the core, in a form that compares and prints well. */
+/** An event of the core, in a form that compares and prints well. */
 export type Event =
   | ["text", string]
   | ["binary", string]
@@ -12,19 +12,19 @@ export type Event =
   | ["close", number, string]
   | ["fail", number];
 
-/** Limits and extensions of a decoding. */
+/** Limits and extensions of the decoder. */
 export interface DecodeOptions {
   maxMessageSize?: number;
   allowedRsv?: number;
   lend?: boolean;
 }
 
-/** The sans-I/O core with its events written down. Nothing is decoded behind a close frame or a failure. */
+/** Runs the sans-I/O core, and records its events. Nothing is decoded after a close frame or a failure. */
 export class Decoding {
   readonly events: Event[] = [];
-  /** Bytes that had been handed over when it failed. */
+  /** The number of bytes that were passed when decoding failed. */
   failedAfter = -1;
-  /** The error that it failed with. */
+  /** The error with which decoding failed. */
   error: ProtocolError | null = null;
   readonly assembler: MessageAssembler;
   #given = 0;
@@ -61,7 +61,7 @@ export class Decoding {
     );
   }
 
-  /** Decodes a piece, from a buffer of its own with `margin` bytes around it, since it is unmasked in place. */
+  /** Decodes a piece in a buffer of its own, with `margin` bytes around it: frames are unmasked in place. */
   push(piece: Uint8Array, margin = 0): void {
     if (this.#over) return;
     this.#given += piece.length;
@@ -83,13 +83,13 @@ export class Decoding {
     }
     for (let at = 0; at < margin; at++) {
       if (bytes[at] !== 0xa5 || bytes[margin + piece.length + at] !== 0xa5) {
-        throw new Error("Bytes outside of the piece were changed");
+        throw new Error("Bytes outside the piece were changed");
       }
     }
   }
 }
 
-/** Decodes pieces one after the other. */
+/** Decodes pieces in order. */
 export function decode(
   role: Role,
   pieces: Iterable<Uint8Array>,

@@ -5,13 +5,13 @@ const { Z_SYNC_FLUSH } = zlib.constants;
 const WINDOW = 32 * 1024;
 const TAIL = Uint8Array.of(0, 0, 0xff, 0xff);
 
-/** One direction of permessage-deflate, by the letter of RFC 7692, on node:zlib's one-shot functions. */
+/** One direction of permessage-deflate (RFC 7692), implemented with the one-shot functions of `node:zlib`. */
 export class Deflate {
   #history: Uint8Array = new Uint8Array(0);
 
   constructor(readonly takeover: boolean) {}
 
-  /** Compresses without looking back, which is legal with context takeover, too. */
+  /** Compresses without references to earlier messages, which is valid with context takeover, too. */
   compress(message: Uint8Array): Uint8Array {
     const packed = new Uint8Array(zlib.deflateRawSync(message, { finishFlush: Z_SYNC_FLUSH }));
     return packed.subarray(0, packed.length - TAIL.length);
@@ -19,7 +19,7 @@ export class Deflate {
 
   decompress(payload: Uint8Array): Uint8Array {
     const before = this.#history;
-    // What may be looked back at comes first, as a block that isn't compressed (RFC 1951 3.2.4).
+    // The window comes first, as a block that isn't compressed (RFC 1951 3.2.4).
     const { length } = before;
     const head = Uint8Array.of(0, length & 255, length >> 8, ~length & 255, (~length >> 8) & 255);
     const all = new Uint8Array(

@@ -2,23 +2,23 @@ import { type CloseRecord, type Connection, type ConnectionOptions, Context } fr
 import { Http2Bytes, Http2Origin, Http2Peer } from "./http2_peer.ts";
 import { type ByteStream, rawListener, RawPeer, urlOf } from "./raw_peer.ts";
 
-/** Ours on one end, echoing, and a peer that speaks bytes on the other. */
+/** A connection of the library that echoes, and its raw peer. */
 export interface EchoPair extends AsyncDisposable {
-  /** Over HTTP/2 its `conn` is a stream, with what the two have in common. */
+  /** The raw peer. Over HTTP/2 its `conn` is a stream. */
   peer: RawPeer;
   conn: Connection;
   closed: Promise<CloseRecord>;
-  /** What `onError` was given. */
+  /** The errors that `onError` has received. */
   errors: unknown[];
 }
 
-/** The end that is ours, as it stands in the names of tests. */
+/** The roles of the library's connection, as test names give them. */
 export const ENDS = ["listener", "client"] as const;
 
-/** The same, and streams of HTTP/2. */
+/** The same roles over both versions of HTTP. */
 export const ALL_ENDS = [...ENDS, "listener over HTTP/2", "client over HTTP/2"] as const;
 
-/** Opens a pair of which ours is a listener's connection or a client. */
+/** Opens a pair in which the library's connection has a role. */
 export async function echoPair(
   ours: typeof ALL_ENDS[number],
   options: ConnectionOptions = {},

@@ -1,6 +1,6 @@
-/** Keeps what callbacks report, and lets a test await the next of it. */
+/** Records what callbacks report, and lets a test wait for the next event. */
 export class EventLog<Event> {
-  /** What has been reported and not taken. */
+  /** The events that were reported and not yet taken. */
   readonly events: Event[] = [];
   #waiting: ((event: Event) => void)[] = [];
 
@@ -10,7 +10,7 @@ export class EventLog<Event> {
     else this.events.push(event);
   }
 
-  /** Takes the oldest event; waits for one where there is none. */
+  /** Removes and returns the oldest event; waits for one if there is none. */
   next(): Promise<Event> {
     if (this.events.length > 0) return Promise.resolve(this.events.shift()!);
     return new Promise((resolve) => this.#waiting.push(resolve));

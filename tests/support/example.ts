@@ -3,10 +3,10 @@ import type { Outcome } from "./child.ts";
 const EXAMPLES = new URL("../../examples/", import.meta.url);
 
 /**
- * The arguments of `deno` that run an example with exactly the permissions that its header names.
+ * The arguments of `deno` for running an example with exactly the permissions that its header names.
  *
- * @param name The file's name, without its ending.
- * @param which Which of the commands in its header.
+ * @param name The file's name without its extension.
+ * @param which The index of the command in its header.
  */
 export function exampleArgs(name: string, which = 0): string[] {
   const path = new URL(`${name}.ts`, EXAMPLES).pathname;
@@ -16,7 +16,7 @@ export function exampleArgs(name: string, which = 0): string[] {
   return ["run", "--no-check", "--no-prompt", ...flags.split(" "), path];
 }
 
-/** Runs an example to its end, with the permissions of its header. */
+/** Runs an example until it ends, with the permissions of its header. */
 export async function runExample(name: string, ...args: string[]): Promise<Outcome> {
   const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: [...exampleArgs(name), ...args],
@@ -26,7 +26,7 @@ export async function runExample(name: string, ...args: string[]): Promise<Outco
   return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
 }
 
-/** Starts an example that serves; gives what it prints first. */
+/** Starts an example that serves; returns what it prints first. */
 export async function serveExample(name: string) {
   const child = new Deno.Command(Deno.execPath(), {
     args: [...exampleArgs(name), "--port", "0"],

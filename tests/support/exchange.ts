@@ -5,7 +5,7 @@ import { randomBytes } from "./random.ts";
 
 const LENGTHS = [0, 1, 125, 126, 127, 65_535, 65_536, 65_537, 1024 * 1024];
 
-/** Sends text and binary of many lengths through a peer that echoes; answers have to be the same. */
+/** Sends text and binary messages of many lengths to a peer that echoes, and compares the echoes. */
 export async function exchange(conn: Connection): Promise<void> {
   for (const text of ["", "hello", "κόσμε 😀 \ufeff\0", "€".repeat(50_000)]) {
     conn.send(text);
@@ -17,14 +17,14 @@ export async function exchange(conn: Connection): Promise<void> {
     const data = await conn.receive();
     assert(data instanceof Uint8Array && sameBytes(data, payload), `${length} bytes`);
   }
-  // Many at once keep their order.
+  // Many messages at once keep their order.
   for (let n = 0; n < 500; n++) conn.send(n % 2 === 0 ? `message ${n}` : Uint8Array.of(n, n >> 8));
   for (let n = 0; n < 500; n++) {
     assertEquals(await conn.receive(), n % 2 === 0 ? `message ${n}` : Uint8Array.of(n, n >> 8));
   }
 }
 
-/** Sends fragments of ours, cut inside of characters; they come back as whole messages. */
+/** Sends fragmented messages that are cut within characters, and compares the echoes, which are whole messages. */
 export async function exchangeFragments(conn: Connection): Promise<void> {
   const euro = new TextEncoder().encode("€");
   conn.sendFragment("frag");

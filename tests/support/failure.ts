@@ -1,4 +1,4 @@
-/** What a promise rejects with, which it is expected to do. */
+/** Returns the error that a promise rejects with; fails if it resolves. */
 // deno-lint-ignore no-explicit-any
 export async function failure(promise: Promise<unknown>): Promise<any> {
   try {
@@ -6,19 +6,19 @@ export async function failure(promise: Promise<unknown>): Promise<any> {
   } catch (error) {
     return error;
   }
-  throw new Error("It was expected to fail");
+  throw new Error("The promise should have rejected");
 }
 
 const GONE = [
   Deno.errors.BrokenPipe,
   Deno.errors.ConnectionReset,
   Deno.errors.ConnectionAborted,
-  // We have closed it ourselves.
+  // The test itself has closed the stream.
   Deno.errors.BadResource,
   Deno.errors.Interrupted,
 ];
 
-/** Waits for a write that fails, if it does, since the other side has gone; any other failure is one. */
+/** Waits for a write that may fail because the peer has disconnected; rejects with any other error. */
 export async function unlessGone(writing: Promise<unknown>): Promise<void> {
   try {
     await writing;
@@ -28,11 +28,11 @@ export async function unlessGone(writing: Promise<unknown>): Promise<void> {
 }
 
 /**
- * Lets a promise fail that isn't what a test is about.
+ * Ignores the failure of a promise that isn't the subject of a test.
  *
  * @param promise The promise.
- * @param _reason Why it may fail, for the reader.
- * @returns What it resolves with, or `undefined`.
+ * @param _reason Why it may fail, for readers.
+ * @returns The result, or `undefined` after a failure.
  */
 export async function mayFail<T>(promise: Promise<T>, _reason: string): Promise<T | undefined> {
   try {
@@ -42,7 +42,7 @@ export async function mayFail<T>(promise: Promise<T>, _reason: string): Promise<
   }
 }
 
-/** Reads to the end of a stream, however it ends; returns how many bytes came. */
+/** Reads until the end of a stream, orderly or not; returns the number of bytes. */
 export async function readToEnd(
   stream: { read(into: Uint8Array): Promise<number | null> },
 ): Promise<number> {

@@ -2,20 +2,20 @@ import { concat, hex, utf8 } from "./bytes.ts";
 
 export const CONTINUATION = 0x0, TEXT = 0x1, BINARY = 0x2, CLOSE = 0x8, PING = 0x9, PONG = 0xa;
 
-/** A frame as the tests write and read it: any bits, legal or not. */
+/** A frame with any bits, valid or not. */
 export interface Frame {
   fin: boolean;
-  /** The three reserved bits as a number, RSV1 the highest. */
+  /** The three reserved bits as a number. RSV1 is the highest bit. */
   rsv: number;
   opcode: number;
   payload: Uint8Array;
   masked: boolean;
-  /** Where it begins and ends in the stream, the handshake's head included. */
+  /** Its first and last offset in the stream; the handshake counts as well. */
   start: number;
   end: number;
 }
 
-/** A frame without a mask, its header written by the letter of RFC 6455 5.2 and not by the library. */
+/** Encodes a frame without a mask (RFC 6455 5.2), independently of the library. */
 export function frame(
   opcode: number,
   payload: Uint8Array | string = "",
@@ -35,41 +35,41 @@ export function frame(
   return concat(Uint8Array.from(head), body);
 }
 
-/** The same, with FIN, the reserved bits and the opcode in one byte, as it stands on the wire. */
+/** The same, with FIN, the reserved bits and the opcode as the first byte of the header. */
 export function frameOf(first: number, payload: Uint8Array | string = ""): Uint8Array {
   return frame(first & 0x0f, payload, { fin: first >= 0x80, rsv: (first >> 4) & 7 });
 }
 
-/** A close frame without a mask. */
+/** Encodes a close frame without a mask. */
 export function closeFrame(code?: number, reason: string | Uint8Array = ""): Uint8Array {
   return frame(CLOSE, code === undefined ? "" : closePayload(code, reason));
 }
 
-/** The payload of a close frame. */
+/** Encodes the payload of a close frame. */
 export function closePayload(code: number, reason: string | Uint8Array = ""): Uint8Array {
   const text = typeof reason === "string" ? utf8(reason) : reason;
   return concat(Uint8Array.of(code >> 8, code & 0xff), text);
 }
 
-/** Code and reason of a received close frame's payload. */
+/** Decodes the payload of a close frame. */
 export function readClose(payload: Uint8Array): { code: number; reason: string } {
   if (payload.length === 0) return { code: 1005, reason: "" };
   const reason = new TextDecoder("utf-8", { fatal: true }).decode(payload.subarray(2));
   return { code: payload[0] * 256 + payload[1], reason };
 }
 
-/** A literal `header|payload` in hexadecimal, such as `81 05|48 65 6c 6c 6f`. */
+/** Parses `header|payload` in hexadecimal, such as `81 05|48 65 6c 6c 6f`. */
 export function literal(text: string): Uint8Array {
   return concat(...text.split("|").map(hex));
 }
 
-/** Length of the header of an unmasked frame, as its second byte says. */
+/** The length of an unmasked frame's header, by its second byte. */
 export function headerLength(bytes: Uint8Array): number {
   const short = bytes[1] & 0x7f;
   return short < 126 ? 2 : short === 126 ? 4 : 10;
 }
 
-/** The same frame as a client sends it; where it is cut short, what there is of it. */
+/** Masks a frame as a client does. The frame may be incomplete. */
 export function masked(bytes: Uint8Array, key: Uint8Array = hex("37 fa 21 3d")): Uint8Array {
   if (bytes.length < 2) return bytes;
   const head = headerLength(bytes);
@@ -85,15 +85,15 @@ export function masked(bytes: Uint8Array, key: Uint8Array = hex("37 fa 21 3d")):
   return out;
 }
 
-/** Reads frames off bytes, a plain second implementation: nothing of the library is used to judge it. */
+/** Decodes frames, independently of the library. */
 export class FrameReader {
-  /** Where the next frame begins in the stream. */
+  /** The offset of the next frame in the stream. */
   position = 0;
   #buffer = new Uint8Array(1024);
   #from = 0;
   #to = 0;
 
-  /** Bytes that are not part of a whole frame yet. */
+  /** The bytes that don't form a whole frame yet. */
   get rest(): Uint8Array {
     return this.#buffer.subarray(this.#from, this.#to);
   }
@@ -111,7 +111,7 @@ export class FrameReader {
     this.#to += bytes.length;
   }
 
-  /** The next whole frame, unmasked, or `null`. */
+  /** Returns the next whole frame, unmasked, or `null`. */
   next(): Frame | null {
     const bytes = this.rest;
     if (bytes.length < 2) return null;

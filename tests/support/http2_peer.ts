@@ -12,22 +12,22 @@ import { concat, utf8 } from "./bytes.ts";
 import { EventLog } from "./event_log.ts";
 import { type ByteStream, RawPeer } from "./raw_peer.ts";
 
-/** An answer, read to its end. */
+/** A complete response. */
 export interface Http2Answer {
   status: number;
   // deno-lint-ignore no-explicit-any -- `node:http2` gives strings, lists and numbers
   headers: Record<string, any>;
   body: string;
-  /** The code that the stream ended with; 0 for NO_ERROR. */
+  /** The error code that the stream ended with; 0 for NO_ERROR. */
   code: number;
 }
 
-/** Fields of a request; `null` leaves one out. */
+/** The fields of a request; `null` omits a field. */
 export type Http2Fields = Record<string, string | string[] | null>;
 
-/** A stream that carries a WebSocket, as bytes. */
+/** A stream of a WebSocket over HTTP/2, as bytes. */
 export class Http2Bytes implements ByteStream {
-  /** The fields of the answer. */
+  /** The fields of the response. */
   // deno-lint-ignore no-explicit-any
   headers: Record<string, any> = {};
   #rest: Uint8Array | null = null;
@@ -87,11 +87,11 @@ export class Http2Bytes implements ByteStream {
   }
 }
 
-/** A client of HTTP/2 on `node:http2`, which uses nothing of the library. */
+/** An HTTP/2 client on `node:http2`, independent of the library. */
 export class Http2Peer implements AsyncDisposable {
   // deno-lint-ignore no-explicit-any
   settings: any;
-  /** The code of the GOAWAY that came, if one has. */
+  /** The error code of the GOAWAY frame; `null` before one was received. */
   goaway: number | null = null;
   readonly session: ClientHttp2Session;
   readonly authority: string;
@@ -103,7 +103,7 @@ export class Http2Peer implements AsyncDisposable {
     session.on("goaway", (code) => void (this.goaway = code));
   }
 
-  /** Connects without TLS, by prior knowledge, or with it; waits for the server's settings. */
+  /** Connects with or without TLS, by prior knowledge; waits for the server's settings. */
   static async connect(
     port: number,
     options: http2.ClientSessionOptions | http2.SecureClientSessionOptions = {},
@@ -120,7 +120,7 @@ export class Http2Peer implements AsyncDisposable {
     return peer;
   }
 
-  /** Begins a request whose body, if it has one, is the caller's to send. */
+  /** Begins a request. The caller sends the body, if there is one. */
   begin(fields: Http2Fields, endStream = false): ClientHttp2Stream {
     const given = Object.entries(fields).filter(([, value]) => value !== null);
     const stream = this.session.request(
@@ -131,14 +131,14 @@ export class Http2Peer implements AsyncDisposable {
     return stream;
   }
 
-  /** Makes a request and reads all of the answer. */
+  /** Sends a request, and reads the whole response. */
   async request(fields: Http2Fields, body?: Uint8Array | string): Promise<Http2Answer> {
     const stream = this.begin(fields, body === undefined);
     if (body !== undefined) stream.end(typeof body === "string" ? utf8(body) : body);
     return await answerOf(stream);
   }
 
-  /** Asks for a WebSocket; the stream is the caller's. */
+  /** Requests a WebSocket, and returns the stream. */
   beginWebSocket(fields: Http2Fields = {}, endStream = false): ClientHttp2Stream {
     return this.begin({
       ":method": "CONNECT",
@@ -162,7 +162,7 @@ export class Http2Peer implements AsyncDisposable {
     return new RawPeer(bytes, "client");
   }
 
-  /** Asks for a WebSocket that is refused. */
+  /** Requests a WebSocket, and reads the response that refuses it. */
   async refusal(fields: Http2Fields = {}): Promise<Http2Answer> {
     const stream = this.beginWebSocket(fields);
     stream.once("end", () => stream.end());
@@ -180,7 +180,7 @@ export class Http2Peer implements AsyncDisposable {
 
 let made: Certificates | null = null;
 
-/** The certificates of servers of HTTP/2, which are there until the test file ends. */
+/** The certificates of HTTP/2 servers. They are removed when the test file ends. */
 export function http2Certificates(): Certificates {
   if (made === null) {
     const certificates = made = makeCertificates();
@@ -189,11 +189,11 @@ export function http2Certificates(): Certificates {
   return made;
 }
 
-/** A server of HTTP/2 on `node:http2`, with TLS; its streams are the test's. */
+/** An HTTP/2 server on `node:http2`, with TLS. The test handles its streams. */
 export class Http2Origin implements AsyncDisposable {
-  /** Streams that have come. */
+  /** The streams of clients. */
   readonly streams = new EventLog<ServerHttp2Stream>();
-  /** The authority of its certificate. */
+  /** The authority that has signed its certificate. */
   readonly ca: string;
   readonly #server: Http2SecureServer;
   readonly #sessions = new Set<ServerHttp2Session>();
@@ -230,7 +230,7 @@ export class Http2Origin implements AsyncDisposable {
   }
 }
 
-/** The fields of an answer. */
+/** Waits for the fields of a response. */
 // deno-lint-ignore no-explicit-any
 export function headersOf(stream: ClientHttp2Stream): Promise<Record<string, any>> {
   return new Promise((resolve, reject) => {
@@ -239,7 +239,7 @@ export function headersOf(stream: ClientHttp2Stream): Promise<Record<string, any
   });
 }
 
-/** All of an answer; without a head its status is 0. */
+/** Reads a whole response; without a head its status is 0. */
 export function answerOf(stream: ClientHttp2Stream): Promise<Http2Answer> {
   return new Promise((resolve) => {
     const answer: Http2Answer = { status: 0, headers: {}, body: "", code: 0 };
@@ -257,12 +257,12 @@ export function answerOf(stream: ClientHttp2Stream): Promise<Http2Answer> {
   });
 }
 
-/** The types of frames (RFC 9113 6). */
+/** Frame types (RFC 9113 6). */
 export const DATA = 0, HEADERS = 1, RST_STREAM = 3, SETTINGS = 4, PING = 6, GOAWAY = 7;
 export const WINDOW_UPDATE = 8, CONTINUATION = 9;
 export const END_STREAM = 1, ACK = 1, END_HEADERS = 4;
 
-/** A frame of HTTP/2. */
+/** An HTTP/2 frame. */
 export interface Http2Frame {
   type: number;
   flags: number;
@@ -270,7 +270,7 @@ export interface Http2Frame {
   payload: Uint8Array;
 }
 
-/** Writes a frame by the letter of RFC 9113 4.1. */
+/** Encodes a frame (RFC 9113 4.1). */
 export function http2Frame(
   type: number,
   flags: number,
@@ -283,21 +283,21 @@ export function http2Frame(
   return concat(head, payload);
 }
 
-/** A number as four bytes. */
+/** Encodes a number as four bytes. */
 export function uint32(value: number): Uint8Array {
   const bytes = new Uint8Array(4);
   new DataView(bytes.buffer).setUint32(0, value);
   return bytes;
 }
 
-/** A field block without compression: every field a literal with a new name (RFC 7541 6.2.2). */
+/** Encodes a field block without compression: every field is a literal with a new name (RFC 7541 6.2.2). */
 export function fieldBlock(...fields: [name: string, value: string][]): Uint8Array {
   return concat(...fields.flatMap(([name, value]) => {
     return [Uint8Array.of(0), hpackString(name), hpackString(value)];
   }));
 }
 
-/** A string of at most 16,510 bytes (RFC 7541 5.1 and 5.2). */
+/** Encodes a string of at most 16,510 bytes (RFC 7541 5.1 and 5.2). */
 function hpackString(text: string): Uint8Array {
   const bytes = utf8(text), { length } = bytes;
   if (length < 127) return concat(Uint8Array.of(length), bytes);
@@ -306,14 +306,14 @@ function hpackString(text: string): Uint8Array {
   return concat(Uint8Array.of(127, ...digits), bytes);
 }
 
-/** What a client begins with: the preface, and its settings. */
+/** A client's connection preface: the magic bytes, and SETTINGS. */
 export function clientPreface(): Uint8Array {
   return concat(utf8("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), http2Frame(SETTINGS, 0, 0));
 }
 
-/** A client that speaks frames of HTTP/2, and obeys no rule about them. */
+/** An HTTP/2 client that sends any frames, valid or not. */
 export class RawHttp2 implements Disposable {
-  /** Frames that have been read, by their types. */
+  /** The frames that were read. */
   readonly seen: Http2Frame[] = [];
   readonly conn: Deno.TcpConn;
   #bytes: Uint8Array = new Uint8Array(0);
@@ -336,7 +336,7 @@ export class RawHttp2 implements Disposable {
     for (let at = 0; at < bytes.length;) at += await this.conn.write(bytes.subarray(at));
   }
 
-  /** The next frame; `null` when the connection has ended. */
+  /** Returns the next frame; `null` at the end of the connection. */
   async frame(): Promise<Http2Frame | null> {
     const buffer = new Uint8Array(64 * 1024);
     for (;;) {
@@ -367,7 +367,7 @@ export class RawHttp2 implements Disposable {
     }
   }
 
-  /** The next frame of a type. */
+  /** Returns the next frame of a type. */
   async next(type: number): Promise<Http2Frame> {
     for (;;) {
       const frame = await this.frame();
@@ -376,7 +376,7 @@ export class RawHttp2 implements Disposable {
     }
   }
 
-  /** Reads to the end of the connection; the code of the last GOAWAY, `null` if there was none. */
+  /** Reads until the end of the connection; returns the error code of the last GOAWAY, `null` if there was none. */
   async end(): Promise<number | null> {
     while (await this.frame() !== null);
     const last = this.seen.findLast(({ type }) => type === GOAWAY);
@@ -389,7 +389,7 @@ export class RawHttp2 implements Disposable {
     try {
       this.conn.close();
     } catch {
-      // The test has closed it.
+      // The test has closed it already.
     }
   }
 

@@ -1,4 +1,4 @@
-// An open byte stream as `adopt` takes it; nothing of these two is ever used.
+// An open byte stream for `adopt`. These two are never used.
 const readable = new ReadableStream<Uint8Array<ArrayBuffer>>();
 const writable = new WritableStream<Uint8Array<ArrayBufferLike>>();
 
@@ -6,9 +6,9 @@ const writable = new WritableStream<Uint8Array<ArrayBufferLike>>();
 class Channel {
   readonly chunks: Uint8Array[] = [];
   held = 0;
-  /** No more will come. */
+  /** Whether the writer has ended its direction. */
   ended = false;
-  /** The reader has gone, or the pipe was cut. */
+  /** Whether the reader has closed, or the pipe was cut. */
   broken = false;
   #waiting: (() => void)[] = [];
 
@@ -19,7 +19,7 @@ class Channel {
   }
 
   put(data: Uint8Array): number {
-    if (this.broken) throw new Deno.errors.BrokenPipe("The other end has gone");
+    if (this.broken) throw new Deno.errors.BrokenPipe("The other end is closed");
     const count = Math.min(data.length, this.room);
     if (count > 0) {
       this.chunks.push(data.slice(0, count));
@@ -39,7 +39,7 @@ class Channel {
     return count;
   }
 
-  /** Resolves at the next change. */
+  /** Resolves at the next change of state. */
   changed(): Promise<void> {
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
@@ -52,15 +52,15 @@ class Channel {
 type MakeEnd<End> = new (incoming: Channel, outgoing: Channel) => End;
 
 /**
- * One end of a pipe in memory, with the members of a `Deno.Conn`. Each direction holds `capacity` bytes, then writing
- * waits, as a kernel's does. Any method may be replaced by one that misbehaves.
+ * One end of a pipe in memory, with the members of a `Deno.Conn`. Each direction holds `capacity` bytes; then writes wait,
+ * as with a kernel's buffer. Tests may replace any method by a faulty one.
  */
 export class MemoryConn implements Deno.Conn {
   readonly localAddr: Deno.Addr = { transport: "unix", path: "" };
   readonly remoteAddr: Deno.Addr = this.localAddr;
   readonly readable = readable;
   readonly writable = writable;
-  /** How often `close` was called. */
+  /** The number of calls of `close`. */
   closes = 0;
   protected readonly incoming: Channel;
   protected readonly outgoing: Channel;
@@ -70,7 +70,7 @@ export class MemoryConn implements Deno.Conn {
     this.outgoing = outgoing;
   }
 
-  /** Both ends of a pipe; the other one is of a class of its own, too. */
+  /** Makes both ends of a pipe. The other end may be of a different class. */
   static pair<End extends MemoryConn, Other extends MemoryConn = MemoryConn>(
     this: MakeEnd<End>,
     capacity = 64 * 1024,
@@ -114,7 +114,7 @@ export class MemoryConn implements Deno.Conn {
     this.incoming.wake();
   }
 
-  /** Cuts the pipe: what the other end hasn't read stays readable, as after a reset. */
+  /** Cuts the pipe: the other end can still read what is buffered, as after a reset. */
   reset(): void {
     this.outgoing.broken = true;
     this.close();
@@ -127,16 +127,16 @@ export class MemoryConn implements Deno.Conn {
   }
 }
 
-/** An end that reports when it can be read or written, in place of promising reads and writes. */
+/** An end that reports readiness, and doesn't offer promises for reads and writes. */
 export class ReadyConn extends MemoryConn {
-  /** How often `tryRead` was called, and how often that brought nothing. */
+  /** The number of calls of `tryRead`, and of those that returned nothing. */
   reads = 0;
   emptyReads = 0;
-  /** Whether bytes are being waited for. */
+  /** Whether a reader is waiting for bytes. */
   listening = false;
-  /** How often bytes were taken. */
+  /** The number of writes that accepted bytes. */
   writes = 0;
-  /** How often room was asked for. */
+  /** The number of calls of `whenWritable`. */
   waits = 0;
   #ready = () => {};
 
@@ -155,7 +155,7 @@ export class ReadyConn extends MemoryConn {
     this.waits++;
     const { outgoing } = this;
     const look = async () => {
-      // In a later turn, even if there is room by now.
+      // In a later turn, even if there is room already.
       await new Promise((resolve) => setTimeout(resolve, 0));
       while (outgoing.room === 0 && !outgoing.broken && this.closes === 0) await outgoing.changed();
       ready();
@@ -184,7 +184,7 @@ export class ReadyConn extends MemoryConn {
     this.listening = true;
     const { incoming } = this;
     const look = async () => {
-      // In a later turn, even if there is something by now.
+      // In a later turn, even if bytes are there already.
       await new Promise((resolve) => setTimeout(resolve, 0));
       while (incoming.held === 0 && !incoming.ended && !incoming.broken) await incoming.changed();
       this.listening = false;

@@ -1,4 +1,4 @@
-/** Whether a program is installed; where it isn't, tests that need it are skipped, but fail with `CI=true`. */
+/** Finds an installed program. Without it, tests that need it are skipped, or fail with `CI=true`. */
 export async function has(...names: string[]): Promise<string | null> {
   for (const name of names) {
     try {
@@ -9,13 +9,13 @@ export async function has(...names: string[]): Promise<string | null> {
       }).output();
       if (success) return name;
     } catch {
-      // No shell, so nothing of what is asked for.
+      // There is no shell, so no program either.
     }
   }
   return null;
 }
 
-/** Whether a test is to be skipped for want of a program. */
+/** Whether to skip a test because a program is missing. */
 export function skip(found: string | null, name: string): boolean {
   if (found !== null) return false;
   if (Deno.env.get("CI") === "true") {

@@ -8,19 +8,19 @@ import {
 import { Http2Bytes, http2Certificates, Http2Origin, Http2Peer } from "./http2_peer.ts";
 import { rawListener, RawPeer, urlOf } from "./raw_peer.ts";
 
-/** A client and the server's end of its connection, both ours. */
+/** A client and the server's end of its connection, both of the library. */
 export interface Pair extends AsyncDisposable {
   readonly ctx: Context;
   readonly client: Connection;
   readonly server: Connection;
 }
 
-/** What a pair may be connected over. */
+/** The versions of HTTP that a pair may use. */
 export const VERSIONS = ["1.1", "2"] as const;
 
 type Version = typeof VERSIONS[number];
 
-/** Connects the two ends; what is open in the end is terminated. */
+/** Connects a pair. Open connections are terminated in the end. */
 export async function pair(
   server: ListenOptions = {},
   client: ConnectOptions = {},
@@ -46,14 +46,14 @@ export async function pair(
   return { ctx, client: conn, server: await accepted.promise, ...disposal(ctx) };
 }
 
-/** One of our connections, whose peer is spoken by hand. */
+/** A connection of the library, and its raw peer. */
 export interface RawPair extends AsyncDisposable {
   readonly ctx: Context;
   readonly conn: Connection;
   readonly raw: RawPeer;
 }
 
-/** Connects a peer by hand to a server of ours; `early` comes in one segment with its request. */
+/** Connects a raw peer to a listener; `early` is sent in one write with its request. */
 export async function rawPeer(options: ListenOptions = {}, early?: Uint8Array): Promise<RawPair> {
   const ctx = new Context();
   const accepted = Promise.withResolvers<Connection>();
@@ -70,7 +70,7 @@ export async function rawPeer(options: ListenOptions = {}, early?: Uint8Array): 
   return { ctx, conn: await accepted.promise, raw, ...disposal(ctx, raw) };
 }
 
-/** Connects a peer by hand to a server of ours, over HTTP/2; its `conn` is a stream. */
+/** Connects a raw peer to a listener over HTTP/2. Its `conn` is a stream. */
 export async function rawHttp2Peer(options: ListenOptions = {}): Promise<RawPair> {
   const ctx = new Context();
   const accepted = Promise.withResolvers<Connection>();
@@ -88,7 +88,7 @@ export async function rawHttp2Peer(options: ListenOptions = {}): Promise<RawPair
   return { ctx, conn: await accepted.promise, raw, ...disposal(ctx, raw, below) };
 }
 
-/** Connects a client of ours to a server by hand, over HTTP/2. */
+/** Connects a client to a raw peer over HTTP/2. */
 export async function rawHttp2Host(options: ConnectOptions = {}): Promise<RawPair> {
   const ctx = new Context();
   const origin = await Http2Origin.start();
@@ -100,7 +100,7 @@ export async function rawHttp2Host(options: ConnectOptions = {}): Promise<RawPai
   return { ctx, conn, raw, ...disposal(ctx, raw, origin) };
 }
 
-/** Connects a client of ours to a server by hand; `early` comes in one segment with its answer. */
+/** Connects a client to a raw peer; `early` is sent in one write with its response. */
 export async function rawHost(options: ConnectOptions = {}, early?: Uint8Array): Promise<RawPair> {
   const ctx = new Context();
   using listener = rawListener();
@@ -110,7 +110,7 @@ export async function rawHost(options: ConnectOptions = {}, early?: Uint8Array):
   return { ctx, conn, raw, ...disposal(ctx, raw) };
 }
 
-/** Ways to a pair of ours and a peer by hand, as they stand in the names of tests. */
+/** Functions that open a pair with a raw peer, by the role of the library's connection, as test names give it. */
 export const RAW_PAIRS = {
   "listener": rawPeer,
   "client": rawHost,
@@ -118,16 +118,16 @@ export const RAW_PAIRS = {
   "client over HTTP/2": rawHttp2Host,
 };
 
-/** Opens a pair of ours and a peer by hand. */
+/** Opens a pair with a raw peer. */
 export type OpenRaw = (options?: ConnectionOptions) => Promise<RawPair>;
 
-/** Those of them in which ours is a listener's. */
+/** The functions that open a listener's connection. */
 export const RAW_LISTENERS = {
   "listener": rawPeer,
   "listener over HTTP/2": rawHttp2Peer,
 };
 
-/** A test of a connection of ours over HTTP/1.1 and a stream of HTTP/2, in both roles or one; its peer is spoken by hand. */
+/** Defines a test of a connection with a raw peer, for both roles or one, over HTTP/1.1 and over HTTP/2. */
 export function testRaw(
   name: string,
   body: (open: OpenRaw) => Promise<void>,
@@ -136,7 +136,7 @@ export function testRaw(
   for (const [ours, open] of Object.entries(ways)) Deno.test(`${name}: ${ours}`, () => body(open));
 }
 
-/** A test of both ends of a connection, over HTTP/1.1 and a stream of HTTP/2. */
+/** Defines a test of both ends of a connection, over HTTP/1.1 and over HTTP/2. */
 export function testPair(name: string, body: (open: typeof pair) => Promise<void>): void {
   for (const version of VERSIONS) {
     const open: typeof pair = (server, client) => pair(server, client, version);
@@ -147,7 +147,7 @@ export function testPair(name: string, body: (open: typeof pair) => Promise<void
 function disposal(ctx: Context, raw?: RawPeer, below?: AsyncDisposable): AsyncDisposable {
   return {
     async [Symbol.asyncDispose]() {
-      // Without a timer, so that it ends while a virtual clock stands still, too.
+      // Without a timer, so that it works while a virtual clock is installed.
       for (const conn of ctx.connections) conn.terminate();
       await ctx.shutdown();
       raw?.close();

@@ -1,4 +1,4 @@
-/** Seeded random numbers in [0, 1), the same in every run. */
+/** Makes a generator of numbers in [0, 1) that are the same in every run. */
 export function seeded(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
@@ -9,7 +9,7 @@ export function seeded(seed: number): () => number {
   };
 }
 
-/** Bytes that no short period repeats, so that a piece in the wrong place shows. */
+/** Bytes without a short period, so that a misplaced piece is noticed. */
 export function randomBytes(length: number, seed: number): Uint8Array {
   const bytes = new Uint8Array(length);
   let state = seed | 1;

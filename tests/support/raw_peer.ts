@@ -6,15 +6,15 @@ import { mayFail } from "./failure.ts";
 const GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 const KEY = "dGhlIHNhbXBsZSBub25jZQ==";
 
-/** The lines of a request or response as bytes. */
+/** Encodes the lines of a request or response. */
 export function head(...lines: string[]): Uint8Array {
   return utf8([...lines, "", ""].join("\r\n"));
 }
 
-/** Header lines to add, or to put in place of the usual ones; `null` leaves a line out, a list is a line each. */
+/** Header fields to add or to replace: `null` removes a field, and a list repeats it. */
 export type Changes = Record<string, string | string[] | null>;
 
-/** A handshake's request, with further header lines, or others in place of the usual ones. */
+/** The request of a handshake, with changed header fields. */
 export function upgradeRequest(changes: Changes = {}, line = "GET / HTTP/1.1"): Uint8Array {
   const fields: Changes = {
     "Host": "127.0.0.1",
@@ -35,7 +35,7 @@ export function acceptOf(key: string): string {
   return createHash("sha1").update(key + GUID).digest("base64");
 }
 
-/** The 101 that answers a request, with further header lines. */
+/** The 101 response to a request, with further header lines. */
 export function upgradeResponse(request: string, ...lines: string[]): Uint8Array {
   return head(
     "HTTP/1.1 101 Switching Protocols",
@@ -46,7 +46,7 @@ export function upgradeResponse(request: string, ...lines: string[]): Uint8Array
   );
 }
 
-/** The first value of a header field; `null` if the head hasn't got it. */
+/** The first value of a header field; `null` if the field is missing. */
 export function fieldOf(head: string, name: string): string | null {
   for (const line of head.split("\r\n").slice(1)) {
     const colon = line.indexOf(":");
@@ -57,7 +57,7 @@ export function fieldOf(head: string, name: string): string | null {
   return null;
 }
 
-/** What a peer needs of a byte stream; a `Deno.Conn` of any kind has it. */
+/** The part of a byte stream that a peer needs; every `Deno.Conn` has it. */
 export interface ByteStream {
   read(into: Uint8Array): Promise<number | null>;
   write(data: Uint8Array): Promise<number>;
@@ -65,19 +65,19 @@ export interface ByteStream {
   close(): void;
 }
 
-/** Whole frames, or opcode, payload and FIN of a single one. */
+/** Whole frames, or the opcode, the payload and FIN of a single frame. */
 export type Frames =
   | Uint8Array[]
   | [opcode: number, payload?: Uint8Array | string, fin?: boolean];
 
 /**
- * A peer that speaks bytes, and reads only when told to: it knows what a frame looks like, and obeys no rule about it.
- * Nothing of the library is used, so that an error of the library can't hide in it.
+ * A peer that sends any bytes, and reads only when a test calls it. It knows the form of a frame, and enforces no other rule.
+ * It doesn't use the library, so that faults of the library can't hide in it.
  */
 export class RawPeer<Stream extends ByteStream = Deno.TcpConn> implements Disposable {
-  /** The head that the other side sent, once it was read. */
+  /** The head that the other side has sent, after it was read. */
   head = "";
-  /** How the other side ended the stream, if it has. */
+  /** How the other side has ended the stream; `null` while it is open. */
   ended: "end" | "reset" | null = null;
   readonly conn: Stream;
   readonly role: "client" | "server";
@@ -92,12 +92,12 @@ export class RawPeer<Stream extends ByteStream = Deno.TcpConn> implements Dispos
     if ("setNoDelay" in conn) (conn as unknown as Deno.TcpConn).setNoDelay(true);
   }
 
-  /** Opens a TCP connection to a listener and says nothing. */
+  /** Opens a TCP connection to a listener, and sends nothing. */
   static async dial(port: number): Promise<RawPeer> {
     return new RawPeer(await Deno.connect({ hostname: "127.0.0.1", port }), "client");
   }
 
-  /** Connects to a listener and shakes hands; `early` goes out in one piece with the request. */
+  /** Connects to a listener, and performs the handshake; `early` is sent in one write with the request. */
   static async connect(
     port: number,
     changes: Changes = {},
@@ -107,7 +107,7 @@ export class RawPeer<Stream extends ByteStream = Deno.TcpConn> implements Dispos
     return await (await RawPeer.dial(port)).request(changes, line, early);
   }
 
-  /** Accepts a client and shakes hands. */
+  /** Accepts a client, and performs the handshake. */
   static async accept(
     listener: Deno.TcpListener,
     options?: { lines?: string[]; behind?: Uint8Array[] },
@@ -115,7 +115,7 @@ export class RawPeer<Stream extends ByteStream = Deno.TcpConn> implements Dispos
     return await new RawPeer(await listener.accept(), "server").answer(options);
   }
 
-  /** Shakes hands as a client. */
+  /** Performs the handshake as a client. */
   async request(
     changes: Changes = {},
     line?: string,
@@ -127,7 +127,7 @@ export class RawPeer<Stream extends ByteStream = Deno.TcpConn> implements Dispos
     return this;
   }
 
-  /** Shakes hands as a server; `behind` goes out in one piece with the 101. */
+  /** Performs the handshake as a server; `behind` is sent in one write with the 101. */
   async answer(
     { lines = [], behind = [] }: { lines?: string[]; behind?: Uint8Array[] } = {},
   ): Promise<this> {
@@ -141,7 +141,7 @@ export class RawPeer<Stream extends ByteStream = Deno.TcpConn> implements Dispos
     return fieldOf(this.head, "Sec-WebSocket-Extensions");
   }
 
-  /** Writes all of the bytes, or of a text's UTF-8. */
+  /** Writes all bytes, or a text as UTF-8. */
   write(data: Uint8Array | string): Promise<void> {
     const written = this.#write(typeof data === "string" ? utf8(data) : data);
     mayFail(written, "if it isn't awaited, the test may have closed the socket");
@@ -152,12 +152,12 @@ export class RawPeer<Stream extends ByteStream = Deno.TcpConn> implements Dispos
     for (let at = 0; at < bytes.length;) at += await this.conn.write(bytes.subarray(at));
   }
 
-  /** Writes in pieces of `size` bytes, each a segment of its own. */
+  /** Writes bytes in pieces of `size`, each in a segment of its own. */
   async writeChopped(bytes: Uint8Array, size: number): Promise<void> {
     for (let at = 0; at < bytes.length; at += size) await this.write(bytes.subarray(at, at + size));
   }
 
-  /** Frames as this side has to send them: masked by a client. */
+  /** Encodes frames for this side: a client masks them. */
   encode(...what: Frames): Uint8Array {
     const [first, payload, fin] = what;
     const frames = typeof first === "number"
@@ -176,7 +176,7 @@ export class RawPeer<Stream extends ByteStream = Deno.TcpConn> implements Dispos
     return this.send(closeFrame(code, reason));
   }
 
-  /** Reads to the end of a head; what follows it is kept for `frame`. */
+  /** Reads a head; the bytes after it are kept for `frame`. */
   async readHead(): Promise<string> {
     let bytes = new Uint8Array(0);
     for (;;) {
@@ -195,7 +195,7 @@ export class RawPeer<Stream extends ByteStream = Deno.TcpConn> implements Dispos
     }
   }
 
-  /** The next frame, or `null` at the end of the stream; checks who masks, and that the last one is whole. */
+  /** Returns the next frame, `null` at the end of the stream; checks the masking, and that the last frame is whole. */
   async frame(): Promise<Frame | null> {
     for (;;) {
       const frame = this.#reader.next();
@@ -211,7 +211,7 @@ export class RawPeer<Stream extends ByteStream = Deno.TcpConn> implements Dispos
     }
   }
 
-  /** Reads the next frame of an opcode, skipping others. */
+  /** Returns the next frame of an opcode, and skips others. */
   async next(opcode: number): Promise<Frame> {
     for (;;) {
       const frame = await this.frame();
@@ -220,7 +220,7 @@ export class RawPeer<Stream extends ByteStream = Deno.TcpConn> implements Dispos
     }
   }
 
-  /** Reads frames up to the end of the stream. */
+  /** Reads frames until the end of the stream. */
   async frames(): Promise<Frame[]> {
     const frames: Frame[] = [];
     for (let frame = await this.frame(); frame !== null; frame = await this.frame()) {
@@ -229,7 +229,7 @@ export class RawPeer<Stream extends ByteStream = Deno.TcpConn> implements Dispos
     return frames;
   }
 
-  /** Reads until a close frame, and returns its code; `null` if the stream ends without one. */
+  /** Reads until a close frame; returns its code, or `null` if the stream ends without one. */
   async closeCode(): Promise<number | null> {
     for (;;) {
       const frame = await this.frame();
@@ -238,7 +238,7 @@ export class RawPeer<Stream extends ByteStream = Deno.TcpConn> implements Dispos
     }
   }
 
-  /** Everything up to the end of the stream, raw, after the head if that was read. */
+  /** Reads all bytes until the end of the stream, without the head if that was read before. */
   async rest(): Promise<Uint8Array> {
     const parts = [this.#early];
     for (let bytes = await this.#read(); bytes !== null; bytes = await this.#read()) {
@@ -247,7 +247,7 @@ export class RawPeer<Stream extends ByteStream = Deno.TcpConn> implements Dispos
     return join(parts);
   }
 
-  /** Answers a refused handshake's whole text. */
+  /** Reads the whole response to a refused handshake. */
   async response(): Promise<{ status: number; head: string; body: string }> {
     await this.readHead();
     const status = Number(/^HTTP\/1\.1 (\d{3})/.exec(this.head)?.[1]);
@@ -266,14 +266,14 @@ export class RawPeer<Stream extends ByteStream = Deno.TcpConn> implements Dispos
     return null;
   }
 
-  /** Closes the stream; with bytes unread that is a reset. */
+  /** Closes the stream. If bytes are unread, the kernel sends a reset. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
     try {
       this.conn.close();
     } catch {
-      // The test has closed it.
+      // The test has closed it already.
     }
   }
 
@@ -282,12 +282,12 @@ export class RawPeer<Stream extends ByteStream = Deno.TcpConn> implements Dispos
   }
 }
 
-/** A TCP listener on a free port of this machine. */
+/** Listens on a free port of the loopback interface. */
 export function rawListener(): Deno.TcpListener {
   return Deno.listen({ hostname: "127.0.0.1", port: 0 });
 }
 
-/** A port on which nobody listens. */
+/** A port on which no program listens. */
 export function freePort(): number {
   using listener = rawListener();
   return listener.addr.port;

@@ -6,7 +6,7 @@ import { type ALL_ENDS, type EchoPair, echoPair } from "./echo_pair.ts";
 import { CLOSE, closeFrame, closePayload } from "./frames.ts";
 import { mayFail } from "./failure.ts";
 
-/** Runs a case against one of our ends. */
+/** Runs a case against a connection of the library. */
 export async function runCase(ours: typeof ALL_ENDS[number], test: SocketCase): Promise<void> {
   await using pair = await echoPair(ours);
   const { peer } = pair;
@@ -35,7 +35,7 @@ async function send({ peer }: EchoPair, { send, chop, withhold }: SocketCase): P
   else await peer.writeChopped(bytes, chop);
 }
 
-/** Both close frames go out, and then the server closes the stream (RFC 6455 7.1.1). */
+/** Expects both close frames, and then the end of the stream by the server (RFC 6455 7.1.1). */
 async function closed(
   { peer, closed, errors }: EchoPair,
   ours: typeof ALL_ENDS[number],
@@ -52,13 +52,13 @@ async function closed(
   assertEquals(errors, []);
 }
 
-/** A close frame with the code, the end of our direction, and nothing more is read of what comes in (7.1.7). */
+/** Expects a close frame with the code and the end of the library's direction; further input is ignored (RFC 6455 7.1.7). */
 async function failed({ peer, conn, closed, errors }: EchoPair, code: number): Promise<void> {
   const frame = await peer.frame();
   assertEquals([frame?.opcode, frame?.fin, frame?.rsv], [CLOSE, true, 0]);
   assertEquals((frame!.payload[0] << 8) | frame!.payload[1], code);
   assertEquals(await peer.frame(), null);
-  // Only our direction has ended: what the peer still sends is taken and dropped, not answered with a reset.
+  // Only the library's direction has ended: the peer's further bytes are read and dropped, so that no reset is sent.
   assertEquals(conn.state, "closing");
   await peer.send(closeFrame(1000));
   peer.close();

@@ -1,5 +1,5 @@
-// What must never reach a terminal as it is, listed one by one (ECMA-48, Unicode 16 PropList.txt), with no help of the
-// library's.
+// The characters that must never be written to a terminal (ECMA-48, Unicode 16 PropList.txt), listed independently of the
+// library.
 
 const ranges: [number, number][] = [
   [0x00, 0x1f], // C0
@@ -11,12 +11,12 @@ const ranges: [number, number][] = [
   [0x2066, 0x2069], // isolates
 ];
 
-/** All such characters that are code points of their own. */
+/** All these characters as strings. */
 export const UNSAFE: readonly string[] = ranges.flatMap(([from, to]) =>
   Array.from({ length: to - from + 1 }, (_, i) => String.fromCharCode(from + i))
 );
 
-/** The first character of a text that must not be printed; line feeds and tabs are passed over if told so. */
+/** The first of these characters in a text, except `allowed` ones. */
 export function firstUnsafe(text: string, allowed = ""): string | undefined {
   for (const char of text) {
     const code = char.codePointAt(0)!;

@@ -1,22 +1,22 @@
-/** How long a test waits for what has to happen, in ms. */
+/** How long a test waits for a condition, in ms. */
 export const PATIENCE = 30_000;
-// How many turns of the event loop nothing may happen in for something to stand still.
+// The number of turns of the event loop without a change after which a value counts as constant.
 const STILL = 100;
-// Not those of a virtual clock, which stands still itself.
+// The real timer, even if a virtual clock is installed.
 const { setTimeout } = globalThis;
 
-/** Waits, turn by turn of the event loop, until something is so. */
+/** Waits until a condition is true; checks it in each turn of the event loop. */
 export async function until(check: () => boolean, what: string = String(check)): Promise<void> {
   const start = Date.now();
   while (!check()) {
-    if (Date.now() - start > PATIENCE) throw new Error(`Never came true: ${what}`);
+    if (Date.now() - start > PATIENCE) throw new Error(`Still not true: ${what}`);
     await turn();
   }
 }
 
 /**
- * Waits until a number stands still: for what must not go on. However slow the machine is, it is turns that are counted,
- * each of which lets every socket have its share.
+ * Waits until a number doesn't change any more, in tests of what must not continue. Turns of the event loop are counted, since
+ * every socket is served in each of them, however slow the machine is.
  *
  * @returns The number.
  */
@@ -31,7 +31,7 @@ export async function standstill(value: () => number): Promise<number> {
   return last;
 }
 
-/** One turn of the event loop: what is due by now has happened. */
+/** Waits for one turn of the event loop, so that everything that is due has happened. */
 export function turn(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, 0));
 }

@@ -1,7 +1,7 @@
 import { setImmediate } from "node:timers";
 import { turn } from "./until.ts";
 
-// What the platform makes 1 ms of.
+// The platform turns longer delays into 1 ms.
 const TOO_LONG = 2 ** 31;
 
 interface Due {
@@ -13,14 +13,14 @@ interface Due {
 // deno-lint-ignore no-explicit-any
 type Any = any;
 
-/** One turn of the event loop, without a timer: what is due by now has happened. */
+/** Waits for one turn of the event loop without a timer, so that everything that is due has happened. */
 export function macrotask(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
-/** Lets `performance.now` be ahead, for code that looks at the time without waiting for it. */
+/** Moves `performance.now` ahead, for code that reads the time without waiting. */
 export class TimeShift implements Disposable {
-  /** By how many ms it is ahead. */
+  /** How far it is ahead, in ms. */
   ahead = 0;
 
   constructor() {
@@ -34,13 +34,13 @@ export class TimeShift implements Disposable {
 }
 
 /**
- * A clock that a test moves: `setTimeout` and `performance.now` of the whole process follow it while it is installed, so
- * a wait of ten seconds takes none, and the same run is the same every time.
+ * A clock that a test moves. While it is installed, `setTimeout` and `performance.now` of the whole process follow it, so a
+ * wait of ten seconds takes no time, and every run is the same.
  */
 export class VirtualClock implements Disposable {
-  /** ms since it was installed. */
+  /** Time since the installation, in ms. */
   now = 0;
-  // Whole, so that what is due in whole ms is due in just as many.
+  // An integer, so that delays in whole ms are exact.
   readonly #start = Math.round(performance.now());
   readonly #timers = new Map<number, Due>();
   readonly #real = {
@@ -49,7 +49,7 @@ export class VirtualClock implements Disposable {
     refTimer: Deno.refTimer,
     unrefTimer: Deno.unrefTimer,
   };
-  // None of the real ones, which may be cleared here as well.
+  // Not the number of a real timer, which code may clear here as well.
   #next = 2 ** 40;
   #order = 0;
   #firing = false;
@@ -58,7 +58,7 @@ export class VirtualClock implements Disposable {
     (globalThis as Any).setTimeout = (fire: (...args: Any[]) => void, ms = 0, ...args: Any[]) => {
       const id = this.#next++;
       const delay = ms < TOO_LONG ? ms : 1;
-      // As with the real one time passes, or what is armed again whenever it fires would fire for ever.
+      // At least 1 ms while a timer fires, or a timer that is always armed again would fire for ever.
       const at = this.now + Math.max(delay, this.#firing ? 1 : 0);
       this.#timers.set(id, { at, order: this.#order++, fire: () => fire(...args) });
       return id;
@@ -71,19 +71,19 @@ export class VirtualClock implements Disposable {
     performance.now = () => this.#start + this.now;
   }
 
-  /** Timers that are armed. */
+  /** The number of armed timers. */
   get armed(): number {
     return this.#timers.size;
   }
 
-  /** When the next timer is due, from now. */
+  /** The time until the next timer, in ms. */
   get next(): number {
     let least = Infinity;
     for (const { at } of this.#timers.values()) least = Math.min(least, at);
     return least - this.now;
   }
 
-  /** Lets time pass; what is due fires in order, and has its effects before the next does. */
+  /** Advances the clock. Timers fire in order, and the effects of each happen before the next one fires. */
   async advance(ms: number): Promise<void> {
     const end = this.now + ms;
     for (;;) {
@@ -106,7 +106,7 @@ export class VirtualClock implements Disposable {
     this.now = end;
   }
 
-  /** Lets time pass, `step` ms in each turn of the event loop, until a promise settles. */
+  /** Advances the clock by `step` ms in each turn of the event loop, until a promise settles. */
   async during<T>(promise: Promise<T>, step = 10): Promise<T> {
     let settled = false;
     const settle = () => settled = true;

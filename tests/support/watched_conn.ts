@@ -3,17 +3,17 @@ import type { ByteStream } from "./raw_peer.ts";
 import { mayFail } from "./failure.ts";
 
 /**
- * An end in memory that notes every misuse, a second read or write at the same time and anything after `close`, and what
- * was written. Closed with input unread it resets the other end, as a kernel does.
+ * An end of a pipe in memory that records what is written, and every misuse: two reads or two writes at the same time, and
+ * calls after `close`. If it is closed with unread input, it resets the other end, as a kernel does.
  */
 export class WatchedConn extends MemoryConn {
-  /** What was done to it that may not be done to a transport. */
+  /** The misuses. */
   readonly misuses: string[] = [];
-  /** All that was written. */
+  /** The written bytes. */
   readonly written: Uint8Array[] = [];
-  /** Bytes that were read. */
+  /** The number of bytes that were read. */
   bytesRead = 0;
-  /** The most that one read brings, or one write takes. */
+  /** The most bytes that one read returns or one write accepts. */
   portion = Infinity;
   #reading = false;
   #writing = false;
@@ -60,12 +60,12 @@ export class WatchedConn extends MemoryConn {
   }
 }
 
-/** The same stream as a pair of WHATWG streams. */
+/** Makes a pair of WHATWG streams from a connection. */
 export function streamsOf(
   conn: ByteStream & { closeWrite(): Promise<void> },
 ): { readable: ReadableStream<Uint8Array>; writable: WritableStream<Uint8Array> } {
   const open = new Set(["in", "out"]);
-  // Both directions have to be over before the stream may be closed.
+  // The connection is closed after both directions have ended.
   const over = (side: string) => {
     if (open.delete(side) && open.size === 0) conn.close();
   };

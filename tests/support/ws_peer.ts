@@ -3,7 +3,7 @@ import { fileURLToPath } from "node:url";
 
 const PROGRAM = new URL("../interop/peers/ws_node.mjs", import.meta.url);
 
-/** What the program on the other end reports. */
+/** An event that the peer's program reports. */
 export type WsEvent =
   | { event: "listening"; port: number }
   | { event: "open"; protocol: string }
@@ -11,7 +11,7 @@ export type WsEvent =
   | { event: "error"; message: string }
   | { event: "close"; code: number; reason: string };
 
-/** The directory of the `ws` package, as the runtime has cached it for the import of that name. */
+/** The directory of the npm package `ws` in the runtime's cache. */
 async function wsDirectory(): Promise<string> {
   const { default: map } = await import("../../import_map.json", { with: { type: "json" } });
   const version = map.imports["ws"].split("@").at(-1)!;
@@ -22,10 +22,10 @@ async function wsDirectory(): Promise<string> {
     const directory = join(npmCache, registry.name, "ws", version);
     if (await Deno.stat(directory).then(() => true, () => false)) return directory;
   }
-  throw new Error(`There is no ws ${version} in ${npmCache}`);
+  throw new Error(`Not cached: ws ${version} in ${npmCache}`);
 }
 
-/** The `ws` package under Node, in a process of its own. */
+/** The npm package `ws` on Node, in a process of its own. */
 export class WsPeer implements AsyncDisposable {
   readonly #child: Deno.ChildProcess;
   readonly #lines: ReadableStreamDefaultReader<string>;
@@ -36,7 +36,7 @@ export class WsPeer implements AsyncDisposable {
     this.#lines = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
   }
 
-  /** Starts a server, or a client of a URL. */
+  /** Starts a server, or a client that connects to a URL. */
   static async start(role: "server" | "client", ...args: string[]): Promise<WsPeer> {
     const directory = await wsDirectory();
     const command = new Deno.Command("node", {
@@ -48,7 +48,7 @@ export class WsPeer implements AsyncDisposable {
     return new WsPeer(command.spawn());
   }
 
-  /** The next thing that it reports. */
+  /** Returns the next event. */
   async next(): Promise<WsEvent> {
     for (;;) {
       const end = this.#rest.indexOf("\n");
@@ -68,7 +68,7 @@ export class WsPeer implements AsyncDisposable {
     try {
       this.#child.kill("SIGKILL");
     } catch {
-      // It has ended by itself.
+      // It has ended already.
     }
     await this.#lines.cancel();
     await this.#child.status;
