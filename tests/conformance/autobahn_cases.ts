@@ -18,25 +18,25 @@ export interface Answer {
   payload: Uint8Array;
 }
 
-/** A case of the Autobahn test suite: what the peer sends, and what an echo has to answer. */
+/** A case of the Autobahn test suite: what the peer sends, and what an echo server has to answer. */
 export interface SocketCase {
-  /** Its number there. */
+  /** The number in the suite. */
   id: string;
   name: string;
   /** Frames without a mask. */
   send: Uint8Array[];
-  /** How the bytes are cut on their way: one write, a write per frame, or pieces of so many bytes. */
+  /** How the bytes are written: at once, frame by frame, or in pieces of a size. */
   chop: "whole" | "frames" | number;
-  /** Bytes at the end that are never sent: the answer must not wait for them. */
+  /** How many bytes at the end are never sent. The answer must not wait for them. */
   withhold: number;
-  /** What comes back before the end. */
+  /** The answers before the end. */
   answers: Answer[];
   /**
-   * How it ends: `"peer"`: the peer closes with 1000, and is answered; `"echo"`: the case itself holds a close frame,
-   * which is answered with the same payload; a number: the connection is failed with that code.
+   * How the case ends. `"peer"`: the peer closes with 1000, and gets an answer. `"echo"`: the case contains a close frame,
+   * and the answer has the same payload. A number: the connection fails with that code.
    */
   end: "peer" | "echo" | number;
-  /** For `"echo"`: the payload of the answer. */
+  /** For `"echo"`: the payload of the close frame that answers. */
   close: Uint8Array;
 }
 
@@ -66,20 +66,20 @@ const text = (payload: string | Uint8Array): Answer => ({
   payload: typeof payload === "string" ? utf8(payload) : payload,
 });
 const pong = (payload: string | Uint8Array = ""): Answer => ({ ...text(payload), opcode: PONG });
-/** One message as fragments of the given payloads. */
+/** Makes a fragmented message with the given payloads. */
 function fragments(opcode: number, parts: (string | Uint8Array)[]): Uint8Array[] {
   return parts.map((part, at) =>
     frame(at === 0 ? opcode : CONTINUATION, part, { fin: at === parts.length - 1 })
   );
 }
-/** One message as fragments of so many bytes. */
+/** Makes a fragmented message with payloads of `size` bytes. */
 function fragmentsOf(opcode: number, payload: Uint8Array, size: number): Uint8Array[] {
   const parts: Uint8Array[] = [];
   for (let at = 0; at < payload.length; at += size) parts.push(payload.subarray(at, at + size));
   return fragments(opcode, parts);
 }
 const KIB = 1024, MIB = 1024 * KIB;
-/** A text of so many bytes, with characters of one to four. */
+/** Makes a text of `length` bytes, with characters of one to four bytes. */
 function longText(length: number): Uint8Array {
   const unit = utf8("Sluice-µ-€-😀 ");
   const payload = repeat(unit, Math.ceil(length / unit.length) + 1);
@@ -120,9 +120,12 @@ add("2.6", "a ping of 125 bytes, byte by byte", [frame(PING, LONGEST)], {
   chop: 1,
   answers: [pong(LONGEST)],
 });
-add("2.7", "a pong nobody asked for", [frame(PONG)]);
-add("2.8", "a pong nobody asked for, with payload", [frame(PONG, "unsolicited")]);
-add("2.9", "a pong nobody asked for, then a ping", [frame(PONG, "unsolicited"), frame(PING, "p")], {
+add("2.7", "a pong that wasn't requested", [frame(PONG)]);
+add("2.8", "a pong that wasn't requested, with payload", [frame(PONG, "unsolicited")]);
+add("2.9", "a pong that wasn't requested, then a ping", [
+  frame(PONG, "unsolicited"),
+  frame(PING, "p"),
+], {
   answers: [pong("p")],
 });
 const TEN = Array.from({ length: 10 }, (_, n) => `payload-${n}`);
@@ -140,7 +143,7 @@ add("3.1", "a text with RSV 1", [frame(TEXT, HELLO, { rsv: 1 })], { end: 1002 })
 for (const [at, chop] of WAYS.entries()) {
   add(
     `3.${at + 2}`,
-    `a good text, then one with RSV ${at + 2}, then a ping; cut: ${chop}`,
+    `a valid text, then one with RSV ${at + 2}, then a ping; cut: ${chop}`,
     [frame(TEXT, HELLO), frame(TEXT, HELLO, { rsv: at + 2 }), frame(PING)],
     { chop, answers: [text(HELLO)], end: 1002 },
   );
@@ -161,7 +164,7 @@ for (const [section, first] of [["4.1", 3], ["4.2", 11]] as const) {
     const opcode = first + 2 + at;
     add(
       `${section}.${at + 3}`,
-      `a good text, then opcode ${opcode}, then a ping; cut: ${chop}`,
+      `a valid text, then opcode ${opcode}, then a ping; cut: ${chop}`,
       [frame(TEXT, HELLO), frame(opcode, at === 0 ? "" : "reserved"), frame(PING)],
       { chop, answers: [text(HELLO)], end: 1002 },
     );
@@ -190,7 +193,7 @@ for (const [at, chop] of WAYS.entries()) {
   for (const [first, fin] of [[9, true], [12, false]] as const) {
     add(
       `5.${first + at}`,
-      `a continuation with nothing to continue, FIN ${fin}; cut: ${chop}`,
+      `a continuation without a message, FIN ${fin}; cut: ${chop}`,
       [frame(CONTINUATION, "non-continuation", { fin }), frame(TEXT, HELLO)],
       { chop, end: 1002 },
     );
@@ -198,7 +201,7 @@ for (const [at, chop] of WAYS.entries()) {
 }
 add(
   "5.15",
-  "a text in two fragments, then a continuation with nothing to continue",
+  "a text in two fragments, then a continuation without a message",
   [...fragments(TEXT, [A, B]), frame(CONTINUATION, "x", parts(false)), frame(TEXT, HELLO)],
   { answers: [text(A + B)], end: 1002 },
 );
@@ -245,7 +248,7 @@ add("6.2.4", "κόσμε in fragments of one byte", bytewise(KOSME), { answers: 
 const SURROGATE = concat(KOSME, hex("ed a0 80"), utf8("edited"));
 add("6.3.1", "a surrogate", [frame(TEXT, SURROGATE)], { end: 1007 });
 add("6.3.2", "a surrogate in fragments of one byte", bytewise(SURROGATE), { end: 1007 });
-// Fail-fast: the rest of the message is never sent.
+// Failing fast: the rest of the message is never sent.
 const ABOVE = [KOSME, hex("f4 90 80 80"), utf8("edited")];
 const ABOVE_CUT = [KOSME, hex("f4 90"), concat(hex("80 80"), utf8("edited"))];
 for (const [at, [one, two, three]] of [ABOVE, ABOVE_CUT].entries()) {
@@ -258,7 +261,7 @@ for (const [at, [one, two, three]] of [ABOVE, ABOVE_CUT].entries()) {
   ], { end: 1007, withhold: three.length });
 }
 
-/** Each sequence as a text of its own. */
+/** Adds a case with a text message for each sequence. */
 function sequences(section: string, what: string, list: (string | Uint8Array)[], isValid: boolean) {
   for (const [at, sequence] of list.entries()) {
     const payload = typeof sequence === "string" ? hex(sequence) : sequence;
@@ -360,8 +363,8 @@ add("7.1.1", "a text, then a close frame", [frame(TEXT, HELLO), closeFrame(1000)
   answers: [text(HELLO)],
 });
 add("7.1.2", "two close frames", [closeFrame(1000), closeFrame(1001)], closed());
-add("7.1.3", "a ping behind a close frame", [closeFrame(1000), frame(PING)], closed());
-add("7.1.4", "a text behind a close frame", [closeFrame(1000), frame(TEXT, HELLO)], closed());
+add("7.1.3", "a ping after a close frame", [closeFrame(1000), frame(PING)], closed());
+add("7.1.4", "a text after a close frame", [closeFrame(1000), frame(TEXT, HELLO)], closed());
 add("7.1.5", "a close frame between fragments", [
   frame(TEXT, A, parts(false)),
   closeFrame(1000),
@@ -393,7 +396,7 @@ for (
   const [at, code] of [0, 999, 1004, 1005, 1006, 1012, 1013, 1014, 1015, 1016, 1100, 2000, 2999]
     .entries()
 ) {
-  // 1012 to 1014 have been registered since the suite was written.
+  // 1012 to 1014 were registered after the suite was written.
   const isRegistered = code >= 1012 && code <= 1014;
   add(
     `7.9.${at + 1}`,
@@ -405,7 +408,7 @@ for (
 add("7.13.1", "the code 5000", [closeFrame(5000)], { end: 1002 });
 add("7.13.2", "the code 65535", [closeFrame(65_535)], { end: 1002 });
 
-// 9 Limits and performance: made when they are run, for they are large.
+// 9 Limits and performance. The frames are made when a case is run, since they are large.
 /** A case whose frames are made when it is run. */
 export interface LargeCase {
   id: string;
@@ -463,10 +466,10 @@ for (const opcode of [TEXT, BINARY]) {
     addLarge(`9.${second[3]}.${at + 1}`, `1000 messages of ${size}`, opcode, size, { count: 1000 });
   }
 }
-// 10 An echo must not depend on how the message was cut into frames.
+// 10 An echo must not depend on the fragmentation of the message.
 addLarge("10.1.1", "65536 bytes in fragments of 1300", TEXT, 65_536, { fragment: 1300 });
 
-// Beyond the suite: every length at which a header changes, up to 16 MiB, in pieces of 64 to 4096 bytes.
+// Not in the suite: every length at which the header changes, up to 16 MiB, in pieces of 64 to 4096 bytes.
 for (const length of [0, 125, 126, 127, 128, 65_535, 65_536, 65_537, MIB + 1]) {
   for (const chop of [64, 1000, 4096]) {
     addLarge("sizes", `${length} bytes in pieces of ${chop}`, BINARY, length, { chop });

@@ -5,13 +5,13 @@ import { CASES } from "./autobahn_cases.ts";
 
 for (const ours of ALL_ENDS) {
   for (const test of CASES) {
-    // A byte is a read there, and of pings that come before the last answer was taken the latest is answered (5.5.3).
+    // Over HTTP/2 each byte is a read, and only the latest of unsent pongs is sent (RFC 6455 5.5.3).
     if (test.id === "2.11" && ours.endsWith("HTTP/2")) continue;
     Deno.test(`Autobahn ${test.id} against a ${ours}: ${test.name}`, () => runCase(ours, test));
   }
 }
 
-Deno.test("Every case of the Autobahn suite's sections 1 to 7 is there, once", () => {
+Deno.test("every case of sections 1 to 7 of the Autobahn suite exists once", () => {
   const counts: Record<string, number> = {
     ...{ "1.1": 8, "1.2": 8, "2": 11, "3": 7, "4.1": 5, "4.2": 5, "5": 20, "6.1": 3, "6.2": 4 },
     ...{ "6.3": 2, "6.4": 4, "6.5": 5, "6.6": 11, "6.7": 4, "6.8": 2, "6.9": 4, "6.10": 3 },

@@ -31,7 +31,7 @@ async function expectClose(peer: RawPeer, code: number): Promise<void> {
 }
 
 for (const ours of ENDS) {
-  Deno.test(`RFC 6455 7.1.7 by a ${ours}: nothing behind a violation is looked at`, async () => {
+  Deno.test(`RFC 6455 7.1.7 by a ${ours}: frames after a violation are ignored`, async () => {
     const seen: unknown[] = [];
     await using all = await echoPair(ours, {
       onMessage: (conn, data) => {
@@ -45,7 +45,7 @@ for (const ours of ENDS) {
     await expectText(peer, "a");
     await expectText(peer, "b");
     await expectClose(peer, 1002);
-    // More than is ever read at once, so that it would reset the connection if it were not read.
+    // More than one read returns. If it weren't read, the kernel would reset the connection.
     await peer.send(frame(BINARY, new Uint8Array(300_000)), frame(TEXT, "d"), closeFrame(1000));
     assertEquals(conn.state, "closing");
     peer.close();
@@ -53,7 +53,7 @@ for (const ours of ENDS) {
     assertEquals([seen, errors.length], [["a", "b"], 1]);
   });
 
-  Deno.test(`RFC 6455 7.1.7 by a ${ours}: onError may send no more, and its close changes nothing`, async () => {
+  Deno.test(`RFC 6455 7.1.7 by a ${ours}: onError can't send any more, and close in it has no effect`, async () => {
     const states: string[] = [];
     await using all = await echoPair(ours, {
       onError: (conn) => {
@@ -71,13 +71,13 @@ for (const ours of ENDS) {
     assertEquals(states, ["closing"]);
   });
 
-  Deno.test(`RFC 6455 7.1.7 by a ${ours}: a violation behind our own close frame`, async () => {
+  Deno.test(`RFC 6455 7.1.7 by a ${ours}: a violation after our own close frame doesn't lead to a second one`, async () => {
     await using all = await echoPair(ours, { onMessage: () => {} });
     const { peer, conn, closed, errors } = all;
     conn.send("last words");
     conn.close(4001, "done");
     await peer.send(BAD);
-    // What was queued goes out, our close frame too, and no second one.
+    // Queued messages are sent, and one close frame.
     await expectText(peer, "last words");
     await expectClose(peer, 4001);
     peer.close();
@@ -87,7 +87,7 @@ for (const ours of ENDS) {
     assertEquals(errors, [record.cause]);
   });
 
-  Deno.test(`RFC 6455 7.1.2 by a ${ours}: close frames that cross`, async () => {
+  Deno.test(`RFC 6455 7.1.2 by a ${ours}: crossing close frames complete the handshake`, async () => {
     await using all = await echoPair(ours);
     const { peer, conn, closed, errors } = all;
     conn.close(4001, "ours");
@@ -105,7 +105,7 @@ for (const ours of ENDS) {
     );
   });
 
-  Deno.test(`RFC 6455 5.5.1 by a ${ours}: after our close frame pings stay unanswered, messages undelivered`, async () => {
+  Deno.test(`RFC 6455 5.5.1 by a ${ours}: after our close frame, pings aren't answered and messages aren't delivered`, async () => {
     const seen: unknown[] = [];
     await using all = await echoPair(ours, { onMessage: (_conn, data) => void seen.push(data) });
     const { peer, conn, closed } = all;
@@ -118,7 +118,7 @@ for (const ours of ENDS) {
     assertEquals([record.wasClean, record.undelivered, seen], [true, 1, []]);
   });
 
-  Deno.test(`RFC 6455 5.1 by a ${ours}: a frame that is masked by the wrong side`, async () => {
+  Deno.test(`RFC 6455 5.1 by a ${ours}: a frame with the wrong masking fails the connection`, async () => {
     await using all = await echoPair(ours);
     const { peer, closed } = all;
     await peer.send(frame(TEXT, "a"));
@@ -130,12 +130,12 @@ for (const ours of ENDS) {
   });
 
   for (const split of ["one frame", "fragments"]) {
-    Deno.test(`RFC 6455 10.4 by a ${ours}: a message above maxMessageSize in ${split} is 1009`, async () => {
+    Deno.test(`RFC 6455 10.4 by a ${ours}: a message above maxMessageSize in ${split} leads to 1009`, async () => {
       await using all = await echoPair(ours, { maxMessageSize: 1000 });
       const { peer, closed, errors } = all;
       const fits = frame(BINARY, new Uint8Array(1000));
       if (split === "one frame") {
-        // The header is enough: none of the payload is sent.
+        // The header is enough: no byte of the payload is sent.
         const header = peer.encode(frame(BINARY, new Uint8Array(1001)));
         const bytes = peer.encode(fits);
         await peer.write(bytes);
@@ -177,7 +177,7 @@ for (const ours of ENDS) {
       ["in the middle of a message", frame(TEXT, "hello", { fin: false })],
     ] as const
   ) {
-    Deno.test(`RFC 6455 7.1.5 by a ${ours}: a peer that vanishes ${name} is 1006 with the cause`, async () => {
+    Deno.test(`RFC 6455 7.1.5 by a ${ours}: a peer that vanishes ${name} gives 1006 with the cause`, async () => {
       await using all = await echoPair(ours);
       const { peer, closed, errors } = all;
       await peer.write(peer.encode(bytes));
@@ -190,7 +190,7 @@ for (const ours of ENDS) {
     });
   }
 
-  Deno.test(`A ${ours}'s callback that throws or rejects is reported, and the connection goes on`, async () => {
+  Deno.test(`the failure of a ${ours}'s callback is reported, and the connection continues`, async () => {
     let count = 0;
     await using all = await echoPair(ours, {
       onMessage: (conn, data) => {

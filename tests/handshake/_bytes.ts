@@ -1,23 +1,23 @@
 import { decodeLatin1, writeLatin1 } from "../../src/handshake/latin1.ts";
 
-/** The bytes of a head, one per character. */
+/** Encodes a head as one byte per character. */
 export function bytes(text: string): Uint8Array {
   const into = new Uint8Array(text.length);
   writeLatin1(text, into, 0);
   return into;
 }
 
-/** The text of bytes, one character per byte. */
+/** Decodes bytes as one character per byte. */
 export function text(from: Uint8Array): string {
   return decodeLatin1(from, 0, from.length);
 }
 
-/** Lines as a head: each ended by CR LF, and an empty one at the end. */
+/** Makes a head from lines: each ends with CR LF, and an empty line follows. */
 export function head(...lines: string[]): string {
   return [...lines, "", ""].join("\r\n");
 }
 
-/** The example of RFC 6455 1.2. */
+/** The example request of RFC 6455 1.2. */
 export const REQUEST: string = head(
   "GET /chat HTTP/1.1",
   "Host: server.example.com",
@@ -29,7 +29,7 @@ export const REQUEST: string = head(
   "Sec-WebSocket-Version: 13",
 );
 
-/** Its answer. */
+/** The example response of RFC 6455 1.2. */
 export const RESPONSE: string = head(
   "HTTP/1.1 101 Switching Protocols",
   "Upgrade: websocket",
@@ -38,7 +38,7 @@ export const RESPONSE: string = head(
   "Sec-WebSocket-Protocol: chat",
 );
 
-/** Strings that would end a line, or that no byte can stand for. */
+/** Strings with line ends, or with characters that aren't bytes. */
 export const INJECTIONS: string[] = [
   "a\r\nX-Injected: 1",
   "a\rb",

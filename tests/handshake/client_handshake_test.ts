@@ -31,7 +31,7 @@ function refusalOf(act: () => unknown): HandshakeError {
   return assertThrows(act, HandshakeError) as HandshakeError;
 }
 
-Deno.test("RFC 6455 4.1: the request, byte by byte", () => {
+Deno.test("RFC 6455 4.1: the request is exact to the byte", () => {
   const { request } = start({
     extensions: [{ name: "x", params: [["a", true]] }],
     headers: [["Cookie", "a=1"], ["X-Latin", "\xe9"]],
@@ -45,7 +45,7 @@ Deno.test("RFC 6455 4.1: the request, byte by byte", () => {
   );
 });
 
-Deno.test("RFC 6455 4.1: our server reads our request, and keys differ", () => {
+Deno.test("RFC 6455 4.1: the server accepts the client's request, and keys differ", () => {
   const read = () => {
     const { request } = new ClientHandshake(parseUrl("wss://[::1]:8443/a b?q=\u00e9"));
     return readUpgrade(parseRequestHead(text(request)));
@@ -55,7 +55,7 @@ Deno.test("RFC 6455 4.1: our server reads our request, and keys differ", () => {
   assert(first.key !== read().key);
 });
 
-Deno.test("RFC 6455 4.1: the answer of the example, split at every index", () => {
+Deno.test("RFC 6455 4.1: the example response is accepted, split at every index", () => {
   const whole = bytes(RESPONSE + "\x81\x00");
   for (let cut = 0; cut <= whole.length; cut++) {
     const handshake = start();
@@ -81,7 +81,7 @@ Deno.test("RFC 9110 15.2: interim responses are skipped, split at every index", 
   }
 });
 
-Deno.test("bound: interim responses without end", () => {
+Deno.test("the number of interim responses is bounded", () => {
   const handshake = start({ maxHeaderBytes: 1000 });
   const interim = bytes(head("HTTP/1.1 102 Processing"));
   const error = refusalOf(() => {
@@ -91,7 +91,7 @@ Deno.test("bound: interim responses without end", () => {
   assert(error.message.includes("1000 bytes"), error.message);
 });
 
-Deno.test("RFC 6455 4.1: what else is accepted", () => {
+Deno.test("RFC 6455 4.1: variants of the response are accepted", () => {
   const handshake = start({ extensions: [{ name: "x", params: [] }, { name: "y", params: [] }] });
   handshake.push(bytes(answer({
     "Upgrade": "WebSocket",
@@ -122,7 +122,7 @@ const WRONG: [changes: Record<string, string | null>, says: string][] = [
 ];
 
 for (const [changes, says] of WRONG) {
-  Deno.test(`RFC 6455 4.1: answer refused: ${JSON.stringify(changes)}`, () => {
+  Deno.test(`RFC 6455 4.1: a response is refused: ${JSON.stringify(changes)}`, () => {
     const handshake = start();
     handshake.push(bytes(answer({ ...changes, "X": "1" })));
     const error = refusalOf(() => handshake.finish());
@@ -138,7 +138,7 @@ Deno.test("RFC 6455 4.1: a 101 in HTTP/1.0 is refused", () => {
   assertEquals(refusalOf(() => handshake.finish()).status, 101);
 });
 
-Deno.test("another status is an error with status, headers and body", () => {
+Deno.test("a response with another status is an error with status, headers and body", () => {
   const handshake = start();
   const end = handshake.push(bytes(head("HTTP/1.1 404 Not Found", "X: 1") + "gone"));
   assertEquals(handshake.accepted, false);
@@ -149,13 +149,13 @@ Deno.test("another status is an error with status, headers and body", () => {
   assertEquals(refusalOf(() => handshake.finish()).status, 404);
 });
 
-Deno.test("a redirect says where to, and that it isn't followed", () => {
+Deno.test("the error for a redirect names the location, and says that it isn't followed", () => {
   const handshake = start();
   handshake.push(bytes(head("HTTP/1.1 302 Found", "Location: /else")));
   assert(handshake.refused().message.endsWith('302 Found to "/else", which is not followed'));
 });
 
-Deno.test("what isn't HTTP, or is too much of it, is an error with status 0", () => {
+Deno.test("a response that isn't HTTP, or has too large a head, is an error with status 0", () => {
   for (const garbage of ["\x15\x03", "SSH-2.0-OpenSSH\r\n\r\n", "HTTP/2 101\r\n\r\n"]) {
     assertEquals(refusalOf(() => start().push(bytes(garbage))).status, 0);
   }
@@ -163,7 +163,7 @@ Deno.test("what isn't HTTP, or is too much of it, is an error with status 0", ()
   assertEquals(refusalOf(() => start().push(endless)).status, 0);
 });
 
-Deno.test("what is injected into a request is refused before anything is written", () => {
+Deno.test("injections into a request are refused before anything is written", () => {
   for (const bad of INJECTIONS) {
     assertThrows(() => start({ protocols: [bad] }), TypeError, "Cannot");
     assertThrows(() => start({ headers: [["X", bad]] }), TypeError, "Cannot");
@@ -185,7 +185,7 @@ function collect(lines: string[], body: string, piece: number): [string, boolean
   return [text(collector.bytes), done];
 }
 
-Deno.test("RFC 9112 6.3: the body of a refusal, by each kind of framing and in any pieces", () => {
+Deno.test("RFC 9112 6.3: the body of a refusal is read with every framing, in any pieces", () => {
   const line = "HTTP/1.1 403 Forbidden";
   const chunked = [line, "Transfer-Encoding: chunked"];
   for (const piece of [1, 2, 3, 5, 1000]) {
@@ -202,7 +202,7 @@ Deno.test("RFC 9112 6.3: the body of a refusal, by each kind of framing and in a
   assertEquals(collect(["HTTP/1.1 204 No Content"], "abc", 1), ["", true]);
 });
 
-Deno.test("4 KiB of a refusal's body are kept, no more", () => {
+Deno.test("at most 4 KiB of a refusal's body are kept", () => {
   const line = "HTTP/1.1 403 Forbidden";
   for (const piece of [1, 1000, 4095, 4096, 10_000]) {
     const [kept, done] = collect([line], "x".repeat(10_000), piece);

@@ -68,7 +68,7 @@ for (const [value, client] of FORWARDED) {
   });
 }
 
-Deno.test("the header that wasn't chosen is never read, lines are joined, strangers aren't believed", () => {
+Deno.test("only the chosen header is read, its lines are joined, and untrusted peers are ignored", () => {
   const both = ["Forwarded: for=6.6.6.6", "X-Forwarded-For: 203.0.113.9"];
   assertEquals(found("x-forwarded-for", both), "203.0.113.9 0");
   assertEquals(found("forwarded", both), "6.6.6.6 0");
@@ -82,7 +82,7 @@ Deno.test("the header that wasn't chosen is never read, lines are joined, strang
   assertEquals(found("x-forwarded-for", both, mapped), "203.0.113.9 0");
 });
 
-Deno.test("blocks of addresses", () => {
+Deno.test("blocks of addresses are matched", () => {
   const has = (block: string, address: string) =>
     new AddressBlocks("listen", "from", [block]).has(address);
   assertEquals(has("10.0.0.0/8", "10.255.1.1"), true);

@@ -8,14 +8,14 @@ function status(act: () => unknown): number {
   return error.status;
 }
 
-Deno.test("RFC 9112 2.1: a head in one piece, and the index of what follows it", () => {
+Deno.test("RFC 9112 2.1: a head is found in one piece, with the index of the byte after it", () => {
   const parser = new HeadParser(1024);
   assertEquals(parser.push(bytes(REQUEST + "\x81\x85frames")), REQUEST.length);
   assertEquals(parser.text, REQUEST);
   assertEquals(parser.pendingBytes, 0);
 });
 
-Deno.test("RFC 9112 2.1: a head split in two at every index", () => {
+Deno.test("RFC 9112 2.1: a head is found if it is split at any index", () => {
   const whole = bytes(REQUEST + "\x81\x80");
   for (let cut = 0; cut <= whole.length; cut++) {
     const parser = new HeadParser(1024);
@@ -27,7 +27,7 @@ Deno.test("RFC 9112 2.1: a head split in two at every index", () => {
   }
 });
 
-Deno.test("RFC 9112 2.1: a head byte by byte, in a buffer that is reused", () => {
+Deno.test("RFC 9112 2.1: a head is found if it comes byte by byte in a reused buffer", () => {
   const parser = new HeadParser(1024);
   const one = new Uint8Array(1);
   for (let at = 0; at < REQUEST.length; at++) {
@@ -37,7 +37,7 @@ Deno.test("RFC 9112 2.1: a head byte by byte, in a buffer that is reused", () =>
   assertEquals(parser.text, REQUEST);
 });
 
-Deno.test("a head at every offset of the search, whose stride is four", () => {
+Deno.test("a head is found at every offset relative to the search's stride of four", () => {
   for (let length = 0; length < 16; length++) {
     const whole = head(`GET /${"x".repeat(length)} HTTP/1.1`);
     const parser = new HeadParser(1024);
@@ -45,7 +45,7 @@ Deno.test("a head at every offset of the search, whose stride is four", () => {
   }
 });
 
-Deno.test("the parser is ready for another head behind the first one", () => {
+Deno.test("the parser can parse another head after the first one", () => {
   const parser = new HeadParser(64);
   const first = head("HTTP/1.1 103 Early Hints", "Link: </a>");
   const second = head("HTTP/1.1 101 Switching Protocols");
@@ -56,7 +56,7 @@ Deno.test("the parser is ready for another head behind the first one", () => {
   assertEquals(parser.text, second);
 });
 
-Deno.test("every byte is one code unit, 0x80 to 0x9F too", () => {
+Deno.test("every byte becomes one code unit, also 0x80 to 0x9F", () => {
   let value = "";
   for (let code = 0x80; code <= 0xff; code++) value += String.fromCharCode(code);
   const whole = head("GET / HTTP/1.1", `X: ${value}`);
@@ -65,7 +65,7 @@ Deno.test("every byte is one code unit, 0x80 to 0x9F too", () => {
   assertEquals(parser.text, whole);
 });
 
-Deno.test("the text doesn't change with the read buffer", () => {
+Deno.test("the text doesn't change when the read buffer is reused", () => {
   const buffer = bytes(REQUEST);
   const parser = new HeadParser(1024);
   parser.push(buffer);
@@ -73,7 +73,7 @@ Deno.test("the text doesn't change with the read buffer", () => {
   assertEquals(parser.text, REQUEST);
 });
 
-Deno.test("bound: a head of exactly the bound is taken, one byte more is not", () => {
+Deno.test("a head of exactly the bound is accepted, one byte more isn't", () => {
   for (const piece of [1, 7, REQUEST.length, 4096]) {
     const feed = (maxBytes: number): number => {
       const parser = new HeadParser(maxBytes);
@@ -89,7 +89,7 @@ Deno.test("bound: a head of exactly the bound is taken, one byte more is not", (
   }
 });
 
-Deno.test("bound: an endless head keeps no more than the bound", () => {
+Deno.test("of an endless head at most the bound is kept", () => {
   const parser = new HeadParser(1000);
   assertEquals(parser.push(bytes("GET /" + "a".repeat(994))), -1);
   assertEquals(parser.pendingBytes, 999);
@@ -98,7 +98,7 @@ Deno.test("bound: an endless head keeps no more than the bound", () => {
   assertEquals(status(() => new HeadParser(1000).push(bytes("G".repeat(65_536)))), 431);
 });
 
-Deno.test("a drip costs linear time", () => {
+Deno.test("a head that comes byte by byte takes linear time", () => {
   const drip = (size: number): number => {
     const parser = new HeadParser(size + 1);
     const one = Uint8Array.of(0x61);
@@ -109,7 +109,7 @@ Deno.test("a drip costs linear time", () => {
   drip(100_000);
   const quick = Math.max(drip(50_000), 1);
   const slow = drip(800_000);
-  // 16 times as much; a search from the start each time would take 256 times as long.
+  // 16 times as many bytes. Searching from the start each time would take 256 times as long.
   assert(slow < quick * 100, `${quick} ms for 50,000 bytes, ${slow} ms for 800,000`);
 });
 
@@ -126,7 +126,7 @@ const HOPELESS: [name: string, start: string][] = [
 ];
 
 for (const [name, start] of HOPELESS) {
-  Deno.test(`RFC 9112 2.2: refused at once, at the very byte: ${name}`, () => {
+  Deno.test(`RFC 9112 2.2: ${name} is refused at the first wrong byte`, () => {
     assertEquals(status(() => new HeadParser(1024).push(bytes(start))), 400);
     const parser = new HeadParser(1024);
     for (let at = 0; at < start.length - 1; at++) {

@@ -8,7 +8,7 @@ function requestStatus(text: string): number {
   return (assertThrows(() => parseRequestHead(text), BadHeadError) as BadHeadError).status;
 }
 
-Deno.test("RFC 6455 1.2: the example request", () => {
+Deno.test("RFC 6455 1.2: the example request is parsed", () => {
   const request = parseRequestHead(REQUEST);
   assertEquals([request.method, request.target, request.version], ["GET", "/chat", "1.1"]);
   assertEquals(request.fields.size, 7);
@@ -18,7 +18,7 @@ Deno.test("RFC 6455 1.2: the example request", () => {
   assertEquals([...request.fields][0], ["Host", "server.example.com"]);
 });
 
-Deno.test("RFC 9110 5.3: fields of one name, in order, combined", () => {
+Deno.test("RFC 9110 5.3: fields with the same name are combined in order", () => {
   const { fields } = parseRequestHead(head("GET / HTTP/1.1", "A: 1", "b: x", "a: 2", "A:"));
   assertEquals(fields.get("a"), "1, 2, ");
   assertEquals([...fields].filter(([name]) => /^a$/i.test(name)).map(([, value]) => value), [
@@ -31,13 +31,13 @@ Deno.test("RFC 9110 5.3: fields of one name, in order, combined", () => {
   assertEquals(fields.has("c"), false);
 });
 
-Deno.test("RFC 9112 5.1: white space around a value isn't part of it", () => {
+Deno.test("RFC 9112 5.1: whitespace around a value is removed", () => {
   const lines = ["GET / HTTP/1.1", "A:x", "B: \t x y\t ", "C:   ", "D: :a: "];
   const { fields } = parseRequestHead(head(...lines));
   assertEquals([...fields], [["A", "x"], ["B", "x y"], ["C", ""], ["D", ":a:"]]);
 });
 
-Deno.test("RFC 6265 3: several Set-Cookie stay apart", () => {
+Deno.test("RFC 6265 3: several Set-Cookie fields aren't combined", () => {
   const response = parseResponseHead(
     head("HTTP/1.1 101 OK", "Set-Cookie: a=1", "X: \xe9", "set-cookie: b=2; Path=/"),
   );
@@ -82,12 +82,12 @@ const BAD_LINES = [
 ];
 
 for (const line of BAD_LINES) {
-  Deno.test(`RFC 9112 3: request line refused: ${JSON.stringify(line)}`, () => {
+  Deno.test(`RFC 9112 3: a request line is refused: ${JSON.stringify(line)}`, () => {
     assertEquals(requestStatus(head(line, "Host: h")), 400);
   });
 }
 
-Deno.test("RFC 9112 3.2: forms of the target", () => {
+Deno.test("RFC 9112 3.2: every form of the target is parsed", () => {
   const read = (line: string): [string, string | null] => {
     const request = parseRequestHead(head(line, "Host: field"));
     return [request.path, request.host];
@@ -96,13 +96,13 @@ Deno.test("RFC 9112 3.2: forms of the target", () => {
   assertEquals(read("GET /a?b=%20&c='\"<> HTTP/1.1"), ["/a?b=%20&c='\"<>", "field"]);
   assertEquals(read("GET //x/y HTTP/1.1"), ["//x/y", "field"]);
   assertEquals(read("OPTIONS * HTTP/1.1"), ["*", "field"]);
-  // 3.2.2: the authority of an absolute target replaces the field.
+  // RFC 9112 3.2.2: the authority of an absolute target replaces the field.
   assertEquals(read("GET http://h:81/a?b HTTP/1.1"), ["/a?b", "h:81"]);
   assertEquals(read("GET WSS://h HTTP/1.1"), ["/", "h"]);
   assertEquals(read("GET ws://[::1]?q HTTP/1.1"), ["/?q", "[::1]"]);
 });
 
-Deno.test("RFC 9112 2.3: versions", () => {
+Deno.test("RFC 9112 2.3: supported versions are accepted, others refused", () => {
   assertEquals(parseRequestHead(head("GET / HTTP/1.0")).version, "1.0");
   assertEquals(parseRequestHead(head("GET / HTTP/1.9")).version, "1.9");
   assertEquals(requestStatus(head("GET / HTTP/0.9")), 505);
@@ -130,13 +130,13 @@ const BAD_FIELDS = [
 ];
 
 for (const line of BAD_FIELDS) {
-  Deno.test(`RFC 9112 5: field refused: ${JSON.stringify(line)}`, () => {
+  Deno.test(`RFC 9112 5: a field is refused: ${JSON.stringify(line)}`, () => {
     assertEquals(requestStatus(head("GET / HTTP/1.1", line, "B: c")), 400);
     assertThrows(() => parseResponseHead(head("HTTP/1.1 101 OK", line, "B: c")), BadHeadError);
   });
 }
 
-Deno.test("RFC 9112 5.2: a server refuses a fold, a user agent puts a space in its place", () => {
+Deno.test("RFC 9112 5.2: a server refuses a folded line, a client replaces the fold with a space", () => {
   for (const fold of ["\r\n ", " \r\n\t", "\r\n  \t \r\n "]) {
     assertEquals(requestStatus(head("GET / HTTP/1.1", `A: b${fold}c`, "B: c")), 400);
     const { fields } = parseResponseHead(head("HTTP/1.1 101 OK", `A: b${fold}c`, "B: c"));
@@ -145,13 +145,13 @@ Deno.test("RFC 9112 5.2: a server refuses a fold, a user agent puts a space in i
   }
 });
 
-Deno.test("RFC 9112 5: a head cut short is refused at every index", () => {
+Deno.test("RFC 9112 5: a head that is cut at any index is refused", () => {
   for (let end = 0; end < REQUEST.length; end++) {
     assertEquals(requestStatus(REQUEST.slice(0, end)), 400);
   }
 });
 
-Deno.test("RFC 9112 3.2: at most one Host, and a valid one", () => {
+Deno.test("RFC 9112 3.2: more than one Host, and an invalid one, are refused", () => {
   const withHost = (...hosts: string[]): string =>
     head("GET / HTTP/1.1", ...hosts.map((host) => `Host: ${host}`));
   for (const host of ["h", "h:80", "h:", "1.2.3.4:5", "[::1]", "[fe80::1]:80", "a_b.c", ""]) {
@@ -163,7 +163,7 @@ Deno.test("RFC 9112 3.2: at most one Host, and a valid one", () => {
   assertEquals(requestStatus(withHost("h", "h")), 400);
 });
 
-Deno.test("RFC 9112 6: framing that could be read in two ways is refused", () => {
+Deno.test("RFC 9112 6: ambiguous framing is refused", () => {
   const framed = (...lines: string[]): string => head("POST / HTTP/1.1", "Host: h", ...lines);
   parseRequestHead(framed("Content-Length: 5"));
   parseRequestHead(framed("Transfer-Encoding: Chunked"));
@@ -179,7 +179,7 @@ Deno.test("RFC 9112 6: framing that could be read in two ways is refused", () =>
   );
 });
 
-Deno.test("RFC 9112 4: status lines", () => {
+Deno.test("RFC 9112 4: status lines are parsed", () => {
   const read = (line: string): [string, number, string] => {
     const { version, status, reason } = parseResponseHead(head(line));
     return [version, status, reason];

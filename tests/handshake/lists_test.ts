@@ -7,7 +7,7 @@ import {
 import { checkProtocols, listContains, parseProtocols } from "../../src/handshake/token_list.ts";
 import { INJECTIONS } from "./_bytes.ts";
 
-Deno.test("RFC 9110 5.6.1: a list has a member, whatever its case and place", () => {
+Deno.test("RFC 9110 5.6.1: listContains finds a member in any case and place", () => {
   for (const list of ["Upgrade", "keep-alive, UPGRADE", ",upgrade ,", "a,\tupgrade\t,b"]) {
     assert(listContains(list, "upgrade"), list);
   }
@@ -15,11 +15,11 @@ Deno.test("RFC 9110 5.6.1: a list has a member, whatever its case and place", ()
     assert(!listContains(list, "upgrade"), list);
   }
   assert(!listContains(null, "upgrade"));
-  // U+212A is a K for toLowerCase, not for HTTP.
+  // `toLowerCase` converts U+212A to k. For HTTP it isn't the letter K.
   assert(!listContains("websoc\u212aet", "websocket"));
 });
 
-Deno.test("RFC 9110 5.6.1.2: lists of tokens, empty members skipped", () => {
+Deno.test("RFC 9110 5.6.1.2: lists of tokens are parsed, and empty members skipped", () => {
   assertEquals(parseProtocols("a, B ,\tc"), ["a", "B", "c"]);
   assertEquals(parseProtocols(" , a,, "), ["a"]);
   assertEquals(parseProtocols(""), []);
@@ -28,12 +28,12 @@ Deno.test("RFC 9110 5.6.1.2: lists of tokens, empty members skipped", () => {
   }
 });
 
-Deno.test("RFC 6455 4.1: subprotocols are tokens, each once, in order", () => {
+Deno.test("RFC 6455 4.1: subprotocols are distinct tokens, in order", () => {
   assertEquals(parseProtocols("soap, wamp, SOAP"), ["soap", "wamp", "SOAP"]);
   assertThrows(() => parseProtocols("a, b, a"), SyntaxError, "twice");
 });
 
-Deno.test("RFC 6455 4.1: the option protocols", () => {
+Deno.test("RFC 6455 4.1: the option protocols is checked", () => {
   assertEquals(checkProtocols(undefined), []);
   assertEquals(checkProtocols("chat"), ["chat"]);
   assertEquals(checkProtocols(["a", "b"]), ["a", "b"]);
@@ -48,7 +48,7 @@ Deno.test("RFC 6455 4.1: the option protocols", () => {
   }
 });
 
-Deno.test("RFC 6455 9.1: extension lists", () => {
+Deno.test("RFC 6455 9.1: extension lists are parsed", () => {
   assertEquals(parseExtensions(""), []);
   assertEquals(parseExtensions(" , foo"), [{ name: "foo", params: [] }]);
   assertEquals(parseExtensions("foo, bar; baz=2"), [
@@ -92,12 +92,12 @@ const BAD_EXTENSIONS = [
 ];
 
 for (const list of BAD_EXTENSIONS) {
-  Deno.test(`RFC 6455 9.1: extension list refused: ${JSON.stringify(list)}`, () => {
+  Deno.test(`RFC 6455 9.1: an extension list is refused: ${JSON.stringify(list)}`, () => {
     assertThrows(() => parseExtensions(list), SyntaxError, "extension list");
   });
 }
 
-Deno.test("RFC 6455 9.1: what is written is what is read", () => {
+Deno.test("RFC 6455 9.1: formatted extensions are parsed unchanged", () => {
   const text = "a; b; c=1, d";
   assertEquals(formatExtensions(parseExtensions(text)), text);
   assertEquals(formatExtensions([]), "");
@@ -114,7 +114,7 @@ Deno.test("RFC 6455 9.1: what is written is what is read", () => {
   }
 });
 
-Deno.test("hostile lists cost linear time", () => {
+Deno.test("hostile lists take linear time", () => {
   const shapes = [",", " ", "a;", "a,", 'a;b="', "\\", "a;b=1;", "\t,", 'a;b="\\'];
   const time = (act: () => void): number => {
     const start = performance.now();

@@ -11,7 +11,7 @@ import { INJECTIONS } from "./_bytes.ts";
 // deno-lint-ignore no-explicit-any
 type Any = any;
 
-Deno.test("RFC 6455 3: URLs", () => {
+Deno.test("RFC 6455 3: valid URLs are accepted", () => {
   assertEquals(parseUrl("ws://example.com"), {
     secure: false,
     hostname: "example.com",
@@ -35,7 +35,7 @@ Deno.test("RFC 6455 3: URLs", () => {
   assertEquals(parseUrl("WS://EXAMPLE.com/%41?x=%23#".slice(0, -1)).path, "/%41?x=%23");
 });
 
-Deno.test("RFC 6455 3: URLs refused, with what was received", () => {
+Deno.test("RFC 6455 3: invalid URLs are refused, with the received value in the message", () => {
   const refused: [url: unknown, says: string][] = [
     ["", "not a valid URL"],
     ["/path", '"/path"'],
@@ -58,7 +58,7 @@ Deno.test("RFC 6455 3: URLs refused, with what was received", () => {
   }
 });
 
-Deno.test("RFC 3986 3.2.1: user info points to headers, and isn't repeated", () => {
+Deno.test("RFC 3986 3.2.1: the error for user info names the option headers, and doesn't repeat it", () => {
   const urls = ["ws://u:secret@h/", "ws:u:secret@h", "http:\\\\u:secret@h", "ws://:secret@h:0/"];
   for (const url of [...urls, "ws://u:secret@h:99999/", " ws://u:secret@h/"]) {
     const { message } = assertThrows(() => parseUrl(url), TypeError) as TypeError;
@@ -67,7 +67,7 @@ Deno.test("RFC 3986 3.2.1: user info points to headers, and isn't repeated", () 
   }
 });
 
-Deno.test("RFC 9110 5: names and values that are sent", () => {
+Deno.test("RFC 9110 5: names and values of fields are checked", () => {
   assertEquals(checkFieldName("X-Y_z!"), "X-Y_z!");
   assertEquals(checkFieldValue("X", "a\tb \xff"), "a\tb \xff");
   for (const name of ["", "a b", "a:", "\xe9", ...INJECTIONS]) {
@@ -78,7 +78,7 @@ Deno.test("RFC 9110 5: names and values that are sent", () => {
     assert(message.startsWith('Cannot send the header "X"'), message);
     assert(
       [...message].every((char) => char >= " " && char !== "\x7f"),
-      "a message must not carry the injection either",
+      "the message must not contain the injection",
     );
   }
   for (let code = 0; code < 0x20; code++) {
@@ -87,7 +87,7 @@ Deno.test("RFC 9110 5: names and values that are sent", () => {
   }
 });
 
-Deno.test("headers in every form", () => {
+Deno.test("headers are accepted in every form", () => {
   assertEquals(checkHeaders(undefined, "client"), []);
   assertEquals(checkHeaders({ "X": " a\t", "Set-Cookie": ["a=1", "b=2"] }, "server"), [
     ["X", "a"],
@@ -105,7 +105,7 @@ Deno.test("headers in every form", () => {
   ]);
 });
 
-Deno.test("headers refused", () => {
+Deno.test("invalid headers are refused", () => {
   for (const bad of [null, 1, "a: b", true, [["a"]], ["ab"], [1]]) {
     assertThrows(() => checkHeaders(bad as Any, "client"), TypeError, "Cannot use");
   }
@@ -119,7 +119,7 @@ Deno.test("headers refused", () => {
   }
 });
 
-Deno.test("the handshake's own names point to the way that is right", () => {
+Deno.test("the error for a field of the handshake names the right option", () => {
   const own = [
     "connection",
     "upgrade",
@@ -140,11 +140,11 @@ Deno.test("the handshake's own names point to the way that is right", () => {
   }
   const protocol = () => checkHeaders({ "Sec-WebSocket-Protocol": "a" }, "client");
   assertThrows(protocol, TypeError, "use the option protocols");
-  // Names of Object.prototype are no names of ours.
+  // Members of Object.prototype aren't fields of the handshake.
   assertEquals(checkHeaders([["constructor", "x"]], "client"), [["constructor", "x"]]);
 });
 
-Deno.test("RFC 6455 10.2: origins", () => {
+Deno.test("RFC 6455 10.2: origins are matched", () => {
   const list = checkOriginRule(["https://a.example", /^https:\/\/[a-z]+\.b\.example$/]);
   assert(originAllowed(list, null));
   assert(originAllowed(list, "https://a.example"));
@@ -166,12 +166,12 @@ Deno.test("RFC 6455 10.2: origins", () => {
   assert(!originAllowed(() => 1 as Any, "https://a"));
 });
 
-Deno.test("RFC 6455 10.2: a global pattern matches every time", () => {
+Deno.test("RFC 6455 10.2: a pattern with the flag g matches every time", () => {
   const rule = /example/g;
   for (let round = 0; round < 4; round++) assert(originAllowed(rule, "https://a.example"));
 });
 
-Deno.test("origins that no browser sends are refused as an option", () => {
+Deno.test("the option origins refuses values that no browser sends", () => {
   checkOriginRule(["null", "https://a.example:8443", "chrome-extension://abc"]);
   const bad = ["a.example", "https://a/", "https://A.example", "https://a:443", "https://a/b", "*"];
   for (const entry of [...bad, 1, null]) {

@@ -17,7 +17,7 @@ const SIGNATURE = Uint8Array.of(
   0x0a,
 );
 
-/** A head of version 2. */
+/** Makes a head of version 2. */
 function v2(command: number, protocol: number, body: number[], length = body.length): Uint8Array {
   return concat(SIGNATURE, Uint8Array.of(command, protocol, length >> 8, length & 0xff, ...body));
 }
@@ -33,7 +33,7 @@ const GOOD: [name: string, head: Uint8Array, source: string | null, port?: numbe
   ["TCP4", utf8("PROXY TCP4 192.0.2.7 10.0.0.1 50000 80\r\n"), "192.0.2.7", 50000],
   ["TCP6", utf8("PROXY TCP6 2001:db8::1 2001:db8::2 65535 443\r\n"), "2001:db8::1", 65535],
   ["UNKNOWN", utf8("PROXY UNKNOWN\r\n"), null],
-  ["UNKNOWN with whatever", utf8("PROXY UNKNOWN ffff::1 x 1 2 3\r\n"), null],
+  ["UNKNOWN with any words", utf8("PROXY UNKNOWN ffff::1 x 1 2 3\r\n"), null],
   ["v2 IPv4", v2(0x21, 0x11, IPV4), "192.0.2.7", 50000],
   ["v2 IPv6", v2(0x21, 0x21, IPV6), "2001:db8::1", 65535],
   ["v2 with TLVs", v2(0x21, 0x11, [...IPV4, 1, 0, 2, 104, 50, 0x20, 0, 1, 7]), "192.0.2.7", 50000],
@@ -45,7 +45,7 @@ const GOOD: [name: string, head: Uint8Array, source: string | null, port?: numbe
 ];
 
 for (const [name, head, hostname, port] of GOOD) {
-  Deno.test(`PROXY head: ${name}, torn at every byte`, () => {
+  Deno.test(`PROXY head: ${name}, split at every byte`, () => {
     for (let at = 0; at < head.length; at++) {
       assertEquals(readProxyHead(head.slice(0, at)), null, `${at}`);
     }
@@ -57,13 +57,13 @@ for (const [name, head, hostname, port] of GOOD) {
 }
 
 const BROKEN: [name: string, head: Uint8Array, says: string][] = [
-  ["a line without end", utf8(`PROXY TCP4 ${"1".repeat(200)}`), "longer than 107"],
+  ["an endless line", utf8(`PROXY TCP4 ${"1".repeat(200)}`), "longer than 107"],
   ["a line that ends in LF", utf8("PROXY TCP4 192.0.2.7 10.0.0.1 1 2\n"), "CR LF"],
   ["another family", utf8("PROXY UDP4 192.0.2.7 10.0.0.1 1 2\r\n"), "family"],
   ["an IPv6 address of TCP4", utf8("PROXY TCP4 ::1 10.0.0.1 1 2\r\n"), "address"],
   ["leading zeros", utf8("PROXY TCP4 192.0.02.7 10.0.0.1 1 2\r\n"), "address"],
   ["a port that is too large", utf8("PROXY TCP4 192.0.2.7 10.0.0.1 65536 2\r\n"), "port"],
-  ["a port that is none", utf8("PROXY TCP4 192.0.2.7 10.0.0.1 1 -2\r\n"), "port"],
+  ["a port that isn't a number", utf8("PROXY TCP4 192.0.2.7 10.0.0.1 1 -2\r\n"), "port"],
   ["too few words", utf8("PROXY TCP4 192.0.2.7\r\n"), "address"],
   ["too many words", utf8("PROXY TCP4 192.0.2.7 10.0.0.1 1 2 3\r\n"), "six words"],
   ["another version", v2(0x11, 0x11, IPV4), "version 1"],
@@ -75,12 +75,12 @@ const BROKEN: [name: string, head: Uint8Array, says: string][] = [
 ];
 
 for (const [name, head, says] of BROKEN) {
-  Deno.test(`PROXY head that is broken: ${name}`, () => {
+  Deno.test(`PROXY head with ${name} is refused`, () => {
     assertThrows(() => readProxyHead(head), Error, says);
   });
 }
 
-Deno.test("what begins no PROXY head is told at the first byte that can't", () => {
+Deno.test("bytes that don't begin a PROXY head are detected at the first wrong byte", () => {
   for (
     const text of [
       "GET / HTTP/1.1",

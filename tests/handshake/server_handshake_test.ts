@@ -11,7 +11,7 @@ import { bytes, head, INJECTIONS, REQUEST, text } from "./_bytes.ts";
 
 const KEY = "dGhlIHNhbXBsZSBub25jZQ==";
 
-/** The example request with lines replaced by name, added, or (by `null`) left out. */
+/** The example request with lines replaced, added, or (by `null`) removed. */
 function request(
   changes: Record<string, string | null> = {},
   line = "GET / HTTP/1.1",
@@ -32,11 +32,11 @@ function refusal(of: RequestHead): Refusal {
   return assertThrows(() => readUpgrade(of), Refusal) as Refusal;
 }
 
-Deno.test("RFC 6455 1.3: the example key and its answer", () => {
+Deno.test("RFC 6455 1.3: the example key gives the example answer", () => {
   assertEquals(acceptKey(KEY), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
 });
 
-Deno.test("RFC 6455 4.2.2: the answer agrees with the platform's SHA-1", () => {
+Deno.test("RFC 6455 4.2.2: acceptKey agrees with the platform's SHA-1", () => {
   for (let round = 0; round < 500; round++) {
     const key = createKey();
     assert(isValidKey(key), key);
@@ -49,23 +49,23 @@ Deno.test("RFC 6455 4.2.2: the answer agrees with the platform's SHA-1", () => {
 Deno.test("RFC 6455 4.2.1: a key is base64 of 16 bytes", () => {
   assert(isValidKey("AAAAAAAAAAAAAAAAAAAAAA=="));
   assert(isValidKey("+/+/+/+/+/+/+/+/+/+/+w=="));
-  assert(isValidKey("AAAAAAAAAAAAAAAAAAAAAB==")); // bits too many, which say nothing
+  assert(isValidKey("AAAAAAAAAAAAAAAAAAAAAB==")); // surplus bits, which are ignored
   for (
     const key of [
       "",
       "AAAA",
       "AAAAAAAAAAAAAAAAAAAAAAA=", // 17 bytes
       "AAAAAAAAAAAAAAAAAAAAAAAA", // 18 bytes
-      "AAAAAAAAAAAAAAAAAAAAA===", // 15 bytes and padding too much
+      "AAAAAAAAAAAAAAAAAAAAA===", // 15 bytes and too much padding
       "AAAAAAAAAAAAAAAAAAAA-A==", // base64url
       "AAAAAAAAAAAAAAAAAAAA AA=",
-      "AAAAAAAAAAAAAAAAAAAAA\u0141==", // low byte A
+      "AAAAAAAAAAAAAAAAAAAAA\u0141==", // whose low byte is A
       `${KEY}, ${KEY}`,
     ]
   ) assert(!isValidKey(key), key);
 });
 
-Deno.test("RFC 6455 4.2.1: the example request", () => {
+Deno.test("RFC 6455 4.2.1: the example request is accepted", () => {
   assertEquals(readUpgrade(parseRequestHead(REQUEST)), {
     key: KEY,
     protocols: ["chat", "superchat"],
@@ -76,7 +76,7 @@ Deno.test("RFC 6455 4.2.1: the example request", () => {
   });
 });
 
-Deno.test("RFC 6455 4.2.1: what else is accepted", () => {
+Deno.test("RFC 6455 4.2.1: variants of the request are accepted", () => {
   for (
     const changes of [
       { "Upgrade": "h2c, WebSocket" },
@@ -113,7 +113,7 @@ const REFUSALS: [name: string, changes: Record<string, string | null>, status: n
   ["short key", { "Sec-WebSocket-Key": "AAAA" }, 400],
   ["two keys", { "sec-websocket-key": KEY }, 400],
   ["a subprotocol twice", { "Sec-WebSocket-Protocol": "a, a" }, 400],
-  ["a subprotocol that is no token", { "Sec-WebSocket-Protocol": "a b" }, 400],
+  ["a subprotocol that isn't a token", { "Sec-WebSocket-Protocol": "a b" }, 400],
   ["malformed extensions", { "Sec-WebSocket-Extensions": "a;;" }, 400],
   ["a body", { "Content-Length": "1" }, 400],
   ["a chunked body", { "Transfer-Encoding": "chunked" }, 400],
@@ -121,7 +121,7 @@ const REFUSALS: [name: string, changes: Record<string, string | null>, status: n
 ];
 
 for (const [name, changes, status] of REFUSALS) {
-  Deno.test(`RFC 6455 4.2.1: refused with ${status}: ${name}`, () => {
+  Deno.test(`RFC 6455 4.2.1: ${name} is refused with ${status}`, () => {
     const { status: got, headers } = refusal(request(changes));
     assertEquals(got, status);
     const upgrade = headers.find(([name]) => name === "Upgrade");
@@ -129,12 +129,12 @@ for (const [name, changes, status] of REFUSALS) {
   });
 }
 
-Deno.test("RFC 6455 4.2.2: another version is told ours", () => {
+Deno.test("RFC 6455 4.2.2: the refusal of another version names version 13", () => {
   const { headers } = refusal(request({ "Sec-WebSocket-Version": "25" }));
   assertEquals(headers[0], ["Sec-WebSocket-Version", "13"]);
 });
 
-Deno.test("RFC 6455 4.2.1: only GET, and HTTP/1.1 at least", () => {
+Deno.test("RFC 6455 4.2.1: only GET with at least HTTP/1.1 is accepted", () => {
   const post = refusal(request({}, "POST / HTTP/1.1"));
   assertEquals([post.status, post.headers], [405, [["Allow", "GET"]]]);
   assertEquals(refusal(request({}, "get / HTTP/1.1")).status, 405);
@@ -144,14 +144,14 @@ Deno.test("RFC 6455 4.2.1: only GET, and HTTP/1.1 at least", () => {
   assertEquals(refusal(old).status, 426);
 });
 
-Deno.test("isUpgradeRequest asks only for the wish, not for its validity", () => {
+Deno.test("isUpgradeRequest detects the intention, and doesn't validate the request", () => {
   assert(isUpgradeRequest(request({ "Sec-WebSocket-Key": null })));
   assert(isUpgradeRequest(request({}, "POST / HTTP/1.1")));
   assert(!isUpgradeRequest(request({ "Upgrade": "h2c" })));
   assert(!isUpgradeRequest(request({ "Connection": "close" })));
 });
 
-Deno.test("RFC 6455 4.2.2: the 101, byte by byte", () => {
+Deno.test("RFC 6455 4.2.2: the 101 is exact to the byte", () => {
   assertEquals(
     text(formatAccept({ key: KEY })),
     "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
@@ -171,7 +171,7 @@ Deno.test("RFC 6455 4.2.2: the 101, byte by byte", () => {
   );
 });
 
-Deno.test("what is injected into a 101 or a refusal is refused before anything is written", () => {
+Deno.test("injections into a 101 or a refusal are refused before anything is written", () => {
   for (const bad of INJECTIONS) {
     assertThrows(() => formatAccept({ key: KEY, protocol: bad }), TypeError, "Cannot");
     assertThrows(() => formatAccept({ key: KEY, headers: [["X", bad]] }), TypeError, "Cannot");
@@ -184,7 +184,7 @@ Deno.test("what is injected into a 101 or a refusal is refused before anything i
   }
 });
 
-Deno.test("RFC 9112: a refusal says how long it is and that it is the last", () => {
+Deno.test("RFC 9112: a refusal has Content-Length and Connection: close", () => {
   assertEquals(
     text(formatRefusal(403, [["X-Why", "no"]], "n\u00f6")),
     "HTTP/1.1 403 Forbidden\r\nX-Why: no\r\nConnection: close\r\n" +
@@ -225,7 +225,7 @@ Deno.test("RFC 9110 15.5.22: a 426 names the protocol and closes", () => {
   assert(message.length > 0);
 });
 
-Deno.test("a whole handshake, the request split at every index, keeps the first frame", () => {
+Deno.test("a handshake whose request is split at any index keeps the first frame", () => {
   const whole = bytes(REQUEST + "\x81\x80\0\0\0\0");
   for (let cut = 1; cut < whole.length; cut++) {
     const parser = new HeadParser(16384);

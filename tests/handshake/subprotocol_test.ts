@@ -2,7 +2,7 @@ import { assertEquals, assertThrows } from "@std/assert";
 import { chooseSubprotocol } from "../../src/handshake/subprotocol.ts";
 import { failure } from "../support/failure.ts";
 
-Deno.test("RFC 6455 4.2.2: of the offered subprotocols the one that we prefer, or none", () => {
+Deno.test("RFC 6455 4.2.2: the server's most preferred of the offered subprotocols is selected, or none", () => {
   assertEquals(chooseSubprotocol(["a", "b"], ["b", "a"], undefined), "b");
   assertEquals(chooseSubprotocol(["a"], ["b"], undefined), "");
   assertEquals(chooseSubprotocol(["a"], [], undefined), "");
@@ -10,7 +10,7 @@ Deno.test("RFC 6455 4.2.2: of the offered subprotocols the one that we prefer, o
   assertEquals(chooseSubprotocol(["A"], ["a"], undefined), "");
 });
 
-Deno.test("A function may choose, and may only choose what was offered", async () => {
+Deno.test("selectProtocol may select only an offered subprotocol", async () => {
   const never = () => assertEquals("asked", "not asked");
   assertEquals(chooseSubprotocol([], ["a"], never), "");
   assertEquals(chooseSubprotocol(["a", "b"], ["a"], () => "b"), "b");

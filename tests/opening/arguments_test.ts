@@ -18,10 +18,10 @@ function thrown(action: () => unknown): Error {
   } catch (error) {
     return error as Error;
   }
-  throw new Error("It was expected to throw at once");
+  throw new Error("The call should have thrown");
 }
 
-/** What was given, the class of the error, and what its message has to hold. */
+/** An argument, the class of the error, and a part of its message. */
 type Row<Given> = [given: Given, error: typeof TypeError | typeof RangeError, message: string];
 
 const URLS: Row<Any>[] = [
@@ -40,7 +40,7 @@ const URLS: Row<Any>[] = [
   [{}, TypeError, "Cannot connect to {} (an object)"],
 ];
 
-Deno.test("connect: a bad url throws at once", () => {
+Deno.test("connect: an invalid URL throws at once", () => {
   const ctx = new Context();
   for (const [url, Kind, message] of URLS) {
     const error = thrown(() => ctx.connect(url));
@@ -118,7 +118,7 @@ const LISTEN: Row<Any>[] = [
   [{ selectProtocol: "a" }, TypeError, 'selectProtocol "a" (a string): use a function'],
 ];
 
-Deno.test("Options of connections are checked by Context, connect and listen alike", () => {
+Deno.test("options of connections are checked by Context, connect and listen alike", () => {
   const ctx = new Context();
   for (const [options, Kind, message] of SHARED) {
     for (
@@ -136,7 +136,7 @@ Deno.test("Options of connections are checked by Context, connect and listen ali
   }
 });
 
-Deno.test("Options of connect are checked at once", () => {
+Deno.test("options of connect are checked at once", () => {
   const ctx = new Context();
   for (const [options, Kind, message] of CONNECT) {
     const error = thrown(() => ctx.connect("ws://127.0.0.1:9/", options as ConnectOptions));
@@ -146,7 +146,7 @@ Deno.test("Options of connect are checked at once", () => {
   }
 });
 
-Deno.test("Options of listen are checked at once, and nothing is bound", () => {
+Deno.test("options of listen are checked at once, before a port is bound", () => {
   const ctx = new Context();
   for (const [options, Kind, message] of LISTEN) {
     const error = thrown(() => ctx.listen(options as ListenOptions));
@@ -156,7 +156,7 @@ Deno.test("Options of listen are checked at once, and nothing is bound", () => {
   }
 });
 
-Deno.test("A port that is taken throws at once", () => {
+Deno.test("a port that is in use throws at once", () => {
   using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const error = thrown(() =>
     new Context().listen({ hostname: "127.0.0.1", port: taken.addr.port })
@@ -164,7 +164,7 @@ Deno.test("A port that is taken throws at once", () => {
   assert(error instanceof Deno.errors.AddrInUse);
 });
 
-Deno.test("After shutdown neither connect nor listen goes", async () => {
+Deno.test("connect and listen throw after shutdown", async () => {
   const ctx = new Context();
   await ctx.shutdown();
   assertStringIncludes(thrown(() => ctx.connect("ws://h/")).message, "Cannot connect on a context");
@@ -183,7 +183,7 @@ const PAYLOADS: [given: Any, shown: string][] = [
 ];
 const CODES = [0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 1000.5, NaN, "1000"];
 
-Deno.test("Arguments of a connection are checked at once, and it stays usable", async () => {
+Deno.test("arguments of a connection's methods are checked at once, and the connection stays usable", async () => {
   await using ctx = new Context();
   const listener = ctx.listen({
     hostname: "127.0.0.1",
@@ -221,7 +221,7 @@ Deno.test("Arguments of a connection are checked at once, and it stays usable", 
   assertEquals([conn.stats().messagesSent, conn.queuedMessages], [1, 0]);
 });
 
-Deno.test("send on a connection that isn't open carries the message", async () => {
+Deno.test("send on a connection that isn't open throws an error that contains the message", async () => {
   await using ctx = new Context();
   const listener = ctx.listen({ hostname: "127.0.0.1" });
   const check = async (conn: Connection, state: string) => {

@@ -12,7 +12,7 @@ import { CLOSE, closeFrame, frame, PING, PONG, TEXT } from "../support/frames.ts
 import { failure } from "../support/failure.ts";
 import { head, rawListener, RawPeer, upgradeResponse, urlOf } from "../support/raw_peer.ts";
 
-/** Connects, with everything that its callbacks said in order. */
+/** Connects, and records the calls of the callbacks in order. */
 function connect(ctx: Context, url: string, options: ConnectOptions = {}) {
   const steps: string[] = [];
   const errors: unknown[] = [];
@@ -32,7 +32,7 @@ function connect(ctx: Context, url: string, options: ConnectOptions = {}) {
   return { conn, steps, errors, over };
 }
 
-Deno.test("Frames in the segment of the 101, at every split of both", async () => {
+Deno.test("frames in the segment of the 101 are received, at every split", async () => {
   await using ctx = new Context();
   using listener = rawListener();
   const frames = join([frame(TEXT, "early €"), frame(PING, "p"), closeFrame(1000, "done")]);
@@ -57,7 +57,7 @@ Deno.test("Frames in the segment of the 101, at every split of both", async () =
   }
 });
 
-Deno.test("Early frames wait for a consumer", async () => {
+Deno.test("early frames wait for a consumer", async () => {
   await using ctx = new Context();
   using listener = rawListener();
   const conn = ctx.connect(urlOf(listener));
@@ -67,7 +67,7 @@ Deno.test("Early frames wait for a consumer", async () => {
   conn.terminate();
 });
 
-Deno.test("A 101 that drips in byte by byte, behind interim answers", async () => {
+Deno.test("a 101 that comes byte by byte after interim responses is accepted", async () => {
   await using ctx = new Context();
   using listener = rawListener();
   const { conn, steps } = connect(ctx, urlOf(listener));
@@ -80,7 +80,7 @@ Deno.test("A 101 that drips in byte by byte, behind interim answers", async () =
   conn.terminate();
 });
 
-Deno.test("The request has what RFC 6455 4.1 asks for, and our headers", async () => {
+Deno.test("the request has the fields of RFC 6455 4.1, and the application's headers", async () => {
   await using ctx = new Context();
   using listener = rawListener();
   const { conn } = connect(ctx, urlOf(listener, "/a%20b?c=d"), {
@@ -113,7 +113,7 @@ Deno.test("The request has what RFC 6455 4.1 asks for, and our headers", async (
   conn.terminate();
 });
 
-Deno.test("fault 41: folded fields in a 101, whole and byte by byte", async () => {
+Deno.test("fault 41: folded fields in a 101 are accepted, whole and byte by byte", async () => {
   await using ctx = new Context();
   using listener = rawListener();
   for (const size of [Infinity, 1]) {
@@ -132,7 +132,7 @@ Deno.test("fault 41: folded fields in a 101, whole and byte by byte", async () =
   }
 });
 
-Deno.test("fault 41: a fold of the status line is none, and a long one costs no time", async () => {
+Deno.test("fault 41: a folded status line is refused, and a long fold takes linear time", async () => {
   await using ctx = new Context();
   using listener = rawListener();
   for (const start of ["HTTP/1.1 101 a\r\n b\r\n", " HTTP/1.1 101 a\r\n"]) {
@@ -153,7 +153,7 @@ Deno.test("fault 41: a fold of the status line is none, and a long one costs no 
   assert(performance.now() - start < 1000);
 });
 
-Deno.test("fault 48: an empty Sec-WebSocket-Protocol is none, if none was offered", async () => {
+Deno.test("fault 48: an empty Sec-WebSocket-Protocol means none, if none was offered", async () => {
   await using ctx = new Context();
   using listener = rawListener();
   for (const protocols of [undefined, []]) {
@@ -201,7 +201,7 @@ const ANSWERS: [
     "abc",
   ],
   [
-    "500 and a body without end, of which 4 KiB are kept",
+    "500 and an endless body, of which 4 KiB are kept",
     () => concat(head("HTTP/1.1 500 Oops"), utf8(BODY)),
     500,
     "answered 500 Oops",
@@ -210,7 +210,7 @@ const ANSWERS: [
   ["garbage", () => utf8("SSH-2.0-OpenSSH_9.2\r\n\r\n"), 0, "Cannot open ws://"],
   ["a frame without a head", () => concat(frame(TEXT, "hi"), utf8("\r\n\r\n")), 0, "Cannot open"],
   [
-    "a head without end",
+    "an endless head",
     () => utf8("HTTP/1.1 101 S\r\nX: " + "y".repeat(20_000)),
     0,
     "Cannot open",
@@ -226,7 +226,7 @@ const ANSWERS: [
   ["another upgrade", without("Upgrade", "Upgrade: h2c"), 101, 'not "h2c"'],
   ["no connection", without("Connection"), 101, 'Connection must contain "Upgrade"'],
   [
-    "a subprotocol not offered",
+    "a subprotocol that wasn't offered",
     good("Sec-WebSocket-Protocol: other"),
     101,
     '"other" wasn\'t offered',
@@ -238,16 +238,16 @@ const ANSWERS: [
     "wasn't offered",
   ],
   [
-    "an extension not offered",
+    "an extension that wasn't offered",
     good("Sec-WebSocket-Extensions: permessage-deflate"),
     101,
     '"permessage-deflate" wasn\'t offered',
   ],
-  ["extensions that can't be read", good("Sec-WebSocket-Extensions: ;"), 101, "malformed"],
+  ["malformed extensions", good("Sec-WebSocket-Extensions: ;"), 101, "malformed"],
 ];
 
 for (const [name, answer, status, message, body] of ANSWERS) {
-  Deno.test(`A server that answers with ${name} is a HandshakeError`, async () => {
+  Deno.test(`the response of a server with ${name} leads to a HandshakeError`, async () => {
     await using ctx = new Context();
     using listener = rawListener();
     const { conn, steps, errors, over } = connect(ctx, urlOf(listener), { protocols: "chat" });
@@ -264,12 +264,12 @@ for (const [name, answer, status, message, body] of ANSWERS) {
     assertEquals([steps, errors], [["error", "close"], [error]]);
     assertEquals([record.code, record.cause, record.wasClean], [1006, error, false]);
     assertEquals([conn.state, ctx.connections.size], ["closed", 0]);
-    // Nothing is left open: the peer sees the end, or a reset where it had more to say.
+    // The stream is closed: the peer gets the end, or a reset if it had more to send.
     await peer.rest().catch((error) => assert(error instanceof Deno.errors.ConnectionReset));
   });
 }
 
-Deno.test("A server that ends without an answer is a HandshakeError with status 0", async () => {
+Deno.test("a server that ends without a response leads to a HandshakeError with status 0", async () => {
   await using ctx = new Context();
   using listener = rawListener();
   for (const start of ["", "HTTP/1.1 101"]) {
@@ -286,7 +286,7 @@ Deno.test("A server that ends without an answer is a HandshakeError with status 
   }
 });
 
-Deno.test("A server that never answers: TimeoutError with the phase", async () => {
+Deno.test("a server that never answers leads to a TimeoutError with the phase", async () => {
   await using ctx = new Context();
   using listener = rawListener();
   const { conn, steps, errors, over } = connect(ctx, urlOf(listener), { connectTimeout: 30 });
@@ -312,7 +312,7 @@ const CANCELS: [name: string, cancel: (conn: Connection, controller: AbortContro
 
 for (const [name, cancel] of CANCELS) {
   for (const when of ["at once", "in the middle of the handshake"]) {
-    Deno.test(`An attempt cancelled by ${name} ${when}: AbortError, onClose, no onError`, async () => {
+    Deno.test(`an attempt that is cancelled by ${name} ${when} leads to AbortError and onClose, without onError`, async () => {
       await using ctx = new Context();
       using listener = rawListener();
       const controller = new AbortController();
@@ -340,7 +340,7 @@ for (const [name, cancel] of CANCELS) {
   }
 }
 
-Deno.test("A signal that was aborted before: nothing is dialled", async () => {
+Deno.test("with an aborted signal no connection is made", async () => {
   await using ctx = new Context();
   const { conn, steps, over } = connect(ctx, "ws://127.0.0.1:9/", { signal: AbortSignal.abort() });
   assertEquals(conn.state, "connecting");
@@ -349,7 +349,7 @@ Deno.test("A signal that was aborted before: nothing is dialled", async () => {
   assertEquals(steps, ["close"]);
 });
 
-Deno.test("A signal aborted once the connection is open has no effect", async () => {
+Deno.test("aborting a signal after the connection is open has no effect", async () => {
   await using ctx = new Context();
   const listener = ctx.listen({
     hostname: "127.0.0.1",
@@ -363,7 +363,7 @@ Deno.test("A signal aborted once the connection is open has no effect", async ()
   assertEquals(await conn.receive(), "still here");
 });
 
-Deno.test("A refused port: onError, then onClose, opened rejects", async () => {
+Deno.test("a refused port leads to onError, then onClose, and opened rejects", async () => {
   await using ctx = new Context();
   const listener = rawListener();
   const url = urlOf(listener);
@@ -376,7 +376,7 @@ Deno.test("A refused port: onError, then onClose, opened rejects", async () => {
   assertEquals([record.cause, record.initiator, record.wasClean], [error, null, false]);
 });
 
-Deno.test("A host that doesn't resolve: onError, then onClose, opened rejects", async () => {
+Deno.test("a host that doesn't resolve leads to onError, then onClose, and opened rejects", async () => {
   await using ctx = new Context();
   const { conn, steps, over } = connect(ctx, "ws://no-such-host.invalid/");
   assert(await failure(conn.opened) instanceof Error);
@@ -384,7 +384,7 @@ Deno.test("A host that doesn't resolve: onError, then onClose, opened rejects", 
   assertEquals(steps, ["error", "close"]);
 });
 
-Deno.test("A failure that is neither awaited nor handled leaves the process running", async () => {
+Deno.test("a failure that is neither awaited nor handled doesn't end the process", async () => {
   await using ctx = new Context();
   const listener = rawListener();
   const url = urlOf(listener);

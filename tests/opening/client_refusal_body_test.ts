@@ -2,7 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { Context, HandshakeError } from "../../mod.ts";
 import { readToEnd } from "../support/failure.ts";
 
-Deno.test("A refusal whose body never ends is told as a refusal when the time is up", async () => {
+Deno.test("a refusal whose body never ends is reported as a refusal when the time is up", async () => {
   using host = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const serving = (async () => {
     using conn = await host.accept();
@@ -12,7 +12,7 @@ Deno.test("A refusal whose body never ends is told as a refusal when the time is
         "HTTP/1.1 403 Forbidden\r\nContent-Length: 100\r\n\r\nnot you, and",
       ),
     );
-    // Nothing more comes, until the client gives up.
+    // No more bytes are sent, until the client disconnects.
     await readToEnd(conn);
   })();
   await using ctx = new Context();

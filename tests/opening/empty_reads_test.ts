@@ -12,14 +12,14 @@ import { MemoryConn } from "../support/memory_conn.ts";
 import { until } from "../support/until.ts";
 import { makeCertificates } from "../transport/certificates.ts";
 
-// Reads that bring nothing, again and again: a loop of them would stop the event loop for ever.
+// Reads that return no bytes, again and again. Without a bound they would keep the event loop busy for ever.
 
 const ROLES: Record<"server" | "client", AdoptOptions> = {
   server: { role: "server" },
   client: { role: "client", url: "ws://127.0.0.1/" },
 };
 
-/** A socket that gives `bytes`, and from then on nothing. */
+/** A socket that returns `bytes`, and then reads of no bytes. */
 function emptySocket(bytes: Uint8Array = new Uint8Array(0)): MemoryConn {
   const [near] = MemoryConn.pair();
   near.read = (into) => {
@@ -43,8 +43,8 @@ const EMPTY: Record<string, () => Parameters<Context["adopt"]>[0]> = {
 for (const role of ["server", "client"] as const) {
   for (const [name, make] of Object.entries(EMPTY)) {
     for (const handshake of [true, false]) {
-      const which = handshake ? "amid the handshake" : "when open";
-      Deno.test(`Reads of ${name} that bring nothing end a ${role} ${which}`, async () => {
+      const which = handshake ? "during the handshake" : "when open";
+      Deno.test(`empty reads of ${name} end a ${role} ${which}`, async () => {
         await using ctx = new Context();
         const told: unknown[] = [];
         const conn = ctx.adopt(make(), {
@@ -63,7 +63,7 @@ for (const role of ["server", "client"] as const) {
   }
 }
 
-/** Sockets that are all like this one. */
+/** Sockets of a context that are all made by `make`. */
 function socketsOf(make: () => MemoryConn): Sockets {
   return {
     listenTcp() {
@@ -100,7 +100,7 @@ const LISTENING: Record<string, Partial<ListenOptions>> = {
 };
 
 for (const [what, options] of Object.entries(LISTENING)) {
-  Deno.test(`Reads that bring nothing of ${what} end it, and no more`, async () => {
+  Deno.test(`empty reads of ${what} end only that connection`, async () => {
     await using ctx = new Context();
     const failed = Promise.withResolvers<unknown>();
     ctx.listen({
@@ -113,7 +113,7 @@ for (const [what, options] of Object.entries(LISTENING)) {
   });
 }
 
-Deno.test("Reads that bring nothing of a request's body end the request", async () => {
+Deno.test("empty reads of a request's body end the request", async () => {
   await using ctx = new Context();
   const handled = Promise.withResolvers<Promise<string>>();
   ctx.listen({
@@ -131,7 +131,7 @@ Deno.test("Reads that bring nothing of a request's body end the request", async 
   await assertRejects(() => handled.promise.then((body) => body));
 });
 
-Deno.test("Reads that bring nothing after the preface of HTTP/2 end the connection", async () => {
+Deno.test("empty reads after the preface of HTTP/2 end the connection", async () => {
   await using ctx = new Context();
   const socket = emptySocket(clientPreface());
   ctx.listen({ hostname: "127.0.0.1", http2: true, sockets: socketsOf(() => socket) });
@@ -139,14 +139,14 @@ Deno.test("Reads that bring nothing after the preface of HTTP/2 end the connecti
 });
 
 const DIALLING: Record<string, [url: string, options: ConnectOptions]> = {
-  "the answer to a handshake": ["ws://127.0.0.1:1/", {}],
+  "the response to a handshake": ["ws://127.0.0.1:1/", {}],
   "TLS": ["wss://127.0.0.1:1/", {}],
   "an HTTP proxy": ["ws://127.0.0.1:1/", { proxy: "http://127.0.0.1:2" }],
   "a SOCKS5 proxy": ["ws://127.0.0.1:1/", { proxy: "socks5://127.0.0.1:2" }],
 };
 
 for (const [what, [url, options]] of Object.entries(DIALLING)) {
-  Deno.test(`Reads that bring nothing of ${what} end the attempt`, async () => {
+  Deno.test(`empty reads of ${what} end the attempt`, async () => {
     await using ctx = new Context();
     const conn = ctx.connect(url, {
       sockets: socketsOf(() => emptySocket()),

@@ -1,4 +1,4 @@
-/** What errors say to somebody who has just made a mistake. */
+/** The error messages for common mistakes. */
 import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { ConnectionClosedError, Context, HandshakeError } from "../../mod.ts";
 import { ConsoleErrors } from "../support/console_errors.ts";
@@ -8,7 +8,7 @@ async function iterate(messages: AsyncIterable<unknown>): Promise<void> {
   for await (const _ of messages);
 }
 
-Deno.test("iterating over a connection that never opened says why", async () => {
+Deno.test("the error for iterating over a connection that never opened names the reason", async () => {
   await using ctx = new Context();
   const { url } = ctx.listen({
     hostname: "127.0.0.1",
@@ -35,7 +35,7 @@ Deno.test("iterating over a connection that never opened says why", async () => 
   assert(absent.cause instanceof Deno.errors.ConnectionRefused);
 });
 
-Deno.test("iterating over a connection that was lost gives the close record's sentence", async () => {
+Deno.test("the error for iterating over a lost connection contains the close record", async () => {
   await using ctx = new Context();
   const { url } = ctx.listen({ hostname: "127.0.0.1", onConnect: (conn) => conn.terminate() });
   const error = await assertRejects(() => iterate(ctx.connect(url)), ConnectionClosedError);
@@ -62,7 +62,7 @@ for (
     }],
   ] as const
 ) {
-  Deno.test(`an ${name} is on the console, as a callback of a connection is`, async () => {
+  Deno.test(`an ${name} is reported to the console, like a failed callback of a connection`, async () => {
     using errors = new ConsoleErrors();
     await using ctx = new Context();
     const headers = { Origin: "https://example.com" };
@@ -78,7 +78,7 @@ for (
   });
 }
 
-Deno.test("with onHandshakeError the console stays quiet, as after a refusal with 500", async () => {
+Deno.test("with onHandshakeError nothing is reported to the console, and neither is a refusal with 500", async () => {
   await using ctx = new Context();
   const told = Promise.withResolvers<unknown>();
   using errors = new ConsoleErrors();
@@ -97,12 +97,12 @@ Deno.test("with onHandshakeError the console stays quiet, as after a refusal wit
     await assertRejects(() => ctx.connect(url).opened, HandshakeError);
   }
   assertEquals(`${await told.promise}`, "Error: my mistake");
-  // The listeners have finished with their handshakes.
+  // The listeners have finished their handshakes.
   await ctx.shutdown();
   assertEquals(errors.calls, []);
 });
 
-Deno.test("an address that is taken is named", async () => {
+Deno.test("the error for an address that is in use names it", async () => {
   await using ctx = new Context();
   const { port } = ctx.listen({ hostname: "127.0.0.1" });
   const error = assertThrows(
@@ -113,7 +113,7 @@ Deno.test("an address that is taken is named", async () => {
   assert(error.cause instanceof Deno.errors.AddrInUse);
 });
 
-Deno.test("the path of a certificate in place of its text is said to be one", async () => {
+Deno.test("the error for the path of a certificate says that its text is needed", async () => {
   await using ctx = new Context();
   const hint = "the text and not the path of its file";
   const tls = { cert: "cert.pem", key: "key.pem" };
@@ -123,7 +123,7 @@ Deno.test("the path of a certificate in place of its text is said to be one", as
   assertThrows(() => ctx.connect("wss://localhost/", { tls: { caCerts } }), TypeError, hint);
 });
 
-Deno.test("a client and a server that don't agree on TLS are told what to use", async () => {
+Deno.test("the errors of a client and a server of which only one uses TLS name the right scheme", async () => {
   using certificates = makeCertificates();
   const { cert, key } = certificates.server;
   await using ctx = new Context();

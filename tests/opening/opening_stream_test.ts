@@ -8,14 +8,14 @@ import { turn, until } from "../support/until.ts";
 import { VirtualClock } from "../support/virtual_clock.ts";
 import { WatchedConn } from "../support/watched_conn.ts";
 
-// The stream of an opening handshake: of the application's perhaps, ended from outside perhaps.
+// The stream of an opening handshake, which may belong to the application, and may be ended by it.
 
 const ROLES: Record<"server" | "client", AdoptOptions> = {
   server: { role: "server" },
   client: { role: "client", url: "ws://127.0.0.1/" },
 };
 
-/** How far a handshake has come: what the peer has done. */
+/** The stages of a handshake, each with what the peer has done. */
 const STAGES: Record<string, (peer: RawPeer<WatchedConn>) => Promise<unknown>> = {
   "nothing was read": () => Promise.resolve(),
   "a part of the head was read": (peer) =>
@@ -32,10 +32,10 @@ for (const role of ["server", "client"] as const) {
   for (const [stage, play] of Object.entries(STAGES)) {
     for (const way of ["close", "terminate", "signal", "timeout", "shutdown"] as const) {
       if (way === "signal" && role === "server") continue;
-      Deno.test(`A ${role}'s handshake ended by ${way} when ${stage}: its stream is left alone`, async () => {
+      Deno.test(`the stream of a ${role}'s handshake isn't used after ${way} when ${stage}`, async () => {
         using clock = new VirtualClock();
         const ctx = new Context();
-        // Small, so that what is written has to wait for the peer, too.
+        // With a small capacity, so that writes have to wait for the peer, too.
         const [near, far] = WatchedConn.pair(40, WatchedConn);
         using peer = new RawPeer(far, role === "server" ? "client" : "server");
         const abort = new AbortController();
@@ -52,9 +52,9 @@ for (const role of ["server", "client"] as const) {
         else if (way === "shutdown") void ctx.shutdown();
         else conn[way]();
         await conn.closed;
-        // Whatever waited goes on now.
-        mayFail(peer.write(utf8("late")), "the other side has gone");
-        mayFail(peer.rest(), "the other side has gone");
+        // Pending reads and writes continue now.
+        mayFail(peer.write(utf8("late")), "the other side has closed");
+        mayFail(peer.rest(), "the other side has closed");
         for (let i = 0; i < 5; i++) await turn();
         await clock.advance(2000);
         for (let i = 0; i < 5; i++) await turn();
@@ -66,7 +66,7 @@ for (const role of ["server", "client"] as const) {
   }
 }
 
-/** Handshakes that fail, and what is told of them. */
+/** Handshakes that fail, and the errors that are reported. */
 const REFUSED: Record<string, {
   play?: (peer: RawPeer<Deno.TcpConn>) => Promise<unknown>;
   time?: number;
@@ -87,7 +87,7 @@ const REFUSED: Record<string, {
 };
 
 for (const [name, { play, time = 0, status, Class }] of Object.entries(REFUSED)) {
-  Deno.test(`${name} is told at once, although the client doesn't hang up`, async () => {
+  Deno.test(`${name} is reported at once, although the client doesn't disconnect`, async () => {
     using clock = new VirtualClock();
     const ctx = new Context();
     const told: unknown[] = [];
@@ -100,11 +100,11 @@ for (const [name, { play, time = 0, status, Class }] of Object.entries(REFUSED))
     using peer = await RawPeer.dial(port);
     await play?.(peer);
     if (time > 0) {
-      // It has been accepted when there is a timer.
+      // An armed timer shows that the connection was accepted.
       await until(() => clock.armed > 0);
       await clock.advance(time);
     }
-    // No time passes.
+    // The virtual clock doesn't advance.
     await until(() => told.length > 0, "onHandshakeError is called");
     assertInstanceOf(told[0], Class);
     const head = await peer.readHead();
@@ -115,7 +115,7 @@ for (const [name, { play, time = 0, status, Class }] of Object.entries(REFUSED))
     assertEquals(told.length, 1);
   });
 
-  Deno.test(`${name} of an adopted stream is told at once, although the client doesn't hang up`, async () => {
+  Deno.test(`${name} of an adopted stream is reported at once, although the client doesn't disconnect`, async () => {
     using clock = new VirtualClock();
     const ctx = new Context();
     const told: unknown[] = [];
@@ -137,7 +137,7 @@ for (const [name, { play, time = 0, status, Class }] of Object.entries(REFUSED))
   });
 }
 
-Deno.test("A shutdown adds nothing to the answer of a refused handshake", async () => {
+Deno.test("a shutdown adds nothing to the response of a refused handshake", async () => {
   const ctx = new Context();
   const { port } = ctx.listen({ hostname: "127.0.0.1", port: 0, origins: [] });
   using peer = await RawPeer.dial(port);

@@ -6,7 +6,7 @@ import { EventLog } from "../support/event_log.ts";
 import { CLOSE, closeFrame, frame, masked, PING, PONG, TEXT } from "../support/frames.ts";
 import { head, RawPeer, upgradeRequest } from "../support/raw_peer.ts";
 
-/** A listener that echoes, with what it refused. */
+/** A listener that echoes messages, and records the handshakes that it has refused. */
 function echoListener(options: ListenOptions = {}) {
   const ctx = new Context();
   const refused = new EventLog<unknown>();
@@ -22,14 +22,14 @@ function echoListener(options: ListenOptions = {}) {
   return { ctx, port: listener.port, refused, connected };
 }
 
-/** Sends a request and reads the whole answer that refuses it. */
+/** Sends a request, and reads the whole response that refuses it. */
 async function refusal(port: number, request: Uint8Array) {
   using peer = await RawPeer.dial(port);
   await peer.write(request);
   return await peer.response();
 }
 
-Deno.test("Frames in the segment of the request's head, at every split of both", async () => {
+Deno.test("frames in the segment of the request's head are received, at every split", async () => {
   const { ctx, port } = echoListener();
   await using _ctx = ctx;
   const request = upgradeRequest();
@@ -41,7 +41,7 @@ Deno.test("Frames in the segment of the request's head, at every split of both",
     if (cut < bytes.length) await peer.write(bytes.subarray(cut));
     assertStringIncludes(await peer.readHead(), "HTTP/1.1 101 Switching Protocols\r\n");
     const answers = [await peer.frame(), await peer.frame()];
-    // The pong may pass the echo: it has a lane of its own.
+    // The pong may overtake the echo, since control frames have their own queue.
     answers.sort((a, b) => a!.opcode - b!.opcode);
     assertEquals(answers.map((answer) => [answer!.opcode, text(answer!.payload)]), [
       [TEXT, "early €"],
@@ -50,7 +50,7 @@ Deno.test("Frames in the segment of the request's head, at every split of both",
   }
 });
 
-Deno.test("Early frames wait for onConnect's promise", async () => {
+Deno.test("early frames wait for the promise of onConnect", async () => {
   const steps: string[] = [];
   const { promise: gate, resolve: open } = Promise.withResolvers<void>();
   const entered = new EventLog<void>();
@@ -71,7 +71,7 @@ Deno.test("Early frames wait for onConnect's promise", async () => {
   await peer.write(concat(upgradeRequest(), peer.encode(...early)));
   await peer.readHead();
   await entered.next();
-  // The ping is answered meanwhile, which also shows that both messages have been decoded.
+  // The ping is answered in the meantime, which also shows that both messages have been decoded.
   assertEquals((await peer.frame())?.opcode, PONG);
   assertEquals(steps, []);
   open();
@@ -80,7 +80,7 @@ Deno.test("Early frames wait for onConnect's promise", async () => {
   assertEquals(steps, ["connected", "a", "b"]);
 });
 
-Deno.test("A head that drips in byte by byte, with a close frame behind it", async () => {
+Deno.test("a head that comes byte by byte, followed by a close frame, is accepted", async () => {
   const { ctx, port } = echoListener();
   await using _ctx = ctx;
   using peer = await RawPeer.dial(port);
@@ -90,7 +90,7 @@ Deno.test("A head that drips in byte by byte, with a close frame behind it", asy
   assertEquals(await peer.frame(), null);
 });
 
-Deno.test("The 101 has what RFC 6455 4.2.2 asks for, and the listener's headers", async () => {
+Deno.test("the 101 has the fields of RFC 6455 4.2.2, and the listener's headers", async () => {
   const { ctx, port, connected } = echoListener({
     headers: { "Set-Cookie": ["a=1", "b=2"], "X-Served-By": "sluice" },
     protocols: ["superchat", "chat"],
@@ -137,20 +137,25 @@ const REFUSED: [name: string, status: number, request: Uint8Array, answer: strin
   ["a short key", 400, upgradeRequest({ "Sec-WebSocket-Key": "c2hvcnQ=" }), "Connection: close"],
   ["no host", 400, upgradeRequest({ "Host": null }), "Connection: close"],
   ["a bad host", 400, upgradeRequest({ "Host": "a b" }), "Connection: close"],
-  ["a host that makes no URL", 400, upgradeRequest({ "Host": "h:99999" }), "Connection: close"],
+  [
+    "a host that doesn't form a URL",
+    400,
+    upgradeRequest({ "Host": "h:99999" }),
+    "Connection: close",
+  ],
   ["a body", 400, upgradeRequest({ "Content-Length": "5" }), "Connection: close"],
   [
-    "a subprotocol that is no token",
+    "a subprotocol that isn't a token",
     400,
     upgradeRequest({ "Sec-WebSocket-Protocol": "a b" }),
     "Connection: close",
   ],
-  ["no HTTP at all", 400, utf8("\x16\x03\x01 hello\r\n\r\n"), "Connection: close"],
+  ["bytes that aren't HTTP", 400, utf8("\x16\x03\x01 hello\r\n\r\n"), "Connection: close"],
   ["HTTP/2", 505, utf8("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), "Connection: close"],
 ];
 
 for (const [name, status, request, line] of REFUSED) {
-  Deno.test(`A handshake with ${name} is refused with ${status}`, async () => {
+  Deno.test(`a handshake with ${name} is refused with ${status}`, async () => {
     const { ctx, port, refused, connected } = echoListener();
     await using _ctx = ctx;
     const answer = await refusal(port, request);
@@ -167,7 +172,7 @@ for (const [name, status, request, line] of REFUSED) {
   });
 }
 
-Deno.test("A head without end is refused with 431, and the answer isn't lost to a reset", async () => {
+Deno.test("an endless head is refused with 431, and no reset destroys the response", async () => {
   const { ctx, port, refused } = echoListener({ maxHeaderBytes: 2000 });
   await using _ctx = ctx;
   using peer = await RawPeer.dial(port);
@@ -179,7 +184,7 @@ Deno.test("A head without end is refused with 431, and the answer isn't lost to 
   assertEquals((await refused.next() as HandshakeError).status, 431);
 });
 
-Deno.test("A head of exactly maxHeaderBytes is taken", async () => {
+Deno.test("a head of exactly maxHeaderBytes is accepted", async () => {
   const request = upgradeRequest({ "X-Padding": "y".repeat(500) });
   const { ctx, port } = echoListener({ maxHeaderBytes: request.length });
   await using _ctx = ctx;
@@ -190,7 +195,7 @@ Deno.test("A head of exactly maxHeaderBytes is taken", async () => {
   assertEquals((await refusal(port, longer)).status, 431);
 });
 
-Deno.test("A handshake that doesn't come is refused with 408", async () => {
+Deno.test("a handshake that doesn't come is refused with 408", async () => {
   for (const start of ["", "GET / HTTP/1.1\r\nHost:"]) {
     const { ctx, port, refused } = echoListener({ handshakeTimeout: 30 });
     await using _ctx = ctx;
@@ -203,7 +208,7 @@ Deno.test("A handshake that doesn't come is refused with 408", async () => {
   }
 });
 
-Deno.test("onHandshake that takes too long is refused with 408", async () => {
+Deno.test("an onHandshake that takes too long leads to 408", async () => {
   const { promise, resolve } = Promise.withResolvers<boolean>();
   const { ctx, port, connected } = echoListener({
     handshakeTimeout: 30,
@@ -215,7 +220,7 @@ Deno.test("onHandshake that takes too long is refused with 408", async () => {
   assertEquals(connected.events, []);
 });
 
-Deno.test("A peer that leaves in the middle of its head is reported", async () => {
+Deno.test("a peer that disconnects in the middle of its head is reported", async () => {
   const { ctx, port, refused } = echoListener();
   await using _ctx = ctx;
   using peer = await RawPeer.dial(port);
@@ -224,7 +229,7 @@ Deno.test("A peer that leaves in the middle of its head is reported", async () =
   assert(await refused.next() instanceof Deno.errors.UnexpectedEof);
 });
 
-Deno.test("More than maxConnections are refused with 503, until one has gone", async () => {
+Deno.test("connections above maxConnections are refused with 503, until one has closed", async () => {
   const { ctx, port, refused, connected } = echoListener({ maxConnections: 1 });
   await using _ctx = ctx;
   using first = await RawPeer.connect(port);
@@ -236,11 +241,11 @@ Deno.test("More than maxConnections are refused with 503, until one has gone", a
   using _second = await RawPeer.connect(port);
 });
 
-Deno.test("A shutdown answers unfinished handshakes with 503", async () => {
+Deno.test("a shutdown answers unfinished handshakes with 503", async () => {
   const { ctx, port, refused } = echoListener();
   using peer = await RawPeer.dial(port);
   await peer.write(utf8("GET / HTTP/1.1\r\n"));
-  // Another handshake behind it shows that the listener has accepted the first.
+  // A later handshake shows that the listener has accepted the first connection.
   using other = await RawPeer.connect(port);
   const down = ctx.shutdown();
   assertEquals((await peer.response()).status, 503);
@@ -322,7 +327,7 @@ const DECISIONS: [
 
 for (const [name, decision, status, lines, body] of DECISIONS) {
   for (const isAsync of [false, true]) {
-    Deno.test(`onHandshake answers ${isAsync ? "later " : ""}with ${name}: ${status}`, async () => {
+    Deno.test(`onHandshake that returns ${isAsync ? "a promise of " : ""}${name} leads to ${status}`, async () => {
       let request: Request | undefined;
       const { ctx, port, refused, connected } = echoListener({
         onHandshake: (received, info) => {
@@ -359,7 +364,7 @@ for (const [name, decision, status, lines, body] of DECISIONS) {
   }
 }
 
-Deno.test("onHandshake's data is the connection's, else the listener's", async () => {
+Deno.test("a connection has the data of onHandshake, or of the listener", async () => {
   const { ctx, port, connected } = echoListener({
     data: "listener",
     onHandshake: (request) => request.url.endsWith("/own") ? { data: "own" } : true,
@@ -386,11 +391,11 @@ const ORIGINS: [rule: ListenOptions["origins"], origin: string | null, isAllowed
   [undefined, "https://anything", true],
 ];
 
-Deno.test("Origins are accepted by list, pattern and function, else refused with 403", async () => {
+Deno.test("origins are accepted by list, pattern and function, others refused with 403", async () => {
   for (const [origins, origin, isAllowed] of ORIGINS) {
     const { ctx, port } = echoListener({ origins });
     await using _ctx = ctx;
-    // Twice, since a global pattern keeps its place.
+    // Twice, since a pattern with the flag g keeps its position.
     for (let round = 0; round < 2; round++) {
       const answer = isAllowed
         ? { status: (await RawPeer.connect(port, { Origin: origin })).close() ?? 101 }
@@ -400,7 +405,7 @@ Deno.test("Origins are accepted by list, pattern and function, else refused with
   }
 });
 
-Deno.test("A rule for origins that throws refuses with 500 and shows nothing", async () => {
+Deno.test("a rule for origins that throws leads to 500 without the error's text", async () => {
   const { ctx, port, refused } = echoListener({
     origins: () => {
       throw new Error("secret");
@@ -413,7 +418,7 @@ Deno.test("A rule for origins that throws refuses with 500 and shows nothing", a
   assertEquals(((await refused.next() as HandshakeError).cause as Error).message, "secret");
 });
 
-Deno.test("Subprotocols: the listener's order, nothing in common, and selectProtocol", async () => {
+Deno.test("the subprotocol is selected by the listener's order or by selectProtocol, or there is none", async () => {
   const cases: [ListenOptions, string | null, string | null | 500][] = [
     [{ protocols: ["b", "a"] }, "a, b", "b"],
     [{ protocols: ["b"] }, "a, c", null],
@@ -450,7 +455,7 @@ Deno.test("Subprotocols: the listener's order, nothing in common, and selectProt
   }
 });
 
-Deno.test("onHandshakeError that throws is reported to the console and no more", async () => {
+Deno.test("an onHandshakeError that throws is only reported to the console", async () => {
   using shown = new ConsoleErrors();
   const { ctx, port } = echoListener({
     onHandshakeError: () => {

@@ -1,6 +1,6 @@
 import { assert } from "@std/assert";
 
-/** What of `deno doc --json` is looked at. */
+/** The part of `deno doc --json` that the tests use. */
 export interface Property {
   name: string;
   optional?: boolean;
@@ -19,7 +19,7 @@ interface Symbol {
   declarations: { kind: string; def?: { properties?: Property[] } }[];
 }
 
-/** The options of every entry point, as `deno doc` has them. */
+/** The documented options of every entry point. */
 export async function options(): Promise<[name: string, property: Property][]> {
   const entries = ["mod.ts", "otel.ts", "redis.ts"];
   const { stdout } = await new Deno.Command(Deno.execPath(), {

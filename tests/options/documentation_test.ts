@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { options, type Type } from "./_documented.ts";
 
-/** Types whose every value may be written down, so that the default can be, too. */
+/** Whether all values of a type can be written as literals, so that the default can be. */
 function isPlain({ kind, value }: Type): boolean {
   if (kind === "keyword") return value === "number" || value === "boolean";
   if (kind === "union") return (value as Type[]).every((type) => isPlain(type));
@@ -13,9 +13,9 @@ Deno.test("deno doc shows the default of every option", async () => {
   for (const [name, { optional, jsDoc, tsType }] of await options()) {
     const { doc = "", tags = [] } = jsDoc ?? {};
     if (doc === "") wrong.push(`${name} has no documentation`);
-    // A tag counts as one only at the beginning of a line, with its value in braces.
+    // A tag is recognised only at the beginning of a line, with its value in braces.
     if (doc.includes("@default") || tags.some(({ kind }) => kind === "unsupported")) {
-      wrong.push(`${name} has a tag that isn't shown as one`);
+      wrong.push(`${name} has a tag that isn't recognised`);
     }
     if (!optional || tsType === undefined || !isPlain(tsType)) continue;
     const tag = tags.find(({ kind }) => kind === "default");
@@ -24,7 +24,7 @@ Deno.test("deno doc shows the default of every option", async () => {
   assertEquals(wrong, []);
 });
 
-Deno.test("the documentation of every time says that it is ms, and of every size that it is bytes", async () => {
+Deno.test("the documentation of every time names the unit ms, and that of every size names bytes", async () => {
   const wrong: string[] = [];
   for (const [name, { jsDoc, tsType }] of await options()) {
     if (tsType?.kind !== "keyword" || tsType.value !== "number") continue;

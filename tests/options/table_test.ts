@@ -6,8 +6,8 @@ import { options as documented } from "./_documented.ts";
 import { upgradeRequest } from "../support/raw_peer.ts";
 
 /**
- * The values that every option is given. What must become of each is said by the kind of the option, below: it works,
- * or throws at once, with the class of the error.
+ * The values that every option is given. The kind of the option, below, says which of them work. All others throw at once,
+ * with an error of the right class.
  */
 const VALUES: [shown: string, value: unknown][] = [
   ["0", 0],
@@ -24,7 +24,7 @@ const VALUES: [shown: string, value: unknown][] = [
   ["true (a boolean)", true],
 ];
 
-/** What works. A number that doesn't is a RangeError where a number is asked for; all else is a TypeError. */
+/** The values that work. Other numbers are a RangeError if the option is a number; everything else is a TypeError. */
 interface Kind {
   readonly works: readonly string[];
   readonly numeric: boolean;
@@ -34,11 +34,11 @@ const numbers = (...works: string[]): Kind => ({ works, numeric: true });
 const others = (...works: string[]): Kind => ({ works, numeric: false });
 const LARGE = ["2147483648", "9007199254740992", "Infinity"];
 
-/** Bytes and counts: whole. Of a limit 0 means none, of an amount it is 0. */
+/** Bytes and counts, which are integers. For a limit, 0 means none; for an amount, 0 is 0. */
 const LIMIT = numbers("0", ...LARGE), AMOUNT = LIMIT;
-/** Milliseconds, which may be fractions. Of a timeout or an interval 0 means none, of a wait it is 0. */
+/** Milliseconds, which may be fractions. For a timeout or an interval, 0 means none; for a delay, 0 is 0. */
 const TIME = numbers("0", "1.5", ...LARGE), WAIT = TIME;
-/** Per second: less than one lets nothing pass. */
+/** Rates per second. A rate below 1 would let nothing pass. */
 const RATE = numbers("1.5", ...LARGE);
 const FLAG = others("true (a boolean)");
 const FUNCTION = others(), WORD = others(), SIGNAL = others(), OBJECT = others();
@@ -60,7 +60,7 @@ const CONNECTION: Row[] = [
   ["data", ANYTHING],
   ["maxMessageSize", LIMIT],
   ["highWaterMark", AMOUNT],
-  // Below 64 KiB, which is the default of highWaterMark.
+  // Not above 64 KiB, the default of highWaterMark.
   ["lowWaterMark", numbers("0")],
   ["maxQueueBytes", LIMIT],
   ["whenQueueFull", WORD],
@@ -155,7 +155,7 @@ const LISTEN: Row[] = [
   ["onShutdown", FUNCTION],
 ];
 
-/** An option by its path, with what has to be given beside it. */
+/** Makes options from the path and the value of one of them, and from further ones that it needs. */
 function optionsOf(path: string, value: unknown, beside: Record<string, unknown> = {}): object {
   const [name, part] = path.split(".");
   return part === undefined ? { [name]: value } : { [name]: { ...beside, [part]: value } };
@@ -165,21 +165,21 @@ function optionsOf(path: string, value: unknown, beside: Record<string, unknown>
 type Any = any;
 
 interface Entry {
-  /** What messages begin with. */
+  /** The beginning of the error messages. */
   readonly attempts: string;
   readonly rows: readonly Row[];
-  /** Does it; gives the connection, the listener or nothing. */
+  /** Calls the function; returns the connection, the listener or nothing. */
   attempt(options: Any): Promise<unknown> | void;
-  /** Parts that an option must have besides. */
+  /** Further parts that an option needs. */
   readonly beside?: Record<string, Record<string, unknown>>;
 }
 
-/** Values of some options whose effect nobody wants in a test; that they are taken is seen elsewhere. */
+/** Values that would have effects outside the test. Other tests use them. */
 const NOT_HERE = new Set(['listen hostname "8080"', 'listen unix "8080"', "listen reusePort true"]);
 
 async function tryAll(entry: Entry): Promise<void> {
   const { error: print } = console;
-  // The option debug writes there.
+  // The option debug writes to it.
   console.error = () => {};
   const wrong: string[] = [];
   try {
@@ -211,31 +211,31 @@ async function tryAll(entry: Entry): Promise<void> {
   assertEquals(wrong, []);
 }
 
-/** Whether a message says what was attempted, with which option and value, and what may be used instead. */
+/** Whether a message says what was attempted, the option and its value, and what is allowed. */
 function says(message: string, attempts: string, path: string, shown: string): boolean {
   const value = shown.replace(/ \(a string\)$/, "");
-  // Marks that are out of order are named together.
+  // The message for marks in the wrong order names both.
   if (path === "lowWaterMark" && message.endsWith(" above highWaterMark 65536")) return true;
   if (message.startsWith(`Cannot ${attempts} `)) {
     return message.includes(` ${path} ${shown}: use `) ||
-      // What may be a key, or hold a password, is not shown.
+      // Values that may be a key or contain a password aren't shown.
       (path.startsWith("tls.") && message.includes(` ${path} of length 4: use `)) ||
       (path === "cluster" && message.includes(" cluster that is a string: use ")) ||
-      // An empty object lacks a part.
+      // A part of an empty object is missing.
       (shown === "{} (an object)" && /\.\w+ undefined: use /.test(message));
   }
-  // What goes into a handshake.
+  // Values that are sent in a handshake.
   return new RegExp(`^Cannot use ${RegExp.escape(value)} as (the )?\\w+: use `).test(message) ||
-    // A password may be in it, so that it isn't quoted whole.
+    // The URL of a proxy may contain a password, so it isn't quoted completely.
     message === "Cannot use the proxy 8080: not a valid URL, use one such as http://host:port" ||
     (path === "url" && message === 'Cannot connect to "8080": not a valid URL');
 }
 
 const URL_OF_NOBODY = "ws://127.0.0.1:9/";
-/** Some options are for TLS alone. */
+/** A URL for options that need TLS. */
 const SECURE_URL_OF_NOBODY = "wss://127.0.0.1:9/";
 
-Deno.test("fault 56: new Context, every option at every odd value", async () => {
+Deno.test("fault 56: new Context accepts or refuses every option at every odd value", async () => {
   await tryAll({
     attempts: "make a context",
     rows: [
@@ -249,7 +249,7 @@ Deno.test("fault 56: new Context, every option at every odd value", async () => 
   });
 });
 
-Deno.test("fault 56: connect, every option at every odd value", async () => {
+Deno.test("fault 56: connect accepts or refuses every option at every odd value", async () => {
   await using ctx = new Context();
   await tryAll({
     attempts: "connect",
@@ -260,13 +260,13 @@ Deno.test("fault 56: connect, every option at every odd value", async () => {
   assertEquals(ctx.connections.size, 0);
 });
 
-/** Cancels an attempt, which then is no failure. */
+/** Terminates an attempt, and ignores its failure. */
 async function gone(conn: Connection): Promise<void> {
   conn.terminate();
   await conn.closed;
 }
 
-Deno.test("fault 56: reconnect, every option at every odd value", async () => {
+Deno.test("fault 56: reconnect accepts or refuses every option at every odd value", async () => {
   await using ctx = new Context();
   await tryAll({
     attempts: "reconnect",
@@ -286,7 +286,7 @@ Deno.test("fault 56: reconnect, every option at every odd value", async () => {
   });
 });
 
-Deno.test("fault 56: listen, every option at every odd value", async () => {
+Deno.test("fault 56: listen accepts or refuses every option at every odd value", async () => {
   using certificates = makeCertificates();
   await using ctx = new Context();
   await tryAll({
@@ -304,7 +304,7 @@ Deno.test("fault 56: listen, every option at every odd value", async () => {
   });
 });
 
-Deno.test("fault 56: adopt, every option at every odd value, and the stream is left alone", async () => {
+Deno.test("fault 56: adopt accepts or refuses every option at every odd value, and doesn't take the stream then", async () => {
   await using ctx = new Context();
   const stream = () => ({
     readable: new ReadableStream<Uint8Array>(),
@@ -330,7 +330,7 @@ Deno.test("fault 56: adopt, every option at every odd value, and the stream is l
         try {
           await gone(ctx.adopt(source, { role, url: URL_OF_NOBODY, ...options }));
         } catch (error) {
-          assert(!source.readable.locked && !source.writable.locked, "it has taken the stream");
+          assert(!source.readable.locked && !source.writable.locked, "the stream was taken");
           throw error;
         }
       },
@@ -346,7 +346,7 @@ Deno.test("fault 56: adopt, every option at every odd value, and the stream is l
   });
 });
 
-Deno.test("fault 56: upgrade, every option at every odd value", async () => {
+Deno.test("fault 56: upgrade accepts or refuses every option at every odd value", async () => {
   await using ctx = new Context();
   const outcomes: ((options: Any) => void)[] = [];
   const given: unknown[] = [];
@@ -383,7 +383,7 @@ Deno.test("fault 56: upgrade, every option at every odd value", async () => {
   });
 });
 
-Deno.test("fault 56: broadcast, publish and shutdown, every option at every odd value", async () => {
+Deno.test("fault 56: broadcast, publish and shutdown accept or refuse every option at every odd value", async () => {
   await using ctx = new Context();
   const rows: Row[] = [["slow", WORD], ["except", LIST]];
   await tryAll({
@@ -403,7 +403,7 @@ Deno.test("fault 56: broadcast, publish and shutdown, every option at every odd 
   });
 });
 
-Deno.test("fault 56: each call of a connection, every option at every odd value", async () => {
+Deno.test("fault 56: each method of a connection accepts or refuses every option at every odd value", async () => {
   await using ctx = new Context();
   const listener = ctx.listen({
     hostname: "127.0.0.1",
@@ -440,7 +440,7 @@ Deno.test("fault 56: each call of a connection, every option at every odd value"
     attempts: "send a frame",
     rows: [["opcode", numbers("0")]],
     attempt: (options) => {
-      // It continues a message.
+      // A continuation needs an unfinished message.
       if (options.opcode === 0) conn.sendFragment("x");
       conn.sendFrame(options);
     },
@@ -453,7 +453,7 @@ Deno.test("fault 56: each call of a connection, every option at every odd value"
   await tryAll({
     attempts: "ping",
     rows: [["timeout", TIME], ["signal", SIGNAL]],
-    // Far from the 1.5 ms of one of the values it may take until the pong is there.
+    // The pong may take longer than 1.5 ms, one of the valid values.
     attempt: (options) => void conn.ping("x", options),
   });
   await tryAll({
@@ -484,7 +484,7 @@ Deno.test("fault 56: each call of a connection, every option at every odd value"
   assertEquals(conn.state, "open");
 });
 
-Deno.test("fault 56: brokers, every option at every odd value", async () => {
+Deno.test("fault 56: brokers accept or refuse every option at every odd value", async () => {
   await tryAll({
     attempts: "make a Redis broker",
     rows: [
@@ -506,7 +506,7 @@ Deno.test("fault 56: brokers, every option at every odd value", async () => {
   });
 });
 
-Deno.test("fault 56: options that are no object are refused by every entry", () => {
+Deno.test("fault 56: every entry point refuses options that aren't an object", () => {
   const ctx = new Context();
   const stream = { readable: new ReadableStream(), writable: new WritableStream() };
   const request = new Request("http://127.0.0.1/");
@@ -530,7 +530,7 @@ Deno.test("fault 56: options that are no object are refused by every entry", () 
   }
 });
 
-Deno.test("an option by its former name, or by another library's, throws and says what it is called", () => {
+Deno.test("an option with a former name, or with the name of another library, throws an error with the right name", () => {
   const ctx = new Context();
   const old: [name: string, value: unknown, now: string][] = [
     ["path", "/run/app.sock", "unix"],
@@ -554,7 +554,7 @@ Deno.test("an option by its former name, or by another library's, throws and say
   assertThrows(() => ctx.listen({ tls }), TypeError, "the option is called tls.clientCaCerts");
 });
 
-Deno.test("fault 56: no option that is documented is missing from the tables", async () => {
+Deno.test("fault 56: the tables contain every documented option", async () => {
   const tables: Record<string, Row[]> = {
     ConnectionOptions: CONNECTION,
     HandlersOf: HANDLERS,

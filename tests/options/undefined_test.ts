@@ -10,7 +10,7 @@ import {
 import { failure } from "../support/failure.ts";
 import { makeCertificates } from "../transport/certificates.ts";
 
-/** All that a call may be given, and isn't. */
+/** All options of a call, each `undefined`. */
 const NOTHING_GIVEN = Object.fromEntries(
   [
     ...["onConnect", "onMessage", "onClose", "onError", "onPing", "onPong", "onDrain"],
@@ -34,7 +34,7 @@ const NOTHING_GIVEN = Object.fromEntries(
   ].map((name) => [name, undefined]),
 );
 
-/** A server and a client, both of contexts with the same defaults, and of calls that give nothing. */
+/** A server and a client whose contexts have the same defaults, and whose calls have only undefined options. */
 async function connected(defaults: ConnectionOptions): Promise<
   { client: Connection; server: Connection; ctx: Context } & AsyncDisposable
 > {
@@ -122,8 +122,8 @@ Deno.test("fault 55: undefined leaves the context's proxy and TLS, and the parts
   assert(String(error).includes("127.0.0.1:9"), String(error));
 });
 
-Deno.test("fault 55: undefined in listen, adopt and upgrade is not given either", async () => {
-  // A program of JavaScript may keep defaults of listen in its context.
+Deno.test("fault 55: undefined in listen, adopt and upgrade counts as not given", async () => {
+  // A JavaScript program may put options of listen into its context.
   const origins = { origins: ["https://a.example"] } as ListenOptions;
   await using ctx = new Context(origins);
   const listener = ctx.listen({ hostname: "127.0.0.1", origins: undefined });

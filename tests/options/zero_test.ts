@@ -6,12 +6,12 @@ import { standstill, until } from "../support/until.ts";
 import { VirtualClock } from "../support/virtual_clock.ts";
 
 const SECOND = 1000, DAY = 24 * 3600 * SECOND;
-/** More ms than a timer of the system knows: it takes them for none at all. */
+/** More ms than a timer of the platform supports; it takes them for 1 ms. */
 const LONGER = 2 ** 31;
 
-// "For ever" is 100 days of a clock that the test moves.
+// "For ever" means 100 days of a virtual clock.
 for (const never of [0, Infinity, 100 * DAY + LONGER]) {
-  Deno.test(`fault 56: closeTimeout ${never} leaves a closing connection to its peer`, async () => {
+  Deno.test(`fault 56: closeTimeout ${never} lets a closing connection wait for its peer for ever`, async () => {
     using clock = new VirtualClock();
     await using peer = await rawPeer({ closeTimeout: never, keepAlive: false });
     peer.conn.close();
@@ -22,7 +22,7 @@ for (const never of [0, Infinity, 100 * DAY + LONGER]) {
     assert((await peer.conn.closed).wasClean);
   });
 
-  Deno.test(`fault 56: keepAlive.timeout ${never} pings, and waits for ever`, async () => {
+  Deno.test(`fault 56: keepAlive.timeout ${never} pings, and waits for the pong for ever`, async () => {
     using clock = new VirtualClock();
     await using peer = await rawPeer({ keepAlive: { interval: DAY, timeout: never } });
     await clock.advance(1.25 * DAY);
@@ -31,7 +31,7 @@ for (const never of [0, Infinity, 100 * DAY + LONGER]) {
     assertEquals(peer.conn.state, "open");
   });
 
-  Deno.test(`fault 56: keepAlive.interval ${never} doesn't ping`, async () => {
+  Deno.test(`fault 56: keepAlive.interval ${never} sends no ping`, async () => {
     using clock = new VirtualClock();
     await using peer = await rawPeer({ keepAlive: { interval: never, timeout: 1 } });
     await clock.advance(100 * DAY);
@@ -40,7 +40,7 @@ for (const never of [0, Infinity, 100 * DAY + LONGER]) {
     assertEquals(peer.conn.state, "open");
   });
 
-  Deno.test(`fault 56: sendTimeout ${never} lets a peer take nothing`, async () => {
+  Deno.test(`fault 56: sendTimeout ${never} lets a peer read nothing for ever`, async () => {
     using clock = new VirtualClock();
     await using peer = await rawPeer({ keepAlive: false, sendTimeout: never });
     for (let i = 0; i < 128; i++) peer.conn.send(new Uint8Array(128 * 1024 - i));
@@ -49,7 +49,7 @@ for (const never of [0, Infinity, 100 * DAY + LONGER]) {
     assertEquals(peer.conn.state, "open");
   });
 
-  Deno.test(`fault 56: connectTimeout ${never} waits for an answer`, async () => {
+  Deno.test(`fault 56: connectTimeout ${never} waits for a response for ever`, async () => {
     using clock = new VirtualClock();
     using listener = rawListener();
     const ctx = new Context();
@@ -63,7 +63,7 @@ for (const never of [0, Infinity, 100 * DAY + LONGER]) {
     await conn.closed;
   });
 
-  Deno.test(`fault 56: handshakeTimeout ${never} waits for a request`, async () => {
+  Deno.test(`fault 56: handshakeTimeout ${never} waits for a request for ever`, async () => {
     using clock = new VirtualClock();
     const ctx = new Context();
     const opened = Promise.withResolvers<Connection>();
@@ -83,7 +83,7 @@ for (const never of [0, Infinity, 100 * DAY + LONGER]) {
     await listener.shutdown();
   });
 
-  Deno.test(`fault 56: a ping's timeout ${never} waits for its pong`, async () => {
+  Deno.test(`fault 56: a ping's timeout ${never} waits for its pong for ever`, async () => {
     using clock = new VirtualClock();
     await using peer = await rawPeer({ keepAlive: false });
     const pong = peer.conn.ping("x", { timeout: never });
@@ -94,13 +94,13 @@ for (const never of [0, Infinity, 100 * DAY + LONGER]) {
   });
 }
 
-Deno.test("fault 56: a time of 2³¹ ms or more is not over at once", async () => {
+Deno.test("fault 56: a timeout of 2³¹ ms or more doesn't end at once", async () => {
   using clock = new VirtualClock();
   await using peer = await rawHost({ closeTimeout: LONGER, keepAlive: false });
   peer.conn.close();
   await clock.advance(LONGER - SECOND);
   assertEquals(peer.conn.state, "closing");
-  // Progress, which our close frame was, shows at most a quarter late.
+  // Progress, here the close frame, is noticed up to a quarter of the timeout late.
   await clock.advance(LONGER / 4 + 2 * SECOND);
   assertEquals((await peer.conn.closed).code, 1006);
 });
@@ -139,7 +139,7 @@ Deno.test("fault 56: 0 means no limit for each maximum of a listener", async () 
   assertEquals([...server.topics].length, 1500);
 });
 
-Deno.test("fault 56: of quantities 0 is 0", async () => {
+Deno.test("fault 56: 0 means 0 for amounts", async () => {
   await using marks = await rawPeer({ highWaterMark: 0, lowWaterMark: 0, readAhead: 0 });
   const { conn, raw } = marks;
   conn.pauseSending();
@@ -162,7 +162,7 @@ Deno.test("fault 56: of quantities 0 is 0", async () => {
   });
   const [server] = listener.connections;
   server.send("x");
-  // The first reserved bit says that it is compressed; level 0 stores it, five bytes longer.
+  // RSV1 marks a compressed message; level 0 stores it, which adds five bytes.
   const frame = (await peer.frame())!;
   assertEquals(frame.rsv, 4);
   assert(frame.payload.length > 1);

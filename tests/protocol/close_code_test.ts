@@ -12,7 +12,7 @@ import { concat, hex, toHex, utf8 } from "../support/bytes.ts";
 
 const SENDABLE = [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014];
 
-Deno.test("RFC 6455 7.4: of all codes of 16 bits, those that may be sent", () => {
+Deno.test("RFC 6455 7.4: exactly the valid codes of all 16-bit numbers are accepted", () => {
   for (let code = 0; code <= 65535; code++) {
     const expected = SENDABLE.includes(code) || (code >= 3000 && code <= 4999);
     if (isCloseCode(code) !== expected) throw new Error(`Code ${code}`);
@@ -22,7 +22,7 @@ Deno.test("RFC 6455 7.4: of all codes of 16 bits, those that may be sent", () =>
   }
 });
 
-Deno.test("RFC 6455 5.5.1: payloads of close frames, there and back", () => {
+Deno.test("RFC 6455 5.5.1: payloads of close frames are encoded and decoded", () => {
   assertEquals(toHex(encodeClosePayload(1000, "")), "03e8");
   assertEquals(toHex(encodeClosePayload(4999, "hé")), "138768c3a9");
   assertEquals(encodeClosePayload(1005, "").length, 0);
@@ -37,7 +37,7 @@ function codeOf(payload: Uint8Array): number {
   return error.closeCode;
 }
 
-Deno.test("RFC 6455 5.5.1: payloads that fail the connection", () => {
+Deno.test("RFC 6455 5.5.1: invalid payloads of close frames fail the connection", () => {
   assertEquals(codeOf(hex("03")), 1002);
   for (const code of [0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65535]) {
     assertEquals(codeOf(Uint8Array.of(code >> 8, code & 255)), 1002, String(code));
@@ -47,7 +47,7 @@ Deno.test("RFC 6455 5.5.1: payloads that fail the connection", () => {
   }
 });
 
-Deno.test("Our own close is checked before anything is sent", () => {
+Deno.test("the arguments of close are checked before anything is sent", () => {
   for (const code of SENDABLE) checkClose(code, "");
   for (const code of [0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 1000.5, NaN]) {
     assertThrows(() => checkClose(code, ""), RangeError, `Cannot close with code ${code}`);
@@ -63,7 +63,7 @@ Deno.test("Our own close is checked before anything is sent", () => {
   assertThrows(() => checkClose(undefined as unknown as null, ""), RangeError, "undefined");
 });
 
-Deno.test("Codes have names", () => {
+Deno.test("registered codes have names", () => {
   assertEquals(closeCodeName(1000), "normal closure");
   assertEquals(closeCodeName(1013), "try again later");
   assertEquals(closeCodeName(3000), "registered");
@@ -71,7 +71,7 @@ Deno.test("Codes have names", () => {
   assertEquals(closeCodeName(2999), "unknown");
 });
 
-Deno.test("RFC 6455 7.1: the closing handshake, in each order", () => {
+Deno.test("RFC 6455 7.1: the closing handshake completes in each order of the close frames", () => {
   const here = new ClosingHandshake();
   assertEquals([here.initiator, here.complete], [null, false]);
   assertEquals(here.send(1000, "done"), { code: 1000, reason: "done" });
@@ -88,7 +88,7 @@ Deno.test("RFC 6455 7.1: the closing handshake, in each order", () => {
   assertEquals([there.complete, there.initiator], [true, "remote"]);
 });
 
-Deno.test("fault 22: no call makes an illegal close frame", () => {
+Deno.test("fault 22: no call makes an invalid close frame", () => {
   for (const code of [-1, 0, 999, 1004, 1006, 1015, 2999, 5000, 9999, 70_000, NaN]) {
     assertEquals(toHex(encodeClosePayload(code, "x")), "03f378", String(code));
   }
@@ -103,7 +103,7 @@ Deno.test("fault 22: no call makes an illegal close frame", () => {
   for (const [reason, length] of cuts) {
     const payload = encodeClosePayload(1000, reason);
     assertEquals(payload.length, 2 + length);
-    // What is sent is what the record says.
+    // The record has the code and the reason of the frame.
     const handshake = new ClosingHandshake();
     assertEquals(handshake.send(1000, reason), decodeClosePayload(payload));
     assertEquals(

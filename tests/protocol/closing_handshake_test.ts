@@ -1,8 +1,9 @@
 import { assert, assertEquals } from "@std/assert";
 import { next, Phase, PhaseAction, PhaseEvent } from "../../src/protocol/closing_handshake.ts";
 
-// The whole table, written down a second time: rows are events, columns phases. "-" stays and waits; otherwise the next
-// phase, and what is done besides waiting. Where it matters who ends the stream first, the end that does comes first.
+// The whole table, written independently: rows are events, columns are phases. "-" means that the phase stays and waits. All
+// other cells have the next phase, and actions other than waiting. If it matters which end closes the stream first, the cell for
+// that end comes first.
 const TABLE = `
              | Connecting      | Open                    | ClosingByUs    | ClosingByPeer       | Failing          | Flushing   | ReadingOut | Ending      | Closed
 Opened       | Open            | -                       | -              | -                   | -                | -          | -          | -           | -
@@ -25,12 +26,12 @@ const ACTIONS: Record<string, PhaseAction> = {
   report: PhaseAction.Report,
 };
 const rows = TABLE.trim().split("\n").map((row) => row.split("|").map((cell) => cell.trim()));
-// The first cell of the head is lost to trim().
+// `trim` removes the first cell of the header row.
 const columns = rows[0].slice(rows[0].length - Object.keys(Phase).length);
 const phases = Object.values(Phase), events = Object.values(PhaseEvent);
 const ends = [false, true];
 
-Deno.test("RFC 6455 7.1: what every event leads to in every phase, for both roles", () => {
+Deno.test("RFC 6455 7.1: every event leads to the right phase and action in every phase, for both roles", () => {
   assertEquals(columns, Object.keys(Phase));
   assertEquals(rows.slice(1).map(([name]) => name), Object.keys(PhaseEvent));
   let checked = 0;
@@ -55,7 +56,7 @@ Deno.test("RFC 6455 7.1: what every event leads to in every phase, for both role
   assertEquals(checked, phases.length * events.length * 2);
 });
 
-/** Every phase that a connection can be in after any events, from a phase on. */
+/** Every phase that a connection can reach from a phase. */
 function reachable(from: Phase): Set<Phase> {
   const seen = new Set<Phase>([from]);
   for (const phase of seen) {
@@ -66,7 +67,7 @@ function reachable(from: Phase): Set<Phase> {
   return seen;
 }
 
-Deno.test("RFC 6455 7.1: no phase is left for an earlier one, and the end is final", () => {
+Deno.test("RFC 6455 7.1: phases never go back, and the last one is final", () => {
   for (const phase of phases) {
     for (const later of reachable(phase)) {
       assert(later >= phase, `${later} after ${phase}`);
@@ -75,8 +76,8 @@ Deno.test("RFC 6455 7.1: no phase is left for an earlier one, and the end is fin
   assertEquals([...reachable(Phase.Closed)], [Phase.Closed]);
 });
 
-Deno.test("RFC 6455 5.5.1: one close frame at most; the stream is let go of once; the end is told once", () => {
-  // All sequences of events, as sets of what has happened in each phase.
+Deno.test("RFC 6455 5.5.1: at most one close frame is sent, and the stream is closed and the end reported once", () => {
+  // All sequences of events, as the sets of actions that may have happened in each phase.
   const once = [PhaseAction.SendClose, PhaseAction.CloseStream, PhaseAction.Report] as const;
   for (const endsLast of ends) {
     const seen = new Set<string>(), todo: [Phase, string][] = [[Phase.Connecting, ""]];
@@ -85,7 +86,7 @@ Deno.test("RFC 6455 5.5.1: one close frame at most; the stream is let go of once
         const step = next(phase, event, endsLast);
         const first = !done.includes(String(step.action));
         if (once.includes(step.action as typeof once[number])) {
-          assert(first, `action ${step.action} a second time, by event ${event} in phase ${phase}`);
+          assert(first, `event ${event} in phase ${phase} repeats action ${step.action}`);
         }
         const state = [...new Set([...done, String(step.action)])].sort().join("");
         if (!seen.has(`${step.phase}:${state}`)) {
@@ -97,7 +98,7 @@ Deno.test("RFC 6455 5.5.1: one close frame at most; the stream is let go of once
   }
 });
 
-Deno.test("every wait ends: the close timeout, and then the end of delivery, lead from every closing phase to the end", () => {
+Deno.test("the close timeout, and then the end of delivery, end every closing phase", () => {
   for (const endsLast of ends) {
     for (const phase of phases) {
       if (phase === Phase.Connecting || phase === Phase.Open) continue;

@@ -24,7 +24,7 @@ const HEADERS: [length: number, header: string][] = [
 ];
 
 for (const [length, header] of HEADERS) {
-  Deno.test(`RFC 6455 5.2: the header of a frame of ${length} bytes`, () => {
+  Deno.test(`RFC 6455 5.2: a frame of ${length} bytes has the shortest header`, () => {
     for (const maskBit of [0, 0x80]) {
       const into = new Uint8Array(20).fill(0xcc);
       const end = writeHeader(into, 3, 0x82, length, maskBit);

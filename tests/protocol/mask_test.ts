@@ -5,7 +5,7 @@ import { randomBytes } from "../support/random.ts";
 const KEY = Uint8Array.of(0x37, 0xfa, 0x21, 0x3d);
 const WORD = new DataView(KEY.buffer).getInt32(0, true);
 
-Deno.test("RFC 6455 5.3: masking at every alignment, length and phase of the key", () => {
+Deno.test("RFC 6455 5.3: masking is right for every alignment, length and phase of the key", () => {
   const plain = randomBytes(256, 3);
   for (let align = 0; align < 8; align++) {
     for (let length = 0; length <= 200; length++) {
@@ -24,7 +24,7 @@ Deno.test("RFC 6455 5.3: masking at every alignment, length and phase of the key
   }
 });
 
-Deno.test("RFC 6455 5.3: a view that begins inside its buffer", () => {
+Deno.test("RFC 6455 5.3: masking a view changes only its part of the buffer", () => {
   const bytes = randomBytes(64, 4), plain = bytes.slice();
   applyMask(new DataView(bytes.buffer, 5, 40), 2, 38, WORD);
   for (let at = 0; at < 64; at++) {
@@ -32,7 +32,7 @@ Deno.test("RFC 6455 5.3: a view that begins inside its buffer", () => {
   }
 });
 
-Deno.test("RFC 6455 5.3: a payload masked in pieces is masked like the whole", () => {
+Deno.test("RFC 6455 5.3: masking in pieces gives the same result", () => {
   const plain = randomBytes(97, 5), whole = plain.slice();
   applyMask(new DataView(whole.buffer), 0, whole.length, WORD);
   for (let cut = 0; cut <= plain.length; cut++) {
@@ -43,9 +43,9 @@ Deno.test("RFC 6455 5.3: a payload masked in pieces is masked like the whole", (
   }
 });
 
-Deno.test("RFC 6455 10.3: fresh keys differ, across the refills of the pool", () => {
+Deno.test("RFC 6455 10.3: masking keys differ, also after the pool is refilled", () => {
   const keys = Array.from({ length: 5000 }, randomKey);
-  // Of 5000 out of 2^32, three equal ones or more would come once in some thousand runs of the universe.
+  // 5000 of 2^32 keys: three equal ones or more have a probability that is negligible.
   assert(new Set(keys).size >= 4998);
   assert(keys.every((key) => Number.isInteger(key) && key === (key | 0)));
 });

@@ -25,7 +25,7 @@ function push(assembler: MessageAssembler, bytes: Uint8Array): number {
   return assembler.frames.decode({ bytes, view }, 0, bytes.length);
 }
 
-Deno.test("A message of any length survives any growth of its buffer", () => {
+Deno.test("a message of any length survives the growth of its buffer", () => {
   for (const max of [0, 40_000]) {
     for (const length of [1, 1023, 1024, 1025, 4095, 4096, 4097, 16_384, 16_385, 40_000]) {
       const payload = randomBytes(length, length);
@@ -44,7 +44,7 @@ Deno.test("A message of any length survives any growth of its buffer", () => {
   }
 });
 
-Deno.test("What has arrived of a message is counted, what was announced isn't", () => {
+Deno.test("the bytes of a message that have arrived are counted, announced ones aren't", () => {
   const { assembler } = collect();
   const bytes = frame(BINARY, new Uint8Array(1_000_000));
   push(assembler, bytes.slice(0, 10));
@@ -56,7 +56,7 @@ Deno.test("What has arrived of a message is counted, what was announced isn't", 
   assertEquals(assembler.buffered, 0);
 });
 
-Deno.test("Small fragments cost no more than their message", () => {
+Deno.test("small fragments need no more memory than their message", () => {
   const { assembler, got } = collect();
   const parts = Array.from({ length: 2000 }, (_, at) => {
     const opcode = at === 0 ? BINARY : CONTINUATION;
@@ -69,7 +69,7 @@ Deno.test("Small fragments cost no more than their message", () => {
   assertEquals(data.byteLength, data.buffer.byteLength);
 });
 
-Deno.test("A payload handed on as a view shares the bytes of the read, and a copy doesn't", () => {
+Deno.test("a payload that is delivered as a view shares the memory of the read, a copy doesn't", () => {
   for (const lend of [true, false]) {
     const { assembler, got } = collect(0, lend);
     const bytes = frame(BINARY, Uint8Array.of(1, 2, 3));
@@ -81,7 +81,7 @@ Deno.test("A payload handed on as a view shares the bytes of the read, and a cop
   }
 });
 
-Deno.test("A halted decoder stops behind the frame, and goes on from there", () => {
+Deno.test("a halted decoder stops after the frame, and continues there", () => {
   const got: Got[] = [];
   const assembler = new MessageAssembler(
     "client",
@@ -107,7 +107,7 @@ Deno.test("A halted decoder stops behind the frame, and goes on from there", () 
   assertEquals(got.map(({ data }) => data), ["a", "b", "c"]);
 });
 
-Deno.test("Copies from the slab never overlap, start at multiples of 8, and may be empty", () => {
+Deno.test("copies in the slab never overlap, start at multiples of 8, and may be empty", () => {
   const bytes = randomBytes(4096, 8);
   const source = { bytes, view: new DataView(bytes.buffer) };
   const copies = Array.from({ length: 600 }, (_, at) => {
@@ -119,7 +119,7 @@ Deno.test("Copies from the slab never overlap, start at multiples of 8, and may 
   }
 });
 
-Deno.test("A payload whose buffer is transferred away takes nothing from those that come later", () => {
+Deno.test("transferring the buffer of a payload doesn't affect later payloads", () => {
   const { assembler, got } = collect();
   const parts = [
     frame(BINARY, new Uint8Array(0), { fin: false }),
@@ -141,7 +141,7 @@ Deno.test("A payload whose buffer is transferred away takes nothing from those t
   assert(sameBytes(got[0].data as Uint8Array, randomBytes(100, 1)));
 });
 
-Deno.test("Text as bytes: checked, the application's own, and told from binary, however it comes", () => {
+Deno.test("text as bytes is validated, belongs to the application, and is distinguished from binary", () => {
   const got: [bytes: Uint8Array, text: boolean][] = [];
   const assembler: MessageAssembler = new MessageAssembler(
     "client",

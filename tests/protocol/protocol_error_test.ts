@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { Context, ProtocolError } from "../../mod.ts";
 import { RawPeer } from "../support/raw_peer.ts";
 
-// What a client may send, header in full and payload unmasked with a key of zeros, and the name of its fault.
+// Invalid bytes of a client, the header complete and the payload masked with zeros, and the name of the violation.
 const FAULTS: [reason: string, closeCode: number, bytes: number[]][] = [
   ["expected-mask", 1002, [0x81, 0x01, 0x61]],
   ["unexpected-rsv1", 1002, [0xc1, 0x80, 0, 0, 0, 0]],

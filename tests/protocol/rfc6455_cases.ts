@@ -1,15 +1,15 @@
 import { repeat, toHex, utf8 } from "../support/bytes.ts";
 import type { DecodeOptions, Event } from "../support/decoding.ts";
 
-/** A case by section: frames as literals `header|payload`, unmasked; a server gets them masked. */
+/** A case by section. Its frames are literals `header|payload` without a mask; a server gets them masked. */
 export interface Case extends DecodeOptions {
   section: string;
   name: string;
   frames: string[];
   events: Event[];
-  /** For a failure: bytes of the last frame, as a client gets it, that are enough to fail. */
+  /** For a failure: the number of bytes of the last frame after which a client fails. */
   failsAfter?: number;
-  /** The same as a server gets it; left out, the four bytes of the key more if the header has to be complete. */
+  /** The same for a server. Default: four bytes of the key more, if the header has to be complete. */
   failsAfterMasked?: number;
 }
 
@@ -70,7 +70,7 @@ export const CASES: Case[] = [
       events: [FAIL],
       failsAfter: 1,
       failsAfterMasked: 1,
-      allowedRsv: 0x70, // no extension gives them a meaning there
+      allowedRsv: 0x70, // no extension uses them on control frames
     }))
   ),
   {
@@ -219,7 +219,7 @@ export const CASES: Case[] = [
   },
   {
     section: "5.4",
-    name: "a continuation behind a finished message",
+    name: "a continuation after a finished message",
     frames: ["01 01|61", "80 01|62", "80 01|63"],
     events: [text("ab"), FAIL],
     failsAfter: 2,
@@ -255,7 +255,7 @@ export const CASES: Case[] = [
   },
   {
     section: "5.5.3",
-    name: "a pong nobody asked for",
+    name: "a pong that wasn't requested",
     frames: ["8a 02|ca fe"],
     events: [["pong", "cafe"]],
   },
@@ -288,7 +288,7 @@ export const CASES: Case[] = [
   { section: "5.5.1", name: "a payload of one byte", frames: ["88 01|03"], events: [FAIL] },
   {
     section: "5.5.1",
-    name: "nothing behind a close frame is looked at",
+    name: "frames after a close frame are ignored",
     frames: ["88 02|03 e8", "ff ff|ff ff"],
     events: [["close", 1000, ""]],
   },
@@ -347,7 +347,7 @@ export const CASES: Case[] = [
     events: [FAIL],
   })),
 
-  // 8.1 UTF-8; utf8_test.ts goes through the sequences
+  // 8.1 UTF-8; the sequences are tested in utf8_test.ts
   {
     section: "8.1",
     name: "a character cut by a fragment",
@@ -410,7 +410,7 @@ export const CASES: Case[] = [
   },
   {
     section: "10.4",
-    name: "a message over the limit fails by its header",
+    name: "a message over the limit fails at its header",
     frames: [HELLO, "81 06|48 65 6c 6c 6f 21"],
     events: [text("Hello"), TOO_BIG],
     maxMessageSize: 5,
@@ -433,7 +433,7 @@ export const CASES: Case[] = [
   },
   {
     section: "10.4",
-    name: "the limit holds for messages and not for control frames",
+    name: "the limit applies to messages and not to control frames",
     frames: [`89 7d|${same("00", 125)}`, HELLO],
     events: [["ping", same("00", 125)], text("Hello")],
     maxMessageSize: 5,

@@ -6,14 +6,14 @@ import { randomBytes, seeded } from "../support/random.ts";
 import { type Case, CASES } from "./rfc6455_cases.ts";
 
 const ROLES = ["client", "server"] as const;
-// Up to this length an input is split at every index; longer ones at random ones.
+// Inputs up to this length are split at every index, longer ones at random indexes.
 const SHORT = 400;
 
 function framesFor(role: "client" | "server", { frames }: Case): Uint8Array[] {
   return frames.map((text) => role === "server" ? masked(literal(text)) : literal(text));
 }
 
-/** Random cuts: mostly small pieces round the frames' borders, with some large ones. */
+/** Cuts bytes at random: mostly small pieces around the borders of frames, and some large ones. */
 function randomPieces(bytes: Uint8Array, random: () => number): Uint8Array[] {
   const pieces: Uint8Array[] = [];
   for (let at = 0; at < bytes.length;) {
@@ -34,7 +34,7 @@ for (const role of ROLES) {
         assertEquals(events, test.events, how);
       };
       check([bytes], 0, "whole");
-      check([bytes], 3, "whole, in the middle of other bytes");
+      check([bytes], 3, "whole, between other bytes");
       check(Array.from(bytes, (byte) => Uint8Array.of(byte)), 0, "per byte");
       check(frames, 1, "per frame");
       if (bytes.length <= SHORT) {
@@ -49,7 +49,7 @@ for (const role of ROLES) {
     });
   }
 
-  Deno.test(`RFC 6455 as a ${role}: a violation is noticed at the byte that shows it`, () => {
+  Deno.test(`RFC 6455 as a ${role}: a violation is detected at the first wrong byte`, () => {
     let checked = 0;
     for (const test of CASES) {
       if (test.failsAfter === undefined) continue;
@@ -65,7 +65,7 @@ for (const role of ROLES) {
     assertEquals(checked > 60, true);
   });
 
-  Deno.test(`RFC 6455 5.1 as a ${role}: frames that are masked by the wrong side`, () => {
+  Deno.test(`RFC 6455 5.1 as a ${role}: frames with the wrong masking are refused`, () => {
     for (const text of ["81 05|48 65 6c 6c 6f", "82 00|", "89 00|", "8a 01|00", "88 02|03 e8"]) {
       const wrong = role === "server" ? literal(text) : masked(literal(text));
       for (const pieces of [[wrong], Array.from(wrong, (byte) => Uint8Array.of(byte))]) {
@@ -77,7 +77,7 @@ for (const role of ROLES) {
   });
 }
 
-Deno.test("RFC 6455 5.3: any masking key, that of zeros too", () => {
+Deno.test("RFC 6455 5.3: any masking key works, also one of zeros", () => {
   const plain = frame(TEXT, "a masked message of some length, for the words and the rest");
   const random = seeded(53);
   const keys = Array.from(
@@ -95,7 +95,7 @@ Deno.test("RFC 6455 5.3: any masking key, that of zeros too", () => {
   }
 });
 
-Deno.test("RFC 6455 5: long mixed traffic, cut at random, comes out the same", () => {
+Deno.test("RFC 6455 5: long mixed traffic is decoded the same with any cuts", () => {
   const random = seeded(5);
   const frames: Uint8Array[] = [];
   const events: Event[] = [];
@@ -137,7 +137,7 @@ Deno.test("RFC 6455 5: long mixed traffic, cut at random, comes out the same", (
   }
 });
 
-Deno.test("The tests' own frames have the headers that RFC 6455 5.2 asks for", () => {
+Deno.test("the tests' own encoder makes the headers of RFC 6455 5.2", () => {
   assertEquals(headerLength(frame(2, new Uint8Array(125))), 2);
   assertEquals(headerLength(frame(2, new Uint8Array(126))), 4);
   assertEquals(headerLength(frame(2, new Uint8Array(65536))), 10);

@@ -11,7 +11,7 @@ const FATAL = new TextDecoder("utf-8", { fatal: true });
 const LENIENT = new TextDecoder("utf-8", { ignoreBOM: true });
 
 function isValid(bytes: Uint8Array): boolean {
-  // Throwing is slow: only what may hold a U+FFFD of its own needs the strict decoder.
+  // Throwing is slow, so only texts that contain U+FFFD need the strict decoder.
   if (!LENIENT.decode(bytes).includes("\ufffd")) return true;
   if (!toHex(bytes).includes("efbfbd")) return false;
   try {
@@ -24,7 +24,7 @@ function isValid(bytes: Uint8Array): boolean {
 
 const whole = new Utf8Validator();
 
-/** Both of our checks must agree with the platform. */
+/** Both validators must agree with the platform. */
 function check(bytes: Uint8Array): void {
   const expected = isValid(bytes), view = new DataView(bytes.buffer, bytes.byteOffset);
   whole.reset();
@@ -32,7 +32,7 @@ function check(bytes: Uint8Array): void {
   if (isUtf8(bytes) !== expected || validated !== expected) throw new Error(toHex(bytes));
 }
 
-/** A validator for single bytes at the front of one buffer. */
+/** A validator for single bytes at the beginning of one buffer. */
 function stepper(): { reset(): void; push(...bytes: number[]): boolean; complete(): boolean } {
   const validator = new Utf8Validator();
   const view = new DataView(new ArrayBuffer(4));
@@ -46,7 +46,7 @@ function stepper(): { reset(): void; push(...bytes: number[]): boolean; complete
   };
 }
 
-/** Whether some text begins with these bytes, found by trying: at most three more can complete it. */
+/** Whether a valid text can begin with these bytes, by trying up to three more bytes. */
 function canContinue(bytes: Uint8Array): boolean {
   if (isValid(bytes)) return true;
   const tails = [
@@ -73,7 +73,7 @@ Deno.test("RFC 3629: all sequences of one and two bytes agree with the platform"
 });
 
 Deno.test("RFC 3629: all sequences of three bytes agree with the platform", () => {
-  // One decode per lead and second byte: 256 texts, each behind a space, told apart by the first that is invalid.
+  // One decoding per pair of first and second byte: 256 texts, separated by spaces, which the first invalid one ends.
   const bytes = new Uint8Array(3);
   let valid = 0;
   const validator = new Utf8Validator(), view = new DataView(bytes.buffer);
@@ -81,7 +81,7 @@ Deno.test("RFC 3629: all sequences of three bytes agree with the platform", () =
     for (let b = 0; b < 256; b++) {
       bytes[0] = a;
       bytes[1] = b;
-      // What follows a byte that can't be anywhere makes no difference; a sample of it is enough.
+      // If the first byte is invalid anywhere, later bytes don't matter, and a sample is enough.
       const step = (a < 0x80 || (a >= 0xc2 && a <= 0xf4)) ? 1 : 37;
       for (let c = 0; c < 256; c += step) {
         bytes[2] = c;
@@ -92,11 +92,11 @@ Deno.test("RFC 3629: all sequences of three bytes agree with the platform", () =
       }
     }
   }
-  // 2^21 of ASCII, 1920 two-byte characters beside 128 others on either side, and 63488 of three bytes.
+  // 2^21 texts of ASCII, 1920 two-byte characters next to 128 others on either side, and 63488 of three bytes.
   assertEquals(valid, 128 ** 3 + 2 * 128 * 1920 + (65536 - 2048 - 2048));
 });
 
-/** Three bytes by the table of the Unicode standard, written as ranges and not as a machine. */
+/** Sequences of three bytes by the table of the Unicode standard, as ranges and not as a state machine. */
 function reference3(a: number, b: number, c: number): boolean {
   const tail = (byte: number) => byte >= 0x80 && byte <= 0xbf;
   const two = (x: number, y: number) => x >= 0xc2 && x <= 0xdf && tail(y);
@@ -138,7 +138,7 @@ Deno.test("RFC 3629: the platform agrees with the ranges that the test above use
   }
 });
 
-Deno.test("RFC 3629: sequences of four bytes, at the edges and at random", () => {
+Deno.test("RFC 3629: sequences of four bytes agree with the platform, at the edges and at random", () => {
   const random = seeded(4);
   const edges = [
     0x00,
@@ -169,7 +169,7 @@ Deno.test("RFC 3629: sequences of four bytes, at the edges and at random", () =>
   }
 });
 
-Deno.test("RFC 6455 8.1: it fails at the first byte that no text can have there, and not before", () => {
+Deno.test("RFC 6455 8.1: validation fails exactly at the first byte that can't be part of a text", () => {
   const { reset, push } = stepper();
   for (let a = 0; a < 256; a++) {
     reset();
@@ -181,7 +181,7 @@ Deno.test("RFC 6455 8.1: it fails at the first byte that no text can have there,
       push(a);
       const second = push(b);
       assertEquals(second, canContinue(Uint8Array.of(a, b)), toHex(Uint8Array.of(a, b)));
-      // The third byte is never restricted beyond being a continuation; its edges are enough.
+      // The third byte has no other restriction than being a continuation, so its edge values are enough.
       for (const c of second ? [0x00, 0x7f, 0x80, 0xbf, 0xc0, 0xc2, 0xff] : []) {
         reset();
         push(a, b);
@@ -191,7 +191,7 @@ Deno.test("RFC 6455 8.1: it fails at the first byte that no text can have there,
   }
 });
 
-// Each with the index of the byte that gives it away.
+// Each with the index of the first invalid byte.
 const BAD: [string, number][] = [
   ["80", 0],
   ["c0 80", 0],
@@ -211,7 +211,7 @@ const BAD: [string, number][] = [
   ["ff", 0],
 ];
 
-Deno.test("RFC 6455 8.1: fail-fast at every cut, in every place of the word-wise loop", () => {
+Deno.test("RFC 6455 8.1: validation fails at once at every cut, and in every place of the word-wise loop", () => {
   for (const [digits, at] of BAD) {
     for (let before = 0; before <= 20; before++) {
       const bytes = concat(
@@ -223,14 +223,14 @@ Deno.test("RFC 6455 8.1: fail-fast at every cut, in every place of the word-wise
       for (let cut = 0; cut <= bytes.length; cut++) {
         const validator = new Utf8Validator();
         const first = validator.push(view, 0, cut);
-        assertEquals(first, cut <= before + at, `${digits} behind ${before}, cut at ${cut}`);
+        assertEquals(first, cut <= before + at, `${digits} after ${before}, cut at ${cut}`);
         if (first) assert(!validator.push(view, cut, bytes.length));
       }
     }
   }
 });
 
-Deno.test("RFC 6455 8.1: a text frame fails at that very byte, whole frames at once", () => {
+Deno.test("RFC 6455 8.1: a text frame fails at the first invalid byte, a whole frame at once", () => {
   for (const [digits, at] of BAD) {
     const payload = concat(hex("61 c3 a9"), hex(digits), new Uint8Array(20).fill(0x62));
     for (const fin of [true, false]) {
@@ -243,7 +243,7 @@ Deno.test("RFC 6455 8.1: a text frame fails at that very byte, whole frames at o
   }
 });
 
-Deno.test("Text comes out as the platform decodes it, at every length around the words and 2 KiB", () => {
+Deno.test("text is decoded as by the platform, at every length around the word size and 2 KiB", () => {
   for (const unit of ["a", "é", "€", "😀", "\ufeff", "\0", "aé€😀"]) {
     for (
       const count of [
@@ -284,6 +284,6 @@ Deno.test("Text comes out as the platform decodes it, at every length around the
   assertEquals(decodeText(cut, new DataView(cut.buffer), 0, 3), null);
 });
 
-Deno.test("A lone surrogate is encoded as U+FFFD", () => {
+Deno.test("a lone surrogate is encoded as U+FFFD", () => {
   assertEquals(text(encodeUtf8("a\ud800b\udc00")), "a\ufffdb\ufffd");
 });
