@@ -1,4 +1,4 @@
-/** The configurations of docs/deployment.md, each with its program, in front of the server that the page expects. */
+/** The configurations of docs/deployment.md, each run by its program in front of the page's server. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Context } from "../../mod.ts";
 import { until } from "../support/until.ts";
@@ -9,14 +9,14 @@ import { findProgram, freePort, startServer } from "../ways/_exercise.ts";
 const ROOT = new URL("../../", import.meta.url);
 const page = Deno.readTextFileSync(new URL("docs/deployment.md", ROOT));
 
-/** The blocks of the page in a language. */
+/** The code blocks of the page in a language. */
 function blocks(language: string): string[] {
   return [...page.matchAll(new RegExp(`^\`\`\`${language}\n([^]*?)^\`\`\`$`, "gm"))].map((
     [, text],
   ) => text);
 }
 
-/** The page's server, on a port. */
+/** Runs the page's server on a port. */
 async function serve(dir: string, port: number) {
   const [code] = blocks("ts no-eval");
   const file = `${dir}/server.ts`;
@@ -46,11 +46,11 @@ const MODULES = "/usr/lib/apache2/modules";
 interface Front {
   readonly program: string;
   readonly language: string;
-  /** Makes a whole configuration of the page's part; returns the program's arguments. */
+  /** Completes the page's configuration; returns the program's arguments. */
   arrange(part: string, dir: string): string[];
 }
 
-/** What a client says, which must change nothing. */
+/** Forged headers of a client, which must have no effect. */
 const FORGED: [string, string][] = [["X-Forwarded-For", "6.6.6.6"], ["Forwarded", "for=6.6.6.6"]];
 
 const write = (path: string, text: string) => Deno.writeTextFileSync(path, text);
@@ -82,7 +82,7 @@ const FRONTS: Front[] = [
     program: "caddy",
     language: "caddyfile",
     arrange(part, dir) {
-      // No administration, no storage elsewhere, and no port 80.
+      // Without administration, storage outside `dir`, and port 80.
       const options =
         `{\n admin off\n auto_https disable_redirects\n storage file_system ${dir}\n}\n`;
       write(`${dir}/Caddyfile`, options + part);
@@ -108,7 +108,8 @@ const FRONTS: Front[] = [
 for (const { program, language, arrange } of FRONTS) {
   const path = findProgram(program);
   Deno.test({
-    name: `docs/deployment.md: ${program} in front, the client's address, a shutdown that arrives`,
+    name:
+      `docs/deployment.md: ${program} in front passes the client's address on, and a shutdown reaches the client`,
     ignore: path === null,
     fn: async () => {
       using certificates = makeCertificates();
@@ -129,7 +130,7 @@ for (const { program, language, arrange } of FRONTS) {
       using origin = new Origin(front);
       await using ctx = new Context({ tls: { caCerts: [ca] } });
       const url = `wss://localhost:${front}/`;
-      // A balancer that asks whether we are ready may not have had its answer.
+      // A request for readiness may be pending when the balancer stops.
       const ready = async () => {
         using client = Deno.createHttpClient({ caCerts: [ca] });
         const response = await fetch(`https://localhost:${front}/readyz`, { client });
@@ -163,7 +164,7 @@ for (const { program, language, arrange } of FRONTS) {
 const ACTIVATE = findProgram("systemd-socket-activate");
 const PYTHON = findProgram("python3");
 
-/** What systemd is told, on a socket such as its own. */
+/** A socket unit of systemd for the page's service. */
 const LISTENER = `
 import socket, sys
 s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -174,12 +175,13 @@ while True: print(s.recv(4096).decode().replace("\\n", " "), flush=True)
 import { mayFail } from "../support/failure.ts";
 
 Deno.test({
-  name: "docs/deployment.md: a socket of systemd's, readiness, watchdog and the end",
+  name:
+    "docs/deployment.md: a service with systemd's socket reports readiness, feeds the watchdog and stops",
   ignore: ACTIVATE === null || PYTHON === null || findProgram("systemd-notify") === null,
   fn: async () => {
     const [service] = blocks("ini").filter((text) => text.includes("ExecStart="));
     const flags = /ExecStart=\S+ run (.*) \S+$/m.exec(service)![1].split(" ");
-    assert(flags.includes("--allow-run=systemd-notify"), "the flags are the unit's");
+    assert(flags.includes("--allow-run=systemd-notify"), "the flags must be those of the unit");
     const dir = await Deno.makeTempDir();
     const notified = new Deno.Command(PYTHON!, {
       args: ["-c", LISTENER, `${dir}/notify`],
@@ -223,7 +225,7 @@ Deno.test({
       assertMatch((await errors.read()).value!, /^Listening on /);
       errors.releaseLock();
       await using ctx = new Context();
-      // The first one starts the service, and waits until it is there.
+      // The first connection starts the service, and waits until it is ready.
       const conn = ctx.connect(`ws://127.0.0.1:${port}/`, { connectTimeout: 30_000 });
       await conn.opened;
       conn.send("hello");
@@ -239,7 +241,7 @@ Deno.test({
       if (status === null) child.kill("SIGKILL");
       await child.status;
       await child.stdout.cancel();
-      await mayFail(child.stderr.cancel(), "it may be read already");
+      await mayFail(child.stderr.cancel(), "it may have been read already");
       notified.kill("SIGKILL");
       await notified.status;
       await reading;
@@ -248,7 +250,7 @@ Deno.test({
   },
 });
 
-Deno.test("docs/deployment.md: the configurations are those that the tests know", () => {
+Deno.test("docs/deployment.md: the page has no other configurations than those tested here", () => {
   const languages = [...page.matchAll(/^```(\S+)/gm)].map(([, language]) => language);
   assertEquals(
     languages.sort(),

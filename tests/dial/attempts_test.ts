@@ -11,10 +11,10 @@ const certificates = makeCertificates();
 const { ca, server } = certificates;
 addEventListener("unload", () => certificates[Symbol.dispose]());
 
-/** Where an attempt may be when it ends: what to connect to, and what the other end has answered until then. */
+/** The phases in which an attempt may end: the URL, and what the other end has done until then. */
 const PHASES: {
   name: string;
-  /** As a timeout names it. */
+  /** The phase as the error of a timeout names it. */
   while: RegExp;
   url?: string;
   proxy?: string;
@@ -77,7 +77,7 @@ const PHASES: {
   },
 ];
 
-/** An attempt that has come to a phase. */
+/** Starts an attempt, and waits until it has reached a phase. */
 async function attempt(
   ctx: Context,
   phase: typeof PHASES[number],
@@ -103,7 +103,7 @@ async function attempt(
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 
-/** Reads to the end: what the other end of a closed socket sees. */
+/** Reads until the end of a closed socket. */
 async function seesTheEnd(peer: Deno.TcpConn): Promise<void> {
   await readToEnd(peer);
   peer.close();
@@ -111,7 +111,7 @@ async function seesTheEnd(peer: Deno.TcpConn): Promise<void> {
 
 for (const phase of PHASES) {
   for (const way of ["close()", "terminate()", "signal", "shutdown()"] as const) {
-    Deno.test(`cancelled by ${way}, waiting for ${phase.name}: AbortError, onClose, nothing open`, async () => {
+    Deno.test(`${way} cancels an attempt that waits for ${phase.name}: AbortError, onClose, nothing open`, async () => {
       await using ctx = new Context();
       const controller = new AbortController();
       const { conn, steps, peer } = await attempt(ctx, phase, {
@@ -139,7 +139,7 @@ for (const phase of PHASES) {
     const error = await failure(conn.opened);
     assertMatch(error.message, phase.while);
     assertEquals((await conn.closed).cause, error);
-    // What the server said is more than that it said no more.
+    // The server's response is reported, rather than the timeout of its body.
     if (!/answered/.test(error.message)) {
       assertInstanceOf(error, TimeoutError);
       assertMatch(error.message, /timed out after 200 ms while /);
@@ -149,9 +149,9 @@ for (const phase of PHASES) {
   });
 }
 
-Deno.test("connectTimeout ends an attempt whose TCP connection never comes to be", async () => {
+Deno.test("connectTimeout ends an attempt whose TCP connection is never established", async () => {
   await using ctx = new Context();
-  // A listener that accepts nothing: what exceeds its backlog gets no answer.
+  // A listener that doesn't accept: connections beyond its backlog get no answer.
   const stuck = Deno.listen({ hostname: "127.0.0.1", port: 0, tcpBacklog: 1 });
   const fillers: Deno.TcpConn[] = [];
   const rest = new AbortController();
@@ -159,7 +159,7 @@ Deno.test("connectTimeout ends an attempt whose TCP connection never comes to be
   const filling = Array.from({ length: 50 }, async () => {
     fillers.push(await Deno.connect({ hostname, port, signal: rest.signal }));
   });
-  // The kernel completes those that fit at once.
+  // The kernel completes at once those that fit into the backlog.
   assert(await standstill(() => fillers.length) < 50, "The backlog never became full");
   rest.abort();
   await Promise.allSettled(filling);
@@ -176,7 +176,7 @@ Deno.test("connectTimeout ends an attempt whose TCP connection never comes to be
 });
 
 for (const connectTimeout of [0, Infinity, 2 ** 31, 2 ** 53]) {
-  Deno.test(`connectTimeout ${connectTimeout} ends nothing`, async () => {
+  Deno.test(`connectTimeout ${connectTimeout} means no limit`, async () => {
     using clock = new VirtualClock();
     await using ctx = new Context();
     using listener = rawListener();
@@ -190,7 +190,7 @@ for (const connectTimeout of [0, Infinity, 2 ** 31, 2 ** 53]) {
   });
 }
 
-Deno.test("a signal is let go of when the attempt is over, whatever it still waits for", async () => {
+Deno.test("an attempt removes its listener from the signal when it is over, even if a read is pending", async () => {
   await using ctx = new Context();
   let listeners = 0;
   const { signal } = new AbortController();
@@ -204,7 +204,7 @@ Deno.test("a signal is let go of when the attempt is over, whatever it still wai
     listeners--;
     remove(...args);
   };
-  // Its read never settles.
+  // A read that never settles.
   const source = {
     read: () => new Promise<number | null>(() => {}),
     write: (data: Uint8Array) => Promise.resolve(data.length),
@@ -225,7 +225,7 @@ Deno.test("a signal is let go of when the attempt is over, whatever it still wai
   assertEquals(listeners, 0);
 });
 
-Deno.test("address: what is dialled, while Host and server name stay", async () => {
+Deno.test("address: the address is dialled, and Host and the server name stay those of the URL", async () => {
   await using ctx = new Context({ tls: { caCerts: [ca] } });
   const hosts: (string | null)[] = [];
   const listener = ctx.listen({
@@ -235,7 +235,7 @@ Deno.test("address: what is dialled, while Host and server name stay", async () 
   });
   const { port } = listener;
   for (const hostname of ["127.0.0.1", "localhost"]) {
-    // The port of the URL is one on which nobody listens, and a certificate for the address alone wouldn't do.
+    // No program listens on the port of the URL, and the certificate isn't valid for the address.
     const conn = ctx.connect("wss://localhost:9/", { address: { hostname, port } });
     await conn.opened;
     assertEquals([conn.url, hosts.pop()], ["wss://localhost:9/", "localhost:9"]);
@@ -249,7 +249,7 @@ Deno.test("address: what is dialled, while Host and server name stay", async () 
   assertMatch((await failure(refused.opened)).message, /^Cannot connect to 127\.0\.0\.1:1: /);
 });
 
-Deno.test("address: IPv6 with and without brackets", async () => {
+Deno.test("address: IPv6 is accepted with and without brackets", async () => {
   await using ctx = new Context();
   const listener = ctx.listen({ hostname: "::1" });
   for (const hostname of ["::1", "[::1]"]) {
@@ -258,7 +258,7 @@ Deno.test("address: IPv6 with and without brackets", async () => {
   }
 });
 
-Deno.test("address: a proxy is asked for it", async () => {
+Deno.test("address: a proxy is asked to connect to the address", async () => {
   await using ctx = new Context();
   using proxy = rawListener();
   const conn = ctx.connect("ws://example.com/", {
@@ -275,7 +275,7 @@ Deno.test("address: a proxy is asked for it", async () => {
   conn.terminate();
 });
 
-Deno.test("address: what makes no sense throws at once", () => {
+Deno.test("address: invalid values throw at once", () => {
   const ctx = new Context();
   for (
     const [address, kind, message] of [
@@ -313,7 +313,7 @@ Deno.test("address: what makes no sense throws at once", () => {
   );
 });
 
-Deno.test("user info in the URL is an error that points to headers", () => {
+Deno.test("the error for user info in the URL names the option headers", () => {
   const ctx = new Context();
   for (const url of ["ws://user@localhost/", "wss://user:secret@localhost/"]) {
     const error = assertThrows(() => ctx.connect(url), TypeError, "use the option headers");
@@ -321,7 +321,7 @@ Deno.test("user info in the URL is an error that points to headers", () => {
   }
 });
 
-Deno.test("a server that refuses and closes before it has the whole request is heard", async () => {
+Deno.test("the response of a server that refuses and closes before it has the whole request is read", async () => {
   await using ctx = new Context();
   const sockets: Socket[] = [];
   const listener = createServer((socket) => {

@@ -13,7 +13,7 @@ import { turn } from "../support/until.ts";
 const target: Tunnel = { hostname: "example.com", port: 443 };
 const login = { ...target, username: "user", password: "påss" };
 
-/** Lets a proxy made of byte strings answer: what it must be sent, and what it says then. */
+/** Runs a proxy that expects and answers byte strings. */
 async function scripted(
   steps: [expected: string | number[], answer: string | number[]][],
 ): Promise<[Deno.TcpConn, Promise<void>]> {
@@ -36,7 +36,7 @@ function toBytes(text: string | number[]): Uint8Array {
 const ascii = (text: string) => [...new TextEncoder().encode(text)];
 const CONNECT = "CONNECT example.com:443 HTTP/1.1\r\nHost: example.com:443\r\n";
 
-Deno.test("an HTTP proxy is asked for the target, and what follows its answer isn't lost", async () => {
+Deno.test("an HTTP proxy is asked for the target, and bytes after its response are kept", async () => {
   const [conn, playing] = await scripted([
     [`${CONNECT}\r\n`, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nearly"],
   ]);
@@ -47,14 +47,14 @@ Deno.test("an HTTP proxy is asked for the target, and what follows its answer is
   await playing;
 });
 
-Deno.test("an answer without more is the connection itself", async () => {
+Deno.test("without bytes after the response, the connection itself is returned", async () => {
   const [conn, playing] = await scripted([[`${CONNECT}\r\n`, "HTTP/1.0 200 \r\n\r\n"]]);
   assertEquals(await connectHttpProxy(conn, target), conn);
   conn.close();
   await playing;
 });
 
-Deno.test("interim answers are skipped", async () => {
+Deno.test("interim responses of an HTTP proxy are skipped", async () => {
   const [conn, playing] = await scripted([
     [`${CONNECT}\r\n`, "HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 200 OK\r\n\r\nx"],
   ]);
@@ -64,7 +64,7 @@ Deno.test("interim answers are skipped", async () => {
   await playing;
 });
 
-Deno.test("fault 41: folded fields in a proxy's answer", async () => {
+Deno.test("fault 41: folded fields in a proxy's response are accepted", async () => {
   const [conn, playing] = await scripted([
     [`${CONNECT}\r\n`, "HTTP/1.1 200 OK\r\nVia: 1.1 a,\r\n\t1.1 b\r\n\r\nx"],
   ]);
@@ -74,7 +74,7 @@ Deno.test("fault 41: folded fields in a proxy's answer", async () => {
   await playing;
 });
 
-Deno.test("user and password go as basic authentication in UTF-8, IPv6 in brackets", async () => {
+Deno.test("user and password are sent as Basic credentials in UTF-8, and IPv6 in brackets", async () => {
   const [conn, playing] = await scripted([
     [
       "CONNECT [2001:db8::1]:80 HTTP/1.1\r\nHost: [2001:db8::1]:80\r\n" +
@@ -87,7 +87,7 @@ Deno.test("user and password go as basic authentication in UTF-8, IPv6 in bracke
   await playing;
 });
 
-Deno.test("a refusal carries the proxy's status, headers and body", async () => {
+Deno.test("the error of a refusal has the proxy's status, headers and body", async () => {
   const [conn, playing] = await scripted([
     [
       `${CONNECT}\r\n`,
@@ -112,21 +112,21 @@ for (
     ["binary", "\x16\x03\x01", /isn't HTTP/],
     ["nothing", "", /closed the connection/],
     ["half a head", "HTTP/1.1 200 OK\r\nA: b", /closed the connection/],
-    ["a head without end", `HTTP/1.1 200 OK\r\nA: ${"x".repeat(20_000)}`, /larger than 16384/],
+    ["an endless head", `HTTP/1.1 200 OK\r\nA: ${"x".repeat(20_000)}`, /larger than 16384/],
     ["a 101", "HTTP/1.1 101 Switching Protocols\r\n\r\n", /answered 101/],
-    ["interim answers without end", "HTTP/1.1 100 Continue\r\n\r\n".repeat(1000), /answered 100/],
+    ["endless interim responses", "HTTP/1.1 100 Continue\r\n\r\n".repeat(1000), /answered 100/],
   ] as [string, string, RegExp][]
 ) {
-  Deno.test(`an HTTP proxy that answers ${name} is named`, async () => {
+  Deno.test(`the error for an HTTP proxy that answers ${name} names the proxy`, async () => {
     const [conn, playing] = await scripted([[`${CONNECT}\r\n`, answer]]);
     const error = await failure(connectHttpProxy(conn, target));
     assertInstanceOf(error, HandshakeError);
     assertMatch(error.message, reason);
-    await mayFail(playing, "we leave in the middle of the play");
+    await mayFail(playing, "the client disconnects before the end of the script");
   });
 }
 
-Deno.test("nothing that isn't a host reaches a proxy", async () => {
+Deno.test("a name that isn't a host is never sent to a proxy", async () => {
   for (const hostname of ["a\r\nX: y", "a b", "", "a/b", "a@b", "x".repeat(256), "ä.example"]) {
     for (const connect of [connectHttpProxy, connectSocks5]) {
       const [near, far] = await tcpPair();
@@ -143,7 +143,7 @@ Deno.test("nothing that isn't a host reaches a proxy", async () => {
 const REQUEST = [5, 1, 0, 3, 11, ...ascii("example.com"), 1, 187];
 const DONE = [5, 0, 0, 1, 0, 0, 0, 0, 0, 0];
 
-Deno.test("a SOCKS5 proxy resolves the name, and gives away what follows its answer", async () => {
+Deno.test("a SOCKS5 proxy resolves the name, and bytes after its response are kept", async () => {
   const [conn, playing] = await scripted([[[5, 1, 0], [5, 0]], [REQUEST, [...DONE, 1, 2, 3]]]);
   const tunnel = await connectSocks5(conn, target);
   assertEquals(await readExactly(tunnel, 3), new Uint8Array([1, 2, 3]));
@@ -151,7 +151,7 @@ Deno.test("a SOCKS5 proxy resolves the name, and gives away what follows its ans
   await playing;
 });
 
-Deno.test("SOCKS5 with user and password, and answers with a name or IPv6", async () => {
+Deno.test("SOCKS5 works with user and password, and with responses that have a name or IPv6", async () => {
   const [conn, playing] = await scripted([
     [[5, 2, 0, 2], [5, 2]],
     [[1, 4, ...ascii("user"), 5, ...ascii("påss")], [1, 0]],
@@ -169,7 +169,7 @@ for (
     ["2001:db8::1", [4, 0x20, 1, 0xd, 0xb8, ...Array(11).fill(0), 1]],
   ] as [string, number[]][]
 ) {
-  Deno.test(`SOCKS5 sends ${hostname} as an address`, async () => {
+  Deno.test(`${hostname} is sent to a SOCKS5 proxy as an address`, async () => {
     const [conn, playing] = await scripted([
       [[5, 1, 0], [5, 0]],
       [[5, 1, 0, ...bytes, 1, 187], [5, 0, 0, 4, ...Array(18).fill(0)]],
@@ -181,11 +181,16 @@ for (
 
 for (
   const [name, tunnel, steps, reason] of [
-    ["demands a log-in", target, [[[5, 1, 0], [5, 255]]], /demands user and password/],
-    ["picks what wasn't offered", target, [[[5, 1, 0], [5, 2]]], /demands user and password/],
-    ["takes no log-in", login, [[[5, 2, 0, 2], [5, 255]]], /takes no user and password/],
+    ["requires authentication", target, [[[5, 1, 0], [5, 255]]], /demands user and password/],
     [
-      "refuses the log-in",
+      "selects a method that wasn't offered",
+      target,
+      [[[5, 1, 0], [5, 2]]],
+      /demands user and password/,
+    ],
+    ["supports no authentication", login, [[[5, 2, 0, 2], [5, 255]]], /takes no user and password/],
+    [
+      "refuses the credentials",
       login,
       [[[5, 2, 0, 2], [5, 2]], [[1, 4, ...ascii("user"), 5, ...ascii("påss")], [1, 1]]],
       /refused user or password/,
@@ -195,21 +200,26 @@ for (
     ["forbids it", target, [[[5, 1, 0], [5, 0]], [REQUEST, [5, 2, 0, 1]]], /rules .*\(2\)/],
     ["is refused", target, [[[5, 1, 0], [5, 0]], [REQUEST, [5, 5, 0, 1]]], /refused \(5\)/],
     ["answers 99", target, [[[5, 1, 0], [5, 0]], [REQUEST, [5, 99, 0, 1]]], /answered 99/],
-    ["answers an odd type", target, [[[5, 1, 0], [5, 0]], [REQUEST, [5, 0, 0, 7]]], /type 7/],
+    [
+      "answers with an unknown address type",
+      target,
+      [[[5, 1, 0], [5, 0]], [REQUEST, [5, 0, 0, 7]]],
+      /type 7/,
+    ],
     ["leaves half-way", target, [[[5, 1, 0], [5, 0]], [REQUEST, [5, 0, 0, 1, 1]]], /closed/],
   ] as [string, Tunnel, [number[], string | number[]][], RegExp][]
 ) {
-  Deno.test(`a SOCKS5 proxy that ${name} is named`, async () => {
+  Deno.test(`the error for a SOCKS5 proxy that ${name} names the proxy`, async () => {
     const [conn, playing] = await scripted(steps);
     const error = await failure(connectSocks5(conn, tunnel));
     assertInstanceOf(error, HandshakeError);
     assertMatch(error.message, reason);
-    await mayFail(playing, "we leave in the middle of the play");
+    await mayFail(playing, "the client disconnects before the end of the script");
   });
 }
 
 for (const scheme of ["http", "socks5", "https"]) {
-  Deno.test(`an ${scheme} proxy that hangs is left when the signal says so`, async () => {
+  Deno.test(`the signal ends an attempt through a hanging ${scheme} proxy`, async () => {
     using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
     const proxy = parseProxyUrl(`${scheme}://127.0.0.1:${listener.addr.port}`);
     const controller = new AbortController();
@@ -224,7 +234,7 @@ for (const scheme of ["http", "socks5", "https"]) {
   });
 }
 
-Deno.test("dialTcp names the host that can't be reached, and obeys its signal", async () => {
+Deno.test("dialTcp names the unreachable host in its error, and ends when its signal is aborted", async () => {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const conn = await dialTcp({ hostname: "localhost", port: listener.addr.port });
   (await listener.accept()).close();

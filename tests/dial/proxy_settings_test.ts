@@ -3,7 +3,7 @@ import { isInBlock, parseAddress } from "../../src/util/ip_address.ts";
 import { proxyFromEnvironment, readPermittedVariable } from "../../src/client/proxy/environment.ts";
 import { parseProxyUrl } from "../../src/client/proxy/proxy_url.ts";
 
-Deno.test("parseProxyUrl reads every kind", () => {
+Deno.test("parseProxyUrl parses every kind of proxy URL", () => {
   const none = { username: undefined, password: "" };
   for (
     const [url, proxy] of [
@@ -36,7 +36,7 @@ Deno.test("parseProxyUrl reads every kind", () => {
   }
 });
 
-Deno.test("parseProxyUrl refuses what isn't a proxy, without showing a password", () => {
+Deno.test("parseProxyUrl refuses invalid URLs, and doesn't show a password", () => {
   for (
     const [url, why] of [
       ["", "not a valid URL"],
@@ -70,7 +70,7 @@ Deno.test("parseProxyUrl refuses what isn't a proxy, without showing a password"
 const from = (variables: Record<string, string>, secure = true, host = "example.com", port = 443) =>
   proxyFromEnvironment(secure, host, port, (name) => variables[name])?.hostname;
 
-Deno.test("the environment's proxy depends on the scheme, small letters first", () => {
+Deno.test("the environment's proxy depends on the scheme, and lower-case variables come first", () => {
   assertEquals(from({}), undefined);
   assertEquals(from({ https_proxy: "http://a", http_proxy: "http://b" }), "a");
   assertEquals(from({ https_proxy: "http://a", http_proxy: "http://b" }, false), "b");
@@ -89,7 +89,7 @@ Deno.test("the environment's proxy depends on the scheme, small letters first", 
   assertThrows(() => from({ https_proxy: "gopher://u:secret@a" }), TypeError, "gopher://…@a");
 });
 
-Deno.test("no_proxy knows domains, addresses, blocks, ports and *", () => {
+Deno.test("no_proxy supports domains, addresses, blocks, ports and *", () => {
   for (
     const [list, host, port, excepted] of [
       ["example.com", "example.com", 443, true],
@@ -135,7 +135,7 @@ Deno.test("no_proxy knows domains, addresses, blocks, ports and *", () => {
   }
 });
 
-Deno.test("addresses", () => {
+Deno.test("IP addresses are parsed", () => {
   for (
     const text of ["1.2.3", "1.2.3.256", "01.2.3.4", "1.2.3.4.5", "::1::", ":1", "1:2", "g::", ""]
   ) {
@@ -150,7 +150,7 @@ Deno.test("addresses", () => {
 });
 
 Deno.test({
-  name: "the environment is read only where that has been permitted",
+  name: "the environment is read only with the permission",
   permissions: { env: ["SLUICE_PERMITTED"] },
   fn: () => {
     Deno.env.set("SLUICE_PERMITTED", "http://a");

@@ -24,7 +24,7 @@ open();
 </script>`;
 
 Deno.test({
-  name: "Chromium: a page, a POST and three WebSockets are streams of one connection",
+  name: "Chromium loads a page, sends a POST and opens three WebSockets over one connection",
   ignore: skip(chromium, "chromium"),
   async fn() {
     using certificates = makeCertificates();

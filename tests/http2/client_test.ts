@@ -29,7 +29,7 @@ interface Served extends AsyncDisposable {
   closed: EventLog<CloseRecord>;
 }
 
-/** An echoing listener, which speaks HTTP/2 unless told otherwise. */
+/** A listener that echoes messages, over HTTP/2 by default. */
 function serve(options: ListenOptions = {}): Served {
   const ctx = new Context();
   const opened = new EventLog<Connection>();
@@ -61,14 +61,14 @@ function serve(options: ListenOptions = {}): Served {
 interface Foreign extends AsyncDisposable {
   url: string;
   server: Http2SecureServer;
-  /** Connections that there have been, and those that are open. */
+  /** The number of connections so far, and of open ones. */
   sessions: () => number;
   open: () => number;
-  /** Streams that have been accepted. */
+  /** The streams that were accepted. */
   streams: EventLog<ServerHttp2Stream>;
 }
 
-/** A server of `node:http2`; a stream that `onStream` doesn't want is accepted, and echoes. */
+/** A server on `node:http2`. Streams that `onStream` doesn't handle are accepted, and echo. */
 async function foreign(
   onStream: (stream: ServerHttp2Stream, path: string) => unknown = () => {},
   settings: http2.Settings = { enableConnectProtocol: true },
@@ -113,7 +113,7 @@ function portOf(conn: Connection): number {
   return (conn.remoteAddress as Deno.NetAddr).port;
 }
 
-Deno.test("clients of a context share a connection, and each is one with everything it has", async () => {
+Deno.test("clients of a context share a connection, and each of them works like any client", async () => {
   await using on = serve({ protocols: ["b"], compression: true, headers: { "x-own": "yes" } });
   await using ctx = new Context();
   const options = { ...HTTP2, protocols: ["a", "b"], compression: true, maxMessageSize: 0 };
@@ -142,7 +142,7 @@ Deno.test("clients of a context share a connection, and each is one with everyth
   }
 });
 
-Deno.test("a shared connection ends after its last stream, and the next client dials anew", async () => {
+Deno.test("a shared connection ends after its last stream, and the next client dials a new one", async () => {
   await using on = await foreign();
   await using ctx = new Context();
   for (let round = 1; round <= 2; round++) {
@@ -159,7 +159,7 @@ Deno.test("a shared connection ends after its last stream, and the next client d
   }
 });
 
-Deno.test("a paused client holds the server back, and no other one", async () => {
+Deno.test("a paused client stops the server, and doesn't affect other clients", async () => {
   await using on = serve({ maxQueueBytes: 0, keepAlive: false });
   await using ctx = new Context({ keepAlive: false, maxMessageSize: 0 });
   const held = ctx.connect(on.url, HTTP2);
@@ -177,7 +177,7 @@ Deno.test("a paused client holds the server back, and no other one", async () =>
   for (let n = 0; n < 256; n++) assertEquals((await held.receive()).length, 64 * 1024);
 });
 
-Deno.test("other TLS options, addresses and contexts have connections of their own", async () => {
+Deno.test("clients with other TLS options, addresses or contexts use other connections", async () => {
   await using on = serve();
   await using ctx = new Context();
   await using another = new Context();
@@ -197,7 +197,7 @@ Deno.test("other TLS options, addresses and contexts have connections of their o
   assertEquals(ports.size, conns.length);
 });
 
-Deno.test("a server without HTTP/2 gets HTTP/1.1, however many connect at once", async () => {
+Deno.test("clients use HTTP/1.1 with a server without HTTP/2, even if many connect at once", async () => {
   await using on = serve({ http2: false });
   await using ctx = new Context();
   const conns = Array.from({ length: 5 }, () => ctx.connect(on.url, HTTP2));
@@ -209,7 +209,7 @@ Deno.test("a server without HTTP/2 gets HTTP/1.1, however many connect at once",
   }
 });
 
-Deno.test("a server of HTTP/2 that takes no WebSockets is asked for HTTP/1.1", async () => {
+Deno.test("clients use HTTP/1.1 with an HTTP/2 server that doesn't support WebSockets", async () => {
   await using on = await foreign(undefined, {});
   on.server.on("upgrade", (request, socket) => {
     adopted.adopt(socket, { request, onMessage: (conn, data) => void conn.send(data) });
@@ -223,7 +223,7 @@ Deno.test("a server of HTTP/2 that takes no WebSockets is asked for HTTP/1.1", a
   assertEquals(await conn.receive(), "hello");
 });
 
-Deno.test("a refusal has its status, fields and body", async () => {
+Deno.test("the error of a refusal has its status, fields and body", async () => {
   await using on = serve({
     onHandshake: () =>
       new Response("not you", { status: 401, headers: { "www-authenticate": "x" } }),
@@ -239,7 +239,7 @@ Deno.test("a refusal has its status, fields and body", async () => {
   ]);
 });
 
-Deno.test("an answer that wasn't asked for is an error", async () => {
+Deno.test("a response that doesn't match the request is an error", async () => {
   await using on = await foreign((stream, path) => {
     stream.respond({
       ":status": 200,
@@ -297,21 +297,21 @@ Deno.test("terminate resets the stream with CANCEL", async () => {
   assertEquals(await codes.next(), 8);
 });
 
-Deno.test("a server's GOAWAY leaves what is open, and the next client dials anew", async () => {
+Deno.test("a server's GOAWAY doesn't affect open streams, and the next client dials a new connection", async () => {
   await using on = await foreign();
   await using ctx = new Context();
   const one = ctx.connect(on.url, HTTP2);
   await one.opened;
   const { session } = await on.streams.next();
   session!.goaway(0);
-  // It has come when what was sent after it has.
+  // The answer to the ping shows that the GOAWAY before it has been received.
   await new Promise((resolve) => session!.ping(() => resolve(null)));
   const two = ctx.connect(on.url, HTTP2);
   await two.opened;
   assertEquals([one.state, two.state, on.sessions()], ["open", "open", 2]);
 });
 
-Deno.test("a stream that the server refuses unseen is asked for again", async () => {
+Deno.test("a request whose stream is refused unprocessed is sent again", async () => {
   let asked = 0;
   await using on = await foreign((stream) => {
     if (++asked > 1) return;
@@ -323,7 +323,7 @@ Deno.test("a stream that the server refuses unseen is asked for again", async ()
   assertEquals(asked, 2);
 });
 
-Deno.test("a session that has no room for another stream gets a sister", async () => {
+Deno.test("a second session is opened if the first one has no room for another stream", async () => {
   await using on = await foreign(undefined, {
     enableConnectProtocol: true,
     maxConcurrentStreams: 2,
@@ -334,7 +334,7 @@ Deno.test("a session that has no room for another stream gets a sister", async (
   assertEquals(on.sessions(), 3);
 });
 
-Deno.test("an attempt that is given up doesn't take those along that wait for its connection", async () => {
+Deno.test("cancelling an attempt doesn't affect the clients that wait for its connection", async () => {
   await using on = serve();
   await using ctx = new Context();
   const abort = new AbortController();
@@ -349,7 +349,7 @@ Deno.test("an attempt that is given up doesn't take those along that wait for it
   assertEquals(second.httpVersion, "2");
 });
 
-Deno.test("connectTimeout ends an attempt that waits for settings, or for its answer", async () => {
+Deno.test("connectTimeout ends an attempt that waits for settings or for the response", async () => {
   await using ctx = new Context();
   await using on = await foreign(() => true);
   const unanswered = ctx.connect(on.url, { ...HTTP2, connectTimeout: 100, onError() {} });
@@ -357,7 +357,7 @@ Deno.test("connectTimeout ends an attempt that waits for settings, or for its an
   await until(() => ctx.connections.size === 0);
 });
 
-Deno.test("http2 is for wss: and says so", () => {
+Deno.test("the option http2 is refused for ws:", () => {
   const ctx = new Context();
   assertThrows(() => ctx.connect("ws://localhost/", { http2: true }), TypeError, "use wss:");
   assertThrows(

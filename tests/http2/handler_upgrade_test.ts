@@ -1,4 +1,4 @@
-// Upgrades over HTTP/2 that the application's handler decides.
+// Upgrades over HTTP/2 that are decided by the application's handler.
 import { assertEquals, assertMatch, assertThrows } from "@std/assert";
 import {
   type Connection,
@@ -45,7 +45,7 @@ async function serve(
   };
 }
 
-Deno.test("the handler's routes decide, and its 101 is a 200 with the same fields", async () => {
+Deno.test("the handler decides about an upgrade, and its 101 is sent as a 200 with the same fields", async () => {
   const conns = new EventLog<Connection>();
   await using on = await serve((ctx) => (request) => {
     if (request.headers.get("upgrade") !== "websocket") return new Response("a page");
@@ -83,7 +83,7 @@ Deno.test("the handler's routes decide, and its 101 is a 200 with the same field
   assertEquals((await peer.next(TEXT)).payload, utf8("hello"));
 });
 
-Deno.test("other answers, errors and no Response fail the connection", async () => {
+Deno.test("the connection fails after other responses, errors and missing responses", async () => {
   const errors = new EventLog<HandshakeError>();
   await using on = await serve((ctx) => (request) => {
     const { pathname } = new URL(request.url);
@@ -108,7 +108,7 @@ Deno.test("other answers, errors and no Response fail the connection", async () 
   }
 });
 
-Deno.test("upgrades twice, of copies and too late throw over HTTP/2 as well", async () => {
+Deno.test("a second upgrade, one of a copy and one after the response throw over HTTP/2", async () => {
   const requests = new EventLog<Request>();
   await using on = await serve((ctx) => (request) => {
     requests.push(request);
@@ -122,7 +122,7 @@ Deno.test("upgrades twice, of copies and too late throw over HTTP/2 as well", as
   assertThrows(() => on.ctx.upgrade(request), TypeError, "answered");
 });
 
-Deno.test("the client leaves before the handler has answered", async () => {
+Deno.test("the client disconnects before the handler has answered", async () => {
   const conns = new EventLog<Connection>();
   await using on = await serve((ctx) => (request) => {
     conns.push(ctx.upgrade(request, { onError: () => {} }).connection);
@@ -134,7 +134,7 @@ Deno.test("the client leaves before the handler has answered", async () => {
   assertEquals((await failure(conn.opened)).name, "AbortError");
 });
 
-Deno.test("origins and handshakeTimeout hold over HTTP/2", async () => {
+Deno.test("origins and handshakeTimeout apply over HTTP/2", async () => {
   await using on = await serve((ctx) => (request) => {
     const { response } = ctx.upgrade(request, { handshakeTimeout: 20, onError: () => {} });
     const slow = new URL(request.url).pathname === "/slow";

@@ -1,4 +1,4 @@
-// What a hostile client of HTTP/2 can do: frames written byte by byte, each with its bound.
+// What a hostile HTTP/2 client can do: frames written byte by byte, and the bounds for them.
 import { assert, assertEquals } from "@std/assert";
 import { type Connection, Context, type HandshakeError, type ListenOptions } from "../../mod.ts";
 import { concat, repeat, utf8 } from "../support/bytes.ts";
@@ -30,13 +30,13 @@ const PROTOCOL_ERROR = 1, REFUSED_STREAM = 7, ENHANCE_YOUR_CALM = 11;
 interface Served extends AsyncDisposable {
   ctx: Context;
   port: number;
-  /** How often the handler was asked. */
+  /** The number of calls of the handler. */
   asked: () => number;
   opened: EventLog<Connection>;
   refused: EventLog<HandshakeError>;
 }
 
-/** A listener whose handler answers with `body`; a WebSocket echoes. */
+/** A listener whose handler answers with `body`, and whose WebSockets echo. */
 function serve(options: ListenOptions = {}, body: () => BodyInit = () => "hello"): Served {
   const ctx = new Context();
   const opened = new EventLog<Connection>();
@@ -88,12 +88,12 @@ function ask(stream: number, ...fields: [string, string][]): Uint8Array {
   return http2Frame(HEADERS, END_HEADERS, stream, fieldBlock(...fields));
 }
 
-/** Reads in the background, to the end of the connection. */
+/** Reads in the background until the end of the connection. */
 function draining(peer: RawHttp2): { end: Promise<number | null> } {
   return { end: peer.end() };
 }
 
-/** Writes until the other side has ended the connection. */
+/** Writes until the other side ends the connection. */
 async function flood(peer: RawHttp2, bytes: Uint8Array, most: number): Promise<void> {
   for (let n = 0; n < most; n++) {
     try {
@@ -134,7 +134,7 @@ for (const acknowledged of [false, true]) {
   });
 }
 
-Deno.test("rapid reset (CVE-2023-44487): the connection ends, after 1,000 at once or so", async () => {
+Deno.test("rapid reset (CVE-2023-44487): the connection ends after about 1,000 resets at once", async () => {
   await using on = serve();
   using peer = await RawHttp2.connect(on.port);
   const { end } = draining(peer);
@@ -151,10 +151,10 @@ Deno.test("rapid reset (CVE-2023-44487): the connection ends, after 1,000 at onc
     }
   }
   assert(await end !== null);
-  assert(on.asked() <= 1_400, `the handler was asked ${on.asked()} times`);
+  assert(on.asked() <= 1_400, `the handler was called ${on.asked()} times`);
 });
 
-Deno.test("a field list beyond maxHeaderBytes, or of too many fields, ends its stream alone", async () => {
+Deno.test("a field list beyond maxHeaderBytes, or of too many fields, ends only its stream", async () => {
   await using on = serve({ maxHeaderBytes: 4096, maxHeaderFields: 20 });
   await using client = await Http2Peer.connect(on.port);
   assertEquals(client.settings.maxHeaderListSize, 4096);
@@ -179,10 +179,10 @@ Deno.test("a field list beyond maxHeaderBytes, or of too many fields, ends its s
 });
 
 for (const maxHeaderFields of [0, Infinity, 5000]) {
-  Deno.test(`more than 1,024 fields end their stream with maxHeaderFields: ${maxHeaderFields}, too`, async () => {
+  Deno.test(`more than 1,024 fields end their stream with maxHeaderFields: ${maxHeaderFields}`, async () => {
     await using on = serve({ maxHeaderFields, maxHeaderBytes: 0 });
     using peer = await RawHttp2.connect(on.port);
-    // With `:authority`, which counts as `Host`.
+    // `:authority` counts as one, since it becomes `Host`.
     const most = concat(GET, repeat(fieldBlock(["a", ""]), 1023));
     const ask = (stream: number, block: Uint8Array) =>
       peer.write(http2Frame(HEADERS, END_HEADERS | END_STREAM, stream, block));
@@ -220,7 +220,7 @@ for (
   });
 }
 
-Deno.test("a flood of PING whose answers aren't read holds the client back", async () => {
+Deno.test("a flood of PING stops the client if it doesn't read the answers", async () => {
   await using on = serve();
   using peer = await RawHttp2.connect(on.port);
   const pings = repeat(http2Frame(PING, 0, 0, new Uint8Array(8)), 1000);
@@ -229,9 +229,9 @@ Deno.test("a flood of PING whose answers aren't read holds the client back", asy
     for (; written < 20_000; written++) await peer.write(pings);
   })();
   writing.catch(() => {});
-  // The kernel takes some of both directions.
+  // The kernels buffer some of both directions.
   const stood = await standstill(() => written);
-  assert(stood < 2000, `${stood * pings.length} bytes were taken`);
+  assert(stood < 2000, `${stood * pings.length} bytes were accepted`);
   await using client = await Http2Peer.connect(on.port);
   assertEquals((await client.request({ ":path": "/" })).body, "hello");
   peer.close();
@@ -264,7 +264,7 @@ Deno.test("an upgrade of HTTP/1.1, and malformed pseudo-headers, are protocol er
     using peer = await RawHttp2.connect(on.port);
     await peer.write(ask(1, ...fields));
     let code: number | null = null;
-    // A stream error, or one of the connection, as RFC 9113 8.1.1 and 5.4.1 leave it to us.
+    // A stream error or a connection error; RFC 9113 8.1.1 and 5.4.1 allow both.
     while (code === null) {
       const frame = await peer.frame();
       if (frame === null) break;
@@ -275,7 +275,7 @@ Deno.test("an upgrade of HTTP/1.1, and malformed pseudo-headers, are protocol er
   assertEquals(on.asked(), 0);
 });
 
-Deno.test("a CONNECT that ends its stream is refused; frames right behind one are read", async () => {
+Deno.test("a CONNECT that ends its stream is refused; frames directly after a CONNECT are read", async () => {
   await using on = serve();
   using peer = await RawHttp2.connect(on.port);
   const block = fieldBlock(...WEBSOCKET);
@@ -294,7 +294,7 @@ Deno.test("a CONNECT that ends its stream is refused; frames right behind one ar
   }
 });
 
-Deno.test("what is no frame after the preface ends the connection", async () => {
+Deno.test("bytes after the preface that aren't a frame end the connection", async () => {
   await using on = serve();
   for (
     const bytes of [
@@ -312,7 +312,7 @@ Deno.test("what is no frame after the preface ends the connection", async () => 
   }
 });
 
-Deno.test("GOAWAY at any place, split at any byte, ends neither the process nor what is open", async () => {
+Deno.test("GOAWAY at any place, split at any byte, ends neither the process nor open streams", async () => {
   await using on = serve();
   const goaway = http2Frame(GOAWAY, 0, 0, concat(uint32(0), uint32(0), utf8("bye")));
   const sent = concat(
@@ -330,7 +330,7 @@ Deno.test("GOAWAY at any place, split at any byte, ends neither the process nor 
     (await on.opened.next()).terminate();
     await peer.next(RST_STREAM);
   }
-  // Amid a read that brings other frames, and with the end of the stream behind it.
+  // Within a read that contains other frames, and followed by the end of the stream.
   for (let n = 0; n < 100; n++) {
     using peer = await RawHttp2.connect(on.port);
     await peer.write(get(13));
@@ -341,17 +341,17 @@ Deno.test("GOAWAY at any place, split at any byte, ends neither the process nor 
   assertEquals((await client.request({ ":path": "/" })).body, "hello");
 });
 
-Deno.test("GOAWAY that comes in several reads is dropped whole", async () => {
+Deno.test("a GOAWAY frame that comes in several reads is dropped completely", async () => {
   await using on = serve();
   using peer = await RawHttp2.connect(on.port);
-  // As long as frames may be; no read brings one whole, so that most begin amid one.
+  // Frames of the maximum length. No read contains a whole one, so most reads begin within a frame.
   const goaway = http2Frame(GOAWAY, 0, 0, new Uint8Array(16_384).fill(255));
   await peer.write(http2Frame(SETTINGS, ACK, 0), repeat(goaway, 20), get(1));
   assertEquals((await peer.next(HEADERS)).stream, 1);
   assertEquals(on.refused.events, []);
 });
 
-Deno.test("the end of the client's direction ends the connection and what is on it", async () => {
+Deno.test("the end of the client's direction ends the connection and its streams", async () => {
   await using on = serve();
   using peer = await RawHttp2.connect(on.port);
   await peer.write(ask(1, ...WEBSOCKET));
@@ -361,7 +361,7 @@ Deno.test("the end of the client's direction ends the connection and what is on 
   await peer.end();
 });
 
-Deno.test("a client that opens no window, or reads nothing, is given up after httpIdleTimeout", async () => {
+Deno.test("a client that opens no window, or reads nothing, is disconnected after httpIdleTimeout", async () => {
   let cancelled = 0;
   const endless = () =>
     new ReadableStream({
@@ -373,7 +373,7 @@ Deno.test("a client that opens no window, or reads nothing, is given up after ht
   await peer.write(get(1));
   assertEquals(codeOf(await peer.next(RST_STREAM)), 8);
   assertEquals(cancelled, 1);
-  // Windows without end, and a socket that isn't read.
+  // With the largest windows, and a socket that isn't read.
   using deaf = await RawHttp2.connect(on.port);
   const huge = concat(Uint8Array.of(0, 4), uint32(0x7fffffff));
   await deaf.write(
@@ -388,7 +388,7 @@ Deno.test("a client that opens no window, or reads nothing, is given up after ht
   assert(Deno.memoryUsage().rss - before < 64 << 20);
 });
 
-Deno.test("a WebSocket whose client reads nothing keeps its queue, whatever its windows", async () => {
+Deno.test("a WebSocket whose client reads nothing keeps its messages queued, even with large windows", async () => {
   await using on = serve({ keepAlive: false, maxQueueBytes: 0 });
   using deaf = await RawHttp2.connect(on.port);
   const huge = concat(Uint8Array.of(0, 4), uint32(0x7fffffff));
@@ -401,7 +401,7 @@ Deno.test("a WebSocket whose client reads nothing keeps its queue, whatever its 
   const message = new Uint8Array(64 * 1024);
   for (let n = 0; n < 1024; n++) conn.send(message);
   const queued = await standstill(() => conn.queuedBytes);
-  // The kernel has taken a few MiB.
+  // The kernel has accepted a few MiB.
   assert(queued > 48 << 20, `only ${queued} bytes wait`);
 });
 
@@ -415,14 +415,14 @@ Deno.test("a connection without a stream ends after httpIdleTimeout, with GOAWAY
   const { end } = draining(used);
   let ended = false;
   end.then(() => ended = true);
-  // A WebSocket keeps it, however silent; afterwards its time begins.
+  // An open WebSocket keeps the connection open; the timeout begins after its end.
   await standstill(() => used.seen.length);
   assertEquals(ended, false);
   conn.terminate();
   assertEquals(await end, 0);
 });
 
-Deno.test("a preface that never ends is bounded by handshakeTimeout", async () => {
+Deno.test("a preface that never ends is ended by handshakeTimeout", async () => {
   await using on = serve({ handshakeTimeout: 50 });
   using conn = await Deno.connect({ hostname: "127.0.0.1", port: on.port });
   await conn.write(utf8("PRI * HTTP/2.0\r\n"));

@@ -1,4 +1,4 @@
-// Many WebSockets on one connection: one that is held delays none of the others.
+// Many WebSockets on one connection: a paused one doesn't delay the others.
 import { assert, assertEquals } from "@std/assert";
 import { type Connection, Context } from "../../mod.ts";
 import { BINARY, TEXT } from "../support/frames.ts";
@@ -8,7 +8,7 @@ import { standstill } from "../support/until.ts";
 
 const COUNT = 100, HELD = 64 << 20;
 
-Deno.test("100 WebSockets on one connection: with one held and 64 MiB coming, all others go on", async () => {
+Deno.test("99 of 100 WebSockets on one connection continue while the paused one has 64 MiB to come", async () => {
   await using ctx = new Context({ keepAlive: false, maxMessageSize: 0 });
   const opened: Connection[] = [];
   const { port } = ctx.listen({
@@ -25,7 +25,7 @@ Deno.test("100 WebSockets on one connection: with one held and 64 MiB coming, al
   const writing = peers[0].send(BINARY, new Uint8Array(HELD));
   const read = await standstill(() => opened[0].stats().bytesReceived);
   assert(read <= 256 * 1024, `${read} bytes were read`);
-  // In rounds of all the others at once, each of which ends.
+  // In rounds, in which all others exchange a message at the same time.
   for (let round = 0; round < 10; round++) {
     await Promise.all(
       peers.slice(1).map(async (peer, n) => {
@@ -43,7 +43,7 @@ Deno.test("100 WebSockets on one connection: with one held and 64 MiB coming, al
   for (const peer of peers) peer.close();
 });
 
-Deno.test("10 WebSockets on one connection that send all they can: none waits for the others to end", async () => {
+Deno.test("10 WebSockets that send as fast as possible over one connection make progress side by side", async () => {
   const [each, most] = [10, 300];
   await using ends = await pair(
     {
@@ -68,7 +68,7 @@ Deno.test("10 WebSockets on one connection that send all they can: none waits fo
     const message = new Uint8Array(64 * 1024);
     conn.on({
       onMessage() {
-        if (++counts[n] === most) reject(new Error(`Messages that came back: ${counts}`));
+        if (++counts[n] === most) reject(new Error(`Echoes: ${counts}`));
         if (counts.every((count) => count >= each)) resolve();
         conn.send(message);
       },

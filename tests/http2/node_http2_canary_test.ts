@@ -1,5 +1,5 @@
-// What the library relies on in Deno's `node:http2`, by the numbers of docs/architecture.md; nothing of the library is used.
-// After an update of Deno it says which of these no longer holds.
+// What the library relies on in Deno's `node:http2`, numbered as in docs/architecture.md. The library isn't used here. After an
+// update of Deno, these tests show which points no longer hold.
 import { assert, assertEquals } from "@std/assert";
 import { once } from "node:events";
 import http2, {
@@ -13,12 +13,12 @@ import { addAbortSignal, Duplex } from "node:stream";
 interface Linked extends AsyncDisposable {
   client: ClientHttp2Session;
   server: ServerHttp2Session;
-  /** What the client has written, and what it reads. */
+  /** What the client writes and reads. */
   near: Duplex;
   written: Uint8Array[];
 }
 
-/** Two sessions over streams that hand on what is written within the call. */
+/** Two sessions over a pair of streams that pass data on within the call. */
 async function linked(options: http2.ServerOptions = {}): Promise<Linked> {
   const written: Uint8Array[] = [];
   const ends: Duplex[] = [0, 1].map((own) =>
@@ -54,7 +54,7 @@ async function linked(options: http2.ServerOptions = {}): Promise<Linked> {
   };
 }
 
-/** A stream that carries a WebSocket, from both ends. */
+/** A stream that carries a WebSocket, seen from both ends. */
 async function tunnel({ client, server }: Linked): Promise<[ClientHttp2Stream, ServerHttp2Stream]> {
   const coming = once(server, "stream");
   const near = client.request({
@@ -71,7 +71,7 @@ async function tunnel({ client, server }: Linked): Promise<[ClientHttp2Stream, S
   return [near, far];
 }
 
-Deno.test("1. extended CONNECT carries bytes both ways, over any Duplex", async () => {
+Deno.test("1. extended CONNECT carries bytes in both directions, over any Duplex", async () => {
   await using both = await linked();
   const [near, far] = await tunnel(both);
   near.write("to");
@@ -80,7 +80,7 @@ Deno.test("1. extended CONNECT carries bytes both ways, over any Duplex", async 
   assertEquals(String((await once(near, "data"))[0]), "back");
 });
 
-Deno.test("2. what is pushed into the Duplex has been looked at when push returns, and may be overwritten", async () => {
+Deno.test("2. pushed bytes are processed when push returns, and may be overwritten", async () => {
   await using both = await linked();
   const [near] = await tunnel(both);
   const frame = Uint8Array.of(0, 0, 2, 0, 0, 0, 0, 0, near.id!, 0x68, 0x69);
@@ -90,7 +90,7 @@ Deno.test("2. what is pushed into the Duplex has been looked at when push return
   assertEquals(String((await once(near, "data"))[0]), "hi");
 });
 
-Deno.test("3. what a stream hasn't sent when it is reset fails; what it has sent doesn't, a turn later", async () => {
+Deno.test("3. a reset fails the writes that weren't sent; the callbacks of sent ones come a turn later", async () => {
   for (const initialWindowSize of [0, 65_535]) {
     await using both = await linked({ settings: { initialWindowSize } });
     const [near, far] = await tunnel(both);

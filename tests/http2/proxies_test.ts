@@ -1,5 +1,4 @@
-// Other programs of HTTP/2: curl as a client of requests, HAProxy, Apache and nghttpx in front of a listener, and
-// Hypercorn as a server.
+// Other HTTP/2 programs: curl as a client, HAProxy, Apache and nghttpx in front of a listener, and Hypercorn as a server.
 import { assertEquals } from "@std/assert";
 import { type Connection, Context, type Listener } from "../../mod.ts";
 import { exchange } from "../support/exchange.ts";
@@ -7,7 +6,7 @@ import { skip } from "../support/needs.ts";
 import { type Certificates, makeCertificates } from "../transport/certificates.ts";
 import { findProgram, freePort, startServer } from "../ways/_exercise.ts";
 
-/** An echoing listener that answers requests, too. */
+/** A listener that echoes messages, and answers requests. */
 function serve(ctx: Context, certificates: Certificates | null): Listener {
   return ctx.listen({
     hostname: "127.0.0.1",
@@ -28,7 +27,7 @@ function serve(ctx: Context, certificates: Certificates | null): Listener {
 
 const CURL = findProgram("curl");
 Deno.test({
-  name: "curl: requests over h2, with TLS and by prior knowledge",
+  name: "curl sends requests over h2, with TLS and by prior knowledge",
   ignore: skip(CURL, "curl"),
   async fn() {
     using certificates = makeCertificates();
@@ -56,7 +55,7 @@ Deno.test({
 
 const MODULES = "/usr/lib/apache2/modules";
 
-/** A proxy that speaks h2 with TLS in front of a port. */
+/** A proxy that accepts h2 with TLS, in front of a port. */
 type Proxy = (
   certificates: Certificates,
   front: number,
@@ -107,7 +106,7 @@ backend out
   },
   Apache: {
     program: "apache2",
-    // Its proxy module for HTTP/2 takes requests only.
+    // Apache's proxy module for HTTP/2 supports requests only.
     backs: ["1.1"],
     async start({ dir, server }, front, back) {
       await Deno.writeTextFile(`${dir}/front.key`, server.key);
@@ -138,7 +137,7 @@ ProxyPass / http://127.0.0.1:${back}/ upgrade=websocket
 for (const [name, { program, backs, start }] of Object.entries(PROXIES)) {
   for (const version of backs) {
     Deno.test({
-      name: `${name}: our client over h2 to it, HTTP/${version} to our listener`,
+      name: `${name} relays a client over h2 to a listener over HTTP/${version}`,
       ignore: skip(findProgram(program), program),
       async fn() {
         using certificates = makeCertificates();
@@ -174,7 +173,7 @@ for (const [name, { program, backs, start }] of Object.entries(PROXIES)) {
 
 const HYPERCORN = findProgram("hypercorn");
 Deno.test({
-  name: "Hypercorn: our clients over h2, closed by either end",
+  name: "clients over h2 exchange messages with Hypercorn, and either end closes",
   ignore: skip(HYPERCORN, "hypercorn"),
   async fn() {
     using certificates = makeCertificates();
@@ -202,7 +201,7 @@ Deno.test({
       ...["--certfile", `${dir}/server_cert.pem`, "--keyfile", `${dir}/server_key.pem`],
       `${dir}/echo:app`,
     ], port);
-    // It gives its connection up at the END_STREAM behind the close frames: the others on it are reset before.
+    // Hypercorn closes the connection after the first END_STREAM that follows close frames, so the other streams are reset first.
     for (const end of ["client", "server"]) {
       await using ctx = new Context();
       const conns = Array.from({ length: 3 }, () => {

@@ -1,4 +1,4 @@
-// Ways to a server over HTTP/2: through a proxy, and over a Unix socket.
+// HTTP/2 through a proxy and over Unix sockets.
 import { assertEquals } from "@std/assert";
 import { type ConnectOptions, Context, type ListenOptions } from "../../mod.ts";
 import { mayFail } from "../support/failure.ts";
@@ -19,7 +19,7 @@ const CLIENT: ConnectOptions = {
   tls: { caCerts: [certificates.ca] },
 };
 
-/** A proxy that opens tunnels (RFC 9110 9.3.6), and what it was asked for. */
+/** A proxy that opens tunnels (RFC 9110 9.3.6), and records its requests. */
 function tunnelProxy() {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const asked: string[] = [];
@@ -48,7 +48,7 @@ function tunnelProxy() {
   };
 }
 
-Deno.test("through a proxy: WebSockets to a server share one tunnel, and none with those that go straight", async () => {
+Deno.test("through a proxy: WebSockets to the same server share one tunnel, and don't share a connection with direct ones", async () => {
   await using proxy = tunnelProxy();
   await using ctx = new Context();
   const { port } = ctx.listen({ hostname: "127.0.0.1", ...SERVER });
@@ -70,7 +70,7 @@ Deno.test("through a proxy: WebSockets to a server share one tunnel, and none wi
   }
 });
 
-Deno.test("over Unix sockets: each has a connection of its own", async () => {
+Deno.test("over Unix sockets: WebSockets to different paths don't share a connection", async () => {
   const directory = await Deno.makeTempDir();
   try {
     await using ctx = new Context();

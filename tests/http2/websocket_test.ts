@@ -1,4 +1,4 @@
-// WebSockets over HTTP/2 (RFC 8441) on a listener.
+// WebSockets over HTTP/2 (RFC 8441) with a listener.
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import {
   type CloseRecord,
@@ -24,7 +24,7 @@ interface Served extends AsyncDisposable {
   refused: EventLog<HandshakeError>;
 }
 
-/** An echoing listener that speaks HTTP/2. */
+/** A listener over HTTP/2 that echoes messages. */
 function serve(options: ListenOptions = {}): Served {
   const ctx = new Context();
   const opened = new EventLog<Connection>();
@@ -52,7 +52,7 @@ function serve(options: ListenOptions = {}): Served {
   };
 }
 
-Deno.test("a stream is a connection with everything it has", async () => {
+Deno.test("a stream works like any other connection", async () => {
   await using on = serve({
     protocols: ["b", "a"],
     headers: { "x-listener": "yes" },
@@ -122,7 +122,7 @@ Deno.test("our own close ends the stream with END_STREAM, the client's first", a
   assertEquals(peer.conn.stream.rstCode, 0);
 });
 
-Deno.test("terminate resets the stream with CANCEL, and nothing else of the connection", async () => {
+Deno.test("terminate resets only its stream, with CANCEL", async () => {
   await using on = serve();
   await using client = await Http2Peer.connect(on.port);
   using one = await client.webSocket();
@@ -165,7 +165,7 @@ for (
 // deno-lint-ignore no-explicit-any
 type Any = any;
 
-Deno.test("a client's GOAWAY leaves its WebSockets alone", async () => {
+Deno.test("a client's GOAWAY doesn't affect its WebSockets", async () => {
   await using on = serve();
   await using client = await Http2Peer.connect(on.port);
   using peer = await client.webSocket();
@@ -193,7 +193,7 @@ Deno.test("a shutdown sends GOAWAY, closes the WebSockets, and ends the connecti
   await until(() => client.session.destroyed);
 });
 
-Deno.test("a shutdown's timeout ends what is left", async () => {
+Deno.test("the timeout of a shutdown ends the remaining streams", async () => {
   await using on = serve();
   await using client = await Http2Peer.connect(on.port);
   using peer = await client.webSocket();
@@ -203,7 +203,7 @@ Deno.test("a shutdown's timeout ends what is left", async () => {
   await until(() => client.session.destroyed);
 });
 
-Deno.test("what is no valid handshake is refused with the status that HTTP/1.1 has for it", async () => {
+Deno.test("an invalid handshake is refused with the same status as over HTTP/1.1", async () => {
   await using on = serve({
     origins: ["https://page.example"],
     onHandshake: (request) =>
@@ -234,20 +234,20 @@ Deno.test("what is no valid handshake is refused with the status that HTTP/1.1 h
   assertEquals((await peer.next(TEXT)).payload, utf8("welcome"));
 });
 
-Deno.test("handshakeTimeout bounds a stream's handshake, too", async () => {
+Deno.test("handshakeTimeout limits the handshake of a stream, too", async () => {
   await using on = serve({ handshakeTimeout: 30, onHandshake: () => new Promise<true>(() => {}) });
   await using client = await Http2Peer.connect(on.port);
   assertEquals((await client.refusal()).status, 408);
   assertEquals((await on.refused.next()).name, "TimeoutError");
 });
 
-Deno.test("maxConnections counts WebSockets, and connections that have none", async () => {
+Deno.test("maxConnections counts WebSockets, and connections that carry none", async () => {
   await using on = serve({ maxConnections: 2 });
   await using client = await Http2Peer.connect(on.port);
   using one = await client.webSocket();
   using _two = await client.webSocket();
   assertEquals((await client.refusal()).status, 503);
-  // Another connection is refused before it has a stream.
+  // Another connection is refused before it opens a stream.
   await using other = await Http2Peer.connect(on.port);
   await until(() => other.goaway !== null);
   assertEquals([other.goaway, (await on.refused.next()).status], [11, 503]);
@@ -268,14 +268,14 @@ Deno.test("maxConnectionsPerAddress counts one connection, and its WebSockets be
     await on.closed.next();
   }
   await until(() => on.ctx.connections.size === 0);
-  // All that is left is the connection itself.
+  // Only the connection itself counts now.
   using _three = await client.webSocket();
   using _four = await client.webSocket();
   assertEquals((await client.refusal()).status, 503);
   assertEquals(on.ctx.connections.size, 2);
 });
 
-Deno.test("a paused WebSocket holds its client back by its own window, and no other one", async () => {
+Deno.test("a paused WebSocket stops its client by the window of its stream, and doesn't affect others", async () => {
   await using on = serve({ maxMessageSize: 0, keepAlive: false });
   await using client = await Http2Peer.connect(on.port);
   using held = await client.webSocket();
@@ -295,16 +295,16 @@ Deno.test("a paused WebSocket holds its client back by its own window, and no ot
   assertEquals((await held.next(TEXT)).payload, utf8(String(64 << 20)));
 });
 
-Deno.test("a client that doesn't read holds back what is sent, and drains when it does", async () => {
+Deno.test("messages to a client that doesn't read are queued, and drain when it reads again", async () => {
   await using on = serve({ keepAlive: false, maxQueueBytes: 0 });
   await using client = await Http2Peer.connect(on.port);
   using slow = await client.webSocket();
   const conn = await on.opened.next();
   const message = new Uint8Array(64 * 1024);
   for (let n = 0; n < 64; n++) conn.send(message);
-  // The stream's window, and what the streams of either end buffer.
+  // The rest is in the stream's window, and in the buffers of the streams at both ends.
   const queued = await standstill(() => conn.queuedBytes);
-  assert(queued >= 60 * message.length, `${queued} bytes wait`);
+  assert(queued >= 60 * message.length, `${queued} bytes are queued`);
   const drained = conn.drained();
   for (let n = 0; n < 64; n++) assertEquals((await slow.next(BINARY)).payload.length, 65536);
   await drained;
@@ -328,7 +328,7 @@ Deno.test("over TLS, ALPN offers h2 and http/1.1", async () => {
   assertEquals((await on.opened.next()).httpVersion, "1.1");
 });
 
-Deno.test("without http2 the preface is refused, and ALPN offers http/1.1 alone", async () => {
+Deno.test("without http2 the preface is refused, and ALPN offers only http/1.1", async () => {
   await using on = serve({ http2: false });
   await assertRejects(() => Http2Peer.connect(on.port));
   assertEquals((await on.refused.next()).status, 505);

@@ -1,12 +1,12 @@
-/** An address of the loopback network that clients come from, other than that of a proxy which is tested. */
+/** The loopback address that clients connect from. The proxies under test have another one. */
 export const CLIENT = "127.0.0.77";
 
-/** A TCP connection from an address that isn't HAProxy's, passed on to a client of ours. */
+/** Forwards TCP connections to a server, from the address `CLIENT`. */
 export class Origin implements Disposable {
   readonly #listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
 
   constructor(port: number, from = CLIENT) {
-    mayFail(this.#run(port, from), "it ends with its listener");
+    mayFail(this.#run(port, from), "the loop ends with its listener");
   }
 
   get address(): { hostname: string; port: number } {
@@ -15,7 +15,7 @@ export class Origin implements Disposable {
 
   async #run(port: number, from: string): Promise<void> {
     for await (const conn of this.#listener) {
-      // `Deno.connect` can't be given the address to connect from.
+      // `Deno.connect` has no option for the local address.
       const child = new Deno.Command("python3", {
         args: ["-c", PYTHON, from, String(port)],
         stdin: "piped",

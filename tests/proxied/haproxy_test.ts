@@ -1,4 +1,4 @@
-/** Behind a real HAProxy: both versions of its protocol, TLS ended there and passed through, and its header. */
+/** Servers behind a real HAProxy: both versions of the PROXY protocol, TLS terminated and passed through, and headers. */
 import { assertEquals } from "@std/assert";
 import { Context } from "../../mod.ts";
 import { until } from "../support/until.ts";
@@ -13,7 +13,7 @@ const LOCAL = ["127.0.0.1"];
 const test = (name: string, fn: () => Promise<void>) =>
   Deno.test({ name: `behind HAProxy: ${name}`, ignore: HAPROXY === null, fn });
 
-/** Runs HAProxy with a frontend, and a backend to a server. */
+/** Runs HAProxy with a frontend, and with a server as its backend. */
 async function haproxy(
   dir: string,
   server: Telling,
@@ -40,7 +40,7 @@ backend out
   return Object.assign(child, { port });
 }
 
-/** Connects from {@linkcode CLIENT}, and gives what the server has seen. */
+/** Connects from {@linkcode CLIENT}; returns the address that the server has seen. */
 async function visit(
   server: Telling,
   port: number,
@@ -83,7 +83,7 @@ for (const version of ["send-proxy", "send-proxy-v2"]) {
       const url = `${secure ? "wss" : "ws"}://localhost:${proxy.port}/`;
       const visitor = visit.bind(null, server, proxy.port, url);
       assertEquals(await visitor({ ca }), CLIENT);
-      // The limit of one for an address is a client's, not HAProxy's.
+      // The limit per address counts the client, not HAProxy.
       using held = new Origin(proxy.port);
       await using ctx = new Context({ tls: { caCerts: [ca] } });
       const first = ctx.connect(url, { address: held.address });
@@ -99,14 +99,14 @@ for (const version of ["send-proxy", "send-proxy-v2"]) {
   }
 }
 
-test("its health checks, which speak for themselves", async () => {
+test("health checks of HAProxy don't count as clients", async () => {
   const dir = await Deno.makeTempDir();
   try {
     await using server = telling({ proxyProtocol: { from: LOCAL } });
     await using proxy = await haproxy(dir, server, {
       back: "send-proxy-v2 check inter 5ms check-send-proxy",
     });
-    // A check says LOCAL and resets, mostly before it is accepted. It is in nobody's way.
+    // A health check sends LOCAL and resets, often before it is accepted. It must not disturb clients.
     for (let i = 0; i < 10; i++) {
       assertEquals(await visit(server, proxy.port, `ws://localhost:${proxy.port}/`), CLIENT);
     }
@@ -115,7 +115,7 @@ test("its health checks, which speak for themselves", async () => {
   }
 });
 
-test("X-Forwarded-For, which a client can't forge", async () => {
+test("a client can't forge X-Forwarded-For", async () => {
   using certificates = makeCertificates();
   const { ca, server: pair, dir } = certificates;
   await Deno.writeTextFile(`${dir}/both.pem`, pair.cert + pair.key);
@@ -127,7 +127,7 @@ test("X-Forwarded-For, which a client can't forge", async () => {
   const url = `wss://localhost:${proxy.port}/`;
   assertEquals(await visit(server, proxy.port, url, { ca }), CLIENT);
   assertEquals(await visit(server, proxy.port, url, { ca, forged: true }), CLIENT);
-  // Past HAProxy, from where nobody is trusted, the same field changes nothing.
+  // A server that doesn't trust HAProxy ignores the field.
   await using strict = telling({ trustProxy: ["192.0.2.0/24"] });
   const forged = { "x-forwarded-for": "6.6.6.6" };
   await using ctx = new Context();

@@ -1,4 +1,4 @@
-/** The PROXY protocol before everything else, spoken by hand. The heads themselves: handshake/proxy_head_test.ts. */
+/** The PROXY protocol in front of everything else, with raw peers. The heads themselves: handshake/proxy_head_test.ts. */
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { Context } from "../../mod.ts";
 import { concat, utf8 } from "../support/bytes.ts";
@@ -10,7 +10,7 @@ import { mayFail } from "../support/failure.ts";
 
 const LOCAL = { from: ["127.0.0.0/8"] };
 
-/** Reads all that comes, until the end. */
+/** Reads until the end of a connection. */
 async function readAll(conn: Deno.Conn): Promise<string> {
   let text = "";
   const buffer = new Uint8Array(4096), decoder = new TextDecoder();
@@ -36,7 +36,7 @@ for (
     ],
   ] as const
 ) {
-  Deno.test(`PROXY ${name}: the client's address is the head's, everywhere`, async () => {
+  Deno.test(`PROXY ${name}: the client's address is that of the head`, async () => {
     await using server = telling({ proxyProtocol: LOCAL });
     const { listener, connected, asked } = server;
     using peer = await RawPeer.dial(listener.port);
@@ -51,7 +51,7 @@ for (
   });
 }
 
-Deno.test("PROXY LOCAL, UNKNOWN and UNSPEC: the socket's own address stays", async () => {
+Deno.test("PROXY LOCAL, UNKNOWN and UNSPEC keep the address of the socket", async () => {
   await using server = telling({ proxyProtocol: LOCAL });
   const heads = [utf8("PROXY UNKNOWN\r\n"), v2Head(0x20, 0, []), v2Head(0x21, 0, [1, 2, 3])];
   for (const [index, head] of heads.entries()) {
@@ -64,7 +64,7 @@ Deno.test("PROXY LOCAL, UNKNOWN and UNSPEC: the socket's own address stays", asy
   }
 });
 
-Deno.test("a PROXY head torn at every byte, and in one piece with what follows", async () => {
+Deno.test("a PROXY head may be split at every byte, or come in one piece with the request", async () => {
   await using server = telling({ proxyProtocol: LOCAL });
   for (const head of [v1("192.0.2.7", 50000), v2("192.0.2.7", 50000, [4, 0, 2, 0, 0])]) {
     const all = concat(head, upgradeRequest());
@@ -72,16 +72,16 @@ Deno.test("a PROXY head torn at every byte, and in one piece with what follows",
       const { length } = server.connected;
       using peer = await RawPeer.dial(server.listener.port);
       await peer.write(all.slice(0, at));
-      // Not a promise that they come apart, but they do.
+      // The segments usually arrive separately, which isn't guaranteed.
       await turn();
       await peer.write(all.slice(at));
       await peer.readHead();
-      assertMatch(peer.head, /^HTTP\/1\.1 101 /, `torn at ${at}`);
+      assertMatch(peer.head, /^HTTP\/1\.1 101 /, `split at ${at}`);
       await until(() => server.connected.length > length);
-      assertEquals(server.connected.at(-1), "192.0.2.7 50000", `torn at ${at}`);
+      assertEquals(server.connected.at(-1), "192.0.2.7 50000", `split at ${at}`);
     }
   }
-  // Nothing but single bytes.
+  // Each byte in a segment of its own.
   using peer = await RawPeer.dial(server.listener.port);
   for (const byte of concat(v1("192.0.2.8", 1), upgradeRequest())) {
     await peer.write(Uint8Array.of(byte));
@@ -104,7 +104,7 @@ for (
     ["an end at once", utf8(""), /ended before the PROXY head/],
   ] as const
 ) {
-  Deno.test(`from a balancer, ${name}: closed without a word, and told`, async () => {
+  Deno.test(`a connection with ${name} as its PROXY head is closed without a response, and reported`, async () => {
     await using server = telling({ proxyProtocol: LOCAL });
     using conn = await Deno.connect({ hostname: "127.0.0.1", port: server.listener.port });
     await conn.write(bytes);
@@ -117,7 +117,7 @@ for (
   });
 }
 
-Deno.test("a PROXY head that doesn't come is bounded by handshakeTimeout, and ends with a shutdown", async () => {
+Deno.test("handshakeTimeout and a shutdown end a connection whose PROXY head doesn't come", async () => {
   await using server = telling({ proxyProtocol: LOCAL, handshakeTimeout: 50 });
   using conn = await Deno.connect({ hostname: "127.0.0.1", port: server.listener.port });
   await conn.write(utf8("PROXY "));
@@ -131,14 +131,14 @@ Deno.test("a PROXY head that doesn't come is bounded by handshakeTimeout, and en
   assertEquals(await readAll(silent), "");
 });
 
-Deno.test("strangers are refused, or speak without a head, and can't forge one", async () => {
+Deno.test("other peers are refused or connect without a PROXY head, and can't forge one", async () => {
   const elsewhere = ["198.51.100.0/24"];
   {
     await using server = telling({ proxyProtocol: { from: elsewhere } });
     using conn = await Deno.connect({ hostname: "127.0.0.1", port: server.listener.port });
     await mayFail(
       conn.write(concat(v1("192.0.2.7", 1), upgradeRequest())),
-      "a refusal may be faster",
+      "the refusal may come first",
     );
     assertMatch(await readAll(conn), /^(reset)?$/);
     await until(() => server.failed.length === 1);
@@ -155,13 +155,13 @@ Deno.test("strangers are refused, or speak without a head, and can't forge one",
   assertEquals(server.connected.length, 1);
 });
 
-Deno.test("PROXY before TLS, torn into the hello too; with a client's certificate", async () => {
+Deno.test("a PROXY head may come before TLS, split within the ClientHello, and with a client certificate", async () => {
   using certificates = makeCertificates();
   const { ca, server: pair, client } = certificates;
   for (const more of [{}, { clientCaCerts: ca }, { resolve: () => pair }]) {
     await using server = telling({ proxyProtocol: LOCAL, tls: { ...pair, ...more } });
     for (const size of [1, 7, 20, 40, 100]) {
-      // What a balancer does: it connects, sends its head, and passes on what the client sends.
+      // Like a balancer: it connects, sends the PROXY head, and forwards the client's bytes.
       using front = Deno.listen({ hostname: "127.0.0.1", port: 0 });
       const passing = (async () => {
         const inside = await front.accept();
@@ -193,7 +193,7 @@ Deno.test("PROXY before TLS, torn into the hello too; with a client's certificat
   }
 });
 
-Deno.test("limits for an address count the clients behind a balancer, not the balancer", async () => {
+Deno.test("limits per address count the clients behind a balancer, not the balancer", async () => {
   await using server = telling({ proxyProtocol: LOCAL, maxConnectionsPerAddress: 2 });
   const { port } = server.listener;
   const visit = async (address: string) => {
@@ -217,7 +217,7 @@ Deno.test("limits for an address count the clients behind a balancer, not the ba
   assertEquals(status(again), "101");
 });
 
-Deno.test("PROXY over a Unix socket, whose peers have no address of their own", async () => {
+Deno.test("a PROXY head over a Unix socket gives the client's address", async () => {
   const dir = await Deno.makeTempDir();
   try {
     const unix = `${dir}/socket`;
@@ -232,7 +232,7 @@ Deno.test("PROXY over a Unix socket, whose peers have no address of their own", 
   }
 });
 
-Deno.test("proxyProtocol: options that make no sense throw at once", () => {
+Deno.test("proxyProtocol: invalid options throw at once", () => {
   const ctx = new Context();
   for (
     const proxyProtocol of [

@@ -1,4 +1,4 @@
-/** `trustProxy`: who has sent a request, by the word of a proxy. The lists themselves: handshake/forwarded_test.ts. */
+/** `trustProxy`: the client's address, as trusted proxies report it. The lists themselves: handshake/forwarded_test.ts. */
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { Context, type ListenOptions } from "../../mod.ts";
 import { concat, utf8 } from "../support/bytes.ts";
@@ -8,7 +8,7 @@ import { type Telling, telling, v1 } from "./_peers.ts";
 
 const LOCAL = ["127.0.0.0/8"];
 
-/** Upgrades with some fields; the address that the server has seen. */
+/** Upgrades with some header fields; returns the address that the server has seen. */
 async function seen(server: Telling, fields: Record<string, string>): Promise<string> {
   const { length } = server.connected;
   using _peer = await RawPeer.connect(server.listener.port, fields);
@@ -62,7 +62,7 @@ for (
   });
 }
 
-Deno.test("trustProxy: the field may stand in several lines; request.url doesn't change", async () => {
+Deno.test("trustProxy: the field may be split into several lines, and request.url doesn't change", async () => {
   await using ctx = new Context();
   let url = "";
   const listener = ctx.listen({
@@ -83,7 +83,7 @@ Deno.test("trustProxy: the field may stand in several lines; request.url doesn't
   assertEquals(url, "http://chat.example/path");
 });
 
-Deno.test("trustProxy: each ordinary request of a proxy's connection has its own client", async () => {
+Deno.test("trustProxy: each ordinary request of a proxy's connection has a client of its own", async () => {
   await using server = telling({ trustProxy: LOCAL, maxConnectionsPerAddress: 1 });
   using conn = await Deno.connect({ hostname: "127.0.0.1", port: server.listener.port });
   const ask = async (address: string, more = ""): Promise<string> => {
@@ -102,13 +102,13 @@ Deno.test("trustProxy: each ordinary request of a proxy's connection has its own
   assertEquals(await ask("192.0.2.8"), "192.0.2.8 0");
   assertEquals(await ask("192.0.2.7"), "192.0.2.7 0");
   assertMatch(await ask(""), /^127\.0\.0\.1 \d+$/);
-  // Then an upgrade on the same connection, of yet another client.
+  // Then an upgrade of a third client on the same connection.
   await conn.write(upgradeRequest({ "X-Forwarded-For": "192.0.2.9" }));
   await until(() => server.connected.length === 1);
   assertEquals(server.connected, ["192.0.2.9 0"]);
 });
 
-Deno.test("trustProxy: limits for an address count clients, of upgrades and requests, and let go of them", async () => {
+Deno.test("trustProxy: limits per address count the clients of upgrades and of requests, until they end", async () => {
   const gate = Promise.withResolvers<Response>();
   await using server = telling({
     trustProxy: LOCAL,
@@ -135,7 +135,7 @@ Deno.test("trustProxy: limits for an address count clients, of upgrades and requ
   assertEquals([first, second, other].map(({ head }) => head.split(" ")[1]), ["101", "503", "101"]);
   assertEquals(await status(get("/", "192.0.2.7")), 503);
   assertEquals(await status(get("/", "192.0.2.9")), 200);
-  // A request counts while it is under way, and not longer, although its connection stays.
+  // A request counts until it is answered, even if its connection stays open.
   const slow = get("/slow", "192.0.2.9");
   await until(() => server.listener.connections.size === 2);
   while (await status(get("/", "192.0.2.9")) !== 503);
@@ -152,7 +152,7 @@ Deno.test("trustProxy: limits for an address count clients, of upgrades and requ
   );
 });
 
-Deno.test("trustProxy judges the address of the PROXY head, and may be a Unix socket's peer", async () => {
+Deno.test("trustProxy applies to the address of the PROXY head, and may trust the peer of a Unix socket", async () => {
   const head = v1("10.1.1.1", 5);
   const upgrade = upgradeRequest({ "X-Forwarded-For": "192.0.2.7" });
   for (const [from, expected] of [["10.0.0.0/8", "192.0.2.7 0"], ["127.0.0.1", "10.1.1.1 5"]]) {
@@ -179,7 +179,7 @@ Deno.test("trustProxy judges the address of the PROXY head, and may be a Unix so
   }
 });
 
-Deno.test("trustProxy: options that make no sense throw at once", () => {
+Deno.test("trustProxy: invalid options throw at once", () => {
   const ctx = new Context();
   for (
     const trustProxy of [

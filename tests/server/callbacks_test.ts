@@ -1,4 +1,4 @@
-// Every callback of a listener may throw, reject, return what passes for a promise, or never settle.
+// Every callback of a listener may throw, reject, return a thenable, or never settle.
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Context, type HandshakeError, type ListenOptions } from "../../mod.ts";
 import { ConsoleErrors } from "../support/console_errors.ts";
@@ -8,7 +8,7 @@ import { RawPeer, upgradeRequest } from "../support/raw_peer.ts";
 // deno-lint-ignore no-explicit-any
 type Any = any;
 
-/** Ways to fail, each with the answer of a handshake that depends on it. */
+/** Ways to fail, with the status of a handshake that depends on the callback. */
 const FAILURES: [name: string, fail: () => Any, status: number][] = [
   ["throws", () => {
     throw new Error("secret");
@@ -24,7 +24,7 @@ const FAILURES: [name: string, fail: () => Any, status: number][] = [
       throw new Error("secret");
     },
   }), 500],
-  ["returns what has a then that throws", () => ({
+  ["returns an object whose property then throws", () => ({
     get then() {
       throw new Error("secret");
     },
@@ -59,7 +59,7 @@ for (const [name, fail, status] of FAILURES) {
     });
   }
 
-  Deno.test(`fault 21: onHandshakeError that ${name} holds nothing up`, async () => {
+  Deno.test(`fault 21: onHandshakeError that ${name} doesn't block other handshakes`, async () => {
     using said = new ConsoleErrors();
     const ctx = new Context();
     const listener = ctx.listen({ hostname: "127.0.0.1", onHandshakeError: fail });
@@ -74,7 +74,7 @@ for (const [name, fail, status] of FAILURES) {
     await ctx.shutdown();
   });
 
-  Deno.test(`fault 21: onShutdown that ${name} is waited for until the timeout at most`, async () => {
+  Deno.test(`fault 21: onShutdown that ${name} is waited for at most until the timeout`, async () => {
     using said = new ConsoleErrors();
     const ctx = new Context();
     ctx.listen({ hostname: "127.0.0.1", onShutdown: fail });
@@ -82,7 +82,7 @@ for (const [name, fail, status] of FAILURES) {
     if (status === 500) assertMatch(await said.next(), /onShutdown.*secret/);
   });
 
-  Deno.test(`fault 21: onTick that ${name} ends nothing`, async () => {
+  Deno.test(`fault 21: onTick that ${name} doesn't end the listener`, async () => {
     using said = new ConsoleErrors();
     await using ctx = new Context();
     const ticked = new EventLog<void>();
@@ -103,7 +103,7 @@ for (const [name, fail, status] of FAILURES) {
   });
 }
 
-Deno.test("fault 21: a promise of selectProtocol and of origins decides", async () => {
+Deno.test("fault 21: promises of selectProtocol and of origins are awaited", async () => {
   const options: ListenOptions = {
     hostname: "127.0.0.1",
     selectProtocol: (offered) => Promise.resolve(offered[1]),
@@ -121,7 +121,7 @@ Deno.test("fault 21: a promise of selectProtocol and of origins decides", async 
   assertEquals((await other.response()).status, 403);
 });
 
-Deno.test("fault 25: finished resolves although onHandshakeError never settles", async () => {
+Deno.test("fault 25: finished resolves even if onHandshakeError never settles", async () => {
   const ctx = new Context();
   const asked = Promise.withResolvers<void>();
   const listener = ctx.listen({
@@ -141,7 +141,7 @@ Deno.test("fault 25: finished resolves although onHandshakeError never settles",
   await listener.finished;
 });
 
-/** A body that never ends, and what became of it. */
+/** A body that never ends, and its state. */
 function endless(size: number) {
   const cancelled = Promise.withResolvers<void>();
   const body = new ReadableStream<Uint8Array>({
@@ -154,7 +154,7 @@ function endless(size: number) {
   return { body, cancelled: cancelled.promise };
 }
 
-Deno.test("fault 9: a refusal whose body has no end is cut at a bound in bytes", async () => {
+Deno.test("fault 9: a refusal with an endless body is cut at a number of bytes", async () => {
   const { body, cancelled } = endless(1000);
   await using ctx = new Context();
   const refused = new EventLog<HandshakeError>();
@@ -171,7 +171,7 @@ Deno.test("fault 9: a refusal whose body has no end is cut at a bound in bytes",
   await cancelled;
 });
 
-Deno.test("fault 9: a refusal whose body stands still is cut at the handshake's timeout", async () => {
+Deno.test("fault 9: a refusal with a stalled body is cut at the handshake's timeout", async () => {
   const { body, cancelled } = endless(0);
   await using ctx = new Context();
   const { port } = ctx.listen({

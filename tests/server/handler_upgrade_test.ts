@@ -1,4 +1,4 @@
-// Upgrades that the application's handler decides: `upgrades: "handler"` and `ctx.upgrade`.
+// Upgrades that are decided by the application's handler: `upgrades: "handler"` and `ctx.upgrade`.
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { Hono } from "hono";
 import {
@@ -23,11 +23,11 @@ interface Served extends AsyncDisposable {
   ctx: Context;
   url: string;
   port: number;
-  /** What `onHandshakeError` got. */
+  /** The errors of `onHandshakeError`. */
   refused: EventLog<HandshakeError>;
 }
 
-/** A listener whose handler decides. */
+/** A listener whose handler decides about upgrades. */
 function serve(handler: (ctx: Context) => HttpHandler, options: ListenOptions = {}): Served {
   const ctx = new Context();
   const refused = new EventLog<HandshakeError>();
@@ -49,7 +49,7 @@ function serve(handler: (ctx: Context) => HttpHandler, options: ListenOptions = 
   };
 }
 
-Deno.test("a handler's upgrade is a connection with all it has", async () => {
+Deno.test("an upgrade by a handler gives a full connection", async () => {
   const conns = new EventLog<Connection>();
   await using on = serve((ctx) => (request) => {
     const { response, connection } = ctx.upgrade(request, {
@@ -83,7 +83,7 @@ Deno.test("a handler's upgrade is a connection with all it has", async () => {
   assertEquals((await client.closed).code, 4001);
 });
 
-Deno.test("limits are the listener's, unless the upgrade names its own; handlers are its own", async () => {
+Deno.test("an upgrade has the limits of the listener unless it names others, and its own callbacks", async () => {
   const called: string[] = [];
   await using on = serve((ctx) => (request) => {
     const own = new URL(request.url).pathname === "/own" ? { maxMessageSize: 10 } : {};
@@ -100,7 +100,7 @@ Deno.test("limits are the listener's, unless the upgrade names its own; handlers
   assertEquals(called, []);
 });
 
-Deno.test("what the handler answers otherwise reaches the client, and the connection stays usable", async () => {
+Deno.test("other responses of the handler reach the client, and the connection stays usable", async () => {
   await using on = serve((ctx) => (request) => {
     if (!request.headers.has("authorization")) {
       return new Response("who are you?", {
@@ -124,7 +124,7 @@ Deno.test("what the handler answers otherwise reaches the client, and the connec
   await on.refused.next();
 });
 
-Deno.test("a 401, then the upgrade on the same connection, with frames close behind", async () => {
+Deno.test("after a 401 an upgrade is accepted on the same connection, with frames directly after it", async () => {
   await using on = serve((ctx) => (request) => {
     if (!request.headers.has("authorization")) return new Response(null, { status: 401 });
     return ctx.upgrade(request, ECHO).response;
@@ -136,7 +136,7 @@ Deno.test("a 401, then the upgrade on the same connection, with frames close beh
   assertEquals(new TextDecoder().decode((await peer.next(TEXT)).payload), "early");
 });
 
-Deno.test("the 101 goes out with whichever Response carries it, and with its headers", async () => {
+Deno.test("the 101 is sent with any Response that carries it, and with its headers", async () => {
   await using on = serve((ctx) => async (request) => {
     const { response } = ctx.upgrade(request, { ...ECHO, headers: { "x-own": "1" } });
     await Promise.resolve();
@@ -154,7 +154,7 @@ Deno.test("the 101 goes out with whichever Response carries it, and with its hea
   assertEquals(headers.get("upgrade"), "websocket");
 });
 
-Deno.test("Hono: its routes decide, and what a middleware sets after next() goes out with the 101", async () => {
+Deno.test("Hono: a route decides, and headers that a middleware sets after next() are sent with the 101", async () => {
   await using on = serve((ctx) => {
     const app = new Hono();
     // deno-lint-ignore no-explicit-any
@@ -173,7 +173,7 @@ Deno.test("Hono: its routes decide, and what a middleware sets after next() goes
   assertEquals([error.status, error.headers.get("x-after")], [404, "next"]);
 });
 
-Deno.test("the same handler runs under Deno.serve", async () => {
+Deno.test("the same handler works under Deno.serve", async () => {
   await using ctx = new Context();
   const handler = (request: Request) => {
     const { pathname } = new URL(request.url);
@@ -205,7 +205,7 @@ for (
     }, 500],
   ] as const
 ) {
-  Deno.test(`after an upgrade the handler answers with ${name}: the connection fails`, async () => {
+  Deno.test(`the connection fails if the handler answers an upgrade with ${name}`, async () => {
     const conns = new EventLog<Connection>();
     const errors = new EventLog<HandshakeError>();
     await using on = serve((ctx) => (request) => {
@@ -225,7 +225,7 @@ for (
   });
 }
 
-Deno.test("without an upgrade: no Response is 426, and a 101 of anybody else's 500", async () => {
+Deno.test("without an upgrade, no Response leads to 426, and a foreign 101 to 500", async () => {
   await using on = serve(() => (request) => {
     switch (new URL(request.url).pathname) {
       case "/none":
@@ -251,7 +251,7 @@ Deno.test("without an upgrade: no Response is 426, and a 101 of anybody else's 5
   }
 });
 
-Deno.test("an upgrade twice, too late, of a copy and of another context's request throw", async () => {
+Deno.test("a second upgrade, a late one, one of a copy and one of another context's request throw", async () => {
   await using other = new Context();
   const requests = new EventLog<Request>();
   const thrown = new EventLog<Error>();
@@ -280,7 +280,7 @@ Deno.test("an upgrade twice, too late, of a copy and of another context's reques
   assertEquals(await client.receive(), "still");
 });
 
-Deno.test("what is no valid handshake is refused before the handler gets it", async () => {
+Deno.test("an invalid handshake is refused before the handler gets it", async () => {
   let asked = 0;
   await using on = serve((ctx) => (request) => {
     asked++;
@@ -302,7 +302,7 @@ Deno.test("what is no valid handshake is refused before the handler gets it", as
   assertEquals(asked, 0);
 });
 
-Deno.test("origins are the listener's, or those of the upgrade", async () => {
+Deno.test("the origins of the listener apply, unless the upgrade names others", async () => {
   const errors = new EventLog<HandshakeError>();
   await using on = serve((ctx) => (request) => {
     const own = new URL(request.url).pathname === "/own" ? { origins: ["https://own"] } : {};
@@ -328,7 +328,7 @@ Deno.test("origins are the listener's, or those of the upgrade", async () => {
   }
 });
 
-Deno.test("a handler that takes too long after the upgrade: 503", async () => {
+Deno.test("a handler that takes too long after the upgrade leads to 503", async () => {
   const errors = new EventLog<Error>();
   await using on = serve((ctx) => (request) => {
     const onError = (_: Connection, error: unknown) => errors.push(error as Error);
@@ -340,7 +340,7 @@ Deno.test("a handler that takes too long after the upgrade: 503", async () => {
   assertEquals((await errors.next()).name, "TimeoutError");
 });
 
-Deno.test("the client leaves, or the connection is closed, before the handler has answered", async () => {
+Deno.test("the client disconnects, or the connection is closed, before the handler has answered", async () => {
   const conns = new EventLog<Connection>();
   const gate = Promise.withResolvers<void>();
   await using on = serve((ctx) => async (request) => {
@@ -398,7 +398,7 @@ Deno.test("maxConnections counts connections of both kinds", async () => {
   await third.opened;
 });
 
-Deno.test("upgrades: the handler needs to be there, and decides alone", () => {
+Deno.test("upgrades: the value handler requires a handler, which decides alone", () => {
   const ctx = new Context();
   const handler = () => new Response();
   assertThrows(() => ctx.listen({ upgrades: "handler" }), TypeError, "without handler");

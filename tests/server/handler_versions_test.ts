@@ -1,4 +1,4 @@
-// Every behaviour of a handler of ordinary HTTP, over HTTP/1.1 and over HTTP/2, by the platform's own client.
+// The behaviour of handlers of ordinary HTTP, over HTTP/1.1 and HTTP/2, with the platform's client.
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { Context, type HttpHandler, type ListenOptions } from "../../mod.ts";
 import { ConsoleErrors } from "../support/console_errors.ts";
@@ -21,7 +21,7 @@ type Version = typeof VERSIONS[number];
 const certificates = makeCertificates();
 addEventListener("unload", () => certificates[Symbol.dispose]());
 
-/** A TLS listener, and a client that speaks one version with it. */
+/** A listener with TLS, and a client that uses one version of HTTP. */
 function serve(version: Version, handler: HttpHandler, options: ListenOptions = {}): Served {
   const ctx = new Context();
   const { port } = ctx.listen({
@@ -47,12 +47,12 @@ function serve(version: Version, handler: HttpHandler, options: ListenOptions = 
   };
 }
 
-/** A test for each version. */
+/** Defines a test for each version. */
 function behaviour(name: string, test: (version: Version) => Promise<void>): void {
   for (const version of VERSIONS) Deno.test(`HTTP/${version}: ${name}`, () => test(version));
 }
 
-behaviour("method, URL, fields and address of a request", async (version) => {
+behaviour("the handler gets the method, URL, fields and address of a request", async (version) => {
   await using on = serve(version, (request, info) => {
     const { hostname } = info.remoteAddr as Deno.NetAddr;
     const { port } = info.localAddr as Deno.NetAddr;
@@ -71,50 +71,59 @@ behaviour("method, URL, fields and address of a request", async (version) => {
   }
 });
 
-behaviour("status, fields and several cookies of an answer", async (version) => {
-  await using on = serve(version, () =>
-    new Response("made", {
-      status: 201,
-      headers: [["set-cookie", "a=1"], ["set-cookie", "b=2"], ["x-own", "yes"], ["vary", "a"], [
-        "vary",
-        "b",
-      ]],
-    }));
-  const response = await on.fetch("/");
-  assertEquals([response.status, await response.text()], [201, "made"]);
-  assertEquals(response.headers.getSetCookie(), ["a=1", "b=2"]);
-  assertEquals([response.headers.get("x-own"), response.headers.get("vary")], ["yes", "a, b"]);
-  assertEquals(response.headers.get("content-length"), "4");
-  assertMatch(response.headers.get("date")!, /GMT$/);
-});
+behaviour(
+  "the client gets the status, fields and several cookies of a response",
+  async (version) => {
+    await using on = serve(version, () =>
+      new Response("made", {
+        status: 201,
+        headers: [["set-cookie", "a=1"], ["set-cookie", "b=2"], ["x-own", "yes"], ["vary", "a"], [
+          "vary",
+          "b",
+        ]],
+      }));
+    const response = await on.fetch("/");
+    assertEquals([response.status, await response.text()], [201, "made"]);
+    assertEquals(response.headers.getSetCookie(), ["a=1", "b=2"]);
+    assertEquals([response.headers.get("x-own"), response.headers.get("vary")], ["yes", "a, b"]);
+    assertEquals(response.headers.get("content-length"), "4");
+    assertMatch(response.headers.get("date")!, /GMT$/);
+  },
+);
 
-behaviour("HEAD, 204 and 304 have no content, and an empty answer is one", async (version) => {
-  await using on = serve(version, (request) => {
-    const { pathname } = new URL(request.url);
-    if (pathname === "/none") return new Response(null, { status: 204 });
-    if (pathname === "/same") return new Response(null, { status: 304 });
-    return new Response(pathname === "/empty" ? "" : "content");
-  });
-  const head = await on.fetch("/", { method: "HEAD" });
-  assertEquals([head.headers.get("content-length"), await head.text()], ["7", ""]);
-  for (const [path, status] of [["/none", 204], ["/same", 304], ["/empty", 200]] as const) {
-    const response = await on.fetch(path);
-    assertEquals([response.status, await response.text()], [status, ""]);
-  }
-});
+behaviour(
+  "responses to HEAD and with 204 or 304 have no content, and empty responses are sent",
+  async (version) => {
+    await using on = serve(version, (request) => {
+      const { pathname } = new URL(request.url);
+      if (pathname === "/none") return new Response(null, { status: 204 });
+      if (pathname === "/same") return new Response(null, { status: 304 });
+      return new Response(pathname === "/empty" ? "" : "content");
+    });
+    const head = await on.fetch("/", { method: "HEAD" });
+    assertEquals([head.headers.get("content-length"), await head.text()], ["7", ""]);
+    for (const [path, status] of [["/none", 204], ["/same", 304], ["/empty", 200]] as const) {
+      const response = await on.fetch(path);
+      assertEquals([response.status, await response.text()], [status, ""]);
+    }
+  },
+);
 
-behaviour("bodies of 3 MiB go both ways, with and without a length", async (version) => {
-  await using on = serve(version, (request) => new Response(request.body));
-  const body = pattern(3 << 20);
-  for (
-    const sent of [body, ReadableStream.from([body.subarray(0, 1 << 20), body.subarray(1 << 20)])]
-  ) {
-    const response = await on.fetch("/", { method: "POST", body: sent as BodyInit });
-    assertEquals(new Uint8Array(await response.arrayBuffer()), body);
-  }
-});
+behaviour(
+  "bodies of 3 MiB are sent in both directions, with and without a length",
+  async (version) => {
+    await using on = serve(version, (request) => new Response(request.body));
+    const body = pattern(3 << 20);
+    for (
+      const sent of [body, ReadableStream.from([body.subarray(0, 1 << 20), body.subarray(1 << 20)])]
+    ) {
+      const response = await on.fetch("/", { method: "POST", body: sent as BodyInit });
+      assertEquals(new Uint8Array(await response.arrayBuffer()), body);
+    }
+  },
+);
 
-behaviour("an answer streams: each piece arrives before the next is made", async (version) => {
+behaviour("a response streams: each piece arrives before the next is made", async (version) => {
   const gates = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
   await using on = serve(version, () =>
     new Response(ReadableStream.from(async function* () {
@@ -132,7 +141,7 @@ behaviour("an answer streams: each piece arrives before the next is made", async
   assertEquals((await reader.read()).done, true);
 });
 
-behaviour("the head of an answer goes out before content that takes its time", async (version) => {
+behaviour("the head of a response is sent before delayed content", async (version) => {
   const gate = Promise.withResolvers<void>();
   await using on = serve(version, () =>
     new Response(ReadableStream.from(async function* () {
@@ -165,7 +174,7 @@ behaviour(
   },
 );
 
-behaviour("an answer that nobody reads holds its source back", async (version) => {
+behaviour("a response that isn't read stops its source", async (version) => {
   let pulled = 0;
   await using on = serve(version, () =>
     new Response(
@@ -177,77 +186,86 @@ behaviour("an answer that nobody reads holds its source back", async (version) =
       }),
     ));
   const response = await on.fetch("/");
-  // The kernel takes some MiB of HTTP/1.1; of HTTP/2 the client's windows do.
+  // The kernel buffers some MiB of HTTP/1.1, the client's windows some MiB of HTTP/2.
   const made = await standstill(() => pulled);
   assert(made < 1000, `${made} pieces were made`);
   await response.body!.cancel();
 });
 
-behaviour("a client that leaves aborts the request and cancels the answer", async (version) => {
-  const aborted = Promise.withResolvers<void>(), cancelled = Promise.withResolvers<void>();
-  await using on = serve(version, (request) => {
-    request.signal.addEventListener("abort", () => aborted.resolve());
-    return new Response(
-      new ReadableStream({
-        start: (controller) => controller.enqueue(new TextEncoder().encode("begun")),
-        cancel: () => cancelled.resolve(),
-      }),
-    );
-  });
-  const abort = new AbortController();
-  const response = await on.fetch("/", { signal: abort.signal });
-  const reader = response.body!.getReader();
-  await reader.read();
-  abort.abort();
-  await reader.read().catch(() => {});
-  await aborted.promise;
-  await cancelled.promise;
-});
+behaviour(
+  "a client that disconnects aborts the request and cancels the response",
+  async (version) => {
+    const aborted = Promise.withResolvers<void>(), cancelled = Promise.withResolvers<void>();
+    await using on = serve(version, (request) => {
+      request.signal.addEventListener("abort", () => aborted.resolve());
+      return new Response(
+        new ReadableStream({
+          start: (controller) => controller.enqueue(new TextEncoder().encode("begun")),
+          cancel: () => cancelled.resolve(),
+        }),
+      );
+    });
+    const abort = new AbortController();
+    const response = await on.fetch("/", { signal: abort.signal });
+    const reader = response.body!.getReader();
+    await reader.read();
+    abort.abort();
+    await reader.read().catch(() => {});
+    await aborted.promise;
+    await cancelled.promise;
+  },
+);
 
-behaviour("a client that leaves before there is an answer aborts the request", async (version) => {
-  const asked = Promise.withResolvers<void>(), aborted = Promise.withResolvers<void>();
-  await using on = serve(version, (request) => {
-    request.signal.addEventListener("abort", () => aborted.resolve());
-    asked.resolve();
-    return new Promise<Response>(() => {});
-  });
-  const abort = new AbortController();
-  const response = on.fetch("/", { signal: abort.signal });
-  await asked.promise;
-  abort.abort();
-  await assertRejects(() => response);
-  await aborted.promise;
-});
+behaviour(
+  "a client that disconnects before there is a response aborts the request",
+  async (version) => {
+    const asked = Promise.withResolvers<void>(), aborted = Promise.withResolvers<void>();
+    await using on = serve(version, (request) => {
+      request.signal.addEventListener("abort", () => aborted.resolve());
+      asked.resolve();
+      return new Promise<Response>(() => {});
+    });
+    const abort = new AbortController();
+    const response = on.fetch("/", { signal: abort.signal });
+    await asked.promise;
+    abort.abort();
+    await assertRejects(() => response);
+    await aborted.promise;
+  },
+);
 
-behaviour("a client that leaves amid its body ends the body with an error", async (version) => {
-  const failed = new EventLog<unknown>(), got = new EventLog<unknown>();
-  await using on = serve(version, async (request) => {
-    try {
-      for await (const piece of request.body!) got.push(piece);
-    } catch (error) {
-      failed.push(error);
-    }
-    return new Response("late");
-  });
-  const abort = new AbortController();
-  let source!: ReadableStreamDefaultController;
-  const body = new ReadableStream({
-    start(controller) {
-      source = controller;
-      controller.enqueue(pattern(10));
-    },
-  });
-  const init = { method: "POST", body, duplex: "half", signal: abort.signal } as Init;
-  const response = on.fetch("/", init);
-  await got.next();
-  abort.abort();
-  // Over HTTP/2 the client goes on with a body that is still to come.
-  source.error(new Error("gone"));
-  await assertRejects(() => response);
-  await failed.next();
-});
+behaviour(
+  "a client that disconnects in the middle of its body ends the body with an error",
+  async (version) => {
+    const failed = new EventLog<unknown>(), got = new EventLog<unknown>();
+    await using on = serve(version, async (request) => {
+      try {
+        for await (const piece of request.body!) got.push(piece);
+      } catch (error) {
+        failed.push(error);
+      }
+      return new Response("late");
+    });
+    const abort = new AbortController();
+    let source!: ReadableStreamDefaultController;
+    const body = new ReadableStream({
+      start(controller) {
+        source = controller;
+        controller.enqueue(pattern(10));
+      },
+    });
+    const init = { method: "POST", body, duplex: "half", signal: abort.signal } as Init;
+    const response = on.fetch("/", init);
+    await got.next();
+    abort.abort();
+    // Over HTTP/2 the client is still waiting for the rest of the body.
+    source.error(new Error("gone"));
+    await assertRejects(() => response);
+    await failed.next();
+  },
+);
 
-behaviour("errors before an answer are 500, and say nothing of themselves", async (version) => {
+behaviour("errors before a response lead to 500 without the error's text", async (version) => {
   const answers: Record<string, () => unknown> = {
     "/throws": () => {
       throw new Error("secret");
@@ -278,7 +296,7 @@ behaviour("errors before an answer are 500, and say nothing of themselves", asyn
   }
 });
 
-behaviour("an error amid an answer shows as one", async (version) => {
+behaviour("the client notices an error in the middle of a response", async (version) => {
   await using on = serve(version, (request) =>
     new Response(
       ReadableStream.from(async function* () {
@@ -304,17 +322,20 @@ behaviour("an error amid an answer shows as one", async (version) => {
   }
 });
 
-behaviour("an answer before the body has come leaves the client usable", async (version) => {
-  await using on = serve(
-    version,
-    (request) => new Response(new URL(request.url).pathname === "/early" ? "no" : "fine"),
-  );
-  const early = await on.fetch("/early", { method: "POST", body: pattern(100_000) });
-  assertEquals(await early.text(), "no");
-  assertEquals(await (await on.fetch("/")).text(), "fine");
-});
+behaviour(
+  "a response before the end of the request's body leaves the client usable",
+  async (version) => {
+    await using on = serve(
+      version,
+      (request) => new Response(new URL(request.url).pathname === "/early" ? "no" : "fine"),
+    );
+    const early = await on.fetch("/early", { method: "POST", body: pattern(100_000) });
+    assertEquals(await early.text(), "no");
+    assertEquals(await (await on.fetch("/")).text(), "fine");
+  },
+);
 
-behaviour("a body beside GET is dropped, and 50 requests at once are answered", async (version) => {
+behaviour("the body of a GET is dropped, and 50 requests at once are answered", async (version) => {
   await using on = serve(version, async (request) => {
     await turn();
     return new Response(new URL(request.url).pathname);
@@ -324,7 +345,7 @@ behaviour("a body beside GET is dropped, and 50 requests at once are answered", 
   assertEquals(texts, paths);
 });
 
-behaviour("a shutdown lets requests under way be answered", async (version) => {
+behaviour("a shutdown waits for requests in progress", async (version) => {
   const asked = Promise.withResolvers<void>(), gate = Promise.withResolvers<void>();
   await using on = serve(version, async () => {
     asked.resolve();
@@ -339,7 +360,7 @@ behaviour("a shutdown lets requests under way be answered", async (version) => {
   assertEquals(await ended, { clean: 0, terminated: 0 });
 });
 
-behaviour("a shutdown cuts what isn't answered in time", async (version) => {
+behaviour("a shutdown cuts requests that aren't answered in time", async (version) => {
   const asked = Promise.withResolvers<void>(), aborted = Promise.withResolvers<void>();
   await using on = serve(version, (request) => {
     request.signal.addEventListener("abort", () => aborted.resolve());
@@ -354,7 +375,7 @@ behaviour("a shutdown cuts what isn't answered in time", async (version) => {
   await cut;
 });
 
-behaviour("trustProxy says who the client is", async (version) => {
+behaviour("trustProxy gives the client's address", async (version) => {
   await using on = serve(version, (_, info) => Response.json(info.remoteAddr), {
     trustProxy: ["127.0.0.0/8"],
     maxConnectionsPerAddress: 1,

@@ -1,4 +1,4 @@
-// Requests and answers by RFC 9110 and RFC 9112, and what a head may cost.
+// Requests and responses of RFC 9110 and RFC 9112, and the cost of heads.
 import { assert, assertEquals, assertInstanceOf, assertMatch, assertRejects } from "@std/assert";
 import { Context, HandshakeError, type ListenOptions } from "../../mod.ts";
 import { text, utf8 } from "../support/bytes.ts";
@@ -46,7 +46,7 @@ function fields(count: number): Changes {
 
 Deno.test("fault 1: a head of more than 128 fields is refused with 431", async () => {
   await using on = server({ onHandshake: () => true });
-  // The five of a handshake are among them.
+  // Five of them are those of a handshake.
   using taken = await RawPeer.connect(on.port, fields(123));
   assertMatch(taken.head, / 101 /);
   assertEquals((await answerTo(on.port, upgradeRequest(fields(124)))).status, 431);
@@ -55,7 +55,7 @@ Deno.test("fault 1: a head of more than 128 fields is refused with 431", async (
   assertEquals((await answerTo(on.port, same)).status, 431);
 });
 
-Deno.test("fault 1: maxHeaderFields moves the bound, 0 lifts it", async () => {
+Deno.test("fault 1: maxHeaderFields sets the limit, and 0 removes it", async () => {
   await using few = server({ maxHeaderFields: 6 });
   using _six = await RawPeer.connect(few.port, fields(1));
   assertEquals((await answerTo(few.port, upgradeRequest(fields(2)))).status, 431);
@@ -63,17 +63,17 @@ Deno.test("fault 1: maxHeaderFields moves the bound, 0 lifts it", async () => {
   using _many = await RawPeer.connect(any.port, fields(1000));
 });
 
-Deno.test("no listener takes a head of more than 1,024 fields: the platform's Headers are quadratic", async () => {
+Deno.test("no listener accepts a head of more than 1,024 fields: the platform's Headers are quadratic", async () => {
   for (const maxHeaderFields of [0, Infinity, 5000]) {
     await using on = server({ maxHeaderFields, maxHeaderBytes: 0, onHandshake: () => true });
-    // The five of a handshake are among them.
+    // Five of them are those of a handshake.
     using _most = await RawPeer.connect(on.port, fields(1019));
     assertEquals((await answerTo(on.port, upgradeRequest(fields(1020)))).status, 431);
     assertMatch((await on.refused.next()).message, /more than 1024 fields/);
   }
 });
 
-Deno.test("fault 1: nothing lists the fields of a head by way of the platform's Headers", async () => {
+Deno.test("fault 1: the library doesn't iterate over the platform's Headers", async () => {
   const connected = new EventLog<string | undefined>();
   await using on = server({
     maxHeaderFields: 0,
@@ -101,11 +101,11 @@ Deno.test("fault 1: nothing lists the fields of a head by way of the platform's 
   const start = performance.now();
   assertEquals([...headers].length, 1000);
   const listed = performance.now() - start;
-  // What the platform's `Headers` take to be filled is a fraction of what they take to be listed.
+  // Filling the platform's `Headers` takes a fraction of the time of iterating over them.
   assert(taken < listed / 2, `1,000 fields took ${taken} ms, to list them takes ${listed} ms`);
 });
 
-Deno.test("fault 1: a client takes no more than 128 fields either", async () => {
+Deno.test("fault 1: a client accepts at most 128 fields, too", async () => {
   using listener = rawListener();
   await using ctx = new Context();
   for (const [count, isTaken] of [[125, true], [126, false]] as const) {
@@ -136,7 +136,7 @@ for (const [name, status, request, options] of NO_CONTENT) {
   });
 }
 
-Deno.test("fault 41: our client takes a folded field of a 101, however it is cut", async () => {
+Deno.test("fault 41: a client accepts a folded field of a 101, split at any byte", async () => {
   using listener = rawListener();
   await using ctx = new Context();
   const lines = ["X-Folded: a\r\n b\r\n\t c", "X-Next: d"];
@@ -149,7 +149,7 @@ Deno.test("fault 41: our client takes a folded field of a 101, however it is cut
   }
 });
 
-Deno.test("fault 41: our client takes a folded field of a proxy's answer", async () => {
+Deno.test("fault 41: a client accepts a folded field of a proxy's response", async () => {
   using listener = rawListener();
   using proxy = rawListener();
   await using ctx = new Context();
@@ -162,7 +162,7 @@ Deno.test("fault 41: our client takes a folded field of a proxy's answer", async
   peer.close();
 });
 
-Deno.test("fault 41: white space behind the status line, and a fold in a request, are refused", async () => {
+Deno.test("fault 41: whitespace after the status line, and a fold in a request, are refused", async () => {
   using listener = rawListener();
   await using ctx = new Context();
   const conn = ctx.connect(urlOf(listener), { onError: () => {} });
@@ -197,14 +197,14 @@ Deno.test("fault 47: origins of files, sandboxes and embedders can be listed", a
   }
 });
 
-Deno.test("fault 49: the key of RFC 6455 4.1's own example is taken", async () => {
+Deno.test("fault 49: the key of the example in RFC 6455 4.1 is accepted", async () => {
   const key = "AQIDBAUGBwgJCgsMDQ4PEC==";
   await using on = server();
   using peer = await RawPeer.connect(on.port, { "Sec-WebSocket-Key": key });
   assertEquals(fieldOf(peer.head, "Sec-WebSocket-Accept"), acceptOf(key));
 });
 
-Deno.test("fault 63: a health check is told apart from a handshake that is broken", async () => {
+Deno.test("fault 63: a health check is distinguished from an invalid handshake", async () => {
   await using on = server();
   assertEquals((await answerTo(on.port, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")).status, 426);
   const check = await on.refused.next();
@@ -215,7 +215,7 @@ Deno.test("fault 63: a health check is told apart from a handshake that is broke
   assertEquals([broken.status, broken.isUpgrade], [426, true]);
 });
 
-Deno.test("fault 43: HTTP/1.1 without a Host is refused with 400, also where 426 would be said", async () => {
+Deno.test("fault 43: HTTP/1.1 without a Host is refused with 400, also instead of 426", async () => {
   await using on = server();
   assertEquals((await answerTo(on.port, utf8("GET / HTTP/1.1\r\n\r\n"))).status, 400);
   assertEquals((await answerTo(on.port, utf8("GET / HTTP/1.0\r\n\r\n"))).status, 426);

@@ -1,4 +1,4 @@
-// Ordinary HTTP on a listener's port, by RFC 9110 and RFC 9112.
+// Ordinary HTTP on a listener's port (RFC 9110, RFC 9112).
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Context, type HandshakeError, type HttpHandler, type ListenOptions } from "../../mod.ts";
 import { ConsoleErrors } from "../support/console_errors.ts";
@@ -31,14 +31,14 @@ function server(handler: HttpHandler, options: ListenOptions = {}) {
   };
 }
 
-/** Sends a text, one byte per code unit, and reads to the end of the stream. */
+/** Sends a text, one byte per code unit, and reads until the end of the stream. */
 async function talk(port: number, sent: string): Promise<string> {
   using peer = await RawPeer.dial(port);
   await peer.write(Uint8Array.from(sent, (char) => char.charCodeAt(0)));
   return new TextDecoder("latin1").decode(await peer.rest());
 }
 
-/** The heads of answers, none of which has a body that looks like one. */
+/** The status codes in a text. No body in these tests looks like a status line. */
 function statuses(text: string): number[] {
   return [...text.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, status]) => Number(status));
 }
@@ -49,11 +49,11 @@ function request(path: string, ...lines: string[]): string {
 
 const LAST = "Connection: close";
 
-/** A connection without a kernel, whose client sends requests for as long as they are read. */
+/** A connection in memory whose client sends requests as fast as they are read. */
 class EagerClient {
   readonly remoteAddr: Deno.NetAddr = { transport: "tcp", hostname: "192.0.2.1", port: 1 };
   readonly localAddr: Deno.NetAddr = { transport: "tcp", hostname: "192.0.2.2", port: 2 };
-  /** Bytes of requests that were read, and answers that were written. */
+  /** The number of bytes of requests that were read, and of responses that were written. */
   taken = 0;
   answers = 0;
   closed = Promise.withResolvers<null>();
@@ -76,7 +76,7 @@ class EagerClient {
   close = () => this.closed.resolve(null);
 }
 
-Deno.test("fault 4: of a client that doesn't wait for answers one buffer is read ahead", async () => {
+Deno.test("fault 4: one buffer is read ahead of a client that doesn't wait for responses", async () => {
   const client = new EagerClient();
   const ended = Promise.withResolvers<never>();
   let accepted = false;
@@ -100,7 +100,7 @@ Deno.test("fault 4: of a client that doesn't wait for answers one buffer is read
       unref() {},
     } as unknown as Deno.Listener,
   });
-  // Turns of the event loop in which nothing more was read.
+  // The number of turns of the event loop without another read.
   let before = -1, still = 0;
   await until(() => {
     still = asked === 1 && client.taken === before ? still + 1 : 0;
@@ -146,7 +146,7 @@ for (
       await aborted.promise;
       if (name !== "a long poll") await cancelled.promise;
       await peer.rest();
-      // Its place among the connections is free again.
+      // The connection doesn't count any more.
       const next = await RawPeer.connect(on.port);
       next.close();
       on.listener.close();
@@ -155,7 +155,7 @@ for (
   }
 }
 
-Deno.test("fault 28: a client that leaves in the middle of its body ends the request", async () => {
+Deno.test("fault 28: a client that disconnects in the middle of its body ends the request", async () => {
   const failed = new EventLog<Error>();
   await using on = server(async (request) => {
     await request.text().catch((error) => failed.push(error));
@@ -164,13 +164,13 @@ Deno.test("fault 28: a client that leaves in the middle of its body ends the req
   using peer = await RawPeer.dial(on.port);
   await peer.write("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nabc");
   await peer.conn.closeWrite();
-  // The end of the connection aborts the request, and a read of the body may find it first.
+  // Either the end of the connection aborts the request first, or a read of the body fails first.
   assertMatch((await failed.next()).message, /ended|left in the middle/);
   assertEquals(await peer.rest(), new Uint8Array(0));
 });
 
 for (const isTls of [false, true]) {
-  Deno.test(`fault 42: TRACE and methods of one's own reach the handler${isTls ? " over TLS" : ""}`, async () => {
+  Deno.test(`fault 42: TRACE and unregistered methods reach the handler${isTls ? " over TLS" : ""}`, async () => {
     using certificates = isTls ? makeCertificates() : null;
     await using on = server(
       (request) => new Response(`${request.method} ${request.clone().method}`),
@@ -191,7 +191,7 @@ for (const isTls of [false, true]) {
   });
 }
 
-Deno.test("fault 43: request.url names us as the client does, and never anything inside", async () => {
+Deno.test("fault 43: request.url has the host that the client has sent, and never an internal one", async () => {
   await using on = server((request) => new Response(request.url));
   const own = `http://127.0.0.1:${on.port}`;
   for (
@@ -237,7 +237,7 @@ Deno.test("fault 44: nothing is processed after the last request of a connection
   assert(!asked.includes("/second"));
 });
 
-Deno.test("an HTTP/1.0 client may keep its connection, and has no chunks", async () => {
+Deno.test("a connection of an HTTP/1.0 client can be kept, and has no chunks", async () => {
   await using on = server(({ url }) =>
     new Response(url.endsWith("/stream") ? ReadableStream.from(pieces("abc")) : "ok")
   );
@@ -259,7 +259,7 @@ async function* pieces(text: string): AsyncGenerator<Uint8Array> {
   }
 }
 
-Deno.test("fault 45: an answer without content is framed as its status says", async () => {
+Deno.test("fault 45: the framing of a response without content follows its status", async () => {
   await using on = server(({ url }) => {
     const status = Number(new URL(url).pathname.slice(1));
     return new Response(null, { status, headers: status === 304 ? { "Content-Length": "7" } : {} });
@@ -296,7 +296,7 @@ const CONTENT: [name: string, make: () => BodyInit, framing: "length" | "chunked
   ];
 
 for (const [name, make, framing, text] of CONTENT) {
-  Deno.test(`an answer with ${name} is framed by ${framing}`, async () => {
+  Deno.test(`a response with ${name} is framed by ${framing}`, async () => {
     await using on = server(() => new Response(make()));
     const url = `http://127.0.0.1:${on.port}/`;
     const response = await fetch(url);
@@ -307,7 +307,7 @@ for (const [name, make, framing, text] of CONTENT) {
       assertEquals(response.headers.get("content-length"), `${text.length}`);
     }
     assertMatch(response.headers.get("date")!, /^\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT$/);
-    // A HEAD says the same as far as it is known, and has no content.
+    // The response to HEAD has the same fields as far as they are known, and no content.
     using peer = await RawPeer.dial(on.port);
     await peer.write(`HEAD / HTTP/1.1\r\nHost: h\r\n${LAST}\r\n\r\n`);
     const answer = await peer.response();
@@ -317,7 +317,7 @@ for (const [name, make, framing, text] of CONTENT) {
   });
 }
 
-Deno.test("a body is given to the handler whole, and what it doesn't read isn't in the way", async () => {
+Deno.test("the handler gets a whole body, and an unread one doesn't disturb the next request", async () => {
   await using on = server(async (request) => {
     const path = new URL(request.url).pathname;
     if (path === "/read") return new Response(await request.text());
@@ -348,13 +348,13 @@ Deno.test("a body is given to the handler whole, and what it doesn't read isn't 
   ]);
 });
 
-Deno.test("a body with GET is read over", async () => {
+Deno.test("the body of a GET is skipped", async () => {
   await using on = server((request) => new Response(String(request.body)));
   const text = await talk(on.port, request("/", "Content-Length: 3") + "abc" + request("/", LAST));
   assertEquals(statuses(text), [200, 200]);
 });
 
-Deno.test("a client that waits for a 100 and gets the answer instead isn't read on", async () => {
+Deno.test("after a final response instead of a 100, nothing more is read from the client", async () => {
   await using on = server(() => new Response("no"));
   const text = await talk(
     on.port,
@@ -364,7 +364,7 @@ Deno.test("a client that waits for a 100 and gets the answer instead isn't read 
   assertMatch(text, /connection: close/i);
 });
 
-Deno.test("an endless body that isn't read ends the connection, and the answer arrives", async () => {
+Deno.test("an endless body that isn't read ends the connection after the response", async () => {
   await using on = server(() => new Response("no", { status: 413 }));
   using peer = await RawPeer.dial(on.port);
   await peer.write("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n");
@@ -407,7 +407,7 @@ for (
     ],
   ] as [string, HttpHandler][]
 ) {
-  Deno.test(`a handler that ${name} is answered 500, on a connection that goes on`, async () => {
+  Deno.test(`a handler that ${name} leads to 500, and the connection continues`, async () => {
     using said = new ConsoleErrors();
     await using on = server(handler);
     const text = await talk(on.port, request("/") + request("/", LAST));
@@ -424,7 +424,7 @@ for (
     ["is shorter than announced", "4", ["abc"]],
   ] as [string, string | null, (string | null)[]][]
 ) {
-  Deno.test(`an answer whose content ${name} is cut, so that no client takes it for whole`, async () => {
+  Deno.test(`a response whose content ${name} is cut, so that clients notice`, async () => {
     using said = new ConsoleErrors();
     await using on = server(() =>
       new Response(
@@ -452,11 +452,11 @@ for (
     ["longer content", () => "abcdefgh"],
   ] as [string, () => string | null][]
 ) {
-  Deno.test(`an answer with ${name} and another Content-Length says its own length`, async () => {
+  Deno.test(`a response with ${name} and a wrong Content-Length is sent with the right one`, async () => {
     await using on = server(() =>
       new Response(make(), { headers: { "Content-Length": "5", "Content-Type": "text/plain" } })
     );
-    // What the next answer begins with would be taken for content otherwise.
+    // A wrong length would make a client take the next response for content.
     const text = await talk(on.port, request("/") + request("/", LAST));
     const content = make() ?? "";
     assertEquals(statuses(text), [200, 200]);
@@ -468,7 +468,7 @@ for (
   });
 }
 
-Deno.test("a first piece that is empty doesn't hold the head up", async () => {
+Deno.test("an empty first piece doesn't delay the head", async () => {
   await using on = server(() =>
     new Response(
       new ReadableStream({ start: (controller) => controller.enqueue(new Uint8Array(0)) }),
@@ -482,7 +482,7 @@ Deno.test("a first piece that is empty doesn't hold the head up", async () => {
 });
 
 for (const [name, size] of [["small", 10], ["large", 1 << 20]] as const) {
-  Deno.test(`a client that ends its direction behind its requests gets ${name} answers that are at hand`, async () => {
+  Deno.test(`a client that ends its direction after its requests gets ${name} responses that are ready`, async () => {
     await using on = server(async (request) => {
       const { length } = await request.text();
       return new Response(new Uint8Array(size + length));
@@ -500,10 +500,10 @@ for (const [name, size] of [["small", 10], ["large", 1 << 20]] as const) {
 
 for (
   const [name, body] of [
-    ["a size that white space cuts in two", "3 4\r\nabc\r\n0\r\n\r\n"],
-    ["white space between size and data's line", "3 \tx\r\nabc\r\n0\r\n\r\n"],
+    ["a size that is split by whitespace", "3 4\r\nabc\r\n0\r\n\r\n"],
+    ["whitespace between the size and the data", "3 \tx\r\nabc\r\n0\r\n\r\n"],
     ["an extension with a control character", "3;a\x01\r\nabc\r\n0\r\n\r\n"],
-    ["a request line for a trailer", "0\r\nGET /admin HTTP/1.1\r\nHost: h\r\n\r\n"],
+    ["a request line in place of a trailer", "0\r\nGET /admin HTTP/1.1\r\nHost: h\r\n\r\n"],
     ["a trailer without a colon", "0\r\nfield\r\n\r\n"],
     ["a trailer with a control character", "0\r\na: \x00\r\n\r\n"],
   ]
@@ -520,7 +520,7 @@ for (
   });
 }
 
-Deno.test("a chunked body may have white space, extensions and trailers, however it is cut", async () => {
+Deno.test("a chunked body may have whitespace, extensions and trailers, split at any byte", async () => {
   await using on = server(async (request) => new Response(await request.text()));
   using peer = await RawPeer.dial(on.port);
   peer.conn.setNoDelay(true);
@@ -534,7 +534,7 @@ Deno.test("a chunked body may have white space, extensions and trailers, however
   assertEquals((await peer.response()).body, "abcde");
 });
 
-Deno.test("handlers that fail with what the client did say nothing on the console", async () => {
+Deno.test("handlers that fail because of the client aren't reported to the console", async () => {
   using said = new ConsoleErrors();
   const done = new EventLog<void>();
   await using on = server(async (request) => {
@@ -554,7 +554,7 @@ Deno.test("handlers that fail with what the client did say nothing on the consol
   assertEquals(said.calls, []);
 });
 
-Deno.test("a bad head on a connection that has carried HTTP is refused, and told of", async () => {
+Deno.test("an invalid head after ordinary requests is refused and reported", async () => {
   await using on = server(() => new Response("ok"), { maxHeaderFields: 4 });
   for (
     const [bad, status] of [
@@ -567,14 +567,14 @@ Deno.test("a bad head on a connection that has carried HTTP is refused, and told
   }
 });
 
-Deno.test("httpIdleTimeout ends what waits for the client, and nothing else", async () => {
+Deno.test("httpIdleTimeout ends only connections that wait for the client", async () => {
   using clock = new VirtualClock();
   await using on = server(async ({ url, body }) => {
     if (url.endsWith("/slow")) await new Promise((resolve) => setTimeout(resolve, 150));
     if (body !== null) await failure(new Response(body).text());
     return new Response("ok");
   }, { httpIdleTimeout: 50 });
-  // A handler may take longer than that.
+  // A handler may take longer.
   assertEquals(statuses(await clock.during(talk(on.port, request("/slow")))), [200]);
   const next = talk(on.port, request("/") + "GET / HTTP");
   assertEquals(statuses(await clock.during(next)), [200]);
@@ -582,14 +582,14 @@ Deno.test("httpIdleTimeout ends what waits for the client, and nothing else", as
   assertEquals(await clock.during(rest), "");
 });
 
-Deno.test("an upgrade finds the connection as the requests before have left it", async () => {
+Deno.test("an upgrade works after ordinary requests on the same connection", async () => {
   const gate = Promise.withResolvers<void>();
   await using on = server(async () => {
     await gate.promise;
     return new Response("ok");
   }, { onMessage: (conn, data) => void conn.send(data) });
   using peer = await RawPeer.dial(on.port);
-  // The upgrade is read ahead while the request before it is answered, and reading goes on after it.
+  // The upgrade is read ahead while the request before it is answered. Reading continues after the response.
   await peer.write(request("/"));
   await peer.write(UPGRADE);
   await turn();
@@ -608,8 +608,8 @@ Deno.test("an upgrade finds the connection as the requests before have left it",
   }
 });
 
-Deno.test("the backlog is handed to the kernel: 4,096 unless told otherwise", () => {
-  // Deno's sockets, whichever the tests are run with: only what they are asked for can be seen.
+Deno.test("the backlog is passed to the kernel; its default is 4,096", () => {
+  // With Deno's sockets in any case, since only the arguments of the call can be checked.
   const ctx = new Context({ sockets: undefined });
   const { listen } = Deno;
   const asked: unknown[] = [];

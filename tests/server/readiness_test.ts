@@ -1,4 +1,4 @@
-/** Accepted transports that report readiness: nothing is read, and no memory waits, while a peer is silent. */
+/** Accepted transports that report readiness: while a peer is silent, no read is pending, and no buffer is held. */
 import { assertEquals } from "@std/assert";
 import { Context, type ListenOptions } from "../../mod.ts";
 import type { SocketListener, Sockets, SocketTransport } from "../../src/transport/sockets.ts";
@@ -8,13 +8,13 @@ import { standstill } from "../support/until.ts";
 
 const ADDR: Deno.NetAddr = { transport: "tcp", hostname: "127.0.0.1", port: 1 };
 
-/** A listener that has accepted one end in memory, whose `read` throws; and the peer at the other. */
+/** A listener that has accepted one end in memory, whose `read` throws, and the peer at the other end. */
 function accepted(options: ListenOptions) {
   const [ours, theirs] = ReadyConn.pair();
   const transport = Object.assign(ours, {
     localAddr: ADDR,
     remoteAddr: ADDR,
-    // A handshake's answer is written by promises.
+    // The response of a handshake is written with promises.
     write: (data: Uint8Array) => MemoryConn.prototype.write.call(ours, data),
   });
   const later = Promise.withResolvers<SocketTransport>();
@@ -44,7 +44,7 @@ function accepted(options: ListenOptions) {
   return {
     ours,
     raw,
-    /** Reads of the transport, none of which may have brought nothing. */
+    /** The number of reads; fails if one of them returned nothing. */
     async reads(): Promise<number> {
       const count = await standstill(() => ours.reads);
       assertEquals(ours.emptyReads, 0);
@@ -62,7 +62,7 @@ async function echoes(raw: RawPeer<MemoryConn>): Promise<void> {
   assertEquals(new TextDecoder().decode((await raw.next(1)).payload), "hello");
 }
 
-Deno.test("a half-open handshake reads when something is there, and at no other time", async () => {
+Deno.test("a half-open handshake reads only when bytes are there", async () => {
   await using peer = accepted({});
   const { raw } = peer;
   assertEquals(await peer.reads(), 0);
@@ -75,7 +75,7 @@ Deno.test("a half-open handshake reads when something is there, and at no other 
   await echoes(raw);
 });
 
-Deno.test("ordinary HTTP reads when something is there, up to the request that asks for a WebSocket", async () => {
+Deno.test("ordinary HTTP reads only when bytes are there, up to the request for a WebSocket", async () => {
   const asked: string[] = [];
   await using peer = accepted({
     handler: async (request) => {
@@ -97,7 +97,7 @@ Deno.test("ordinary HTTP reads when something is there, up to the request that a
   await echoes(raw);
 });
 
-Deno.test("a client that leaves while its request is being answered is noticed without a read pending", async () => {
+Deno.test("a client that disconnects during its request is noticed without a pending read", async () => {
   const left = Promise.withResolvers<unknown>();
   await using peer = accepted({
     handler: (request) =>

@@ -1,4 +1,4 @@
-// A shutdown resolves by its timeout, whatever callbacks, handlers and peers do, and says what had to be cut.
+// A shutdown resolves by its timeout, whatever callbacks, handlers and peers do, and reports what was cut.
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { type Connection, Context, InvalidStateError, type ListenOptions } from "../../mod.ts";
 import { CLOSE, readClose } from "../support/frames.ts";
@@ -8,7 +8,7 @@ import { VirtualClock } from "../support/virtual_clock.ts";
 
 const REQUEST = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
 
-/** A server with one request of ordinary HTTP under way. */
+/** A server with an ordinary request in progress. */
 async function busy(handler: ListenOptions["handler"], options: ListenOptions = {}) {
   const ctx = new Context();
   const asked = Promise.withResolvers<Request>();
@@ -44,13 +44,13 @@ for (const whose of ["context", "listener"] as const) {
   });
 }
 
-Deno.test("fault 23: the timeout isn't waited for when the client of such a handler has gone", async () => {
+Deno.test("fault 23: a shutdown doesn't wait for the timeout if the client of such a handler has disconnected", async () => {
   using on = await busy(never);
   on.peer.close();
   assertEquals(await on.ctx.shutdown({ timeout: 600_000 }), { clean: 0, terminated: 0 });
 });
 
-Deno.test("fault 23: await ctx.shutdown() inside a handler comes back at the timeout", async () => {
+Deno.test("fault 23: await ctx.shutdown() in a handler resolves at the timeout", async () => {
   const result = Promise.withResolvers<unknown>();
   const ctx: Context = new Context();
   const listener = ctx.listen({
@@ -66,7 +66,7 @@ Deno.test("fault 23: await ctx.shutdown() inside a handler comes back at the tim
   assertEquals((await peer.rest()).length, 0);
 });
 
-Deno.test("fault 23: an endless answer is cut at the timeout, and its source is told", async () => {
+Deno.test("fault 23: an endless response is cut at the timeout, and its source is cancelled", async () => {
   const cancelled = Promise.withResolvers<void>();
   using on = await busy(() =>
     new Response(new ReadableStream({ cancel: () => cancelled.resolve() }))
@@ -76,7 +76,7 @@ Deno.test("fault 23: an endless answer is cut at the timeout, and its source is 
   await cancelled.promise;
 });
 
-Deno.test("an answer that is given in time is sent, and the shutdown waits for no more", async () => {
+Deno.test("a response within the timeout is sent, and the shutdown then ends at once", async () => {
   const gate = Promise.withResolvers<void>();
   using on = await busy(async () => {
     await gate.promise;
@@ -139,13 +139,13 @@ Deno.test("shutdown with the timeout 0 terminates at once", async () => {
   await on.listener.finished;
 });
 
-Deno.test("a handshake whose 101 is on the way becomes a connection that is closed with 1001", async () => {
+Deno.test("a handshake whose 101 is being written becomes a connection that is closed with 1001", async () => {
   const writing = Promise.withResolvers<void>();
   const gate = Promise.withResolvers<void>();
   const real = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const ctx = new Context();
   ctx.listen({
-    // Accepts sockets whose kernel takes its time with the first write.
+    // Accepts sockets whose first write is delayed.
     listener: {
       addr: real.addr,
       accept: async () => {
@@ -177,7 +177,7 @@ Deno.test("a handshake whose 101 is on the way becomes a connection that is clos
   assertEquals(await shutdown, { clean: 1, terminated: 0 });
 });
 
-Deno.test("a listener whose socket is closed by the one who has bound it is finished", async () => {
+Deno.test("a listener is finished when its owner closes the socket", async () => {
   await using ctx = new Context();
   const bound = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const listener = ctx.listen({ listener: bound });
@@ -189,7 +189,7 @@ Deno.test("a listener whose socket is closed by the one who has bound it is fini
   await listener.finished;
 });
 
-Deno.test("a refused handshake whose peer stays silent doesn't hold the shutdown up", async () => {
+Deno.test("a refused handshake with a silent peer doesn't delay the shutdown", async () => {
   const ctx = new Context();
   const listener = ctx.listen({ hostname: "127.0.0.1", onHandshakeError: () => {} });
   using silent = await RawPeer.dial(listener.port);
@@ -198,12 +198,12 @@ Deno.test("a refused handshake whose peer stays silent doesn't hold the shutdown
   const shutdown = ctx.shutdown({ timeout: 600_000 });
   assertEquals(readClose((await open.next(CLOSE)).payload).code, 1001);
   await open.sendClose(1001);
-  // The silent one has not closed its end.
+  // The silent peer hasn't closed its direction.
   assertEquals(await shutdown, { clean: 1, terminated: 0 });
   assertMatch(await silent.readHead(), /^HTTP\/1\.1 503 /);
 });
 
-Deno.test("a listener that is shut down within the shutdown of its context ends with it", async () => {
+Deno.test("a listener that is shut down during the shutdown of its context ends with it", async () => {
   const ctx = new Context();
   let own: Promise<unknown> | undefined;
   const listener = ctx.listen({
