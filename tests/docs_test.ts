@@ -1,8 +1,8 @@
 /**
- * Every TypeScript block of the README, of docs/ and of the JSDoc is a whole program: all are type-checked together,
- * and run in the order of their page, those with tests by `deno test`. One that prints `listening on …` stays up for
- * those after it. A block marked `ts no-eval` needs something that isn't there, and is only type-checked. The programs
- * of docs/integration.md, which need certificates and proxies, are run by tests/ways/docs_test.ts.
+ * Every TypeScript block of the README, of docs/ and of the JSDoc is a complete program. All blocks are type-checked together,
+ * and run in the order of their page; those that contain tests are run by `deno test`. A program that prints `listening on …`
+ * stays up for the later ones. A block marked `ts no-eval` needs something that isn't available, and is only type-checked.
+ * The programs of docs/integration.md, which need certificates and proxies, are run by tests/ways/docs_test.ts.
  */
 import { assert, assertEquals } from "@std/assert";
 import { mayFail } from "./support/failure.ts";
@@ -18,7 +18,7 @@ interface Block {
   file: string;
 }
 
-/** The blocks of a Markdown page. */
+/** The code blocks of a Markdown page. */
 function blocksOf(page: string, text: string): Block[] {
   const blocks: Block[] = [];
   const fences = /^( *)```ts( no-eval)?\n([^]*?)^ *```$/gm;
@@ -35,7 +35,7 @@ function blocksOf(page: string, text: string): Block[] {
   return blocks;
 }
 
-/** The text of a source's JSDoc, line for line. */
+/** The JSDoc of a source file, line for line. */
 function docOf(source: string): string {
   let inside = false;
   return source.split("\n").map((line) => {
@@ -53,7 +53,7 @@ async function* sources(dir: URL): AsyncGenerator<string> {
   }
 }
 
-/** The blocks of each page but some. */
+/** The code blocks of each page, except some pages. */
 async function collect(without: string[]): Promise<Map<string, Block[]>> {
   const pages = ["README.md", "CONTRIBUTING.md"];
   for await (const { name } of Deno.readDir(new URL("docs/", ROOT))) {
@@ -72,7 +72,7 @@ async function collect(without: string[]): Promise<Map<string, Block[]>> {
   return found;
 }
 
-/** A configuration under which a user's program finds the package. */
+/** Writes a configuration with which a user's program finds the package. */
 async function writeConfig(dir: string): Promise<void> {
   const { exports, compilerOptions, name } = JSON.parse(
     await Deno.readTextFile(new URL("deno.json", ROOT)),
@@ -91,7 +91,7 @@ function freePort(): number {
   return listener.addr.port;
 }
 
-/** Runs a program until it ends, or says that it listens; one that has tests, by `deno test`. */
+/** Runs a program until it ends or says that it listens; a program with tests is run by `deno test`. */
 async function start(
   dir: string,
   { file, page, line, code }: Block,
@@ -118,7 +118,7 @@ async function start(
     })(),
   ]);
   const patience = setTimeout(() => {
-    stderr += "It neither ends nor says that it listens.";
+    stderr += "The program neither ends nor says that it listens.";
     child.kill();
   }, 30_000);
   const outcome = await Promise.race([listening.promise, child.status]);
@@ -129,7 +129,7 @@ async function start(
   return null;
 }
 
-Deno.test("the code of the README, the docs and the JSDoc is whole, has the right types, and runs", async (t) => {
+Deno.test("the code blocks of the README, the docs and the JSDoc are complete programs that type-check and run", async (t) => {
   const dir = await Deno.makeTempDir();
   try {
     const pages = await collect(ELSEWHERE);
@@ -141,7 +141,7 @@ Deno.test("the code of the README, the docs and the JSDoc is whole, has the righ
       for (const block of blocks) {
         block.file = `${page.replaceAll(/[/.]/g, "_")}_${block.line}.ts`;
         files.push(block.file);
-        // An empty export makes it a module, as a user's file with imports is.
+        // An empty export makes the block a module, like a user's file with imports.
         const code = block.code.replaceAll("8080", port) + "\nexport {};\n";
         await Deno.writeTextFile(`${dir}/${block.file}`, code);
       }
@@ -177,7 +177,7 @@ Deno.test("the code of the README, the docs and the JSDoc is whole, has the righ
   }
 });
 
-/** The arguments of each call that listens. */
+/** The arguments of each call that listens on an address. */
 function* listenCalls(code: string): Generator<string> {
   for (const { index } of code.matchAll(/(\.listen|Deno\.serve|new WebSocketServer)(?=\()/g)) {
     const start = code.indexOf("(", index);
@@ -190,7 +190,7 @@ function* listenCalls(code: string): Generator<string> {
   }
 }
 
-Deno.test("every program that listens says where", async () => {
+Deno.test("every program that listens names an address", async () => {
   const found = new Map<string, string[]>();
   for (const [page, blocks] of await collect([])) found.set(page, blocks.map(({ code }) => code));
   for await (const page of sources(new URL("examples/", ROOT))) {
@@ -200,15 +200,17 @@ Deno.test("every program that listens says where", async () => {
   for (const [page, programs] of found) {
     for (const call of programs.flatMap((code) => [...listenCalls(code)])) {
       calls++;
-      // An address, or something that has one.
-      const says = /\b(host|hostname|unix|listener|server|noServer|fd)\b|127\.0\.0\.1/.test(call);
-      assert(says, `${page} listens on every address: ${call}`);
+      // An address, or an object that has one.
+      const hasAddress = /\b(host|hostname|unix|listener|server|noServer|fd)\b|127\.0\.0\.1/.test(
+        call,
+      );
+      assert(hasAddress, `${page} listens on every address: ${call}`);
     }
   }
   assert(calls > 100);
 });
 
-Deno.test("the links between pages lead somewhere", async () => {
+Deno.test("every link between pages leads to an existing page and heading", async () => {
   const pages = [
     "README.md",
     "CONTRIBUTING.md",
@@ -223,26 +225,26 @@ Deno.test("the links between pages lead somewhere", async () => {
     const text = await Deno.readTextFile(new URL(page, ROOT));
     for (const [, link] of text.matchAll(/\]\((?!https?:)([^)\s]+)\)/g)) {
       const [path, anchor] = link.split("#");
-      // Written by the release run.
+      // Written when a release is made.
       if (path.startsWith("bench/results/")) continue;
       const target = path === "" ? new URL(page, ROOT) : new URL(path, new URL(page, ROOT));
-      // The pages of the repository's site: issues, runs.
+      // Pages of the repository's website: issues, runs.
       if (!target.href.startsWith(ROOT.href)) continue;
       const found = await mayFail(Deno.readTextFile(target), "reported below") ?? null;
-      if (found === null) throw new Error(`${page} links to ${link}, which isn't there`);
+      if (found === null) throw new Error(`${page} links to ${link}, which doesn't exist`);
       if (anchor === undefined) continue;
       const anchors = [...found.matchAll(/^#+ (.*)$/gm)].map(([, title]) =>
         title.toLowerCase().replaceAll(/[^\w\s-]/g, "").replaceAll(" ", "-")
       );
-      assert(anchors.includes(anchor), `${page} links to ${link}, and ${anchor} isn't there`);
+      assert(anchors.includes(anchor), `${page} links to ${link}, and ${anchor} doesn't exist`);
     }
   }
 });
 
-Deno.test("the index of docs/ leads to every page", async () => {
+Deno.test("the index of docs/ has a link to every page", async () => {
   const index = await Deno.readTextFile(new URL("docs/README.md", ROOT));
   for await (const { name } of Deno.readDir(new URL("docs/", ROOT))) {
     if (!name.endsWith(".md") || name === "README.md") continue;
-    assert(index.includes(`](${name})`), `docs/README.md doesn't lead to ${name}`);
+    assert(index.includes(`](${name})`), `docs/README.md has no link to ${name}`);
   }
 });

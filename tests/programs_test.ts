@@ -1,7 +1,7 @@
 import { assert } from "@std/assert";
 
-// Programs of npm's on our faces, in a folder with a lock of its own: every program that imports from npm fetches all of
-// its lock. There `ws` is replaced by a stand-in, made as docs/ws.md says.
+// npm packages that use `ws` or a browser's class, on this library's classes. They are in a folder with its own lock, since
+// every program with npm imports fetches all packages of its lock. There a stand-in replaces `ws`, as docs/ws.md explains.
 
 const ROOT = new URL("../", import.meta.url).pathname;
 
@@ -16,7 +16,7 @@ async function deno(cwd: string, ...args: string[]): Promise<void> {
   assert(success, said);
 }
 
-Deno.test("programs that were written for ws and for a browser's class run on ours", async () => {
+Deno.test("npm packages that use ws or a browser's WebSocket work with this library's classes", async () => {
   await deno(
     ROOT,
     "bundle",
@@ -26,6 +26,6 @@ Deno.test("programs that were written for ws and for a browser's class run on ou
     "tests/programs/ws/ws.mjs",
     "ws.ts",
   );
-  // Some of their types aren't for Deno.
+  // Types of some packages don't check in Deno.
   await deno(`${ROOT}tests/programs`, "test", "--quiet", "--allow-all", "--no-check", ".");
 });

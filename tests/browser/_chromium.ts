@@ -2,7 +2,7 @@ import { type Connection, Context } from "../../mod.ts";
 import { has } from "../support/needs.ts";
 import { mayFail } from "../support/failure.ts";
 
-/** The browser's program, if it is installed. */
+/** The path of the browser, if it is installed. */
 export const chromium: string | null = await has(
   "chromium",
   "chromium-browser",
@@ -27,13 +27,13 @@ interface Waiting {
   reject(error: Error): void;
 }
 
-/** A browser, driven over the DevTools protocol by our own client. */
+/** A browser that is controlled over the DevTools protocol by this library's client. */
 export class Browser implements AsyncDisposable {
   readonly #process: Deno.ChildProcess;
   readonly #dir: string;
   readonly #ctx = new Context({ maxMessageSize: 64 * 1024 * 1024 });
   readonly #waiting = new Map<number, Waiting>();
-  /** Errors that pages have reported. */
+  /** The errors in pages. */
   readonly errors: string[] = [];
   #conn!: Connection;
   #next = 0;
@@ -43,7 +43,7 @@ export class Browser implements AsyncDisposable {
     this.#dir = dir;
   }
 
-  /** @param flags Further ones. */
+  /** @param flags Further flags of the browser. */
   static async start(flags: string[] = []): Promise<Browser> {
     const dir = await Deno.makeTempDir();
     const process = new Deno.Command(chromium!, {
@@ -99,7 +99,7 @@ export class Browser implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose]() {
-    await mayFail(this.call("Browser.close"), "it may close before it has answered");
+    await mayFail(this.call("Browser.close"), "it may close before its response");
     await this.#process.status;
     await this.#ctx.shutdown({ timeout: 0 });
     await mayFail(Deno.remove(this.#dir, { recursive: true }), "its children may still write");
@@ -120,7 +120,7 @@ export class Tab {
     return this.#browser.call(method, params, this.#session);
   }
 
-  /** Evaluates an expression, and what it promises. */
+  /** Evaluates an expression, and waits for its promise. */
   async evaluate<T = unknown>(expression: string): Promise<T> {
     const { result, exceptionDetails } = await this.call("Runtime.evaluate", {
       expression,
@@ -135,10 +135,10 @@ export class Tab {
   async until(expression: string): Promise<void> {
     const start = performance.now();
     for (;;) {
-      // A navigation in between ends the evaluation with an error.
+      // A navigation ends the evaluation with an error.
       const holds = await this.evaluate(`!!(${expression})`).catch(() => false);
       if (holds) return;
-      if (performance.now() - start > 30_000) throw new Error(`Never came true: ${expression}`);
+      if (performance.now() - start > 30_000) throw new Error(`Still not true: ${expression}`);
     }
   }
 
@@ -156,12 +156,12 @@ export class Tab {
     }
   }
 
-  /** Types into what has the focus. */
+  /** Types a text into the focused element. */
   async type(text: string): Promise<void> {
     await this.call("Input.insertText", { text });
   }
 
-  /** A picture of the whole page as a screen of this width shows it. */
+  /** Takes a picture of the whole page at a screen width. */
   async screenshot(width: number, options: { dark?: boolean; mobile?: boolean } = {}) {
     const { dark = false, mobile = false } = options;
     await this.call("Emulation.setEmulatedMedia", {
@@ -174,7 +174,7 @@ export class Tab {
       mobile,
     });
     await this.call("Page.bringToFront");
-    // Charts follow the new width with the next samples.
+    // Charts are redrawn at the new width with the next samples.
     await this.evaluate(
       "new Promise((done) => { let n = 0; const look = () => ++n > 12 ? done() : requestAnimationFrame(look); look(); })",
     );
@@ -192,7 +192,7 @@ async function devToolsUrl(stderr: ReadableStream<Uint8Array>): Promise<string> 
     text += value;
     const match = /DevTools listening on (ws:\S+)/.exec(text);
     if (match !== null) {
-      // The rest is read and dropped, so that the browser isn't held by a full pipe.
+      // The rest is read and dropped, so that a full pipe doesn't stop the browser.
       (async () => {
         while (!(await reader.read()).done);
       })();

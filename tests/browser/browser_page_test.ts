@@ -3,7 +3,7 @@ import { exampleArgs } from "../support/example.ts";
 import { skip } from "../support/needs.ts";
 import { Browser, chromium } from "./_chromium.ts";
 
-/** The example's server. */
+/** Starts the example's server. */
 async function serve(port: string) {
   const child = new Deno.Command(Deno.execPath(), {
     args: [...exampleArgs("browser_page/main"), "--port", port],
@@ -29,7 +29,7 @@ const price = `document.querySelector("#prices td:last-child")?.textContent`;
 const state = `document.getElementById("state").textContent`;
 
 Deno.test({
-  name: "the browser_page example: subscribes, unsubscribes, and comes back with its topics",
+  name: "the browser_page example subscribes, unsubscribes, and subscribes again after a reconnect",
   ignore: skip(chromium, "chromium"),
   async fn() {
     await using browser = await Browser.start();

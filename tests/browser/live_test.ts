@@ -4,7 +4,7 @@ import { Browser, chromium } from "./_chromium.ts";
 
 const ROOT = new URL("../../", import.meta.url);
 
-/** The live demo on a free port. */
+/** Starts the live demo on a free port. */
 async function startDemo() {
   const task = JSON.parse(await Deno.readTextFile(new URL("deno.json", ROOT))).tasks["demo:live"];
   const child = new Deno.Command(Deno.execPath(), {
@@ -26,7 +26,7 @@ async function startDemo() {
   return {
     url: /open (\S+)\n/.exec(printed)![1],
     printed: () => printed,
-    /** Ctrl-C; gives the exit code. */
+    /** Sends SIGINT; returns the exit code. */
     async interrupt(): Promise<number> {
       child.kill("SIGINT");
       const { code } = await child.status;
@@ -37,7 +37,7 @@ async function startDemo() {
       try {
         child.kill();
       } catch {
-        // It has ended.
+        // The demo has ended already.
       }
       await child.status;
       await rest;
@@ -49,17 +49,17 @@ const text = (id: string) => `document.getElementById("${id}").textContent`;
 const taken = `parseFloat(${text("taken")})`;
 
 Deno.test({
-  name: "the live page in a browser",
+  name: "the live page works in a browser",
   ignore: skip(chromium, "chromium"),
   async fn(t) {
     await using demo = await startDemo();
     await using browser = await Browser.start();
     const tab = await browser.open(demo.url);
 
-    await t.step("connects, and figures arrive", async () => {
+    await t.step("the page connects and shows figures", async () => {
       await tab.until(`document.getElementById("state")?.dataset.state === "open"`);
       await tab.until(`${taken} > 0`);
-      // Each chart has a line, in the colour of its first one.
+      // Each chart has a line, drawn in the colour of its first series.
       await tab.until(`[...document.querySelectorAll(".chart")].map((chart) => {
         const canvas = chart.querySelector("canvas");
         const name = chart.querySelector("li").className;
@@ -73,13 +73,13 @@ Deno.test({
       }).join() === "theirs,ours,faint,theirs,ours,ours"`);
     });
 
-    await t.step("two tabs chat with each other", async () => {
+    await t.step("two tabs exchange chat messages", async () => {
       const other = await browser.open(demo.url);
       await other.until(`document.getElementById("state")?.dataset.state === "open"`);
       await other.evaluate(`document.getElementById("text").focus()`);
       await other.type("Grüße 👋 <b>");
       await other.press("Enter", "Enter", 13);
-      // Not every headless browser submits a form by a synthetic Enter.
+      // Headless browsers don't always submit a form after a synthetic Enter.
       await other.evaluate(
         `document.getElementById("text").value && document.getElementById("say").requestSubmit()`,
       );
@@ -93,7 +93,7 @@ Deno.test({
       await tab.until(`${text("messages")}.includes("visitor 2 has left")`);
     });
 
-    await t.step("the slider changes the consumer's speed, by keyboard too", async () => {
+    await t.step("the slider changes the consumer's speed, also by keyboard", async () => {
       await tab.call("Page.bringToFront");
       await tab.evaluate(`(() => {
         const slider = document.getElementById("speed");
@@ -113,7 +113,7 @@ Deno.test({
       await tab.until(`${text("speed-out")} === "16 MiB/s" && ${taken} > 10`);
     });
 
-    await t.step("the queue is bounded and drained; a pause stops everything", async () => {
+    await t.step("the queue is bounded and drains; a pause stops both sides", async () => {
       await tab.until(`Number(${text("drains")}) > 0`);
       await tab.evaluate(`document.body.focus()`);
       await tab.press("p", "KeyP", 80);
@@ -128,7 +128,7 @@ Deno.test({
       assert(ours < 128 && theirs > ours, `${ours} MiB, ${theirs} MiB`);
     });
 
-    await t.step("a new start begins with empty memories, at the speed that was set", async () => {
+    await t.step("a restart begins with empty queues, at the chosen speed", async () => {
       const theirs = `parseFloat(${text("rss-theirs")})`;
       const before = await tab.evaluate<number>(theirs);
       await tab.evaluate(`document.getElementById("restart").click()`);
@@ -138,7 +138,7 @@ Deno.test({
     });
 
     await t.step(
-      "the browser's WebSocket: text, binary, subprotocol, compression, codes",
+      "the browser's WebSocket exchanges text, binary, a subprotocol, compression and close codes",
       async () => {
         const result = await tab.evaluate<Record<string, unknown>>(`new Promise((done, failed) => {
         const url = location.href.replace(/^http/, "ws") + "echo";
@@ -169,7 +169,7 @@ Deno.test({
     );
 
     await t.step(
-      "pictures at 1280 and 390 pixels, in light and dark; nothing is cut off",
+      "the page fits into 1280 and 390 pixels, in light and dark",
       async () => {
         const dir = Deno.env.get("SLUICE_SCREENSHOTS");
         for (
@@ -185,28 +185,28 @@ Deno.test({
           const overflow = await tab.evaluate<number>(
             "document.documentElement.scrollWidth - document.documentElement.clientWidth",
           );
-          assertEquals(overflow, 0, `scrolls sideways at ${width} pixels`);
+          assertEquals(overflow, 0, `the page scrolls sideways at ${width} pixels`);
           const end = await tab.evaluate<number>(
             `document.querySelector(".first").getBoundingClientRect().bottom`,
           );
-          assert(end < 800, `the memory of both servers ends at ${end} of ${width} pixels' fold`);
+          assert(end < 800, `the charts of the memory end at ${end} with a width of ${width}`);
           if (dir) await Deno.writeFile(`${dir}/live_${name}.png`, png);
         }
       },
     );
 
-    await t.step("no error in the page, and a line per second in the terminal", () => {
+    await t.step("the page has no errors, and the terminal gets a line per second", () => {
       assertEquals(browser.errors, []);
       assert(/^ *\d+ s {2}made .* native: .*$/m.test(demo.printed()), demo.printed());
     });
 
-    await t.step("Ctrl-C ends it in order", async () => {
+    await t.step("Ctrl-C ends the demo in order", async () => {
       assertEquals(await demo.interrupt(), 0);
     });
   },
 });
 
-Deno.test("demo:live --headless: prints the figures, and every bound holds", async () => {
+Deno.test("demo:live --headless: the figures are printed, and every bound holds", async () => {
   const { code, stdout } = await new Deno.Command(Deno.execPath(), {
     args: ["task", "demo:live", "--headless", "--seconds", "3"],
     cwd: ROOT,

@@ -3,13 +3,13 @@ import { mayFail } from "../support/failure.ts";
 
 const CLI = new URL("../../cli.ts", import.meta.url).pathname;
 
-/** The arguments of `deno` that run the tool. */
+/** The arguments of `deno` for running the tool. */
 export const COMMAND = ["run", "-A", "--no-check", CLI];
 
 /** The tool in a process of its own. */
 export class Tool implements AsyncDisposable {
   readonly process: Deno.ChildProcess;
-  /** What it has printed so far. */
+  /** The output so far. */
   stdout = "";
   stderr = "";
   readonly #input: WritableStreamDefaultWriter<Uint8Array>;
@@ -36,39 +36,41 @@ export class Tool implements AsyncDisposable {
     });
   }
 
-  /** Waits until what it has printed matches. */
+  /** Waits until the output matches. */
   async until(where: "stdout" | "stderr", pattern: RegExp): Promise<RegExpExecArray> {
     for (;;) {
       const match = pattern.exec(this[where]);
       if (match !== null) return match;
-      if (this.#over) throw new Error(`${pattern} never came: ${this.stdout}\n${this.stderr}`);
+      if (this.#over) {
+        throw new Error(`No output matches ${pattern}: ${this.stdout}\n${this.stderr}`);
+      }
       await this.#told.promise;
     }
   }
 
-  /** Where it listens. */
+  /** Waits for the URL that the tool listens on. */
   async url(): Promise<string> {
     return (await this.until("stdout", /^listening on (\S+)\n/))[1];
   }
 
-  /** Gives it something to read. */
+  /** Writes to standard input. */
   async type(text: string): Promise<void> {
     await this.#input.write(new TextEncoder().encode(text));
   }
 
-  /** Ends its input. */
+  /** Closes standard input. */
   async endInput(): Promise<void> {
     await mayFail(this.#input.close(), "the tool may have ended");
   }
 
-  /** Waits for its end. */
+  /** Waits for the exit; returns its code. */
   async end(): Promise<number> {
     const { code } = await this.process.status;
     await this.#ended;
     return code;
   }
 
-  /** Ctrl-C. */
+  /** Sends SIGINT, like Ctrl-C. */
   interrupt(): void {
     this.process.kill("SIGINT");
   }
@@ -77,7 +79,7 @@ export class Tool implements AsyncDisposable {
     try {
       this.process.kill("SIGKILL");
     } catch {
-      // It has ended.
+      // The tool has ended already.
     }
     await this.endInput();
     await this.end();
@@ -92,7 +94,7 @@ export class Tool implements AsyncDisposable {
   }
 }
 
-/** Runs the tool to its end. */
+/** Runs the tool until it ends. */
 export async function runTool(args: string[], input = "") {
   await using tool = new Tool(...args);
   if (input !== "") await tool.type(input);
@@ -101,7 +103,7 @@ export async function runTool(args: string[], input = "") {
   return { code, stdout: tool.stdout, stderr: tool.stderr };
 }
 
-/** The `ws` package as a server. */
+/** A server of the npm package `ws`. */
 // deno-lint-ignore no-explicit-any -- the package ships no types
 export async function wsServer(onConnection: (socket: any, request: any) => void, options = {}) {
   const server = new WebSocketServer({ port: 0, host: "127.0.0.1", ...options });

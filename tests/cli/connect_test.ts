@@ -4,7 +4,7 @@ import { turn, until } from "../support/until.ts";
 import { makeCertificates } from "../transport/certificates.ts";
 import { runTool, Tool, wsServer } from "./_tool.ts";
 
-Deno.test("connect: sends lines and prints what comes back, from ws", async () => {
+Deno.test("connect: lines are sent, and the messages of ws are printed", async () => {
   await using server = await wsServer((socket) =>
     socket.on("message", (data: unknown, binary: boolean) => socket.send(data, { binary }))
   );
@@ -44,7 +44,7 @@ Deno.test("connect: headers, subprotocol and compression reach the server", asyn
   assertMatch(stderr, /subprotocol b, permessage-deflate/);
 });
 
-Deno.test("connect --json: an object per event", async () => {
+Deno.test("connect --json: an object is printed per event", async () => {
   await using server = await wsServer((socket) => {
     socket.send("text");
     socket.send(new Uint8Array([0, 255]));
@@ -64,7 +64,7 @@ Deno.test("connect --json: an object per event", async () => {
   assertEquals(events.at(-1).reason, "done");
 });
 
-Deno.test("connect --ping: prints round trips until Ctrl-C, which exits with 130", async () => {
+Deno.test("connect --ping: round trips are printed until Ctrl-C, which exits with 130", async () => {
   await using server = await wsServer(() => {});
   await using tool = new Tool("connect", server.url, "--ping", "0.02");
   await tool.until("stderr", /ping: [\d.]+ ms\n.*ping: /s);
@@ -73,7 +73,7 @@ Deno.test("connect --ping: prints round trips until Ctrl-C, which exits with 130
   assert(!tool.stderr.includes(" at "), tool.stderr);
 });
 
-Deno.test("connect --ping: goes on trying while the connection closes, and says nothing of it", async () => {
+Deno.test("connect --ping: pings that fail while the connection closes aren't reported", async () => {
   const paused = Promise.withResolvers<{ resume(): void }>();
   await using server = await wsServer((socket) => {
     let pings = 0;
@@ -86,14 +86,14 @@ Deno.test("connect --ping: goes on trying while the connection closes, and says 
   await using tool = new Tool("connect", server.url, "--ping", "0.001");
   const socket = await paused.promise;
   tool.interrupt();
-  // It takes the server several pings to see our close frame.
+  // The server reads our close frame after several pings.
   for (let turns = 0; turns < 100; turns++) await turn();
   socket.resume();
   assertEquals(await tool.end(), 130);
   assert(!tool.stderr.includes(" at "), tool.stderr);
 });
 
-Deno.test("connect --binary: lines go as binary, and come out as they are", async () => {
+Deno.test("connect --binary: lines are sent as binary messages, and binary messages are printed unchanged", async () => {
   const types: boolean[] = [];
   await using server = await wsServer((socket) =>
     socket.on("message", (data: unknown, binary: boolean) => {
@@ -106,7 +106,7 @@ Deno.test("connect --binary: lines go as binary, and come out as they are", asyn
   assertEquals(types, [true, true]);
 });
 
-Deno.test("connect: standard input is read no faster than the server takes it", async () => {
+Deno.test("connect: standard input is read no faster than the server accepts it", async () => {
   const line = "x".repeat(1023) + "\n", block = line.repeat(64);
   const total = 48 * 1024 * 1024;
   let typed = 0, bytes = 0, lead = 0;
@@ -116,7 +116,7 @@ Deno.test("connect: standard input is read no faster than the server takes it", 
     onMessage(_, data) {
       bytes += data.length + 1;
       lead = Math.max(lead, typed - bytes);
-      // A slow server: other things get their turn after every block.
+      // A slow server: after every block it waits for a turn of the event loop.
       if (bytes % block.length === 0) return turn();
     },
   });
@@ -125,11 +125,11 @@ Deno.test("connect: standard input is read no faster than the server takes it", 
   await tool.endInput();
   assertEquals(await tool.end(), 0);
   assertEquals(bytes, total);
-  // What the kernel holds on the way is some 6 MiB.
+  // The kernel's buffers on the way hold about 6 MiB.
   assert(lead < 24 * 1024 * 1024, `${lead} bytes were read ahead`);
 });
 
-Deno.test("connect: a reader that has enough ends it with 0, and quietly", async () => {
+Deno.test("connect: a reader that closes the pipe ends the tool with 0 and without an error", async () => {
   await using server = await wsServer((socket) => {
     const more = () => socket.readyState === 1 && socket.send("x".repeat(1000), more);
     more();
@@ -146,7 +146,7 @@ Deno.test("connect: a reader that has enough ends it with 0, and quietly", async
   assertEquals(new TextDecoder().decode(stderr), "code 0\n");
 });
 
-Deno.test("connect: a lost connection and a bad close exit with 1 and say why", async () => {
+Deno.test("connect: a lost connection and an abnormal close exit with 1 and name the reason", async () => {
   await using lost = await wsServer((socket) => socket.terminate());
   const first = await runTool(["connect", lost.url, "-q", "--keep-open"]);
   assertEquals(first.code, 1);
@@ -157,13 +157,13 @@ Deno.test("connect: a lost connection and a bad close exit with 1 and say why", 
   assertMatch(second.stderr, /^sluice: Connection lost: received 4001 .*"go away".*\n$/);
 });
 
-Deno.test("connect --message, -1: sends what is given, and ends after the first answer", async () => {
+Deno.test("connect --message, -1: the given messages are sent, and the first answer ends the tool", async () => {
   await using server = await wsServer((socket) =>
     socket.on("message", (data: unknown) => {
       for (const text of ["first", "second"]) socket.send(`${text} of ${data}`);
     })
   );
-  // Standard input isn't looked at.
+  // Standard input isn't read.
   const { code, stdout } = await runTool(
     ["connect", server.url, "-q", "-m", "a", "-1"],
     "unread\n",
@@ -173,7 +173,7 @@ Deno.test("connect --message, -1: sends what is given, and ends after the first 
   assertEquals(both.stdout, "first of a\nsecond of a\nfirst of b\nsecond of b\n");
 });
 
-Deno.test("connect --file: a file is one message, which needn't fit into the queue", async () => {
+Deno.test("connect --file: a file is sent as one message, which may be larger than the queue", async () => {
   const path = await Deno.makeTempFile();
   try {
     const size = 20 * 1024 * 1024;
@@ -196,7 +196,7 @@ Deno.test("connect --file: a file is one message, which needn't fit into the que
   }
 });
 
-Deno.test("connect --null: messages keep their line ends, in and out", async () => {
+Deno.test("connect --null: messages keep their line ends in both directions", async () => {
   const received: string[] = [];
   await using server = await wsServer((socket) =>
     socket.on("message", (data: unknown) => {
@@ -209,7 +209,7 @@ Deno.test("connect --null: messages keep their line ends, in and out", async () 
   assertEquals(stdout, "a\r\nb!\n\0c!\n\0!\n\0d!\n\0");
 });
 
-Deno.test("connect: a line that isn't UTF-8 is named, and what was before it has been sent", async () => {
+Deno.test("connect: the error for a line that isn't UTF-8 names it, and earlier lines have been sent", async () => {
   const received: string[] = [];
   await using server = await wsServer((socket) =>
     socket.on("message", (data: unknown) => received.push(String(data)))
@@ -230,7 +230,7 @@ Deno.test("connect: a line that isn't UTF-8 is named, and what was before it has
   assertEquals(received, ["one"]);
 });
 
-Deno.test("connect --auth, --unix, --show-headers, and a URL without a scheme", async () => {
+Deno.test("connect: --auth, --unix, --show-headers and a URL without a scheme work", async () => {
   await using ctx = new Context({ onError: () => {} });
   const handshake = {
     headers: { "X-Server": "here" },
@@ -256,7 +256,7 @@ Deno.test("connect --auth, --unix, --show-headers, and a URL without a scheme", 
   assertEquals(local.code, 0, local.stderr);
 });
 
-Deno.test("connect --cert, --key: a client certificate", async () => {
+Deno.test("connect --cert, --key: a client certificate is sent", async () => {
   using certificates = makeCertificates();
   const { server, client, ca } = certificates;
   await using ctx = new Context();
@@ -273,7 +273,7 @@ Deno.test("connect --cert, --key: a client certificate", async () => {
   assertEquals([code, stdout], [0, "hello alice\n"], stderr);
 });
 
-Deno.test("connect --reconnect: what is read while there is no connection is sent over the next", async () => {
+Deno.test("connect --reconnect: lines that are read without a connection are sent over the next one", async () => {
   await using ctx = new Context();
   const heard: unknown[] = [];
   let connections = 0;
@@ -292,7 +292,7 @@ Deno.test("connect --reconnect: what is read while there is no connection is sen
     await tool.type(`${line}\n`);
     const count = heard.length;
     await until(() => heard.length > count);
-    // The next line comes while nothing is connected.
+    // The next line is typed while the tool isn't connected.
     await tool.until("stdout", new RegExp(`(?:"retry"[^]*){${count + 1}}`));
   }
   await all.promise;
@@ -304,7 +304,7 @@ Deno.test("connect --reconnect: what is read while there is no connection is sen
   assertMatch(JSON.parse(retry).message, /has ended: .*1001.*"restarting"/);
 });
 
-Deno.test("connect --reconnect: a refusal that is meant for good ends it, with its code", async () => {
+Deno.test("connect --reconnect: a permanent refusal ends the tool with its exit code", async () => {
   await using ctx = new Context();
   const { url } = ctx.listen({ hostname: "127.0.0.1", onHandshake: () => false });
   const { code, stderr } = await runTool(["connect", url, "--reconnect", "--keep-open"]);

@@ -3,7 +3,7 @@ import { Context } from "../../mod.ts";
 import { makeCertificates } from "../transport/certificates.ts";
 import { runTool } from "./_tool.ts";
 
-/** Bad input gives one line on standard error, nothing on standard output, and the documented code. */
+/** Invalid input, with the documented exit code and the line on standard error. Nothing is printed on standard output. */
 const CASES: [args: string[], code: number, line: RegExp][] = [
   [[], 2, /Missing command/],
   [["frob"], 2, /Unknown command frob/],
@@ -51,7 +51,7 @@ const CASES: [args: string[], code: number, line: RegExp][] = [
   [["listen", "0", "--max-connections=-1"], 2, /at least 0/],
 ];
 
-Deno.test("bad input: one line, nothing else, and the documented exit code", async (t) => {
+Deno.test("invalid input leads to one line on standard error and the documented exit code", async (t) => {
   for (let i = 0; i < CASES.length; i += 2) {
     await Promise.all(
       CASES.slice(i, i + 2).map(async ([args, expected, line]) => {
@@ -74,21 +74,24 @@ Deno.test("bad input: one line, nothing else, and the documented exit code", asy
     assertEquals(code, 5);
     assertMatch(stderr, /^sluice: .*403.*: no \\u001b\[31mentry\n$/);
   });
-  await t.step("a bad certificate is 4, and --insecure and --ca help", async () => {
-    using certificates = makeCertificates();
-    await using ctx = new Context();
-    const listener = ctx.listen({ hostname: "127.0.0.1", tls: certificates.server });
-    const { code, stderr } = await runTool(["connect", listener.url]);
-    assertEquals(code, 4, stderr);
-    assertMatch(stderr, /^sluice: .*certificate.*\n$/);
-    const insecure = await runTool(["connect", listener.url, "--insecure", "--linger=0"]);
-    assertEquals(insecure.code, 0, insecure.stderr);
-    const pem = `${certificates.dir}/trusted.pem`;
-    await Deno.writeTextFile(pem, certificates.ca);
-    const trusted = await runTool(["connect", listener.url, "--ca", pem, "--linger=0"]);
-    assertEquals(trusted.code, 0, trusted.stderr);
-  });
-  await t.step("fault 62: a missing client certificate is 4, and is named", async () => {
+  await t.step(
+    "an untrusted certificate exits with 4, and --insecure and --ca avoid it",
+    async () => {
+      using certificates = makeCertificates();
+      await using ctx = new Context();
+      const listener = ctx.listen({ hostname: "127.0.0.1", tls: certificates.server });
+      const { code, stderr } = await runTool(["connect", listener.url]);
+      assertEquals(code, 4, stderr);
+      assertMatch(stderr, /^sluice: .*certificate.*\n$/);
+      const insecure = await runTool(["connect", listener.url, "--insecure", "--linger=0"]);
+      assertEquals(insecure.code, 0, insecure.stderr);
+      const pem = `${certificates.dir}/trusted.pem`;
+      await Deno.writeTextFile(pem, certificates.ca);
+      const trusted = await runTool(["connect", listener.url, "--ca", pem, "--linger=0"]);
+      assertEquals(trusted.code, 0, trusted.stderr);
+    },
+  );
+  await t.step("fault 62: a missing client certificate exits with 4, and is named", async () => {
     using certificates = makeCertificates();
     await using ctx = new Context();
     const tls = { ...certificates.server, clientCaCerts: certificates.ca };
@@ -97,14 +100,14 @@ Deno.test("bad input: one line, nothing else, and the documented exit code", asy
     assertEquals(code, 4, stderr);
     assertMatch(stderr, /^sluice: .*demands a client certificate.*\n$/);
   });
-  await t.step("a port that is taken is 3", async () => {
+  await t.step("a port that is in use exits with 3", async () => {
     await using ctx = new Context();
     const listener = ctx.listen({ hostname: "127.0.0.1" });
     const { code, stderr } = await runTool(["listen", String(listener.port)]);
     assertEquals(code, 3);
     assertMatch(stderr, /^sluice: .*in use.*\n$/);
   });
-  await t.step("a missing permission is 6, and is named", async () => {
+  await t.step("a missing permission exits with 6, and is named", async () => {
     const { code, stderr } = await new Deno.Command(Deno.execPath(), {
       args: ["run", "--no-prompt", "cli.ts", "connect", "ws://127.0.0.1:1"],
       cwd: new URL("../..", import.meta.url),
@@ -118,7 +121,7 @@ Deno.test("bad input: one line, nothing else, and the documented exit code", asy
   });
 });
 
-Deno.test("help of everything, on standard output, with 0; exit codes stand once", async () => {
+Deno.test("--help of every command is printed on standard output, with exit code 0; exit codes are listed once", async () => {
   const all = await runTool(["--help"]);
   assertEquals([all.code, all.stderr], [0, ""]);
   assertMatch(all.stdout, /Examples:[^]*Exit codes:\n {2}0 /);
@@ -134,7 +137,7 @@ Deno.test("help of everything, on standard output, with 0; exit codes stand once
   assertMatch(unknown.stderr, /Unknown command frob/);
 });
 
-Deno.test("--version: that of the package", async () => {
+Deno.test("--version prints the version of the package", async () => {
   const { version } = JSON.parse(
     await Deno.readTextFile(new URL("../../deno.json", import.meta.url)),
   );
@@ -144,7 +147,7 @@ Deno.test("--version: that of the package", async () => {
   }
 });
 
-Deno.test("--json: a failure is an object, too", async () => {
+Deno.test("--json: a failure is printed as an object, too", async () => {
   await using ctx = new Context({ onError: () => {} });
   const { url } = ctx.listen({
     hostname: "127.0.0.1",

@@ -8,12 +8,12 @@ import { COMMAND, runTool, Tool, wsServer } from "./_tool.ts";
 
 const script = await has("script");
 
-/** What a peer may say in a message: everything that a terminal obeys. */
+/** A message with every character that must not reach a terminal. */
 const RUDE = UNSAFE.join("");
-/** What it may say in 123 bytes of a reason. */
+/** A close reason with some of them, in at most 123 bytes. */
 const SHORT = "\x1b[2J\x7f\x80\x9b31m\u202e\u2066\u2028";
 
-/** Upgrades a client of the tool's, and says rude things. */
+/** Accepts a client, and sends these texts. */
 async function rudeServer(listener: Deno.TcpListener): Promise<void> {
   const peer = await RawPeer.accept(listener);
   await peer.send(frame(TEXT, RUDE), closeFrame(4001, SHORT));
@@ -21,7 +21,7 @@ async function rudeServer(listener: Deno.TcpListener): Promise<void> {
   peer.close();
 }
 
-Deno.test("fault 52: --json shows what a peer said so that no terminal obeys it, and exactly", async () => {
+Deno.test("fault 52: --json escapes control characters of a peer's texts, and keeps the texts exact", async () => {
   using listener = rawListener();
   const served = rudeServer(listener);
   const { code, stdout, stderr } = await runTool([
@@ -39,7 +39,7 @@ Deno.test("fault 52: --json shows what a peer said so that no terminal obeys it,
   assertMatch(stderr, /"\\u001b\[2J\\u007f\\u0080\\u009b31m\\u202e\\u2066\\u2028"/);
 });
 
-Deno.test("fault 52: what a server sees and passes on is printed so, too", async () => {
+Deno.test("fault 52: texts of a server's peers are escaped, too", async () => {
   using listener = rawListener();
   const served = rudeServer(listener);
   await using relay = new Tool("relay", "0", urlOf(listener), "-v");
@@ -66,7 +66,7 @@ Deno.test("fault 52: what a server sees and passes on is printed so, too", async
   assertEquals(JSON.parse(json.stdout.trim().split("\n").at(-1)!).reason, SHORT);
 });
 
-Deno.test("fault 52: a refusal's reason phrase and body are printed so", async () => {
+Deno.test("fault 52: a refusal's reason phrase and body are escaped", async () => {
   using listener = rawListener();
   const running = runTool(["connect", urlOf(listener)]);
   using peer = new RawPeer(await listener.accept(), "server");
@@ -80,7 +80,7 @@ Deno.test("fault 52: a refusal's reason phrase and body are printed so", async (
 });
 
 Deno.test({
-  name: "fault 52: on a terminal a message can't steer it",
+  name: "fault 52: a message can't control the terminal",
   ignore: skip(script, "script"),
   async fn() {
     using listener = rawListener();
@@ -95,7 +95,7 @@ Deno.test({
     }).output();
     await served;
     const shown = new TextDecoder("utf-8", { ignoreBOM: true }).decode(stdout);
-    // Line ends are the terminal's own. The rest is how the prompt is drawn: to a column, and clear what is behind it.
+    // Line ends are added by the terminal. The rest draws the prompt: move to a column, and clear what follows.
     const drawing = ["\r", "\x1b[1G", "\x1b[3G", "\x1b[0J", "\x1b[J"];
     const lines = drawing.reduce((text, code) => text.replaceAll(code, ""), shown)
       .replaceAll("^D\b\b", "").trim().split("\n");
@@ -113,7 +113,7 @@ Deno.test("fault 53: relay and listen --exec refuse pages of other origins, unle
   await using echo = new Tool("listen", "0");
   await using strict = new Tool("listen", "0", "--origin", "https://a.example");
   const port = async (tool: Tool) => Number(new URL(await tool.url()).port);
-  /** Whether a page of this origin gets in; `null` is a program. */
+  /** Whether a page of this origin can connect; `null` is a program without an origin. */
   const comesIn = async (tool: Tool, origin: string | null) => {
     using peer = await RawPeer.dial(await port(tool));
     const host = `Host: 127.0.0.1:${await port(tool)}\r\n`;
@@ -129,7 +129,7 @@ Deno.test("fault 53: relay and listen --exec refuse pages of other origins, unle
   const own = `http://127.0.0.1:${await port(relay)}`;
   for (const tool of [relay, exec]) {
     assertEquals(await comesIn(tool, null), true);
-    // Also one that calls itself what we are called: a name may be made to lead here.
+    // An origin with the tool's own host, too: a page's host name may resolve to this machine (DNS rebinding).
     for (const origin of ["https://a.example", "null", own]) {
       assertEquals(await comesIn(tool, origin), false);
     }
@@ -143,7 +143,7 @@ Deno.test("fault 53: relay and listen --exec refuse pages of other origins, unle
   assertMatch(relay.stderr, /refused a page of origin "https:\/\/a\.example": see --origin\n/);
 });
 
-Deno.test("fault 53: relay and listen --exec bound how many connections they have", async () => {
+Deno.test("fault 53: relay and listen --exec limit the number of their connections", async () => {
   await using server = await wsServer(() => {});
   await using relay = new Tool("relay", "0", server.url, "--max-connections", "2");
   await using exec = new Tool("listen", "0", "--exec", "cat", "--max-connections", "2");
@@ -159,7 +159,7 @@ Deno.test("fault 53: relay and listen --exec bound how many connections they hav
     assertEquals(status, 503);
     conns[0].close();
     await conns[0].closed;
-    // There is room again once the tool has seen the end of it.
+    // There is room again after the tool has noticed the end of a connection.
     let again = null;
     while (again === null) {
       again = await ctx.connect(url).opened.then(() => 101, (error) => {
@@ -173,7 +173,7 @@ Deno.test("fault 53: relay and listen --exec bound how many connections they hav
 Deno.test("fault 53: commands that outlive their connections count, and end", async () => {
   const dir = await Deno.makeTempDir();
   try {
-    // A command that reads on and takes no hint; its own child has to end as well.
+    // A command that ignores SIGTERM and the end of its input. Its child process has to end as well.
     const command = `trap "" TERM; echo $$ >> ${dir}/pids; echo started; sh -c 'trap "" TERM; ` +
       `echo $$ >> ${dir}/pids; while :; do sleep 1; done'`;
     await using tool = new Tool("listen", "0", "--exec", command, "--max-connections", "2");
@@ -189,7 +189,7 @@ Deno.test("fault 53: commands that outlive their connections count, and end", as
     assertEquals([third.code, third.reason], [1013, "too many commands are running"]);
     let pids: string[] = [];
     while (pids.length < 4) pids = (await Deno.readTextFile(`${dir}/pids`)).trim().split("\n");
-    // They are told to end, and then made to.
+    // The processes get SIGTERM, and then SIGKILL.
     for (let left = pids; left.length > 0;) {
       const { stdout } = await new Deno.Command("ps", {
         args: ["-o", "stat=", "-p", pids.join(",")],
@@ -206,7 +206,7 @@ Deno.test("fault 53: commands that outlive their connections count, and end", as
   }
 });
 
-Deno.test("fault 53: one message is one line, for a command and for who reads our output", async () => {
+Deno.test("fault 53: one message is one line, for a command and for readers of the output", async () => {
   await using tool = new Tool("listen", "0", "--exec", "cat -A");
   await using ctx = new Context();
   const conn = ctx.connect(await tool.url());
@@ -225,7 +225,7 @@ Deno.test("fault 53: one message is one line, for a command and for who reads ou
 });
 
 Deno.test({
-  name: "fault 54: only a reader that has gone is no failure; a full disk is",
+  name: "fault 54: a reader that closes the pipe isn't a failure, a full disk is",
   ignore: Deno.build.os !== "linux",
   async fn() {
     await using server = await wsServer((socket) => socket.send("lost"));
@@ -251,14 +251,14 @@ Deno.test({
       assertEquals(code, 1, stderr);
       assertMatch(stderr, /^sluice: Cannot write to standard output: No space left .*\n$/);
     }
-    // A command that has failed says that first, and with its own code.
+    // The failure of the command itself comes first, with its own exit code.
     const { code, stderr } = await run("connect", "ws://127.0.0.1:1", "--json");
     assertEquals(code, 3);
     assertMatch(stderr, /^sluice: .*refused.*\n$/i);
   },
 });
 
-Deno.test("times beyond what a timer knows are no shorter", async () => {
+Deno.test("times above the maximum of a timer aren't shortened", async () => {
   await using server = await wsServer((socket) => {
     socket.on("message", (data: unknown, binary: boolean) => socket.send(data, { binary }));
   });

@@ -4,7 +4,7 @@ import { type Connection, Context } from "../../mod.ts";
 import { turn, until } from "../support/until.ts";
 import { runTool, Tool, wsServer } from "./_tool.ts";
 
-/** The `ws` package as a client, with what it has received. */
+/** A client of the npm package `ws`, with the messages that it has received. */
 async function wsClient(url: string, protocols: string[] = []) {
   const socket = new WebSocket(url, protocols);
   const received: string[] = [];
@@ -16,7 +16,7 @@ async function wsClient(url: string, protocols: string[] = []) {
   return { socket, received, closed };
 }
 
-Deno.test("listen: echoes to ws and to us, and Ctrl-C closes with 1001 and exits with 0", async () => {
+Deno.test("listen: clients of ws and of this library get echoes, and Ctrl-C closes with 1001 and exits with 0", async () => {
   await using tool = new Tool("listen", "0");
   const url = await tool.url();
   const client = await wsClient(url);
@@ -36,7 +36,7 @@ Deno.test("listen: echoes to ws and to us, and Ctrl-C closes with 1001 and exits
   assertMatch(tool.stderr, /1: 127\.0\.0\.1:\d+ has connected\n/);
 });
 
-Deno.test("listen --trust-proxy, --proxy-protocol: the client's address is shown, not the proxy's", async () => {
+Deno.test("listen --trust-proxy, --proxy-protocol: the address of the client is shown", async () => {
   await using ctx = new Context();
   await using believing = new Tool("listen", "0", "--trust-proxy", "127.0.0.0/8");
   const headers = { "x-forwarded-for": "192.0.2.7" };
@@ -56,7 +56,7 @@ Deno.test("listen --trust-proxy, --proxy-protocol: the client's address is shown
   assertMatch(stderr, /trustProxy "everybody"/);
 });
 
-Deno.test("listen --broadcast: what one says the others hear", async () => {
+Deno.test("listen --broadcast: a message reaches all other clients", async () => {
   await using tool = new Tool("listen", "0", "--broadcast", "-q");
   const url = await tool.url();
   const [one, two, three] = await Promise.all([1, 2, 3].map(() => wsClient(url)));
@@ -70,7 +70,7 @@ Deno.test("listen --broadcast: what one says the others hear", async () => {
   assertEquals(tool.stderr, "");
 });
 
-Deno.test("listen --exec: lines in, lines out; the command's end closes", async () => {
+Deno.test("listen --exec: messages are lines of a command's input and output, and its end closes the connection", async () => {
   await using tool = new Tool("listen", "0", "--exec", "read a; read b; echo $b $a; echo bye");
   const client = await wsClient(await tool.url());
   client.socket.send("one");
@@ -84,7 +84,7 @@ Deno.test("listen --exec: lines in, lines out; the command's end closes", async 
   });
 });
 
-Deno.test("listen --exec: a command that prints without end is held back by a client that doesn't read", async () => {
+Deno.test("listen --exec: a command that prints without end waits for a client that doesn't read", async () => {
   await using tool = new Tool("listen", "0", "--exec", "yes 0123456789");
   await using ctx = new Context();
   const conn = ctx.connect(await tool.url());
@@ -94,7 +94,7 @@ Deno.test("listen --exec: a command that prints without end is held back by a cl
   await tool.until("stderr", /1: received 1000/);
 });
 
-Deno.test("listen: agrees on a subprotocol and on compression", async () => {
+Deno.test("listen: a subprotocol and compression are negotiated", async () => {
   await using tool = new Tool("listen", "0", "-s", "chat", "--compression", "--json");
   const url = JSON.parse((await tool.until("stdout", /^.*\n/))[0]).url;
   const { socket } = await wsClient(url, ["chat"]);
@@ -105,7 +105,7 @@ Deno.test("listen: agrees on a subprotocol and on compression", async () => {
   assertEquals(JSON.parse(close[0]), { type: "close", id: 1, code: 4000, reason: "enough" });
 });
 
-Deno.test("relay: passes messages, subprotocol and close codes both ways, and shows them", async () => {
+Deno.test("relay: messages, subprotocol and close codes are passed in both directions, and shown", async () => {
   let offered: string | undefined;
   await using server = await wsServer((socket, request) => {
     offered = request.headers["sec-websocket-protocol"];
@@ -127,14 +127,14 @@ Deno.test("relay: passes messages, subprotocol and close codes both ways, and sh
   assertEquals(await tool.end(), 0);
 });
 
-Deno.test("relay: a server that can't be reached is a 502 that says so", async () => {
+Deno.test("relay: an unreachable server leads to a 502 that says so", async () => {
   await using tool = new Tool("relay", "0", "ws://127.0.0.1:1");
   const { code, stderr } = await runTool(["connect", await tool.url()]);
   assertEquals(code, 5);
   assertMatch(stderr, /^sluice: .*502.*Connection refused.*\n$/);
 });
 
-Deno.test("relay: who reads slowly holds the other end back", async () => {
+Deno.test("relay: a peer that reads slowly slows the other one down", async () => {
   const total = 64 * 1024 * 1024, chunk = new Uint8Array(64 * 1024);
   let sent = 0, received = 0, lead = 0;
   await using ctx = new Context();
@@ -153,11 +153,11 @@ Deno.test("relay: who reads slowly holds the other end back", async () => {
     await turn();
   }
   assertEquals(received, total);
-  // What the kernel holds on the way, twice, is some 12 MiB.
-  assert(lead < 32 * 1024 * 1024, `${lead} bytes were passed to one that doesn't read`);
+  // The kernel's buffers on both ways hold about 12 MiB.
+  assert(lead < 32 * 1024 * 1024, `${lead} bytes were passed to a client that doesn't read`);
 });
 
-Deno.test("bench: figures as text and as JSON, against ours and ws", async () => {
+Deno.test("bench: figures are printed as text and as JSON, against this library and ws", async () => {
   await using tool = new Tool("listen", "0", "-q");
   const text = await runTool(["bench", await tool.url(), "--seconds", "0.2", "-c", "2"]);
   assertEquals(text.code, 0, text.stderr);
@@ -187,7 +187,7 @@ Deno.test("bench: figures as text and as JSON, against ours and ws", async () =>
   assert(result.latency.p99 <= result.latency.max);
 });
 
-Deno.test("bench: a server that doesn't echo, or that leaves, is an error of one line", async () => {
+Deno.test("bench: a server that doesn't echo, or that disconnects, leads to an error in one line", async () => {
   await using liar = await wsServer((socket) => socket.on("message", () => socket.send("x")));
   const first = await runTool(["bench", liar.url, "--seconds", "60", "--size", "5", "--text"]);
   assertEquals(first.code, 1);
@@ -201,7 +201,7 @@ Deno.test("bench: a server that doesn't echo, or that leaves, is an error of one
   assertMatch(second.stderr, /^sluice: Connection lost: received 1013 .*\n$/);
 });
 
-Deno.test("bench --rate: as many as asked for, and a server that stands still shows", async () => {
+Deno.test("bench --rate: messages are sent at the rate, and a stalled server shows in the figures", async () => {
   await using server = new Tool("listen", "0", "-q");
   const url = await server.url();
   const args = ["bench", url, "--rate", "1000", "--seconds", "1", "-c", "2", "--json"];
@@ -209,10 +209,10 @@ Deno.test("bench --rate: as many as asked for, and a server that stands still sh
   assertEquals([calm.code, calm.stderr], [0, ""]);
   const { rate, messages, missing, depth } = JSON.parse(calm.stdout);
   assertEquals([rate, depth], [1000, undefined]);
-  // The clock of a busy machine may be late at the end; what was due then counts as missing.
+  // On a busy machine the clock may be late at the end; messages that were due then count as missing.
   assert(messages + missing > 800 && messages + missing <= 1100, calm.stdout);
 
-  // A server that takes no more after some, for good.
+  // A server that stops reading after some messages.
   await using ctx = new Context();
   let taken = 0;
   const stalling = ctx.listen({
@@ -225,12 +225,12 @@ Deno.test("bench --rate: as many as asked for, and a server that stands still sh
   const stalled = await runTool(["bench", stalling.url, ...args.slice(2)]);
   assertEquals(stalled.code, 0, stalled.stderr);
   const result = JSON.parse(stalled.stdout);
-  // All that was due since then counts by its time so far.
+  // All messages that were due after that count with the time until the end.
   assert(result.missing > 400, stalled.stdout);
   assert(result.latency.max > 500 && result.latency.p50 > 100, stalled.stdout);
 });
 
-Deno.test("bench: Ctrl-C ends it with the figures so far", async () => {
+Deno.test("bench: Ctrl-C ends the benchmark with the figures so far", async () => {
   await using ctx = new Context();
   const loaded = Promise.withResolvers<void>();
   const listener = ctx.listen({
@@ -244,7 +244,7 @@ Deno.test("bench: Ctrl-C ends it with the figures so far", async () => {
   await loaded.promise;
   const conn = ctx.connect(listener.url);
   await conn.opened;
-  // It measures after a tenth of the time.
+  // The measurement begins after a tenth of the time.
   const start = performance.now();
   while (performance.now() - start < 2000) await conn.ping();
   tool.interrupt();
@@ -253,7 +253,7 @@ Deno.test("bench: Ctrl-C ends it with the figures so far", async () => {
   assertMatch(tool.stdout, /^ +[\d.]+ to +[\d.]+ ms +[\d.]+ % {2}█+$/m);
 });
 
-Deno.test("listen --verbose: a line or an object per message", async () => {
+Deno.test("listen --verbose: a line or an object is printed per message", async () => {
   await using plain = new Tool("listen", "0", "-v");
   const client = await wsClient(await plain.url());
   client.socket.send("hello\nthere");

@@ -4,7 +4,7 @@ import { COMMAND, Tool, wsServer } from "./_tool.ts";
 
 const tmux = await has("tmux");
 
-/** A real terminal, by tmux. */
+/** A real terminal: tmux. */
 class Screen implements AsyncDisposable {
   readonly #socket = `sluice-${crypto.randomUUID()}`;
 
@@ -26,13 +26,15 @@ class Screen implements AsyncDisposable {
     await this.#tmux("send-keys", name);
   }
 
-  /** Looks until the screen matches. */
+  /** Waits until the screen matches. */
   async until(pattern: RegExp): Promise<string> {
     const start = performance.now();
     for (;;) {
       const screen = await this.#tmux("capture-pane", "-p", "-J");
       if (pattern.test(screen)) return screen;
-      if (performance.now() - start > 30_000) throw new Error(`${pattern} never came:\n${screen}`);
+      if (performance.now() - start > 30_000) {
+        throw new Error(`The screen never matched ${pattern}:\n${screen}`);
+      }
     }
   }
 
@@ -52,7 +54,7 @@ class Screen implements AsyncDisposable {
 }
 
 Deno.test({
-  name: "every command in a real terminal, against ours and ws",
+  name: "every command works in a real terminal, against this library and ws",
   ignore: skip(tmux, "tmux"),
   async fn(t) {
     const sluice = `${Deno.execPath()} ${COMMAND.join(" ")}`;
@@ -62,7 +64,7 @@ Deno.test({
     await using screen = new Screen();
     await screen.start();
 
-    await t.step("connect: what is typed comes back; Ctrl-C ends it with 130", async () => {
+    await t.step("connect: a typed line is echoed; Ctrl-C exits with 130", async () => {
       await screen.type(`${sluice} connect ${server.url}; echo code $?`);
       await screen.until(/connected to ws:[^]*^> *$/m);
       await screen.type("hello there");
@@ -73,11 +75,11 @@ Deno.test({
       assert(!/\n\s+at /.test(shown), shown);
     });
     await t.step(
-      "connect: a line that is being typed stays whole when a message comes",
+      "connect: a line that is being typed stays complete when a message arrives",
       async () => {
         await screen.type(`clear; ${sluice} connect ${server.url}; echo code $?`);
         await screen.until(/^> *$/m);
-        // Longer than the screen is wide.
+        // Longer than the width of the screen.
         const long = "0123456789".repeat(14);
         await screen.keys(long);
         await screen.until(/^> 0123456789[\d\n]*0123456789$/m);
@@ -91,7 +93,7 @@ Deno.test({
         await screen.until(/code 130$/m);
       },
     );
-    await t.step("connect: commands", async () => {
+    await t.step("connect: commands are executed", async () => {
       await screen.type(`clear; ${sluice} connect ${server.url}; echo code $?`);
       await screen.until(/^> *$/m);
       await screen.type("/ping");
@@ -113,49 +115,52 @@ Deno.test({
         /closed: sent 4000 .*"enough of it"; received 4000 .*\n.*code 0$/m,
       );
     });
-    await t.step("connect --reconnect: lost, and there again; what is typed goes on", async () => {
-      await using first = await wsServer(() => {});
-      const { port } = new URL(first.url);
-      await screen.type(`clear; ${sluice} connect ${first.url} --reconnect; echo code $?`);
-      await screen.until(/connected to/);
-      await first[Symbol.asyncDispose]();
-      await screen.until(/has ended.*again in/);
-      await using _second = await wsServer(
-        (socket) => socket.on("message", (data: unknown) => socket.send(`second: ${data}`)),
-        {
-          port: Number(port),
-        },
-      );
-      await screen.until(/connected to [^]*connected to/);
-      await screen.type("still there?");
-      await screen.until(/^< second: still there\?$/m);
-      await screen.key("C-c");
-      await screen.until(/code 130$/m);
-      // The terminal is as it was: what is typed is shown.
-      await screen.type("clear; echo as it was");
-      await screen.until(/^as it was$/m);
-    });
-    await t.step("connect: Ctrl-D ends it with 0", async () => {
+    await t.step(
+      "connect --reconnect: typed lines are sent after a lost connection is back",
+      async () => {
+        await using first = await wsServer(() => {});
+        const { port } = new URL(first.url);
+        await screen.type(`clear; ${sluice} connect ${first.url} --reconnect; echo code $?`);
+        await screen.until(/connected to/);
+        await first[Symbol.asyncDispose]();
+        await screen.until(/has ended.*again in/);
+        await using _second = await wsServer(
+          (socket) => socket.on("message", (data: unknown) => socket.send(`second: ${data}`)),
+          {
+            port: Number(port),
+          },
+        );
+        await screen.until(/connected to [^]*connected to/);
+        await screen.type("still there?");
+        await screen.until(/^< second: still there\?$/m);
+        await screen.key("C-c");
+        await screen.until(/code 130$/m);
+        // The terminal is restored: typed characters are shown.
+        await screen.type("clear; echo as it was");
+        await screen.until(/^as it was$/m);
+      },
+    );
+    await t.step("connect: Ctrl-D exits with 0", async () => {
       await screen.type(`clear; ${sluice} connect ${server.url}; echo code $?`);
       await screen.until(/^> *$/m);
       await screen.key("C-d");
       assertMatch(await screen.until(/code \d+$/m), /closed: sent 1000.*\n.*code 0$/m);
     });
-    await t.step("connect: what a server sends doesn't steer the terminal", async () => {
+    await t.step("connect: a server's text doesn't control the terminal", async () => {
       await screen.type(`clear; printf '\\033[2Jgone\\n' | ${sluice} connect ${server.url}`);
       await screen.until(/^\\u001b\[2Jgone$/m);
       await screen.until(/closed: sent 1000/);
     });
-    await t.step("listen and relay: Ctrl-C ends them with 0", async () => {
+    await t.step("listen and relay: Ctrl-C exits with 0", async () => {
       for (const command of ["listen 0", `relay 0 ${server.url}`]) {
         await screen.type(`clear; ${sluice} ${command}; echo code $?`);
-        // Not on the screen of the command before, which may not be cleared yet.
+        // Not a match on the screen of the command before, which may not be cleared yet.
         await screen.until(/listening on ws:(?![^]*code \d)/);
         await screen.key("C-c");
         assertMatch(await screen.until(/code \d+$/m), /code 0$/m);
       }
     });
-    await t.step("bench: a progress bar, then the figures in its place", async () => {
+    await t.step("bench: a progress bar is replaced by the figures", async () => {
       await using tool = new Tool("listen", "0", "-q");
       for (const url of [server.url, await tool.url()]) {
         await screen.type(`clear; ${sluice} bench ${url} --seconds 1; echo code $?`);
@@ -171,7 +176,7 @@ Deno.test({
 
 Deno.test({
   name: "compile: the module graph resolves and is embedded",
-  // A stand-in for the base binary, which can't be fetched everywhere; on Windows it would have to be an .exe.
+  // With a stand-in for the base binary, which can't be downloaded everywhere; on Windows it would have to be an .exe.
   ignore: Deno.build.os === "windows",
   async fn() {
     const dir = await Deno.makeTempDir();

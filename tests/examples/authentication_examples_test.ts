@@ -1,4 +1,4 @@
-/** The examples that say who somebody is, and the client of JSON-RPC. */
+/** The examples of authentication, and the JSON-RPC client. */
 import { assertEquals } from "@std/assert";
 import { runExample } from "../support/example.ts";
 

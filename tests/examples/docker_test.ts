@@ -1,10 +1,10 @@
-/** The container's program, run as its Dockerfile does. Docker itself needs a registry, so it isn't part of the test. */
+/** The container's program, run with the command of its Dockerfile. Docker itself needs a registry, so it isn't tested. */
 import { assertEquals } from "@std/assert";
 import { Context } from "../../mod.ts";
 
 const FOLDER = new URL("../../examples/docker/", import.meta.url);
 
-Deno.test("docker: the program has the permissions it needs, is healthy, and ends in order on SIGTERM", async () => {
+Deno.test("docker: the program has enough permissions, reports that it is healthy, and ends in order on SIGTERM", async () => {
   const dockerfile = await Deno.readTextFile(new URL("Dockerfile", FOLDER));
   const args: string[] = JSON.parse(/^CMD (\[.*\])$/m.exec(dockerfile)![1]);
   const [, check, script]: string[] = JSON.parse(/^ +CMD (\[.*\])$/m.exec(dockerfile)![1]);
@@ -38,7 +38,7 @@ Deno.test("docker: the program has the permissions it needs, is healthy, and end
     try {
       child.kill("SIGKILL");
     } catch {
-      // It has ended.
+      // The program has ended already.
     }
     await child.status;
   }

@@ -4,7 +4,7 @@ import { RawPeer } from "../support/raw_peer.ts";
 
 const ROOT = new URL("../../", import.meta.url);
 
-/** A program of the repository's, served by a process of its own: its port, and its end with what it said on the console. */
+/** Runs a program of the repository that serves; returns its port, and its console output at the end. */
 async function serve(args: string[]) {
   const child = new Deno.Command(Deno.execPath(), {
     args: ["run", "--allow-net", "--no-check", ...args],
@@ -27,7 +27,7 @@ async function serve(args: string[]) {
   };
 }
 
-/** A large message, a small one and a close frame in one go, and nothing read before all of it is sent. */
+/** Sends a large message, a small one and a close frame at once, and reads nothing before. */
 async function hurry(port: number): Promise<{ payload: Uint8Array; opcode: number }[]> {
   using raw = await RawPeer.connect(port, { "Host": `127.0.0.1:${port}` });
   const sent = (async () => {
@@ -40,7 +40,7 @@ async function hurry(port: number): Promise<{ payload: Uint8Array; opcode: numbe
   return frames;
 }
 
-Deno.test("fault 64: the echo server answers a large message, and says nothing of what follows the close", async () => {
+Deno.test("fault 64: the echo server answers a large message, and doesn't send after the close", async () => {
   const server = await serve(["examples/echo_server.ts", "--port", "0"]);
   const frames = await hurry(server.port);
   assertEquals(frames.at(-1)!.opcode, 8);
@@ -48,7 +48,7 @@ Deno.test("fault 64: the echo server answers a large message, and says nothing o
   assertEquals(await server.end(), "");
 });
 
-Deno.test("fault 64: the relay, too", async () => {
+Deno.test("fault 64: the relay doesn't send after the close", async () => {
   await using ctx = new Context();
   const echo = ctx.listen({
     hostname: "127.0.0.1",
@@ -67,7 +67,7 @@ Deno.test("fault 64: the relay, too", async () => {
   assertEquals(await server.end(), "");
 });
 
-Deno.test("fault 64: wherever an example sends and pauses, it looks whether the connection is open", async () => {
+Deno.test("fault 64: every example that sends and pauses checks whether the connection is open", async () => {
   const unguarded: string[] = [];
   const files = ["README.md"];
   for (const folder of ["docs", "examples", "cli"]) {

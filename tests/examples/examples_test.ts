@@ -3,7 +3,7 @@ import { Context } from "../../mod.ts";
 import { runExample, serveExample } from "../support/example.ts";
 import { until } from "../support/until.ts";
 
-Deno.test("backpressure: every chunk arrives, and the queue stays at or below 128 KiB", async () => {
+Deno.test("backpressure: every chunk arrives, and the queue never exceeds 128 KiB", async () => {
   const { code, stdout, stderr } = await runExample("backpressure");
   assertEquals(code, 0, stderr);
   assertMatch(stdout, /received 200 chunks of 65536 bytes, in order/);
@@ -12,7 +12,7 @@ Deno.test("backpressure: every chunk arrives, and the queue stays at or below 12
   assert(highest > 0 && highest <= 128 * 1024, stdout);
 });
 
-Deno.test("chat_server: what one says the others hear, comings and goings too", async () => {
+Deno.test("chat_server: messages, joins and leaves reach the other clients", async () => {
   await using server = await serveExample("chat_server");
   assertMatch(server.line, /^listening on ws:\/\/127\.0\.0\.1:\d+\/\n$/);
   await using ctx = new Context();
@@ -40,7 +40,7 @@ Deno.test("chat_server: what one says the others hear, comings and goings too", 
   assertEquals((await refused.closed).code, 1006);
 });
 
-Deno.test("echo_server: prints where it listens, and holds 64 MiB back from a peer that doesn't read", async () => {
+Deno.test("echo_server: the URL is printed, and a client that doesn't read can't send 64 MiB", async () => {
   await using server = await serveExample("echo_server");
   assertMatch(server.line, /^listening on ws:\/\/127\.0\.0\.1:\d+\/\n$/);
   await using ctx = new Context({ maxMessageSize: 0, maxQueueBytes: 0 });
@@ -48,7 +48,7 @@ Deno.test("echo_server: prints where it listens, and holds 64 MiB back from a pe
   await conn.opened;
   conn.send("text");
   assertEquals(await conn.receive(), "text");
-  // Nothing is awaited, so the echoes aren't read: what goes out stops when all buffers are full.
+  // The echoes aren't read, so the progress stops when all buffers are full.
   for (let i = 0; i < 256; i++) conn.send(new Uint8Array(64 * 1024).fill(i));
   for (let i = 0; i < 256; i++) {
     const data = await conn.receive() as Uint8Array;
@@ -60,7 +60,7 @@ Deno.test("echo_server: prints where it listens, and holds 64 MiB back from a pe
   assert(echo.length === large.length && echo.every((byte) => byte === 7));
 });
 
-Deno.test("demo: exchanges with both clients, streams 64 MiB, and ends by itself with all bounds kept", async () => {
+Deno.test("demo: both clients exchange messages, 64 MiB are streamed, and all bounds are kept", async () => {
   const { code, stdout, stderr } = await runExample("demo");
   assertEquals(code, 0, stdout + stderr);
   assertMatch(stdout, /echo server on ws:\/\/127\.0\.0\.1:\d+\//);
@@ -71,7 +71,7 @@ Deno.test("demo: exchanges with both clients, streams 64 MiB, and ends by itself
   assert(!stdout.includes("FAILED"));
 });
 
-Deno.test("on a fresh machine the demo prints nothing but its own output", async () => {
+Deno.test("with an empty cache the demo prints only its own output", async () => {
   const cache = await Deno.makeTempDir();
   try {
     const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
@@ -88,11 +88,11 @@ Deno.test("on a fresh machine the demo prints nothing but its own output", async
   }
 });
 
-Deno.test("the tool, the demo and the examples need nothing but Deno", async () => {
+Deno.test("the tool, the demo and the examples have no dependencies", async () => {
   const root = new URL("../..", import.meta.url);
   const programs = ["cli.ts", "examples/live/main.ts", "examples/live/producer.ts"];
   for await (const { name, isFile } of Deno.readDir(new URL("examples", root))) {
-    // Hono is what it is about.
+    // The example for Hono needs it.
     if (isFile && name !== "hono_server.ts") programs.push(`examples/${name}`);
   }
   assert(programs.length > 20);
@@ -102,7 +102,7 @@ Deno.test("the tool, the demo and the examples need nothing but Deno", async () 
       cwd: root,
     }).output();
     const { roots, modules } = JSON.parse(new TextDecoder().decode(stdout));
-    // What is imported for its types alone isn't loaded.
+    // Imports of types only aren't loaded.
     const loaded = new Set<string>(roots);
     for (const specifier of loaded) {
       const module = modules.find((module: { specifier: string }) =>
@@ -114,7 +114,7 @@ Deno.test("the tool, the demo and the examples need nothing but Deno", async () 
   }));
 });
 
-Deno.test("the index has a line for every example, and no other", async () => {
+Deno.test("the index has exactly one line for every example", async () => {
   const folder = new URL("../../examples/", import.meta.url);
   const index = await Deno.readTextFile(new URL("README.md", folder));
   const listed = [...index.matchAll(/^\| \[(\S+)\]\((\S+)\) +\| \S.* \|$/gm)].map(([, name]) =>

@@ -3,7 +3,7 @@ import { Context, type HandshakeError } from "../../mod.ts";
 import { runExample, serveExample } from "../support/example.ts";
 import { makeCertificates } from "../transport/certificates.ts";
 
-Deno.test("examples/http2.ts: three WebSockets share a connection, and a paused one holds no other", async () => {
+Deno.test("examples/http2.ts: three WebSockets share a connection, and pausing one doesn't affect the others", async () => {
   using certificates = makeCertificates();
   const { dir } = certificates;
   const files = ["--cert", "server.pem", "--key", "server.key", "--ca", "ca.pem"];
@@ -18,7 +18,7 @@ Deno.test("examples/http2.ts: three WebSockets share a connection, and a paused 
   assert(older.split(" ").at(-1) !== one.split(" ").at(-1));
 });
 
-Deno.test("examples/hono_server.ts: rooms, behind a middleware", async () => {
+Deno.test("examples/hono_server.ts: rooms work behind a middleware", async () => {
   await using server = await serveExample("hono_server");
   const root = new URL(server.url.replace("ws:", "http:"));
   assertEquals(await (await fetch(root)).text(), "0 connections\n");
@@ -39,7 +39,7 @@ Deno.test("examples/hono_server.ts: rooms, behind a middleware", async () => {
   assertMatch(ann.extensions, /^permessage-deflate/);
   ann.send("hello");
   assertEquals(await bob.receive(), "hello");
-  // What Bob says to Ann in return follows whatever else she might have got.
+  // Bob's answer comes after any other message that Ann may get.
   bob.send("hello, Ann");
   assertEquals(await ann.receive(), "hello, Ann");
   eve.close();
@@ -47,7 +47,8 @@ Deno.test("examples/hono_server.ts: rooms, behind a middleware", async () => {
 });
 
 Deno.test({
-  name: "examples/system_sockets.ts: with small buffers the queue is where the program sees it",
+  name:
+    "examples/system_sockets.ts: with small buffers, unsent bytes are in the queue of the program",
   ignore: Deno.build.os !== "linux" || Deno.build.arch !== "x86_64",
   fn: async () => {
     const { code, stdout, stderr } = await runExample("system_sockets");

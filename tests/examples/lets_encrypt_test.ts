@@ -1,9 +1,9 @@
-/** The example that follows certbot's links, through renewals as certbot does them, and interrupted ones. */
+/** The example that follows the links of certbot, with complete and interrupted renewals. */
 import { assertEquals, assertMatch } from "@std/assert";
 import { Context } from "../../mod.ts";
 import { makeCertificates, type Pair } from "../transport/certificates.ts";
 
-/** `live/NAME` with links to numbered files of `archive/NAME`, as certbot makes them. */
+/** The layout of certbot: `live/NAME` has links to numbered files of `archive/NAME`. */
 class Layout {
   readonly live: string;
   readonly #archive: string;
@@ -16,7 +16,7 @@ class Layout {
     Deno.mkdirSync(this.#archive, { recursive: true });
   }
 
-  /** Writes the new files, then replaces the links, each at once. */
+  /** Writes new files, and then replaces the links one by one. */
   renew(pair: Pair): void {
     this.#number++;
     this.link("privkey", pair.key);
@@ -31,7 +31,7 @@ class Layout {
   }
 }
 
-Deno.test("lets_encrypt: a renewed certificate is served to new clients, and open connections stay", async () => {
+Deno.test("lets_encrypt: new clients get a renewed certificate, and open connections are kept", async () => {
   using certificates = makeCertificates();
   const { server, stranger, ca, dir } = certificates;
   const otherCa = Deno.readTextFileSync(`${dir}/unknown-ca.pem`);
@@ -61,7 +61,7 @@ Deno.test("lets_encrypt: a renewed certificate is served to new clients, and ope
     layout.renew(stranger);
     assertMatch((await lines.read()).value!, /serving the new certificate/);
     await connect([otherCa]);
-    // A renewal that is interrupted: the key is new, the certificate isn't.
+    // An interrupted renewal: the key is new, the certificate isn't.
     layout.link("privkey", server.key);
     let said = "";
     while (!said.includes("Not yet: Cannot set TLS with tls.key")) {

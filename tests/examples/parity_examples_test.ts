@@ -1,4 +1,4 @@
-/** Runs the examples that EV::Websockets and Net::WebSocket::Server ship, each to its end (E38, N16). */
+/** Runs the examples that correspond to those of EV::Websockets and Net::WebSocket::Server (E38, N16). */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Context } from "../../mod.ts";
 import { exampleArgs, runExample } from "../support/example.ts";
@@ -15,14 +15,14 @@ function command(name: string, args: string[], stdin: "null" | "piped" = "null")
   });
 }
 
-/** Runs an example to its end; the lines that it printed. */
+/** Runs an example until it ends; returns the lines that it has printed. */
 async function run(name: string, ...args: string[]): Promise<string[]> {
   const { code, stdout, stderr } = await runExample(name, ...args);
   assertEquals(code, 0, `${name} failed: ${stderr}`);
   return stdout.trimEnd().split("\n");
 }
 
-/** A running example: its lines one by one, and its end. */
+/** A running example. */
 class Running implements AsyncDisposable {
   readonly child: Deno.ChildProcess;
   readonly #lines: ReadableStreamDefaultReader<string>;
@@ -42,7 +42,7 @@ class Running implements AsyncDisposable {
         return line;
       }
       const { done, value } = await this.#lines.read();
-      if (done) throw new Error(`It ended: ${await this.child.stderr.text()}`);
+      if (done) throw new Error(`The example has ended: ${await this.child.stderr.text()}`);
       this.#rest += value;
     }
   }
@@ -57,10 +57,10 @@ class Running implements AsyncDisposable {
     try {
       this.child.kill("SIGKILL");
     } catch {
-      // It has ended.
+      // The example has ended already.
     }
     await this.#lines.cancel();
-    await mayFail(this.child.stderr.cancel(), "it may be read already");
+    await mayFail(this.child.stderr.cancel(), "it may have been read already");
     await this.child.status;
   }
 }
@@ -121,7 +121,7 @@ const EXPECTED: Record<string, (string | RegExp)[]> = {
 for (const [name, lines] of Object.entries(EXPECTED)) {
   Deno.test(`examples/${name}.ts`, async () => {
     const printed = await run(name);
-    // Two ends in one program may speak in either order.
+    // The two ends in one program print in any order.
     if (name === "headers_and_cookies") printed.sort(), lines.sort();
     assertEquals(printed, lines);
   });
@@ -169,7 +169,7 @@ Deno.test("examples/broadcast_echo.ts --stdin", async () => {
   assertEquals(await conn.receive(), "from the terminal");
   await stdin.write(new TextEncoder().encode("quit\n"));
   assertEquals((await conn.closed).code, 1001);
-  // Standard input is still open, and doesn't keep the process.
+  // Standard input is still open, and doesn't keep the process alive.
   assertEquals((await server.child.status).code, 0);
   await mayFail(stdin.close(), "the process has ended");
 });

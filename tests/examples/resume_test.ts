@@ -1,4 +1,4 @@
-/** The examples that come back: with their subscriptions, and without losing or doubling a numbered message. */
+/** The examples that reconnect: with their subscriptions, and with numbered messages that are neither lost nor duplicated. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Context } from "../../mod.ts";
 import { exampleArgs, runExample } from "../support/example.ts";
@@ -6,7 +6,7 @@ import { seeded } from "../support/random.ts";
 import { until } from "../support/until.ts";
 import { mayFail } from "../support/failure.ts";
 
-Deno.test("resubscribe: each new connection asks again for all topics", async () => {
+Deno.test("resubscribe: each new connection subscribes to all topics again", async () => {
   const { code, stdout, stderr } = await runExample("resubscribe");
   assertEquals([code, stderr], [0, ""]);
   assertEquals(stdout.trimEnd().split("\n"), [
@@ -24,7 +24,7 @@ Deno.test("resubscribe: each new connection asks again for all topics", async ()
   ]);
 });
 
-/** `resume.ts serve`, which may be killed and started again. */
+/** The program `resume.ts serve`, which may be killed and restarted. */
 class Server {
   readonly journal: string = Deno.makeTempFileSync({ prefix: "sluice-journal-" });
   #child: Deno.ChildProcess | null = null;
@@ -57,7 +57,7 @@ class Server {
   }
 }
 
-/** A line that is cut after so many bytes from the server, once for each of the given counts. */
+/** A proxy that cuts the connection after given numbers of bytes from the server. */
 class CutLine {
   readonly #listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   readonly #cuts: number[];
@@ -67,7 +67,7 @@ class CutLine {
   constructor(port: number, cuts: number[]) {
     this.#port = port;
     this.#cuts = cuts;
-    mayFail(this.#accept(), "it ends with its listener");
+    mayFail(this.#accept(), "the loop ends with its listener");
   }
 
   get url(): string {
@@ -89,7 +89,7 @@ class CutLine {
         try {
           conn.close();
         } catch {
-          // It is closed already.
+          // The connection is closed already.
         }
       }
     };
@@ -104,7 +104,7 @@ class CutLine {
       }
       if (cut !== Infinity) this.cuts++;
     } catch {
-      // The other side is gone.
+      // The other side has closed.
     }
     end();
   }
@@ -115,11 +115,11 @@ class CutLine {
 }
 
 for (const seed of [1, 2, 3]) {
-  Deno.test(`resume: ten cuts and two crashes of the server lose and double nothing (seed ${seed})`, async () => {
+  Deno.test(`resume: no message is lost or duplicated by ten cuts and two crashes of the server (seed ${seed})`, async () => {
     await using server = new Server("--every", "1");
     await server.start();
     const random = seeded(seed);
-    // From in the middle of the answer to the handshake to hundreds of messages.
+    // From the middle of the handshake's response to hundreds of messages.
     const cuts = Array.from({ length: 10 }, () => Math.floor(20 + random() * 6000));
     using line = new CutLine(server.port, cuts);
     const COUNT = 1500;
@@ -150,13 +150,13 @@ for (const seed of [1, 2, 3]) {
       lines.map((line) => parseInt(line)),
       Array.from({ length: COUNT }, (_, i) => i + 1),
     );
-    // The journal is what was sent: the same texts, not only the same numbers.
+    // The journal has the texts of the sent messages, not only their numbers.
     const [, ...journal] = (await Deno.readTextFile(server.journal)).split("\n");
     assertEquals(lines, journal.slice(0, COUNT));
   });
 }
 
-Deno.test("resume: what the ring no longer has is said to be gone, as are numbers of another journal", async () => {
+Deno.test("resume: numbers that the ring no longer has, or that are from another journal, are reported as lost", async () => {
   await using server = new Server("--every", "1", "--keep", "50");
   await server.start();
   await using ctx = new Context();
@@ -168,12 +168,12 @@ Deno.test("resume: what the ring no longer has is said to be gone, as are number
   };
   const numbers = async () => {
     const [stream, ...messages] = (await Deno.readTextFile(server.journal)).trimEnd().split("\n");
-    // The stream's name may begin with a digit.
+    // The name of the stream may begin with a digit.
     return { stream, lines: messages.length + 1, last: parseInt(messages.at(-1) ?? "0") };
   };
   let now = await numbers();
   while (!(now.last > 200)) now = await numbers();
-  // The journal doesn't grow for ever.
+  // The size of the journal is bounded.
   assert(now.lines <= 102, `${now.lines} lines`);
   const gone = await ask({ stream: now.stream, after: 1 });
   assertEquals(gone.code, 4410);

@@ -11,7 +11,7 @@ interface NativeClose {
   wasClean: boolean;
 }
 
-/** Makes a native socket echo, and close when a message asks for it. */
+/** Makes a native socket echo messages, and close when a message requests it. */
 function attach(socket: WebSocket, closes: EventLog<NativeClose>): void {
   socket.binaryType = "arraybuffer";
   socket.onmessage = ({ data }) => {
@@ -23,7 +23,7 @@ function attach(socket: WebSocket, closes: EventLog<NativeClose>): void {
   socket.onclose = ({ code, reason, wasClean }) => closes.push({ code, reason, wasClean });
 }
 
-/** Ours connected to Deno's own, or Deno's own to ours. */
+/** A connection of the library whose peer is Deno's own class. */
 interface Pair extends AsyncDisposable {
   conn: Connection;
   closes: EventLog<NativeClose>;
@@ -69,11 +69,11 @@ async function pair(ours: "client" | "listener", isNamed: boolean): Promise<Pair
 for (const ours of ["client", "listener"] as const) {
   const other = ours === "client" ? "server" : "client";
 
-  Deno.test(`Deno's WebSocket as a ${other}: subprotocol, text, binary, fragments, ping, our close`, async () => {
+  Deno.test(`Deno's WebSocket as a ${other}exchanges a subprotocol, text, binary, fragments, pings and our close`, async () => {
     await using all = await pair(ours, true);
     const { conn, closes, socket } = all;
     await exchange(conn);
-    // Deno's client knows it once it has opened, which the first answer shows; its server never says.
+    // Deno's client has the subprotocol once it is open, which its first answer shows. Its server never exposes it.
     assertEquals([conn.protocol, socket.protocol], ["chat", ours === "listener" ? "chat" : ""]);
     await exchangeFragments(conn);
     assert(await conn.ping("from us") >= 0);
@@ -92,14 +92,14 @@ for (const ours of ["client", "listener"] as const) {
       ["!close", 1005, ""],
     ] as const
   ) {
-    Deno.test(`Deno's WebSocket as a ${other} closes: ${command}`, async () => {
+    Deno.test(`Deno's WebSocket as a ${other} closes after: ${command}`, async () => {
       await using all = await pair(ours, false);
       const { conn, closes, socket } = all;
       assertEquals([conn.protocol, socket.protocol], ["", ""]);
       conn.send(command);
       const record = await conn.closed;
       assertEquals([record.wasClean, record.initiator], [true, "remote"]);
-      // Deno's own sends 1000 where its close() was given no code.
+      // Deno's class sends 1000 if `close()` is called without a code.
       if (command !== "!close") assertEquals([record.code, record.reason], [code, reason]);
       const { wasClean, ...close } = await closes.next();
       assertEquals([wasClean, close], [true, { code: record.code, reason: record.reason }]);

@@ -6,7 +6,7 @@ import { WsPeer } from "../support/ws_peer.ts";
 
 const OPTIONS = { maxMessageSize: 64 * 1024 * 1024 };
 
-/** Ours connected to `ws`, or `ws` to ours. */
+/** A connection of the library whose peer is the npm package `ws`. */
 interface Pair extends AsyncDisposable {
   peer: WsPeer;
   conn: Connection;
@@ -51,7 +51,7 @@ async function pair(
 for (const ours of ["client", "listener"] as const) {
   const other = ours === "client" ? "server" : "client";
 
-  Deno.test(`ws as a ${other}: subprotocol, text, binary, fragments, pings, our close`, async () => {
+  Deno.test(`ws as a ${other}exchanges a subprotocol, text, binary, fragments, pings and our close`, async () => {
     await using all = await pair(ours, ["other", "chat"], ["chat"]);
     const { peer, conn, pings } = all;
     assertEquals(conn.protocol, "chat");
@@ -86,7 +86,7 @@ for (const ours of ["client", "listener"] as const) {
       ["!close", 1005, ""],
     ] as const
   ) {
-    Deno.test(`ws as a ${other} closes: ${command}`, async () => {
+    Deno.test(`ws as a ${other} closes after: ${command}`, async () => {
       await using all = await pair(ours, [], []);
       const { peer, conn } = all;
       assertEquals(conn.protocol, "");
@@ -98,7 +98,7 @@ for (const ours of ["client", "listener"] as const) {
     });
   }
 
-  Deno.test(`ws as a ${other} vanishes: 1006 with the cause`, async () => {
+  Deno.test(`ws as a ${other} that vanishes gives 1006 with the cause`, async () => {
     await using all = await pair(ours, [], []);
     const { peer, conn } = all;
     conn.send("!terminate");

@@ -8,7 +8,7 @@ import { Http2Peer } from "../support/http2_peer.ts";
 import { TEXT } from "../support/frames.ts";
 import { utf8 } from "../support/bytes.ts";
 
-/** An application whose route is behind a middleware. */
+/** An application with a middleware in front of its route. */
 function application(ctx: Context) {
   const events = new EventLog<unknown[]>();
   const app = new Hono();
@@ -35,7 +35,7 @@ function application(ctx: Context) {
   return { app, events };
 }
 
-Deno.test("Hono: one application under a listener and under Deno.serve", async () => {
+Deno.test("Hono: the same application works under a listener and under Deno.serve", async () => {
   await using ctx = new Context();
   const { app, events } = application(ctx);
   const handler = (request: Request) => app.fetch(request);
@@ -66,7 +66,7 @@ Deno.test("Hono: one application under a listener and under Deno.serve", async (
   assertEquals((await peer.next(TEXT)).payload, utf8("text hello"));
 });
 
-Deno.test("Hono: a pending onMessage holds the peer, and errors reach onError", async () => {
+Deno.test("Hono: a pending onMessage stops the peer, and errors reach onError", async () => {
   await using ctx = new Context();
   const gate = Promise.withResolvers<void>();
   const conns = new EventLog<Connection>(), errors = new EventLog<ErrorEvent>();

@@ -71,7 +71,7 @@ interface CollectedSpan {
   attributes: { key: string; value: Record<string, unknown> }[];
 }
 
-Deno.test("otel: handshakes and connections are spans, and traceparent goes out and in", async () => {
+Deno.test("otel: handshakes and connections are spans, and traceparent is sent and received", async () => {
   const spans: CollectedSpan[] = [];
   const collector = Deno.serve(
     { hostname: "127.0.0.1", port: 0, onListen() {} },
@@ -97,8 +97,8 @@ Deno.test("otel: handshakes and connections are spans, and traceparent goes out 
     stdout: "piped",
   }).spawn();
   try {
-    // Two visits have four spans each, a refusal two, and there is the program's own.
-    await until(() => spans.length >= 11, "all spans are collected");
+    // Two connections have four spans each, a refusal has two, and the program has one.
+    await until(() => spans.length >= 11, "all spans are exported");
     await child.stdin.close();
     const lines = (await child.stdout.text()).trimEnd().split("\n");
     const attribute = ({ attributes }: CollectedSpan, name: string) => {
@@ -119,7 +119,11 @@ Deno.test("otel: handshakes and connections are spans, and traceparent goes out 
     assertEquals([server.traceId, server.parentSpanId], [client.traceId, client.spanId]);
     assertEquals(lines[0].split(" ")[2], `00-${client.traceId}-${client.spanId}-01`);
     const own = below(client).find(({ name }) => name === "websocket connection")!;
-    assertEquals(lines[0].split(" ")[3], own.spanId, "spanOf gives the connection's span");
+    assertEquals(
+      lines[0].split(" ")[3],
+      own.spanId,
+      "spanOf must return the span of the connection",
+    );
     const connection = below(server)[0];
     assertEquals(connection.name, "websocket connection");
     assertEquals(attribute(connection, "sluice.close.code"), "3001");
@@ -130,14 +134,18 @@ Deno.test("otel: handshakes and connections are spans, and traceparent goes out 
 
     const foreign = find("websocket handshake", SERVER, "/foreign");
     assertEquals([foreign.traceId, foreign.parentSpanId], ["1".repeat(32), "2".repeat(16)]);
-    assert(lines[1].includes(foreign.traceId), "the application's own header wins");
+    assert(lines[1].includes(foreign.traceId), "the header of the application must win");
 
     const failed = spans.filter(({ status }) => status?.code === 2);
     assertEquals(failed.map(({ kind }) => kind).sort(), [SERVER, CLIENT]);
     const [theirs, ours] = failed.sort((a, b) => a.kind - b.kind);
-    assertEquals(theirs.parentSpanId, ours.spanId, "a refusal belongs to its request");
+    assertEquals(
+      theirs.parentSpanId,
+      ours.spanId,
+      "the span of a refusal must belong to its request",
+    );
     assert(ours.status!.message!.includes("403"), ours.status!.message);
-    assert(!JSON.stringify(spans).includes("secret"), "the query is in no span");
+    assert(!JSON.stringify(spans).includes("secret"), "no span may contain the query");
   } finally {
     await mayFail(child.stdin.close(), "the process may have ended");
     await child.status;
@@ -154,12 +162,12 @@ Deno.test("otel: without tracing no header is added, and no connection has a spa
   assertEquals(stdout.split("\n")[0], "plain?token=secret seen null none");
 });
 
-Deno.test("otel: closes with codes of a peer's choice share a label", async () => {
+Deno.test("otel: closes with private codes of peers share a label", async () => {
   const { groups } = await labels();
   assertEquals(groups, new Set(["1000", "3xxx", "4xxx"]));
 });
 
-/** The labels that a provider of our own gets when peers close with many codes. */
+/** Closes with many codes; returns the labels that a provider of the test's own gets. */
 async function labels(): Promise<{ groups: Set<unknown> }> {
   const groups = new Set<unknown>();
   const nothing = { record() {}, addCallback() {}, removeCallback() {} };
@@ -190,7 +198,7 @@ async function labels(): Promise<{ groups: Set<unknown> }> {
   return { groups };
 }
 
-Deno.test("prometheus: the page has every counter, with the figures of the traffic", async () => {
+Deno.test("prometheus: the page has every counter, with the right values", async () => {
   const child = new Deno.Command(Deno.execPath(), {
     args: [...exampleArgs("prometheus"), "--port", "0"],
     cwd: new URL("../../", import.meta.url),
@@ -224,7 +232,7 @@ Deno.test("prometheus: the page has every counter, with the figures of the traff
   }
 });
 
-Deno.test("otel: without an OpenTelemetry nothing happens", async () => {
+Deno.test("otel: without an OpenTelemetry SDK the module has no effect", async () => {
   const { code, stderr } = await runProgram(
     new URL("programs/otel.ts", import.meta.url),
     "--once",
@@ -233,7 +241,7 @@ Deno.test("otel: without an OpenTelemetry nothing happens", async () => {
 });
 
 Deno.test("otel: an application whose SDK registered through an older minor of the API gets metrics", async () => {
-  // As another project would: our requirement, its own configuration, and no lock file of ours.
+  // As in another project: with its own configuration and without a lock file.
   const root = new URL("../../", import.meta.url);
   const { imports } = JSON.parse(await Deno.readTextFile(new URL("import_map.json", root)));
   const directory = await Deno.makeTempDir();

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 
 const ROOT = new URL("../../", import.meta.url);
 
-/** Runs a program that imports the library, with just these permissions. */
+/** Runs a program that imports the library, with exactly these permissions. */
 async function run(code: string, ...flags: string[]) {
   const dir = await Deno.makeTempDir();
   try {
@@ -41,19 +41,19 @@ console.log(await (await fetch(listener.url.replace("ws", "http"))).text());
 console.log(await conn.ping() >= 0);
 `;
 
-Deno.test("client, server, compression and HTTP need --allow-net and nothing else", async () => {
+Deno.test("client, server, compression and HTTP need only --allow-net", async () => {
   const { code, stdout, stderr } = await run(ECHO, "--allow-net");
   assertEquals([code, stderr], [0, ""]);
   assertEquals(stdout, "6000\npage\ntrue\n");
 });
 
-Deno.test("--allow-net for one host is enough to connect there", async () => {
+Deno.test("--allow-net for one host is enough to connect to it", async () => {
   const { code, stdout, stderr } = await run(ECHO, "--allow-net=127.0.0.1");
   assertEquals([code, stderr], [0, ""]);
   assertEquals(stdout, "6000\npage\ntrue\n");
 });
 
-Deno.test("fault 27: a handler needs no permission besides that of its listener", async () => {
+Deno.test("fault 27: a handler needs no permission besides the listener's own one", async () => {
   const { code, stdout, stderr } = await run(
     `
     import { Context } from "@sluice/websocket";
@@ -75,7 +75,7 @@ Deno.test("making a context needs no permission", async () => {
   assertEquals([code, stderr], [0, ""]);
 });
 
-Deno.test("a missing permission is named, by listen at once and by connect in opened", async () => {
+Deno.test("listen throws at once if a permission is missing, and connect rejects opened; the error names it", async () => {
   const listening = await run(`
     import { Context } from "@sluice/websocket";
     new Context().listen({ hostname: "127.0.0.1", port: 8080 });

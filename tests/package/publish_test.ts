@@ -15,7 +15,7 @@ async function deno(...args: string[]) {
   return said;
 }
 
-Deno.test("the package has what users need and nothing else; slow types would fail it", async () => {
+Deno.test("the package contains only files for users, and has no slow types", async () => {
   const said = await deno("publish", "--dry-run", "--allow-dirty");
   const files = [...said.matchAll(/^\s*(file:\S+) \(/gm)].map(([, url]) =>
     url.slice(ROOT.href.length)
@@ -30,7 +30,7 @@ Deno.test("the package has what users need and nothing else; slow types would fa
   }
 });
 
-Deno.test("every public symbol is documented, and the pages render", async () => {
+Deno.test("every public symbol is documented, and the documentation can be generated", async () => {
   await deno("doc", "--lint", ...ENTRIES);
   const dir = await Deno.makeTempDir();
   try {
@@ -42,12 +42,12 @@ Deno.test("every public symbol is documented, and the pages render", async () =>
   }
 });
 
-Deno.test("every entry point says what it is, with a program or a command that shows it", async () => {
+Deno.test("every entry point has a description with a program or a command", async () => {
   for (const entry of ENTRIES) {
     const source = await Deno.readTextFile(new URL(entry, ROOT));
     const [doc] = /^\/\*\*[^]*?\*\//.exec(source) ?? [""];
     assert(doc.includes("@module"), entry);
-    // Of what takes a permission of its own the function has the example.
+    // For an entry point with a special permission, the example is at its function.
     if (entry !== "system.ts") assert(/```ts|deno run/.test(doc), entry);
   }
   assert((await Deno.readTextFile(new URL("README.md", ROOT))).includes("```ts"));

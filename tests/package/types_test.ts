@@ -1,4 +1,4 @@
-/** Types that users rely on: the tests are that this compiles, and what must not compile doesn't. */
+/** The types that users rely on. The tests are that valid code compiles, and that invalid code doesn't. */
 import {
   type AdoptSource,
   type Connection,
@@ -18,7 +18,7 @@ interface User {
   name: string;
 }
 
-Deno.test("Context<Data> types conn.data wherever a connection comes from", async () => {
+Deno.test("Context<Data> types conn.data of every kind of connection", async () => {
   await using ctx = new Context<User>();
   const listener = ctx.listen({
     hostname: "127.0.0.1",
@@ -42,31 +42,31 @@ Deno.test("Context<Data> types conn.data wherever a connection comes from", asyn
   is<Same<typeof conn.data, User>>();
   await conn.opened;
   conn.data = { name: "Eve" };
-  // @ts-expect-error -- data are of the context's type
+  // @ts-expect-error -- conn.data has the context's type
   conn.data = { name: 5 };
   conn.on({ onDrain: (conn) => is<Same<typeof conn.data, User>>() });
   ctx.broadcast("x", { except: conn });
 });
 
-Deno.test("what makes no sense doesn't compile", () => {
+Deno.test("invalid arguments don't compile", () => {
   const tries = (ctx: Context<User>, conn: Connection<User>) => {
     // @ts-expect-error -- data of another type
     ctx.connect("ws://a", { data: 5 });
     // @ts-expect-error -- data of another type
     ctx.listen({ onHandshake: () => ({ data: { nom: "Ann" } }) });
-    // @ts-expect-error -- no such policy
+    // @ts-expect-error -- an unknown policy
     ctx.listen({ whenQueueFull: "wait" });
-    // @ts-expect-error -- a number is no message
+    // @ts-expect-error -- a message can't be a number
     conn.send(5);
-    // @ts-expect-error -- a Blob can't be sent at once; use sendStream(blob.stream())
+    // @ts-expect-error -- a Blob's bytes aren't available at once; use sendStream(blob.stream())
     conn.send(new Blob());
-    // @ts-expect-error -- facts are read-only
+    // @ts-expect-error -- the property is read-only
     conn.state = "open";
   };
   is<Same<typeof tries, (ctx: Context<User>, conn: Connection<User>) => void>>();
 });
 
-Deno.test("messages are strings or bytes, however they are taken", () => {
+Deno.test("messages are strings or bytes in every way of receiving", () => {
   const take = async (conn: Connection) => {
     is<Same<typeof conn.data, unknown>>();
     const one = await conn.receive();
@@ -79,10 +79,10 @@ Deno.test("messages are strings or bytes, however they are taken", () => {
   is<Same<ReturnType<typeof take>, Promise<(number | boolean)[]>>>();
 });
 
-/** What is only compiled. */
+/** Takes functions that are compiled and never run. */
 function compiled(_use: (...args: never[]) => unknown): void {}
 
-Deno.test("fault 57: a Context<User> wants data wherever a connection comes from", () => {
+Deno.test("fault 57: a Context<User> requires data for every kind of connection", () => {
   const data: User = { name: "Ann" };
   compiled(async (ctx: Context<User>, source: AdoptSource, request: Request) => {
     // @ts-expect-error -- conn.data would be undefined
@@ -99,9 +99,9 @@ Deno.test("fault 57: a Context<User> wants data wherever a connection comes from
     ctx.listen({ onMessage() {} });
     // @ts-expect-error -- likewise
     ctx.adopt(source);
-    // @ts-expect-error -- what is decided elsewhere gives no data
+    // @ts-expect-error -- without a handshake, onHandshake isn't called
     ctx.adopt(source, { handshake: false, onHandshake: () => ({ data }) });
-    // @ts-expect-error -- a client's handshake isn't ours to decide
+    // @ts-expect-error -- a client doesn't decide about the handshake
     ctx.adopt(source, { role: "client", url: "ws://a", onHandshake: () => ({ data }) });
     // @ts-expect-error -- likewise
     ctx.upgrade(request, { protocols: "chat" });
@@ -127,7 +127,7 @@ Deno.test("fault 57: a Context<User> wants data wherever a connection comes from
   });
 });
 
-Deno.test("fault 57: where data has no default, onHandshake has to give it whenever it accepts", () => {
+Deno.test("fault 57: without a default, onHandshake has to return data whenever it accepts", () => {
   compiled((ctx: Context<User>, data: User, listener: Listener<User>) => {
     // @ts-expect-error -- accepted without data
     ctx.listen({ onHandshake: () => true });
@@ -135,9 +135,9 @@ Deno.test("fault 57: where data has no default, onHandshake has to give it whene
     ctx.listen({ onHandshake() {} });
     // @ts-expect-error -- accepted without data
     ctx.listen({ onHandshake: () => ({ protocol: "chat" }) });
-    // @ts-expect-error -- at times accepted without data
+    // @ts-expect-error -- accepted without data in one case
     ctx.listen({ onHandshake: (request) => request.url === "" ? { data } : true });
-    // @ts-expect-error -- likewise, in the end
+    // @ts-expect-error -- likewise, asynchronously
     ctx.listen({ onHandshake: (request) => Promise.resolve(request.url === "" ? { data } : true) });
     // @ts-expect-error -- accepted without data
     listener.on({ onHandshake: () => true });
@@ -147,7 +147,7 @@ Deno.test("fault 57: where data has no default, onHandshake has to give it whene
       onTick: (it) => is<Same<typeof it, Listener<User>>>(),
     });
     ctx.listen({ data });
-    // The option gives it where the answer doesn't.
+    // The option provides data if the result of onHandshake doesn't.
     ctx.listen({ data, onHandshake: () => true, onMessage: (conn) => conn.data.name });
     ctx.listen({
       onHandshake: (request) => request.url === "" ? { data } : false,
@@ -167,7 +167,7 @@ Deno.test("fault 57: where data has no default, onHandshake has to give it whene
   });
 });
 
-Deno.test("fault 57: data that the context's own options give needn't be given again", () => {
+Deno.test("fault 57: data from the options of the context is enough", () => {
   const user: User = { name: "Ann" };
   const ctx = new Context({ data: user, onMessage: (conn) => is<Same<typeof conn.data, User>>() });
   is<Same<typeof ctx, Context<User, User>>>();
@@ -183,18 +183,18 @@ Deno.test("fault 57: data that the context's own options give needn't be given a
     ctx.connect("ws://a", { data: { name: "Bob" } });
     // @ts-expect-error -- data of another type
     ctx.connect("ws://a", { data: 5 });
-    // TypeScript infers all type arguments or none: whoever names one says by the other that there is a default.
+    // TypeScript infers either all type arguments or none, so the second one has to say that there is a default.
     new Context<User, User>({ data: user }).connect("ws://a");
     new Context<User>({ data: user }).connect("ws://a", { data: user });
-    // @ts-expect-error -- a default that isn't there
+    // @ts-expect-error -- the default is missing
     new Context<User, User>();
-    // It is a Context<User> all the same.
+    // The type is still a Context<User>.
     const same: Context<User> = ctx;
     return same;
   });
 });
 
-Deno.test("fault 57: data that may be undefined needn't be given", () => {
+Deno.test("fault 57: data that may be undefined is optional", () => {
   compiled((ctx: Context<User | undefined>, source: AdoptSource, request: Request) => {
     const conn = ctx.connect("ws://a");
     is<Same<typeof conn, Connection<User | undefined>>>();
@@ -203,12 +203,12 @@ Deno.test("fault 57: data that may be undefined needn't be given", () => {
     ctx.listen({ onHandshake: () => ({ data: { name: "Ann" } }) });
     ctx.adopt(source);
     ctx.upgrade(request);
-    // @ts-expect-error -- it isn't always there
+    // @ts-expect-error -- data may be undefined
     conn.data.name;
   });
 });
 
-Deno.test("fault 57: without a type, a listener infers it from what onHandshake answers", () => {
+Deno.test("fault 57: without a type argument, a listener infers it from the result of onHandshake", () => {
   compiled((ctx: Context) => {
     const users = ctx.listen({
       onHandshake: () => ({ data: { name: "Ann" } }),
@@ -228,7 +228,7 @@ Deno.test("fault 57: without a type, a listener infers it from what onHandshake 
       onHandshake: async (request) => ({ data: await request.text() }),
       onConnect: (conn) => is<Same<typeof conn.data, string>>(),
     });
-    // An answer without data leaves it to the option; without that it is unknown.
+    // Without data in the result, the type is that of the option, or unknown.
     ctx.listen({
       onHandshake: (request) => request.url === "" ? { data: 5 } : true,
       onConnect: (conn) => is<Same<typeof conn.data, unknown>>(),
@@ -240,11 +240,11 @@ Deno.test("fault 57: without a type, a listener infers it from what onHandshake 
     });
     const counting = ctx.listen({
       data: { n: 1 },
-      // @ts-expect-error -- a number
+      // @ts-expect-error -- `n` is a number
       onConnect: (conn): string => conn.data.n,
     });
     is<Same<typeof counting, Listener<{ n: number }>>>();
-    // What comes before onHandshake isn't typed by it, and keeps its answers to what the option says.
+    // Callbacks before onHandshake aren't typed by it, and its result has to match the option.
     ctx.listen({
       onConnect: (conn) => is<Same<typeof conn.data, unknown>>(),
       onHandshake: (request) => ({ data: request.url }),
@@ -255,16 +255,16 @@ Deno.test("fault 57: without a type, a listener infers it from what onHandshake 
       // @ts-expect-error -- conn.data would be a string
       onHandshake: (request) => ({ data: request.url }),
     });
-    // @ts-expect-error -- no decision
+    // @ts-expect-error -- not a decision
     ctx.listen({ onHandshake: () => 5 });
-    // It is a listener like any other.
+    // The result is an ordinary listener.
     const listener: Listener = users;
     listener.on({ onHandshake: () => true });
     ctx.broadcast("x", { to: users.connections });
   });
 });
 
-Deno.test("fault 57: without a type, a call infers it from its data", () => {
+Deno.test("fault 57: without a type argument, a call infers it from its data", () => {
   compiled((ctx: Context, source: AdoptSource, request: Request) => {
     const none = ctx.connect("ws://a");
     is<Same<typeof none, Connection<unknown>>>();
@@ -282,7 +282,7 @@ Deno.test("fault 57: without a type, a call infers it from its data", () => {
   });
 });
 
-Deno.test("fault 57: what takes any context takes each", () => {
+Deno.test("fault 57: a function that accepts any context accepts each", () => {
   const plain = (ctx: Context) =>
     ctx.listen({ hostname: "127.0.0.1", onMessage: (conn) => conn.data });
   const generic = <Data>(ctx: Context<Data>): ReadonlySet<Connection<Data>> => ctx.connections;

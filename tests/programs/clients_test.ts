@@ -6,13 +6,13 @@ import { Context } from "../../mod.ts";
 import { WebSocket as Standard } from "../../websocket.ts";
 import { assertOurs, called } from "./_ours.ts";
 
-// Clients of services, against a small server of ours that says what the service would.
+// Clients of services, against small servers on this library that answer like the service.
 
 const quiet = { sanitizeOps: false, sanitizeResources: false };
 
 Deno.test({
   ...quiet,
-  name: "phoenix: a channel is joined, pushed to and answered",
+  name: "phoenix joins a channel, pushes a message and gets the answer",
   async fn() {
     await using ctx = new Context();
     const listener = ctx.listen({
@@ -43,7 +43,7 @@ Deno.test({
 
 Deno.test({
   ...quiet,
-  name: "centrifuge: connects, subscribes, and gets publications",
+  name: "centrifuge connects, subscribes and gets publications",
   async fn() {
     await using ctx = new Context();
     const listener = ctx.listen({
@@ -80,9 +80,9 @@ Deno.test({
 
 Deno.test({
   ...quiet,
-  name: "ethers: WebSocketProvider asks, and is told of new blocks",
+  name: "the WebSocketProvider of ethers sends requests and gets new blocks",
   async fn() {
-    // It asks for one version, and none other.
+    // The package requires one exact version of `ws`.
     assertOurs("ethers");
     await using ctx = new Context();
     const listener = ctx.listen({

@@ -6,7 +6,8 @@ import { WebSocket } from "ws";
 import { assertOurs } from "./_ours.ts";
 
 Deno.test({
-  name: "@fastify/websocket: a route with hooks, subprotocols and a stream, beside one for HTTP",
+  name:
+    "@fastify/websocket: routes with hooks, subprotocols and a stream work beside a route for HTTP",
   sanitizeOps: false,
   sanitizeResources: false,
   async fn() {

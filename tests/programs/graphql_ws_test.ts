@@ -20,7 +20,7 @@ const rootValue = {
 
 for (const [name, webSocketImpl] of [["ws", WebSocket], ["the WHATWG class", Standard]] as const) {
   Deno.test({
-    name: `graphql-ws: a query, a subscription, an error and the end, client on ${name}`,
+    name: `graphql-ws: queries, subscriptions and errors work, with a client on ${name}`,
     sanitizeOps: false,
     sanitizeResources: false,
     async fn() {

@@ -6,7 +6,7 @@ import * as Y from "yjs";
 import { assertOurs, called } from "./_ours.ts";
 
 Deno.test({
-  name: "hocuspocus: two providers edit one document, and one that comes late has it",
+  name: "hocuspocus: two providers edit one document, and a later one gets it",
   sanitizeOps: false,
   sanitizeResources: false,
   async fn() {

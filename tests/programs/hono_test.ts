@@ -8,7 +8,7 @@ import { WebSocket as Standard } from "../../websocket.ts";
 import { assertOurs, called } from "./_ours.ts";
 
 Deno.test({
-  name: "@hono/node-ws: a route behind a middleware, text and bytes, and its close",
+  name: "@hono/node-ws: a route behind a middleware exchanges text and bytes, and closes",
   sanitizeOps: false,
   sanitizeResources: false,
   async fn() {

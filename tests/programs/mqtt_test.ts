@@ -9,7 +9,7 @@ import { createWebSocketStream, WebSocketServer } from "ws";
 import { assertOurs } from "./_ours.ts";
 
 Deno.test({
-  name: "mqtt and aedes: published by one, received by others, large and retained",
+  name: "mqtt and aedes: other clients receive published, large and retained messages",
   sanitizeOps: false,
   sanitizeResources: false,
   async fn() {

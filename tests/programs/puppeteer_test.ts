@@ -7,7 +7,7 @@ import { mayFail } from "../support/failure.ts";
 
 const chromium = await has("chromium", "chromium-browser", "google-chrome");
 
-/** A transport of puppeteer's over our class. */
+/** A transport for puppeteer on the WHATWG class. */
 async function transport(url: string): Promise<ConnectionTransport> {
   const socket = new Standard(url);
   await called((done) => socket.onopen = done);
@@ -34,7 +34,7 @@ async function useIt(browser: Browser): Promise<void> {
 }
 
 Deno.test({
-  name: "puppeteer-core: drives Chromium, on ws and through a transport over the WHATWG class",
+  name: "puppeteer-core drives Chromium on ws, and on the WHATWG class through a transport",
   ignore: skip(chromium, "chromium"),
   sanitizeOps: false,
   sanitizeResources: false,

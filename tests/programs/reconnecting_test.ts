@@ -17,7 +17,7 @@ const PACKAGES = [
 for (const [program, Reconnecting] of PACKAGES) {
   for (const [name, impl] of CLASSES) {
     Deno.test({
-      name: `${program}: what was sent before and between connections arrives, on ${name}`,
+      name: `${program}on ${name} delivers messages that were sent before and between connections`,
       sanitizeOps: false,
       sanitizeResources: false,
       async fn() {

@@ -20,7 +20,7 @@ async function serving(transports: string[], use: (url: string, server: Server) 
 }
 
 Deno.test({
-  name: "socket.io: acknowledgements, binary, rooms and broadcasts, over WebSocket alone",
+  name: "socket.io: acknowledgements, binary messages, rooms and broadcasts work without polling",
   sanitizeOps: false,
   sanitizeResources: false,
   async fn() {
@@ -65,7 +65,7 @@ Deno.test({
       server.to("a").emit("news", "hello");
       await both;
       assertEquals(got.sort(), ["0 hello", "1 hello"]);
-      // A thousand broadcasts arrive in order, whole.
+      // A thousand broadcasts arrive in order, and none is missing.
       const numbers: number[] = [];
       const all = called((done) =>
         three.on("count", (n: number) => {
@@ -82,7 +82,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "socket.io: an upgrade from polling, a lost connection, and what follows it",
+  name: "socket.io: a client upgrades from polling, and continues after a lost connection",
   sanitizeOps: false,
   sanitizeResources: false,
   async fn() {

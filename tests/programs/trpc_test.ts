@@ -22,7 +22,7 @@ const router = t.router({
 
 for (const [name, impl] of [["ws", WebSocket], ["the WHATWG class", Standard]] as const) {
   Deno.test({
-    name: `tRPC: queries, mutations, errors and subscriptions, client on ${name}`,
+    name: `tRPC: queries, mutations, errors and subscriptions work, with a client on ${name}`,
     sanitizeOps: false,
     sanitizeResources: false,
     async fn() {

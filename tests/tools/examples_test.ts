@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 
-// The check of the examples, over a package of a few declarations.
+// The check of the examples, run on a package of a few declarations.
 
 const TOOLS = new URL("../../tools/", import.meta.url).pathname;
 
@@ -27,7 +27,7 @@ export interface Said {
 }
 `;
 
-/** What the check says of a package. */
+/** Runs the check on a source file; returns its output. */
 async function check(source: string): Promise<string[]> {
   const root = await Deno.makeTempDir();
   try {
@@ -50,18 +50,18 @@ async function check(source: string): Promise<string[]> {
   }
 }
 
-Deno.test("the check of the examples names what no program shows, and no link leads to one", async (t) => {
+Deno.test("the check of the examples names each symbol without an example or a link to one", async (t) => {
   const linked = WHOLE.replace("What a pump says.", "What {@linkcode Pump} says.");
 
-  await t.step("a program, a link, another name", async () => {
+  await t.step("a program, a link and an alias count", async () => {
     assertEquals(await check(linked), []);
   });
 
-  await t.step("a link of a member is none of its interface", async () => {
+  await t.step("a link of a member doesn't count for its interface", async () => {
     assertEquals(await check(WHOLE), ["Said of . has no @example, and links to none"]);
   });
 
-  await t.step("for a class no link will do", async () => {
+  await t.step("a link isn't enough for a class", async () => {
     const bare = linked.replace(PROGRAM, " * @see {@linkcode Said}");
     assertEquals(await check(bare), [
       "Pump of . has no @example, and links to none",
@@ -72,7 +72,7 @@ Deno.test("the check of the examples names what no program shows, and no link le
     ]);
   });
 
-  await t.step("a method that no program uses", async () => {
+  await t.step("a method needs a program that uses it", async () => {
     const unused = linked.replace("new Pump().start", "new Pump().begin");
     assertEquals(await check(unused), [
       "Pump.start of . is in no program of the documentation",

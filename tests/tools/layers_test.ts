@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 
-// The check of the layers, over a copy of the sources in which one thing at a time is turned round.
+// The check of the layers, run on a copy of the sources with one change at a time.
 
 const ROOT = new URL("../../", import.meta.url).pathname;
 
@@ -12,7 +12,7 @@ async function copy(from: string, to: string): Promise<void> {
   }
 }
 
-/** What the check says of the sources, and whether it lets them pass. */
+/** Runs the check on a copy of the sources. */
 async function check(root: string): Promise<{ passes: boolean; problems: string[] }> {
   const { success, stderr } = await new Deno.Command(Deno.execPath(), {
     args: ["run", "--allow-read", "--allow-run", `${root}/tools/layers.ts`],
@@ -25,9 +25,9 @@ async function check(root: string): Promise<{ passes: boolean; problems: string[
   };
 }
 
-Deno.test("the check of the layers fails with the edge that points upwards, the circle, or the size", async (t) => {
+Deno.test("the check of the layers reports an upward import, a circle, and a file that is too long", async (t) => {
   const root = await Deno.makeTempDir();
-  /** Changes one file for as long as a step takes. */
+  /** Changes a file during a step. */
   const change = (path: string, edit: (text: string) => string) => async () => {
     const original = await Deno.readTextFile(`${root}/${path}`);
     await Deno.writeTextFile(`${root}/${path}`, edit(original));
@@ -42,12 +42,12 @@ Deno.test("the check of the layers fails with the edge that points upwards, the 
       await Deno.copyFile(ROOT + file, `${root}/${file}`);
     }
 
-    await t.step("as they are they pass", async () => {
+    await t.step("the unchanged sources pass", async () => {
       assertEquals(await check(root), { passes: true, problems: [] });
     });
 
-    await t.step("one import turned round", async () => {
-      // The sender imports the queue: now the queue imports the sender, too.
+    await t.step("a reversed import is reported", async () => {
+      // `sender.ts` imports `send_queue.ts`; now both import each other.
       const turned = change(
         "src/flow/send_queue.ts",
         (text) => `import { Sender } from "../engine/sender.ts";\n${text}\nexport { Sender };\n`,
@@ -60,7 +60,7 @@ Deno.test("the check of the layers fails with the edge that points upwards, the 
       );
     });
 
-    await t.step("an import of a type is one", async () => {
+    await t.step("an import of a type counts", async () => {
       const typed = change(
         "src/util/fifo.ts",
         (text) =>
@@ -72,7 +72,7 @@ Deno.test("the check of the layers fails with the edge that points upwards, the 
       });
     });
 
-    await t.step("a circle within a folder", async () => {
+    await t.step("a circle within a folder is reported", async () => {
       const circle = change(
         "src/util/quote.ts",
         (text) =>
@@ -84,7 +84,7 @@ Deno.test("the check of the layers fails with the edge that points upwards, the 
       });
     });
 
-    await t.step("a file that is too long", async () => {
+    await t.step("a file that is too long is reported", async () => {
       const long = change("src/util/fifo.ts", () => "export class Fifo {}\n" + "//\n".repeat(650));
       assertEquals(await long(), {
         passes: false,
@@ -92,7 +92,7 @@ Deno.test("the check of the layers fails with the edge that points upwards, the 
       });
     });
 
-    await t.step("an entry point of the package that a layer imports", async () => {
+    await t.step("an import of an entry point is reported", async () => {
       const entry = change("src/util/show.ts", (text) => `import "../../mod.ts";\n${text}`);
       const { passes, problems } = await entry();
       assertEquals(passes, false);

@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 
-Deno.test("socket_tests.ts names the tests that have contexts, their programs' included, and no others", async () => {
+Deno.test("socket_tests.ts names exactly the tests that make contexts, in their helpers and programs, too", async () => {
   const root = new URL("../../", import.meta.url);
   const { stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: [
@@ -14,7 +14,7 @@ Deno.test("socket_tests.ts names the tests that have contexts, their programs' i
   }).output();
   assertEquals(new TextDecoder().decode(stderr), "");
   const named = new Set(new TextDecoder().decode(stdout).trimEnd().split("\n"));
-  // By an import, by a helper's import, and by a program.
+  // A direct import, a helper's import, and a program.
   for (const name of ["flow/drain", "ways/adopt", "flow/process"]) {
     assert(named.has(`tests/${name}_test.ts`), name);
   }

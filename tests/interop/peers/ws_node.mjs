@@ -1,5 +1,5 @@
-// The `ws` package on Node: `server DIRECTORY` or `client DIRECTORY URL PROTOCOL...`. It echoes, does what
-// messages with `!` ask for, and prints what happened to it, one JSON object per line.
+// The npm package `ws` on Node: `server DIRECTORY` or `client DIRECTORY URL PROTOCOL...`. The program echoes messages, executes
+// those that begin with `!`, and prints each event as a JSON object in a line.
 
 import { createRequire } from "node:module";
 import process from "node:process";

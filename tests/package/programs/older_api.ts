@@ -1,6 +1,6 @@
 /**
- * An application whose own provider of meters was registered through an older version of the API than ours would be
- * alone. Prints the instruments that the provider was asked for, and how often the counter of closes has counted.
+ * An application whose meter provider was registered through an older version of the API than the library would get. Prints
+ * the instruments that the library has created, and the value of the counter of closes.
  */
 import { type Meter, metrics } from "npm:@opentelemetry/api@1.9.0";
 import { Context } from "../../../mod.ts";

@@ -1,4 +1,4 @@
-/** Some traffic, measured; then waits for the end of standard input, unless it gets `--once`. */
+/** Measures some traffic, and then waits for the end of standard input, unless the argument is `--once`. */
 import { Context } from "../../../mod.ts";
 import { instrument } from "../../../otel.ts";
 

@@ -1,4 +1,4 @@
-/** Handshakes and connections under tracing: good, refused, with a foreign `traceparent`; prints what was sent. */
+/** Handshakes and connections with tracing: accepted, refused, with a foreign `traceparent`. Prints the sent headers. */
 import { trace } from "@opentelemetry/api";
 import { Context } from "../../../mod.ts";
 import { instrument } from "../../../otel.ts";
