@@ -5,7 +5,7 @@ import { TimeShift } from "../support/virtual_clock.ts";
 
 const FAST = { initial: 1, max: 8, factor: 2, jitter: 0 };
 
-/** A server that answers each connection by `serve`, in the order of their coming. */
+/** A server that answers its connections with `answers`, in order. */
 function serving(ctx: Context, answers: (() => Response | boolean)[]) {
   let at = 0;
   const listener = ctx.listen({
@@ -20,7 +20,7 @@ function serving(ctx: Context, answers: (() => Response | boolean)[]) {
   return listener.url;
 }
 
-Deno.test("reconnect: every end leads to the next connection, each open when it is given", async () => {
+Deno.test("reconnect: after every end the iterator returns the next connection, which is open", async () => {
   await using ctx = new Context();
   const url = serving(ctx, []);
   const ends = ["close", "terminate", "own", "own"];
@@ -44,7 +44,7 @@ Deno.test("reconnect: every end leads to the next connection, each open when it 
   assertEquals(codes, [4000, 1006, 1000, 1000]);
 });
 
-Deno.test("reconnect: break and a throw in the body close with 1000", async () => {
+Deno.test("reconnect: break and throw in the loop close the connection with 1000", async () => {
   await using ctx = new Context();
   const closes = new EventLog<number>();
   const listener = ctx.listen({
@@ -64,7 +64,7 @@ Deno.test("reconnect: break and a throw in the body close with 1000", async () =
   assertEquals(await closes.next(), 1000);
 });
 
-Deno.test("reconnect: the wait grows to its maximum, and starts over after a connection that lived", async () => {
+Deno.test("reconnect: the delay grows to its maximum, and is reset after a connection that lived longer than that", async () => {
   using time = new TimeShift();
   await using ctx = new Context();
   const busy = () => new Response("", { status: 503 });
@@ -78,14 +78,14 @@ Deno.test("reconnect: the wait grows to its maximum, and starts over after a con
     })
   ) {
     if (++count === 3) break;
-    // The first one lives for longer than `max`, the second one doesn't.
+    // The first connection lives longer than `max`, the second one doesn't.
     if (count === 1) time.ahead += 500;
     conn.terminate();
   }
   assertEquals(delays, [1, 2, 4, 8, 16, 1, 2]);
 });
 
-Deno.test("reconnect: no wait is longer than the maximum", async () => {
+Deno.test("reconnect: no delay is longer than the maximum", async () => {
   await using ctx = new Context();
   const url = serving(ctx, Array(6).fill(() => new Response("", { status: 500 })));
   const delays: number[] = [];
@@ -94,7 +94,7 @@ Deno.test("reconnect: no wait is longer than the maximum", async () => {
   assertEquals(delays, [1, 2, 4, 8, 8, 8]);
 });
 
-Deno.test("reconnect: jitter takes off a share of each wait", async () => {
+Deno.test("reconnect: jitter shortens each delay by a random share", async () => {
   await using ctx = new Context();
   const url = serving(ctx, Array(20).fill(() => new Response("", { status: 500 })));
   const delays: number[] = [];
@@ -110,7 +110,7 @@ Deno.test("reconnect: jitter takes off a share of each wait", async () => {
 });
 
 for (const status of [400, 401, 403, 404, 426]) {
-  Deno.test(`reconnect: a refusal with ${status} ends it with that error`, async () => {
+  Deno.test(`reconnect: a refusal with ${status} ends the iteration with that error`, async () => {
     await using ctx = new Context();
     const url = serving(ctx, [() => new Response("", { status })]);
     const iterator = ctx.reconnect(url, { backoff: FAST })[Symbol.asyncIterator]();
@@ -121,7 +121,7 @@ for (const status of [400, 401, 403, 404, 426]) {
 }
 
 for (const status of [408, 425, 429, 500, 503]) {
-  Deno.test(`reconnect: a refusal with ${status} is tried again`, async () => {
+  Deno.test(`reconnect: a refusal with ${status} leads to another attempt`, async () => {
     await using ctx = new Context();
     const url = serving(ctx, [() => new Response("", { status })]);
     for await (const conn of ctx.reconnect(url, { backoff: FAST })) {
@@ -132,7 +132,7 @@ for (const status of [408, 425, 429, 500, 503]) {
 }
 
 for (const secure of [false, true]) {
-  Deno.test(`reconnect: a server that leaves in the middle of the handshake is tried again, TLS: ${secure}`, async () => {
+  Deno.test(`reconnect: a server that disconnects during the handshake leads to another attempt, TLS: ${secure}`, async () => {
     await using ctx = new Context();
     const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
     const scheme = secure ? "wss" : "ws";
@@ -157,7 +157,7 @@ for (const secure of [false, true]) {
   });
 }
 
-Deno.test("reconnect: Retry-After raises the wait, as seconds and as a date, to an hour at most", async () => {
+Deno.test("reconnect: Retry-After lengthens the delay, as seconds or as a date, to an hour at most", async () => {
   await using ctx = new Context();
   const date = (seconds: number) => new Date(Date.now() + seconds * 1000).toUTCString();
   for (
@@ -188,7 +188,7 @@ Deno.test("reconnect: Retry-After raises the wait, as seconds and as a date, to 
   }
 });
 
-Deno.test("reconnect: retryable decides about errors and ends; it may be asynchronous", async () => {
+Deno.test("reconnect: retryable decides after errors and after closes, also asynchronously", async () => {
   await using ctx = new Context();
   const url = serving(ctx, [() => new Response("", { status: 401 })]);
   const asked: string[] = [];
@@ -206,7 +206,7 @@ Deno.test("reconnect: retryable decides about errors and ends; it may be asynchr
   assertEquals([error.close?.code, asked], [1006, ["HandshakeError", "ConnectionClosedError"]]);
 });
 
-Deno.test("reconnect: a retryable that throws ends it, one that never settles is left to the signal", async () => {
+Deno.test("reconnect: a retryable that throws ends the iteration, and the signal ends a retryable that never settles", async () => {
   await using ctx = new Context();
   const refuse = () => new Response("", { status: 503 });
   const failing = ctx.reconnect(serving(ctx, [refuse]), {
@@ -226,7 +226,7 @@ Deno.test("reconnect: a retryable that throws ends it, one that never settles is
   assertEquals((await assertRejects(() => hanging.next(), DOMException)).name, "AbortError");
 });
 
-Deno.test("reconnect: the signal ends a wait, an attempt and a connection", async () => {
+Deno.test("reconnect: the signal ends a delay, an attempt and a connection", async () => {
   await using ctx = new Context();
   const silent = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const gone = Deno.listen({ hostname: "127.0.0.1", port: 0 });
@@ -272,7 +272,7 @@ Deno.test("reconnect: the signal ends a wait, an attempt and a connection", asyn
   silent.close();
 });
 
-Deno.test("reconnect: shutdown ends it quietly, in a wait and with a connection", async () => {
+Deno.test("reconnect: shutdown ends the iteration without an error, during a delay and with a connection", async () => {
   const server = new Context(), ctx = new Context();
   const gone = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   gone.close();
@@ -291,7 +291,7 @@ Deno.test("reconnect: shutdown ends it quietly, in a wait and with a connection"
   await server.shutdown();
 });
 
-Deno.test("reconnect: arguments are checked at the call, and it can be iterated over once", async () => {
+Deno.test("reconnect: arguments are checked at the call, and the result can be iterated once", async () => {
   await using ctx = new Context();
   assertThrows(() => ctx.reconnect("nonsense"), TypeError);
   for (
@@ -313,7 +313,7 @@ Deno.test("reconnect: arguments are checked at the call, and it can be iterated 
   assertThrows(() => once[Symbol.asyncIterator](), TypeError, "iterate twice");
 });
 
-Deno.test("reconnect: onError and onClose come per attempt", async () => {
+Deno.test("reconnect: onError and onClose are called for each attempt", async () => {
   await using ctx = new Context();
   const url = serving(ctx, [() => new Response("", { status: 503 })]);
   const events: string[] = [];

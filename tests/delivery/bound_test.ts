@@ -8,15 +8,15 @@ import { READ_AHEAD } from "./shapes.ts";
 import { type Way, ways } from "./ways.ts";
 import { mayFail } from "../support/failure.ts";
 
-// A peer that floods a held connection: it can push what the kernels' buffers and `readAhead` take, and then it has to
-// wait. Over Deno's own socket nobody can be made to wait, so there the connection ends.
+// A peer that floods a held connection: after the kernels' buffers and `readAhead` are full, the peer has to wait. Deno's own
+// WebSocket can't make a peer wait, so there the connection ends.
 
 const MiB = 1024 * 1024;
-/** More than the buffers of two kernels take on a loopback. */
+/** More bytes than the buffers of two kernels hold on a loopback connection. */
 const FLOOD = 32 * MiB;
-/** What a flood may add to our memory: several times what is read ahead, and what the collector leaves lying about. */
+/** How much a flood may add to the memory: several times `readAhead`, and garbage that isn't collected yet. */
 const MEMORY = 24 * MiB;
-/** Turns of the event loop in which nothing could be pushed. */
+/** The number of turns of the event loop without a successful write after which the peer counts as stopped. */
 const STUCK = 60;
 
 const MESSAGES: [string, Uint8Array][] = [
@@ -30,7 +30,7 @@ function usedBytes(): number {
   return heapUsed + external;
 }
 
-/** Floods a connection whose consumer is busy; throws if that isn't held back. */
+/** Floods a connection whose consumer is busy; throws unless the peer is stopped. */
 async function flood(way: Way, face: Face, message: Uint8Array): Promise<void> {
   const got = new Got();
   const busy = Promise.withResolvers<void>();
@@ -69,11 +69,13 @@ async function flood(way: Way, face: Face, message: Uint8Array): Promise<void> {
   const { state } = conn, { bytesReceived } = conn.stats();
   conn.terminate();
   busy.resolve();
-  await mayFail(Promise.resolve(claimed), "its connection was terminated");
+  await mayFail(Promise.resolve(claimed), "the connection was terminated");
   await conn.closed;
   if (!way.frames) {
-    if (state === "open" && pushed >= FLOOD) throw new Error(`${pushed} bytes are taken`);
-  } else if (pushed >= FLOOD) throw new Error(`${pushed} bytes are taken, ${bytesReceived} read`);
+    if (state === "open" && pushed >= FLOOD) throw new Error(`${pushed} bytes are accepted`);
+  } else if (pushed >= FLOOD) {
+    throw new Error(`${pushed} bytes are accepted, ${bytesReceived} read`);
+  }
   if (grown > MEMORY) throw new Error(`memory grows by ${grown}, of ${pushed} bytes pushed`);
 }
 
@@ -81,7 +83,7 @@ const certificates = makeCertificates();
 
 for (const way of ways(certificates)) {
   if (way.role === "client") continue;
-  Deno.test(`delivery over ${way.name}: a flood of a held connection is held back`, async () => {
+  Deno.test(`delivery over ${way.name}: a peer that floods a held connection has to wait`, async () => {
     const wrong: string[] = [];
     for (const face of FACES) {
       for (const [name, message] of MESSAGES) {

@@ -4,22 +4,22 @@ import { keyOf } from "../support/messages.ts";
 import { turn } from "../support/until.ts";
 import { mayFail } from "../support/failure.ts";
 
-/** Takes the messages of a connection, in one of the ways there are. */
+/** One way of consuming the messages of a connection. */
 export interface Face {
   readonly name: string;
-  /** Options that the connection needs for it from the start, if it is claimed at once. */
+  /** Options that the connection needs from the start, if its messages are claimed at once. */
   options?(got: Got): ConnectionOptions;
-  /** Claims the messages of an open connection. Resolves at the end of an orderly close. */
+  /** Starts consuming the messages of an open connection. Resolves after an orderly close. */
   claim(conn: Connection, got: Got): Promise<void> | void;
 }
 
-/** What has come; a consumer that is busy with its first message goes on when the gate opens. */
+/** The messages that were received. A consumer that handles its first message waits until the gate opens. */
 export class Got {
   readonly keys: string[] = [];
-  /** What the first message is handled with. */
+  /** What the consumer waits for while it handles the first message. */
   gate: Promise<void> | null = null;
 
-  /** Notes a message; resolves when the consumer is through with it. */
+  /** Records a message; resolves when the consumer has handled it. */
   async note(key: string): Promise<void> {
     this.keys.push(key);
     if (this.keys.length === 1 && this.gate !== null) await this.gate;

@@ -8,17 +8,17 @@ import { READ_AHEAD, type Shape, SHAPES } from "./shapes.ts";
 import { type Way, ways } from "./ways.ts";
 import { mayFail } from "../support/failure.ts";
 
-// Every way of taking messages × what comes × when it is taken × what is below: all of it arrives, once and in order, and
-// what waits meanwhile keeps its bound.
+// Every way of consuming messages × every shape of messages × every timing × every transport: all messages arrive once and in
+// order, and what waits in the meantime is bounded.
 
 const TIMINGS = ["at once", "late", "paused", "held"] as const;
 type Timing = typeof TIMINGS[number];
 
-/** Cells that run at the same time. */
+/** The number of cells that run at the same time. */
 const AT_ONCE = 12;
-/** ms after which a cell hangs. */
+/** The time after which a cell counts as hanging, in ms. */
 const PATIENCE = 5_000;
-/** The most that one read brings, beyond what may be read ahead. */
+/** The most bytes that one read returns, in addition to `readAhead`. */
 const ONE_READ = 64 * 1024;
 const QUIET = 8;
 
@@ -33,12 +33,12 @@ async function still(look: () => number): Promise<void> {
   }
 }
 
-/** Runs one cell; throws what is wrong with it. */
+/** Runs a cell; throws if anything is wrong. */
 async function cell(way: Way, face: Face, shape: Shape, timing: Timing): Promise<void> {
   const got = new Got();
   const gate = Promise.withResolvers<void>();
   const held = timing === "held";
-  // A callback that returns at once can't be busy, but the one before it.
+  // A callback that returns at once can't be busy, but `onConnect` before it can.
   const inConnect = held && face.name === "onMessage";
   if (held && !inConnect) got.gate = gate.promise;
   const options: ConnectionOptions = {
@@ -58,16 +58,16 @@ async function cell(way: Way, face: Face, shape: Shape, timing: Timing): Promise
   let claimed: Promise<void> | void = undefined;
   if (timing !== "late" && face.options === undefined) claimed = face.claim(conn, got);
   const written = peer.send(...shape.frames);
-  // Answers to pings are read, or they would keep our side from writing.
+  // Reads the pongs, which would otherwise stop the library's writes.
   const reading = peer.next(CLOSE);
-  mayFail(reading, "awaited below, unless something fails before");
+  mayFail(reading, "awaited below, unless the cell fails before");
   if (timing !== "at once") {
     await still(() => conn.stats().bytesReceived + got.keys.length);
     const most = held && !inConnect ? 1 : 0;
     if (got.keys.length > most) throw new Error(`${got.keys.length} are delivered while held`);
     const { bytesReceived } = conn.stats();
     const first = most * Math.max(...shape.frames.map((frame) => frame.length)) * 8;
-    // Deno's own socket can't be held back.
+    // Deno's own WebSocket can't be held.
     if (way.frames && bytesReceived > READ_AHEAD + ONE_READ + first) {
       throw new Error(`${bytesReceived} bytes are read while held`);
     }
@@ -78,11 +78,11 @@ async function cell(way: Way, face: Face, shape: Shape, timing: Timing): Promise
   await written;
   await peer.sendClose(1000);
   await reading;
-  // It is the server that ends the stream (RFC 6455 7.1.1).
+  // The server ends the stream (RFC 6455 7.1.1).
   if (peer.role === "server") peer.close();
   const record = await conn.closed;
   await claimed;
-  if (record.code !== 1000 || !record.wasClean) throw new Error(`it ends otherwise: ${record}`);
+  if (record.code !== 1000 || !record.wasClean) throw new Error(`another close record: ${record}`);
   const wrong = shape.keys.findIndex((key, i) => got.keys[i] !== key);
   if (wrong >= 0) {
     throw new Error(`message ${wrong} of ${shape.keys.length} is ${got.keys[wrong]}: ${record}`);
@@ -92,13 +92,13 @@ async function cell(way: Way, face: Face, shape: Shape, timing: Timing): Promise
   if (errors.length > 0) throw new Error(`onError: ${errors}`);
 }
 
-/** Throws if it takes too long. */
+/** Throws if a cell takes too long. */
 async function bounded(running: Promise<void>): Promise<void> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Error("it hangs")), PATIENCE);
   });
-  mayFail(running, "it is too late to know");
+  mayFail(running, "the time is up already");
   try {
     await Promise.race([running, late]);
   } finally {
@@ -109,7 +109,7 @@ async function bounded(running: Promise<void>): Promise<void> {
 const certificates = makeCertificates();
 
 for (const way of ways(certificates)) {
-  Deno.test(`delivery over ${way.name}, ${way.role}: every face, shape and timing`, async () => {
+  Deno.test(`delivery over ${way.name}, ${way.role}: every consumer, shape and timing delivers all messages`, async () => {
     const cells = FACES.flatMap((face) =>
       SHAPES.flatMap((shape) => TIMINGS.map((timing) => ({ face, shape, timing })))
     ).filter(({ shape }) => way.frames || shape.extension === "");

@@ -4,13 +4,13 @@ import { BINARY, CONTINUATION, frame, PING, TEXT } from "../support/frames.ts";
 import { keyOf } from "../support/messages.ts";
 import { randomBytes } from "../support/random.ts";
 
-/** What the connections of these tests read ahead. */
+/** The option `readAhead` in these tests. */
 export const READ_AHEAD = 16 * 1024;
 
-/** Messages of a kind, as frames without masks, and what they are. */
+/** Messages of a kind: their frames without masks, and their contents. */
 export interface Shape {
   readonly name: string;
-  /** The extension that has to be agreed on; `""` for none. */
+  /** The extension to negotiate; `""` for none. */
   readonly extension: string;
   readonly frames: Uint8Array[];
   readonly keys: string[];
@@ -33,7 +33,7 @@ function plain(name: string, count: number, size: number): Shape {
 
 function compressed(): Shape {
   const deflate = new Deflate(false);
-  // Short on the wire, and much longer than what may be read ahead once inflated; the last ones are small.
+  // Compressed messages that are short on the wire, and much longer than `readAhead` once inflated. The last ones are small.
   const messages = [200_000, 100_000, 10, 0, 50_000, 1].map((size, i) =>
     utf8(`${i}`.padEnd(size, "lorem ipsum ").slice(0, size))
   );

@@ -5,17 +5,17 @@ import { type ByteStream, rawListener, RawPeer, urlOf } from "../support/raw_pee
 import { streamsOf } from "../support/watched_conn.ts";
 import type { Certificates } from "../transport/certificates.ts";
 
-/** One of our connections, and its peer by hand. */
+/** A connection of the library, and its raw peer. */
 export interface Ends extends AsyncDisposable {
   readonly conn: Connection;
   readonly peer: RawPeer<ByteStream>;
 }
 
-/** A kind of byte stream under a connection of ours. */
+/** A kind of byte stream below a connection. */
 export interface Way {
   readonly name: string;
   readonly role: "server" | "client";
-  /** Whether frames can be seen and extensions agreed on. */
+  /** Whether frame hooks and extensions work over it. */
   readonly frames: boolean;
   open(options: ConnectionOptions, extension: string, maxHeldBytes?: number): Promise<Ends>;
 }
@@ -38,7 +38,7 @@ function ends(ctx: Context, conn: Connection, peer: RawPeer<ByteStream>): Ends {
   };
 }
 
-/** Notes the connection when its handshake is complete. */
+/** Records the connection when its handshake is complete. */
 function opening(options: ConnectionOptions): [ConnectionOptions, Promise<Connection>] {
   const { promise, resolve } = Promise.withResolvers<Connection>();
   return [{
@@ -54,7 +54,7 @@ function compressing(options: ConnectionOptions, extension: string): ConnectionO
   return extension === "" ? options : { ...options, compression: true };
 }
 
-/** All the ways; TLS needs certificates. */
+/** All kinds of byte streams; TLS needs certificates. */
 export function ways(certificates: Certificates): Way[] {
   const tls = { ...certificates.server };
   return [
@@ -167,7 +167,7 @@ export function ways(certificates: Certificates): Way[] {
   ];
 }
 
-/** Ours over a stream that was opened by somebody else; the handshake is ours. */
+/** A connection over an adopted stream; the library performs the handshake. */
 async function adopted(
   source: Parameters<Context["adopt"]>[0],
   far: ByteStream,

@@ -1,10 +1,10 @@
-/** What `console.log` and `Deno.inspect` show of a context and what it holds. */
+/** The output of `console.log` and `Deno.inspect` for a context, its listeners and connections. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { inspect } from "node:util";
 import { Context } from "../../mod.ts";
 import { until } from "../support/until.ts";
 
-Deno.test("inspect: a connection tells its peer, age, state, queue, what holds it, and the round trip", async () => {
+Deno.test("inspect: a connection shows its peer, age, state, queue, holds and round trip", async () => {
   await using ctx = new Context({ keepAlive: false });
   const listener = ctx.listen({ hostname: "127.0.0.1", onMessage: () => {} });
   const client = ctx.connect(`${listener.url}chat`, { onMessage: () => {} });
@@ -39,7 +39,7 @@ Deno.test("inspect: a connection tells its peer, age, state, queue, what holds i
       "queue 1 message (1,500 bytes), sending held: pauseSending() was called",
     ),
   );
-  assertEquals(inspect(server), Deno.inspect(server), "node:util shows the same");
+  assertEquals(inspect(server), Deno.inspect(server), "node:util must show the same");
   assert(Deno.inspect([server]).includes("Connection { server, open for"));
   client.close(3001, "enough");
   await client.closed;
@@ -49,7 +49,7 @@ Deno.test("inspect: a connection tells its peer, age, state, queue, what holds i
   );
 });
 
-Deno.test("inspect: a consumer that waits for a message holds nothing, one that doesn't ask does", async () => {
+Deno.test("inspect: an iterator that isn't advanced holds the connection, one that waits for a message doesn't", async () => {
   await using ctx = new Context();
   const listener = ctx.listen({ hostname: "127.0.0.1" });
   const client = ctx.connect(listener.url);
@@ -61,7 +61,7 @@ Deno.test("inspect: a consumer that waits for a message holds nothing, one that 
   assertEquals(await message, "hello");
 });
 
-Deno.test("inspect: neither the query, nor headers, nor data are shown, and no terminal obeys what is", async () => {
+Deno.test("inspect: query, headers and data aren't shown, and control characters are escaped", async () => {
   await using ctx = new Context({ data: { password: "secret" } });
   const listener = ctx.listen({ hostname: "127.0.0.1" });
   const client = ctx.connect(`${listener.url}?token=secret`, {
@@ -82,7 +82,7 @@ Deno.test("inspect: neither the query, nor headers, nor data are shown, and no t
   assert(!/\p{Cc}/u.test(Deno.inspect(client)), JSON.stringify(Deno.inspect(client)));
 });
 
-Deno.test("inspect: a close record is a sentence, a context a count; and copies have its fields", async () => {
+Deno.test("inspect: a close record is shown as a sentence, a context as a count, and copies have their fields", async () => {
   const ctx = new Context();
   const listener = ctx.listen({ hostname: "127.0.0.1" });
   const client = ctx.connect(listener.url);
@@ -103,7 +103,7 @@ Deno.test("inspect: a close record is a sentence, a context a count; and copies 
   assertMatch(Deno.inspect(ctx), /^Context \{ 0 connections, .*, shut down \}$/);
 });
 
-Deno.test("inspect: a debug page is a loop", async () => {
+Deno.test("inspect: a loop over the connections makes a debug page", async () => {
   await using ctx = new Context();
   const listener = ctx.listen({
     hostname: "127.0.0.1",

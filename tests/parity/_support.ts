@@ -1,4 +1,4 @@
-/** What the parity tests share: connected pairs, lists of events, and peers by hand. */
+/** Helpers of the parity tests: connected pairs, lists of events, and raw peers. */
 import {
   type Connection,
   type ConnectionOptions,
@@ -28,7 +28,7 @@ export interface Pair extends AsyncDisposable {
   server: Connection;
 }
 
-/** Connects a client to a listener of ours; resolves when both ends are open. */
+/** Connects a client to a listener; resolves when both ends are open. */
 export async function pair(
   listen: ListenOptions = {},
   connect: ConnectOptions = {},
@@ -55,7 +55,7 @@ export async function pair(
   };
 }
 
-/** Lets the loop turn: round trips on a connection of its own, with messages of several sizes. */
+/** Exchanges messages of several sizes on another connection, which takes some turns of the event loop. */
 export async function busy(): Promise<void> {
   await using both = await pair({ onMessage: (conn, data) => conn.send(data) });
   for (let i = 0; i < 20; i++) {
@@ -64,7 +64,7 @@ export async function busy(): Promise<void> {
   }
 }
 
-/** A list that can be awaited: `next` waits for the next member, `take` for several. */
+/** A list of events: `next` waits for the next one, `take` for several. */
 export class Events<T> {
   readonly all: T[] = [];
   #taken = 0;
@@ -89,7 +89,7 @@ export class Events<T> {
   }
 }
 
-/** Options that note every callback as `name` or `name: detail`. */
+/** Options that record every callback as `name` or `name: detail`. */
 export function recorder(events: Events<string>): ConnectionOptions {
   return {
     onConnect: () => events.push("connect"),
@@ -102,7 +102,7 @@ export function recorder(events: Events<string>): ConnectionOptions {
   };
 }
 
-/** Connects by TCP and shakes hands; an answer other than 101 is left in `head`. */
+/** Connects by TCP and performs the handshake. A response other than 101 is left in `head`. */
 export async function rawClient(
   port: number,
   changes: Changes = {},
@@ -114,7 +114,7 @@ export async function rawClient(
   return peer;
 }
 
-/** A server that reads the head of one request and then does what the test says. */
+/** A server that reads the head of one request, and then calls a function of the test. */
 export async function rawServer(
   serve: (peer: RawPeer) => Promise<void> | void,
 ): Promise<{ url: string; port: number; done: Promise<void>; close(): void }> {
@@ -127,7 +127,7 @@ export async function rawServer(
     await peer.readHead();
     await serve(peer);
   })();
-  mayFail(done, "awaited by tests that want to know");
+  mayFail(done, "some tests await it");
   return await Promise.resolve({
     url: urlOf(listener),
     port,
@@ -136,7 +136,7 @@ export async function rawServer(
   });
 }
 
-/** The 101 for a peer's head. */
+/** The 101 response to a peer's head. */
 export function accept(peer: RawPeer): Uint8Array {
   return upgradeResponse(peer.head);
 }

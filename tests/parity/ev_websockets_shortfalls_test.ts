@@ -1,4 +1,4 @@
-/** Where EV::Websockets 0.10 falls short of its own docs: each a test that shows the right behaviour. */
+/** Cases in which EV::Websockets 0.10 doesn't do what its documentation says. Each test shows the right behaviour. */
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { type Connection, Context, HandshakeError, TimeoutError } from "../../mod.ts";
 import { accept, Events, pair, rawClient, rawServer, recorder } from "./_support.ts";
@@ -7,18 +7,18 @@ import { BINARY, CLOSE, closeFrame, frame, masked, PING, TEXT } from "../support
 import { freePort } from "../support/raw_peer.ts";
 import { unlessGone } from "../support/failure.ts";
 
-// "proxy without a port is ignored" belongs to the proxies.
+// "proxy without a port is ignored" is tested with the proxies.
 
 const local = { hostname: "127.0.0.1" };
 
-Deno.test("on_close reports 1000 whatever happened: here what was received", async () => {
+Deno.test("on_close always reports 1000: here the received code is reported", async () => {
   await using both = await pair();
   both.client.close(4001, "why");
   const { code, reason, initiator } = await both.server.closed;
   assertEquals([code, reason, initiator], [4001, "why", "remote"]);
 });
 
-Deno.test("closing drops TCP at once: here the peer's close frame is waited for", async () => {
+Deno.test("closing drops TCP at once: here close waits for the peer's close frame", async () => {
   const ctx = new Context();
   await using listener = ctx.listen({ ...local });
   using peer = await rawClient(listener.port);
@@ -31,7 +31,7 @@ Deno.test("closing drops TCP at once: here the peer's close frame is waited for"
   assertEquals([sent?.code, received?.code, wasClean], [1000, 4001, true]);
 });
 
-Deno.test("a refused handshake is a bare disconnect: here a status that both sides see", async () => {
+Deno.test("a refused handshake is only a disconnect: here both sides get the status", async () => {
   const ctx = new Context();
   const refused = new Events<number>();
   await using listener = ctx.listen({
@@ -47,12 +47,12 @@ Deno.test("a refused handshake is a bare disconnect: here a status that both sid
   assertEquals(await refused.next(), 403);
 });
 
-Deno.test("the subprotocol is unknown on the client and a raw list on the server: here the agreed one", async () => {
+Deno.test("the subprotocol is unknown on the client and a raw list on the server: here both have the negotiated one", async () => {
   await using both = await pair({ protocols: ["b"] }, { protocols: ["a", "b"] });
   assertEquals([both.client.protocol, both.server.protocol], ["b", "b"]);
 });
 
-Deno.test("Location and WWW-Authenticate never arrive: here with the error", async () => {
+Deno.test("Location and WWW-Authenticate are lost: here the error has them", async () => {
   const server = await rawServer((peer) =>
     peer.write(
       "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic\r\nLocation: /login\r\n" +
@@ -68,7 +68,7 @@ Deno.test("Location and WWW-Authenticate never arrive: here with the error", asy
   server.close();
 });
 
-Deno.test("a timed-out connect goes on in the background: here it ends once, and its socket too", async () => {
+Deno.test("a timed-out connect continues in the background: here it ends once, and so does its socket", async () => {
   const late = Promise.withResolvers<void>();
   const server = await rawServer(async (peer) => {
     await late.promise;
@@ -86,7 +86,7 @@ Deno.test("a timed-out connect goes on in the background: here it ends once, and
   server.close();
 });
 
-Deno.test("a synchronous failure is both thrown and called back: here a bad argument throws only", () => {
+Deno.test("a synchronous failure is both thrown and called back: here an invalid argument only throws", () => {
   const events = new Events<string>();
   const ctx = new Context();
   assertThrows(() => ctx.connect("ftp://host/", recorder(events)), Error);
@@ -94,7 +94,7 @@ Deno.test("a synchronous failure is both thrown and called back: here a bad argu
   assertEquals(events.all, []);
 });
 
-Deno.test("an oversized message gets no 1009: here it does", async () => {
+Deno.test("an oversized message doesn't lead to 1009: here it does", async () => {
   const ctx = new Context();
   await using listener = ctx.listen({
     ...local,
@@ -107,7 +107,7 @@ Deno.test("an oversized message gets no 1009: here it does", async () => {
   assertEquals(await peer.closeCode(), 1009);
 });
 
-Deno.test("parsed messages are delivered after a pause or close in a callback: here none is", async () => {
+Deno.test("parsed messages are delivered after a pause or close in a callback: here they aren't", async () => {
   for (const stop of ["pause", "close"] as const) {
     const events = new Events<string>();
     const ctx = new Context();
@@ -127,7 +127,7 @@ Deno.test("parsed messages are delivered after a pause or close in a callback: h
   }
 });
 
-Deno.test("connect and write failures fire no on_close: here one each, with the cause", async () => {
+Deno.test("connect and write failures fire no on_close: here each fires one, with the cause", async () => {
   const ctx = new Context();
   const events = new Events<string>();
   ctx.connect(`ws://127.0.0.1:${freePort()}/`, recorder(events));
@@ -142,7 +142,7 @@ Deno.test("connect and write failures fire no on_close: here one each, with the 
   assertEquals(await events.next(), "close: 1006 ");
 });
 
-Deno.test("destroying a context fires nothing: here every connection hears of it", async () => {
+Deno.test("destroying a context fires nothing: here onClose is called for every connection", async () => {
   const events = new Events<string>();
   const both = await pair(
     { onClose: (_conn, { code }) => events.push(`server ${code}`) },
@@ -156,7 +156,7 @@ Deno.test("destroying a context fires nothing: here every connection hears of it
   assertEquals(events.all.sort(), ["client 1001", "connecting 1006", "server 1001"]);
 });
 
-Deno.test("Path loses its query: here the URL is whole", async () => {
+Deno.test("Path has no query: here the URL is complete", async () => {
   const urls = new Events<string>();
   const ctx = new Context();
   await using listener = ctx.listen({
@@ -184,7 +184,7 @@ Deno.test("unmasked frames and invalid UTF-8 are accepted: here they fail the co
   }
 });
 
-Deno.test("any protocol version is accepted: here 13 only, and the answer says so", async () => {
+Deno.test("any protocol version is accepted: here only 13 is, and the response says so", async () => {
   const ctx = new Context();
   await using listener = ctx.listen({ ...local });
   using peer = await rawClient(listener.port, { "Sec-WebSocket-Version": "8" });
@@ -192,7 +192,7 @@ Deno.test("any protocol version is accepted: here 13 only, and the answer says s
   assert(/sec-websocket-version: 13\r\n/i.test(peer.head));
 });
 
-Deno.test("five pings in a burst get one pong: here all of them, from a peer that reads", async () => {
+Deno.test("five pings in a burst get one pong: here a peer that reads gets a pong for each", async () => {
   const ctx = new Context();
   await using listener = ctx.listen({ ...local });
   using peer = await rawClient(listener.port);
@@ -202,16 +202,16 @@ Deno.test("five pings in a burst get one pong: here all of them, from a peer tha
   assertEquals(texts, ["1", "2", "3", "4", "5"]);
 });
 
-Deno.test("a listener can't bind to one address: here hostname", async () => {
+Deno.test("a listener can't bind to one address: here the option hostname does", async () => {
   const ctx = new Context();
   await using listener = ctx.listen({ hostname: "127.0.0.1" });
   assertEquals(listener.hostname, "127.0.0.1");
-  // Another address of this machine is free on the same port.
+  // The same port is free on another address of this machine.
   await using other = ctx.listen({ hostname: "127.0.0.2", port: listener.port });
   assertEquals(other.hostname, "127.0.0.2");
 });
 
-Deno.test("a keepalive that can't be configured hangs up: here its times are options", async () => {
+Deno.test("the keepalive can't be configured: here its times are options", async () => {
   const ctx = new Context();
   const accepted = Promise.withResolvers<Connection>();
   await using listener = ctx.listen({
@@ -225,7 +225,7 @@ Deno.test("a keepalive that can't be configured hangs up: here its times are opt
   assert(cause instanceof TimeoutError && cause.message.includes("silent for 10 ms"), `${cause}`);
 });
 
-Deno.test("redirects are followed unasked: here they are an error that names the target", async () => {
+Deno.test("redirects are always followed: here they lead to an error that names the target", async () => {
   const server = await rawServer((peer) =>
     peer.write("HTTP/1.1 302 Found\r\nLocation: ws://elsewhere.example/\r\n\r\n")
   );

@@ -1,4 +1,4 @@
-/** EV::Websockets: a test for each row of the parity list, named after its number and name. */
+/** EV::Websockets: a test for each row of the parity list, with its number and name. */
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import {
   type CloseRecord,
@@ -14,11 +14,11 @@ import { BINARY, closeFrame, CONTINUATION, frame, masked, PONG, TEXT } from "../
 import { freePort } from "../support/raw_peer.ts";
 import { accept, Events, pair, rawClient, rawServer, recorder } from "./_support.ts";
 
-// Rows of others: E3 (proxies), E21 and E34 (adopting), E35 and E36 (compression). E38 is tests/examples, E39 is bench.
+// Rows that are tested elsewhere: E3 (proxies), E21 and E34 (adopt), E35 and E36 (compression), E38 (tests/examples), E39 (bench).
 
 const local = { hostname: "127.0.0.1" };
 
-Deno.test("E1 Context->new(loop, ssl_cert, …): options, nothing to initialise", async () => {
+Deno.test("E1 Context->new(loop, ssl_cert, …): a context has options, and needs no initialisation", async () => {
   using certificates = makeCertificates();
   await using ctx = new Context({ tls: { caCerts: [certificates.ca] } });
   const listener = ctx.listen({ ...local, tls: certificates.server });
@@ -26,7 +26,7 @@ Deno.test("E1 Context->new(loop, ssl_cert, …): options, nothing to initialise"
   assertThrows(() => new Context({ maxMessageSize: -1 }), RangeError, "maxMessageSize -1");
 });
 
-Deno.test("E2 several contexts, created and destroyed freely; an idle one stalls nothing", async () => {
+Deno.test("E2 several contexts can be created and destroyed, and an idle one doesn't stall others", async () => {
   for (let i = 0; i < 3; i++) {
     await using one = new Context();
     await using _idle = new Context();
@@ -35,7 +35,7 @@ Deno.test("E2 several contexts, created and destroyed freely; an idle one stalls
   }
 });
 
-Deno.test("E2 a context with nothing open keeps no process alive", async () => {
+Deno.test("E2 a context with nothing open doesn't keep the process alive", async () => {
   const mod = new URL("../../mod.ts", import.meta.url).href;
   const code = `import { Context } from "${mod}";
     const ctx = new Context();
@@ -50,7 +50,7 @@ Deno.test("E2 a context with nothing open keeps no process alive", async () => {
   assertEquals([success, new TextDecoder().decode(stdout)], [true, "end\n"]);
 });
 
-Deno.test("E4 connect(url, …): a connection at once", async () => {
+Deno.test("E4 connect(url, …): connect returns a connection at once", async () => {
   const ctx = new Context();
   await using listener = ctx.listen({ ...local });
   const conn = ctx.connect(listener.url, { data: 5 });
@@ -60,7 +60,7 @@ Deno.test("E4 connect(url, …): a connection at once", async () => {
   await conn.closed;
 });
 
-Deno.test("E5 URL forms", async () => {
+Deno.test("E5 URL forms: valid URLs are accepted", async () => {
   const of = (url: string) => {
     const { hostname, port, hostHeader, path, secure } = parseUrl(url);
     return [hostname, port, hostHeader, path, secure];
@@ -83,7 +83,7 @@ Deno.test("E5 URL forms", async () => {
   assertEquals((await conn.closed).code, 1006);
 });
 
-Deno.test("E6 connect_timeout: TimeoutError with the phase it died in", async () => {
+Deno.test("E6 connect_timeout: the TimeoutError names the phase", async () => {
   const ctx = new Context();
   const silent = Promise.withResolvers<void>();
   const server = await rawServer(() => silent.promise);
@@ -119,7 +119,7 @@ Deno.test("E7 refused, reset, not a WebSocket server, 4xx: never on_connect", as
   assertEquals(await events.take(2), ["error: ConnectionRefused", "close: 1006 "]);
 });
 
-Deno.test("E8 on_connect($conn, $headers) on the client: all of the response's headers", async () => {
+Deno.test("E8 on_connect($conn, $headers) on the client: the connection has all headers of the response", async () => {
   const ctx = new Context();
   await using listener = ctx.listen({
     ...local,
@@ -133,7 +133,7 @@ Deno.test("E8 on_connect($conn, $headers) on the client: all of the response's h
   conn.close();
 });
 
-Deno.test("E9 on_message: whole messages, fragmented and of 0 bytes too", async () => {
+Deno.test("E9 on_message: whole messages are delivered, also fragmented and empty ones", async () => {
   const got = new Events<unknown>();
   await using both = await pair({ onMessage: (_conn, data) => got.push(data) });
   both.client.send("");
@@ -149,7 +149,7 @@ Deno.test("E9 on_message: whole messages, fragmented and of 0 bytes too", async 
   ]);
 });
 
-Deno.test("E10 on_close once; 1005 where no code came, 1006 where none could", async () => {
+Deno.test("E10 on_close: called once, with 1005 for a close frame without a code, and 1006 without a close frame", async () => {
   for (const [bytes, code] of [[masked(closeFrame()), 1005], [new Uint8Array(0), 1006]] as const) {
     const closes = new Events<CloseRecord>();
     const ctx = new Context();
@@ -167,7 +167,7 @@ Deno.test("E10 on_close once; 1005 where no code came, 1006 where none could", a
   }
 });
 
-Deno.test("E11 on_error, on_pong, on_drain", async () => {
+Deno.test("E11 on_error, on_pong, on_drain: onError, onPong and onDrain are called", async () => {
   const events = new Events<string>();
   await using both = await pair({
     onMessage: (_conn, data) => {
@@ -182,7 +182,7 @@ Deno.test("E11 on_error, on_pong, on_drain", async () => {
   assertEquals(await events.next(), "pong hi");
 });
 
-Deno.test("E12 listen(port, …) returns the port; port 0", async () => {
+Deno.test("E12 listen(port, …) returns the port, also for port 0", async () => {
   const ctx = new Context();
   await using any = ctx.listen({ ...local });
   assert(any.port > 0);
@@ -198,7 +198,7 @@ Deno.test("E13 ssl_cert without ssl_key, or the reverse, throws", () => {
   assertThrows(() => ctx.listen({ ...local, tls: { key } as never }), TypeError);
 });
 
-Deno.test("E14 on_connect on the server: the request with all headers and the full URL", async () => {
+Deno.test("E14 on_connect on the server: the connection has the request, with all headers and the full URL", async () => {
   await using both = await pair({}, {
     headers: {
       Cookie: "c=1",
@@ -214,7 +214,7 @@ Deno.test("E14 on_connect on the server: the request with all headers and the fu
   assertEquals(both.client.request, null);
 });
 
-Deno.test("E15 headers in every upgrade response, several values of one name", async () => {
+Deno.test("E15 headers: every upgrade response has them, also several with one name", async () => {
   const ctx = new Context();
   const headers: [string, string][] = [["Set-Cookie", "a=1"], ["Set-Cookie", "b=2"]];
   await using listener = ctx.listen({ ...local, headers });
@@ -225,7 +225,7 @@ Deno.test("E15 headers in every upgrade response, several values of one name", a
   }
 });
 
-Deno.test("E16 on_handshake: adds headers, refuses, and a throw shows nothing of itself", async () => {
+Deno.test("E16 on_handshake: adds headers, refuses, and the text of an error isn't sent", async () => {
   const ctx = new Context();
   await using listener = ctx.listen({
     ...local,
@@ -267,7 +267,7 @@ Deno.test("E17 plain HTTP on a listener gets 426 and is closed", async () => {
   assertEquals([response.status, response.headers.get("upgrade")], [426, "websocket"]);
 });
 
-Deno.test("E18 protocol on both sides; get_protocol", async () => {
+Deno.test("E18 protocol, get_protocol: both sides have the subprotocol", async () => {
   await using both = await pair({ protocols: ["chat", "other"] }, {
     protocols: ["x", "other", "chat"],
   });
@@ -280,7 +280,7 @@ Deno.test("E18 protocol on both sides; get_protocol", async () => {
   assertEquals(chosen.client.protocol, "b");
 });
 
-Deno.test("E19 max_message_size: inclusive, over several fragments, 0 unlimited", async () => {
+Deno.test("E19 max_message_size: the limit is inclusive, counts all fragments, and 0 means none", async () => {
   const got = new Events<number>();
   await using both = await pair({
     maxMessageSize: 64,
@@ -300,7 +300,7 @@ Deno.test("E19 max_message_size: inclusive, over several fragments, 0 unlimited"
   assertEquals(await got.next(), 3_000_000);
 });
 
-Deno.test("E20 connections: open or closing ones only", async () => {
+Deno.test("E20 connections: contains only open and closing ones", async () => {
   await using both = await pair();
   const { ctx, client, server } = both;
   const connecting = ctx.connect(both.listener.url);
@@ -336,7 +336,7 @@ Deno.test("E23 send_ping, send_pong with payload; over 125 bytes throws", async 
   assertThrows(() => both.client.pong("x".repeat(126)), RangeError, "126 bytes");
 });
 
-Deno.test("E24 send_fragment: the type is the first's, control frames pass in between", async () => {
+Deno.test("E24 send_fragment: the first fragment decides the type, and control frames may come in between", async () => {
   const ctx = new Context();
   await using listener = ctx.listen({
     ...local,
@@ -359,7 +359,7 @@ Deno.test("E24 send_fragment: the type is the first's, control frames pass in be
   assertEquals(data, [[false, BINARY, [1]], [false, CONTINUATION, []], [true, CONTINUATION, [98]]]);
 });
 
-Deno.test("E25 send_queue_size: payload bytes without framing, 0 when closed", async () => {
+Deno.test("E25 send_queue_size: counts payload bytes without framing, and is 0 when closed", async () => {
   await using both = await pair();
   both.client.send("x".repeat(10));
   both.client.send(new Uint8Array(5));
@@ -368,7 +368,7 @@ Deno.test("E25 send_queue_size: payload bytes without framing, 0 when closed", a
   assertEquals(both.client.queuedBytes, 0);
 });
 
-Deno.test("E26 on_drain each time the queue empties, while closing too", async () => {
+Deno.test("E26 on_drain: called each time the queue empties, also while closing", async () => {
   const drains = new Events<string>();
   await using both = await pair({ onMessage: () => {} }, { onDrain: (c) => drains.push(c.state) });
   both.client.send("1");
@@ -378,7 +378,7 @@ Deno.test("E26 on_drain each time the queue empties, while closing too", async (
   assertEquals(await drains.next(), "closing");
 });
 
-Deno.test("E27 stash: per connection, as long as it lives", async () => {
+Deno.test("E27 stash: each connection has its data for its lifetime", async () => {
   await using both = await pair({ data: { hits: 0 } }, { data: "mine" });
   (both.server as Connection<{ hits: number }>).data.hits++;
   assertEquals([both.server.data, both.client.data], [{ hits: 1 }, "mine"]);
@@ -387,7 +387,7 @@ Deno.test("E27 stash: per connection, as long as it lives", async () => {
   assertEquals(both.client.data, "mine");
 });
 
-Deno.test("E28 peer_address: without brackets or port, null when unknown", async () => {
+Deno.test("E28 peer_address: has no brackets and no port, and is null if unknown", async () => {
   const ctx = new Context();
   assertEquals(ctx.connect(`ws://127.0.0.1:${freePort()}/`).remoteAddress, null);
   for (const hostname of ["127.0.0.1", "::1"]) {
@@ -401,7 +401,7 @@ Deno.test("E28 peer_address: without brackets or port, null when unknown", async
   }
 });
 
-Deno.test("E29 close(code, reason): pending sends first, valid codes only", async () => {
+Deno.test("E29 close(code, reason): pending messages are sent first, and only valid codes are accepted", async () => {
   const events = new Events<string>();
   await using both = await pair(recorder(events));
   await events.next();
@@ -421,7 +421,7 @@ Deno.test("E29 close(code, reason): pending sends first, valid codes only", asyn
   assertEquals(((await assertRejects(() => cancelled.opened)) as Error).name, "AbortError");
 });
 
-Deno.test("E30 pause_recv, resume_recv: harmless several times, silent when closed", async () => {
+Deno.test("E30 pause_recv, resume_recv: may be called repeatedly, and on a closed connection", async () => {
   const got = new Events<unknown>();
   await using both = await pair({ onMessage: (_conn, data) => got.push(data) });
   both.server.pause();
@@ -438,7 +438,7 @@ Deno.test("E30 pause_recv, resume_recv: harmless several times, silent when clos
   assertEquals(both.server.isPaused, false);
 });
 
-Deno.test("E31 is_connected, is_connecting, state", async () => {
+Deno.test("E31 is_connected, is_connecting: the state shows it", async () => {
   const ctx = new Context();
   await using listener = ctx.listen({ ...local });
   const states: string[] = [];
@@ -454,7 +454,7 @@ Deno.test("E31 is_connected, is_connecting, state", async () => {
   assertEquals(states, ["connecting", "open", "closing", "closed"]);
 });
 
-Deno.test("E32 a die in a callback is caught; in on_error too, without recursion", async () => {
+Deno.test("E32 an exception in a callback is caught; in on_error, too, without recursion", async () => {
   const events = new Events<string>();
   const logged: unknown[] = [];
   const { error } = console;
@@ -479,7 +479,7 @@ Deno.test("E32 a die in a callback is caught; in on_error too, without recursion
   }
 });
 
-Deno.test("E33 debug: a readable trace of handshake, frames, queue and state", async () => {
+Deno.test("E33 debug: prints a readable trace of handshake, frames, queue and state", async () => {
   const lines: string[] = [];
   await using both = await pair({ onMessage: (conn) => conn.close(4000, "enough") }, {
     headers: { Authorization: "Bearer secret" },
@@ -509,7 +509,7 @@ Deno.test("E33 debug: a readable trace of handshake, frames, queue and state", a
   assert(!lines.join("\n").includes("secret"));
 });
 
-Deno.test("E33 SLUICE_DEBUG=1 is read where that is permitted, and elsewhere there is no prompt", async () => {
+Deno.test("E33 SLUICE_DEBUG=1 is read if that is permitted; if not, there is no prompt", async () => {
   const mod = new URL("../../mod.ts", import.meta.url).href;
   const code = `import { Context } from "${mod}";
     const ctx = new Context();
@@ -535,7 +535,7 @@ Deno.test("E33 SLUICE_DEBUG=1 is read where that is permitted, and elsewhere the
   }
 });
 
-Deno.test("E37 TLS: self-signed with insecure, own CA, client certificates", async () => {
+Deno.test("E37 TLS: self-signed certificates with insecure, custom authorities and client certificates work", async () => {
   using certificates = makeCertificates();
   await using ctx = new Context();
   const listener = ctx.listen({ ...local, tls: certificates.stranger });
@@ -548,7 +548,7 @@ Deno.test("E37 TLS: self-signed with insecure, own CA, client certificates", asy
     .opened;
 });
 
-Deno.test("E40 shutdown from inside any callback; recursion is safe", async () => {
+Deno.test("E40 shutdown: can be called in any callback, also recursively", async () => {
   for (const name of ["onConnect", "onMessage", "onClose"] as const) {
     const done = Promise.withResolvers<unknown>();
     const both = await pair(
@@ -572,7 +572,7 @@ Deno.test("E40 shutdown from inside any callback; recursion is safe", async () =
   }
 });
 
-Deno.test("extensions of the application's own are offered, agreed on, and seen on both ends", async () => {
+Deno.test("custom extensions are offered, negotiated, and visible on both ends", async () => {
   const offer = "x-reverse; level=2";
   await using both = await pair({
     onHandshake: (request) => {
@@ -582,7 +582,7 @@ Deno.test("extensions of the application's own are offered, agreed on, and seen 
   }, { extensions: [offer] });
   assertEquals(both.client.extensions, "x-reverse; level=1");
   assertEquals(both.server.extensions, "x-reverse; level=1");
-  // One that wasn't offered is the application's mistake, not the client's.
+  // Accepting an extension that wasn't offered is an error of the application.
   const conn = both.ctx.connect(both.listener.url, {
     extensions: ["other"],
     onError: () => {},
@@ -592,7 +592,7 @@ Deno.test("extensions of the application's own are offered, agreed on, and seen 
   assertEquals((error as HandshakeError).status, 500);
 });
 
-Deno.test("K6 data and close in one segment: the message comes before the close", async () => {
+Deno.test("K6 data and close in one segment: the message is delivered before the close", async () => {
   const events = new Events<string>();
   const ctx = new Context();
   await using listener = ctx.listen({ ...local, ...recorder(events) });

@@ -1,4 +1,4 @@
-/** Net::WebSocket::EVx (wslay): a test for each row of the parity list, named after its number and name. */
+/** Net::WebSocket::EVx (wslay): a test for each row of the parity list, with its number and name. */
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { type Connection, Context, type FrameHeader, type MessageHeader } from "../../mod.ts";
 import { FrameDecoder } from "../../src/protocol/frame_decoder.ts";
@@ -8,10 +8,10 @@ import { busy, Events, pair, rawClient } from "./_support.ts";
 
 const MiB = 1024 * 1024;
 
-// X1 (an open stream taken over without a handshake) and X17 (compressed echo behind nginx) belong to adopting,
-// listening on a path, and compression.
+// Rows that are tested elsewhere: X1 (an open stream is taken over without a handshake) and X17 (compressed echo behind nginx),
+// with adopt, Unix sockets and compression.
 
-Deno.test("X2 buffering => 0: no message is assembled, the frames are seen", async () => {
+Deno.test("X2 buffering => 0: messages aren't assembled, and frames are reported", async () => {
   const ends = new Events<number>();
   let bytes = 0;
   await using both = await pair({
@@ -43,7 +43,7 @@ Deno.test("X3 max_recv_size: checked for messages and for frames that aren't ass
   }
 });
 
-Deno.test("X4 on_msg_recv($rsv, $opcode, …): the first frame's header beside the message", async () => {
+Deno.test("X4 on_msg_recv($rsv, $opcode, …): the callback gets the first frame's header with the message", async () => {
   const got = new Events<[unknown, MessageHeader | undefined]>();
   const allowRsv = { rsv1: true, rsv3: true };
   await using both = await pair(
@@ -59,7 +59,7 @@ Deno.test("X4 on_msg_recv($rsv, $opcode, …): the first frame's header beside t
     ["one message", { opcode: 1, ...plain, rsv1: true }],
     [new Uint8Array([7]), { opcode: 2, ...plain }],
   ]);
-  // Held messages keep theirs.
+  // Messages that wait keep their header.
   server.pause();
   client.sendFrame({ opcode: 2, payload: new Uint8Array([1]), rsv3: true });
   client.send("held");
@@ -69,7 +69,7 @@ Deno.test("X4 on_msg_recv($rsv, $opcode, …): the first frame's header beside t
     [new Uint8Array([1]), { opcode: 2, ...plain, rsv3: true }],
     ["held", { opcode: 1, ...plain }],
   ]);
-  // Text that an extension has transformed needn't be UTF-8; the opcode tells what it is.
+  // Text that an extension has transformed needn't be UTF-8; only the opcode says that it is text.
   client.sendFrame({ opcode: 1, payload: new Uint8Array([0xff]), rsv1: true });
   assertEquals(await got.next(), [new Uint8Array([0xff]), { opcode: 1, ...plain, rsv1: true }]);
 });
@@ -87,7 +87,7 @@ Deno.test("X4 reserved bits without allowRsv fail the connection", async () => {
   assertEquals(await peer.closeCode(), 1002);
 });
 
-Deno.test("X5 on_close($code): the close record", async () => {
+Deno.test("X5 on_close($code): the callback gets the close record", async () => {
   const closes = new Events<number>();
   await using both = await pair({ onClose: (_conn, { code }) => closes.push(code) });
   both.client.close(4321, "why");
@@ -105,7 +105,7 @@ Deno.test("X6 genmask: maskGenerator fills each key", async () => {
   assertEquals(keys, 1);
 });
 
-Deno.test("X7 on_frame_recv_start, _chunk, _end: each frame as it arrives", async () => {
+Deno.test("X7 on_frame_recv_start, _chunk, _end: each frame is reported as it arrives", async () => {
   const events = new Events<string>();
   const show = (header: FrameHeader) =>
     `start ${header.opcode} ${header.fin} ${header.rsv2} ${header.length}`;
@@ -127,7 +127,7 @@ Deno.test("X7 on_frame_recv_start, _chunk, _end: each frame as it arrives", asyn
   ]);
 });
 
-Deno.test("X7 a promise of a frame callback holds reading, and the peer through TCP", async () => {
+Deno.test("X7 a promise of a frame callback stops reading, and so the peer", async () => {
   const release = Promise.withResolvers<void>();
   const events = new Events<string>();
   let held = false, calls = 0;
@@ -141,7 +141,7 @@ Deno.test("X7 a promise of a frame callback holds reading, and the peer through 
       const copy = bytes.slice();
       events.push("held");
       await release.promise;
-      // The view stays valid until here.
+      // The view is valid until here.
       events.push(`same ${copy.every((byte, i) => byte === bytes[i])}`);
     },
     onFrameEnd: (conn) => events.push(`end ${conn.stats().bytesReceived > 32 * MiB}`),
@@ -150,7 +150,7 @@ Deno.test("X7 a promise of a frame callback holds reading, and the peer through 
   client.send(new Uint8Array(32 * MiB).fill(5), { transfer: true });
   assertEquals(await events.next(), "held");
   const { bytesReceived } = both.server.stats();
-  // Meanwhile another connection reads into whatever buffers are free, often enough for this one to read on too.
+  // In the meantime another connection uses the free buffers, and takes enough turns for this one to read if it could.
   await busy();
   assertEquals([both.server.stats().bytesReceived, calls], [bytesReceived, 1]);
   assert(client.queuedBytes > 0);
@@ -159,7 +159,7 @@ Deno.test("X7 a promise of a frame callback holds reading, and the peer through 
   assertEquals(client.queuedBytes, 0);
 });
 
-Deno.test("X7 pause() in a frame callback holds at once, and the rest comes behind resume()", async () => {
+Deno.test("X7 pause() in a frame callback stops at once, and the rest comes after resume()", async () => {
   const events = new Events<string>();
   await using both = await pair({
     assemble: false,
@@ -182,7 +182,7 @@ Deno.test("X7 pause() in a frame callback holds at once, and the rest comes behi
   );
 });
 
-Deno.test("X7 UTF-8 is checked although nothing is assembled", async () => {
+Deno.test("X7 UTF-8 is validated although messages aren't assembled", async () => {
   for (const parts of [[[0x61, 0xff]], [[0xc3], [0x28]], [[0xe2, 0x82]]]) {
     const ctx = new Context();
     await using listener = ctx.listen({
@@ -199,7 +199,7 @@ Deno.test("X7 UTF-8 is checked although nothing is assembled", async () => {
   }
 });
 
-Deno.test("X8 queue_msg: send, sendText, sendBinary, ping, pong", async () => {
+Deno.test("X8 queue_msg: send, sendText, sendBinary, ping and pong correspond to it", async () => {
   const got = new Events<string>();
   await using both = await pair({
     onMessage: (_conn, data) => got.push(typeof data === "string" ? data : `bytes ${data}`),
@@ -214,7 +214,7 @@ Deno.test("X8 queue_msg: send, sendText, sendBinary, ping, pong", async () => {
   assert(await both.client.ping() >= 0);
 });
 
-Deno.test("X9 queue_msg_ex(msg, opcode, rsv): sendFrame", async () => {
+Deno.test("X9 queue_msg_ex(msg, opcode, rsv): sendFrame corresponds to it", async () => {
   await using both = await pair({ allowRsv: { rsv1: true } }, { allowRsv: { rsv1: true } });
   const { client } = both;
   assertThrows(() => client.sendFrame({ opcode: 1, rsv2: true }), TypeError, "rsv2");
@@ -239,7 +239,7 @@ Deno.test("X9 queue_msg_ex(msg, opcode, rsv): sendFrame", async () => {
   assertThrows(() => client.sendFrame({ opcode: 1 }), Error, "closing");
 });
 
-Deno.test("X10 queue_fragmented: pulled only when there is room, never spinning", async () => {
+Deno.test("X10 queue_fragmented: the source is read only when there is room", async () => {
   let pulled = 0, sent = 0;
   await using both = await pair({ onMessage: () => {}, maxMessageSize: 0 });
   const { client, server } = both;
@@ -255,7 +255,7 @@ Deno.test("X10 queue_fragmented: pulled only when there is room, never spinning"
   }
   const done = client.sendStream(source());
   await begun.promise;
-  // The peer reads no more than its readAhead, so the source can't be through; the queue stays within its mark.
+  // The peer reads no more than its `readAhead`, so the source can't have ended. The queue stays within its high-water mark.
   assert(client.queuedBytes <= 2 * 64 * 1024, `${client.queuedBytes} bytes are queued`);
   assert(pulled < 1024 && sent < 64 * MiB);
   server.resume();
@@ -263,7 +263,7 @@ Deno.test("X10 queue_fragmented: pulled only when there is room, never spinning"
   assertEquals(pulled, 1024);
 });
 
-Deno.test("X10 an async source waits, and what is sent meanwhile goes behind, in order", async () => {
+Deno.test("X10 messages that are sent during an async source follow it in order", async () => {
   const got = new Events<unknown>();
   await using both = await pair({ onMessage: (_conn, data) => got.push(data) });
   const { client } = both;
@@ -277,7 +277,7 @@ Deno.test("X10 an async source waits, and what is sent meanwhile goes behind, in
   assertEquals(client.send("between"), true);
   const second = client.sendStream(new Blob(["second ", "stream"]).stream());
   client.send("last");
-  // A ping passes between the fragments.
+  // A ping may come between the fragments.
   await client.ping();
   assertEquals(got.all, []);
   gate.resolve();
@@ -291,7 +291,7 @@ Deno.test("X10 an async source waits, and what is sent meanwhile goes behind, in
   assertEquals(client.stats().messagesSent, 4);
 });
 
-Deno.test("X10 a source that throws half-way: 1011, and its own error", async () => {
+Deno.test("X10 a source that throws half-way leads to 1011, and the promise rejects with its error", async () => {
   const errors = new Events<unknown>();
   await using both = await pair({ onMessage: () => {} }, {
     onError: (_conn, error) => errors.push(error),
@@ -305,11 +305,11 @@ Deno.test("X10 a source that throws half-way: 1011, and its own error", async ()
   assertEquals(error, boom);
   assertEquals(await errors.next(), boom);
   const { received } = await both.server.closed;
-  // Nothing of the error is on the wire.
+  // The text of the error isn't sent.
   assertEquals(received, { code: 1011, reason: "" });
 });
 
-Deno.test("X10 a source that throws before its first piece leaves the connection as it was", async () => {
+Deno.test("X10 a source that throws before its first piece doesn't affect the connection", async () => {
   await using both = await pair();
   const source: Iterable<string> = {
     [Symbol.iterator]: () => ({
@@ -330,7 +330,7 @@ Deno.test("X10 a source that throws before its first piece leaves the connection
   assertEquals(await both.server.receive(), "still open");
 });
 
-Deno.test("X10 close() in the middle of a stream rejects it and tells its source", async () => {
+Deno.test("X10 close() in the middle of a stream rejects its promise and ends its source", async () => {
   await using both = await pair({ onMessage: () => {} });
   const cancelled = Promise.withResolvers<void>();
   const source = new ReadableStream<string>({
@@ -347,7 +347,7 @@ Deno.test("X10 close() in the middle of a stream rejects it and tells its source
   assertEquals([sent?.code, wasClean, unsentMessages], [1000, true, 1]);
 });
 
-Deno.test("X11 queue_fragmented_ex(…, rsv): bits in the first frame only", async () => {
+Deno.test("X11 queue_fragmented_ex(…, rsv): only the first frame has the reserved bits", async () => {
   const headers = new Events<boolean[]>();
   const allowRsv = { rsv1: true };
   await using both = await pair({
@@ -363,7 +363,7 @@ Deno.test("X11 queue_fragmented_ex(…, rsv): bits in the first frame only", asy
   await assertRejects(() => both.client.sendStream(["a"], { rsv2: true }), TypeError, "rsv2");
 });
 
-Deno.test("X12 wait(cb): drained() and onDrain", async () => {
+Deno.test("X12 wait(cb): drained() and onDrain correspond to it", async () => {
   const drains = new Events<number>();
   await using both = await pair({ onMessage: () => {} }, {
     onDrain: (conn) => drains.push(conn.queuedBytes),
@@ -375,7 +375,7 @@ Deno.test("X12 wait(cb): drained() and onDrain", async () => {
   assertEquals(await drained, 0);
 });
 
-Deno.test("X13 queued_count: queuedMessages", async () => {
+Deno.test("X13 queued_count: queuedMessages corresponds to it", async () => {
   await using both = await pair({ onMessage: () => {} });
   both.client.send("a");
   both.client.send("b");
@@ -384,13 +384,13 @@ Deno.test("X13 queued_count: queuedMessages", async () => {
   assertEquals(both.client.queuedMessages, 0);
 });
 
-Deno.test("X14 stop_read and start_read, stop_write and start_write", async () => {
+Deno.test("X14 stop_read, start_read, stop_write, start_write: both directions can be paused", async () => {
   const got = new Events<unknown>();
   await using both = await pair({ onMessage: (_conn, data) => got.push(data) });
   const { client, server } = both;
   client.pauseSending();
   client.send("held back");
-  // Control frames pass.
+  // Control frames are sent all the same.
   await client.ping();
   assertEquals([client.queuedMessages, got.all.length], [1, 0]);
   client.resumeSending();
@@ -407,7 +407,7 @@ Deno.test("X14 stop_read and start_read, stop_write and start_write", async () =
   assertEquals(await got.next(), "closing lifts it");
 });
 
-Deno.test("X15 shutdown_write: flushes, half-closes, and later sends throw", async () => {
+Deno.test("X15 shutdown_write: the queue is flushed, the direction is ended, and later sends throw", async () => {
   const ctx = new Context();
   let pinged: Promise<unknown> | undefined;
   await using listener = ctx.listen({ hostname: "127.0.0.1", onConnect: begin });
@@ -424,7 +424,7 @@ Deno.test("X15 shutdown_write: flushes, half-closes, and later sends throw", asy
   assertEquals(text((await peer.frame())!.payload), "last words");
   assertEquals(await peer.frame(), null);
   await pinged;
-  // The other direction goes on.
+  // The other direction stays open.
   await peer.send(TEXT, "still heard");
   assertEquals(await got.next(), "still heard");
   const [conn] = listener.connections;
@@ -432,7 +432,7 @@ Deno.test("X15 shutdown_write: flushes, half-closes, and later sends throw", asy
   assertEquals((await conn.closed).sent, null);
 });
 
-Deno.test("X15 shutdown_read: input is discarded, its end noticed, and close() waits for no answer", async () => {
+Deno.test("X15 shutdown_read: input is discarded, its end is noticed, and close() doesn't wait for an answer", async () => {
   const ctx = new Context();
   const accepted = Promise.withResolvers<Connection>();
   await using listener = ctx.listen({
@@ -460,7 +460,7 @@ Deno.test("X15 shutdown_read: input is discarded, its end noticed, and close() w
   assertEquals((await other.server.closed).code, 1006);
 });
 
-Deno.test("X16 close(code, reason): the socket is closed by us in any case", async () => {
+Deno.test("X16 close(code, reason): the socket is closed even if the peer doesn't close", async () => {
   const ctx = new Context();
   await using listener = ctx.listen({ hostname: "127.0.0.1", closeTimeout: 20 });
   using peer = await rawClient(listener.port);
@@ -473,7 +473,7 @@ Deno.test("X16 close(code, reason): the socket is closed by us in any case", asy
   assertEquals(await peer.frame(), null);
 });
 
-Deno.test("X18 messages up to 2 GiB, and lengths to 2^53: seen through a synthetic stream", () => {
+Deno.test("X18 messages up to 2 GiB and lengths up to 2^53 are decoded from a synthetic stream", () => {
   const seen: number[] = [];
   let passed = 0;
   const decoder: FrameDecoder = new FrameDecoder("client", {
@@ -496,7 +496,7 @@ Deno.test("X18 messages up to 2 GiB, and lengths to 2^53: seen through a synthet
   assertEquals(seen, [length, length, 0, length]);
 });
 
-Deno.test("X18 a header that announces 2^53 - 1 bytes is taken at its word", async () => {
+Deno.test("X18 a header may announce 2^53 - 1 bytes", async () => {
   const lengths = new Events<number>();
   const ctx = new Context();
   await using listener = ctx.listen({

@@ -1,4 +1,4 @@
-/** Net::WebSocket::Server: a test for each row of the parity list, named after its number and name. */
+/** Net::WebSocket::Server: a test for each row of the parity list, with its number and name. */
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { type Connection, Context, HandshakeError, type Listener } from "../../mod.ts";
 import { makeCertificates } from "../transport/certificates.ts";
@@ -8,7 +8,7 @@ import { busy, Events, pair, rawClient } from "./_support.ts";
 
 const local = { hostname: "127.0.0.1" };
 
-Deno.test("N1 new(…)->start: listen, and finished for its blocking", async () => {
+Deno.test("N1 new(…)->start: listen corresponds to new, and finished to start", async () => {
   const ctx = new Context();
   const listener = ctx.listen({ ...local, onConnect: (conn) => conn.close(1000, "done") });
   let finished = false;
@@ -20,7 +20,7 @@ Deno.test("N1 new(…)->start: listen, and finished for its blocking", async () 
   await listener.finished;
 });
 
-Deno.test("N2 listen => $socket: bound elsewhere, TCP", async () => {
+Deno.test("N2 listen => $socket: a TCP listener of the application is used", async () => {
   await using ctx = new Context();
   const socket = Deno.listen({ ...local, port: 0 });
   const listener = ctx.listen({ listener: socket, onMessage: (conn, data) => conn.send(data) });
@@ -39,12 +39,12 @@ Deno.test("N2 listen => $socket: bound elsewhere, TCP", async () => {
   );
 });
 
-Deno.test("N2 listen => $socket: bound elsewhere, TLS, and a client that stalls delays no other", async () => {
+Deno.test("N2 listen => $socket: a TLS listener of the application is used, and a stalled client doesn't delay others", async () => {
   using certificates = makeCertificates();
   await using ctx = new Context({ tls: { caCerts: [certificates.ca] } });
   const socket = Deno.listenTls({ ...local, port: 0, ...certificates.server });
   const listener = ctx.listen({ listener: socket, onMessage: (conn, data) => conn.send(data) });
-  // One that never begins TLS, and one that stalls in the middle of the head of a plain listener.
+  // A client that never begins TLS, and one that stalls in the middle of the head of a plain listener.
   using _silent = await RawPeer.dial(listener.port);
   const plain = ctx.listen({ ...local, onMessage: (conn, data) => conn.send(data) });
   using stalled = await RawPeer.dial(plain.port);
@@ -59,7 +59,7 @@ Deno.test("N2 listen => $socket: bound elsewhere, TLS, and a client that stalls 
   assertEquals(server.request?.url.slice(0, 6), "https:");
 });
 
-Deno.test("N2 listen => $socket: bound elsewhere, Unix", async () => {
+Deno.test("N2 listen => $socket: a Unix listener of the application is used", async () => {
   const directory = await Deno.makeTempDir();
   try {
     await using ctx = new Context();
@@ -78,7 +78,7 @@ Deno.test("N2 listen => $socket: bound elsewhere, Unix", async () => {
   }
 });
 
-Deno.test("N3 listen => IO::Socket::SSL: tls with certificate and key", async () => {
+Deno.test("N3 listen => IO::Socket::SSL: the option tls has certificate and key", async () => {
   using certificates = makeCertificates();
   await using ctx = new Context({ tls: { caCerts: [certificates.ca] } });
   const listener = ctx.listen({
@@ -90,7 +90,7 @@ Deno.test("N3 listen => IO::Socket::SSL: tls with certificate and key", async ()
   assertEquals(await conn.receive(), "s");
 });
 
-Deno.test("N4 silence_max: a silent connection gets a ping; false disables", async () => {
+Deno.test("N4 silence_max: a silent connection gets a ping; false disables it", async () => {
   const ctx = new Context();
   await using listener = ctx.listen({ ...local, keepAlive: { interval: 10, timeout: 10_000 } });
   using peer = await rawClient(listener.port);
@@ -101,12 +101,12 @@ Deno.test("N4 silence_max: a silent connection gets a ping; false disables", asy
   assertEquals((await conn.closed).code, 1006);
   assertEquals((await dead.frame())!.opcode, PING);
   assertThrows(() => ctx.listen({ keepAlive: true as never }), TypeError, "keepAlive");
-  // Without a keepalive, no timer of the context is armed at all: the process of this one would end.
+  // Without a keepalive, the context has no armed timer, so it doesn't keep the process alive.
   await using silent = await pair({ keepAlive: false });
   assertEquals(silent.server.state, "open");
 });
 
-Deno.test("N5 tick_period, on_tick: never two at once, stops with the listener", async () => {
+Deno.test("N5 tick_period, on_tick: calls never overlap, and stop with the listener", async () => {
   const ticks = new Events<Listener>();
   const release = Promise.withResolvers<void>();
   const ctx = new Context();
@@ -122,7 +122,7 @@ Deno.test("N5 tick_period, on_tick: never two at once, stops with the listener",
     },
   });
   assertEquals(await ticks.take(2), [listener, listener]);
-  // Beats go by while the second one lasts, and another listener's go on.
+  // During the second call ticks are skipped; another listener's ticks continue.
   const others = new Events<null>();
   const other = ctx.listen({ ...local, tickInterval: 1, onTick: () => others.push(null) });
   await others.take(5);
@@ -140,7 +140,7 @@ Deno.test("N5 tick_period, on_tick: never two at once, stops with the listener",
   assertThrows(() => ctx.listen({ tickInterval: -1 }), RangeError, "tickInterval -1");
 });
 
-Deno.test("N6 on(event => sub): on server and connection, later than construction", async () => {
+Deno.test("N6 on(event => sub): callbacks of server and connection can be set later", async () => {
   const events = new Events<string>();
   const ctx = new Context();
   await using listener = ctx.listen({ ...local, tickInterval: 1 });
@@ -168,7 +168,7 @@ Deno.test("N6 on(event => sub): on server and connection, later than constructio
   assertThrows(() => listener.on({ onTick: 1 as never }), TypeError, "onTick");
 });
 
-Deno.test("N7 connections: the listener's and the context's", async () => {
+Deno.test("N7 connections: the listener and the context have the sets", async () => {
   await using both = await pair();
   assertEquals([...both.listener.connections], [both.server]);
   assertEquals(both.ctx.connections.size, 2);
@@ -177,7 +177,7 @@ Deno.test("N7 connections: the listener's and the context's", async () => {
   assertEquals(both.listener.connections.size + both.ctx.connections.size, 0);
 });
 
-Deno.test("N8 disconnect: terminate() at once, close(code, reason) politely", async () => {
+Deno.test("N8 disconnect: terminate() ends at once, close(code, reason) with a handshake", async () => {
   await using one = await pair();
   one.server.terminate();
   assertEquals(one.server.state, "closed");
@@ -188,7 +188,7 @@ Deno.test("N8 disconnect: terminate() at once, close(code, reason) politely", as
   assertEquals([code, reason], [4001, "go"]);
 });
 
-Deno.test("N9 shutdown: the socket closes, all are disconnected cleanly, finished resolves", async () => {
+Deno.test("N9 shutdown: the socket is closed, all clients are disconnected cleanly, and finished resolves", async () => {
   await using both = await pair();
   assertEquals(await both.listener.shutdown(), { clean: 1, terminated: 0 });
   await both.listener.finished;
@@ -199,14 +199,14 @@ Deno.test("N9 shutdown: the socket closes, all are disconnected cleanly, finishe
   );
 });
 
-Deno.test("N10 on_shutdown($server): connections are still usable inside", async () => {
+Deno.test("N10 on_shutdown($server): connections are still usable in it", async () => {
   for (const whole of [false, true]) {
     const got = new Events<unknown>();
     await using both = await pair({
       async onShutdown(listener) {
         for (const conn of listener.connections) {
           conn.send("last words");
-          // A round trip: the connection is open both ways.
+          // A round trip shows that the connection is open in both directions.
           await conn.ping();
           await conn.drained();
         }
@@ -220,7 +220,7 @@ Deno.test("N10 on_shutdown($server): connections are still usable inside", async
   }
 });
 
-Deno.test("N10 on_shutdown: one that throws, hangs, or shuts down again ends nothing", async () => {
+Deno.test("N10 on_shutdown: a callback that throws, hangs or shuts down again doesn't affect the shutdown", async () => {
   const ctx = new Context();
   const hanging = ctx.listen({ ...local, onShutdown: () => new Promise(() => {}) });
   assertEquals(await hanging.shutdown({ timeout: 1 }), { clean: 0, terminated: 0 });
@@ -238,7 +238,7 @@ Deno.test("N10 on_shutdown: one that throws, hangs, or shuts down again ends not
   assertEquals(calls.all, ["called"]);
 });
 
-Deno.test("N11 watch_readable: other streams, slow callbacks hold them back, unwatch gives back", async () => {
+Deno.test("N11 watch_readable: other streams can be watched, slow callbacks stop them, and unwatch releases them", async () => {
   const ctx = new Context();
   const chunks = new Events<string>();
   const release = Promise.withResolvers<void>();
@@ -258,7 +258,7 @@ Deno.test("N11 watch_readable: other streams, slow callbacks hold them back, unw
   watch.unwatch();
   await watch.finished;
   assertEquals([ctx.watched.size, stream.locked], [0, false]);
-  // What is left is its owner's.
+  // The rest belongs to the owner of the stream.
   const reader = stream.getReader();
   assert((await reader.read()).value!.startsWith("chunk "));
   reader.releaseLock();
@@ -272,7 +272,7 @@ Deno.test("N11 watch_readable: other streams, slow callbacks hold them back, unw
   assertThrows(() => ctx.watchReadable(stream, () => {}), Error, "shut down");
 });
 
-Deno.test("N11 watched streams end with their end, their error, and the context", async () => {
+Deno.test("N11 watching ends with the stream, with its error, and with the context", async () => {
   const ctx = new Context();
   await ctx.watchReadable(ReadableStream.from(["a"]), () => {}).finished;
   const failing = new ReadableStream({ pull: (controller) => controller.error(new Error("torn")) });
@@ -289,7 +289,7 @@ Deno.test("N11 watched streams end with their end, their error, and the context"
   assertEquals(ctx.watched.size, 0);
 });
 
-Deno.test("N11 watch_writable: called when there is room, and not in a spin", async () => {
+Deno.test("N11 watch_writable: the callback is called only when there is room", async () => {
   const ctx = new Context();
   const taken = new Events<string>();
   const gate = Promise.withResolvers<void>();
@@ -306,7 +306,7 @@ Deno.test("N11 watch_writable: called when there is room, and not in a spin", as
     else idle.resolve(writer);
   });
   await taken.next();
-  // The sink is busy with the first, so there is no room for a second.
+  // The sink is busy with the first chunk, so there is no room for a second one.
   assertEquals(calls, 1);
   gate.resolve();
   assertEquals(await taken.next(), "chunk 2");
@@ -322,7 +322,7 @@ Deno.test("N11 watch_writable: called when there is room, and not in a spin", as
   await ctx.shutdown();
 });
 
-Deno.test("N12 handshake($conn, $handshake): the request, and a refusal inside", async () => {
+Deno.test("N12 handshake($conn, $handshake): the callback gets the request, and may refuse", async () => {
   const ctx = new Context();
   const paths = new Events<string>();
   await using listener = ctx.listen({
@@ -342,7 +342,7 @@ Deno.test("N12 handshake($conn, $handshake): the request, and a refusal inside",
   assertEquals(paths.all, ["/a good", "/b bad"]);
 });
 
-Deno.test("N13 utf8, binary, pong, ready, disconnect: the callbacks", async () => {
+Deno.test("N13 utf8, binary, pong, ready, disconnect: the corresponding callbacks are called", async () => {
   const events = new Events<string>();
   await using both = await pair({
     onConnect: () => void events.push("ready"),
@@ -359,7 +359,7 @@ Deno.test("N13 utf8, binary, pong, ready, disconnect: the callbacks", async () =
   assertEquals(await events.next(), "disconnect 1000 bye");
 });
 
-Deno.test("N14 send_utf8, send_binary, send(type, data)", async () => {
+Deno.test("N14 send_utf8, send_binary, send(type, data): sendText, sendBinary and send correspond to them", async () => {
   await using both = await pair();
   both.client.sendText("text");
   both.client.sendBinary(new Uint8Array([1]));
@@ -370,7 +370,7 @@ Deno.test("N14 send_utf8, send_binary, send(type, data)", async () => {
   assertThrows(() => both.client.sendText(new Uint8Array([0xff])), TypeError, "not UTF-8");
 });
 
-Deno.test("N15 ip, port, server, nodelay, max_send_size, max_recv_size", async () => {
+Deno.test("N15 ip, port, server, nodelay, max_send_size, max_recv_size: properties and options correspond to them", async () => {
   const lengths = new Events<number>();
   await using both = await pair({
     maxMessageSize: 1024 * 1024,
@@ -383,14 +383,14 @@ Deno.test("N15 ip, port, server, nodelay, max_send_size, max_recv_size", async (
   assertEquals([remote.hostname, typeof remote.port], ["127.0.0.1", "number"]);
   assertEquals((server.localAddress as Deno.NetAddr).port, listener.port);
   assertEquals([server.listener, client.listener], [listener, null]);
-  // A large message goes out in frames that a ping can pass between.
+  // A large message is sent in frames, between which a ping may be sent.
   await client.sendStream([new Uint8Array(100 * 1024)]);
   assertEquals(await lengths.take(3), [64 * 1024, 36 * 1024, 0]);
   client.send(new Uint8Array(1024 * 1024 + 1));
   assertEquals((await client.closed).code, 1009);
 });
 
-Deno.test("N16 origin test in the handshake", async () => {
+Deno.test("N16 origin test in the handshake: the option origins refuses", async () => {
   const ctx = new Context();
   await using listener = ctx.listen({ ...local, origins: ["https://good.example"] });
   for (const [origin, status] of [["https://good.example", 101], ["https://evil.example", 403]]) {
@@ -400,7 +400,7 @@ Deno.test("N16 origin test in the handshake", async () => {
   for (const conn of listener.connections) conn.terminate();
 });
 
-Deno.test("N17 a vanished peer never ends the process: 1006 with the cause", async () => {
+Deno.test("N17 a vanished peer doesn't end the process, and gives 1006 with the cause", async () => {
   const ctx = new Context();
   const accepted = Promise.withResolvers<Connection>();
   await using listener = ctx.listen({
@@ -411,14 +411,14 @@ Deno.test("N17 a vanished peer never ends the process: 1006 with the cause", asy
   });
   const peer = await rawClient(listener.port);
   const conn = await accepted.promise;
-  // Unread input makes the system reset the connection.
+  // Unread input makes the kernel reset the connection.
   conn.send(new Uint8Array(8 * 1024 * 1024));
   peer.close();
   const { code, cause, unsentMessages } = await conn.closed;
   assertEquals([code, cause instanceof Error, unsentMessages], [1006, true, 1]);
 });
 
-Deno.test("N17 messages that came before the peer vanished are delivered", async () => {
+Deno.test("N17 messages that arrived before the peer vanished are delivered", async () => {
   const ctx = new Context();
   const got = new Events<unknown>();
   await using listener = ctx.listen({

@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { Fifo } from "../../src/util/fifo.ts";
 import { seeded } from "../support/random.ts";
 
-Deno.test("a FIFO does what an array does, in every order of calls", () => {
+Deno.test("a FIFO behaves like an array in random sequences of calls", () => {
   const random = seeded(7);
   const fifo = new Fifo<number>(), array: number[] = [];
   for (let i = 0; i < 20_000; i++) {

@@ -9,7 +9,7 @@ import { firstUnsafe, UNSAFE } from "../support/unsafe.ts";
 const SURROGATES = ["\ud800", "\udbff", "\udc00", "\udfff"];
 const FINE = 'plain, ünïcödé, 漢字, 🎈, \u00a0, \u200b, \\, "';
 
-Deno.test("fault 52: everything that a terminal obeys is escaped, and JSON gives it back", () => {
+Deno.test("fault 52: control characters are escaped, and JSON.parse restores them", () => {
   for (const char of [...UNSAFE, ...SURROGATES]) {
     const text = `a${char}b`;
     assertEquals(firstUnsafe(printable(text), "\t"), undefined);
@@ -23,20 +23,20 @@ Deno.test("fault 52: everything that a terminal obeys is escaped, and JSON gives
   assertEquals(JSON.parse(quote(all)), all);
 });
 
-Deno.test("text without any of that stays as it is", () => {
+Deno.test("text without control characters is unchanged", () => {
   assertEquals(printable(FINE), FINE);
   assertEquals(quote(FINE), JSON.stringify(FINE));
   assertEquals(toJson({ a: [FINE, 1, null] }), JSON.stringify({ a: [FINE, 1, null] }));
   assertEquals(printable("\x1b[31m\x9b\u202e\n\t"), "\\u001b[31m\\u009b\\u202e\\n\t");
 });
 
-Deno.test("a long text is cut, and says so; a pair cut in two is escaped", () => {
+Deno.test("a long text is cut and ends with an ellipsis; half of a surrogate pair is escaped", () => {
   assertEquals(quote("abcdef", 3), '"abc"…');
   assertEquals(quote("abc", 3), '"abc"');
   assertEquals(quote("ab🎈", 3), '"ab\\ud83c"…');
 });
 
-/** Peers say this wherever a text may stand that they choose. */
+/** A text that peers send in every place that they choose. */
 const RUDE = UNSAFE.filter((char) => char.charCodeAt(0) >= 0x7f).join("");
 
 Deno.test("fault 52: a close reason is quoted in the trace, the record's sentence and errors", async () => {
@@ -46,7 +46,7 @@ Deno.test("fault 52: a close reason is quoted in the trace, the record's sentenc
   const conn = ctx.connect(urlOf(listener));
   using peer = await RawPeer.accept(listener);
   await conn.opened;
-  // As many as 123 bytes of UTF-8 have room for.
+  // The part that fits into 123 bytes of UTF-8.
   await peer.send(closeFrame(4001, `\x1b[2J${RUDE.slice(0, 20)}${RUDE.slice(-14)}`));
   peer.close();
   const error = await assertRejects(() => conn.receive());
@@ -63,7 +63,7 @@ Deno.test("fault 52: a reason phrase, header fields and a path are quoted in the
   const lines: string[] = [];
   using listener = rawListener();
   await using ctx = new Context({ debug: (line) => void lines.push(line) });
-  // As it is on the wire: a byte for each, so no more than Latin-1.
+  // As on the wire, where each character is one byte of Latin-1.
   const rude = "\x80\x9b31m\x9f";
   const latin1 = (text: string) => Uint8Array.from(text, (char) => char.charCodeAt(0));
   for (
@@ -110,7 +110,7 @@ Deno.test("fault 52: a reason phrase, header fields and a path are quoted in the
   }
 });
 
-Deno.test("a debug function that throws, or whose promise rejects, changes nothing", async () => {
+Deno.test("a debug function that throws or rejects doesn't affect the connection", async () => {
   const console_ = console.error, said: unknown[] = [];
   console.error = (text: unknown) => said.push(text);
   try {

@@ -4,10 +4,10 @@ import { WebSocket } from "../../websocket.ts";
 import { EventLog } from "../support/event_log.ts";
 import { makeCertificates } from "../transport/certificates.ts";
 
-/** Over which the standard's algorithms hold alike. */
+/** The schemes over which the standard's algorithms are tested. */
 export type Scheme = "ws" | "wss";
 
-/** A server that echoes. */
+/** A server that echoes messages. */
 export interface Serving extends AsyncDisposable {
   readonly url: string;
   readonly scheme: Scheme;
@@ -18,12 +18,12 @@ export interface Serving extends AsyncDisposable {
 const certificates = makeCertificates();
 addEventListener("unload", () => certificates[Symbol.dispose]());
 
-/** A test of what holds over TLS as well. */
+/** Defines a test for each scheme. */
 export function overEach(name: string, body: (scheme: Scheme) => Promise<void>): void {
   for (const scheme of ["ws", "wss"] as const) Deno.test(`${scheme}: ${name}`, () => body(scheme));
 }
 
-/** A server that echoes, and takes `protocols`. */
+/** Starts a server that echoes messages, and supports `protocols`. */
 export function serve(scheme: Scheme = "ws", protocols: string[] = []): Serving {
   const ctx = new Context();
   const connections = new EventLog<Connection>(), received = new EventLog<string | Uint8Array>();
@@ -49,7 +49,7 @@ export function serve(scheme: Scheme = "ws", protocols: string[] = []): Serving 
   };
 }
 
-/** A socket that connects to a server. */
+/** Makes a socket that connects to a server. */
 export function connectTo(
   { url, scheme }: Serving,
   protocols: string | readonly string[] = [],
@@ -59,7 +59,7 @@ export function connectTo(
     : new WebSocket(url, { protocols, tls: { caCerts: [certificates.ca] } });
 }
 
-/** The events of a socket, as they are dispatched. */
+/** Records the events of a socket. */
 export function record(socket: WebSocket): EventLog<Event> {
   const log = new EventLog<Event>();
   for (const type of ["open", "message", "error", "close"]) {
@@ -68,7 +68,7 @@ export function record(socket: WebSocket): EventLog<Event> {
   return log;
 }
 
-/** A socket that is open, and its events from there. */
+/** Makes a socket, and waits until it is open; records the events after that. */
 export async function opened(
   server: Serving,
   protocols?: string | readonly string[],
@@ -78,7 +78,7 @@ export async function opened(
   return [socket, log];
 }
 
-/** Closes, and passes over what comes before the close event. */
+/** Closes a socket, and skips the events before the close event. */
 export async function finish(socket: WebSocket, log: EventLog<Event>): Promise<CloseEvent> {
   socket.close();
   for (;;) {
@@ -87,7 +87,7 @@ export async function finish(socket: WebSocket, log: EventLog<Event>): Promise<C
   }
 }
 
-/** Asserts that a call throws a `DOMException` of a name. */
+/** Asserts that a call throws a `DOMException` with a name. */
 export function throwsDom(name: string, work: () => unknown): void {
   const error = assertThrows(work, DOMException);
   assertEquals((error as DOMException).name, name);

@@ -2,9 +2,9 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { WebSocket } from "../../websocket.ts";
 import { connectTo, finish, opened, overEach, record, serve, throwsDom } from "./_serve.ts";
 
-// What the WebSockets standard and Web IDL prescribe in passing: conversions of arguments, what fires when.
+// Details of the WebSockets standard and of Web IDL: conversions of arguments, and the order of events.
 
-/** A peer that does the handshake by hand and then what it likes. */
+/** A server that performs the handshake without the library, and then runs a function. */
 function rawPeer(
   act: (conn: Deno.TcpConn) => Promise<unknown>,
 ): AsyncDisposable & { url: string } {
@@ -34,7 +34,7 @@ function rawPeer(
   };
 }
 
-Deno.test("constructor: hosts, ports and schemes that make no URL of a WebSocket", () => {
+Deno.test("constructor: invalid hosts, ports and schemes are refused", () => {
   for (
     const url of [
       "ws://foo bar.com/",
@@ -55,7 +55,7 @@ Deno.test("constructor: hosts, ports and schemes that make no URL of a WebSocket
   }
 });
 
-Deno.test("constructor: relative URLs, where there is a location", async () => {
+Deno.test("constructor: relative URLs are resolved if there is a location", async () => {
   await using server = serve();
   const program = `
     import { WebSocket } from ${
@@ -78,7 +78,7 @@ Deno.test("constructor: relative URLs, where there is a location", async () => {
   assertEquals(new TextDecoder().decode(stdout), `${server.url}a/echo?q\nSyntaxError\n`);
 });
 
-Deno.test("constructor: ports that only their own scheme has by default aren't in the URL", () => {
+Deno.test("constructor: the default port of a scheme isn't in the URL, other ports are", () => {
   for (
     const [given, url] of [
       ["ws://127.0.0.1:80/x", "ws://127.0.0.1/x"],
@@ -94,7 +94,7 @@ Deno.test("constructor: ports that only their own scheme has by default aren't i
   }
 });
 
-Deno.test("constructor: how its arguments are converted", async () => {
+Deno.test("constructor: arguments are converted as in Web IDL", async () => {
   await using server = serve("ws", ["null", "7"]);
   const order: string[] = [];
   const url = { toString: () => (order.push("url"), server.url) };
@@ -119,16 +119,16 @@ Deno.test("constructor: how its arguments are converted", async () => {
   assertThrows(() => new WebSocket(server.url, [Symbol()] as never), TypeError);
 });
 
-Deno.test("constructor: every port that the Fetch standard blocks, and none beside", () => {
+Deno.test("constructor: exactly the ports of the Fetch standard are blocked", () => {
   const ports = [0, 1, 22, 25, 69, 110, 137, 139, 161, 427, 548, 554, 636, 989, 990, 1719, 1720];
   for (const port of [...ports, 1723, 2049, 3659, 4190, 5060, 5061, 6000, 6566, 6679, 10080]) {
     const socket = new WebSocket(`ws://127.0.0.1:${port}/`);
-    // That it is refused shows later, and only to listeners: nothing is sent.
+    // The failure is reported later, and only to listeners.
     assertEquals([socket.readyState, socket.extensions, socket.protocol], [0, "", ""]);
   }
 });
 
-overEach("before it is open: what the attributes say", async (scheme) => {
+overEach("the attributes have their initial values before the socket is open", async (scheme) => {
   await using server = serve(scheme);
   const socket = connectTo(server), log = record(socket);
   assertEquals(
@@ -139,14 +139,14 @@ overEach("before it is open: what the attributes say", async (scheme) => {
     throwsDom("InvalidStateError", () => socket.send(data));
   }
   assertEquals(socket.bufferedAmount, 0);
-  // The arguments are converted first.
+  // The arguments are converted before the state is checked.
   assertThrows(() => socket.send(Symbol() as never), TypeError);
   assertEquals((await log.next()).type, "open");
   assertEquals([socket.protocol, socket.extensions.split(";")[0]], ["", "permessage-deflate"]);
   await finish(socket, log);
 });
 
-overEach("close: how its arguments are converted", async (scheme) => {
+overEach("close: arguments are converted as in Web IDL", async (scheme) => {
   await using server = serve(scheme);
   for (
     const [args, code, reason] of [
@@ -169,7 +169,7 @@ overEach("close: how its arguments are converted", async (scheme) => {
     }
     throwsDom("SyntaxError", () => socket.close(1000, "x".repeat(124)));
     throwsDom("SyntaxError", () => socket.close(undefined, "\ud800".repeat(42)));
-    // The code is looked at before the reason.
+    // The code is checked before the reason.
     throwsDom("InvalidAccessError", () => socket.close(1, "x".repeat(124)));
     assertEquals(socket.readyState, 1);
     socket.close(...args as unknown as [number, string]);
@@ -181,7 +181,7 @@ overEach("close: how its arguments are converted", async (scheme) => {
       reason,
       true,
     ]);
-    // They are checked on a closed socket as well.
+    // The arguments are checked on a closed socket, too.
     throwsDom("InvalidAccessError", () => socket.close(1));
     throwsDom("SyntaxError", () => socket.close(1000, "x".repeat(124)));
     socket.close();
@@ -189,7 +189,7 @@ overEach("close: how its arguments are converted", async (scheme) => {
   }
 });
 
-overEach("send: views of every kind, their part of the buffer and no more", async (scheme) => {
+overEach("send: of every kind of view, exactly its part of the buffer is sent", async (scheme) => {
   await using server = serve(scheme);
   const [socket, log] = await opened(server);
   socket.binaryType = "arraybuffer";
@@ -216,7 +216,7 @@ overEach("send: views of every kind, their part of the buffer and no more", asyn
   await finish(socket, log);
 });
 
-overEach("send: memory that was given away is empty, shared memory is text", async (scheme) => {
+overEach("send: a detached buffer is sent as no bytes, shared memory as text", async (scheme) => {
   await using server = serve(scheme);
   const [socket, log] = await opened(server);
   socket.binaryType = "arraybuffer";
@@ -232,7 +232,7 @@ overEach("send: memory that was given away is empty, shared memory is text", asy
   await finish(socket, log);
 });
 
-overEach("send: text as USVString, surrogates in pairs and alone, and objects", async (scheme) => {
+overEach("send: text, lone surrogates and objects are converted to USVString", async (scheme) => {
   await using server = serve(scheme);
   const [socket, log] = await opened(server);
   for (
@@ -256,7 +256,7 @@ overEach("send: text as USVString, surrogates in pairs and alone, and objects", 
   await finish(socket, log);
 });
 
-overEach("binaryType: what a message becomes is decided when it is dispatched", async (scheme) => {
+overEach("binaryType: the type of a message is decided when it is dispatched", async (scheme) => {
   await using server = serve(scheme);
   const [socket, log] = await opened(server);
   const conn = await server.connections.next();
@@ -271,7 +271,7 @@ overEach("binaryType: what a message becomes is decided when it is dispatched", 
   await finish(socket, log);
 });
 
-overEach("events: their interfaces and what else they say", async (scheme) => {
+overEach("events: interfaces and attributes are those of the standard", async (scheme) => {
   await using server = serve(scheme);
   const [socket, log] = await opened(server);
   socket.send("x");
@@ -289,7 +289,7 @@ overEach("events: their interfaces and what else they say", async (scheme) => {
   }
 });
 
-overEach("events: none comes after close, and the handlers stay", async (scheme) => {
+overEach("events: no event comes after close, and the handlers stay set", async (scheme) => {
   await using server = serve(scheme);
   const [socket, log] = await opened(server);
   let closes = 0;
@@ -302,12 +302,12 @@ overEach("events: none comes after close, and the handlers stay", async (scheme)
   socket.send("x");
   await new Promise((resolve) => setTimeout(resolve, 0));
   assertEquals([closes, log.events.length], [1, 0]);
-  // It is an event target like any other.
+  // The socket is still an event target.
   socket.dispatchEvent(new CloseEvent("close"));
   assertEquals(closes, 2);
 });
 
-overEach("after close() no message is dispatched, whatever was on its way", async (scheme) => {
+overEach("no message is dispatched after close()", async (scheme) => {
   await using server = serve(scheme);
   const [socket, log] = await opened(server);
   const conn = await server.connections.next();
@@ -317,20 +317,23 @@ overEach("after close() no message is dispatched, whatever was on its way", asyn
   assertEquals((await log.next()).type, "close");
 });
 
-overEach("a server that picks none of the subprotocols fails it", async (scheme) => {
-  await using server = serve(scheme, ["other"]);
-  const socket = connectTo(server, ["echo"]), log = record(socket);
-  assertEquals((await log.next()).type, "error");
-  const close = await log.next() as CloseEvent;
-  assertEquals([close.type, close.code, close.wasClean, socket.readyState], [
-    "close",
-    1006,
-    false,
-    3,
-  ]);
-});
+overEach(
+  "the connection fails if the server selects none of the offered subprotocols",
+  async (scheme) => {
+    await using server = serve(scheme, ["other"]);
+    const socket = connectTo(server, ["echo"]), log = record(socket);
+    assertEquals((await log.next()).type, "error");
+    const close = await log.next() as CloseEvent;
+    assertEquals([close.type, close.code, close.wasClean, socket.readyState], [
+      "close",
+      1006,
+      false,
+      3,
+    ]);
+  },
+);
 
-Deno.test("what breaks the protocol: error, then close with 1006, unclean", async () => {
+Deno.test("a violation of the protocol leads to error, then close with 1006, unclean", async () => {
   for (
     const bytes of [
       [0x81, 0x01, 0xff], // text that isn't UTF-8
@@ -359,10 +362,10 @@ Deno.test("what breaks the protocol: error, then close with 1006, unclean", asyn
   }
 });
 
-Deno.test("a close frame without a code is 1005, and clean", async () => {
+Deno.test("a close frame without a code gives 1005 and a clean close", async () => {
   await using peer = rawPeer(async (conn) => {
     await conn.write(Uint8Array.of(0x88, 0x00));
-    // An empty close frame, masked.
+    // An empty close frame with a mask.
     assertEquals(await conn.read(new Uint8Array(64)), 6);
   });
   const socket = new WebSocket(peer.url), log = record(socket);
@@ -371,7 +374,7 @@ Deno.test("a close frame without a code is 1005, and clean", async () => {
   assertEquals([close.type, close.code, close.reason, close.wasClean], ["close", 1005, "", true]);
 });
 
-Deno.test("the interface: nothing beside what its IDL has", () => {
+Deno.test("the interface has no members besides those of its IDL", () => {
   const own = Object.getOwnPropertyNames(WebSocket.prototype).sort();
   assertEquals(own, [
     ...["CLOSED", "CLOSING", "CONNECTING", "OPEN", "binaryType", "bufferedAmount", "close"],

@@ -6,9 +6,9 @@ import { EventLog } from "../support/event_log.ts";
 import { until } from "../support/until.ts";
 import { connectTo, finish, opened, overEach, record, serve, throwsDom } from "./_serve.ts";
 
-// The WebSockets standard, algorithm by algorithm (websockets.spec.whatwg.org, 3).
+// The algorithms of the WebSockets standard (websockets.spec.whatwg.org, 3).
 
-Deno.test("constructor: what the URL may be", async () => {
+Deno.test("constructor: valid URLs are accepted, invalid ones refused", async () => {
   for (
     const url of [
       "ws://",
@@ -60,7 +60,7 @@ overEach("constructor: subprotocols", async (scheme) => {
   }
 });
 
-Deno.test("constructor: the options of connect, user info as Basic credentials", async () => {
+Deno.test("constructor: the options of connect work, and user info is sent as Basic credentials", async () => {
   await using ctx = new Context();
   const requests = new EventLog<Headers>();
   const listener = ctx.listen({
@@ -101,7 +101,7 @@ Deno.test("constructor: a blocked port fails later, with an error event", async 
   }
 });
 
-Deno.test("a server that isn't there, and one that refuses: error, then close with 1006", async () => {
+Deno.test("an unreachable server and a refusal lead to error, then close with 1006", async () => {
   await using ctx = new Context();
   const listener = ctx.listen({ hostname: "127.0.0.1", onHandshake: () => false });
   const gone = Deno.listen({ hostname: "127.0.0.1", port: 0 });
@@ -115,7 +115,7 @@ Deno.test("a server that isn't there, and one that refuses: error, then close wi
   }
 });
 
-overEach("readyState and the order of events", async (scheme) => {
+overEach("readyState and events follow the order of the standard", async (scheme) => {
   await using server = serve(scheme);
   const socket = connectTo(server);
   assertEquals([socket.readyState, socket.bufferedAmount, socket.binaryType], [0, 0, "blob"]);
@@ -143,7 +143,7 @@ overEach("readyState and the order of events", async (scheme) => {
   assertEquals(log.events.length, 0);
 });
 
-overEach("close: codes and reasons", async (scheme) => {
+overEach("close: valid codes and reasons are sent, others refused", async (scheme) => {
   await using server = serve(scheme);
   const [socket, log] = await opened(server);
   for (const code of [0, 500, 999, 1001, 1005, 2999, 5000, 65536 + 1000, -1, NaN]) {
@@ -151,7 +151,7 @@ overEach("close: codes and reasons", async (scheme) => {
   }
   throwsDom("SyntaxError", () => socket.close(1000, "ä".repeat(62)));
   assertEquals(socket.readyState, 1);
-  // Rounded, ties to even (Web IDL, [Clamp]).
+  // The code is rounded, ties to even (Web IDL, [Clamp]).
   socket.close(3000.5, "ä".repeat(61));
   const close = await log.next() as CloseEvent;
   assertEquals([close.code, close.reason], [3000, "ä".repeat(61)]);
@@ -160,7 +160,7 @@ overEach("close: codes and reasons", async (scheme) => {
 });
 
 overEach(
-  "close without a code sends a frame without one; with a reason alone, 1000",
+  "close without a code sends an empty close frame, or 1000 if there is a reason",
   async (scheme) => {
     await using server = serve(scheme);
     for (
@@ -176,16 +176,19 @@ overEach(
   },
 );
 
-overEach("close while connecting: error and close events, later", async (scheme) => {
-  await using server = serve(scheme);
-  const socket = connectTo(server), log = record(socket);
-  socket.close();
-  assertEquals([socket.readyState, log.events.length], [2, 0]);
-  assertEquals((await log.next()).type, "error");
-  assertEquals((await log.next() as CloseEvent).code, 1006);
-});
+overEach(
+  "close while connecting leads to error and close events in a later task",
+  async (scheme) => {
+    await using server = serve(scheme);
+    const socket = connectTo(server), log = record(socket);
+    socket.close();
+    assertEquals([socket.readyState, log.events.length], [2, 0]);
+    assertEquals((await log.next()).type, "error");
+    assertEquals((await log.next() as CloseEvent).code, 1006);
+  },
+);
 
-overEach("the peer's close makes it CLOSING, then CLOSED", async (scheme) => {
+overEach("after the peer's close frame the socket is CLOSING, then CLOSED", async (scheme) => {
   await using server = serve(scheme);
   const [socket, log] = await opened(server);
   (await server.connections.next()).close(4001, "bye");
@@ -200,7 +203,7 @@ overEach("the peer's close makes it CLOSING, then CLOSED", async (scheme) => {
 });
 
 overEach(
-  "what came before the peer's close is dispatched before it, to an OPEN socket",
+  "messages before the peer's close frame are dispatched while the socket is OPEN",
   async (scheme) => {
     await using server = serve(scheme);
     const [socket, log] = await opened(server);
@@ -214,80 +217,86 @@ overEach(
     conn.close(4000);
     for (let i = 0; i < 5; i++) {
       assertEquals((await log.next() as MessageEvent).data, String(i));
-      // A macrotask later all has been received that will be.
+      // A macrotask later, everything has been received.
       await new Promise((resolve) => setTimeout(resolve, 0));
     }
     const close = await log.next() as CloseEvent;
     assertEquals([close.type, close.code, close.wasClean], ["close", 4000, true]);
     assertEquals(states, [1, 1, 1, 1, 1]);
     assertEquals(server.received.events.length, 0);
-    // The close frame may have come after the first of them was dispatched.
+    // The close frame may have come after the first calls of `send`.
     assert(socket.bufferedAmount > 0 && socket.bufferedAmount % "too late".length === 0);
   },
 );
 
-overEach("a connection that is lost: no message is delivered after close, 1006", async (scheme) => {
-  await using server = serve(scheme);
-  const [socket, log] = await opened(server);
-  (await server.connections.next()).terminate();
-  const events: string[] = [];
-  for (;;) {
-    const event = await log.next();
-    events.push(event.type);
-    if (event.type === "close") {
-      assertEquals([(event as CloseEvent).code, (event as CloseEvent).wasClean], [1006, false]);
-      break;
-    }
-  }
-  assertEquals(events, ["error", "close"]);
-  assertEquals(socket.readyState, 3);
-});
-
-overEach("send: every type, as blob and as arraybuffer, in order", async (scheme) => {
-  await using server = serve(scheme);
-  const [socket, log] = await opened(server);
-  const bytes = Uint8Array.of(1, 2, 3, 4);
-  const backing = Uint8Array.of(9, 1, 2, 3, 4, 9);
-  const sent: [Parameters<WebSocket["send"]>[0], string | Uint8Array][] = [
-    ["", ""],
-    ["a\ud800b", "a\ufffdb"],
-    [bytes.buffer, bytes],
-    [backing.subarray(1, 5), bytes],
-    [new DataView(backing.buffer, 1, 4), bytes],
-    [new Uint8Array(0), new Uint8Array(0)],
-    [new Blob([bytes]), bytes],
-    [new Blob([]), new Uint8Array(0)],
-    ["after the blobs", "after the blobs"],
-    // @ts-expect-error: anything else is sent as its text.
-    [12, "12"],
-    // @ts-expect-error: the same.
-    [null, "null"],
-    ["ä".repeat(70_000), "ä".repeat(70_000)],
-  ];
-  for (const type of ["blob", "arraybuffer"] as const) {
-    socket.binaryType = type;
-    for (const [data] of sent) socket.send(data);
-    for (const [, expected] of sent) {
-      const { data } = await log.next() as MessageEvent;
-      if (typeof expected === "string") {
-        assertEquals(data, expected);
-      } else if (type === "blob") {
-        assert(data instanceof Blob);
-        assertEquals(await data.bytes(), expected);
-      } else {
-        assert(data instanceof ArrayBuffer);
-        assertEquals(new Uint8Array(data), expected);
+overEach(
+  "a lost connection gives 1006, and no message is dispatched after close",
+  async (scheme) => {
+    await using server = serve(scheme);
+    const [socket, log] = await opened(server);
+    (await server.connections.next()).terminate();
+    const events: string[] = [];
+    for (;;) {
+      const event = await log.next();
+      events.push(event.type);
+      if (event.type === "close") {
+        assertEquals([(event as CloseEvent).code, (event as CloseEvent).wasClean], [1006, false]);
+        break;
       }
     }
-  }
-  assertThrows(() => socket.send(Symbol() as unknown as string), TypeError);
-  assertThrows(() => socket.send(new Uint8Array(new SharedArrayBuffer(1))), TypeError);
-  // @ts-expect-error: data is required.
-  assertThrows(() => socket.send(), TypeError);
-  await finish(socket, log);
-});
+    assertEquals(events, ["error", "close"]);
+    assertEquals(socket.readyState, 3);
+  },
+);
 
-overEach("a snapshot is taken, also of what waits for a Blob", async (scheme) => {
+overEach(
+  "send: values of every type arrive in order, as blob and as arraybuffer",
+  async (scheme) => {
+    await using server = serve(scheme);
+    const [socket, log] = await opened(server);
+    const bytes = Uint8Array.of(1, 2, 3, 4);
+    const backing = Uint8Array.of(9, 1, 2, 3, 4, 9);
+    const sent: [Parameters<WebSocket["send"]>[0], string | Uint8Array][] = [
+      ["", ""],
+      ["a\ud800b", "a\ufffdb"],
+      [bytes.buffer, bytes],
+      [backing.subarray(1, 5), bytes],
+      [new DataView(backing.buffer, 1, 4), bytes],
+      [new Uint8Array(0), new Uint8Array(0)],
+      [new Blob([bytes]), bytes],
+      [new Blob([]), new Uint8Array(0)],
+      ["after the blobs", "after the blobs"],
+      // @ts-expect-error: any other value is converted to text.
+      [12, "12"],
+      // @ts-expect-error: likewise.
+      [null, "null"],
+      ["ä".repeat(70_000), "ä".repeat(70_000)],
+    ];
+    for (const type of ["blob", "arraybuffer"] as const) {
+      socket.binaryType = type;
+      for (const [data] of sent) socket.send(data);
+      for (const [, expected] of sent) {
+        const { data } = await log.next() as MessageEvent;
+        if (typeof expected === "string") {
+          assertEquals(data, expected);
+        } else if (type === "blob") {
+          assert(data instanceof Blob);
+          assertEquals(await data.bytes(), expected);
+        } else {
+          assert(data instanceof ArrayBuffer);
+          assertEquals(new Uint8Array(data), expected);
+        }
+      }
+    }
+    assertThrows(() => socket.send(Symbol() as unknown as string), TypeError);
+    assertThrows(() => socket.send(new Uint8Array(new SharedArrayBuffer(1))), TypeError);
+    // @ts-expect-error: data is required.
+    assertThrows(() => socket.send(), TypeError);
+    await finish(socket, log);
+  },
+);
+
+overEach("send takes a snapshot of bytes, also if they wait for a Blob", async (scheme) => {
   await using server = serve(scheme);
   const [socket, log] = await opened(server);
   socket.binaryType = "arraybuffer";
@@ -305,7 +314,7 @@ overEach("a snapshot is taken, also of what waits for a Blob", async (scheme) =>
   await finish(socket, log);
 });
 
-overEach("a close waits for a Blob that was sent before it", async (scheme) => {
+overEach("close waits for a Blob that was sent before", async (scheme) => {
   await using server = serve(scheme);
   const [socket, log] = await opened(server);
   socket.send(new Blob(["x".repeat(100_000)]));
@@ -318,7 +327,7 @@ overEach("a close waits for a Blob that was sent before it", async (scheme) => {
   assertEquals([close.type, close.code, close.wasClean], ["close", 3001, true]);
 });
 
-overEach("bufferedAmount: to the byte, and growing after close", async (scheme) => {
+overEach("bufferedAmount is exact, and grows after close", async (scheme) => {
   await using server = serve(scheme);
   const [socket, log] = await opened(server);
   socket.send("aä€😀");
@@ -350,7 +359,7 @@ overEach("bufferedAmount keeps what was queued when the connection was lost", as
   assert(socket.bufferedAmount > 0);
 });
 
-overEach("all microtasks run between two message events of one segment", async (scheme) => {
+overEach("all microtasks run between two message events, even of one segment", async (scheme) => {
   await using server = serve(scheme);
   const [socket, log] = await opened(server);
   const conn = await server.connections.next();
@@ -363,37 +372,40 @@ overEach("all microtasks run between two message events of one segment", async (
   await finish(socket, log);
 });
 
-overEach("on… attributes: place, replacement, what is no function", async (scheme) => {
-  await using server = serve(scheme);
-  const socket = connectTo(server);
-  const calls: string[] = [];
-  assertEquals([socket.onopen, socket.onmessage, socket.onerror, socket.onclose], [
-    null,
-    null,
-    null,
-    null,
-  ]);
-  socket.onopen = () => calls.push("replaced");
-  socket.addEventListener("open", () => calls.push("listener"));
-  socket.onopen = function (event) {
-    assertEquals([this === socket, event.type], [true, "open"]);
-    calls.push("attribute");
-  };
-  socket.onmessage = () => calls.push("never");
-  socket.onmessage = null;
-  assertEquals(socket.onmessage, null);
-  const object = {};
-  socket.onerror = object as never;
-  assertEquals(socket.onerror as unknown, object);
-  socket.onerror = 1 as never;
-  assertEquals(socket.onerror, null);
-  const log = record(socket);
-  await log.next();
-  assertEquals(calls, ["attribute", "listener"]);
-  await finish(socket, log);
-});
+overEach(
+  "on… attributes keep their place when replaced, and ignore values that aren't functions",
+  async (scheme) => {
+    await using server = serve(scheme);
+    const socket = connectTo(server);
+    const calls: string[] = [];
+    assertEquals([socket.onopen, socket.onmessage, socket.onerror, socket.onclose], [
+      null,
+      null,
+      null,
+      null,
+    ]);
+    socket.onopen = () => calls.push("replaced");
+    socket.addEventListener("open", () => calls.push("listener"));
+    socket.onopen = function (event) {
+      assertEquals([this === socket, event.type], [true, "open"]);
+      calls.push("attribute");
+    };
+    socket.onmessage = () => calls.push("never");
+    socket.onmessage = null;
+    assertEquals(socket.onmessage, null);
+    const object = {};
+    socket.onerror = object as never;
+    assertEquals(socket.onerror as unknown, object);
+    socket.onerror = 1 as never;
+    assertEquals(socket.onerror, null);
+    const log = record(socket);
+    await log.next();
+    assertEquals(calls, ["attribute", "listener"]);
+    await finish(socket, log);
+  },
+);
 
-Deno.test("the interface as its IDL has it", () => {
+Deno.test("the interface is that of its IDL", () => {
   assertEquals([WebSocket.name, WebSocket.length], ["WebSocket", 1]);
   assertEquals(Object.prototype.toString.call(WebSocket.prototype), "[object WebSocket]");
   assert(WebSocket.prototype instanceof EventTarget);
@@ -442,7 +454,7 @@ Deno.test("the interface as its IDL has it", () => {
   assertThrows(() => (WebSocket as unknown as (url: string) => void)("ws://127.0.0.1"), TypeError);
 });
 
-overEach("binaryType takes its two values and ignores others", async (scheme) => {
+overEach("binaryType accepts its two values and ignores others", async (scheme) => {
   await using server = serve(scheme);
   const [socket, log] = await opened(server);
   socket.binaryType = "arraybuffer";
@@ -457,7 +469,7 @@ overEach("the socket isn't read faster than events are dispatched", async (schem
   await using server = serve(scheme);
   const [socket, log] = await opened(server);
   const conn = await server.connections.next();
-  // Each message is taken by a listener that keeps the event loop: while it does, none is read ahead without bound.
+  // The listener of each message blocks the event loop. Meanwhile the number of messages that are read ahead is bounded.
   const block = new Uint8Array(1024 * 1024);
   for (let i = 0; i < 32; i++) conn.send(block);
   for (let i = 0; i < 32; i++) {
