@@ -1,6 +1,6 @@
 import { freePort, Redis } from "./_redis.ts";
 
-/** Three masters with a replica each, which fail over within seconds. */
+/** Three masters with a replica each. A failover takes seconds. */
 export class Cluster implements AsyncDisposable {
   readonly nodes: Redis[];
 
@@ -26,7 +26,7 @@ export class Cluster implements AsyncDisposable {
     return this.nodes.map(({ url }) => url);
   }
 
-  /** The master that a topic's channel belongs to. */
+  /** The master that owns the slot of a topic's channel. */
   async masterOf(channel: string): Promise<Redis> {
     const slot = Number(await cli("-p", `${this.nodes[0].port}`, "CLUSTER", "KEYSLOT", channel));
     for (const line of (await cli("-p", `${this.nodes[0].port}`, "CLUSTER", "NODES")).split("\n")) {
@@ -37,10 +37,10 @@ export class Cluster implements AsyncDisposable {
       const port = Number(address.split(":")[1].split("@")[0]);
       return this.nodes.find((node) => node.port === port)!;
     }
-    throw new Error("Nobody owns the slot");
+    throw new Error("No master owns the slot");
   }
 
-  /** Resolves when all nodes know that all slots are served and every master has its replica. */
+  /** Resolves when all nodes know that all slots are served, and that every master has its replica. */
   async whole(): Promise<void> {
     for (const { port } of this.nodes) {
       for (;;) {

@@ -1,12 +1,12 @@
-// As much of a Redis as a test needs that wants it to misbehave: RESP3, on a port of its own, in this process.
+// The part of Redis that tests of its misbehaviour need: RESP3, on a port of its own, in this process.
 
 import { Notes } from "./_notes.ts";
 import { mayFail } from "../support/failure.ts";
 
-/** What is said to a command; `null` says nothing, `"drop"` ends the connection behind what was said before. */
+/** The answer to a command. `null` answers nothing; `"drop"` closes the connection after earlier answers. */
 export type Answer = string | null | "drop";
 
-/** One connection to it. */
+/** A connection of a client. */
 export interface FakeClient {
   /** When it was accepted. */
   readonly since: number;
@@ -17,7 +17,7 @@ export interface FakeClient {
 const OK = "+OK\r\n";
 const HELLO = "%1\r\n$6\r\nserver\r\n$5\r\nredis\r\n";
 
-/** What a Redis says. */
+/** Answers a command as Redis does. */
 export function usual(name: string, args: readonly string[]): Answer {
   switch (name) {
     case "HELLO":
@@ -45,7 +45,7 @@ export class FakeRedis implements AsyncDisposable {
   readonly #conns = new Set<Deno.Conn>();
   readonly #running: Promise<void>;
 
-  /** @param answer What is said to a command; it may change its mind at any time. */
+  /** @param answer Answers a command; it may change at any time. */
   constructor(answer: (name: string, args: readonly string[]) => Answer = usual) {
     this.#running = this.#run(answer);
   }
@@ -84,7 +84,7 @@ export class FakeRedis implements AsyncDisposable {
         }
       }
     } catch {
-      // A reset is an end as well.
+      // A reset is an end, too.
     } finally {
       this.#conns.delete(conn);
       conn.close();
@@ -94,13 +94,13 @@ export class FakeRedis implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#listener.close();
     for (const conn of this.#conns) {
-      mayFail((conn as Deno.TcpConn).closeWrite(), "the client may have gone");
+      mayFail((conn as Deno.TcpConn).closeWrite(), "the client may have disconnected");
     }
     await this.#running;
   }
 }
 
-/** A command in RESP, which is an array of strings; `null` if it isn't all there. */
+/** Parses a command in RESP, which is an array of strings; returns `null` if it is incomplete. */
 function parse(text: string): { words: string[]; length: number } | null {
   const head = /^\*(\d+)\r\n/.exec(text);
   if (head === null) return null;

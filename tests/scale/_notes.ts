@@ -1,4 +1,4 @@
-/** What a test hears of something, in order, to be waited for. */
+/** Values that callbacks report, in order; a test can wait for them. */
 export class Notes<T> {
   readonly all: T[] = [];
   #waiters: (() => void)[] = [];
@@ -8,7 +8,7 @@ export class Notes<T> {
     for (const resolve of this.#waiters.splice(0)) resolve();
   }
 
-  /** Resolves when there are so many. */
+  /** Resolves when there are `count` values. */
   async count(count: number): Promise<T[]> {
     while (this.all.length < count) {
       await new Promise<void>((resolve) => this.#waiters.push(resolve));
@@ -16,7 +16,7 @@ export class Notes<T> {
     return this.all;
   }
 
-  /** Resolves with the first that fits. */
+  /** Resolves with the first value that matches. */
   async find(fits: (note: T) => boolean): Promise<T> {
     for (let at = 0;; at++) {
       await this.count(at + 1);

@@ -1,4 +1,4 @@
-// Redis servers of the tests' own. Where there is none, tests are skipped, but never in CI.
+// Redis servers for tests. Without redis-server the tests are skipped, except in CI.
 
 async function isInstalled(): Promise<boolean> {
   try {
@@ -19,7 +19,7 @@ export function redisTest(name: string, fn: () => Promise<void>): void {
   });
 }
 
-/** Clears of the ports that the system gives to clients: one that connects to itself would keep a server from starting. */
+/** A port outside the range of ephemeral ports: a client that connects to itself would keep the server from starting. */
 function candidatePort(): number {
   return 20_000 + Math.floor(Math.random() * 10_000);
 }
@@ -33,7 +33,7 @@ function isFree(port: number): boolean {
   }
 }
 
-/** A port that nobody listens on. */
+/** A port on which no program listens. */
 export function freePort(): number {
   for (;;) {
     const port = candidatePort();
@@ -41,7 +41,7 @@ export function freePort(): number {
   }
 }
 
-/** A running redis-server, which can be killed and started again on its port. */
+/** A running redis-server, which can be killed and restarted on its port. */
 export class Redis implements AsyncDisposable {
   readonly port: number;
   readonly #args: string[];
@@ -55,12 +55,12 @@ export class Redis implements AsyncDisposable {
     this.#directory = directory;
   }
 
-  /** Starts one on a free port, with further arguments. */
+  /** Starts a server on a free port, with further arguments. */
   static async start(...args: string[]): Promise<Redis> {
     const directory = await Deno.makeTempDir({ prefix: "sluice-redis-" });
     for (;;) {
       const redis = new Redis(freePort(), args, directory);
-      // Somebody may have taken the port meanwhile.
+      // Another program may have taken the port in the meantime.
       if (await redis.run()) return redis;
     }
   }
@@ -69,7 +69,7 @@ export class Redis implements AsyncDisposable {
     return `redis://127.0.0.1:${this.port}`;
   }
 
-  /** Starts it; whether it got its port. */
+  /** Starts the server; returns whether it could bind its port. */
   async run(): Promise<boolean> {
     const process = new Deno.Command("redis-server", {
       args: ["--port", `${this.port}`, "--bind", "127.0.0.1", "--save", "", ...this.#args],
@@ -98,7 +98,7 @@ export class Redis implements AsyncDisposable {
     return false;
   }
 
-  /** Kills it, as a crash would. */
+  /** Kills the server, like a crash. */
   async kill(): Promise<void> {
     const process = this.#process;
     if (process === null) return;
@@ -108,19 +108,19 @@ export class Redis implements AsyncDisposable {
     await this.#output;
   }
 
-  /** Stops it where it stands: its connections stay open, and nobody answers. */
+  /** Stops the process: its connections stay open, and nothing is answered. */
   freeze(): void {
     this.#process!.kill("SIGSTOP");
   }
 
-  /** Lets it go on after `freeze`. */
+  /** Continues the process after `freeze`. */
   thaw(): void {
     this.#process!.kill("SIGCONT");
   }
 
-  /** Starts it again where it was. */
+  /** Starts the server again on the same port. */
   async restart(): Promise<void> {
-    if (!await this.run()) throw new Error(`Port ${this.port} was taken`);
+    if (!await this.run()) throw new Error(`Port ${this.port} is in use`);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,4 +1,4 @@
-// A server and clients of it, on real sockets.
+// A server and its clients, on real sockets.
 
 import {
   type Connection,
@@ -9,13 +9,13 @@ import {
 } from "../../mod.ts";
 import { turn } from "../support/until.ts";
 
-/** What a test needs of a server and its clients. */
+/** A server with clients. */
 export class Room implements AsyncDisposable {
   readonly server: Context;
   readonly clients: Context = new Context();
   readonly listener: Listener;
   readonly url: string;
-  /** The server's ends, in the order of the clients. */
+  /** The server's connections, in the order of the clients. */
   readonly members: Connection[] = [];
   #accepted: ((conn: Connection) => void)[] = [];
 
@@ -32,7 +32,7 @@ export class Room implements AsyncDisposable {
     this.url = this.listener.url;
   }
 
-  /** Connects a client; both ends are open when this resolves. */
+  /** Connects a client; resolves when both ends are open. */
   async join(options: ConnectionOptions = {}): Promise<Connection> {
     const accepted = new Promise<Connection>((resolve) => this.#accepted.push(resolve));
     const client = this.clients.connect(this.url, { onError: () => {}, ...options });
@@ -46,17 +46,17 @@ export class Room implements AsyncDisposable {
   }
 }
 
-/** Receives so many messages. */
+/** Receives `count` messages. */
 export async function take(conn: Connection, count: number): Promise<(string | Uint8Array)[]> {
   const messages = [];
   while (messages.length < count) messages.push(await conn.receive());
   return messages;
 }
 
-/** Sends to a peer that doesn't read, until the system takes no more and `bytes` wait in the queue. */
+/** Sends to a peer that doesn't read, until the kernel accepts no more and `bytes` are queued. */
 export async function clog(conn: Connection, bytes: number): Promise<void> {
   const chunk = new Uint8Array(256 * 1024);
-  // What the kernel takes it takes at once, so a queue that a turn of the event loop leaves as it is has stalled.
+  // The kernel accepts what it can at once, so a queue that doesn't change in a turn of the event loop has stalled.
   for (let before = -1; conn.queuedBytes < bytes || conn.queuedBytes !== before;) {
     before = conn.queuedBytes;
     if (before < bytes) conn.send(chunk);

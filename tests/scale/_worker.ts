@@ -1,4 +1,4 @@
-// A worker with a server whose clients subscribe and publish: "+topic", "-topic", "topic=text".
+// A worker with a server. Its clients send commands: "+topic" subscribes, "-topic" unsubscribes, "topic=text" publishes.
 
 import { Context, WorkerBroker } from "../../mod.ts";
 
@@ -7,7 +7,7 @@ interface Start {
   memory: SharedArrayBuffer;
 }
 
-// `self` as a worker has it; what checks this file takes it for a window.
+// `self` with its type in a worker. The type check takes it for a window.
 const scope = self as unknown as {
   onmessage: (event: MessageEvent<Start | "block" | "shutdown">) => void;
   postMessage(message: unknown): void;
@@ -23,7 +23,7 @@ scope.onmessage = async ({ data }) => {
     scope.postMessage("done");
     scope.close();
   } else if (data === "block") {
-    // A worker that is busy takes nothing; the test lets it go through shared memory.
+    // A busy worker receives nothing. The test releases it through shared memory.
     scope.postMessage("blocked");
     Atomics.wait(new Int32Array(shared), 0, 0);
   } else {

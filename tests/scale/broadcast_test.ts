@@ -11,7 +11,7 @@ import { clog, Room, take } from "./_room.ts";
 
 const NOBODY = { sent: 0, queued: 0, dropped: 0, closed: 0, failed: 0 };
 
-Deno.test("broadcast reaches every server-side connection, and none of the context's clients", async () => {
+Deno.test("broadcast reaches every server-side connection, and no client of the context", async () => {
   const heard: unknown[] = [];
   await using room = new Room({ onMessage: (_, data) => heard.push(data) });
   const clients = [await room.join(), await room.join()];
@@ -22,14 +22,14 @@ Deno.test("broadcast reaches every server-side connection, and none of the conte
   assertEquals(await take(clients[1], 1), ["all"]);
   assertEquals(room.server.broadcast("all").sent, 3);
   assertEquals(await take(own, 1), ["all"]);
-  // Had the client sent it, this would come behind it.
+  // If the broadcast had reached the client, it would have come before this message.
   own.send("end");
   own.close();
   await own.closed;
   assertEquals(heard, ["end"]);
 });
 
-Deno.test("to and except choose receivers, each of whom counts once", async () => {
+Deno.test("to and except select receivers, each of which counts once", async () => {
   await using room = new Room();
   const clients = [await room.join(), await room.join(), await room.join()];
   const [a, b, c] = room.members;
@@ -52,7 +52,7 @@ Deno.test("listener.broadcast reaches that listener's connections", async () => 
   assertEquals(await take(client, 1), ["here"]);
 });
 
-Deno.test("messages of one turn arrive in order and whole, shared ones among private ones", async () => {
+Deno.test("shared and private messages of one turn arrive complete and in order", async () => {
   await using room = new Room();
   const clients = [await room.join(), await room.join(), await room.join()];
   const expected: string[][] = [[], [], []];
@@ -62,7 +62,7 @@ Deno.test("messages of one turn arrive in order and whole, shared ones among pri
   const prepared = room.server.prepare("prepared");
   for (let i = 0; i < 200; i++) {
     const text = `${i}`.padEnd(lengths[i % lengths.length], "x");
-    // Each client misses some and gets some of its own, so windows on shared bytes begin and end everywhere.
+    // Each client skips some messages and gets private ones, so that writes of shared bytes begin and end everywhere.
     const skip = i % 7 < 3 ? i % 7 : -1;
     room.server.broadcast(text, skip < 0 ? {} : { except: room.members[skip] });
     expected.forEach((list, k) => k === skip || list.push(text));
@@ -85,7 +85,7 @@ Deno.test("messages of one turn arrive in order and whole, shared ones among pri
   assertEquals(received, expected);
 });
 
-Deno.test("a prepared message is a snapshot that both roles send, any number of times", async () => {
+Deno.test("a prepared message is a snapshot that both roles can send any number of times", async () => {
   await using room = new Room();
   const client = await room.join();
   const [member] = room.members;
@@ -115,7 +115,7 @@ Deno.test("a prepared message is a snapshot that both roles send, any number of 
   assertEquals(received, ["grüße", new Uint8Array([1, 2, 3]), "grüße"]);
 });
 
-Deno.test("a client's masking leaves the shared bytes as they are", async () => {
+Deno.test("a client's masking doesn't change the shared bytes", async () => {
   await using room = new Room({ onMessage: (conn, data) => conn.send(data) });
   const client = await room.join();
   for (const size of [10, 10_000, 100_000]) {
@@ -127,7 +127,7 @@ Deno.test("a client's masking leaves the shared bytes as they are", async () => 
   }
 });
 
-Deno.test("slow receivers are queued for, dropped, or closed, as the call says", async () => {
+Deno.test("the option slow decides whether messages to slow receivers are queued or dropped, or receivers closed", async () => {
   await using room = new Room({ highWaterMark: 1000, maxQueueBytes: 0 });
   const fast = await room.join(), slow = await room.join();
   const [, behind] = room.members;
@@ -147,7 +147,7 @@ Deno.test("slow receivers are queued for, dropped, or closed, as the call says",
   assert((await behind.closed).cause instanceof QueueFullError);
 });
 
-Deno.test("a full queue goes by its own policy", async () => {
+Deno.test("the policy of a full queue applies to broadcasts", async () => {
   for (const policy of ["throw", "drop", "close"] as const) {
     await using room = new Room({ maxQueueBytes: 100, whenQueueFull: policy });
     await room.join();
@@ -157,7 +157,7 @@ Deno.test("a full queue goes by its own policy", async () => {
   }
 });
 
-Deno.test("send refuses a prepared message as it does others, and gives it back", async () => {
+Deno.test("send refuses a prepared message like others, and the error contains it", async () => {
   await using room = new Room({ maxQueueBytes: 100 });
   const client = await room.join();
   const [member] = room.members;
@@ -171,7 +171,7 @@ Deno.test("send refuses a prepared message as it does others, and gives it back"
   assertEquals(error.data, message);
 });
 
-Deno.test("broadcasts wait behind an unfinished fragmented message, and count", async () => {
+Deno.test("broadcasts wait for the end of a fragmented message, and count as queued", async () => {
   await using room = new Room();
   const client = await room.join();
   const [member] = room.members;
@@ -187,7 +187,7 @@ Deno.test("broadcasts wait behind an unfinished fragmented message, and count", 
   assertEquals([member.queuedBytes, member.queuedMessages], [0, 0]);
 });
 
-Deno.test("what waits behind a message that is never finished is told as unsent", async () => {
+Deno.test("broadcasts that wait for a message that is never finished are reported as unsent", async () => {
   await using room = new Room();
   const client = await room.join();
   const [member] = room.members;
@@ -202,7 +202,7 @@ Deno.test("what waits behind a message that is never finished is told as unsent"
   await rejected;
 });
 
-Deno.test("prepare and broadcast refuse what isn't a message, and options that make no sense", async () => {
+Deno.test("prepare and broadcast refuse invalid messages and options", async () => {
   await using ctx = new Context();
   for (const bad of [null, undefined, 1, {}, new Blob()]) {
     assertThrows(() => ctx.prepare(bad as Message), TypeError, "Cannot send");

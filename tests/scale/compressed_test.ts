@@ -4,8 +4,10 @@ import { Room, take } from "./_room.ts";
 const text = (i: number) => `${i} ` + "the same words again and again ".repeat(20);
 
 for (const contextTakeover of [true, false]) {
-  const name = contextTakeover ? "each for itself with a window that lives on" : "once for all";
-  Deno.test(`broadcasts are compressed, ${name}, among others`, async () => {
+  const name = contextTakeover
+    ? "for each receiver with context takeover"
+    : "once for all receivers";
+  Deno.test(`broadcasts are compressed ${name}, between other messages`, async () => {
     await using room = new Room({ compression: { contextTakeover, threshold: 100 } });
     const clients = [
       await room.join({ compression: true }),
@@ -39,7 +41,7 @@ for (const contextTakeover of [true, false]) {
   });
 }
 
-Deno.test("a prepared message goes compressed where that was agreed, and not where told", async () => {
+Deno.test("a prepared message is compressed if that was negotiated and isn't switched off", async () => {
   await using room = new Room({ compression: { contextTakeover: false } });
   const client = await room.join({ compression: true });
   const [member] = room.members;

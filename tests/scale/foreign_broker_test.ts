@@ -6,13 +6,13 @@ import { Room, take } from "./_room.ts";
 import { turn } from "../support/until.ts";
 import { mayFail } from "../support/failure.ts";
 
-// A broker is the application's: whatever its methods do, connections, context and listener go on.
+// A broker is code of the application. Whatever its methods do, connections, context and listener continue.
 
 type Way = (...args: unknown[]) => unknown;
 
-const failure = new Error("the broker's own");
+const failure = new Error("of the broker");
 
-/** What foreign code may do in place of what it should. */
+/** Ways in which foreign code may misbehave. */
 const WAYS: Record<string, Way> = {
   "throws": () => {
     throw failure;
@@ -29,7 +29,7 @@ const WAYS: Record<string, Way> = {
       throw failure;
     },
   }),
-  "returns what throws when looked at": () => ({
+  "returns an object with a property that throws": () => ({
     get then() {
       throw failure;
     },
@@ -41,7 +41,7 @@ const WAYS: Record<string, Way> = {
 
 const METHODS = ["start", "subscribe", "unsubscribe", "publish", "close"] as const;
 
-/** A broker that does as it should, but for what is given. */
+/** A broker that works, except for the given methods. */
 function broker(ways: Partial<Record<typeof METHODS[number], Way>>): Broker {
   const fine = () => Promise.resolve();
   return {
@@ -56,7 +56,7 @@ function broker(ways: Partial<Record<typeof METHODS[number], Way>>): Broker {
 
 for (const method of METHODS) {
   for (const [name, way] of Object.entries(WAYS)) {
-    Deno.test(`a broker whose ${method} ${name} harms no other`, async () => {
+    Deno.test(`a broker whose ${method} ${name} doesn't affect connections`, async () => {
       const errors: unknown[] = [];
       const server = new Context({
         broker: broker({ [method]: way }),
@@ -69,11 +69,11 @@ for (const method of METHODS) {
       room.members[1].subscribe("x");
       member.subscribe("y");
       member.unsubscribe("y");
-      // Turns, so that what settles has settled.
+      // Some turns, so that promises have settled.
       for (let i = 0; i < 3; i++) await turn();
       const refused = method === "start" && !/settles|nothing$|number/.test(name);
       if (refused) {
-        // So the contract: a broker that has refused refuses every publication.
+        // By contract, a broker that has failed to start refuses every publication.
         let thrown: unknown = null;
         try {
           server.publish("x", "1");
@@ -98,17 +98,17 @@ for (const method of METHODS) {
       await room.clients.shutdown({ timeout: 1000 });
       const start = performance.now();
       await server.shutdown({ timeout: 200 });
-      // Not for how long it takes, but for that it ends: 10 s is the default.
+      // It must end before the default timeout of 10 s.
       assert(performance.now() - start < 8000);
-      // Nobody waits for ever.
+      // No caller waits for ever.
       await server.ready.then(() => {}, () => {});
-      const told = /throws|rejects|looked/.test(name);
+      const told = /throws|rejects/.test(name);
       assertEquals(errors.length > 0, told && method !== "publish", String(errors));
     });
   }
 }
 
-Deno.test("a broker that calls back at any time, and with rubbish, harms no connection", async () => {
+Deno.test("a broker that calls back at any time with invalid arguments doesn't affect connections", async () => {
   const errors = new Notes<unknown>(), gaps: BrokerGap[] = [];
   let link!: BrokerLink;
   const rubbish = () => {
@@ -131,7 +131,7 @@ Deno.test("a broker that calls back at any time, and with rubbish, harms no conn
       },
       subscribe(topic) {
         rubbish();
-        // It unsubscribes the one that is subscribing.
+        // Unsubscribes the connection that is subscribing.
         if (topic === "y") room.members[0].unsubscribe("y");
       },
       publish(topic) {
@@ -156,7 +156,7 @@ Deno.test("a broker that calls back at any time, and with rubbish, harms no conn
   await server.ready;
   assertEquals(server.publish("x", "1").sent, 1);
   assertEquals(server.publish("y", "2").sent, 0);
-  // A circle of its own making ends where the stack does, and is told to whoever asked.
+  // A broker that calls itself without end exhausts the stack, and the caller gets the error.
   const { sent, relayed } = server.publish("loop", "3");
   assertEquals(sent, 0);
   await mayFail(relayed, "depending on where the stack ends");
@@ -165,13 +165,13 @@ Deno.test("a broker that calls back at any time, and with rubbish, harms no conn
   const told = errors.all.length;
   assert(told > 8);
   await room[Symbol.asyncDispose]();
-  // After the end nothing is told, nor delivered.
+  // After the end nothing is reported or delivered.
   rubbish();
   link.deliver("x", { payload: new Uint8Array([53]), text: true, slow: "queue" });
   assertEquals([errors.all.length, gaps.length], [told, 0]);
 });
 
-Deno.test("reports that throw or reject, and a broker's error without a listener, harm no connection", async () => {
+Deno.test("callbacks that throw or reject, and broker errors without a callback, don't affect connections", async () => {
   using errors = new ConsoleErrors();
   for (const way of Object.values(WAYS)) {
     let link!: BrokerLink;
@@ -184,28 +184,28 @@ Deno.test("reports that throw or reject, and a broker's error without a listener
     link.gap({ since: 0, until: 1, topics: [], unsent: 0, cause: failure });
     await ctx.shutdown();
   }
-  // Six of the ways fail, twice each.
+  // Six of the ways fail, each of them twice.
   assertEquals(errors.calls.length, 12);
   assert(
     errors.calls.every(([text]) => /^An onBroker(Gap|Error) callback failed:$/.test(String(text))),
   );
 });
 
-Deno.test("a refusal is reported once; a call of ready rejects with it", async () => {
+Deno.test("a broker's failure to start is reported once, and ready rejects with it", async () => {
   for (const ask of [false, true]) {
     const errors: unknown[] = [];
     const ctx = new Context({
       broker: broker({ start: () => Promise.reject(failure) }),
       onBrokerError: (error) => errors.push(error),
     });
-    if (ask) await assertRejects(() => ctx.ready, Error, "the broker's own");
+    if (ask) await assertRejects(() => ctx.ready, Error, "of the broker");
     else await turn();
     assertEquals(errors, ask ? [] : [failure]);
     await ctx.shutdown();
   }
 });
 
-Deno.test("what isn't a broker is refused at once", () => {
+Deno.test("an object that isn't a broker is refused at once", () => {
   for (const bad of [null, 1, "x", {}, { ...broker({}), close: 1 }]) {
     assertThrows(
       () => new Context({ broker: bad as unknown as Broker }),

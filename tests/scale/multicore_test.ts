@@ -6,7 +6,7 @@ import { freePort, Redis, redisTest } from "./_redis.ts";
 
 const SERVERS = 2;
 
-/** Runs the example and checks that it serves on all its servers, shares topics, and ends in order. */
+/** Runs the example, and checks that all its servers serve, share topics, and end in order. */
 async function check(...args: string[]): Promise<void> {
   const port = freePort();
   const process = new Deno.Command(Deno.execPath(), {
@@ -33,7 +33,7 @@ async function check(...args: string[]): Promise<void> {
   for (let i = 0; i < SERVERS; i++) await lines.find((line) => line.startsWith(`server ${i} is`));
   await using context = new Context();
   const clients: Connection[] = [], welcomes = new Set<unknown>();
-  // The kernel deals out connections by their ports, so after a few every server has one.
+  // The kernel distributes connections by their ports, so after some of them every server has one.
   while (welcomes.size < SERVERS) {
     const client = context.connect(`ws://127.0.0.1:${port}/`);
     clients.push(client);
@@ -48,9 +48,12 @@ async function check(...args: string[]): Promise<void> {
   await output;
 }
 
-Deno.test("the multicore example: workers on one port", () => check());
+Deno.test("the multicore example serves with workers on one port", () => check());
 
-redisTest("the multicore example: processes on one port, topics through Redis", async () => {
-  await using redis = await Redis.start();
-  await check("--processes", "--redis", redis.url);
-});
+redisTest(
+  "the multicore example serves with processes on one port, with topics through Redis",
+  async () => {
+    await using redis = await Redis.start();
+    await check("--processes", "--redis", redis.url);
+  },
+);

@@ -38,7 +38,7 @@ class ServerProcess implements AsyncDisposable {
   }
 }
 
-/** A client that checks that what it gets of each topic and publisher is the next one. */
+/** A client that checks the order of the messages of each topic and publisher. */
 class Subscriber {
   static readonly wrong: string[] = [];
   readonly topics: string[];
@@ -60,7 +60,7 @@ class Subscriber {
     });
   }
 
-  /** Expects so many messages of each topic and publisher, numbered from `from`. */
+  /** Expects `count` messages of each topic and publisher, numbered from `from`. */
   expect(from: number, count: number): Promise<void> {
     for (const topic of this.topics) {
       for (const name of NAMES) this.#next.set(`${topic} ${name}`, from);
@@ -94,7 +94,7 @@ redisTest(
     const subscribers: Subscriber[] = [];
     for (let i = 0; i < CLIENTS; i++) {
       subscribers.push(new Subscriber(clients, urls[i % 2], i >> 1));
-      // The accept queue of a listener holds some hundreds.
+      // The accept queue of a listener holds some hundred connections.
       if (i % 100 === 99) {
         await Promise.all(
           subscribers.slice(-100).map(({ ready }) => ready.promise),
@@ -120,7 +120,7 @@ redisTest(
     await redis.restart();
     await Promise.all([left, right].map(({ lines }) => lines.find((line) => line === "gap")));
     await round(2);
-    // Whatever came twice would have come by now: behind it stands an answer.
+    // The answer comes after any message that might be delivered twice.
     await Promise.all(subscribers.map((subscriber) => {
       subscriber.ready = Promise.withResolvers();
       subscriber.conn.send(JSON.stringify({ subscribe: subscriber.topics }));

@@ -7,7 +7,7 @@ import { redisTest } from "./_redis.ts";
 import { Room, take } from "./_room.ts";
 
 redisTest(
-  "a cluster carries publications in shards, and goes on after a master was killed or fell silent",
+  "a cluster delivers publications in all shards, also after a master was killed or has stopped answering",
   async () => {
     await using cluster = await Cluster.start();
     const gaps = new Notes<BrokerGap>();
@@ -23,7 +23,7 @@ redisTest(
     await using a = new Room({}, context());
     await using b = new Room({}, context());
     const far = await b.join();
-    // So many that every shard has some.
+    // Enough topics for every shard.
     const topics = Array.from({ length: 30 }, (_, i) => `topic ${i}`);
     for (const topic of topics) b.members[0].subscribe(topic);
     await Promise.all([a.server.ready, b.server.ready]);
@@ -41,7 +41,7 @@ redisTest(
     await round(3);
     await victim.restart();
     await cluster.whole();
-    // Now one that is dead without having closed its connections.
+    // Now a master that doesn't answer, although its connections are open.
     const before = gaps.all.length;
     const frozen = await cluster.masterOf("sluice:topic 0");
     frozen.freeze();

@@ -8,19 +8,19 @@ import { turn } from "../support/until.ts";
 import { TimeShift } from "../support/virtual_clock.ts";
 import { mayFail, readToEnd } from "../support/failure.ts";
 
-// Besides what each test asserts: what it leaves open, sockets and timers, fails it.
+// In addition to the assertions, sockets and timers that are left open fail a test.
 
-/** Ways of a Redis to be in the middle of connecting, and what the last command before it was. */
+/** Stages of connecting at which Redis stops answering. */
 const STAGES: Record<string, (name: string) => Answer> = {
-  "accepts and says nothing": () => null,
-  "answers the handshake and no subscription": (name) =>
+  "accepts and answers nothing": () => null,
+  "answers the handshake but no subscription": (name) =>
     /^S?SUBSCRIBE|CLUSTER/.test(name) ? null : usual(name, []),
 };
 
 for (const [stage, answer] of Object.entries(STAGES)) {
   for (const cluster of [false, true]) {
     const kind = cluster ? "cluster" : "Redis";
-    Deno.test(`fault 26: close while a ${kind} ${stage} leaves nothing`, async () => {
+    Deno.test(`fault 26: close while a ${kind} ${stage} leaves nothing open`, async () => {
       await using redis = new FakeRedis(answer);
       const broker = new RedisBroker(cluster ? { cluster: [redis.url] } : { url: redis.url });
       const started = broker.start({ deliver() {}, gap() {}, error() {} });
@@ -39,13 +39,13 @@ for (const [stage, answer] of Object.entries(STAGES)) {
   }
 }
 
-Deno.test("fault 26: close before the connection is made leaves nothing", async () => {
+Deno.test("fault 26: close before the connection is made leaves nothing open", async () => {
   await using redis = new FakeRedis();
   for (const options of [{ url: redis.url }, { cluster: [redis.url] }]) {
-    // From the call itself to some turns later.
+    // From the turn of the call itself to some turns later.
     for (let turns = 0; turns < 5; turns++) {
       const broker = new RedisBroker(options);
-      // The last one may be connected already.
+      // The last broker may be connected already.
       const settled = broker.start({ deliver() {}, gap() {}, error() {} })
         .catch((error) => assert(error instanceof BrokerError, String(error)));
       for (let i = 0; i < turns; i++) await turn();
@@ -76,22 +76,22 @@ Deno.test("fault 26: a context that ends while its broker connects lets the proc
   const conn = await redis.accept();
   const writer = child.stdin.getWriter();
   await writer.write(new Uint8Array(1));
-  // It has said hello; then the end comes.
+  // The program has sent HELLO; then its input ends.
   await readToEnd(conn);
   assertEquals((await child.status).code, 0);
-  await mayFail(writer.close(), "the process has ended");
+  await mayFail(writer.close(), "the process may have ended");
   conn.close();
   redis.close();
 });
 
-Deno.test("fault 29: a Redis that accepts and then drops is asked less and less often", async () => {
-  // Each session gets as far as its first publication.
+Deno.test("fault 29: the broker connects less and less often to a Redis that accepts and then disconnects", async () => {
+  // Each session lasts until its first publication.
   await using redis = new FakeRedis((name, args) =>
     name === "PUBLISH" ? "drop" : usual(name, args)
   );
   const message = { text: true, payload: new Uint8Array(0), slow: "queue" } as const;
   const broker = new RedisBroker({ url: redis.url });
-  const publish = () => void mayFail(broker.publish("x", message), "its session is dropped");
+  const publish = () => void mayFail(broker.publish("x", message), "the session is closed");
   let gaps = 0;
   const gap = () => {
     gaps++;
@@ -102,7 +102,7 @@ Deno.test("fault 29: a Redis that accepts and then drops is asked less and less 
   const sessions = 7;
   const clients = await redis.clients.count(sessions);
   await broker.close();
-  // Pauses of 50, 100, 200 … ms, minus the half that chance may take.
+  // Delays of 50, 100, 200 … ms, of which jitter may take off half.
   for (let i = 1; i < sessions; i++) {
     const pause = clients[i].since - clients[i - 1].since, least = 25 * 2 ** (i - 1);
     assert(pause >= least - 1, `${pause} ms before session ${i}: at least ${least}`);
@@ -110,7 +110,7 @@ Deno.test("fault 29: a Redis that accepts and then drops is asked less and less 
   assert(gaps >= sessions - 2);
 });
 
-Deno.test("fault 29: after a session that has lived the next one is made at once", async () => {
+Deno.test("fault 29: after a session of some seconds the next one is made at once", async () => {
   using time = new TimeShift();
   let drop = false;
   await using redis = new FakeRedis((name, args) =>
@@ -120,7 +120,7 @@ Deno.test("fault 29: after a session that has lived the next one is made at once
   const broker = new RedisBroker({ url: redis.url });
   const message = { text: true, payload: new Uint8Array(0), slow: "queue" } as const;
   await broker.start({ deliver() {}, gap: (gap) => gaps.add(gap), error() {} });
-  // It has lived when it is two seconds old.
+  // A session counts as working after two seconds.
   time.ahead += 2000;
   drop = true;
   await assertRejects(() => broker.publish("x", message), BrokerError);
@@ -130,7 +130,7 @@ Deno.test("fault 29: after a session that has lived the next one is made at once
   await broker.close();
 });
 
-Deno.test("a connection that is dead without having been closed shows within seconds", async () => {
+Deno.test("a dead connection that wasn't closed is noticed within seconds", async () => {
   let dead = false;
   await using redis = new FakeRedis((name, args) => dead ? null : usual(name, args));
   const errors = new Notes<unknown>(), gaps = new Notes<BrokerGap>();
@@ -143,7 +143,7 @@ Deno.test("a connection that is dead without having been closed shows within sec
   const client = await room.join();
   room.members[0].subscribe("x");
   await server.ready;
-  // Many pings later it is still the same connection.
+  // After many pings it is still the same connection.
   for (let pings = 0; pings < 10;) {
     await redis.commands.count(redis.commands.all.length + 1);
     pings = redis.commands.all.filter((name) => name === "PING").length;
@@ -159,7 +159,7 @@ Deno.test("a connection that is dead without having been closed shows within sec
     "Lost the connection to Redis: Redis has not answered a ping for 100 ms",
   );
   await rejected;
-  // What is subscribed and published meanwhile has its place, too.
+  // Subscriptions and publications of the meantime keep their order.
   room.members[0].subscribe("y");
   const waiting = server.publish("y", "later");
   dead = false;
@@ -170,7 +170,7 @@ Deno.test("a connection that is dead without having been closed shows within sec
   await room[Symbol.asyncDispose]();
 });
 
-Deno.test("a Redis that falls silent while topics are subscribed anew is given up", async () => {
+Deno.test("a Redis that stops answering while topics are subscribed again is disconnected", async () => {
   let silent = false;
   await using redis = new FakeRedis((name, args) =>
     silent && name !== "HELLO" && name !== "CLIENT" ? null : usual(name, args)
@@ -180,7 +180,7 @@ Deno.test("a Redis that falls silent while topics are subscribed anew is given u
   await broker.start({ deliver() {}, gap() {}, error: (error) => errors.add(error) });
   await broker.subscribe("x");
   silent = true;
-  // The first is the one that was alive; the others connect, and get no further.
+  // The first client belongs to the session that worked; the others connect without getting answers.
   const clients = await redis.clients.count(4);
   await Promise.all(clients.slice(0, 3).map(({ ended }) => ended));
   silent = false;
@@ -188,7 +188,7 @@ Deno.test("a Redis that falls silent while topics are subscribed anew is given u
   await broker.close();
 });
 
-Deno.test("keepAlive: false sends no pings", async () => {
+Deno.test("with keepAlive: false no pings are sent", async () => {
   await using redis = new FakeRedis();
   for (const keepAlive of [false, { interval: 0 }] as const) {
     const broker = new RedisBroker({ url: redis.url, keepAlive });
@@ -199,7 +199,7 @@ Deno.test("keepAlive: false sends no pings", async () => {
   assertEquals(redis.commands.all.includes("PING"), false);
 });
 
-Deno.test("options of a Redis broker: wrong ones are refused, without showing a password", () => {
+Deno.test("invalid options of a Redis broker are refused, and passwords aren't shown", () => {
   const wrong: [unknown, string][] = [
     [{ url: "redis://a", cluster: ["redis://b"] }, "both url and cluster"],
     [{ cluster: [] }, "cluster [] (an array): use a list"],

@@ -29,7 +29,7 @@ async function command(redis: Redis, ...args: string[]): Promise<string> {
 }
 
 redisTest(
-  "publications reach other contexts through Redis, once, in order, text and binary",
+  "text and binary publications reach other contexts through Redis once and in order",
   async () => {
     await using redis = await Redis.start();
     await using a = side({ url: redis.url });
@@ -51,7 +51,7 @@ redisTest(
   },
 );
 
-redisTest("a topic is subscribed at Redis only while someone here is subscribed", async () => {
+redisTest("a topic is subscribed at Redis only while a connection is subscribed", async () => {
   await using redis = await Redis.start();
   await using a = side({ url: redis.url, prefix: "test:" });
   await a.room.join();
@@ -69,9 +69,9 @@ redisTest("a topic is subscribed at Redis only while someone here is subscribed"
   second.unsubscribe("x");
   first.subscribe("z");
   await a.room.server.ready;
-  // What was unsubscribed before is gone at Redis when what was subscribed later is there.
+  // When later subscriptions are active at Redis, earlier unsubscriptions are done.
   assertEquals((await channels()).split("\n").sort(), ["test:y", "test:z"]);
-  // Back and forth ends where it ends.
+  // After a series of changes the last one counts.
   for (let i = 0; i < 5; i++) {
     first.unsubscribe("z");
     first.subscribe("z");
@@ -81,7 +81,7 @@ redisTest("a topic is subscribed at Redis only while someone here is subscribed"
 });
 
 redisTest(
-  "after Redis was killed and started again delivery resumes, and the gap is told",
+  "delivery resumes after a restart of Redis, and the gap is reported",
   async () => {
     await using redis = await Redis.start();
     await using a = side({ url: redis.url });
@@ -103,14 +103,14 @@ redisTest(
     await waiting.relayed;
     await a.gaps.count(1);
     a.room.server.publish("y", "after");
-    // What waited may have gone out before the other side was back.
+    // Queued publications may have been sent before the other context was connected again.
     const next = await far.receive();
     assertEquals(next === "meanwhile" ? await far.receive() : next, "after");
   },
 );
 
 redisTest(
-  "publications while Redis is away are kept within bounds, the rest refused and counted",
+  "publications without Redis are queued up to a limit; further ones are refused and counted",
   async () => {
     await using redis = await Redis.start();
     await using a = side({ url: redis.url, maxPendingBytes: 10_000 });
@@ -131,7 +131,7 @@ redisTest(
 );
 
 redisTest(
-  "a refused password fails ready and the first publication, with Redis' words",
+  "a refused password fails ready and the first publication, with the error of Redis",
   async () => {
     await using redis = await Redis.start("--requirepass", "secret");
     for (const url of [redis.url, `redis://:wrong@127.0.0.1:${redis.port}`]) {
@@ -150,7 +150,7 @@ redisTest(
   },
 );
 
-redisTest("a context that nobody asks about a refusal goes on", async () => {
+redisTest("a context continues if ready isn't awaited after a refusal", async () => {
   await using redis = await Redis.start("--requirepass", "secret");
   await using a = side({ url: redis.url });
   const client = await a.room.join();
@@ -160,7 +160,7 @@ redisTest("a context that nobody asks about a refusal goes on", async () => {
   assertEquals(await take(client, 1), ["still here"]);
 });
 
-redisTest("a Redis that isn't there yet is waited for; shutdown doesn't wait", async () => {
+redisTest("the broker waits for an unreachable Redis; shutdown doesn't wait", async () => {
   const redis = await Redis.start();
   await using _ = redis;
   await redis.kill();
@@ -177,7 +177,7 @@ redisTest("a Redis that isn't there yet is waited for; shutdown doesn't wait", a
   await relayed;
 });
 
-redisTest("shutting down sends what was published before", async () => {
+redisTest("shutdown sends earlier publications", async () => {
   await using redis = await Redis.start();
   await using b = side({ url: redis.url });
   const far = await b.room.join();

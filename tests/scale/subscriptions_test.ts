@@ -4,7 +4,7 @@ import { Notes } from "./_notes.ts";
 import { Room, take } from "./_room.ts";
 import { turn } from "../support/until.ts";
 
-Deno.test("conn.topics: what it has subscribed to, as it is when looked at, in onClose too", async () => {
+Deno.test("conn.topics is a live view of the subscriptions, also in onClose", async () => {
   const atEnd = Promise.withResolvers<string[]>();
   await using room = new Room({ onClose: (conn) => atEnd.resolve([...conn.topics]) });
   const client = await room.join();
@@ -27,7 +27,7 @@ Deno.test("conn.topics: what it has subscribed to, as it is when looked at, in o
   client.close();
   assertEquals(await atEnd.promise, ["b", "a"]);
   await member.closed;
-  // It is no member any more, and can't end what has ended.
+  // The connection isn't a member any more, so it can't unsubscribe.
   assertEquals([...member.topics], ["b", "a"]);
   assertEquals(member.unsubscribe("a"), false);
   assertEquals([room.server.subscribers("a").size, room.server.subscribers("a").has(member)], [
@@ -37,7 +37,7 @@ Deno.test("conn.topics: what it has subscribed to, as it is when looked at, in o
   assertEquals(room.server.publish("a", "1").failed, 0);
 });
 
-Deno.test("unsubscribing from all in a loop over conn.topics ends all", async () => {
+Deno.test("unsubscribing in a loop over conn.topics ends all subscriptions", async () => {
   await using room = new Room();
   await room.join();
   const [member] = room.members;
@@ -46,7 +46,7 @@ Deno.test("unsubscribing from all in a loop over conn.topics ends all", async ()
   assertEquals(member.topics.size, 0);
 });
 
-Deno.test("ctx.subscribers: a live view, also of a topic without subscribers", async () => {
+Deno.test("ctx.subscribers is a live view, also of a topic without subscribers", async () => {
   await using room = new Room();
   const view = room.server.subscribers("x");
   assertEquals([view.size, [...view]], [0, []]);
@@ -55,13 +55,13 @@ Deno.test("ctx.subscribers: a live view, also of a topic without subscribers", a
   assertEquals(view.has(a), false);
   for (const member of [b, a, c]) member.subscribe("x");
   assertEquals([view.size, view.has(a), [...view]], [3, true, [b, a, c]]);
-  // Also of the same name after it was gone.
+  // The view also shows a later topic with the same name.
   for (const member of [a, b, c]) member.unsubscribe("x");
   assertEquals([view.size, view.has(a), [...view]], [0, false, []]);
   a.subscribe("x");
   b.subscribe("x");
   assertEquals([view.size, [...view]], [2, [a, b]]);
-  // Whoever leaves in the middle of a walk isn't visited; whoever stops in the middle leaves nothing behind.
+  // A member that leaves during an iteration isn't visited, and an iteration that stops early has no after-effects.
   const visited: Connection[] = [];
   for (const conn of view) {
     visited.push(conn);
@@ -87,7 +87,7 @@ Deno.test("ctx.subscribers: a live view, also of a topic without subscribers", a
   stranger.terminate();
 });
 
-Deno.test("maxTopics: 1,000 by default, a listener's option, 0 for any number", async () => {
+Deno.test("maxTopics: the default is 1,000, listeners have the option, and 0 means no limit", async () => {
   for (const maxTopics of [undefined, 3, 0]) {
     await using room = new Room({ maxTopics });
     const client = await room.join();
@@ -97,14 +97,14 @@ Deno.test("maxTopics: 1,000 by default, a listener's option, 0 for any number", 
     if (most > 0) {
       const words = `Cannot subscribe to more than ${most} topics: see maxTopics`;
       assertThrows(() => member.subscribe("one more"), RangeError, words);
-      // One that it has is no further one, and one that is given up makes room.
+      // Subscribing to the same topic again doesn't count, and unsubscribing makes room.
       assertEquals(member.subscribe("0"), false);
       member.unsubscribe("0");
       assertEquals(member.subscribe("one more"), true);
       assertThrows(() => member.subscribe("0"), RangeError, words);
       assertEquals(room.server.subscribers("0").size, 0);
     }
-    // Clients go by the default.
+    // Clients have the default.
     client.subscribe("x");
   }
   await using ctx = new Context();
@@ -114,7 +114,7 @@ Deno.test("maxTopics: 1,000 by default, a listener's option, 0 for any number", 
 
 type Note = [topic: string, count: number, previous: number, id: number];
 
-Deno.test("onSubscription: each change with its counts, at the end once per topic, after onClose", async () => {
+Deno.test("onSubscription: it is called for each change with the counts, and after onClose once per topic", async () => {
   const notes = new Notes<Note | string>();
   const ids = new Map<Connection, number>();
   const server = new Context({
@@ -139,12 +139,12 @@ Deno.test("onSubscription: each change with its counts, at the end once per topi
     ["x", 1, 2, 1],
     ["x", 2, 1, 1],
   ];
-  // At once, each within its call.
+  // Each call has come at once, within the call that has caused it.
   assertEquals(notes.all, expected);
   clients[1].close();
   expected.push("closed 2", ["x", 1, 2, 2], ["y", 0, 1, 2]);
   assertEquals(await notes.count(expected.length), expected);
-  // A connection of the context's own counts too.
+  // A client connection of the context counts, too.
   const own = server.connect(room.url);
   await own.opened;
   ids.set(own, 3);
@@ -156,7 +156,7 @@ Deno.test("onSubscription: each change with its counts, at the end once per topi
   assertEquals(notes.all.filter((note) => note !== "closed 3"), expected);
 });
 
-Deno.test("onSubscription: a listener's own replaces the context's, also by on()", async () => {
+Deno.test("onSubscription: that of a listener replaces that of the context, also by on()", async () => {
   const told: string[] = [];
   const context = new Context({ onSubscription: () => told.push("context") });
   await using room = new Room(
@@ -180,7 +180,7 @@ Deno.test("onSubscription: a listener's own replaces the context's, also by on()
   ) assertThrows(make, TypeError, "onSubscription");
 });
 
-Deno.test("onSubscription may throw, reject, and change subscriptions itself", async () => {
+Deno.test("onSubscription may throw, reject and change subscriptions", async () => {
   const errors: unknown[] = [], seen: string[] = [];
   let way: (conn: Connection, topic: string) => unknown = () => {};
   const server: Context = new Context({
@@ -201,18 +201,18 @@ Deno.test("onSubscription may throw, reject, and change subscriptions itself", a
   await turn();
   assertEquals(errors.map((error) => (error as Error).message), ["thrown", "rejected"]);
   seen.length = 0;
-  // No topic is for long.
+  // Each topic is unsubscribed at once.
   way = (conn, topic) => conn.topics.has(topic) && conn.unsubscribe(topic);
   assertEquals(member.subscribe("b"), true);
   assertEquals(member.topics.size, 0);
   assertEquals(seen, ["b 0>1", "b 1>0"]);
-  // The end of a connection, from within a callback of its end.
+  // A shutdown in a callback about the end of a connection.
   way = () => server.shutdown();
   client.close();
   await member.closed;
 });
 
-Deno.test("those that leave and join while a publication goes out: the list stays whole", async () => {
+Deno.test("members may leave and join during a publication", async () => {
   let during = () => {};
   await using room = new Room({
     maxQueueBytes: 100,
@@ -223,8 +223,8 @@ Deno.test("those that leave and join while a publication goes out: the list stay
   const [a, b, c, d, e, f] = room.members;
   for (const member of [a, b, c, d, e]) member.subscribe("x");
   const view = room.server.subscribers("x");
-  // The one in the middle is too slow; while it is closed, neighbours and itself leave and come, and it is published
-  // once more.
+  // The member in the middle is too slow. While it is closed, the member and its neighbours leave and join again, and there is
+  // another publication.
   const payload = "p".repeat(60);
   c.send(payload);
   during = () => {
@@ -238,7 +238,7 @@ Deno.test("those that leave and join while a publication goes out: the list stay
     f.subscribe("x");
   };
   const result = room.server.publish("x", payload);
-  // a and b got it before; d and e had left, and e is a new member.
+  // a and b got it before that; d and e had left, and e has joined again.
   assertEquals([result.sent, result.closed], [2, 1]);
   assertEquals([...view], [a, c, e, f]);
   for (const member of [a, e, f]) member.unsubscribe("x");
@@ -249,7 +249,7 @@ Deno.test("those that leave and join while a publication goes out: the list stay
   assertEquals([...view], [a]);
 });
 
-Deno.test("subscribing and leaving at random agrees with a model", async () => {
+Deno.test("random subscriptions and unsubscriptions agree with a model", async () => {
   await using room = new Room({ maxTopics: 0 });
   for (let i = 0; i < 12; i++) await room.join();
   const model = new Map<string, Connection[]>();

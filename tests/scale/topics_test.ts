@@ -10,7 +10,7 @@ const counts = ({ sent, queued, dropped, closed, failed }: Record<string, unknow
   failed,
 ];
 
-Deno.test("publish reaches those who subscribed, a connection's own not itself", async () => {
+Deno.test("publish reaches all subscribers; that of a connection doesn't reach itself", async () => {
   await using room = new Room();
   const [a, b, c] = [await room.join(), await room.join(), await room.join()];
   const [sa, sb, sc] = room.members;
@@ -31,7 +31,7 @@ Deno.test("publish reaches those who subscribed, a connection's own not itself",
   assertEquals(await take(c, 1), ["4"]);
 });
 
-Deno.test("who unsubscribes after a publication still gets it, and nothing later", async () => {
+Deno.test("a connection that unsubscribes after a publication still gets it, and no later ones", async () => {
   await using room = new Room();
   const client = await room.join();
   const [member] = room.members;
@@ -43,7 +43,7 @@ Deno.test("who unsubscribes after a publication still gets it, and nothing later
   assertEquals(await take(client, 2), ["before", "end"]);
 });
 
-Deno.test("membership ends with the connection; a closed one may still publish", async () => {
+Deno.test("subscriptions end with the connection; a closed connection may still publish", async () => {
   await using room = new Room();
   const [a, b] = [await room.join(), await room.join()];
   const [sa, sb] = room.members;
@@ -58,7 +58,7 @@ Deno.test("membership ends with the connection; a closed one may still publish",
   assertEquals(await take(b, 2), ["1", "left"]);
 });
 
-Deno.test("the order of a publisher is kept among topics, messages of one turn in one write", async () => {
+Deno.test("the order of a publisher is kept across topics, and messages of one turn are sent in one write", async () => {
   await using room = new Room();
   const client = await room.join();
   const [member] = room.members;
@@ -72,7 +72,7 @@ Deno.test("the order of a publisher is kept among topics, messages of one turn i
   assertEquals(await take(client, 500), expected);
 });
 
-Deno.test("a slow subscriber is dropped or closed where the publication says so", async () => {
+Deno.test("the option slow of a publication skips or closes slow subscribers", async () => {
   await using room = new Room({ highWaterMark: 1000 });
   const fast = await room.join(), slow = await room.join();
   for (const member of room.members) member.subscribe("x");
@@ -84,7 +84,7 @@ Deno.test("a slow subscriber is dropped or closed where the publication says so"
   room.members[1].terminate();
 });
 
-Deno.test("names of topics: 1 to 256 bytes of well-formed text", async () => {
+Deno.test("names of topics have 1 to 256 bytes of well-formed text", async () => {
   await using room = new Room();
   await room.join();
   const [member] = room.members;
@@ -107,7 +107,7 @@ Deno.test("names of topics: 1 to 256 bytes of well-formed text", async () => {
   }
 });
 
-Deno.test("publish refuses data and options that make no sense, subscribers or not", async () => {
+Deno.test("publish refuses invalid data and options, even without subscribers", async () => {
   await using ctx = new Context();
   assertThrows(() => ctx.publish("x", 1 as unknown as string), TypeError, "Cannot send");
   assertThrows(
@@ -117,13 +117,13 @@ Deno.test("publish refuses data and options that make no sense, subscribers or n
   );
 });
 
-Deno.test("without a broker a context is ready, and relaying is done", async () => {
+Deno.test("without a broker ready and relayed are resolved", async () => {
   await using ctx = new Context();
   await ctx.ready;
   await ctx.publish("x", "1").relayed;
 });
 
-Deno.test("a callback may publish, subscribe and unsubscribe while a publication goes out", async () => {
+Deno.test("a callback may publish, subscribe and unsubscribe during a publication", async () => {
   await using room = new Room({
     maxQueueBytes: 1,
     whenQueueFull: "close",

@@ -2,11 +2,11 @@ import { assert, assertEquals } from "@std/assert";
 import { type Connection, Context } from "../../mod.ts";
 import { turn } from "../support/until.ts";
 
-// Ten thousand sockets would need as many descriptors twice; what a write costs the thread is imitated instead.
+// Real sockets would need 20,000 descriptors, so only the time that a write takes is imitated.
 const RECEIVERS = 10_000;
 const WRITE_COST = 0.02;
 
-// An open stream as `adopt` takes it; only what the library uses of it is more than a stand-in.
+// An open stream for `adopt`. The library uses only the other members.
 const readable = new ReadableStream<Uint8Array<ArrayBuffer>>();
 const writable = new WritableStream<Uint8Array<ArrayBufferLike>>();
 
@@ -40,7 +40,7 @@ class BusyConn implements Deno.Conn {
   }
 }
 
-/** A context with so many subscribers of "all". */
+/** A context with `RECEIVERS` subscribers of the topic "all". */
 async function crowd() {
   const ctx = new Context({ keepAlive: false, onMessage: () => {} });
   const streams = Array.from({ length: RECEIVERS }, () => new BusyConn());
@@ -51,7 +51,7 @@ async function crowd() {
   return { ctx, streams, members };
 }
 
-/** Waits until all is written, and ends all. */
+/** Waits until everything is written, and terminates all connections. */
 async function end(members: readonly Connection[]): Promise<void> {
   await Promise.all(members.map((member) => member.drained()));
   const ends = members.map(({ closed }) => closed);
@@ -59,7 +59,7 @@ async function end(members: readonly Connection[]): Promise<void> {
   await Promise.all(ends);
 }
 
-Deno.test("a publication to 10,000 lets timers run every few hundred writes, and keeps its order", async () => {
+Deno.test("during a publication to 10,000 connections timers run every few hundred writes, and its order is kept", async () => {
   const { ctx, streams, members } = await crowd();
   let before = 0, most = 0, ticks = 0;
   ctx.publish("all", "1");
@@ -77,7 +77,7 @@ Deno.test("a publication to 10,000 lets timers run every few hundred writes, and
   await end(members);
 });
 
-Deno.test("an answer doesn't wait for the backlog of a broadcast", async () => {
+Deno.test("a single message doesn't wait for the backlog of a broadcast", async () => {
   await using server = new Context();
   const listener = server.listen({ port: 0, onMessage: (conn, data) => conn.send(data) });
   const { ctx, members } = await crowd();

@@ -25,7 +25,7 @@ class Side implements AsyncDisposable {
   }
 }
 
-Deno.test("publications reach the workers that subscribed, once and in order", async () => {
+Deno.test("publications reach the subscribed workers once and in order", async () => {
   using hub = new WorkerHub();
   await using a = new Side(hub);
   await using b = new Side(hub);
@@ -35,7 +35,7 @@ Deno.test("publications reach the workers that subscribed, once and in order", a
   far.send("+x");
   near.send("+y");
   assertEquals([await take(far, 1), await take(near, 1)], [["ok"], ["ok"]]);
-  // The bursts in which a BroadcastChannel drops.
+  // A burst in which a BroadcastChannel loses messages.
   const expected = Array.from({ length: 3000 }, (_, i) => `${i}`);
   for (const text of expected) near.send(`x=${text}`);
   assertEquals(await take(far, 3000), expected);
@@ -46,7 +46,7 @@ Deno.test("publications reach the workers that subscribed, once and in order", a
   assertEquals(await take(near, 1), ["back"]);
 });
 
-Deno.test("a worker that is stuck misses what is beyond its bound, and is told", async () => {
+Deno.test("a stuck worker misses the messages above its limit, and gets a gap reported", async () => {
   using hub = new WorkerHub();
   await using stuck = new Side(hub);
   await using clients = new Context();
@@ -58,7 +58,7 @@ Deno.test("a worker that is stuck misses what is beyond its bound, and is told",
   await stuck.notes.find((note) => note === "blocked");
   await using ctx = new Context({ broker: new WorkerBroker(hub.connect().port) });
   const payload = "p".repeat(64 * 1024);
-  // The hub takes all of it, and keeps 4 MiB.
+  // The hub accepts all messages, and keeps 4 MiB.
   for (let i = 0; i < 100; i++) await ctx.publish("x", payload).relayed;
   Atomics.store(new Int32Array(stuck.memory), 0, 1);
   Atomics.notify(new Int32Array(stuck.memory), 0);
@@ -72,7 +72,7 @@ Deno.test("a worker that is stuck misses what is beyond its bound, and is told",
   assertEquals(last, "after");
 });
 
-Deno.test("shutting down a context sends what it published before", async () => {
+Deno.test("shutting down a context sends its earlier publications", async () => {
   using hub = new WorkerHub();
   await using room = new Room({}, new Context({ broker: new WorkerBroker(hub.connect().port) }));
   const client = await room.join();
@@ -85,7 +85,7 @@ Deno.test("shutting down a context sends what it published before", async () => 
   assertEquals(await take(client, 2), ["1", new Uint8Array([2])]);
 });
 
-Deno.test("a slow receiver elsewhere goes by the publication's policy", async () => {
+Deno.test("the policy of a publication applies to slow receivers in other workers", async () => {
   using hub = new WorkerHub();
   const server = new Context({ broker: new WorkerBroker(hub.connect().port) });
   await using room = new Room({ highWaterMark: 0 }, server);
@@ -94,12 +94,12 @@ Deno.test("a slow receiver elsewhere goes by the publication's policy", async ()
   member.subscribe("x");
   await server.ready;
   await using ctx = new Context({ broker: new WorkerBroker(hub.connect().port) });
-  // In the middle of a fragmented message whatever is published waits, and so the queue is above its mark.
+  // During a fragmented message publications wait, so the queue is above its high-water mark.
   member.sendFragment("a");
   server.publish("x", "b");
   await ctx.publish("x", "c", { slow: "drop" }).relayed;
   await ctx.publish("x", "d").relayed;
-  // It has been handed on when the hub's answer to a later question is there.
+  // The publication was passed on before the hub answers a later request.
   member.subscribe("y");
   await server.ready;
   member.sendFragment("a", { final: true });
@@ -107,7 +107,7 @@ Deno.test("a slow receiver elsewhere goes by the publication's policy", async ()
   assertEquals(member.stats().dropped, 1);
 });
 
-Deno.test("a hub that is closed fails what is published, and says why", async () => {
+Deno.test("publications fail after the hub was closed, and the error names the reason", async () => {
   const errors: unknown[] = [], gaps: BrokerGap[] = [];
   const hub = new WorkerHub();
   const { promise, resolve } = Promise.withResolvers<void>();
@@ -125,7 +125,7 @@ Deno.test("a hub that is closed fails what is published, and says why", async ()
   assertEquals([errors.length, gaps.length], [1, 0]);
 });
 
-Deno.test("a broker serves one context, and must be one", async () => {
+Deno.test("a broker serves only one context, and has to be a broker", async () => {
   using hub = new WorkerHub();
   const broker = new WorkerBroker(hub.connect().port);
   await using _ctx = new Context({ broker });
@@ -134,7 +134,7 @@ Deno.test("a broker serves one context, and must be one", async () => {
   assertThrows(() => new Context({ onBrokerGap: 1 as unknown as () => void }), TypeError);
 });
 
-Deno.test("fault 9: rubbish at the ports of a hub and of a worker is ignored and reported", async () => {
+Deno.test("fault 9: invalid messages at the ports of a hub and of a worker are ignored and reported", async () => {
   const told = new Notes<unknown>(), errors = new Notes<unknown>();
   using hub = new WorkerHub({ onError: (error) => told.add(error) });
   const listening = new Context({
@@ -145,7 +145,7 @@ Deno.test("fault 9: rubbish at the ports of a hub and of a worker is ignored and
   const client = await room.join();
   room.members[0].subscribe("x");
   await listening.ready;
-  // A port that isn't in the hands of a WorkerBroker.
+  // A port that no WorkerBroker uses.
   const { port } = hub.connect();
   const rubbish = [
     null,
@@ -176,7 +176,7 @@ Deno.test("fault 9: rubbish at the ports of a hub and of a worker is ignored and
     error.message.startsWith("Cannot read a message at the port of a worker hub: ")
   ));
   port.close();
-  // The other end of a port, as a hub that is none would use it.
+  // The other end of a port, used as by a faulty hub.
   const { port1, port2 } = new MessageChannel();
   const ctx = new Context({
     broker: new WorkerBroker(port2),
@@ -186,13 +186,13 @@ Deno.test("fault 9: rubbish at the ports of a hub and of a worker is ignored and
   await errors.count(rubbish.length);
   await ctx.shutdown();
   port1.close();
-  // All others go on.
+  // All other workers continue.
   await using publisher = new Context({ broker: new WorkerBroker(hub.connect().port) });
   publisher.publish("x", "still here");
   assertEquals(await take(client, 1), ["still here"]);
 });
 
-Deno.test("a hub's onError may fail; without one it is a line on the console", async () => {
+Deno.test("a hub's onError may fail; without it errors are printed on the console", async () => {
   const lines = new Notes<unknown[]>(), console_ = console.error;
   console.error = (...line: unknown[]) => lines.add(line);
   try {
@@ -209,10 +209,10 @@ Deno.test("a hub's onError may fail; without one it is a line on the console", a
   assertThrows(() => new WorkerHub({ onError: 1 as unknown as () => void }), TypeError, "onError");
 });
 
-Deno.test("a worker's broker relays tens of thousands of publications in linear time", async () => {
+Deno.test("the broker of a worker relays tens of thousands of publications in linear time", async () => {
   using hub = new WorkerHub();
   await using ctx = new Context({ broker: new WorkerBroker(hub.connect().port) });
-  // So many small ones have room in 4 MiB; each round waits for its last.
+  // 4 MiB have room for this number of small messages; each round waits for its last one.
   let last = Promise.resolve();
   for (let round = 0; round < 3; round++) {
     for (let i = 0; i < 30_000; i++) last = ctx.publish("x", "").relayed;
@@ -220,7 +220,7 @@ Deno.test("a worker's broker relays tens of thousands of publications in linear 
   }
 });
 
-Deno.test("brokers that no context has started refuse", async () => {
+Deno.test("brokers that weren't started refuse publications", async () => {
   const message = { text: true, payload: new Uint8Array(0), slow: "queue" } as const;
   const { port1, port2 } = new MessageChannel();
   const broker = new WorkerBroker(port1);

@@ -4,10 +4,10 @@ import { pattern } from "../transport/streams.ts";
 import { PATIENCE, standstill, turn } from "../support/until.ts";
 import { mayFail } from "../support/failure.ts";
 
-/** Options for both ends: room for 8 MiB. */
+/** Options for both ends, with room for 8 MiB. */
 export const ROOM = { maxMessageSize: 16 << 20, maxQueueBytes: 64 << 20 } as const;
 
-/** Options of a server that echoes and holds back those who don't read. */
+/** Options of a server that echoes messages, and slows down clients that don't read. */
 export function echoing(closed?: (record: CloseRecord) => void): ConnectionOptions {
   return {
     ...ROOM,
@@ -18,7 +18,7 @@ export function echoing(closed?: (record: CloseRecord) => void): ConnectionOptio
   };
 }
 
-/** A client of an echoing server: text, binary, 8 MiB, a paused reader, and the close code. */
+/** A client of an echo server: text, binary, 8 MiB, a paused reader, and the close code. */
 export async function exercise(conn: Connection, size = 8 << 20): Promise<CloseRecord> {
   await conn.opened;
   for (const text of ["", "hello", "grüße 💧"]) {
@@ -48,17 +48,17 @@ export async function exercise(conn: Connection, size = 8 << 20): Promise<CloseR
 const HELD = 48 << 20;
 
 /**
- * A reader that doesn't read: all the way back everyone waits, so that most of what is sent stays in the sender's own
- * queue; and when it reads again, all of it comes. Without a `writer` it is the reader itself, whose peer echoes.
+ * Pauses a reader. Both sides have to wait, so most of the bytes stay in the queue of the sender, and all of them arrive when
+ * the reader resumes. Without a `writer`, the reader sends to a peer that echoes.
  */
 export async function holdBack(reader: Connection, writer = reader): Promise<void> {
   await reader.opened;
   reader.pause();
   const message = pattern(64 * 1024), count = HELD / message.length;
   for (let i = 0; i < count; i++) writer.send(message);
-  // The systems between the ends take some of it. What is left then isn't taken by any of them, however long it waits.
+  // The kernels between the ends accept some bytes. After that no program on the way accepts more.
   const before = await standstill(() => writer.queuedBytes);
-  assert(before > HELD / 4, `only ${before} of ${HELD} bytes were held back`);
+  assert(before > HELD / 4, `only ${before} of ${HELD} bytes stayed queued`);
   reader.resume();
   for (let i = 0; i < count; i++) assertEquals((await reader.receive()).length, message.length);
   reader.close();
@@ -70,7 +70,7 @@ function same(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length;
 }
 
-/** Finds a program of the system, or `null`; in CI each must be there. */
+/** Finds an installed program, or returns `null`; in CI each must be installed. */
 export function findProgram(name: string): string | null {
   const found = ["/usr/sbin", "/usr/bin", "/usr/local/bin", "/usr/local/sbin", "/bin", "/sbin"]
     .map((dir) => `${dir}/${name}`).find((path) => {
@@ -84,13 +84,13 @@ export function findProgram(name: string): string | null {
   return found ?? null;
 }
 
-/** A port that was free a moment ago. */
+/** A port that was free when the function was called. */
 export function freePort(): number {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   return listener.addr.port;
 }
 
-/** Starts a program that serves on a port, waits until it does, and ends it on disposal. */
+/** Starts a program that serves on a port, and waits until it does. Disposing ends it. */
 export async function startServer(
   program: string,
   args: string[],

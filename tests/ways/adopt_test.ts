@@ -51,7 +51,7 @@ for (
     ["a pair of streams", streamPairs],
   ] as [string, () => [AdoptSource, AdoptSource] | Promise<[AdoptSource, AdoptSource]>][]
 ) {
-  Deno.test(`adopt ${name}, both roles, with the handshake to do`, async () => {
+  Deno.test(`adopt performs the handshake over ${name}, in both roles`, async () => {
     await using ctx = new Context();
     const [near, far] = await pair();
     const ended = Promise.withResolvers<CloseRecord>();
@@ -76,7 +76,7 @@ for (
     assertEquals(ctx.connections.size, 0);
   });
 
-  Deno.test(`adopt ${name}, both roles, with the handshake done`, async () => {
+  Deno.test(`adopt continues after a handshake over ${name}, in both roles`, async () => {
     await using ctx = new Context();
     const [near, far] = await pair();
     const request = new Request("http://example.com/x");
@@ -106,7 +106,7 @@ for (
   });
 }
 
-Deno.test("the handshake's bytes may have been read already, up to any byte", async () => {
+Deno.test("any number of the handshake's bytes may have been read before adopt", async () => {
   await using ctx = new Context();
   const bytes = latin1(REQUEST + FRAMES);
   for (let split = 0; split <= bytes.length; split += split < 20 ? 1 : 13) {
@@ -124,7 +124,7 @@ Deno.test("the handshake's bytes may have been read already, up to any byte", as
   }
 });
 
-Deno.test("first frames that were read with the handshake of somebody else aren't lost", async () => {
+Deno.test("first frames that the application has read with its handshake aren't lost", async () => {
   await using ctx = new Context();
   for (const split of [0, 1, 7, 8, 9, 16]) {
     const [near, far] = await tcpPair();
@@ -145,7 +145,7 @@ Deno.test("first frames that were read with the handshake of somebody else aren'
   }
 });
 
-Deno.test("a request that was read by somebody else is answered", async () => {
+Deno.test("a request that the application has read is answered", async () => {
   await using ctx = new Context();
   const [near, far] = await tcpPair();
   const request = new Request("https://example.com/chat", {
@@ -172,7 +172,7 @@ Deno.test("a request that was read by somebody else is answered", async () => {
   near.close();
 });
 
-Deno.test("a node:http server gives its sockets away", async () => {
+Deno.test("sockets of a node:http server can be adopted", async () => {
   await using ctx = new Context();
   const server = createServer((_request, response) => response.end("hello"));
   const ended = Promise.withResolvers<CloseRecord>();
@@ -188,7 +188,7 @@ Deno.test("a node:http server gives its sockets away", async () => {
   await new Promise((done) => server.close(done));
 });
 
-Deno.test("a handshake that is refused or malformed ends the connection, with an answer", async () => {
+Deno.test("a refused or malformed handshake gets a response, and ends the connection", async () => {
   await using ctx = new Context();
   for (
     const [sent, status, options] of [
@@ -222,14 +222,14 @@ Deno.test("a handshake that is refused or malformed ends the connection, with an
   }
 });
 
-Deno.test("a stream that ends half-way through the handshake, in either role", async () => {
+Deno.test("a stream that ends during the handshake fails it, in either role", async () => {
   await using ctx = new Context();
   for (const options of [{}, { role: "client", url: "ws://x/" }] as AdoptOptions[]) {
     const pair = streamPairs();
     const conn = ctx.adopt(pair[0], options);
     const other = pair[1] as { readable: ReadableStream; writable: WritableStream };
     const writer = other.writable.getWriter();
-    mayFail(other.readable.pipeTo(new WritableStream()), "the stream is closed by us");
+    mayFail(other.readable.pipeTo(new WritableStream()), "the library closes the stream");
     const written = Promise.all([writer.write(latin1("GET / HT")), writer.close()]);
     await failure(conn.opened);
     assertEquals((await conn.closed).code, 1006);
@@ -237,7 +237,7 @@ Deno.test("a stream that ends half-way through the handshake, in either role", a
   }
 });
 
-/** Waits for the other side to end its stream, whatever it sent before. */
+/** Waits until the other side ends its stream, and ignores what it sends. */
 async function gone(conn: Deno.Conn): Promise<void> {
   try {
     while (await conn.read(new Uint8Array(1024)) !== null);
@@ -247,7 +247,7 @@ async function gone(conn: Deno.Conn): Promise<void> {
   conn.close();
 }
 
-Deno.test("a handshake that takes too long, in either role, and one that is cancelled", async () => {
+Deno.test("a handshake that takes too long, or is cancelled, ends the stream, in either role", async () => {
   await using ctx = new Context();
   for (
     const options of [
@@ -260,7 +260,7 @@ Deno.test("a handshake that takes too long, in either role, and one that is canc
     const error = await failure(conn.opened);
     assertEquals(error.name, "TimeoutError");
     await conn.closed;
-    // The stream is given up, too.
+    // The stream is closed, too.
     await gone(near);
   }
   for (const options of [{}, { role: "client", url: "ws://x/" }] as AdoptOptions[]) {
@@ -270,7 +270,7 @@ Deno.test("a handshake that takes too long, in either role, and one that is canc
     conn.close();
     assertEquals((await failure(conn.opened)).name, "AbortError");
     await conn.closed;
-    // The stream is given up, too.
+    // The stream is closed, too.
     await gone(near);
   }
   const controller = new AbortController();
@@ -294,7 +294,7 @@ Deno.test("shutdown answers handshakes on adopted streams with 503", async () =>
   assertThrows(() => ctx.adopt(far), Error, "Cannot adopt on a context that was shut down");
 });
 
-Deno.test("what can't be adopted throws, and stays its owner's", async () => {
+Deno.test("invalid sources throw, and aren't changed", async () => {
   await using ctx = new Context();
   const [near, far] = await tcpPair();
   const bad = (source: unknown, options: unknown, message: string) =>

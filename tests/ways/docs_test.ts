@@ -11,7 +11,7 @@ const programs = [...text.matchAll(/^## (.*)$|^```ts\n([^]*?)^```$/gm)].reduce(
   { heading: "", found: [] as { heading: string; code: string }[] },
 ).found;
 
-/** Runs a program of the page; gives what it printed last. */
+/** Runs a program of the page; returns the last line that it prints. */
 async function run(code: string, args: string[]): Promise<string> {
   const root = new URL("../../", import.meta.url);
   const file = await Deno.makeTempFile({ suffix: ".ts" });
@@ -51,7 +51,7 @@ const expected = [
   "through a proxy",
 ];
 
-Deno.test("docs/integration.md has the programs that the tests know", () => {
+Deno.test("docs/integration.md has no other programs than those tested here", () => {
   assertEquals(programs.length, expected.length);
 });
 
@@ -61,7 +61,7 @@ for (const [index, { heading, code }] of programs.entries()) {
     using certificates = makeCertificates();
     const { dir } = certificates;
     const names = ["ca.pem", "server.pem", "server.key", "client.pem", "client.key"];
-    // In the order of these names, and no more than a program takes.
+    // The arguments are in the order of these names, and a program uses only the first ones.
     const files = heading.startsWith("TLS") ? names : names.slice(0, 3);
     const args = code.includes("Deno.args.map") ? files.map((name) => `${dir}/${name}`) : [];
     assertEquals(await run(code, args), expected[index]);

@@ -5,7 +5,7 @@ import { pattern } from "../transport/streams.ts";
 import { echoing, ROOM } from "./_exercise.ts";
 import { standstill, until } from "../support/until.ts";
 
-/** Two ends of a connection. */
+/** Opens a connection; returns its two ends. */
 async function pair(
   ctx: Context,
   options: ConnectionOptions = {},
@@ -22,7 +22,7 @@ async function pair(
   return [near, await accepted.promise];
 }
 
-Deno.test("readable and writable pipe an echo", async () => {
+Deno.test("a pipe from readable to writable echoes messages", async () => {
   await using ctx = new Context();
   const [near, far] = await pair(ctx);
   const piping = far.readable.pipeTo(far.writable).catch((error) => error);
@@ -39,7 +39,7 @@ Deno.test("readable and writable pipe an echo", async () => {
   await piping;
 });
 
-Deno.test("a readable that isn't read holds the peer back, whose writable waits", async () => {
+Deno.test("a readable that isn't read stops the peer, whose writable waits", async () => {
   await using ctx = new Context();
   const [near, far] = await pair(ctx);
   const reader = far.readable.getReader();
@@ -51,7 +51,7 @@ Deno.test("a readable that isn't read holds the peer back, whose writable waits"
     for (; written < total; written++) await writer.write(chunk);
   })();
   await standstill(() => written);
-  assert(written < 300, `${written} of ${total} chunks were taken`);
+  assert(written < 300, `${written} of ${total} chunks were accepted`);
   for (let i = 0; i < total; i++) {
     assertEquals(((await reader.read()).value as Uint8Array).length, chunk.length);
   }
@@ -77,7 +77,7 @@ Deno.test("a readable fails with the connection", async () => {
   assertEquals((await reading).name, "ConnectionClosedError");
 });
 
-Deno.test("a second consumer throws", async () => {
+Deno.test("a second consumer is refused", async () => {
   await using ctx = new Context();
   const [near, far] = await pair(ctx, echoing());
   assertThrows(() => far.readable, TypeError, "onMessage");
@@ -94,7 +94,7 @@ Deno.test("a second consumer throws", async () => {
   assertThrows(() => one.on({ onMessage: () => {} }), TypeError, "being taken");
 });
 
-Deno.test("incoming: large messages as streams, in order with small ones", async () => {
+Deno.test("incoming: large messages come as streams, in order with small ones", async () => {
   await using ctx = new Context();
   const [near, far] = await pair(ctx, { maxMessageSize: 0 });
   const bytes = pattern(8 << 20);
@@ -129,7 +129,7 @@ Deno.test("incoming: large messages as streams, in order with small ones", async
   assertEquals((await near.closed).code, 1000);
 });
 
-Deno.test("incoming: a stream that isn't read holds the peer back", async () => {
+Deno.test("incoming: a stream that isn't read stops the peer", async () => {
   await using ctx = new Context();
   const [near, far] = await pair(ctx, { maxMessageSize: 0 });
   const size = 48 << 20;
@@ -137,13 +137,13 @@ Deno.test("incoming: a stream that isn't read holds the peer back", async () => 
   near.send(pattern(size), { transfer: true });
   const { value } = await incoming.next();
   await standstill(() => near.queuedBytes);
-  assert(near.queuedBytes > 16 << 20, `only ${near.queuedBytes} bytes wait`);
+  assert(near.queuedBytes > 16 << 20, `only ${near.queuedBytes} bytes are queued`);
   let length = 0;
   for await (const chunk of value!.stream) length += chunk.length;
   assertEquals(length, size);
 });
 
-Deno.test("incoming: cancelling discards the rest of one message only", async () => {
+Deno.test("incoming: cancelling discards only the rest of its message", async () => {
   await using ctx = new Context();
   const [near, far] = await pair(ctx, { maxMessageSize: 0 });
   near.send(pattern(8 << 20));
@@ -159,7 +159,7 @@ Deno.test("incoming: cancelling discards the rest of one message only", async ()
   assertEquals((await incoming.next()).done, true);
 });
 
-Deno.test("incoming: a message that is cut off fails its stream, and text is checked", async () => {
+Deno.test("incoming: a message that is cut off fails its stream, and text is validated", async () => {
   await using ctx = new Context();
   const [near, far] = await pair(ctx, { maxMessageSize: 0 });
   near.sendFragment(pattern(100_000));

@@ -11,7 +11,7 @@ const UPGRADE = "GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection
   `Sec-WebSocket-Key: ${KEY}\r\nSec-WebSocket-Version: 13\r\n\r\n`;
 const HELLO = "\x81\x82\0\0\0\0hi";
 
-/** Answers by path. */
+/** Answers requests by their paths. */
 const handler: HttpHandler = async (request, info) => {
   const { pathname } = new URL(request.url);
   if (pathname === "/peer") return Response.json(info.remoteAddr);
@@ -34,7 +34,7 @@ function listen(ctx: Context): Listener {
   return ctx.listen({ port: 0, hostname: "127.0.0.1", handler, ...echoing() });
 }
 
-/** Sends bytes on a connection of its own, and reads until the other side ends or `until` is there. */
+/** Sends bytes over a new connection, and reads until the other side ends it or `until` has come. */
 async function talk(port: number, sent: string, until?: string): Promise<string> {
   using conn = await Deno.connect({ hostname: "127.0.0.1", port });
   await writeAll(conn, Uint8Array.from(sent, (char) => char.charCodeAt(0)));
@@ -104,7 +104,7 @@ for (
     ["a stream", "GET /stream HTTP/1.1\r\nHost: x\r\n\r\n"],
   ]
 ) {
-  Deno.test(`an upgrade behind ${name}, with its first frame`, async () => {
+  Deno.test(`an upgrade with its first frame is accepted after ${name}`, async () => {
     await using ctx = new Context();
     const listener = listen(ctx);
     const text = await talk(listener.port, before + UPGRADE + HELLO, "\x81\x02hi");
@@ -115,7 +115,7 @@ for (
   });
 }
 
-Deno.test("later requests on a connection that has carried HTTP become whole WebSockets", async () => {
+Deno.test("an upgrade after ordinary requests on the same connection gives a full WebSocket", async () => {
   await using ctx = new Context();
   const listener = listen(ctx);
   const conn = await Deno.connect({ hostname: "127.0.0.1", port: listener.port });
@@ -134,7 +134,7 @@ for (
     ["a bare line feed", "A: b\n\r\n\r\n"],
   ]
 ) {
-  Deno.test(`a request with ${name} is answered 400 and ends the connection`, async () => {
+  Deno.test(`a request with ${name} leads to 400 and ends the connection`, async () => {
     await using ctx = new Context();
     const { port } = listen(ctx);
     const alone = await talk(port, `POST /length HTTP/1.1\r\nHost: x\r\n${request}`);
@@ -147,7 +147,7 @@ for (
   });
 }
 
-Deno.test("the handler hears of a client that has gone", async () => {
+Deno.test("the handler is notified when its client disconnects", async () => {
   await using ctx = new Context();
   const aborted = Promise.withResolvers<void>();
   const started = Promise.withResolvers<void>();
@@ -173,7 +173,7 @@ Deno.test("the handler hears of a client that has gone", async () => {
   await aborted.promise;
 });
 
-Deno.test("behind our TLS, request.url says https and wss works", async () => {
+Deno.test("over TLS request.url begins with https, and wss works", async () => {
   using certificates = makeCertificates();
   const { ca, server } = certificates;
   await using ctx = new Context({ tls: { caCerts: [ca] } });
@@ -191,7 +191,7 @@ Deno.test("behind our TLS, request.url says https and wss works", async () => {
   await exercise(ctx.connect(`wss://localhost:${listener.port}/`, ROOM));
 });
 
-Deno.test("10,000 requests on kept-alive connections while 100 WebSockets echo", async () => {
+Deno.test("10,000 requests on kept-alive connections are answered while 100 WebSockets echo", async () => {
   await using ctx = new Context();
   const listener = listen(ctx);
   let echoes = 0;
@@ -229,7 +229,7 @@ Deno.test("10,000 requests on kept-alive connections while 100 WebSockets echo",
   assert(records.every((record) => record.wasClean));
 });
 
-Deno.test("shutdown answers what is under way, and ends idle connections", async () => {
+Deno.test("shutdown answers pending requests, and ends idle connections", async () => {
   const ctx = new Context();
   const asked = Promise.withResolvers<void>(), answer = Promise.withResolvers<Response>();
   const listener = ctx.listen({
@@ -253,7 +253,7 @@ Deno.test("shutdown answers what is under way, and ends idle connections", async
   await listener.finished;
 });
 
-/** Reads until a text is there. */
+/** Reads until a text has come. */
 async function readUntil(conn: Deno.Conn, end: string): Promise<string> {
   const buffer = new Uint8Array(4096);
   for (let text = "";;) {
@@ -264,7 +264,7 @@ async function readUntil(conn: Deno.Conn, end: string): Promise<string> {
   }
 }
 
-/** Whether a connection has ended by now. */
+/** Reads in the background; reports whether the connection has ended. */
 function ending(conn: Deno.Conn): { over: boolean } {
   const state = { over: false };
   conn.read(new Uint8Array(1)).then((count) => state.over = count === null);
@@ -279,7 +279,7 @@ for (
     ["half a head", "GET /b HTTP/1.1\r\nHost: x\r\n"],
   ] as const
 ) {
-  Deno.test(`a kept-alive connection that brings ${name} more ends at the timeout`, async () => {
+  Deno.test(`a kept-alive connection with ${name} after a request ends at the timeout`, async () => {
     using clock = new VirtualClock();
     await using ctx = new Context();
     const asked = Promise.withResolvers<void>(), answer = Promise.withResolvers<Response>();
@@ -291,12 +291,12 @@ for (
     const conn = await Deno.connect({ hostname: "127.0.0.1", port: listener.port });
     await writeAll(conn, `GET /a HTTP/1.1\r\nHost: x\r\n\r\n${more}`);
     await asked.promise;
-    // An answer that takes longer is waited for.
+    // The timeout doesn't apply while a handler is working.
     await clock.advance(1000 * SECOND);
     answer.resolve(new Response("late"));
     assertMatch(await readUntil(conn, "late"), /^HTTP\/1.1 200/);
     const state = ending(conn);
-    // From here on it is idle.
+    // The connection is idle from now on.
     await until(() => clock.armed > 0);
     await clock.advance(299 * SECOND);
     await turn();
@@ -309,7 +309,7 @@ for (
   });
 }
 
-Deno.test("requests that keep coming keep the connection, whatever time that takes", async () => {
+Deno.test("a connection stays open as long as requests keep coming", async () => {
   using clock = new VirtualClock();
   await using ctx = new Context();
   const httpIdleTimeout = 800 * SECOND;
@@ -322,7 +322,7 @@ Deno.test("requests that keep coming keep the connection, whatever time that tak
   }
 });
 
-Deno.test("a body that stands still ends the connection, one that moves doesn't", async () => {
+Deno.test("a stalled body ends the connection, a slow one doesn't", async () => {
   using clock = new VirtualClock();
   await using ctx = new Context();
   let requests = 0, received = 0;
@@ -359,7 +359,7 @@ Deno.test("a body that stands still ends the connection, one that moves doesn't"
   assertMatch(await readUntil(conn, "all of it"), /^HTTP\/1.1 200/);
 });
 
-Deno.test("an answer that isn't taken ends the connection", async () => {
+Deno.test("a response that isn't read ends the connection", async () => {
   using clock = new VirtualClock();
   const aborted = Promise.withResolvers<void>();
   await using ctx = new Context();
@@ -385,7 +385,7 @@ Deno.test("an answer that isn't taken ends the connection", async () => {
   await aborted.promise;
 });
 
-Deno.test("maxConnections holds for HTTP requests that come at once", async () => {
+Deno.test("maxConnections applies to HTTP requests that arrive at the same time", async () => {
   await using ctx = new Context();
   const answer = Promise.withResolvers<Response>();
   const listener = ctx.listen({
@@ -399,7 +399,7 @@ Deno.test("maxConnections holds for HTTP requests that come at once", async () =
     () => talk(listener.port, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"),
   );
   const refused = all.map((text) => text.then((text) => text.startsWith("HTTP/1.1 503 ")));
-  // Those that are let in are answered when all others have been refused.
+  // The accepted requests are answered after all others were refused.
   let count = 0;
   await new Promise<void>((resolve) => {
     for (const one of refused) one.then((is) => is && ++count === 8 && resolve());

@@ -18,7 +18,7 @@ import {
   startServer,
 } from "./_exercise.ts";
 
-Deno.test("inside of Express, by adopt", async () => {
+Deno.test("adopt works in an Express application", async () => {
   await using ctx = new Context();
   const app = express();
   app.get("/hello", (_request: unknown, response: { send(text: string): void }) => {
@@ -37,7 +37,7 @@ Deno.test("inside of Express, by adopt", async () => {
   await new Promise((done) => server.close(done));
 });
 
-Deno.test("inside of Fastify, by adopt", async () => {
+Deno.test("adopt works in a Fastify application", async () => {
   await using ctx = new Context();
   const app = fastify();
   app.get("/hello", () => "from fastify");
@@ -51,7 +51,7 @@ Deno.test("inside of Fastify, by adopt", async () => {
   await app.close();
 });
 
-Deno.test("inside of Hono, by upgrade", async () => {
+Deno.test("upgrade works in a Hono application", async () => {
   await using ctx = new Context();
   const app = new Hono();
   app.get("/hello", (c) => c.text("from hono"));
@@ -65,7 +65,7 @@ Deno.test("inside of Hono, by upgrade", async () => {
   await server.shutdown();
 });
 
-Deno.test("Hono as the handler of a listener", async () => {
+Deno.test("Hono works as the handler of a listener", async () => {
   await using ctx = new Context();
   const app = new Hono();
   app.get("/hello", (c) => c.text("from hono"));
@@ -78,7 +78,8 @@ Deno.test("Hono as the handler of a listener", async () => {
 const NGINX = findProgram("nginx");
 
 Deno.test({
-  name: "behind nginx: TLS in front, a Unix-socket upstream, kept-alive upstream connections",
+  name:
+    "a listener works behind nginx with TLS, a Unix socket upstream, and kept-alive upstream connections",
   ignore: NGINX === null,
   fn: async () => {
     using certificates = makeCertificates();
@@ -120,7 +121,7 @@ Deno.test({
     await using _nginx = await startServer(NGINX!, ["-c", `${dir}/nginx.conf`], plain);
     using client = Deno.createHttpClient({ caCerts: [ca] });
     for (let round = 0; round < 3; round++) {
-      // Requests first, so that upgrades come on connections that have carried some.
+      // Requests first, so that upgrades come on connections that have carried requests.
       for (const url of [`http://127.0.0.1:${plain}/a`, `https://localhost:${secure}/a`]) {
         assertEquals(await (await fetch(url, { client })).text(), "/a");
       }

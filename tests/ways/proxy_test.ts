@@ -16,7 +16,7 @@ const certificates = makeCertificates();
 const { ca, server, client } = certificates;
 addEventListener("unload", () => certificates[Symbol.dispose]());
 
-/** Runs tinyproxy on a port, with more lines of configuration. */
+/** Runs tinyproxy on a port, with further lines of configuration. */
 async function tinyproxy(program: string, lines = ""): Promise<AsyncDisposable & { port: number }> {
   const port = freePort();
   const dir = await Deno.makeTempDir();
@@ -34,7 +34,7 @@ async function tinyproxy(program: string, lines = ""): Promise<AsyncDisposable &
   };
 }
 
-/** Connects in a process with another environment: `open`, or the status of the refusal. */
+/** Connects in a process with another environment; returns `open`, or the status of the refusal. */
 async function connectOnce(
   url: string,
   env: Record<string, string>,
@@ -60,7 +60,8 @@ const TINYPROXY = findProgram("tinyproxy");
 const MICROSOCKS = findProgram("microsocks");
 
 Deno.test({
-  name: "through tinyproxy: ws, wss, a client certificate, and a target that refuses",
+  name:
+    "through tinyproxy, ws, wss and a client certificate work, and the target's refusal is reported",
   ignore: TINYPROXY === null,
   fn: async () => {
     await using proxy = await tinyproxy(TINYPROXY!);
@@ -78,7 +79,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "through tinyproxy with a password, given and from the environment",
+  name: "through tinyproxy, a password works from the option and from the environment",
   ignore: TINYPROXY === null,
   fn: async () => {
     await using proxy = await tinyproxy(TINYPROXY!, "BasicAuth user secret\n");
@@ -91,7 +92,7 @@ Deno.test({
       ctx.connect(listener.url, { proxy: `http://user:wrong@127.0.0.1:${proxy.port}` }).opened,
     ) as HandshakeError;
     assert(wrong.status === 401 || wrong.status === 407, wrong.message);
-    // In processes of their own: the environment is that of all tests.
+    // In processes of their own, since the environment is shared by all tests.
     const bare = `http://127.0.0.1:${proxy.port}`;
     assertEquals(await connectOnce(listener.url, { http_proxy: bare }), "407");
     assertEquals(await connectOnce(listener.url, { http_proxy: url }), "open");
@@ -105,7 +106,7 @@ Deno.test({
       "open",
     );
     assertEquals(await connectOnce(listener.url, { http_proxy: bare }, "proxy: null"), "open");
-    // Without the permission to read it, there is no proxy.
+    // Without the permission to read the environment no proxy is used.
     assertEquals(
       await connectOnce(listener.url, { http_proxy: bare }, "", ["--allow-net"]),
       "open",
@@ -114,7 +115,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "through microsocks, with and without a password, and with remote DNS",
+  name: "microsocks works with and without a password, and with remote DNS",
   ignore: MICROSOCKS === null,
   fn: async () => {
     await using ctx = new Context({ tls: { caCerts: [ca] } });
@@ -125,7 +126,7 @@ Deno.test({
     const proxy = `socks5://127.0.0.1:${open}`;
     await exercise(ctx.connect(`ws://localhost:${listener.port}/`, { ...ROOM, proxy }));
     await exercise(ctx.connect(`wss://localhost:${secure.port}/`, { ...ROOM, proxy }));
-    // One way only: microsocks can't read one side while the other one keeps it waiting, and echoes go both ways.
+    // In one direction only: while one side blocks, microsocks doesn't read the other one, and echoes use both directions.
     const reader = ctx.connect(listener.url, { ...ROOM, proxy });
     await reader.opened;
     const [writer] = listener.connections;
@@ -148,7 +149,7 @@ Deno.test({
   },
 });
 
-Deno.test("an https proxy, and one that hangs", async () => {
+Deno.test("an https proxy works, and one that hangs is ended by the timeout", async () => {
   await using ctx = new Context({ tls: { caCerts: [ca] } });
   const listener = ctx.listen({ port: 0, hostname: "127.0.0.1", tls: server, ...echoing() });
   using hanging = Deno.listen({ hostname: "127.0.0.1", port: 0 });
@@ -162,11 +163,11 @@ Deno.test("an https proxy, and one that hangs", async () => {
     assertEquals(error.name, "TimeoutError");
     assertMatch(error.message, /while connecting through the proxy/);
     await conn.closed;
-    // Nothing is left open.
+    // The connection to the proxy is closed.
     await readToEnd(accepted);
     accepted.close();
   }
-  // A CONNECT proxy behind our own TLS acceptor.
+  // A CONNECT proxy behind the library's TLS acceptor.
   const { TlsAcceptor } = await import("../../src/transport/tls_server.ts");
   const acceptor = new TlsAcceptor(server);
   using socket = Deno.listen({ hostname: "127.0.0.1", port: 0 });

@@ -10,7 +10,7 @@ const certificates = makeCertificates();
 const { ca, server, client } = certificates;
 addEventListener("unload", () => certificates[Symbol.dispose]());
 
-Deno.test("wss: by CA, by server name, and without checks", async () => {
+Deno.test("wss: certificates are verified by authority and server name, or not at all", async () => {
   await using ctx = new Context();
   const listener = ctx.listen({ port: 0, tls: server, ...echoing() });
   for (
@@ -63,7 +63,7 @@ Deno.test("mutual TLS: the client's certificate is on the connection and in onHa
   assertMatch((await failure(anonymous.opened)).message, /demands a client certificate/);
 });
 
-Deno.test("plain text on a TLS port and the reverse are named", async () => {
+Deno.test("the errors for plain text on a TLS port, and for TLS on a plain port, name the mistake", async () => {
   await using ctx = new Context();
   const errors: Error[] = [];
   const onHandshakeError = (error: unknown) => void errors.push(error as Error);
@@ -76,7 +76,7 @@ Deno.test("plain text on a TLS port and the reverse are named", async () => {
   assertMatch(error.message, /over TLS: the peer doesn't speak TLS/);
 });
 
-Deno.test("a paused wss reader holds its peer back", async () => {
+Deno.test("a paused wss reader stops its peer", async () => {
   await using ctx = new Context({ tls: { caCerts: [ca] } });
   const accepted = Promise.withResolvers<Connection>();
   const listener = ctx.listen({
@@ -93,12 +93,12 @@ Deno.test("a paused wss reader holds its peer back", async () => {
   const chunk = new Uint8Array(64 * 1024);
   for (let i = 0; i < 500; i++) conn.send(chunk);
   const waiting = await standstill(() => conn.queuedBytes);
-  assert(waiting > 8 << 20, `only ${waiting} bytes wait`);
+  assert(waiting > 8 << 20, `only ${waiting} bytes are queued`);
   far.resume();
   await conn.drained();
 });
 
-Deno.test("a TLS handshake that hangs is ended by connectTimeout, and nothing is left open", async () => {
+Deno.test("connectTimeout ends a hanging TLS handshake, and closes its connection", async () => {
   await using ctx = new Context();
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const conn = ctx.connect(`wss://127.0.0.1:${listener.addr.port}/`, { connectTimeout: 50 });
@@ -108,7 +108,7 @@ Deno.test("a TLS handshake that hangs is ended by connectTimeout, and nothing is
   accepted.close();
 });
 
-Deno.test("Unix sockets: plain, with TLS, stale and live files", async () => {
+Deno.test("Unix sockets work without and with TLS, and replace stale files only", async () => {
   await using ctx = new Context();
   const dir = await Deno.makeTempDir();
   const path = `${dir}/socket`;
@@ -125,7 +125,7 @@ Deno.test("Unix sockets: plain, with TLS, stale and live files", async () => {
   await Deno.writeTextFile(path, "not a socket");
   assertThrows(() => ctx.listen({ unix: path }), Deno.errors.AddrInUse, "isn't a socket");
   await Deno.remove(path);
-  // A process that is killed leaves its file behind.
+  // A killed process leaves its file.
   const child = new Deno.Command(Deno.execPath(), {
     args: [
       "eval",

@@ -17,7 +17,7 @@ import { echoing, exercise, ROOM } from "./_exercise.ts";
 import { standstill, turn, until } from "../support/until.ts";
 import { VirtualClock } from "../support/virtual_clock.ts";
 
-/** A Deno.serve whose requests are upgraded with `options`. */
+/** A `Deno.serve` that upgrades its requests with `options`. */
 function serve(ctx: Context, options: UpgradeOptions): {
   url: string;
   accepted: Promise<Connection>;
@@ -35,7 +35,7 @@ function serve(ctx: Context, options: UpgradeOptions): {
   };
 }
 
-Deno.test("upgrade makes the same connection", async () => {
+Deno.test("upgrade gives the same kind of connection", async () => {
   await using ctx = new Context({ compression: true, onPing: () => {} });
   const ended = Promise.withResolvers<CloseRecord>();
   await using server = serve(ctx, {
@@ -56,7 +56,7 @@ Deno.test("upgrade makes the same connection", async () => {
   assertEquals([record.code, record.reason, record.wasClean], [4001, "bye", true]);
 });
 
-Deno.test("upgrade: it closes, with codes and reasons, and is closed", async () => {
+Deno.test("upgrade: either end closes with a code and a reason", async () => {
   await using ctx = new Context();
   for (const code of [1000, 1001, 1008, 1011, 3000, 4999]) {
     await using server = serve(ctx, { onConnect: (conn) => conn.close(code, "why") });
@@ -73,7 +73,7 @@ Deno.test("upgrade: it closes, with codes and reasons, and is closed", async () 
   assertEquals((await (await server.accepted).closed).code, 1006);
 });
 
-Deno.test("upgrade: a client that doesn't read, drain and limits", async () => {
+Deno.test("upgrade: the queue for a client that doesn't read drains, and is limited", async () => {
   await using ctx = new Context();
   let drains = 0;
   await using server = serve(ctx, { onDrain: () => void drains++, maxQueueBytes: 16 << 20 });
@@ -102,7 +102,7 @@ Deno.test("upgrade: a client that doesn't read, drain and limits", async () => {
   assertEquals(conn.queuedBytes, 0);
 });
 
-Deno.test("upgrade: a pause holds messages, and too many of them close with 1013", async () => {
+Deno.test("upgrade: a pause holds messages, and too many held messages close with 1013", async () => {
   await using ctx = new Context();
   const got: number[] = [];
   await using server = serve(ctx, {
@@ -121,13 +121,13 @@ Deno.test("upgrade: a pause holds messages, and too many of them close with 1013
   await until(() => got.length === 4);
   assertEquals(got, [50_000, 50_001, 50_002, 50_003]);
   conn.pause();
-  // Deno's own socket closes cleanly only while nothing more arrives.
+  // Deno's WebSocket closes cleanly only while no message arrives.
   client.send(pattern(600_000));
   assertEquals((await client.closed).code, 1013);
   await conn.closed;
 });
 
-Deno.test("upgrade: terminate ends it for us at once", async () => {
+Deno.test("upgrade: terminate ends the connection at once for the application", async () => {
   await using ctx = new Context();
   await using server = serve(ctx, {});
   const client = ctx.connect(server.url);
@@ -148,7 +148,7 @@ Deno.test("upgrade: a message over maxMessageSize closes with 1009", async () =>
   assertEquals((await client.closed).code, 1009);
 });
 
-Deno.test("upgrade: what needs frames throws and names the ways that can", async () => {
+Deno.test("upgrade: methods that need frames throw, and name the functions whose connections support them", async () => {
   await using ctx = new Context();
   const request = new Request("http://x/");
   for (
@@ -185,11 +185,11 @@ Deno.test("upgrade: what needs frames throws and names the ways that can", async
   conn.ref();
   const frame = { opcode: 1, payload: "x", fin: true } as Parameters<typeof conn.sendFrame>[0];
   assertThrows(() => conn.sendFrame(frame), UnsupportedError, "listen or adopt");
-  // The client's pings are answered by the runtime.
+  // The runtime answers the client's pings.
   assert(await client.ping() >= 0);
 });
 
-Deno.test("upgrade: what can't be honoured may be switched off, and is ignored where it is a default", async () => {
+Deno.test("upgrade: unsupported options may be switched off, and are ignored as defaults of the context", async () => {
   const never = () => assertEquals("called", "not called");
   const settings: ContextOptions[] = [
     { assemble: false, onFrameStart: never, onFrameChunk: never, onFrameEnd: never },
@@ -216,7 +216,7 @@ Deno.test("upgrade: what can't be honoured may be switched off, and is ignored w
   }
 });
 
-Deno.test("upgrade: while connecting it is known, too, what its socket can't do", async () => {
+Deno.test("upgrade: unsupported methods throw while connecting, too", async () => {
   await using ctx = new Context();
   const states: string[] = [];
   await using server = Deno.serve(
@@ -234,7 +234,7 @@ Deno.test("upgrade: while connecting it is known, too, what its socket can't do"
   assertEquals(states, ["connecting"]);
 });
 
-Deno.test("upgrade: a close frame goes out while the peer is sending", async () => {
+Deno.test("upgrade: the close frame is sent while the peer is sending", async () => {
   await using ctx = new Context();
   await using server = serve(ctx, { onMessage: (conn) => conn.close(4001, "enough") });
   using peer = await RawPeer.connect(Number(new URL(server.url).port));
@@ -242,11 +242,11 @@ Deno.test("upgrade: a close frame goes out while the peer is sending", async () 
   assertEquals(readClose((await peer.next(CLOSE)).payload), { code: 4001, reason: "enough" });
 });
 
-Deno.test("upgrade: a response that isn't returned, and a client that left before, end the connection", async () => {
+Deno.test("upgrade: a response that isn't returned, and a client that disconnects before, end the connection", async () => {
   await using ctx = new Context();
   const errors: unknown[] = [], closed: Promise<CloseRecord>[] = [];
   const upgrading = Promise.withResolvers<void>();
-  // Deno's own shutdown would wait for the response of the client that has left, for ever.
+  // Deno's shutdown would wait for ever for the response to the client that has disconnected.
   const abort = new AbortController();
   const server = Deno.serve({
     signal: abort.signal,
@@ -274,7 +274,7 @@ Deno.test("upgrade: a response that isn't returned, and a client that left befor
   abort.abort();
 });
 
-/** The answer to a handshake with an `Origin` and a `Cookie`, and what became of the connection. */
+/** The response to a handshake with an `Origin` and a `Cookie`, and the events of the connection. */
 async function answerTo(
   options: UpgradeOptions,
   origin: string | null,
@@ -293,7 +293,7 @@ async function answerTo(
           onClose: (_conn, record) => void log.push(String(record.code)),
         });
         conn = connection;
-        assertEquals([conn.state, log], ["connecting", []], "callbacks come later");
+        assertEquals([conn.state, log], ["connecting", []], "callbacks must be called later");
         return response;
       } catch (error) {
         thrown = error;
@@ -343,7 +343,7 @@ Deno.test("fault 60: upgrade refuses pages of other origins, as listen does", as
   assertEquals((await answerTo({ origins: [] }, ours)).status, 403);
 });
 
-Deno.test("fault 60: origins that make no sense, throw or take their time fail the call, and no client is let in", async () => {
+Deno.test("fault 60: origins that are invalid, throw or return a promise make the call throw, and no client is accepted", async () => {
   for (
     const [origins, message] of [
       [["example.com"], "Cannot use"],
@@ -362,7 +362,7 @@ Deno.test("fault 60: origins that make no sense, throw or take their time fail t
   }
 });
 
-Deno.test("fault 60: cookies without origins are warned about, once, and not with origins", async () => {
+Deno.test("fault 60: cookies without the option origins lead to one warning, with it to none", async () => {
   const { code, stderr } = await run(new URL("./programs/upgrade_cookie.ts", import.meta.url));
   assertEquals(code, 0);
   assertEquals(stderr.match(/cross-site WebSocket hijacking/g)?.length, 1, stderr);
@@ -377,14 +377,14 @@ Deno.test("upgrade: a selectProtocol that returns a promise throws", async () =>
   }
 });
 
-Deno.test("upgrade: a slow, steady taker isn't given up by sendTimeout", async () => {
+Deno.test("upgrade: sendTimeout doesn't end a connection to a slow but steady reader", async () => {
   using clock = new VirtualClock();
   await using ctx = new Context();
   const ended = Promise.withResolvers<CloseRecord>();
   await using server = serve(ctx, {
     ...ROOM,
     sendTimeout: 400,
-    // Deno's own socket tells what was taken message by message.
+    // Deno's WebSocket reports progress message by message.
     onConnect: (conn) => {
       for (let i = 0; i < 24; i++) conn.send(new Uint8Array(1 << 20));
     },
@@ -393,22 +393,22 @@ Deno.test("upgrade: a slow, steady taker isn't given up by sendTimeout", async (
   using peer = await RawPeer.connect(Number(new URL(server.url).port));
   const conn = await server.accepted;
   await conn.opened;
-  // The peer takes 24 MiB in more than a second, and never pauses for long. Some came with the head.
+  // The peer reads 24 MiB in more than a second, without long breaks. Some bytes came with the head.
   const buffer = new Uint8Array(512 * 1024);
   for (let taken = 0; taken < (24 << 20) - (64 << 10);) {
     const count = await clock.during(peer.conn.read(buffer), 30);
-    if (count === null) throw new Error("The peer was given up");
+    if (count === null) throw new Error("The connection was ended");
     taken += count;
     await clock.advance(30);
   }
   assertEquals(conn.state, "open");
-  // A peer that takes nothing at all is given up.
+  // A peer that reads nothing at all is disconnected.
   conn.send(new Uint8Array(24 << 20));
   const { cause } = await clock.during(ended.promise);
   assertEquals((cause as Error).name, "TimeoutError");
 });
 
-Deno.test("upgrade: fragments go out as one message, and streams work", async () => {
+Deno.test("upgrade: fragments are sent as one message, and streams work", async () => {
   await using ctx = new Context();
   await using server = serve(ctx, {
     ...ROOM,
@@ -424,7 +424,7 @@ Deno.test("upgrade: fragments go out as one message, and streams work", async ()
   assertEquals((await client.receive()).length, 1 << 20);
 });
 
-Deno.test("upgrade: Deno's own client", async () => {
+Deno.test("upgrade: Deno's own client exchanges messages", async () => {
   await using ctx = new Context();
   await using server = serve(ctx, echoing());
   const socket = new WebSocket(server.url);

@@ -1,33 +1,34 @@
 import * as npm from "ws";
 import * as ours from "../../ws.ts";
 
-/** What both have. */
+/** The members that both implementations have. */
 export type Implementation = Pick<
   typeof ours,
   "WebSocket" | "WebSocketServer" | "createWebSocketStream"
 >;
 
 /**
- * Where ours differs on purpose. Each name is used by the test that shows the difference; docs/ws.md has the same list.
+ * Deliberate differences of this library. Each name is used by the test that shows the difference; docs/ws.md has the same
+ * list.
  */
 export interface Differences {
-  /** After its own `close()` a socket emits no message any more. */
+  /** After its own `close()` a socket emits no messages. */
   readonly messagesAfterClose: boolean;
-  /** `close()` lifts a pause, so that the peer's close frame is seen. */
+  /** `close()` ends a pause, so that the peer's close frame is read. */
   readonly closeWhilePaused: boolean;
-  /** `pause()` holds what came in the same segment, too. */
+  /** `pause()` also stops messages of the same segment. */
   readonly pausesAtOnce: boolean;
-  /** `_sender` and `Sender` are there. */
+  /** `_sender` and `Sender` exist. */
   readonly sender: boolean;
   /** `skipUTF8Validation` has an effect. */
   readonly skipsValidation: boolean;
-  /** Bytes that are sent as text are checked. */
+  /** Bytes that are sent as text are validated. */
   readonly checksText: boolean;
   /** `send` takes a snapshot; later changes to the bytes aren't sent. */
   readonly snapshot: boolean;
-  /** `maxFragments` and `maxBufferedChunks` have an effect; what is buffered is bounded in bytes otherwise. */
+  /** `maxFragments` and `maxBufferedChunks` have an effect. Without them, buffers are bounded in bytes. */
   readonly countsParts: boolean;
-  /** The pings of a peer that doesn't read its pongs end the connection at `maxPendingAutoPongs`. */
+  /** A peer that sends pings and doesn't read the pongs is disconnected at `maxPendingAutoPongs`. */
   readonly endsUnreadPongs: boolean;
 }
 
@@ -70,13 +71,13 @@ export const SUBJECTS: readonly Subject[] = [
   },
 ];
 
-/** Both implementations get the same test. */
+/** Defines a test for each implementation. */
 export function both(name: string, test: (subject: Subject) => Promise<void> | void): void {
   for (const subject of SUBJECTS) {
     Deno.test({
       name: `${subject.name}: ${name}`,
       fn: () => test(subject),
-      // Timers of npm:ws outlive its sockets.
+      // Timers of npm:ws may outlive its sockets.
       sanitizeOps: false,
       sanitizeResources: false,
     });

@@ -10,7 +10,7 @@ export type Socket = InstanceType<Subject["WebSocket"]>;
 export type ServerOptions = ConstructorParameters<Subject["WebSocketServer"]>[0];
 export type ClientOptions = ConstructorParameters<Subject["WebSocket"]>[2];
 
-/** What a socket emits. */
+/** An event of a socket. */
 export interface Emitted {
   readonly type: string;
   // deno-lint-ignore no-explicit-any
@@ -19,14 +19,14 @@ export interface Emitted {
 
 const EVENTS = ["open", "message", "ping", "pong", "error", "close", "upgrade", "redirect"];
 
-/** The events of a socket, in their order. */
+/** Records the events of a socket. */
 export function record(socket: Socket, events: readonly string[] = EVENTS): EventLog<Emitted> {
   const log = new EventLog<Emitted>();
   for (const type of events) socket.on(type, (...args) => log.push({ type, args }));
   return log;
 }
 
-/** The next event of a type, skipping others. */
+/** Returns the arguments of the next event of a type, and skips others. */
 export async function next(log: EventLog<Emitted>, type: string): Promise<Emitted["args"]> {
   for (;;) {
     const event = await log.next();
@@ -35,14 +35,14 @@ export async function next(log: EventLog<Emitted>, type: string): Promise<Emitte
   }
 }
 
-/** Code and reason of the close event that comes. */
+/** Waits for the close event; returns its code and reason. */
 export async function closing(log: EventLog<Emitted>): Promise<[number, string]> {
   const [code, reason] = await next(log, "close");
   if (!Buffer.isBuffer(reason)) throw new Error("The reason isn't a Buffer");
   return [code, String(reason)];
 }
 
-/** A server on a port of its own, which everything ends with. */
+/** A server on a port of its own. Disposing it ends its sockets, too. */
 export interface Serving extends AsyncDisposable {
   readonly wss: Server;
   readonly port: number;
@@ -50,7 +50,7 @@ export interface Serving extends AsyncDisposable {
   readonly accepted: EventLog<{ socket: Socket; request: IncomingMessage; log: EventLog<Emitted> }>;
 }
 
-/** Listens. */
+/** Starts a server. */
 export async function serve(subject: Subject, options: ServerOptions = {}): Promise<Serving> {
   const wss = new subject.WebSocketServer({ host: "127.0.0.1", port: 0, ...options });
   const accepted: Serving["accepted"] = new EventLog();
@@ -79,7 +79,7 @@ export interface Pair extends Serving {
   readonly serverLog: EventLog<Emitted>;
 }
 
-/** Connects. */
+/** Connects a client to a server. */
 export async function pair(
   subject: Subject,
   serverOptions: ServerOptions = {},

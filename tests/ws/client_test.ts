@@ -11,9 +11,9 @@ import { both, type Subject } from "./_implementation.ts";
 import { type ClientOptions, closing, next, record, serve } from "./_serve.ts";
 import { mayFail } from "../support/failure.ts";
 
-// The client's constructor of the npm package ws, option by option and event by event of its reference.
+// The constructor of clients in the npm package ws: each option and each event of its reference.
 
-/** A server that answers each connection's head by hand. */
+/** A server that answers each request with a function. */
 function answering(answer: (request: string) => string | Uint8Array | null) {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const raws: RawPeer[] = [];
@@ -25,7 +25,7 @@ function answering(answer: (request: string) => string | Uint8Array | null) {
         const text = answer(head);
         if (text !== null) return raw.write(text);
       });
-      mayFail(answering, "the client may leave");
+      mayFail(answering, "the client may disconnect");
     }
   })();
   return {
@@ -46,7 +46,7 @@ async function failure(subject: Subject, url: string, options?: ClientOptions): 
   return error;
 }
 
-both("new: what the address may be", async (ws) => {
+both("new: valid addresses are accepted, invalid ones refused", async (ws) => {
   for (
     const [address, message] of [
       ["not a URL", "Invalid URL: not a URL"],
@@ -101,7 +101,7 @@ both("new: protocolVersion", (ws) => {
   assertEquals(error.message, "Unsupported protocol version: 12 (supported versions: 8, 13)");
 });
 
-both("headers, origin, auth, and the upgrade event", async (ws) => {
+both("headers, origin and auth are sent, and upgrade is emitted", async (ws) => {
   await using s = await serve(ws);
   const url = s.url.replace("//", "//us%20er:pass@");
   const socket = new ws.WebSocket(`${url}/p?q`, { headers: { "X-Mine": "1" }, origin: "http://o" });
@@ -118,26 +118,29 @@ both("headers, origin, auth, and the upgrade event", async (ws) => {
   assertEquals((await log.next()).type, "open");
 });
 
-both("unexpected-response: the application decides; without a listener an error", async (ws) => {
-  await using server = answering(() =>
-    "HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\nX-Why: tests\r\n\r\nno"
-  );
-  assertEquals((await failure(ws, server.url)).message, "Unexpected server response: 401");
-  const socket = new ws.WebSocket(server.url), log = record(socket);
-  const [request, response] = await once(socket, "unexpected-response") as [
-    ClientRequest,
-    IncomingMessage,
-  ];
-  assertEquals([response.statusCode, response.headers["x-why"]], [401, "tests"]);
-  let body = "";
-  for await (const chunk of response) body += chunk;
-  assertEquals(body, "no");
-  request.destroy();
-  socket.close();
-  await closing(log);
-});
+both(
+  "unexpected-response: a listener handles the response; without one it is an error",
+  async (ws) => {
+    await using server = answering(() =>
+      "HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\nX-Why: tests\r\n\r\nno"
+    );
+    assertEquals((await failure(ws, server.url)).message, "Unexpected server response: 401");
+    const socket = new ws.WebSocket(server.url), log = record(socket);
+    const [request, response] = await once(socket, "unexpected-response") as [
+      ClientRequest,
+      IncomingMessage,
+    ];
+    assertEquals([response.statusCode, response.headers["x-why"]], [401, "tests"]);
+    let body = "";
+    for await (const chunk of response) body += chunk;
+    assertEquals(body, "no");
+    request.destroy();
+    socket.close();
+    await closing(log);
+  },
+);
 
-both("answers that aren't to our request", async (ws) => {
+both("a response that doesn't match the request is an error", async (ws) => {
   const accept = (request: string) => new TextDecoder().decode(upgradeResponse(request));
   for (
     const [answer, message, options] of [
@@ -196,7 +199,7 @@ both("handshakeTimeout", async (ws) => {
   assertEquals(error.message, "Opening handshake has timed out");
 });
 
-both("a port where nobody listens: ECONNREFUSED", async (ws) => {
+both("a port without a server leads to ECONNREFUSED", async (ws) => {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = listener.addr;
   listener.close();
@@ -207,12 +210,12 @@ both("a port where nobody listens: ECONNREFUSED", async (ws) => {
 const redirection = (location: string) =>
   `HTTP/1.1 302 Found\r\nLocation: ${location}\r\nContent-Length: 0\r\n\r\n`;
 
-both("followRedirects: off, it is an error", async (ws) => {
+both("followRedirects: without it a redirect is an error", async (ws) => {
   await using server = answering(() => redirection("/"));
   assertEquals((await failure(ws, server.url)).message, "Unexpected server response: 302");
 });
 
-both("followRedirects, redirect: followed, relative ones too, and told", async (ws) => {
+both("followRedirects: redirects are followed, also relative ones, and emitted", async (ws) => {
   await using s = await serve(ws);
   await using server = answering((request) =>
     redirection(request.startsWith("GET /first ") ? "/second" : `${s.url}/third`)
@@ -232,7 +235,7 @@ both("maxRedirects", async (ws) => {
   assertEquals(error.message, "Maximum redirects exceeded");
 });
 
-both("redirects: to what is no URL, or not ours", async (ws) => {
+both("redirects: an invalid URL and another scheme are errors", async (ws) => {
   for (const location of ["http://", "ftp://127.0.0.1/"]) {
     await using server = answering(() => redirection(location));
     const error = await failure(ws, server.url, { followRedirects: true });
@@ -240,7 +243,7 @@ both("redirects: to what is no URL, or not ours", async (ws) => {
   }
 });
 
-both("redirects: another host gets no credentials, the same one does", async (ws) => {
+both("redirects: the same host gets the credentials, another one doesn't", async (ws) => {
   const heads: string[] = [];
   await using other = answering((head) => {
     heads.push(head);
@@ -252,7 +255,7 @@ both("redirects: another host gets no credentials, the same one does", async (ws
       head.startsWith("GET / ") ? "/same" : `ws://localhost:${other.port}/other`,
     );
   });
-  // No listener for "redirect": with one, the application is asked.
+  // Without a listener for "redirect", which would decide about the credentials.
   const socket = new ws.WebSocket(server.url, {
     followRedirects: true,
     headers: { authorization: "Basic secret", cookie: "secret", "x-open": "1" },
@@ -264,7 +267,7 @@ both("redirects: another host gets no credentials, the same one does", async (ws
   assertMatch(heads[2], /x-open: 1/i);
 });
 
-both("finishRequest: may change the request, and ends it", async (ws) => {
+both("finishRequest: the function may change the request, and ends it", async (ws) => {
   await using s = await serve(ws);
   const socket = new ws.WebSocket(s.url, {
     finishRequest: (request, given) => {
@@ -278,7 +281,7 @@ both("finishRequest: may change the request, and ends it", async (ws) => {
   await next(log, "open");
 });
 
-both("agent, createConnection: the request's own", async (ws) => {
+both("agent, createConnection: they are used for the request", async (ws) => {
   await using s = await serve(ws);
   let made = 0;
   const socket = new ws.WebSocket(s.url, {
@@ -295,7 +298,7 @@ both("agent, createConnection: the request's own", async (ws) => {
   await next(secondLog, "open");
 });
 
-both("ws+unix: a Unix socket and a path", async (ws) => {
+both("ws+unix: the client connects to a Unix socket and requests a path", async (ws) => {
   const path = await Deno.makeTempDir();
   const http = createServer();
   const wss = new ws.WebSocketServer({ server: http });
@@ -313,41 +316,44 @@ both("ws+unix: a Unix socket and a path", async (ws) => {
   await Deno.remove(path, { recursive: true });
 });
 
-both("node:https: ca, rejectUnauthorized, servername; secure in verifyClient", async (ws) => {
-  using certificates = makeCertificates();
-  const { ca, server: { cert, key } } = certificates;
-  const http = createSecure({ cert, key });
-  const secure: unknown[] = [];
-  const wss = new ws.WebSocketServer({
-    server: http,
-    verifyClient: (info: { secure: boolean }) => {
-      secure.push(info.secure);
-      return true;
-    },
-  });
-  wss.on("connection", (socket) => socket.on("message", (data: Buffer) => socket.send(data)));
-  await once(http.listen(0, "127.0.0.1"), "listening");
-  const { port } = http.address() as AddressInfo;
-  for (
-    const options of [
-      { rejectUnauthorized: false },
-      { ca, servername: "localhost" },
-    ] as ClientOptions[]
-  ) {
-    const socket = new ws.WebSocket(`wss://127.0.0.1:${port}`, options), log = record(socket);
-    await next(log, "open");
-    socket.send("over TLS");
-    assertEquals(String((await next(log, "message"))[0]), "over TLS");
-    socket.close();
-    await closing(log);
-  }
-  assertEquals(secure, [true, true]);
-  await failure(ws, `wss://127.0.0.1:${port}`);
-  await new Promise<void>((resolve) => wss.close(() => resolve()));
-  http.close();
-});
+both(
+  "TLS: ca, rejectUnauthorized and servername work, and verifyClient gets secure",
+  async (ws) => {
+    using certificates = makeCertificates();
+    const { ca, server: { cert, key } } = certificates;
+    const http = createSecure({ cert, key });
+    const secure: unknown[] = [];
+    const wss = new ws.WebSocketServer({
+      server: http,
+      verifyClient: (info: { secure: boolean }) => {
+        secure.push(info.secure);
+        return true;
+      },
+    });
+    wss.on("connection", (socket) => socket.on("message", (data: Buffer) => socket.send(data)));
+    await once(http.listen(0, "127.0.0.1"), "listening");
+    const { port } = http.address() as AddressInfo;
+    for (
+      const options of [
+        { rejectUnauthorized: false },
+        { ca, servername: "localhost" },
+      ] as ClientOptions[]
+    ) {
+      const socket = new ws.WebSocket(`wss://127.0.0.1:${port}`, options), log = record(socket);
+      await next(log, "open");
+      socket.send("over TLS");
+      assertEquals(String((await next(log, "message"))[0]), "over TLS");
+      socket.close();
+      await closing(log);
+    }
+    assertEquals(secure, [true, true]);
+    await failure(ws, `wss://127.0.0.1:${port}`);
+    await new Promise<void>((resolve) => wss.close(() => resolve()));
+    http.close();
+  },
+);
 
-both("cert, key: a client that shows a certificate", async (ws) => {
+both("cert, key: the client sends its certificate", async (ws) => {
   using certificates = makeCertificates();
   const { ca, server: { cert, key }, client } = certificates;
   const http = createSecure({ cert, key, ca, requestCert: true, rejectUnauthorized: true });
@@ -372,7 +378,7 @@ both("cert, key: a client that shows a certificate", async (ws) => {
   http.close();
 });
 
-both("a server that ends the stream instead of answering", async (ws) => {
+both("a server that ends the stream without a response leads to an error", async (ws) => {
   const server = createNetServer((socket) => void socket.end());
   await once(server.listen(0, "127.0.0.1"), "listening");
   const { port } = server.address() as AddressInfo;

@@ -1,4 +1,4 @@
-// What programs pass by mistake, and what the package makes of it.
+// Arguments that programs pass by mistake, and how the package handles them.
 
 import { Buffer } from "node:buffer";
 import { assertEquals, assertThrows } from "@std/assert";
@@ -6,27 +6,33 @@ import { RawPeer } from "../support/raw_peer.ts";
 import { both } from "./_implementation.ts";
 import { closing, next, pair, record, serve } from "./_serve.ts";
 
-both("maxPayload: what is no limit, and what is one", async (ws) => {
-  for (
-    const [maxPayload, bounded] of [
-      [0, false],
-      [-1, false],
-      [Infinity, false],
-      [NaN, false],
-      [null, false],
-      ["10", true],
-      [10.5, true],
-    ] as [never, boolean][]
-  ) {
-    await using p = await pair(ws, { maxPayload });
-    p.client.send(Buffer.alloc(30));
-    if (bounded) {
-      assertEquals((await next(p.serverLog, "error"))[0].code, "WS_ERR_UNSUPPORTED_MESSAGE_LENGTH");
-    } else assertEquals((await next(p.serverLog, "message"))[0].length, 30);
-  }
-});
+both(
+  "maxPayload: 0 and invalid values mean no limit, and numeric strings are converted",
+  async (ws) => {
+    for (
+      const [maxPayload, bounded] of [
+        [0, false],
+        [-1, false],
+        [Infinity, false],
+        [NaN, false],
+        [null, false],
+        ["10", true],
+        [10.5, true],
+      ] as [never, boolean][]
+    ) {
+      await using p = await pair(ws, { maxPayload });
+      p.client.send(Buffer.alloc(30));
+      if (bounded) {
+        assertEquals(
+          (await next(p.serverLog, "error"))[0].code,
+          "WS_ERR_UNSUPPORTED_MESSAGE_LENGTH",
+        );
+      } else assertEquals((await next(p.serverLog, "message"))[0].length, 30);
+    }
+  },
+);
 
-both("closeTimeout: 0 and what is no number are the shortest", async (ws) => {
+both("closeTimeout: 0 and invalid values are the shortest time", async (ws) => {
   for (const closeTimeout of [0, -1, null, "10", 1.5] as never[]) {
     await using s = await serve(ws, { closeTimeout });
     using _raw = await RawPeer.connect(s.port);
@@ -36,7 +42,7 @@ both("closeTimeout: 0 and what is no number are the shortest", async (ws) => {
   }
 });
 
-both("threshold: below 0 everything is compressed", async (ws) => {
+both("threshold: with a negative value every message is compressed", async (ws) => {
   const perMessageDeflate = { threshold: -1 };
   await using p = await pair(ws, { perMessageDeflate });
   p.client.send("");
@@ -45,17 +51,17 @@ both("threshold: below 0 everything is compressed", async (ws) => {
   assertEquals(await next(p.clientLog, "message"), [Buffer.from("x"), false]);
 });
 
-both("new WebSocketServer without options", (ws) => {
+both("new WebSocketServer throws without options", (ws) => {
   const Server = ws.WebSocketServer as unknown as new () => unknown;
   assertThrows(() => new Server(), TypeError, "One and only one of the");
 });
 
-both("new WebSocket with null for subprotocols", (ws) => {
+both("new WebSocket throws if the subprotocols are null", (ws) => {
   const error = assertThrows(() => new ws.WebSocket("ws://127.0.0.1:1", null as never));
   assertEquals((error as Error).message, "An invalid or duplicated subprotocol was specified");
 });
 
-both("close: a reason that has no length is none", async (ws) => {
+both("close: a reason without a length is ignored", async (ws) => {
   for (const reason of [5, {}, "", true] as never[]) {
     await using p = await pair(ws);
     p.client.close(1000, reason);
@@ -65,7 +71,7 @@ both("close: a reason that has no length is none", async (ws) => {
   assertThrows(() => p.client.close(1000, null as never), TypeError);
 });
 
-both("the attributes are enumerable, as an interface's", (ws) => {
+both("the attributes are enumerable, like those of an interface", (ws) => {
   const names: string[] = [];
   for (const name in ws.WebSocket.prototype) names.push(name);
   for (
@@ -77,7 +83,7 @@ both("the attributes are enumerable, as an interface's", (ws) => {
   assertEquals(names.includes("send"), false);
 });
 
-both("stream: what fails while it is destroyed is its error, before its close", async (ws) => {
+both("stream: an error while it is destroyed is emitted before its close", async (ws) => {
   const refused = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = refused.addr;
   refused.close();

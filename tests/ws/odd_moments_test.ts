@@ -1,4 +1,4 @@
-// Calls at moments at which few programs make them, and streams that break.
+// Calls at unusual times, and streams that break.
 
 import { Buffer } from "node:buffer";
 import { once } from "node:events";
@@ -12,7 +12,7 @@ import { until } from "../support/until.ts";
 import { both } from "./_implementation.ts";
 import { closing, next, pair, record, serve, type Socket } from "./_serve.ts";
 
-both("close in open, in connection and in a message", async (ws) => {
+both("close works in listeners of open, connection and message", async (ws) => {
   await using s = await serve(ws);
   const opened = new ws.WebSocket(s.url), openedLog = record(opened);
   opened.on("open", () => opened.close(4001, "open"));
@@ -30,45 +30,54 @@ both("close in open, in connection and in a message", async (ws) => {
   assertEquals(await closing(p.clientLog), [4003, "message"]);
 });
 
-both("close in upgrade: before the connection was established", async (ws) => {
-  await using s = await serve(ws);
-  const socket = new ws.WebSocket(s.url), log = record(socket);
-  socket.on("upgrade", () => socket.close());
-  const [error] = await next(log, "error");
-  assertEquals(error.message, "WebSocket was closed before the connection was established");
-  assertEquals(await closing(log), [1006, ""]);
-});
+both(
+  "close in a listener of upgrade is an error, since the connection isn't established",
+  async (ws) => {
+    await using s = await serve(ws);
+    const socket = new ws.WebSocket(s.url), log = record(socket);
+    socket.on("upgrade", () => socket.close());
+    const [error] = await next(log, "error");
+    assertEquals(error.message, "WebSocket was closed before the connection was established");
+    assertEquals(await closing(log), [1006, ""]);
+  },
+);
 
-both("terminate in a message: whether others of the segment follow", async (ws) => {
-  await using s = await serve(ws);
-  using raw = await RawPeer.connect(s.port);
-  const { socket, log } = await s.accepted.next();
-  const seen: string[] = [];
-  socket.on("message", (data: Buffer) => {
-    seen.push(String(data));
-    socket.terminate();
-  });
-  await raw.send(frame(TEXT, "a"), frame(TEXT, "b"));
-  await closing(log);
-  assertEquals(seen, ws.is.messagesAfterClose ? ["a", "b"] : ["a"]);
-});
+both(
+  "after terminate in a listener of message only npm:ws emits later messages of the segment",
+  async (ws) => {
+    await using s = await serve(ws);
+    using raw = await RawPeer.connect(s.port);
+    const { socket, log } = await s.accepted.next();
+    const seen: string[] = [];
+    socket.on("message", (data: Buffer) => {
+      seen.push(String(data));
+      socket.terminate();
+    });
+    await raw.send(frame(TEXT, "a"), frame(TEXT, "b"));
+    await closing(log);
+    assertEquals(seen, ws.is.messagesAfterClose ? ["a", "b"] : ["a"]);
+  },
+);
 
-both("terminate in close does nothing, and the set of clients is right by then", async (ws) => {
-  await using p = await pair(ws);
-  const sizes: number[] = [];
-  p.server.on("close", () => {
-    sizes.push(p.wss.clients!.size);
-    p.server.terminate();
-    p.server.close();
-    p.server.pause();
-  });
-  assertEquals(p.wss.clients!.has(p.server), true);
-  p.client.close();
-  await closing(p.serverLog);
-  assertEquals([sizes, p.server.readyState, p.server.isPaused], [[0], 3, false]);
-});
+both(
+  "terminate in a listener of close has no effect, and the set of clients is up to date",
+  async (ws) => {
+    await using p = await pair(ws);
+    const sizes: number[] = [];
+    p.server.on("close", () => {
+      sizes.push(p.wss.clients!.size);
+      p.server.terminate();
+      p.server.close();
+      p.server.pause();
+    });
+    assertEquals(p.wss.clients!.has(p.server), true);
+    p.client.close();
+    await closing(p.serverLog);
+    assertEquals([sizes, p.server.readyState, p.server.isPaused], [[0], 3, false]);
+  },
+);
 
-both("a stream that breaks: close with 1006, and no error", async (ws) => {
+both("a stream that breaks leads to close with 1006 and to no error", async (ws) => {
   await using p = await pair(ws);
   const { _socket } = p.server as unknown as { _socket: Duplex };
   _socket.destroy(new Error("broken"));
@@ -78,24 +87,27 @@ both("a stream that breaks: close with 1006, and no error", async (ws) => {
   }
 });
 
-both("close of a server with clients: they stay, and the last ends it", async (ws) => {
-  await using p = await pair(ws);
-  const seen: string[] = [];
-  p.wss.on("close", () => seen.push("event"));
-  p.wss.close(() => seen.push("callback"));
-  p.client.send("still here");
-  await next(p.serverLog, "message");
-  const late = record(new ws.WebSocket(p.url));
-  await next(late, "error");
-  await closing(late);
-  assertEquals([seen, p.client.readyState], [[], 1]);
-  p.client.close();
-  await closing(p.serverLog);
-  await until(() => seen.length === 2);
-  assertEquals(seen, ["event", "callback"]);
-});
+both(
+  "close of a server doesn't close its clients, and completes after the last one",
+  async (ws) => {
+    await using p = await pair(ws);
+    const seen: string[] = [];
+    p.wss.on("close", () => seen.push("event"));
+    p.wss.close(() => seen.push("callback"));
+    p.client.send("still here");
+    await next(p.serverLog, "message");
+    const late = record(new ws.WebSocket(p.url));
+    await next(late, "error");
+    await closing(late);
+    assertEquals([seen, p.client.readyState], [[], 1]);
+    p.client.close();
+    await closing(p.serverLog);
+    await until(() => seen.length === 2);
+    assertEquals(seen, ["event", "callback"]);
+  },
+);
 
-both("two servers on one HTTP server: each has its own path", async (ws) => {
+both("two servers on one HTTP server have different paths", async (ws) => {
   const http = createServer();
   const servers = new Map(
     ["/a", "/b"].map((path) => [path, new ws.WebSocketServer({ noServer: true })]),
@@ -123,7 +135,7 @@ both("two servers on one HTTP server: each has its own path", async (ws) => {
   http.close();
 });
 
-both("verifyClient answers twice: the second time is refused", async (ws) => {
+both("verifyClient may call back only once", async (ws) => {
   const refused = Promise.withResolvers<void>();
   await using s = await serve(ws, {
     verifyClient: (_: unknown, answer: (verified: boolean) => void) => {
@@ -137,7 +149,7 @@ both("verifyClient answers twice: the second time is refused", async (ws) => {
   await refused.promise;
 });
 
-both("listeners that are all removed: the connection goes on", async (ws) => {
+both("the connection continues when all listeners are removed", async (ws) => {
   await using p = await pair(ws);
   p.server.removeAllListeners();
   p.client.send("unheard");

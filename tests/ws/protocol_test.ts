@@ -5,7 +5,7 @@ import { RawPeer } from "../support/raw_peer.ts";
 import { both } from "./_implementation.ts";
 import { closing, next, pair, record, serve, type ServerOptions } from "./_serve.ts";
 
-// What a peer does wrong, and the codes of ws for it; the options of ws that bound what a peer may send.
+// Violations by a peer with their codes in ws, and the options of ws that limit what a peer may send.
 
 interface Violation {
   readonly what: string;
@@ -49,7 +49,7 @@ const VIOLATIONS: Violation[] = [
     closeCode: 1002,
   },
   {
-    what: "a continuation of nothing",
+    what: "a continuation without a message",
     frames: [frame(0, "x")],
     code: "WS_ERR_INVALID_OPCODE",
     closeCode: 1002,
@@ -101,21 +101,24 @@ const VIOLATIONS: Violation[] = [
 ];
 
 for (const { what, frames, code, closeCode, options } of VIOLATIONS) {
-  both(`${what}: error with code ${code}, close frame ${closeCode}, then 1006`, async (ws) => {
-    await using s = await serve(ws, options);
-    using raw = await RawPeer.connect(s.port);
-    const { log } = await s.accepted.next();
-    await raw.send(...frames);
-    const [error] = await next(log, "error");
-    assertEquals(error.code, code);
-    assertInstanceOf(error, code === "WS_ERR_INVALID_UTF8" ? Error : RangeError);
-    assertEquals(await raw.closeCode(), closeCode);
-    await raw.conn.closeWrite();
-    assertEquals(await closing(log), [1006, ""]);
-  });
+  both(
+    `${what} leads to an error with code ${code}, a close frame with ${closeCode}, and 1006`,
+    async (ws) => {
+      await using s = await serve(ws, options);
+      using raw = await RawPeer.connect(s.port);
+      const { log } = await s.accepted.next();
+      await raw.send(...frames);
+      const [error] = await next(log, "error");
+      assertEquals(error.code, code);
+      assertInstanceOf(error, code === "WS_ERR_INVALID_UTF8" ? Error : RangeError);
+      assertEquals(await raw.closeCode(), closeCode);
+      await raw.conn.closeWrite();
+      assertEquals(await closing(log), [1006, ""]);
+    },
+  );
 }
 
-both("frames that aren't masked: WS_ERR_EXPECTED_MASK", async (ws) => {
+both("unmasked frames of a client lead to WS_ERR_EXPECTED_MASK", async (ws) => {
   await using s = await serve(ws);
   using raw = await RawPeer.connect(s.port);
   const { log } = await s.accepted.next();
@@ -123,7 +126,7 @@ both("frames that aren't masked: WS_ERR_EXPECTED_MASK", async (ws) => {
   assertEquals((await next(log, "error"))[0].code, "WS_ERR_EXPECTED_MASK");
 });
 
-both("frames of a server that are masked: WS_ERR_UNEXPECTED_MASK", async (ws) => {
+both("masked frames of a server lead to WS_ERR_UNEXPECTED_MASK", async (ws) => {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const socket = new ws.WebSocket(`ws://127.0.0.1:${listener.addr.port}`), log = record(socket);
   using raw = await RawPeer.accept(listener);
@@ -134,28 +137,31 @@ both("frames of a server that are masked: WS_ERR_UNEXPECTED_MASK", async (ws) =>
   assertEquals((await closing(log))[0], 1006);
 });
 
-both("compressed data that are none: Z_DATA_ERROR, 1007", async (ws) => {
+both("invalid compressed data lead to Z_DATA_ERROR and 1007", async (ws) => {
   await using s = await serve(ws, { perMessageDeflate: true });
   using raw = await RawPeer.connect(s.port, DEFLATE);
   const { log } = await s.accepted.next();
   await raw.send(frame(1, Buffer.from([0xff, 0xff, 0xff, 0xff]), { rsv: 4 }));
   const [error] = await next(log, "error");
-  // Deno's node:zlib gives npm:ws another error, with which it closes otherwise.
+  // With Deno's node:zlib, npm:ws gets another error, and closes with another code.
   if (ws.name !== "ours") return;
   assertEquals(error.code, "Z_DATA_ERROR");
   assertEquals(await raw.closeCode(), 1007);
 });
 
-both("a message that inflates beyond maxPayload: WS_ERR_UNSUPPORTED_MESSAGE_LENGTH", async (ws) => {
-  await using p = await pair(ws, { perMessageDeflate: { threshold: 0 }, maxPayload: 1000 }, {
-    perMessageDeflate: { threshold: 0 },
-  });
-  p.client.send("x".repeat(2000));
-  assertEquals((await next(p.serverLog, "error"))[0].code, "WS_ERR_UNSUPPORTED_MESSAGE_LENGTH");
-  assertEquals((await closing(p.clientLog))[0], 1009);
-});
+both(
+  "a message that inflates to more than maxPayload leads to WS_ERR_UNSUPPORTED_MESSAGE_LENGTH",
+  async (ws) => {
+    await using p = await pair(ws, { perMessageDeflate: { threshold: 0 }, maxPayload: 1000 }, {
+      perMessageDeflate: { threshold: 0 },
+    });
+    p.client.send("x".repeat(2000));
+    assertEquals((await next(p.serverLog, "error"))[0].code, "WS_ERR_UNSUPPORTED_MESSAGE_LENGTH");
+    assertEquals((await closing(p.clientLog))[0], 1009);
+  },
+);
 
-both("maxPayload: a client's own, 0 for any", async (ws) => {
+both("maxPayload: clients have the option, too, and 0 means no limit", async (ws) => {
   {
     await using p = await pair(ws, {}, { maxPayload: 10 });
     p.server.send("01234567890");
@@ -189,7 +195,7 @@ both("maxFragments, maxBufferedChunks: accepted", async (ws) => {
   assertEquals(event.type, ws.is.countsParts ? "error" : "message");
 });
 
-both("autoPong: pings are answered, unless it is false", async (ws) => {
+both("autoPong: pings are answered unless the option is false", async (ws) => {
   await using s = await serve(ws, { autoPong: false });
   using raw = await RawPeer.connect(s.port);
   const { socket, log } = await s.accepted.next();
@@ -210,11 +216,11 @@ both("autoPong: a client's own", async (ws) => {
   assertEquals((await p.serverLog.next()).type, "message");
 });
 
-both("maxPendingAutoPongs: a peer that pings and reads no pong", async (ws) => {
+both("maxPendingAutoPongs: pongs to a peer that doesn't read are bounded", async (ws) => {
   await using s = await serve(ws, { maxPendingAutoPongs: 2 } as ServerOptions);
   using raw = await RawPeer.connect(s.port);
   const { socket, log } = await s.accepted.next();
-  // The kernel's buffers are full: nothing more is taken.
+  // The kernel's buffers are full: it accepts no more bytes.
   for (let i = 0; i < 16; i++) socket.send(Buffer.alloc(1024 * 1024));
   for (let i = 0; i < 8; i++) await raw.send(9, String(i));
   await raw.send(1, "behind");
@@ -222,7 +228,7 @@ both("maxPendingAutoPongs: a peer that pings and reads no pong", async (ws) => {
   assertEquals(socket.readyState === socket.OPEN, !ws.is.endsUnreadPongs);
 });
 
-both("generateMask: fills the masking key of a client's frames", async (ws) => {
+both("generateMask: the function fills the masking keys of a client's frames", async (ws) => {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const socket = new ws.WebSocket(`ws://127.0.0.1:${listener.addr.port}`, {
     generateMask: (mask) => void mask.set([1, 2, 3, 4]),
@@ -239,7 +245,7 @@ both("generateMask: fills the masking key of a client's frames", async (ws) => {
   await closing(log);
 });
 
-both("compression: thresholds and the parameters of a server", async (ws) => {
+both("compression: thresholds and a server's parameters apply", async (ws) => {
   await using s = await serve(ws, {
     perMessageDeflate: {
       threshold: 10,
@@ -276,7 +282,7 @@ both("compression: thresholds and the parameters of a server", async (ws) => {
   assertEquals((await raw.frame())!.rsv, 0);
 });
 
-both("compression: the parameters that a client offers", async (ws) => {
+both("compression: a client's parameters are offered", async (ws) => {
   for (
     const [perMessageDeflate, offered] of [
       [{}, ["permessage-deflate", "client_max_window_bits"]],

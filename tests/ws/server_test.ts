@@ -8,9 +8,9 @@ import { RawPeer } from "../support/raw_peer.ts";
 import { both } from "./_implementation.ts";
 import { closing, next, pair, record, serve, type ServerOptions } from "./_serve.ts";
 
-// The WebSocketServer of the npm package ws, option by option and event by event of its reference.
+// The WebSocketServer of the npm package ws: each option and each event of its reference.
 
-/** Sends a handshake that is refused, and returns the answer. */
+/** Sends a handshake that is refused; returns the response. */
 async function refused(port: number, changes: Record<string, string | null> = {}, line?: string) {
   using raw = await RawPeer.dial(port);
   const fields: Record<string, string | null> = {
@@ -27,7 +27,7 @@ async function refused(port: number, changes: Record<string, string | null> = {}
   return await raw.response();
 }
 
-both("exactly one of port, server and noServer", (ws) => {
+both("exactly one of port, server and noServer is required", (ws) => {
   const server = createServer();
   for (
     const options of [
@@ -47,109 +47,118 @@ both("exactly one of port, server and noServer", (ws) => {
   }
 });
 
-both("port, host, backlog: listening event and callback, address, connection", async (ws) => {
-  const called = Promise.withResolvers<void>();
-  const wss = new ws.WebSocketServer(
-    { port: 0, host: "127.0.0.1", backlog: 10 },
-    called.resolve,
-  );
-  await Promise.all([once(wss, "listening"), called.promise]);
-  const { address, port, family } = wss.address() as AddressInfo;
-  assertEquals([address, family], ["127.0.0.1", "IPv4"]);
-  const socket = new ws.WebSocket(`ws://127.0.0.1:${port}/path?q=1`);
-  const [server, request] = await once(wss, "connection");
-  assert(server instanceof ws.WebSocket);
-  assertEquals([request.url, request.headers.upgrade], ["/path?q=1", "websocket"]);
-  assertEquals([...wss.clients!], [server]);
-  const log = record(socket);
-  server.close(1000);
-  await closing(log);
-  const closed = Promise.withResolvers<Error | undefined>();
-  wss.close(closed.resolve);
-  assertEquals(await closed.promise, undefined);
-  assertEquals(wss.address(), null);
-});
+both(
+  "port, host, backlog: the server emits listening, calls back, has an address and accepts",
+  async (ws) => {
+    const called = Promise.withResolvers<void>();
+    const wss = new ws.WebSocketServer(
+      { port: 0, host: "127.0.0.1", backlog: 10 },
+      called.resolve,
+    );
+    await Promise.all([once(wss, "listening"), called.promise]);
+    const { address, port, family } = wss.address() as AddressInfo;
+    assertEquals([address, family], ["127.0.0.1", "IPv4"]);
+    const socket = new ws.WebSocket(`ws://127.0.0.1:${port}/path?q=1`);
+    const [server, request] = await once(wss, "connection");
+    assert(server instanceof ws.WebSocket);
+    assertEquals([request.url, request.headers.upgrade], ["/path?q=1", "websocket"]);
+    assertEquals([...wss.clients!], [server]);
+    const log = record(socket);
+    server.close(1000);
+    await closing(log);
+    const closed = Promise.withResolvers<Error | undefined>();
+    wss.close(closed.resolve);
+    assertEquals(await closed.promise, undefined);
+    assertEquals(wss.address(), null);
+  },
+);
 
-both("an ordinary request on a port of its own: 426", async (ws) => {
+both("an ordinary request to the server's own port is answered with 426", async (ws) => {
   await using s = await serve(ws);
   const response = await fetch(`http://127.0.0.1:${s.port}/`);
   assertEquals([response.status, await response.text()], [426, "Upgrade Required"]);
 });
 
-both("error: of a port that is taken", async (ws) => {
+both("error: it is emitted for a port that is in use", async (ws) => {
   await using s = await serve(ws);
   const wss = new ws.WebSocketServer({ port: s.port, host: "127.0.0.1" });
   const [error] = await once(wss, "error");
   assertEquals(error.code, "EADDRINUSE");
 });
 
-both("server: handles the upgrades of a server that goes on with its own requests", async (ws) => {
-  const http = createServer((_, response) => void response.end("page"));
-  const wss = new ws.WebSocketServer({ server: http });
-  const listening = once(wss, "listening");
-  http.listen(0, "127.0.0.1");
-  await listening;
-  const { port } = wss.address() as AddressInfo;
-  assertEquals(await (await fetch(`http://127.0.0.1:${port}`)).text(), "page");
-  const socket = new ws.WebSocket(`ws://127.0.0.1:${port}`), log = record(socket);
-  const [server] = await once(wss, "connection");
-  await next(log, "open");
-  const events: string[] = [];
-  const closed = Promise.withResolvers<void>();
-  wss.on("close", () => events.push("close"));
-  wss.close(() => {
-    events.push("callback");
-    closed.resolve();
-  });
-  assertEquals(http.listenerCount("upgrade"), 0);
-  // The sockets stay, and their end is waited for.
-  server.send("still there");
-  await next(log, "message");
-  assertEquals(events, []);
-  server.close();
-  await closing(log);
-  await closed.promise;
-  assertEquals(events, ["close", "callback"]);
-  const again = Promise.withResolvers<Error | undefined>();
-  wss.close(again.resolve);
-  assertEquals((await again.promise)!.message, "The server is not running");
-  http.close();
-});
-
-both("noServer, handleUpgrade, shouldHandle: whoever has the requests decides", async (ws) => {
-  const http = createServer();
-  const one = new ws.WebSocketServer({ noServer: true });
-  const two = new ws.WebSocketServer({ noServer: true, path: "/two" });
-  assertThrows(() => one.address(), Error, "noServer");
-  http.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
-    const wss = two.shouldHandle(request) ? two : one;
-    wss.handleUpgrade(request, socket, head, (ws, from) => {
-      assertEquals(from, request);
-      ws.send(wss === one ? "one" : "two");
+both(
+  "server: upgrades are handled, and the HTTP server continues with other requests",
+  async (ws) => {
+    const http = createServer((_, response) => void response.end("page"));
+    const wss = new ws.WebSocketServer({ server: http });
+    const listening = once(wss, "listening");
+    http.listen(0, "127.0.0.1");
+    await listening;
+    const { port } = wss.address() as AddressInfo;
+    assertEquals(await (await fetch(`http://127.0.0.1:${port}`)).text(), "page");
+    const socket = new ws.WebSocket(`ws://127.0.0.1:${port}`), log = record(socket);
+    const [server] = await once(wss, "connection");
+    await next(log, "open");
+    const events: string[] = [];
+    const closed = Promise.withResolvers<void>();
+    wss.on("close", () => events.push("close"));
+    wss.close(() => {
+      events.push("callback");
+      closed.resolve();
     });
-  });
-  await once(http.listen(0, "127.0.0.1"), "listening");
-  const { port } = http.address() as AddressInfo;
-  for (const [path, text] of [["/", "one"], ["/two", "two"], ["/two?x=1", "two"]]) {
-    const socket = new ws.WebSocket(`ws://127.0.0.1:${port}${path}`), log = record(socket);
-    assertEquals(String((await next(log, "message"))[0]), text);
-    socket.close();
+    assertEquals(http.listenerCount("upgrade"), 0);
+    // The sockets stay open, and the close waits for their end.
+    server.send("still there");
+    await next(log, "message");
+    assertEquals(events, []);
+    server.close();
     await closing(log);
-  }
-  for (const wss of [one, two]) {
-    await new Promise<void>((resolve) => wss.close(() => resolve()));
-  }
-  http.close();
-});
+    await closed.promise;
+    assertEquals(events, ["close", "callback"]);
+    const again = Promise.withResolvers<Error | undefined>();
+    wss.close(again.resolve);
+    assertEquals((await again.promise)!.message, "The server is not running");
+    http.close();
+  },
+);
 
-both("path: another one is refused with 400", async (ws) => {
+both(
+  "noServer, handleUpgrade, shouldHandle: the application decides about upgrades",
+  async (ws) => {
+    const http = createServer();
+    const one = new ws.WebSocketServer({ noServer: true });
+    const two = new ws.WebSocketServer({ noServer: true, path: "/two" });
+    assertThrows(() => one.address(), Error, "noServer");
+    http.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+      const wss = two.shouldHandle(request) ? two : one;
+      wss.handleUpgrade(request, socket, head, (ws, from) => {
+        assertEquals(from, request);
+        ws.send(wss === one ? "one" : "two");
+      });
+    });
+    await once(http.listen(0, "127.0.0.1"), "listening");
+    const { port } = http.address() as AddressInfo;
+    for (const [path, text] of [["/", "one"], ["/two", "two"], ["/two?x=1", "two"]]) {
+      const socket = new ws.WebSocket(`ws://127.0.0.1:${port}${path}`), log = record(socket);
+      assertEquals(String((await next(log, "message"))[0]), text);
+      socket.close();
+      await closing(log);
+    }
+    for (const wss of [one, two]) {
+      await new Promise<void>((resolve) => wss.close(() => resolve()));
+    }
+    http.close();
+  },
+);
+
+both("path: requests for other paths are refused with 400", async (ws) => {
   await using s = await serve(ws, { path: "/here" });
   assertEquals((await refused(s.port)).status, 400);
   const socket = new ws.WebSocket(`${s.url}/here?x`), log = record(socket);
   await next(log, "open");
 });
 
-both("close: handshakes are refused with 503 from then on", async (ws) => {
+both("close: later handshakes are refused with 503", async (ws) => {
   const http = createServer();
   const wss = new ws.WebSocketServer({ noServer: true });
   http.on("upgrade", (request, socket, head) => wss.handleUpgrade(request, socket, head, () => {}));
@@ -159,7 +168,7 @@ both("close: handshakes are refused with 503 from then on", async (ws) => {
   http.close();
 });
 
-both("handleUpgrade: twice with one socket", async (ws) => {
+both("handleUpgrade: a second call with the same socket throws", async (ws) => {
   const http = createServer();
   const wss = new ws.WebSocketServer({ noServer: true });
   const thrown = Promise.withResolvers<string>();
@@ -178,7 +187,7 @@ both("handleUpgrade: twice with one socket", async (ws) => {
   http.close();
 });
 
-both("handshakes that aren't: status and body", async (ws) => {
+both("invalid handshakes are refused with a status and a body", async (ws) => {
   await using s = await serve(ws);
   for (
     const [changes, status, message, line] of [
@@ -210,7 +219,7 @@ both("handshakes that aren't: status and body", async (ws) => {
   }
 });
 
-both("wsClientError: what is refused may be answered in another way", async (ws) => {
+both("wsClientError: a listener answers an invalid handshake", async (ws) => {
   await using s = await serve(ws);
   s.wss.on("wsClientError", (error: Error, socket: Duplex, request: IncomingMessage) => {
     socket.end(`HTTP/1.1 418 Teapot\r\n\r\n${error.message} ${request.method}`);
@@ -222,7 +231,7 @@ both("wsClientError: what is refused may be answered in another way", async (ws)
   ]);
 });
 
-both("version 8: its origin has another name", async (ws) => {
+both("version 8: the origin is in another header", async (ws) => {
   const origins: unknown[] = [];
   await using s = await serve(ws, {
     verifyClient: ({ origin }: { origin?: string }) => {
@@ -240,7 +249,7 @@ both("version 8: its origin has another name", async (ws) => {
   assertEquals(origins, ["http://a.example", "http://a.example"]);
 });
 
-both("verifyClient: by its result", async (ws) => {
+both("verifyClient: its result decides", async (ws) => {
   const infos: unknown[] = [];
   await using s = await serve(ws, {
     verifyClient: (info: { origin?: string; secure: boolean; req: IncomingMessage }) => {
@@ -254,7 +263,7 @@ both("verifyClient: by its result", async (ws) => {
   assertEquals(infos, [["http://a.example", false, "/"], [undefined, false, "/yes"]]);
 });
 
-both("verifyClient: by calling back, with code, message and headers", async (ws) => {
+both("verifyClient: its callback decides, with code, message and headers", async (ws) => {
   await using s = await serve(ws, {
     verifyClient: (
       { req }: { req: IncomingMessage },
@@ -277,7 +286,7 @@ both("verifyClient: by calling back, with code, message and headers", async (ws)
 });
 
 both(
-  "handleProtocols: chooses, refuses, may be assigned later; without it the first",
+  "handleProtocols: it selects or refuses, and may be set later; the default is the first subprotocol",
   async (ws) => {
     await using s = await serve(ws);
     const protocolOf = async (...offered: string[]) => {
@@ -299,7 +308,7 @@ both(
   },
 );
 
-both("headers: may be added to, and seen", async (ws) => {
+both("headers: listeners see the lines, and may add some", async (ws) => {
   await using s = await serve(ws);
   const seen: string[][] = [];
   s.wss.on("headers", (headers: string[], request: IncomingMessage) => {
@@ -312,7 +321,7 @@ both("headers: may be added to, and seen", async (ws) => {
   assertMatch(raw.head, /X-Url: \//);
 });
 
-both("clients: the sockets that aren't closed; none without clientTracking", async (ws) => {
+both("clients: the set has the open sockets, and is missing without clientTracking", async (ws) => {
   {
     await using p = await pair(ws);
     assertEquals([...p.wss.clients!], [p.server]);
@@ -325,7 +334,7 @@ both("clients: the sockets that aren't closed; none without clientTracking", asy
   await new Promise<void>((resolve) => wss.close(() => resolve()));
 });
 
-both("WebSocket: the class of the sockets", async (ws) => {
+both("WebSocket: sockets are made from the given class", async (ws) => {
   class Mine extends ws.WebSocket {
     shout(text: string) {
       this.send(text.toUpperCase());
@@ -339,7 +348,7 @@ both("WebSocket: the class of the sockets", async (ws) => {
   assertEquals(String((await next(log, "message"))[0]), "HELLO");
 });
 
-both("frames that came with the request aren't lost", async (ws) => {
+both("frames in the segment of the request are received", async (ws) => {
   await using s = await serve(ws);
   using _raw = await RawPeer.connect(
     s.port,
@@ -354,7 +363,7 @@ both("frames that came with the request aren't lost", async (ws) => {
 both(
   "Server, WebSocketServer, createWebSocketStream and WebSocket are members of the class",
   (ws) => {
-    if (ws.name === "npm:ws") return; // its index.js does the same for `require`; an import gets the bare class
+    if (ws.name === "npm:ws") return; // the same is true only for `require` of the package
     // deno-lint-ignore no-explicit-any
     const all = ws.WebSocket as any;
     assertEquals(all.Server, ws.WebSocketServer);
@@ -364,7 +373,7 @@ both(
   },
 );
 
-both("options: the defaults are there", async (ws) => {
+both("options: the defaults are set", async (ws) => {
   await using s = await serve(ws);
   const { maxPayload, clientTracking, path, perMessageDeflate, closeTimeout } = s.wss.options;
   assertEquals(

@@ -6,41 +6,44 @@ import { until } from "../support/until.ts";
 import { both } from "./_implementation.ts";
 import { closing, next, pair, record, serve } from "./_serve.ts";
 
-// The WebSocket class of the npm package ws, member by member of its reference; on that package first, then on ours.
+// The WebSocket class of the npm package ws, member by member of its reference: on that package first, then on this library.
 
-both("messages: a Buffer and whether it is binary, of every type that can be sent", async (ws) => {
-  await using p = await pair(ws);
-  const view = new Uint16Array([0x0201, 0x0403]);
-  for (
-    const [sent, bytes, binary] of [
-      ["héllo 🎈", [...Buffer.from("héllo 🎈")], false],
-      ["", [], false],
-      [1234, [...Buffer.from("1234")], false],
-      [0, [...Buffer.from("0")], false],
-      [Buffer.from([1, 2, 3]), [1, 2, 3], true],
-      [view, [1, 2, 3, 4], true],
-      [new DataView(view.buffer, 1, 2), [2, 3], true],
-      [view.buffer, [1, 2, 3, 4], true],
-      [[7, 8, 9], [7, 8, 9], true],
-      [undefined, [], true],
-      [null, [], true],
-      [new Blob([new Uint8Array([5, 6])]), [5, 6], true],
-    ] as const
-  ) {
-    p.client.send(sent);
-    const [data, isBinary] = await next(p.serverLog, "message");
-    assert(Buffer.isBuffer(data));
-    assertEquals([[...data], isBinary], [bytes as unknown as number[], binary]);
-  }
-});
+both(
+  "messages: listeners get a Buffer and its type, for every type that can be sent",
+  async (ws) => {
+    await using p = await pair(ws);
+    const view = new Uint16Array([0x0201, 0x0403]);
+    for (
+      const [sent, bytes, binary] of [
+        ["héllo 🎈", [...Buffer.from("héllo 🎈")], false],
+        ["", [], false],
+        [1234, [...Buffer.from("1234")], false],
+        [0, [...Buffer.from("0")], false],
+        [Buffer.from([1, 2, 3]), [1, 2, 3], true],
+        [view, [1, 2, 3, 4], true],
+        [new DataView(view.buffer, 1, 2), [2, 3], true],
+        [view.buffer, [1, 2, 3, 4], true],
+        [[7, 8, 9], [7, 8, 9], true],
+        [undefined, [], true],
+        [null, [], true],
+        [new Blob([new Uint8Array([5, 6])]), [5, 6], true],
+      ] as const
+    ) {
+      p.client.send(sent);
+      const [data, isBinary] = await next(p.serverLog, "message");
+      assert(Buffer.isBuffer(data));
+      assertEquals([[...data], isBinary], [bytes as unknown as number[], binary]);
+    }
+  },
+);
 
-both("send: what no bytes can be made of", async (ws) => {
+both("send: values that can't be converted to bytes throw", async (ws) => {
   await using p = await pair(ws);
   assertThrows(() => p.client.send({}), TypeError);
   assertThrows(() => p.client.send(true), TypeError);
 });
 
-both("send: binary, compress, mask and fin", async (ws) => {
+both("send: the options binary, compress, mask and fin work", async (ws) => {
   await using p = await pair(ws, { perMessageDeflate: { threshold: 0 } });
   p.client.send("text", { binary: true });
   assertEquals(await next(p.serverLog, "message"), [Buffer.from("text"), true]);
@@ -56,7 +59,7 @@ both("send: binary, compress, mask and fin", async (ws) => {
   assertEquals(await next(p.serverLog, "message"), [Buffer.from("d"), false]);
 });
 
-both("send: its callback, as second and as third argument, in order", async (ws) => {
+both("send: callbacks are called in order, as second and as third argument", async (ws) => {
   await using p = await pair(ws);
   const log: string[] = [];
   const all = Promise.withResolvers<void>();
@@ -72,20 +75,20 @@ both("send: its callback, as second and as third argument, in order", async (ws)
   assertEquals(log, ["a taken", "b taken", "c taken", "d taken"]);
 });
 
-both("send: its callback comes when the kernel has taken the message", async (ws) => {
+both("send: the callback is called when the message was passed to the kernel", async (ws) => {
   await using s = await serve(ws);
   using raw = await RawPeer.connect(s.port);
   const { socket } = await s.accepted.next();
   let taken = 0;
   for (let i = 0; i < 12; i++) socket.send(Buffer.alloc(1024 * 1024), () => taken++);
   await until(() => taken > 0);
-  assert(taken < 12, "all was taken though nobody reads");
+  assert(taken < 12, "all messages were passed on although the peer doesn't read");
   for (let i = 0; i < 12; i++) await raw.frame();
   await until(() => taken === 12);
   assertEquals(socket.bufferedAmount, 0);
 });
 
-both("send: its callback gets the error of a connection that is lost", async (ws) => {
+both("send: the callback gets the error of a lost connection", async (ws) => {
   await using s = await serve(ws);
   using _raw = await RawPeer.connect(s.port);
   const { socket } = await s.accepted.next();
@@ -96,34 +99,37 @@ both("send: its callback gets the error of a connection that is lost", async (ws
   assertInstanceOf(await outcome.promise, Error);
 });
 
-both("send: while connecting it throws, when closed its callback gets the error", async (ws) => {
-  await using s = await serve(ws);
-  const socket = new ws.WebSocket(s.url), log = record(socket);
-  for (const call of ["send", "ping", "pong"] as const) {
-    const error = assertThrows(() => socket[call]("x"), Error) as Error;
-    assertEquals(error.message, "WebSocket is not open: readyState 0 (CONNECTING)");
-  }
-  await next(log, "open");
-  socket.close();
-  const said: string[] = [];
-  const third = Promise.withResolvers<void>();
-  socket.send("four", (error) => said.push(error!.message));
-  socket.ping("x", undefined, (error) => said.push(error!.message));
-  socket.pong("x", (error: Error | undefined) => {
-    said.push(error!.message);
-    third.resolve();
-  });
-  assertEquals(said, []);
-  await third.promise;
-  assertEquals(said, Array(3).fill("WebSocket is not open: readyState 2 (CLOSING)"));
-  await closing(log);
-  socket.send("no callback");
-  const closed = Promise.withResolvers<Error | undefined>();
-  socket.send("x", closed.resolve);
-  assertEquals((await closed.promise)!.message, "WebSocket is not open: readyState 3 (CLOSED)");
-});
+both(
+  "send: it throws while connecting, and the callback gets the error when closed",
+  async (ws) => {
+    await using s = await serve(ws);
+    const socket = new ws.WebSocket(s.url), log = record(socket);
+    for (const call of ["send", "ping", "pong"] as const) {
+      const error = assertThrows(() => socket[call]("x"), Error) as Error;
+      assertEquals(error.message, "WebSocket is not open: readyState 0 (CONNECTING)");
+    }
+    await next(log, "open");
+    socket.close();
+    const said: string[] = [];
+    const third = Promise.withResolvers<void>();
+    socket.send("four", (error) => said.push(error!.message));
+    socket.ping("x", undefined, (error) => said.push(error!.message));
+    socket.pong("x", (error: Error | undefined) => {
+      said.push(error!.message);
+      third.resolve();
+    });
+    assertEquals(said, []);
+    await third.promise;
+    assertEquals(said, Array(3).fill("WebSocket is not open: readyState 2 (CLOSING)"));
+    await closing(log);
+    socket.send("no callback");
+    const closed = Promise.withResolvers<Error | undefined>();
+    socket.send("x", closed.resolve);
+    assertEquals((await closed.promise)!.message, "WebSocket is not open: readyState 3 (CLOSED)");
+  },
+);
 
-both("a Blob keeps its place, before the close too", async (ws) => {
+both("a Blob keeps its place among messages and before the close", async (ws) => {
   await using p = await pair(ws);
   p.client.send("1");
   p.client.send(new Blob(["2"]));
@@ -158,51 +164,57 @@ both("binaryType", async (ws) => {
   assertEquals(new Uint8Array(await blob.arrayBuffer()), new Uint8Array([1, 2, 3]));
   p.client.binaryType = "nonsense" as never;
   assertEquals(p.client.binaryType, "blob");
-  // Text is a Buffer in any case.
+  // Text is always a Buffer.
   p.server.send("text");
   assertEquals(await next(p.clientLog, "message"), [Buffer.from("text"), false]);
 });
 
-both("bufferedAmount: what the kernel hasn't taken, and what came too late", async (ws) => {
-  await using p = await pair(ws);
-  assertEquals(p.client.bufferedAmount, 0);
-  for (let i = 0; i < 12; i++) p.client.send(Buffer.alloc(1024 * 1024));
-  assert(p.client.bufferedAmount > 0);
-  await next(p.serverLog, "message");
-  p.client.close();
-  await closing(p.clientLog);
-  const before = p.client.bufferedAmount;
-  p.client.send("12345");
-  p.client.send(Buffer.alloc(10));
-  p.client.ping("123");
-  assertEquals(p.client.bufferedAmount - before, 18);
-});
+both(
+  "bufferedAmount: it counts bytes that weren't passed to the kernel, and those sent too late",
+  async (ws) => {
+    await using p = await pair(ws);
+    assertEquals(p.client.bufferedAmount, 0);
+    for (let i = 0; i < 12; i++) p.client.send(Buffer.alloc(1024 * 1024));
+    assert(p.client.bufferedAmount > 0);
+    await next(p.serverLog, "message");
+    p.client.close();
+    await closing(p.clientLog);
+    const before = p.client.bufferedAmount;
+    p.client.send("12345");
+    p.client.send(Buffer.alloc(10));
+    p.client.ping("123");
+    assertEquals(p.client.bufferedAmount - before, 18);
+  },
+);
 
-both("ping, pong: payloads of every type, callbacks, the limit of 125 bytes", async (ws) => {
-  await using p = await pair(ws);
-  const done: string[] = [];
-  p.client.ping("text", undefined, () => done.push("ping"));
-  assertEquals(await next(p.serverLog, "ping"), [Buffer.from("text")]);
-  assertEquals(await next(p.clientLog, "pong"), [Buffer.from("text")]);
-  p.client.ping(Buffer.from([1, 2]), true);
-  assertEquals(await next(p.serverLog, "ping"), [Buffer.from([1, 2])]);
-  p.client.ping(7);
-  assertEquals(await next(p.serverLog, "ping"), [Buffer.from("7")]);
-  p.client.ping();
-  assertEquals(await next(p.serverLog, "ping"), [Buffer.alloc(0)]);
-  p.client.ping(() => done.push("bare"));
-  assertEquals(await next(p.serverLog, "ping"), [Buffer.alloc(0)]);
-  p.server.pong("unasked", false, () => done.push("pong"));
-  for (;;) if (String((await next(p.clientLog, "pong"))[0]) === "unasked") break;
-  assertEquals(done.sort(), ["bare", "ping", "pong"]);
-  for (const call of ["ping", "pong"] as const) {
-    const error = assertThrows(() => p.client[call](Buffer.alloc(126)), RangeError) as Error;
-    assertEquals(error.message, "The data size must not be greater than 125 bytes");
-    p.client[call](Buffer.alloc(125));
-  }
-});
+both(
+  "ping, pong: payloads of every type, callbacks and the limit of 125 bytes work",
+  async (ws) => {
+    await using p = await pair(ws);
+    const done: string[] = [];
+    p.client.ping("text", undefined, () => done.push("ping"));
+    assertEquals(await next(p.serverLog, "ping"), [Buffer.from("text")]);
+    assertEquals(await next(p.clientLog, "pong"), [Buffer.from("text")]);
+    p.client.ping(Buffer.from([1, 2]), true);
+    assertEquals(await next(p.serverLog, "ping"), [Buffer.from([1, 2])]);
+    p.client.ping(7);
+    assertEquals(await next(p.serverLog, "ping"), [Buffer.from("7")]);
+    p.client.ping();
+    assertEquals(await next(p.serverLog, "ping"), [Buffer.alloc(0)]);
+    p.client.ping(() => done.push("bare"));
+    assertEquals(await next(p.serverLog, "ping"), [Buffer.alloc(0)]);
+    p.server.pong("unasked", false, () => done.push("pong"));
+    for (;;) if (String((await next(p.clientLog, "pong"))[0]) === "unasked") break;
+    assertEquals(done.sort(), ["bare", "ping", "pong"]);
+    for (const call of ["ping", "pong"] as const) {
+      const error = assertThrows(() => p.client[call](Buffer.alloc(126)), RangeError) as Error;
+      assertEquals(error.message, "The data size must not be greater than 125 bytes");
+      p.client[call](Buffer.alloc(125));
+    }
+  },
+);
 
-both("close: codes and reasons of both ends", async (ws) => {
+both("close: both ends get codes and reasons", async (ws) => {
   for (
     const [args, told, code, reason] of [
       [[], [1005, ""], 1005, ""],
@@ -223,7 +235,7 @@ both("close: codes and reasons of both ends", async (ws) => {
   }
 });
 
-both("close: a code without meaning, a reason that is too long", async (ws) => {
+both("close: an invalid code and a reason that is too long throw", async (ws) => {
   await using p = await pair(ws);
   for (const code of [0, 999, 1004, 1005, 1006, 1015, 2999, 5000, "1000", null]) {
     const error = assertThrows(() => p.client.close(code as never), TypeError) as Error;
@@ -236,7 +248,7 @@ both("close: a code without meaning, a reason that is too long", async (ws) => {
   assertEquals((await closing(p.serverLog))[0], 1000);
 });
 
-both("close while connecting: an error, then 1006", async (ws) => {
+both("close while connecting leads to an error, then 1006", async (ws) => {
   for (const call of ["close", "terminate"] as const) {
     await using s = await serve(ws);
     const socket = new ws.WebSocket(s.url), log = record(socket);
@@ -249,7 +261,7 @@ both("close while connecting: an error, then 1006", async (ws) => {
   }
 });
 
-both("close: a peer that doesn't answer is left at closeTimeout", async (ws) => {
+both("close: a peer that doesn't answer is disconnected at closeTimeout", async (ws) => {
   await using s = await serve(ws, { closeTimeout: 50 });
   using _raw = await RawPeer.connect(s.port);
   const { socket, log } = await s.accepted.next();
@@ -257,7 +269,7 @@ both("close: a peer that doesn't answer is left at closeTimeout", async (ws) => 
   assertEquals(await closing(log), [1006, ""]);
 });
 
-both("terminate: 1006 at once, on both ends, without an error", async (ws) => {
+both("terminate: both ends get 1006 at once, without an error", async (ws) => {
   await using p = await pair(ws);
   p.client.terminate();
   assertEquals(p.client.readyState, 2);
@@ -267,7 +279,7 @@ both("terminate: 1006 at once, on both ends, without an error", async (ws) => {
   }
 });
 
-both("a peer that leaves without a close frame: 1006 without an error", async (ws) => {
+both("a peer that disconnects without a close frame leads to 1006 without an error", async (ws) => {
   await using s = await serve(ws);
   const raw = await RawPeer.connect(s.port);
   const { log } = await s.accepted.next();
@@ -276,21 +288,24 @@ both("a peer that leaves without a close frame: 1006 without an error", async (w
   assertEquals([event.type, event.args[0]], ["close", 1006]);
 });
 
-both("messages that come behind our own close()", async (ws) => {
-  await using s = await serve(ws);
-  using raw = await RawPeer.connect(s.port);
-  const { socket, log } = await s.accepted.next();
-  socket.close(1000);
-  await raw.next(8);
-  await raw.send(1, "late");
-  await raw.sendClose(1000);
-  await raw.conn.closeWrite();
-  const types: string[] = [];
-  do types.push((await log.next()).type); while (types.at(-1) !== "close");
-  assertEquals(types.includes("message"), ws.is.messagesAfterClose);
-});
+both(
+  "messages that arrive after close() are emitted by npm:ws only",
+  async (ws) => {
+    await using s = await serve(ws);
+    using raw = await RawPeer.connect(s.port);
+    const { socket, log } = await s.accepted.next();
+    socket.close(1000);
+    await raw.next(8);
+    await raw.send(1, "late");
+    await raw.sendClose(1000);
+    await raw.conn.closeWrite();
+    const types: string[] = [];
+    do types.push((await log.next()).type); while (types.at(-1) !== "close");
+    assertEquals(types.includes("message"), ws.is.messagesAfterClose);
+  },
+);
 
-both("pause, resume, isPaused: messages wait, and the peer with them", async (ws) => {
+both("pause, resume, isPaused: messages wait, and so does the peer", async (ws) => {
   await using p = await pair(ws);
   assertEquals(p.server.isPaused, false);
   p.server.pause();
@@ -304,7 +319,7 @@ both("pause, resume, isPaused: messages wait, and the peer with them", async (ws
   for (let i = 0; i < 24; i++) await next(p.serverLog, "message");
 });
 
-both("pause: before and behind the connection it does nothing", async (ws) => {
+both("pause: it has no effect before and after the connection", async (ws) => {
   await using s = await serve(ws);
   const socket = new ws.WebSocket(s.url), log = record(socket);
   socket.pause();
@@ -317,7 +332,7 @@ both("pause: before and behind the connection it does nothing", async (ws) => {
   assertEquals(socket.isPaused, false);
 });
 
-both("close: of a paused socket", async (ws) => {
+both("close: a paused socket is closed", async (ws) => {
   await using p = await pair(ws);
   p.server.pause();
   p.client.send("held");
@@ -332,25 +347,28 @@ both("close: of a paused socket", async (ws) => {
   await until(() => closed);
 });
 
-both("readyState: the constants on class and instance, and the states", async (ws) => {
-  const states = { CONNECTING: 0, OPEN: 1, CLOSING: 2, CLOSED: 3 };
-  for (const [name, value] of Object.entries(states)) {
-    for (const object of [ws.WebSocket, ws.WebSocket.prototype]) {
-      const { writable, ...descriptor } = Object.getOwnPropertyDescriptor(object, name)!;
-      assertEquals(descriptor, { value, enumerable: true, configurable: false });
-      assertEquals(writable, false);
+both(
+  "readyState: class and instance have the constants, and the states follow each other",
+  async (ws) => {
+    const states = { CONNECTING: 0, OPEN: 1, CLOSING: 2, CLOSED: 3 };
+    for (const [name, value] of Object.entries(states)) {
+      for (const object of [ws.WebSocket, ws.WebSocket.prototype]) {
+        const { writable, ...descriptor } = Object.getOwnPropertyDescriptor(object, name)!;
+        assertEquals(descriptor, { value, enumerable: true, configurable: false });
+        assertEquals(writable, false);
+      }
     }
-  }
-  await using s = await serve(ws);
-  const socket = new ws.WebSocket(s.url), log = record(socket);
-  assertEquals(socket.readyState, socket.CONNECTING);
-  await next(log, "open");
-  assertEquals(socket.readyState, socket.OPEN);
-  const { socket: server } = await s.accepted.next();
-  server.close(4000);
-  await closing(log);
-  assertEquals(socket.readyState, socket.CLOSED);
-});
+    await using s = await serve(ws);
+    const socket = new ws.WebSocket(s.url), log = record(socket);
+    assertEquals(socket.readyState, socket.CONNECTING);
+    await next(log, "open");
+    assertEquals(socket.readyState, socket.OPEN);
+    const { socket: server } = await s.accepted.next();
+    server.close(4000);
+    await closing(log);
+    assertEquals(socket.readyState, socket.CLOSED);
+  },
+);
 
 both("url, protocol, extensions", async (ws) => {
   await using s = await serve(ws, { perMessageDeflate: true });
@@ -366,7 +384,7 @@ both("url, protocol, extensions", async (ws) => {
   ]);
 });
 
-both("_socket: the stream below, with its addresses and unref", async (ws) => {
+both("_socket: it is the stream of the connection, with its addresses and unref", async (ws) => {
   await using p = await pair(ws);
   const below = p.server as unknown as {
     _socket: { remoteAddress: string; remotePort: number; ref(): void; unref(): void };
@@ -377,7 +395,7 @@ both("_socket: the stream below, with its addresses and unref", async (ws) => {
   below._socket.ref();
 });
 
-both("_sender: socket.io looks whether it is there", async (ws) => {
+both("_sender: socket.io checks whether it exists", async (ws) => {
   await using p = await pair(ws);
   assertEquals("_sender" in p.client, ws.is.sender);
 });
@@ -395,7 +413,7 @@ both("EventEmitter: on, once, off, listenerCount", async (ws) => {
 });
 
 both(
-  "addEventListener: events as a browser's, objects, once, and no listener twice",
+  "addEventListener: DOM events, handler objects and once work, and no listener is added twice",
   async (ws) => {
     await using s = await serve(ws);
     const socket = new ws.WebSocket(s.url);
@@ -439,32 +457,35 @@ both(
   },
 );
 
-both("on… attributes: one handler each, in its place, cleared by null", async (ws) => {
-  await using s = await serve(ws);
-  const socket = new ws.WebSocket(s.url);
-  const calls: string[] = [];
-  for (const name of ["onopen", "onmessage", "onerror", "onclose"] as const) {
-    assertEquals(socket[name], null);
-    const handler = () => {};
-    socket[name] = handler;
-    assertEquals(socket[name], handler);
-    socket[name] = null;
-    assertEquals(socket[name], null);
-  }
-  socket.onopen = () => calls.push("first");
-  socket.onopen = function (this: unknown, event: { target: unknown }) {
-    calls.push(`open ${this === socket} ${event.target === socket}`);
-  };
-  socket.onmessage = ({ data }: { data: unknown }) => calls.push(`message ${data}`);
-  socket.onclose = ({ code }: { code: number }) => calls.push(`close ${code}`);
-  const { socket: server } = await s.accepted.next();
-  server.send("x");
-  server.close(4001);
-  await once(socket, "close");
-  assertEquals(calls, ["open true true", "message x", "close 4001"]);
-});
+both(
+  "on… attributes: each has one handler, which keeps its place, and null clears it",
+  async (ws) => {
+    await using s = await serve(ws);
+    const socket = new ws.WebSocket(s.url);
+    const calls: string[] = [];
+    for (const name of ["onopen", "onmessage", "onerror", "onclose"] as const) {
+      assertEquals(socket[name], null);
+      const handler = () => {};
+      socket[name] = handler;
+      assertEquals(socket[name], handler);
+      socket[name] = null;
+      assertEquals(socket[name], null);
+    }
+    socket.onopen = () => calls.push("first");
+    socket.onopen = function (this: unknown, event: { target: unknown }) {
+      calls.push(`open ${this === socket} ${event.target === socket}`);
+    };
+    socket.onmessage = ({ data }: { data: unknown }) => calls.push(`message ${data}`);
+    socket.onclose = ({ code }: { code: number }) => calls.push(`close ${code}`);
+    const { socket: server } = await s.accepted.next();
+    server.send("x");
+    server.close(4001);
+    await once(socket, "close");
+    assertEquals(calls, ["open true true", "message x", "close 4001"]);
+  },
+);
 
-both("onerror: the event has error and message", async (ws) => {
+both("onerror: the event has the attributes error and message", async (ws) => {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = listener.addr;
   listener.close();
@@ -477,7 +498,7 @@ both("onerror: the event has error and message", async (ws) => {
   assertEquals(await closing(log), [1006, ""]);
 });
 
-both("several messages of one segment, with allowSynchronousEvents and without", async (ws) => {
+both("messages of one segment are emitted with or without microtasks in between", async (ws) => {
   for (const allowSynchronousEvents of [true, false]) {
     await using s = await serve(ws, { allowSynchronousEvents });
     using raw = await RawPeer.connect(s.port);
@@ -498,7 +519,7 @@ both("several messages of one segment, with allowSynchronousEvents and without",
   }
 });
 
-both("an await of open loses no message that came with it", async (ws) => {
+both("code that awaits open misses no message of the same segment", async (ws) => {
   await using s = await serve(ws);
   s.wss.on("connection", (socket) => socket.send("greeting"));
   const socket = new ws.WebSocket(s.url);
@@ -511,9 +532,9 @@ both("an await of open loses no message that came with it", async (ws) => {
   assertEquals(String(data), "greeting");
 });
 
-both("a snapshot of what is sent", async (ws) => {
+both("send takes a snapshot of bytes, except in npm:ws", async (ws) => {
   await using p = await pair(ws);
-  // So much that it can't go out at once.
+  // More bytes than can be sent at once.
   p.server.pause();
   for (let i = 0; i < 16; i++) p.client.send(Buffer.alloc(1024 * 1024));
   const bytes = new Uint8Array(100_000).fill(1);
@@ -522,18 +543,18 @@ both("a snapshot of what is sent", async (ws) => {
   p.server.resume();
   for (let i = 0; i < 16; i++) await next(p.serverLog, "message");
   const [data] = await next(p.serverLog, "message");
-  // What a client masks is a copy with either.
+  // In both implementations a client copies the bytes when it masks them.
   assertEquals(data[0], 1);
 });
 
-both("bytes that are sent as text and aren't UTF-8", async (ws) => {
+both("bytes that are sent as text are validated, except in npm:ws", async (ws) => {
   await using p = await pair(ws, { skipUTF8Validation: true });
   const send = () => p.client.send(Buffer.from([0xff]), { binary: false });
   if (ws.is.checksText) assertThrows(send, TypeError);
   else send();
 });
 
-both("a listener that throws is uncaught, and the connection goes on", async (ws) => {
+both("the error of a listener is uncaught, and the connection continues", async (ws) => {
   await using p = await pair(ws);
   const uncaught = Promise.withResolvers<string>();
   const listener = (event: ErrorEvent) => {

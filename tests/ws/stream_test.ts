@@ -11,21 +11,24 @@ import { mayFail } from "../support/failure.ts";
 
 // createWebSocketStream of the npm package ws.
 
-both("stream: chunks are messages, both ways, and its end closes the socket", async (ws) => {
-  await using p = await pair(ws);
-  const stream = ws.createWebSocketStream(p.client);
-  assert(stream instanceof Duplex);
-  stream.write("hello");
-  assertEquals(await next(p.serverLog, "message"), [Buffer.from("hello"), true]);
-  p.server.send("answer");
-  assertEquals((await once(stream, "data"))[0], Buffer.from("answer"));
-  stream.end("last");
-  assertEquals(String((await next(p.serverLog, "message"))[0]), "last");
-  assertEquals(await closing(p.serverLog), [1005, ""]);
-  await closing(p.clientLog);
-});
+both(
+  "stream: chunks are messages in both directions, and the end closes the socket",
+  async (ws) => {
+    await using p = await pair(ws);
+    const stream = ws.createWebSocketStream(p.client);
+    assert(stream instanceof Duplex);
+    stream.write("hello");
+    assertEquals(await next(p.serverLog, "message"), [Buffer.from("hello"), true]);
+    p.server.send("answer");
+    assertEquals((await once(stream, "data"))[0], Buffer.from("answer"));
+    stream.end("last");
+    assertEquals(String((await next(p.serverLog, "message"))[0]), "last");
+    assertEquals(await closing(p.serverLog), [1005, ""]);
+    await closing(p.clientLog);
+  },
+);
 
-both("stream: what is written while connecting waits", async (ws) => {
+both("stream: chunks that are written while connecting wait", async (ws) => {
   await using s = await serve(ws);
   const socket = new ws.WebSocket(s.url);
   const stream = ws.createWebSocketStream(socket, { encoding: "utf8" });
@@ -38,7 +41,7 @@ both("stream: what is written while connecting waits", async (ws) => {
   assertEquals((await closing(log))[0], 1006);
 });
 
-both("stream: readableObjectMode tells text from bytes", async (ws) => {
+both("stream: readableObjectMode distinguishes text and bytes", async (ws) => {
   await using p = await pair(ws);
   const stream = ws.createWebSocketStream(p.client, { readableObjectMode: true });
   p.server.send("text");
@@ -48,7 +51,7 @@ both("stream: readableObjectMode tells text from bytes", async (ws) => {
   stream.destroy();
 });
 
-both("stream: the peer's close ends it", async (ws) => {
+both("stream: the peer's close ends the stream", async (ws) => {
   await using p = await pair(ws);
   const stream = ws.createWebSocketStream(p.client);
   p.server.send("x");
@@ -58,20 +61,23 @@ both("stream: the peer's close ends it", async (ws) => {
   assertEquals(Buffer.concat(chunks), Buffer.from("x"));
 });
 
-both("stream: an error of the socket destroys it, and the close frame goes out", async (ws) => {
-  await using s = await serve(ws);
-  using raw = await RawPeer.connect(s.port);
-  const { socket } = await s.accepted.next();
-  const stream = ws.createWebSocketStream(socket);
-  const failed = new Promise<Error & { code: string }>((resolve) => stream.on("error", resolve));
-  await raw.send(3, "x");
-  assertEquals(await raw.closeCode(), 1002);
-  raw.close();
-  assertEquals((await failed).code, "WS_ERR_INVALID_OPCODE");
-  assert(stream.destroyed);
-});
+both(
+  "stream: an error of the socket destroys the stream, and the close frame is sent",
+  async (ws) => {
+    await using s = await serve(ws);
+    using raw = await RawPeer.connect(s.port);
+    const { socket } = await s.accepted.next();
+    const stream = ws.createWebSocketStream(socket);
+    const failed = new Promise<Error & { code: string }>((resolve) => stream.on("error", resolve));
+    await raw.send(3, "x");
+    assertEquals(await raw.closeCode(), 1002);
+    raw.close();
+    assertEquals((await failed).code, "WS_ERR_INVALID_OPCODE");
+    assert(stream.destroyed);
+  },
+);
 
-both("stream: its error destroys the socket", async (ws) => {
+both("stream: an error of the stream destroys the socket", async (ws) => {
   await using p = await pair(ws);
   const stream = ws.createWebSocketStream(p.client);
   const failed = once(stream, "error");
@@ -80,13 +86,13 @@ both("stream: its error destroys the socket", async (ws) => {
   assertEquals((await closing(p.serverLog))[0], 1006);
 });
 
-both("stream: who doesn't read holds the peer, and goes on", async (ws) => {
+both("stream: a consumer that doesn't read stops the peer, which continues later", async (ws) => {
   await using p = await pair(ws);
   const stream = ws.createWebSocketStream(p.server);
   let taken = 0;
   for (let i = 0; i < 24; i++) p.client.send(Buffer.alloc(1024 * 1024), () => taken++);
   await until(() => taken > 0);
-  assert(taken < 24, "all was taken though nobody reads");
+  assert(taken < 24, "all messages were passed on although the stream isn't read");
   let bytes = 0;
   for await (const chunk of stream) {
     bytes += chunk.length;
@@ -94,7 +100,7 @@ both("stream: who doesn't read holds the peer, and goes on", async (ws) => {
   }
 });
 
-both("stream: a pipeline of 8 MiB through an echo", async (ws) => {
+both("stream: a pipeline sends 8 MiB through an echo", async (ws) => {
   await using p = await pair(ws);
   const echo = ws.createWebSocketStream(p.server);
   echo.pipe(echo);

@@ -1,5 +1,5 @@
-// What small messages cost that a held connection of `upgrade` keeps: held_upgrade.ts SIZE MAX_HELD. Prints JSON: resident
-// bytes that a megabyte of its bound has cost, how many messages came in the end, and how long resuming took in ms.
+// The memory that a held connection of `upgrade` needs for small messages: held_upgrade.ts SIZE MAX_HELD. Prints JSON: resident
+// bytes per megabyte of the limit, the number of messages that arrived, and the time of resuming in ms.
 import { type Connection, Context } from "../../../mod.ts";
 import { BINARY, frame } from "../../support/frames.ts";
 import { RawPeer } from "../../support/raw_peer.ts";
@@ -30,7 +30,7 @@ const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, (re
 const peer = await RawPeer.connect(server.addr.port);
 const conn = await accepted.promise;
 await conn.opened;
-// As many as the bound has room for, less what the connection itself may read ahead.
+// As many as the limit allows, less those that the connection itself may read ahead.
 const count = Math.floor(maxHeldBytes / (size + OVERHEAD));
 const batch = peer.encode(
   ...Array.from({ length: 100 }, () => frame(BINARY, new Uint8Array(size))),
@@ -41,7 +41,7 @@ conn.pause();
 const before = rss();
 const rounds = Math.floor(count / 100);
 for (let i = 0; i < rounds; i++) await peer.write(batch);
-// The peer's pings are answered by the runtime: a pong says that all before it has arrived.
+// The runtime answers the peer's pings: the pong shows that all messages before have arrived.
 await peer.send(frame(9, "all"));
 await peer.next(10);
 const grown = rss() - before;

@@ -1,4 +1,4 @@
-// Upgrades handshakes with cookies, with origins and without, three times each.
+// Upgrades handshakes with cookies, three times with origins and three times without.
 import { Context } from "../../../mod.ts";
 import { RawPeer } from "../../support/raw_peer.ts";
 
@@ -13,5 +13,5 @@ for (let i = 0; i < 6; i++) {
   const peer = await RawPeer.connect(server.addr.port, { Cookie: "session=1" });
   peer.close();
 }
-// Deno's own server may wait for ever for clients that have left.
+// Deno's own server may wait for ever for clients that have disconnected.
 Deno.exit(0);
