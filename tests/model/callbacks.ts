@@ -1,29 +1,29 @@
 import type { Reaction } from "./plan.ts";
 
-/** An error that a callback throws, or rejects with, on purpose; it has to be reported exactly once. */
+/** An error that a callback throws or rejects with on purpose. It has to be reported exactly once. */
 export class Marker extends Error {
   override readonly name = "Marker";
 }
 
-/** Something that a callback waits for. */
+/** A promise that a callback has returned. */
 export interface Waiting {
   readonly of: string;
   settle(reject: boolean): void;
 }
 
-/** What callbacks do besides noting that they were called. */
+/** How callbacks react in addition to recording their call. */
 export class Reactions {
-  /** What the next callback does. */
+  /** The reaction of the next callback. */
   next: Reaction = "nothing";
-  /** Errors that have to be reported, and how often they were. */
+  /** The errors that have to be reported, and how often they were. */
   readonly markers: Map<Marker, number> = new Map();
-  /** What callbacks wait for. */
+  /** The unsettled promises of callbacks. */
   readonly waiting: Waiting[] = [];
 
-  /** @param act Calls into the library. */
+  /** @param act Calls a method of the library. */
   constructor(readonly act: (what: Reaction) => void) {}
 
-  /** To be returned from a callback. `over` is called when what it returned has settled. */
+  /** Makes the result of a callback. `over` is called when it has settled. */
   react(of: string, over: () => void = () => {}): unknown {
     const reaction = this.next;
     this.next = "nothing";
@@ -83,7 +83,7 @@ export class Reactions {
     return marker;
   }
 
-  /** Notes that an error was reported; returns whether it was one of these. */
+  /** Records that an error was reported; returns whether it is one of these. */
   reported(error: unknown): boolean {
     if (!(error instanceof Marker)) return false;
     this.markers.set(error, (this.markers.get(error) ?? 0) + 1);

@@ -4,7 +4,7 @@ import { macrotask } from "../support/virtual_clock.ts";
 import type { Run } from "./run.ts";
 import { Transcript } from "./wire.ts";
 
-/** Compares what has happened with what the contract says, once all is over. */
+/** Compares the events of a finished run with the contract. */
 export async function conclude(run: Run): Promise<void> {
   const { conn, closes } = run;
   for (const label of run.pending.values()) run.finding(`${label} never settles`);
@@ -26,7 +26,7 @@ export async function conclude(run: Run): Promise<void> {
   await afterwards(run);
 }
 
-/** The record agrees with itself and with what went over the wire. */
+/** Checks that the close record agrees with itself and with the frames on the wire. */
 function record(run: Run): void {
   const { closes: [close], peer, over, plan } = run;
   if (close.wasClean !== (close.sent !== null && close.received !== null)) {
@@ -36,7 +36,7 @@ function record(run: Run): void {
   if ((close.initiator === null) !== (close.sent === null && close.received === null)) {
     run.finding(`initiator ${close.initiator}: ${close}`);
   }
-  // A server that doesn't close the stream after both close frames is left by the client in the end.
+  // If the server doesn't close the stream after both close frames, the client closes it at the timeout.
   const left = plan.role === "client" && close.cause instanceof TimeoutError;
   if (
     close.wasClean && close.cause !== undefined && run.errors.length === 0 && !plan.quiet && !left
@@ -58,11 +58,11 @@ function record(run: Run): void {
   if (
     close.initiator === "local" && close.received !== null && !over && close.cause === undefined
   ) {
-    run.finding(`nobody here has closed it: ${close}`);
+    run.finding(`the close has no cause: ${close}`);
   }
 }
 
-/** Every error is reported once, and none that isn't one. */
+/** Checks that every error is reported once, and that nothing else is reported. */
 function errors(run: Run): void {
   const { closes: [close], peer, plan, reactions: { markers }, errors } = run;
   for (const [marker, times] of markers) {
@@ -82,10 +82,10 @@ function errors(run: Run): void {
   if (
     errors.length === 0 && !plan.quiet && close.cause !== undefined && !run.over && run.opened &&
     close.received === null
-  ) run.finding(`an error that nobody was told: ${close.cause}`);
+  ) run.finding(`an error that wasn't reported: ${close.cause}`);
 }
 
-/** Whether nothing but the peer, or an error of the peer's, has ended it: then all that it sent is delivered. */
+/** Whether only the peer or its violation has ended the connection: then everything that it sent has to be delivered. */
 function isExact(run: Run): boolean {
   const { closes: [close], peer, plan } = run;
   const lost = run.over || run.readShut || plan.hang || run.sourceFailed || run.overflowed ||
@@ -94,7 +94,7 @@ function isExact(run: Run): boolean {
   return !lost;
 }
 
-/** Whether something of the peer's wasn't read before a write found out that the peer had gone: that ends all. */
+/** Whether a write has failed before all bytes of the peer were read, which ends the connection. */
 function unread({ conn, peer }: Run): boolean {
   return conn.stats().bytesReceived < peer.written;
 }
@@ -102,7 +102,7 @@ function unread({ conn, peer }: Run): boolean {
 function received(run: Run): void {
   const { closes: [close], delivered, peer, plan } = run;
   const whole = delivered.filter(({ key }) => key !== null).length;
-  // Of a message that came as a stream and was cut, or read to its end after ours, either may be said.
+  // A message that comes as a stream, and that is cut or ends after our own end, may count either way.
   const either = (run.taking.streaming ? delivered.length : 0) + (peer.inMessage ? 1 : 0);
   if (whole + close.undelivered > peer.sent.length + either) {
     run.finding(
@@ -110,7 +110,7 @@ function received(run: Run): void {
     );
   }
   if (!isExact(run)) return;
-  // A frame whose message isn't UTF-8, or is cut, may or may not be shown.
+  // A frame whose message is cut or isn't UTF-8 may be shown or not.
   const { frames } = peer, sure = frames.length - (peer.violated === null ? 0 : 1);
   if (plan.frames !== "none" && run.frames.shown < sure) {
     run.finding(`${run.frames.shown} of ${frames.length} frames are shown: ${close}`);
@@ -125,7 +125,7 @@ function received(run: Run): void {
   }
 }
 
-/** What `send` accepted goes out in order, once, or is counted. */
+/** Checks that every message that `send` has accepted is sent once and in order, or is counted. */
 function sent(run: Run): void {
   const { accepted, closes: [close], peer, plan, wire } = run;
   const expected = accepted.filter(({ complete }) => complete !== false);
@@ -154,7 +154,7 @@ function sent(run: Run): void {
   for (const what of out.violations) run.finding(`we write ${what}`);
   prefix("written message", out.messages);
   const taken = out.messages.length + close.unsentMessages;
-  // A write that was on its way counts as unsent, although the stream may have taken it.
+  // A pending write counts as unsent, although the stream may have accepted its bytes.
   if (close.wasClean ? taken !== expected.length : taken < expected.length) {
     run.finding(
       `${out.messages.length} of ${expected.length} messages went out, ${close.unsentMessages} are unsent: ${close}`,
@@ -170,13 +170,13 @@ function sent(run: Run): void {
   }
 }
 
-/** What is behind the head of a handshake. */
+/** The bytes after the head of a handshake. */
 function afterHead(bytes: Uint8Array): Uint8Array {
   const end = new TextDecoder("latin1").decode(bytes.subarray(0, 2000)).indexOf("\r\n\r\n");
   return end < 0 ? new Uint8Array(0) : bytes.subarray(end + 4);
 }
 
-/** A closed connection refuses everything, and holds nothing. */
+/** Checks that a closed connection refuses everything, and holds nothing. */
 async function afterwards(run: Run): Promise<void> {
   const { conn, ctx, wire } = run;
   try {

@@ -5,14 +5,14 @@ import { conclude } from "./contract.ts";
 import { SIZES, type Step } from "./plan.ts";
 import type { Run } from "./run.ts";
 
-// Turns of the event loop in a row in which nothing moves, after which nothing will by itself.
+// The number of turns of the event loop without a change after which nothing will change by itself.
 const QUIET = 4;
-/** ms after which whatever has a limit has reached it. */
+/** The time in ms after which every timeout has fired. */
 const FOREVER = 120_000;
-/** How often the loop may look, before nothing that goes on is believed to end. */
+/** The number of turns after which a run counts as endless. */
 const ROUNDS = 4000;
 
-/** Runs a plan to its end, and compares what happened with the contract. */
+/** Runs a plan to its end, and compares its events with the contract. */
 export async function drive(run: Run): Promise<void> {
   run.open();
   for (const [i, step] of run.plan.steps.entries()) {
@@ -142,7 +142,7 @@ function message(run: Run, part: boolean, size: number, b: number): void {
   peer.part(bytes, text, (b & 0x0c) === 0);
 }
 
-/** Arguments that make no sense throw, and change nothing. */
+/** Checks that invalid arguments throw, and change nothing. */
 function nonsense(run: Run, a: number): void {
   const { conn } = run;
   const { state, queuedBytes } = conn;
@@ -170,14 +170,14 @@ function nonsense(run: Run, a: number): void {
   }
 }
 
-/** Lets time pass, if there is a clock to move; else a moment. */
+/** Advances the virtual clock, or waits for a moment if there is none. */
 async function wait(run: Run, ms: number): Promise<void> {
   if (run.reactions.waiting.length > 0 && ms >= run.plan.closeTimeout) run.tried = true;
   if (run.clock !== null) await run.clock.advance(ms);
   else for (let i = 0; i < 3; i++) await turn();
 }
 
-/** Waits until nothing moves any more. */
+/** Waits until nothing changes any more. */
 async function quiet(run: Run): Promise<void> {
   let still = 0, before = -1;
   for (let i = 0; still < (run.clock === null ? 10 * QUIET : QUIET); i++) {
@@ -189,7 +189,7 @@ async function quiet(run: Run): Promise<void> {
   }
 }
 
-/** Takes whatever there is to take. */
+/** Consumes everything that is available. */
 async function takeAll(run: Run): Promise<void> {
   const { taking } = run;
   await quiet(run);
@@ -201,7 +201,7 @@ async function takeAll(run: Run): Promise<void> {
   }
 }
 
-/** Lets go of whatever was held, ends the connection unless it has ended, and waits for that. */
+/** Ends all holds, closes the connection if it is open, and waits for its end. */
 async function finish(run: Run): Promise<void> {
   const { conn, peer, plan, reactions } = run;
   reactions.next = "nothing";
@@ -216,14 +216,14 @@ async function finish(run: Run): Promise<void> {
   if (conn.state === "open" || conn.state === "connecting") await end(run);
   await untilClosed(run);
   if (plan.hang && conn.state !== "closed") {
-    // What a callback holds, nobody reads, the peer's end included.
+    // While a callback holds the connection, nothing is read, and so the end of the peer isn't noticed.
     run.terminate();
     await untilClosed(run);
   }
   await takeAll(run);
 }
 
-/** Waits for the end, whatever has to time out for it. */
+/** Waits for the end, and for the timeouts that it needs. */
 async function untilClosed(run: Run): Promise<void> {
   const { conn, pending } = run;
   for (let passed = 0; conn.state !== "closed" || pending.size > 0;) {
@@ -244,7 +244,7 @@ async function end(run: Run): Promise<void> {
       return run.close(1000, "");
     case "peerClose":
       if (!peer.valid) return run.close(1000, "");
-      // Nobody reads a close frame any more, but an end is noticed.
+      // No close frame is read any more, but the end of the stream is noticed.
       return run.readShut ? peer.finish() : peer.sendClose(1000, "done");
     case "fin":
       return peer.finish();

@@ -4,7 +4,7 @@ import { BINARY, CONTINUATION, TEXT } from "../support/frames.ts";
 import { keyOf } from "../support/messages.ts";
 import type { Reactions } from "./callbacks.ts";
 
-/** A data frame that a peer has sent. */
+/** A data frame that the peer has sent. */
 export interface SentFrame {
   readonly opcode: number;
   readonly fin: boolean;
@@ -12,31 +12,31 @@ export interface SentFrame {
   readonly payload: Uint8Array;
 }
 
-/** What looking at frames needs of a run. */
+/** What the check of frames needs of a run. */
 export interface Watched {
   readonly conn: { readonly isPaused: boolean };
-  /** Whether our side has ended the connection, after which no frame is shown. */
+  /** Whether our side has ended the connection. After that no frame is shown. */
   readonly over: boolean;
   readonly peer: { readonly frames: readonly SentFrame[] };
   readonly reactions: Reactions;
-  /** A message has come whole. */
+  /** Called with a complete message. */
   taken(data: string | Uint8Array, late: boolean): void;
   finding(what: string): void;
   note(what: string): void;
 }
 
-/** The frame callbacks: each data frame is shown once, in order, all of it, and nothing while something holds frames. */
+/** Checks the frame callbacks: each data frame is shown once, completely and in order, and never while frames are held. */
 export class FrameWatch {
-  /** Frames whose end was shown. */
+  /** The number of frames whose end was shown. */
   shown = 0;
   readonly #run: Watched;
   readonly #assembles: boolean;
   #begun = false;
-  #length = 0; // of its payload, as far as it was shown
+  #length = 0; // the bytes of its payload that were shown
   #handling: string | null = null;
   readonly #message: { opcode: number; parts: Uint8Array[] } = { opcode: 0, parts: [] };
 
-  /** @param assembles Whether messages come as well; if not they are put together here. */
+  /** @param assembles Whether messages are delivered as well. If not, this class assembles them. */
   constructor(run: Watched, assembles: boolean) {
     this.#run = run;
     this.#assembles = assembles;
@@ -52,7 +52,7 @@ export class FrameWatch {
         called("onFrameChunk", `${bytes.length} bytes`);
         const key = keyOf(bytes);
         return this.#react("onFrameChunk", () => this.#chunk(bytes), () => {
-          // It is ours until now.
+          // The view is valid until now.
           if (keyOf(bytes) !== key && !this.#run.over) this.#run.finding("a chunk has changed");
         });
       },

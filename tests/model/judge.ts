@@ -5,13 +5,13 @@ import { drive } from "./drive.ts";
 import { type Plan, readPlan } from "./plan.ts";
 import { Run, type Wire } from "./run.ts";
 
-/** What is wrong with a plan's run, and what happened in it. */
+/** The findings of a run, and its events. */
 export interface Judgement {
   readonly findings: readonly string[];
   readonly log: readonly string[];
 }
 
-/** A wire in memory. */
+/** Makes a wire in memory. */
 export function memoryWire(plan: Plan): Wire {
   const [near, far] = WatchedConn.pair(plan.capacity, WatchedConn);
   near.portion = far.portion = plan.portion;
@@ -28,7 +28,7 @@ export function memoryWire(plan: Plan): Wire {
   };
 }
 
-/** Runs a plan in memory, on a clock of its own. */
+/** Runs a plan in memory, on a virtual clock. */
 export async function judgePlan(bytes: Uint8Array): Promise<Judgement> {
   const plan = readPlan(bytes);
   using clock = new VirtualClock();
@@ -37,12 +37,12 @@ export async function judgePlan(bytes: Uint8Array): Promise<Judgement> {
   return run;
 }
 
-/** Runs what may not leave an unhandled rejection, nor say anything on the console but what callbacks threw. */
+/** Runs a function. Unhandled rejections, and console output other than errors of callbacks, become findings. */
 export async function guarded(run: Run, body: () => Promise<void>): Promise<void> {
   const { error } = console;
   const unhandled = (event: PromiseRejectionEvent) => {
     event.preventDefault();
-    run.finding(`nobody caught ${event.reason?.stack ?? event.reason}`);
+    run.finding(`unhandled rejection: ${event.reason?.stack ?? event.reason}`);
   };
   console.error = (...args: unknown[]) => {
     run.note(`console: ${args.map(String).join(" ")}`);

@@ -7,10 +7,10 @@ import { judgePlan } from "./judge.ts";
 import { describePlan, HEAD, readPlan } from "./plan.ts";
 import { shrink } from "./shrink.ts";
 
-// CI runs twenty thousand of them with other seeds: `deno task fuzz --target model --cases 20000`.
+// CI runs twenty thousand plans with other seeds: `deno task fuzz --target model --cases 20000`.
 const SEEDS = 1500;
 
-/** Fails with a plan that is as small as it gets, what happened in it, and how to see it again. */
+/** Fails with a plan that is as small as possible, with its events, and with the command that repeats it. */
 async function check(input: Uint8Array, what: string): Promise<void> {
   try {
     await model.judge(input, new Random(1));
@@ -23,30 +23,30 @@ async function check(input: Uint8Array, what: string): Promise<void> {
   }
 }
 
-Deno.test("model: what was found once", async () => {
+Deno.test("model: plans with earlier findings keep the contract", async () => {
   for (const [note, input] of corpusOf(model)) await check(input, note);
 });
 
-Deno.test(`model: ${SEEDS} sequences of calls and of a peer's doings keep the contract`, async () => {
+Deno.test(`model: ${SEEDS} random sequences of calls and of the peer's actions keep the contract`, async () => {
   for (let seed = 0; seed < SEEDS; seed++) {
     await check(model.make(new Random(seed)), `case ${seed}`);
   }
 });
 
-/** What happened, but for the payloads of the pings that the library makes up. */
+/** The events of a plan, without the payloads of the library's pings, which are random. */
 async function logOf(plan: Uint8Array): Promise<string[]> {
   const { log } = await judgePlan(plan);
   return log.map((line) => line.replace(/^onPong .*/, "onPong"));
 }
 
-Deno.test("model: the same plan happens the same way each time", async () => {
+Deno.test("model: a plan has the same events each time", async () => {
   for (let seed = 0; seed < 20; seed++) {
     const plan = model.make(new Random(seed));
     assertEquals(await logOf(plan), await logOf(plan));
   }
 });
 
-Deno.test("model: a plan is shrunk to the steps that matter", async () => {
+Deno.test("model: a plan is shrunk to the relevant steps", async () => {
   const plan = model.make(new Random(3));
   const count = (bytes: Uint8Array) =>
     readPlan(bytes).steps.filter(({ op }) => op === "message").length;

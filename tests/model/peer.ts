@@ -16,7 +16,7 @@ import { keyOf } from "../support/messages.ts";
 import type { SentFrame } from "./frames.ts";
 import type { Transcript } from "./wire.ts";
 
-/** Ways to break the protocol; each comes with the code that answers it. */
+/** Violations of the protocol, each with the code of the close frame that answers it. */
 export const VIOLATIONS: [what: string, code: number, bytes: () => Uint8Array][] = [
   ["reserved bits", 1002, () => frame(TEXT, "x", { rsv: 3 })],
   ["an unknown opcode", 1002, () => frame(3, "x")],
@@ -33,37 +33,37 @@ export const VIOLATIONS: [what: string, code: number, bytes: () => Uint8Array][]
   ["the wrong masking", 1002, () => frame(TEXT, "x")],
 ];
 
-/** A peer that does as it is told, and answers pings and closes by itself unless it is rude. */
+/** A peer that follows the plan, and answers pings and close frames unless it is rude. */
 export class ModelPeer {
-  /** What it sent, whole, before it closed, broke a rule, or ended its direction. */
+  /** The complete messages that it has sent before it closed, violated the protocol or ended its direction. */
   readonly sent: string[] = [];
-  /** The bytes of each, for those that are taken in parts. */
+  /** The bytes of these messages, for consumers that take them in parts. */
   readonly bodies: Uint8Array[] = [];
-  /** The data frames, those of a message that isn't whole and of one that isn't UTF-8 included. */
+  /** The data frames, also those of incomplete and of invalid messages. */
   readonly frames: SentFrame[] = [];
   readonly pings: string[] = [];
   close: { code: number; reason: string } | null = null;
   violated: string | null = null;
-  /** Whether it answers pings and close frames. */
+  /** Whether it ignores pings and close frames. */
   rude = false;
   /** Whether it reads. */
   reading = true;
-  /** The largest piece that it writes. */
+  /** The size of the largest write. */
   chop = Infinity;
   finished = false;
   vanished = false;
-  /** Whether some of what it sent was still here when it went. */
+  /** Whether some bytes weren't written when it disconnected. */
   lossy = false;
-  /** Bytes that the transport has taken from it. */
+  /** The number of bytes that the transport has accepted. */
   written = 0;
-  /** What it has read. */
+  /** The frames that it has read. */
   readonly got: Transcript;
-  /** Whether the other side has ended its direction, and how. */
+  /** How the other side has ended its direction; `null` while it is open. */
   ended: "end" | "reset" | null = null;
-  /** Bytes that wait to be written, and their writer. */
+  /** The bytes to write, and the pending write. */
   #out: Uint8Array[] = [];
   #writing: Promise<void> | null = null;
-  #head: string | null; // of the handshake, as far as it was read; null behind it
+  #head: string | null; // of the handshake, as far as it was read; null after it
   #part: { opcode: number; parts: Uint8Array[]; text: boolean } | null = null;
   #closed = false;
   #ended = false;
@@ -82,12 +82,12 @@ export class ModelPeer {
     if (handshake instanceof Uint8Array) this.#out.push(handshake);
   }
 
-  /** Whether what it sends now still counts: nothing follows a close frame, a violation or an end. */
+  /** Whether messages still count: after a close frame, a violation or an end they don't. */
   get valid(): boolean {
     return this.close === null && this.violated === null && !this.finished && !this.vanished;
   }
 
-  /** Starts to read and write. */
+  /** Starts reading and writing. */
   start(): void {
     this.#flush();
     void this.#read();
@@ -103,7 +103,7 @@ export class ModelPeer {
     this.bodies.push(bytes);
   }
 
-  /** A part of a message; its bytes may be any, so text is ASCII. */
+  /** Sends a part of a message. Text is ASCII, so that it can be cut at any byte. */
   part(bytes: Uint8Array, text: boolean, fin: boolean): void {
     if (!this.valid) return;
     const first = this.#part === null;
@@ -124,17 +124,17 @@ export class ModelPeer {
     this.#write(frame(opcode, payload, { fin, rsv }));
   }
 
-  /** Whether a message has begun. */
+  /** Whether a message is unfinished. */
   get inMessage(): boolean {
     return this.#part !== null;
   }
 
-  /** Bytes of the message that has begun. */
+  /** The number of bytes in the unfinished message. */
   get partial(): number {
     return this.#part === null ? 0 : this.#part.parts.reduce((sum, part) => sum + part.length, 0);
   }
 
-  /** A message that is larger than the other side takes. */
+  /** Sends a message above the size limit of the other side. */
   tooLarge(size: number): void {
     if (!this.valid) return;
     this.violated = "a message that is too large";
@@ -165,7 +165,7 @@ export class ModelPeer {
     if (bytes.length === 0) {
       bytes = this.#part === null ? frame(CONTINUATION, "x") : frame(BINARY, "x");
     }
-    // Nothing is wrong with the frame itself.
+    // The frame itself is valid.
     if (what === "text that isn't UTF-8" && this.#part === null) {
       this.frames.push({ opcode: TEXT, payload: Uint8Array.of(0xff), fin: true, rsv: 0 });
     }
@@ -175,14 +175,14 @@ export class ModelPeer {
     return code;
   }
 
-  /** Ends its direction after what it has written. */
+  /** Ends its direction after all writes. */
   finish(): void {
     if (this.finished || this.vanished) return;
     this.finished = true;
     this.#flush();
   }
 
-  /** Is gone at once: a reset if it hasn't read everything. */
+  /** Disconnects at once. If it hasn't read everything, the other side gets a reset. */
   vanish(): void {
     if (this.vanished) return;
     this.vanished = true;
@@ -191,13 +191,13 @@ export class ModelPeer {
     this.#hangUp();
   }
 
-  /** Reads again. */
+  /** Continues reading. */
   listen(): void {
     this.reading = true;
     for (const wake of this.#wakers.splice(0)) wake();
   }
 
-  /** Answers what it owes, reads and writes freely, and ends its side when the other has. */
+  /** Sends pending answers, reads and writes without limits, and ends its direction after the other side. */
   behave(): void {
     this.rude = false;
     this.chop = Infinity;
@@ -214,7 +214,7 @@ export class ModelPeer {
     try {
       this.conn.close();
     } catch {
-      // It is closed already.
+      // The connection is closed already.
     }
   }
 
@@ -224,7 +224,7 @@ export class ModelPeer {
   }
 
   #flush(): void {
-    // A server has nothing to say before it was asked.
+    // A server sends nothing before it has read the request.
     if (this.#writing !== null || this.#closed || (this.#head !== null && this.role === "server")) {
       return;
     }
@@ -238,7 +238,7 @@ export class ModelPeer {
     try {
       while (this.#out.length > 0 && !this.#closed) {
         const bytes = this.#out[0];
-        // A long one would take for ever byte by byte.
+        // Large buffers would take too long byte by byte.
         const piece = bytes.subarray(0, Math.max(this.chop, bytes.length >> 8));
         const count = await this.conn.write(piece);
         this.written += count;
@@ -283,7 +283,7 @@ export class ModelPeer {
     this.#endIfClosed();
   }
 
-  /** Reads the handshake, and answers it if that is its part; returns what is behind it. */
+  /** Reads the handshake, and answers it as a server; returns the bytes after it. */
   #readHead(before: string, bytes: Uint8Array): Uint8Array {
     const text = before + new TextDecoder("latin1").decode(bytes);
     const end = text.indexOf("\r\n\r\n") + 4;
@@ -303,13 +303,13 @@ export class ModelPeer {
     this.#write(code === 1005 ? closeFrame() : closeFrame(code, reason));
   }
 
-  /** After both close frames it is the server that ends the stream (RFC 6455 7.1.1). */
+  /** Ends the stream after both close frames if it is the server (RFC 6455 7.1.1). */
   #endIfClosed(): void {
     if (this.rude || this.role === "client") return;
     if (this.close !== null && this.got.close !== null) this.#bye();
   }
 
-  /** The other side has ended: what is left goes out, and then so does this side. */
+  /** Sends the remaining bytes, and ends its direction after the other side has. */
   #bye(): void {
     this.finish();
     void (async () => {

@@ -1,7 +1,7 @@
-// What happens to a connection, as bytes: a head that sets it up, then steps of four bytes. Any bytes are a plan, so
-// that a fuzzer can make and change them, and a shrinker can leave some out.
+// A plan for a connection, as bytes: a head that configures it, and then steps of four bytes. Any bytes are a valid plan, so
+// a fuzzer can make and change plans, and a shrinker can remove parts.
 
-/** Steps of the application, with the weight of each. */
+/** Steps of the application, with their weights. */
 const APPLICATION = {
   turn: 10,
   send: 22,
@@ -29,7 +29,7 @@ const APPLICATION = {
   broadcast: 2,
 } as const;
 
-/** Steps of the peer. */
+/** Steps of the peer, with their weights. */
 const PEER = {
   message: 30,
   part: 14,
@@ -51,7 +51,7 @@ export type Op = keyof typeof APPLICATION | keyof typeof PEER;
 const OPS: Op[] = Object.entries({ ...APPLICATION, ...PEER })
   .flatMap(([op, weight]) => Array<Op>(weight).fill(op as Op));
 
-/** What a callback does that happens during a step. */
+/** Reactions of a callback that is called during a step. */
 const REACTIONS = [
   ...Array<"nothing">(20).fill("nothing"),
   "throw",
@@ -81,7 +81,7 @@ export interface Step {
   readonly reaction: Reaction;
 }
 
-/** How it ends if it hasn't by itself. */
+/** How the connection is ended if it is still open after the steps. */
 export const ENDINGS = [
   "close",
   "close",
@@ -97,15 +97,15 @@ export const ENDINGS = [
 export interface Plan {
   readonly role: "server" | "client";
   readonly transport: "conn" | "streams";
-  /** Whether the handshake is part of it. */
+  /** Whether the library performs the handshake. */
   readonly handshake: boolean;
   readonly compression: "none" | "takeover" | "single";
-  /** Whether messages go to `onMessage`, or are taken. */
+  /** Whether messages are delivered to `onMessage`. If not, they are consumed in other ways. */
   readonly callback: boolean;
-  /** Whether frames are looked at, beside messages or in place of them. */
+  /** Whether frame callbacks are used, in addition to messages or instead of them. */
   readonly frames: "none" | "beside" | "instead";
-  readonly quiet: boolean; // without onError
-  readonly hang: boolean; // what callbacks wait for never comes
+  readonly quiet: boolean; // no onError
+  readonly hang: boolean; // promises of callbacks never settle
   readonly view: boolean;
   readonly highWaterMark: number;
   readonly lowWaterMark: number;
@@ -123,9 +123,9 @@ export interface Plan {
   readonly steps: readonly Step[];
 }
 
-/** Bytes of the head. */
+/** The length of the head in bytes. */
 export const HEAD = 12;
-/** Bytes of a step. */
+/** The length of a step in bytes. */
 export const STEP = 4;
 
 export const SIZES = [
@@ -148,7 +148,7 @@ export const SIZES = [
   70_000,
 ];
 
-/** Reads a plan. */
+/** Decodes a plan. */
 export function readPlan(bytes: Uint8Array): Plan {
   const at = (index: number) => bytes[index] ?? 0;
   const pick = <T>(index: number, shift: number, items: readonly T[]): T =>
@@ -195,7 +195,7 @@ export function readPlan(bytes: Uint8Array): Plan {
   };
 }
 
-/** The plan as text: what differs from the plainest one, and the steps. */
+/** Describes a plan: the options that differ from the defaults, and the steps. */
 export function describePlan(bytes: Uint8Array): string {
   const { steps, ...head } = readPlan(bytes);
   const plain = new Map<string, unknown>(Object.entries(readPlan(new Uint8Array(HEAD))));

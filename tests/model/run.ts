@@ -19,30 +19,30 @@ import { type Takes, Taking } from "./taking.ts";
 import { keyOf } from "../support/messages.ts";
 import { Transcript } from "./wire.ts";
 
-/** The two ends of a byte stream, ours as `adopt` takes it. */
+/** The two ends of a byte stream; the near one is passed to `adopt`. */
 export interface Wire {
   readonly ours: Parameters<Context["adopt"]>[0];
   readonly theirs: ByteStream;
-  /** All that our side has written, if that can be known. */
+  /** The bytes that our side has written, if they are known. */
   written(): Uint8Array | null;
-  /** What was done to the stream that may not be done. */
+  /** Invalid uses of the stream. */
   misuses(): readonly string[];
-  /** A number that changes whenever bytes move. */
+  /** A number that changes whenever bytes are moved. */
   moved(): number;
 }
 
-/** A message that we have given to the connection to send. */
+/** A message that was passed to a send method. */
 export interface Accepted {
   readonly key: string;
   readonly bytes: number;
-  /** `null` while it isn't known whether all of it was taken. */
+  /** `null` while it isn't known whether the whole message was accepted. */
   complete: boolean | null;
 }
 
-/** A message that has come, or has begun to. */
+/** A message of which at least the beginning was delivered. */
 export interface Delivered {
   key: string | null;
-  /** Whether only some of it was taken. */
+  /** Whether only a part of it was consumed. */
   partial: boolean;
 }
 
@@ -52,10 +52,10 @@ const EXTENSION = {
   single: "permessage-deflate; server_no_context_takeover; client_no_context_takeover",
 };
 
-/** One connection of ours and its peer, from the first call to the last callback. */
+/** A connection and its peer, from the first call to the last callback. */
 export class Run implements Takes {
   readonly findings: string[] = [];
-  /** What happened, for whoever reads a finding. */
+  /** The events, for readers of a finding. */
   readonly log: string[] = [];
   readonly ctx: Context = new Context();
   readonly peer: ModelPeer;
@@ -64,12 +64,12 @@ export class Run implements Takes {
   readonly frames: FrameWatch;
   readonly accepted: Accepted[] = [];
   readonly delivered: Delivered[] = [];
-  /** What `onError` got that no callback had thrown. */
+  /** The errors of `onError` that no callback has thrown. */
   readonly errors: unknown[] = [];
   readonly closes: CloseRecord[] = [];
-  /** What our close frame has to say, if a call has said it before anything else ended the connection. */
+  /** What our close frame must contain, if a call of `close` was the first cause of the end. */
   closing: { code: number; reason: string } | null = null;
-  /** Promises that have not settled. */
+  /** The promises that haven't settled. */
   readonly pending: Map<Promise<unknown>, string> = new Map();
   /** Errors that sources of `sendStream` throw. */
   readonly sourceErrors: Set<unknown> = new Set();
@@ -81,10 +81,10 @@ export class Run implements Takes {
   opened = false;
   overflowed = false;
   sourceFailed = false;
-  /** Whether a callback may have been waited for in vain. */
+  /** Whether a callback may never settle. */
   tried = false;
   drains = 0;
-  /** Times that the queue rose above the low-water mark. */
+  /** How often the queue has risen above the low-water mark. */
   rises = 0;
   #ids = 0;
   #high = false;
@@ -118,7 +118,7 @@ export class Run implements Takes {
     this.frames = new FrameWatch(this, plan.frames === "beside");
   }
 
-  // ---- Notes --------------------------------------------------------------------------------------------------------
+  // ---- Records ------------------------------------------------------------------------------------------------------
 
   finding(what: string): void {
     if (this.findings.length < 20) this.findings.push(what);
@@ -131,7 +131,7 @@ export class Run implements Takes {
 
   track<T>(label: string, promise: Promise<T>): Promise<T> {
     if (!(promise instanceof Promise)) this.finding(`${label} returns no promise`);
-    // Several calls may share one promise, `shutdown` for one.
+    // Several calls may share a promise, for example those of `shutdown`.
     const own = promise.then((value) => value);
     this.pending.set(own, label);
     const over = (how: string) => {
@@ -276,7 +276,7 @@ export class Run implements Takes {
     this.#handling = "onMessage";
     return this.reactions.react("onMessage", () => {
       this.#handling = null;
-      // A view is ours until now, a copy for good.
+      // A view is valid until now, a copy for ever.
       if (keyOf(data) !== key && !this.over) this.finding(`${key} changed while it was handled`);
     });
   }
@@ -329,7 +329,7 @@ export class Run implements Takes {
   #data(size: number, binary: boolean): string | Uint8Array {
     const id = `#${this.#ids++}.`;
     const text = (id + "é😀 lorem ipsum ".repeat(Math.ceil(size / 8))).slice(0, size);
-    // No half of a pair: it would go out as another character.
+    // Not half of a surrogate pair, which would be sent as U+FFFD.
     const whole = /[\ud800-\udbff]$/.test(text) ? text.slice(0, -1) : text;
     return binary ? utf8(whole) : whole;
   }
@@ -346,7 +346,7 @@ export class Run implements Takes {
       return;
     }
     this.#sending(keyOf(data), bytes.length, () => this.conn.send(data, options), data);
-    // What was sent is a snapshot, unless it was handed over.
+    // Sending takes a snapshot, unless the buffer was transferred.
     if (data instanceof Uint8Array && !options.transfer) data.fill(0xee);
   }
 
@@ -370,13 +370,13 @@ export class Run implements Takes {
       const key = keyOf(fragments.binary ? whole : new TextDecoder().decode(whole));
       if (this.#sending(key, bytes.length, send, data, true)) this.#fragments = null;
     } else if (this.#guarded(bytes.length, send, data, true) !== null) fragments.parts.push(bytes);
-    // One that was refused has begun nothing.
+    // A refused fragment doesn't begin a message.
     if (this.#fragments?.parts.length === 0 && first) this.#fragments = null;
   }
 
   broadcast(): void {
     const { conn } = this;
-    // Behind an unfinished message it waits, so its place wouldn't be known here.
+    // After an unfinished message the broadcast would wait, and its place isn't known here.
     if (this.#fragments !== null || conn.role === "client" || conn.state !== "open") return;
     const data = this.#data(20, false) as string;
     const { queuedMessages } = conn, { dropped } = conn.stats();
@@ -388,7 +388,7 @@ export class Run implements Takes {
     this.#accept(keyOf(data), utf8(data).length, true);
   }
 
-  /** Sends a whole message; returns whether it was accepted. */
+  /** Sends a complete message; returns whether it was accepted. */
   #sending(
     key: string,
     bytes: number,
@@ -409,7 +409,7 @@ export class Run implements Takes {
     return entry;
   }
 
-  /** Calls one of the sends; returns what it did, or `null` if the message was refused. */
+  /** Calls a send method; returns its result, or `null` if the message was refused. */
   #guarded(
     bytes: number,
     send: () => boolean,
@@ -419,7 +419,7 @@ export class Run implements Takes {
     const { conn, plan } = this;
     const { state, queuedBytes, queuedMessages } = conn, { dropped } = conn.stats();
     const inMessage = this.#fragments !== null && !fragment;
-    // Room is kept for what a stream has gathered, and a place for a message that is being compressed costs something.
+    // The queue reserves room for what a stream has collected, and for messages that are being compressed.
     const streams = this.accepted.some(({ complete }) => complete === null);
     const kept = streams ? Math.max(plan.highWaterMark, 16 * 1024) : 0;
     const full = plan.maxQueueBytes > 0 &&
@@ -468,7 +468,7 @@ export class Run implements Takes {
     return returned;
   }
 
-  /** Follows the queue above and below its low-water mark. */
+  /** Records when the queue crosses its low-water mark. */
   #level(): void {
     const high = this.conn.queuedBytes > this.plan.lowWaterMark;
     if (high && !this.#high) this.rises++;
@@ -504,7 +504,7 @@ export class Run implements Takes {
     });
   }
 
-  /** A stream fills the queue by itself, so the queue may rise and sink unseen. */
+  /** A stream fills the queue by itself, so it may cross the mark unnoticed. */
   #rising(): void {
     this.rises += 1000;
   }

@@ -1,9 +1,9 @@
 import { HEAD, STEP } from "./plan.ts";
 
 /**
- * Makes a plan as small as it gets while something stays wrong with it: steps are left out, then bytes become 0.
+ * Makes a plan as small as possible while a finding remains: removes steps, and then sets bytes to 0.
  *
- * @param fails Whether a plan still shows what is looked for.
+ * @param fails Whether a plan still has the finding.
  */
 export async function shrink(
   bytes: Uint8Array,
@@ -26,7 +26,7 @@ export async function shrink(
     }
   }
   for (let at = 0; at < plan.length; at++) {
-    // The first byte of a step says what it is.
+    // The first byte of a step is its kind.
     if (plan[at] === 0 || (at >= HEAD && (at - HEAD) % STEP === 0)) continue;
     const plain = plan.slice();
     plain[at] = 0;
@@ -44,7 +44,7 @@ function stepsOf(plan: Uint8Array): number {
   return Math.max(0, Math.floor((plan.length - HEAD) / STEP));
 }
 
-/** A finding without its numbers, to tell whether two are of a kind. */
+/** A finding without its numbers, for comparing the kinds of two findings. */
 export function kindOf(finding: string): string {
   return finding.replace(/"[^"]*"/g, '""').replace(/[0-9a-f]{5,}/g, "H").replace(/\d+/g, "N")
     .slice(0, 80);

@@ -8,11 +8,11 @@ import { drive } from "./drive.ts";
 import { describePlan, type Plan, readPlan } from "./plan.ts";
 import { Run, type Wire } from "./run.ts";
 
-// The same over sockets of the kernel, in real time: fewer, and with the limits out of the way that need a clock.
+// The model over sockets of the kernel, in real time: with fewer plans, and without timeouts that need a clock.
 
 const SEEDS = 40;
 
-/** What a clock would be needed for is left out. */
+/** Removes the parts of a plan that need a clock. */
 function inRealTime(plan: Plan): Plan {
   return {
     ...plan,
@@ -53,14 +53,14 @@ function wire(ours: Wire["ours"], far: Deno.TcpConn): Wire & Disposable {
       try {
         far.close();
       } catch {
-        // The peer has closed it.
+        // The peer has closed it already.
       }
     },
   };
 }
 
 for (const [name, connect] of [["Deno.Conn", connWire], ["node:net", socketWire]] as const) {
-  Deno.test(`model: ${SEEDS} sequences over ${name}`, async () => {
+  Deno.test(`model: ${SEEDS} random sequences over ${name} keep the contract`, async () => {
     for (let seed = 0; seed < SEEDS; seed++) {
       const input = model.make(new Random(seed));
       using wire = await connect();

@@ -2,18 +2,18 @@ import type { Connection, IncomingMessageStream } from "../../mod.ts";
 import { join } from "../support/bytes.ts";
 import { keyOf } from "../support/messages.ts";
 
-/** What taking messages needs of a run. */
+/** What consumers of messages need of a run. */
 export interface Takes {
   readonly conn: Connection;
-  /** Whether our side has ended the connection, after which nothing is delivered. */
+  /** Whether our side has ended the connection. After that nothing is delivered. */
   readonly over: boolean;
-  /** Follows a promise until it has settled. */
+  /** Tracks a promise until it has settled. */
   track<T>(label: string, promise: Promise<T>): Promise<T>;
-  /** A message came; `late` if it was asked for when nothing may come any more. */
+  /** Called with a message. `late` if it was requested when none may come any more. */
   taken(data: string | Uint8Array, late: boolean): void;
-  /** A message began to come as a stream; returns its number. */
+  /** Called when a message begins to arrive as a stream; returns its index. */
   begun(late: boolean): number;
-  /** All, or some, of the message with that number has come. */
+  /** Called when all or some bytes of a streamed message have arrived. */
   streamed(index: number, type: "text" | "binary", bytes: Uint8Array, whole: boolean): void;
   finding(what: string): void;
   note(what: string): void;
@@ -29,7 +29,7 @@ interface Streamed {
   reading: boolean;
 }
 
-/** The ways of taking messages other than `onMessage`. */
+/** All ways of consuming messages other than `onMessage`. */
 export class Taking {
   readonly #run: Takes;
   #face: Face | null = null;
@@ -41,31 +41,31 @@ export class Taking {
   #preventClose = false;
   #streamed = false;
   readonly #aborts: AbortController[] = [];
-  /** Whether what was asked for last has not come yet. */
+  /** The number of requests without a result. */
   #open = 0;
-  /** Whether there is nothing more to take. */
+  /** Whether all messages were consumed. */
   ended = false;
 
   constructor(run: Takes) {
     this.#run = run;
   }
 
-  /** Whether messages are taken as streams. */
+  /** Whether messages are consumed as streams. */
   get streaming(): boolean {
     return this.#streamed;
   }
 
-  /** Whether it waits for something. */
+  /** Whether a request is pending. */
   get waits(): boolean {
     return this.#open > 0;
   }
 
-  /** Takes the next, in the way that was chosen first. */
+  /** Requests the next message, in the way that was chosen first. */
   take(a: number, b: number): void {
     const faces: Face[] = ["receive", "iterator", "streams", "readable"];
     const wanted = faces[a % 4];
     this.#face ??= wanted;
-    // Now and then somebody tries another one, which may not disturb the first.
+    // Sometimes another way is tried, which must not disturb the first one.
     if (wanted !== this.#face && (a & 0x30) === 0x30) return this.#intrude(wanted);
     switch (this.#face) {
       case "receive":
@@ -79,7 +79,7 @@ export class Taking {
     }
   }
 
-  /** Leaves off; returns whether that closes the connection. One that takes a message may leave that first. */
+  /** Stops consuming; returns whether that closes the connection. A consumer within a message may only cancel that. */
   leave(amid: boolean): boolean {
     const run = this.#run;
     if (this.#current !== null && !amid) {
@@ -101,7 +101,7 @@ export class Taking {
     if (this.#streams !== null) {
       const streams = this.#streams;
       run.note("leaves the streams");
-      // What waits of a connection that has ended is for others then.
+      // The waiting messages of a closed connection are then left to other consumers.
       this.ended = run.conn.state !== "closed";
       this.#streams = null;
       this.#face = null;
@@ -117,7 +117,7 @@ export class Taking {
     return false;
   }
 
-  /** Aborts what is waited for, if it can be. */
+  /** Aborts the pending request, if that is possible. */
   abort(): void {
     this.#aborts.shift()?.abort();
   }
@@ -130,7 +130,7 @@ export class Taking {
 
   #intrude(face: Face): void {
     const { conn } = this.#run;
-    // A receive() claims the messages until it has one, which may be at once.
+    // `receive()` claims the messages only until it has one, which may be at once.
     if (this.#face === "receive") return;
     if (this.ended || conn.state === "closed") return;
     try {
@@ -165,7 +165,7 @@ export class Taking {
     }
     const late = this.#run.over, iterator = this.#iterator;
     this.#asked("iterator.next()", iterator.next(), ({ done, value }) => {
-      // One that was left leaves the messages to others.
+      // An iterator that has returned leaves the messages to other consumers.
       if (done) this.ended ||= iterator === this.#iterator;
       else this.#run.taken(value, late);
     });
@@ -238,7 +238,7 @@ export class Taking {
   }
 }
 
-/** The message of some bytes, as the other faces would give it. */
+/** The message of some bytes, in the form of the other ways. */
 export function streamedKey(type: "text" | "binary", bytes: Uint8Array): string {
   return keyOf(
     type === "text" ? new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes) : bytes,

@@ -13,14 +13,14 @@ import {
 } from "../support/frames.ts";
 import { keyOf } from "../support/messages.ts";
 
-/** What went over the wire in one direction, checked against the RFC as it is read. */
+/** The bytes in one direction, checked against RFC 6455 as they are read. */
 export class Transcript {
-  /** Whole messages. */
+  /** The complete messages. */
   readonly messages: string[] = [];
   readonly pings: string[] = [];
   readonly pongs: string[] = [];
   close: { code: number; reason: string } | null = null;
-  /** What may not be. */
+  /** The violations of the protocol. */
   readonly violations: string[] = [];
   readonly #reader = new FrameReader();
   readonly #masked: boolean;
@@ -32,12 +32,12 @@ export class Transcript {
     this.#deflate = deflate;
   }
 
-  /** Whether a message or a frame has begun and not ended. */
+  /** Whether a message or a frame is unfinished. */
   get unfinished(): boolean {
     return this.#open !== null || this.#reader.rest.length > 0;
   }
 
-  /** Reads bytes; returns the control frames among them. */
+  /** Decodes bytes; returns the control frames among them. */
   push(bytes: Uint8Array): Frame[] {
     const controls: Frame[] = [];
     this.#reader.push(bytes);
@@ -54,7 +54,7 @@ export class Transcript {
     if (this.close !== null) wrong("a frame after the close frame");
     if (masked !== this.#masked) wrong(masked ? "a masked frame" : "an unmasked frame");
     if (opcode >= CLOSE) {
-      if (!fin || rsv !== 0 || payload.length > 125) wrong("a control frame that may not be");
+      if (!fin || rsv !== 0 || payload.length > 125) wrong("an invalid control frame");
       if (opcode === PING) this.pings.push(keyOf(payload));
       else if (opcode === PONG) this.pongs.push(keyOf(payload));
       else if (opcode === CLOSE) this.#closing(payload, wrong);
@@ -62,7 +62,7 @@ export class Transcript {
       return;
     }
     if (opcode === CONTINUATION) {
-      if (this.#open === null) return void wrong("a continuation of nothing");
+      if (this.#open === null) return void wrong("a continuation without a message");
       if (rsv !== 0) wrong("reserved bits in a continuation");
     } else {
       if (opcode !== TEXT && opcode !== BINARY) return void wrong("an unknown opcode");
