@@ -18,14 +18,13 @@ import { join, utf8 } from "../support/bytes.ts";
 import { frameOf } from "../support/frames.ts";
 import { RawPeer } from "../support/raw_peer.ts";
 
-// The cases of sections 12 and 13 of the Autobahn suite by their numbers: the kinds of data, the sizes
-// and fragments, the offers and answers are its own; the data are made here. Each case is played with
-// us as the server and as the client. The suite sends 1,000 messages in each; so does this with
-// AUTOBAHN_FULL=1, otherwise as many as make a megabyte.
+// The cases of sections 12 and 13 of the Autobahn suite, by their numbers. The kinds of data, the sizes, the fragments, the offers
+// and the answers are those of the suite; the data are made here. Each case runs in both roles. The suite sends 1,000 messages
+// per case; this test sends about a megabyte, or 1,000 messages with AUTOBAHN_FULL=1.
 
 const FULL = Deno.env.get("AUTOBAHN_FULL") === "1";
 
-/** Payload length and length of the fragments, 0 for none: the cases 1 to 18 of each subsection. */
+/** The lengths of messages and of their fragments (0 for none): cases 1 to 18 of each subsection. */
 const CASES: [length: number, fragment: number][] = [
   ...[16, 64, 256, 1024, 4096, 8192, 16384, 32768, 65536, 131072]
     .map((length): [number, number] => [length, 0]),
@@ -66,7 +65,7 @@ const DATA: Data[] = [
   },
   {
     what: "a text, in binary frames",
-    // A slice may end inside a character.
+    // A slice may end within a character.
     binary: true,
     bytes: lines((_i, r) =>
       `${[...r.subarray(0, 7)].map((n) => WORD[n % WORD.length]).join(" ")},\n`
@@ -88,7 +87,7 @@ const DATA: Data[] = [
 
 const ACCEPT = "client_no_context_takeover; client_max_window_bits";
 
-/** What the suite's client offers, and what its server answers to our offer. */
+/** The offer of the suite's client, and the answer of its server to the library's offer. */
 const AGREEMENTS: Record<string, { offer: string; answer: string }> = {
   "12": { offer: `permessage-deflate; ${ACCEPT}`, answer: "permessage-deflate" },
   "13.1": { offer: `permessage-deflate; ${ACCEPT}`, answer: "permessage-deflate" },
@@ -121,7 +120,7 @@ const AGREEMENTS: Record<string, { offer: string; answer: string }> = {
 
 function section(number: string, data: Data, agreement: { offer: string; answer: string }): void {
   for (const role of ["server", "client"] as const) {
-    Deno.test(`Autobahn ${number}: ${data.what}, we are the ${role}`, async (t) => {
+    Deno.test(`Autobahn ${number}: ${data.what}, as a ${role}`, async (t) => {
       for (let i = 0; i < CASES.length; i++) {
         const [length, fragment] = CASES[i];
         const cut = fragment === 0 ? "" : `, in fragments of ${fragment}`;
@@ -147,7 +146,7 @@ function section(number: string, data: Data, agreement: { offer: string; answer:
   }
 }
 
-/** The suite's side of a case: send, wait for the echo, compare. */
+/** The suite's part of a case: send, wait for the echo, compare. */
 async function play(
   peer: RawPeer,
   extensions: string,
@@ -176,7 +175,7 @@ async function play(
         frameOf(fin | (from === 0 ? 0x40 | opcode : 0), packed.subarray(from, from + size)),
       );
     }
-    // Both directions at once, or the pipe may fill up.
+    // Both directions at the same time, or the pipe could fill up.
     const [, echo] = await Promise.all([peer.send(...frames), peer.frame()]);
     assertEquals([echo!.fin, echo!.rsv, echo!.opcode], [true, 4, opcode]);
     await push(codec, echo!.payload);

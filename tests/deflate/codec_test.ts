@@ -8,7 +8,7 @@ const SIZES = [0, 1, 5, 125, 126, 1024, 4092, 4096, 4097, 16384, 65535, DEFLATE_
 
 for (const takeover of [true, false]) {
   for (let windowBits = 9; windowBits <= 15; windowBits++) {
-    Deno.test(`A window of ${windowBits} bits, takeover ${takeover}: what was sent arrives`, async () => {
+    Deno.test(`messages survive a window of ${windowBits} bits, takeover ${takeover}`, async () => {
       const deflater = new Deflater({ ...TAKEOVER, windowBits, takeover });
       const { inflater: codec, got } = inflater({ windowBits, takeover });
       const sent: Uint8Array[] = [];
@@ -28,8 +28,8 @@ for (const takeover of [true, false]) {
   }
 }
 
-Deno.test("A peer that sticks to 8 bits is understood with 9", async () => {
-  // zlib can't write such a stream, but one of 9 bits whose messages are shorter than 256 bytes is one.
+Deno.test("an inflater with 9 bits reads a peer that uses 8", async () => {
+  // zlib can't write such a stream. A stream of 9 bits whose messages are shorter than 256 bytes has no longer references.
   const deflater = new Deflater({ ...TAKEOVER, windowBits: 9, takeover: false });
   const { inflater: codec, got } = inflater({ windowBits: 9, takeover: false });
   for (let i = 0; i < 10; i++) await push(codec, deflater.deflate(json(200, i), true).slice());
@@ -38,7 +38,7 @@ Deno.test("A peer that sticks to 8 bits is understood with 9", async () => {
   codec.close();
 });
 
-Deno.test("Every level and memory level: what was sent arrives", async () => {
+Deno.test("messages survive every level and memory level", async () => {
   for (let level = 0; level <= 9; level++) {
     for (let memLevel = 1; memLevel <= 9; memLevel++) {
       const deflater = new Deflater({ windowBits: 15, takeover: true, memLevel, level });
@@ -52,7 +52,7 @@ Deno.test("Every level and memory level: what was sent arrives", async () => {
   }
 });
 
-Deno.test("Takeover makes messages that resemble each other smaller", () => {
+Deno.test("context takeover makes similar messages smaller", () => {
   const kept = new Deflater(TAKEOVER);
   const dropped = new Deflater({ ...TAKEOVER, takeover: false });
   let keptLength = 0, droppedLength = 0;
@@ -65,7 +65,7 @@ Deno.test("Takeover makes messages that resemble each other smaller", () => {
   dropped.close();
 });
 
-Deno.test("A compressed message that arrives byte by byte, in fragments or not, is the same", async () => {
+Deno.test("a compressed message is inflated byte by byte, with and without fragments", async () => {
   for (const takeover of [true, false]) {
     const deflater = new Deflater({ ...TAKEOVER, takeover });
     const { inflater: codec, got } = inflater({ takeover });
@@ -83,7 +83,7 @@ Deno.test("A compressed message that arrives byte by byte, in fragments or not, 
 });
 
 for (const takeover of [true, false]) {
-  Deno.test(`Long messages go in turns, takeover ${takeover}`, async () => {
+  Deno.test(`long messages are compressed in turns, takeover ${takeover}`, async () => {
     const deflater = new Deflater({ ...TAKEOVER, level: 4, takeover });
     const { inflater: codec, got } = inflater({ takeover });
     const sent = [
@@ -108,7 +108,7 @@ for (const takeover of [true, false]) {
   });
 }
 
-Deno.test("Fragments, some in turns and some at once, make one message", async () => {
+Deno.test("fragments that are compressed in turns and at once form one message", async () => {
   for (const takeover of [true, false]) {
     const deflater = new Deflater({ ...TAKEOVER, takeover });
     const { inflater: codec, got } = inflater({ takeover });
@@ -124,7 +124,7 @@ Deno.test("Fragments, some in turns and some at once, make one message", async (
   }
 });
 
-Deno.test("A payload beyond a slice is still compressed at once where that is asked for", async () => {
+Deno.test("a payload above the size of a slice is compressed at once on request", async () => {
   const deflater = new Deflater(TAKEOVER);
   const { inflater: codec, got } = inflater();
   const sent = [noise(300_000), json(300_000), noise(70_000), noise(DEFLATE_SLICE * 1.25 - 30)];
@@ -134,8 +134,8 @@ Deno.test("A payload beyond a slice is still compressed at once where that is as
   codec.close();
 });
 
-Deno.test("Every length around a full output buffer ends in the same message", async () => {
-  // Level 0 copies, so the length of the output follows that of the input byte by byte.
+Deno.test("messages survive every length around a full output buffer", async () => {
+  // Level 0 copies the input, so the output grows byte by byte with it.
   const deflater = new Deflater({ ...TAKEOVER, level: 0 });
   const { inflater: codec, got } = inflater();
   const full = DEFLATE_SLICE * 1.25;
@@ -150,8 +150,8 @@ Deno.test("Every length around a full output buffer ends in the same message", a
   codec.close();
 });
 
-Deno.test("A deflater and an inflater of each other's leftovers keep apart", async () => {
-  // Without takeover contexts are passed on: nothing of one connection's messages may reach another.
+Deno.test("connections that share zlib contexts can't read each other's messages", async () => {
+  // Without takeover, contexts are reused: no message of one connection may reach another one.
   const secret = json(1000, 7);
   const first = new Deflater({ ...TAKEOVER, takeover: false });
   first.deflate(secret, true);
@@ -161,7 +161,7 @@ Deno.test("A deflater and an inflater of each other's leftovers keep apart", asy
   await push(codec, again);
   assertEquals(got.messages, [secret]);
 
-  // A reference to what another connection's message left in the window.
+  // A reference to bytes that a message of another connection has left in the window.
   const { inflater: victim } = inflater({ takeover: false });
   await push(victim, again);
   const { inflater: spy, got: spied } = inflater({ takeover: false });
@@ -173,7 +173,7 @@ Deno.test("A deflater and an inflater of each other's leftovers keep apart", asy
   codec.close();
 });
 
-Deno.test("Two connections' messages cut into each other's", async () => {
+Deno.test("the messages of two connections are inflated alternately", async () => {
   for (const takeover of [true, false]) {
     const a = new Deflater({ ...TAKEOVER, takeover });
     const b = new Deflater({ ...TAKEOVER, takeover });

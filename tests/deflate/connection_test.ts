@@ -28,7 +28,7 @@ import { standstill, turn, until } from "../support/until.ts";
 const FIN = 0x80, RSV1 = 0x40, CONTINUATION = 0, TEXT = 1, BINARY = 2, PING = 9;
 const HELLO = Uint8Array.of(0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00);
 
-/** A server that keeps what it gets. */
+/** A server that keeps the messages it gets. */
 function serve(ctx: Context, options: Parameters<Context["listen"]>[0] = {}) {
   const messages: (string | Uint8Array)[] = [];
   const closes: CloseRecord[] = [];
@@ -47,14 +47,14 @@ function serve(ctx: Context, options: Parameters<Context["listen"]>[0] = {}) {
 
 // ---- Negotiation over the wire ---------------------------------------------------------------------
 
-Deno.test("A server without the option accepts no offer", async () => {
+Deno.test("a server without the option accepts no offer", async () => {
   await using ctx = new Context();
   const { listener } = serve(ctx, { compression: false });
   using peer = await RawPeer.connect(listener.port, offering("permessage-deflate"));
   assertEquals(peer.extensions, null);
 });
 
-Deno.test("A server chooses from offers in several headers", async () => {
+Deno.test("a server selects from offers in several headers", async () => {
   await using ctx = new Context();
   const { listener, conns } = serve(ctx);
   using peer = await RawPeer.connect(
@@ -71,7 +71,7 @@ Deno.test("A server chooses from offers in several headers", async () => {
   assertEquals(conns[0].extensions, agreed);
 });
 
-Deno.test("Both sides know what was agreed", async () => {
+Deno.test("both sides have the negotiated parameters", async () => {
   await using ctx = new Context({ compression: true });
   const { listener, conns } = serve(ctx, { compression: { windowBits: 10 } });
   const conn = ctx.connect(listener.url, { compression: { contextTakeover: false } });
@@ -96,7 +96,7 @@ const BAD_ANSWERS: [string, CompressionOptions | boolean][] = [
 ];
 
 for (const [answer, compression] of BAD_ANSWERS) {
-  Deno.test(`A client with ${JSON.stringify(compression)} fails at the answer ${answer}`, async () => {
+  Deno.test(`a client with ${JSON.stringify(compression)} fails at the response ${answer}`, async () => {
     await using ctx = new Context();
     using server = Deno.listen({ port: 0 });
     const conn = ctx.connect(`ws://127.0.0.1:${server.addr.port}/`, {
@@ -118,7 +118,7 @@ for (
     memLevel: 1,
   }]
 ) {
-  Deno.test(`fault 61: with ${JSON.stringify(compression)}, and a server that promises nothing`, async () => {
+  Deno.test(`fault 61: a client with ${JSON.stringify(compression)} accepts a server that promises nothing`, async () => {
     await using ctx = new Context();
     using server = Deno.listen({ hostname: "127.0.0.1", port: 0 });
     const conn = ctx.connect(`ws://127.0.0.1:${server.addr.port}/`, {
@@ -127,7 +127,7 @@ for (
     using peer = await RawPeer.accept(server, answering("permessage-deflate"));
     assertEquals((await conn.opened).extensions, "permessage-deflate");
     assertEquals(conn.extensions, "permessage-deflate");
-    // All that a server may do then: a window of 32 KiB, over messages.
+    // The most that the server may use then: a window of 32 KiB with context takeover.
     const codec = zlib.createDeflateRaw({ windowBits: 15 });
     const chunks: Uint8Array[] = [];
     codec.on("data", (chunk) => chunks.push(chunk));
@@ -142,7 +142,7 @@ for (
     const far = noise(20_000).toBase64();
     for (let i = 0; i < 3; i++) {
       const payload = await deflate(far);
-      // The later ones are little else than references to the first.
+      // Later messages consist mostly of references to the first one.
       assert(i === 0 || payload.length < 1000, `${payload.length}`);
       await peer.write(frameOf(FIN | RSV1 | TEXT, payload));
       assert(await conn.receive() === far);
@@ -160,7 +160,7 @@ for (
   });
 }
 
-Deno.test("A client held to 8 bits sends uncompressed, and inflates", async () => {
+Deno.test("a client that is limited to 8 bits sends uncompressed, and inflates", async () => {
   await using ctx = new Context();
   using server = Deno.listen({ port: 0 });
   const messages: (string | Uint8Array)[] = [];
@@ -197,7 +197,7 @@ const VIOLATIONS: [string, [number, Uint8Array][], offer?: null][] = [
   ]]],
   ["RSV2", [[FIN | 0x20 | TEXT, HELLO]]],
   ["RSV1 and RSV3", [[FIN | RSV1 | 0x10 | TEXT, HELLO]]],
-  ["RSV1 without agreement", [[FIN | RSV1 | TEXT, HELLO]], null],
+  ["RSV1 without negotiated compression", [[FIN | RSV1 | TEXT, HELLO]], null],
 ];
 
 for (const [what, frames, offer] of VIOLATIONS) {
@@ -214,7 +214,7 @@ for (const [what, frames, offer] of VIOLATIONS) {
   });
 }
 
-Deno.test("Compressed, uncompressed, fragmented, with control frames between: all arrive in order", async () => {
+Deno.test("compressed, uncompressed and fragmented messages arrive in order, with control frames in between", async () => {
   await using ctx = new Context();
   const { listener, messages } = serve(ctx);
   using peer = await RawPeer.connect(listener.port, offering("permessage-deflate"));
@@ -226,7 +226,7 @@ Deno.test("Compressed, uncompressed, fragmented, with control frames between: al
   await peer.send(frameOf(FIN | CONTINUATION, Uint8Array.of(0x11, 0x00, 0x00)));
   await peer.send(frameOf(BINARY, Uint8Array.of(1, 2)));
   await peer.send(frameOf(FIN | CONTINUATION, Uint8Array.of(3)));
-  // 7.2.3.4, in the middle of a stream with takeover.
+  // RFC 7692 7.2.3.4, in the middle of a stream with takeover.
   await peer.send(frameOf(FIN | RSV1 | TEXT, Uint8Array.of(0xf3, 0x00, 0x11, 0x00, 0x00, 0x00)));
   await peer.send(frameOf(FIN | RSV1 | TEXT, Uint8Array.of(0xf2, 0x00, 0x11, 0x00, 0x00)));
   await peer.send(frameOf(FIN | RSV1 | TEXT, Uint8Array.of(0x00)));
@@ -247,7 +247,7 @@ const CORRUPT: [string, number, Uint8Array][] = [
 ];
 
 for (const [what, code, payload] of CORRUPT) {
-  Deno.test(`Received: ${what}, which fails with ${code}, that connection only`, async () => {
+  Deno.test(`${what} fails only its connection, with ${code}`, async () => {
     await using ctx = new Context();
     const { listener, messages } = serve(ctx);
     using other = await RawPeer.connect(listener.port, offering("permessage-deflate"));
@@ -260,7 +260,7 @@ for (const [what, code, payload] of CORRUPT) {
   });
 }
 
-Deno.test("A compressed frame that is longer than the limit may hold less", async () => {
+Deno.test("a compressed frame may be longer than the limit if its message isn't", async () => {
   await using ctx = new Context();
   const { listener, messages } = serve(ctx, { maxMessageSize: 100 });
   using peer = await RawPeer.connect(listener.port, offering("permessage-deflate"));
@@ -270,7 +270,7 @@ Deno.test("A compressed frame that is longer than the limit may hold less", asyn
   assertEquals(messages, ["Hello"]);
 });
 
-Deno.test("What comes behind a long message waits for it: messages, pings, the close frame", async () => {
+Deno.test("messages, pings and the close frame after a long message wait for it", async () => {
   await using ctx = new Context();
   const events: string[] = [];
   const { listener } = serve(ctx, {
@@ -298,7 +298,7 @@ Deno.test("What comes behind a long message waits for it: messages, pings, the c
   assertEquals(events, [`${20 << 20}`, "5", "ping", `${8 << 20}`, "5", "close 1000"]);
 });
 
-Deno.test("Paused in the middle of long messages, none is delivered until resumed", async () => {
+Deno.test("no message is delivered during a pause in the middle of long messages", async () => {
   await using ctx = new Context();
   const got: number[] = [];
   const { listener, conns } = serve(ctx, {
@@ -314,7 +314,7 @@ Deno.test("Paused in the middle of long messages, none is delivered until resume
   using peer = await RawPeer.connect(listener.port, offering("permessage-deflate"));
   for (let i = 0; i < 5; i++) await peer.send(frameOf(FIN | RSV1 | BINARY, packed));
   await until(() => got.length === 1);
-  // All that may be read is read, and inflated.
+  // Everything that may be read has been read and inflated.
   await standstill(() => conns[0].stats().bytesReceived + workQueue.size);
   assertEquals([got.length, workQueue.size], [1, 0]);
   conns[0].resume();
@@ -322,7 +322,7 @@ Deno.test("Paused in the middle of long messages, none is delivered until resume
   assertEquals(got, Array(5).fill(4 << 20));
 });
 
-Deno.test("Terminated in the middle of a long message: it stops, and nothing is left behind", async () => {
+Deno.test("terminate in the middle of a long message stops inflating, and leaves no work", async () => {
   await using ctx = new Context();
   const { listener, conns, messages, closes } = serve(ctx, { maxMessageSize: 0 });
   const packed = new Uint8Array(
@@ -339,7 +339,7 @@ Deno.test("Terminated in the middle of a long message: it stops, and nothing is 
 
 // ---- What is sent ----------------------------------------------------------------------------------
 
-/** A connection to a peer that inflates what it gets. */
+/** A connection to a peer that inflates its messages. */
 async function connected(options: CompressionOptions = {}, limits: object = {}) {
   const ctx = new Context();
   const server = Deno.listen({ port: 0 });
@@ -355,7 +355,7 @@ async function connected(options: CompressionOptions = {}, limits: object = {}) 
     ctx,
     conn,
     peer,
-    /** The next frame, and the message where it ends one. */
+    /** The next frame, and the message that it ends. */
     async next() {
       const frame = await peer.frame();
       if (frame === null) throw new Error("The stream has ended");
@@ -376,7 +376,7 @@ async function connected(options: CompressionOptions = {}, limits: object = {}) 
   };
 }
 
-Deno.test("The threshold decides, and `compress` overrides it", async () => {
+Deno.test("the threshold decides about compression, and `compress` overrides it", async () => {
   await using it = await connected({ threshold: 10 });
   const { conn } = it;
   conn.send("123456789");
@@ -410,7 +410,7 @@ Deno.test("The threshold decides, and `compress` overrides it", async () => {
   ]);
 });
 
-Deno.test("Without agreement, `compress: true` sends uncompressed", async () => {
+Deno.test("without negotiated compression, `compress: true` sends uncompressed", async () => {
   await using ctx = new Context();
   using server = Deno.listen({ port: 0 });
   const conn = ctx.connect(`ws://127.0.0.1:${server.addr.port}/`, { compression: true });
@@ -422,14 +422,14 @@ Deno.test("Without agreement, `compress: true` sends uncompressed", async () => 
   conn.terminate();
 });
 
-Deno.test("A lone surrogate is replaced before it is compressed", async () => {
+Deno.test("a lone surrogate is replaced before compression", async () => {
   await using it = await connected({ threshold: 0 });
   it.conn.send("a\ud800b");
   const { payload } = await it.next();
   assertEquals(new TextDecoder().decode(await it.inflate(payload)), "a\ufffdb");
 });
 
-Deno.test("Order: long and short, compressed and not, control frames and the close", async () => {
+Deno.test("long and short, compressed and uncompressed messages, control frames and the close keep their order", async () => {
   await using it = await connected({ threshold: 100 });
   const { conn } = it;
   const long = json(3 << 20), middle = json(1000, 2);
@@ -468,7 +468,7 @@ Deno.test("Order: long and short, compressed and not, control frames and the clo
   ]);
 });
 
-Deno.test("A ping overtakes a message that is still being compressed", async () => {
+Deno.test("a ping overtakes a message that is being compressed", async () => {
   await using it = await connected();
   it.conn.send(json(16 << 20), { transfer: true });
   it.conn.ping(utf8("first"));
@@ -476,7 +476,7 @@ Deno.test("A ping overtakes a message that is still being compressed", async () 
   assertEquals((await it.next()).first, FIN | RSV1 | BINARY);
 });
 
-Deno.test("The buffer is the caller's again on return, however long compressing takes", async () => {
+Deno.test("the caller may change the buffer after send returns, even if compression takes long", async () => {
   await using it = await connected();
   const message = json(2 << 20), sent = message.slice();
   it.conn.send(message);
@@ -484,10 +484,10 @@ Deno.test("The buffer is the caller's again on return, however long compressing 
   assertBytes(await it.inflate((await it.next()).payload), sent);
 });
 
-Deno.test("The queue counts uncompressed bytes until the system has taken all of a message", async () => {
+Deno.test("the queue counts uncompressed bytes until the kernel has accepted the whole message", async () => {
   await using it = await connected({}, { highWaterMark: 1 << 20, maxQueueBytes: 0 });
   const { conn } = it;
-  // Far more than the system takes, so that the end stays here.
+  // Far more than the kernel accepts, so that the end of the message stays in the queue.
   const length = 12 << 20;
   assertEquals(conn.send(noise(length), { compress: true }), false);
   assertEquals(conn.queuedBytes, length);
@@ -497,12 +497,12 @@ Deno.test("The queue counts uncompressed bytes until the system has taken all of
   assertEquals(conn.queuedMessages, 1);
   const drained = conn.drained();
   const { payload } = await it.next();
-  assert(payload.length > length, "noise doesn't shrink");
+  assert(payload.length > length, "random bytes can't be compressed");
   await drained;
   assertEquals(conn.queuedBytes, 0);
 });
 
-Deno.test("What shrinks counts with its whole length against the limit of the queue", async () => {
+Deno.test("compressible messages count with their uncompressed length", async () => {
   await using it = await connected({}, { maxQueueBytes: 1 << 20 });
   const { conn } = it;
   conn.send(new Uint8Array(800_000));
@@ -513,7 +513,7 @@ Deno.test("What shrinks counts with its whole length against the limit of the qu
   assertEquals(conn.queuedBytes, 800_000);
 });
 
-Deno.test("A queue that overflows with the policy close is dropped, what is being compressed too", async () => {
+Deno.test("the policy close drops the whole queue, and the message that is being compressed", async () => {
   await using it = await connected({}, { maxQueueBytes: 4 << 20, whenQueueFull: "close" });
   const { conn } = it;
   conn.send(json(3 << 20));
@@ -525,7 +525,7 @@ Deno.test("A queue that overflows with the policy close is dropped, what is bein
   assertEquals(payload, Uint8Array.of(1013 >> 8, 1013 & 255));
 });
 
-Deno.test("Fragments are compressed as one message", async () => {
+Deno.test("fragments are compressed as one message", async () => {
   await using it = await connected({ threshold: 5 });
   const { conn } = it;
   const long = json(1 << 20);
@@ -570,7 +570,7 @@ Deno.test("Fragments are compressed as one message", async () => {
   ]);
 });
 
-Deno.test("Terminated in the middle of compressing: it stops", async () => {
+Deno.test("terminate stops compression", async () => {
   await using it = await connected();
   it.conn.send(json(10 << 20));
   assertEquals(workQueue.size, 1);
@@ -580,7 +580,7 @@ Deno.test("Terminated in the middle of compressing: it stops", async () => {
   assertEquals([unsentMessages, unsentBytes], [1, 10 << 20]);
 });
 
-Deno.test("Closed in the middle of compressing: everything goes out first", async () => {
+Deno.test("close during compression sends all messages first", async () => {
   await using ctx = new Context({ maxMessageSize: 0 });
   const { listener, messages, closes } = serve(ctx);
   const conn = ctx.connect(listener.url, { compression: true });
@@ -596,7 +596,7 @@ Deno.test("Closed in the middle of compressing: everything goes out first", asyn
   assertEquals(messages[1], "last");
 });
 
-Deno.test("A payload handed on as a view is right while its callback runs, whether split or not", async () => {
+Deno.test("a payload that is delivered as a view is valid during its callback, split or not", async () => {
   await using ctx = new Context();
   const seen: Uint8Array[] = [];
   const { listener } = serve(ctx, {

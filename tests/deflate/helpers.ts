@@ -8,24 +8,24 @@ import type { Deflater, DeflaterSettings } from "../../src/deflate/deflater.ts";
 
 export const TAKEOVER: DeflaterSettings = { windowBits: 15, takeover: true, memLevel: 8, level: 6 };
 
-/** The header of a client that offers extensions, in one line or several. */
+/** The headers of a client that offers extensions, in one line or several. */
 export function offering(extensions: string | string[] | null): Changes {
   return { "Sec-WebSocket-Extensions": extensions };
 }
 
-/** How a server answers that agrees to an extension, or to none. */
+/** The response of a server that accepts an extension, or none. */
 export function answering(extension: string | null): { lines: string[] } {
   return { lines: extension === null ? [] : [`Sec-WebSocket-Extensions: ${extension}`] };
 }
 
-/** Collects what an inflater produces, message by message. */
+/** Collects the output of an inflater by message. */
 export class Collector implements InflateSink {
   readonly messages: Uint8Array[] = [];
   #parts: Uint8Array[] = [];
-  /** Bytes of the message under way. */
+  /** The number of bytes of the unfinished message. */
   length = 0;
 
-  /** Bytes that are taken now. */
+  /** The number of bytes that may be accepted. */
   room = Infinity;
 
   inflated({ bytes }: Source, start: number, end: number, last: boolean): void {
@@ -43,7 +43,7 @@ export class Collector implements InflateSink {
   }
 }
 
-/** An inflater with its collector. */
+/** Makes an inflater and its collector. */
 export function inflater(
   settings: Partial<InflaterSettings> = {},
 ): { inflater: Inflater; got: Collector } {
@@ -57,7 +57,7 @@ export function inflater(
   };
 }
 
-/** Pushes a piece and waits for its end. */
+/** Pushes a piece; resolves when it is inflated. */
 export function push(inflater: Inflater, bytes: Uint8Array, final = true): Promise<void> {
   return new Promise((resolve, reject) => {
     const done = (error: unknown) => error === null ? resolve() : reject(error);
@@ -65,7 +65,7 @@ export function push(inflater: Inflater, bytes: Uint8Array, final = true): Promi
   });
 }
 
-/** Compresses in turns, whatever the length; the payload as it came, in pieces. */
+/** Compresses a message of any length in turns; returns the pieces of the payload. */
 export function packInTurns(
   deflater: Deflater,
   payload: Uint8Array,
@@ -77,7 +77,7 @@ export function packInTurns(
   });
 }
 
-/** The same in one piece. */
+/** The same, with the payload in one piece. */
 export async function deflateInTurns(
   deflater: Deflater,
   payload: Uint8Array,
@@ -86,7 +86,7 @@ export async function deflateInTurns(
   return join(await packInTurns(deflater, payload, final));
 }
 
-/** Like `assertEquals`, which takes minutes to show where long messages differ. */
+/** Like `assertEquals`, which takes minutes for long messages that differ. */
 export function assertBytes(actual: Uint8Array | undefined, expected: Uint8Array): void {
   assertEquals(actual?.length, expected.length);
   for (let i = 0; i < expected.length; i++) {
@@ -96,7 +96,7 @@ export function assertBytes(actual: Uint8Array | undefined, expected: Uint8Array
   }
 }
 
-/** Bytes from a seed: the same for the same seed. */
+/** Random bytes, the same for the same seed. */
 export function noise(length: number, seed = 1): Uint8Array {
   const bytes = new Uint8Array(length);
   let state = seed;
@@ -107,7 +107,7 @@ export function noise(length: number, seed = 1): Uint8Array {
   return bytes;
 }
 
-/** JSON such as a price feed's, of exactly this length. */
+/** JSON like that of a price feed, with exactly this length. */
 export function json(length: number, seed = 1): Uint8Array {
   const random = noise(length + 64, seed);
   let text = "[";

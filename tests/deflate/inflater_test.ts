@@ -22,7 +22,7 @@ async function fails(
   codec.close();
 }
 
-/** A message of so many zeros, as the last bytes of a stream that ends with a flush. */
+/** A message of `length` zeros, ended by a flush. */
 function bomb(length: number): Uint8Array {
   const { Z_SYNC_FLUSH } = zlib.constants;
   const zeros = new Uint8Array(length);
@@ -30,7 +30,7 @@ function bomb(length: number): Uint8Array {
     .slice(0, -4);
 }
 
-Deno.test("A message at the limit passes, one byte more fails with 1009", async () => {
+Deno.test("a message of exactly the limit is accepted, one byte more fails with 1009", async () => {
   for (const takeover of [true, false]) {
     for (const limit of [1, 100, 65535, 65536, 65537, 300_000]) {
       for (const fill of [json, noise, (length: number) => new Uint8Array(length)]) {
@@ -48,7 +48,7 @@ Deno.test("A message at the limit passes, one byte more fails with 1009", async 
   }
 });
 
-Deno.test("The limit is for the sum of the fragments", async () => {
+Deno.test("the limit applies to the sum of the fragments", async () => {
   const deflater = new Deflater(TAKEOVER);
   const { inflater: codec, got } = inflater({ maxMessageSize: 1000 });
   await push(codec, deflater.deflate(noise(600), false).slice(), false);
@@ -59,17 +59,17 @@ Deno.test("The limit is for the sum of the fragments", async () => {
   deflater.close();
 });
 
-Deno.test("A bomb stops at the limit, and nothing beyond it is handed on", async () => {
+Deno.test("inflating a bomb stops at the limit, and no bytes above it are passed on", async () => {
   let most = 0;
   const codec = new Inflater({ windowBits: 15, takeover: true, maxMessageSize: 1 << 20 }, {
     room: Infinity,
     inflated: (_source, start, end) => most += end - start,
   });
   await fails(1009, codec, bomb(10 << 20));
-  assert(most <= 1 << 20, `${most} bytes were handed on`);
+  assert(most <= 1 << 20, `${most} bytes were passed on`);
 });
 
-Deno.test("Blocks without content use up time too, and take turns", async () => {
+Deno.test("empty blocks are inflated in turns, too", async () => {
   const packed = new Uint8Array(5 * 400_000 - 4);
   for (let i = 3; i < packed.length; i += 5) packed[i] = packed[i + 1] = 0xff;
   const { inflater: codec, got } = inflater();
@@ -84,7 +84,10 @@ Deno.test("Blocks without content use up time too, and take turns", async () => 
 
 const CORRUPT: [string, Uint8Array][] = [
   ["a block of the reserved type", Uint8Array.of(0x06)],
-  ["a stored block whose length isn't confirmed", Uint8Array.of(0x00, 0x05, 0x00, 0x05, 0x00)],
+  [
+    "a stored block with a wrong complement of its length",
+    Uint8Array.of(0x00, 0x05, 0x00, 0x05, 0x00),
+  ],
   ["a reference to before the start", Uint8Array.of(0xf2, 0x00, 0x11, 0x00, 0x00)],
   ["too many codes", Uint8Array.of(0xfc, 0x00, 0x00)],
   ["noise", noise(1000, 5)],
@@ -92,9 +95,9 @@ const CORRUPT: [string, Uint8Array][] = [
 
 for (const [what, bytes] of CORRUPT) {
   for (const takeover of [true, false]) {
-    Deno.test(`Corrupt data fail with 1007: ${what}, takeover ${takeover}`, async () => {
+    Deno.test(`${what} fails with 1007, takeover ${takeover}`, async () => {
       await fails(1007, inflater({ takeover }).inflater, bytes);
-      // What failed must not be passed on to the next connection.
+      // The failed context must not be reused for the next connection.
       const { inflater: codec, got } = inflater({ takeover });
       await push(codec, Uint8Array.of(0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00));
       assertEquals(got.texts, ["Hello"]);
@@ -103,7 +106,7 @@ for (const [what, bytes] of CORRUPT) {
   }
 }
 
-Deno.test("A message without any byte is empty, and leaves the window as it was", async () => {
+Deno.test("a message without bytes is empty, and doesn't change the window", async () => {
   for (const takeover of [true, false]) {
     const { inflater: codec, got } = inflater({ takeover });
     const nothing = new Uint8Array(0);
@@ -120,7 +123,7 @@ Deno.test("A message without any byte is empty, and leaves the window as it was"
   }
 });
 
-Deno.test("Corrupt data far into a long message fail the turn that meets them", async () => {
+Deno.test("corrupt data within a long message fail in the turn that reaches them", async () => {
   const deflater = new Deflater({ ...TAKEOVER, level: 0 });
   const packed = join([
     deflater.deflate(noise(2 << 20), false).slice(),
@@ -130,7 +133,7 @@ Deno.test("Corrupt data far into a long message fail the turn that meets them", 
   await fails(1007, inflater().inflater, packed);
 });
 
-Deno.test("A message at a time: any change of a byte is corrupt or another message, never a crash", async () => {
+Deno.test("changing any byte of a message leads to an error or another message, never to a crash", async () => {
   const deflater = new Deflater(TAKEOVER);
   const packed = deflater.deflate(json(2000), true).slice();
   deflater.close();
@@ -151,7 +154,7 @@ Deno.test("A message at a time: any change of a byte is corrupt or another messa
   assert(failed > 0);
 });
 
-/** One context, each message ended by a final block: what a peer does that flushes with Z_FINISH. */
+/** Compresses messages with one context, and ends each with a final block, like a peer that flushes with Z_FINISH. */
 function finalMessages(messages: Uint8Array[], block: number): Uint8Array[] {
   const packed: Uint8Array[] = [];
   let window: Uint8Array = new Uint8Array(0);
@@ -172,7 +175,7 @@ function finalMessages(messages: Uint8Array[], block: number): Uint8Array[] {
 }
 
 for (const block of [100, 1000, 1 << 20]) {
-  Deno.test(`Final blocks keep the window, the block before it too, blocks of ${block}`, async () => {
+  Deno.test(`final blocks keep the window, with blocks of ${block}`, async () => {
     const sent = [json(300), json(2000, 2), json(300), json(70_000, 3), json(33_000, 4)];
     sent.push(json(2000, 2), json(32_768, 5), noise(40_000), noise(1000), json(300));
     const { inflater: codec, got } = inflater();
@@ -182,14 +185,14 @@ for (const block of [100, 1000, 1 << 20]) {
   });
 }
 
-Deno.test("A window of 9 bits survives a final block", async () => {
+Deno.test("a window of 9 bits survives a final block", async () => {
   const deflater = new Deflater({ ...TAKEOVER, windowBits: 9 });
   const { inflater: codec, got } = inflater({ windowBits: 9 });
   const sent: Uint8Array[] = [];
   for (let i = 0; i < 50; i++) {
     sent.push(json(1 + i * 37 % 700, i % 3));
     const packed = deflater.deflate(sent[i], true).slice();
-    // A final fixed block with no content, behind the empty stored block that ends the message.
+    // A final fixed block without content, after the empty stored block that ends the message.
     const final = Uint8Array.of(0x00, 0x00, 0x00, 0xff, 0xff, 0x03, 0x00, 0x00);
     await push(codec, i % 2 === 0 ? packed : join([packed, final.subarray(1)]));
   }
@@ -198,7 +201,7 @@ Deno.test("A window of 9 bits survives a final block", async () => {
   codec.close();
 });
 
-Deno.test("The history holds the last bytes of the window, however they came", () => {
+Deno.test("the history has the last bytes of the window, with any pieces", () => {
   const stream = noise(5000, 3);
   for (const chunk of [1, 7, 100, 511, 512, 513, 1024, 5000]) {
     const history = new History(9);
@@ -215,7 +218,7 @@ Deno.test("The history holds the last bytes of the window, however they came", (
   }
 });
 
-Deno.test("Closed in the middle of a long message, it stops and calls back no more", async () => {
+Deno.test("closing an inflater in the middle of a long message stops it, and it doesn't call back", async () => {
   const deflater = new Deflater(TAKEOVER);
   const packed = join([deflater.deflate(noise(2 << 20), true).slice()]);
   deflater.close();
@@ -229,7 +232,7 @@ Deno.test("Closed in the middle of a long message, it stops and calls back no mo
   codec.close();
 });
 
-Deno.test("Closed by the one who gets the bytes, it stops at once", async () => {
+Deno.test("an inflater that is closed by its consumer stops at once", async () => {
   for (const turns of [0, 1]) {
     const deflater = new Deflater(TAKEOVER);
     const packed = deflater.deflate(noise(2 << 20), true).slice();
@@ -248,7 +251,7 @@ Deno.test("Closed by the one who gets the bytes, it stops at once", async () => 
   }
 });
 
-Deno.test("An error of the one who gets the bytes reaches the caller, in turns too", async () => {
+Deno.test("an error of the consumer reaches the caller, also in turns", async () => {
   const deflater = new Deflater(TAKEOVER);
   const packed = deflater.deflate(noise(2 << 20), true).slice();
   deflater.close();
@@ -265,7 +268,7 @@ Deno.test("An error of the one who gets the bytes reaches the caller, in turns t
   }
 });
 
-Deno.test("A message that is read while another one's bytes are handed on doesn't disturb it", async () => {
+Deno.test("inflating a message while another one's bytes are passed on doesn't disturb that", async () => {
   const packed = bomb(200_000);
   const small = Uint8Array.of(0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00);
   const { inflater: other, got } = inflater();

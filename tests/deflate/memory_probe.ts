@@ -1,5 +1,5 @@
-// A program of its own for each measurement, since resident memory is the whole process' and tests run
-// side by side: memory_probe.ts NAME. Prints JSON.
+// Measures in a process of its own, since resident memory is that of the whole process, and tests run in parallel:
+// memory_probe.ts NAME. Prints JSON.
 
 import zlib from "node:zlib";
 import { Context } from "../../mod.ts";
@@ -26,7 +26,7 @@ function inflaterOf(takeover: boolean): Inflater {
   return new Inflater({ windowBits: 15, takeover, maxMessageSize: 1 << 20 }, NOWHERE);
 }
 
-/** Codecs that have worked once. */
+/** Codecs that were used once. */
 async function used(takeover: boolean): Promise<{ close(): void }[]> {
   const codecs: { close(): void }[] = [];
   const message = json(2000);
@@ -57,7 +57,7 @@ const probes: Record<string, () => unknown> = {
     await warm.send(frameOf(0xc1, HELLO));
     await warm.send(frameOf(0x89, HELLO));
     await warm.frame();
-    // What the peer itself costs is there before: frames, and a reader that has read.
+    // The memory of the peer itself is allocated before: its frames, and a reader that was used.
     const inputs = [1, 5].map((fragments) => {
       const size = Math.ceil(packed.length / fragments);
       return warm.encode(...Array.from({ length: fragments }, (_, i) => {
@@ -79,7 +79,7 @@ const probes: Record<string, () => unknown> = {
     return { length: packed.length, codes, messages, grown: rss() - before };
   },
 
-  /** Fifty inflaters get one each, at the same time. */
+  /** Fifty inflaters get a bomb each, at the same time. */
   async bombs() {
     const packed = bomb();
     const before = rss();
@@ -101,7 +101,7 @@ const probes: Record<string, () => unknown> = {
     return { codes: [...new Set(codes)], grown: rss() - before };
   },
 
-  /** Codecs that have done nothing. */
+  /** Codecs that were never used. */
   unused() {
     const before = rss();
     const codecs: { close(): void }[] = [];
@@ -111,7 +111,7 @@ const probes: Record<string, () => unknown> = {
     return { grown };
   },
 
-  /** Eight times as many as one after the other. */
+  /** Eight times as many codecs, one after the other. */
   async closed() {
     const before = rss();
     let once = 0;
@@ -123,7 +123,7 @@ const probes: Record<string, () => unknown> = {
     return { once, grown: rss() - before };
   },
 
-  /** Without takeover, between messages. */
+  /** Codecs without takeover, between messages. */
   async forgetful() {
     const before = rss();
     const codecs = await used(false);

@@ -16,11 +16,11 @@ async function probe(name: string): Promise<any> {
   return JSON.parse(text);
 }
 
-Deno.test("This runtime has what compression needs", () => {
+Deno.test("the runtime supports compression", () => {
   assert(isSupported());
 });
 
-Deno.test("A bomb of 10 MiB in 10 KiB against a limit of 1 MiB: 1009, and less than 8 MiB of memory", async () => {
+Deno.test("a bomb of 10 MiB in 10 KiB leads to 1009 with a limit of 1 MiB, and takes less than 8 MiB of memory", async () => {
   const { length, codes, messages, grown } = await probe("bomb");
   assertLess(length, 11 << 10);
   assertEquals(codes, [1009, 1009]);
@@ -28,30 +28,30 @@ Deno.test("A bomb of 10 MiB in 10 KiB against a limit of 1 MiB: 1009, and less t
   assertLess(grown, 8 * MiB);
 });
 
-Deno.test("Bombs at many inflaters at once cost no more than the inflaters", async () => {
+Deno.test("bombs at many inflaters at once take no more memory than the inflaters", async () => {
   const { codes, grown } = await probe("bombs");
   assertEquals(codes, [1009]);
   assertLess(grown, 16 * MiB);
 });
 
-Deno.test("Codecs that have done nothing own nothing", async () => {
+Deno.test("unused codecs own no memory", async () => {
   const { grown } = await probe("unused");
   assertLess(grown, 8 * MiB);
 });
 
-Deno.test("Closing gives the memory back", async () => {
+Deno.test("closing releases the memory", async () => {
   const { once, grown } = await probe("closed");
-  assert(once > 20 * MiB, `200 pairs took ${once} bytes: that is too few to tell`);
-  // Eight times as much has been in use in turn: half of that leaves room for what an allocator keeps.
+  assert(once > 20 * MiB, `200 pairs took ${once} bytes: that is too little for a comparison`);
+  // Eight times as much memory was in use one after the other. Half of it is left for the allocator's reserve.
   assertLess(grown, once * 4);
 });
 
-Deno.test("Without takeover, connections between messages own nothing", async () => {
+Deno.test("without takeover, connections own no memory between messages", async () => {
   const { grown } = await probe("forgetful");
   assertLess(grown, 8 * MiB);
 });
 
-Deno.test("A closed codec stays closed, however often it is told", () => {
+Deno.test("a codec may be closed repeatedly", () => {
   const deflater = new Deflater(TAKEOVER), { inflater: codec } = inflater();
   const packed = deflater.deflate(json(2000), true).slice();
   for (let i = 0; i < 2; i++) {

@@ -29,7 +29,7 @@ const TEXTS = [
   "ä".repeat(1_000_001),
 ];
 
-Deno.test("Texts, short and long, whole and in pieces", async () => {
+Deno.test("texts are inflated, short and long, whole and in pieces", async () => {
   const { codec, messages, push } = make();
   const deflater = new Deflater(TAKEOVER);
   for (const text of TEXTS) {
@@ -47,7 +47,7 @@ Deno.test("Texts, short and long, whole and in pieces", async () => {
   codec.close();
 });
 
-Deno.test("Binary messages of every magnitude are the application's own", async () => {
+Deno.test("binary messages of every magnitude belong to the application", async () => {
   const { codec, messages, push } = make();
   const deflater = new Deflater(TAKEOVER);
   const sent = [0, 1, 1000, 65535, 65536, 65537, 300_000, 1 << 20, (1 << 20) + 1, 5 << 20]
@@ -59,7 +59,7 @@ Deno.test("Binary messages of every magnitude are the application's own", async 
   codec.close();
 });
 
-Deno.test("A text that isn't UTF-8 fails with 1007, wherever that shows", async () => {
+Deno.test("a text that isn't UTF-8 fails with 1007, with the error at any place", async () => {
   const deflater = new Deflater(TAKEOVER);
   const wrong: Uint8Array[] = [
     Uint8Array.of(0x80),
@@ -92,7 +92,7 @@ Deno.test("A text that isn't UTF-8 fails with 1007, wherever that shows", async 
   deflater.close();
 });
 
-Deno.test("An unfinished message counts what it holds", async () => {
+Deno.test("an unfinished message counts the bytes that it holds", async () => {
   const { codec, messages, push } = make();
   const deflater = new Deflater(TAKEOVER);
   await push(false, deflater.deflate(json(5000), false).slice(), false);
@@ -104,7 +104,7 @@ Deno.test("An unfinished message counts what it holds", async () => {
   codec.close();
 });
 
-Deno.test("Closed while a long message is joined, it hands nothing on", async () => {
+Deno.test("an inflater that is closed while it joins a long message passes nothing on", async () => {
   const { codec, messages } = make();
   const deflater = new Deflater(TAKEOVER);
   const packed = await deflateInTurns(deflater, new Uint8Array(20 << 20));
@@ -121,7 +121,7 @@ Deno.test("Closed while a long message is joined, it hands nothing on", async ()
   assert(!done);
 });
 
-Deno.test("What a message is too long for fails with 1009, and what was collected is let go", () => {
+Deno.test("a message above the limit fails with 1009, and its collected bytes are released", () => {
   const { codec } = make(1000);
   const deflater = new Deflater(TAKEOVER);
   const packed = deflater.deflate(json(1001), true).slice();

@@ -7,18 +7,18 @@ import { pair } from "../support/pair.ts";
 import { join, text, utf8 } from "../support/bytes.ts";
 import { assertBytes, json, noise } from "./helpers.ts";
 
-/** A message as RFC 7692 7.2.1 has it, by zlib itself. */
+/** Compresses a message with zlib itself (RFC 7692 7.2.1). */
 function compressed(message: Uint8Array): Uint8Array {
   const { Z_SYNC_FLUSH } = zlib.constants;
   return new Uint8Array(zlib.deflateRawSync(message, { finishFlush: Z_SYNC_FLUSH })).slice(0, -4);
 }
 
-/** A consumer of streams with room for `capacity` bytes, which takes when it is told to. */
+/** A consumer of streams with room for `capacity` bytes, which takes them when the test says so. */
 class Taker {
   readonly log: string[] = [];
   readonly messages: Uint8Array[] = [];
   readonly wholes: (string | Uint8Array)[] = [];
-  /** The most that has waited. */
+  /** The largest number of bytes that have waited. */
   most = 0;
   #parts: Uint8Array[] = [];
   #waiting = 0;
@@ -46,7 +46,7 @@ class Taker {
     this.log.push("end");
   }
 
-  /** Takes all that waits. */
+  /** Takes all waiting bytes. */
   take(): number {
     const taken = this.#waiting;
     this.#waiting = 0;
@@ -70,12 +70,12 @@ function make(capacity: number, { maxMessageSize = 0, takeover = true, claimed =
     }
     return outcome;
   };
-  /** Lets all turns pass that there are. */
+  /** Waits until all turns are over. */
   const turns = async () => {
     do await new Promise((resolve) => setImmediate(resolve)); while (workQueue.size > 0);
     return outcome;
   };
-  /** Takes until what was pushed is through. */
+  /** Takes bytes until everything that was pushed has passed. */
   const drain = async () => {
     while (outcome === "pending") {
       await turns();
@@ -87,7 +87,7 @@ function make(capacity: number, { maxMessageSize = 0, takeover = true, claimed =
   return { taker, codec, push, turns, drain };
 }
 
-Deno.test("fault 11a: an inflated message stops at the consumer's room, and goes on when it has taken", async () => {
+Deno.test("fault 11a: inflating stops when the consumer has no room, and continues later", async () => {
   for (const takeover of [true, false]) {
     for (const capacity of [1, 1000, 65_535, 65_536, 100_000, 1 << 20]) {
       const message = json(capacity === 1 ? 300 : capacity === 1000 ? 200_000 : 3 << 20);
@@ -96,12 +96,12 @@ Deno.test("fault 11a: an inflated message stops at the consumer's room, and goes
       await turns();
       assert(codec.busy);
       assertEquals(codec.buffered, 0);
-      assertEquals(taker.take(), capacity, "all of the room is used");
+      assertEquals(taker.take(), capacity, "all of the room must be used");
       codec.resume();
-      assertEquals(taker.take(), 0, "nothing comes within resume");
+      assertEquals(taker.take(), 0, "resume must not pass bytes on");
       assertEquals(await drain(), null);
       assert(!codec.busy);
-      assertEquals(taker.most, capacity, "no more than the room ever waits");
+      assertEquals(taker.most, capacity, "no more than the room may wait");
       assertEquals(taker.log, ["binary", "end"]);
       assertBytes(taker.messages[0], message);
       codec.close();
@@ -109,7 +109,7 @@ Deno.test("fault 11a: an inflated message stops at the consumer's room, and goes
   }
 });
 
-Deno.test("fault 11a: without room nothing is inflated, and resume does nothing", async () => {
+Deno.test("fault 11a: without room nothing is inflated, and resume has no effect", async () => {
   const { taker, codec, push, turns, drain } = make(0);
   push(false, compressed(json(500_000)));
   for (let i = 0; i < 3; i++) {
@@ -121,13 +121,13 @@ Deno.test("fault 11a: without room nothing is inflated, and resume does nothing"
   taker.capacity = 10_000;
   codec.resume();
   codec.resume();
-  assertEquals(workQueue.size, 1, "one turn, however often it is called");
+  assertEquals(workQueue.size, 1, "repeated calls must lead to one turn");
   assertEquals(await drain(), null);
   assertBytes(taker.messages[0], json(500_000));
   codec.close();
 });
 
-Deno.test("fault 11a: messages in pieces, one after the other, keep their window", async () => {
+Deno.test("fault 11a: successive messages in pieces keep their window", async () => {
   const { taker, codec, push, drain } = make(5000);
   const deflate = zlib.createDeflateRaw();
   const sent = [json(200_000), json(200_000, 2), noise(100_000), utf8("ä".repeat(50_000))];
@@ -158,7 +158,7 @@ Deno.test("fault 11a: messages in pieces, one after the other, keep their window
   codec.close();
 });
 
-Deno.test("fault 11a: a message that fits is handed on whole", () => {
+Deno.test("fault 11a: a message that fits is passed on whole", () => {
   const { taker, codec, push } = make(5000);
   assertEquals(push(true, compressed(utf8("Grüße"))), null);
   assertEquals(push(false, compressed(json(4999))), null);
@@ -168,13 +168,13 @@ Deno.test("fault 11a: a message that fits is handed on whole", () => {
   codec.close();
 });
 
-Deno.test("fault 11a: claimed in the middle of a message, what was collected is the first piece", async () => {
+Deno.test("fault 11a: when a message is claimed in the middle, the collected bytes are the first piece", async () => {
   const words = "aä世🌍".repeat(20_000);
   for (const cut of [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]) {
     const { taker, codec, push, turns, drain } = make(70_000, { claimed: false });
     const message = utf8(words);
     const deflate = zlib.createDeflateRaw();
-    // Flushed at each cut, so that what has come out is known to the byte.
+    // Flushed at each cut, so that the number of inflated bytes is known exactly.
     const pieces: Uint8Array[] = [];
     deflate.on("data", (part: Uint8Array) => pieces.push(part));
     const flushed = (bytes: Uint8Array) =>
@@ -209,7 +209,7 @@ Deno.test("fault 11a: claimed in the middle of a message, what was collected is 
   codec.close();
 });
 
-Deno.test("fault 11a: text, limit and corruption are checked in pieces too", async () => {
+Deno.test("fault 11a: text, limit and corruption are checked in pieces, too", async () => {
   const wrong = utf8("x".repeat(200_000));
   wrong[150_000] = 0xff;
   const cutOff = utf8("x".repeat(199_999) + "ä").slice(0, -1);
@@ -233,7 +233,7 @@ Deno.test("fault 11a: text, limit and corruption are checked in pieces too", asy
   }
 });
 
-Deno.test("fault 11a: closed while it waits for room, it calls back no more", async () => {
+Deno.test("fault 11a: an inflater that is closed while it waits for room doesn't call back", async () => {
   const { taker, codec, push, turns } = make(1000);
   push(false, compressed(json(500_000)));
   await turns();
@@ -243,7 +243,7 @@ Deno.test("fault 11a: closed while it waits for room, it calls back no more", as
   assertEquals([await turns(), taker.take(), workQueue.size], ["pending", 0, 0]);
 });
 
-Deno.test("fault 11a: messageStreams() of a message that inflates far beyond readAhead", async () => {
+Deno.test("fault 11a: messageStreams() streams a message that inflates to much more than readAhead", async () => {
   const message = join(Array.from({ length: 24 }, (_, i) => json(1 << 20, i)));
   await using ends = await pair(
     { compression: true, readAhead: 16 * 1024, maxMessageSize: 0 },
@@ -265,7 +265,7 @@ Deno.test("fault 11a: messageStreams() of a message that inflates far beyond rea
   assertEquals(await new Response(last.stream).text(), "then this");
 });
 
-Deno.test("fault 11a: cancelling a compressed message discards the rest of it, closing all of it", async () => {
+Deno.test("fault 11a: cancelling a compressed message discards its rest, and closing discards all of it", async () => {
   await using ends = await pair(
     { compression: true, readAhead: 16 * 1024, maxMessageSize: 0 },
     { compression: true },

@@ -15,13 +15,13 @@ function settings(options: CompressionOptions | true = true) {
   return readCompression(options)!;
 }
 
-/** What a server answers, as text; null where it declines. */
+/** The server's answer to offers as text; `null` if all are declined. */
 function answer(offers: string, options: CompressionOptions | true = true): string | null {
   const accepted = acceptOffer(parseExtensions(offers), settings(options));
   return accepted && formatExtensions([accepted.answer]);
 }
 
-/** What a client makes of an answer. */
+/** The agreement of a client for an answer. */
 function accept(text: string, options: CompressionOptions | true = true): DeflateAgreement | null {
   return acceptAnswer(parseExtensions(text), settings(options))?.agreement ?? null;
 }
@@ -35,7 +35,7 @@ function agreement(server: [boolean, number], client: [boolean, number]): Deflat
   };
 }
 
-// RFC 7692 7.1, the server's side: offer, answer, and the server's options where they aren't `true`.
+// RFC 7692 7.1 as a server: the offer, the answer, and the server's options if they aren't `true`.
 const ANSWERS: [offer: string, answer: string | null, options?: CompressionOptions][] = [
   ["permessage-deflate", "permessage-deflate"],
   ["permessage-deflate; client_max_window_bits", "permessage-deflate"],
@@ -67,7 +67,7 @@ const ANSWERS: [offer: string, answer: string | null, options?: CompressionOptio
     "permessage-deflate; client_max_window_bits=8",
     "permessage-deflate; client_max_window_bits=8",
   ],
-  // zlib can't deflate into 8 bits, so nothing that demands it of a server can be accepted.
+  // zlib can't deflate with 8 bits, so an offer that requires it of the server can't be accepted.
   ["permessage-deflate; server_max_window_bits=8", null],
   [
     "permessage-deflate; server_max_window_bits=8, permessage-deflate; server_max_window_bits=9",
@@ -86,7 +86,7 @@ const ANSWERS: [offer: string, answer: string | null, options?: CompressionOptio
     "permessage-deflate; server_no_context_takeover; client_no_context_takeover",
     { contextTakeover: false },
   ],
-  // The order of parameters is free, that of offers is the client's preference.
+  // The order of the parameters is free, the order of the offers is the client's preference.
   [
     "permessage-deflate; client_max_window_bits; server_no_context_takeover; server_max_window_bits=14",
     "permessage-deflate; server_no_context_takeover; server_max_window_bits=14",
@@ -98,7 +98,7 @@ const ANSWERS: [offer: string, answer: string | null, options?: CompressionOptio
   ["x-webkit-deflate-frame, permessage-deflate", "permessage-deflate"],
   ["permessage-bzip2; server_max_window_bits=8, permessage-deflate", "permessage-deflate"],
   ["x-webkit-deflate-frame", null],
-  // What 7.1 says must be declined: names that aren't defined, names twice, values that aren't allowed.
+  // RFC 7692 7.1 requires declining undefined parameters, repeated ones, and invalid values.
   ["permessage-deflate; unknown", null],
   ["permessage-deflate; unknown=1, permessage-deflate", "permessage-deflate"],
   ["permessage-deflate; Server_No_Context_Takeover", null],
@@ -124,13 +124,13 @@ const ANSWERS: [offer: string, answer: string | null, options?: CompressionOptio
 
 for (const [offer, expected, options] of ANSWERS) {
   const by = options === undefined ? "" : ` by a server with ${JSON.stringify(options)}`;
-  Deno.test(`Offer ${offer} is ${expected === null ? "declined" : `answered ${expected}`}${by}`, () => {
+  Deno.test(`offer ${offer} is ${expected === null ? "declined" : `answered ${expected}`}${by}`, () => {
     assertEquals(answer(offer, options), expected);
   });
 }
 
-// What the Autobahn suite's client offers in its sections, and the agreement of a server without
-// further wishes: (requestNoContextTakeover, requestMaxWindowBits).
+// The offers of the Autobahn suite's client by section, and the answers of a server with default options:
+// (requestNoContextTakeover, requestMaxWindowBits).
 const ACCEPT = "client_no_context_takeover; client_max_window_bits";
 const AUTOBAHN: [string, string, DeflateAgreement | null][] = [
   ["12.x", `permessage-deflate; ${ACCEPT}`, agreement([false, 15], [true, 15])],
@@ -186,7 +186,7 @@ for (const [number, offers, expected] of AUTOBAHN) {
   });
 }
 
-Deno.test("A client offers what it wishes", () => {
+Deno.test("a client offers the parameters of its options", () => {
   const offer = (options: CompressionOptions | true) =>
     formatExtensions([makeOffer(settings(options))]);
   assertEquals(offer(true), "permessage-deflate; client_max_window_bits");
@@ -200,7 +200,7 @@ Deno.test("A client offers what it wishes", () => {
   );
 });
 
-Deno.test("A client accepts what honours its offer", () => {
+Deno.test("a client accepts answers that honour its offer", () => {
   assertEquals(accept("permessage-deflate"), agreement([false, 15], [false, 15]));
   assertEquals(accept(""), null);
   assertEquals(accept("x-other; server_max_window_bits=99"), null);
@@ -217,7 +217,7 @@ Deno.test("A client accepts what honours its offer", () => {
     accept("permessage-deflate; server_no_context_takeover; server_max_window_bits=10", small),
     agreement([true, 10], [false, 15]),
   );
-  // What a server leaves out, we have to be ready for.
+  // The client has to support the most that the server has left open.
   const lax = accept("permessage-deflate", small)!;
   assertEquals(lax, agreement([false, 15], [false, 15]));
   assertEquals(codecSettings(lax, "client", settings(small)), {
@@ -241,7 +241,7 @@ const REFUSED: [answer: string, options?: CompressionOptions][] = [
   ["permessage-deflate; client_max_window_bits=010"],
   ["permessage-deflate, permessage-deflate"],
   ["permessage-deflate, x-other, permessage-deflate; server_no_context_takeover"],
-  // What exceeds the offer.
+  // Answers that exceed the offer.
   ["permessage-deflate; server_max_window_bits=11", { windowBits: 10 }],
   [
     "permessage-deflate; server_max_window_bits=10; client_max_window_bits=11",
@@ -251,12 +251,12 @@ const REFUSED: [answer: string, options?: CompressionOptions][] = [
 
 for (const [text, options] of REFUSED) {
   const by = options === undefined ? "" : ` by a client with ${JSON.stringify(options)}`;
-  Deno.test(`Answer ${text} is refused${by}`, () => {
+  Deno.test(`answer ${text} is refused${by}`, () => {
     assertThrows(() => accept(text, options), HandshakeError);
   });
 }
 
-Deno.test("Every client's offer is understood by every server, and the answer by the client", () => {
+Deno.test("every client's offer is accepted by every server, and the answer by the client", () => {
   for (const client of combinations()) {
     for (const server of combinations()) {
       const accepted = acceptOffer([makeOffer(client)], server)!;
@@ -284,7 +284,7 @@ function combinations() {
   return all;
 }
 
-Deno.test("Held to 8 bits, a client sends uncompressed and still inflates", () => {
+Deno.test("a client that is limited to 8 bits sends uncompressed, and still inflates", () => {
   const eight = agreement([false, 15], [false, 8]);
   assertEquals(codecSettings(eight, "client", settings()), {
     deflate: null,
@@ -296,7 +296,7 @@ Deno.test("Held to 8 bits, a client sends uncompressed and still inflates", () =
   });
 });
 
-Deno.test("The agreement of a handshake done elsewhere", () => {
+Deno.test("the agreement of a foreign handshake is parsed", () => {
   assertEquals(readAgreement(parseExtensions("x-other")), null);
   assertEquals(
     readAgreement(parseExtensions("x-other, permessage-deflate; client_max_window_bits=9")),
@@ -305,7 +305,7 @@ Deno.test("The agreement of a handshake done elsewhere", () => {
   assertThrows(() => readAgreement(parseExtensions("permessage-deflate; x")), TypeError);
 });
 
-Deno.test("The option: defaults, and what isn't one", () => {
+Deno.test("the option has defaults, and invalid values are refused", () => {
   assertEquals(readCompression(undefined), null);
   assertEquals(readCompression(false), null);
   const defaults = {

@@ -5,7 +5,7 @@ import { FrameDecoder } from "../../src/protocol/frame_decoder.ts";
 import { assertBytes, inflater, json, noise, push, TAKEOVER } from "./helpers.ts";
 import { join } from "../support/bytes.ts";
 
-/** Fills a frame with bytes, in portions. */
+/** Fills a frame with bytes in portions. */
 function fill(frame: CompressedFrame, bytes: Uint8Array, portion: number): void {
   for (let at = 0; at < bytes.length;) {
     frame.makeRoom();
@@ -16,7 +16,7 @@ function fill(frame: CompressedFrame, bytes: Uint8Array, portion: number): void 
   }
 }
 
-/** Decodes a frame as the peer of the given role would. */
+/** Decodes a frame as the peer of a role does. */
 function decode(
   role: "client" | "server",
   pieces: Uint8Array[],
@@ -42,7 +42,7 @@ for (let around = CHUNK - 40; around <= CHUNK; around++) LENGTHS.push(around);
 for (let around = 2 * CHUNK - 40; around <= 2 * CHUNK; around++) LENGTHS.push(around);
 
 for (const key of [null, 0x12345678, -2]) {
-  Deno.test(`A frame of any length, key ${key}: header, mask and payload`, () => {
+  Deno.test(`a frame of any length has the right header, mask and payload, key ${key}`, () => {
     for (const length of LENGTHS) {
       for (const portion of [1 << 20, 1000, 7]) {
         if (portion === 7 && length > 65540) continue;
@@ -67,7 +67,7 @@ for (const key of [null, 0x12345678, -2]) {
   });
 }
 
-Deno.test("Frames in line: short and long ones, in order", async () => {
+Deno.test("queued frames, short and long, stay in order", async () => {
   for (const takeover of [true, false]) {
     for (const key of [null, 77]) {
       const deflater = new Deflater({ ...TAKEOVER, takeover });

@@ -2,9 +2,9 @@ import { assertEquals } from "@std/assert";
 import { type CompressionOptions, Context } from "../../mod.ts";
 import { assertSame, cut, traffic } from "./traffic.ts";
 
-// Debian's python3-websockets in both roles: a codec and a negotiation that are nobody's here.
+// Debian's python3-websockets in both roles: another implementation of the codec and of the negotiation.
 
-/** The interpreter that has the package, which a version manager's need not. */
+/** An interpreter that has the package. One of a version manager may lack it. */
 const PYTHON = ["/usr/bin/python3", "python3"].find((command) => {
   try {
     return new Deno.Command(command, { args: ["-c", "import websockets"], stderr: "null" })
@@ -14,7 +14,7 @@ const PYTHON = ["/usr/bin/python3", "python3"].find((command) => {
   }
 });
 const SCRIPT = new URL("./python_peer.py", import.meta.url).pathname;
-// The continuous integration installs the package: there its absence is an error.
+// Continuous integration installs the package, so its absence is an error there.
 const ignore = PYTHON === undefined && Deno.env.get("CI") === undefined;
 
 type Parameters = Record<string, boolean | number>;
@@ -42,7 +42,7 @@ const CLIENTS: [Parameters, string][] = [
 
 for (const [parameters, agreed] of CLIENTS) {
   Deno.test({
-    name: `Server against a Python client: ${JSON.stringify(parameters)}`,
+    name: `a server exchanges messages with a Python client: ${JSON.stringify(parameters)}`,
     ignore,
     async fn() {
       await using ctx = new Context({ maxMessageSize: 0 });

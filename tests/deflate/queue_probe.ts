@@ -1,6 +1,6 @@
-// What a full queue of small messages costs: queue_probe.ts ROLE COMPRESS SIZE MAX. A long message goes first, so that
-// the others wait for it to be compressed. Prints JSON: resident bytes per connection beyond what it cost when it was
-// empty, with all messages waiting, and when all are compressed.
+// The memory of a full queue of small messages: queue_probe.ts ROLE COMPRESS SIZE MAX. A long message comes first, so that the
+// others wait until it is compressed. Prints JSON: resident bytes per connection in addition to those with an empty queue, with
+// all messages waiting, and with all of them compressed.
 import { type Connection, Context, QueueFullError } from "../../mod.ts";
 import { workQueue } from "../../src/deflate/work_queue.ts";
 import { rawListener, RawPeer, urlOf } from "../support/raw_peer.ts";
@@ -66,7 +66,7 @@ const rested = async () => {
 
 await using ctx = new Context();
 const pairs = await connections(ctx);
-// Once, so that contexts, code and the heap's own growth are there; one connection goes all the way.
+// A first round, so that contexts, code and heap are allocated.
 for (const [conn] of pairs) conn.send(json(LONG));
 await rested();
 const [[warm, warmPeer]] = pairs.splice(0, 1);

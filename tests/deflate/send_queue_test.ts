@@ -5,12 +5,12 @@ import { join, utf8 } from "../support/bytes.ts";
 
 const FIN = 0x80, RSV1 = 0x40, TEXT = 1, BINARY = 2;
 
-/** What a block writes. */
+/** The bytes of a block. */
 function bytes({ bytes, start, end }: Block): Uint8Array {
   return bytes.slice(start, end);
 }
 
-/** Takes all that can be written, and accounts for it block by block. */
+/** Takes all blocks that can be written, one by one. */
 function takeAll(queue: SendQueue, each: () => void = () => {}): Uint8Array {
   const parts: Uint8Array[] = [];
   for (let block = queue.shift(); block !== null; block = queue.shift()) {
@@ -21,7 +21,7 @@ function takeAll(queue: SendQueue, each: () => void = () => {}): Uint8Array {
   return join(parts);
 }
 
-Deno.test("A compressed frame counts with what was compressed", () => {
+Deno.test("a compressed frame counts with its uncompressed length", () => {
   const queue = new SendQueue(null);
   queue.push(FIN | TEXT, utf8("ab"), 1, false);
   queue.pushCompressed(FIN | RSV1 | TEXT, Uint8Array.of(1, 2, 3), 1000, 1);
@@ -30,7 +30,7 @@ Deno.test("A compressed frame counts with what was compressed", () => {
   assertEquals([queue.bytes, queue.messages], [0, 0]);
 });
 
-Deno.test("What grows, and fills more than a block, counts until its last byte is taken", () => {
+Deno.test("a growing frame of more than a block counts until its last byte is taken", () => {
   for (const ahead of [0, 10]) {
     for (const length of [65530, 65536, 65540, 65541, 65550, 65556, 70_000, 200_000]) {
       const queue = new SendQueue(null);
@@ -47,7 +47,7 @@ Deno.test("What grows, and fills more than a block, counts until its last byte i
   }
 });
 
-Deno.test("What stands behind a frame that is still being compressed waits for it", () => {
+Deno.test("frames after one that is being compressed wait for it", () => {
   const queue = new SendQueue(null);
   queue.push(FIN | TEXT, utf8("a"), 1, false);
   const placeholder = queue.reserve(5000, 1);
@@ -73,7 +73,7 @@ Deno.test("What stands behind a frame that is still being compressed waits for i
   assertEquals([queue.bytes, queue.messages, queue.empty], [0, 0, true]);
 });
 
-Deno.test("Frames after the last placeholder follow it once it is filled", () => {
+Deno.test("frames after the last placeholder follow when it is filled", () => {
   const queue = new SendQueue(null);
   queue.fill(queue.reserve(10, 1), [Uint8Array.of(1), Uint8Array.of(2)]);
   queue.push(FIN | TEXT, utf8("a"), 1, false);
@@ -96,7 +96,7 @@ Deno.test("drop: placeholders and their frames are dropped, the rest of a partly
   assertEquals([queue.bytes, queue.messages], [0, 0]);
 });
 
-Deno.test("Dropped with nothing begun, nothing stays", () => {
+Deno.test("dropping a queue of which nothing was written leaves nothing", () => {
   const queue = new SendQueue(null);
   const placeholder = queue.reserve(100, 1);
   queue.push(FIN | TEXT, utf8("a"), 1, false);

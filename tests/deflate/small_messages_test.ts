@@ -31,18 +31,18 @@ const MAX = 2 << 20;
 for (const role of ["server", "client"]) {
   for (const [compress, size] of [[true, 0], [true, 1], [true, 500], [true, 9000], [false, 1]]) {
     const kind = compress ? "compressed messages behind a long one" : "messages";
-    Deno.test(`fault 6: a ${role}'s full queue of ${kind} of ${size} bytes keeps to the formula`, async () => {
+    Deno.test(`fault 6: a ${role}'s full queue of ${kind} of ${size} bytes stays within the formula`, async () => {
       const { waiting, compressed, counts } = await costOf(role, compress, size, MAX);
       const { queue, codecs } = terms({ maxQueueBytes: MAX + 100_000, compression: true });
       const bound = queue + codecs;
       assert(waiting < bound && compressed < bound, `${waiting}, ${compressed} of ${bound} bytes`);
-      // The bound isn't kept by taking next to nothing.
+      // A lower bound shows that the queue was really full.
       assert(counts[0] * Number(size) > MAX * 0.9 || counts[0] > MAX / 10, String(counts[0]));
     });
   }
 }
 
-/** Sends a mix that is long and short, whole and in fragments, and returns what should arrive. */
+/** Sends long and short messages, whole and fragmented; returns the expected messages. */
 function sendMix(conn: Connection, count: number, seed: number): (string | Uint8Array)[] {
   const next = seeded(seed);
   const sent: (string | Uint8Array)[] = [];
@@ -68,7 +68,7 @@ function sendMix(conn: Connection, count: number, seed: number): (string | Uint8
   return sent;
 }
 
-Deno.test("fault 6: what shares a place arrives in order and whole, from both roles", async () => {
+Deno.test("fault 6: messages that share a place arrive complete and in order, from both roles", async () => {
   for (const contextTakeover of [true, false]) {
     const compression = { contextTakeover };
     await using ends = await pair(
@@ -94,7 +94,7 @@ Deno.test("fault 6: what shares a place arrives in order and whole, from both ro
   }
 });
 
-Deno.test("fault 6: many prepared messages behind a long one share a place too", async () => {
+Deno.test("fault 6: many prepared messages after a long one share a place, too", async () => {
   await using ends = await pair({ compression: true }, { compression: true });
   const prepared = ends.ctx.prepare("x".repeat(1200));
   ends.server.send(json(300_000));
@@ -103,7 +103,7 @@ Deno.test("fault 6: many prepared messages behind a long one share a place too",
   for (let i = 0; i < 5000; i++) assertEquals(await ends.client.receive(), "x".repeat(1200));
 });
 
-Deno.test("fault 6: a queue that is thrown away takes what waits for its turn with it", async () => {
+Deno.test("fault 6: dropping a queue also drops the messages that wait to be compressed", async () => {
   await using ends = await pair({
     compression: { threshold: 0 },
     maxQueueBytes: 400_000,
@@ -121,7 +121,7 @@ Deno.test("fault 6: a queue that is thrown away takes what waits for its turn wi
   assertEquals(workQueue.size, 0);
 });
 
-Deno.test("fault 6: at the limit of small messages send throws, and goes on when they have gone", async () => {
+Deno.test("fault 6: at the limit of small messages send throws, and works again after they are sent", async () => {
   await using ends = await pair(
     { compression: { threshold: 0 }, maxQueueBytes: 10_000 },
     { compression: true },

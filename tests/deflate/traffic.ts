@@ -1,28 +1,28 @@
 import { assertBytes, json, noise } from "./helpers.ts";
 import { utf8 } from "../support/bytes.ts";
 
-/** A message of the interop traffic, and how it is to be sent. */
+/** A message of the interop traffic, and how to send it. */
 export interface Parcel {
   data: string | Uint8Array;
   compress: boolean;
-  /** How many fragments; 1: not fragmented. */
+  /** The number of fragments; 1 for none. */
   fragments: number;
 }
 
 const TEXT = "Grüße, 世界 🌍! Habe nun, ach! Philosophie, Juristerei und Medizin ";
 
 /**
- * Messages of 16 B to 128 KiB, text and binary, compressed and not, fragmented and not; the same for
- * the same seed.
+ * Messages of 16 B to 128 KiB: text and binary, compressed and uncompressed, whole and fragmented. They are the same for the same
+ * seed.
  */
 export function traffic(count: number, seed = 1): Parcel[] {
   const random = noise(count * 4, seed);
-  // Large messages are cut from one of each kind: to make them anew would take longer than to send them.
+  // Large messages are cut from one text and one array, since making new ones would take longer than sending them.
   const pool = { json: json(300_000, seed), noise: noise(300_000, seed) };
   const text = TEXT.repeat(5000);
   return Array.from({ length: count }, (_, i) => {
     const [kind, size, start, how] = random.subarray(i * 4);
-    // 16 B to 128 KiB, each magnitude as often as any other, and both ends for certain.
+    // 16 B to 128 KiB, with every magnitude equally often, and both limits.
     const length = i === 0 ? 16 : i === 1 ? 131072 : Math.round(16 * 2 ** (size / 255 * 13));
     const from = start * 500;
     let data: string | Uint8Array;
@@ -43,7 +43,7 @@ export function traffic(count: number, seed = 1): Parcel[] {
   });
 }
 
-/** Cuts a message into fragments; text may be cut inside a character. */
+/** Cuts a message into fragments. Text may be cut within a character. */
 export function cut({ data, fragments }: Parcel): Uint8Array[] {
   const bytes = typeof data === "string" ? utf8(data) : data;
   const size = Math.ceil(bytes.length / fragments);
@@ -53,10 +53,10 @@ export function cut({ data, fragments }: Parcel): Uint8Array[] {
   );
 }
 
-/** Checks what came back. */
+/** Compares an echo with its message. */
 export function assertSame(actual: string | Uint8Array, expected: string | Uint8Array): void {
   if (typeof expected === "string") {
-    // Not assertEquals: it would work out a difference of 128 KiB.
+    // Without `assertEquals`, which would compute a difference of 128 KiB.
     if (actual !== expected) throw new Error(`A text of ${expected.length} characters differs`);
   } else {
     if (typeof actual === "string") throw new Error("A binary message came back as text");

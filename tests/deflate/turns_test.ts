@@ -14,17 +14,17 @@ function worker(name: string, slices: number, log: string[]) {
   };
 }
 
-Deno.test("Turns go round", async () => {
+Deno.test("turns go round robin", async () => {
   const log: string[] = [];
   workQueue.enqueue(worker("a", 3, log));
   workQueue.enqueue(worker("b", 1, log));
   workQueue.enqueue(worker("c", 2, log));
-  assertEquals(log, [], "nothing runs before the next turn of the event loop");
+  assertEquals(log, [], "work must not run before the next turn of the event loop");
   while (workQueue.size > 0) await turn();
   assertEquals(log.join(""), "abcaca");
 });
 
-Deno.test("What leaves gets no turn", async () => {
+Deno.test("cancelled work gets no turn", async () => {
   const log: string[] = [];
   const a = worker("a", 100, log);
   workQueue.enqueue(a);
@@ -35,22 +35,22 @@ Deno.test("What leaves gets no turn", async () => {
   assertEquals(log.join(""), "bb");
 });
 
-Deno.test("A hundred thousand that leave the line from its end take no time", async () => {
+Deno.test("cancelling a hundred thousand entries from the end takes linear time", async () => {
   const log: string[] = [];
   const leaving = Array.from({ length: 100_000 }, () => worker("gone", 1, log));
   const staying = Array.from({ length: 10 }, () => worker("a", 1, log));
   for (const work of [...leaving, ...staying]) workQueue.enqueue(work);
   const start = performance.now();
-  // From the end on: it must not be searched for from the front.
+  // From the end, since a search from the front would take longest there.
   for (const work of leaving.toReversed()) workQueue.cancel(work);
-  // Linear search took minutes for as many.
+  // A linear search took minutes for this number.
   assert(performance.now() - start < 2000);
   assertEquals(workQueue.size, 10);
   while (workQueue.size > 0) await turn();
   assertEquals(log.join(""), "aaaaaaaaaa");
 });
 
-Deno.test("One that has left may come back, to the end, and none is in line twice", async () => {
+Deno.test("cancelled work may be queued again at the end, and no work is queued twice", async () => {
   const log: string[] = [];
   const a = worker("a", 2, log);
   workQueue.enqueue(a);
@@ -63,10 +63,10 @@ Deno.test("One that has left may come back, to the end, and none is in line twic
   assertEquals(log.join(""), "baba");
 });
 
-Deno.test("fault 8: final blocks are charged to the turns", async () => {
+Deno.test("fault 8: final blocks count for the length of a turn", async () => {
   const block = new Uint8Array(zlib.deflateRawSync(new Uint8Array(8).fill(7)));
   const { inflater: codec, got } = inflater();
-  // A window that is full, which has to be made anew each time.
+  // With a full window, which has to be set up again each time.
   const full = new Deflater(TAKEOVER);
   await push(codec, await deflateInTurns(full, json(100_000)));
   full.close();
@@ -74,14 +74,14 @@ Deno.test("fault 8: final blocks are charged to the turns", async () => {
   while (workQueue.size > 0) await turn();
   let atOnce = 0;
   while (codec.push(block, 0, block.length, true, () => {})) atOnce++;
-  // 8 to 19 µs each, so these are a millisecond; by their bytes alone it would be 100,000.
+  // Each takes 8 to 19 µs, so these take a millisecond. If only bytes counted, there would be 100,000.
   assert(atOnce > 0 && atOnce <= 64, String(atOnce));
   while (workQueue.size > 0) await turn();
   assertEquals(got.messages.length, atOnce + 2);
   codec.close();
 });
 
-Deno.test("Messages of one byte are charged to the turns too", async () => {
+Deno.test("messages of one byte count for the length of a turn, too", async () => {
   const letter = Uint8Array.of(0x4a, 0x04, 0x00);
   for (const takeover of [true, false]) {
     workQueue.enqueue(worker("reset", 1, []));
@@ -96,11 +96,11 @@ Deno.test("Messages of one byte are charged to the turns too", async () => {
   }
 });
 
-Deno.test("One slice a turn: a microtask between any two", async () => {
+Deno.test("each slice has a turn of its own", async () => {
   let slices = 0, between = 0;
   workQueue.enqueue({
     slice(): boolean {
-      assertEquals(between, slices, "two slices in one go");
+      assertEquals(between, slices, "two slices in one turn");
       slices++;
       queueMicrotask(() => between++);
       return slices < 10;
@@ -110,19 +110,19 @@ Deno.test("One slice a turn: a microtask between any two", async () => {
   assertEquals(slices, 10);
 });
 
-Deno.test("Short work is done at once until there is as much as some slices, then once in turn", async () => {
+Deno.test("short work is done at once up to the size of some slices, and then in turns", async () => {
   workQueue.enqueue(worker("reset", 1, []));
   while (workQueue.size > 0) await turn();
   const deflater = new Deflater(TAKEOVER);
   const packed = deflater.deflate(new Uint8Array(65536), true).slice();
   deflater.close();
-  // One connection each, as they might all be read in one turn of the loop.
+  // One message for each connection, as if all were read in one turn of the event loop.
   const codecs = Array.from({ length: 40 }, () => inflater({ takeover: false }));
   let atOnce = 0, later = 0;
   for (const { inflater: codec } of codecs) {
     if (codec.push(packed, 0, packed.length, true, () => later++)) atOnce++;
   }
-  // 1 MiB is done at once, with what the calls themselves cost.
+  // 1 MiB is done at once, including the cost of the calls themselves.
   assert(atOnce > 12 && atOnce <= 16, String(atOnce));
   assertEquals([workQueue.size, later], [40 - atOnce, 0]);
   while (workQueue.size > 0) await turn();
@@ -133,7 +133,7 @@ Deno.test("Short work is done at once until there is as much as some slices, the
   }
 });
 
-Deno.test("A short message overtakes another connection's long one", async () => {
+Deno.test("a short message overtakes the long one of another connection", async () => {
   const long = new Deflater(TAKEOVER), short = new Deflater(TAKEOVER);
   const order: string[] = [];
   await Promise.all([
@@ -145,8 +145,8 @@ Deno.test("A short message overtakes another connection's long one", async () =>
   short.close();
 });
 
-// How late timers get is a figure, which bench/deflate.ts prints; that they get their turn is behaviour.
-Deno.test("Timers fire all along while a large message is in the codec", async () => {
+// How late timers are is a figure, which bench/deflate.ts prints. That they fire is behaviour.
+Deno.test("timers fire while a large message is compressed and inflated", async () => {
   const message = new Uint8Array(16 << 20);
   const pattern = json(1 << 20);
   for (let at = 0; at < message.length; at += pattern.length) message.set(pattern, at);

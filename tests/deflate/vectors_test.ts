@@ -3,7 +3,7 @@ import { Deflater } from "../../src/deflate/deflater.ts";
 import { deflateInTurns, inflater, push, TAKEOVER } from "./helpers.ts";
 import { join, utf8 } from "../support/bytes.ts";
 
-// The byte sequences of RFC 7692 7.2.3, each read, and written where zlib writes the same.
+// The byte sequences of RFC 7692 7.2.3. All are read; those that zlib would write are also written.
 
 const ONE_BLOCK = Uint8Array.of(0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00);
 const SHARED_WINDOW = Uint8Array.of(0xf2, 0x00, 0x11, 0x00, 0x00);
@@ -35,7 +35,7 @@ Deno.test("7.2.3.1: a message of one block in two fragments is read", async () =
   codec.close();
 });
 
-Deno.test("7.2.3.1: cut between any two bytes it is the same message", async () => {
+Deno.test("7.2.3.1: a message is the same with any cut", async () => {
   const { inflater: codec, got } = inflater();
   for (let cut = 0; cut <= ONE_BLOCK.length; cut++) {
     await push(codec, ONE_BLOCK.subarray(0, cut), false);
@@ -60,7 +60,7 @@ Deno.test("7.2.3.2: a message that refers to the one before is written", () => {
   deflater.close();
 });
 
-Deno.test("7.2.3.2: without takeover each message is written as if it were the first", () => {
+Deno.test("7.2.3.2: without takeover each message is written like the first one", () => {
   const deflater = new Deflater({ ...TAKEOVER, takeover: false });
   for (let i = 0; i < 3; i++) {
     assertEquals(deflater.deflate(utf8("Hello"), true).slice(), ONE_BLOCK);
@@ -82,7 +82,7 @@ Deno.test("7.2.3.3: level 0 writes a stored block", () => {
 });
 
 for (const takeover of [true, false]) {
-  Deno.test(`7.2.3.4: a final block is read, again and again, takeover ${takeover}`, async () => {
+  Deno.test(`7.2.3.4: final blocks are read repeatedly, takeover ${takeover}`, async () => {
     const { inflater: codec, got } = inflater({ takeover });
     for (let i = 0; i < 3; i++) await push(codec, FINAL);
     assertEquals(got.texts, ["Hello", "Hello", "Hello"]);
@@ -90,7 +90,7 @@ for (const takeover of [true, false]) {
   });
 }
 
-Deno.test("7.2.3.4: a final block in the middle of a stream with takeover: the window goes on", async () => {
+Deno.test("7.2.3.4: a final block in the middle of a stream with takeover keeps the window", async () => {
   const { inflater: codec, got } = inflater();
   await push(codec, FINAL);
   await push(codec, SHARED_WINDOW);
@@ -101,7 +101,7 @@ Deno.test("7.2.3.4: a final block in the middle of a stream with takeover: the w
   codec.close();
 });
 
-Deno.test("7.2.3.4: what follows a final block in its message is ignored", async () => {
+Deno.test("7.2.3.4: bytes after a final block of a message are ignored", async () => {
   const { inflater: codec, got } = inflater();
   await push(codec, join([FINAL, ONE_BLOCK]));
   await push(codec, join([FINAL, Uint8Array.of(0xff, 0xff, 0xff)]));
@@ -135,7 +135,7 @@ Deno.test("7.2.3.5: fragments are written as blocks of one message", async () =>
   assertEquals(
     first.slice(-4),
     Uint8Array.of(0x00, 0x00, 0xff, 0xff),
-    "so the peer has it at once",
+    "the peer must get it at once",
   );
   const { inflater: codec, got } = inflater();
   await push(codec, join([first, second]));

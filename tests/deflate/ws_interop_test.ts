@@ -4,7 +4,7 @@ import { WebSocket, WebSocketServer } from "ws";
 import { type CompressionOptions, type Connection, Context } from "../../mod.ts";
 import { assertSame, cut, type Parcel, traffic } from "./traffic.ts";
 
-// `ws`, the library, in both roles. It has no types here.
+// The npm package `ws` in both roles. It has no types here.
 // deno-lint-ignore no-explicit-any
 type Ws = any;
 
@@ -24,7 +24,7 @@ function combinations(): Combination[] {
           serverNoContextTakeover,
           clientNoContextTakeover,
           serverMaxWindowBits: bits,
-          // The other way round, so that no two are mixed up.
+          // In the opposite order, so that the two can't be mixed up.
           clientMaxWindowBits: 24 - bits,
         });
       }
@@ -40,12 +40,12 @@ function label(combination: Combination): string {
     `client ${client ? "no " : ""}takeover, ${clientMaxWindowBits} bits`;
 }
 
-/** The full thousand where windows are smallest, largest and in between, a part of it elsewhere. */
+/** A thousand messages for the smallest, the largest and a medium window, fewer for the others. */
 function count({ serverMaxWindowBits }: Combination): number {
   return [9, 12, 15].includes(serverMaxWindowBits) ? 1000 : 100;
 }
 
-/** Sends the traffic over a connection of ours, a few at a time, and checks what comes back. */
+/** Sends the traffic over a connection of the library, some messages at a time, and compares the echoes. */
 async function echoOurs(conn: Connection, parcels: Parcel[]): Promise<void> {
   let sent = 0, received = 0;
   while (received < parcels.length) {
@@ -102,7 +102,7 @@ async function echoTheirs(ws: Ws, parcels: Parcel[]): Promise<void> {
 }
 
 for (const combination of combinations()) {
-  Deno.test(`Client against ws: ${label(combination)}`, async () => {
+  Deno.test(`a client exchanges messages with ws: ${label(combination)}`, async () => {
     const server: Ws = new WebSocketServer({
       port: 0,
       perMessageDeflate: { ...combination, threshold: 0 },
@@ -111,7 +111,7 @@ for (const combination of combinations()) {
     server.on("connection", (ws: Ws) => {
       let number = 0;
       ws.on("message", (data: Buffer, binary: boolean) => {
-        // What it compresses is up to it: every third message isn't.
+        // `ws` doesn't compress every third message.
         ws.send(data, { binary, compress: number++ % 3 !== 0 });
       });
     });
@@ -137,7 +137,7 @@ for (const combination of combinations()) {
     await new Promise((resolve) => server.close(resolve));
   });
 
-  Deno.test(`Server against ws: ${label(combination)}`, async () => {
+  Deno.test(`a server exchanges messages with ws: ${label(combination)}`, async () => {
     await using ctx = new Context({ maxMessageSize: 0 });
     const options: CompressionOptions = {
       threshold: 0,

@@ -7,8 +7,8 @@ import { RawPeer } from "../support/raw_peer.ts";
 import { until } from "../support/until.ts";
 import { json, offering } from "./helpers.ts";
 
-// zlib may run out of memory at any call. That can't be provoked, so its handle is replaced: one prototype serves both
-// directions.
+// zlib may run out of memory in any call. That can't be provoked, so its handle is replaced. Both directions have the same
+// prototype.
 
 interface Handle {
   onerror(message: string, errno: number): void;
@@ -23,7 +23,7 @@ const prototype = Object.getPrototypeOf((zlib.createInflateRaw() as any)._handle
 
 let fault: { method: Method; how: "throws" | "reports"; from: number } | null = null;
 
-// Each handle keeps the methods that there are when it is made, so they are replaced before there is one.
+// Each handle keeps the methods of its prototype from the time when it is made, so they are replaced before that.
 for (const method of ["writeSync", "reset", "init"] as const) {
   const original = prototype[method];
   prototype[method] = function (...args) {
@@ -33,13 +33,13 @@ for (const method of ["writeSync", "reset", "init"] as const) {
   };
 }
 
-/** Lets calls of a method fail from the `from`th on: as a throw, or as what zlib reports. */
+/** Makes the calls of a method fail from the call with index `from` on, by a throw or by an error code of zlib. */
 function failing(method: Method, how: "throws" | "reports", from = 0): Disposable {
   fault = { method, how, from };
   return { [Symbol.dispose]: () => void (fault = null) };
 }
 
-/** A message as the peer sends it, made while zlib works. */
+/** A message of the peer, compressed before zlib fails. */
 function compressed(message: Uint8Array): Uint8Array {
   const finishFlush = zlib.constants.Z_SYNC_FLUSH;
   return new Uint8Array(zlib.deflateRawSync(message, { finishFlush })).slice(0, -4);
@@ -89,7 +89,7 @@ for (const how of ["throws", "reports"] as const) {
   for (const method of ["writeSync", "init"] as const) {
     if (method === "init" && how === "reports") continue;
     for (const kind of ["a short message", "a long message", "many short ones", "a fragment"]) {
-      Deno.test(`zlib ${how} in ${method} with ${kind} to compress: one error, then the close, nothing unhandled`, async () => {
+      Deno.test(`a failure of zlib (${how} in ${method}) with ${kind} to compress leads to one error, then the close`, async () => {
         await using it = await serve();
         let sent = 0;
         {
@@ -122,7 +122,7 @@ for (const how of ["throws", "reports"] as const) {
       9,
     ]] as const
   ) {
-    Deno.test(`zlib ${how} at call ${from} while a ${name} message is inflated: 1011`, async () => {
+    Deno.test(`a failure of zlib (${how} at call ${from}) while a ${name} message is inflated leads to 1011`, async () => {
       await using it = await serve({ maxMessageSize: 0 });
       const packed = compressed(json(length));
       {
@@ -139,7 +139,7 @@ for (const how of ["throws", "reports"] as const) {
   }
 }
 
-Deno.test("zlib fails while a stream's message is inflated: the stream fails, and the connection with 1011", async () => {
+Deno.test("a failure of zlib while a message is streamed fails the stream, and the connection with 1011", async () => {
   await using it = await serve({ maxMessageSize: 0, onMessage: undefined });
   await it.peer.send(frameOf(0xc2, compressed(json(3 << 20))));
   const { value } = await it.conn.messageStreams().next();
@@ -155,7 +155,7 @@ Deno.test("zlib fails while a stream's message is inflated: the stream fails, an
   assertEquals(it.log.filter((entry) => entry === "error"), ["error"]);
 });
 
-Deno.test("zlib can't be reset between messages: the next one gets a new context", async () => {
+Deno.test("if zlib can't be reset between messages, the next one gets a new context", async () => {
   await using it = await serve({}, NO_TAKEOVER);
   using _ = failing("reset", "throws");
   for (let i = 0; i < 3; i++) {
@@ -168,7 +168,7 @@ Deno.test("zlib can't be reset between messages: the next one gets a new context
   assertEquals(it.log, ["message", "message", "message"]);
 });
 
-Deno.test("zlib fails for a broadcast: each connection ends by its own funnel", async () => {
+Deno.test("a failure of zlib in a broadcast ends each connection with its own error", async () => {
   await using it = await serve({}, NO_TAKEOVER);
   {
     using _ = failing("writeSync", "throws");

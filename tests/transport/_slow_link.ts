@@ -2,15 +2,15 @@ import type { SocketTransport } from "../../src/transport/sockets.ts";
 import { systemSockets } from "../../system.ts";
 import { TCP } from "./_system.ts";
 
-/** Bytes that pass at a time. */
+/** The number of bytes that are passed at a time. */
 const PIECE = 4096;
 
 /**
- * A proxy on loopback that takes what a server sends at a slow pace, through a small buffer of the kernel's, as a slow
- * link would. What clients send passes at once.
+ * A proxy on loopback that reads slowly from a server, through a small buffer of the kernel, like a slow link. It passes the
+ * client's bytes at once.
  */
 export class SlowLink {
-  /** Bytes of the server's that have passed. */
+  /** The number of the server's bytes that were passed. */
   passed = 0;
   readonly #sockets = systemSockets({ receiveBuffer: PIECE });
   readonly #listener = this.#sockets.listenTcp(TCP);
@@ -18,7 +18,7 @@ export class SlowLink {
 
   /**
    * @param target The server's port.
-   * @param delay How long each piece takes, in ms.
+   * @param delay The time for each piece, in ms.
    */
   constructor(readonly target: number, readonly delay = 1) {
     void this.#serve();

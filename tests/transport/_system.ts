@@ -4,7 +4,7 @@ import { systemSockets } from "../../system.ts";
 export const SOCKETS = systemSockets();
 export const TCP = { hostname: "127.0.0.1", port: 0, backlog: 128, reusePort: false };
 
-/** Two connected ends. */
+/** Makes two connected sockets. */
 export async function pair(
   listener: SocketListener = SOCKETS.listenTcp(TCP),
 ): Promise<[SocketTransport, SocketTransport]> {
@@ -17,7 +17,7 @@ export async function pair(
   return [client, server];
 }
 
-/** Runs a program with the permissions named; what is open may be counted there, since no other test runs in it. */
+/** Runs a program with the given permissions. It can count open descriptors, since no other test runs in its process. */
 export async function run(
   code: string,
   ...permissions: string[]
@@ -44,15 +44,15 @@ function importOf(names: string, file: string): string {
   };\n`;
 }
 
-/** The beginning of a program that has the sockets. */
+/** The beginning of a program that uses the sockets. */
 export const IMPORT: string = importOf("systemSockets", "system.ts");
-/** The same, and a listener with its port. */
+/** The same, with a listener and its port. */
 export const LISTEN: string = `const sockets = systemSockets();
 const listener = sockets.listenTcp({ hostname: "127.0.0.1", port: 0, backlog: 8, reusePort: false });
 const { port } = listener.addr;\n`;
-/** The beginning of a program that has contexts with these sockets. */
+/** The beginning of a program whose contexts use the sockets. */
 export const CONTEXT: string = IMPORT + importOf("Context", "mod.ts");
-/** The sockets that a program has open, and what watches them. Files aren't: the runtime opens its caches when it gets to it. */
+/** Lists the open sockets and pollers of a program. Files aren't listed, since the runtime opens its caches at any time. */
 export const DESCRIPTORS: string = `
 const descriptors = () => [...Deno.readDirSync("/proc/self/fd")].map(({ name }) => {
   try { return Deno.readLinkSync("/proc/self/fd/" + name); } catch { return ""; }

@@ -1,4 +1,4 @@
-/** Certificates made with the `openssl` tool for the tests of one file, in a directory of their own. */
+/** Certificates for the tests of one file, made with `openssl` in a directory of their own. */
 
 /** A certificate and its private key, as PEM. */
 export interface Pair {
@@ -6,10 +6,10 @@ export interface Pair {
   key: string;
 }
 
-/** What {@linkcode makeCertificates} makes. */
+/** The result of {@linkcode makeCertificates}. */
 export interface Certificates extends Disposable {
   readonly dir: string;
-  /** The authority that signed all but `stranger`. */
+  /** The authority that has signed all but `stranger` and `strangeClient`. */
   readonly ca: string;
   /** For `localhost`, `127.0.0.1` and `::1`. */
   readonly server: Pair;
@@ -18,14 +18,14 @@ export interface Certificates extends Disposable {
   readonly elsewhere: Pair;
   /** With the common name `localhost` and no alternative name. */
   readonly nameless: Pair;
-  /** For `*.wild.example`, `f*.part.example`, and with a URI and a name that contain what looks like other names. */
+  /** For `*.wild.example`, `f*.part.example`, and with a URI and a name that look like other names. */
   readonly tricky: Pair;
-  /** For `localhost`, signed by an authority that nobody knows. */
+  /** For `localhost`, signed by another authority. */
   readonly stranger: Pair;
   /** A client named alice. */
   readonly client: Pair;
   readonly expiredClient: Pair;
-  /** A client signed by the unknown authority. */
+  /** A client certificate signed by the other authority. */
   readonly strangeClient: Pair;
 }
 
@@ -95,7 +95,7 @@ URI.1="http://x/, DNS:localhost"
 IP.1=127.0.0.1
 IP.2=::1`;
 
-/** Makes an authority, another one, and the leaves that the tests need. */
+/** Makes both authorities and their certificates. */
 export function makeCertificates(): Certificates {
   const dir = Deno.makeTempDirSync({ prefix: "sluice-certificates-" });
   authority(dir, "ca");

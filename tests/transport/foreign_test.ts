@@ -19,7 +19,7 @@ const certificates = makeCertificates();
 const { ca, server } = certificates;
 addEventListener("unload", () => certificates[Symbol.dispose]());
 
-/** What a method that isn't ours may do instead of what it should. */
+/** Ways in which a foreign method may misbehave. */
 const WAYS = {
   "throws": () => {
     throw new Error("thrown");
@@ -35,7 +35,7 @@ const WAYS = {
 
 const METHODS = ["read", "write", "closeWrite", "close", "ref", "unref"] as const;
 
-/** A connection one of whose methods misbehaves from when `switched.on` is set. */
+/** A connection of which one method misbehaves after `switched.on` is set. */
 function misbehaving(
   conn: Deno.Conn,
   method: string,
@@ -51,7 +51,7 @@ function misbehaving(
   });
 }
 
-/** Whether a promise has settled by the time that everything due has happened. */
+/** Whether a promise settles within some turns of the event loop. */
 async function settles(promise: Promise<unknown>): Promise<boolean> {
   let settled = false;
   promise.then(() => settled = true, () => settled = true);
@@ -60,19 +60,19 @@ async function settles(promise: Promise<unknown>): Promise<boolean> {
 }
 
 /**
- * Uses everything of a transport. No call may throw; none may leave a rejection that nobody awaits, which the test runner
- * would report; and what is pending at `close` settles, unless it is the method that never does.
+ * Uses every method of a transport. No call may throw, and no rejection may be left unhandled, which the test runner would report.
+ * Pending calls settle at `close`, unless the misbehaving method never settles.
  */
 async function useAll(transport: Transport, settling: boolean): Promise<void> {
   const pending = [
     transport.read(new Uint8Array(16)),
     transport.write(new Uint8Array(100_000)),
   ];
-  for (const promise of pending) mayFail(promise, "depending on the misdeed");
+  for (const promise of pending) mayFail(promise, "the method may fail");
   transport.ref?.();
   transport.unref?.();
   await turn();
-  mayFail(transport.closeWrite(), "depending on the misdeed");
+  mayFail(transport.closeWrite(), "the method may fail");
   await turn();
   transport.close();
   transport.close();
@@ -83,10 +83,10 @@ async function useAll(transport: Transport, settling: boolean): Promise<void> {
 
 for (const method of METHODS) {
   for (const [way, how] of Object.entries(WAYS)) {
-    // A read that never settles, or that no close ends, may still be filling its buffer: it has to stay pending.
+    // A read that never settles, or that no close ends, may still fill its buffer, so its promise must stay pending.
     const isPending = method === "close" || method === "read" && way === "never settles";
 
-    Deno.test(`over a connection whose ${method} ${way}: a prefix`, async () => {
+    Deno.test(`a prefixed transport works over a connection whose ${method} ${way}`, async () => {
       const [near, far] = await tcpPair();
       const below = misbehaving(near, method, how, { on: true });
       const transport = new PrefixedTransport(new Uint8Array(1), below);
@@ -100,7 +100,7 @@ for (const method of METHODS) {
       ) {
         const result = call();
         assert(result instanceof Promise);
-        mayFail<unknown>(result, "depending on the misdeed");
+        mayFail<unknown>(result, "the method may fail");
       }
       transport.ref();
       transport.unref();
@@ -111,7 +111,7 @@ for (const method of METHODS) {
     });
 
     for (const role of ["client", "server"] as const) {
-      Deno.test(`over a connection whose ${method} ${way}: TLS, ${role}`, async () => {
+      Deno.test(`TLS works over a connection whose ${method} ${way}, ${role}`, async () => {
         const [near, far] = await tcpPair();
         const switched = { on: false };
         const below = misbehaving(near, method, how, switched);
@@ -128,7 +128,7 @@ for (const method of METHODS) {
       });
 
       if (method === "closeWrite" || method === "ref" || method === "unref") continue;
-      Deno.test(`a TLS handshake over a connection whose ${method} ${way}, ${role}`, async () => {
+      Deno.test(`a TLS handshake ends over a connection whose ${method} ${way}, ${role}`, async () => {
         const [near, far] = await tcpPair();
         const below = misbehaving(near, method, how, { on: true });
         const shaking: Promise<unknown> = role === "client"
@@ -136,7 +136,7 @@ for (const method of METHODS) {
           : new TlsAcceptor(server).accept(below);
         mayFail(shaking, "awaited below");
         await turn();
-        // Whatever it sends, it isn't TLS.
+        // These bytes aren't TLS.
         await unlessGone(far.write(new Uint8Array(100)));
         if (method !== "read" || way !== "never settles") assert(await settles(shaking));
         closeQuietly(near);
@@ -147,15 +147,15 @@ for (const method of METHODS) {
   }
 }
 
-// Node itself calls the first ones; the others are called by us.
+// Node calls the first ones itself, and the library calls the others.
 const NODE_METHODS = ["_read", "_write", "_final", "_destroy", "write", "end", "destroy"];
 const EXTRAS = ["setNoDelay", "setTimeout", "ref", "unref"];
 
 for (const method of [...NODE_METHODS, ...EXTRAS]) {
   for (const [way, how] of Object.entries(WAYS)) {
-    // Node awaits none of these, so what they promise is lost on it, not on us.
+    // Node doesn't await the promises of these methods.
     if (method.startsWith("_") && way !== "throws") continue;
-    Deno.test(`over a Node stream whose ${method} ${way}`, async () => {
+    Deno.test(`a transport works over a Node stream whose ${method} ${way}`, async () => {
       const stream = new Duplex({ read() {}, write: (_chunk, _encoding, done) => done() });
       Object.assign(stream, { [method]: how });
       await useAll(new NodeStreamTransport(stream), true);
@@ -163,14 +163,14 @@ for (const method of [...NODE_METHODS, ...EXTRAS]) {
   }
 }
 
-Deno.test("over a Node stream that never calls back", async () => {
+Deno.test("a transport works over a Node stream that never calls back", async () => {
   const stream = new Duplex({ read() {}, write() {}, final() {}, destroy() {} });
   await useAll(new NodeStreamTransport(stream), true);
 });
 
 for (const method of ["pull", "cancel", "write", "close", "abort"]) {
   for (const [way, how] of Object.entries(WAYS)) {
-    Deno.test(`over web streams whose ${method} ${way}`, async () => {
+    Deno.test(`a transport works over web streams whose ${method} ${way}`, async () => {
       const behave = (name: string) => name === method ? how as () => never : () => {};
       const readable = new ReadableStream<Uint8Array>({
         pull: behave("pull"),
@@ -181,7 +181,7 @@ for (const method of ["pull", "cancel", "write", "close", "abort"]) {
         close: behave("close"),
         abort: behave("abort"),
       });
-      // A write that the sink never finishes can't be taken back; all else settles.
+      // A write that the sink never finishes can't be cancelled. All other calls settle.
       const settling = method !== "write" || way !== "never settles";
       await useAll(new WebStreamTransport({ readable, writable }), settling);
     });
@@ -189,14 +189,14 @@ for (const method of ["pull", "cancel", "write", "close", "abort"]) {
 }
 
 for (const count of [0, -1, NaN, undefined]) {
-  Deno.test(`a write that has taken ${count} bytes is an error, not a loop`, async () => {
+  Deno.test(`a write that returns ${count} fails, and isn't repeated`, async () => {
     const transport = { write: () => Promise.resolve(count) } as unknown as Transport;
     const error = await failure(writeAll(transport, new Uint8Array(5)));
     assertEquals(error.message, `A write has taken ${count} bytes`);
   });
 }
 
-Deno.test("a stream whose handshake is refused is closed, whatever its reads do then", async () => {
+Deno.test("a stream is closed after the refusal of its handshake, for every behaviour of its reads", async () => {
   await using ctx = new Context();
   const ways = [...Object.values(WAYS), () => Promise.resolve(1)];
   await Promise.all(ways.map(async (way) => {
@@ -216,7 +216,7 @@ Deno.test("a stream whose handshake is refused is closed, whatever its reads do 
   }));
 });
 
-Deno.test("a head that is never complete fails with what the stream fails with", async () => {
+Deno.test("reading an incomplete head fails with the error of the stream", async () => {
   const rejected = { read: WAYS.rejects } as unknown as Transport;
   assertEquals((await failure(readHead(rejected, () => -1))).message, "rejected");
 });

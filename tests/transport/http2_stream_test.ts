@@ -1,4 +1,4 @@
-// A stream of HTTP/2 as a transport, over two sessions that share a turn: what one sends the other has at once.
+// A stream of HTTP/2 as a transport, over two sessions in the same process: each gets the other's bytes within the call.
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { once } from "node:events";
 import http2, {
@@ -10,7 +10,7 @@ import http2, {
 import { addAbortSignal, Duplex } from "node:stream";
 import { type Http2Carrier, Http2StreamTransport } from "../../src/transport/http2_stream.ts";
 
-/** Two ends of a connection. */
+/** Makes the two ends of a connection. */
 function linked(): [Duplex, Duplex] {
   const ends: Duplex[] = [0, 1].map((own) =>
     new Duplex({
@@ -41,7 +41,7 @@ interface Streams extends AsyncDisposable {
   peer: ServerHttp2Stream;
 }
 
-/** A stream of our client's, and its other end. */
+/** Opens a stream of a client; returns both ends. */
 async function streams(initialWindowSize = 65_535): Promise<Streams> {
   const [near, far] = linked();
   const sessions: (ClientHttp2Session | ServerHttp2Session)[] = [];
@@ -83,12 +83,12 @@ function reset(stream: ServerHttp2Stream): void {
   addAbortSignal(AbortSignal.abort(), stream);
 }
 
-/** Waits until there is room, or a failure. */
+/** Waits until the transport is writable or has failed. */
 function writable(transport: Http2StreamTransport): Promise<void> {
   return new Promise((resolve) => transport.whenWritable(resolve));
 }
 
-Deno.test("what a stream has sent counts as taken, although a reset comes before it says so", async () => {
+Deno.test("bytes that a stream has sent count as taken, although a reset comes before its callback", async () => {
   await using both = await streams();
   const { transport, peer } = both;
   peer.once("data", () => reset(peer));
@@ -100,7 +100,7 @@ Deno.test("what a stream has sent counts as taken, although a reset comes before
   assertThrows(() => transport.tryWrite(data), Deno.errors.ConnectionReset, "reset with CANCEL");
 });
 
-Deno.test("what a stream hasn't sent when it is reset doesn't count as taken", async () => {
+Deno.test("bytes that a stream hasn't sent before a reset don't count as taken", async () => {
   await using both = await streams(0);
   const { transport, peer } = both;
   const data = new Uint8Array(100);

@@ -8,21 +8,21 @@ function duplex(): Duplex {
   return new Duplex({ read() {}, write: (_chunk, _encoding, done) => done() });
 }
 
-/** When the transport says that there is something to read. */
+/** Waits until the transport reports that it is readable. */
 function readable(transport: NodeStreamTransport): Promise<void> {
   return new Promise((resolve) => transport.whenReadable(resolve));
 }
 
-Deno.test("a node stream reports readiness: what is there, nothing yet, and the end", async () => {
+Deno.test("a node stream reports readiness for bytes and for the end", async () => {
   const stream = duplex(), transport = new NodeStreamTransport(stream), into = new Uint8Array(4);
   assertEquals(transport.tryRead(into), 0);
   let told = 0;
   const first = readable(transport).then(() => told++);
   stream.push(Buffer.from([1, 2, 3, 4, 5, 6]));
-  assertEquals(told, 0, "not within the call");
+  assertEquals(told, 0, "the notice must not come within the call");
   await first;
   assertEquals([transport.tryRead(into), ...into], [4, 1, 2, 3, 4]);
-  // The rest of a chunk is there already.
+  // The rest of the chunk is available already.
   await readable(transport);
   assertEquals([transport.tryRead(into), into[0], into[1]], [2, 5, 6]);
   assertEquals(transport.tryRead(into), 0);
@@ -34,7 +34,7 @@ Deno.test("a node stream reports readiness: what is there, nothing yet, and the 
   transport.close();
 });
 
-Deno.test("a node stream reports readiness: of a failure, which it throws, and asked afterwards too", async () => {
+Deno.test("a node stream reports readiness for a failure, which tryRead throws, also when asked afterwards", async () => {
   const stream = duplex(), transport = new NodeStreamTransport(stream), into = new Uint8Array(4);
   const told = readable(transport);
   stream.destroy(new Error("broken"));
@@ -44,7 +44,7 @@ Deno.test("a node stream reports readiness: of a failure, which it throws, and a
   assertThrows(() => transport.tryRead(into), Error, "broken");
 });
 
-Deno.test("a node stream takes what comes unasked once, and then stops flowing", async () => {
+Deno.test("a node stream accepts one unrequested chunk, and is then paused", async () => {
   const stream = duplex(), transport = new NodeStreamTransport(stream), into = new Uint8Array(4);
   const first = readable(transport);
   stream.push(Buffer.from([1]));
@@ -62,7 +62,7 @@ Deno.test("a node stream takes what comes unasked once, and then stops flowing",
   transport.close();
 });
 
-Deno.test("a node stream doesn't begin to flow because a listener of its owner goes", async () => {
+Deno.test("a node stream stays paused when its owner removes a listener", async () => {
   const stream = duplex();
   const look = () => {};
   stream.on("readable", look);
@@ -80,7 +80,7 @@ Deno.test("a node stream doesn't begin to flow because a listener of its owner g
   transport.close();
 });
 
-Deno.test("a node stream that takes all at once has taken it when the call returns", () => {
+Deno.test("bytes that a node stream writes at once count as taken when the call returns", () => {
   const taken: number[] = [];
   const stream = duplex();
   stream._write = (chunk, _encoding, done) => {
@@ -95,8 +95,8 @@ Deno.test("a node stream that takes all at once has taken it when the call retur
 });
 
 for (const says of [true, false]) {
-  const name = says ? "has it left" : "can't say what it has left";
-  Deno.test(`a node stream that takes later counts then: one that ${name}`, async () => {
+  const name = says ? "reports its buffered bytes" : "doesn't report them";
+  Deno.test(`bytes that a node stream writes later count as taken then: a stream that ${name}`, async () => {
     const stream = duplex(), given: Uint8Array[] = [];
     let done = () => {};
     stream._write = (chunk, _encoding, callback) => {
@@ -123,7 +123,7 @@ for (const says of [true, false]) {
   });
 }
 
-Deno.test("a node stream that has room says so in a later turn", async () => {
+Deno.test("a node stream with room reports it in a later turn", async () => {
   const stream = duplex(), transport = new NodeStreamTransport(stream);
   const order: string[] = [];
   const told = new Promise<void>((resolve) =>

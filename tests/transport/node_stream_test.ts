@@ -8,7 +8,7 @@ import { failure } from "../support/failure.ts";
 import { echo, pattern, readExactly, writeAll } from "./streams.ts";
 import { standstill } from "../support/until.ts";
 
-/** A Node socket whose other end is a `Deno.TcpConn`. */
+/** A Node socket whose peer is a `Deno.TcpConn`. */
 async function socketPair(): Promise<[Socket, Deno.TcpConn, Server]> {
   const { promise, resolve } = Promise.withResolvers<Socket>();
   const server = createServer({ allowHalfOpen: true }, resolve);
@@ -21,7 +21,7 @@ async function socketPair(): Promise<[Socket, Deno.TcpConn, Server]> {
 const closed = (server: Server) => new Promise((done) => server.close(done));
 
 for (const size of [512, 64 * 1024]) {
-  Deno.test(`8 MiB come back through a socket that is read ${size} bytes at a time`, async () => {
+  Deno.test(`an echo of 8 MiB survives a socket that is read ${size} bytes at a time`, async () => {
     const [socket, conn, server] = await socketPair();
     const transport = new NodeStreamTransport(socket);
     assertEquals(transport.remoteAddr, conn.localAddr);
@@ -51,7 +51,7 @@ Deno.test("the end of one direction leaves the other one open", async () => {
   await closed(server);
 });
 
-Deno.test("a socket that isn't read holds its peer back", async () => {
+Deno.test("a socket that isn't read stops its peer", async () => {
   const [socket, conn, server] = await socketPair();
   const transport = new NodeStreamTransport(socket);
   const total = 48 << 20;
@@ -64,14 +64,14 @@ Deno.test("a socket that isn't read holds its peer back", async () => {
     }
   })();
   await standstill(() => sent);
-  assert(sent < 24 << 20, `${sent} bytes were taken`);
+  assert(sent < 24 << 20, `${sent} bytes were accepted`);
   await Promise.all([sending, readExactly(transport, total)]);
   transport.close();
   conn.close();
   await closed(server);
 });
 
-Deno.test("a write waits for a peer that doesn't read, and close settles it", async () => {
+Deno.test("a write to a peer that doesn't read waits, and close settles it", async () => {
   const [socket, conn, server] = await socketPair();
   const transport = new NodeStreamTransport(socket);
   let sent = 0;
@@ -79,7 +79,7 @@ Deno.test("a write waits for a peer that doesn't read, and close settles it", as
     for (;;) sent += await transport.write(new Uint8Array(1 << 20));
   })());
   await standstill(() => sent);
-  assert(sent < 24 << 20, `${sent} bytes were taken`);
+  assert(sent < 24 << 20, `${sent} bytes were accepted`);
   const reading = failure(transport.read(new Uint8Array(1)));
   transport.close();
   assert(await sending instanceof Error);
@@ -103,7 +103,7 @@ Deno.test("a peer that resets the connection fails the pending read", async () =
   await closed(server);
 });
 
-Deno.test("the socket of a node:http upgrade, with the bytes behind the head", async () => {
+Deno.test("a transport over the socket of a node:http upgrade has the bytes after the head", async () => {
   const server = createHttpServer();
   const { promise, resolve } = Promise.withResolvers<void>();
   server.on("upgrade", async (_request, socket, head) => {
@@ -134,7 +134,7 @@ Deno.test("the socket of a node:http upgrade, with the bytes behind the head", a
   await closed(server);
 });
 
-Deno.test("what can't be taken over throws and is left alone", async () => {
+Deno.test("invalid streams throw, and aren't changed", async () => {
   const objects = new PassThrough({ objectMode: true });
   assertThrows(() => new NodeStreamTransport(objects), TypeError, "stream of objects");
   assertEquals(objects.listenerCount("readable"), 0);
@@ -157,7 +157,7 @@ Deno.test("what can't be taken over throws and is left alone", async () => {
   await closed(server);
 });
 
-Deno.test("isNodeDuplex tells Node streams from others", () => {
+Deno.test("isNodeDuplex distinguishes Node streams from other objects", () => {
   assert(isNodeDuplex(new PassThrough()));
   assert(isNodeDuplex(new Duplex()));
   for (const value of [null, undefined, 1, {}, new TransformStream(), new EventTarget()]) {

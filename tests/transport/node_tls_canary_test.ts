@@ -1,6 +1,6 @@
 /**
- * What src/transport relies on in Deno's node:tls, one test for each thing; docs/architecture.md lists them. Nothing of the
- * library is used here, so a failure after an update of Deno says which assumption no longer holds.
+ * What src/transport relies on in Deno's node:tls, numbered as in docs/architecture.md. The library isn't used here, so a failure
+ * after an update of Deno shows which point no longer holds.
  */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { X509Certificate } from "node:crypto";
@@ -15,7 +15,7 @@ const certificates = makeCertificates();
 const { ca, server, client } = certificates;
 addEventListener("unload", () => certificates[Symbol.dispose]());
 
-/** A stream in name: what `node:tls` writes to it is kept, and what it is to read is emitted. */
+/** A stream that records what `node:tls` writes to it, and emits what it is to read. */
 class Wire extends Duplex {
   readonly written: Uint8Array[] = [];
   readonly calls: string[] = [];
@@ -51,7 +51,7 @@ class Wire extends Duplex {
     return this;
   }
 
-  /** Takes what was written. */
+  /** Returns the written bytes. */
   carried(): Uint8Array {
     const bytes = new Uint8Array(this.written.reduce((sum, { length }) => sum + length, 0));
     let at = 0;
@@ -66,9 +66,9 @@ class Wire extends Duplex {
 interface End {
   wire: Wire;
   socket: tls.TLSSocket;
-  /** What the socket was given decrypted. */
+  /** The decrypted chunks. */
   pushed: (Uint8Array | null)[];
-  /** Events, in order. */
+  /** The events, in order. */
   events: string[];
   errors: Error[];
 }
@@ -105,7 +105,7 @@ function serverEnd(): End {
   return watch(wire, socket);
 }
 
-/** Carries bytes between two ends until neither has any more. */
+/** Passes bytes between two ends until neither has more. */
 async function carry(a: Wire, b: Wire): Promise<void> {
   for (let silent = 0; silent < 3; silent++) {
     for (const [from, to] of [[a, b], [b, a]]) {
@@ -128,21 +128,21 @@ async function shaken(options: tls.ConnectionOptions = {}): Promise<[near: End, 
 
 const text = (chunk: Uint8Array | null) => new TextDecoder().decode(chunk!);
 
-/** The ciphertext of what an end writes. */
+/** Encrypts a text at an end; returns the ciphertext. */
 async function encrypted(end: End, data: string): Promise<Uint8Array> {
   end.socket.write(data);
   await turn();
   return end.wire.carried();
 }
 
-Deno.test("1: a stream of ours is read by its data events, and written to by its write", async () => {
+Deno.test("1: a foreign stream is read by its data events, and written by its method write", async () => {
   const [near, far] = await shaken();
   assert(!near.wire.calls.includes("end"));
   far.wire.emit("data", await encrypted(near, "hello"));
   assertEquals(far.pushed.map(text), ["hello"]);
 });
 
-Deno.test("2: what was decrypted has been pushed when emit returns, and the buffer is ours again", async () => {
+Deno.test("2: decrypted bytes are pushed when emit returns, and the buffer may be reused", async () => {
   for (const [from, to] of [[0, 1], [1, 0]]) {
     const ends = await shaken();
     const bytes = await encrypted(ends[from], "hello");
@@ -152,7 +152,7 @@ Deno.test("2: what was decrypted has been pushed when emit returns, and the buff
   }
 });
 
-Deno.test("3: a record in pieces is pushed with its last byte, two records in one emit both", async () => {
+Deno.test("3: a record in pieces is pushed with its last byte, and two records in one emit are both pushed", async () => {
   const [near, far] = await shaken();
   const bytes = await encrypted(near, "hello");
   for (const byte of bytes.subarray(0, -1)) far.wire.emit("data", Uint8Array.of(byte));
@@ -164,7 +164,7 @@ Deno.test("3: a record in pieces is pushed with its last byte, two records in on
   assertEquals(far.pushed.map(text).join(""), "helloab");
 });
 
-Deno.test("4: write calls back when all of it has been handed to the stream", async () => {
+Deno.test("4: write calls back when all bytes were passed to the stream", async () => {
   for (const which of [0, 1]) {
     const end = (await shaken())[which];
     const { promise, resolve } = Promise.withResolvers<number>();
@@ -261,7 +261,7 @@ Deno.test("11: rejectUnauthorized: false accepts any certificate of any host", a
   });
 });
 
-Deno.test("12: a tls.Server takes a stream by its connection event, and judges the client's certificate", async () => {
+Deno.test("12: a tls.Server takes a stream by its connection event, and verifies the client's certificate", async () => {
   const { strangeClient } = certificates;
   for (
     const [pair, outcome] of [
@@ -291,12 +291,12 @@ Deno.test("12: a tls.Server takes a stream by its connection event, and judges t
     await carry(near.wire, wire);
     await until(() => outcomes.length > 0);
     assertMatch(outcomes[0], outcome);
-    // With TLS 1.3 the client has been told that it is connected, and reads the alert.
+    // With TLS 1.3 the client is connected already, and reads the alert later.
     if (pair === undefined) assertMatch(near.errors[0].message, /alert: ?CertificateRequired/);
   }
 });
 
-Deno.test("13: of a socket of node:https, _parent counts what was received, and itself what was decrypted, read or not", async () => {
+Deno.test("13: _parent of a node:https socket counts received bytes, the socket decrypted ones, read or not", async () => {
   const host = createServer({ cert: server.cert, key: server.key });
   const { promise, resolve } = Promise.withResolvers<Duplex>();
   host.on("upgrade", (_request, socket) => resolve(socket));
@@ -313,7 +313,7 @@ Deno.test("13: of a socket of node:https, _parent counts what was received, and 
   assert(socket.encrypted);
   assertEquals(socket.bytesRead, head.length);
   assert(socket._parent.bytesRead > head.length);
-  // In paused mode, and not read: node:tls takes all of it.
+  // In paused mode and without reads, node:tls still accepts everything.
   socket.on("readable", () => {});
   const total = 8 << 20;
   for (let sent = 0; sent < total;) sent += await conn.write(new Uint8Array(65536));

@@ -12,7 +12,7 @@ const certificates = makeCertificates();
 const { ca, server } = certificates;
 addEventListener("unload", () => certificates[Symbol.dispose]());
 
-/** A node:https server whose upgrades are adopted. */
+/** A node:https server that adopts its upgrades. */
 async function host(
   ctx: Context,
   options: AdoptOptions,
@@ -37,7 +37,7 @@ const OPTIONS = { tls: { caCerts: [ca] }, maxQueueBytes: 0, closeTimeout: 1000 }
 const EXCEEDED =
   "More than 16777216 bytes arrived while the connection was held, and a node:tls socket can't be held back";
 
-Deno.test("fault 66: an adopted node:https socket that is held too long is terminated, with the reason", async () => {
+Deno.test("fault 66: an adopted node:https socket that is held too long is terminated, with its cause", async () => {
   const ctx = new Context();
   const errors: unknown[] = [];
   const ended = Promise.withResolvers<CloseRecord>();
@@ -59,7 +59,7 @@ Deno.test("fault 66: an adopted node:https socket that is held too long is termi
   await ctx.shutdown({ timeout: 0 });
 });
 
-Deno.test("fault 66: so it is while onHandshake decides", async () => {
+Deno.test("fault 66: the same applies while onHandshake decides", async () => {
   const ctx = new Context();
   const ended = Promise.withResolvers<CloseRecord>();
   const decision = Promise.withResolvers<boolean>();
@@ -86,7 +86,7 @@ Deno.test("fault 66: so it is while onHandshake decides", async () => {
   await ctx.shutdown({ timeout: 0 });
 });
 
-Deno.test("an adopted node:https socket that is read, or held for short, carries any amount", async () => {
+Deno.test("an adopted node:https socket that is read, or held briefly, carries any amount", async () => {
   const ctx = new Context();
   const accepted = Promise.withResolvers<Connection>();
   let received = 0, held = 0;
@@ -97,7 +97,7 @@ Deno.test("an adopted node:https socket that is read, or held for short, carries
     onMessage: (conn, data) => {
       received += data.length;
       if (received === 2 * MORE) all.resolve();
-      // Now and then, until more has come than fits into readAhead: the next MiB is on its way, and asks for one more.
+      // In rounds of more than readAhead: the next MiB is on its way then, and requests another one.
       if (received % MIB === 0) {
         held++;
         conn.pause();

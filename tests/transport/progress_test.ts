@@ -18,12 +18,12 @@ const certificates = makeCertificates();
 const { ca, server } = certificates;
 addEventListener("unload", () => certificates[Symbol.dispose]());
 
-// What passes so slowly goes on for much longer than any of the timeouts below, and is never silent for as long. The
-// clock moves with what passes, however long that takes on this machine.
+// Slow transfers that take much longer than the timeouts below, and are never silent for that long. The clock advances with
+// the transferred bytes, however long that takes on this machine.
 const TICK = 10;
 const SILENCE = 400;
 
-/** A connection whose kernel takes 1 KiB in each tick of a clock, as soon as there is one. */
+/** A connection whose kernel accepts 1 KiB in each tick of a clock, after the clock is set. */
 function slowTaker(conn: Deno.Conn, clock: () => VirtualClock | null): Deno.Conn {
   return new Proxy(conn, {
     get(target, name) {
@@ -41,7 +41,7 @@ function slowTaker(conn: Deno.Conn, clock: () => VirtualClock | null): Deno.Conn
   });
 }
 
-/** A Node stream over a connection that takes 1 KiB in each tick of a clock, as soon as there is one. */
+/** A Node stream over a connection that accepts 1 KiB in each tick of a clock, after the clock is set. */
 function slowDuplex(conn: Deno.Conn, clock: () => VirtualClock | null): Duplex {
   const taker = slowTaker(conn, clock);
   return new Duplex({
@@ -62,14 +62,14 @@ function slowDuplex(conn: Deno.Conn, clock: () => VirtualClock | null): Duplex {
       try {
         conn.close();
       } catch {
-        // It has been closed by the peer's end.
+        // The peer has closed it already.
       }
       done(error);
     },
   });
 }
 
-/** Sends a record of 16 KiB that takes four times as long to arrive as the server puts up with silence. */
+/** Sends a record of 16 KiB that takes four times as long to arrive as the server's timeout. */
 async function sendDripping(
   ctx: Context,
   relay: Relay,
@@ -94,7 +94,7 @@ async function sendDripping(
   return conn;
 }
 
-Deno.test("fault 31: a TLS record that drips in is life", async () => {
+Deno.test("fault 31: a TLS record that arrives slowly keeps the connection alive", async () => {
   using clock = new VirtualClock();
   await using ctx = new Context();
   let open = false;
@@ -120,7 +120,7 @@ Deno.test("fault 31: a TLS record that drips in is life", async () => {
   await relay.over;
 });
 
-Deno.test("fault 31: so it is beneath an adopted socket of node:https", async () => {
+Deno.test("fault 31: the same applies to an adopted socket of node:https", async () => {
   using clock = new VirtualClock();
   await using ctx = new Context();
   let open = false;
@@ -147,10 +147,10 @@ Deno.test("fault 31: so it is beneath an adopted socket of node:https", async ()
   await new Promise((done) => host.close(done));
 });
 
-// 128 KiB, of which a kernel takes 1 KiB every 10 ms: one write of TLS lasts longer than the timeout.
+// 128 KiB, of which the kernel accepts 1 KiB every 10 ms: a single write of TLS takes longer than the timeout.
 const LENGTH = 128 * 1024;
 
-/** Sends to a slow peer, and closes at once or when the queue has drained: no timeout must end that. */
+/** Sends to a slow peer, and closes at once or after the drain. No timeout may end that. */
 async function sendSlowly(sender: Connection, receiver: Connection, atOnce: boolean) {
   sender.send(new Uint8Array(LENGTH));
   if (atOnce) sender.close();
@@ -161,7 +161,7 @@ async function sendSlowly(sender: Connection, receiver: Connection, atOnce: bool
 }
 
 for (const [name, timeouts] of [["sendTimeout", { sendTimeout: SILENCE }], ["closeTimeout", {}]]) {
-  Deno.test(`fault 32: ${name} over TLS counts what the kernel takes of a write`, async () => {
+  Deno.test(`fault 32: ${name} over TLS counts the bytes of a write that the kernel accepts`, async () => {
     using clock = new VirtualClock();
     await using ctx = new Context();
     let slow: VirtualClock | null = null;
@@ -188,7 +188,7 @@ for (const [name, timeouts] of [["sendTimeout", { sendTimeout: SILENCE }], ["clo
     await sendSlowly(sender, conn, name === "closeTimeout");
   });
 
-  Deno.test(`fault 32: ${name} over a Node stream sees what a slow peer takes`, async () => {
+  Deno.test(`fault 32: ${name} over a Node stream counts the bytes that a slow peer reads`, async () => {
     using clock = new VirtualClock();
     await using ctx = new Context();
     let slow: VirtualClock | null = null;
@@ -207,7 +207,7 @@ for (const [name, timeouts] of [["sendTimeout", { sendTimeout: SILENCE }], ["clo
   });
 }
 
-Deno.test("a peer that takes nothing at all is still found out, over TLS", async () => {
+Deno.test("a peer that reads nothing at all is still noticed over TLS", async () => {
   await using ctx = new Context();
   let stuck = false;
   const ended = Promise.withResolvers<CloseRecord>();
@@ -246,7 +246,7 @@ Deno.test("a peer that takes nothing at all is still found out, over TLS", async
   assertEquals((cause as Error).message, "The peer read nothing for 100 ms");
 });
 
-Deno.test("the counters of TLS in TLS are those of the socket, and a prefix passes them on", async () => {
+Deno.test("the counters of TLS in TLS are those of the socket, also through a prefix", async () => {
   const [near, far] = await tcpPair();
   const acceptor = new TlsAcceptor(server);
   const serving = (async () => await acceptor.accept(await acceptor.accept(far)))();

@@ -6,17 +6,17 @@ import { mayFail } from "../support/failure.ts";
 /** A direction: towards the server or towards the client. */
 export type Direction = "up" | "down";
 
-/** A relay for one TCP connection, which keeps what passed and can change it. */
+/** A relay for one TCP connection that records the bytes, and can change them. */
 export class Relay implements Disposable {
-  /** Where it listens. */
+  /** The port that it listens on. */
   readonly port: number;
-  /** Settles when both directions have ended. */
+  /** Resolves when both directions have ended. */
   readonly over: Promise<void>;
-  /** Changes what passes; by default nothing. */
+  /** Changes passing bytes; by default it doesn't. */
   change: (direction: Direction, bytes: Uint8Array) => Uint8Array = (_direction, bytes) => bytes;
-  /** From when it is set, this many bytes at a time pass towards the server, and `rest` comes in between. */
+  /** If it is set, this number of bytes is passed towards the server at a time, with `rest` in between. */
   drip = 0;
-  /** What is waited for between two drips. */
+  /** What is awaited between two pieces. */
   rest: () => Promise<void> = turn;
   readonly #passed: Record<Direction, Uint8Array[]> = { up: [], down: [] };
   readonly #ends: Record<Direction, PromiseWithResolvers<void>> = {
@@ -32,22 +32,22 @@ export class Relay implements Disposable {
     this.over = this.#run(listener, target);
   }
 
-  /** What has passed in a direction. */
+  /** The bytes that were passed in a direction. */
   passed(direction: Direction): Uint8Array {
     return join(this.#passed[direction]);
   }
 
-  /** Forgets what has passed. */
+  /** Clears the recorded bytes. */
   forget(): void {
     this.#passed.up.length = this.#passed.down.length = 0;
   }
 
-  /** Settles when the end that sends in a direction has closed. */
+  /** Resolves when the end that sends in a direction has closed. */
   ended(direction: Direction): Promise<void> {
     return this.#ends[direction].promise;
   }
 
-  /** Puts bytes among those that pass. */
+  /** Inserts bytes into a direction. */
   async inject(direction: Direction, bytes: Uint8Array): Promise<void> {
     await writeAll(this.#conns[direction === "up" ? 1 : 0], bytes);
   }
@@ -73,13 +73,13 @@ export class Relay implements Disposable {
       for (let at = 0; at < bytes.length;) {
         const drip = direction === "up" ? this.drip : 0;
         const piece = bytes.subarray(at, drip > 0 ? at + drip : bytes.length);
-        await mayFail(writeAll(to, piece), "the end it goes to may have closed");
+        await mayFail(writeAll(to, piece), "the receiver may have closed");
         at += piece.length;
         if (drip > 0) await this.rest();
       }
     }
     this.#ends[direction].resolve();
-    await mayFail(to.closeWrite(), "the end it goes to may have closed");
+    await mayFail(to.closeWrite(), "the receiver may have closed");
   }
 
   /** Closes both connections. */

@@ -10,7 +10,7 @@ const certificates = makeCertificates();
 const { ca, server, elsewhere, client } = certificates;
 addEventListener("unload", () => certificates[Symbol.dispose]());
 
-/** The first bytes that a real TLS client sends. */
+/** The first bytes of a real TLS client. */
 async function helloOf(servername: string | undefined): Promise<Uint8Array> {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = listener.addr;
@@ -23,7 +23,7 @@ async function helloOf(servername: string | undefined): Promise<Uint8Array> {
   return bytes.slice(0, count!);
 }
 
-/** The same hello in records of `size` bytes. */
+/** Splits a ClientHello into records of `size` bytes. */
 function inRecords(hello: Uint8Array, size: number): Uint8Array {
   const body = hello.subarray(5), records: Uint8Array[] = [];
   for (let at = 0; at < body.length; at += size) {
@@ -33,7 +33,7 @@ function inRecords(hello: Uint8Array, size: number): Uint8Array {
   return concat(...records);
 }
 
-Deno.test("the name in a hello, torn at every byte, and in records of every size", async () => {
+Deno.test("the name in a ClientHello is read, split at every byte, and in records of every size", async () => {
   const hello = await helloOf("Some.Name.example");
   for (let at = 0; at < hello.length; at++) assertEquals(readServerName(hello.slice(0, at)), null);
   for (const behind of [[], [22, 3, 3], [1, 2, 3]]) {
@@ -46,7 +46,7 @@ Deno.test("the name in a hello, torn at every byte, and in records of every size
   }
 });
 
-Deno.test("a hello without a name, and what is no hello", async () => {
+Deno.test("a ClientHello without a name, and other bytes, have no name", async () => {
   assertEquals(readServerName(await helloOf(undefined)), "");
   const text = (text: string) => new TextEncoder().encode(text);
   for (
@@ -63,7 +63,7 @@ Deno.test("a hello without a name, and what is no hello", async () => {
   assertEquals(readServerName(Uint8Array.of(22, 3, 1, 0, 4, 1, 1, 0, 0)), "");
   const hello = await helloOf("name.example");
   for (let i = 0; i < 2000; i++) {
-    // Whatever stands in it: a name, none, or a wait for more; no exception.
+    // The result may be a name, none, or a request for more bytes; never an exception.
     const broken = hello.slice(), noise = randomBytes(3, i);
     broken[(noise[0] << 8 | noise[1]) % broken.length] = noise[2];
     const name = readServerName(broken);
@@ -71,7 +71,7 @@ Deno.test("a hello without a name, and what is no hello", async () => {
   }
 });
 
-/** What `openssl s_client` is shown for a name: the subject of the certificate, or its complaint. */
+/** The output of `openssl s_client` for a name: the subject of the certificate, or the error. */
 async function shown(port: number, ...args: string[]): Promise<string> {
   const child = new Deno.Command("openssl", {
     args: ["s_client", "-connect", `127.0.0.1:${port}`, ...args],
@@ -85,7 +85,7 @@ async function shown(port: number, ...args: string[]): Promise<string> {
     /unrecognized name|alert number \d+/.exec(text)?.[0] ?? text;
 }
 
-Deno.test("tls.resolve: a certificate by name, the default for others, asked for each handshake", async () => {
+Deno.test("tls.resolve: it selects a certificate by name in each handshake, and the default applies to others", async () => {
   await using ctx = new Context();
   const asked: string[] = [];
   const listener = ctx.listen({
@@ -114,7 +114,7 @@ Deno.test("tls.resolve: a certificate by name, the default for others, asked for
   assertEquals(await conn.receive(), "hello");
 });
 
-Deno.test("tls.resolve alone: an unknown name is refused with its alert, a failure with another", async () => {
+Deno.test("tls.resolve without a default refuses an unknown name with the alert for it, a failure with another", async () => {
   await using ctx = new Context();
   const errors: string[] = [];
   const listener = ctx.listen({
@@ -138,7 +138,7 @@ Deno.test("tls.resolve alone: an unknown name is refused with its alert, a failu
   assert(errors[2].includes("tls.cert"), errors[2]);
 });
 
-Deno.test("tls.resolve that never settles is bounded by handshakeTimeout; mutual TLS works with it", async () => {
+Deno.test("handshakeTimeout ends a tls.resolve that never settles; mutual TLS works with it", async () => {
   await using ctx = new Context();
   const { promise, resolve } = Promise.withResolvers<unknown>();
   const hanging = ctx.listen({
@@ -165,7 +165,7 @@ Deno.test("tls.resolve that never settles is bounded by handshakeTimeout; mutual
   await assertRejects(() => bare.opened);
 });
 
-Deno.test("tls.resolve: bad options throw at once", () => {
+Deno.test("tls.resolve: invalid options throw at once", () => {
   const ctx = new Context();
   for (
     const tls of [{}, { resolve: 1 }, { cert: server.cert }, {

@@ -1,4 +1,4 @@
-/** `listener.setTls`, and the resumption of TLS sessions, whose tickets are the process's. */
+/** `listener.setTls`, and the resumption of TLS sessions, whose tickets are valid in the whole process. */
 import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { type Connection, Context, type Listener } from "../../mod.ts";
 import { until } from "../support/until.ts";
@@ -14,14 +14,14 @@ addEventListener("unload", () => certificates[Symbol.dispose]());
 const urlOf = (listener: Listener) => listener.url.replace("127.0.0.1", "localhost");
 
 interface Visit {
-  /** Who signed the certificate that was shown. */
+  /** The issuer of the server's certificate. */
   readonly issuer: string | undefined;
   readonly resumed: boolean;
-  /** What the server has answered; `undefined` if it was refused. */
+  /** The server's response; `undefined` if the client was refused. */
   readonly answer: string | undefined;
 }
 
-/** An HTTP request by `openssl s_client`. */
+/** Sends an HTTP request with `openssl s_client`. */
 async function visit(listener: Listener, ...args: string[]): Promise<Visit> {
   const child = new Deno.Command("openssl", {
     args: ["s_client", "-connect", `127.0.0.1:${listener.port}`, "-ign_eof", ...args],
@@ -31,8 +31,8 @@ async function visit(listener: Listener, ...args: string[]): Promise<Visit> {
   }).spawn();
   const writer = child.stdin.getWriter();
   const request = "GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-  await mayFail(writer.write(new TextEncoder().encode(request)), "a refusal may be faster");
-  await mayFail(writer.close(), "a refusal may be faster");
+  await mayFail(writer.write(new TextEncoder().encode(request)), "the refusal may come first");
+  await mayFail(writer.close(), "the refusal may come first");
   const text = new TextDecoder().decode((await child.output()).stdout);
   return {
     issuer: /issuer=.*?CN ?= ?(\S+)/.exec(text)?.[1],
@@ -71,7 +71,7 @@ for (const mutual of [false, true]) {
     const visitor = async () => {
       while (swaps < 100) {
         const conn = ctx.connect(url, { tls: { ...tls, ...own } });
-        // In the middle of other handshakes, and of this one.
+        // During other handshakes, and during this one.
         listener.setTls(++swaps % 2 === 0 ? before : after);
         await conn.opened;
         handshakes++;
@@ -91,7 +91,7 @@ for (const mutual of [false, true]) {
   });
 }
 
-Deno.test("setTls: new handshakes get the new certificate; rubbish throws and the old one stays", async () => {
+Deno.test("setTls: new handshakes get the new certificate; after invalid arguments the old one stays", async () => {
   await using ctx = new Context();
   const listener = ctx.listen({
     hostname: "127.0.0.1",
@@ -118,7 +118,7 @@ Deno.test("setTls: new handshakes get the new certificate; rubbish throws and th
     assertThrows(() => listener.setTls(rubbish as never), TypeError, said);
   }
   assertEquals((await visit(listener)).issuer, "unknown-ca");
-  // All of it is replaced, the function that resolves names included.
+  // All options are replaced, also the function `resolve`.
   listener.setTls({ resolve: (name) => name === "localhost" ? server : undefined });
   assertEquals((await visit(listener, "-servername", "localhost")).issuer, "ca");
   assertEquals((await visit(listener, "-servername", "other.example")).issuer, undefined);
@@ -132,7 +132,7 @@ Deno.test("setTls: on a listener without TLS it throws", async () => {
   assertThrows(() => listener.setTls(server), TypeError, "made without tls");
 });
 
-Deno.test("setTls: mutual TLS comes, changes and goes, and open connections stay", async () => {
+Deno.test("setTls: mutual TLS can be added, changed and removed, and open connections stay open", async () => {
   await using ctx = new Context({ keepAlive: false });
   const errors: string[] = [];
   const listener = ctx.listen({
@@ -182,17 +182,17 @@ for (const version of ["-tls1_2", "-tls1_3"]) {
     assertEquals([second.resumed, second.answer], [true, "undefined"]);
   });
 
-  Deno.test(`a resumed session brings its client's certificate, which is verified anew (${version})`, async () => {
+  Deno.test(`a resumed session has its client's certificate, which is verified again (${version})`, async () => {
     await using ctx = new Context();
     const errors: string[] = [];
     const listener = serve(ctx, { clientCaCerts: ca }, errors);
     const first = await visit(listener, version, "-sess_out", session, ...alice);
     assertEquals([first.resumed, first.answer], [false, "alice"]);
-    // Without showing the certificate again.
+    // Without sending the certificate again.
     const resume = [version, "-sess_in", session];
     const second = await visit(listener, ...resume);
     assertEquals([second.resumed, second.answer], [true, "alice"]);
-    // The old authority beside a new one; then the new one alone.
+    // The old authority together with a new one; then only the new one.
     listener.setTls({ ...server, clientCaCerts: `${otherCa}\n${ca}` });
     assertEquals((await visit(listener, ...resume)).answer, "alice");
     listener.setTls({ ...server, clientCaCerts: otherCa });
@@ -201,7 +201,7 @@ for (const version of ["-tls1_2", "-tls1_3"]) {
     assertMatch(errors[0], /the client's certificate wasn't accepted/);
   });
 
-  Deno.test(`a session of one listener opens no other that trusts somebody else (${version})`, async () => {
+  Deno.test(`a session of one listener isn't accepted by another one with other authorities (${version})`, async () => {
     await using ctx = new Context();
     const strict = serve(ctx, { clientCaCerts: otherCa });
     for (

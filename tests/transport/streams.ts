@@ -22,7 +22,7 @@ export async function readText(transport: Transport, length: number): Promise<st
   return new TextDecoder().decode(await readExactly(transport, length));
 }
 
-/** Sends everything back until the end, then ends too. */
+/** Echoes everything until the end, and then ends its direction. */
 export async function echo(transport: Transport, size = 64 * 1024): Promise<void> {
   const buffer = new Uint8Array(size);
   for (;;) {
@@ -33,7 +33,7 @@ export async function echo(transport: Transport, size = 64 * 1024): Promise<void
   transport.close();
 }
 
-/** Bytes that differ everywhere. */
+/** Bytes without a short period. */
 export function pattern(length: number): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(length);
   for (let i = 0, x = 1; i < length; i++) {
@@ -43,7 +43,7 @@ export function pattern(length: number): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
-/** A pair of connected, no-delay TCP connections. */
+/** A pair of connected TCP connections with no-delay. */
 export async function tcpPair(): Promise<[Deno.TcpConn, Deno.TcpConn]> {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const [near, far] = await Promise.all([

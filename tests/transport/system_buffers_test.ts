@@ -1,4 +1,4 @@
-/** The kernel's buffers, which only system sockets can set and see. */
+/** The kernel's buffers, which only system sockets can configure and query. */
 import { assert, assertEquals } from "@std/assert";
 import { type Connection, Context } from "../../mod.ts";
 import { type SystemSocketOptions, systemSockets } from "../../system.ts";
@@ -28,14 +28,14 @@ async function slow(options: SystemSocketOptions, delay?: number) {
   };
 }
 
-/** Fills the queue, and waits until some of it has passed. */
+/** Fills the queue, and waits until some bytes have passed. */
 async function fill(conn: Connection, link: SlowLink): Promise<void> {
   const message = new Uint8Array(4 * KIB);
   while (conn.queuedBytes < 8 * MIB) conn.send(message);
   await until(() => link.passed > 200 * KIB);
 }
 
-/** How many bytes, and ms, were on their way in front of a ping that was sent behind a full queue, over a slow link. */
+/** How many bytes, and how many ms, were ahead of a ping that was sent with a full queue over a slow link. */
 async function beforePing(options: SystemSocketOptions, delay?: number) {
   await using peer = await slow(options, delay);
   const { conn, raw, link } = peer;
@@ -50,27 +50,27 @@ async function beforePing(options: SystemSocketOptions, delay?: number) {
   }
 }
 
-Deno.test("system sockets: with notSentLowWater a ping passes a full queue behind at most 64 KiB", async () => {
+Deno.test("system sockets: with notSentLowWater at most 64 KiB of a full queue are sent before a ping", async () => {
   const low = await beforePing({ notSentLowWater: 16 * KIB });
   assert(low.bytes <= 64 * KIB && low.held <= 64 * KIB, Deno.inspect(low));
-  // Else the kernel takes what it has room for, and no frame can pass there.
+  // Without it the kernel accepts all that it has room for, and no frame can overtake that.
   const plain = await beforePing({});
   assert(plain.bytes > MIB && plain.held > MIB, Deno.inspect(plain));
 });
 
-Deno.test("system sockets: a small sendBuffer keeps messages in the queue, where they count", async () => {
+Deno.test("system sockets: with a small sendBuffer messages stay in the queue, where they are counted", async () => {
   await using peer = await slow({ sendBuffer: 16 * KIB });
   await fill(peer.conn, peer.link);
   assert(peer.conn.unacknowledgedBytes! <= 128 * KIB, String(peer.conn.unacknowledgedBytes));
 });
 
-Deno.test("system sockets: unacknowledgedBytes is what the peer's kernel lacks", async () => {
+Deno.test("system sockets: unacknowledgedBytes is the number of bytes that the peer's kernel hasn't acknowledged", async () => {
   await using peer = await slow({});
   const { conn, raw } = peer;
   assertEquals(conn.unacknowledgedBytes, 0);
   conn.send(new Uint8Array(MIB));
   await conn.drained();
-  // All of it is the kernel's, and most of it still on its way.
+  // The kernel has accepted all of it, and most of it is still in flight.
   assert(conn.unacknowledgedBytes! > 256 * KIB, String(conn.unacknowledgedBytes));
   assertEquals((await raw.next(BINARY)).payload.length, MIB);
   await until(() => conn.unacknowledgedBytes === 0);

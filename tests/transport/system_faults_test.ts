@@ -1,4 +1,4 @@
-/** What a kernel seldom says, said by a C library that is told to: each call but these goes to the real one. */
+/** Rare results of system calls, produced by a C library that fails as planned. All other calls are real. */
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { connectInet } from "../../src/transport/system/connector.ts";
 import { eventLayout, type LibC, openLibC } from "../../src/transport/system/libc.ts";
@@ -36,11 +36,11 @@ function faulty() {
   const libc = calls as unknown as LibC;
   return {
     poller: new Poller(libc, eventLayout(Deno.build.os, Deno.build.arch)!),
-    /** Lets the next call of a function fail. */
+    /** Makes the next call of a function fail. */
     plan: (name: string, errno: number) => void planned.push([name, errno]),
-    /** Sockets that are open. */
+    /** The number of open sockets. */
     open: () => open,
-    /** Whether all that was planned has happened. */
+    /** Whether all planned failures have happened. */
     done: () => planned.length === 0,
   };
 }
@@ -59,7 +59,7 @@ async function pair(poller: Poller): Promise<[SystemSocket, SystemSocket]> {
   return ends;
 }
 
-Deno.test("system sockets: a call that was interrupted is made again", async () => {
+Deno.test("system sockets: an interrupted call is repeated", async () => {
   const { poller, plan, done } = faulty();
   const listener = new SystemListener(poller, LISTEN, []);
   plan("accept4", EINTR);
@@ -73,20 +73,20 @@ Deno.test("system sockets: a call that was interrupted is made again", async () 
   for (const end of [client, server, listener]) end.close();
 });
 
-Deno.test("system sockets: a peer that left before it was accepted is none", async () => {
+Deno.test("system sockets: a peer that has disconnected before it was accepted is skipped", async () => {
   const { poller, plan, done } = faulty();
   const listener = new SystemListener(poller, LISTEN, []);
   plan("accept4", ECONNABORTED);
   const [client, server] = await Promise.all([connect(poller, listener), listener.accept()]);
   assert(done());
-  // Other failures are told, with the code that accepting is told to bear.
+  // Other failures are reported with their code, by which the accept loop recognises them.
   plan("accept4", EPROTO);
   const error = await assertRejects(() => listener.accept(), Error, "Protocol error (os error 71)");
   assertEquals((error as Error & { code: string }).code, "EPROTO");
   for (const end of [client, server, listener]) end.close();
 });
 
-Deno.test("system sockets: what can't be watched is closed, and who waits is told", async () => {
+Deno.test("system sockets: a socket that can't be watched is closed, and the caller gets the error", async () => {
   const { poller, plan, done, open } = faulty();
   plan("epoll_ctl", ENOBUFS);
   assertThrows(() => new SystemListener(poller, LISTEN, []), Error, "os error 105");
@@ -101,7 +101,7 @@ Deno.test("system sockets: what can't be watched is closed, and who waits is tol
   assertEquals([done(), open()], [true, 0]);
 });
 
-Deno.test("system sockets: an option that is refused fails what asked for it", async () => {
+Deno.test("system sockets: a refused option fails the call that has requested it", async () => {
   const { poller, plan } = faulty();
   const wanted = [{ level: 1, name: 7, value: 4096, tcp: false }];
   plan("setsockopt", EINVAL);
@@ -119,27 +119,27 @@ Deno.test("system sockets: an option that is refused fails what asked for it", a
   server.close();
 });
 
-Deno.test("system sockets: a read or write that fails is told once, with the kernel's word", async () => {
+Deno.test("system sockets: a failed read or write is reported once, with the kernel's error", async () => {
   const { poller, plan } = faulty();
   const [client, server] = await pair(poller);
   plan("recv", ENOBUFS);
   await assertRejects(() => server.read(new Uint8Array(4)), Error, "System error (os error 105)");
   plan("send", EINVAL);
   await assertRejects(() => client.write(new Uint8Array(4)), Error, "Invalid argument");
-  // Later ones go on.
+  // Later calls work.
   await client.write(Uint8Array.of(7));
   assertEquals(await server.read(new Uint8Array(4)), 1);
   client.close();
   server.close();
 });
 
-Deno.test("system sockets: the next address is tried when one fails, at once or later, and the first failure told", async () => {
+Deno.test("system sockets: the next address is tried when one fails, at once or later, and the first error is reported", async () => {
   const { poller, plan, open, done } = faulty();
   const listener = new SystemListener(poller, LISTEN, []);
   const { port } = listener.addr as Deno.NetAddr;
   const to = (...addresses: string[]) =>
     connectInet(poller, addresses, port, [], startTimer, undefined);
-  // Nobody listens on the one, and the other can't be had at all.
+  // No program listens on the first address, and the second one can't be used at all.
   const [late, lateServer] = await Promise.all([to("127.0.0.2", "127.0.0.1"), listener.accept()]);
   plan("socket", EMFILE);
   const [next, nextServer] = await Promise.all([to("127.0.0.1", "127.0.0.1"), listener.accept()]);
@@ -150,12 +150,12 @@ Deno.test("system sockets: the next address is tried when one fails, at once or 
   await assertRejects(() => both, Deno.errors.ConnectionRefused);
   plan("getpeername", EINVAL);
   await assertRejects(() => to("127.0.0.1"), Error, "Cannot read the address");
-  // A connection whose address can't be told is given up, like all that was overtaken.
+  // A connection whose address can't be read is closed, and so are slower attempts.
   for (const end of [late, lateServer, next, nextServer, listener]) end.close();
   assertEquals([done(), open()], [true, 0]);
 });
 
-Deno.test("system sockets: one whose address takes its time is overtaken by the next", async () => {
+Deno.test("system sockets: a slow address is overtaken by the next one", async () => {
   const { poller, open } = faulty();
   const full = new SystemListener(poller, { ...LISTEN, backlog: 0 }, []);
   const { port } = full.addr as Deno.NetAddr;
@@ -165,7 +165,7 @@ Deno.test("system sockets: one whose address takes its time is overtaken by the 
     { ...LISTEN, address: { hostname: "127.0.0.3", port } },
     [],
   );
-  // Its place in the backlog is taken; the delay before the next address is the clock's, which is given.
+  // Its backlog is full. The delay before the next address is given by the test's clock.
   const delays: (() => void)[] = [];
   const racing = connectInet(poller, ["127.0.0.1", "127.0.0.3"], port, [], (_, fire) => {
     delays.push(fire);
@@ -178,7 +178,7 @@ Deno.test("system sockets: one whose address takes its time is overtaken by the 
   assertEquals(open(), 0);
 });
 
-Deno.test("system sockets: an attempt that is aborted before or while it waits leaves nothing", async () => {
+Deno.test("system sockets: an attempt that is aborted before or while it waits leaves no socket open", async () => {
   const { poller, open } = faulty();
   const full = new SystemListener(poller, { ...LISTEN, backlog: 0 }, []);
   const { port } = full.addr as Deno.NetAddr;

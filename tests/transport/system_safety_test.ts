@@ -1,8 +1,8 @@
-/** What system sockets leave behind, in programs of their own. */
+/** What system sockets leave open, in programs of their own. */
 import { assert, assertEquals } from "@std/assert";
 import { CONTEXT, DESCRIPTORS, IMPORT, LISTEN, run } from "./_system.ts";
 
-Deno.test("system sockets: after a shutdown no descriptor is left, whatever has happened", async () => {
+Deno.test("system sockets: no descriptor is left open after a shutdown, whatever has happened before", async () => {
   const { text } = await run(
     CONTEXT + DESCRIPTORS + `
 const dir = Deno.makeTempDirSync();
@@ -35,8 +35,8 @@ await round();
 const before = descriptors(), rounds = 10;
 for (let i = 0; i < rounds; i++) await round();
 let left = descriptors();
-// What is lost is lost in each round. The runtime opens a pair of sockets of its own when it gets to it, and like the
-// kernel it lets go of others a moment later.
+// A leak would occur in each round. The runtime may open a pair of sockets of its own at any time, and like the kernel it closes
+// others a moment later.
 const lost = () => left.length >= before.length + rounds;
 for (let i = 0; i < 200 && lost(); i++) { await turn(10); left = descriptors(); }
 console.log(lost() ? left.join(" ") : "none");
@@ -47,7 +47,7 @@ console.log(polls(before) > 0, polls(left) - polls(before));`,
   assertEquals(text.trim(), "none\ntrue 0");
 });
 
-Deno.test("system sockets: a program that is started has none of them", async () => {
+Deno.test("system sockets: a child process doesn't inherit them", async () => {
   const { text } = await run(
     IMPORT + LISTEN + DESCRIPTORS + `
 const [client, server] = await Promise.all([sockets.connectTcp("127.0.0.1", port), listener.accept()]);
@@ -61,12 +61,12 @@ Deno.exit(0);`,
   assertEquals(text.trim(), "true false false");
 });
 
-Deno.test("system sockets: the end of the program isn't held up, nor does a lost peer end it", async () => {
+Deno.test("system sockets: they don't delay the end of the program, and a lost peer doesn't end it", async () => {
   const exit = await run(IMPORT + LISTEN + `setTimeout(() => Deno.exit(7), 20);`, "-A");
   assertEquals(exit.code, 7);
   const thrown = await run(IMPORT + LISTEN + `setTimeout(() => { throw 1 }, 20);`, "-A");
   assertEquals(thrown.code, 1);
-  // The signal of a broken pipe would end the process.
+  // SIGPIPE would end the process.
   const { text, code } = await run(
     IMPORT + LISTEN + `
 const [client, server] = await Promise.all([sockets.connectTcp("127.0.0.1", port), listener.accept()]);
@@ -86,7 +86,7 @@ listener.close();`,
   assert(/^(BrokenPipe EPIPE|ConnectionReset ECONNRESET)$/.test(text.trim()), text);
 });
 
-Deno.test("system sockets: each worker has a poller, and one that is terminated harms no other", async () => {
+Deno.test("system sockets: each worker has a poller, and terminating one doesn't affect others", async () => {
   const worker = CONTEXT + `
 const ctx = new Context({ sockets: systemSockets() });
 const listener = ctx.listen({ hostname: "127.0.0.1", onMessage: (conn, data) => conn.send(data) });
@@ -126,7 +126,7 @@ Deno.exit(0);`,
   assertEquals([code, text.trim().split(/\s+/)], [0, [..."xxxxxxxxx", "end"]]);
 });
 
-Deno.test("system sockets: connections that say nothing cost no processor time, after traffic too", async () => {
+Deno.test("system sockets: silent connections use no processor time, also after traffic", async () => {
   const { text } = await run(
     CONTEXT + `
 const ctx = new Context({ sockets: systemSockets(), keepAlive: false });
@@ -134,7 +134,7 @@ const listener = ctx.listen({ hostname: "127.0.0.1", onMessage: (conn, data) => 
 const conns = Array.from({ length: 50 }, () => ctx.connect(listener.url));
 await Promise.all(conns.map((conn) => conn.opened));
 for (let i = 0; i < 200; i++) for (const conn of conns) { conn.send("x"); await conn.receive(); }
-// Held, with more to come than is read ahead; and hung up on while it is held.
+// A held connection with more bytes to come than readAhead, whose peer disconnects while it is held.
 const held = ctx.connect(listener.url);
 await held.opened;
 held.pause();
@@ -155,6 +155,6 @@ setTimeout(() => {
 }, 1500);`,
     "-A",
   );
-  // Hundredths of a second of processor time in a second.
+  // In hundredths of a second of processor time per second.
   assert(Number(text.trim()) <= 3, text);
 });

@@ -21,7 +21,7 @@ async function readAll(from: SocketTransport): Promise<Uint8Array> {
   }
 }
 
-Deno.test("system sockets: bytes go both ways, in order, and ends are seen one by one", async () => {
+Deno.test("system sockets: bytes are sent in both directions and in order, and each direction ends separately", async () => {
   const [client, server] = await pair();
   const bytes = randomBytes(3_000_000, 5);
   const got = readAll(server);
@@ -38,7 +38,7 @@ Deno.test("system sockets: bytes go both ways, in order, and ends are seen one b
   await assertRejects(() => server.write(new Uint8Array(1)), Deno.errors.BadResource);
 });
 
-Deno.test("system sockets: a peer that doesn't read holds writes back", async () => {
+Deno.test("system sockets: writes to a peer that doesn't read wait", async () => {
   const [client, server] = await pair();
   const block = new Uint8Array(1024 * 1024);
   let written = 0, waiting = false;
@@ -56,7 +56,7 @@ Deno.test("system sockets: a peer that doesn't read holds writes back", async ()
     await client.closeWrite();
   })();
   let last = -1;
-  // It stands still: a write is pending, and nothing more is taken from one look to the next.
+  // The kernel accepts no more: a write is pending, and the count stays the same.
   await until(() => {
     const still = waiting && written === last;
     last = written;
@@ -69,7 +69,7 @@ Deno.test("system sockets: a peer that doesn't read holds writes back", async ()
   server.close();
 });
 
-Deno.test("system sockets: tryRead and tryWrite say at once what there is, and notices come later", async () => {
+Deno.test("system sockets: tryRead and tryWrite return at once, and notices come in a later turn", async () => {
   const [client, server] = await pair();
   const into = new Uint8Array(16);
   assertEquals(server.tryRead!(into), 0);
@@ -82,7 +82,7 @@ Deno.test("system sockets: tryRead and tryWrite say at once what there is, and n
   assertEquals(client.tryWrite!(Uint8Array.of(1, 2, 3)), 3);
   await readable.promise;
   assertEquals(server.tryRead!(into), 3);
-  // What was there before the question is told as well, in a later turn.
+  // Readiness from before the call is reported as well, in a later turn.
   client.tryWrite!(new Uint8Array(100));
   const again = Promise.withResolvers<void>();
   server.whenReadable!(again.resolve);
@@ -115,10 +115,10 @@ Deno.test("system sockets: tryRead and tryWrite say at once what there is, and n
   server.close();
 });
 
-Deno.test("system sockets: a reset is an error with its cause, on both sides of a wait", async () => {
+Deno.test("system sockets: a reset is an error with its cause, before and during a wait", async () => {
   const [client, server] = await pair();
   await client.write(Uint8Array.of(1));
-  // Closed with unread bytes: a reset.
+  // Closing with unread bytes makes the kernel send a reset.
   server.close();
   await assertRejects(() => client.read(new Uint8Array(10)), Deno.errors.ConnectionReset);
   client.close();
@@ -129,7 +129,7 @@ Deno.test("system sockets: a reset is an error with its cause, on both sides of 
   other.close();
 });
 
-Deno.test("system sockets: addresses, IPv6, names, Unix sockets", async () => {
+Deno.test("system sockets: IPv4, IPv6, names and Unix sockets work, with their addresses", async () => {
   const [client, server] = await pair();
   assertEquals(client.remoteAddr, server.localAddr);
   assertEquals(client.localAddr, server.remoteAddr);
@@ -161,7 +161,7 @@ Deno.test("system sockets: addresses, IPv6, names, Unix sockets", async () => {
   unix.close();
 });
 
-/** Both fail, with the same error. */
+/** Asserts that both fail with the same error. */
 async function sameError(ours: () => unknown, denos: () => unknown): Promise<void> {
   const told = async (call: () => unknown) => {
     const { constructor, message } = await assertRejects(async () => await call(), Error);
@@ -170,7 +170,7 @@ async function sameError(ours: () => unknown, denos: () => unknown): Promise<voi
   assertEquals(await told(ours), await told(denos));
 }
 
-Deno.test("system sockets: what can't be connected to or listened on is said as Deno says it", async () => {
+Deno.test("system sockets: the errors of connecting and listening are those of Deno's sockets", async () => {
   const gone = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = gone.addr;
   gone.close();
@@ -201,10 +201,10 @@ Deno.test("system sockets: what can't be connected to or listened on is said as 
   full.close();
 });
 
-Deno.test("system sockets: a connection attempt is ended by its signal", async () => {
+Deno.test("system sockets: the signal ends a connection attempt", async () => {
   const full = SOCKETS.listenTcp({ ...TCP, backlog: 0 });
   const { port } = full.addr as Deno.NetAddr;
-  // A backlog of none takes one; the next ones have to wait.
+  // A backlog of 0 accepts one connection; further ones have to wait.
   const first = await SOCKETS.connectTcp("127.0.0.1", port);
   const controller = new AbortController();
   const attempts = Array.from(
@@ -220,12 +220,12 @@ Deno.test("system sockets: a connection attempt is ended by its signal", async (
   full.close();
 });
 
-Deno.test("system sockets: the event of a closed descriptor isn't its successor's", async () => {
+Deno.test("system sockets: an event of a closed descriptor doesn't reach its successor", async () => {
   for (let round = 0; round < 50; round++) {
     const [client, server] = await pair();
     await client.write(Uint8Array.of(1));
     client.close();
-    // The number is taken anew, with the event of the old one perhaps still to come.
+    // The number is reused, and an event of the old socket may still come.
     const [next, nextServer] = await pair();
     assertEquals(next.tryRead!(new Uint8Array(1)), 0);
     await nextServer.write(Uint8Array.of(9));
@@ -235,7 +235,7 @@ Deno.test("system sockets: the event of a closed descriptor isn't its successor'
   }
 });
 
-Deno.test("system sockets: options of the kernel", () => {
+Deno.test("system sockets: options are passed to the kernel", () => {
   const sockets = systemSockets({
     sendBuffer: 20_000,
     receiveBuffer: 20_000,
@@ -252,7 +252,7 @@ Deno.test("system sockets: options of the kernel", () => {
   }
 });
 
-Deno.test("system sockets: a small receive buffer holds the peer back sooner", async () => {
+Deno.test("system sockets: a small receive buffer stops the peer sooner", async () => {
   const small = systemSockets({ receiveBuffer: 8192, sendBuffer: 8192 });
   const listener = small.listenTcp(TCP);
   const { port } = listener.addr as Deno.NetAddr;
@@ -273,7 +273,7 @@ Deno.test("system sockets: a small receive buffer holds the peer back sooner", a
   listener.close();
 });
 
-Deno.test("system sockets: the layout of events is a pure function of the platform", () => {
+Deno.test("system sockets: the layout of events depends only on the platform", () => {
   assertEquals(eventLayout("linux", "x86_64"), { size: 12, data: 4 });
   assertEquals(eventLayout("linux", "aarch64"), { size: 16, data: 8 });
   assertEquals(eventLayout("linux", "riscv64"), null);
@@ -281,7 +281,7 @@ Deno.test("system sockets: the layout of events is a pure function of the platfo
   assertEquals(eventLayout("windows", "x86_64"), null);
 });
 
-Deno.test("system sockets: a platform that lacks what they need is named", () => {
+Deno.test("system sockets: the error for an unsupported platform names it", () => {
   for (const [os, arch] of [["darwin", "aarch64"], ["windows", "x86_64"], ["linux", "riscv64"]]) {
     assertThrows(
       () => makePoller({ os, arch }),
@@ -292,7 +292,7 @@ Deno.test("system sockets: a platform that lacks what they need is named", () =>
 });
 
 Deno.test({
-  name: "system sockets: the flag that is missing is named",
+  name: "system sockets: the error for a missing flag names it",
   permissions: { ffi: false },
   fn() {
     const attempt = () => makePoller({ os: "linux", arch: "x86_64" });
@@ -301,7 +301,8 @@ Deno.test({
 });
 
 Deno.test({
-  name: "system sockets: each host and path is asked for, and those a name stands for",
+  name:
+    "system sockets: permissions are requested for each host and path, and for the addresses of a name",
   permissions: { ffi: true, net: ["localhost", "127.0.0.1:1"] },
   async fn() {
     const { NotCapable } = Deno.errors;
@@ -316,7 +317,7 @@ Deno.test({
   },
 });
 
-Deno.test("system sockets: a name to listen on must be an address, and a path short", () => {
+Deno.test("system sockets: listening requires an IP address or a short path", () => {
   const named = { ...TCP, hostname: "example.com" };
   assertThrows(() => SOCKETS.listenTcp(named), TypeError, 'Cannot listen on "example.com"');
   SOCKETS.listenTcp({ ...TCP, hostname: "localhost" }).close();
@@ -324,7 +325,7 @@ Deno.test("system sockets: a name to listen on must be an address, and a path sh
   assertThrows(() => SOCKETS.listenUnix(path, 1), RangeError, "108 bytes: at most 107");
 });
 
-Deno.test("system sockets: one read, write and accept at a time, and none of what is closed", async () => {
+Deno.test("system sockets: only one read, write and accept may be pending, and none after close", async () => {
   const { Busy, BadResource } = Deno.errors;
   const listener = SOCKETS.listenTcp(TCP), accept = listener.accept();
   await assertRejects(() => listener.accept(), Busy);
@@ -344,12 +345,12 @@ Deno.test("system sockets: one read, write and accept at a time, and none of wha
   assertEquals(client.unacknowledgedBytes, 0);
   listener.close();
   assertThrows(() => listener.close(), BadResource);
-  // What `using` does to one that is open, and to one that is closed.
+  // `using` disposes of an open object, and of a closed one.
   for (const end of [client, server, listener] as unknown as Disposable[]) end[Symbol.dispose]();
   assertThrows(() => server.close(), BadResource);
 });
 
-Deno.test("system sockets: permissions are asked of Deno", async () => {
+Deno.test("system sockets: permissions are requested from Deno", async () => {
   const plain = await run(
     IMPORT + `try { systemSockets() } catch (e) { console.log(e.name, e.message) }`,
     "--allow-net",
@@ -378,7 +379,7 @@ await s.connectUnix("/tmp/x").catch((e) => console.log(e.name, e.message));`,
   );
 });
 
-Deno.test("system sockets: they keep the process alive as Deno's do, and an unref'd one doesn't", async () => {
+Deno.test("system sockets: they keep the process alive like Deno's sockets, unless unref was called", async () => {
   const ended = await run(IMPORT + LISTEN + `listener.unref(); console.log("unref");`, "-A");
   assertEquals([ended.code, ended.text.trim()], [0, "unref"]);
   const busy = await run(
@@ -415,7 +416,7 @@ setTimeout(() => console.log("too late"), 5000);`,
   assertEquals([unrefed.code, unrefed.text.trim()], [0, "read while unref'd"]);
 });
 
-Deno.test("system sockets: with nothing to do the process sleeps", async () => {
+Deno.test("system sockets: without work the process sleeps", async () => {
   const { text } = await run(
     IMPORT + LISTEN + `
 const before = Deno.readTextFileSync("/proc/self/stat").split(" ");
@@ -426,11 +427,11 @@ setTimeout(() => {
 }, 1000);`,
     "-A",
   );
-  // Hundredths of a second of processor time in a second.
+  // In hundredths of a second of processor time per second.
   assert(Number(text.trim()) <= 3, text);
 });
 
-Deno.test("system sockets: descriptors exhausted is an error, and ends when they come free", async () => {
+Deno.test("system sockets: running out of descriptors is an error, which ends when some are closed", async () => {
   const { text } = await run(
     IMPORT + LISTEN + `
 const open = [];

@@ -1,4 +1,4 @@
-/** TLS over a transport that reports readiness does so too: no buffer waits with a silent peer. */
+/** TLS over a transport that reports readiness reports it, too, and holds no buffer for a silent peer. */
 import { assertEquals, assertThrows } from "@std/assert";
 import { readExactly, writeAll } from "../../src/transport/stream_io.ts";
 import { startTlsClient } from "../../src/transport/tls_client.ts";
@@ -22,7 +22,7 @@ async function tlsPair(): Promise<[Transport, Transport, Transport]> {
 const readable = (transport: Transport) =>
   new Promise<void>((ready) => transport.whenReadable!(ready));
 
-/** Reads at once what is there, and waits where nothing is, until so many bytes have come. */
+/** Reads by readiness until `length` bytes have come. */
 async function readReady(from: Transport, length: number, size: number): Promise<Uint8Array> {
   const all = new Uint8Array(length), into = new Uint8Array(size);
   for (let filled = 0; filled < length;) {
@@ -35,9 +35,9 @@ async function readReady(from: Transport, length: number, size: number): Promise
   return all;
 }
 
-Deno.test("TLS over system sockets: bytes as they are there, in buffers of any size, then the end", async () => {
+Deno.test("TLS over system sockets: available bytes are read into buffers of any size, then the end", async () => {
   const [client, server] = await tlsPair();
-  // Session tickets may come first, and show nothing.
+  // Session tickets may come first. They aren't data.
   assertEquals(client.tryRead!(new Uint8Array(10)), 0);
   for (const size of [100, 5000, 64 * 1024]) {
     const bytes = randomBytes(300_000, size);
@@ -47,7 +47,7 @@ Deno.test("TLS over system sockets: bytes as they are there, in buffers of any s
     ]);
     assertEquals(got, bytes);
   }
-  // Both ways of reading take from the same stream.
+  // Both ways of reading use the same stream.
   await writeAll(server, new Uint8Array(1000));
   await readReady(client, 400, 400);
   assertEquals((await readExactly(client, 600))?.length, 600);
@@ -62,13 +62,13 @@ Deno.test("TLS over system sockets: bytes as they are there, in buffers of any s
   server.close();
 });
 
-Deno.test("TLS over system sockets: a record that was forged is told, and so is one's own close", async () => {
+Deno.test("TLS over system sockets: a forged record is reported, and so is closing", async () => {
   const [client, server, far] = await tlsPair();
   const told = readable(client);
   await far.write(new Uint8Array(100));
   await told;
   const into = new Uint8Array(10);
-  // The failure comes a tick after the bytes that it is of.
+  // The error comes a tick after the bytes that have caused it.
   for (;;) {
     let count: number | null = 0;
     try {

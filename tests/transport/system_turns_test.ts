@@ -1,4 +1,4 @@
-/** That system sockets leave each other, timers and the runtime's own I/O their turns. */
+/** Fairness of system sockets towards each other, timers and the runtime's own I/O. */
 import { assert, assertEquals } from "@std/assert";
 import { setImmediate } from "node:timers";
 import type { SocketTransport } from "../../src/transport/sockets.ts";
@@ -6,7 +6,7 @@ import { pair, SOCKETS, TCP } from "./_system.ts";
 
 const KIB = 1024, MIB = 1024 * KIB;
 
-/** Writes all that the kernel takes, whenever it takes some, until the socket is closed. */
+/** Writes as much as the kernel accepts, until the socket is closed. */
 function flood(socket: SocketTransport): void {
   const block = new Uint8Array(256 * KIB);
   const write = () => {
@@ -16,7 +16,7 @@ function flood(socket: SocketTransport): void {
   write();
 }
 
-/** Reads what comes, in as large pieces as it gives, until the socket is closed; tells how much came with each notice. */
+/** Reads in pieces as large as possible, until the socket is closed; reports the number of bytes with each notice. */
 function swallow(socket: SocketTransport, told: (count: number) => void): void {
   const into = new Uint8Array(4 * MIB);
   const read = () => {
@@ -32,7 +32,7 @@ function swallow(socket: SocketTransport, told: (count: number) => void): void {
   socket.whenReadable!(read);
 }
 
-Deno.test("system sockets: a flood leaves others their turn, and one read at most 256 KiB", async () => {
+Deno.test("system sockets: during a flood others get their turn, and a read returns at most 256 KiB", async () => {
   const [flooding, flooded] = await pair();
   const [asking, answering] = await pair();
   let notices = 0, most = 0;
@@ -61,7 +61,7 @@ Deno.test("system sockets: a flood leaves others their turn, and one read at mos
   for (const end of [flooding, flooded, asking, answering]) end.close();
 });
 
-Deno.test("system sockets: promises that could all be kept at once leave a timer its turn", async () => {
+Deno.test("system sockets: a timer gets its turn among reads that could all be done at once", async () => {
   const [client, server] = await pair();
   const block = new Uint8Array(64 * KIB);
   let there = 0;
@@ -69,7 +69,7 @@ Deno.test("system sockets: promises that could all be kept at once leave a timer
   assert(there >= 2 * MIB, String(there));
   let fired = false;
   const timer = setTimeout(() => fired = true, 0);
-  // It is due before the first read.
+  // The timer is due before the first read.
   for (const end = performance.now() + 5; performance.now() < end;);
   const into = new Uint8Array(KIB);
   let reads = 0;
@@ -80,7 +80,7 @@ Deno.test("system sockets: promises that could all be kept at once leave a timer
   server.close();
 });
 
-Deno.test("system sockets: accepting leaves others their turn", async () => {
+Deno.test("system sockets: others get their turn during accepts", async () => {
   const listener = SOCKETS.listenTcp({ ...TCP, backlog: 512 });
   const { port } = listener.addr as Deno.NetAddr;
   const clients = await Promise.all(
@@ -103,7 +103,7 @@ Deno.test("system sockets: accepting leaves others their turn", async () => {
   listener.close();
 });
 
-Deno.test("system sockets: long turns leave the runtime's own sockets theirs", async () => {
+Deno.test("system sockets: the runtime's own sockets get their turn among long turns", async () => {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { hostname, port } = listener.addr as Deno.NetAddr;
   const [own, ownServer] = await Promise.all([
@@ -122,7 +122,7 @@ Deno.test("system sockets: long turns leave the runtime's own sockets theirs", a
     await own.write(Uint8Array.of(i));
     assertEquals(await ownServer.read(into), 1);
   }
-  // Left to itself the runtime looks at its I/O in one of 61 turns.
+  // By itself the runtime polls its I/O in one of 61 turns.
   assert(turns < 150, `${turns} turns for 5 reads`);
   for (const end of [own, ownServer, listener, flooding, flooded]) end.close();
 });

@@ -16,7 +16,7 @@ const certificates = makeCertificates();
 const { ca, server, client } = certificates;
 addEventListener("unload", () => certificates[Symbol.dispose]());
 
-/** Connects to a TLS server that echoes and shows `pair`. */
+/** Connects to a TLS server that echoes and has the certificate `pair`. */
 async function connect(
   pair: Pair,
   hostname: string,
@@ -52,7 +52,7 @@ for (
     ["insecure, with a client certificate", "::1", { insecure: true, ...client }, ca],
   ] as [string, string, TlsClientOptions, string | undefined][]
 ) {
-  Deno.test(`8 MiB come back: ${name}`, async () => {
+  Deno.test(`an echo of 8 MiB is received: ${name}`, async () => {
     const { client, serving } = await connect(server, hostname, options, clientCaCerts);
     const bytes = pattern(8 << 20);
     const [back] = await Promise.all([readExactly(client, bytes.length), writeAll(client, bytes)]);
@@ -80,7 +80,7 @@ for (
       ["no caCerts", server, "localhost", /unknown issuer/, { ...more }],
     ] as [string, Pair, string, RegExp, TlsClientOptions][]
   ) {
-    Deno.test(`${name} is named, to ${way}`, async () => {
+    Deno.test(`the error of ${way} names ${name}`, async () => {
       const error = await failure(connect(pair, hostname, given));
       assert(error instanceof HandshakeError);
       assertMatch(error.message, new RegExp(`^Cannot connect to ${hostname} over TLS: .*`));
@@ -88,7 +88,7 @@ for (
     });
   }
 
-  Deno.test(`plain text from the other side is named, to ${way}`, async () => {
+  Deno.test(`the error of ${way} names plain text from the other side`, async () => {
     const [near, far] = await tcpPair();
     const connecting = failure(startTlsClient(near, "localhost", options));
     await writeAll(far, "HTTP/1.1 400 Bad Request\r\n\r\n");
@@ -96,17 +96,17 @@ for (
     far.close();
   });
 
-  Deno.test(`a server that leaves in the middle is named, to ${way}`, async () => {
+  Deno.test(`the error of ${way} names a server that disconnects during the handshake`, async () => {
     const [near, far] = await tcpPair();
     const connecting = failure(startTlsClient(near, "localhost", options));
     far.close();
     assertMatch((await connecting).message, /over TLS: .*(closed|reset)/);
   });
 
-  Deno.test(`a handshake that hangs can be aborted, to ${way}`, async () => {
+  Deno.test(`${way} can abort a hanging handshake`, async () => {
     const [near, far] = await tcpPair();
     const connecting = failure(startTlsClient(near, "localhost", options));
-    // It has said hello, and waits.
+    // The client has sent its hello, and waits.
     const buffer = new Uint8Array(4096);
     assert(await far.read(buffer) !== null);
     near.close();
@@ -115,7 +115,7 @@ for (
     far.close();
   });
 
-  Deno.test(`a paused reader holds the server back, to ${way}`, async () => {
+  Deno.test(`${way} stops the server while it doesn't read`, async () => {
     const [near, far] = await tcpPair();
     const [transport, reader] = await Promise.all([
       new TlsAcceptor(server).accept(far),
@@ -131,14 +131,14 @@ for (
       }
     })();
     await standstill(() => sent);
-    assert(sent < 24 << 20, `${sent} bytes were taken from the server`);
+    assert(sent < 24 << 20, `${sent} bytes were accepted from the server`);
     await Promise.all([sending, readExactly(reader, total)]);
     transport.close();
     reader.close();
   });
 }
 
-Deno.test("a demand for a client certificate is named where it shows: in the first read", async () => {
+Deno.test("the first read's error names the demand for a client certificate", async () => {
   const { client, serving } = await connect(server, "localhost", { caCerts: [ca] }, ca);
   const error = await failure(client.read(new Uint8Array(1)));
   assertEquals(error.message, "TLS failed: the peer demands a client certificate and got none");
@@ -146,7 +146,7 @@ Deno.test("a demand for a client certificate is named where it shows: in the fir
   await serving;
 });
 
-Deno.test("TLS inside of TLS, as through an https proxy", async () => {
+Deno.test("TLS within TLS works, as through an https proxy", async () => {
   const [near, far] = await tcpPair();
   const acceptor = new TlsAcceptor(server);
   const serving = (async () => {
@@ -163,7 +163,7 @@ Deno.test("TLS inside of TLS, as through an https proxy", async () => {
   await serving;
 });
 
-Deno.test("wrong options throw at once", () => {
+Deno.test("invalid options throw at once", () => {
   const { cert, key } = client;
   for (
     const [options, message] of [

@@ -12,16 +12,16 @@ addEventListener("unload", () => certificates[Symbol.dispose]());
 
 const ALERT = 24; // bytes of an encrypted alert, its header included
 
-/** What the two ends of a connection made of a record that was tampered with. */
+/** The close records of both ends of a connection after a record was tampered with. */
 interface Ends {
-  /** The end that got it. */
+  /** The end that has received the record. */
   victim: CloseRecord;
   victimErrors: Error[];
-  /** The end that sent it. */
+  /** The end that has sent the record. */
   other: CloseRecord;
 }
 
-/** Has a wss connection of ours tampered with on its way to one end. */
+/** Tampers with a wss connection on its way to one end. */
 async function tampered(
   towards: "server" | "client",
   tamper: (relay: Relay, direction: Direction, other: Connection) => Promise<void> | void,
@@ -45,21 +45,21 @@ async function tampered(
   const victim = towards === "server" ? far : client;
   const other = towards === "server" ? client : far;
   const back = towards === "server" ? "down" : "up";
-  // All that belongs to the handshake has passed when a message each way has.
+  // After a message in each direction, all bytes of the handshake have passed.
   far.send("x");
   client.send("x");
   await Promise.all([far.receive(), client.receive()]);
   relay.forget();
   await tamper(relay, towards === "server" ? "up" : "down", other);
   const record = await victim.closed;
-  // RFC 8446 6.2: the alert goes out, and the connection is closed, whatever the other end does.
+  // RFC 8446 6.2: the alert is sent, and the connection is closed whatever the other end does.
   await relay.ended(back);
   assertEquals(relay.passed(back).length, ALERT);
   return { victim: record, victimErrors: errors[towards], other: await other.closed };
 }
 
 for (const towards of ["server", "client"] as const) {
-  Deno.test(`faults 50, 65: a record that can't be decrypted, to the ${towards}`, async () => {
+  Deno.test(`faults 50, 65: a record to the ${towards} that can't be decrypted fails both ends with the cause`, async () => {
     const { victim, victimErrors, other } = await tampered(towards, (relay, direction, other) => {
       relay.change = (passing, bytes) => {
         if (passing === direction) bytes[bytes.length - 1] ^= 1;
@@ -76,7 +76,7 @@ for (const towards of ["server", "client"] as const) {
     );
   });
 
-  Deno.test(`faults 50, 65: what isn't a TLS record, to the ${towards}`, async () => {
+  Deno.test(`faults 50, 65: bytes to the ${towards} that aren't a TLS record fail both ends with the cause`, async () => {
     const { victim, victimErrors } = await tampered(
       towards,
       (relay, direction) =>
@@ -88,7 +88,7 @@ for (const towards of ["server", "client"] as const) {
   });
 }
 
-Deno.test("fault 50: a plain-text client on a TLS port is named on both sides", async () => {
+Deno.test("fault 50: both sides name a plain-text client on a TLS port", async () => {
   await using ctx = new Context();
   const { promise, resolve } = Promise.withResolvers<Error>();
   const listener = ctx.listen({
@@ -105,7 +105,7 @@ Deno.test("fault 50: a plain-text client on a TLS port is named on both sides", 
   assertEquals((await promise).message, "TLS handshake failed: the peer doesn't speak TLS");
 });
 
-Deno.test("fault 50: a TLS client on a plain port is named on both sides", async () => {
+Deno.test("fault 50: both sides name a TLS client on a plain port", async () => {
   await using ctx = new Context();
   const { promise, resolve } = Promise.withResolvers<Error>();
   const listener = ctx.listen({
@@ -121,7 +121,7 @@ Deno.test("fault 50: a TLS client on a plain port is named on both sides", async
   assertMatch((await promise).message, /TLS was received where HTTP was expected/);
 });
 
-Deno.test("fault 50: the port of something else is named", async () => {
+Deno.test("fault 50: the error for the port of another protocol names it", async () => {
   await using ctx = new Context();
   for (
     const [scheme, message] of [
@@ -150,7 +150,7 @@ Deno.test("fault 62: a missing client certificate is a HandshakeError that names
     hostname: "127.0.0.1",
     tls: { ...server, clientCaCerts: ca },
   });
-  // The server's verdict may come before the request is out, or after.
+  // The server's alert may come before or after the request was sent.
   for (let i = 0; i < 10; i++) {
     const conn = ctx.connect(`wss://localhost:${listener.port}/`, {
       tls: { caCerts: [ca] },
@@ -170,7 +170,7 @@ Deno.test("fault 62: a missing client certificate is a HandshakeError that names
   }
 });
 
-Deno.test("fault 51: a common name makes no certificate a host's", async () => {
+Deno.test("fault 51: a common name isn't enough for a host", async () => {
   await using ctx = new Context({ tls: { caCerts: [ca] } });
   for (const pair of [certificates.nameless, certificates.tricky]) {
     const listener = ctx.listen({ hostname: "127.0.0.1", tls: pair });
@@ -185,7 +185,7 @@ Deno.test("fault 51: a common name makes no certificate a host's", async () => {
   }
 });
 
-Deno.test("names of certificates, by RFC 9525", () => {
+Deno.test("names in certificates are matched by RFC 9525", () => {
   const raw = (pair: { cert: string }) => new Uint8Array(new X509Certificate(pair.cert).raw);
   for (
     const [pair, name, isMeant] of [
@@ -204,7 +204,7 @@ Deno.test("names of certificates, by RFC 9525", () => {
       [certificates.tricky, "foo.part.example", false],
       [certificates.tricky, "f*.part.example", true],
       [certificates.tricky, "localhost", false],
-      // An address that stands among the names is none.
+      // An address among the DNS names doesn't count.
       [certificates.tricky, "127.0.0.2", false],
       [certificates.tricky, "127.0.0.1", true],
       [certificates.nameless, "localhost", false],
@@ -215,7 +215,7 @@ Deno.test("names of certificates, by RFC 9525", () => {
     const error = checkServerIdentity(name, raw(pair));
     assertEquals(error === undefined, isMeant, name);
   }
-  // Whatever is wrong with a certificate, it is nobody's, and nothing is thrown.
+  // An invalid certificate matches no host, and nothing is thrown.
   const good = raw(server);
   for (let length = 0; length < good.length; length++) {
     assert(checkServerIdentity("localhost", good.subarray(0, length)) !== undefined);

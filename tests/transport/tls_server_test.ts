@@ -14,7 +14,7 @@ const certificates = makeCertificates();
 const { ca, server, client, expiredClient, strangeClient } = certificates;
 addEventListener("unload", () => certificates[Symbol.dispose]());
 
-/** A TLS server on one end of a TCP pair, Deno's own client on the other. */
+/** A TLS server on one end of a TCP pair, and Deno's own client on the other. */
 async function connected(acceptor: TlsAcceptor): Promise<[Transport, Deno.TlsConn]> {
   const [near, far] = await tcpPair();
   const [accepted, conn] = await Promise.all([
@@ -27,7 +27,7 @@ async function connected(acceptor: TlsAcceptor): Promise<[Transport, Deno.TlsCon
   return [accepted, conn];
 }
 
-/** A listener whose connections go through `acceptor`, and a native client that shows `pair`. */
+/** A listener whose connections go through `acceptor`, and a native client with the certificate `pair`. */
 async function withClientCertificate(
   acceptor: TlsAcceptor,
   pair: Pair | undefined,
@@ -41,13 +41,13 @@ async function withClientCertificate(
     ...pair,
   });
   const accepted = acceptor.accept(await accepting);
-  mayFail(accepted, "awaited by tests of refusals");
+  mayFail(accepted, "some tests await it");
   const conn = await connecting;
-  await mayFail(conn.handshake(), "the server may refuse us");
+  await mayFail(conn.handshake(), "the server may refuse the certificate");
   return { accepted, conn };
 }
 
-Deno.test("TlsAcceptor throws at once on a PEM that can't be read", () => {
+Deno.test("TlsAcceptor throws at once for an invalid PEM", () => {
   const { cert, key } = server;
   assertThrows(
     () => new TlsAcceptor({ cert: "x", key }),
@@ -73,7 +73,7 @@ Deno.test("TlsAcceptor throws at once on a PEM that can't be read", () => {
 });
 
 for (const size of [1, 512, 64 * 1024]) {
-  Deno.test(`8 MiB come back through an echo that reads ${size} bytes at a time`, async () => {
+  Deno.test(`an echo that reads ${size} bytes at a time returns 8 MiB`, async () => {
     const [transport, conn] = await connected(new TlsAcceptor(server));
     const echoing = echo(transport, size);
     const bytes = pattern(size === 1 ? 64 * 1024 : 8 << 20);
@@ -86,7 +86,7 @@ for (const size of [1, 512, 64 * 1024]) {
   });
 }
 
-Deno.test("a client sees a clean end, and the server the client's", async () => {
+Deno.test("client and server notice each other's clean end", async () => {
   const [transport, conn] = await connected(new TlsAcceptor(server));
   await writeAll(transport, "bye");
   await transport.closeWrite();
@@ -99,7 +99,7 @@ Deno.test("a client sees a clean end, and the server the client's", async () => 
   transport.close();
 });
 
-Deno.test("closeWrite ends the direction of the socket too, after close_notify", async () => {
+Deno.test("closeWrite also ends the direction of the socket, after close_notify", async () => {
   for (const who of ["client", "server"] as const) {
     const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
     using relay = new Relay(listener.addr.port);
@@ -134,7 +134,7 @@ for (
     Deno.test(`the peer gets close_notify of a ${how} in ${where}`, async () => {
       const [transport, conn] = await connected(new TlsAcceptor(server));
       enter(() => void transport[how]());
-      // Deno's own client rejects at an end without the alert.
+      // Deno's own client rejects if the end comes without the alert.
       assertEquals(await conn.read(new Uint8Array(1)), null);
       transport.close();
       conn.close();
@@ -154,7 +154,7 @@ Deno.test("close settles a pending read and a pending write", async () => {
   conn.close();
 });
 
-Deno.test("a server that doesn't read holds its client back", async () => {
+Deno.test("a server that doesn't read stops its client", async () => {
   const [transport, conn] = await connected(new TlsAcceptor(server));
   let sent = 0;
   const total = 64 << 20;
@@ -166,20 +166,20 @@ Deno.test("a server that doesn't read holds its client back", async () => {
     }
   })();
   await standstill(() => sent);
-  // What wasn't taken can't be held here. The memory of the process is no measure: it is that of all test files.
-  assert(sent < 24 << 20, `${sent} bytes were taken from the client`);
+  // Bytes that weren't accepted can't be in memory. The memory of the process is that of all test files.
+  assert(sent < 24 << 20, `${sent} bytes were accepted from the client`);
   await Promise.all([sending, readExactly(transport, total)]);
   transport.close();
   conn.close();
 });
 
-// Nagle's algorithm would hold nearly every second message for 40 ms. The tail of the gaps is a matter of the machine,
-// and a figure: bench/tls_gap.ts prints it.
-Deno.test("a second small message isn't held back until the first is acknowledged", async () => {
+// Nagle's algorithm would delay nearly every second message by 40 ms. The tail of the distribution depends on the machine, and is
+// printed by bench/tls_gap.ts.
+Deno.test("a second small message doesn't wait for the acknowledgement of the first", async () => {
   const [transport, conn] = await connected(new TlsAcceptor(server));
   const gaps: number[] = [];
   for (let i = 0; i < 100; i++) {
-    // A question first: it makes the client's system delay the acknowledgement of what answers it.
+    // A request first, so that the client's kernel delays the acknowledgement of the response.
     await writeAll(conn, "?");
     await readExactly(transport, 1);
     const [first] = await Promise.all([
@@ -199,7 +199,7 @@ Deno.test("a second small message isn't held back until the first is acknowledge
   conn.close();
 });
 
-Deno.test("plain text on a TLS port is named", async () => {
+Deno.test("the error for plain text on a TLS port names it", async () => {
   const [near, far] = await tcpPair();
   const accepting = failure(new TlsAcceptor(server).accept(far));
   await writeAll(near, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
@@ -209,7 +209,7 @@ Deno.test("plain text on a TLS port is named", async () => {
   near.close();
 });
 
-Deno.test("a client that leaves in the middle of the handshake is named", async () => {
+Deno.test("the error for a client that disconnects during the handshake names it", async () => {
   const [near, far] = await tcpPair();
   const accepting = failure(new TlsAcceptor(server).accept(far));
   await writeAll(near, new Uint8Array([22, 3, 1, 2, 0, 1]));
@@ -217,7 +217,7 @@ Deno.test("a client that leaves in the middle of the handshake is named", async 
   assertMatch((await accepting).message, /TLS handshake failed: .*(closed|reset)/);
 });
 
-Deno.test("a client that stalls delays no other, and closing its connection ends it", async () => {
+Deno.test("a stalled client doesn't delay others, and closing its connection ends it", async () => {
   const acceptor = new TlsAcceptor(server);
   const [near, far] = await tcpPair();
   const stalled = failure(acceptor.accept(far));
@@ -231,7 +231,7 @@ Deno.test("a client that stalls delays no other, and closing its connection ends
   conn.close();
 });
 
-Deno.test("mutual TLS hands over the client's certificate, and the bytes behind it", async () => {
+Deno.test("with mutual TLS the transport has the client's certificate, and the bytes after the handshake", async () => {
   const acceptor = new TlsAcceptor({ ...server, clientCaCerts: ca });
   const { accepted, conn } = await withClientCertificate(acceptor, client);
   const transport = await accepted;
@@ -254,7 +254,7 @@ for (
     ["a certificate of an unknown authority", strangeClient, /unknown issuer/],
   ] as const
 ) {
-  Deno.test(`mutual TLS refuses ${name} and says so`, async () => {
+  Deno.test(`mutual TLS refuses ${name}, and the error names it`, async () => {
     const acceptor = new TlsAcceptor({ ...server, clientCaCerts: [ca] });
     const { accepted, conn } = await withClientCertificate(acceptor, pair);
     const error = await failure(accepted);

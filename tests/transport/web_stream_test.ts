@@ -16,7 +16,7 @@ function streamPair(): [WebStreamTransport, WebStreamTransport] {
 }
 
 for (const size of [512, 64 * 1024]) {
-  Deno.test(`4 MiB come back through streams that are read ${size} bytes at a time`, async () => {
+  Deno.test(`an echo of 4 MiB survives streams that are read ${size} bytes at a time`, async () => {
     const [near, far] = streamPair();
     const echoing = echo(far, size);
     const bytes = pattern(4 << 20);
@@ -29,7 +29,7 @@ for (const size of [512, 64 * 1024]) {
   });
 }
 
-Deno.test("a buffer can be used again when its write has settled", async () => {
+Deno.test("a buffer may be reused when its write has settled", async () => {
   const through = new TransformStream<Uint8Array, Uint8Array>({}, { highWaterMark: 4 }, {
     highWaterMark: 4,
   });
@@ -44,7 +44,7 @@ Deno.test("a buffer can be used again when its write has settled", async () => {
   assertEquals(chunks, [new Uint8Array([1]), new Uint8Array([2])]);
 });
 
-Deno.test("a Deno.Conn's own streams, and a reader that holds its peer back", async () => {
+Deno.test("a transport over the streams of a Deno.Conn stops its peer when it isn't read", async () => {
   const [near, far] = await tcpPair();
   const transport = new WebStreamTransport(near);
   const total = 32 << 20;
@@ -57,7 +57,7 @@ Deno.test("a Deno.Conn's own streams, and a reader that holds its peer back", as
     }
   })();
   await standstill(() => sent);
-  assert(sent < 24 << 20, `${sent} bytes were taken`);
+  assert(sent < 24 << 20, `${sent} bytes were accepted`);
   await Promise.all([sending, readExactly(transport, total)]);
   await transport.closeWrite();
   assertEquals(await far.read(new Uint8Array(1)), null);
@@ -65,7 +65,7 @@ Deno.test("a Deno.Conn's own streams, and a reader that holds its peer back", as
   transport.close();
 });
 
-Deno.test("close settles what is pending", async () => {
+Deno.test("close settles pending reads and writes", async () => {
   const transport = new WebStreamTransport({
     readable: new ReadableStream<Uint8Array>(),
     writable: new WritableStream<Uint8Array>({ write: () => new Promise(() => {}) }),
@@ -78,7 +78,7 @@ Deno.test("close settles what is pending", async () => {
   transport.close();
 });
 
-Deno.test("failures of the streams are those of read and write", async () => {
+Deno.test("errors of the streams are the errors of read and write", async () => {
   const transport = new WebStreamTransport({
     readable: new ReadableStream<Uint8Array>({ start: (c) => c.error(new Error("in")) }),
     writable: new WritableStream<Uint8Array>({
@@ -102,7 +102,7 @@ Deno.test("chunks that aren't bytes are refused", async () => {
   transport.close();
 });
 
-Deno.test("a locked stream throws and both are left alone", () => {
+Deno.test("a locked stream throws, and both streams stay unchanged", () => {
   const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
   const reader = readable.getReader();
   assertThrows(
@@ -121,14 +121,14 @@ Deno.test("a locked stream throws and both are left alone", () => {
   assert(!readable.locked);
 });
 
-Deno.test("isStreamPair tells pairs from others", () => {
+Deno.test("isStreamPair distinguishes pairs from other objects", () => {
   assert(isStreamPair(new TransformStream()));
   for (const value of [null, undefined, 1, {}, { readable: true, writable: true }]) {
     assert(!isStreamPair(value));
   }
 });
 
-Deno.test("a prefix is read first, in any portions", async () => {
+Deno.test("a prefix is read first, in pieces of any size", async () => {
   const [near, far] = await tcpPair();
   const transport = new PrefixedTransport(new TextEncoder().encode("early"), near);
   await writeAll(far, "late");
