@@ -5,24 +5,24 @@ import { turn, until } from "../support/until.ts";
 import { macrotask } from "../support/virtual_clock.ts";
 import { mayFail } from "../support/failure.ts";
 
-/** The error that foreign code throws. */
+/** The error that misbehaving code throws. */
 export class Misdeed extends Error {
   override readonly name = "Misdeed";
 }
 
-/** Something that code which isn't ours may do instead of what it should. */
+/** A way in which foreign code may misbehave. */
 export interface Way {
   readonly name: string;
-  /** Whether the error of it has to be told to somebody. */
+  /** Whether its error has to be reported. */
   readonly tells: boolean;
-  /** Whether it calls back into the library. */
+  /** Whether the code calls back into the library. */
   readonly calls?: true;
-  /** Whether it is over at once, so that code which only returns may do it. */
+  /** Whether it ends at once, so that it is possible in code that only returns. */
   readonly synchronous?: true;
   act(stage: Stage, error: Misdeed): unknown;
 }
 
-/** Does something with every connection there is. */
+/** Calls a function for every open connection. */
 function each(stage: Stage, act: (conn: Connection) => unknown): void {
   for (const conn of stage.connections()) act(conn);
 }
@@ -104,16 +104,16 @@ export const WAYS: Way[] = [
   },
 ];
 
-/** ms that anything here may take. */
+/** The longest time for each step of a test, in ms. */
 const PATIENCE = 5000;
 
-/** Waits for a promise, but not for ever. */
+/** Waits for a promise, at most for `PATIENCE`. */
 export async function bounded<T>(what: string, promise: Promise<T>): Promise<T> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Error(`${what}: still waiting`)), PATIENCE);
   });
-  mayFail(promise, "it is too late to know");
+  mayFail(promise, "the time is up already");
   try {
     return await Promise.race([promise, late]);
   } finally {
@@ -121,17 +121,17 @@ export async function bounded<T>(what: string, promise: Promise<T>): Promise<T> 
   }
 }
 
-/** A context in which one piece of foreign code misbehaves, and what comes of it. */
+/** A context in which one piece of foreign code misbehaves, and the effects. */
 export class Stage {
   readonly error: Misdeed = new Misdeed("foreign code has failed");
-  /** Errors that somebody was told. */
+  /** The errors that were reported. */
   readonly told: unknown[] = [];
-  /** Calls of `onClose`, by connection. */
+  /** The number of calls of `onClose`, by connection. */
   readonly closes: Map<Connection, number> = new Map();
   ctx!: Context;
-  /** How often the foreign code was called. */
+  /** The number of calls of the foreign code. */
   calls = 0;
-  /** Whether what it throws or rejects with is uncaught, as a standard has it. */
+  /** Whether errors of the code are uncaught, as a standard requires. */
   uncaught = false;
   readonly #unhandled: unknown[] = [];
   readonly #conns: Set<Connection> = new Set();
@@ -142,7 +142,7 @@ export class Stage {
     this.way = way;
   }
 
-  /** The foreign code. It misbehaves at its first call only, unless that is what `always` says. */
+  /** The foreign code. It misbehaves only at its first call, unless `always` is set. */
   code(always = false): () => undefined {
     return () => {
       this.calls++;
@@ -151,7 +151,7 @@ export class Stage {
     };
   }
 
-  /** Makes the context, and handlers that take notes. */
+  /** Makes the context, with handlers that record their calls. */
   context(options: ContextOptions = {}): Context {
     return this.ctx = new Context({ closeTimeout: 50, ...this.notes(), ...options });
   }
@@ -163,7 +163,7 @@ export class Stage {
     };
   }
 
-  /** Listens, with an echo. */
+  /** Starts a listener that echoes messages. */
   listen(options: ListenOptions = {}): number {
     return this.ctx.listen({
       hostname: "127.0.0.1",
@@ -174,7 +174,7 @@ export class Stage {
     }).port;
   }
 
-  /** Follows a connection to its end. */
+  /** Records the end of a connection. */
   follow(conn: Connection): Connection {
     this.#conns.add(conn);
     return conn;
@@ -185,12 +185,12 @@ export class Stage {
     return [...this.#conns];
   }
 
-  /** Does something in the end. */
+  /** Runs a function at the end of the test. */
   finally(act: () => unknown): void {
     this.#ends.push(act);
   }
 
-  /** Plays a scene, and judges what came of it. */
+  /** Runs a scene, and checks its effects. */
   async play(scene: () => Promise<number | void>, told: boolean): Promise<void> {
     const { error: original } = console;
     const unhandled = (event: PromiseRejectionEvent | ErrorEvent) => {
@@ -226,12 +226,12 @@ export class Stage {
       const times = this.told.filter((told) => this.#isMisdeed(told)).length;
       assert(
         times > 0,
-        `nobody was told; told was ${this.told.map(String).join("; ") || "nothing"}`,
+        `not reported; reported was ${this.told.map(String).join("; ") || "nothing"}`,
       );
     }
   }
 
-  /** The error itself, or one that has it as its cause. */
+  /** Whether an error is that of the foreign code, or has it as its cause. */
   #isMisdeed(told: unknown): boolean {
     for (let error = told; error instanceof Error; error = error.cause) {
       if (error === this.error) return true;
@@ -240,7 +240,7 @@ export class Stage {
   }
 
   async #judge(port: number | null): Promise<void> {
-    // The context and its listener serve others as before, unless they were shut down.
+    // The context and its listener continue to serve others, unless they were shut down.
     if (port !== null && this.way.name !== "shuts the context down") {
       using peer = await RawPeer.connect(port, {
         "Origin": "https://other.example",
@@ -257,28 +257,28 @@ export class Stage {
   }
 }
 
-/** Foreign code as it stands in options; it returns whatever it likes. */
+/** Foreign code as the value of an option; it may return anything. */
 // deno-lint-ignore no-explicit-any
 export type Code = (...args: any[]) => any;
 
-/** A place at which code is called that isn't ours. */
+/** A place at which foreign code is called. */
 export interface Boundary {
   readonly name: string;
-  /** Ways that make no sense here. */
+  /** Ways that are impossible at this place. */
   readonly except?: (way: Way) => boolean;
-  /** Whether somebody is to be told of the error. Default: if there is one. */
+  /** Whether the error has to be reported. Default: if there is one. */
   readonly told?: (way: Way) => boolean;
-  /** Puts the code in place and has it called; returns the port of a listener that has to go on. */
+  /** Installs the code and has it called; returns the port of a listener that has to continue. */
   play(stage: Stage, code: Code): Promise<number | void>;
 }
 
-/** Gives the runtime the turns that it needs until something was called. */
+/** Waits until the foreign code was called. */
 export async function called(stage: Stage): Promise<void> {
-  await until(() => stage.calls > 0, "the foreign code is called");
+  await until(() => stage.calls > 0, "the foreign code was called");
   for (let i = 0; i < 5; i++) await turn();
 }
 
-/** Does everything that foreign code may do at each of the places. */
+/** Defines a test for each place, with every way to misbehave. */
 export function testBoundaries(boundaries: readonly Boundary[]): void {
   for (const { name, except, told, play } of boundaries) {
     Deno.test(`foreign code: ${name}`, async (t) => {

@@ -3,16 +3,16 @@ import { Context, type ListenOptions } from "../../mod.ts";
 import { EventLog } from "../support/event_log.ts";
 import { RawPeer, upgradeRequest } from "../support/raw_peer.ts";
 
-/** A server that echoes, and what its handshakes failed with. */
+/** A server that echoes messages, and the errors of its handshakes. */
 export interface Victim extends AsyncDisposable {
   readonly ctx: Context;
   readonly port: number;
   readonly url: string;
-  /** What `onHandshakeError` was given. */
+  /** The errors of `onHandshakeError`. */
   readonly refused: EventLog<Error>;
 }
 
-/** Listens on the loopback. */
+/** Starts such a server on the loopback interface. */
 export function victim(options: ListenOptions = {}): Victim {
   const ctx = new Context();
   const refused = new EventLog<Error>();
@@ -34,7 +34,7 @@ export function victim(options: ListenOptions = {}): Victim {
   };
 }
 
-/** An honest client gets its echo: whatever the attack was, the server still serves. */
+/** Checks that the server still serves: a well-behaved client gets its echo. */
 export async function stillServes({ port }: { port: number }): Promise<void> {
   const ctx = new Context();
   const conn = ctx.connect(`ws://127.0.0.1:${port}/`);
@@ -44,7 +44,7 @@ export async function stillServes({ port }: { port: number }): Promise<void> {
   await ctx.shutdown();
 }
 
-/** The status with which a handshake is answered. */
+/** The status of the response to a handshake. */
 export async function statusOf(
   port: number,
   changes: Record<string, string | null> = {},
@@ -55,7 +55,7 @@ export async function statusOf(
   return Number(peer.head.slice(9, 12));
 }
 
-/** What `memory.ts` has found. */
+/** The result of `memory.ts`. */
 export interface Cost {
   perConnection: number;
   openConnections: number;
@@ -63,7 +63,7 @@ export interface Cost {
   bytesReceived: number;
 }
 
-/** Measures in a process of its own what connections of a kind cost a server. */
+/** Measures, in a process of its own, the memory that a server needs for connections of a kind. */
 export async function costOf(
   kind: string,
   count: number,

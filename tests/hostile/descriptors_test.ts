@@ -6,7 +6,7 @@ import { stillServes } from "./_support.ts";
 const REQUEST = new TextEncoder().encode("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
 
 for (const mode of ["", "http"]) {
-  Deno.test(`${mode && "fault 20: "}no descriptors left${mode && ", with a handler"}: accepting rests, says so once, and goes on when some come free`, () =>
+  Deno.test(`${mode && "fault 20: "}no descriptors left${mode && ", with a handler"}: accepting pauses, logs it once, and resumes when some are closed`, () =>
     starved(mode));
 }
 
@@ -33,7 +33,7 @@ async function starved(mode: string): Promise<void> {
   try {
     const port = Number((await out.read()).value);
     const peers: Deno.Conn[] = [];
-    // The system completes connections that nobody has accepted, so the flood itself doesn't notice.
+    // The kernel completes connections that aren't accepted, so the flood itself doesn't notice.
     for (let round = 1; round <= 2; round++) {
       for (let i = 0; i < 80; i++) {
         const conn = await Deno.connect({ hostname: "127.0.0.1", port });
@@ -41,7 +41,7 @@ async function starved(mode: string): Promise<void> {
         if (mode === "http") await conn.write(REQUEST);
       }
       await until(() => times() >= 1);
-      // One that comes now is served as soon as the others are gone.
+      // A later connection is served as soon as the others are closed.
       const served = stillServes({ port });
       for (const conn of peers.splice(0)) conn.close();
       await served;

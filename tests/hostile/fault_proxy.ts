@@ -1,24 +1,24 @@
 import { seeded } from "../support/random.ts";
 import { mayFail } from "../support/failure.ts";
 
-/** What may happen to a connection on its way. */
+/** A fault of a connection. */
 export type Fault = "none" | "cut" | "reset" | "stall";
 
-/** How a proxy treats its connections; chances are per connection. */
+/** Options of the proxy. Probabilities are per connection. */
 export interface FaultOptions {
   port: number;
   seed: number;
-  /** The chance that a connection gets a fault at all. */
+  /** The probability that a connection gets a fault at all. */
   faults: number;
 }
 
 const LONGEST_DELAY = 5;
-// A cut or a stall comes after so many bytes.
+// The largest number of bytes before a cut or a stall.
 const SPAN = 60_000;
 
 /**
- * A loopback proxy between a client and a server: it delays, splits and merges what passes, and at seeded points cuts one
- * direction (half-open), resets both ends, or stalls for good.
+ * A loopback proxy between clients and a server. It delays, splits and merges segments. At seeded points it cuts one direction
+ * (half-open), resets both ends, or stalls for ever.
  */
 export class FaultProxy {
   readonly #listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
@@ -36,17 +36,17 @@ export class FaultProxy {
     this.#run(this.#accept());
   }
 
-  /** Where it listens. */
+  /** The URL of the proxy. */
   get url(): string {
     return `ws://127.0.0.1:${(this.#listener.addr as Deno.NetAddr).port}/`;
   }
 
-  /** Connections that are open. */
+  /** The number of open connections. */
   get size(): number {
     return this.#conns.size;
   }
 
-  /** Ends everything, and waits until it has. */
+  /** Closes all connections, and waits until they have ended. */
   async close(): Promise<void> {
     this.#closed = true;
     this.#listener.close();
@@ -56,7 +56,7 @@ export class FaultProxy {
   }
 
   #run(work: Promise<void>): void {
-    const settled: Promise<void> = mayFail(work, "breaking things is what it does")
+    const settled: Promise<void> = mayFail(work, "the proxy breaks connections on purpose")
       .then(() => void this.#running.delete(settled));
     this.#running.add(settled);
   }
@@ -95,7 +95,7 @@ export class FaultProxy {
     both();
   }
 
-  /** Moves bytes one way. */
+  /** Passes bytes in one direction. */
   async #pass(
     from: Deno.TcpConn,
     to: Deno.TcpConn,
@@ -108,14 +108,14 @@ export class FaultProxy {
     let passed = 0;
     try {
       for (;;) {
-        // Merged: what comes meanwhile is read at once.
+        // Merge: bytes that arrive in the meantime are read at once.
         if (random() < 0.1) await delay(random() * LONGEST_DELAY);
         const count = await from.read(random() < 0.1 ? buffer.subarray(0, 7) : buffer);
         if (count === null) break;
         let data = buffer.subarray(0, count);
         const due = fault !== "none" && passed + count >= at;
         if (due) data = data.subarray(0, Math.max(0, at - passed));
-        // Split: in two segments, with a turn of the event loop between them.
+        // Split: two segments, with a turn of the event loop in between.
         const middle = random() < 0.3 ? Math.floor(random() * data.length) : 0;
         await writeAll(to, data.subarray(0, middle));
         if (middle > 0) await delay(0);
@@ -123,9 +123,9 @@ export class FaultProxy {
         passed += count;
         if (!due) continue;
         if (fault === "cut") break;
-        // With input unread, closing resets.
+        // Closing with unread input sends a reset.
         if (fault === "reset") return both();
-        // A stall: nothing passes this way any more, and whoever sends is held back until the proxy is closed.
+        // Stall: nothing is passed in this direction any more, so the sender has to wait until the proxy is closed.
         return await this.#closing;
       }
       await to.closeWrite();

@@ -30,8 +30,8 @@ import {
 } from "./_foreign.ts";
 import { mayFail } from "../support/failure.ts";
 
-// Every place at which code that isn't ours is called × everything that such code may do: the connection, its context and
-// its listener go on or end as they should, nothing is left unhandled, and the error is told to somebody.
+// Every place at which foreign code is called × every way to misbehave: the connection, its context and its listener continue
+// or end as they should, no rejection is unhandled, and the error is reported.
 
 // ---- Callbacks of a connection ----------------------------------------------------------------------------------------
 
@@ -48,7 +48,7 @@ const CALLBACKS = [
   "onFrameEnd",
 ] as const;
 
-/** What a peer does to have each of them called. */
+/** Makes the peer do what leads to the call of each callback. */
 async function provoke(peer: RawPeer, conn: Connection, name: string): Promise<void> {
   await peer.send(1, "m");
   await peer.send(9, "p");
@@ -79,7 +79,7 @@ function callback(name: typeof CALLBACKS[number], role: "server" | "client"): Bo
       if (role === "server") {
         port = stage.listen({
           ...options,
-          // Others are served by an echo, after the first.
+          // Later connections are served by an echo.
           onMessage: (conn, data) => {
             if (name === "onMessage" && stage.calls === 0) return code(conn, data);
             if (conn.state === "open") conn.send(data);
@@ -93,14 +93,14 @@ function callback(name: typeof CALLBACKS[number], role: "server" | "client"): Bo
       }
       stage.finally(() => peer.close());
       const conn = await opened.promise;
-      await mayFail(provoke(peer, conn, name), "the misdeed may end the connection");
+      await mayFail(provoke(peer, conn, name), "the callback may end the connection");
       await called(stage);
       return port;
     },
   };
 }
 
-// ---- What a listener asks and tells -----------------------------------------------------------------------------------
+// ---- Callbacks of a listener ------------------------------------------------------------------------------------------
 
 const certificates = makeCertificates();
 globalThis.addEventListener("unload", () => certificates[Symbol.dispose]());
@@ -112,7 +112,7 @@ const REQUEST = upgradeRequest({
 
 const GET = utf8("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
 
-/** A handshake in which the code is called. */
+/** A handshake during which the code is called. */
 function handshake(
   name: string,
   options: (code: Code) => ListenOptions,
@@ -125,12 +125,12 @@ function handshake(
       const port = stage.listen(options(code));
       using peer = await RawPeer.dial(port);
       await peer.write(bytes);
-      // Whatever the answer is, there is one, or an end; but the time of a handler is its own.
+      // There is always a response or an end, but a handler may take any time.
       const answered = bounded("an answer", peer.readHead()).catch((error) => {
         if (/still waiting/.test(`${error}`)) throw error;
       });
       await (name === "handler" ? Promise.race([answered, called(stage)]) : answered);
-      // A refusal lingers until its client has gone.
+      // A refusal waits until its client has disconnected.
       peer.close();
       await called(stage);
       return port;
@@ -148,7 +148,7 @@ const LISTENER: Boundary[] = [
     }),
   ),
   handshake("selectProtocol", (selectProtocol) => ({ selectProtocol })),
-  // Whoever isn't let in by it may be let in later.
+  // A client that was refused may be accepted later.
   handshake("an origins predicate", (code) => {
     let calls = 0;
     return { origins: (origin) => ++calls === 1 ? code(origin) : true };
@@ -159,7 +159,7 @@ const LISTENER: Boundary[] = [
       (code) => ({ handler: async (request) => (await code(request)) ?? new Response("ok") }),
       GET,
     ),
-    // Deno.serve tells the console in a way of its own.
+    // `Deno.serve` itself reports to the console.
     told: () => false,
   },
   {
@@ -179,7 +179,7 @@ const LISTENER: Boundary[] = [
             await conn.handshake();
             return conn;
           });
-      // The first may be refused; another is served by the certificate that there is.
+      // The first client may be refused; a later one is served with the default certificate.
       await bounded("a TLS handshake", dial().then((conn) => conn.close(), () => {}));
       await called(stage);
       if (stage.way.name === "shuts the context down") return;
@@ -240,7 +240,7 @@ function badBody(code: Code): ReadableStream<Uint8Array> {
   }, { highWaterMark: 0 });
 }
 
-/** Sends a message from a source in which the code is. */
+/** Sends a message from a source that contains the code. */
 function source(name: string, make: (code: Code) => unknown): Boundary {
   return {
     name,
@@ -268,7 +268,7 @@ const SOURCES: Boundary[] = [
   source("next() of an iterator", (code) => ({ [Symbol.iterator]: () => ({ next: code }) })),
   {
     ...source("Symbol.iterator", (code) => ({ [Symbol.iterator]: code })),
-    // What it returns isn't awaited.
+    // Its result isn't awaited.
     except: ({ synchronous }) => !synchronous,
   },
   source("next() of an asynchronous iterator", (code) => ({
@@ -287,7 +287,7 @@ const SOURCES: Boundary[] = [
         return: code,
       }),
     })),
-    // What it says to being given up is nobody's concern.
+    // An error while a source is cancelled isn't reported.
     told: () => false,
   },
   {
@@ -305,7 +305,7 @@ const SOURCES: Boundary[] = [
       (code) => ({ handler: () => new Response(badBody(code)) }),
       GET,
     ),
-    // That is Deno.serve's to tell.
+    // `Deno.serve` has to report it.
     told: () => false,
   },
 ];
@@ -315,7 +315,7 @@ const SOURCES: Boundary[] = [
 const FUNCTIONS: Boundary[] = [
   {
     name: "maskGenerator",
-    // It is called in the middle of a frame, and its documentation says that it must not use the connection.
+    // It is called in the middle of a frame, and must not use the connection by its documentation.
     except: ({ synchronous, calls }) => !synchronous || calls === true,
     async play(stage, code) {
       stage.context();
@@ -337,7 +337,7 @@ const FUNCTIONS: Boundary[] = [
   },
   {
     name: "debug",
-    // It has no callback to be reported to but the console.
+    // Its errors can only be reported to the console.
     except: ({ synchronous }) => !synchronous,
     async play(stage, code) {
       stage.context();
@@ -444,7 +444,7 @@ const BROKER: Boundary[] = (["start", "subscribe", "unsubscribe", "publish", "cl
 
 // ---- Transports -------------------------------------------------------------------------------------------------------
 
-/** A connection over a stream of the application's that misbehaves, both ways in use. */
+/** A connection over a misbehaving stream of the application, with traffic in both directions. */
 async function overStream(
   stage: Stage,
   stream: Parameters<Stage["ctx"]["adopt"]>[0],
@@ -461,7 +461,7 @@ async function overStream(
   await turn();
   conn.unref();
   conn.ref();
-  // An error that ends it has its say before we do.
+  // If the error ends the connection, that comes before our close.
   if (!stage.way.tells) conn.close();
   await turn();
   if (!stage.way.tells) peer?.write(peer.encode(closeFrame(1000)));
@@ -469,17 +469,17 @@ async function overStream(
   if (peer) mayFail(peer.conn.closeWrite(), "the stream may have ended");
   await turn();
   conn.close();
-  // Whatever it does, the connection ends, at `closeTimeout` at the latest.
+  // The connection ends at `closeTimeout` at the latest.
   await bounded("closed", conn.closed);
 }
 
-/** Fails the connection that reads it, so that its direction is ended. */
+/** Makes the connection fail, so that its direction is ended. */
 const VIOLATION = Uint8Array.of(0xff, 0xff);
 
 const TRANSPORTS: Boundary[] = [
   ...(["read", "write", "closeWrite", "close"] as const).map((method): Boundary => ({
     name: `${method}() of a Deno.Conn`,
-    // That a stream fails while it is closed is nothing to tell.
+    // An error while a stream is closed isn't reported.
     told: ({ tells }) => tells && (method === "read" || method === "write"),
     async play(stage, code) {
       stage.context();
@@ -500,7 +500,7 @@ const TRANSPORTS: Boundary[] = [
       if (method === "pull" || method === "cancel") source[method] = code;
       else sink[method] = code;
       if (method === "abort") {
-        // It is called when the write that is on its way has settled.
+        // It is called after the pending write has settled.
         sink.write = (_, { signal }) =>
           new Promise((resolve) => signal.addEventListener("abort", () => resolve()));
       }
@@ -512,7 +512,7 @@ const TRANSPORTS: Boundary[] = [
   })),
   ...(["read", "write", "final", "destroy"] as const).map((method): Boundary => ({
     name: `${method}() of a Node stream`,
-    // What it returns is of no interest to Node's streams.
+    // Node's streams ignore its result.
     except: ({ synchronous }) => !synchronous,
     told: ({ tells }) => tells && (method === "read" || method === "write"),
     async play(stage, code) {
@@ -531,13 +531,13 @@ const TRANSPORTS: Boundary[] = [
   })),
 ];
 
-// ---- Sources of nothing -----------------------------------------------------------------------------------------------
+// ---- Empty sources ----------------------------------------------------------------------------------------------------
 
-/** A stream that gives nothing at once, again and again. */
+/** A stream of empty chunks without end. */
 const nothing = () =>
   new ReadableStream<Uint8Array>({ pull: (to) => to.enqueue(new Uint8Array(0)) });
 
-Deno.test("foreign code: a source without end that gives nothing doesn't stop the event loop", async () => {
+Deno.test("foreign code: an endless source of empty chunks doesn't block the event loop", async () => {
   await using ctx = new Context();
   const accepted = Promise.withResolvers<Connection>();
   const told: unknown[] = [];
@@ -569,7 +569,7 @@ Deno.test("foreign code: a source without end that gives nothing doesn't stop th
   assertMatch(await refused.readHead(), / 408 /);
   assertEquals(told.length, 1);
   for (const other of [refused, asking]) other.close();
-  // Each has its turn, until there is none any more.
+  // Each waits for turns, until the end.
   await turn();
   conn.terminate();
   for (const error of await Promise.all(sent)) assertInstanceOf(error, ConnectionClosedError);

@@ -15,16 +15,16 @@ import {
   testBoundaries,
 } from "./_foreign.ts";
 
-// The listeners of `./websocket` and `./ws`. What one throws, or rejects with, is uncaught, as the WHATWG standard and
-// Node's emitters have it, and none of the connection's business.
+// The listeners of `./websocket` and `./ws`. By the WHATWG standard and in Node's emitters, their errors are uncaught, and don't
+// affect the connection.
 
 const VIOLATION = Uint8Array.of(0xff, 0xff);
 const BROKEN = "HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n";
 
-/** What is thrown, and what a promise rejects with, is uncaught; nobody looks at anything else that a listener returns. */
+/** Errors that are thrown, or that a promise rejects with, are uncaught. Other results of listeners are ignored. */
 const told: Boundary["told"] = ({ name }) => name === "throws" || name === "rejects";
 
-/** Has the peer do what leads to an event of the socket's, and the socket go on as far as it can. */
+/** Makes the peer do what leads to an event of the socket. */
 async function provoke(peer: RawPeer, type: string): Promise<void> {
   if (type === "error") return await peer.write(VIOLATION);
   await peer.send(9, "p");
@@ -36,7 +36,7 @@ async function provoke(peer: RawPeer, type: string): Promise<void> {
   peer.close();
 }
 
-/** Uses a socket again after the code was called, unless that has ended it; then waits for its end, which comes once. */
+/** Uses a socket again after the code was called, unless that has ended it. Then waits for its end, which comes once. */
 async function goOn(
   stage: Stage,
   peer: RawPeer,
@@ -47,14 +47,14 @@ async function goOn(
   const reading = peer.next(1).catch(() => null);
   if (socket.readyState === 1) {
     socket.send("still here");
-    await bounded("what is sent afterwards", reading);
+    await bounded("a message after that", reading);
   }
   socket.close();
-  mayFail(peer.sendClose(1000), "the other side may have gone");
+  mayFail(peer.sendClose(1000), "the other side may have closed");
   peer.close();
-  await until(() => closes() > 0, "close is told");
+  await until(() => closes() > 0, "close is emitted");
   await called(stage);
-  if (closes() !== 1) throw new Error(`close was told ${closes()} times`);
+  if (closes() !== 1) throw new Error(`close was emitted ${closes()} times`);
 }
 
 const STANDARD: Boundary[] = ["open", "message", "error", "close"].flatMap((type) =>
@@ -72,13 +72,13 @@ const STANDARD: Boundary[] = ["open", "message", "error", "close"].flatMap((type
       socket.addEventListener("close", () => closes++);
       using peer = await RawPeer.accept(listener);
       for (const conn of stage.ctx.connections) stage.follow(conn);
-      await mayFail(provoke(peer, type), "the misdeed may end the connection");
+      await mayFail(provoke(peer, type), "the listener may end the connection");
       await goOn(stage, peer, socket, () => closes);
     },
   }))
 );
 
-// The connections of `./ws` are of a context that nobody has, so code that calls into it does so by the socket.
+// The context of `./ws` connections isn't accessible, so code that calls into it uses the socket.
 const withSocket = (stage: Stage, code: Code, socket: EmittingSocket): Code => (...args) => {
   const { name } = stage.way;
   if (stage.calls > 0 || stage.way.calls === undefined) return code(...args);
@@ -92,9 +92,9 @@ const withSocket = (stage: Stage, code: Code, socket: EmittingSocket): Code => (
   }
 };
 
-/** Callbacks that decide about a handshake: a promise of one is as true as any object. */
+/** Callbacks that decide about a handshake. A promise counts as true, like any object. */
 const DECIDING: Record<string, (code: Code) => Code> = {
-  // After the first, everybody is let in.
+  // After the first client, all are accepted.
   verifyClient: (code) => (info) => code(info) ?? true,
   handleProtocols: (code) => (protocols) => code(protocols) ?? [...protocols][0],
 };
@@ -103,7 +103,7 @@ const EMITTER: Boundary[] = [
   ...["open", "upgrade", "message", "ping", "pong", "error", "close"].flatMap((type) =>
     ["on", "addEventListener"].map((how): Boundary => ({
       name: `a listener of ws's ${type}, by ${how}`,
-      // The other events are not among those of a browser.
+      // Browsers don't have the other events.
       except: () => how === "addEventListener" && ["upgrade", "ping", "pong"].includes(type),
       told,
       async play(stage, code) {
@@ -113,11 +113,11 @@ const EMITTER: Boundary[] = [
         const socket = new EmittingSocket(urlOf(listener));
         let closes = 0;
         if (type !== "error") socket.on("error", () => {});
-        // First, since of an emitter's listeners those behind one that throws aren't called.
+        // Added first, since an emitter doesn't call the listeners after one that throws.
         socket.on("close", () => closes++);
         socket[how as "on"](type, withSocket(stage, code, socket));
         using peer = await RawPeer.accept(listener);
-        await mayFail(provoke(peer, type), "the misdeed may end the connection");
+        await mayFail(provoke(peer, type), "the listener may end the connection");
         await goOn(stage, peer, socket, () => closes);
       },
     }))
@@ -160,7 +160,7 @@ const EMITTER: Boundary[] = [
     type,
   ): Boundary => ({
     name: `${type in DECIDING ? "" : "a listener of "}WebSocketServer's ${type}`,
-    // What is no string is no subprotocol: see below.
+    // A result that isn't a string isn't a subprotocol: see below.
     except: ({ synchronous }) => type === "handleProtocols" && !synchronous,
     told,
     async play(stage, code) {
@@ -184,7 +184,7 @@ const EMITTER: Boundary[] = [
         const subprotocols = { "Sec-WebSocket-Protocol": "a" };
         await bounded("an answer", mayFail(first.request(subprotocols), "it may be refused"));
         await called(stage);
-        // Others are served as before.
+        // Other clients are served as before.
         using other = await RawPeer.connect(port, subprotocols);
         await other.send(1, "honest");
         await bounded("an echo", other.next(1));
@@ -198,7 +198,7 @@ const EMITTER: Boundary[] = [
   })),
 ];
 
-Deno.test("a handleProtocols that returns no string refuses with 500, and the mistake is uncaught", async () => {
+Deno.test("a handleProtocols that doesn't return a string refuses with 500, and the error is uncaught", async () => {
   const uncaught = Promise.withResolvers<unknown>();
   const listener = (event: ErrorEvent) => {
     event.preventDefault();

@@ -16,9 +16,9 @@ import {
   testBoundaries,
 } from "./_foreign.ts";
 
-// What is below a connection and isn't ours: the sockets of `sockets`, and zlib.
+// Foreign code below a connection: the sockets of the option `sockets`, and zlib.
 
-/** Sockets of Deno's, but for one method, or property, of one kind of object: the first use of it is the code's. */
+/** Deno's sockets, except for one method or property of one kind of object, which is the foreign code. */
 function oddSockets(
   stage: Stage,
   kind: "sockets" | "listener" | "socket",
@@ -26,13 +26,13 @@ function oddSockets(
   code: Code,
 ): Sockets {
   let used = false;
-  // What the library couldn't close.
+  // Closes what the library couldn't close.
   const own = <T extends Disposable>(resource: T): T => {
     stage.finally(() => {
       try {
         resource[Symbol.dispose]();
       } catch {
-        // It could.
+        // It was closed.
       }
     });
     return resource;
@@ -79,7 +79,7 @@ function oddSockets(
   );
 }
 
-/** Shakes hands, has something echoed, and breaks the protocol, as far as that goes. */
+/** Performs the handshake, exchanges a message, and violates the protocol, as far as that is possible. */
 async function visit(port: number): Promise<RawPeer> {
   const peer = await RawPeer.dial(port);
   const use = async () => {
@@ -95,11 +95,11 @@ async function visit(port: number): Promise<RawPeer> {
 
 const VIOLATION = Uint8Array.of(0xff, 0xff);
 
-/** A listener's sockets. */
+/** The sockets that a listener accepts. */
 function accepted(method: string): Boundary {
   return {
     name: `${method}() of a socket that sockets has accepted`,
-    // What is promised isn't a fact of a socket.
+    // A promise isn't a valid value of a socket's properties.
     except: ({ synchronous }) =>
       (method.endsWith("Addr") || method === "setNoDelay") && !synchronous,
     told: ({ tells }) => tells && method !== "closeWrite" && method !== "close",
@@ -134,14 +134,14 @@ const LISTENING: Boundary[] = [
       stage.context();
       const port = stage.listen({ sockets: oddSockets(stage, "listener", "accept", code) });
       await called(stage);
-      // Nobody is accepted by a call that never settles.
+      // No connection is accepted if `accept` never settles.
       if (stage.way.name !== "never settles") return port;
       await bounded("shutdown", stage.ctx.shutdown());
     },
   },
   {
     name: "close() of a listener that sockets has made",
-    // The listener is closed all the same, as far as that can be known.
+    // The listener counts as closed all the same.
     told: () => false,
     except: ({ calls }) => calls === true,
     async play(stage, code) {
@@ -202,7 +202,7 @@ const DIALLING: Boundary[] = [
         await peer.write(VIOLATION);
         await called(stage);
       } catch {
-        // It has gone.
+        // It is closed already.
       }
       peer.close();
       await bounded("closed", conn.closed);
@@ -211,7 +211,7 @@ const DIALLING: Boundary[] = [
   })),
 ];
 
-// ---- Streams amid their opening handshake -------------------------------------------------------------------------------
+// ---- Streams during their opening handshake ----------------------------------------------------------------------------
 
 const OPENING: Boundary[] = (["server", "client"] as const).flatMap((role) => {
   const adopt = async (
@@ -234,7 +234,7 @@ const OPENING: Boundary[] = (["server", "client"] as const).flatMap((role) => {
   };
   return [
     ...(["read", "write", "closeWrite", "close"] as const).map((method): Boundary => ({
-      name: `${method}() of a Deno.Conn, amid the handshake of a ${role}`,
+      name: `${method}() of a Deno.Conn, during the handshake of a ${role}`,
       told: ({ tells }) => tells && (method === "read" || method === "write"),
       async play(stage, code) {
         stage.context();
@@ -247,8 +247,8 @@ const OPENING: Boundary[] = (["server", "client"] as const).flatMap((role) => {
       },
     })),
     ...(["pull", "cancel", "write", "close"] as const).map((method): Boundary => ({
-      name: `${method}() of a stream pair, amid the handshake of a ${role}`,
-      // Each of these has to linger first.
+      name: `${method}() of a stream pair, during the handshake of a ${role}`,
+      // These methods are called only after a delay.
       except: ({ calls }) => calls === true && (method === "cancel" || method === "close"),
       told: ({ tells }) =>
         tells && (method === "pull" || (method === "write" && role === "client")),
@@ -273,7 +273,7 @@ const OPENING: Boundary[] = (["server", "client"] as const).flatMap((role) => {
 
 type Handle = Record<string, Code>;
 
-// Each handle keeps the methods that there are when it is made, so they are replaced before there is one.
+// Each handle keeps the methods of its prototype from the time when it is made, so they are replaced before that.
 // deno-lint-ignore no-explicit-any -- not documented
 const prototype = Object.getPrototypeOf((zlib.createInflateRaw() as any)._handle) as Handle;
 let odd: { method: string; code: Code } | null = null;
@@ -288,7 +288,7 @@ for (const method of ["writeSync", "init", "reset", "close"]) {
   };
 }
 
-/** A message of "xyzxyzxyz…", compressed. */
+/** The text "xyzxyzxyz…", compressed. */
 const PACKED = new Uint8Array(
   zlib.deflateRawSync("xyz".repeat(100), { finishFlush: zlib.constants.Z_SYNC_FLUSH }),
 ).slice(0, -4);
@@ -296,7 +296,7 @@ const PACKED = new Uint8Array(
 const ZLIB: Boundary[] = (["compressing", "inflating"] as const).flatMap((direction) =>
   ["writeSync", "init", "close"].map((method): Boundary => ({
     name: `${method}() of zlib, ${direction}`,
-    // It computes, and knows of no promises and of nobody to call.
+    // zlib only computes: it returns no promises, and has no objects of the library.
     except: ({ synchronous, calls }) => !synchronous || calls === true,
     told: ({ tells }) => tells && method !== "close",
     async play(stage, code) {

@@ -9,7 +9,7 @@ import { standstill, turn, until } from "../support/until.ts";
 import { stillServes, victim } from "./_support.ts";
 import { readToEnd, unlessGone } from "../support/failure.ts";
 
-Deno.test("an oversized frame that is announced and never sent: 1009 from its header", async () => {
+Deno.test("an oversized frame that is announced and never sent leads to 1009 at its header", async () => {
   await using server = victim();
   for (const size of [1024 * 1024 + 1, 2 ** 40, 2 ** 53, 2 ** 62]) {
     using peer = await RawPeer.connect(server.port);
@@ -23,7 +23,7 @@ Deno.test("an oversized frame that is announced and never sent: 1009 from its he
   await stillServes(server);
 });
 
-Deno.test("a million fragments of one byte are one message, and a million empty ones are none", async () => {
+Deno.test("a million fragments of one byte form one message, and a million empty ones form none", async () => {
   await using server = victim({ maxMessageSize: 1_000_000 });
   for (const size of [1, 0]) {
     using peer = await RawPeer.connect(server.port);
@@ -38,18 +38,18 @@ Deno.test("a million fragments of one byte are one message, and a million empty 
   await stillServes(server);
 });
 
-Deno.test("TCP segments of one byte: the same messages", async () => {
+Deno.test("TCP segments of one byte give the same messages", async () => {
   await using server = victim();
   using peer = await RawPeer.connect(server.port);
   await peer.writeChopped(peer.encode(frame(TEXT, "hello".repeat(100))), 1);
   assertEquals((await peer.frame())!.payload, utf8("hello".repeat(100)));
 });
 
-Deno.test("a ping flood: as many answers as are read, and none is kept for a peer that reads none", async () => {
+Deno.test("a ping flood gets as many answers as the peer reads, and none is kept for a peer that doesn't read", async () => {
   await using server = victim();
   using peer = await RawPeer.connect(server.port);
   const pings = repeat(masked(frame(PING, "x".repeat(100))), 500);
-  // 50 MB of answers fit into no buffer of the system's: they are dropped, and the pings are read all the same.
+  // 50 MB of answers are more than the kernel's buffers hold. They are dropped, and the pings are still read.
   for (let i = 0; i < 1000; i++) await peer.write(pings);
   const [conn] = server.ctx.connections;
   assertEquals(conn.queuedBytes, 0);
@@ -62,7 +62,7 @@ Deno.test("a ping flood: as many answers as are read, and none is kept for a pee
   await stillServes(server);
 });
 
-Deno.test("a pong flood without a ping: nothing is kept, nothing is answered", async () => {
+Deno.test("a pong flood without a ping isn't answered, and nothing is kept", async () => {
   await using server = victim();
   using peer = await RawPeer.connect(server.port);
   const pongs = repeat(masked(frame(PONG, "x".repeat(125))), 1000);
@@ -71,7 +71,7 @@ Deno.test("a pong flood without a ping: nothing is kept, nothing is answered", a
   assertEquals((await peer.frame())!.payload, utf8("still here"));
 });
 
-/** Closes of a peer that reads nothing, and what the connection ended with. */
+/** Ends a connection whose peer reads nothing; returns the record. */
 async function unread(
   options: ListenOptions,
   act: (ends: Awaited<ReturnType<typeof rawPeer>>) => unknown,
@@ -81,7 +81,7 @@ async function unread(
   return await ends.conn.closed;
 }
 
-Deno.test("a peer that never reads data: sendTimeout ends it", async () => {
+Deno.test("a peer that never reads data is disconnected by sendTimeout", async () => {
   const record = await unread({ sendTimeout: 200 }, ({ conn }) => {
     for (let i = 0; i < 16; i++) conn.send(new Uint8Array(1 << 20).fill(i));
   });
@@ -89,7 +89,7 @@ Deno.test("a peer that never reads data: sendTimeout ends it", async () => {
   assert(record.unsentBytes > 0 && record.unsentMessages > 0);
 });
 
-Deno.test("a peer that never reads data: maxQueueBytes bounds what waits for it", async () => {
+Deno.test("a peer that never reads data has a queue that is bounded by maxQueueBytes", async () => {
   const record = await unread(
     { maxQueueBytes: 1 << 20, whenQueueFull: "close", closeTimeout: 50 },
     ({ conn }) => {
@@ -100,9 +100,9 @@ Deno.test("a peer that never reads data: maxQueueBytes bounds what waits for it"
   assertMatch(String(record.cause), /queue/i);
 });
 
-Deno.test("a peer that never reads pongs: the connection is ended once data are queued behind them", async () => {
+Deno.test("a peer that never reads pongs is disconnected when data are queued, too", async () => {
   const record = await unread({ sendTimeout: 200 }, async ({ conn, raw }) => {
-    // The pings are read and their answers dropped, so nothing but the time it takes holds this up.
+    // The pings are read and their answers dropped, so this only takes time.
     const pings = repeat(masked(frame(PING, "x".repeat(125))), 500);
     for (let i = 0; i < 200; i++) await raw.write(pings);
     conn.send(new Uint8Array(16 << 20));
@@ -110,7 +110,7 @@ Deno.test("a peer that never reads pongs: the connection is ended once data are 
   assertMatch(String(record.cause), /read nothing for 200 ms/);
 });
 
-Deno.test("a peer that never reads our close frame: closeTimeout ends it", async () => {
+Deno.test("a peer that never reads our close frame is disconnected by closeTimeout", async () => {
   const record = await unread({ closeTimeout: 100 }, ({ conn }) => {
     for (let i = 0; i < 16; i++) conn.send(new Uint8Array(1 << 20));
     conn.close();
@@ -119,7 +119,7 @@ Deno.test("a peer that never reads our close frame: closeTimeout ends it", async
   assertEquals([record.sent, record.wasClean], [null, false]);
 });
 
-Deno.test("a peer that never closes: closeTimeout ends it, whatever it goes on sending", async () => {
+Deno.test("a peer that never closes is disconnected by closeTimeout, even if it keeps sending", async () => {
   await using server = victim({ closeTimeout: 200, onConnect: (conn) => conn.close(1000, "bye") });
   using peer = await RawPeer.connect(server.port);
   const [conn] = server.ctx.connections;
@@ -136,7 +136,7 @@ Deno.test("a peer that never closes: closeTimeout ends it, whatever it goes on s
   await flood;
 });
 
-Deno.test("a peer that has failed and goes on sending: its input is dropped undecoded, until closeTimeout", async () => {
+Deno.test("a peer that has failed and keeps sending is read without decoding, until closeTimeout", async () => {
   await using server = victim({ closeTimeout: 200 });
   using peer = await RawPeer.connect(server.port);
   const [conn] = server.ctx.connections;
@@ -152,7 +152,7 @@ Deno.test("a peer that has failed and goes on sending: its input is dropped unde
 
 const OFFER = { "Sec-WebSocket-Extensions": "permessage-deflate" };
 
-Deno.test("a compression bomb: 1009 at the limit", async () => {
+Deno.test("a compression bomb leads to 1009 at the limit", async () => {
   await using server = victim({ compression: true });
   using peer = await RawPeer.connect(server.port, OFFER);
   const finishFlush = zlib.constants.Z_SYNC_FLUSH;
@@ -165,7 +165,7 @@ Deno.test("a compression bomb: 1009 at the limit", async () => {
   await stillServes(server);
 });
 
-Deno.test("bad windows and corrupt data: an offer is declined, data fail their own connection with 1007", async () => {
+Deno.test("bad windows and corrupt data: the offer is declined, and the data fail only their connection, with 1007", async () => {
   await using server = victim({ compression: true });
   for (const bits of ["7", "16", "08", "x", "1e1", "-9", '"15 "']) {
     const offer = `permessage-deflate; server_max_window_bits=${bits}`;
@@ -173,7 +173,7 @@ Deno.test("bad windows and corrupt data: an offer is declined, data fail their o
     const { upgradeRequest } = await import("../support/raw_peer.ts");
     await peer.write(upgradeRequest({ "Sec-WebSocket-Extensions": offer }));
     await peer.readHead();
-    // Declined, or refused with 400 where it isn't even a token.
+    // Declined, or refused with 400 if the value isn't even a token.
     assertMatch(peer.head, /^HTTP\/1\.1 (101|400) /);
     assert(!/permessage-deflate/i.test(peer.head), `${bits}: ${peer.head}`);
   }
@@ -184,7 +184,7 @@ Deno.test("bad windows and corrupt data: an offer is declined, data fail their o
   await stillServes(server);
 });
 
-Deno.test("invalid UTF-8 at the last byte of 1 MiB: 1007, in one frame, in many, and compressed", async () => {
+Deno.test("invalid UTF-8 at the last byte of 1 MiB leads to 1007, in one frame, in many, and compressed", async () => {
   const bad = utf8("x".repeat((1 << 20) - 1) + "y");
   bad[bad.length - 1] = 0xc3;
   const finishFlush = zlib.constants.Z_SYNC_FLUSH;
@@ -204,14 +204,14 @@ Deno.test("invalid UTF-8 at the last byte of 1 MiB: 1007, in one frame, in many,
   await stillServes(server);
 });
 
-Deno.test("predictable masks: 1,000 frames of a client have 1,000 different keys, none of them zero", async () => {
+Deno.test("predictable masks: 1,000 frames of a client have 1,000 different keys, and none is zero", async () => {
   using listener = rawListener();
   await using ctx = new Context();
   const conn = ctx.connect(urlOf(listener));
   using peer = await RawPeer.accept(listener);
   await conn.opened;
   for (let i = 0; i < 1000; i++) conn.send("");
-  // An empty text is six bytes, the last four of which are its key.
+  // An empty text frame has six bytes, of which the last four are its key.
   const bytes = new Uint8Array(6000);
   for (let at = 0; at < bytes.length;) at += (await peer.conn.read(bytes.subarray(at)))!;
   const keys = new Set<number>(), view = new DataView(bytes.buffer);
@@ -227,7 +227,7 @@ Deno.test("predictable masks: 1,000 frames of a client have 1,000 different keys
   assert(ones > 15_000 && ones < 17_000, `${ones} of 32000 bits are set`);
 });
 
-Deno.test("callbacks that throw: reported, and the connection goes on", async () => {
+Deno.test("callbacks that throw are reported, and the connection continues", async () => {
   const errors: unknown[] = [];
   await using ends = await rawPeer({
     onMessage: (conn, data) => {
@@ -248,7 +248,7 @@ Deno.test("callbacks that throw: reported, and the connection goes on", async ()
   assertEquals(errors.sort(), ["message", "message", "ping"]);
 });
 
-Deno.test("a callback that never settles holds its own connection, within readAhead, and not its end", async () => {
+Deno.test("a callback that never settles holds only its connection, within readAhead, and doesn't delay its end", async () => {
   let calls = 0;
   await using ends = await rawPeer({
     closeTimeout: 50,
@@ -266,7 +266,7 @@ Deno.test("a callback that never settles holds its own connection, within readAh
     for (let i = 0; i < 2000; i++) await ends.raw.write(some);
   })());
   await until(() => ends.conn.stats().bytesReceived > 0 && ends.conn.stats().messagesReceived > 50);
-  // The system's own buffers hold the rest.
+  // The rest is in the kernel's buffers.
   assert(ends.conn.stats().bytesReceived < 200_000);
   ends.conn.terminate();
   const { undelivered } = await closed;
@@ -275,7 +275,7 @@ Deno.test("a callback that never settles holds its own connection, within readAh
   await flood;
 });
 
-Deno.test("a reader paused for ever: what is held stays within readAhead and one read", async () => {
+Deno.test("a reader paused for ever holds at most readAhead and one read", async () => {
   await using ends = await rawPeer({ readAhead: 64 * 1024, onConnect: (conn) => conn.pause() });
   let written = 0;
   const flood = unlessGone((async () => {
@@ -287,7 +287,7 @@ Deno.test("a reader paused for ever: what is held stays within readAhead and one
       written += some.length;
     }
   })());
-  // The flood stalls when the kernel's buffers are full.
+  // The flood stops when the kernel's buffers are full.
   await standstill(() => written);
   const { bytesReceived } = ends.conn.stats();
   assert(bytesReceived <= 2 * 64 * 1024 + 14, `${bytesReceived} bytes were read while paused`);
@@ -296,7 +296,7 @@ Deno.test("a reader paused for ever: what is held stays within readAhead and one
   await flood;
 });
 
-Deno.test("a peer that vanishes in silence is found by keepAlive", async () => {
+Deno.test("a peer that vanishes is noticed by keepAlive", async () => {
   await using server = victim({ keepAlive: { interval: 50, timeout: 50 } });
   using peer = await RawPeer.connect(server.port);
   const [conn] = server.ctx.connections;
@@ -304,7 +304,7 @@ Deno.test("a peer that vanishes in silence is found by keepAlive", async () => {
   assertEquals((await readToEnd(peer.conn)) > 0, true);
 });
 
-Deno.test("control frames in the middle of a flood of data: a ping is answered while 64 MiB are on their way", async () => {
+Deno.test("control frames during a flood: a ping is answered while 64 MiB are in flight", async () => {
   await using server = victim({ onMessage: () => {}, maxMessageSize: 0 });
   using peer = await RawPeer.connect(server.port);
   const part = masked(frame(CONTINUATION, new Uint8Array(1 << 20), { fin: false }));

@@ -6,7 +6,7 @@ import { turn, until } from "../support/until.ts";
 import { statusOf, stillServes, victim } from "./_support.ts";
 import { readToEnd, unlessGone } from "../support/failure.ts";
 
-Deno.test("slow handshake: a head that drips in is ended by the timeout, progress or not", async () => {
+Deno.test("slow handshake: the timeout ends a head that comes byte by byte", async () => {
   await using server = victim({ handshakeTimeout: 200 });
   using peer = await RawPeer.dial(server.port);
   let ended = false;
@@ -26,14 +26,14 @@ Deno.test("slow handshake: a head that drips in is ended by the timeout, progres
   await stillServes(server);
 });
 
-Deno.test("silent handshake: a connection that says nothing is ended by the timeout", async () => {
+Deno.test("silent handshake: the timeout ends a connection that sends nothing", async () => {
   await using server = victim({ handshakeTimeout: 50 });
   using peer = await RawPeer.dial(server.port);
   assertMatch(new TextDecoder().decode(await peer.rest()), /^HTTP\/1\.1 408 /);
   assertMatch((await server.refused.next()).message, /No handshake within 50 ms/);
 });
 
-Deno.test("endless head: refused with 431 at the bound, whatever follows", async () => {
+Deno.test("endless head: the head is refused with 431 at the limit", async () => {
   await using server = victim();
   using peer = await RawPeer.dial(server.port);
   await peer.write(utf8("GET / HTTP/1.1\r\n"));
@@ -41,7 +41,7 @@ Deno.test("endless head: refused with 431 at the bound, whatever follows", async
     const line = repeat(utf8("X-Header: value\r\n"), 256);
     for (;;) await peer.write(line);
   })();
-  // It ends when the server has closed, with what is still on its way.
+  // The write ends when the server has closed.
   const ended = flood.catch(() => "ended");
   await peer.readHead();
   assertMatch(peer.head, /^HTTP\/1\.1 431 /);
@@ -50,7 +50,7 @@ Deno.test("endless head: refused with 431 at the bound, whatever follows", async
   await stillServes(server);
 });
 
-Deno.test("head without end: the peer that ends its direction in it is dropped at once", async () => {
+Deno.test("head without end: a peer that ends its direction in the head is disconnected at once", async () => {
   await using server = victim();
   using peer = await RawPeer.dial(server.port);
   await peer.write(utf8("GET / HTTP/1.1\r\nHost: x\r\n"));
@@ -59,7 +59,7 @@ Deno.test("head without end: the peer that ends its direction in it is dropped a
   assertMatch((await server.refused.next()).message, /ended before the handshake was complete/);
 });
 
-Deno.test("1 MiB of headers: 431 in a complete head too", async () => {
+Deno.test("1 MiB of headers: a complete head is refused with 431, too", async () => {
   await using server = victim();
   using peer = await RawPeer.dial(server.port);
   const writing = unlessGone(peer.write(upgradeRequest({ "X-Large": "x".repeat(1 << 20) })));
@@ -70,7 +70,7 @@ Deno.test("1 MiB of headers: 431 in a complete head too", async () => {
   await stillServes(server);
 });
 
-Deno.test("half-open connections: the oldest make room, so that 2,000 of them keep no client out", async () => {
+Deno.test("half-open connections: the oldest are dropped, so that 2,000 of them don't exclude a client", async () => {
   await using server = victim({ maxHandshakes: 100, handshakeTimeout: 600_000 });
   const peers: Deno.Conn[] = [];
   try {
@@ -82,7 +82,7 @@ Deno.test("half-open connections: the oldest make room, so that 2,000 of them ke
       ends.push(readToEnd(conn));
       if (i % 500 === 499) await stillServes(server);
     }
-    // The first ones are gone, without an answer.
+    // The first ones were closed without a response.
     assertEquals(await Promise.all(ends.slice(0, 1900)), Array(1900).fill(0));
     assertMatch((await server.refused.next()).message, /dropped to make room/);
     await stillServes(server);
@@ -91,7 +91,7 @@ Deno.test("half-open connections: the oldest make room, so that 2,000 of them ke
   }
 });
 
-Deno.test("handshakes in progress: where all wait for the application, the newest has to go", async () => {
+Deno.test("handshakes in progress: if all wait for the application, the newest is refused", async () => {
   const { promise, resolve } = Promise.withResolvers<boolean>();
   let asked = 0;
   await using server = victim({
@@ -113,10 +113,10 @@ Deno.test("handshakes in progress: where all wait for the application, the newes
   }
 });
 
-Deno.test("connections per address: too many get 503, and places come free again", async () => {
+Deno.test("connections per address: those above the limit get 503, and closed ones make room", async () => {
   await using server = victim({ maxConnectionsPerAddress: 3 });
   const open = [await RawPeer.connect(server.port), await RawPeer.connect(server.port)];
-  // A handshake in progress counts as well.
+  // A handshake in progress counts, too.
   const half = await RawPeer.dial(server.port);
   await half.write(utf8("GET /"));
   {
@@ -132,7 +132,7 @@ Deno.test("connections per address: too many get 503, and places come free again
   await stillServes(server);
 });
 
-Deno.test("too many connections: 503, and those that are open go on", async () => {
+Deno.test("too many connections: further ones get 503, and open ones continue", async () => {
   await using server = victim({ maxConnections: 1 });
   const first = await RawPeer.connect(server.port);
   assertEquals(await statusOf(server.port), 503);
@@ -141,7 +141,7 @@ Deno.test("too many connections: 503, and those that are open go on", async () =
   await stillServes(server);
 });
 
-Deno.test("cross-site hijacking: pages of strangers get 403, and programs without an origin pass", async () => {
+Deno.test("cross-site hijacking: pages of other origins get 403, and programs without an origin are accepted", async () => {
   await using server = victim({ origins: ["https://example.com"] });
   assertEquals(await statusOf(server.port, { Origin: "https://evil.example", Cookie: "a=b" }), 403);
   assertEquals(await statusOf(server.port, { Origin: "null" }), 403);
@@ -150,7 +150,7 @@ Deno.test("cross-site hijacking: pages of strangers get 403, and programs withou
   assertEquals(await statusOf(server.port), 101);
 });
 
-Deno.test("cross-site hijacking: a cookie without any rule is advised about once, and only then", async () => {
+Deno.test("cross-site hijacking: a cookie without a rule leads to one warning", async () => {
   for (const rule of ["none", "origins", "onHandshake", "no-cookie"]) {
     const script = new URL("./programs/cookie.ts", import.meta.url).pathname;
     const { stdout, stderr } = await new Deno.Command(Deno.execPath(), {
@@ -164,13 +164,13 @@ Deno.test("cross-site hijacking: a cookie without any rule is advised about once
   }
 });
 
-Deno.test("DNS rebinding: a page that reaches us by a name of its own is refused by origin and by host", async () => {
+Deno.test("DNS rebinding: a page that uses another host name is refused by origin and by host", async () => {
   const rebound = { Host: "evil.example", Origin: "http://evil.example" };
   {
     await using server = victim({ origins: ["http://localhost"] });
     assertEquals(await statusOf(server.port, rebound), 403);
   }
-  // The recipe of docs/security.md.
+  // The program of docs/security.md.
   const hosts = new Set(["localhost", "127.0.0.1"]);
   await using server = victim({
     onHandshake: (request) => hosts.has(new URL(request.url).hostname),
@@ -179,7 +179,7 @@ Deno.test("DNS rebinding: a page that reaches us by a name of its own is refused
   assertEquals(await statusOf(server.port, { Host: "localhost:8080" }), 101);
 });
 
-Deno.test("a callback that never answers a handshake is ended by the timeout, one that throws with 500", async () => {
+Deno.test("a callback that never answers a handshake is ended by the timeout, one that throws leads to 500", async () => {
   {
     await using server = victim({ handshakeTimeout: 50, onHandshake: () => new Promise(() => {}) });
     assertEquals(await statusOf(server.port), 408);
@@ -196,7 +196,7 @@ Deno.test("a callback that never answers a handshake is ended by the timeout, on
   assert(!(head + body).includes("secret"));
 });
 
-Deno.test("a client doesn't believe a server that never ends its head, or answers with too much", async () => {
+Deno.test("a client doesn't believe a server with an endless head, or with too large a response", async () => {
   using listener = rawListener();
   const ctx = new Context();
   const conn = ctx.connect(urlOf(listener), { onError: () => {} });

@@ -11,9 +11,9 @@ import { victim } from "./_support.ts";
 import { mayFail, readToEnd } from "../support/failure.ts";
 
 const BREAKS = ["\r\nX-Injected: 1", "\nX-Injected: 1", "\rX-Injected: 1", "\0X-Injected: 1"];
-const WIDE = "\u010d\u010aX-Injected: 1"; // becomes CR LF where code units are cut to bytes
+const WIDE = "\u010d\u010aX-Injected: 1"; // becomes CR LF if code units are truncated to bytes
 
-/** What a client of ours puts on the wire; `""` where it throws before. */
+/** The bytes that a client sends; `""` if the call throws before. */
 async function sentBy(url: string, options: ConnectOptions, listener: Deno.TcpListener) {
   await using ctx = new Context({ onError: () => {} });
   try {
@@ -28,7 +28,7 @@ async function sentBy(url: string, options: ConnectOptions, listener: Deno.TcpLi
   return head;
 }
 
-/** No line of a head is one that the application didn't ask for. */
+/** Checks that a head has only lines of the application. */
 function clean(head: string, what: string): void {
   assert(!/(^|[\r\n\0])X-Injected/i.test(head), `${what}: ${JSON.stringify(head)}`);
   for (const line of head.split("\r\n")) assert(!/[\r\n\0]/.test(line), JSON.stringify(line));
@@ -66,13 +66,13 @@ for (const [what, make] of Object.entries(CLIENT)) {
       const [url, options] = make(text, listener.addr.port);
       clean(await sentBy(url ?? urlOf(listener), options, listener), what);
     }
-    // And without it, it does connect.
+    // Without the injection, the client connects.
     const [url, options] = make("", listener.addr.port);
     assertMatch(await sentBy(url ?? urlOf(listener), options, listener), /^(GET|CONNECT) /);
   });
 }
 
-/** What a server of ours answers; `""` where `listen` throws. */
+/** The response of a server; `""` if `listen` throws. */
 async function answeredBy(options: ListenOptions, offer: Record<string, string>): Promise<string> {
   let server;
   try {
@@ -112,7 +112,7 @@ for (const [what, make] of Object.entries(SERVER)) {
   });
 }
 
-Deno.test("header injection by a request: what is refused isn't echoed into a head", async () => {
+Deno.test("header injection by a request: a refusal doesn't echo refused input in its head", async () => {
   const head = await answeredBy({}, { "Sec-WebSocket-Version": "13\tX-Injected: 1" });
   clean(head, "version");
   assertMatch(head, /^HTTP\/1\.1 426 /);
@@ -152,7 +152,7 @@ for (const [what, rest] of Object.entries(AMBIGUOUS)) {
         return new Response("ok");
       },
     });
-    // As the first request of a connection, and behind another one.
+    // As the first request of a connection, and after another one.
     for (const first of ["", "GET /first HTTP/1.1\r\nHost: x\r\n\r\n"]) {
       using conn = await Deno.connect({ hostname: "127.0.0.1", port: server.port });
       const head = `${first}POST /a HTTP/1.1\r\nHost: x\r\n${rest}${SMUGGLED}`;
@@ -172,7 +172,7 @@ for (const [what, rest] of Object.entries(AMBIGUOUS)) {
   });
 }
 
-Deno.test("request smuggling: frames behind a handshake with a body are no frames, it is refused", async () => {
+Deno.test("request smuggling: a handshake with a body is refused, and bytes after it aren't frames", async () => {
   await using server = victim({ handler: () => new Response("ok") });
   for (const [name, value] of [["Content-Length", "5"], ["Transfer-Encoding", "chunked"]]) {
     using peer = await RawPeer.dial(server.port);

@@ -8,7 +8,7 @@ import { pair, rawPeer } from "../support/pair.ts";
 import { until } from "../support/until.ts";
 import { BINARY, CLOSE, PING } from "../support/frames.ts";
 
-Deno.test("rateLimit: messages beyond the limit are held, none is lost, and all come in order", async () => {
+Deno.test("rateLimit: messages above the limit are held, none is lost, and all are delivered in order", async () => {
   const got: number[] = [], times: number[] = [];
   await using ends = await pair({
     rateLimit: { messages: 200 },
@@ -20,11 +20,11 @@ Deno.test("rateLimit: messages beyond the limit are held, none is lost, and all 
   for (const n of upTo(300)) ends.client.send(numbered(n, 8));
   await until(() => got.length === 300);
   assertEquals(got, upTo(300));
-  // One second's worth comes at once, and what is beyond it no faster than the limit allows.
+  // The messages of one second come at once, and further ones no faster than the limit.
   assert(times[299] - times[0] > 450, `300 messages took ${times[299] - times[0]} ms`);
 });
 
-Deno.test("rateLimit: bytes beyond the limit aren't read", async () => {
+Deno.test("rateLimit: bytes above the limit aren't read", async () => {
   let received = 0;
   const start = performance.now();
   await using ends = await pair({
@@ -50,7 +50,7 @@ Deno.test("rateLimit: pings count as messages, so a flood of them isn't answered
   assert(performance.now() - start > 300, `${performance.now() - start} ms`);
 });
 
-Deno.test("rateLimit: it is lifted by close(), so that the peer's close frame needn't wait", async () => {
+Deno.test("rateLimit: close() ends the limit, so that the peer's close frame is read at once", async () => {
   const held = Promise.withResolvers<void>();
   await using ends = await rawPeer({
     rateLimit: { messages: 1 },
@@ -66,7 +66,7 @@ Deno.test("rateLimit: it is lifted by close(), so that the peer's close frame ne
   assertEquals((await ends.conn.closed).wasClean, true);
 });
 
-Deno.test("rateLimit: a held peer isn't taken for a dead one", async () => {
+Deno.test("rateLimit: keepAlive doesn't end a held connection", async () => {
   const got: number[] = [];
   await using ends = await pair({
     rateLimit: { messages: 2 },
@@ -78,7 +78,7 @@ Deno.test("rateLimit: a held peer isn't taken for a dead one", async () => {
   assertEquals(ends.server.state, "open");
 });
 
-Deno.test("rateLimit: paused and resumed, all still comes", async () => {
+Deno.test("rateLimit: all messages are delivered after a pause", async () => {
   await using ends = await pair({ rateLimit: { messages: 15 }, onMessage: () => {} });
   ends.server.pause();
   for (const n of upTo(20)) ends.client.send(numbered(n, 8));
@@ -86,7 +86,7 @@ Deno.test("rateLimit: paused and resumed, all still comes", async () => {
   await until(() => ends.server.stats().messagesReceived === 20);
 });
 
-Deno.test("rateLimit: options that make no sense are refused", async () => {
+Deno.test("rateLimit: invalid options are refused", async () => {
   await using ctx = new Context();
   for (const rateLimit of [{ messages: 0 }, { bytes: -1 }, { bytes: NaN }, { messages: 0.5 }]) {
     assertThrows(() => ctx.listen({ rateLimit }), RangeError, "rateLimit");
@@ -100,7 +100,7 @@ Deno.test("rateLimit: options that make no sense are refused", async () => {
   }
 });
 
-Deno.test("a bucket: a second's worth at once, then nothing until the timer has fired", () => {
+Deno.test("a bucket allows the amount of a second at once, and then nothing until the timer has fired", () => {
   const timers = new Timers();
   let resumed = 0;
   const limit = new RateLimit({ messages: 3, bytes: 1000 }, {
@@ -116,7 +116,7 @@ Deno.test("a bucket: a second's worth at once, then nothing until the timer has 
   assertEquals([limit.dry, resumed], [false, 1]);
 });
 
-Deno.test("addresses: IPv4 by itself, IPv6 by its /64, mapped IPv4 as IPv4", () => {
+Deno.test("addresses: IPv4 counts by address, IPv6 by /64, and mapped IPv4 as IPv4", () => {
   assertEquals(addressKey("192.0.2.1"), "192.0.2.1");
   assertEquals(addressKey("::ffff:192.0.2.1"), "192.0.2.1");
   assertEquals(addressKey("2001:db8:1:2::1"), "2001:db8:1:2");

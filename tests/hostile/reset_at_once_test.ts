@@ -1,4 +1,4 @@
-/** Peers that have reset their connection before it was accepted, as scanners and health checks do. */
+/** Peers that have reset their connection before it was accepted, like scanners and health checks. */
 import { assert, assertEquals } from "@std/assert";
 import { Context } from "../../mod.ts";
 import { findProgram } from "../ways/_exercise.ts";
@@ -15,7 +15,7 @@ for i in range(int(sys.argv[2])):
 `;
 
 Deno.test({
-  name: "peers that reset at once don't make accepting rest, nor are they news",
+  name: "peers that reset at once don't make accepting pause, and aren't reported",
   ignore: PYTHON === null,
   fn: async () => {
     const said: unknown[] = [], { error } = console;
@@ -23,7 +23,7 @@ Deno.test({
     try {
       await using ctx = new Context();
       const listener = ctx.listen({ hostname: "127.0.0.1", onMessage: () => {} });
-      // In one go, while nothing is accepted here.
+      // All at once, while nothing is accepted here.
       const { success } = new Deno.Command(PYTHON!, {
         args: ["-c", FLOOD, String(listener.port), "100"],
       }).outputSync();
@@ -31,7 +31,7 @@ Deno.test({
       const start = performance.now();
       await ctx.connect(listener.url).opened;
       const took = performance.now() - start;
-      // With a rest after each, growing to a second, it was more than a minute and a half.
+      // With a pause after each, growing to a second, it took more than a minute and a half.
       assert(took < 2000, `${took} ms`);
       assertEquals(said, []);
     } finally {

@@ -1,4 +1,4 @@
-/** Peers that reset their connection at every step of it. */
+/** Peers that reset their connection at every step. */
 import { assert, assertEquals } from "@std/assert";
 import { type CloseRecord, type Connection, Context } from "../../mod.ts";
 import { openLibC } from "../../src/transport/system/libc.ts";
@@ -12,7 +12,7 @@ import { SOCKETS } from "../transport/_system.ts";
 const SOL_SOCKET = 1, SO_LINGER = 13;
 const libc = openLibC();
 
-/** Closes a connection by a reset: what it has sent and the peer hasn't read is lost with it. */
+/** Resets a connection. Unread bytes in both directions are lost. */
 function reset(socket: SystemSocket): void {
   const linger = new Uint8Array(Int32Array.of(1, 0).buffer);
   assertEquals(libc.setsockopt(socket.fd, SOL_SOCKET, SO_LINGER, linger, 8), 0);
@@ -23,7 +23,7 @@ async function writeAll(socket: SystemSocket, bytes: Uint8Array): Promise<void> 
   for (let at = 0; at < bytes.length;) at += await socket.write(bytes.subarray(at));
 }
 
-/** Shakes hands, and stops reading behind the head. */
+/** Performs the handshake, and stops reading after the head. */
 async function open(socket: SystemSocket): Promise<void> {
   await writeAll(socket, upgradeRequest());
   const byte = new Uint8Array(1);
@@ -35,23 +35,23 @@ async function open(socket: SystemSocket): Promise<void> {
 
 const BIG = masked(frame(TEXT, "x".repeat(70_000)));
 
-/** What a peer does before it resets. */
+/** The steps at which a peer resets. */
 const STEPS: Record<string, (socket: SystemSocket) => unknown> = {
   "at once": () => {},
-  "amid the head of its request": (socket) => writeAll(socket, upgradeRequest().subarray(0, 30)),
-  "behind its request": (socket) => writeAll(socket, upgradeRequest()),
-  "behind ordinary HTTP": (socket) =>
+  "within the head of its request": (socket) => writeAll(socket, upgradeRequest().subarray(0, 30)),
+  "after its request": (socket) => writeAll(socket, upgradeRequest()),
+  "after ordinary HTTP": (socket) =>
     writeAll(socket, new TextEncoder().encode("GET / HTTP/1.1\r\nHost: h\r\n\r\n")),
-  "once it is open": open,
-  "amid the header of a frame": async (socket) => {
+  "when it is open": open,
+  "within the header of a frame": async (socket) => {
     await open(socket);
     await writeAll(socket, BIG.subarray(0, 3));
   },
-  "amid a payload": async (socket) => {
+  "within a payload": async (socket) => {
     await open(socket);
     await writeAll(socket, BIG.subarray(0, 50_000));
   },
-  "amid a message in fragments": async (socket) => {
+  "within a fragmented message": async (socket) => {
     await open(socket);
     await writeAll(socket, masked(frame(TEXT, "x", { fin: false })));
   },
@@ -59,7 +59,7 @@ const STEPS: Record<string, (socket: SystemSocket) => unknown> = {
     await open(socket);
     for (let i = 0; i < 20; i++) await writeAll(socket, BIG);
   },
-  "behind its close frame": async (socket) => {
+  "after its close frame": async (socket) => {
     await open(socket);
     await writeAll(socket, masked(closeFrame(1000)));
   },
@@ -68,8 +68,8 @@ const STEPS: Record<string, (socket: SystemSocket) => unknown> = {
 for (const isTls of [false, true]) {
   for (const paused of [false, true]) {
     if (isTls && paused) continue;
-    const how = isTls ? ", where TLS is spoken" : paused ? ", of a held connection" : "";
-    Deno.test(`peers that reset at every step${how} harm no other, and each connection ends once`, async () => {
+    const how = isTls ? "over TLS" : paused ? "of a held connection" : "";
+    Deno.test(`peers that reset at every step${how} don't affect others, and each connection ends once`, async () => {
       using certificates = isTls ? makeCertificates() : null;
       const said: unknown[] = [], { error } = console;
       console.error = (...args) => said.push(args);
@@ -93,12 +93,12 @@ for (const isTls of [false, true]) {
         for (const [, act] of isTls ? Object.entries(STEPS).slice(0, 3) : Object.entries(STEPS)) {
           for (let i = 0; i < 3; i++) {
             const socket = await SOCKETS.connectTcp("127.0.0.1", listener.port) as SystemSocket;
-            // What it says may have been answered, with TLS by an alert, or the connection be gone by then.
+            // The server may have answered, over TLS with an alert, or may have closed the connection.
             await Promise.resolve(act(socket)).catch(() => {});
             reset(socket);
           }
         }
-        // One that is held notices nothing of its end until it goes on.
+        // A held connection notices its end only after it resumes.
         if (paused) { for (const conn of opened) conn.resume(); }
         await until(() => ctx.connections.size === 0 && closes.size === opened.length);
         assert(isTls || opened.length > 15, String(opened.length));

@@ -7,7 +7,7 @@ import { RawPeer } from "../support/raw_peer.ts";
 import { turn, until } from "../support/until.ts";
 import { mayFail } from "../support/failure.ts";
 
-/** A server that sends to whoever comes, as fast as they read, until it is shut down. */
+/** A server that sends to its clients as fast as they read, until it is shut down. */
 function sender(ctx: Context, sent: Map<number, number>, size: () => number) {
   const send = (conn: Connection) => {
     const id = Number(new URL(conn.url).search.slice(1));
@@ -18,7 +18,7 @@ function sender(ctx: Context, sent: Map<number, number>, size: () => number) {
         sent.set(id, ++count);
       }
     } catch {
-      // It is closing: this one was not accepted.
+      // The connection is closing, so the message wasn't accepted.
     }
   };
   return ctx.listen({
@@ -31,7 +31,7 @@ function sender(ctx: Context, sent: Map<number, number>, size: () => number) {
 }
 
 for (const compression of [false, true]) {
-  Deno.test(`shutdown under load: a clean close has delivered all that send returned for${compression ? ", compressed" : ""}`, async () => {
+  Deno.test(`shutdown under load: a clean close has delivered all${compression ? " compressed" : ""} messages that send has accepted`, async () => {
     const random = seeded(11), sent = new Map<number, number>();
     const server = new Context({ compression }), clients = new Context({ compression });
     const listener = sender(server, sent, () => 4 + Math.floor(random() * 3000));
@@ -64,7 +64,7 @@ for (const compression of [false, true]) {
   });
 }
 
-Deno.test("shutdown under load: what a peer didn't take is counted, and what it did take is in order", async () => {
+Deno.test("shutdown under load: messages that a peer hasn't read are counted, and those it has read are in order", async () => {
   const sent = new Map<number, number>(), size = 10_000;
   const server = new Context();
   const listener = sender(server, sent, () => size);
@@ -79,20 +79,20 @@ Deno.test("shutdown under load: what a peer didn't take is counted, and what it 
   assert(record.unsentMessages > 0 && record.unsentMessages <= all, `${record}`);
   assert(record.unsentBytes > (record.unsentMessages - 1) * size, `${record.unsentBytes}`);
   assert(record.unsentBytes <= record.unsentMessages * size);
-  // What the system had taken still comes, unless it was reset: nothing doubled, none out of order, and no more than that.
+  // Messages in the kernel's buffer still arrive unless there was a reset: once, in order, and no others.
   let got = 0;
   for (;;) {
     const frame = await mayFail(peer.frame(), "a reset is an end") ?? null;
     if (frame === null || frame.opcode !== 2) break;
     assertEquals(numberOf(frame.payload), got++);
   }
-  // The write that was on its way counts as unsent, and may have been taken all the same: one block of 64 KiB.
+  // A pending write counts as unsent, although the kernel may have accepted it: a block of 64 KiB.
   const onItsWay = Math.ceil(64 * 1024 / size);
   assert(got <= all - record.unsentMessages + onItsWay, `${got} of ${all} came, ${record}`);
   peer.close();
 });
 
-Deno.test("shutdown under load: handshakes in progress get 503, and new connections nothing", async () => {
+Deno.test("shutdown under load: handshakes in progress get 503, and new connections no response", async () => {
   const server = new Context();
   const listener = server.listen({ hostname: "127.0.0.1", onHandshakeError: () => {} });
   using half = await RawPeer.dial(listener.port);
@@ -104,7 +104,7 @@ Deno.test("shutdown under load: handshakes in progress get 503, and new connecti
   assertEquals(await shutdown, { clean: 0, terminated: 1 });
 });
 
-/** The example with a peer that never answers a close frame. */
+/** The example, with a peer that never answers a close frame. */
 async function stubborn(timeout: number) {
   const child = new Deno.Command(Deno.execPath(), {
     args: [...exampleArgs("graceful_shutdown"), "--timeout", String(timeout)],

@@ -1,11 +1,11 @@
 /**
- * 200 connections at a time echo numbered, hashed messages through a proxy that delays, splits, merges, cuts, resets and
- * stalls, with pauses, drains, compression and closes at random.
+ * 200 connections at a time echo numbered messages with hashes through a proxy that delays, splits, merges, cuts, resets and
+ * stalls, with random pauses, drains, compression and closes.
  *
  *     deno task soak [--minutes N] [--seconds N] [--seed S] [--connections N]
  *
- * Ends with 1 where a message was lost, doubled, changed or out of order on a connection that closed with 1000, where
- * another one didn't report its cause, or where anything is left in the end.
+ * The exit code is 1 if a message was lost, duplicated, changed or out of order on a connection that closed with 1000, if any
+ * other connection didn't report its cause, or if anything is left open at the end.
  *
  * @module
  */
@@ -15,7 +15,7 @@ import { seeded } from "../support/random.ts";
 import { FaultProxy } from "./fault_proxy.ts";
 import { mayFail } from "../support/failure.ts";
 
-/** What a soak found. */
+/** The result of a soak. */
 export interface SoakResult {
   rounds: number;
   connections: number;
@@ -34,7 +34,7 @@ export interface SoakOptions {
 
 const HEAD = 8;
 
-/** A message of a number, a hash and bytes that the hash is of. */
+/** A message of a number, a hash, and the hashed bytes. */
 function numbered(n: number, length: number, random: () => number): Uint8Array {
   const bytes = new Uint8Array(HEAD + length), view = new DataView(bytes.buffer);
   const salt = Math.floor(random() * 256);
@@ -44,14 +44,14 @@ function numbered(n: number, length: number, random: () => number): Uint8Array {
   return bytes;
 }
 
-/** FNV-1a of what stands behind the head. */
+/** FNV-1a of the bytes after the number and the hash. */
 function hash(bytes: Uint8Array): number {
   let value = 0x811c9dc5;
   for (let i = HEAD; i < bytes.length; i++) value = Math.imul(value ^ bytes[i], 0x01000193);
   return value >>> 0;
 }
 
-/** What this process has open, besides pairs of Unix sockets, which the runtime makes for itself at times. */
+/** The open descriptors of this process, except pairs of Unix sockets, which the runtime opens for itself. */
 function descriptors(): string[] {
   const open: string[] = [], pairs = Deno.readTextFileSync("/proc/self/net/unix");
   for (const { name } of Deno.readDirSync("/proc/self/fd")) {
@@ -60,7 +60,7 @@ function descriptors(): string[] {
       const inode = /^socket:\[(\d+)\]$/.exec(target)?.[1];
       if (inode === undefined || !pairs.includes(` ${inode}\n`)) open.push(target);
     } catch {
-      // It was that of the listing itself.
+      // The descriptor of the listing itself.
     }
   }
   return open;
@@ -68,7 +68,7 @@ function descriptors(): string[] {
 
 const turn = (ms = 0) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
-/** Runs until the time is over. */
+/** Runs rounds until the time is over. */
 export async function soak({ seconds, seed, connections }: SoakOptions): Promise<SoakResult> {
   const result: SoakResult = {
     rounds: 0,
@@ -78,7 +78,7 @@ export async function soak({ seconds, seed, connections }: SoakOptions): Promise
     messages: 0,
     problems: [],
   };
-  // The runtime opens some for itself when they are first needed.
+  // A first round, in which the runtime opens descriptors for itself.
   await round(seed, 10, result);
   const before = new Set(descriptors());
   const left = () => descriptors().filter((name) => !before.has(name));
@@ -87,7 +87,7 @@ export async function soak({ seconds, seed, connections }: SoakOptions): Promise
     await round(seed + result.rounds, connections, result);
     result.rounds++;
   } while (performance.now() < end && result.problems.length === 0);
-  // The system closes a descriptor a moment after it was told to.
+  // The kernel may close a descriptor with a delay.
   for (let i = 0; i < 100 && left().length > 0; i++) await turn(10);
   if (left().length > 0) result.problems.push(`descriptors are left: ${left()}`);
   return result;
@@ -154,7 +154,7 @@ async function round(seed: number, count: number, result: SoakResult): Promise<v
         if (own() < 0.1) await turn(own() * 10);
       }
     } catch {
-      // The record says why.
+      // The close record has the cause.
     }
     const record = await conn.closed;
     result.connections++;
@@ -169,7 +169,7 @@ async function round(seed: number, count: number, result: SoakResult): Promise<v
       }
     } else {
       result.faulty++;
-      // 1001 and such would come from the other end; all else has a cause, which onError was told too, unless we closed.
+      // Codes like 1001 would come from the other end. Anything else has a cause, which onError got unless we have closed.
       if (record.cause === undefined) problem(`${number}: no cause: ${record}`);
       if (record.initiator !== "local" && errors.length === 0) {
         problem(`${number}: no error: ${record}`);
@@ -179,7 +179,7 @@ async function round(seed: number, count: number, result: SoakResult): Promise<v
   };
   await Promise.all(Array.from({ length: count }, (_, i) => one(i)));
   await proxy.close();
-  // The proxy has closed all, so that none of the server's is left to wait for.
+  // The proxy has closed all connections, so this doesn't have to wait.
   await servers.shutdown({ timeout: 5000 });
   await clients.shutdown();
   for (const record of serverSide) {
@@ -211,5 +211,5 @@ if (import.meta.main) {
   console.log(JSON.stringify(counts));
   for (const problem of problems.slice(0, 20)) console.log(`PROBLEM ${problem}`);
   if (problems.length > 0) Deno.exit(1);
-  // No exit here: a timer that is left would keep the process from ending, which CI would notice.
+  // Without `Deno.exit`: a timer that is left keeps the process alive, which CI notices.
 }

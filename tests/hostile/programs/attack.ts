@@ -1,6 +1,6 @@
-// Attacks a server on this machine until it is killed: attack.ts PORT KIND:COUNT[:EXTRA]…
-// Prints "ready" when every connection has done what it begins with; what goes on then goes on slowly, since the point
-// is how many there are. It stands for programs that know no rules: nothing of the library is used.
+// Attacks a server on this machine until the process is killed: attack.ts PORT KIND:COUNT[:EXTRA]…
+// Prints "ready" when every connection has reached its state. After that the attacks continue slowly, since only their number
+// matters. The library isn't used.
 
 const KEY = "dGhlIHNhbXBsZSBub25jZQ==";
 const PAUSE = 1000;
@@ -49,12 +49,12 @@ async function upgrade(conn: Deno.Conn, ...more: Uint8Array[]): Promise<void> {
   }
 }
 
-/** What an attacker does, until the server throws it out. */
+/** Waits for an attack, or until the server closes the connection. */
 function untilThrownOut<T>(attack: Promise<T>): Promise<T | null> {
   return attack.catch(() => null);
 }
 
-/** Reads what comes and drops it. */
+/** Reads everything and drops it. */
 async function swallow(conn: Deno.Conn): Promise<void> {
   const buffer = new Uint8Array(16 * 1024);
   while (await untilThrownOut(conn.read(buffer)) !== null);
@@ -66,7 +66,7 @@ const rest = () => new Promise((resolve) => setTimeout(resolve, PAUSE * (0.5 + M
 
 const PREFACE = text("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
 const DATA = 0, HEADERS = 1, SETTINGS = 4, PING = 6, WINDOW_UPDATE = 8, END_HEADERS = 4;
-/** What may be sent before the server has said that more may come, on a stream and on the connection. */
+/** The initial window of a stream and of the connection. */
 const WINDOW = 65_535;
 
 function h2Frame(type: number, flags: number, stream: number, payload: Uint8Array): Uint8Array {
@@ -76,7 +76,7 @@ function h2Frame(type: number, flags: number, stream: number, payload: Uint8Arra
   return bytes;
 }
 
-/** A field block of literals. */
+/** Encodes a field block of literals. */
 function h2Fields(fields: Record<string, string>): Uint8Array {
   const codes: number[] = [];
   for (const [name, value] of Object.entries(fields)) {
@@ -94,7 +94,7 @@ const CONNECT = h2Fields({
   "sec-websocket-version": "13",
 });
 
-/** A connection over HTTP/2 with `count` WebSockets; each sends all that its window takes of `bytes`. */
+/** Opens an HTTP/2 connection with `count` WebSockets, each of which sends as much of `bytes` as its window allows. */
 async function h2Sockets(
   conn: Deno.Conn,
   count: number,
@@ -142,22 +142,22 @@ async function h2Sockets(
 }
 
 interface Attack {
-  /** Reaches the state that costs the server something. */
+  /** Reaches the state that costs memory. */
   begin(conn: Deno.Conn, extra: number): Promise<void>;
-  /** Goes on with it; called again and again. */
+  /** Continues the attack; called repeatedly. */
   go?(conn: Deno.Conn): Promise<void>;
-  /** ms between two calls of `go`. Default: a second, more or less. */
+  /** Time between two calls of `go`, in ms. Default: about a second. */
   pause?: number;
 }
 
-// What deaf ones have got rid of.
+// The number of bytes that attackers without a reader have written.
 let moved = 0;
 
 const TINY = times(frame(0x82, Uint8Array.of(1)), 100);
 const PINGS = times(frame(0x89, new Uint8Array(100)), 100);
 const FRAGMENTS = times(frame(0x00, Uint8Array.of(1)), 100);
 
-/** Writes the same again and again; begun once it does. */
+/** Writes the same bytes repeatedly. Its state is reached with the first write. */
 function flooding(
   open: (conn: Deno.Conn) => Promise<void>,
   bytes: Uint8Array,
@@ -174,32 +174,32 @@ function flooding(
 }
 
 const KINDS: Record<string, Attack> = {
-  /** Connects and says nothing. */
+  /** Connects and sends nothing. */
   async silent() {},
-  /** A head of `extra` bytes that has no end. */
+  /** An unfinished head of `extra` bytes. */
   async head(conn: Deno.Conn, extra: number) {
     const line = text(`X-Header: ${"x".repeat(1000)}\r\n`);
     const bytes = times(line, Math.ceil(extra / line.length)).subarray(0, Math.max(0, extra - 100));
     await write(conn, text(HEAD), bytes);
   },
-  /** A head that drips in. */
+  /** A head that comes byte by byte. */
   drip: {
     begin: (conn: Deno.Conn) => write(conn, text(HEAD + "X-Drip: ")),
     go: (conn: Deno.Conn) => write(conn, text("x")),
   },
-  /** An open connection that says nothing. */
+  /** A silent open connection. */
   idle: { begin: (conn: Deno.Conn) => upgrade(conn) },
-  /** A message that lacks its last byte, `extra` long so far. */
+  /** A message of `extra` bytes so far without its last byte. */
   async partial(conn: Deno.Conn, extra: number) {
     await upgrade(conn);
     await write(conn, frame(0x82, new Uint8Array(extra), extra + 1));
   },
-  /** The same as text, in fragments. */
+  /** The same as a fragmented text. */
   async partialText(conn: Deno.Conn, extra: number) {
     await upgrade(conn);
     await write(conn, frame(0x01, new Uint8Array(extra).fill(0x78)));
   },
-  /** A frame announced and not sent. */
+  /** A frame that is announced and not sent. */
   async announced(conn: Deno.Conn) {
     await upgrade(conn);
     await write(conn, frame(0x82, new Uint8Array(0), 1 << 20));
@@ -212,7 +212,7 @@ const KINDS: Record<string, Attack> = {
     },
     go: (conn: Deno.Conn) => write(conn, FRAGMENTS),
   },
-  /** Messages whose echoes aren't read, `extra` bytes of them. */
+  /** `extra` bytes of messages whose echoes aren't read. */
   async deaf(conn: Deno.Conn, extra: number) {
     await upgrade(conn);
     const message = frame(0x82, new Uint8Array(32 * 1024));
@@ -223,13 +223,13 @@ const KINDS: Record<string, Attack> = {
         moved++;
       }
     })()).finally(() => done = true);
-    // Where the server stops reading, this never ends: then it is done when nothing moves any more, of none of them.
+    // If the server stops reading, this never ends. The state is reached when no connection makes progress any more.
     for (let before = -1; !done && before !== moved;) {
       before = moved;
       await Promise.race([written, new Promise((resolve) => setTimeout(resolve, PAUSE))]);
     }
   },
-  /** Messages of `extra` bytes whose echoes aren't read, for ever. */
+  /** Messages of `extra` bytes without end whose echoes aren't read. */
   async deafTiny(conn: Deno.Conn, extra: number) {
     await upgrade(conn);
     const many = times(frame(0x82, new Uint8Array(extra)), Math.ceil(60_000 / (6 + extra)));
@@ -237,12 +237,12 @@ const KINDS: Record<string, Attack> = {
       for (;;) await write(conn, many);
     })());
   },
-  /** A request of ordinary HTTP, answered, and nothing more. */
+  /** An ordinary HTTP request with its response, and then silence. */
   async kept(conn: Deno.Conn) {
     await write(conn, text(HEAD), END);
     await conn.read(new Uint8Array(1024));
   },
-  /** A body without end, whose echo isn't read. */
+  /** An endless body whose echo isn't read. */
   async upload(conn: Deno.Conn) {
     await write(conn, text("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"));
     const chunk = text(`10000\r\n${"x".repeat(65_536)}\r\n`);
@@ -250,16 +250,16 @@ const KINDS: Record<string, Attack> = {
       for (;;) await write(conn, chunk);
     })());
   },
-  /** A connection over HTTP/2 that carries nothing. */
+  /** An HTTP/2 connection without a stream. */
   h2Idle: (conn: Deno.Conn) => h2Sockets(conn, 0),
-  /** One with `extra` WebSockets that say nothing. */
+  /** An HTTP/2 connection with `extra` silent WebSockets. */
   h2Many: (conn: Deno.Conn, extra: number) => h2Sockets(conn, extra),
-  /** One with 100 WebSockets, whose windows are full of messages of `extra` bytes. */
+  /** An HTTP/2 connection with 100 WebSockets, whose windows are full of messages of `extra` bytes. */
   h2Held(conn: Deno.Conn, extra: number) {
     const many = times(frame(0x82, new Uint8Array(extra)), Math.ceil(WINDOW / (6 + extra)));
     return h2Sockets(conn, 100, many.subarray(0, WINDOW));
   },
-  /** Pings of HTTP/2 whose answers aren't read. */
+  /** Pings over HTTP/2 whose answers aren't read. */
   async h2Pings(conn: Deno.Conn) {
     await write(conn, PREFACE, h2Frame(SETTINGS, 0, 0, new Uint8Array(0)));
     const many = times(h2Frame(PING, 0, 0, new Uint8Array(8)), 500);
@@ -269,7 +269,7 @@ const KINDS: Record<string, Attack> = {
         moved++;
       }
     })());
-    // A server that others are busy on may rest for longer than that once.
+    // A busy server may once pause longer than that.
     for (let before = -1, rests = 0; rests < 3; rests = before === moved ? rests + 1 : 0) {
       before = moved;
       await new Promise((resolve) => setTimeout(resolve, PAUSE));
@@ -283,7 +283,7 @@ const KINDS: Record<string, Attack> = {
     },
     go: (conn: Deno.Conn) => write(conn, PINGS),
   },
-  /** Tiny messages, echoes read. */
+  /** Tiny messages whose echoes are read. */
   tiny: {
     async begin(conn: Deno.Conn) {
       await upgrade(conn);
@@ -291,15 +291,15 @@ const KINDS: Record<string, Attack> = {
     },
     go: (conn: Deno.Conn) => write(conn, TINY),
   },
-  /** Empty messages as fast as they are taken, echoes unread; whoever is thrown out comes again. */
+  /** Empty messages as fast as possible, whose echoes aren't read; connects again when it is disconnected. */
   flood: flooding(upgrade, times(frame(0x82, new Uint8Array(0)), 10_000)),
-  /** Pings, as fast as they are taken. */
+  /** Pings as fast as possible. */
   pingFlood: flooding(upgrade, times(frame(0x89, new Uint8Array(100)), 600)),
-  /** Pongs that answer nothing. */
+  /** Pongs without pings. */
   pongFlood: flooding(upgrade, times(frame(0x8a, new Uint8Array(100)), 600)),
-  /** HTTP requests, none of which waits for an answer. */
+  /** HTTP requests that don't wait for responses. */
   pipeline: flooding(async () => {}, times(text("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), 2000), true),
-  /** Handshakes with as many fields as fit, one after the other. */
+  /** Handshakes with the maximum number of fields, one after the other. */
   fields: {
     async begin(conn: Deno.Conn) {
       void swallow(conn);
@@ -307,17 +307,17 @@ const KINDS: Record<string, Attack> = {
     },
     go: () => Promise.reject(new Error("Again")),
   },
-  /** An HTTP request that is answered, on a connection that stays. */
+  /** An HTTP request with its response, on a connection that stays open. */
   async request(conn: Deno.Conn) {
     await write(conn, text("GET / HTTP/1.1\r\nHost: a\r\n\r\n"));
     await conn.read(new Uint8Array(1000));
   },
-  /** Breaks the protocol, and waits to be closed. */
+  /** Violates the protocol, and waits for the end. */
   async broken(conn: Deno.Conn) {
     await upgrade(conn);
     await write(conn, Uint8Array.of(0xff, 0xff));
   },
-  /** A compressed message that lacks its end, of `extra` bytes once inflated. */
+  /** An unfinished compressed message, of `extra` bytes when inflated. */
   async deflated(conn: Deno.Conn, extra: number) {
     await upgrade(conn, DEFLATE);
     const { deflateRawSync, constants } = await import("node:zlib");
@@ -341,17 +341,17 @@ async function attack(port: number, kind: string, extra: number): Promise<void> 
         else if (kind !== "broken") continue;
         else throw new Error("Again");
       } catch {
-        // Thrown out: comes again.
+        // Disconnected: connect again.
         try {
           conn.close();
         } catch {
-          // It was closed by the other side.
+          // The other side has closed it.
         }
         try {
           conn = await Deno.connect({ hostname: "127.0.0.1", port });
           await begin(conn, extra);
         } catch {
-          // Later, then.
+          // Try again later.
         }
       }
     }
@@ -364,7 +364,7 @@ for (const part of kinds) {
   const open: Promise<void>[] = [];
   for (let i = 0; i < Number(count); i++) {
     open.push(attack(Number(port), kind, Number(extra)));
-    // No more at once than the backlog holds.
+    // At most as many at once as the backlog holds.
     if (open.length === 100) await Promise.all(open.splice(0));
   }
   await Promise.all(open);

@@ -1,4 +1,4 @@
-// Two handshakes with a cookie, against a listener with or without a rule: cookie.ts none|origins|onHandshake|no-cookie
+// Two handshakes with a cookie, with a listener with or without a rule: cookie.ts none|origins|onHandshake|no-cookie
 import { Context } from "../../../mod.ts";
 import { RawPeer } from "../../support/raw_peer.ts";
 

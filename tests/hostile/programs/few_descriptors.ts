@@ -1,4 +1,4 @@
-// An echo server; prints its port. Run where there are few descriptors.
+// An echo server that prints its port. It is run with few descriptors.
 import { Context } from "../../../mod.ts";
 
 const ctx = new Context();

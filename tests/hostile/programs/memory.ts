@@ -1,4 +1,4 @@
-// What connections of one kind cost a server: memory.ts KIND COUNT EXTRA OPTIONS(JSON). Attacks itself with attack.ts and
+// The memory of a server for connections of one kind: memory.ts KIND COUNT EXTRA OPTIONS(JSON). Attacks itself with attack.ts, and
 // prints { grown, perConnection, connections } in bytes.
 import { type Connection, Context, QueueFullError } from "../../../mod.ts";
 
@@ -7,7 +7,7 @@ const { pause = false, fill = -1, streams = false, echo = false, ...options } = 
   json ?? "{}",
 );
 const ctx = new Context();
-/** Queues messages of a size for a peer that reads nothing, as many as there is room for. */
+/** Queues as many messages of a size as possible for a peer that reads nothing. */
 function fillQueue(conn: Connection, size: number): void {
   const message = "x".repeat(size);
   try {
@@ -25,7 +25,7 @@ const listener = ctx.listen({
   onConnect: (conn) => {
     if (pause) conn.pause();
     if (fill >= 0) fillQueue(conn, fill);
-    // Takes one message and never reads it.
+    // Takes one message as a stream, and never reads it.
     if (streams) conn.messageStreams().next();
   },
   onMessage: streams ? undefined : () => {},
@@ -58,11 +58,11 @@ async function attack(count: number): Promise<Deno.ChildProcess> {
   const reader = child.stdout.getReader();
   await reader.read();
   await reader.cancel();
-  // What was written is read, as far as it will be; some kinds go on for ever.
+  // Waits until the written bytes are read. Some kinds never stop writing.
   let before = -1;
   for (let i = 0; i < 15; i++) {
     const { bytesReceived } = ctx.stats();
-    // Ordinary HTTP isn't counted: it is given all of the time.
+    // Bytes of ordinary HTTP aren't counted, so the whole time is waited for.
     if (bytesReceived === before && !echo) break;
     before = bytesReceived;
     await settle(200);
@@ -70,11 +70,11 @@ async function attack(count: number): Promise<Deno.ChildProcess> {
   return child;
 }
 
-// A first, small round warms up: code and pools. What the allocator keeps of it is missing from what is measured then.
+// A small first round warms up code and pools. Memory that the allocator keeps of it isn't measured.
 const warm = await attack(Math.ceil(Number(count) / 10));
 warm.kill("SIGKILL");
 await warm.status;
-// One that is paused doesn't notice that its peer has gone.
+// A paused connection doesn't notice that its peer has disconnected.
 for (const conn of ctx.connections) conn.terminate();
 while (ctx.connections.size > 0) await settle(10);
 const before = rss();
