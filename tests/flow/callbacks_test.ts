@@ -8,7 +8,7 @@ import { unlessGone } from "../support/failure.ts";
 
 const CALLBACKS = ["onConnect", "onMessage", "onPing", "onPong", "onDrain"] as const;
 
-/** Makes the peer do what leads to each callback. */
+/** Makes the peer do what leads to the call of each callback. */
 async function provoke({ conn, raw }: { conn: Connection; raw: { send: Raw } }): Promise<void> {
   await raw.send(1, "m");
   await raw.send(9, "p");
@@ -19,7 +19,7 @@ type Raw = (opcode: number, payload?: string) => Promise<void>;
 
 for (const how of ["throws", "rejects"] as const) {
   for (const name of CALLBACKS) {
-    Deno.test(`${name} that ${how} is reported to onError, and the connection goes on`, async () => {
+    Deno.test(`${name} that ${how} is reported to onError, and the connection continues`, async () => {
       const failure = new Error(name);
       const errors: unknown[] = [], messages: unknown[] = [];
       const handlers: ConnectionHandlers = {
@@ -43,7 +43,7 @@ for (const how of ["throws", "rejects"] as const) {
     });
   }
 
-  Deno.test(`onClose and onError that ${how} go to the console, and nowhere else`, async () => {
+  Deno.test(`onClose and onError that ${how} are reported only to the console`, async () => {
     const said: unknown[] = [];
     const { error } = console;
     console.error = (...args) => said.push(args.at(-1));
@@ -72,7 +72,7 @@ for (const how of ["throws", "rejects"] as const) {
 
 for (const name of CALLBACKS) {
   for (const act of ["close", "terminate", "shutdown", "pause"] as const) {
-    Deno.test(`${act} inside ${name}: one onClose, in the end, and no message after it`, async () => {
+    Deno.test(`${act} in ${name} leads to one onClose at the end, and to no message after it`, async () => {
       const log: string[] = [];
       let acted = false;
       const ctx = new Context();
@@ -98,14 +98,14 @@ for (const name of CALLBACKS) {
       const raw = await RawPeer.accept(server);
       conn.opened.then(() => opened.resolve(), () => opened.resolve());
       await opened.promise;
-      // Frames behind one another in one segment, a close frame the last of them.
+      // All frames in one segment; the last one is a close frame.
       const bytes = join([
         raw.encode(1, "m"),
         raw.encode(9, "p"),
         raw.encode(10, "q"),
         raw.encode(1, "n"),
       ]);
-      // Of these acts only one ends the connection before the peer has agreed to it.
+      // Only terminate ends the connection before the peer has closed.
       const written = act === "terminate" ? unlessGone : (writing: Promise<unknown>) => writing;
       await written(raw.write(bytes));
       if (conn.state === "open") conn.send("x");
@@ -134,7 +134,7 @@ for (const name of CALLBACKS) {
 }
 
 for (const act of ["close", "terminate", "shutdown"] as const) {
-  Deno.test(`${act} inside onError and onClose does no harm`, async () => {
+  Deno.test(`${act} in onError and onClose has no bad effects`, async () => {
     const log: string[] = [];
     await using peer = await rawPeer({
       onError(conn, error) {
@@ -151,7 +151,7 @@ for (const act of ["close", "terminate", "shutdown"] as const) {
     await peer.raw.write(new Uint8Array([0xf0, 0x80])); // reserved bits
     if (act !== "terminate") {
       assertEquals((await peer.raw.next(8)).payload[1], 1002 & 255);
-      // And nothing more, whatever the callback did.
+      // Nothing else is sent, whatever the callback has done.
       assertEquals(await peer.raw.frames(), []);
       peer.raw.close();
     }
@@ -163,7 +163,7 @@ for (const act of ["close", "terminate", "shutdown"] as const) {
     assertEquals(peer.conn.state, "closed");
   });
 
-  Deno.test(`${act} inside the onError of a failed connect does no harm`, async () => {
+  Deno.test(`${act} in the onError of a failed connect has no bad effects`, async () => {
     const log: string[] = [];
     const ctx = new Context();
     const conn = ctx.connect("ws://127.0.0.1:1/", {
@@ -183,7 +183,7 @@ for (const act of ["close", "terminate", "shutdown"] as const) {
   });
 }
 
-Deno.test("callbacks come in order: connect, messages, error, close", async () => {
+Deno.test("callbacks are called in order: connect, messages, error, close", async () => {
   const log: string[] = [];
   await using peer = await rawHost({
     onConnect: () => log.push("connect"),
@@ -197,7 +197,7 @@ Deno.test("callbacks come in order: connect, messages, error, close", async () =
   assertEquals(log, ["connect", "a", "b", "error", "close"]);
 });
 
-Deno.test("onError hears of a refused connect before onClose, and of no cancelled one", async () => {
+Deno.test("onError is called for a refused connect before onClose, and not for a cancelled one", async () => {
   await using ctx = new Context();
   const listener = ctx.listen({ hostname: "127.0.0.1", onHandshake: () => false });
   const log: unknown[] = [];
@@ -221,7 +221,7 @@ Deno.test("onError hears of a refused connect before onClose, and of no cancelle
   assertEquals(log, [403, 1006, "AbortError", 1006, 1006]);
 });
 
-testPair("onError stays away from a clean close, from either side", async (pair) => {
+testPair("onError isn't called for a clean close by either side", async (pair) => {
   for (const side of ["client", "server"] as const) {
     const errors: unknown[] = [];
     const onError = (_: Connection, error: unknown) => errors.push(error);
@@ -233,7 +233,7 @@ testPair("onError stays away from a clean close, from either side", async (pair)
   }
 });
 
-Deno.test("a maskGenerator fills the key of each frame; one that throws is reported and replaced", async () => {
+Deno.test("a maskGenerator fills the key of each frame; its error is reported, and a random key used", async () => {
   const errors: unknown[] = [];
   let calls = 0;
   await using peer = await rawHost({

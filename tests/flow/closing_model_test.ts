@@ -7,8 +7,8 @@ import { RawPeer } from "../support/raw_peer.ts";
 import { turn, until } from "../support/until.ts";
 import { mayFail } from "../support/failure.ts";
 
-// What may happen to a connection, in any order, over a pipe in memory. Whatever the order is: one end, one record that says
-// what happened, and every accepted message is at the peer or counted.
+// Events of a connection in any order, over a pipe in memory. In every order there is one end, one record of what has happened,
+// and every accepted message has reached the peer or is counted.
 
 type Role = "server" | "client";
 
@@ -21,12 +21,12 @@ class World {
   readonly told: string[] = [];
   readonly errors: unknown[] = [];
   record: CloseRecord | null = null;
-  /** Messages that `send` and `sendStream` have accepted whole. */
+  /** The number of messages that `send` and `sendStream` have accepted completely. */
   accepted = 0;
-  /** What the peer has sent before its end. */
+  /** Whether the peer has sent a close frame before its end. */
   peerClosed = false;
   peerEnded = false;
-  /** Nothing more can be written. */
+  /** Whether nothing can be written any more. */
   cut = false;
   terminated = false;
   #streams = 0;
@@ -63,13 +63,13 @@ class World {
       this.conn.send(numbered(this.accepted, size));
       this.accepted++;
     } catch {
-      // Not open any more, or our direction is shut down.
+      // The connection isn't open any more, or our direction was ended.
     }
   }
 
   async #peerWrites(bytes: Uint8Array): Promise<void> {
     if (this.peerClosed || this.peerEnded) return;
-    mayFail(this.raw.write(bytes), "the pipe may be closed by us");
+    mayFail(this.raw.write(bytes), "the library may have closed the pipe");
     await turn();
   }
 
@@ -79,7 +79,7 @@ class World {
     close: () => this.conn.close(3000, "ours"),
     "close without code": () => this.conn.close(null),
     terminate: () => {
-      // What a write in flight has handed over already isn't known to be taken.
+      // It isn't known whether the bytes of a pending write were accepted.
       this.terminated = true;
       this.conn.terminate();
     },
@@ -115,7 +115,7 @@ class World {
     "a turn passes": () => turn(),
   };
 
-  /** What the peer got: messages, and frames of any kind behind the close frame. */
+  /** Checks the end, and the frames that the peer has received. */
   async finish() {
     const messages: number[] = [], behind: number[] = [];
     let closes = 0, open = false;
@@ -151,30 +151,30 @@ async function live(role: Role, compressed: boolean, steps: readonly string[]): 
   for (const step of steps) await world.actions[step]();
   const { messages, behind, closes, failure } = await world.finish();
   const record = world.record!;
-  // One end.
+  // There is one end.
   assertEquals(told.filter((what) => what === "close").length, 1);
   assert(errors.length <= 1, `${errors}`);
   assertEquals(told.at(-1), "close");
   assertEquals([conn.state, conn.queuedBytes, conn.queuedMessages], ["closed", 0, 0]);
   assertEquals([ours.closes, world.ctx.connections.size], [1, 0]);
   assertEquals(await conn.closed, record);
-  // One record, that says what happened.
+  // There is one record, which is true.
   assertEquals(record.code, record.received?.code ?? 1006);
   assertEquals(record.wasClean, record.sent !== null && record.received !== null);
   assertEquals(record.initiator === null, record.sent === null && record.received === null);
   if (record.received !== null) assert(world.peerClosed);
   if (errors.length > 0) assertEquals(errors[0], record.cause);
-  // One close frame at most, nothing behind it, and it is the one that the record tells.
+  // At most one close frame was sent, with the code of the record and no frames after it.
   assert(closes <= 1, `${closes} close frames`);
   assertEquals(behind, []);
   if (!world.cut && !world.terminated) assertEquals(record.sent !== null, closes === 1);
   assert(record.sent === null || closes === 1 || world.cut);
-  // What was accepted went out in order, once, or is counted.
+  // Accepted messages were sent once and in order, or are counted.
   if (!compressed) assertEquals(messages, messages.toSorted((a, b) => a - b));
   assertEquals(new Set(messages).size, compressed ? new Set(messages).size : messages.length);
   const inFlight = messages.length + record.unsentMessages - world.accepted;
   assert(world.terminated ? inFlight >= 0 && messages.length <= world.accepted : inFlight === 0);
-  // The stream ends in the middle of a frame only if it was cut.
+  // The stream ends within a frame only if it was cut.
   if (failure !== undefined) {
     assert(world.cut || world.terminated || record.cause !== undefined, `${failure}`);
   }
@@ -183,7 +183,7 @@ async function live(role: Role, compressed: boolean, steps: readonly string[]): 
 
 const NAMES = Object.keys(new World("server", false).actions);
 
-/** Runs lives side by side: most of the time of each is waiting. */
+/** Runs lives in parallel, since each mostly waits. */
 async function all(lives: [Role, boolean, string[]][]): Promise<void> {
   const failures: string[] = [];
   let next = 0;
@@ -202,13 +202,13 @@ async function all(lives: [Role, boolean, string[]][]): Promise<void> {
 }
 
 for (const role of ["server", "client"] as const) {
-  Deno.test(`a ${role}'s end, whatever two things happen in whatever order`, async () => {
+  Deno.test(`a ${role} ends correctly after any two events in any order`, async () => {
     await all(
       NAMES.flatMap((a) => NAMES.map((b): [Role, boolean, string[]] => [role, false, [a, b]])),
     );
   });
 
-  Deno.test(`a ${role}'s end, whatever happens: up to seven things at random, compressed too`, async () => {
+  Deno.test(`a ${role} ends correctly after up to seven random events, also with compression`, async () => {
     const random = seeded(role === "server" ? 71 : 72);
     const below = (count: number) => Math.floor(random() * count);
     await all(Array.from({ length: 600 }, (_, n): [Role, boolean, string[]] => [

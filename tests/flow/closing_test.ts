@@ -9,7 +9,7 @@ import { turn, until } from "../support/until.ts";
 const KIB = 1024;
 const MANY = 192;
 
-Deno.test("close(): queued data goes out first, then the close frame; the record tells both", async () => {
+Deno.test("close() sends queued data first, then the close frame, and the record has both frames", async () => {
   for (const open of [rawPeer, rawHost]) {
     await using peer = await open();
     const { conn, raw } = peer;
@@ -38,7 +38,7 @@ Deno.test("close(): queued data goes out first, then the close frame; the record
   }
 });
 
-testRaw("the peer's close: answered behind what is queued, with its code", async (rawPeer) => {
+testRaw("the peer's close is answered with its code after queued data", async (rawPeer) => {
   await using peer = await rawPeer();
   const { conn, raw } = peer;
   for (let i = 0; i < MANY; i++) conn.send(numbered(i, 64 * KIB));
@@ -57,18 +57,21 @@ testRaw("the peer's close: answered behind what is queued, with its code", async
   );
 }, RAW_LISTENERS);
 
-testPair("close frames that cross: both ends are clean, and each began it", async (pair) => {
-  await using both = await pair();
-  both.client.close(3001);
-  both.server.close(3002);
-  const client = await both.client.closed, server = await both.server.closed;
-  assertEquals([client.code, client.sent!.code, client.wasClean], [3002, 3001, true]);
-  assertEquals([server.code, server.sent!.code, server.wasClean], [3001, 3002, true]);
-  assertEquals([client.initiator, server.initiator], ["local", "local"]);
-});
+testPair(
+  "crossing close frames lead to clean ends that were both initiated locally",
+  async (pair) => {
+    await using both = await pair();
+    both.client.close(3001);
+    both.server.close(3002);
+    const client = await both.client.closed, server = await both.server.closed;
+    assertEquals([client.code, client.sent!.code, client.wasClean], [3002, 3001, true]);
+    assertEquals([server.code, server.sent!.code, server.wasClean], [3001, 3002, true]);
+    assertEquals([client.initiator, server.initiator], ["local", "local"]);
+  },
+);
 
 testRaw(
-  "close() a second time, and on a closed connection, does nothing; wrong arguments always throw",
+  "a second close(), and one on a closed connection, has no effect; invalid arguments always throw",
   async (rawPeer) => {
     await using peer = await rawPeer();
     const { conn, raw } = peer;
@@ -103,14 +106,14 @@ Deno.test("a client waits for the server to close TCP, a server closes it", asyn
   assertEquals(await other.raw.frame(), null);
 });
 
-Deno.test("a client whose server doesn't close TCP goes at closeTimeout, cleanly", async () => {
+Deno.test("a client whose server doesn't close TCP closes it at closeTimeout, cleanly", async () => {
   await using peer = await rawHost({ closeTimeout: 20 });
   await peer.raw.sendClose(1000);
   assertEquals((await peer.conn.closed).wasClean, true);
 });
 
 testRaw(
-  "(f) a peer that never reads can't keep a closing connection beyond closeTimeout",
+  "a peer that never reads can't delay the end beyond closeTimeout",
   async (rawPeer) => {
     const errors: unknown[] = [];
     await using peer = await rawPeer({
@@ -137,7 +140,7 @@ testRaw(
 );
 
 testRaw(
-  "(f) nor with the peer's own close frame, which is no clean close then",
+  "a peer that never reads can't delay the end with its close frame, and the close isn't clean then",
   async (rawPeer) => {
     await using peer = await rawPeer({ closeTimeout: 50 });
     const { conn, raw } = peer;
@@ -150,7 +153,7 @@ testRaw(
   RAW_LISTENERS,
 );
 
-Deno.test("(f) a peer that answers nothing is terminated at closeTimeout, for a close frame alone", async () => {
+Deno.test("a peer that doesn't answer a close frame is terminated at closeTimeout", async () => {
   for (const open of [rawPeer, rawHost]) {
     await using peer = await open({ closeTimeout: 20 });
     peer.conn.close();
@@ -159,12 +162,12 @@ Deno.test("(f) a peer that answers nothing is terminated at closeTimeout, for a 
   }
 });
 
-testRaw("(f) closeTimeout starts anew whenever the system takes queued bytes", async (rawPeer) => {
+testRaw("closeTimeout restarts whenever the kernel accepts queued bytes", async (rawPeer) => {
   await using peer = await rawPeer({ closeTimeout: 400 });
   const { conn, raw } = peer;
   for (let i = 0; i < MANY; i++) conn.send(numbered(i, 64 * KIB));
   conn.close();
-  // One MiB at a time: the whole takes longer than closeTimeout, each step takes less.
+  // One MiB at a time: all of it takes longer than closeTimeout, each step takes less.
   const start = performance.now();
   for (let i = 0; i < MANY; i++) {
     assertEquals(numberOf((await raw.frame())!.payload), i);
@@ -179,7 +182,7 @@ testRaw("(f) closeTimeout starts anew whenever the system takes queued bytes", a
 }, RAW_LISTENERS);
 
 testRaw(
-  "terminate(): no close frame, nothing delivered after it, and unsent messages are counted",
+  "terminate() sends no close frame, delivers nothing after it, and counts unsent messages",
   async (rawPeer) => {
     const log: string[] = [];
     await using peer = await rawPeer({
@@ -211,7 +214,7 @@ testRaw(
   RAW_LISTENERS,
 );
 
-testRaw("terminate() counts what was queued and never handed over", async (rawPeer) => {
+testRaw("terminate() counts queued messages that weren't passed to the kernel", async (rawPeer) => {
   await using peer = await rawPeer();
   peer.conn.send("12345");
   peer.conn.send("678");
@@ -225,7 +228,7 @@ testRaw("terminate() counts what was queued and never handed over", async (rawPe
 }, RAW_LISTENERS);
 
 testRaw(
-  "a violation: close frame, half-close, and input is discarded until its end",
+  "a violation leads to a close frame and a half-close, and input is discarded until its end",
   async (rawPeer) => {
     const log: string[] = [];
     await using peer = await rawPeer({
@@ -237,7 +240,7 @@ testRaw(
     const { payload } = await raw.next(8);
     assertEquals(payload[0] * 256 + payload[1], 1002);
     assertEquals(await raw.frame(), null);
-    // Much more than all buffers hold: it goes somewhere, and isn't looked at.
+    // Much more than all buffers hold: the bytes are read and ignored.
     for (let i = 0; i < MANY; i++) await raw.send(2, numbered(i, 64 * KIB));
     await raw.sendClose(1000);
     assertEquals(conn.state, "closing");
@@ -255,14 +258,18 @@ testRaw(
   RAW_LISTENERS,
 );
 
-testRaw("a violation of a peer that keeps its end open ends at closeTimeout", async (rawPeer) => {
-  await using peer = await rawPeer({ closeTimeout: 20 });
-  await peer.raw.write(new Uint8Array([0xff]));
-  assertEquals((await peer.conn.closed).code, 1006);
-}, RAW_LISTENERS);
+testRaw(
+  "after a violation a peer that keeps its direction open is disconnected at closeTimeout",
+  async (rawPeer) => {
+    await using peer = await rawPeer({ closeTimeout: 20 });
+    await peer.raw.write(new Uint8Array([0xff]));
+    assertEquals((await peer.conn.closed).code, 1006);
+  },
+  RAW_LISTENERS,
+);
 
 testRaw(
-  "a violation followed by a half-close still gets its close frame, behind all that is queued",
+  "a violation followed by a half-close is answered with a close frame after all queued data",
   async (rawPeer) => {
     await using peer = await rawPeer();
     const { conn, raw } = peer;
@@ -278,7 +285,7 @@ testRaw(
   RAW_LISTENERS,
 );
 
-testRaw("a violation after our own close() loses nothing of what is queued", async (rawPeer) => {
+testRaw("a violation after our own close() doesn't lose queued data", async (rawPeer) => {
   const errors: unknown[] = [];
   await using peer = await rawPeer({ onError: (_, error) => errors.push(error) });
   const { conn, raw } = peer;
@@ -294,31 +301,35 @@ testRaw("a violation after our own close() loses nothing of what is queued", asy
   assertEquals([record.code, record.sent!.code, record.unsentMessages], [1006, 3000, 0]);
 }, RAW_LISTENERS);
 
-testRaw("a peer that vanishes: 1006 with the cause, onError before onClose", async (rawPeer) => {
-  for (const how of ["end", "reset", "in the middle of a frame"] as const) {
-    const log: string[] = [];
-    await using peer = await rawPeer({
-      onError: () => log.push("error"),
-      onClose: () => log.push("close"),
-    });
-    const { conn, raw } = peer;
-    if (how === "reset") {
-      conn.send("unread makes it a reset");
-      await conn.drained();
+testRaw(
+  "a peer that vanishes leads to 1006 with the cause, and to onError before onClose",
+  async (rawPeer) => {
+    for (const how of ["end", "reset", "in the middle of a frame"] as const) {
+      const log: string[] = [];
+      await using peer = await rawPeer({
+        onError: () => log.push("error"),
+        onClose: () => log.push("close"),
+      });
+      const { conn, raw } = peer;
+      if (how === "reset") {
+        conn.send("unread makes it a reset");
+        await conn.drained();
+      }
+      if (how === "in the middle of a frame") {
+        await raw.write(raw.encode(1, "message").subarray(0, 8));
+      }
+      raw.close();
+      const record = await conn.closed;
+      assertEquals([record.code, record.wasClean, record.initiator], [1006, false, null]);
+      assertInstanceOf(record.cause, Error);
+      assertEquals(log, ["error", "close"]);
+      assert(`${record}`.includes((record.cause as Error).message));
     }
-    if (how === "in the middle of a frame") {
-      await raw.write(raw.encode(1, "message").subarray(0, 8));
-    }
-    raw.close();
-    const record = await conn.closed;
-    assertEquals([record.code, record.wasClean, record.initiator], [1006, false, null]);
-    assertInstanceOf(record.cause, Error);
-    assertEquals(log, ["error", "close"]);
-    assert(`${record}`.includes((record.cause as Error).message));
-  }
-}, RAW_LISTENERS);
+  },
+  RAW_LISTENERS,
+);
 
-Deno.test("a reset in the middle of queued data: the messages that were left are counted, senders and waiters hear of it", async () => {
+Deno.test("after a reset unsent messages are counted, and pending calls reject", async () => {
   await using peer = await rawPeer();
   const { conn, raw } = peer;
   for (let i = 0; i < MANY; i++) conn.send(numbered(i, 64 * KIB));
@@ -360,7 +371,7 @@ testRaw("the peer's half-close without a close frame ends the connection", async
   assertEquals(record.code, 1006);
 }, RAW_LISTENERS);
 
-Deno.test("after shutdownRead() a write that fails is told, whether the peer's end was seen before or not", async () => {
+Deno.test("after shutdownRead() a failed write is reported, whether the peer's end was noticed before or not", async () => {
   for (const seen of [true, false]) {
     await using ctx = new Context();
     const told: unknown[] = [];
@@ -386,7 +397,7 @@ Deno.test("after shutdownRead() a write that fails is told, whether the peer's e
   }
 });
 
-Deno.test("a peer that vanishes after our close(): 1006 with the cause, and no onError", async () => {
+Deno.test("a peer that vanishes after our close() leads to 1006 with the cause, and not to onError", async () => {
   const errors: unknown[] = [];
   await using peer = await rawPeer({ onError: (_, error) => errors.push(error) });
   peer.conn.close();
@@ -398,7 +409,7 @@ Deno.test("a peer that vanishes after our close(): 1006 with the cause, and no o
   assertEquals(errors, []);
 });
 
-Deno.test("the record prints as a sentence", async () => {
+Deno.test("the close record is printed as a sentence", async () => {
   await using both = await pair();
   both.client.close(1000, "done");
   assertEquals(
@@ -417,7 +428,7 @@ Deno.test("the record prints as a sentence", async () => {
   );
 });
 
-testPair("closed resolves with the same record for all, early and late", async (pair) => {
+testPair("closed resolves with the same record for early and late callers", async (pair) => {
   await using both = await pair();
   const early = both.client.closed;
   both.client.close();
@@ -425,25 +436,29 @@ testPair("closed resolves with the same record for all, early and late", async (
   assert(record === await both.client.closed);
 });
 
-testRaw("close() goes between the fragments of an unfinished message", async (rawPeer) => {
-  await using peer = await rawPeer();
-  const { conn, raw } = peer;
-  conn.sendFragment("first ");
-  conn.sendFragment("second ");
-  assertThrows(() => conn.send("between"), InvalidStateError);
-  conn.close();
-  assertThrows(() => conn.sendFragment("third", { final: true }), Error, "closing");
-  const frames = [await raw.frame(), await raw.frame(), await raw.frame()];
-  assertEquals(frames.map((frame) => [frame!.opcode, frame!.fin]), [[1, false], [0, false], [
-    8,
-    true,
-  ]]);
-  await raw.sendClose(1000);
-  assertEquals((await conn.closed).wasClean, true);
-}, RAW_LISTENERS);
+testRaw(
+  "close() may send its frame between the fragments of an unfinished message",
+  async (rawPeer) => {
+    await using peer = await rawPeer();
+    const { conn, raw } = peer;
+    conn.sendFragment("first ");
+    conn.sendFragment("second ");
+    assertThrows(() => conn.send("between"), InvalidStateError);
+    conn.close();
+    assertThrows(() => conn.sendFragment("third", { final: true }), Error, "closing");
+    const frames = [await raw.frame(), await raw.frame(), await raw.frame()];
+    assertEquals(frames.map((frame) => [frame!.opcode, frame!.fin]), [[1, false], [0, false], [
+      8,
+      true,
+    ]]);
+    await raw.sendClose(1000);
+    assertEquals((await conn.closed).wasClean, true);
+  },
+  RAW_LISTENERS,
+);
 
 testPair(
-  "sendFragment: one message of any cut, control frames between, types and limits kept",
+  "sendFragment: fragments form one message, with control frames in between, and keep type and limits",
   async (pair) => {
     const got: unknown[] = [];
     await using both = await pair({ onMessage: (_, data) => got.push(data) }, {
@@ -479,7 +494,7 @@ testPair(
 );
 
 testRaw(
-  "an overflow that closes is reported once, whatever the peer does then",
+  "an overflow that closes the connection is reported once, whatever the peer does then",
   async (rawPeer) => {
     const errors: unknown[] = [];
     await using peer = await rawPeer({

@@ -6,7 +6,7 @@ import { ReceiveQueue } from "../../src/flow/receive_queue.ts";
 import { concat, hex, toHex } from "../support/bytes.ts";
 import { FrameReader } from "../support/frames.ts";
 
-Deno.test("RFC 6455 5.5: control frames, plain and masked", () => {
+Deno.test("RFC 6455 5.5: control frames are encoded, plain and masked", () => {
   assertEquals(toHex(encodeControl(9, hex("01 02"), null)), "89020102");
   assertEquals(toHex(encodeControl(10, new Uint8Array(0), null)), "8a00");
   const key = new DataView(hex("37 fa 21 3d").buffer).getInt32(0, true);
@@ -16,7 +16,7 @@ Deno.test("RFC 6455 5.5: control frames, plain and masked", () => {
   assertEquals(reader.next()!.payload, new Uint8Array(125).fill(7));
 });
 
-Deno.test("Answers of one batch all stay, those of an earlier batch give way to later ones", () => {
+Deno.test("answers of one batch are all kept, those of an earlier batch are replaced by later ones", () => {
   const queue = new ControlQueue();
   assert(queue.empty);
   const answer = (byte: number) => queue.answer(sourceOf(Uint8Array.of(byte)), 0, 1, null);
@@ -36,7 +36,7 @@ Deno.test("Answers of one batch all stay, those of an earlier batch give way to 
 
 for (const [role, key] of [["server", null], ["client", 0x3d21fa37]] as const) {
   for (const length of [0, 1, 30, 125]) {
-    Deno.test(`Of a batch of pings with ${length} bytes a ${role} answers the latest 64`, () => {
+    Deno.test(`a ${role} answers the latest 64 of a batch of pings with ${length} bytes`, () => {
       const queue = new ControlQueue();
       const payloads = Array.from({ length: 300 }, (_, i) => new Uint8Array(length).fill(i));
       for (const total of [1, 64, 65, 129, 300]) {
@@ -52,7 +52,7 @@ for (const [role, key] of [["server", null], ["client", 0x3d21fa37]] as const) {
   }
 }
 
-Deno.test("The application's control frames are bounded in number and keep their order", () => {
+Deno.test("control frames of the application are limited in number and keep their order", () => {
   const queue = new ControlQueue();
   const frames = Array.from({ length: MAX_REQUESTED }, (_, at) => Uint8Array.of(at));
   for (const frame of frames) {
@@ -65,14 +65,14 @@ Deno.test("The application's control frames are bounded in number and keep their
   assert(!queue.full && queue.empty);
 });
 
-Deno.test("The inbox is first in, first out, and counts what waits", () => {
+Deno.test("the receive queue is first in, first out, and counts waiting messages", () => {
   const inbox = new ReceiveQueue();
   inbox.push("abc");
   inbox.push(new Uint8Array(1000));
   inbox.push("");
   assertEquals(inbox.length, 3);
   const full = inbox.bytes;
-  assert(full > 1003, "empty messages have to cost something");
+  assert(full > 1003, "empty messages must count");
   assertEquals(inbox.shift(), "abc");
   inbox.push("d");
   assertEquals((inbox.shift() as Uint8Array).length, 1000);
@@ -84,7 +84,7 @@ Deno.test("The inbox is first in, first out, and counts what waits", () => {
   assertEquals([inbox.length, inbox.bytes], [0, 0]);
 });
 
-Deno.test("Pooled buffers never overlap, and come back", () => {
+Deno.test("pooled buffers never overlap, and are reused", () => {
   const taken = Array.from({ length: 300 }, () => acquire(0));
   for (const [at, buffer] of taken.entries()) {
     assertEquals([buffer.target.length, buffer.size], [SIZES[0], 0]);
@@ -92,7 +92,7 @@ Deno.test("Pooled buffers never overlap, and come back", () => {
     buffer.target.fill(at);
   }
   for (const [at, buffer] of taken.entries()) {
-    assert(buffer.target.every((byte) => byte === (at & 255)), `buffer ${at} was written over`);
+    assert(buffer.target.every((byte) => byte === (at & 255)), `buffer ${at} was overwritten`);
     assertEquals(buffer.view.getUint8(buffer.start), at & 255);
   }
   for (const buffer of taken) release(buffer);
@@ -101,7 +101,7 @@ Deno.test("Pooled buffers never overlap, and come back", () => {
   assertEquals(large.target.length, SIZES[LARGEST]);
   release(large);
   assert(acquire(LARGEST) === large);
-  // Bytes that somebody else read are not the pool's.
+  // Buffers that the pool hasn't made aren't kept.
   release({ ...large, size: -1 });
   assert(acquire(LARGEST).size === LARGEST);
 });

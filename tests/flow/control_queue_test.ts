@@ -14,8 +14,8 @@ for (
     ["messages of 60 KiB and of 1 MiB in turns", Array(8).fill([60 * KIB, 1024 * KIB]).flat()],
   ] as const
 ) {
-  Deno.test(`(d) behind ${name} a ping is answered, and ours leaves, after at most 64 KiB more or one frame`, async () => {
-    // Bytes handed to the system when the frame was asked for, and behind which position it may stand at most.
+  Deno.test(`with ${name} queued, pongs and pings are sent after at most 64 KiB or one frame`, async () => {
+    // The largest position of a control frame, by the number of bytes that were written before.
     const bound = (written: number) => written + Math.max(64 * KIB, ...sizes) + 200;
     const pinged = Promise.withResolvers<number>();
     await using peer = await rawPeer({
@@ -35,11 +35,11 @@ for (
       const frame = (await raw.frame())!;
       if (frame.opcode === 9) {
         pings++;
-        assert(frame.start <= ours, `our ping stands at ${frame.start}, the bound is ${ours}`);
+        assert(frame.start <= ours, `our ping is at ${frame.start}, the bound is ${ours}`);
         await raw.send(10, frame.payload);
       } else if (frame.opcode === 10) {
         pongs++;
-        assert(frame.start <= theirs, `our pong stands at ${frame.start}, the bound is ${theirs}`);
+        assert(frame.start <= theirs, `our pong is at ${frame.start}, the bound is ${theirs}`);
         assertEquals(new TextDecoder().decode(frame.payload), "theirs");
       } else {
         messages.push(new DataView(frame.payload.buffer).getUint32(0));
@@ -51,7 +51,7 @@ for (
   });
 }
 
-Deno.test("of pings that come while nothing can be written, the latest batch is answered", async () => {
+Deno.test("only the latest batch of pings is answered if nothing could be written in the meantime", async () => {
   await using peer = await rawPeer({ maxQueueBytes: 0 });
   const { conn, raw } = peer;
   let seen = 0;
@@ -69,10 +69,10 @@ Deno.test("of pings that come while nothing can be written, the latest batch is 
   }
   assertEquals(pongs.at(-1), "49");
   assertEquals(pongs, [...pongs].sort((a, b) => Number(a) - Number(b)));
-  assert(pongs.length < 50, "those that had to wait were replaced");
+  assert(pongs.length < 50, "waiting pongs must be replaced");
 });
 
-Deno.test("every ping of one read is answered while the peer takes the answers", async () => {
+Deno.test("every ping of one read is answered if the peer reads the answers", async () => {
   await using peer = await rawPeer();
   const { raw } = peer;
   await raw.write(join(["a", "b", "c"].map((text) => raw.encode(9, text))));
@@ -81,7 +81,7 @@ Deno.test("every ping of one read is answered while the peer takes the answers",
   }
 });
 
-Deno.test("more than 64 unsent pings and pongs are a QueueFullError, and are no part of queuedBytes", async () => {
+Deno.test("more than 64 unsent pings and pongs lead to a QueueFullError, and they don't count in queuedBytes", async () => {
   await using peer = await rawPeer();
   const { conn, raw } = peer;
   const rounds = [];
@@ -94,7 +94,7 @@ Deno.test("more than 64 unsent pings and pongs are a QueueFullError, and are no 
   assertThrows(() => conn.pong(), QueueFullError);
   assert((await assertRejects(() => refused, QueueFullError)).data === "65th");
   for (let i = 0; i < 64; i++) assertEquals((await raw.frame())!.opcode, i % 2 === 0 ? 9 : 10);
-  // A pong resolves its ping and all earlier ones.
+  // A pong answers its ping and all earlier ones.
   await raw.send(10, "30");
   await Promise.all(rounds.slice(0, 31));
   let last = false;
@@ -107,7 +107,7 @@ Deno.test("more than 64 unsent pings and pongs are a QueueFullError, and are no 
   conn.ping();
 });
 
-Deno.test("a payload of 125 bytes goes, 126 throw a RangeError", async () => {
+Deno.test("a payload of 125 bytes is sent, and 126 bytes throw a RangeError", async () => {
   const got = Promise.withResolvers<Uint8Array>();
   await using both = await pair({ onPong: (_, payload) => got.resolve(payload) });
   await both.client.ping("x".repeat(125));
@@ -117,7 +117,7 @@ Deno.test("a payload of 125 bytes goes, 126 throw a RangeError", async () => {
   assertEquals((await got.promise).length, 125);
 });
 
-Deno.test("a ping without payload has one of its own", async () => {
+Deno.test("a ping without a payload gets a unique one", async () => {
   await using peer = await rawPeer();
   peer.conn.ping();
   peer.conn.ping();
@@ -127,7 +127,7 @@ Deno.test("a ping without payload has one of its own", async () => {
   );
 });
 
-Deno.test("a ping gives up at its timeout, by its signal, and with the connection", async () => {
+Deno.test("a ping rejects at its timeout, by its signal, and with the connection", async () => {
   await using peer = await rawPeer();
   const { conn, raw } = peer;
   await assertRejects(() => conn.ping("a", { timeout: 5 }), TimeoutError, "5 ms");
@@ -140,7 +140,7 @@ Deno.test("a ping gives up at its timeout, by its signal, and with the connectio
   abort.abort();
   await aborted;
   await assertRejects(() => conn.ping("c", { signal: abort.signal }), DOMException, "aborted");
-  // One that was given up is answered in vain, and leaves the others alone.
+  // The pong of a cancelled ping has no effect, and doesn't affect others.
   const round = conn.ping("d");
   await raw.next(9);
   await raw.send(10, "a");
@@ -151,14 +151,14 @@ Deno.test("a ping gives up at its timeout, by its signal, and with the connectio
   assertThrows(() => conn.pong(), ConnectionClosedError);
 });
 
-Deno.test("the last round trip stands in the counters", async () => {
+Deno.test("the counters have the last round trip", async () => {
   await using both = await pair();
   assertEquals(both.client.stats().lastRoundTrip, null);
   const round = await both.client.ping();
   assertEquals(both.client.stats().lastRoundTrip, round);
 });
 
-Deno.test("a ping behind our close frame isn't answered, before it is", async () => {
+Deno.test("a ping is answered before our close frame, and not after it", async () => {
   await using peer = await rawPeer({ maxQueueBytes: 0 });
   const { conn, raw } = peer;
   let seen = 0;

@@ -5,11 +5,11 @@ import { pair, RAW_PAIRS, rawPeer, VERSIONS } from "../support/pair.ts";
 import { until } from "../support/until.ts";
 
 const KIB = 1024;
-// Twice what loopback takes before a write blocks.
+// Twice the number that loopback accepts before a write blocks.
 const MANY = 192;
 
 for (const [ours, open] of Object.entries(RAW_PAIRS)) {
-  Deno.test(`(b) when a stalled peer starts to read: drained(), then one onDrain, and everything in order: ${ours}`, async () => {
+  Deno.test(`when a stalled peer reads again, drained() resolves, onDrain is called once, and all messages arrive in order: ${ours}`, async () => {
     const log: string[] = [];
     await using peer = await open({ onDrain: () => log.push("onDrain") });
     const { conn, raw } = peer;
@@ -31,7 +31,7 @@ for (const [ours, open] of Object.entries(RAW_PAIRS)) {
   });
 }
 
-Deno.test("an await of drained() goes on before onDrain is called", async () => {
+Deno.test("code that awaits drained() continues before onDrain is called", async () => {
   const log: string[] = [];
   const drained = Promise.withResolvers<void>();
   await using peer = await rawPeer({
@@ -48,14 +48,14 @@ Deno.test("an await of drained() goes on before onDrain is called", async () => 
 });
 
 for (const version of VERSIONS) {
-  Deno.test(`onDrain isn't armed by what stays at or below lowWaterMark: HTTP/${version}`, async () => {
+  Deno.test(`onDrain isn't armed by messages at or below lowWaterMark: HTTP/${version}`, async () => {
     const drains: number[] = [];
     await using peer = await pair({}, {
       lowWaterMark: 10,
       highWaterMark: 20,
       onDrain: (conn) => drains.push(conn.queuedBytes),
     }, version);
-    // A ping wouldn't do: it passes what is queued, and its answer may be there before the stream has taken that.
+    // Not a ping, which overtakes queued messages, so that its pong may come before they are written.
     peer.client.send("0123456789");
     await until(() => peer.client.queuedBytes === 0);
     assertEquals(drains, []);
@@ -65,7 +65,7 @@ for (const version of VERSIONS) {
   });
 }
 
-Deno.test("onDrain comes at or below lowWaterMark, before the queue is empty", async () => {
+Deno.test("onDrain is called at or below lowWaterMark, before the queue is empty", async () => {
   const drains: number[] = [];
   await using peer = await rawPeer({
     lowWaterMark: 128 * KIB,
@@ -75,11 +75,11 @@ Deno.test("onDrain comes at or below lowWaterMark, before the queue is empty", a
   for (let i = 0; i < 4; i++) peer.conn.send(numbered(i, 64 * KIB));
   for (let i = 0; i < 4; i++) await peer.raw.frame();
   await until(() => peer.conn.queuedBytes === 0);
-  // Each write takes one of these messages, so the mark is met exactly.
+  // Each write contains one of these messages, so the queue is exactly at the mark.
   assertEquals(drains, [128 * KIB]);
 });
 
-Deno.test("a send inside onDrain arms it anew, call by call and never within a call", async () => {
+Deno.test("a send in onDrain arms it again, and the next call comes later", async () => {
   let drains = 0, inside = false;
   const done = Promise.withResolvers<void>();
   await using peer = await rawPeer({
@@ -106,7 +106,7 @@ Deno.test("a send inside onDrain arms it anew, call by call and never within a c
 });
 
 for (const version of VERSIONS) {
-  Deno.test(`empty messages and control frames arm nothing: HTTP/${version}`, async () => {
+  Deno.test(`empty messages and control frames don't arm onDrain: HTTP/${version}`, async () => {
     let drains = 0;
     await using peer = await pair({}, { onDrain: () => drains++ }, version);
     peer.client.send("");
@@ -117,7 +117,7 @@ for (const version of VERSIONS) {
 }
 
 for (const [ours, open] of Object.entries(RAW_PAIRS)) {
-  Deno.test(`onDrain fires while closing too: ${ours}`, async () => {
+  Deno.test(`onDrain is called while closing, too: ${ours}`, async () => {
     const states: string[] = [];
     await using peer = await open({ onDrain: (conn) => states.push(conn.state) });
     for (let i = 0; i < MANY; i++) peer.conn.send(numbered(i, 64 * KIB));
@@ -127,7 +127,7 @@ for (const [ours, open] of Object.entries(RAW_PAIRS)) {
     await waiting;
     assertEquals((await peer.raw.frame())!.opcode, 8);
     await peer.raw.sendClose(1000);
-    // The stream is the server's to end.
+    // The server has to end the stream.
     if (peer.raw.role === "server") await peer.raw.conn.closeWrite();
     assertEquals((await peer.conn.closed).wasClean, true);
     assertEquals(states, ["closing"]);
@@ -135,7 +135,7 @@ for (const [ours, open] of Object.entries(RAW_PAIRS)) {
 }
 
 for (const [ours, open] of Object.entries(RAW_PAIRS)) {
-  Deno.test(`drained() rejects when the connection closes first, and onDrain stays away: ${ours}`, async () => {
+  Deno.test(`drained() rejects when the connection closes first, and onDrain isn't called: ${ours}`, async () => {
     let drains = 0;
     await using peer = await open({ onDrain: () => drains++ });
     for (let i = 0; i < MANY; i++) peer.conn.send(numbered(i, 64 * KIB));
@@ -149,7 +149,7 @@ for (const [ours, open] of Object.entries(RAW_PAIRS)) {
 }
 
 for (const act of ["close", "terminate", "pause", "resume"] as const) {
-  Deno.test(`${act} inside onDrain does no harm`, async () => {
+  Deno.test(`${act} in onDrain has no bad effects`, async () => {
     let drains = 0;
     await using both = await pair({}, {
       onDrain(conn) {
@@ -170,7 +170,7 @@ for (const act of ["close", "terminate", "pause", "resume"] as const) {
 }
 
 for (const version of VERSIONS) {
-  Deno.test(`a sender that goes on from onDrain never has more queued than its mark and one message: HTTP/${version}`, async () => {
+  Deno.test(`a sender that continues in onDrain never has more queued than its mark and one message: HTTP/${version}`, async () => {
     let next = 0;
     const got: number[] = [];
     const done = Promise.withResolvers<void>();

@@ -3,7 +3,7 @@ import { flushAfterTurn } from "../../src/flow/flush_scheduler.ts";
 import { until } from "../support/until.ts";
 
 for (const count of [5, 32, 33, 250]) {
-  Deno.test(`fault 19: of ${count} flushes in a turn, one that throws stops no other`, async () => {
+  Deno.test(`fault 19: a flush that throws doesn't stop the others of ${count} in a turn`, async () => {
     const thrown: unknown[] = [], flushed: number[] = [];
     const keep = (event: ErrorEvent) => {
       event.preventDefault();
@@ -22,7 +22,7 @@ for (const count of [5, 32, 33, 250]) {
       }
       await until(() => flushed.length === count);
       assertEquals(thrown, [error]);
-      // And the scheduler goes on.
+      // The scheduler still works.
       flushAfterTurn({ flushScheduled: () => void flushed.push(-1) });
       await until(() => flushed.at(-1) === -1);
     } finally {

@@ -5,11 +5,11 @@ import { numbered } from "../support/messages.ts";
 import { testRaw } from "../support/pair.ts";
 
 const KIB = 1024;
-// Twice what loopback takes before a write blocks.
+// Twice the number that loopback accepts before a write blocks.
 const MANY = 192;
 
 testRaw(
-  "flushed: resolves when the kernel has taken what was sent before it, not what was sent after",
+  "flushed: resolves when the kernel has accepted all earlier messages, and not later ones",
   async (rawPeer) => {
     await using peer = await rawPeer();
     const { conn, raw } = peer;
@@ -28,21 +28,24 @@ testRaw(
   },
 );
 
-testRaw("flushed: in the order of the calls, and at once where nothing waits", async (rawPeer) => {
-  await using peer = await rawPeer();
-  const { conn } = peer;
-  await conn.flushed();
-  const log: number[] = [];
-  const all = [1, 2, 3].map((n) => {
-    conn.send("x");
-    return conn.flushed().then(() => log.push(n));
-  });
-  await Promise.all(all);
-  assertEquals(log, [1, 2, 3]);
-});
+testRaw(
+  "flushed: resolves in the order of the calls, and at once if nothing is queued",
+  async (rawPeer) => {
+    await using peer = await rawPeer();
+    const { conn } = peer;
+    await conn.flushed();
+    const log: number[] = [];
+    const all = [1, 2, 3].map((n) => {
+      conn.send("x");
+      return conn.flushed().then(() => log.push(n));
+    });
+    await Promise.all(all);
+    assertEquals(log, [1, 2, 3]);
+  },
+);
 
 testRaw(
-  "flushed: a fragment that ends nothing is flushed, and a stream with its end",
+  "flushed: waits for a fragment, and for a stream until its end",
   async (rawPeer) => {
     await using peer = await rawPeer();
     const { conn, raw } = peer;
@@ -65,7 +68,7 @@ testRaw(
 );
 
 testRaw(
-  "flushed: rejects when the connection ends first, when the queue is thrown away, and when aborted",
+  "flushed: rejects when the connection ends first, when the queue is dropped, and when aborted",
   async (rawPeer) => {
     await using peer = await rawPeer({ maxQueueBytes: 8 * 1024 * KIB, whenQueueFull: "close" });
     const { conn } = peer;
@@ -85,7 +88,7 @@ testRaw(
   },
 );
 
-testRaw("flushed: data that pauseSending holds aren't", async (rawPeer) => {
+testRaw("flushed: doesn't resolve while pauseSending holds the data", async (rawPeer) => {
   await using peer = await rawPeer();
   const { conn, raw } = peer;
   conn.pauseSending();
@@ -99,7 +102,7 @@ testRaw("flushed: data that pauseSending holds aren't", async (rawPeer) => {
   await waiting;
 });
 
-Deno.test("flushed: waits that were given up are let go of, and the others keep their order", async () => {
+Deno.test("flushed: cancelled waits are released, and the others keep their order", async () => {
   const waiters = new FlushWaiters();
   const log: number[] = [];
   const waits: Promise<unknown>[] = [];

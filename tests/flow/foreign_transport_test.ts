@@ -7,7 +7,7 @@ import { mayFail } from "../support/failure.ts";
 
 const FAILURE = new Error("the stream says no");
 
-/** What a method of somebody else's stream may do instead of what it should. */
+/** Ways in which a method of a foreign stream may misbehave. */
 const MISDEEDS: Record<string, () => unknown> = {
   throws: () => {
     throw FAILURE;
@@ -38,7 +38,7 @@ interface Told {
   errors: unknown[];
 }
 
-/** Adopts a stream, and notes what is told about it. */
+/** Adopts a stream, and records what is reported about it. */
 function adopt(ctx: Context, stream: MemoryConn, told: Told, options: AdoptOptions): Connection {
   return ctx.adopt(stream, {
     handshake: false,
@@ -63,7 +63,7 @@ async function outcome(method: string, misdeed: () => unknown, role: "server" | 
     ? ReadyConn.pair(100)
     : MemoryConn.pair(100);
   using raw = new RawPeer(theirs, role === "server" ? "client" : "server");
-  mayFail(raw.frames(), "what the peer gets may end anywhere");
+  mayFail(raw.frames(), "the stream may end within a frame");
   const told: Told = { closes: 0, errors: [] };
   let calls = 0;
   const replaced = ours as unknown as Record<string, () => unknown>;
@@ -77,7 +77,7 @@ async function outcome(method: string, misdeed: () => unknown, role: "server" | 
     conn.unref();
     conn.ref();
     conn.send("hello");
-    // More than the pipe holds, so that room has to be waited for.
+    // More than the pipe holds, so that the write has to wait.
     conn.send("x".repeat(200));
     await turn();
     conn.close();
@@ -99,7 +99,7 @@ const METHODS = ["read", "write", "closeWrite", "close", "ref", "unref"];
 
 for (const method of METHODS) {
   for (const [name, misdeed] of Object.entries(MISDEEDS)) {
-    Deno.test(`fault 18: a stream whose ${method}() ${name}: it ends once, with one record`, async () => {
+    Deno.test(`fault 18: a stream whose ${method}() ${name} ends its connection once, with one record`, async () => {
       for (const role of ["server", "client"] as const) {
         const { record, told, calls, closes } = await outcome(method, misdeed, role);
         if (method === "read" || method === "write") {
@@ -107,7 +107,7 @@ for (const method of METHODS) {
           assertEquals([record.code, record.wasClean], [1006, false]);
           assertInstanceOf(record.cause, Error);
           if (name === "throws" || name === "rejects") assertEquals(record.cause, FAILURE);
-          // The failure is news where it came before our own close.
+          // The failure is reported if it came before our own close.
           if (told.errors.length > 0) assertEquals(told.errors, [record.cause]);
         }
         if (method === "close") assertEquals(calls, 1);
@@ -119,7 +119,7 @@ for (const method of METHODS) {
 
 for (const method of ["tryWrite", "whenWritable"]) {
   for (const name of ["throws", "returns nothing", "returns nonsense"]) {
-    Deno.test(`fault 18: a stream whose ${method}() ${name}: it ends once, with one record`, async () => {
+    Deno.test(`fault 18: a stream whose ${method}() ${name} ends its connection once, with one record`, async () => {
       const { record, calls, closes } = await outcome(method, MISDEEDS[name], "server");
       assert(calls > 0);
       assertEquals([record.code, closes], [1006, 1]);
@@ -127,7 +127,7 @@ for (const method of ["tryWrite", "whenWritable"]) {
   }
 }
 
-Deno.test("fault 18: a connection whose owner closes it under our hands", async () => {
+Deno.test("fault 18: a connection ends when the owner of its stream closes that", async () => {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   for (const sends of [false, true]) {
     const ctx = new Context();

@@ -8,7 +8,7 @@ import { turn, until } from "../support/until.ts";
 const KIB = 1024;
 
 testPair(
-  "an iterator holds the peer back while nothing is awaited, and loses nothing",
+  "an iterator that isn't advanced stops the peer, and loses nothing",
   async (pair) => {
     await using both = await pair();
     const { client, server } = both;
@@ -28,7 +28,7 @@ testPair(
 );
 
 for (const code of [1000, 1001, 1005, 1002, 3000]) {
-  Deno.test(`iteration ends on ${code} as it should, after the last message`, async () => {
+  Deno.test(`iteration ends correctly with code ${code}, after the last message`, async () => {
     await using peer = await rawPeer();
     const { conn, raw } = peer;
     const close = code === 1005
@@ -54,7 +54,7 @@ for (const code of [1000, 1001, 1005, 1002, 3000]) {
   });
 }
 
-testRaw("iteration throws when the peer vanishes, once, and is done then", async (rawPeer) => {
+testRaw("iteration throws once when the peer vanishes, and then ends", async (rawPeer) => {
   await using peer = await rawPeer();
   const messages = peer.conn.messages();
   const next = assertRejects(() => messages.next(), ConnectionClosedError);
@@ -64,7 +64,7 @@ testRaw("iteration throws when the peer vanishes, once, and is done then", async
 }, RAW_LISTENERS);
 
 testRaw(
-  "break closes with 1000, or leaves the connection and all later messages",
+  "break closes with 1000, or leaves the connection open with all later messages",
   async (rawPeer) => {
     await using peer = await rawPeer();
     const { conn, raw } = peer;
@@ -81,7 +81,7 @@ testRaw(
 );
 
 testRaw(
-  "a pending next() of an iterator that is left ends, and takes no message with it",
+  "a pending next() ends when the iterator returns, and takes no message",
   async (rawPeer) => {
     await using peer = await rawPeer();
     const messages = peer.conn.messages({ preventClose: true });
@@ -95,7 +95,7 @@ testRaw(
   RAW_LISTENERS,
 );
 
-testRaw("next() called ahead: each gets its message, in order", async (rawPeer) => {
+testRaw("calls of next() in advance get their messages in order", async (rawPeer) => {
   await using peer = await rawPeer();
   const messages = peer.conn.messages();
   const results = upTo(10).map(() => messages.next());
@@ -103,7 +103,7 @@ testRaw("next() called ahead: each gets its message, in order", async (rawPeer) 
   assertEquals((await Promise.all(results)).map(({ value }) => value), upTo(10).map(String));
 }, RAW_LISTENERS);
 
-testPair("beside onMessage, or a second consumer, it throws a TypeError", async (pair) => {
+testPair("iteration throws a TypeError if there is onMessage or another consumer", async (pair) => {
   await using both = await pair({ onMessage() {} });
   const { client, server } = both;
   assertThrows(() => server.messages(), TypeError, "onMessage");
@@ -117,13 +117,13 @@ testPair("beside onMessage, or a second consumer, it throws a TypeError", async 
   await assertRejects(() => client.receive(), TypeError, "onMessage");
 });
 
-testPair("payload view goes with no iterator", async (pair) => {
+testPair("payload view excludes iteration", async (pair) => {
   await using both = await pair({ payload: "view" });
   assertThrows(() => both.server.messages(), TypeError, "view");
   await assertRejects(() => both.server.receive(), TypeError, "view");
 });
 
-testRaw("receive({ signal }) gives up and takes no message with it", async (rawPeer) => {
+testRaw("receive({ signal }) rejects when aborted, and takes no message", async (rawPeer) => {
   await using peer = await rawPeer();
   const abort = new AbortController();
   const aborted = assertRejects(
@@ -139,7 +139,7 @@ testRaw("receive({ signal }) gives up and takes no message with it", async (rawP
 }, RAW_LISTENERS);
 
 testRaw(
-  "receive() rejects at the end, at once and later, after what waits was taken",
+  "receive() rejects at the end after all waiting messages, also when called later",
   async (rawPeer) => {
     await using peer = await rawPeer();
     const { conn, raw } = peer;
@@ -154,7 +154,7 @@ testRaw(
   RAW_LISTENERS,
 );
 
-testRaw("a message larger than readAhead waits until it is awaited", async (rawPeer) => {
+testRaw("a message larger than readAhead isn't read until it is requested", async (rawPeer) => {
   for (const readAhead of [0, 1, 1000]) {
     await using peer = await rawPeer({ readAhead, maxMessageSize: 0 });
     const { conn, raw } = peer;
@@ -167,7 +167,7 @@ testRaw("a message larger than readAhead waits until it is awaited", async (rawP
   }
 }, RAW_LISTENERS);
 
-testRaw("a pause holds an iterator too, through the end of the connection", async (rawPeer) => {
+testRaw("a pause holds an iterator, too, beyond the end of the connection", async (rawPeer) => {
   await using peer = await rawPeer();
   const { conn, raw } = peer;
   const messages = conn.messages();
@@ -189,7 +189,7 @@ testRaw("a pause holds an iterator too, through the end of the connection", asyn
   assertEquals((await third).done, true);
 }, RAW_LISTENERS);
 
-testPair("iteration over a connect that fails throws its cause", async (pair) => {
+testPair("iteration over a failed connect throws its cause", async (pair) => {
   await using both = await pair();
   const conn = both.ctx.connect("ws://127.0.0.1:1/");
   const error = await assertRejects(async () => {

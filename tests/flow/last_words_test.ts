@@ -13,7 +13,7 @@ import { turn, until } from "../support/until.ts";
 
 const KIB = 1024;
 
-/** One of our connections over a pipe in memory, whose peer is spoken by hand. */
+/** A connection over a pipe in memory, and its raw peer. */
 function piped(options: AdoptOptions = {}, capacity?: number) {
   const ctx = new Context();
   const [ours, theirs] = MemoryConn.pair(capacity);
@@ -31,12 +31,12 @@ function piped(options: AdoptOptions = {}, capacity?: number) {
   };
 }
 
-Deno.test("fault 14: a write that fails doesn't end the reading of what the peer sent before it went", async () => {
+Deno.test("fault 14: a failed write doesn't prevent reading what the peer has sent before", async () => {
   let handled = 0;
   const errors: unknown[] = [], goOn = Promise.withResolvers<void>();
   await using peer = await rawPeer({
     async onMessage(conn, data) {
-      // What doesn't fit into `readAhead` meanwhile stays in the kernel.
+      // Bytes above `readAhead` stay in the kernel's buffer.
       await goOn.promise;
       handled++;
       if (conn.state === "open") conn.send(data);
@@ -46,7 +46,7 @@ Deno.test("fault 14: a write that fails doesn't end the reading of what the peer
   const { conn, raw } = peer;
   for (let i = 0; i < 100; i++) await raw.send(2, numbered(i, KIB));
   await raw.sendClose(1000, "that was all");
-  // Closed with this unread, the socket resets the connection.
+  // Closing with unread bytes makes the kernel reset the connection.
   conn.send("an answer");
   await until(() => conn.queuedBytes === 0);
   raw.close();
@@ -61,7 +61,7 @@ Deno.test("fault 14: a write that fails doesn't end the reading of what the peer
   assertEquals([record.sent, errors], [null, []]);
 });
 
-Deno.test("fault 14: the same while the application doesn't read at all, in pipes of every kind", async () => {
+Deno.test("fault 14: a failed write doesn't prevent that even if the application doesn't read, in pipes of every kind", async () => {
   for (const role of ["server", "client"] as const) {
     const errors: unknown[] = [], got: number[] = [];
     await using peer = piped({
@@ -87,7 +87,7 @@ Deno.test("fault 14: the same while the application doesn't read at all, in pipe
   }
 });
 
-Deno.test("fault 14: a write that fails, and no close frame: 1006, the failure is the cause and is reported once", async () => {
+Deno.test("fault 14: a failed write without a close frame leads to 1006 with the failure as the cause, reported once", async () => {
   const errors: unknown[] = [], got: number[] = [];
   await using peer = piped({
     onMessage: (_, data) => void got.push(numberOf(data)),
@@ -105,7 +105,7 @@ Deno.test("fault 14: a write that fails, and no close frame: 1006, the failure i
   assert(errors[0] === record.cause && record.cause instanceof Error);
 });
 
-Deno.test("fault 14: a write that fails, and a peer that stays: closeTimeout ends the wait", async () => {
+Deno.test("fault 14: after a failed write, closeTimeout ends the wait for a peer that stays", async () => {
   const errors: unknown[] = [];
   await using peer = piped({
     closeTimeout: 40,
@@ -121,7 +121,7 @@ Deno.test("fault 14: a write that fails, and a peer that stays: closeTimeout end
   assertEquals([record.code, record.cause, errors], [1006, cause, [cause]]);
 });
 
-/** The numbers of the messages that a peer gets before the stream ends, and the close code at their end. */
+/** The numbers of the messages that a peer gets before the end of the stream, and the code of its close frame. */
 async function received(raw: { frames(): Promise<{ opcode: number; payload: Uint8Array }[]> }) {
   const numbers: number[] = [];
   let code = 0;
@@ -138,13 +138,13 @@ const ALL = Array.from({ length: MANY }, (_, i) => i);
 async function queueMany(options: ListenOptions = {}) {
   const peer = await rawPeer({ onMessage() {}, ...options });
   for (let i = 0; i < MANY; i++) peer.conn.send(numbered(i, 64 * KIB));
-  // More than the kernel takes unread.
+  // More than the kernel accepts while the peer doesn't read.
   await turn();
   assert(peer.conn.queuedBytes > 100 * KIB, `only ${peer.conn.queuedBytes} are queued`);
   return peer;
 }
 
-Deno.test("fault 35: after shutdownRead() and shutdownWrite(), close() lets queued data out first", async () => {
+Deno.test("fault 35: after shutdownRead() and shutdownWrite(), close() sends queued data first", async () => {
   await using peer = await queueMany();
   const { conn, raw } = peer;
   conn.shutdownRead();
@@ -155,7 +155,7 @@ Deno.test("fault 35: after shutdownRead() and shutdownWrite(), close() lets queu
   assertEquals([record.unsentMessages, record.code, record.sent], [0, 1006, null]);
 });
 
-Deno.test("fault 35: after shutdownRead() alone the close frame goes behind queued data, and nothing is waited for", async () => {
+Deno.test("fault 35: after shutdownRead() the close frame is sent after queued data, and no answer is awaited", async () => {
   await using peer = await queueMany();
   const { conn, raw } = peer;
   conn.shutdownRead();
@@ -165,7 +165,7 @@ Deno.test("fault 35: after shutdownRead() alone the close frame goes behind queu
   assertEquals([record.unsentMessages, record.sent!.code], [0, 3001]);
 });
 
-Deno.test("fault 35: after shutdownWrite() alone, close() waits for the peer's end, and queued data goes out", async () => {
+Deno.test("fault 35: after shutdownWrite() close() waits for the peer's end, and queued data is sent", async () => {
   await using peer = await queueMany();
   const { conn, raw } = peer;
   conn.shutdownWrite();
@@ -176,7 +176,7 @@ Deno.test("fault 35: after shutdownWrite() alone, close() waits for the peer's e
   assertEquals((await conn.closed).unsentMessages, 0);
 });
 
-Deno.test("fault 35: after shutdownWrite() the peer's close frame lets queued data out first, too", async () => {
+Deno.test("fault 35: after shutdownWrite() queued data is sent first after the peer's close frame, too", async () => {
   await using peer = await queueMany();
   const { conn, raw } = peer;
   conn.shutdownWrite();
@@ -186,7 +186,7 @@ Deno.test("fault 35: after shutdownWrite() the peer's close frame lets queued da
   assertEquals([record.unsentMessages, record.code, record.sent], [0, 1000, null]);
 });
 
-Deno.test("fault 35: a peer that half-closes gets what is queued for it, then the stream ends", async () => {
+Deno.test("fault 35: a peer that half-closes gets queued data, then the stream ends", async () => {
   const errors: unknown[] = [];
   await using peer = await queueMany({ onError: (_, error) => void errors.push(error) });
   const { conn, raw } = peer;
@@ -199,7 +199,7 @@ Deno.test("fault 35: a peer that half-closes gets what is queued for it, then th
   assertInstanceOf(record.cause, Deno.errors.UnexpectedEof);
 });
 
-Deno.test("fault 35: a peer that half-closes and takes nothing is waited for as long as closeTimeout", async () => {
+Deno.test("fault 35: a peer that half-closes and doesn't read is disconnected at closeTimeout", async () => {
   await using peer = await queueMany({ closeTimeout: 50 });
   await peer.raw.conn.closeWrite();
   const record = await peer.conn.closed;
@@ -207,12 +207,12 @@ Deno.test("fault 35: a peer that half-closes and takes nothing is waited for as 
   assertEquals(record.code, 1006);
 });
 
-Deno.test("fault 36: a stream whose write fails rejects, and leaves nothing queued", async () => {
+Deno.test("fault 36: sendStream rejects if a write fails, and leaves nothing queued", async () => {
   await using peer = piped({ highWaterMark: 1000, closeTimeout: 50, onMessage() {} }, 10 * KIB);
   const { conn, ours, raw } = peer;
   raw.frames();
   let given = 0, failing = false;
-  // The peer stays, so only writing has ended.
+  // The peer stays connected, so only writing has ended.
   ours.write = ((write) => (data) => failing ? Promise.reject(new Error("no more")) : write(data))(
     ours.write.bind(ours),
   );
@@ -226,12 +226,12 @@ Deno.test("fault 36: a stream whose write fails rejects, and leaves nothing queu
   const error = await assertRejects(() => sent, Error, "finish a stream");
   assertEquals([conn.state, conn.queuedBytes, conn.queuedMessages], ["closing", 0, 0]);
   assertInstanceOf(error, ConnectionClosedError);
-  assert(given < 30, `${given} pieces were taken`);
+  assert(given < 30, `${given} pieces were read`);
   await until(() => conn.state === "closed");
   assertEquals([conn.queuedBytes, conn.queuedMessages], [0, 0]);
 });
 
-Deno.test("messages that are held when the close timeout ends the stream are still delivered", async () => {
+Deno.test("held messages are still delivered after the close timeout has ended the stream", async () => {
   const got: unknown[] = [];
   await using peer = await rawHost({
     closeTimeout: 30,
@@ -241,7 +241,7 @@ Deno.test("messages that are held when the close timeout ends the stream are sti
   conn.pause();
   await raw.send(1, "held");
   await raw.sendClose(4000);
-  // A client waits for the server to close the stream; this one doesn't.
+  // The server has to close the stream; this one doesn't.
   assertEquals((await raw.frames()).map(({ opcode }) => opcode), [8]);
   assertEquals([conn.state, got], ["closing", []]);
   conn.resume();

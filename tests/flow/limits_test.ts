@@ -9,7 +9,7 @@ import { turn, until } from "../support/until.ts";
 
 const NEVER = [0, 2 ** 31, 2 ** 40, Infinity];
 
-/** A connection whose peer says nothing and reads nothing: how it fares shows what its timeouts do. */
+/** A connection whose peer neither sends nor reads, so that its timeouts show. */
 async function silent(options: ConnectionOptions): Promise<RawPair> {
   return await rawPeer({ keepAlive: false, closeTimeout: 0, onMessage() {}, ...options });
 }
@@ -32,9 +32,9 @@ const TIMEOUTS: Record<string, {
 };
 
 for (const [name, { options, begin = () => {} }] of Object.entries(TIMEOUTS)) {
-  Deno.test(`faults 24 and 30: ${name}: 0 and beyond what a timer can do are never`, async () => {
+  Deno.test(`faults 24 and 30: ${name}: 0 and times above the maximum of a timer mean never`, async () => {
     const lasting = await Promise.all(NEVER.map((ms) => silent(options(ms))));
-    // Begun later, and bounded: a clock that shows that the others had their time.
+    // Begun later, and with a limit: its end shows that the others had enough time.
     for (const peer of lasting) begin(peer);
     const before = lasting.map(({ conn }) => conn.state);
     for (let i = 0; i < 3; i++) {
@@ -51,7 +51,7 @@ for (const [name, { options, begin = () => {} }] of Object.entries(TIMEOUTS)) {
   });
 }
 
-Deno.test("water marks: what is given together is checked, a default gives way to the limit", () => {
+Deno.test("water marks: values that are given together are checked, and a default adapts to the limit", () => {
   const KIB = 1024, MIB = 1024 * KIB;
   const marks = (options: ConnectionOptions, defaults: ConnectionOptions = {}) => {
     const merged = mergeOptions("listen", defaults, options);
@@ -79,7 +79,7 @@ Deno.test("water marks: what is given together is checked, a default gives way t
     assertThrows(() => marks(options), RangeError, "above", JSON.stringify(options));
   }
   assertThrows(() => marks(wrong[0]), RangeError, "highWaterMark 1001 above maxQueueBytes 1000");
-  // Of a context's marks and a call's limit only the call's were given together.
+  // If the marks are those of the context and the limit is that of the call, they weren't given together.
   const context = { highWaterMark: 1 * MIB, lowWaterMark: 512 * KIB };
   assertEquals(marks({ maxQueueBytes: 1000 }, context), [1000, 1000, 1000]);
   assertEquals(marks({ highWaterMark: 1000 }, context), [1000, 1000, 16 * MIB]);
@@ -88,7 +88,7 @@ Deno.test("water marks: what is given together is checked, a default gives way t
   assertThrows(() => marks({ highWaterMark: 2000 }, { maxQueueBytes: 1000 }), RangeError, "2000");
 });
 
-Deno.test("keepAlive is on in both roles unless told otherwise", () => {
+Deno.test("keepAlive is on by default in both roles", () => {
   const both = { interval: 20_000, timeout: 20_000 };
   assertEquals(resolveSettings("connect", {}).keepAlive, both);
   assertEquals(resolveSettings("connect", { keepAlive: false }).keepAlive, null);
@@ -100,7 +100,7 @@ Deno.test("keepAlive is on in both roles unless told otherwise", () => {
 });
 
 testPair(
-  "maxLifetime: a connection is closed with 1001, in either role; none but those that have it",
+  "maxLifetime: connections with the option are closed with 1001, in either role",
   async (pair) => {
     for (const role of ["server", "client"]) {
       const mortal = { maxLifetime: 30 };
@@ -122,7 +122,7 @@ testPair(
   },
 );
 
-Deno.test("maxLifetime ends between 90 and 100 % of it, at random, on one timer that goes with the connection", async () => {
+Deno.test("maxLifetime ends at random between 90 and 100 % of the time, on one timer that ends with the connection", async () => {
   const delays: number[] = [], cleared: Timer[] = [];
   const timers = Object.assign(new Timers(), {
     set: (_: Timer, delay: number) => void delays.push(delay),
@@ -134,7 +134,7 @@ Deno.test("maxLifetime ends between 90 and 100 % of it, at random, on one timer 
   assert(Math.min(...delays) < 920 && Math.max(...delays) > 980);
   lifetimes[0].stop();
   assertEquals(cleared, [lifetimes[0]]);
-  // A closed connection leaves nothing behind that would fire.
+  // A closed connection has no timer left.
   await using ctx = new Context({ maxLifetime: 60_000 });
   const listener = ctx.listen({ hostname: "127.0.0.1" });
   const client = ctx.connect(listener.url);

@@ -14,7 +14,7 @@ function member(number: number): Numbered {
 
 const numbers = (list: MemberList<Numbered>) => [...list].map(({ number }) => number);
 
-Deno.test("a list has the members of a set in the same order, while members are added and removed", () => {
+Deno.test("a list has the members of a set in the same order while members are added and removed", () => {
   const list = new MemberList<Numbered>(), set = new Set<Numbered>();
   let seed = 7, next = 0;
   const random = (below: number) => {
@@ -23,7 +23,7 @@ Deno.test("a list has the members of a set in the same order, while members are 
   };
   const all: Numbered[] = [];
   for (let step = 0; step < 5000; step++) {
-    // It grows and shrinks by turns, down to nothing.
+    // The list grows and shrinks in turn, until it is empty.
     if (all.length === 0 || random(10) < (step % 1000 < 500 ? 7 : 3)) {
       const one = member(next++);
       all.push(one);
@@ -42,7 +42,7 @@ Deno.test("a list has the members of a set in the same order, while members are 
   }
 });
 
-Deno.test("a list that is read leaves out who leaves meanwhile", () => {
+Deno.test("an iteration skips members that leave in the meantime", () => {
   const list = new MemberList<Numbered>();
   const all = Array.from({ length: 10 }, (_, number) => member(number));
   for (const one of all) list.add(one);
@@ -50,14 +50,14 @@ Deno.test("a list that is read leaves out who leaves meanwhile", () => {
   for (const { number } of list) {
     seen.push(number);
     for (const leaver of [number, number + 1]) list.delete(all[leaver]);
-    // What comes meanwhile may close the gaps.
+    // New members may fill the gaps.
     list.add(member(100 + number));
     list.add(member(200 + number));
   }
   assertEquals(seen, [0, 2, 4, 6, 8]);
 });
 
-Deno.test("a member of one list is none of another", () => {
+Deno.test("a member of one list isn't a member of another", () => {
   const list = new MemberList<Numbered>(), other = new MemberList<Numbered>();
   const one = member(1);
   list.add(one);
@@ -66,7 +66,7 @@ Deno.test("a member of one list is none of another", () => {
   assertEquals([list.size, other.size], [1, 1]);
 });
 
-Deno.test("connections is a live set, asked for before or after they came, of a context and of a listener", async () => {
+Deno.test("connections is a live set of a context and of a listener, also if it was read before they were made", async () => {
   await using ctx = new Context();
   const early = ctx.connections;
   const first = ctx.listen({ port: 0 }), second = ctx.listen({ port: 0 });
@@ -89,13 +89,13 @@ Deno.test("connections is a live set, asked for before or after they came, of a 
   assertEquals([early.size, ctx.stats().openConnections, ctx.stats().connections], [0, 0, 6]);
 });
 
-Deno.test("a listener that ends in several steps leaves alone, and one that can't listen leaves nothing", async () => {
+Deno.test("a listener that ends in several steps is removed once, and one that can't listen leaves nothing", async () => {
   const reported = Promise.withResolvers<void>();
   await using ctx = new Context();
   const first = ctx.listen({
     port: 0,
     hostname: "127.0.0.1",
-    // What comes after it comes when nothing is left of either handshake.
+    // Pending until both handshakes have ended.
     onHandshakeError: () => reported.promise,
   });
   const second = ctx.listen({ port: 0, hostname: "127.0.0.1" });
@@ -118,7 +118,7 @@ Deno.test("a listener that ends in several steps leaves alone, and one that can'
   assertEquals(ctx.broadcast("x").sent, 1);
 });
 
-Deno.test("a broadcast reaches each once, whether it is to all, to a list or to a set", async () => {
+Deno.test("a broadcast reaches each member once, whether it is to all, to a list or to a set", async () => {
   await using both = await pair();
   const { server, client, ctx } = both;
   for (const to of [[server, server], new Set([server]), ctx.connections, undefined]) {

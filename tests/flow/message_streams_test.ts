@@ -23,14 +23,14 @@ async function bytes({ stream }: IncomingMessageStream): Promise<Uint8Array> {
   return await new Response(stream as ReadableStream<Uint8Array<ArrayBuffer>>).bytes();
 }
 
-/** The next message of an iteration; there must be one. */
+/** Returns the next message of an iteration, which must not have ended. */
 async function next<T>(messages: AsyncIterator<T, undefined>): Promise<T> {
   const result = await messages.next();
   if (result.done) throw new Error("The iteration has ended");
   return result.value;
 }
 
-/** Waits until nothing more is read. */
+/** Waits until nothing is read any more. */
 async function standstill(conn: Connection): Promise<void> {
   for (let same = 0, bytes = -1; same < 20; await turn()) {
     const { bytesReceived } = conn.stats();
@@ -39,7 +39,7 @@ async function standstill(conn: Connection): Promise<void> {
   }
 }
 
-// ---- What waits is bounded, however small -------------------------------------------------------------------------
+// ---- Waiting messages are bounded, however small -------------------------------------------------------------------
 
 const SMALL: Record<string, (raw: RawPeer) => Uint8Array> = {
   "empty messages": (raw) => raw.encode(2),
@@ -49,7 +49,7 @@ const SMALL: Record<string, (raw: RawPeer) => Uint8Array> = {
     join([raw.encode(1, "x", false), raw.encode(0)]),
 };
 
-/** How each face holds the peer while its consumer is busy, and how it takes what waits. */
+/** How a consumer of each kind is kept busy, and how it consumes waiting messages. */
 interface Face {
   options?: ListenOptions;
   busy(conn: Connection): Promise<{ take(count: number): Promise<void> }>;
@@ -68,7 +68,7 @@ const FACES: Record<string, Face> = {
         },
       };
     },
-    // Each is charged 1 KiB and its bytes.
+    // Each counts 1 KiB in addition to its bytes.
     most: 64 + 2,
   },
   "messages()": {
@@ -110,7 +110,7 @@ const FACES: Record<string, Face> = {
 
 for (const [face, { options, busy, most }] of Object.entries(FACES)) {
   for (const [what, encode] of Object.entries(SMALL)) {
-    Deno.test(`fault 2: ${face} of ${what}: a busy consumer stops reading, and gets all of them`, async () => {
+    Deno.test(`fault 2: ${face} of ${what}: a busy consumer stops reading, and gets all messages`, async () => {
       await using peer = await rawPeer(options);
       const { conn, raw } = peer;
       const COUNT = 10_000;
@@ -126,7 +126,7 @@ for (const [face, { options, busy, most }] of Object.entries(FACES)) {
   }
 }
 
-testRaw("fault 2: the stream of a message is made when it is taken", async (rawPeer) => {
+testRaw("fault 2: the stream of a message is made when it is requested", async (rawPeer) => {
   const { ReadableStream: original } = globalThis;
   let made = 0;
   globalThis.ReadableStream = new Proxy(original, {
@@ -150,7 +150,7 @@ testRaw("fault 2: the stream of a message is made when it is taken", async (rawP
 }, RAW_LISTENERS);
 
 testRaw(
-  "fault 2: messages that waited before messageStreams() was called are bounded and given too",
+  "fault 2: messages that waited before messageStreams() was called are bounded and delivered, too",
   async (rawPeer) => {
     await using peer = await rawPeer();
     const { conn, raw } = peer;
@@ -164,15 +164,15 @@ testRaw(
   RAW_LISTENERS,
 );
 
-// ---- Whoever awaits gets it ---------------------------------------------------------------------------------------
+// ---- A pending request gets the message ------------------------------------------------------------------------------
 
 for (const type of ["text", "binary"] as const) {
   for (const size of [20, 5000, 60_000, 64 * KIB, 200 * KIB]) {
-    Deno.test(`fault 11b: messageStreams() in the middle of a ${type} message of which ${size} bytes were there`, async () => {
+    Deno.test(`fault 11b: messageStreams() streams a ${type} message of which ${size} bytes had arrived`, async () => {
       await using peer = await rawPeer({ maxMessageSize: 0 });
       const { conn, raw } = peer;
       const opcode = type === "text" ? 1 : 2;
-      // Characters of two bytes, so that the cut may fall into one.
+      // Characters of two bytes, so that the cut may be within one.
       const message = new TextEncoder().encode("ä".repeat(200 * KIB));
       const whole = raw.encode(opcode, message);
       await raw.write(raw.encode(1, "before"));
@@ -199,14 +199,14 @@ for (const type of ["text", "binary"] as const) {
 }
 
 testRaw(
-  "fault 11b: messageStreams() while a read into the unfinished message is pending",
+  "fault 11b: messageStreams() works while a read into the unfinished message is pending",
   async (rawPeer) => {
     await using peer = await rawPeer({ maxMessageSize: 0 });
     const { conn, raw } = peer;
     const message = new Uint8Array(1024 * KIB).map((_, i) => i % 251);
     const whole = raw.encode(2, message);
     const abort = new AbortController();
-    // While somebody awaits it, the rest is read to where it belongs.
+    // While a request is pending, the rest of the message is read into its buffer.
     const aborted = assertRejects(() => conn.receive({ signal: abort.signal }), DOMException);
     const half = 200 * KIB;
     await raw.write(whole.subarray(0, half));
@@ -242,7 +242,7 @@ Deno.test("fault 12: messageStreams() without assembly throws, and with readAhea
 });
 
 testRaw(
-  "fault 13: after our own close() no stream is delivered, and nothing is kept",
+  "fault 13: after our own close() no stream is delivered, and no bytes are kept",
   async (rawPeer) => {
     await using peer = await rawPeer({ maxMessageSize: 0 });
     const { conn, raw } = peer;
@@ -262,7 +262,7 @@ testRaw(
 );
 
 testRaw(
-  "our own close() fails a stream that is being read, and drops those that wait",
+  "our own close() fails a stream that is being read, and drops waiting ones",
   async (rawPeer) => {
     await using peer = await rawPeer({ maxMessageSize: 0 });
     const { conn, raw } = peer;
@@ -277,7 +277,7 @@ testRaw(
     const pending = reader.read();
     conn.close();
     await assertRejects(() => pending, ConnectionClosedError, "read the rest of a message");
-    // What was taken whole is its taker's.
+    // Streams that were delivered completely belong to their consumers.
     assertEquals([await text(first), await text(second)], ["a", "b"]);
     await raw.sendClose(1000);
     assertEquals((await conn.closed).undelivered, 0);
@@ -288,7 +288,7 @@ testRaw(
 // ---- Flow ---------------------------------------------------------------------------------------------------------
 
 testRaw(
-  "a stream that isn't read holds the peer at readAhead, with more messages before it too",
+  "a stream that isn't read stops the peer at readAhead, also with more messages before it",
   async (rawPeer) => {
     for (const before of [0, 3, 50]) {
       await using peer = await rawPeer({ maxMessageSize: 0 });
@@ -313,7 +313,7 @@ testRaw(
   RAW_LISTENERS,
 );
 
-testRaw("cancelling discards the rest of its message only, wherever it stands", async (rawPeer) => {
+testRaw("cancelling discards only the rest of its message, at any point", async (rawPeer) => {
   await using peer = await rawPeer({ maxMessageSize: 0 });
   const { conn, raw } = peer;
   const messages = conn.messageStreams();
@@ -337,7 +337,7 @@ testRaw("cancelling discards the rest of its message only, wherever it stands", 
   assertEquals([conn.state, conn.stats().messagesReceived], ["open", 5]);
 }, RAW_LISTENERS);
 
-testRaw("a pause holds the chunks of a stream too, and resume gives them", async (rawPeer) => {
+testRaw("a pause holds the chunks of a stream, too, and resume delivers them", async (rawPeer) => {
   await using peer = await rawPeer({ maxMessageSize: 0 });
   const { conn, raw } = peer;
   const messages = conn.messageStreams();
@@ -351,7 +351,7 @@ testRaw("a pause holds the chunks of a stream too, and resume gives them", async
   let settled = false;
   pending.then(() => settled = true);
   await standstill(conn);
-  assert(!settled, "a chunk was given during the pause");
+  assert(!settled, "a chunk was delivered during the pause");
   assert(conn.stats().bytesReceived <= 256 * KIB);
   conn.resume();
   got.push((await pending).value!);
@@ -362,7 +362,7 @@ testRaw("a pause holds the chunks of a stream too, and resume gives them", async
 }, RAW_LISTENERS);
 
 testRaw(
-  "what has come of a message that is cut off is given before its stream fails",
+  "the received part of a message that is cut off is delivered before its stream fails",
   async (rawPeer) => {
     await using peer = await rawPeer({ maxMessageSize: 0 });
     const { conn, raw } = peer;
@@ -383,7 +383,7 @@ testRaw(
 );
 
 testRaw(
-  "messages that wait when the connection ends are given as streams, and counted down",
+  "messages that wait when the connection ends are delivered as streams, and counted",
   async (rawPeer) => {
     await using peer = await rawPeer();
     const { conn, raw } = peer;
@@ -398,7 +398,7 @@ testRaw(
   RAW_LISTENERS,
 );
 
-testRaw("an abnormal end is thrown once, with the record and its sentence", async (rawPeer) => {
+testRaw("an abnormal end is thrown once, with the close record in the error", async (rawPeer) => {
   await using peer = await rawPeer();
   const { conn, raw } = peer;
   const messages = conn.messageStreams();
@@ -411,7 +411,7 @@ testRaw("an abnormal end is thrown once, with the record and its sentence", asyn
   assertEquals((await messages.next()).done, true);
 }, RAW_LISTENERS);
 
-testRaw("the buffer of a chunk is its reader's, who may transfer it", async (rawPeer) => {
+testRaw("the buffer of a chunk belongs to its reader, which may transfer it", async (rawPeer) => {
   await using peer = await rawPeer({ maxMessageSize: 0 });
   const { conn, raw } = peer;
   const messages = conn.messageStreams();
@@ -435,7 +435,7 @@ testRaw("the buffer of a chunk is its reader's, who may transfer it", async (raw
   }
 }, RAW_LISTENERS);
 
-testRaw("rateLimit and counters see messages that come in pieces", async (rawPeer) => {
+testRaw("rateLimit and counters include messages that are streamed", async (rawPeer) => {
   const got: number[] = [];
   await using peer = await rawPeer({ rateLimit: { messages: 10 } });
   const { conn, raw } = peer;
@@ -447,7 +447,7 @@ testRaw("rateLimit and counters see messages that come in pieces", async (rawPee
     await bytes(await next(messages));
     got.push(performance.now() - start);
   }
-  // Ten may come at once, and the next ones not before a tenth of a second each.
+  // Ten messages may come at once, and further ones at intervals of a tenth of a second.
   assert(got[11] >= 90, `${got}`);
   conn.terminate();
 }, RAW_LISTENERS);
@@ -455,7 +455,7 @@ testRaw("rateLimit and counters see messages that come in pieces", async (rawPee
 // ---- Leaving ------------------------------------------------------------------------------------------------------
 
 testRaw(
-  "leaving while a message arrives fails its stream, and keeps nothing of what still comes",
+  "ending the iteration while a message arrives fails its stream, and later bytes aren't kept",
   async (rawPeer) => {
     await using peer = await rawPeer({ maxMessageSize: 0 });
     const { conn, raw } = peer;
@@ -468,7 +468,7 @@ testRaw(
     await messages.return!();
     assertEquals(conn.state, "closing");
     await rest;
-    // A peer that doesn't mind our close frame.
+    // A peer that ignores our close frame.
     const { external } = Deno.memoryUsage();
     await raw.send(0, "the end");
     const message = raw.encode(2, new Uint8Array(60_000)), count = 2000;
@@ -483,7 +483,7 @@ testRaw(
 );
 
 testRaw(
-  "what waits when messageStreams() of an ended connection is left comes whole to others",
+  "when messageStreams() of an ended connection returns, other consumers get the waiting messages",
   async (rawPeer) => {
     await using peer = await rawPeer();
     const { conn, raw } = peer;

@@ -7,7 +7,7 @@ import { turn, until } from "../support/until.ts";
 
 const KIB = 1024;
 
-/** An onMessage whose promises are settled by hand. */
+/** An onMessage whose promises are settled by the test. */
 function slow() {
   const log: string[] = [];
   const waiting: (() => void)[] = [];
@@ -26,7 +26,7 @@ function slow() {
 }
 
 testRaw(
-  "a promise from onMessage holds the next message, of the same segment too",
+  "a promise of onMessage holds the next message, also of the same segment",
   async (rawPeer) => {
     const { log, onMessage, settle } = slow();
     await using peer = await rawPeer({ onMessage });
@@ -45,7 +45,7 @@ testRaw(
 );
 
 testPair(
-  "while onMessage's promise is unsettled the sender's queue fills, and all arrives in order",
+  "while onMessage's promise is unsettled the sender's queue fills, and all messages arrive in order",
   async (pair) => {
     const got: number[] = [];
     const gate = Promise.withResolvers<void>();
@@ -66,7 +66,7 @@ testPair(
   },
 );
 
-Deno.test("(e) await conn.ping() inside onMessage resolves, for every message of a batch", async () => {
+Deno.test("await conn.ping() in onMessage resolves for every message of a batch", async () => {
   for (const open of [rawPeer, rawHost]) {
     const rounds: number[] = [];
     await using peer = await open({
@@ -83,9 +83,9 @@ Deno.test("(e) await conn.ping() inside onMessage resolves, for every message of
 });
 
 testPair(
-  "a message that comes between two awaited ones is neither lost nor ahead",
+  "messages between awaited ones are neither lost nor early",
   async (pair) => {
-    // Settles in microtasks of different depth, so that deliveries and reads interleave in every way.
+    // The promises settle in microtasks of different depth, so that deliveries and reads are interleaved in every order.
     const got: number[] = [];
     await using both = await pair({
       async onMessage(_, data) {
@@ -104,7 +104,7 @@ testPair(
   },
 );
 
-testRaw("a thenable that isn't a promise holds as well", async (rawPeer) => {
+testRaw("a thenable that isn't a promise holds messages, too", async (rawPeer) => {
   const log: string[] = [];
   let settle: (() => void) | undefined;
   await using peer = await rawPeer({
@@ -121,7 +121,7 @@ testRaw("a thenable that isn't a promise holds as well", async (rawPeer) => {
 }, RAW_LISTENERS);
 
 testRaw(
-  "peer's close while onMessage's promise never settles: onClose comes at once with nothing left",
+  "the peer's close while onMessage's promise never settles: onClose is called at once if no message waits",
   async (rawPeer) => {
     await using peer = await rawPeer({ onMessage: () => new Promise(() => {}) });
     const { conn, raw } = peer;
@@ -133,7 +133,7 @@ testRaw(
 );
 
 testRaw(
-  "peer's close while onMessage's promise never settles: what is left is given up after closeTimeout",
+  "the peer's close while onMessage's promise never settles: waiting messages are dropped after closeTimeout",
   async (rawPeer) => {
     for (const end of ["close", "vanish"] as const) {
       const log: string[] = [];
@@ -158,14 +158,14 @@ testRaw(
 );
 
 testRaw(
-  "messages that are left when the peer closes are all delivered, however long each takes",
+  "messages that wait when the peer closes are all delivered, however long each takes",
   async (rawPeer) => {
     const log: string[] = [];
     await using peer = await rawPeer({
       closeTimeout: 300,
       async onMessage(_, data) {
         log.push(data as string);
-        // Each takes less than closeTimeout, all together more.
+        // Each takes less than closeTimeout, all of them take longer.
         const start = performance.now();
         await until(() => performance.now() - start > 60);
       },
@@ -180,7 +180,7 @@ testRaw(
 );
 
 testRaw(
-  "a pause after the peer's close, with a promise that never settles: given up after resume",
+  "after a pause and the peer's close, messages behind a promise that never settles are dropped after resume",
   async (rawPeer) => {
     const log: string[] = [];
     await using peer = await rawPeer({
@@ -208,7 +208,7 @@ testRaw(
 );
 
 for (const act of ["close", "terminate"] as const) {
-  Deno.test(`${act} while onMessage's promise is unsettled drops and counts what waits`, async () => {
+  Deno.test(`${act} while onMessage's promise is unsettled drops and counts waiting messages`, async () => {
     const { log, onMessage } = slow();
     await using peer = await rawPeer({ onMessage });
     const { conn, raw } = peer;
@@ -221,7 +221,7 @@ for (const act of ["close", "terminate"] as const) {
   });
 }
 
-Deno.test("onConnect's promise holds messages, pings are answered meanwhile, and early frames wait too", async () => {
+Deno.test("onConnect's promise holds messages, also early ones, and pings are answered in the meantime", async () => {
   const gate = Promise.withResolvers<void>();
   const log: string[] = [];
   const early = new Uint8Array([0x81, 0x81, 0, 0, 0, 0, 0x61, 0x89, 0x80, 0, 0, 0, 0]);
@@ -241,19 +241,23 @@ Deno.test("onConnect's promise holds messages, pings are answered meanwhile, and
   assertEquals(log, ["connect", "connected", "a"]);
 });
 
-testRaw("onConnect's promise that rejects is reported, and messages go on", async (rawPeer) => {
-  const log: string[] = [];
-  await using peer = await rawPeer({
-    onConnect: () => Promise.reject(new Error("no")),
-    onMessage: (_, data) => log.push(data as string),
-    onError: (_, error) => log.push((error as Error).message),
-  });
-  await peer.raw.send(1, "a");
-  await until(() => log.length === 2);
-  assertEquals(log, ["no", "a"]);
-}, RAW_LISTENERS);
+testRaw(
+  "a rejected promise of onConnect is reported, and messages are delivered",
+  async (rawPeer) => {
+    const log: string[] = [];
+    await using peer = await rawPeer({
+      onConnect: () => Promise.reject(new Error("no")),
+      onMessage: (_, data) => log.push(data as string),
+      onError: (_, error) => log.push((error as Error).message),
+    });
+    await peer.raw.send(1, "a");
+    await until(() => log.length === 2);
+    assertEquals(log, ["no", "a"]);
+  },
+  RAW_LISTENERS,
+);
 
-Deno.test("close() inside onConnect: early messages are dropped and counted, the close frame goes out", async () => {
+Deno.test("close() in onConnect drops and counts early messages, and sends the close frame", async () => {
   const early = new Uint8Array([0x81, 0x81, 0, 0, 0, 0, 0x61]);
   const log: unknown[] = [];
   await using peer = await rawPeer({
@@ -268,7 +272,7 @@ Deno.test("close() inside onConnect: early messages are dropped and counted, the
 });
 
 testRaw(
-  "payload view: valid until the callback returns or its promise settles, and uncopied",
+  "payload view: the view is valid until the callback returns or its promise settles, and isn't a copy",
   async (rawPeer) => {
     for (const view of [true, false]) {
       const kept: Uint8Array[] = [];
@@ -289,7 +293,7 @@ testRaw(
       const { conn, raw } = peer;
       await raw.send(2, new Uint8Array(40).fill(1));
       await first.promise;
-      // What comes meanwhile is read elsewhere.
+      // Later messages are read into another buffer.
       for (let i = 2; i < 50; i++) await raw.send(2, new Uint8Array(40).fill(i));
       await until(() => conn.stats().messagesReceived === 49);
       gate.resolve();
@@ -299,14 +303,14 @@ testRaw(
       for (let i = 50; i < 200; i++) await raw.send(2, new Uint8Array(40).fill(i));
       await until(() => kept.length === 199);
       const unchanged = kept.every((bytes, i) => bytes.every((byte) => byte === i + 1));
-      assertEquals(unchanged, !view, "a view is overwritten by what comes later, a copy is not");
+      assertEquals(unchanged, !view, "later bytes overwrite a view, and not a copy");
     }
   },
   RAW_LISTENERS,
 );
 
 testRaw(
-  "an onMessage that is set after the end gets nothing: no message comes after onClose",
+  "an onMessage that is set after the end isn't called",
   async (rawPeer) => {
     const log: unknown[] = [];
     await using peer = await rawPeer({ onClose: (_, { undelivered }) => log.push(undelivered) });

@@ -9,7 +9,7 @@ const KIB = 1024;
 const MANY = 192;
 
 for (const version of VERSIONS) {
-  Deno.test(`(c) pause() fills the sender's queue, lets our ping out, and resume() brings all in order: HTTP/${version}`, async () => {
+  Deno.test(`pause() fills the sender's queue and doesn't stop our pings, and resume() delivers all in order: HTTP/${version}`, async () => {
     const got: number[] = [];
     await using both = await pair(
       { onMessage: (_, data) => got.push(numberOf(data)) },
@@ -20,12 +20,12 @@ for (const version of VERSIONS) {
     server.pause();
     assert(server.isPaused);
     for (let i = 0; i < MANY; i++) client.send(numbered(i, 64 * KIB));
-    // The pong stands behind what the pause holds back, so the ping is seen by its receiver.
+    // The pong comes after the held messages, so the arrival of the ping is checked at its receiver.
     const pinged = Promise.withResolvers<void>();
     client.on({ onPing: () => pinged.resolve() });
     const round = server.ping();
     await pinged.promise;
-    // Loopback takes 6 MiB at most, and we read ahead 64 KiB and what was on its way: the rest stays with the sender.
+    // Loopback holds 6 MiB at most, and 64 KiB and bytes in flight are read ahead. The rest stays with the sender.
     await turn();
     assert(client.queuedBytes > 4 * 1024 * KIB, `${client.queuedBytes}`);
     assertEquals(got, []);
@@ -37,7 +37,7 @@ for (const version of VERSIONS) {
   });
 }
 
-Deno.test("after pause() inside onMessage nothing is delivered from bytes already read; order is kept", async () => {
+Deno.test("after pause() in onMessage no message is delivered, even if it was read already; the order is kept", async () => {
   for (const open of Object.values(RAW_PAIRS)) {
     const got: string[] = [];
     await using peer = await open({
@@ -57,7 +57,7 @@ Deno.test("after pause() inside onMessage nothing is delivered from bytes alread
 });
 
 for (const version of VERSIONS) {
-  Deno.test(`pause, resume, pause in one turn delivers nothing: HTTP/${version}`, async () => {
+  Deno.test(`pause, resume and pause in one turn deliver nothing: HTTP/${version}`, async () => {
     const got: string[] = [];
     await using both = await pair(
       { onMessage: (_, data) => got.push(data as string) },
@@ -91,7 +91,7 @@ for (const version of VERSIONS) {
 
 for (const [ours, open] of Object.entries(RAW_PAIRS)) {
   for (const readAhead of [0, 1, 100, 64 * KIB]) {
-    Deno.test(`readAhead ${readAhead}: what is read while paused stays below, and all comes after resume: ${ours}`, async () => {
+    Deno.test(`readAhead ${readAhead}: fewer bytes are read during a pause, and all messages come after resume: ${ours}`, async () => {
       const got: number[] = [];
       await using peer = await open({
         readAhead,
@@ -105,7 +105,7 @@ for (const [ours, open] of Object.entries(RAW_PAIRS)) {
       await until(() => readAhead === 0 || conn.stats().bytesReceived >= Math.min(readAhead, 1000));
       for (let i = 0; i < 20; i++) await turn();
       const read = conn.stats().bytesReceived;
-      // Headers and masking keys aren't counted.
+      // Headers and masking keys don't count.
       assert(read <= readAhead + 100, `${read} bytes`);
       if (readAhead === 0) assertEquals(read, 0);
       assertEquals(got, []);
@@ -118,7 +118,7 @@ for (const [ours, open] of Object.entries(RAW_PAIRS)) {
 }
 
 for (const [ours, open] of Object.entries(RAW_PAIRS)) {
-  Deno.test(`zero-length messages held back are bounded too, and arrive: ${ours}`, async () => {
+  Deno.test(`held messages without payload are bounded, too, and arrive: ${ours}`, async () => {
     let got = 0;
     await using peer = await open({ onMessage: () => got++ });
     const { conn, raw } = peer;
@@ -136,7 +136,7 @@ for (const [ours, open] of Object.entries(RAW_PAIRS)) {
   });
 }
 
-Deno.test("no more is decoded than readAhead allows, of what one read has brought", async () => {
+Deno.test("of the bytes of one read no more are decoded than readAhead allows", async () => {
   let got = 0;
   const early = join(upTo(5000).map(() => new Uint8Array([0x82, 0x80, 0, 0, 0, 0])));
   await using peer = await rawPeer({
@@ -151,7 +151,7 @@ Deno.test("no more is decoded than readAhead allows, of what one read has brough
   await until(() => got === 5000);
 });
 
-Deno.test("close() lifts a pause: what was held is dropped and counted, and the peer's answer is read", async () => {
+Deno.test("close() ends a pause: held messages are dropped and counted, and the peer's answer is read", async () => {
   const got: unknown[] = [];
   await using peer = await rawPeer({ onMessage: (_, data) => got.push(data) });
   const { conn, raw } = peer;
@@ -160,7 +160,7 @@ Deno.test("close() lifts a pause: what was held is dropped and counted, and the 
   await until(() => conn.stats().messagesReceived === 5);
   conn.close();
   assert(!conn.isPaused);
-  // Far more than is read ahead, then the answer.
+  // Far more than readAhead, then the answer.
   const writing = raw.write(
     join([...upTo(MANY).map((i) => raw.encode(2, numbered(i, 64 * KIB))), raw.encode(8)]),
   );
@@ -171,13 +171,13 @@ Deno.test("close() lifts a pause: what was held is dropped and counted, and the 
   assertEquals((await raw.next(8)).payload.length, 2);
 });
 
-Deno.test("the peer's close while paused is answered at once; its messages come after resume, then onClose", async () => {
+Deno.test("the peer's close during a pause is answered at once; its messages come after resume, then onClose", async () => {
   const log: string[] = [];
   const pinged = Promise.withResolvers<void>();
   await using peer = await rawPeer({
     onMessage(conn, data) {
       log.push(data as string);
-      // A pause works to the last message.
+      // A pause holds until the last message.
       conn.pause();
     },
     onPing: () => pinged.resolve(),
@@ -199,7 +199,7 @@ Deno.test("the peer's close while paused is answered at once; its messages come 
 });
 
 for (const act of ["close", "terminate", "shutdown", "dispose"] as const) {
-  Deno.test(`${act} after the peer has closed, with messages behind a pause, ends the connection`, async () => {
+  Deno.test(`${act} ends the connection after the peer has closed, with messages held by a pause`, async () => {
     let closes = 0;
     const got: unknown[] = [];
     await using peer = await rawPeer({
@@ -225,7 +225,7 @@ for (const act of ["close", "terminate", "shutdown", "dispose"] as const) {
 }
 
 for (const [ours, open] of Object.entries(RAW_PAIRS)) {
-  Deno.test(`a ping's timeout stands still while the pause keeps its pong from being read: ${ours}`, async () => {
+  Deno.test(`the timeout of a ping is suspended while a pause keeps its pong from being read: ${ours}`, async () => {
     await using peer = await open({ onMessage() {}, readAhead: 1000 });
     const { conn, raw } = peer;
     conn.pause();
@@ -245,14 +245,14 @@ for (const [ours, open] of Object.entries(RAW_PAIRS)) {
 }
 
 for (const [ours, open] of Object.entries(RAW_PAIRS)) {
-  Deno.test(`a ping's timeout runs while the connection is held and still reads: ${ours}`, async () => {
+  Deno.test(`the timeout of a ping runs while a held connection still reads: ${ours}`, async () => {
     await using peer = await open({ onMessage() {} });
     peer.conn.pause();
     await assertRejects(() => peer.conn.ping("p", { timeout: 10 }), TimeoutError);
   });
 }
 
-Deno.test("pause() before the handshake holds from the first message on", async () => {
+Deno.test("pause() before the handshake holds messages from the first one on", async () => {
   const got: string[] = [];
   await using peer = await rawPeer({ onMessage() {} });
   const conn = peer.ctx.connect([...peer.ctx.connections][0].url, {
@@ -268,7 +268,7 @@ Deno.test("pause() before the handshake holds from the first message on", async 
   await until(() => got.length === 1);
 });
 
-Deno.test("a peer that resets the connection while it is paused: held messages come, then onClose", async () => {
+Deno.test("after a reset during a pause held messages are delivered, then onClose is called", async () => {
   const log: string[] = [];
   await using peer = await rawPeer({
     onMessage: (_, data) => log.push(data as string),

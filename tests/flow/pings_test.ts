@@ -13,7 +13,7 @@ import { upTo } from "../support/messages.ts";
 import { testPair, testRaw } from "../support/pair.ts";
 import { turn, until } from "../support/until.ts";
 
-/** Sends pings and sees to it that they leave, since only so many may wait to be sent. */
+/** Sends pings in groups, and waits for each group, since only 64 may wait to be sent. */
 async function sendPings(
   conn: Connection,
   count: number,
@@ -32,7 +32,7 @@ const heap = () => {
 };
 
 testRaw(
-  "fault 5: a ping that is given up is gone at once, by timeout and by signal",
+  "fault 5: a ping that is cancelled by timeout or signal is released at once",
   async (rawPeer) => {
     await using peer = await rawPeer();
     const { conn, raw } = peer;
@@ -53,7 +53,7 @@ testRaw(
 );
 
 testRaw(
-  "fault 5: pings without an answer have a bound, and a pong makes room again",
+  "fault 5: the number of unanswered pings is limited, and a pong makes room",
   async (rawPeer) => {
     await using peer = await rawPeer();
     const { conn, raw } = peer;
@@ -77,7 +77,7 @@ testRaw(
 );
 
 testRaw(
-  "fault 5: pongs that answer nothing cost nothing, however many pings wait",
+  "fault 5: pongs without a ping take no time, however many pings wait",
   async (rawPeer) => {
     const pongs = { count: 0 };
     await using peer = await rawPeer({ onPong: () => pongs.count++ });
@@ -85,7 +85,7 @@ testRaw(
     const frames = raw.frames();
     await sendPings(conn, 1000);
     const start = performance.now();
-    // 50 KB of pongs, as many as there are.
+    // 50 KB of pongs.
     await raw.write(repeat(raw.encode(10, "nope"), 5000));
     await until(() => pongs.count === 5000);
     assert(performance.now() - start < 5000);
@@ -94,7 +94,7 @@ testRaw(
   },
 );
 
-Deno.test("fault 5: what 90,000 pings leave behind when they are given up", async () => {
+Deno.test("fault 5: 90,000 cancelled pings leave no memory behind", async () => {
   const timers = new Timers(), pings = new Pings();
   const abort = () => new AbortController();
   const before = heap();
@@ -109,11 +109,11 @@ Deno.test("fault 5: what 90,000 pings leave behind when they are given up", asyn
   const start = performance.now();
   for (let i = 0; i < 12_500; i++) pings.answered(new Uint8Array([1, 2]));
   assert(performance.now() - start < 2000);
-  // Without a collector at hand the figure says nothing.
+  // Without access to the collector the figure isn't meaningful.
   if ("gc" in globalThis) assert(heap() - before < 5_000_000);
 });
 
-Deno.test("a pong answers its ping and all earlier ones, of equal payloads the latest", async () => {
+Deno.test("a pong answers its ping and all earlier ones, and the latest of those with equal payloads", async () => {
   const timers = new Timers(), pings = new Pings();
   const settled: number[] = [];
   const payload = (text: string) => new TextEncoder().encode(text);
@@ -125,7 +125,7 @@ Deno.test("a pong answers its ping and all earlier ones, of equal payloads the l
   pings.answered(payload("nothing"));
   await turn();
   assertEquals(settled, []);
-  // The last of the three is given up: the pong is for the one before.
+  // The last of the three is cancelled, so the pong answers the one before.
   controllers[5].abort();
   await turn();
   assertEquals(settled.splice(0), [-5]);
@@ -141,7 +141,7 @@ Deno.test("a pong answers its ping and all earlier ones, of equal payloads the l
 });
 
 testPair(
-  "fault 58: ping() in the wrong state rejects, with a bad argument it throws",
+  "fault 58: ping() rejects in the wrong state, and throws for an invalid argument",
   async (pair) => {
     await using both = await pair();
     const { ctx, client, server } = both;
@@ -159,7 +159,7 @@ testPair(
     client.close();
     const refused = client.ping("back");
     assertEquals((await assertRejects(() => refused, ConnectionClosedError)).data, "back");
-    // One that nobody awaits ends no process.
+    // An unhandled rejection doesn't end the process.
     client.ping();
     await turn();
   },

@@ -11,7 +11,7 @@ for (
     "callbacks that reject",
   ]
 ) {
-  Deno.test(`(g) ${name}: the process goes on`, async () => {
+  Deno.test(`${name}: the process continues`, async () => {
     const { code, stdout, stderr } = await run(program, name);
     assertEquals(code, 0, stderr);
     assertMatch(stdout, /still running\n$/);
@@ -44,7 +44,7 @@ for (
 ) {
   Deno.test(`${name} keeps the process alive`, async () => {
     const { code, stdout, stderr } = await run(program, name);
-    // A timer that doesn't keep it alive comes due, and says so.
+    // A timer that doesn't keep the process alive fires, and the program then exits with 7.
     assertEquals(code, 7, stderr);
     assertMatch(stdout, /^reached the end\n$/);
   });

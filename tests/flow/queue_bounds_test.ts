@@ -4,7 +4,7 @@ import { run } from "../support/child.ts";
 import { testPair } from "../support/pair.ts";
 
 testPair(
-  "fault 7: fragments without payload have a bound, for every kind of waiting",
+  "fault 7: fragments without payload are limited, for every reason to wait",
   async (pair) => {
     for (const whenQueueFull of ["throw", "drop"] as const) {
       await using both = await pair({}, { maxQueueBytes: 5000, whenQueueFull });
@@ -14,7 +14,7 @@ testPair(
       const error = assertThrows(() => {
         for (; sent < 1_000_000; sent++) client.sendFragment("");
       }, QueueFullError);
-      // A client's frame costs six bytes of header, and they may cost twice the limit.
+      // A client's frame costs six bytes of header, and headers may cost twice the limit.
       assertEquals([sent, client.queuedBytes, error.data], [Math.ceil(5000 * 2 / 6), 0, ""]);
       assertThrows(() => client.sendFrame({ opcode: 0, payload: "", fin: false }), QueueFullError);
       client.resumeSending();
@@ -25,7 +25,7 @@ testPair(
   },
 );
 
-testPair("fault 7: a small limit has room for 1,024 frames all the same", async (pair) => {
+testPair("fault 7: a small limit still has room for 1,024 frames", async (pair) => {
   await using both = await pair({}, { maxQueueBytes: 10 });
   const { client } = both;
   client.pauseSending();
@@ -35,7 +35,7 @@ testPair("fault 7: a small limit has room for 1,024 frames all the same", async 
   client.terminate();
 });
 
-Deno.test("fault 37: a broadcast's memory is given back when its receivers have gone", async () => {
+Deno.test("fault 37: the memory of a broadcast is released when its receivers have closed", async () => {
   const { stdout, stderr } = await run(new URL("./programs/broadcast_pin.ts", import.meta.url));
   assert(stdout !== "" && Number(stdout) < 50, `${stdout} MiB are held ${stderr}`);
 });

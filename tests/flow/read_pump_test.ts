@@ -11,7 +11,7 @@ import { turn, until } from "../support/until.ts";
 
 const KIB = 1024;
 
-Deno.test("fault 15: views of a message and a frame of one read both stay valid until the last of them is released", async () => {
+Deno.test("fault 15: views of a message and of a frame of one read stay valid until the last of them is released", async () => {
   const views: Uint8Array[] = [];
   const gates: PromiseWithResolvers<void>[] = [];
   const wait = () => {
@@ -35,12 +35,12 @@ Deno.test("fault 15: views of a message and a frame of one read both stay valid 
     },
   });
   const { conn, raw } = peer;
-  // One segment, so one read: the message is lent first, then the frame after it.
+  // One segment, so one read: the view of the message is delivered first, then that of the frame.
   await raw.write(join([raw.encode(2, numbered(7, 100)), raw.encode(2, numbered(8, 100))]));
   await until(() => views.length === 2);
   gates[1].resolve();
   await turn();
-  // More than any buffer holds: with the lent one given back, its bytes would be overwritten.
+  // More than any buffer holds. If the buffer with the view were reused, its bytes would be overwritten.
   const writing = raw.write(raw.encode(2, new Uint8Array(256 * KIB).fill(0xff)));
   const before = conn.stats().bytesReceived;
   await until(() => conn.stats().bytesReceived > before);
@@ -50,7 +50,7 @@ Deno.test("fault 15: views of a message and a frame of one read both stay valid 
   await writing;
 });
 
-/** A sink that takes what it is told to. */
+/** A sink that accepts as many bytes as the test says. */
 class Sink implements ReadSink {
   readonly log: unknown[] = [];
   budget = Infinity;
@@ -80,7 +80,7 @@ function transport(read: (into: Uint8Array) => unknown): Transport {
   } as Transport;
 }
 
-Deno.test("fault 19: a sink that throws ends reading as a failed read does, and leaves the pump in order", async () => {
+Deno.test("fault 19: a sink that throws ends reading like a failed read, and the pump stays consistent", async () => {
   for (const direct of [false, true]) {
     const sink = new Sink(), error = new Error("thrown");
     sink.consume = () => {
@@ -99,7 +99,7 @@ Deno.test("fault 19: a sink that throws ends reading as a failed read does, and 
   }
 });
 
-Deno.test("fault 19: where failing itself throws, the close frame still goes out", async () => {
+Deno.test("fault 19: the close frame is still sent if reporting the failure throws", async () => {
   const { error } = console;
   const thrown = Promise.withResolvers<void>();
   await using peer = await rawPeer({
@@ -154,7 +154,7 @@ const RUBBISH: Record<string, (into: Uint8Array) => unknown> = {
 };
 
 for (const [what, read] of Object.entries(RUBBISH)) {
-  Deno.test(`a foreign stream whose read ${what}: 1006 with the cause, once`, async () => {
+  Deno.test(`a foreign stream whose read ${what} leads to 1006 with the cause, once`, async () => {
     const log: unknown[] = [];
     await using ctx = new Context();
     const [conn] = MemoryConn.pair();
@@ -173,7 +173,7 @@ for (const [what, read] of Object.entries(RUBBISH)) {
   });
 }
 
-Deno.test("a foreign stream whose read never settles, whatever is done: terminate ends the connection", async () => {
+Deno.test("terminate ends a connection over a foreign stream whose read never settles", async () => {
   await using ctx = new Context();
   const [conn] = MemoryConn.pair();
   conn.read = () => new Promise<number>(() => {});
@@ -183,7 +183,7 @@ Deno.test("a foreign stream whose read never settles, whatever is done: terminat
   assertEquals((await adopted.closed).code, 1006);
 });
 
-Deno.test("a foreign stream may read synchronously, by a thenable, or nothing now and then", async () => {
+Deno.test("a foreign stream may read synchronously, with a thenable, and sometimes nothing", async () => {
   const wire = new Uint8Array([0x81, 0x80, 0, 0, 0, 0]);
   let at = 0, calls = 0;
   const read = (into: Uint8Array) => {
@@ -213,21 +213,21 @@ function ready(onMessage?: (conn: Connection, data: string | Uint8Array) => unkn
   return { ctx, conn, stream, raw: new RawPeer(far, "client") };
 }
 
-Deno.test("over a stream that reports readiness messages of every size come through, in order", async () => {
+Deno.test("over a stream that reports readiness messages of every size arrive in order", async () => {
   const sizes = [0, 1, 125, 126, 65_535, 65_536, 300_000, 5, 2_000_000, 7];
   const { ctx, stream, raw } = ready((conn, data) => conn.send(data));
   const messages = sizes.map((size, i) => new Uint8Array(size).fill(i + 1));
   const writing = raw.write(join(messages.map((message) => raw.encode(2, message))));
   for (const message of messages) assert(sameBytes((await raw.frame())!.payload, message));
   await writing;
-  // A notice is asked for only when nothing more is there, so few reads bring nothing.
+  // A notice is requested only when no more bytes are there, so few reads return nothing.
   assert(stream.emptyReads * 4 < stream.reads, `${stream.emptyReads} of ${stream.reads}`);
   await raw.sendClose(1000);
   assertEquals(await raw.closeCode(), 1000);
   await ctx.shutdown({ timeout: 0 });
 });
 
-Deno.test("over a stream that reports readiness a pause stops reading, and no notice is asked for", async () => {
+Deno.test("over a stream that reports readiness a pause stops reading, and no notice is requested", async () => {
   const got: unknown[] = [];
   const { ctx, conn, stream, raw } = ready((_, data) => got.push((data as Uint8Array)[0]));
   conn.pause();
@@ -240,12 +240,12 @@ Deno.test("over a stream that reports readiness a pause stops reading, and no no
   await writing;
   await until(() => got.length === 64);
   assertEquals(got, upTo(64));
-  assert(stream.listening, "a notice is what a silent connection waits for");
+  assert(stream.listening, "a silent connection must wait for a notice");
   await ctx.shutdown({ timeout: 0 });
 });
 
 for (const end of ["end", "failure"] as const) {
-  Deno.test(`over a stream that reports readiness its ${end} is noticed`, async () => {
+  Deno.test(`the ${end} of a stream that reports readiness is noticed`, async () => {
     const { ctx, conn, stream, raw } = ready(() => {});
     if (end === "failure") {
       stream.tryRead = () => {
@@ -264,10 +264,10 @@ for (const end of ["end", "failure"] as const) {
   });
 }
 
-Deno.test("a stream that is readable all the time leaves others their turn", async () => {
+Deno.test("other connections get their turn beside a stream that is always readable", async () => {
   const { ctx, conn, stream } = ready(() => {});
   stream.tryRead = (into) => {
-    // Empty unsolicited pongs, masked, without end.
+    // Endless empty pongs, masked and without pings.
     for (let at = 0; at < into.length; at++) {
       into[at] = at % 6 === 0 ? 0x8a : at % 6 === 1 ? 0x80 : 0;
     }
@@ -283,7 +283,7 @@ Deno.test("a stream that is readable all the time leaves others their turn", asy
   await ctx.shutdown({ timeout: 0 });
 });
 
-Deno.test("a notice that comes unasked, or twice, does no harm", async () => {
+Deno.test("an unrequested or repeated notice has no effect", async () => {
   const { ctx, conn, stream, raw } = ready((conn, data) => conn.send(data));
   const { whenReadable } = stream;
   stream.whenReadable = (ready) =>

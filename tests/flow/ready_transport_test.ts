@@ -9,7 +9,7 @@ import { until } from "../support/until.ts";
 
 const KIB = 1024;
 
-/** One of our connections over a transport that reports readiness, and its peer. */
+/** A connection over a transport that reports readiness, and its peer. */
 function ready(options: AdoptOptions = {}, capacity?: number) {
   const ctx = new Context();
   const [ours, theirs] = ReadyConn.pair(capacity);
@@ -26,7 +26,7 @@ function ready(options: AdoptOptions = {}, capacity?: number) {
   };
 }
 
-Deno.test("a transport that reports readiness: what a turn sends leaves in one write, without waiting", async () => {
+Deno.test("a transport that reports readiness: messages of one turn are sent in one write, without waiting", async () => {
   await using peer = ready();
   const { conn, ours, raw } = peer;
   for (let i = 0; i < 100; i++) conn.send(numbered(i, 100));
@@ -35,7 +35,7 @@ Deno.test("a transport that reports readiness: what a turn sends leaves in one w
   for (let i = 0; i < 100; i++) assertEquals(numberOf((await raw.frame())!.payload), i);
 });
 
-Deno.test("a transport that reports readiness: a full one is waited for, in order, and drains", async () => {
+Deno.test("a transport that reports readiness: messages wait in order while it is full, and drain", async () => {
   let drains = 0;
   await using peer = ready({ onDrain: () => void drains++ }, 10 * KIB);
   const { conn, ours, raw } = peer;
@@ -43,7 +43,7 @@ Deno.test("a transport that reports readiness: a full one is waited for, in orde
   const drained = conn.drained();
   await null;
   assert(conn.queuedBytes > 100_000 && ours.waits === 1, `${conn.queuedBytes}, ${ours.waits}`);
-  // A ping waits for the block on its way alone.
+  // A ping waits only for the block that is being written.
   const ping = conn.ping("now");
   const opcodes: number[] = [];
   for (let i = 0; i < 40;) {
@@ -58,7 +58,7 @@ Deno.test("a transport that reports readiness: a full one is waited for, in orde
   assert(opcodes.indexOf(9) < 30, `the ping was frame ${opcodes.indexOf(9)}`);
 });
 
-Deno.test("a transport that reports readiness: an onDrain that always has more leaves others their turn", async () => {
+Deno.test("a transport that reports readiness: others get their turn beside an onDrain that always sends more", async () => {
   const bytes = new Uint8Array(64 * KIB);
   let sent = 0, turns = 0;
   await using peer = ready({
@@ -74,7 +74,7 @@ Deno.test("a transport that reports readiness: an onDrain that always has more l
   assert(turns > 10, `${turns} turns for 500 sends`);
 });
 
-Deno.test("a transport that reports readiness: close goes out behind what is queued, and ends the stream", async () => {
+Deno.test("a transport that reports readiness: close is sent after queued messages, and ends the stream", async () => {
   await using peer = ready({}, 10 * KIB);
   const { conn, ours, raw } = peer;
   for (let i = 0; i < 20; i++) conn.send(numbered(i, 3000));
@@ -86,7 +86,7 @@ Deno.test("a transport that reports readiness: close goes out behind what is que
   assertEquals([record.wasClean, record.unsentMessages, ours.closes], [true, 0, 1]);
 });
 
-Deno.test("a transport that reports readiness: a read under way brings what comes first, or the end", async () => {
+Deno.test("a transport that reports readiness: a pending read gets the next bytes, or the end", async () => {
   for (const first of [Uint8Array.of(1, 2, 3), new Uint8Array(0)]) {
     const [below, other] = ReadyConn.pair();
     const { promise, resolve } = Promise.withResolvers<Uint8Array>();
@@ -116,7 +116,7 @@ Deno.test("a transport that reports readiness: a read under way brings what come
   }
 });
 
-Deno.test("a transport that reports readiness: one that throws fails the connection, once", async () => {
+Deno.test("a transport that reports readiness: an exception fails the connection once", async () => {
   const errors: unknown[] = [];
   let closes = 0;
   await using peer = ready({

@@ -56,7 +56,7 @@ const SLOW: Record<string, (conn: Connection, got: () => void) => Promise<unknow
 
 for (const [face, consume] of Object.entries(SLOW)) {
   Deno.test(
-    `fault 10: ${face} that takes one at a time doesn't make us read one at a time`,
+    `fault 10: ${face} that consumes messages one by one doesn't lead to a read for each`,
     async () => {
       const COUNT = 800, SIZE = 100;
       const ctx = new Context();
@@ -75,7 +75,7 @@ for (const [face, consume] of Object.entries(SLOW)) {
       const consuming = mayFail(consume(conn, () => got++), "it ends with the connection");
       await until(() => got === COUNT);
       await writing;
-      // Half of readAhead holds 25 messages as the queue counts, 3 as streams are charged.
+      // Half of readAhead holds 25 messages as the receive queue counts them, and 3 as streams are counted.
       const atOnce = face === "messageStreams()" ? 3 : 25;
       assert(reads <= 3 * COUNT / atOnce, `${reads} reads for ${COUNT} messages`);
       conn.terminate();
@@ -86,7 +86,7 @@ for (const [face, consume] of Object.entries(SLOW)) {
 }
 
 testRaw(
-  "fault 10: once full, reading goes on when half of readAhead is free, and not before",
+  "fault 10: when readAhead is full, reading continues only after half of it is free",
   async (rawPeer) => {
     await using peer = await rawPeer({ readAhead: 64 * 100 });
     const { conn, raw } = peer;
@@ -108,7 +108,7 @@ testRaw(
 
 for (const face of ["iterator", "onMessage"] as const) {
   Deno.test(
-    `fault 10: a peer and a consumer of equal pace don't read message by message: ${face}`,
+    `fault 10: a peer and a consumer of the same speed don't lead to a read for each message: ${face}`,
     async () => {
       const MESSAGE = 22, COUNT = 20_000;
       const ctx = new Context();
@@ -116,7 +116,7 @@ for (const face of ["iterator", "onMessage"] as const) {
       let left = MESSAGE * COUNT, reads = 0;
       const empty = new Uint8Array(MESSAGE);
       empty.set([0x82, 0x80 | 16]);
-      // Everything is there at once, so that each read comes as soon as it may.
+      // All bytes are there at once, so that reads come as early as possible.
       stream.read = (into) => {
         if (left === 0) return new Promise(() => {});
         reads++;
@@ -147,7 +147,7 @@ for (const face of ["iterator", "onMessage"] as const) {
 }
 
 testRaw(
-  "fault 10: a message larger than what is free is still taken by one who awaits it",
+  "fault 10: a message larger than the free space is still read if it is requested",
   async (rawPeer) => {
     await using peer = await rawPeer({ readAhead: 1000, maxMessageSize: 0 });
     const { conn, raw } = peer;
@@ -161,9 +161,9 @@ testRaw(
   },
 );
 
-// ---- One claim, one release ---------------------------------------------------------------------------------------
+// ---- Claiming and releasing messages ------------------------------------------------------------------------------
 
-testRaw("fault 16: return() twice leaves another consumer alone", async (rawPeer) => {
+testRaw("fault 16: a second return() doesn't affect another consumer", async (rawPeer) => {
   await using peer = await rawPeer();
   const { conn, raw } = peer;
   const first = conn.messages({ preventClose: true });
@@ -178,7 +178,7 @@ testRaw("fault 16: return() twice leaves another consumer alone", async (rawPeer
 });
 
 testRaw(
-  "fault 16: return() of an iterator that has ended doesn't close what another one reads",
+  "fault 16: return() of an ended iterator doesn't close a connection that another one reads",
   async (rawPeer) => {
     const aborting = new AbortController();
     await using peer = await rawPeer();
@@ -195,14 +195,14 @@ testRaw(
 );
 
 testRaw(
-  "fault 17: giving up what has already been settled takes nothing of another's",
+  "fault 17: cancelling a settled request doesn't take a message of another consumer",
   async (rawPeer) => {
     await using peer = await rawPeer();
     const { conn, raw } = peer;
     const abort = new AbortController();
     const first = conn.receive({ signal: abort.signal });
     await raw.send(1, "one");
-    // Settled, and aborted before anyone has looked at it.
+    // Settled, and aborted before its promise is awaited.
     await until(() => conn.stats().messagesReceived === 1);
     abort.abort();
     assertEquals(await first, "one");
@@ -214,7 +214,7 @@ testRaw(
 );
 
 testRaw(
-  "fault 17: an aborted receive leaves no waiting call behind for the next consumer",
+  "fault 17: an aborted receive leaves no pending request for the next consumer",
   async (rawPeer) => {
     await using peer = await rawPeer();
     const { conn, raw } = peer;
@@ -235,7 +235,7 @@ testRaw(
 );
 
 testRaw(
-  "messages({ signal }): an abort rejects with AbortError, leaves the connection open and its messages free",
+  "messages({ signal }): an abort rejects with AbortError, leaves the connection open and its messages to other consumers",
   async (rawPeer) => {
     await using peer = await rawPeer();
     const { conn, raw } = peer;
@@ -255,26 +255,29 @@ testRaw(
   },
 );
 
-testRaw("messages({ signal }): aborted between two calls, or before the first", async (rawPeer) => {
-  await using peer = await rawPeer();
-  const { conn, raw } = peer;
-  for (const early of [true, false]) {
-    const abort = new AbortController();
-    if (early) abort.abort();
-    const messages = conn.messages({ signal: abort.signal });
-    abort.abort();
-    // Free at once, not only when the abort has been seen.
-    const other = conn.receive();
-    await assertRejects(() => messages.next(), DOMException);
-    assertEquals(await messages.next(), { value: undefined, done: true });
-    assertEquals(await messages.return!(), { value: undefined, done: true });
-    await raw.send(1, "x");
-    assertEquals([await other, conn.state], ["x", "open"]);
-  }
-});
+testRaw(
+  "messages({ signal }): the signal may be aborted between two calls, or before the first",
+  async (rawPeer) => {
+    await using peer = await rawPeer();
+    const { conn, raw } = peer;
+    for (const early of [true, false]) {
+      const abort = new AbortController();
+      if (early) abort.abort();
+      const messages = conn.messages({ signal: abort.signal });
+      abort.abort();
+      // The messages are free at once, not only when the abort was noticed.
+      const other = conn.receive();
+      await assertRejects(() => messages.next(), DOMException);
+      assertEquals(await messages.next(), { value: undefined, done: true });
+      assertEquals(await messages.return!(), { value: undefined, done: true });
+      await raw.send(1, "x");
+      assertEquals([await other, conn.state], ["x", "open"]);
+    }
+  },
+);
 
 testRaw(
-  "messages({ signal }): calls made ahead see the abort once, then the end",
+  "messages({ signal }): calls in advance get the abort once, then the end",
   async (rawPeer) => {
     await using peer = await rawPeer();
     const { conn } = peer;
@@ -287,7 +290,7 @@ testRaw(
   },
 );
 
-testRaw("a signal keeps nothing of an iteration that is over", async (rawPeer) => {
+testRaw("a signal has no listeners of an iteration that is over", async (rawPeer) => {
   const { signal } = new AbortController();
   let listeners = 0;
   const { addEventListener, removeEventListener } = signal;
@@ -310,7 +313,7 @@ testRaw("a signal keeps nothing of an iteration that is over", async (rawPeer) =
   assertEquals(listeners, 0);
 });
 
-testPair("fault 58: receive() with the wrong state rejects and never throws", async (pair) => {
+testPair("fault 58: receive() rejects in the wrong state and never throws", async (pair) => {
   await using both = await pair({ onMessage() {} }, { payload: "view" });
   await assertRejects(() => both.server.receive(), TypeError, "onMessage");
   await assertRejects(() => both.client.receive(), TypeError, "view");
@@ -325,13 +328,13 @@ testPair("fault 58: receive() with the wrong state rejects and never throws", as
 });
 
 testRaw(
-  "an abnormal end: the error has the record, its sentence and the cause",
+  "the error for an abnormal end has the close record, its text and the cause",
   async (rawPeer) => {
     await using peer = await rawPeer();
     const { conn, raw } = peer;
     const messages = conn.messages();
     const next = messages.next();
-    // A text frame that isn't masked.
+    // A text frame without a mask.
     await raw.write(new Uint8Array([0x81, 0x01, 0x61]));
     raw.close();
     const error = await assertRejects(() => next, ConnectionClosedError);
@@ -343,7 +346,7 @@ testRaw(
   RAW_LISTENERS,
 );
 
-testPair("every way to take messages excludes every other", async (pair) => {
+testPair("every way of consuming messages excludes every other", async (pair) => {
   const ways: Record<string, (conn: Connection) => unknown> = {
     messages: (conn) => conn.messages(),
     messageStreams: (conn) => conn.messageStreams(),
@@ -353,7 +356,7 @@ testPair("every way to take messages excludes every other", async (pair) => {
   };
   for (const [first, claim] of Object.entries(ways)) {
     for (const [second, other] of Object.entries(ways)) {
-      // The property is one stream, and callbacks may be replaced.
+      // The property always returns the same stream, and callbacks may be replaced.
       if (second === first && (first === "readable" || first === "onMessage")) continue;
       await using both = await pair();
       claim(both.server);
@@ -366,7 +369,7 @@ testPair("every way to take messages excludes every other", async (pair) => {
 // ---- Why isn't it reading? ----------------------------------------------------------------------------------------
 
 testRaw(
-  "debug says what holds messages, why nothing is read, and when it goes on",
+  "debug prints what holds messages, why nothing is read, and when reading continues",
   async (rawPeer) => {
     const lines: string[] = [];
     await using peer = await rawPeer({
@@ -428,7 +431,7 @@ for (
   }, RAW_LISTENERS);
 }
 
-Deno.test("a connection that is connecting and has no consumer can be printed", async () => {
+Deno.test("a connecting connection without a consumer can be printed", async () => {
   await using ctx = new Context();
   const conn = ctx.connect("ws://127.0.0.1:1/", { onError() {} });
   assertStringIncludes(Deno.inspect(conn), "connecting");
@@ -439,7 +442,7 @@ Deno.test("a connection that is connecting and has no consumer can be printed", 
 // ---- Frames -------------------------------------------------------------------------------------------------------
 
 for (const assemble of [true, false]) {
-  Deno.test(`a promise of onFrameChunk holds reading at once, ${assemble ? "with" : "without"} assembly`, async () => {
+  Deno.test(`a promise of onFrameChunk stops reading at once, ${assemble ? "with" : "without"} assembly`, async () => {
     const gates: (() => void)[] = [];
     let chunks = 0;
     await using peer = await rawPeer({
@@ -457,7 +460,7 @@ for (const assemble of [true, false]) {
     for (let i = 0; i < 10; i++) await turn();
     assertEquals(chunks, 1);
     assert(conn.stats().bytesReceived <= 64 * KIB + 14);
-    // One at a time, to the end.
+    // One chunk at a time, until the end.
     while (conn.stats().messagesReceived === 0) {
       await until(() => gates.length > 0 || conn.stats().messagesReceived > 0);
       gates.shift()?.();
@@ -498,7 +501,7 @@ for (const where of ["onFrameStart", "onFrameChunk"] as const) {
   }
 }
 
-Deno.test("a promise of onFrameChunk that settles while paused doesn't end the frame, nor after the end", async () => {
+Deno.test("a promise of onFrameChunk that settles during a pause, or after the end, doesn't end the frame", async () => {
   for (const end of ["resume", "terminate"] as const) {
     const gate = Promise.withResolvers<void>();
     const told: string[] = [];
@@ -535,7 +538,7 @@ Deno.test("rateLimit counts messages that aren't assembled", async () => {
   });
   await peer.raw.write(repeat(peer.raw.encode(2, "x"), 40));
   await until(() => got >= 12);
-  // Ten may come at once, and the next ones not before a tenth of a second each.
+  // Ten messages may come at once, and further ones at intervals of a tenth of a second.
   assert(performance.now() - start >= 90);
   peer.conn.terminate();
 });

@@ -16,7 +16,7 @@ import { mayFail } from "../support/failure.ts";
 
 const KIB = 1024;
 
-Deno.test("fault 22: an error of the application's source is never told to the peer as its own", async () => {
+Deno.test("fault 22: an error of the application's source is never sent to the peer as a violation", async () => {
   const errors: unknown[] = [];
   for (const open of [rawPeer, rawHost]) {
     await using peer = await open({ onError: (_, error) => void errors.push(error) });
@@ -37,7 +37,7 @@ Deno.test("fault 22: an error of the application's source is never told to the p
 });
 
 testRaw(
-  "a source that rejects with nothing: the connection fails with an error all the same",
+  "a source that rejects with undefined fails the connection with an error",
   async (rawPeer) => {
     const errors: unknown[] = [];
     await using peer = await rawPeer({ onError: (_, error) => void errors.push(error) });
@@ -56,7 +56,7 @@ testRaw(
   RAW_LISTENERS,
 );
 
-/** Pieces without end, that note how much is queued whenever one is asked for. */
+/** Endless pieces that record the length of the queue whenever one is requested. */
 function* pieces(conn: Connection, size: number, seen: { most: number; given: number }) {
   for (;;) {
     seen.most = Math.max(seen.most, conn.queuedBytes);
@@ -67,7 +67,7 @@ function* pieces(conn: Connection, size: number, seen: { most: number; given: nu
 
 for (const maxQueueBytes of [1, 1000, 100_000]) {
   for (const size of [1, 100, 131_072]) {
-    Deno.test(`fault 33: a stream of ${size} bytes a piece never queues more than ${maxQueueBytes}`, async () => {
+    Deno.test(`fault 33: a stream with pieces of ${size} bytes never queues more than ${maxQueueBytes}`, async () => {
       const highWaterMark = Math.min(maxQueueBytes, 64 * KIB);
       await using peer = await rawPeer({ maxQueueBytes, highWaterMark });
       const { conn, raw } = peer;
@@ -86,7 +86,7 @@ for (const maxQueueBytes of [1, 1000, 100_000]) {
 }
 
 for (const highWaterMark of [0, 1, 100]) {
-  Deno.test(`a stream with highWaterMark ${highWaterMark} goes out in frames of 8 KiB, and no more of it waits`, async () => {
+  Deno.test(`a stream with highWaterMark ${highWaterMark} is sent in frames of 8 KiB, and no more of it is queued`, async () => {
     await using peer = await rawPeer({ highWaterMark });
     const { conn, raw } = peer;
     const seen = { most: 0, given: 0 };
@@ -106,29 +106,33 @@ for (const highWaterMark of [0, 1, 100]) {
   });
 }
 
-testRaw("a message that is refused beside a stream says what is kept for that", async (rawPeer) => {
-  await using peer = await rawPeer({ maxQueueBytes: 40_000, highWaterMark: 1000 });
-  const { conn, raw } = peer;
-  const gate = Promise.withResolvers<string>();
-  const sent = conn.sendStream((async function* () {
-    yield await gate.promise;
-  })());
-  // A quarter of the limit is kept.
-  assert(!conn.send(new Uint8Array(30_000)));
-  const error = assertThrows(() => conn.send("x"), QueueFullError);
-  assertEquals(
-    error.message,
-    "Cannot queue the message: 30000 of 40000 bytes are queued, and 10000 are kept for an unfinished sendStream",
-  );
-  gate.resolve("end");
-  await sent;
-  // Nothing is kept any more.
-  conn.send(new Uint8Array(9000));
-  assertEquals((await raw.next(2)).payload.length, 30_000);
-}, RAW_LISTENERS);
+testRaw(
+  "the error for a message that is refused during a stream names the reserved space",
+  async (rawPeer) => {
+    await using peer = await rawPeer({ maxQueueBytes: 40_000, highWaterMark: 1000 });
+    const { conn, raw } = peer;
+    const gate = Promise.withResolvers<string>();
+    const sent = conn.sendStream((async function* () {
+      yield await gate.promise;
+    })());
+    // A quarter of the limit is reserved.
+    assert(!conn.send(new Uint8Array(30_000)));
+    const error = assertThrows(() => conn.send("x"), QueueFullError);
+    assertEquals(
+      error.message,
+      "Cannot queue the message: 30000 of 40000 bytes are queued, and 10000 are kept for an unfinished sendStream",
+    );
+    gate.resolve("end");
+    await sent;
+    // Nothing is reserved any more.
+    conn.send(new Uint8Array(9000));
+    assertEquals((await raw.next(2)).payload.length, 30_000);
+  },
+  RAW_LISTENERS,
+);
 
 testRaw(
-  "fault 33: messages that fill the queue behind a stream don't keep it from going on",
+  "fault 33: messages that fill the queue after a stream don't block it",
   async (rawPeer) => {
     const maxQueueBytes = 100_000;
     for (const whenQueueFull of ["throw", "drop"] as const) {
@@ -137,7 +141,7 @@ testRaw(
       let given = 0;
       const sent = conn.sendStream((function* () {
         for (; given < 50; given++) {
-          // Behind the stream, between its pieces, and more than there is room for.
+          // Messages during the stream, more than there is room for.
           try {
             while (conn.send(numbered(given, 7000)) || whenQueueFull === "throw");
           } catch (error) {
@@ -160,14 +164,14 @@ testRaw(
       await read;
       const { queueHighWater } = conn.stats();
       assertEquals([given, streamed], [50, 150_000]);
-      assert(behind >= 10, `${behind} messages behind it`);
+      assert(behind >= 10, `${behind} messages during it`);
       assert(queueHighWater <= maxQueueBytes, `${queueHighWater} were queued`);
     }
   },
   RAW_LISTENERS,
 );
 
-Deno.test('fault 34: whenQueueFull "close" throws the queue away: drained() rejects, onDrain isn\'t called', async () => {
+Deno.test('fault 34: whenQueueFull "close" drops the queue: drained() rejects, and onDrain isn\'t called', async () => {
   let drains = 0;
   await using peer = await rawPeer({
     maxQueueBytes: 50_000,
@@ -189,7 +193,7 @@ Deno.test('fault 34: whenQueueFull "close" throws the queue away: drained() reje
 });
 
 testPair(
-  "fault 39: a sender that goes on from drained() puts off onDrain until the queue has drained again",
+  "fault 39: a sender that continues after drained() delays onDrain until the queue has drained again",
   async (pair) => {
     const levels: number[] = [];
     await using both = await pair({ onMessage() {} }, {
@@ -224,7 +228,7 @@ Deno.test("fault 38: close(null) sends a close frame without a code", async () =
   }
 });
 
-testPair("drained() gives up when its signal is aborted; others go on waiting", async (pair) => {
+testPair("drained() rejects when its signal is aborted, and others keep waiting", async (pair) => {
   await using both = await pair();
   const { client } = both;
   client.pauseSending();
@@ -246,7 +250,7 @@ testPair("drained() gives up when its signal is aborted; others go on waiting", 
 });
 
 testPair(
-  "sendStream: a signal ends a stream that waits for its turn, and nothing else happens",
+  "sendStream: a signal ends a stream that waits for its turn, without other effects",
   async (pair) => {
     await using both = await pair();
     const { client, server } = both;
@@ -275,7 +279,7 @@ testPair(
 );
 
 testPair(
-  "sendStream: a signal half-way fails the connection with 1011, and onError isn't called for it",
+  "sendStream: a signal in the middle fails the connection with 1011, and onError isn't called for it",
   async (pair) => {
     const errors: unknown[] = [];
     await using both = await pair({ maxMessageSize: 0, onMessage() {} }, {
@@ -303,7 +307,7 @@ testPair(
   },
 );
 
-/** Every way to send, with what it is given. */
+/** Every way to send, each with its arguments. */
 const WAYS: Record<string, (conn: Connection) => unknown> = {
   send: (conn) => conn.send("data"),
   sendText: (conn) => conn.sendText("data"),
@@ -315,7 +319,7 @@ const WAYS: Record<string, (conn: Connection) => unknown> = {
 };
 
 testPair(
-  "fault 58: what can't be sent in this state throws, or rejects if a promise is returned; it carries the data",
+  "fault 58: a send in the wrong state throws, or rejects if it returns a promise, and the error contains the data",
   async (pair) => {
     using silent = Deno.listen({ hostname: "127.0.0.1", port: 0 });
     await using ctx = new Context({ onError() {} });
@@ -350,7 +354,7 @@ testPair(
 );
 
 testPair(
-  "fault 58: ping: a full queue rejects, a bad argument throws; pong throws for both",
+  "fault 58: ping rejects for a full queue and throws for an invalid argument; pong throws for both",
   async (pair) => {
     await using both = await pair();
     const { client } = both;
@@ -368,7 +372,7 @@ testPair(
 );
 
 testPair(
-  "send in the middle of a fragmented message is refused, and gives the message back",
+  "send in the middle of a fragmented message is refused, and the error contains the message",
   async (pair) => {
     await using both = await pair();
     both.client.sendFragment("half");
@@ -389,7 +393,7 @@ async function failToConnect(use: (conn: Connection) => unknown, options: Connec
   return errors.calls;
 }
 
-Deno.test("fault 59: a connect that fails without a listener is one line on the console", async () => {
+Deno.test("fault 59: a failed connect that isn't handled is reported by one line on the console", async () => {
   for (const options of [{}, { onConnect() {} }, { onMessage() {} }]) {
     const lines = await failToConnect(() => {}, options);
     assertEquals(lines.length, 1);
@@ -398,7 +402,7 @@ Deno.test("fault 59: a connect that fails without a listener is one line on the 
   }
 });
 
-Deno.test("fault 59: one that somebody listens to, or that was cancelled, is none", async () => {
+Deno.test("fault 59: a failed connect that is handled, or was cancelled, isn't reported on the console", async () => {
   const listeners: ((conn: Connection) => unknown)[] = [
     (conn) => conn.opened,
     (conn) => conn.closed,
@@ -419,7 +423,7 @@ Deno.test("fault 59: one that somebody listens to, or that was cancelled, is non
   }
 });
 
-Deno.test("a connect whose signal is aborted: opened rejects with AbortError, then onClose, and no onError", async () => {
+Deno.test("a connect whose signal is aborted: opened rejects with AbortError, then onClose is called, and not onError", async () => {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const told: string[] = [];
   const controller = new AbortController();
@@ -436,18 +440,21 @@ Deno.test("a connect whose signal is aborted: opened rejects with AbortError, th
   assertEquals(told, ["opened AbortError", "close AbortError"]);
 });
 
-testPair("messages stay in order while streams and messages share a small queue", async (pair) => {
-  const got: number[] = [];
-  await using both = await pair({
-    onMessage: (_, data) => void got.push(numberOf(data)),
-  }, { maxQueueBytes: 3000, highWaterMark: 1000 });
-  const { client } = both;
-  const sent: Promise<void>[] = [];
-  for (let i = 0; i < 50; i++) {
-    if (i % 5 === 0) sent.push(client.sendStream([numbered(i, 100), new Uint8Array(5000)]));
-    else if (!client.send(numbered(i, 100))) await client.drained();
-  }
-  await Promise.all(sent);
-  await until(() => got.length === 50);
-  assertEquals(got, Array.from({ length: 50 }, (_, i) => i));
-});
+testPair(
+  "messages keep their order while streams and messages share a small queue",
+  async (pair) => {
+    const got: number[] = [];
+    await using both = await pair({
+      onMessage: (_, data) => void got.push(numberOf(data)),
+    }, { maxQueueBytes: 3000, highWaterMark: 1000 });
+    const { client } = both;
+    const sent: Promise<void>[] = [];
+    for (let i = 0; i < 50; i++) {
+      if (i % 5 === 0) sent.push(client.sendStream([numbered(i, 100), new Uint8Array(5000)]));
+      else if (!client.send(numbered(i, 100))) await client.drained();
+    }
+    await Promise.all(sent);
+    await until(() => got.length === 50);
+    assertEquals(got, Array.from({ length: 50 }, (_, i) => i));
+  },
+);

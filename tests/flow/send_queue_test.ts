@@ -7,7 +7,7 @@ import { randomBytes, seeded } from "../support/random.ts";
 
 const TEXT = 0x81, BINARY = 0x82, CLOSE = 0x88;
 
-/** Takes every block, and the frames that stand in all of them. */
+/** Takes every block, and decodes the frames in all of them. */
 function drain(queue: SendQueue): { blocks: Block[]; frames: Frame[]; bytes: Uint8Array } {
   const blocks: Block[] = [], parts: Uint8Array[] = [], reader = new FrameReader();
   for (let block = queue.shift(); block !== null; block = queue.shift()) {
@@ -29,7 +29,7 @@ function keys(): () => number {
 }
 
 for (const [name, make] of [["server", () => null], ["client", keys]] as const) {
-  Deno.test(`A ${name}'s queue: binary payloads of every form come out in order`, () => {
+  Deno.test(`a ${name}'s queue keeps binary payloads of every form in order`, () => {
     const queue = new SendQueue(make());
     const lengths = [0, 1, 125, 126, 127, 500, 8000, 8192, 65_500, 65_535, 65_536, 65_537, 200_000];
     lengths.push(3, 0, 40_000, 40_000, 7);
@@ -57,7 +57,7 @@ for (const [name, make] of [["server", () => null], ["client", keys]] as const) 
     }
   });
 
-  Deno.test(`A ${name}'s queue: texts whose UTF-8 is longer than their length`, () => {
+  Deno.test(`a ${name}'s queue encodes texts whose UTF-8 is longer than their length`, () => {
     const queue = new SendQueue(make());
     const units = ["a", "é", "€", "😀", "aé", "\ud800", "a€"];
     const texts = units.flatMap((unit) =>
@@ -99,7 +99,7 @@ for (const [name, make] of [["server", () => null], ["client", keys]] as const) 
     assertEquals([frames.length, queue.bytes, queue.messages], [texts.length, 0, 0]);
   });
 
-  Deno.test(`A ${name}'s queue: random traffic, taken between`, () => {
+  Deno.test(`a ${name}'s queue keeps random traffic in order while it is emptied`, () => {
     const queue = new SendQueue(make()), random = seeded(9);
     const expected: Uint8Array[] = [], got: Frame[] = [], reader = new FrameReader();
     for (let round = 0; round < 3000; round++) {
@@ -131,14 +131,14 @@ for (const [name, make] of [["server", () => null], ["client", keys]] as const) 
   });
 }
 
-Deno.test("A thousand small messages are one block", () => {
+Deno.test("a thousand small messages form one block", () => {
   const queue = new SendQueue(null);
   for (let n = 0; n < 1000; n++) queue.push(BINARY, new Uint8Array(60), 1, false);
   const { blocks, frames } = drain(queue);
   assertEquals([blocks.length, frames.length], [1, 1000]);
 });
 
-Deno.test("A block grows from 512 bytes to 64 KiB with what is in it", () => {
+Deno.test("a block grows from 512 bytes to 64 KiB with its contents", () => {
   const queue = new SendQueue(null);
   const payloads = [100, 300, 200, 5000, 2000, 30_000, 20_000].map((n) => randomBytes(n, n));
   for (const payload of payloads) queue.push(BINARY, payload, 1, false);
@@ -147,7 +147,7 @@ Deno.test("A block grows from 512 bytes to 64 KiB with what is in it", () => {
   for (const [at, { payload }] of frames.entries()) assert(sameBytes(payload, payloads[at]));
 });
 
-Deno.test("A message of 64 KiB is one block; a larger one stands in one of its own, uncopied where owned", () => {
+Deno.test("a message of 64 KiB is one block; a larger one has a block of its own, without a copy if it is owned", () => {
   const queue = new SendQueue(null);
   queue.push(BINARY, new Uint8Array(65_536), 1, false);
   assertEquals(drain(queue).blocks.length, 1);
@@ -163,7 +163,7 @@ Deno.test("A message of 64 KiB is one block; a larger one stands in one of its o
   assertEquals([queue.bytes, queue.messages], [0, 0]);
 });
 
-Deno.test("A text that doesn't fit leaves nothing behind", () => {
+Deno.test("a text that doesn't fit leaves nothing behind", () => {
   for (
     const [string, room] of [
       ["abc", 2],
@@ -186,7 +186,7 @@ Deno.test("A text that doesn't fit leaves nothing behind", () => {
   }
 });
 
-Deno.test("A close frame counts for nothing", () => {
+Deno.test("a close frame doesn't count", () => {
   const queue = new SendQueue(null);
   queue.push(BINARY, Uint8Array.of(1), 1, false);
   queue.pushUncounted(CLOSE, Uint8Array.of(3, 232));
@@ -196,7 +196,7 @@ Deno.test("A close frame counts for nothing", () => {
   assertEquals([queue.bytes, queue.messages], [0, 0]);
 });
 
-Deno.test("Fragments are one message, counted where it ends", () => {
+Deno.test("fragments form one message, which is counted at its end", () => {
   const queue = new SendQueue(null);
   queue.push(0x02, Uint8Array.of(1), 0, false);
   queue.push(0x00, Uint8Array.of(2), 0, false);
@@ -210,7 +210,7 @@ Deno.test("Fragments are one message, counted where it ends", () => {
   ]);
 });
 
-Deno.test("Dropping forgets all, but completes a frame whose beginning is on its way", () => {
+Deno.test("dropping removes everything, except the rest of a frame that was partly written", () => {
   const queue = new SendQueue(null);
   for (let n = 0; n < 5; n++) queue.push(BINARY, new Uint8Array(20_000), 1, false);
   queue.drop(false);

@@ -6,7 +6,7 @@ import { RawPeer } from "../support/raw_peer.ts";
 import { until } from "../support/until.ts";
 import { mayFail } from "../support/failure.ts";
 
-testPair("shutdown closes every connection with 1001 and tells how it went", async (pair) => {
+testPair("shutdown closes every connection with 1001 and returns the result", async (pair) => {
   const closes: number[] = [];
   await using both = await pair({ onClose: (_, close) => closes.push(close.code) }, {
     onClose: (_, close) => closes.push(close.code),
@@ -20,21 +20,25 @@ testPair("shutdown closes every connection with 1001 and tells how it went", asy
   assertThrows(() => both.ctx.listen(), Error, "shut down");
 });
 
-testRaw("shutdown takes code and reason, and delivers nothing more", async (rawPeer) => {
-  const got: unknown[] = [];
-  await using peer = await rawPeer({ onMessage: (_, data) => got.push(data) });
-  const result = peer.ctx.shutdown({ code: 4001, reason: "bye" });
-  await peer.raw.send(1, "too late");
-  const { payload } = await peer.raw.next(8);
-  assertEquals(payload[0] * 256 + payload[1], 4001);
-  await peer.raw.sendClose(4001);
-  assertEquals(await result, { clean: 1, terminated: 0 });
-  assertEquals([(await peer.conn.closed).undelivered, got.length], [1, 0]);
-  assertThrows(() => new Context().shutdown({ code: 1005 }), RangeError);
-}, RAW_LISTENERS);
+testRaw(
+  "shutdown sends a code and a reason, and no message is delivered after it",
+  async (rawPeer) => {
+    const got: unknown[] = [];
+    await using peer = await rawPeer({ onMessage: (_, data) => got.push(data) });
+    const result = peer.ctx.shutdown({ code: 4001, reason: "bye" });
+    await peer.raw.send(1, "too late");
+    const { payload } = await peer.raw.next(8);
+    assertEquals(payload[0] * 256 + payload[1], 4001);
+    await peer.raw.sendClose(4001);
+    assertEquals(await result, { clean: 1, terminated: 0 });
+    assertEquals([(await peer.conn.closed).undelivered, got.length], [1, 0]);
+    assertThrows(() => new Context().shutdown({ code: 1005 }), RangeError);
+  },
+  RAW_LISTENERS,
+);
 
 testRaw(
-  "shutdown terminates at its timeout what doesn't close, and sends what is queued before",
+  "shutdown sends queued messages, and terminates connections that don't close at its timeout",
   async (rawPeer) => {
     await using peer = await rawPeer();
     for (let i = 0; i < 192; i++) peer.conn.send(numbered(i, 65536));
@@ -44,7 +48,7 @@ testRaw(
   RAW_LISTENERS,
 );
 
-testRaw("shutdown with a timeout beyond what a timer can do waits", async (rawPeer) => {
+testRaw("shutdown with a timeout above the maximum of a timer waits", async (rawPeer) => {
   await using peer = await rawPeer();
   const result = peer.ctx.shutdown({ timeout: Infinity });
   await peer.raw.next(8);
@@ -53,7 +57,7 @@ testRaw("shutdown with a timeout beyond what a timer can do waits", async (rawPe
   assertEquals(await result, { clean: 1, terminated: 0 });
 }, RAW_LISTENERS);
 
-Deno.test("shutdown answers unfinished handshakes with 503 and cancels our own", async () => {
+Deno.test("shutdown answers unfinished handshakes of clients with 503 and cancels its own ones", async () => {
   const ctx = new Context();
   const asked = Promise.withResolvers<void>();
   const gate = Promise.withResolvers<void>();
@@ -79,7 +83,7 @@ Deno.test("shutdown answers unfinished handshakes with 503 and cancels our own",
 });
 
 testPair(
-  "a listener's shutdown ends its connections and no others; finished tells when",
+  "a listener's shutdown ends only its connections, and finished resolves then",
   async (pair) => {
     await using both = await pair();
     const other = both.ctx.listen({ hostname: "127.0.0.1" });
@@ -93,7 +97,7 @@ testPair(
   },
 );
 
-testPair("a listener's close() leaves its connections", async (pair) => {
+testPair("a listener's close() keeps its connections open", async (pair) => {
   await using both = await pair();
   let finished = false;
   both.server.listener!.finished.then(() => finished = true);
@@ -105,7 +109,7 @@ testPair("a listener's close() leaves its connections", async (pair) => {
   await until(() => finished);
 });
 
-Deno.test("await ctx.shutdown() inside callbacks comes back", async () => {
+Deno.test("await ctx.shutdown() in callbacks resolves", async () => {
   for (const name of ["onConnect", "onMessage", "onPing", "onDrain", "onClose"] as const) {
     const ctx = new Context();
     const done = Promise.withResolvers<unknown>();
@@ -116,7 +120,7 @@ Deno.test("await ctx.shutdown() inside callbacks comes back", async () => {
       },
     });
     const conn = ctx.connect(listener.url);
-    await mayFail(conn.opened, "a shutdown in onConnect may be faster");
+    await mayFail(conn.opened, "a shutdown in onConnect may come first");
     if (conn.state === "open") {
       conn.ping();
       conn.send("m");
@@ -130,7 +134,7 @@ Deno.test("await ctx.shutdown() inside callbacks comes back", async () => {
   }
 });
 
-testPair("dispose of a connection closes with 1000 and waits", async (pair) => {
+testPair("disposing of a connection closes it with 1000 and waits", async (pair) => {
   await using both = await pair();
   {
     await using conn = both.client;
@@ -141,7 +145,7 @@ testPair("dispose of a connection closes with 1000 and waits", async (pair) => {
 });
 
 testPair(
-  "counters: messages, bytes, high-water mark, pauses, drains, of a connection and of all",
+  "counters: a connection and a context count messages, bytes, high-water mark, pauses and drains",
   async (pair) => {
     await using both = await pair({ onMessage() {} }, { onMessage() {} });
     const { client, server, ctx } = both;
@@ -150,7 +154,7 @@ testPair(
     const queued = client.stats();
     assertEquals([queued.queuedBytes, queued.queueHighWater], [1003, 1003]);
     await client.ping();
-    // A ping passes the queue.
+    // A ping overtakes queued messages.
     await until(() => server.stats().messagesReceived === 2);
     server.pause();
     server.pause();
@@ -158,7 +162,7 @@ testPair(
     server.pause();
     const sent = client.stats(), got = server.stats();
     assertEquals([sent.messagesSent, sent.messagesReceived, got.messagesReceived], [2, 0, 2]);
-    // 2 + 4 and 4 + 4 bytes of header, the ping's 4 + 6.
+    // Headers of 2 + 4 and 4 + 4 bytes, and the ping with 4 + 6.
     assertEquals([sent.bytesSent, got.bytesReceived], [1027, 1027]);
     assertEquals([sent.queuedBytes, sent.drains, got.pauses, sent.dropped], [0, 1, 2, 0]);
     const all = ctx.stats();

@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { KeepAlive, type KeptAlive } from "../../src/engine/keep_alive.ts";
 import { Timers } from "../../src/util/timers.ts";
 
-/** Counts the system's timers that `work` makes. */
+/** Counts the platform's timers that `work` makes. */
 async function systemTimers(work: () => void | Promise<void>): Promise<number> {
   const original = globalThis.setTimeout;
   let made = 0;
@@ -18,7 +18,7 @@ async function systemTimers(work: () => void | Promise<void>): Promise<number> {
   return made;
 }
 
-Deno.test("Ten thousand keepalives are on one timer of the system", async () => {
+Deno.test("ten thousand keepalives use one timer of the platform", async () => {
   const timers = new Timers();
   const dogs: KeepAlive[] = [];
   const made = await systemTimers(() => {

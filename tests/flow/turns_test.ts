@@ -7,13 +7,13 @@ import { head, RawPeer } from "../support/raw_peer.ts";
 import { rawHost, rawPeer } from "../support/pair.ts";
 import { PATIENCE, turn } from "../support/until.ts";
 
-// What all that is ready brings would be tens of thousands in one turn of the event loop. A connection may bring 256 before
-// others have their turn: those that follow one another in the same turn, and one that has waited.
+// Without a limit, ready connections would deliver tens of thousands of messages in one turn of the event loop. A connection may
+// deliver 256 before others get their turn.
 const EACH = 256;
 const PEERS = 4;
 const MANY = 60_000;
 
-/** The most by which a count grew within one turn of the event loop, until it is `total`. */
+/** The largest growth of a count within one turn of the event loop, until it is `total`. */
 async function mostInOneTurn(count: () => number, total: number): Promise<number> {
   let most = 0, before = count();
   const start = Date.now();
@@ -27,7 +27,7 @@ async function mostInOneTurn(count: () => number, total: number): Promise<number
   return most;
 }
 
-/** What a peer sends without end, and how it is taken. */
+/** The endless input of a peer, and how it is consumed. */
 const FLOODS: Record<string, { opcode: number; text?: string; take: (add: () => void) => object }> =
   {
     "empty messages to onMessage": { opcode: 2, take: (add) => ({ onMessage: add }) },
@@ -49,7 +49,7 @@ const FLOODS: Record<string, { opcode: number; text?: string; take: (add: () => 
   };
 
 for (const [name, { opcode, text = "", take }] of Object.entries(FLOODS)) {
-  Deno.test(`${name}: peers that never stop share the turns of the event loop`, async () => {
+  Deno.test(`${name}: peers that send without end share the turns of the event loop`, async () => {
     let count = 0;
     const options = take(() => count++);
     const peers = await Promise.all(Array.from({ length: PEERS }, () => rawPeer(options)));
@@ -64,7 +64,7 @@ for (const [name, { opcode, text = "", take }] of Object.entries(FLOODS)) {
   });
 }
 
-Deno.test("a server that never stops leaves turns to its client", async () => {
+Deno.test("a client gets its turns beside a server that sends without end", async () => {
   let count = 0;
   await using peer = await rawHost({ onMessage: () => count++ });
   peer.raw.write(repeat(peer.raw.encode(2), MANY));
@@ -72,7 +72,7 @@ Deno.test("a server that never stops leaves turns to its client", async () => {
   assert(most <= 2 * EACH, `${most} in one turn`);
 });
 
-Deno.test("what an iterator has left is read on in turns as well", async () => {
+Deno.test("messages that an iterator hasn't consumed are delivered in turns, too", async () => {
   let count = 0;
   await using peer = await rawPeer({ readAhead: 4096 });
   peer.raw.write(repeat(peer.raw.encode(2), MANY));
@@ -85,7 +85,7 @@ Deno.test("what an iterator has left is read on in turns as well", async () => {
   assert(most <= 2 * EACH, `${most} in one turn`);
 });
 
-Deno.test("requests that wait for no answer are answered one in a turn", async () => {
+Deno.test("pipelined requests are answered one in a turn", async () => {
   const requests = 500;
   let count = 0;
   const ctx = new Context();
@@ -104,7 +104,7 @@ Deno.test("requests that wait for no answer are answered one in a turn", async (
       mayFail(readToEnd(raw.conn), "the end closes it");
     }
     const most = await mostInOneTurn(() => count, peers.length * requests);
-    // The first of each, and the first of each read, come as they are there.
+    // The first request of each connection, and the first of each read, are answered at once.
     assert(most <= 2 * peers.length, `${most} in one turn`);
   } finally {
     await ctx.shutdown({ timeout: 0 });

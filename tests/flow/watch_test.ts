@@ -7,10 +7,10 @@ import { standstill, until } from "../support/until.ts";
 import { VirtualClock } from "../support/virtual_clock.ts";
 
 const KIB = 1024, SECOND = 1000, HOUR = 3600 * SECOND;
-/** Silence shows at most a quarter of the interval late. */
+/** Silence is noticed at most a quarter of the interval late. */
 const LATE = 1.25;
 
-/** Waits until a connection has received so many bytes. */
+/** Waits until a connection has received `bytes` bytes. */
 function received(conn: Connection, bytes: number): Promise<void> {
   return until(() => conn.stats().bytesReceived >= bytes);
 }
@@ -26,7 +26,7 @@ Deno.test("keepAlive pings a silent peer, and closes one that stays silent", asy
     const { conn, raw } = peer;
     const stillOpen = async (seconds: number) => {
       await clock.advance(seconds * SECOND);
-      // The socket takes what we write: that is no life.
+      // That the socket accepts our bytes isn't a sign of life.
       conn.send("anyone?");
       assertEquals((await raw.frame())!.opcode, 1);
       assertEquals(conn.state, "open");
@@ -44,13 +44,13 @@ Deno.test("keepAlive pings a silent peer, and closes one that stays silent", asy
   }
 });
 
-Deno.test("keepAlive: any received byte is life", async () => {
+Deno.test("keepAlive: any received byte is a sign of life", async () => {
   using clock = new VirtualClock();
   await using peer = await rawPeer({
     keepAlive: { interval: 40 * SECOND, timeout: 120 * SECOND },
   });
   const { conn, raw } = peer;
-  // A message that comes byte by byte, and never a pong.
+  // A message that arrives byte by byte, and never a pong.
   const bytes = raw.encode(1, "x".repeat(60));
   const before = conn.stats().bytesReceived;
   for (const [i, byte] of bytes.entries()) {
@@ -61,7 +61,7 @@ Deno.test("keepAlive: any received byte is life", async () => {
   assertEquals(conn.state, "open");
 });
 
-Deno.test("keepAlive: a peer that answers stays, and measures the round trip", async () => {
+Deno.test("keepAlive: a peer that answers stays connected, and the round trip is measured", async () => {
   let pings = 0, pongs = 0;
   using clock = new VirtualClock();
   await using both = await pair({
@@ -69,7 +69,7 @@ Deno.test("keepAlive: a peer that answers stays, and measures the round trip", a
     onPong: () => pongs++,
   }, { keepAlive: false, onPing: () => pings++ });
   for (let i = 1; i <= 5; i++) {
-    // The interval counts, not the timeout.
+    // The interval applies, not the timeout.
     await clock.advance(10 * LATE * SECOND);
     await until(() => pongs === i);
   }
@@ -78,7 +78,7 @@ Deno.test("keepAlive: a peer that answers stays, and measures the round trip", a
   assert(both.server.stats().lastRoundTrip !== null);
 });
 
-Deno.test("keepAlive: false is off", async () => {
+Deno.test("keepAlive: false turns it off", async () => {
   let pings = 0;
   using clock = new VirtualClock();
   const options = { keepAlive: false, onPing: () => pings++ } as const;
@@ -88,7 +88,7 @@ Deno.test("keepAlive: false is off", async () => {
   assertEquals([both.client.state, both.server.state, pings], ["open", "open", 1]);
 });
 
-Deno.test("keepAlive stands still while reading has stopped, and goes on with it", async () => {
+Deno.test("keepAlive is suspended while reading has stopped, and continues with it", async () => {
   using clock = new VirtualClock();
   await using peer = await rawPeer({
     keepAlive: { interval: 20 * SECOND, timeout: 20 * SECOND },
@@ -109,7 +109,7 @@ Deno.test("keepAlive stands still while reading has stopped, and goes on with it
   assertInstanceOf((await conn.closed).cause, TimeoutError);
 });
 
-Deno.test("keepAlive doesn't end a closing connection: that is closeTimeout's", async () => {
+Deno.test("keepAlive doesn't end a closing connection, which closeTimeout does", async () => {
   using clock = new VirtualClock();
   await using peer = await rawPeer({
     keepAlive: { interval: 10 * SECOND, timeout: 10 * SECOND },
@@ -122,7 +122,7 @@ Deno.test("keepAlive doesn't end a closing connection: that is closeTimeout's", 
   assertEquals((await peer.conn.closed).wasClean, true);
 });
 
-Deno.test("keepAlive: a slow reader that still takes something is alive, though its pong is far behind", async () => {
+Deno.test("keepAlive: a slow reader that makes progress is alive, although its pong comes late", async () => {
   using clock = new VirtualClock();
   await using peer = await rawPeer({
     keepAlive: { interval: 60 * SECOND, timeout: 60 * SECOND },
@@ -141,7 +141,7 @@ Deno.test("keepAlive: a slow reader that still takes something is alive, though 
   assertEquals(conn.state, "open");
 });
 
-Deno.test("sendTimeout: a peer that takes no byte while data are queued is terminated", async () => {
+Deno.test("sendTimeout: a peer that reads nothing while data are queued is terminated", async () => {
   const errors: unknown[] = [];
   using clock = new VirtualClock();
   await using peer = await rawPeer({
@@ -162,7 +162,7 @@ Deno.test("sendTimeout: a peer that takes no byte while data are queued is termi
   assert(record.unsentMessages > 60);
 });
 
-Deno.test("sendTimeout: progress starts it anew, and with nothing queued it doesn't run", async () => {
+Deno.test("sendTimeout: progress restarts it, and with an empty queue it doesn't run", async () => {
   using clock = new VirtualClock();
   await using peer = await rawPeer({ keepAlive: false, sendTimeout: 100 * SECOND });
   const { conn, raw } = peer;
@@ -190,7 +190,7 @@ Deno.test("sendTimeout is off by default", async () => {
   assertEquals(peer.conn.state, "open");
 });
 
-Deno.test("timers fire in the order of their times, also when armed and disarmed from within", async () => {
+Deno.test("timers fire in the order of their times, also when armed and disarmed by timers", async () => {
   using clock = new VirtualClock();
   const timers = new Timers(), fired: [number, number][] = [];
   const alarms = Array.from({ length: 50 }, (_, i) =>
@@ -201,7 +201,7 @@ Deno.test("timers fire in the order of their times, also when armed and disarmed
       if (i === 49) timers.set(new CallbackTimer(() => fired.push([clock.now, 50])), 1);
     }));
   for (let i = 49; i >= 0; i--) timers.set(alarms[i], 5 + i);
-  timers.set(alarms[40], 45); // in place of the earlier arming
+  timers.set(alarms[40], 45); // replaces the earlier time
   timers.clear(alarms[5]);
   timers.clear(alarms[5]);
   await clock.advance(100);

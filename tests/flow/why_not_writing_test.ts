@@ -8,7 +8,7 @@ import { turn, until } from "../support/until.ts";
 
 const IN_FLIGHT = "a write is in flight: the kernel has not taken all of it";
 
-/** What keeps a connection of ours from writing, by its trace, from first to last. */
+/** The lines of a connection's trace that name why it doesn't write, in order. */
 async function obstacles(
   options: ConnectionOptions,
   act: (peer: RawPair) => void | Promise<void>,
@@ -28,7 +28,7 @@ async function obstacles(
   return lines;
 }
 
-Deno.test("debug says why nothing is written, once, and when it goes on: pauseSending", async () => {
+Deno.test("debug prints once why nothing is written, and when writing continues: pauseSending", async () => {
   const lines = await obstacles({}, async ({ conn }) => {
     conn.send("before");
     await conn.drained();
@@ -40,7 +40,7 @@ Deno.test("debug says why nothing is written, once, and when it goes on: pauseSe
   assertEquals(lines, ["writing stops: pauseSending() was called", "writing goes on"]);
 });
 
-Deno.test("debug says why nothing is written: a peer that takes nothing", async () => {
+Deno.test("debug prints why nothing is written: a peer that doesn't read", async () => {
   const lines = await obstacles({ maxQueueBytes: 0 }, async ({ conn, raw }) => {
     for (let i = 0; i < 20; i++) {
       conn.send(new Uint8Array(1024 * 1024));
@@ -52,7 +52,7 @@ Deno.test("debug says why nothing is written: a peer that takes nothing", async 
   assertEquals(lines[0], `writing stops: ${IN_FLIGHT}`);
 });
 
-Deno.test("debug says why nothing is written: a stream whose source has nothing yet", async () => {
+Deno.test("debug prints why nothing is written: a stream whose source has no data yet", async () => {
   const given = Promise.withResolvers<void>();
   const words = "the next message is being compressed, or waits for its source";
   const lines = await obstacles({}, async ({ conn }) => {
@@ -68,7 +68,7 @@ Deno.test("debug says why nothing is written: a stream whose source has nothing 
   assertEquals(lines[0], `writing stops: ${words}`);
 });
 
-Deno.test("the pump says why nothing is written, in each of its states", async () => {
+Deno.test("the pump names why nothing is written in each of its states", async () => {
   const queue = new SendQueue(null);
   const [ours] = MemoryConn.pair(10);
   const pump = new WritePump(queue, { wrote() {}, writeFailed() {} });

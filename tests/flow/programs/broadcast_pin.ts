@@ -1,4 +1,4 @@
-// Broadcasts one large message, shuts down, and prints whether the message's memory was given back.
+// Broadcasts one large message, shuts down, and prints how much of its memory wasn't released.
 import { Context } from "../../../mod.ts";
 import { MemoryConn } from "../../support/memory_conn.ts";
 import { turn } from "../../support/until.ts";
@@ -11,14 +11,14 @@ async function broadcastAndLeave(): Promise<void> {
   const ends = Array.from({ length: 3 }, () => MemoryConn.pair());
   for (const [ours] of ends) await ctx.adopt(ours, { handshake: false }).opened;
   ctx.broadcast(new Uint8Array(100 * MIB));
-  // Some is on its way when all ends.
+  // Some bytes are in flight at the end.
   await turn();
   await ctx.shutdown({ timeout: 0 });
 }
 
 await broadcastAndLeave();
 let held = Infinity;
-// What is collected in one round shows in the figures of the next.
+// Memory that is collected in one round shows in the figures of the next.
 for (let round = 0; round < 5; round++) {
   await turn();
   collect();

@@ -1,4 +1,4 @@
-// What keeps a process alive, and what may not end it. The first argument says which case.
+// What keeps a process alive, and what must not end it. The first argument selects the case.
 import { Context } from "../../../mod.ts";
 import { rawListener, RawPeer, urlOf } from "../../support/raw_peer.ts";
 import { turn } from "../../support/until.ts";
@@ -6,7 +6,7 @@ import { turn } from "../../support/until.ts";
 const name = Deno.args[0];
 const ctx = new Context();
 
-/** Connects to a server by hand, which reads nothing and so keeps nothing alive. */
+/** Connects to a raw server, which doesn't read and so doesn't keep the process alive. */
 async function client(options = {}, before = false) {
   using listener = rawListener();
   const conn = ctx.connect(urlOf(listener), options);
@@ -26,7 +26,7 @@ async function stillRunning() {
 switch (name) {
   case "failed connect, only onError": {
     const conn = ctx.connect("ws://127.0.0.1:1/", { onError() {} });
-    conn.opened; // made, and awaited by nobody
+    conn.opened; // accessed, and not awaited
     await conn.closed;
     await stillRunning();
     break;

@@ -1,4 +1,4 @@
-// Sends to a peer that never reads, far more than the queue may hold, and prints what came of it.
+// Sends far more than the queue may hold to a peer that never reads, and prints the outcome.
 import { QueueFullError } from "../../../mod.ts";
 import { rawPeer } from "../../support/pair.ts";
 import { turn } from "../../support/until.ts";
@@ -10,7 +10,7 @@ const { conn } = peer;
 const message = new Uint8Array(KIB);
 const before = Deno.memoryUsage().rss;
 let falseAt = 0, sent = 0, highest = 0, outcome = "";
-// 128 MiB are offered, in turns, so that the system takes what it can.
+// 128 MiB in several turns, so that the kernel accepts as much as it can.
 for (let i = 0; i < 128 && outcome !== "close"; i++) {
   for (let j = 0; j < 1024 && outcome !== "close"; j++) {
     try {
