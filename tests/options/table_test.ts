@@ -304,7 +304,7 @@ Deno.test("fault 56: listen accepts or refuses every option at every odd value",
   });
 });
 
-Deno.test("fault 56: adopt accepts or refuses every option at every odd value, and doesn't take the stream then", async () => {
+Deno.test("fault 56: adopt accepts or refuses every option at every odd value, and doesn't change the stream if it throws", async () => {
   await using ctx = new Context();
   const stream = () => ({
     readable: new ReadableStream<Uint8Array>(),

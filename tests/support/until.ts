@@ -15,8 +15,8 @@ export async function until(check: () => boolean, what: string = String(check)):
 }
 
 /**
- * Waits until a number doesn't change any more, in tests of what must not continue. Turns of the event loop are counted, since
- * every socket is served in each of them, however slow the machine is.
+ * Waits until a number doesn't change any more, in tests of what must not continue. The wait is counted in turns of the
+ * event loop, since every socket is served in each of them, however slow the machine is.
  *
  * @returns The number.
  */
