@@ -5,6 +5,7 @@
  * The programs of docs/integration.md, which need certificates and proxies, are run by tests/ways/docs_test.ts.
  */
 import { assert, assertEquals } from "@std/assert";
+import { deno } from "./support/child.ts";
 import { mayFail } from "./support/failure.ts";
 
 const ROOT = new URL("../", import.meta.url);
@@ -147,14 +148,8 @@ Deno.test("the code blocks of the README, the docs and the JSDoc are complete pr
       }
     }
     await t.step(`types of ${files.length} programs`, async () => {
-      const { success, stderr } = await new Deno.Command(Deno.execPath(), {
-        args: ["check", "--no-lock", ...files],
-        cwd: dir,
-        stdout: "null",
-        stderr: "piped",
-        env: { NO_COLOR: "1" },
-      }).output();
-      assert(success, new TextDecoder().decode(stderr));
+      const { code, stderr } = await deno(["check", "--no-lock", ...files], { cwd: dir });
+      assertEquals(code, 0, stderr);
     });
     for (const [page, blocks] of pages) {
       await t.step(page, async () => {

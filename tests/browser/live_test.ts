@@ -1,4 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
+import { deno } from "../support/child.ts";
 import { skip } from "../support/needs.ts";
 import { Browser, chromium } from "./_chromium.ts";
 
@@ -207,15 +208,9 @@ Deno.test({
 });
 
 Deno.test("demo:live --headless: the figures are printed, and every bound holds", async () => {
-  const { code, stdout } = await new Deno.Command(Deno.execPath(), {
-    args: ["task", "demo:live", "--headless", "--seconds", "3"],
-    cwd: ROOT,
-    stdout: "piped",
-    stderr: "piped",
-    env: { NO_COLOR: "1" },
-  }).output();
-  const printed = new TextDecoder().decode(stdout);
-  assertEquals(code, 0, printed);
-  assert(/most bytes queued: \d+ \(limit 81920\)/.test(printed), printed);
-  assert(!printed.includes("FAILED"), printed);
+  const args = ["task", "demo:live", "--headless", "--seconds", "3"];
+  const { code, stdout } = await deno(args, { cwd: ROOT });
+  assertEquals(code, 0, stdout);
+  assert(/most bytes queued: \d+ \(limit 81920\)/.test(stdout), stdout);
+  assert(!stdout.includes("FAILED"), stdout);
 });

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Context } from "../../mod.ts";
 import { makeCertificates } from "../transport/certificates.ts";
+import { deno } from "../support/child.ts";
 import { runTool } from "./_tool.ts";
 
 /** Invalid input, with the documented exit code and the line on standard error. Nothing is printed on standard output. */
@@ -108,16 +109,10 @@ Deno.test("invalid input leads to one line on standard error and the documented 
     assertMatch(stderr, /^sluice: .*in use.*\n$/);
   });
   await t.step("a missing permission exits with 6, and is named", async () => {
-    const { code, stderr } = await new Deno.Command(Deno.execPath(), {
-      args: ["run", "--no-prompt", "cli.ts", "connect", "ws://127.0.0.1:1"],
-      cwd: new URL("../..", import.meta.url),
-      stdin: "null",
-      stdout: "null",
-      stderr: "piped",
-      env: { NO_COLOR: "1" },
-    }).output();
+    const args = ["run", "--no-prompt", "cli.ts", "connect", "ws://127.0.0.1:1"];
+    const { code, stderr } = await deno(args, { cwd: new URL("../..", import.meta.url) });
     assertEquals(code, 6);
-    assertMatch(new TextDecoder().decode(stderr), /sluice: Requires net access .*--allow-net/);
+    assertMatch(stderr, /sluice: Requires net access .*--allow-net/);
   });
 });
 

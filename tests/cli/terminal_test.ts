@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { deno } from "../support/child.ts";
 import { has, skip } from "../support/needs.ts";
 import { COMMAND, Tool, wsServer } from "./_tool.ts";
 
@@ -189,15 +190,11 @@ Deno.test({
       );
       const args: string[] = config.tasks.compile.split(" ").slice(1);
       args[args.indexOf("--output") + 1] = `${dir}/sluice`;
-      const { success, stderr } = await new Deno.Command(Deno.execPath(), {
-        args,
+      const { code, stderr: said } = await deno(args, {
         cwd: new URL("../..", import.meta.url),
-        env: { DENORT_BIN: base, NO_COLOR: "1" },
-        stdout: "null",
-        stderr: "piped",
-      }).output();
-      const said = new TextDecoder().decode(stderr);
-      assert(success, said);
+        env: { DENORT_BIN: base },
+      });
+      assertEquals(code, 0, said);
       const binary = await Deno.readTextFile(`${dir}/sluice`);
       for (const module of ["cli.ts", "cli/relay.ts", "src/engine/engine.ts", "cli/args.ts"]) {
         assert(said.includes(module) || binary.includes(module), `${module} isn't embedded`);

@@ -1,19 +1,14 @@
 import { assert, assertEquals, assertLess } from "@std/assert";
 import { Deflater } from "../../src/deflate/deflater.ts";
 import { isSupported } from "../../src/deflate/raw_zlib.ts";
+import { measure } from "../support/child.ts";
 import { inflater, json, TAKEOVER } from "./helpers.ts";
 
 const MiB = 1 << 20;
 
 // deno-lint-ignore no-explicit-any
-async function probe(name: string): Promise<any> {
-  const script = new URL("./memory_probe.ts", import.meta.url).href;
-  const { stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "--no-check", "--allow-net", script, name],
-  }).output();
-  const text = new TextDecoder().decode(stdout);
-  if (text === "") throw new Error(new TextDecoder().decode(stderr));
-  return JSON.parse(text);
+function probe(name: string): Promise<any> {
+  return measure(new URL("./memory_probe.ts", import.meta.url), name);
 }
 
 Deno.test("the runtime supports compression", () => {

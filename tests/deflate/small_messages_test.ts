@@ -2,6 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { type Connection, QueueFullError } from "../../mod.ts";
 import { workQueue } from "../../src/deflate/work_queue.ts";
 import { terms } from "../hostile/formula.ts";
+import { measure } from "../support/child.ts";
 import { pair } from "../support/pair.ts";
 import { seeded } from "../support/random.ts";
 import { until } from "../support/until.ts";
@@ -15,15 +16,8 @@ interface Cost {
 }
 
 /** Measures in a process of its own. */
-async function costOf(...args: unknown[]): Promise<Cost> {
-  const script = new URL("./queue_probe.ts", import.meta.url).pathname;
-  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "--no-check", "--v8-flags=--expose-gc", script, ...args.map(String)],
-    stdout: "piped",
-    stderr: "piped",
-  }).output();
-  assert(code === 0, new TextDecoder().decode(stderr));
-  return JSON.parse(new TextDecoder().decode(stdout));
+function costOf(...args: unknown[]): Promise<Cost> {
+  return measure(new URL("./queue_probe.ts", import.meta.url), ...args);
 }
 
 const MAX = 2 << 20;

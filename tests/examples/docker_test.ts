@@ -1,6 +1,7 @@
 /** The container's program, run with the command of its Dockerfile. Docker itself needs a registry, so it isn't tested. */
 import { assertEquals } from "@std/assert";
 import { Context } from "../../mod.ts";
+import { deno } from "../support/child.ts";
 
 const FOLDER = new URL("../../examples/docker/", import.meta.url);
 
@@ -19,10 +20,7 @@ Deno.test("docker: the program has enough permissions, reports that it is health
   try {
     const url = /ws:\S+/.exec((await reader.read()).value!)![0];
     const { port } = new URL(url);
-    const health = await new Deno.Command(Deno.execPath(), {
-      args: [check, "--no-lock", script.replace("8080", port)],
-      cwd: FOLDER,
-    }).output();
+    const health = await deno([check, "--no-lock", script.replace("8080", port)], { cwd: FOLDER });
     assertEquals(health.code, 0);
     await using ctx = new Context();
     const conn = ctx.connect(url);

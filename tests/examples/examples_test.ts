@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Context } from "../../mod.ts";
+import { deno } from "../support/child.ts";
 import { runExample, serveExample } from "../support/example.ts";
 import { until } from "../support/until.ts";
 
@@ -74,15 +75,14 @@ Deno.test("demo: both clients exchange messages, 64 MiB are streamed, and all bo
 Deno.test("with an empty cache the demo prints only its own output", async () => {
   const cache = await Deno.makeTempDir();
   try {
-    const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-      args: ["task", "demo"],
+    const { code, stdout, stderr } = await deno(["task", "demo"], {
       cwd: new URL("../..", import.meta.url),
-      env: { DENO_DIR: cache, NO_COLOR: "1" },
-    }).output();
-    const [task, ...rest] = new TextDecoder().decode(stderr).trim().split("\n");
-    assert(success && task.startsWith("Task demo "), task);
+      env: { DENO_DIR: cache },
+    });
+    const [task, ...rest] = stderr.trim().split("\n");
+    assert(code === 0 && task.startsWith("Task demo "), task);
     assertEquals(rest, []);
-    assertMatch(new TextDecoder().decode(stdout), /^echo server on /);
+    assertMatch(stdout, /^echo server on /);
   } finally {
     await Deno.remove(cache, { recursive: true });
   }
@@ -97,11 +97,8 @@ Deno.test("the tool, the demo and the examples have no dependencies", async () =
   }
   assert(programs.length > 20);
   await Promise.all(programs.map(async (program) => {
-    const { stdout } = await new Deno.Command(Deno.execPath(), {
-      args: ["info", "--json", program],
-      cwd: root,
-    }).output();
-    const { roots, modules } = JSON.parse(new TextDecoder().decode(stdout));
+    const { stdout } = await deno(["info", "--json", program], { cwd: root });
+    const { roots, modules } = JSON.parse(stdout);
     // Imports of types only aren't loaded.
     const loaded = new Set<string>(roots);
     for (const specifier of loaded) {

@@ -1,5 +1,6 @@
-import { assert, assertEquals } from "@std/assert";
+import { assertEquals } from "@std/assert";
 import { Context, type ListenOptions } from "../../mod.ts";
+import { measure } from "../support/child.ts";
 import { EventLog } from "../support/event_log.ts";
 import { RawPeer, upgradeRequest } from "../support/raw_peer.ts";
 
@@ -64,20 +65,12 @@ export interface Cost {
 }
 
 /** Measures, in a process of its own, the memory that a server needs for connections of a kind. */
-export async function costOf(
+export function costOf(
   kind: string,
   count: number,
   extra = 0,
   options: Record<string, unknown> = {},
 ): Promise<Cost> {
-  const script = new URL("./programs/memory.ts", import.meta.url).pathname;
-  const args = [kind, count, extra, JSON.stringify(options)].map(String);
-  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "--no-check", "--v8-flags=--expose-gc", script, ...args],
-    stdout: "piped",
-    stderr: "piped",
-  }).output();
-  const text = new TextDecoder().decode(stdout);
-  assert(code === 0 && text !== "", new TextDecoder().decode(stderr));
-  return JSON.parse(text);
+  const program = new URL("./programs/memory.ts", import.meta.url);
+  return measure(program, kind, count, extra, JSON.stringify(options));
 }

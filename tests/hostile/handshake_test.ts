@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Context } from "../../mod.ts";
 import { concat, repeat, utf8 } from "../support/bytes.ts";
+import { deno } from "../support/child.ts";
 import { rawListener, RawPeer, upgradeRequest, urlOf } from "../support/raw_peer.ts";
 import { turn, until } from "../support/until.ts";
 import { statusOf, stillServes, victim } from "./_support.ts";
@@ -153,14 +154,11 @@ Deno.test("cross-site hijacking: pages of other origins get 403, and programs wi
 Deno.test("cross-site hijacking: a cookie without a rule leads to one warning", async () => {
   for (const rule of ["none", "origins", "onHandshake", "no-cookie"]) {
     const script = new URL("./programs/cookie.ts", import.meta.url).pathname;
-    const { stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-      args: ["run", "--allow-net", "--allow-env", "--no-check", script, rule],
-      stdout: "piped",
-      stderr: "piped",
-    }).output();
-    const said = new TextDecoder().decode(stderr);
-    assertEquals(new TextDecoder().decode(stdout), "101 101\n", said);
-    assertEquals(said.match(/cross-site WebSocket hijacking/g)?.length ?? 0, +(rule === "none"));
+    const { stdout, stderr } = await deno(
+      ["run", "--allow-net", "--allow-env", "--no-check", script, rule],
+    );
+    assertEquals(stdout, "101 101\n", stderr);
+    assertEquals(stderr.match(/cross-site WebSocket hijacking/g)?.length ?? 0, +(rule === "none"));
   }
 });
 

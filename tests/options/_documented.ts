@@ -1,4 +1,5 @@
 import { assert } from "@std/assert";
+import { deno } from "../support/child.ts";
 
 /** The part of `deno doc --json` that the tests use. */
 export interface Property {
@@ -22,12 +23,10 @@ interface Symbol {
 /** The documented options of every entry point. */
 export async function options(): Promise<[name: string, property: Property][]> {
   const entries = ["mod.ts", "otel.ts", "redis.ts"];
-  const { stdout } = await new Deno.Command(Deno.execPath(), {
-    args: ["doc", "--json", ...entries],
+  const { stdout } = await deno(["doc", "--json", ...entries], {
     cwd: new URL("../../", import.meta.url),
-    stderr: "null",
-  }).output();
-  const { nodes } = JSON.parse(new TextDecoder().decode(stdout)) as {
+  });
+  const { nodes } = JSON.parse(stdout) as {
     nodes: Record<string, { symbols: Symbol[] }>;
   };
   const found = new Map<string, Property>();

@@ -2,7 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import * as otel from "@opentelemetry/api";
 import { Context } from "../../mod.ts";
 import { instrument } from "../../otel.ts";
-import { run as runProgram } from "../support/child.ts";
+import { deno, run as runProgram } from "../support/child.ts";
 import { exampleArgs } from "../support/example.ts";
 import { until } from "../support/until.ts";
 import { mayFail } from "../support/failure.ts";
@@ -250,14 +250,10 @@ Deno.test("otel: an application whose SDK registered through an older minor of t
     const api = "@opentelemetry/api";
     await Deno.writeTextFile(config, JSON.stringify({ imports: { [api]: imports[api] } }));
     const program = new URL("programs/older_api.ts", import.meta.url).pathname;
-    const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-      args: ["run", "-A", "--no-check", "--no-lock", "--config", config, program],
-      stdout: "piped",
-      stderr: "piped",
-      env: { NO_COLOR: "1" },
-    }).output();
-    assertEquals(code, 0, new TextDecoder().decode(stderr));
-    const { names, closes } = JSON.parse(new TextDecoder().decode(stdout));
+    const flags = ["-A", "--no-check", "--no-lock", "--config", config];
+    const { code, stdout, stderr } = await deno(["run", ...flags, program]);
+    assertEquals(code, 0, stderr);
+    const { names, closes } = JSON.parse(stdout);
     assert(names.includes("sluice.messages.sent") && names.includes("sluice.closes"), `${names}`);
     assertEquals(closes, 1);
   } finally {

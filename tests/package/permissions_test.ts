@@ -1,28 +1,12 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { deno, runText } from "../support/child.ts";
 
 const ROOT = new URL("../../", import.meta.url);
 
 /** Runs a program that imports the library, with exactly these permissions. */
-async function run(code: string, ...flags: string[]) {
-  const dir = await Deno.makeTempDir();
-  try {
-    await Deno.writeTextFile(
-      `${dir}/main.ts`,
-      code.replace("@sluice/websocket", new URL("mod.ts", ROOT).href),
-    );
-    const output = await new Deno.Command(Deno.execPath(), {
-      args: ["run", "--no-prompt", "--no-check", "--no-config", ...flags, `${dir}/main.ts`],
-      stdin: "null",
-      env: { NO_COLOR: "1" },
-    }).output();
-    return {
-      code: output.code,
-      stdout: new TextDecoder().decode(output.stdout),
-      stderr: new TextDecoder().decode(output.stderr),
-    };
-  } finally {
-    await Deno.remove(dir, { recursive: true });
-  }
+function run(code: string, ...flags: string[]) {
+  const program = code.replace("@sluice/websocket", new URL("mod.ts", ROOT).href);
+  return runText(program, ["--no-prompt", "--no-config", ...flags]);
 }
 
 const ECHO = `
@@ -97,11 +81,8 @@ Deno.test("listen throws at once if a permission is missing, and connect rejects
 });
 
 Deno.test("mod.ts has no dependency", async () => {
-  const { stdout } = await new Deno.Command(Deno.execPath(), {
-    args: ["info", "--json", new URL("mod.ts", ROOT).href],
-    stderr: "null",
-  }).output();
-  const { modules } = JSON.parse(new TextDecoder().decode(stdout));
+  const { stdout } = await deno(["info", "--json", new URL("mod.ts", ROOT).href]);
+  const { modules } = JSON.parse(stdout);
   const foreign = modules.map(({ specifier }: { specifier: string }) => specifier).filter(
     (specifier: string) => !specifier.startsWith(ROOT.href) && !specifier.startsWith("node:"),
   );

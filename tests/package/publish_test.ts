@@ -1,22 +1,18 @@
 import { assert, assertEquals } from "@std/assert";
+import { deno } from "../support/child.ts";
 
 const ROOT = new URL("../../", import.meta.url);
 const { exports } = JSON.parse(await Deno.readTextFile(new URL("deno.json", ROOT)));
 const ENTRIES = Object.values<string>(exports).map((path) => path.replace("./", ""));
 
-async function deno(...args: string[]) {
-  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args,
-    cwd: ROOT,
-    env: { NO_COLOR: "1" },
-  }).output();
-  const said = new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
-  assert(success, said);
-  return said;
+async function succeed(...args: string[]): Promise<string> {
+  const { code, stdout, stderr } = await deno(args, { cwd: ROOT });
+  assertEquals(code, 0, stdout + stderr);
+  return stdout + stderr;
 }
 
 Deno.test("the package contains only files for users, and has no slow types", async () => {
-  const said = await deno("publish", "--dry-run", "--allow-dirty");
+  const said = await succeed("publish", "--dry-run", "--allow-dirty");
   const files = [...said.matchAll(/^\s*(file:\S+) \(/gm)].map(([, url]) =>
     url.slice(ROOT.href.length)
   );
@@ -31,10 +27,10 @@ Deno.test("the package contains only files for users, and has no slow types", as
 });
 
 Deno.test("every public symbol is documented, and the documentation can be generated", async () => {
-  await deno("doc", "--lint", ...ENTRIES);
+  await succeed("doc", "--lint", ...ENTRIES);
   const dir = await Deno.makeTempDir();
   try {
-    await deno("doc", "--html", "--name=Sluice", `--output=${dir}`, "mod.ts");
+    await succeed("doc", "--html", "--name=Sluice", `--output=${dir}`, "mod.ts");
     const page = await Deno.readTextFile(`${dir}/all_symbols.html`);
     assert(page.includes("Context") && page.includes("Connection"));
   } finally {

@@ -10,6 +10,7 @@ import {
 import { parseUrl } from "../../src/handshake/url.ts";
 import { makeCertificates } from "../transport/certificates.ts";
 import { text } from "../support/bytes.ts";
+import { deno, runText } from "../support/child.ts";
 import { BINARY, closeFrame, CONTINUATION, frame, masked, PONG, TEXT } from "../support/frames.ts";
 import { freePort } from "../support/raw_peer.ts";
 import { accept, Events, pair, rawClient, rawServer, recorder } from "./_support.ts";
@@ -43,11 +44,8 @@ Deno.test("E2 a context with nothing open doesn't keep the process alive", async
     const conn = ctx.connect(listener.url);
     await conn.opened; conn.close(); await conn.closed; listener.close();
     console.log("end");`;
-  const { stdout, success } = await new Deno.Command(Deno.execPath(), {
-    args: ["eval", "--no-check", code],
-    env: { NO_COLOR: "1" },
-  }).output();
-  assertEquals([success, new TextDecoder().decode(stdout)], [true, "end\n"]);
+  const { stdout, code: exitCode } = await deno(["eval", "--no-check", code]);
+  assertEquals([exitCode, stdout], [0, "end\n"]);
 });
 
 Deno.test("E4 connect(url, …): connect returns a connection at once", async () => {
@@ -516,22 +514,12 @@ Deno.test("E33 SLUICE_DEBUG=1 is read if that is permitted; if not, there is no 
     const listener = ctx.listen({ hostname: "127.0.0.1" });
     await ctx.connect(listener.url).opened;
     await ctx.shutdown();`;
-  const file = await Deno.makeTempFile({ suffix: ".ts" });
-  await Deno.writeTextFile(file, code);
-  try {
-    for (const permitted of [true, false]) {
-      const args = ["run", "--no-check", "--no-prompt", "--allow-net"];
-      if (permitted) args.push("--allow-env=SLUICE_DEBUG");
-      const { stderr, success } = await new Deno.Command(Deno.execPath(), {
-        args: [...args, file],
-        env: { SLUICE_DEBUG: "1", NO_COLOR: "1" },
-      }).output();
-      const text = new TextDecoder().decode(stderr);
-      assert(success, text);
-      assertEquals(text.includes("] state open"), permitted);
-    }
-  } finally {
-    await Deno.remove(file);
+  for (const permitted of [true, false]) {
+    const flags = ["--no-prompt", "--allow-net"];
+    if (permitted) flags.push("--allow-env=SLUICE_DEBUG");
+    const result = await runText(code, flags, [], { SLUICE_DEBUG: "1" });
+    assertEquals(result.code, 0, result.stderr);
+    assertEquals(result.stderr.includes("] state open"), permitted);
   }
 });
 

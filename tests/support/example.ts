@@ -1,4 +1,4 @@
-import type { Outcome } from "./child.ts";
+import { deno, type Outcome } from "./child.ts";
 
 const EXAMPLES = new URL("../../examples/", import.meta.url);
 
@@ -17,13 +17,8 @@ export function exampleArgs(name: string, which = 0): string[] {
 }
 
 /** Runs an example until it ends, with the permissions of its header. */
-export async function runExample(name: string, ...args: string[]): Promise<Outcome> {
-  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: [...exampleArgs(name), ...args],
-    env: { NO_COLOR: "1" },
-  }).output();
-  const decoder = new TextDecoder();
-  return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
+export function runExample(name: string, ...args: string[]): Promise<Outcome> {
+  return deno([...exampleArgs(name), ...args]);
 }
 
 /** Starts an example that serves; returns what it prints first. */

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { deno } from "./child.ts";
 
 const PROGRAM = new URL("../interop/peers/ws_node.mjs", import.meta.url);
 
@@ -16,8 +17,7 @@ async function wsDirectory(): Promise<string> {
   const { default: map } = await import("../../import_map.json", { with: { type: "json" } });
   const version = map.imports["ws"].split("@").at(-1)!;
   await import("ws");
-  const { stdout } = await new Deno.Command(Deno.execPath(), { args: ["info", "--json"] }).output();
-  const { npmCache } = JSON.parse(new TextDecoder().decode(stdout));
+  const { npmCache } = JSON.parse((await deno(["info", "--json"])).stdout);
   for await (const registry of Deno.readDir(npmCache)) {
     const directory = join(npmCache, registry.name, "ws", version);
     if (await Deno.stat(directory).then(() => true, () => false)) return directory;

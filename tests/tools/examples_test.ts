@@ -1,4 +1,5 @@
 import { assertEquals } from "@std/assert";
+import { deno } from "../support/child.ts";
 
 // The check of the examples, run on a package of a few declarations.
 
@@ -38,12 +39,10 @@ async function check(source: string): Promise<string[]> {
     await Deno.writeTextFile(`${root}/deno.json`, '{ "exports": { ".": "./mod.ts" } }');
     await Deno.writeTextFile(`${root}/README.md`, "# Pumps\n");
     await Deno.writeTextFile(`${root}/mod.ts`, source);
-    const { stderr, success } = await new Deno.Command(Deno.execPath(), {
-      args: ["run", "--quiet", "--allow-read", "--allow-run", `${root}/tools/examples.ts`],
-      env: { NO_COLOR: "1" },
-    }).output();
-    const problems = new TextDecoder().decode(stderr).split("\n").filter((line) => line !== "");
-    assertEquals(success, problems.length === 0);
+    const flags = ["--quiet", "--allow-read", "--allow-run"];
+    const { stderr, code } = await deno(["run", ...flags, `${root}/tools/examples.ts`]);
+    const problems = stderr.split("\n").filter((line) => line !== "");
+    assertEquals(code === 0, problems.length === 0);
     return problems;
   } finally {
     await Deno.remove(root, { recursive: true });

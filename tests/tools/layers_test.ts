@@ -1,4 +1,5 @@
 import { assertEquals } from "@std/assert";
+import { deno } from "../support/child.ts";
 
 // The check of the layers, run on a copy of the sources with one change at a time.
 
@@ -14,14 +15,11 @@ async function copy(from: string, to: string): Promise<void> {
 
 /** Runs the check on a copy of the sources. */
 async function check(root: string): Promise<{ passes: boolean; problems: string[] }> {
-  const { success, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "--allow-read", "--allow-run", `${root}/tools/layers.ts`],
-    cwd: root,
-    env: { NO_COLOR: "1" },
-  }).output();
+  const args = ["run", "--allow-read", "--allow-run", `${root}/tools/layers.ts`];
+  const { code, stderr } = await deno(args, { cwd: root });
   return {
-    passes: success,
-    problems: new TextDecoder().decode(stderr).trim().split("\n").filter((line) => line !== ""),
+    passes: code === 0,
+    problems: stderr.trim().split("\n").filter((line) => line !== ""),
   };
 }
 

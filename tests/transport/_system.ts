@@ -1,5 +1,6 @@
 import type { SocketListener, SocketTransport } from "../../src/transport/sockets.ts";
 import { systemSockets } from "../../system.ts";
+import { deno } from "../support/child.ts";
 
 export const SOCKETS = systemSockets();
 export const TCP = { hostname: "127.0.0.1", port: 0, backlog: 128, reusePort: false };
@@ -22,20 +23,12 @@ export async function run(
   code: string,
   ...permissions: string[]
 ): Promise<{ code: number; text: string }> {
-  const root = new URL("../../", import.meta.url);
-  const { code: status, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: [
-      "run",
-      "--no-check",
-      "--quiet",
-      ...permissions,
-      `data:text/typescript,${encodeURIComponent(code)}`,
-    ],
-    cwd: root,
-    env: { NO_COLOR: "1" },
-  }).output();
-  const decoder = new TextDecoder();
-  return { code: status, text: decoder.decode(stdout) + decoder.decode(stderr) };
+  const program = `data:text/typescript,${encodeURIComponent(code)}`;
+  const { code: status, stdout, stderr } = await deno(
+    ["run", "--no-check", "--quiet", ...permissions, program],
+    { cwd: new URL("../../", import.meta.url) },
+  );
+  return { code: status, text: stdout + stderr };
 }
 
 function importOf(names: string, file: string): string {

@@ -1,5 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { makeCertificates } from "../transport/certificates.ts";
+import { runText } from "../support/child.ts";
 import { findProgram, freePort, startServer } from "./_exercise.ts";
 
 const text = Deno.readTextFileSync(new URL("../../docs/integration.md", import.meta.url));
@@ -14,27 +15,11 @@ const programs = [...text.matchAll(/^## (.*)$|^```ts\n([^]*?)^```$/gm)].reduce(
 /** Runs a program of the page; returns the last line that it prints. */
 async function run(code: string, args: string[]): Promise<string> {
   const root = new URL("../../", import.meta.url);
-  const file = await Deno.makeTempFile({ suffix: ".ts" });
-  try {
-    await Deno.writeTextFile(file, code.replace('"@sluice/websocket"', `"${root}mod.ts"`));
-    const { code: status, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-      args: [
-        "run",
-        "-A",
-        "--no-check",
-        "--config",
-        new URL("deno.json", root).pathname,
-        file,
-        ...args,
-      ],
-      env: { NO_COLOR: "1" },
-      stdin: "null",
-    }).output();
-    assertEquals(status, 0, new TextDecoder().decode(stderr));
-    return new TextDecoder().decode(stdout).trim().split("\n").at(-1)!;
-  } finally {
-    await Deno.remove(file);
-  }
+  const program = code.replace('"@sluice/websocket"', `"${root}mod.ts"`);
+  const flags = ["-A", "--config", new URL("deno.json", root).pathname];
+  const { code: status, stdout, stderr } = await runText(program, flags, args);
+  assertEquals(status, 0, stderr);
+  return stdout.trim().split("\n").at(-1)!;
 }
 
 const expected = [

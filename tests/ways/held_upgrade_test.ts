@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { type Connection, Context, ProtocolError, type UpgradeOptions } from "../../mod.ts";
+import { measure } from "../support/child.ts";
 import { BINARY, frame, PING, PONG } from "../support/frames.ts";
 import { RawPeer } from "../support/raw_peer.ts";
 
@@ -12,23 +13,8 @@ interface Held {
 }
 
 /** Measures in a process of its own. */
-async function held(size: number, maxHeldBytes: number): Promise<Held> {
-  const script = new URL("./programs/held_upgrade.ts", import.meta.url).pathname;
-  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: [
-      "run",
-      "-A",
-      "--no-check",
-      "--v8-flags=--expose-gc",
-      script,
-      `${size}`,
-      `${maxHeldBytes}`,
-    ],
-    stdout: "piped",
-    stderr: "piped",
-  }).output();
-  assert(code === 0, new TextDecoder().decode(stderr));
-  return JSON.parse(new TextDecoder().decode(stdout));
+function held(size: number, maxHeldBytes: number): Promise<Held> {
+  return measure(new URL("./programs/held_upgrade.ts", import.meta.url), size, maxHeldBytes);
 }
 
 for (const size of [0, 1, 5000]) {

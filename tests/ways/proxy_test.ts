@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertInstanceOf, assertMatch } from "@std/assert";
 import { Context, HandshakeError } from "../../mod.ts";
 import { makeCertificates } from "../transport/certificates.ts";
+import { runText } from "../support/child.ts";
 import { failure, mayFail, readToEnd } from "../support/failure.ts";
 import {
   echoing,
@@ -45,15 +46,8 @@ async function connectOnce(
     const conn = new Context().connect(${JSON.stringify(url)}, { ${options} });
     console.log(await conn.opened.then(() => "open", (error) => error.status ?? error.message));
     conn.terminate();`;
-  const file = await Deno.makeTempFile({ suffix: ".ts" });
-  await Deno.writeTextFile(file, code);
-  const { stdout } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "--no-check", "--no-prompt", "--no-config", ...permissions, file],
-    env,
-    stdin: "null",
-  }).output();
-  await Deno.remove(file);
-  return new TextDecoder().decode(stdout).trim();
+  const { stdout } = await runText(code, ["--no-prompt", "--no-config", ...permissions], [], env);
+  return stdout.trim();
 }
 
 const TINYPROXY = findProgram("tinyproxy");

@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { WebSocket } from "../../websocket.ts";
+import { deno } from "../support/child.ts";
 import { connectTo, finish, opened, overEach, record, serve, throwsDom } from "./_serve.ts";
 
 // Details of the WebSockets standard and of Web IDL: conversions of arguments, and the order of events.
@@ -71,11 +72,9 @@ Deno.test("constructor: relative URLs are resolved if there is a location", asyn
     }
   `;
   const location = server.url.replace("ws:", "http:") + "a/b/c";
-  const { stdout, success } = await new Deno.Command(Deno.execPath(), {
-    args: ["eval", "--quiet", "--no-lock", `--location=${location}`, program],
-  }).output();
-  assert(success);
-  assertEquals(new TextDecoder().decode(stdout), `${server.url}a/echo?q\nSyntaxError\n`);
+  const flags = ["--quiet", "--no-lock", `--location=${location}`];
+  const { code, stdout } = await deno(["eval", ...flags, program]);
+  assertEquals([code, stdout], [0, `${server.url}a/echo?q\nSyntaxError\n`]);
 });
 
 Deno.test("constructor: the default port of a scheme isn't in the URL, other ports are", () => {
