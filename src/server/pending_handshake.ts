@@ -180,7 +180,7 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
     this.#phase = LINGERING;
     this.#deciding = false;
     this.#course.failed(this, this.#refuse(error));
-    if (this.#refused && !this.#closed) void this.#linger();
+    if (this.#refused && this.#stream !== null && !this.#closed) void this.#linger(this.#stream);
     else this.#close();
   };
 
@@ -329,8 +329,8 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
   }
 
   /** Closes the stream after a refusal, without a reset that could lose the answer. The deadline ends it as well. */
-  async #linger(): Promise<void> {
-    const stream = this.#stream!, end = performance.now() + LINGER;
+  async #linger(stream: OpeningStream): Promise<void> {
+    const end = performance.now() + LINGER;
     await stream.settled();
     // The clock is checked, too: if a stream always has more bytes in memory, no timer fires.
     await readUntil(stream, NOTHING, () => performance.now() >= end);

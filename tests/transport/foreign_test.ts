@@ -216,6 +216,27 @@ Deno.test("a stream is closed after the refusal of its handshake, for every beha
   }));
 });
 
+Deno.test("a stream that ends while its handshake is cancelled is closed, in any order", async () => {
+  await using ctx = new Context();
+  for (let microtasks = 0; microtasks < 10; microtasks++) {
+    const [near] = MemoryConn.pair(64 * 1024);
+    const read = Promise.withResolvers<null>(), asked = Promise.withResolvers<void>();
+    const closed = Promise.withResolvers<void>();
+    near.read = () => {
+      asked.resolve();
+      return read.promise;
+    };
+    near.close = closed.resolve;
+    const conn = ctx.adopt(near, { role: "server" });
+    await asked.promise;
+    read.resolve(null);
+    for (let n = 0; n < microtasks; n++) await null;
+    conn.close();
+    await closed.promise;
+    assertEquals((await conn.closed).code, 1006);
+  }
+});
+
 Deno.test("reading an incomplete head fails with the error of the stream", async () => {
   const rejected = { read: WAYS.rejects } as unknown as Transport;
   assertEquals((await failure(readHead(rejected, () => -1))).message, "rejected");
