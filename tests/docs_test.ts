@@ -7,6 +7,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { deno } from "./support/child.ts";
 import { mayFail } from "./support/failure.ts";
+import { freePort } from "./support/raw_peer.ts";
 
 const ROOT = new URL("../", import.meta.url);
 const ELSEWHERE = ["docs/integration.md"];
@@ -85,11 +86,6 @@ async function writeConfig(dir: string): Promise<void> {
   delete compilerOptions.noUnusedLocals;
   delete compilerOptions.noUnusedParameters;
   await Deno.writeTextFile(`${dir}/deno.json`, JSON.stringify({ imports, compilerOptions }));
-}
-
-function freePort(): number {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  return listener.addr.port;
 }
 
 /** Runs a program until it ends or says that it listens; a program with tests is run by `deno test`. */

@@ -10,6 +10,7 @@ import {
 } from "../../mod.ts";
 import { Deflater } from "../../src/deflate/deflater.ts";
 import { workQueue } from "../../src/deflate/work_queue.ts";
+import { compressed } from "../support/deflate.ts";
 import {
   answering,
   assertBytes,
@@ -279,10 +280,7 @@ Deno.test("messages, pings and the close frame after a long message wait for it"
     onPing: () => void events.push("ping"),
     onClose: (_conn, { code }) => void events.push(`close ${code}`),
   });
-  const zeros = (length: number) =>
-    new Uint8Array(
-      zlib.deflateRawSync(new Uint8Array(length), { finishFlush: zlib.constants.Z_SYNC_FLUSH }),
-    ).slice(0, -4);
+  const zeros = (length: number) => compressed(new Uint8Array(length));
   using peer = await RawPeer.connect(listener.port, offering("permessage-deflate"));
   await Promise.all([
     peer.send(frameOf(FIN | RSV1 | BINARY, zeros(20 << 20))),
@@ -308,9 +306,7 @@ Deno.test("no message is delivered during a pause in the middle of long messages
       if (got.length === 1) conn.pause();
     },
   });
-  const packed = new Uint8Array(
-    zlib.deflateRawSync(new Uint8Array(4 << 20), { finishFlush: zlib.constants.Z_SYNC_FLUSH }),
-  ).slice(0, -4);
+  const packed = compressed(new Uint8Array(4 << 20));
   using peer = await RawPeer.connect(listener.port, offering("permessage-deflate"));
   for (let i = 0; i < 5; i++) await peer.send(frameOf(FIN | RSV1 | BINARY, packed));
   await until(() => got.length === 1);
@@ -325,9 +321,7 @@ Deno.test("no message is delivered during a pause in the middle of long messages
 Deno.test("terminate in the middle of a long message stops inflating, and leaves no work", async () => {
   await using ctx = new Context();
   const { listener, conns, messages, closes } = serve(ctx, { maxMessageSize: 0 });
-  const packed = new Uint8Array(
-    zlib.deflateRawSync(new Uint8Array(64 << 20), { finishFlush: zlib.constants.Z_SYNC_FLUSH }),
-  ).slice(0, -4);
+  const packed = compressed(new Uint8Array(64 << 20));
   using peer = await RawPeer.connect(listener.port, offering("permessage-deflate"));
   await peer.send(frameOf(FIN | RSV1 | BINARY, packed));
   await until(() => workQueue.size > 0);

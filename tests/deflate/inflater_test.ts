@@ -7,6 +7,7 @@ import { workQueue } from "../../src/deflate/work_queue.ts";
 import { ProtocolError } from "../../src/protocol/protocol_error.ts";
 import { assertBytes, inflater, json, noise, push, TAKEOVER } from "./helpers.ts";
 import { join, utf8 } from "../support/bytes.ts";
+import { compressed } from "../support/deflate.ts";
 import { turn, until } from "../support/until.ts";
 
 async function fails(
@@ -22,12 +23,9 @@ async function fails(
   codec.close();
 }
 
-/** A message of `length` zeros, ended by a flush. */
+/** A compressed message of `length` zeros. */
 function bomb(length: number): Uint8Array {
-  const { Z_SYNC_FLUSH } = zlib.constants;
-  const zeros = new Uint8Array(length);
-  return new Uint8Array(zlib.deflateRawSync(zeros, { level: 9, finishFlush: Z_SYNC_FLUSH }))
-    .slice(0, -4);
+  return compressed(new Uint8Array(length), 9);
 }
 
 Deno.test("a message of exactly the limit is accepted, one byte more fails with 1009", async () => {

@@ -1,10 +1,10 @@
 // Measures in a process of its own, since resident memory is that of the whole process, and tests run in parallel:
 // memory_probe.ts NAME. Prints JSON.
 
-import zlib from "node:zlib";
 import { Context } from "../../mod.ts";
 import { Deflater } from "../../src/deflate/deflater.ts";
 import { Inflater } from "../../src/deflate/inflater.ts";
+import { compressed } from "../support/deflate.ts";
 import { json, offering, TAKEOVER } from "./helpers.ts";
 import { frameOf } from "../support/frames.ts";
 import { RawPeer } from "../support/raw_peer.ts";
@@ -17,9 +17,7 @@ const rss = () => Deno.memoryUsage().rss;
 
 /** 10 MiB of zeros in 10 KiB. */
 function bomb(): Uint8Array {
-  const finishFlush = zlib.constants.Z_SYNC_FLUSH;
-  const packed = zlib.deflateRawSync(new Uint8Array(10 << 20), { level: 9, finishFlush });
-  return new Uint8Array(packed).slice(0, -4);
+  return compressed(new Uint8Array(10 << 20), 9);
 }
 
 function inflaterOf(takeover: boolean): Inflater {

@@ -3,15 +3,10 @@ import zlib from "node:zlib";
 import { MessageInflater } from "../../src/deflate/message_inflater.ts";
 import { workQueue } from "../../src/deflate/work_queue.ts";
 import { ProtocolError } from "../../src/protocol/protocol_error.ts";
+import { compressed } from "../support/deflate.ts";
 import { pair } from "../support/pair.ts";
 import { join, text, utf8 } from "../support/bytes.ts";
 import { assertBytes, json, noise } from "./helpers.ts";
-
-/** Compresses a message with zlib itself (RFC 7692 7.2.1). */
-function compressed(message: Uint8Array): Uint8Array {
-  const { Z_SYNC_FLUSH } = zlib.constants;
-  return new Uint8Array(zlib.deflateRawSync(message, { finishFlush: Z_SYNC_FLUSH })).slice(0, -4);
-}
 
 /** A consumer of streams with room for `capacity` bytes, which takes them when the test says so. */
 class Taker {

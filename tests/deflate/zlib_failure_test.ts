@@ -2,6 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import zlib from "node:zlib";
 import { type CloseRecord, type Connection, Context, type ListenOptions } from "../../mod.ts";
 import { workQueue } from "../../src/deflate/work_queue.ts";
+import { compressed } from "../support/deflate.ts";
 import { frameOf } from "../support/frames.ts";
 import { RawPeer } from "../support/raw_peer.ts";
 import { until } from "../support/until.ts";
@@ -37,12 +38,6 @@ for (const method of ["writeSync", "reset", "init"] as const) {
 function failing(method: Method, how: "throws" | "reports", from = 0): Disposable {
   fault = { method, how, from };
   return { [Symbol.dispose]: () => void (fault = null) };
-}
-
-/** A message of the peer, compressed before zlib fails. */
-function compressed(message: Uint8Array): Uint8Array {
-  const finishFlush = zlib.constants.Z_SYNC_FLUSH;
-  return new Uint8Array(zlib.deflateRawSync(message, { finishFlush })).slice(0, -4);
 }
 
 async function serve(options: ListenOptions = {}, offer = "permessage-deflate") {

@@ -2,7 +2,7 @@ import type { ConnectionOptions } from "../../mod.ts";
 import { makeCertificates } from "../transport/certificates.ts";
 import { CLOSE } from "../support/frames.ts";
 import { macrotask } from "../support/virtual_clock.ts";
-import { turn } from "../support/until.ts";
+import { bounded, turn } from "../support/until.ts";
 import { type Face, FACES, Got } from "./faces.ts";
 import { READ_AHEAD, type Shape, SHAPES } from "./shapes.ts";
 import { type Way, ways } from "./ways.ts";
@@ -16,8 +16,6 @@ type Timing = typeof TIMINGS[number];
 
 /** The number of cells that run at the same time. */
 const AT_ONCE = 12;
-/** The time after which a cell counts as hanging, in ms. */
-const PATIENCE = 5_000;
 /** The most bytes that one read returns, in addition to `readAhead`. */
 const ONE_READ = 64 * 1024;
 const QUIET = 8;
@@ -92,20 +90,6 @@ async function cell(way: Way, face: Face, shape: Shape, timing: Timing): Promise
   if (errors.length > 0) throw new Error(`onError: ${errors}`);
 }
 
-/** Throws if a cell takes too long. */
-async function bounded(running: Promise<void>): Promise<void> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error("it hangs")), PATIENCE);
-  });
-  mayFail(running, "the time is up already");
-  try {
-    await Promise.race([running, late]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
 const certificates = makeCertificates();
 
 for (const way of ways(certificates)) {
@@ -118,7 +102,7 @@ for (const way of ways(certificates)) {
       for (let next = cells.shift(); next !== undefined; next = cells.shift()) {
         const { face, shape, timing } = next;
         try {
-          await bounded(cell(way, face, shape, timing));
+          await bounded("the cell", cell(way, face, shape, timing));
         } catch (error) {
           wrong.push(`${face.name}, ${shape.name}, ${timing}: ${(error as Error).message}`);
         }

@@ -1,10 +1,11 @@
 /** The configurations of docs/deployment.md, each run by its program in front of the page's server. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Context } from "../../mod.ts";
+import { freePort } from "../support/raw_peer.ts";
 import { until } from "../support/until.ts";
 import { CLIENT, Origin } from "../proxied/_origin.ts";
 import { makeCertificates } from "../transport/certificates.ts";
-import { findProgram, freePort, startServer } from "../ways/_exercise.ts";
+import { findProgram, startServer } from "../ways/_exercise.ts";
 
 const ROOT = new URL("../../", import.meta.url);
 const page = Deno.readTextFileSync(new URL("docs/deployment.md", ROOT));

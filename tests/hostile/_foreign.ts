@@ -1,9 +1,8 @@
 import { assert, assertEquals } from "@std/assert";
 import { type Connection, Context, type ContextOptions, type ListenOptions } from "../../mod.ts";
 import { RawPeer } from "../support/raw_peer.ts";
-import { turn, until } from "../support/until.ts";
+import { bounded, turn, until } from "../support/until.ts";
 import { macrotask } from "../support/virtual_clock.ts";
-import { mayFail } from "../support/failure.ts";
 
 /** The error that misbehaving code throws. */
 export class Misdeed extends Error {
@@ -103,23 +102,6 @@ export const WAYS: Way[] = [
     act: (stage) => void stage.ctx.shutdown({ timeout: 100 }),
   },
 ];
-
-/** The longest time for each step of a test, in ms. */
-const PATIENCE = 5000;
-
-/** Waits for a promise, at most for `PATIENCE`. */
-export async function bounded<T>(what: string, promise: Promise<T>): Promise<T> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`${what}: still waiting`)), PATIENCE);
-  });
-  mayFail(promise, "the time is up already");
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
 
 /** A context in which one piece of foreign code misbehaves, and the effects. */
 export class Stage {

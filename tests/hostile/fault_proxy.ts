@@ -1,5 +1,6 @@
 import { seeded } from "../support/random.ts";
 import { mayFail } from "../support/failure.ts";
+import { writeAll } from "../transport/streams.ts";
 
 /** A fault of a connection. */
 export type Fault = "none" | "cut" | "reset" | "stall";
@@ -142,10 +143,6 @@ export class FaultProxy {
       // It is closed already.
     }
   }
-}
-
-async function writeAll(conn: Deno.TcpConn, data: Uint8Array): Promise<void> {
-  for (let at = 0; at < data.length;) at += await conn.write(data.subarray(at));
 }
 
 function delay(ms: number): Promise<void> {

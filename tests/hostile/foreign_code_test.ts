@@ -17,17 +17,10 @@ import {
   upgradeRequest,
   urlOf,
 } from "../support/raw_peer.ts";
-import { turn } from "../support/until.ts";
+import { bounded, turn } from "../support/until.ts";
 import { WatchedConn } from "../support/watched_conn.ts";
 import { makeCertificates } from "../transport/certificates.ts";
-import {
-  type Boundary,
-  bounded,
-  called,
-  type Code,
-  type Stage,
-  testBoundaries,
-} from "./_foreign.ts";
+import { type Boundary, called, type Code, type Stage, testBoundaries } from "./_foreign.ts";
 import { mayFail } from "../support/failure.ts";
 
 // Every place at which foreign code is called × every way to misbehave: the connection, its context and its listener continue

@@ -5,15 +5,8 @@ import type { AddressInfo } from "node:net";
 import { WebSocket } from "../../websocket.ts";
 import { WebSocket as EmittingSocket, WebSocketServer } from "../../ws.ts";
 import { rawListener, RawPeer, upgradeRequest, urlOf } from "../support/raw_peer.ts";
-import { until } from "../support/until.ts";
-import {
-  type Boundary,
-  bounded,
-  called,
-  type Code,
-  type Stage,
-  testBoundaries,
-} from "./_foreign.ts";
+import { bounded, until } from "../support/until.ts";
+import { type Boundary, called, type Code, type Stage, testBoundaries } from "./_foreign.ts";
 
 // The listeners of `./websocket` and `./ws`. By the WHATWG standard and in Node's emitters, their errors are uncaught, and don't
 // affect the connection.

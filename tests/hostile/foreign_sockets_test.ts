@@ -1,20 +1,14 @@
 import { assertEquals } from "@std/assert";
+import { compressed } from "../support/deflate.ts";
 import { mayFail } from "../support/failure.ts";
 import zlib from "node:zlib";
 import type { Connection, Sockets } from "../../mod.ts";
 import { frame, TEXT } from "../support/frames.ts";
 import { rawListener, RawPeer, urlOf } from "../support/raw_peer.ts";
 import { utf8 } from "../support/bytes.ts";
-import { turn, until } from "../support/until.ts";
+import { bounded, turn, until } from "../support/until.ts";
 import { WatchedConn } from "../support/watched_conn.ts";
-import {
-  type Boundary,
-  bounded,
-  called,
-  type Code,
-  type Stage,
-  testBoundaries,
-} from "./_foreign.ts";
+import { type Boundary, called, type Code, type Stage, testBoundaries } from "./_foreign.ts";
 
 // Foreign code below a connection: the sockets of the option `sockets`, and zlib.
 
@@ -289,9 +283,7 @@ for (const method of ["writeSync", "init", "reset", "close"]) {
 }
 
 /** The text "xyzxyzxyz…", compressed. */
-const PACKED = new Uint8Array(
-  zlib.deflateRawSync("xyz".repeat(100), { finishFlush: zlib.constants.Z_SYNC_FLUSH }),
-).slice(0, -4);
+const PACKED = compressed("xyz".repeat(100));
 
 const ZLIB: Boundary[] = (["compressing", "inflating"] as const).flatMap((direction) =>
   ["writeSync", "init", "close"].map((method): Boundary => ({

@@ -8,6 +8,7 @@ import { upgradeRequest } from "../support/raw_peer.ts";
 import { until } from "../support/until.ts";
 import { makeCertificates } from "../transport/certificates.ts";
 import { SOCKETS } from "../transport/_system.ts";
+import { writeAll } from "../transport/streams.ts";
 
 const SOL_SOCKET = 1, SO_LINGER = 13;
 const libc = openLibC();
@@ -17,10 +18,6 @@ function reset(socket: SystemSocket): void {
   const linger = new Uint8Array(Int32Array.of(1, 0).buffer);
   assertEquals(libc.setsockopt(socket.fd, SOL_SOCKET, SO_LINGER, linger, 8), 0);
   socket.close();
-}
-
-async function writeAll(socket: SystemSocket, bytes: Uint8Array): Promise<void> {
-  for (let at = 0; at < bytes.length;) at += await socket.write(bytes.subarray(at));
 }
 
 /** Performs the handshake, and stops reading after the head. */

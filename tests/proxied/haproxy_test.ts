@@ -1,9 +1,10 @@
 /** Servers behind a real HAProxy: both versions of the PROXY protocol, TLS terminated and passed through, and headers. */
 import { assertEquals } from "@std/assert";
 import { Context } from "../../mod.ts";
+import { freePort } from "../support/raw_peer.ts";
 import { until } from "../support/until.ts";
 import { makeCertificates } from "../transport/certificates.ts";
-import { findProgram, freePort, startServer } from "../ways/_exercise.ts";
+import { findProgram, startServer } from "../ways/_exercise.ts";
 import { CLIENT, Origin } from "./_origin.ts";
 import { type Telling, telling } from "./_peers.ts";
 

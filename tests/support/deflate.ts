@@ -5,6 +5,12 @@ const { Z_SYNC_FLUSH } = zlib.constants;
 const WINDOW = 32 * 1024;
 const TAIL = Uint8Array.of(0, 0, 0xff, 0xff);
 
+/** Compresses a message without references to earlier ones (RFC 7692 7.2.1), with a level of zlib. */
+export function compressed(message: Uint8Array | string, level = 6): Uint8Array {
+  const packed = zlib.deflateRawSync(message, { level, finishFlush: Z_SYNC_FLUSH });
+  return new Uint8Array(packed).slice(0, -TAIL.length);
+}
+
 /** One direction of permessage-deflate (RFC 7692), implemented with the one-shot functions of `node:zlib`. */
 export class Deflate {
   #history: Uint8Array = new Uint8Array(0);
@@ -13,8 +19,7 @@ export class Deflate {
 
   /** Compresses without references to earlier messages, which is valid with context takeover, too. */
   compress(message: Uint8Array): Uint8Array {
-    const packed = new Uint8Array(zlib.deflateRawSync(message, { finishFlush: Z_SYNC_FLUSH }));
-    return packed.subarray(0, packed.length - TAIL.length);
+    return compressed(message);
   }
 
   decompress(payload: Uint8Array): Uint8Array {

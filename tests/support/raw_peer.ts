@@ -287,7 +287,7 @@ export function rawListener(): Deno.TcpListener {
   return Deno.listen({ hostname: "127.0.0.1", port: 0 });
 }
 
-/** A port on which no program listens. */
+/** A port on which no program was listening when the function was called. */
 export function freePort(): number {
   using listener = rawListener();
   return listener.addr.port;

@@ -1,3 +1,5 @@
+import { mayFail } from "./failure.ts";
+
 /** How long a test waits for a condition, in ms. */
 export const PATIENCE = 30_000;
 // The number of turns of the event loop without a change after which a value counts as constant.
@@ -29,6 +31,20 @@ export async function standstill(value: () => number): Promise<number> {
     still = 0;
   }
   return last;
+}
+
+/** Waits for a promise, and rejects if that takes longer than 5 s. */
+export async function bounded<T>(what: string, promise: Promise<T>): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`${what}: still waiting`)), 5000);
+  });
+  mayFail(promise, "the time is up already");
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /** Waits for one turn of the event loop, so that everything that is due has happened. */

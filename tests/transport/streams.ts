@@ -1,9 +1,12 @@
 import type { Transport } from "../../src/transport/transport.ts";
 
 /** Writes all of `data`. */
-export async function writeAll(transport: Transport, data: Uint8Array | string): Promise<void> {
+export async function writeAll(
+  to: { write(data: Uint8Array): Promise<number> },
+  data: Uint8Array | string,
+): Promise<void> {
   const bytes = typeof data === "string" ? new TextEncoder().encode(data) : data;
-  for (let sent = 0; sent < bytes.length;) sent += await transport.write(bytes.subarray(sent));
+  for (let sent = 0; sent < bytes.length;) sent += await to.write(bytes.subarray(sent));
 }
 
 /** Reads exactly `length` bytes. */

@@ -7,10 +7,7 @@ import { systemSockets } from "../../system.ts";
 import { randomBytes } from "../support/random.ts";
 import { turn, until } from "../support/until.ts";
 import { IMPORT, LISTEN, pair, run, SOCKETS, TCP } from "./_system.ts";
-
-async function writeAll(to: SocketTransport, bytes: Uint8Array): Promise<void> {
-  for (let at = 0; at < bytes.length;) at += await to.write(bytes.subarray(at));
-}
+import { writeAll } from "./streams.ts";
 
 async function readAll(from: SocketTransport): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [], buffer = new Uint8Array(10_000);

@@ -84,12 +84,6 @@ export function findProgram(name: string): string | null {
   return found ?? null;
 }
 
-/** A port that was free when the function was called. */
-export function freePort(): number {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  return listener.addr.port;
-}
-
 /** Starts a program that serves on a port, and waits until it does. Disposing ends it. */
 export async function startServer(
   program: string,

@@ -1,7 +1,8 @@
 import { assertEquals } from "@std/assert";
+import { freePort } from "../support/raw_peer.ts";
 import { makeCertificates } from "../transport/certificates.ts";
 import { runText } from "../support/child.ts";
-import { findProgram, freePort, startServer } from "./_exercise.ts";
+import { findProgram, startServer } from "./_exercise.ts";
 
 const text = Deno.readTextFileSync(new URL("../../docs/integration.md", import.meta.url));
 const programs = [...text.matchAll(/^## (.*)$|^```ts\n([^]*?)^```$/gm)].reduce(

@@ -7,16 +7,9 @@ import express from "express";
 import fastify from "fastify";
 import { Hono } from "hono";
 import { type CloseRecord, Context } from "../../mod.ts";
+import { freePort } from "../support/raw_peer.ts";
 import { makeCertificates } from "../transport/certificates.ts";
-import {
-  echoing,
-  exercise,
-  findProgram,
-  freePort,
-  holdBack,
-  ROOM,
-  startServer,
-} from "./_exercise.ts";
+import { echoing, exercise, findProgram, holdBack, ROOM, startServer } from "./_exercise.ts";
 
 Deno.test("adopt works in an Express application", async () => {
   await using ctx = new Context();

@@ -1,17 +1,10 @@
 import { assert, assertEquals, assertInstanceOf, assertMatch } from "@std/assert";
 import { Context, HandshakeError } from "../../mod.ts";
+import { freePort } from "../support/raw_peer.ts";
 import { makeCertificates } from "../transport/certificates.ts";
 import { runText } from "../support/child.ts";
 import { failure, mayFail, readToEnd } from "../support/failure.ts";
-import {
-  echoing,
-  exercise,
-  findProgram,
-  freePort,
-  holdBack,
-  ROOM,
-  startServer,
-} from "./_exercise.ts";
+import { echoing, exercise, findProgram, holdBack, ROOM, startServer } from "./_exercise.ts";
 
 const certificates = makeCertificates();
 const { ca, server, client } = certificates;
