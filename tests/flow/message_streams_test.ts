@@ -11,7 +11,7 @@ import { join, repeat, sameBytes } from "../support/bytes.ts";
 import { upTo } from "../support/messages.ts";
 import { pair, RAW_LISTENERS, rawPeer, testRaw } from "../support/pair.ts";
 import type { RawPeer } from "../support/raw_peer.ts";
-import { turn, until } from "../support/until.ts";
+import { standstill, until } from "../support/until.ts";
 
 const KIB = 1024;
 
@@ -30,13 +30,10 @@ async function next<T>(messages: AsyncIterator<T, undefined>): Promise<T> {
   return result.value;
 }
 
-/** Waits until nothing is read any more. */
-async function standstill(conn: Connection): Promise<void> {
-  for (let same = 0, bytes = -1; same < 20; await turn()) {
-    const { bytesReceived } = conn.stats();
-    same = bytesReceived === bytes && bytes > 0 ? same + 1 : 0;
-    bytes = bytesReceived;
-  }
+/** Waits until something was read, and nothing is read any more. */
+async function stopped(conn: Connection): Promise<void> {
+  await until(() => conn.stats().bytesReceived > 0);
+  await standstill(() => conn.stats().bytesReceived);
 }
 
 // ---- Waiting messages are bounded, however small -------------------------------------------------------------------
@@ -116,7 +113,7 @@ for (const [face, { options, busy, most }] of Object.entries(FACES)) {
       const COUNT = 10_000;
       const writing = raw.write(repeat(encode(raw), COUNT));
       const { take } = await busy(conn);
-      await standstill(conn);
+      await stopped(conn);
       const { messagesReceived } = conn.stats();
       assert(messagesReceived <= most, `${messagesReceived} were kept`);
       await take(COUNT);
@@ -156,7 +153,7 @@ testRaw(
     const { conn, raw } = peer;
     const COUNT = 5000;
     const writing = raw.write(join(upTo(COUNT).map((i) => raw.encode(1, `${i}`))));
-    await standstill(conn);
+    await stopped(conn);
     const messages = conn.messageStreams();
     for (const i of upTo(COUNT)) assertEquals(await text(await next(messages)), `${i}`);
     await writing;
@@ -177,7 +174,7 @@ for (const type of ["text", "binary"] as const) {
       const whole = raw.encode(opcode, message);
       await raw.write(raw.encode(1, "before"));
       const writing = raw.write(whole.subarray(0, size));
-      await standstill(conn);
+      await stopped(conn);
       const messages = conn.messageStreams();
       assertEquals(await text(await next(messages)), "before");
       const body = await next(messages);
@@ -301,7 +298,7 @@ testRaw(
       for (const i of upTo(before)) assertEquals(await text(await next(messages)), `${i}`);
       const body = await next(messages);
       const after = messages.next();
-      await standstill(conn);
+      await stopped(conn);
       const { bytesReceived } = conn.stats();
       assert(bytesReceived <= 160 * KIB, `${bytesReceived}`);
       assertEquals((await bytes(body)).length, large.length);
@@ -350,7 +347,7 @@ testRaw("a pause holds the chunks of a stream, too, and resume delivers them", a
   const pending = reader.read();
   let settled = false;
   pending.then(() => settled = true);
-  await standstill(conn);
+  await stopped(conn);
   assert(!settled, "a chunk was delivered during the pause");
   assert(conn.stats().bytesReceived <= 256 * KIB);
   conn.resume();

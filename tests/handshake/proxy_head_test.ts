@@ -1,26 +1,7 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { readProxyHead } from "../../src/handshake/proxy_head.ts";
 import { concat, utf8 } from "../support/bytes.ts";
-
-const SIGNATURE = Uint8Array.of(
-  0x0d,
-  0x0a,
-  0x0d,
-  0x0a,
-  0,
-  0x0d,
-  0x0a,
-  0x51,
-  0x55,
-  0x49,
-  0x54,
-  0x0a,
-);
-
-/** Makes a head of version 2. */
-function v2(command: number, protocol: number, body: number[], length = body.length): Uint8Array {
-  return concat(SIGNATURE, Uint8Array.of(command, protocol, length >> 8, length & 0xff, ...body));
-}
+import { v2Head } from "../support/proxy_head.ts";
 
 const IPV4 = [192, 0, 2, 7, 10, 0, 0, 1, 0xc3, 0x50, 0, 80];
 const IPV6 = [
@@ -34,14 +15,19 @@ const GOOD: [name: string, head: Uint8Array, source: string | null, port?: numbe
   ["TCP6", utf8("PROXY TCP6 2001:db8::1 2001:db8::2 65535 443\r\n"), "2001:db8::1", 65535],
   ["UNKNOWN", utf8("PROXY UNKNOWN\r\n"), null],
   ["UNKNOWN with any words", utf8("PROXY UNKNOWN ffff::1 x 1 2 3\r\n"), null],
-  ["v2 IPv4", v2(0x21, 0x11, IPV4), "192.0.2.7", 50000],
-  ["v2 IPv6", v2(0x21, 0x21, IPV6), "2001:db8::1", 65535],
-  ["v2 with TLVs", v2(0x21, 0x11, [...IPV4, 1, 0, 2, 104, 50, 0x20, 0, 1, 7]), "192.0.2.7", 50000],
-  ["v2 LOCAL", v2(0x20, 0, []), null],
-  ["v2 LOCAL with addresses", v2(0x20, 0x11, IPV4), null],
-  ["v2 UNSPEC", v2(0x21, 0, [1, 2, 3]), null],
-  ["v2 Unix", v2(0x21, 0x31, Array(216).fill(65)), null],
-  ["v2 datagram", v2(0x21, 0x12, IPV4), "192.0.2.7", 50000],
+  ["v2 IPv4", v2Head(0x21, 0x11, IPV4), "192.0.2.7", 50000],
+  ["v2 IPv6", v2Head(0x21, 0x21, IPV6), "2001:db8::1", 65535],
+  [
+    "v2 with TLVs",
+    v2Head(0x21, 0x11, [...IPV4, 1, 0, 2, 104, 50, 0x20, 0, 1, 7]),
+    "192.0.2.7",
+    50000,
+  ],
+  ["v2 LOCAL", v2Head(0x20, 0, []), null],
+  ["v2 LOCAL with addresses", v2Head(0x20, 0x11, IPV4), null],
+  ["v2 UNSPEC", v2Head(0x21, 0, [1, 2, 3]), null],
+  ["v2 Unix", v2Head(0x21, 0x31, Array(216).fill(65)), null],
+  ["v2 datagram", v2Head(0x21, 0x12, IPV4), "192.0.2.7", 50000],
 ];
 
 for (const [name, head, hostname, port] of GOOD) {
@@ -66,12 +52,12 @@ const BROKEN: [name: string, head: Uint8Array, says: string][] = [
   ["a port that isn't a number", utf8("PROXY TCP4 192.0.2.7 10.0.0.1 1 -2\r\n"), "port"],
   ["too few words", utf8("PROXY TCP4 192.0.2.7\r\n"), "address"],
   ["too many words", utf8("PROXY TCP4 192.0.2.7 10.0.0.1 1 2 3\r\n"), "six words"],
-  ["another version", v2(0x11, 0x11, IPV4), "version 1"],
-  ["another command", v2(0x22, 0x11, IPV4), "command 2"],
-  ["another family", v2(0x21, 0x41, IPV4), "family"],
-  ["too short for its family", v2(0x21, 0x11, IPV4.slice(1)), "too few"],
-  ["IPv4 announced as IPv6", v2(0x21, 0x21, IPV4), "too few"],
-  ["too long", v2(0x21, 0x11, IPV4, 4097), "too many"],
+  ["another version", v2Head(0x11, 0x11, IPV4), "version 1"],
+  ["another command", v2Head(0x22, 0x11, IPV4), "command 2"],
+  ["another family", v2Head(0x21, 0x41, IPV4), "family"],
+  ["too short for its family", v2Head(0x21, 0x11, IPV4.slice(1)), "too few"],
+  ["IPv4 announced as IPv6", v2Head(0x21, 0x21, IPV4), "too few"],
+  ["too long", v2Head(0x21, 0x11, IPV4, 4097), "too many"],
 ];
 
 for (const [name, head, says] of BROKEN) {

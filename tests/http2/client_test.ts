@@ -4,7 +4,6 @@ import { once } from "node:events";
 import http2, { type Http2SecureServer, type ServerHttp2Stream } from "node:http2";
 import type { AddressInfo } from "node:net";
 import {
-  type CloseRecord,
   type Connection,
   type ConnectOptions,
   Context,
@@ -16,46 +15,24 @@ import { exchange } from "../support/exchange.ts";
 import { failure } from "../support/failure.ts";
 import { standstill, until } from "../support/until.ts";
 import { makeCertificates } from "../transport/certificates.ts";
+import { serve as listening, type Served } from "./_serve.ts";
 
 const certificates = makeCertificates();
 addEventListener("unload", () => certificates[Symbol.dispose]());
 
 const HTTP2: ConnectOptions = { http2: true, tls: { caCerts: [certificates.ca] } };
 
-interface Served extends AsyncDisposable {
-  ctx: Context;
-  url: string;
-  opened: EventLog<Connection>;
-  closed: EventLog<CloseRecord>;
-}
-
 /** A listener that echoes messages, over HTTP/2 by default. */
-function serve(options: ListenOptions = {}): Served {
-  const ctx = new Context();
-  const opened = new EventLog<Connection>();
-  const closed = new EventLog<CloseRecord>();
-  const { port } = ctx.listen({
-    hostname: "127.0.0.1",
+function serve(options: ListenOptions = {}): Served & { url: string } {
+  const on = listening({
     tls: certificates.server,
-    http2: true,
     maxMessageSize: 0,
-    onConnect: (conn) => opened.push(conn),
     onMessage: (conn, data) => {
       if (!conn.send(data)) return conn.drained().catch(() => {});
     },
-    onClose: (_, record) => closed.push(record),
-    onError: () => {},
     ...options,
   });
-  return {
-    ctx,
-    url: `wss://localhost:${port}/path?x=1`,
-    opened,
-    closed,
-    async [Symbol.asyncDispose]() {
-      await ctx.shutdown({ timeout: 0 });
-    },
-  };
+  return { ...on, url: `wss://localhost:${on.port}/path?x=1` };
 }
 
 interface Foreign extends AsyncDisposable {

@@ -1,8 +1,7 @@
 // What a hostile HTTP/2 client can do: frames written byte by byte, and the bounds for them.
 import { assert, assertEquals } from "@std/assert";
-import { type Connection, Context, type HandshakeError, type ListenOptions } from "../../mod.ts";
+import type { ListenOptions } from "../../mod.ts";
 import { concat, repeat, utf8 } from "../support/bytes.ts";
-import { EventLog } from "../support/event_log.ts";
 import { frame, masked, TEXT } from "../support/frames.ts";
 import {
   ACK,
@@ -23,47 +22,22 @@ import {
   WINDOW_UPDATE,
 } from "../support/http2_peer.ts";
 import { standstill, until } from "../support/until.ts";
+import { serve as listening, type Served } from "./_serve.ts";
 
 const CANCEL = uint32(8);
 const PROTOCOL_ERROR = 1, REFUSED_STREAM = 7, ENHANCE_YOUR_CALM = 11;
 
-interface Served extends AsyncDisposable {
-  ctx: Context;
-  port: number;
-  /** The number of calls of the handler. */
-  asked: () => number;
-  opened: EventLog<Connection>;
-  refused: EventLog<HandshakeError>;
-}
-
-/** A listener whose handler answers with `body`, and whose WebSockets echo. */
-function serve(options: ListenOptions = {}, body: () => BodyInit = () => "hello"): Served {
-  const ctx = new Context();
-  const opened = new EventLog<Connection>();
-  const refused = new EventLog<HandshakeError>();
+/** A listener whose handler answers with `body`; `asked` returns the number of its calls. */
+function serve(
+  options: ListenOptions = {},
+  body: () => BodyInit = () => "hello",
+): Served & { asked(): number } {
   let asked = 0;
-  const { port } = ctx.listen({
-    hostname: "127.0.0.1",
-    http2: true,
-    handler: () => {
-      asked++;
-      return new Response(body());
-    },
-    onConnect: (conn) => opened.push(conn),
-    onMessage: (conn, data) => void conn.send(data),
-    onHandshakeError: (error) => refused.push(error as HandshakeError),
-    ...options,
-  });
-  return {
-    ctx,
-    port,
-    asked: () => asked,
-    opened,
-    refused,
-    async [Symbol.asyncDispose]() {
-      await ctx.shutdown({ timeout: 0 });
-    },
+  const handler = () => {
+    asked++;
+    return new Response(body());
   };
+  return { ...listening({ handler, ...options }), asked: () => asked };
 }
 
 const GET = fieldBlock([":method", "GET"], [":scheme", "http"], [":path", "/"], [

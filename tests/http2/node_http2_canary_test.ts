@@ -8,7 +8,8 @@ import http2, {
   type ServerHttp2Session,
   type ServerHttp2Stream,
 } from "node:http2";
-import { addAbortSignal, Duplex } from "node:stream";
+import { addAbortSignal, type Duplex } from "node:stream";
+import { duplexPair } from "../support/duplex_pair.ts";
 
 interface Linked extends AsyncDisposable {
   client: ClientHttp2Session;
@@ -21,29 +22,16 @@ interface Linked extends AsyncDisposable {
 /** Two sessions over a pair of streams that pass data on within the call. */
 async function linked(options: http2.ServerOptions = {}): Promise<Linked> {
   const written: Uint8Array[] = [];
-  const ends: Duplex[] = [0, 1].map((own) =>
-    new Duplex({
-      read() {},
-      write(chunk, _encoding, done) {
-        if (own === 0) written.push(chunk);
-        ends[1 - own].push(chunk);
-        done();
-      },
-      final(done) {
-        ends[1 - own].push(null);
-        done();
-      },
-    })
-  );
+  const [near, far] = duplexPair((chunk) => written.push(chunk));
   const settings = { enableConnectProtocol: true, ...options.settings };
-  const server = http2.performServerHandshake(ends[1], { ...options, settings });
-  const client = http2.connect("http://localhost", { createConnection: () => ends[0] });
+  const server = http2.performServerHandshake(far, { ...options, settings });
+  const client = http2.connect("http://localhost", { createConnection: () => near });
   for (const session of [client, server]) session.on("error", () => {});
   await once(client, "remoteSettings");
   return {
     client,
     server,
-    near: ends[0],
+    near,
     written,
     async [Symbol.asyncDispose]() {
       const closed = [client, server].map((session) => once(session, "close"));

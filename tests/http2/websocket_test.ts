@@ -1,56 +1,13 @@
 // WebSockets over HTTP/2 (RFC 8441) with a listener.
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
-import {
-  type CloseRecord,
-  type Connection,
-  Context,
-  type HandshakeError,
-  type ListenOptions,
-} from "../../mod.ts";
 import { utf8 } from "../support/bytes.ts";
-import { EventLog } from "../support/event_log.ts";
 import { failure } from "../support/failure.ts";
 import { BINARY, CLOSE, PING, PONG, readClose, TEXT } from "../support/frames.ts";
 import { type Http2Fields, Http2Peer } from "../support/http2_peer.ts";
 import { RawPeer } from "../support/raw_peer.ts";
 import { standstill, until } from "../support/until.ts";
 import { makeCertificates } from "../transport/certificates.ts";
-
-interface Served extends AsyncDisposable {
-  ctx: Context;
-  port: number;
-  opened: EventLog<Connection>;
-  closed: EventLog<CloseRecord>;
-  refused: EventLog<HandshakeError>;
-}
-
-/** A listener over HTTP/2 that echoes messages. */
-function serve(options: ListenOptions = {}): Served {
-  const ctx = new Context();
-  const opened = new EventLog<Connection>();
-  const closed = new EventLog<CloseRecord>();
-  const refused = new EventLog<HandshakeError>();
-  const { port } = ctx.listen({
-    hostname: "127.0.0.1",
-    http2: true,
-    onConnect: (conn) => opened.push(conn),
-    onMessage: (conn, data) => void conn.send(data),
-    onClose: (_, record) => closed.push(record),
-    onError: () => {},
-    onHandshakeError: (error) => refused.push(error as HandshakeError),
-    ...options,
-  });
-  return {
-    ctx,
-    port,
-    opened,
-    closed,
-    refused,
-    async [Symbol.asyncDispose]() {
-      await ctx.shutdown({ timeout: 0 });
-    },
-  };
-}
+import { serve } from "./_serve.ts";
 
 Deno.test("a stream works like any other connection", async () => {
   await using on = serve({

@@ -1,13 +1,11 @@
 /** Helpers of the parity tests: connected pairs, lists of events, and raw peers. */
-import {
-  type Connection,
-  type ConnectionOptions,
-  Context,
-  type ContextOptions,
-  type Listener,
-  type ListenOptions,
+import type {
+  ConnectionOptions,
+  ConnectOptions,
+  ContextOptions,
+  ListenOptions,
 } from "../../mod.ts";
-import type { ConnectOptions } from "../../mod.ts";
+import { type Pair, pair as connected } from "../support/pair.ts";
 import {
   type Changes,
   rawListener,
@@ -20,39 +18,13 @@ import { mayFail } from "../support/failure.ts";
 
 const decoder = new TextDecoder();
 
-/** Both ends of an open connection, in one context. */
-export interface Pair extends AsyncDisposable {
-  ctx: Context;
-  listener: Listener;
-  client: Connection;
-  server: Connection;
-}
-
 /** Connects a client to a listener; resolves when both ends are open. */
-export async function pair(
+export function pair(
   listen: ListenOptions = {},
   connect: ConnectOptions = {},
   context: ContextOptions = {},
 ): Promise<Pair> {
-  const ctx = new Context(context);
-  const accepted = Promise.withResolvers<Connection>();
-  const listener = ctx.listen({
-    hostname: "127.0.0.1",
-    ...listen,
-    onConnect(conn) {
-      accepted.resolve(conn);
-      return listen.onConnect?.(conn);
-    },
-  });
-  const client = ctx.connect(listener.url, connect);
-  const [server] = await Promise.all([accepted.promise, client.opened]);
-  return {
-    ctx,
-    listener,
-    client,
-    server,
-    [Symbol.asyncDispose]: async () => void await ctx.shutdown({ timeout: 0 }),
-  };
+  return connected(listen, connect, "1.1", context);
 }
 
 /** Exchanges messages of several sizes on another connection, which takes some turns of the event loop. */

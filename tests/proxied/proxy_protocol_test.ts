@@ -2,10 +2,11 @@
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { Context } from "../../mod.ts";
 import { concat, utf8 } from "../support/bytes.ts";
+import { v1, v2, v2Head } from "../support/proxy_head.ts";
 import { RawPeer, upgradeRequest } from "../support/raw_peer.ts";
 import { turn, until } from "../support/until.ts";
 import { makeCertificates } from "../transport/certificates.ts";
-import { telling, v1, v2, v2Head } from "./_peers.ts";
+import { telling } from "./_peers.ts";
 import { mayFail } from "../support/failure.ts";
 
 const LOCAL = { from: ["127.0.0.0/8"] };

@@ -2,9 +2,10 @@
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { Context, type ListenOptions } from "../../mod.ts";
 import { concat, utf8 } from "../support/bytes.ts";
+import { v1 } from "../support/proxy_head.ts";
 import { RawPeer, upgradeRequest } from "../support/raw_peer.ts";
 import { until } from "../support/until.ts";
-import { type Telling, telling, v1 } from "./_peers.ts";
+import { type Telling, telling } from "./_peers.ts";
 
 const LOCAL = ["127.0.0.0/8"];
 

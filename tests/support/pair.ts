@@ -3,6 +3,8 @@ import {
   type ConnectionOptions,
   type ConnectOptions,
   Context,
+  type ContextOptions,
+  type Listener,
   type ListenOptions,
 } from "../../mod.ts";
 import { Http2Bytes, http2Certificates, Http2Origin, Http2Peer } from "./http2_peer.ts";
@@ -11,6 +13,7 @@ import { rawListener, RawPeer, urlOf } from "./raw_peer.ts";
 /** A client and the server's end of its connection, both of the library. */
 export interface Pair extends AsyncDisposable {
   readonly ctx: Context;
+  readonly listener: Listener;
   readonly client: Connection;
   readonly server: Connection;
 }
@@ -25,9 +28,10 @@ export async function pair(
   server: ListenOptions = {},
   client: ConnectOptions = {},
   version: Version = "1.1",
+  context: ContextOptions = {},
 ): Promise<Pair> {
   const over = version === "1.1" ? null : http2Certificates();
-  const ctx = new Context();
+  const ctx = new Context(context);
   const accepted = Promise.withResolvers<Connection>();
   const listener = ctx.listen({
     hostname: "127.0.0.1",
@@ -43,7 +47,7 @@ export async function pair(
     over === null ? client : { http2: true, tls: { caCerts: [over.ca] }, ...client },
   );
   await conn.opened;
-  return { ctx, client: conn, server: await accepted.promise, ...disposal(ctx) };
+  return { ctx, listener, client: conn, server: await accepted.promise, ...disposal(ctx) };
 }
 
 /** A connection of the library, and its raw peer. */

@@ -7,26 +7,9 @@ import http2, {
   type ServerHttp2Session,
   type ServerHttp2Stream,
 } from "node:http2";
-import { addAbortSignal, Duplex } from "node:stream";
+import { addAbortSignal } from "node:stream";
 import { type Http2Carrier, Http2StreamTransport } from "../../src/transport/http2_stream.ts";
-
-/** Makes the two ends of a connection. */
-function linked(): [Duplex, Duplex] {
-  const ends: Duplex[] = [0, 1].map((own) =>
-    new Duplex({
-      read() {},
-      write(chunk, _encoding, done) {
-        ends[1 - own].push(chunk);
-        done();
-      },
-      final(done) {
-        ends[1 - own].push(null);
-        done();
-      },
-    })
-  );
-  return [ends[0], ends[1]];
-}
+import { duplexPair } from "../support/duplex_pair.ts";
 
 const carrier: Http2Carrier = {
   localAddr: null,
@@ -43,7 +26,7 @@ interface Streams extends AsyncDisposable {
 
 /** Opens a stream of a client; returns both ends. */
 async function streams(initialWindowSize = 65_535): Promise<Streams> {
-  const [near, far] = linked();
+  const [near, far] = duplexPair();
   const sessions: (ClientHttp2Session | ServerHttp2Session)[] = [];
   const accepted = Promise.withResolvers<ServerHttp2Stream>();
   const server = http2.performServerHandshake(far, {
