@@ -1,9 +1,9 @@
 import { type Connection, Context } from "../../mod.ts";
-import { has } from "../support/needs.ts";
 import { mayFail } from "../support/failure.ts";
+import { findProgram } from "../support/needs.ts";
 
 /** The path of the browser, if it is installed. */
-export const chromium: string | null = await has(
+export const chromium: string | null = findProgram(
   "chromium",
   "chromium-browser",
   "google-chrome",

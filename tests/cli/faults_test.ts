@@ -1,12 +1,12 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Context } from "../../mod.ts";
-import { has, skip } from "../support/needs.ts";
+import { findProgram, skip } from "../support/needs.ts";
 import { CLOSE, closeFrame, frame, TEXT } from "../support/frames.ts";
 import { rawListener, RawPeer, urlOf } from "../support/raw_peer.ts";
 import { firstUnsafe, UNSAFE } from "../support/unsafe.ts";
 import { COMMAND, runTool, Tool, wsServer } from "./_tool.ts";
 
-const script = await has("script");
+const script = findProgram("script");
 
 /** A message with every character that must not reach a terminal. */
 const RUDE = UNSAFE.join("");

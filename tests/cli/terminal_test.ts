@@ -1,9 +1,9 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { deno } from "../support/child.ts";
-import { has, skip } from "../support/needs.ts";
+import { findProgram, skip } from "../support/needs.ts";
 import { COMMAND, Tool, wsServer } from "./_tool.ts";
 
-const tmux = await has("tmux");
+const tmux = findProgram("tmux");
 
 /** A real terminal: tmux. */
 class Screen implements AsyncDisposable {

@@ -1,11 +1,11 @@
 /** The configurations of docs/deployment.md, each run by its program in front of the page's server. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Context } from "../../mod.ts";
+import { findProgram, skip, startServer } from "../support/needs.ts";
 import { freePort } from "../support/raw_peer.ts";
 import { until } from "../support/until.ts";
 import { CLIENT, Origin } from "../proxied/_origin.ts";
 import { makeCertificates } from "../transport/certificates.ts";
-import { findProgram, startServer } from "../ways/_exercise.ts";
 
 const ROOT = new URL("../../", import.meta.url);
 const page = Deno.readTextFileSync(new URL("docs/deployment.md", ROOT));
@@ -111,7 +111,7 @@ for (const { program, language, arrange } of FRONTS) {
   Deno.test({
     name:
       `docs/deployment.md: ${program} in front passes the client's address on, and a shutdown reaches the client`,
-    ignore: path === null,
+    ignore: skip(path, program),
     fn: async () => {
       using certificates = makeCertificates();
       const { ca, server: pair, dir } = certificates;
@@ -178,7 +178,8 @@ import { mayFail } from "../support/failure.ts";
 Deno.test({
   name:
     "docs/deployment.md: a service with systemd's socket reports readiness, feeds the watchdog and stops",
-  ignore: ACTIVATE === null || PYTHON === null || findProgram("systemd-notify") === null,
+  ignore: skip(ACTIVATE, "systemd-socket-activate") || skip(PYTHON, "python3") ||
+    skip(findProgram("systemd-notify"), "systemd-notify"),
   fn: async () => {
     const [service] = blocks("ini").filter((text) => text.includes("ExecStart="));
     const flags = /ExecStart=\S+ run (.*) \S+$/m.exec(service)![1].split(" ");

@@ -1,7 +1,7 @@
 /** Peers that have reset their connection before it was accepted, like scanners and health checks. */
 import { assert, assertEquals } from "@std/assert";
 import { Context } from "../../mod.ts";
-import { findProgram } from "../ways/_exercise.ts";
+import { findProgram, skip } from "../support/needs.ts";
 
 const PYTHON = findProgram("python3");
 
@@ -16,7 +16,7 @@ for i in range(int(sys.argv[2])):
 
 Deno.test({
   name: "peers that reset at once don't make accepting pause, and aren't reported",
-  ignore: PYTHON === null,
+  ignore: skip(PYTHON, "python3"),
   fn: async () => {
     const said: unknown[] = [], { error } = console;
     console.error = (...args) => said.push(args);

@@ -2,10 +2,9 @@
 import { assertEquals } from "@std/assert";
 import { type Connection, Context, type Listener } from "../../mod.ts";
 import { exchange } from "../support/exchange.ts";
-import { skip } from "../support/needs.ts";
+import { findProgram, skip, startServer } from "../support/needs.ts";
 import { freePort } from "../support/raw_peer.ts";
 import { type Certificates, makeCertificates } from "../transport/certificates.ts";
-import { findProgram, startServer } from "../ways/_exercise.ts";
 
 /** A listener that echoes messages, and answers requests. */
 function serve(ctx: Context, certificates: Certificates | null): Listener {

@@ -1,11 +1,11 @@
 import { assertEquals } from "@std/assert";
 import puppeteer, { type Browser, type ConnectionTransport } from "puppeteer-core";
 import { WebSocket as Standard } from "../../websocket.ts";
-import { has, skip } from "../support/needs.ts";
+import { findProgram, skip } from "../support/needs.ts";
 import { assertOurs, called } from "./_ours.ts";
 import { mayFail } from "../support/failure.ts";
 
-const chromium = await has("chromium", "chromium-browser", "google-chrome");
+const chromium = findProgram("chromium", "chromium-browser", "google-chrome");
 
 /** A transport for puppeteer on the WHATWG class. */
 async function transport(url: string): Promise<ConnectionTransport> {

@@ -1,10 +1,10 @@
 /** Servers behind a real HAProxy: both versions of the PROXY protocol, TLS terminated and passed through, and headers. */
 import { assertEquals } from "@std/assert";
 import { Context } from "../../mod.ts";
+import { findProgram, skip, startServer } from "../support/needs.ts";
 import { freePort } from "../support/raw_peer.ts";
 import { until } from "../support/until.ts";
 import { makeCertificates } from "../transport/certificates.ts";
-import { findProgram, startServer } from "../ways/_exercise.ts";
 import { CLIENT, Origin } from "./_origin.ts";
 import { type Telling, telling } from "./_peers.ts";
 
@@ -12,7 +12,7 @@ const HAPROXY = findProgram("haproxy");
 const LOCAL = ["127.0.0.1"];
 
 const test = (name: string, fn: () => Promise<void>) =>
-  Deno.test({ name: `behind HAProxy: ${name}`, ignore: HAPROXY === null, fn });
+  Deno.test({ name: `behind HAProxy: ${name}`, ignore: skip(HAPROXY, "haproxy"), fn });
 
 /** Runs HAProxy with a frontend, and with a server as its backend. */
 async function haproxy(

@@ -1,22 +1,11 @@
-// Redis servers for tests. Without redis-server the tests are skipped, except in CI.
+// Redis servers for tests.
+import { findProgram, skip } from "../support/needs.ts";
 
-async function isInstalled(): Promise<boolean> {
-  try {
-    return (await new Deno.Command("redis-server", { args: ["--version"] }).output()).success;
-  } catch {
-    return false;
-  }
-}
+const ignore = skip(findProgram("redis-server"), "redis-server");
 
-const available = await isInstalled();
-
-/** A test that needs redis-server. */
+/** Defines a test that needs redis-server. */
 export function redisTest(name: string, fn: () => Promise<void>): void {
-  Deno.test({
-    name: available ? name : `${name} (redis-server is missing)`,
-    ignore: !available && Deno.env.get("CI") !== "true",
-    fn,
-  });
+  Deno.test({ name, ignore, fn });
 }
 
 /** A port outside the range of ephemeral ports: a client that connects to itself would keep the server from starting. */

@@ -1,15 +1,20 @@
-/** Finds an installed program. Without it, tests that need it are skipped, or fail with `CI=true`. */
-export async function has(...names: string[]): Promise<string | null> {
+// Programs that tests need. Without one its tests are skipped, or fail with `CI=true`.
+import { PATIENCE, turn } from "./until.ts";
+
+const DIRECTORIES = [
+  ...(Deno.env.get("PATH") ?? "").split(":"),
+  ...["/usr/sbin", "/usr/bin", "/usr/local/bin", "/usr/local/sbin", "/bin", "/sbin"],
+];
+
+/** The path of the first of some programs that is installed; `null` if none is. */
+export function findProgram(...names: string[]): string | null {
   for (const name of names) {
-    try {
-      const { success } = await new Deno.Command("sh", {
-        args: ["-c", `command -v ${name}`],
-        stdout: "null",
-        stderr: "null",
-      }).output();
-      if (success) return name;
-    } catch {
-      // There is no shell, so no program either.
+    for (const directory of DIRECTORIES) {
+      try {
+        if (Deno.statSync(`${directory}/${name}`).isFile) return `${directory}/${name}`;
+      } catch {
+        // It isn't in this directory.
+      }
     }
   }
   return null;
@@ -23,4 +28,29 @@ export function skip(found: string | null, name: string): boolean {
   }
   console.warn(`skipped: ${name} is not installed`);
   return true;
+}
+
+/** Starts a program that serves on a port, and waits until it does. Disposing ends it. */
+export async function startServer(
+  program: string,
+  args: string[],
+  port: number,
+): Promise<AsyncDisposable> {
+  const child = new Deno.Command(program, { args, stdin: "null", stdout: "null", stderr: "null" })
+    .spawn();
+  for (const start = Date.now();;) {
+    try {
+      (await Deno.connect({ hostname: "127.0.0.1", port })).close();
+      break;
+    } catch (error) {
+      if (Date.now() - start > PATIENCE) throw error;
+      await turn();
+    }
+  }
+  return {
+    async [Symbol.asyncDispose]() {
+      child.kill("SIGTERM");
+      await child.status;
+    },
+  };
 }

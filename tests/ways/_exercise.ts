@@ -1,7 +1,8 @@
 import { assert, assertEquals } from "@std/assert";
 import type { CloseRecord, Connection, ConnectionOptions } from "../../mod.ts";
+import { sameBytes } from "../support/bytes.ts";
 import { pattern } from "../transport/streams.ts";
-import { PATIENCE, standstill, turn } from "../support/until.ts";
+import { standstill } from "../support/until.ts";
 import { mayFail } from "../support/failure.ts";
 
 /** Options for both ends, with room for 8 MiB. */
@@ -29,7 +30,10 @@ export async function exercise(conn: Connection, size = 8 << 20): Promise<CloseR
     const bytes = pattern(length);
     conn.send(bytes);
     const back = await conn.receive() as Uint8Array;
-    assert(back instanceof Uint8Array && same(back, bytes), `${length} bytes came back changed`);
+    assert(
+      back instanceof Uint8Array && sameBytes(back, bytes),
+      `${length} bytes came back changed`,
+    );
   }
   conn.pause();
   const count = 32;
@@ -63,48 +67,4 @@ export async function holdBack(reader: Connection, writer = reader): Promise<voi
   for (let i = 0; i < count; i++) assertEquals((await reader.receive()).length, message.length);
   reader.close();
   assert((await reader.closed).wasClean);
-}
-
-function same(a: Uint8Array, b: Uint8Array): boolean {
-  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
-  return a.length === b.length;
-}
-
-/** Finds an installed program, or returns `null`; in CI each must be installed. */
-export function findProgram(name: string): string | null {
-  const found = ["/usr/sbin", "/usr/bin", "/usr/local/bin", "/usr/local/sbin", "/bin", "/sbin"]
-    .map((dir) => `${dir}/${name}`).find((path) => {
-      try {
-        return Deno.statSync(path).isFile;
-      } catch {
-        return false;
-      }
-    });
-  if (found === undefined && Deno.env.get("CI")) throw new Error(`${name} isn't installed`);
-  return found ?? null;
-}
-
-/** Starts a program that serves on a port, and waits until it does. Disposing ends it. */
-export async function startServer(
-  program: string,
-  args: string[],
-  port: number,
-): Promise<AsyncDisposable> {
-  const child = new Deno.Command(program, { args, stdin: "null", stdout: "null", stderr: "null" })
-    .spawn();
-  for (const start = Date.now();;) {
-    try {
-      (await Deno.connect({ hostname: "127.0.0.1", port })).close();
-      break;
-    } catch (error) {
-      if (Date.now() - start > PATIENCE) throw error;
-      await turn();
-    }
-  }
-  return {
-    async [Symbol.asyncDispose]() {
-      child.kill("SIGTERM");
-      await child.status;
-    },
-  };
 }

@@ -1,8 +1,8 @@
 import { assertEquals } from "@std/assert";
+import { findProgram, skip, startServer } from "../support/needs.ts";
 import { freePort } from "../support/raw_peer.ts";
 import { makeCertificates } from "../transport/certificates.ts";
 import { runText } from "../support/child.ts";
-import { findProgram, startServer } from "./_exercise.ts";
 
 const text = Deno.readTextFileSync(new URL("../../docs/integration.md", import.meta.url));
 const programs = [...text.matchAll(/^## (.*)$|^```ts\n([^]*?)^```$/gm)].reduce(
@@ -58,7 +58,7 @@ for (const [name, scheme] of [["tinyproxy", "http"], ["microsocks", "socks5"]]) 
   const program = findProgram(name);
   Deno.test({
     name: `docs/integration.md, Through a proxy: ${name}`,
-    ignore: program === null,
+    ignore: skip(program, name),
     fn: async () => {
       const port = freePort();
       const conf = await Deno.makeTempFile();

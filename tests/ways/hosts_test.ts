@@ -7,9 +7,10 @@ import express from "express";
 import fastify from "fastify";
 import { Hono } from "hono";
 import { type CloseRecord, Context } from "../../mod.ts";
+import { findProgram, skip, startServer } from "../support/needs.ts";
 import { freePort } from "../support/raw_peer.ts";
 import { makeCertificates } from "../transport/certificates.ts";
-import { echoing, exercise, findProgram, holdBack, ROOM, startServer } from "./_exercise.ts";
+import { echoing, exercise, holdBack, ROOM } from "./_exercise.ts";
 
 Deno.test("adopt works in an Express application", async () => {
   await using ctx = new Context();
@@ -73,7 +74,7 @@ const NGINX = findProgram("nginx");
 Deno.test({
   name:
     "a listener works behind nginx with TLS, a Unix socket upstream, and kept-alive upstream connections",
-  ignore: NGINX === null,
+  ignore: skip(NGINX, "nginx"),
   fn: async () => {
     using certificates = makeCertificates();
     const { ca, server, dir } = certificates;

@@ -1,10 +1,11 @@
 import { assert, assertEquals, assertInstanceOf, assertMatch } from "@std/assert";
 import { Context, HandshakeError } from "../../mod.ts";
+import { findProgram, skip, startServer } from "../support/needs.ts";
 import { freePort } from "../support/raw_peer.ts";
 import { makeCertificates } from "../transport/certificates.ts";
 import { runText } from "../support/child.ts";
 import { failure, mayFail, readToEnd } from "../support/failure.ts";
-import { echoing, exercise, findProgram, holdBack, ROOM, startServer } from "./_exercise.ts";
+import { echoing, exercise, holdBack, ROOM } from "./_exercise.ts";
 
 const certificates = makeCertificates();
 const { ca, server, client } = certificates;
@@ -49,7 +50,7 @@ const MICROSOCKS = findProgram("microsocks");
 Deno.test({
   name:
     "through tinyproxy, ws, wss and a client certificate work, and the target's refusal is reported",
-  ignore: TINYPROXY === null,
+  ignore: skip(TINYPROXY, "tinyproxy"),
   fn: async () => {
     await using proxy = await tinyproxy(TINYPROXY!);
     const url = `http://127.0.0.1:${proxy.port}`;
@@ -67,7 +68,7 @@ Deno.test({
 
 Deno.test({
   name: "through tinyproxy, a password works from the option and from the environment",
-  ignore: TINYPROXY === null,
+  ignore: skip(TINYPROXY, "tinyproxy"),
   fn: async () => {
     await using proxy = await tinyproxy(TINYPROXY!, "BasicAuth user secret\n");
     await using ctx = new Context();
@@ -103,7 +104,7 @@ Deno.test({
 
 Deno.test({
   name: "microsocks works with and without a password, and with remote DNS",
-  ignore: MICROSOCKS === null,
+  ignore: skip(MICROSOCKS, "microsocks"),
   fn: async () => {
     await using ctx = new Context({ tls: { caCerts: [ca] } });
     const listener = ctx.listen({ port: 0, hostname: "127.0.0.1", ...echoing() });
