@@ -58,7 +58,7 @@ export interface BroadcastOptions<Data = unknown> extends BroadcastOptionsOf<Con
 
 /**
  * The callbacks of a connection. If one throws or its promise rejects, the error is reported to `onError` (or to the
- * console if there is none) and the connection goes on.
+ * console if there is none) and the connection continues.
  */
 export interface ConnectionHandlers<Data = unknown> extends HandlersOf<Connection<Data>> {}
 
@@ -255,11 +255,11 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    * If the source fails or the signal is aborted after the first piece, the message can't be completed, and the connection
    * fails with 1011. Before the first piece the connection isn't affected.
    *
-   * While a stream is unfinished a part of `maxQueueBytes` is kept for it: 16 KiB, but at most a quarter; or the bytes it
-   * has gathered, if that is more. So messages queued after it can't block it; they are refused a little earlier.
+   * While a stream is unfinished, a part of `maxQueueBytes` is reserved for it: 16 KiB, but at most a quarter, or the bytes
+   * that it has collected, if that is more. So messages that are queued after it can't block it, but are refused earlier.
    *
    * @param source Pieces of the message: strings or bytes, which may end in the middle of a character.
-   * @param options Type of the message, reserved bits of its first frame, and a signal to give up.
+   * @param options Type of the message, reserved bits of its first frame, and a signal that cancels the call.
    * @returns Resolves when the whole message is queued. Rejects with the error of the source, with an `AbortError`, or with
    * a `ConnectionClosedError` if the connection closes first.
    */
@@ -272,7 +272,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
     this.#engine.holdSending(true);
   }
 
-  /** Goes on after `pauseSending`. */
+  /** Writes messages again after `pauseSending`. */
   resumeSending(): void {
     this.#engine.holdSending(false);
   }
@@ -298,7 +298,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    * Sends a ping, ahead of queued data.
    *
    * @param payload At most 125 bytes. Default: a payload that no other ping has.
-   * @param options A timeout, and a signal to give up.
+   * @param options A timeout, and a signal that cancels the call.
    * @returns The round trip in ms. A pong resolves its ping and all earlier ones. Rejects with a `TimeoutError` or an
    * `AbortError`; with a `ConnectionClosedError` or an `InvalidStateError` unless the connection is open and not shut down
    * for reading; with a `QueueFullError` if 64 pings and pongs wait to be sent, or 1,024 pings for their pong.
@@ -339,7 +339,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
   /**
    * Waits until the queue is at or below `lowWaterMark`.
    *
-   * @param options A signal to give up.
+   * @param options A signal that cancels the call.
    * @returns Resolves when the queue has drained, just before `onDrain` is called. Rejects with a `ConnectionClosedError` if
    * the connection closes or the queue is dropped first, and with an `AbortError` when aborted.
    * @throws {TypeError} If the signal isn't an `AbortSignal`.
@@ -353,7 +353,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
    * Waits until the kernel has taken everything that was sent so far, including the rest of unfinished messages of
    * `sendFragment` and `sendStream`.
    *
-   * @param options A signal to give up.
+   * @param options A signal that cancels the call.
    * @returns Rejects with a `ConnectionClosedError` if the connection ends or the queue is dropped first.
    */
   flushed(options: { signal?: AbortSignal } = {}): Promise<void> {
@@ -409,7 +409,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
 
   /**
    * Holds messages until `resume`. Up to `readAhead` bytes are still read, so that pings are answered; then TCP slows the
-   * peer down. A peer whose own keepalive is shorter than the pause will give up.
+   * peer down. A peer whose keepalive timeout is shorter than the pause will disconnect.
    */
   pause(): void {
     const engine = this.#engine;
@@ -419,7 +419,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
     receiver.hold(PAUSED);
   }
 
-  /** Goes on after `pause`, beginning with the held messages. */
+  /** Continues after `pause`, beginning with the held messages. */
   resume(): void {
     this.#engine.receiver.lift(PAUSED);
   }
@@ -432,7 +432,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
   /**
    * Takes the next message, instead of `onMessage`.
    *
-   * @param options A signal to give up.
+   * @param options A signal that cancels the call.
    * @returns The message. Rejects with a `ConnectionClosedError` if the connection has closed, with an `AbortError` when
    * aborted, and with a `TypeError` if there is an `onMessage` or another consumer.
    */

@@ -9,7 +9,7 @@ import type { Settings } from "./engine/settings.ts";
 import { resolveDebug } from "./engine/trace.ts";
 
 /**
- * Options of keepalive: a silent peer is pinged, and one that doesn't answer is given up.
+ * Options of keepalive: a silent peer is pinged, and the connection is terminated if it doesn't answer.
  *
  * @example
  * ```ts

@@ -176,7 +176,7 @@ export class Reconnection<Data> implements AsyncIterable<Connection<Data>> {
     if (signal?.aborted) throw abortError("Reconnecting was aborted", signal.reason);
   }
 
-  /** Returns whether to go on after an error. @throws The error, if it isn't to be tried again. */
+  /** Returns whether to continue after an error. @throws The error, if it isn't to be tried again. */
   async #asked(error: unknown): Promise<boolean> {
     const { retryable } = this.#settings;
     const answer = await this.#unlessWoken(Promise.resolve(retryable(error)));

@@ -68,7 +68,7 @@ export class Watches {
 abstract class StreamWatch implements Watch {
   abstract readonly stream: ReadableStream | WritableStream;
   readonly finished: Promise<void>;
-  /** Called when it is over. */
+  /** Called when the watch has ended. */
   forget: () => void = () => {};
   protected over = false;
   readonly #finish = Promise.withResolvers<void>();

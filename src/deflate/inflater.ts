@@ -33,7 +33,7 @@ export interface InflaterSettings {
 export interface InflateSink {
   /**
    * Bytes that the sink takes now; read before each run of zlib. With 0 the inflater stops, keeps the rest of the current
-   * piece, and goes on with {@linkcode Inflater.resume}.
+   * piece, and continues with {@linkcode Inflater.resume}.
    */
   readonly room: number;
   /**
@@ -107,7 +107,7 @@ export class Inflater implements Sliced {
   }
 
   /**
-   * Inflates the next piece of a message: a part of a frame's payload, or all of it. After a slice it goes on in turns with
+   * Inflates the next piece of a message: a part of a frame's payload, or all of it. After a slice it continues in turns with
    * other connections; without room in the sink it waits for {@linkcode resume}. Until the piece is done, no other may be
    * pushed.
    *
@@ -155,7 +155,7 @@ export class Inflater implements Sliced {
   }
 
   /**
-   * Goes on if it waits for room and the sink has some now; does nothing otherwise. The sink gets its bytes in a later
+   * Continues if it waits for room and the sink has some now; does nothing otherwise. The sink gets its bytes in a later
    * turn of the event loop, never within this call.
    */
   resume(): void {

@@ -23,7 +23,7 @@ import { concat, NOTHING } from "../util/bytes.ts";
 // - If the room is 0 it stops and is `busy`: it keeps the rest of the compressed piece, at most the bytes of one read,
 //   and no further frame is decoded.
 // - When the consumer has taken bytes, the connection calls `resume`, which asks for `room` again. It is cheap and does
-//   nothing if there is no room or nothing waits, so it may be called at any time. Inflating goes on in turns with other
+//   nothing if there is no room or nothing waits, so it may be called at any time. Inflating continues in turns with other
 //   connections. When the piece is done, `done` is called as for any other piece, and decoding continues.
 // - `close` ends it in any state, and calls nothing back.
 //
@@ -102,7 +102,7 @@ export class MessageInflater implements CompressedMessages, InflateSink, Sliced 
     for (const chunk of chunks) sink.chunk(chunk);
   }
 
-  /** Goes on if it waits for room and the consumer has some now; see the top of this file. */
+  /** Continues if it waits for room and the consumer has some now; see the top of this file. */
   resume(): void {
     this.#inflater.resume();
   }

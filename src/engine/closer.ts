@@ -147,7 +147,7 @@ export class Closer implements ClosingPeer {
 
   // ---- Events of the stream ---------------------------------------------------------------------------------------
 
-  /** The stream can't be read any more, or we have given up on the peer. */
+  /** The stream can't be read any more, or a timeout has ended the connection. */
   lost(error: unknown): void {
     const { phase } = this.#host;
     if (phase >= Phase.Ending) return;
@@ -316,7 +316,7 @@ export class Closer implements ClosingPeer {
 
   closeProgress(): number {
     const { receiver, sender } = this.#host;
-    // A peer that goes on sending gains no time by it. An application that is still handling earlier messages does.
+    // Received bytes don't count as progress. Messages that the application handles while nothing is read do.
     if (!receiver.reading) this.#deliveredWhileHeld = receiver.received - receiver.waiting;
     return sender.writer.taken + this.#deliveredWhileHeld;
   }

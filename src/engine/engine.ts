@@ -324,7 +324,7 @@ export class Engine implements ReceiverHost, SenderHost, CloserHost, KeptAlive, 
     this.#close.writeFailed(error);
   }
 
-  /** Stops writing data frames, or goes on. */
+  /** Stops or resumes writing data frames. */
   holdSending(on: boolean): void {
     if (this.phase <= Phase.Open) this.sender.hold(on);
   }

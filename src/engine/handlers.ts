@@ -12,7 +12,7 @@ export type Face = any;
 
 /**
  * The callbacks of a connection; `Face` is the type of their first argument. If one throws or its promise rejects, the
- * error is reported to `onError` (or to the console if there is none) and the connection goes on.
+ * error is reported to `onError` (or to the console if there is none) and the connection continues.
  *
  * @see {@linkcode ConnectionHandlers}
  *

@@ -45,9 +45,9 @@ const CHUNK_COST = 256;
 interface BodyOwner {
   /** Whether nothing is handed out for now. The body is woken when that may have changed. */
   holds(body: MessageBody): boolean;
-  /** Adds to the bytes that wait. If the number is negative, reading may go on. */
+  /** Adds to the bytes that wait. If the number is negative, reading may continue. */
   count(bytes: number): void;
-  /** The reader's demand has changed: reading may go on. */
+  /** The reader's demand has changed: reading may continue. */
   demanded(): void;
 }
 
@@ -215,7 +215,7 @@ export class MessageStreamIterator extends MessageIterator<IncomingMessageStream
 
   /** Ends the iteration. The message that is still arriving fails, and its rest is dropped. */
   override return(): Promise<IteratorResult<IncomingMessageStream, undefined>> {
-    // Before closing, since that ends a pause and goes on reading.
+    // Before closing, since that ends a pause and continues reading.
     this.discard();
     const result = super.return();
     // Closing has ended the pause.

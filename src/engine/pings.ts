@@ -160,7 +160,7 @@ export class Pings {
   }
 
   /**
-   * Notes a ping; resolves with its round trip in ms. A ping that is given up is forgotten, and its pong then ignored.
+   * Records a ping; resolves with its round trip in ms. A cancelled ping is forgotten, and its pong is ignored.
    *
    * @param timeout In ms, `Infinity` for none.
    * @param stalled Returns for how many ms in all reading has been stopped. That time doesn't count, since no pong could

@@ -37,11 +37,11 @@ export interface RateLimitSettings {
 /** What a rate limit needs from its connection. */
 export interface Limited {
   readonly owner: { readonly timers: Timers };
-  /** Goes on reading. */
+  /** Continues reading. */
   unlimited(): void;
 }
 
-// An empty bucket is refilled with this part of a second's allowance before reading goes on, but at least one token: a
+// An empty bucket is refilled with this part of a second's allowance before reading continues, but at least one token: a
 // fast limit must not wake up for every message.
 const REFILL_FRACTION = 0.02;
 
@@ -101,7 +101,7 @@ export class RateLimit extends Timer {
     this.#peer.unlimited();
   }
 
-  /** Adds the tokens of the time that has passed. If they aren't enough to go on, arms the timer and returns -1. */
+  /** Adds the tokens of the time that has passed. If they aren't enough to continue, arms the timer and returns -1. */
   #fill(): number {
     const { messages, bytes } = this.#settings;
     const now = performance.now(), seconds = (now - this.#filled) / 1000;
@@ -121,7 +121,7 @@ function filled(tokens: number, rate: number, seconds: number): number {
   return rate === Infinity ? Infinity : Math.min(rate, tokens + seconds * rate);
 }
 
-/** Seconds until the bucket is refilled enough to go on. */
+/** Seconds until the bucket is refilled enough to continue. */
 function missing(tokens: number, rate: number): number {
   return rate === Infinity ? 0 : (Math.max(1, rate * REFILL_FRACTION) - tokens) / rate;
 }

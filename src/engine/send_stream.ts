@@ -215,7 +215,7 @@ class StreamJob implements Member {
     return this.#ended.promise;
   }
 
-  /** Goes on if it is this message's turn and there is room. */
+  /** Continues if it is this message's turn and there is room. */
   look(): void {
     if (this.#wake !== null && this.#hasTurn) this.#resume();
   }

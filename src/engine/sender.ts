@@ -122,7 +122,7 @@ export interface Streams {
   readonly size: number;
   /** The kernel has taken bytes: there may be room. */
   wake(): void;
-  /** The connection closes: unfinished messages are given up. */
+  /** The connection closes: unfinished messages are abandoned. */
   abort(): void;
 }
 
@@ -149,8 +149,8 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
   /** The messages that are being sent from sources. */
   streams: Streams | null = null;
   /**
-   * Bytes of the queue's limit that are kept for the message from a source whose turn it is: those it has gathered, and
-   * at least a share. Otherwise messages that fill the queue after it could keep it from ever going on.
+   * The bytes of the queue's limit that are reserved for the current message from a source: those it has collected, and at
+   * least a share. Without them, messages that fill the queue could block the source for ever.
    */
   reserved = 0;
   /** Whether nothing can be sent any more, since our direction was shut down. */
@@ -485,7 +485,7 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
     this.#host.sendTimedOut();
   }
 
-  /** Stops writing data frames, or goes on. */
+  /** Stops or resumes writing data frames. */
   hold(on: boolean): void {
     this.writer.held = on;
     if (!on) this.writer.schedule();

@@ -84,14 +84,14 @@ export class Trace {
   reading(obstacle: string | null): void {
     if (obstacle === this.#obstacle) return;
     this.#obstacle = obstacle;
-    this.line(obstacle === null ? "reading goes on" : `reading stops: ${obstacle}`);
+    this.line(obstacle === null ? "reading continues" : `reading stops: ${obstacle}`);
   }
 
   /** Writes a line when the reason for not writing has changed; `null` for none. */
   writing(obstacle: string | null): void {
     if (obstacle === this.#sendObstacle) return;
     this.#sendObstacle = obstacle;
-    this.line(obstacle === null ? "writing goes on" : `writing stops: ${obstacle}`);
+    this.line(obstacle === null ? "writing continues" : `writing stops: ${obstacle}`);
   }
 
   /** A frame was received, or queued to be sent. */

@@ -36,7 +36,7 @@ export function messageReadable(engine: Engine): ReadableStream<ReceivedMessage>
 export function messageWritable(engine: Engine): WritableStream<Message> {
   return new WritableStream<Message>({
     async start(controller) {
-      // Not awaited, so that the stream accepts chunks as soon as the connection is open.
+      // The end isn't awaited, so that the stream accepts chunks as soon as the connection is open.
       engine.closed().then(() => controller.error(engine.closedError("write to")));
       await engine.opened(() => {});
     },

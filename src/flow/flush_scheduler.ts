@@ -32,7 +32,7 @@ function flushWaiting(): void {
     try {
       while (at < items.length) items[at++].flushScheduled();
     } finally {
-      // One that throws must not stop the others.
+      // If a flush throws, the others are still done.
       while (at < items.length) flushAfterTurn(items[at++]);
     }
   } else if (backlog.length > 0) {

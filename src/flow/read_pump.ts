@@ -36,7 +36,7 @@ export interface Loan {
  * silent connection costs one. Its size therefore follows the amount that the peer sends, down to 256 bytes. A stream
  * that reports readiness needs no buffer while it is silent.
  *
- * The sink's `readBudget` says whether to read. If it is 0 the pump stops, and goes on at the next `pull`.
+ * The sink's `readBudget` says whether to read. If it is 0 the pump stops, and continues at the next `pull`.
  *
  * If a peer sends faster than its bytes are handled, the next read is always ready. Once a quantum is spent, other
  * connections get their turn. A read that empties the socket begins a new quantum, since the next read has to wait anyway.
@@ -61,7 +61,7 @@ export class ReadPump implements Yielding {
   #spent = 0; // the spent part of the quantum
   #yielding = false;
   #stalled = 0;
-  #stalledAt = -1; // when reading stopped; -1 while it goes on
+  #stalledAt = -1; // when reading stopped; -1 while it continues
   readonly #onRead: (count?: unknown) => void;
   readonly #onError: ((error: unknown) => void) | undefined;
 
@@ -101,7 +101,7 @@ export class ReadPump implements Yielding {
   }
 
   /**
-   * Goes on after the sink's budget was 0. Does nothing while a read is pending, bytes are being handled, or other
+   * Continues after the sink's budget was 0. Does nothing while a read is pending, bytes are being handled, or other
    * connections have their turn.
    */
   pull(): void {
@@ -140,7 +140,7 @@ export class ReadPump implements Yielding {
     yieldTurn(this);
   }
 
-  /** Keeps the buffer that is being handled from reuse, until `release`. Reading goes on with another one. */
+  /** Keeps the buffer that is being handled from reuse, until `release`. Reading continues with another one. */
   retain(): Loan {
     const loan = this.#loan ??= { buffer: this.#buffer!, holders: 0 };
     loan.holders++;

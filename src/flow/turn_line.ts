@@ -1,13 +1,13 @@
 import { Fifo } from "../util/fifo.ts";
 import { inNextTurn } from "../util/turns.ts";
 
-// A peer that sends without end has its next bytes ready whenever the last ones are done, and the runtime goes on with
+// A peer that sends without end has its next bytes ready whenever the last ones are done, and the runtime continues with
 // them in the same turn of its event loop. Twenty such peers would be all that the loop ever sees. So each does little at
-// once, and then lines up: one of them goes on in each turn.
+// once, and then lines up: one of them continues in each turn.
 
 /** Something that has done as much as it may in one turn. */
 export interface Yielding {
-  /** Goes on. Must not throw. */
+  /** Continues. Must not throw. */
   resume(): void;
 }
 

@@ -54,7 +54,7 @@ export class BodyFramer {
    * Takes the next bytes, up to the end of one run of data.
    *
    * @param bytes The bytes that were read.
-   * @param at The index at which to go on.
+   * @param at The index at which to continue.
    * @returns The index after the bytes that were taken. The data is from `dataStart` to there, and may be empty.
    * @throws {BadHeadError} If the chunked coding is broken.
    */

@@ -12,7 +12,7 @@ const INITIAL_BUFFER_SIZE = 512;
  * Finds the head of an HTTP/1.1 message in a stream of bytes (RFC 9112 2.1), which may be split anywhere.
  *
  * - A head that arrives whole is converted to text directly from the caller's buffer.
- * - A head that comes in pieces is kept in a buffer that doubles, and the search goes on where it stopped, so the work is
+ * - A head that comes in pieces is kept in a buffer that doubles, and the search continues where it stopped, so the work is
  *   linear in the number of bytes.
  * - Never more than `maxBytes` are kept.
  * - An incomplete head that can't become valid fails at once. So a peer that speaks another protocol, such as TLS, is

@@ -70,7 +70,7 @@ export function originAllowed(
 
 function matches(pattern: RegExp, origin: string): boolean {
   if (origin === "null") return false;
-  // A global or sticky pattern would go on after its last match, and so refuse every other handshake.
+  // A global or sticky pattern would continue after its last match, and so refuse every other handshake.
   pattern.lastIndex = 0;
   return pattern.test(origin);
 }

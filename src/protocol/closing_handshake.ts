@@ -14,7 +14,7 @@ export const Phase = {
   ClosingByUs: 2,
   /** The peer's close frame was received, first or as an answer. Ours is at least queued. Input is discarded. */
   ClosingByPeer: 3,
-  /** The peer broke the protocol, or we can't go on. Our close frame is queued, and input is discarded. */
+  /** The peer broke the protocol, or we can't continue. Our close frame is queued, and input is discarded. */
   Failing: 4,
   /** The peer's direction has ended, or is shut down. Only the send queue is still written. */
   Flushing: 5,
@@ -39,11 +39,11 @@ export const PhaseEvent = {
   Terminate: 2,
   /** The peer's close frame was received. */
   CloseReceived: 3,
-  /** The peer broke the protocol, or we can't go on. */
+  /** The peer broke the protocol, or we can't continue. */
   Fail: 4,
   /** The peer's direction has ended without a close frame, or after one. */
   InputEnded: 5,
-  /** The stream can't be read any more, or we have given up on the peer. */
+  /** The stream can't be read any more, or a timeout has ended the connection. */
   Lost: 6,
   /** The stream can't be written any more. */
   WriteFailed: 7,

@@ -38,7 +38,7 @@ export class FrameDecoder {
   rsv = 0;
   opcode = 0;
   length = 0;
-  /** Set to stop after the current frame or its header; to be cleared before decoding goes on. */
+  /** Set to stop after the current frame or its header; to be cleared before decoding continues. */
   stopRequested = false;
 
   #sink: FrameSink;

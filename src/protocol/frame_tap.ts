@@ -7,7 +7,7 @@ import { Utf8Validator } from "./utf8.ts";
 
 /** Gets data frames as they arrive, together with messages or instead of them. */
 export interface FrameObserver {
-  /** A frame with a legal header begins; the decoder has its fields. */
+  /** A frame with a valid header begins; the decoder has its fields. */
   start(): void;
   /** Payload of a data frame, unmasked; `last` ends the frame. */
   data(source: Source, start: number, end: number, last: boolean): void;

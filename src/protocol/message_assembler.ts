@@ -38,9 +38,9 @@ export interface CompressedMessages {
   readonly buffered: number;
   /** Delivers messages in pieces from now on, beginning with the held bytes of an unfinished one. */
   claim(sink: ChunkSink): void;
-  /** Goes on if the sink has room again; never calls the sink before it returns. */
+  /** Continues if the sink has room again; never calls the sink before it returns. */
   resume(): void;
-  /** Inflates the next piece. Returns false if that goes on in later turns; `done` is then called at the end. */
+  /** Inflates the next piece. Returns false if that continues in later turns; `done` is then called at the end. */
   push(
     text: boolean,
     bytes: Uint8Array,
@@ -59,7 +59,7 @@ export interface MessageSink {
   message(data: string | Uint8Array, isView: boolean): void;
   /** A ping, pong or close frame; its payload, `source[start..end)`, is valid until this returns. */
   control(opcode: number, source: Source, start: number, end: number): void;
-  /** Inflating in turns has ended, or failed if `error` isn't `null`: decoding may go on. */
+  /** Inflating in turns has ended, or failed if `error` isn't `null`: decoding may continue. */
   inflated(error: unknown): void;
 }
 
@@ -168,7 +168,7 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
     sink.chunk(this.#buffer.bytes.slice(0, this.#filled));
   }
 
-  /** Goes on inflating if `chunks` has room again; never calls it before it returns. */
+  /** Continues inflating if `chunks` has room again; never calls it before it returns. */
   resume(): void {
     this.#inflater?.resume();
   }

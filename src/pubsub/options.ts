@@ -43,11 +43,11 @@ export interface BroadcastOptionsOf<Face> extends PublishOptionsOf<Face> {
  * @see {@linkcode Context.prototype.broadcast}
  */
 export interface BroadcastResult {
-  /** Receivers that got it, and whose queue is at or below the high-water mark: `send` would have returned true. */
+  /** Receivers that got the message, and whose queue is at or below the high-water mark: `send` would have returned true. */
   sent: number;
-  /** Receivers that got it, and whose queue is above the high-water mark. */
+  /** Receivers that got the message, and whose queue is above the high-water mark. */
   queued: number;
-  /** Receivers for which it was dropped, because of `slow: "drop"` or `whenQueueFull: "drop"`. */
+  /** Receivers for which the message was dropped, because of `slow: "drop"` or `whenQueueFull: "drop"`. */
   dropped: number;
   /** Receivers that were closed because of `slow: "close"` or `whenQueueFull: "close"`. */
   closed: number;

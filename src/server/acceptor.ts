@@ -129,7 +129,7 @@ export class Acceptor<Data> implements Entrance {
       this.registry.leave();
       resolve();
     };
-    // Last, since a call that throws must leave nothing open, and from here on the parent knows the registry.
+    // Binding may throw and must leave nothing open then, so it comes after all checks, and before the registry.
     this.#socket = bind(options, this.#tls);
     this.addr = this.#socket.addr;
     this.registry = new Registry(parent.timers, parent, () => this.#checkFinished());
@@ -465,7 +465,7 @@ export class Acceptor<Data> implements Entrance {
 
   #report(error: unknown, info: PeerInfo): void {
     const { onHandshakeError } = this.#settings;
-    // Not awaited: it may never settle.
+    // The result isn't awaited, since it may never settle.
     if (onHandshakeError !== undefined) {
       callForeign(() => onHandshakeError(error, info), reportHandshakeError);
     } else if (error instanceof HandshakeError && error.status === 500 && error.cause) {
@@ -482,13 +482,13 @@ export class Acceptor<Data> implements Entrance {
 
   // ---- The end ----------------------------------------------------------------------------------------------------
 
-  /** Stops accepting; accepted connections go on. */
+  /** Stops accepting; accepted connections continue. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#interval?.stop();
     callForeign(() => this.#socket.close(), () => {});
-    // That ends the pending accept, except perhaps with a foreign listener.
+    // Closing ends the pending accept, except perhaps that of a foreign listener.
     if (this.#accepting) this.registry.timers.set(this.#acceptTimer, LINGER);
     this.#backoff.end();
     this.#http?.close();
@@ -501,7 +501,7 @@ export class Acceptor<Data> implements Entrance {
     this.#prepared = null;
     this.close();
     for (const handshake of this.#pending) {
-      // One whose 101 is being written becomes a connection, and is closed as such.
+      // A handshake whose 101 is being written becomes a connection, and is closed as one.
       if (!handshake.accepted) handshake.abort(503, new Error("The server is shutting down"));
     }
     const { onShutdown } = this.#settings;

@@ -31,9 +31,9 @@ export interface Candidate {
   readonly request: RequestHead;
   readonly secure: boolean;
   readonly info: PeerInfo;
-  /** Whether it has been given up: the callback took too long, or the listener shuts down. */
+  /** Whether the handshake was ended without a decision: the callback took too long, or the listener shuts down. */
   readonly over: boolean;
-  /** Sets a function to be called when it is given up. */
+  /** Sets a function that is called when the handshake is ended without a decision. */
   onOver(cancel: () => void): void;
 }
 

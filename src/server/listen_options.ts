@@ -285,7 +285,7 @@ export interface ListenSettings<Data> {
   readonly httpIdleTimeout: number;
   readonly maxHeaderBytes: number;
   readonly maxHeaderFields: number;
-  /** Its answers are checked at run time. */
+  /** The results of this callback are checked at run time. */
   readonly onHandshake: AnyListenOptions<Data>["onHandshake"];
   readonly onHandshakeError: ListenOptionsOf<Data>["onHandshakeError"];
   readonly tickInterval: number;

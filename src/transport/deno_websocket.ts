@@ -220,7 +220,7 @@ export class DenoWebSocketTransport implements Transport, MessageSink {
     });
   }
 
-  /** Closes when no more messages arrive. If the peer goes on for ever, the close timeout calls `close`. */
+  /** Closes when no more messages arrive. If the peer continues for ever, the close timeout calls `close`. */
   #closeWhenQuiet(close: () => void): void {
     let arrivals = this.#arrivals, rounds = 0;
     const look = () => {

@@ -15,7 +15,7 @@ const QUICK = 50;
 
 /**
  * The most bytes that a stream may receive while it isn't read. A TCP socket stops at its high-water mark, far below. A
- * `node:tls` socket goes on reading natively even if it is paused.
+ * `node:tls` socket continues reading natively even if it is paused.
  */
 const HELD_LIMIT: number = 16 * 1024 * 1024;
 /** The interval in ms for checking how much a stream that isn't read has received. */

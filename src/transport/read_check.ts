@@ -1,4 +1,4 @@
-// Reads in a row that bring nothing before the stream is given up: a loop of them would stop the event loop.
+// The number of successive empty reads after which a stream fails. An endless loop of them would block the event loop.
 const MOST_EMPTY = 100;
 
 /** Checks what the reads of one stream say, since it may be a stream of the application's. */

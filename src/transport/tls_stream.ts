@@ -20,7 +20,7 @@ type Callback = (error?: Error | null) => void;
  * The encrypted side of a `node:tls` socket. It extends `Duplex` only so that `node:tls` accepts it. {@linkcode TlsTransport}
  * pushes the bytes that it reads, and writes go directly to the transport below.
  *
- * There are two reasons not to use an ordinary `Duplex`. In Deno, `node:tls` has no receive backpressure: it goes on reading
+ * There are two reasons not to use an ordinary `Duplex`. In Deno, `node:tls` has no receive backpressure: it continues reading
  * even if it is paused. Here bytes are read only on demand. And the queues, ticks and events of a real `Duplex` cost three
  * times as much as TLS itself.
  */
@@ -146,8 +146,8 @@ export class CipherSide extends Duplex {
 }
 
 /**
- * Ends a `node:tls` socket in a microtask, so that it calls back after its close_notify. It writes the alert in a microtask
- * and calls back in a tick. From a timer ticks would come first, from a microtask they come last.
+ * Ends a `node:tls` socket from a microtask, so that the socket calls back after its close_notify. The socket writes the
+ * alert in a microtask and calls back in a tick. After a timer ticks run before microtasks, within a microtask after them.
  */
 function afterAlert(end: () => void): void {
   queueMicrotask(end);

@@ -7,8 +7,8 @@ import { closeQuietly, readable, setRef, writeAll } from "./stream_io.ts";
 import type { Transport } from "./transport.ts";
 
 /**
- * How much of a read is handed on at once: so many pings, which are answered within, are fewer than the thousand answers
- * that end a session of `node:http2`.
+ * The most bytes that are pushed at once. `node:http2` answers pings within the call, and ends a session that has a thousand
+ * unsent answers; this number of bytes contains fewer pings.
  */
 const PORTION = 16 * 1024;
 /**
@@ -19,7 +19,7 @@ const CONGESTED = 256 * 1024;
 /** Index of the size of the first block. */
 const SMALLEST = 1;
 
-/** What goes out in one write. */
+/** The bytes of one write. */
 interface Block {
   readonly buffer: Buffer;
   /** How much of it is filled. */
@@ -108,7 +108,7 @@ export class TransportStream extends Duplex {
       this.push(passed.subarray(at, at + PORTION));
       if (this.destroyed) return;
     }
-    // What hasn't been looked at within the call is kept as it is.
+    // If some bytes weren't processed within the call, the stream still refers to the buffer.
     if (this.readableLength === 0) release(buffer);
     if (passed.length === 0) this._read();
   }

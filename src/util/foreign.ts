@@ -8,7 +8,7 @@ const MOST_EMPTY = 100;
  *
  * @param callback The function to call.
  * @param failed Gets the error; must not throw.
- * @returns A promise that never rejects, if the call goes on asynchronously; else `null`.
+ * @returns A promise that never rejects, if the call continues asynchronously; else `null`.
  */
 export function callForeign(
   callback: () => unknown,

@@ -1,9 +1,9 @@
 import { setImmediate } from "node:timers";
 import { startTimer } from "./timers.ts";
 
-// The runtime (Deno 2.9.6) asks the system which sockets are ready when a turn of its event loop leaves it nothing to do, and
-// every 61 turns otherwise. An immediate is something to do: a program that goes on by these sees the sockets that are
-// always ready, and no others for 61 turns.
+// The runtime (Deno 2.9.6) asks the kernel which sockets are ready when a turn of its event loop leaves it nothing to do,
+// and otherwise every 61 turns. Immediates are something to do: a program that schedules its work with them gets the events of
+// sockets that are always ready, and no others for 61 turns.
 const TURNS = 61;
 /** ms that these may take. Then the rest of them does nothing, which takes 0.1 ms. */
 const STRETCH = 1;
@@ -47,7 +47,7 @@ function callBack(): void {
   try {
     while (at < callbacks.length) callbacks[at++]();
   } finally {
-    // One that throws must not take the others with it.
+    // If a callback throws, the others are still called.
     while (at < callbacks.length) inNextTurn(callbacks[at++]);
   }
 }

@@ -48,7 +48,7 @@ export interface ClientOptions extends SharedOptions, Omit<RequestOptions, "prot
   finishRequest?: (request: ClientRequest, socket: EventEmitter) => void;
 }
 
-/** What a handshake needs of its socket. */
+/** What a handshake needs from its socket. */
 export interface HandshakeHost {
   /** Emits `upgrade`, `redirect` and `unexpected-response`. */
   readonly socket: EventEmitter;

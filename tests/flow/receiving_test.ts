@@ -389,7 +389,7 @@ testRaw(
     await until(() => conn.stats().messagesReceived === 100);
     await writing;
     assert(lines.indexOf("not held") > lines.indexOf(full));
-    assert(lines.indexOf("reading goes on") > lines.indexOf(full));
+    assert(lines.indexOf("reading continues") > lines.indexOf(full));
   },
 );
 

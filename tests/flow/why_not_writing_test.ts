@@ -36,8 +36,8 @@ Deno.test("debug prints once why nothing is written, and when writing continues:
     for (let i = 0; i < 5; i++) conn.send("held");
     await turn();
     conn.resumeSending();
-  }, "writing goes on");
-  assertEquals(lines, ["writing stops: pauseSending() was called", "writing goes on"]);
+  }, "writing continues");
+  assertEquals(lines, ["writing stops: pauseSending() was called", "writing continues"]);
 });
 
 Deno.test("debug prints why nothing is written: a peer that doesn't read", async () => {
@@ -48,7 +48,7 @@ Deno.test("debug prints why nothing is written: a peer that doesn't read", async
     }
     let frames = 0;
     while (frames < 20) if (await raw.frame() !== null) frames++;
-  }, "writing goes on");
+  }, "writing continues");
   assertEquals(lines[0], `writing stops: ${IN_FLIGHT}`);
 });
 
@@ -64,7 +64,7 @@ Deno.test("debug prints why nothing is written: a stream whose source has no dat
     conn.send("behind it");
     given.resolve();
     await sent;
-  }, "writing goes on");
+  }, "writing continues");
   assertEquals(lines[0], `writing stops: ${words}`);
 });
 

@@ -22,9 +22,9 @@ export interface BrokerMessage {
  * @see {@linkcode BrokerReports}
  */
 export interface BrokerGap {
-  /** The beginning, in ms since 1970. */
+  /** When the gap began, in ms since 1970. */
   readonly since: number;
-  /** The end, in ms since 1970. */
+  /** When the gap ended, in ms since 1970. */
   readonly until: number;
   /** The topics whose local subscribers may have missed publications. */
   readonly topics: readonly string[];

@@ -9,7 +9,7 @@ const DIRECT = 16 * 1024;
 
 /** Writes the bytes of an answer. */
 export interface AnswerSink {
-  /** Writes all of some bytes. */
+  /** Resolves when all bytes are written. */
   write(bytes: Uint8Array): Promise<void>;
 }
 

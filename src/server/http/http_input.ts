@@ -97,7 +97,7 @@ export class HttpInput implements Yielding {
     else this.#pull();
   }
 
-  /** Stops reading ahead; a pending read goes on. */
+  /** Stops reading ahead; a pending read continues. */
   unwatch(): void {
     this.#onEnd = null;
     if (this.available === 0) this.#resize(SMALL);

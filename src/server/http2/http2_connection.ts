@@ -28,7 +28,7 @@ export interface Http2Upgrade extends LateUpgrade {
   readonly connection: Http2Connection;
 }
 
-/** What a connection needs of its listener. */
+/** What a connection needs from its listener. */
 export interface Http2Host extends Omit<HttpHost, "handler"> {
   readonly handler: HttpHost["handler"] | undefined;
   /** Takes over a stream that requests a WebSocket. */

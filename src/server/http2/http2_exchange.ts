@@ -32,7 +32,7 @@ export interface Http2Request {
   readonly info: PeerInfo;
 }
 
-/** What an exchange needs of its listener. */
+/** What an exchange needs from its listener. */
 export interface Http2ExchangeHost {
   readonly handler: HttpHandler;
   readonly timers: Timers;

@@ -1,4 +1,4 @@
-/** What a watched object needs of its poller. */
+/** What a watched object needs from its poller. */
 export interface Turns {
   /** The number of the current turn. */
   readonly turn: number;
