@@ -78,7 +78,7 @@ Deno.test("keepAlive: a peer that answers stays connected, and the round trip is
   assert(both.server.stats().lastRoundTrip !== null);
 });
 
-Deno.test("keepAlive: false turns it off", async () => {
+Deno.test("keepAlive: false turns keepalive off", async () => {
   let pings = 0;
   using clock = new VirtualClock();
   const options = { keepAlive: false, onPing: () => pings++ } as const;

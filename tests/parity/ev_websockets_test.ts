@@ -436,7 +436,7 @@ Deno.test("E30 pause_recv, resume_recv: may be called repeatedly, and on a close
   assertEquals(both.server.isPaused, false);
 });
 
-Deno.test("E31 is_connected, is_connecting: the state shows it", async () => {
+Deno.test("E31 is_connected, is_connecting: the property state corresponds to them", async () => {
   const ctx = new Context();
   await using listener = ctx.listen({ ...local });
   const states: string[] = [];

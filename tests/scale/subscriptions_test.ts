@@ -114,7 +114,7 @@ Deno.test("maxTopics: the default is 1,000, listeners have the option, and 0 mea
 
 type Note = [topic: string, count: number, previous: number, id: number];
 
-Deno.test("onSubscription: it is called for each change with the counts, and after onClose once per topic", async () => {
+Deno.test("onSubscription is called for each change with the counts, and after onClose once per topic", async () => {
   const notes = new Notes<Note | string>();
   const ids = new Map<Connection, number>();
   const server = new Context({

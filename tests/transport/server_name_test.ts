@@ -85,7 +85,7 @@ async function shown(port: number, ...args: string[]): Promise<string> {
     /unrecognized name|alert number \d+/.exec(text)?.[0] ?? text;
 }
 
-Deno.test("tls.resolve: it selects a certificate by name in each handshake, and the default applies to others", async () => {
+Deno.test("tls.resolve selects a certificate by name in each handshake, and the default applies to others", async () => {
   await using ctx = new Context();
   const asked: string[] = [];
   const listener = ctx.listen({

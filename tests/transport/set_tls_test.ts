@@ -126,7 +126,7 @@ Deno.test("setTls: new handshakes get the new certificate; after invalid argumen
   assertEquals((await visit(listener, "-servername", "other.example")).issuer, "unknown-ca");
 });
 
-Deno.test("setTls: on a listener without TLS it throws", async () => {
+Deno.test("setTls throws on a listener without TLS", async () => {
   await using ctx = new Context();
   const listener = ctx.listen({ hostname: "127.0.0.1" });
   assertThrows(() => listener.setTls(server), TypeError, "made without tls");

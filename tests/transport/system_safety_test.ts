@@ -61,7 +61,7 @@ Deno.exit(0);`,
   assertEquals(text.trim(), "true false false");
 });
 
-Deno.test("system sockets: they don't delay the end of the program, and a lost peer doesn't end it", async () => {
+Deno.test("system sockets don't delay the end of the program, and a lost peer doesn't end it", async () => {
   const exit = await run(IMPORT + LISTEN + `setTimeout(() => Deno.exit(7), 20);`, "-A");
   assertEquals(exit.code, 7);
   const thrown = await run(IMPORT + LISTEN + `setTimeout(() => { throw 1 }, 20);`, "-A");

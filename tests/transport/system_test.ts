@@ -376,7 +376,7 @@ await s.connectUnix("/tmp/x").catch((e) => console.log(e.name, e.message));`,
   );
 });
 
-Deno.test("system sockets: they keep the process alive like Deno's sockets, unless unref was called", async () => {
+Deno.test("system sockets keep the process alive like Deno's sockets, unless unref was called", async () => {
   const ended = await run(IMPORT + LISTEN + `listener.unref(); console.log("unref");`, "-A");
   assertEquals([ended.code, ended.text.trim()], [0, "unref"]);
   const busy = await run(

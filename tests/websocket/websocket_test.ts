@@ -347,17 +347,20 @@ overEach("bufferedAmount is exact, and grows after close", async (scheme) => {
   assertEquals(socket.bufferedAmount, 10);
 });
 
-overEach("bufferedAmount keeps what was queued when the connection was lost", async (scheme) => {
-  await using server = serve(scheme);
-  const [socket, log] = await opened(server);
-  const conn = await server.connections.next();
-  conn.pause();
-  for (let i = 0; i < 16; i++) socket.send(new Uint8Array(1024 * 1024));
-  assert(socket.bufferedAmount > 0);
-  conn.terminate();
-  for (let event = await log.next(); event.type !== "close";) event = await log.next();
-  assert(socket.bufferedAmount > 0);
-});
+overEach(
+  "bufferedAmount keeps the bytes that were queued when the connection was lost",
+  async (scheme) => {
+    await using server = serve(scheme);
+    const [socket, log] = await opened(server);
+    const conn = await server.connections.next();
+    conn.pause();
+    for (let i = 0; i < 16; i++) socket.send(new Uint8Array(1024 * 1024));
+    assert(socket.bufferedAmount > 0);
+    conn.terminate();
+    for (let event = await log.next(); event.type !== "close";) event = await log.next();
+    assert(socket.bufferedAmount > 0);
+  },
+);
 
 overEach("all microtasks run between two message events, even of one segment", async (scheme) => {
   await using server = serve(scheme);

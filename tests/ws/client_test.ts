@@ -210,7 +210,7 @@ both("a port without a server leads to ECONNREFUSED", async (ws) => {
 const redirection = (location: string) =>
   `HTTP/1.1 302 Found\r\nLocation: ${location}\r\nContent-Length: 0\r\n\r\n`;
 
-both("followRedirects: without it a redirect is an error", async (ws) => {
+both("a redirect is an error without followRedirects", async (ws) => {
   await using server = answering(() => redirection("/"));
   assertEquals((await failure(ws, server.url)).message, "Unexpected server response: 302");
 });
@@ -281,7 +281,7 @@ both("finishRequest: the function may change the request, and ends it", async (w
   await next(log, "open");
 });
 
-both("agent, createConnection: they are used for the request", async (ws) => {
+both("agent and createConnection are used for the request", async (ws) => {
   await using s = await serve(ws);
   let made = 0;
   const socket = new ws.WebSocket(s.url, {

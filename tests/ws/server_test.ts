@@ -79,7 +79,7 @@ both("an ordinary request to the server's own port is answered with 426", async 
   assertEquals([response.status, await response.text()], [426, "Upgrade Required"]);
 });
 
-both("error: it is emitted for a port that is in use", async (ws) => {
+both("error is emitted for a port that is in use", async (ws) => {
   await using s = await serve(ws);
   const wss = new ws.WebSocketServer({ port: s.port, host: "127.0.0.1" });
   const [error] = await once(wss, "error");
@@ -249,7 +249,7 @@ both("version 8: the origin is in another header", async (ws) => {
   assertEquals(origins, ["http://a.example", "http://a.example"]);
 });
 
-both("verifyClient: its result decides", async (ws) => {
+both("the result of verifyClient decides", async (ws) => {
   const infos: unknown[] = [];
   await using s = await serve(ws, {
     verifyClient: (info: { origin?: string; secure: boolean; req: IncomingMessage }) => {
@@ -263,7 +263,7 @@ both("verifyClient: its result decides", async (ws) => {
   assertEquals(infos, [["http://a.example", false, "/"], [undefined, false, "/yes"]]);
 });
 
-both("verifyClient: its callback decides, with code, message and headers", async (ws) => {
+both("the callback of verifyClient decides, with code, message and headers", async (ws) => {
   await using s = await serve(ws, {
     verifyClient: (
       { req }: { req: IncomingMessage },
@@ -286,7 +286,7 @@ both("verifyClient: its callback decides, with code, message and headers", async
 });
 
 both(
-  "handleProtocols: it selects or refuses, and may be set later; the default is the first subprotocol",
+  "handleProtocols selects or refuses, and may be set later; the default is the first subprotocol",
   async (ws) => {
     await using s = await serve(ws);
     const protocolOf = async (...offered: string[]) => {

@@ -100,7 +100,7 @@ both("send: the callback gets the error of a lost connection", async (ws) => {
 });
 
 both(
-  "send: it throws while connecting, and the callback gets the error when closed",
+  "send throws while connecting, and its callback gets the error when closed",
   async (ws) => {
     await using s = await serve(ws);
     const socket = new ws.WebSocket(s.url), log = record(socket);
@@ -170,7 +170,7 @@ both("binaryType", async (ws) => {
 });
 
 both(
-  "bufferedAmount: it counts bytes that weren't passed to the kernel, and those sent too late",
+  "bufferedAmount counts bytes that weren't passed to the kernel, and those sent too late",
   async (ws) => {
     await using p = await pair(ws);
     assertEquals(p.client.bufferedAmount, 0);
@@ -319,7 +319,7 @@ both("pause, resume, isPaused: messages wait, and so does the peer", async (ws) 
   for (let i = 0; i < 24; i++) await next(p.serverLog, "message");
 });
 
-both("pause: it has no effect before and after the connection", async (ws) => {
+both("pause has no effect before and after the connection", async (ws) => {
   await using s = await serve(ws);
   const socket = new ws.WebSocket(s.url), log = record(socket);
   socket.pause();
@@ -384,7 +384,7 @@ both("url, protocol, extensions", async (ws) => {
   ]);
 });
 
-both("_socket: it is the stream of the connection, with its addresses and unref", async (ws) => {
+both("_socket is the stream of the connection, with its addresses and unref", async (ws) => {
   await using p = await pair(ws);
   const below = p.server as unknown as {
     _socket: { remoteAddress: string; remotePort: number; ref(): void; unref(): void };
@@ -395,7 +395,7 @@ both("_socket: it is the stream of the connection, with its addresses and unref"
   below._socket.ref();
 });
 
-both("_sender: socket.io checks whether it exists", async (ws) => {
+both("_sender exists in npm:ws only", async (ws) => {
   await using p = await pair(ws);
   assertEquals("_sender" in p.client, ws.is.sender);
 });
