@@ -87,7 +87,7 @@ const SERVERS: [Parameters, CompressionOptions, string][] = [
 
 for (const [parameters, options, agreed] of SERVERS) {
   Deno.test({
-    name: `Client with ${JSON.stringify(options)} against a Python server: ${
+    name: `a client with ${JSON.stringify(options)} exchanges messages with a Python server: ${
       JSON.stringify(parameters)
     }`,
     ignore,

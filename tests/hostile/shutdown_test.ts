@@ -124,7 +124,7 @@ Deno.test("SIGTERM: a peer that doesn't close is terminated at the timeout, and 
   peer.close();
 });
 
-Deno.test("SIGTERM: a second one ends the program at once", async () => {
+Deno.test("SIGTERM: a second signal ends the program at once", async () => {
   const { child, lines, peer } = await stubborn(600_000);
   child.kill("SIGTERM");
   assertEquals((await peer.frame())!.opcode, 1);

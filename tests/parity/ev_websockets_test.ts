@@ -95,7 +95,7 @@ Deno.test("E6 connect_timeout: the TimeoutError names the phase", async () => {
   server.close();
 });
 
-Deno.test("E7 refused, reset, not a WebSocket server, 4xx: never on_connect", async () => {
+Deno.test("E7 on_connect: never called if the server refuses, resets, answers 4xx or isn't a WebSocket server", async () => {
   const ctx = new Context();
   const answers: [string, number][] = [
     ["HTTP/1.1 404 Not Found\r\nContent-Length: 3\r\n\r\nno!", 404],
@@ -188,7 +188,7 @@ Deno.test("E12 listen(port, …) returns the port, also for port 0", async () =>
   for (const port of [-1, 70_000, 1.5]) assertThrows(() => ctx.listen({ port }), RangeError);
 });
 
-Deno.test("E13 ssl_cert without ssl_key, or the reverse, throws", () => {
+Deno.test("E13 ssl_cert, ssl_key: one without the other throws", () => {
   using certificates = makeCertificates();
   const ctx = new Context();
   const { cert, key } = certificates.server;
@@ -310,7 +310,7 @@ Deno.test("E20 connections: contains only open and closing ones", async () => {
   assertEquals(ctx.connections.has(client), false);
 });
 
-Deno.test("E22 send, send_binary: throw when not open, and in the middle of an unfinished message", async () => {
+Deno.test("E22 send, send_binary: they throw when not open, and in the middle of an unfinished message", async () => {
   await using both = await pair({ onMessage: () => {} });
   const { client } = both;
   client.sendFragment("unfinished");
@@ -323,7 +323,7 @@ Deno.test("E22 send, send_binary: throw when not open, and in the middle of an u
   assertEquals([error.name, error.data], ["ConnectionClosedError", "lost"]);
 });
 
-Deno.test("E23 send_ping, send_pong with payload; over 125 bytes throws", async () => {
+Deno.test("E23 send_ping, send_pong: payloads are sent, and more than 125 bytes throw", async () => {
   const events = new Events<string>();
   await using both = await pair(recorder(events));
   assertEquals(await events.next(), "connect");

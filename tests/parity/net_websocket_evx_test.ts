@@ -27,7 +27,7 @@ Deno.test("X2 buffering => 0: messages aren't assembled, and frames are reported
   assertThrows(() => both.server.messages(), TypeError, "with assemble: false");
 });
 
-Deno.test("X3 max_recv_size: checked for messages and for frames that aren't assembled", async () => {
+Deno.test("X3 max_recv_size: the limit applies to messages and to frames that aren't assembled", async () => {
   for (const buffering of [true, false]) {
     const errors = new Events<string>();
     await using both = await pair({

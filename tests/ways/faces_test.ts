@@ -69,7 +69,7 @@ Deno.test("cancelling a readable closes with 1000, aborting a writable terminate
   await failure(one.writable.getWriter().closed);
 });
 
-Deno.test("a readable fails with the connection", async () => {
+Deno.test("a readable fails when the connection does", async () => {
   await using ctx = new Context();
   const [near, far] = await pair(ctx);
   const reading = failure(near.readable.getReader().read());

@@ -39,7 +39,7 @@ Deno.test("constructor: valid URLs are accepted, invalid ones refused", async ()
   }
 });
 
-overEach("constructor: subprotocols", async (scheme) => {
+overEach("constructor: valid subprotocols are offered, invalid ones refused", async (scheme) => {
   await using server = serve(scheme, ["chat", "echo"]);
   for (
     const protocols of ["", " ", "a b", ["a", "a"], ["a", "A"], ["ok", "\u00e9"], ["a,b"], [

@@ -71,7 +71,7 @@ both("new: valid addresses are accepted, invalid ones refused", async (ws) => {
   }
 });
 
-both("new: subprotocols", async (ws) => {
+both("new: valid subprotocols are offered, invalid ones refused", async (ws) => {
   for (const protocols of [["a", "a"], "no token", ["a,b"], [""], [1 as unknown as string]]) {
     const error = assertThrows(() => new ws.WebSocket("ws://127.0.0.1", protocols), SyntaxError);
     assertEquals((error as Error).message, "An invalid or duplicated subprotocol was specified");
@@ -93,7 +93,7 @@ both("new: subprotocols", async (ws) => {
   }
 });
 
-both("new: protocolVersion", (ws) => {
+both("new: protocolVersion is sent, and unsupported versions are refused", (ws) => {
   const error = assertThrows(
     () => new ws.WebSocket("ws://127.0.0.1", { protocolVersion: 12 }),
     RangeError,
@@ -193,7 +193,7 @@ both("a response that doesn't match the request is an error", async (ws) => {
   }
 });
 
-both("handshakeTimeout", async (ws) => {
+both("handshakeTimeout ends a handshake that takes too long", async (ws) => {
   await using server = answering(() => null);
   const error = await failure(ws, server.url, { handshakeTimeout: 50 });
   assertEquals(error.message, "Opening handshake has timed out");
@@ -229,7 +229,7 @@ both("followRedirects: redirects are followed, also relative ones, and emitted",
   assertEquals(socket.url, `${s.url}/third`);
 });
 
-both("maxRedirects", async (ws) => {
+both("maxRedirects limits the number of redirects", async (ws) => {
   await using server = answering(() => redirection("/again"));
   const error = await failure(ws, server.url, { followRedirects: true, maxRedirects: 2 });
   assertEquals(error.message, "Maximum redirects exceeded");

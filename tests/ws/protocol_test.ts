@@ -173,7 +173,7 @@ both("maxPayload: clients have the option, too, and 0 means no limit", async (ws
   assertEquals((await next(p.serverLog, "message"))[0].length, 2 * 1024 * 1024);
 });
 
-both("skipUTF8Validation: accepted", async (ws) => {
+both("skipUTF8Validation is accepted", async (ws) => {
   await using s = await serve(ws, { skipUTF8Validation: true });
   using raw = await RawPeer.connect(s.port);
   const { log } = await s.accepted.next();
@@ -182,7 +182,7 @@ both("skipUTF8Validation: accepted", async (ws) => {
   assertEquals(event.type, ws.is.skipsValidation ? "message" : "error");
 });
 
-both("maxFragments, maxBufferedChunks: accepted", async (ws) => {
+both("maxFragments and maxBufferedChunks are accepted", async (ws) => {
   await using s = await serve(ws, { maxFragments: 2, maxBufferedChunks: 1000 });
   using raw = await RawPeer.connect(s.port);
   const { log } = await s.accepted.next();
@@ -208,7 +208,7 @@ both("autoPong: pings are answered unless the option is false", async (ws) => {
   assertEquals(await next(p.clientLog, "pong"), [Buffer.from("x")]);
 });
 
-both("autoPong: a client's own", async (ws) => {
+both("autoPong: clients have the option, too", async (ws) => {
   await using p = await pair(ws, {}, { autoPong: false });
   p.server.ping("x");
   assertEquals(await next(p.clientLog, "ping"), [Buffer.from("x")]);

@@ -142,7 +142,7 @@ both("a Blob keeps its place among messages and before the close", async (ws) =>
   assertEquals(await closing(p.serverLog), [1000, "done"]);
 });
 
-both("binaryType", async (ws) => {
+both("binaryType selects the type of binary messages", async (ws) => {
   await using p = await pair(ws);
   assertEquals(p.client.binaryType, "nodebuffer");
   const echo = async () => {
@@ -370,7 +370,7 @@ both(
   },
 );
 
-both("url, protocol, extensions", async (ws) => {
+both("url, protocol and extensions are set when the connection is open", async (ws) => {
   await using s = await serve(ws, { perMessageDeflate: true });
   const socket = new ws.WebSocket(`${s.url}?x=1`, ["one", "two"]), log = record(socket);
   assertEquals([socket.url, socket.protocol, socket.extensions], [`${s.url}/?x=1`, "", ""]);
@@ -400,7 +400,7 @@ both("_sender exists in npm:ws only", async (ws) => {
   assertEquals("_sender" in p.client, ws.is.sender);
 });
 
-both("EventEmitter: on, once, off, listenerCount", async (ws) => {
+both("on, once, off and listenerCount work as in EventEmitter", async (ws) => {
   await using p = await pair(ws);
   assertInstanceOf(p.client, EventEmitter);
   const waiting = once(p.server, "message");
