@@ -50,7 +50,7 @@ async function end({ ctx, far }: Ends): Promise<void> {
   await ctx.shutdown({ timeout: 0 });
 }
 
-/** Messages that wait for a face that is claimed, or goes on, when all of them have come. */
+/** Messages that wait until a consumer claims them, or resumes, after all of them have arrived. */
 function held(
   payload: string,
   options: (took: () => void) => ConnectionOptions,

@@ -2,8 +2,8 @@
 //
 //   deno task bench:http2 [--rounds N] [--seconds N] [--only LOAD]
 //
-// Server and client are processes of their own, each on its core, and made anew for each figure; the versions take turns.
-// Prints medians, with their range.
+// Server and client are processes of their own, each on its core, and are started again for each figure. The versions
+// alternate. Prints medians with their range.
 
 import { parseArgs } from "node:util";
 import { certificate } from "./lib/cache.ts";

@@ -1,6 +1,6 @@
 /**
- * Flow control at work: a server streams 200 chunks to a client that reads slowly. It sends only while `send`
- * returns true and goes on from `onDrain`, so its queue stays small however slow the client is.
+ * Flow control: a server streams 200 chunks to a client that reads slowly. The server sends only while `send` returns true,
+ * and continues in `onDrain`, so its queue stays small however slow the client is.
  *
  *     deno run --allow-net examples/backpressure.ts
  *

@@ -10,7 +10,7 @@
  *     sluice connect "ws://127.0.0.1:8080/rooms/blue"                    # 401, by the middleware
  *     sluice connect "ws://127.0.0.1:8080/rooms/blue" -H "Authorization: Bearer s3cret"
  *
- * the last one twice: each hears what the other says.
+ * Run the last command twice: each client gets the messages of the other.
  *
  * @module
  */

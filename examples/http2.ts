@@ -77,7 +77,7 @@ async function show(): Promise<void> {
 
   one.pause();
   for (let i = 0; i < 100; i++) one.send(new Uint8Array(16 * 1024));
-  two.send("the paused one holds nobody else");
+  two.send("a paused WebSocket doesn't affect the others");
   console.log(await two.receive());
 
   const older = client.connect(url); // over HTTP/1.1: a connection of its own

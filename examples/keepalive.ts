@@ -1,5 +1,5 @@
 /**
- * Keepalive: the server pings a silent peer, keeps one that answers, and gives up one that doesn't.
+ * Keepalive: the server pings silent peers, keeps those that answer, and disconnects those that don't.
  *
  *     deno run --allow-net examples/keepalive.ts
  *

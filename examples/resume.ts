@@ -170,7 +170,7 @@ async function follow(url: string): Promise<void> {
         if (last === count) return await ctx.shutdown().then(() => {});
       }
     } catch (error) {
-      // The next connection goes on after the last message, with one exception:
+      // The next connection continues after the last message, with one exception:
       if (!(error instanceof ConnectionClosedError)) throw error;
       if (error.close?.code === GONE) throw error;
     }

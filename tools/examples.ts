@@ -111,7 +111,7 @@ function isShown(path: string, from: readonly string[] = []): boolean {
   }
   return declarations.some((one) =>
     hasExample(one.jsDoc) ||
-    // Of a function or a class nothing stands for a program of its own.
+    // A function or a class needs a program of its own.
     (one.kind === "interface" || one.kind === "typeAlias" || name.endsWith("Error")) &&
       [...links(one.jsDoc), ...origins(one)].some((other) => isShown(other, [...from, path]))
   );

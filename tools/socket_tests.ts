@@ -5,7 +5,7 @@
 
 import { denoJson } from "./deno_json.ts";
 
-/** Reads SLUICE_TEST_SOCKETS, and stands in place of mod.ts for the tests. */
+/** The module that reads SLUICE_TEST_SOCKETS, and replaces mod.ts in the tests. */
 const MAKES_CONTEXTS = "tests/support/sluice.ts";
 
 interface ModuleGraph {

@@ -1,5 +1,5 @@
-// Files that the benchmarks need and the repository does not have: pinned npm packages, a compiled load
-// client, a certificate. They are made on demand in one directory below the system's temporary one.
+// Files that the benchmarks need and that aren't in the repository: pinned npm packages, a compiled load client, a
+// certificate. They are made on demand in one directory below that for temporary files.
 
 import { join } from "node:path";
 import { tmpdir } from "node:os";

@@ -1,7 +1,7 @@
-// The server of the topic measurements, a process of its own: `topic_server.ts --size 256 --every 10`. It subscribes
+// The server of the topic measurements, in a process of its own: `topic_server.ts --size 256 --every 10`. It subscribes
 // every client. A client that sends "clog" gets more than the kernel holds. After "start" the server publishes every
-// so many ms, each message beginning with the time, and measures how late a timer of 1 ms fires; it answers "stop"
-// with that.
+// `--every` ms, with the time at the beginning of each message, and measures how late a timer of 1 ms fires. The answer to
+// "stop" contains the delay.
 
 import { parseArgs } from "node:util";
 import { type Connection, Context } from "../../mod.ts";

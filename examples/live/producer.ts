@@ -24,7 +24,7 @@ class Source {
     this.#rate = rate;
   }
 
-  /** Calls `send` with the chunks that are due; it returns whether to go on. */
+  /** Calls `send` with the chunks that are due, as long as it returns true. */
   run(send: (chunk: Uint8Array) => boolean): void {
     const now = performance.now();
     this.#owed = Math.min(this.#owed + (now - this.#last) / 1000 * this.#rate, this.#rate / 10);
@@ -42,7 +42,7 @@ function report(values: Omit<ProducerReport, "rss">): void {
   console.log(JSON.stringify({ ...values, rss: Deno.memoryUsage().rss }));
 }
 
-/** With Sluice: stops when `send` returns false, and goes on from `onDrain`. */
+/** With Sluice: stops when `send` returns false, and continues in `onDrain`. */
 function withSluice(rate: number, system: boolean): void {
   const source = new Source(rate);
   // The kernel then leaves unsent data in our queue, where a pong passes it.

@@ -13,7 +13,7 @@ Deno.test("examples/http2.ts: three WebSockets share a connection, and pausing o
   const [one, two, three, said, older] = stdout.split("\n");
   assertMatch(one, /^HTTP\/2, by the connection from port \d+$/);
   assertEquals([two, three], [one, one]);
-  assertEquals(said, "the paused one holds nobody else");
+  assertEquals(said, "a paused WebSocket doesn't affect the others");
   assertMatch(older, /^HTTP\/1\.1, by the connection from port \d+$/);
   assert(older.split(" ").at(-1) !== one.split(" ").at(-1));
 });
