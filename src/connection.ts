@@ -611,7 +611,7 @@ export class Connection<Data = unknown> implements AsyncDisposable {
     return this.#engine.transport?.unacknowledgedBytes;
   }
 
-  /** The peer's certificate, if the listener demands one (`tls.clientCaCerts`), else `null`. */
+  /** The peer's certificate, if the listener requires one (`tls.clientCaCerts`), else `null`. */
   get peerCertificate(): PeerCertificate | null {
     return this.#engine.transport?.peerCertificate ?? null;
   }

@@ -279,7 +279,7 @@ function adoptClient<Data>(
   return engine.face;
 }
 
-/** Ends the connection if its stream can't be held back. */
+/** Ends the connection if its stream receives too much while it isn't read. */
 function watchOver(engine: Engine): HeldWatch {
   return {
     timers: engine.owner.timers,

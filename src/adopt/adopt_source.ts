@@ -18,7 +18,7 @@ export type AdoptSource = Deno.Conn | Duplex | StreamPair;
  *
  * @param source The stream.
  * @param initialData Bytes that were read from it already.
- * @param watch Notified if the stream can't be held back, which may happen with TLS.
+ * @param watch Notified if a stream has received too much while it wasn't read, which may happen with TLS.
  * @returns A transport that owns the stream.
  * @throws {TypeError} If it isn't a byte stream, is locked, or doesn't carry bytes.
  */

@@ -88,7 +88,9 @@ export function nativeUpgrade<Data>(
     engine.abandon(
       request.signal.aborted
         ? abortError("The request was aborted before the upgrade")
-        : new HandshakeError("Cannot upgrade: the client left before the WebSocket was open"),
+        : new HandshakeError(
+          "Cannot upgrade: the client disconnected before the WebSocket was open",
+        ),
       true,
     );
   };

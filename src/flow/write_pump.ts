@@ -251,7 +251,7 @@ export class WritePump {
     const most = block.end - block.start;
     if (Number.isInteger(count) && count >= least && count <= most) return true;
     this.#failSoon(
-      new TypeError(`Cannot write to a transport that says it took ${count} of ${most} bytes`),
+      new TypeError(`Cannot write to the transport: a write of ${most} bytes returned ${count}`),
     );
     return false;
   }

@@ -121,11 +121,11 @@ export class UpgradeOffer {
     };
   }
 
-  /** The client has left before it was answered. */
+  /** The client has disconnected before the response. */
   left(): void {
     if (this.#over) return;
     this.#close();
-    this.engine?.abandon(abortError("The client left before it was answered"), true);
+    this.engine?.abandon(abortError("The client disconnected before the response"), true);
   }
 
   /** There will be no connection. */

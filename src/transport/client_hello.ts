@@ -88,7 +88,7 @@ export async function awaitServerName(
     return serverName === null ? null : { serverName, bytes };
   });
   if (found === null) {
-    throw new Deno.errors.UnexpectedEof("the peer closed the connection in the middle of it");
+    throw new Deno.errors.UnexpectedEof("the peer closed the connection during the handshake");
   }
   return found;
 }

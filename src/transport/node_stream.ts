@@ -21,7 +21,7 @@ const HELD_LIMIT: number = 16 * 1024 * 1024;
 /** The interval in ms for checking how much a stream that isn't read has received. */
 const LOOK = 50;
 
-/** Watches a stream that can't be held back. */
+/** Watches a stream that may receive data while it isn't read. */
 export interface HeldWatch {
   /** The timers to use. */
   readonly timers: Timers;
@@ -284,7 +284,7 @@ export class NodeStreamTransport implements Transport {
       return;
     }
     const error = new Error(
-      `More than ${HELD_LIMIT} bytes arrived while the connection was held, and a node:tls socket can't be held back`,
+      `More than ${HELD_LIMIT} bytes arrived while the connection was held, and reading a node:tls socket can't be stopped`,
     );
     this.fail(error);
     callForeign(() => this.#stream.destroy(), NOTHING);

@@ -3,7 +3,7 @@ const MOST_EMPTY = 100;
 
 /** Checks what the reads of one stream say, since it may be a stream of the application's. */
 export class ReadCheck {
-  #empty = 0; // reads in a row that brought nothing
+  #empty = 0; // successive reads that returned nothing
 
   /**
    * What a read says, if it makes sense.
@@ -17,12 +17,12 @@ export class ReadCheck {
     if (typeof count !== "number" || count >>> 0 !== count || count > asked) {
       const given = typeof count === "number" ? count : `a value of type ${typeof count}`;
       throw new TypeError(
-        `Cannot read from the stream: it gave ${given} when asked for ${asked} bytes`,
+        `Cannot read from the stream: a read of ${asked} bytes returned ${given}`,
       );
     }
     this.#empty = count === 0 ? this.#empty + 1 : 0;
     if (this.#empty > MOST_EMPTY) {
-      throw new TypeError(`Cannot read from the stream: ${MOST_EMPTY} reads brought nothing`);
+      throw new TypeError(`Cannot read from the stream: ${MOST_EMPTY} reads returned nothing`);
     }
     return count;
   }

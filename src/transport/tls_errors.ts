@@ -25,7 +25,7 @@ const REASONS: ReadonlyArray<readonly [RegExp, string]> = [
   [/PEER_DID_NOT_RETURN_A_CERTIFICATE|sent no certificates/, "the peer sent no certificate"],
   [
     /alert: ?CertificateRequired|CERTIFICATE_REQUIRED/i,
-    "the peer demands a client certificate and got none",
+    "the peer requires a client certificate and got none",
   ],
   [/CERT_HAS_EXPIRED|certificate: Expired|certificate expired/i, "the certificate has expired"],
   [/CERT_NOT_YET_VALID|NotValidYet|not valid yet/i, "the certificate isn't valid yet"],
@@ -49,8 +49,8 @@ const REASONS: ReadonlyArray<readonly [RegExp, string]> = [
     /alert: ?CertificateExpired|ALERT_CERTIFICATE_EXPIRED/,
     "the peer says that our certificate has expired",
   ],
-  [/alert: ?BadRecordMac|ALERT_BAD_RECORD_MAC/, "the peer could not decrypt what it received"],
-  [/cannot decrypt|DecryptError/, "what was received could not be decrypted"],
+  [/alert: ?BadRecordMac|ALERT_BAD_RECORD_MAC/, "the peer could not decrypt the received data"],
+  [/cannot decrypt|DecryptError/, "the received data could not be decrypted"],
   [
     /alert: ?(BadCertificate|CertificateUnknown|UnsupportedCertificate|AccessDenied)|ALERT_(BAD_CERTIFICATE|CERTIFICATE_UNKNOWN|UNSUPPORTED_CERTIFICATE)/,
     "the peer refused our certificate",
@@ -68,7 +68,7 @@ const REASONS: ReadonlyArray<readonly [RegExp, string]> = [
     "there is no TLS version or cipher in common",
   ],
   [/ECONNRESET|ConnectionReset|reset by peer/i, "the connection was reset"],
-  [/UnexpectedEof|eof|EPIPE|BrokenPipe/i, "the peer closed the connection in the middle of it"],
+  [/UnexpectedEof|eof|EPIPE|BrokenPipe/i, "the peer closed the connection before the end"],
 ];
 
 /**
@@ -94,7 +94,7 @@ function tlsReason(error: unknown): string | undefined {
 function sessionReason(error: Error): string {
   // A peer that has completed a handshake speaks TLS.
   if (/corrupt message|InvalidContentType/.test(error.message)) {
-    return "what was received is not a TLS record";
+    return "the received data is not a TLS record";
   }
   return tlsReason(error) ?? printable(error.message);
 }

@@ -60,7 +60,7 @@ export async function handshake<Result>(
     const reads = new ReadCheck();
     const take = (bytes: Uint8Array | null) => {
       if (bytes === null) {
-        throw new Deno.errors.UnexpectedEof("the peer closed the connection in the middle of it");
+        throw new Deno.errors.UnexpectedEof("the peer closed the connection during the handshake");
       }
       // A read may end after the handshake has failed.
       if (outcome.failure === undefined) cipher.emit("data", bytes);

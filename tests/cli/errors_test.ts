@@ -99,7 +99,7 @@ Deno.test("invalid input leads to one line on standard error and the documented 
     const listener = ctx.listen({ hostname: "127.0.0.1", tls });
     const { code, stderr } = await runTool(["connect", listener.url, "--insecure"]);
     assertEquals(code, 4, stderr);
-    assertMatch(stderr, /^sluice: .*demands a client certificate.*\n$/);
+    assertMatch(stderr, /^sluice: .*requires a client certificate.*\n$/);
   });
   await t.step("a port that is in use exits with 3", async () => {
     await using ctx = new Context();

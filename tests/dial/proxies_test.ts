@@ -181,14 +181,19 @@ for (
 
 for (
   const [name, tunnel, steps, reason] of [
-    ["requires authentication", target, [[[5, 1, 0], [5, 255]]], /demands user and password/],
+    ["requires authentication", target, [[[5, 1, 0], [5, 255]]], /requires user and password/],
     [
       "selects a method that wasn't offered",
       target,
       [[[5, 1, 0], [5, 2]]],
-      /demands user and password/,
+      /requires user and password/,
     ],
-    ["supports no authentication", login, [[[5, 2, 0, 2], [5, 255]]], /takes no user and password/],
+    [
+      "supports no authentication",
+      login,
+      [[[5, 2, 0, 2], [5, 255]]],
+      /supports no user and password/,
+    ],
     [
       "refuses the credentials",
       login,

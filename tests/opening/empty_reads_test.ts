@@ -56,7 +56,7 @@ for (const role of ["server", "client"] as const) {
         });
         const { cause } = await conn.closed;
         assertInstanceOf(cause, TypeError);
-        assertMatch(`${cause}`, /reads brought nothing/);
+        assertMatch(`${cause}`, /reads returned nothing/);
         assertEquals(told, [cause]);
       });
     }
@@ -109,7 +109,7 @@ for (const [what, options] of Object.entries(LISTENING)) {
       onHandshakeError: (error) => failed.resolve(error),
       ...options,
     });
-    assertMatch(Deno.inspect(await failed.promise), /reads brought nothing/);
+    assertMatch(Deno.inspect(await failed.promise), /reads returned nothing/);
   });
 }
 
@@ -154,6 +154,6 @@ for (const [what, [url, options]] of Object.entries(DIALLING)) {
       ...options,
     });
     const { cause } = await conn.closed;
-    assertMatch(Deno.inspect(cause), /reads brought nothing/);
+    assertMatch(Deno.inspect(cause), /reads returned nothing/);
   });
 }

@@ -35,7 +35,7 @@ const MIB = 1024 * 1024;
 const MORE = 24 << 20;
 const OPTIONS = { tls: { caCerts: [ca] }, maxQueueBytes: 0, closeTimeout: 1000 };
 const EXCEEDED =
-  "More than 16777216 bytes arrived while the connection was held, and a node:tls socket can't be held back";
+  "More than 16777216 bytes arrived while the connection was held, and reading a node:tls socket can't be stopped";
 
 Deno.test("fault 66: an adopted node:https socket that is held too long is terminated, with its cause", async () => {
   const ctx = new Context();

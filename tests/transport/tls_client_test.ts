@@ -141,7 +141,7 @@ for (
 Deno.test("the first read's error names the demand for a client certificate", async () => {
   const { client, serving } = await connect(server, "localhost", { caCerts: [ca] }, ca);
   const error = await failure(client.read(new Uint8Array(1)));
-  assertEquals(error.message, "TLS failed: the peer demands a client certificate and got none");
+  assertEquals(error.message, "TLS failed: the peer requires a client certificate and got none");
   client.close();
   await serving;
 });

@@ -68,11 +68,11 @@ for (const towards of ["server", "client"] as const) {
       other.send("spoilt");
     });
     const cause = victim.cause as Error;
-    assertEquals(cause.message, "TLS failed: what was received could not be decrypted");
+    assertEquals(cause.message, "TLS failed: the received data could not be decrypted");
     assertEquals([victim.code, victim.wasClean, victimErrors], [1006, false, [cause]]);
     assertEquals(
       (other.cause as Error).message,
-      "TLS failed: the peer could not decrypt what it received",
+      "TLS failed: the peer could not decrypt the received data",
     );
   });
 
@@ -83,7 +83,7 @@ for (const towards of ["server", "client"] as const) {
         relay.inject(direction, new TextEncoder().encode("GET / HTTP/1.1\r\n\r\n")),
     );
     const cause = victim.cause as Error;
-    assertEquals(cause.message, "TLS failed: what was received is not a TLS record");
+    assertEquals(cause.message, "TLS failed: the received data is not a TLS record");
     assertEquals([victim.code, victimErrors], [1006, [cause]]);
   });
 }
@@ -162,7 +162,7 @@ Deno.test("fault 62: a missing client certificate is a HandshakeError that names
       [error.status, error.message],
       [
         0,
-        "Cannot connect to localhost over TLS: the peer demands a client certificate and got none",
+        "Cannot connect to localhost over TLS: the peer requires a client certificate and got none",
       ],
     );
     assertEquals((await conn.closed).cause, error);

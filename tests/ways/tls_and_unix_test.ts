@@ -60,7 +60,7 @@ Deno.test("mutual TLS: the client's certificate is on the connection and in onHa
     assertMatch(errors.pop()!.message, reason);
   }
   const anonymous = ctx.connect(url, { tls: { caCerts: [ca] } });
-  assertMatch((await failure(anonymous.opened)).message, /demands a client certificate/);
+  assertMatch((await failure(anonymous.opened)).message, /requires a client certificate/);
 });
 
 Deno.test("the errors for plain text on a TLS port, and for TLS on a plain port, name the mistake", async () => {

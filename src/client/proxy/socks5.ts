@@ -59,7 +59,9 @@ async function authenticate(transport: Transport, tunnel: Tunnel, attempt: strin
   if (method !== USER_AND_PASSWORD || username === undefined) {
     throw new HandshakeError(
       `${attempt}: ${
-        username === undefined ? "it demands user and password" : "it takes no user and password"
+        username === undefined
+          ? "it requires user and password"
+          : "it supports no user and password"
       }`,
     );
   }

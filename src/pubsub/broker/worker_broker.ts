@@ -246,7 +246,7 @@ export class WorkerBroker implements Broker {
       this.#unsent++;
       return Promise.reject(
         new QueueFullError(
-          "Cannot relay a publication: too many wait for the hub of the workers",
+          "Cannot relay a publication: too many publications wait for the hub of the workers",
           payload,
         ),
       );

@@ -80,7 +80,7 @@ export class RequestBody {
         if (input.available === 0) {
           if (await this.#host.moreBody()) continue;
           throw new Deno.errors.UnexpectedEof(
-            "The client left in the middle of the request's body",
+            "The client disconnected in the middle of the request's body",
           );
         }
         const { bytes } = input;

@@ -171,7 +171,7 @@ export class Http2Connection extends Timer implements Member {
     };
     const isUpgrade = isUpgradeRequest(head);
     if (isUpgrade && !hasBody) {
-      throw new Refusal(400, "The handshake ends the stream that the WebSocket would go on with");
+      throw new Refusal(400, "The handshake ends the stream that the WebSocket needs");
     }
     if (isUpgrade && makeOffer === null) return host.upgrade({ ...upgrade, offer: null });
     const { handler } = host;

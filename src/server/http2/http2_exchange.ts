@@ -187,7 +187,7 @@ export class Http2Exchange extends Timer implements AnswerHost, Member {
       if (!this.#begun) return await this.#send(internalError(error));
       // The head was sent, so only a reset tells the client that the response is incomplete.
       reportHandler(error);
-      stream.destroy(new Error("The answer has failed"));
+      stream.destroy(new Error("The response has failed"));
     }
   }
 
