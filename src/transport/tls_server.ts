@@ -145,7 +145,7 @@ export class TlsAcceptor {
    *
    * @param raw The accepted connection, with `TCP_NODELAY`. It is closed if the handshake fails; closing it aborts the
    * handshake.
-   * @returns The decrypted stream, with the client's certificate if it is demanded.
+   * @returns The decrypted stream, with the client's certificate if it is requested.
    * @throws {HandshakeError} With the reason in its message.
    */
   async accept(raw: Transport): Promise<Transport> {

@@ -181,7 +181,7 @@ export class TlsTransport implements Transport {
    * @param raw The transport below, which this object now owns.
    * @param cipher The encrypted side, made over `raw`.
    * @param tls The socket, made over `cipher`.
-   * @param peerCertificate The peer's certificate, if it was demanded.
+   * @param peerCertificate The peer's certificate, if it was requested.
    */
   constructor(
     raw: Transport,

@@ -63,6 +63,6 @@ export interface Transport {
   readonly localAddr?: Deno.Addr | null;
   /** The peer's address, if there is one. */
   readonly remoteAddr?: Deno.Addr | null;
-  /** The verified certificate of the peer, if it was demanded. */
+  /** The verified certificate of the peer, if it was requested. */
   readonly peerCertificate?: PeerCertificate;
 }
