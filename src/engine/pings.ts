@@ -149,7 +149,7 @@ export class Pings {
     return this.#pending.size >= MOST;
   }
 
-  /** Whether any wait. */
+  /** Whether any ping waits for its pong. */
   get any(): boolean {
     return this.#pending.size > 0;
   }

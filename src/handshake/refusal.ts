@@ -26,9 +26,9 @@ export interface RefusalDetails {
 export class Refusal {
   /** The status of the response. */
   readonly status: number;
-  /** The reason. */
+  /** The reason for the refusal. */
   readonly message: string;
-  /** The error that has led to it. */
+  /** The error that has caused the refusal. */
   readonly cause: unknown;
   /** Headers for the response. */
   readonly headers: readonly Field[];

@@ -245,7 +245,7 @@ export class Acceptor<Data> implements Entrance {
     over: (handshake) => this.#over(handshake),
   };
 
-  /** Passes an HTTP/2 stream that asks for a WebSocket through the stages that are left for it. */
+  /** Passes an HTTP/2 stream that requests a WebSocket through the remaining stages. */
   #serveStream(upgrade: Http2Upgrade): void {
     const { connection } = upgrade;
     const handshake = this.#begin(upgrade.transport, connection.info);
@@ -397,7 +397,7 @@ export class Acceptor<Data> implements Entrance {
     return false;
   }
 
-  /** Serves ordinary requests, if there is a handler, until one asks for a WebSocket. */
+  /** Serves ordinary requests, if there is a handler, until one requests a WebSocket. */
   #serveHttp(handshake: PendingHandshake<Data>): Promise<boolean> | boolean {
     return !handshake.isForHandler || this.#handToHttp(handshake);
   }

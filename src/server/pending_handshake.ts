@@ -27,23 +27,23 @@ export type RawSocket = Transport & Pick<SocketTransport, "setNoDelay">;
 export const NOTHING_TO_RELEASE = (): void => {};
 
 /**
- * A stage of a handshake. It adds to what is known of the handshake, or throws the error to answer. `false` ends the
- * handshake without an answer: something else has its stream, or has served it. A stage that has nothing to wait for
- * returns no promise, since most handshakes pass through all of them.
+ * A stage of a handshake. It adds its results to the handshake, or throws the error with which the handshake is refused.
+ * `false` ends the handshake without a response: its stream was passed on or served. A stage without a wait returns no
+ * promise, since most handshakes pass through all stages.
  */
 export type Stage<Data> = Stages<Data>["pass"];
 
 interface Stages<Data> {
-  // A method, so that a listener of some data is one of unknown data as well.
+  // A method, since its parameter is bivariant: a `Listener<Data>` has to be assignable to `Listener<unknown>`.
   pass(handshake: PendingHandshake<Data>): boolean | void | Promise<boolean | void>;
 }
 
-/** The stages of handshakes, and who is told of their end. */
+/** The stages of handshakes, and the functions that are called at their end. */
 export interface Course<Data> {
   readonly stages: readonly Stage<Data>[];
-  /** It has failed, and is answered if it can be. */
+  /** The handshake has failed; the client gets a response if that is possible. */
   failed(handshake: PendingHandshake<Data>, reason: unknown): void;
-  /** It is a connection, something else has its stream, or the stream is closed. */
+  /** The handshake has become a connection, its stream was passed on, or its stream is closed. */
   over(handshake: PendingHandshake<Data>): void;
 }
 
@@ -152,9 +152,9 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
     this.#passed(true);
   }
 
-  /** The last stage is passed. */
+  /** Called when a stage is passed; runs the next ones. */
   readonly #passed = (goesOn: boolean | void): void => {
-    // It was ended during the stage.
+    // The handshake was ended during the stage.
     if (this.#phase !== PASSING) return;
     const { stages } = this.#course;
     try {
@@ -184,7 +184,7 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
     else this.#close();
   };
 
-  /** Ends it, once. */
+  /** Ends the handshake, unless it has ended already. */
   #end(): void {
     if (this.#phase === OVER) return;
     this.#phase = OVER;
