@@ -131,6 +131,9 @@ export interface Streams {
 const MIN_QUEUED_FRAMES = 1024;
 const MIN_PLACEHOLDERS = 64;
 
+/** From this many bytes on a message is written as it is sent, rather than copied, if it can be. */
+const LEAST_LENT = 128 * 1024;
+
 /**
  * The sending half of a connection. It owns the send queue, the write pump, the deflater, the unfinished fragmented
  * message, the messages from sources, the drain latch, the send timeout, the end of our direction, and the counters of
@@ -218,7 +221,12 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
     } else {
       const bytes = typeof data === "string" ? encodeUtf8(data) : toBytes(data);
       if (bytes.length > room) return this.overflow(data);
-      queue.push(FIN | opcode, bytes, 1, owned);
+      if (!owned && bytes.length >= LEAST_LENT && this.nextKey === null && this.writer.mayBorrow) {
+        queue.pushLent(FIN | opcode, bytes, 1);
+        this.writer.writeLent(bytes);
+      } else {
+        queue.push(FIN | opcode, bytes, 1, owned);
+      }
     }
     return this.queued(1);
   }

@@ -142,6 +142,11 @@ export class TracedQueue extends SendQueue {
     else this.#queued(first, payload.length);
   }
 
+  override pushLent(first: number, payload: Uint8Array, messages: number): void {
+    super.pushLent(first, payload, messages);
+    this.#queued(first, payload.length);
+  }
+
   override pushText(first: number, text: string, messages: number, room: number): number {
     this.#printed = false;
     const length = super.pushText(first, text, messages, room);

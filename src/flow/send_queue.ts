@@ -6,6 +6,9 @@ import { acquire, type Buffer, HUGE, LARGEST, release, SIZES } from "../memory/b
 import { LARGEST_IN_SLAB, type SharedFrame } from "./shared_frame.ts";
 import { NOTHING } from "../util/bytes.ts";
 
+/** Index of the size of the block that has a header and the first bytes of a lent payload: a header alone isn't worth a write. */
+const BEFORE_LENT = 2;
+
 /** A run of encoded frames that is written in one piece. */
 export interface Block {
   /** The pooled buffer; `null` if `bytes` is a single payload, or shared with other queues. */
@@ -102,6 +105,33 @@ export class SendQueue {
     if (length > 0) block.bytes.set(payload, body);
     this.#finish(block, at, body, length, messages);
     if (messages === 0) this.#countFragment(block);
+  }
+
+  /**
+   * Appends a frame of more than a block, unmasked, whose payload is only lent. Before the lender goes on `keep` has to be
+   * called.
+   */
+  pushLent(first: number, payload: Uint8Array, messages: number): void {
+    const { length } = payload;
+    let block = this.#append(acquire(BEFORE_LENT));
+    block.end = writeHeader(block.bytes, block.end, first, length, 0);
+    const part = payload.subarray(0, SIZES[BEFORE_LENT] - (block.end - block.start));
+    block.bytes.set(part, block.end);
+    block.end += part.length;
+    block.payload = part.length;
+    for (let at = part.length; at < length;) {
+      const end = Math.min(at + SIZES[HUGE], length);
+      block.continues = true;
+      block = this.#appendBlock(newBlock(null, payload, at, end, end - at));
+      at = end;
+    }
+    this.#endLarge(block, length, messages);
+  }
+
+  /** Copies what is left of a payload that was lent: of the block in flight, and of those that wait. */
+  keep(payload: Uint8Array, flying: Block | null): void {
+    if (flying !== null) keepBlock(flying, payload);
+    for (let block = this.#head; block !== null; block = block.next) keepBlock(block, payload);
   }
 
   #countFragment(block: Block): void {
@@ -463,10 +493,14 @@ export class SendQueue {
         block = this.#append(acquire(sizeFor(Math.min(length - at, SIZES[HUGE]))));
       }
     }
-    block.continues = false;
-    block.sealed = true;
-    block.messages = messages;
-    block.fragments = 1 - messages;
+    this.#endLarge(block, length, messages);
+  }
+
+  #endLarge(last: Block, length: number, messages: number): void {
+    last.continues = false;
+    last.sealed = true;
+    last.messages = messages;
+    last.fragments = 1 - messages;
     this.bytes += length;
     this.messages += messages;
     this.fragments += 1 - messages;
@@ -523,6 +557,17 @@ function sizeFor(bytes: number): number {
   let size = 0;
   while (SIZES[size] < bytes) size++;
   return size;
+}
+
+/** Copies a block of `payload` to memory of its own. */
+function keepBlock(block: Block, payload: Uint8Array): void {
+  if (block.bytes !== payload) return;
+  const length = block.end - block.start, buffer = acquire(sizeFor(length));
+  buffer.bytes.set(payload.subarray(block.start, block.end), buffer.start);
+  block.buffer = buffer;
+  block.bytes = buffer.bytes;
+  block.start = buffer.start;
+  block.end = buffer.start + length;
 }
 
 /** Makes a block. All blocks are made here, so that they have the same hidden class. */

@@ -16,6 +16,9 @@ export interface WriteSink {
 // The most bytes that are written in one go to a transport that reports readiness. The rest waits for the next turn: a peer
 // that takes everything, fed by a callback that always sends more, must not keep all other connections waiting.
 const MOST_AT_ONCE = 256 * 1024;
+// The most that is written as it is sent, in one batch of received frames or one turn: a program that sends until it is told
+// to stop must be told so, even if the peer takes it all.
+const MOST_LENT = 1024 * 1024;
 
 /**
  * Moves blocks to the transport, with one write in flight at a time. Control frames have a queue of their own and are
@@ -40,6 +43,7 @@ export class WritePump {
   #control: ControlQueue | null = null;
   #corked = false;
   #scheduled = false;
+  #lent = 0; // bytes that were written as they were sent
   #stopped = false;
   #halfClosed = false;
   #onWritten: ((count: number) => void) | null = null;
@@ -126,6 +130,7 @@ export class WritePump {
 
   /** Starts the next write, unless one is in flight. */
   flush(): void {
+    this.#lent = 0;
     if (this.#corked || this.#flying !== null || this.#transport === null || this.#stopped) return;
     const block = this.#next();
     if (block !== null) this.#begin(block);
@@ -176,11 +181,27 @@ export class WritePump {
     return this.#queue.shift();
   }
 
-  #begin(block: Block): void {
+  /** Whether a large message may be written from its sender's memory: nothing waits before it, and the transport copies it. */
+  get mayBorrow(): boolean {
+    return this.#transport !== null && this.#transport.borrows === true && !this.held &&
+      this.#lent < MOST_LENT && this.#flying === null && this.#queue.empty && !this.#controlWaits();
+  }
+
+  /** Writes what the kernel takes of a payload that was lent to the queue, and copies the rest. */
+  writeLent(payload: Uint8Array): void {
+    const corked = this.#corked, most = MOST_LENT - this.#lent;
+    this.#lent += payload.length;
+    this.#corked = false;
+    this.#begin(this.#next()!, most);
+    this.#corked = corked;
+    this.#queue.keep(payload, this.#flying);
+  }
+
+  #begin(block: Block, most = MOST_AT_ONCE): void {
     this.#flying = block;
     this.#completing = block.continues;
     if (this.#transport!.tryWrite === undefined) this.#write(block);
-    else this.#writeReady(block);
+    else this.#writeReady(block, most);
   }
 
   /** Writes the rest of the block in flight to a transport that completes. */
@@ -205,12 +226,12 @@ export class WritePump {
   }
 
   /** Writes blocks to a transport that reports readiness, as long as the kernel takes them. */
-  #writeReady(first: Block): void {
+  #writeReady(first: Block, most: number): void {
     const transport = this.#transport!;
     let block: Block | null = first, written = 0;
     while (block !== null) {
       let count = 0;
-      if (written < MOST_AT_ONCE) {
+      if (written < most) {
         try {
           count = transport.tryWrite!(rest(block));
         } catch (error) {
@@ -237,7 +258,7 @@ export class WritePump {
 
   #awaitRoom(transport: Transport): void {
     this.#onWritable ??= () => {
-      if (this.#flying !== null) this.#writeReady(this.#flying);
+      if (this.#flying !== null) this.#writeReady(this.#flying, MOST_AT_ONCE);
     };
     try {
       transport.whenWritable!(this.#onWritable);

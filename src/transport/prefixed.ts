@@ -52,6 +52,10 @@ export class PrefixedTransport implements Transport {
     return this.#below.remoteAddr;
   }
 
+  get borrows(): boolean | undefined {
+    return this.#below.borrows;
+  }
+
   get bytesReceived(): number | undefined {
     return this.#below.bytesReceived;
   }

@@ -21,6 +21,11 @@ export interface Transport {
    */
   tryWrite?(data: Uint8Array): number;
   /**
+   * Whether `tryWrite` only borrows its bytes: once it has returned, nothing refers to them. Then what the kernel takes of a
+   * large message at once isn't copied.
+   */
+  readonly borrows?: boolean;
+  /**
    * Calls `ready` once, in a later turn, when `tryWrite` would take bytes or throw, even if that is so already. If it is
    * called again before that, only the latest `ready` is called.
    */

@@ -94,6 +94,10 @@ export class SystemSocket extends Watched {
     return this.#localAddr ??= localAddress(this.#poller, this.fd);
   }
 
+  get borrows(): boolean {
+    return true;
+  }
+
   // ---- By readiness -----------------------------------------------------------------------------------------------
 
   /** Calls `ready` once, in a later turn, when `tryRead` may return bytes, the end or an error. */
