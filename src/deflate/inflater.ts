@@ -1,5 +1,5 @@
 import { INVALID_PAYLOAD, TOO_BIG } from "../protocol/close_code.ts";
-import type { Source } from "../protocol/frame_decoder.ts";
+import type { Source } from "../protocol/source.ts";
 import { ProtocolError } from "../protocol/protocol_error.ts";
 import { History } from "./history.ts";
 import { CorruptDataError, RawZlib, SYNC_FLUSH } from "./raw_zlib.ts";

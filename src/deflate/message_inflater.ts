@@ -1,5 +1,5 @@
 import { INVALID_PAYLOAD } from "../protocol/close_code.ts";
-import type { Source } from "../protocol/frame_decoder.ts";
+import type { Source } from "../protocol/source.ts";
 import type {
   ChunkSink,
   CompressedMessages,

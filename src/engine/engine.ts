@@ -1,6 +1,6 @@
 import { call, report } from "./callbacks.ts";
 import { Closer, type CloserHost } from "./closer.ts";
-import type { Source } from "../protocol/frame_decoder.ts";
+import type { Source } from "../protocol/source.ts";
 import type { CloseRecord, LiveCloseRecord } from "../protocol/close_record.ts";
 import type { ConnectionStats } from "./stats.ts";
 import type { HandshakeResult } from "./handshake_result.ts";

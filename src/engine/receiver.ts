@@ -10,7 +10,7 @@ import type { ConnectionClosedError } from "../errors.ts";
 import { type Loan, ReadPump, type ReadSink } from "../flow/read_pump.ts";
 import { type QueuedMessage, type ReceivedMessage, ReceiveQueue } from "../flow/receive_queue.ts";
 import type { LiveCloseRecord } from "../protocol/close_record.ts";
-import type { Source } from "../protocol/frame_decoder.ts";
+import type { Source } from "../protocol/source.ts";
 import { FrameTap } from "../protocol/frame_tap.ts";
 import {
   type ChunkSink,

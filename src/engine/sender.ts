@@ -6,7 +6,7 @@ import { FlushWaiters } from "../flow/flush_waiters.ts";
 import { SendQueue } from "../flow/send_queue.ts";
 import type { SharedFrame } from "../flow/shared_frame.ts";
 import { WritePump, type WriteSink } from "../flow/write_pump.ts";
-import type { Source } from "../protocol/frame_decoder.ts";
+import type { Source } from "../protocol/source.ts";
 import { encodeClosePayload } from "../protocol/close_code.ts";
 import { CLOSE, FIN, PONG, RSV1, TEXT } from "../protocol/opcode.ts";
 import { encodeUtf8 } from "../protocol/utf8.ts";

@@ -1,8 +1,8 @@
 import { copyBytes } from "../protocol/copy_bytes.ts";
-import { type Source, sourceOf } from "../protocol/frame_decoder.ts";
 import { headerSize, writeHeader } from "../protocol/frame_header.ts";
 import { applyMask } from "../protocol/mask.ts";
 import { FIN, PONG } from "../protocol/opcode.ts";
+import { type Source, sourceOf } from "../protocol/source.ts";
 import { acquire, type Buffer, release, SIZES } from "../memory/buffer_pool.ts";
 
 /** The most pings and pongs of the application that may wait at the same time. */

@@ -1,7 +1,7 @@
 import { type Yielding, yieldTurn } from "./turn_line.ts";
 import { acquire, type Buffer, release, SIZES } from "../memory/buffer_pool.ts";
 import { ReadSize } from "../memory/read_size.ts";
-import type { Source } from "../protocol/frame_decoder.ts";
+import type { Source } from "../protocol/source.ts";
 import { ReadCheck } from "../transport/read_check.ts";
 import type { Transport } from "../transport/transport.ts";
 

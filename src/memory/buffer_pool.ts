@@ -1,4 +1,4 @@
-import type { Source } from "../protocol/frame_decoder.ts";
+import type { Source } from "../protocol/source.ts";
 
 /** A range of memory to read into or to write from. */
 export interface Buffer extends Source {

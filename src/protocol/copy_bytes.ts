@@ -1,4 +1,4 @@
-import type { Source } from "./frame_decoder.ts";
+import type { Source } from "./source.ts";
 
 // Up to this length a loop over words is faster than a call, which needs a view of its own.
 const INLINE = 128;

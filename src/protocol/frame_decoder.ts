@@ -2,17 +2,7 @@ import { PROTOCOL_ERROR, TOO_BIG } from "./close_code.ts";
 import { advanceKey, applyMask } from "./mask.ts";
 import { BINARY, CLOSE, FIN, PONG, type Role, RSV, RSV1 } from "./opcode.ts";
 import { ProtocolError } from "./protocol_error.ts";
-
-/** Received bytes, and a view of the same bytes for access by words. */
-export interface Source {
-  readonly bytes: Uint8Array;
-  readonly view: DataView;
-}
-
-/** Adds the view. */
-export function sourceOf(bytes: Uint8Array): Source {
-  return { bytes, view: new DataView(bytes.buffer, bytes.byteOffset, bytes.length) };
-}
+import type { Source } from "./source.ts";
 
 /** Gets the frames of a decoder. Either call may throw a {@linkcode ProtocolError}. */
 export interface FrameSink {

@@ -1,8 +1,9 @@
 import { INVALID_PAYLOAD } from "./close_code.ts";
-import type { FrameSink, Source } from "./frame_decoder.ts";
+import type { FrameSink } from "./frame_decoder.ts";
 import type { MessageAssembler } from "./message_assembler.ts";
 import { CLOSE, TEXT } from "./opcode.ts";
 import { ProtocolError } from "./protocol_error.ts";
+import type { Source } from "./source.ts";
 import { Utf8Validator } from "./utf8.ts";
 
 /** Gets data frames as they arrive, together with messages or instead of them. */

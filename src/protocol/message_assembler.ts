@@ -1,9 +1,10 @@
 import { INVALID_PAYLOAD, PROTOCOL_ERROR, TOO_BIG } from "./close_code.ts";
-import { FrameDecoder, type FrameSink, type Source, sourceOf } from "./frame_decoder.ts";
+import { FrameDecoder, type FrameSink } from "./frame_decoder.ts";
 import { CLOSE, CONTINUATION, type Role, RSV1, TEXT } from "./opcode.ts";
 import { copyBytes } from "./copy_bytes.ts";
 import { copyPayload } from "./payload_slab.ts";
 import { ProtocolError } from "./protocol_error.ts";
+import { type Source, sourceOf } from "./source.ts";
 import { decodeText, decodeValidText, isText } from "./text.ts";
 import { Utf8Validator } from "./utf8.ts";
 import { NOTHING } from "../util/bytes.ts";

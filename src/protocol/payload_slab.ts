@@ -1,5 +1,5 @@
 import { copyBytes } from "./copy_bytes.ts";
-import type { Source } from "./frame_decoder.ts";
+import type { Source } from "./source.ts";
 
 // To allocate a backing store costs more than all other work for a small message, so small payloads are cut from shared
 // slabs. A payload that the application keeps also keeps its slab of 16 KiB.

@@ -1,4 +1,4 @@
-import type { Source } from "../protocol/frame_decoder.ts";
+import type { Source } from "../protocol/source.ts";
 import { headerSize, LONGEST_HEADER, writeHeader } from "../protocol/frame_header.ts";
 import { decodeClosePayload, encodeClosePayload, NO_STATUS } from "../protocol/close_code.ts";
 import { MessageAssembler, type MessageSink } from "../protocol/message_assembler.ts";

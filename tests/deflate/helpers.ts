@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { Inflater, type InflaterSettings, type InflateSink } from "../../src/deflate/inflater.ts";
 import { CompressedFrame } from "../../src/deflate/compressed_frame.ts";
-import type { Source } from "../../src/protocol/frame_decoder.ts";
+import type { Source } from "../../src/protocol/source.ts";
 import { join, utf8 } from "../support/bytes.ts";
 import type { Changes } from "../support/raw_peer.ts";
 import type { Deflater, DeflaterSettings } from "../../src/deflate/deflater.ts";

@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { acquire, LARGEST, release, SIZES } from "../../src/memory/buffer_pool.ts";
 import { ControlQueue, encodeControl, MAX_REQUESTED } from "../../src/flow/control_queue.ts";
-import { sourceOf } from "../../src/protocol/frame_decoder.ts";
+import { sourceOf } from "../../src/protocol/source.ts";
 import { ReceiveQueue } from "../../src/flow/receive_queue.ts";
 import { concat, hex, toHex } from "../support/bytes.ts";
 import { FrameReader } from "../support/frames.ts";
