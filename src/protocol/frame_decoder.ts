@@ -1,8 +1,10 @@
 import { PROTOCOL_ERROR, TOO_BIG } from "./close_code.ts";
 import { advanceKey, applyMask } from "./mask.ts";
-import { BINARY, CLOSE, FIN, PONG, type Role, RSV, RSV1 } from "./opcode.ts";
+import { BINARY, CLOSE, FIN, PONG, type Role, RSV, RSV1, TEXT } from "./opcode.ts";
 import { ProtocolError } from "./protocol_error.ts";
 import type { Source } from "./source.ts";
+import { decodeText } from "./text.ts";
+import { TextRun } from "./text_run.ts";
 
 /** Gets the frames of a decoder. Either call may throw a {@linkcode ProtocolError}. */
 export interface FrameSink {
@@ -40,6 +42,8 @@ export class FrameDecoder {
   #minimum = 0; // the smallest length that may be encoded in the form used
   #key = 0;
   #remaining = 0;
+  #end = 0; // of the bytes that are being decoded
+  #texts: TextRun | null = null; // made when texts come together
 
   /** @param allowedRsv Reserved bits that a negotiated extension uses. */
   constructor(role: Role, sink: FrameSink, allowedRsv = 0) {
@@ -62,6 +66,8 @@ export class FrameDecoder {
   decode(source: Source, start: number, end: number): number {
     const view = source.view;
     let at = start;
+    this.#end = end;
+    this.#texts?.startAt(start);
     while (at < end) {
       if (this.#stage === PAYLOAD) {
         at = this.#payload(source, at, end);
@@ -98,11 +104,23 @@ export class FrameDecoder {
     return at;
   }
 
+  /** Decodes the text of the frame that has just ended, if it is the whole message; `null` if it isn't UTF-8. */
+  text(source: Source, start: number, end: number): string | null {
+    const limit = this.#end;
+    const moreCome = end < limit && source.view.getUint8(end) === (FIN | TEXT);
+    if (moreCome) this.#texts ??= new TextRun(this.#maskBit);
+    const texts = this.#texts;
+    const text = texts !== null && (moreCome || texts.open)
+      ? texts.decode(source, start, end, limit)
+      : null;
+    return text ?? decodeText(source.bytes, source.view, start, end);
+  }
+
   #payload(source: Source, at: number, end: number): number {
     const remaining = this.#remaining;
     if (end - at > remaining) end = at + remaining;
     const count = end - at;
-    if (this.#maskBit !== 0 && count > 0) {
+    if (this.#key !== 0 && count > 0) {
       applyMask(source.view, at, end, this.#key);
       if (count < remaining) this.#key = advanceKey(this.#key, count);
     }

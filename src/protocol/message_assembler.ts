@@ -306,7 +306,7 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
       if (!isText(source.bytes, source.view, start, end)) notUtf8();
       this.#asBytes(copyPayload(source, start, end));
     } else if (text) {
-      const string = decodeText(source.bytes, source.view, start, end);
+      const string = this.frames.text(source, start, end);
       if (string === null) this.#opaque(source.bytes.slice(start, end));
       else this.#sink.message(string, false);
     } else if (this.#viewPayloads) {

@@ -13,7 +13,7 @@ const LARGE = 2048;
 const LONG = 256;
 
 /** Whether every byte of `view[start..end)` is ASCII. */
-function isAscii(view: DataView, start: number, end: number): boolean {
+export function isAscii(view: DataView, start: number, end: number): boolean {
   let i = start, bits = 0;
   for (const wide = end - 16; i <= wide; i += 16) {
     bits |= view.getInt32(i) | view.getInt32(i + 4) | view.getInt32(i + 8) | view.getInt32(i + 12);
@@ -36,8 +36,13 @@ export function decodeText(
   start: number,
   end: number,
 ): string | null {
-  if (isAscii(view, start, end)) return latin1Slice.call(bytes, start, end);
+  if (isAscii(view, start, end)) return decodeAscii(bytes, start, end);
   return isUtf8(bytes.subarray(start, end)) ? decodeValidText(bytes, start, end) : null;
+}
+
+/** Decodes bytes that are ASCII, or whose other characters nobody looks at. */
+export function decodeAscii(bytes: Uint8Array, start: number, end: number): string {
+  return latin1Slice.call(bytes, start, end);
 }
 
 /** Decodes bytes that were validated as they arrived. */
