@@ -6,7 +6,8 @@
 // Each honest client sends one echo at a time, first alone and then under attack: by 10,000 attackers of mixed kinds,
 // and then, each with a server of its own, by floods of one kind. Prints the clients' latencies and the server's memory.
 // Ends with 1 if p99 rises to ten times its value without an attack, an honest client fails, memory exceeds the formula
-// of docs/security.md, or the server has ended. `--work` measures CPU time against size instead, for each shape of input.
+// of docs/security.md, or the server has ended. With SLUICE_TEST_SOCKETS=system the server's sockets are the kernel's own.
+// `--work` measures CPU time against size instead, for each shape of input.
 
 import { setPriority } from "node:os";
 import { parseArgs } from "node:util";

@@ -221,9 +221,11 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
     } else {
       const bytes = typeof data === "string" ? encodeUtf8(data) : toBytes(data);
       if (bytes.length > room) return this.overflow(data);
-      if (!owned && bytes.length >= LEAST_LENT && this.nextKey === null && this.writer.mayBorrow) {
-        queue.pushLent(FIN | opcode, bytes, 1);
-        this.writer.writeLent(bytes);
+      const mayLend = bytes.length >= LEAST_LENT && !owned && this.nextKey === null;
+      const lent = mayLend ? this.writer.borrowable : 0;
+      if (lent > 0) {
+        queue.pushLent(FIN | opcode, bytes, 1, lent);
+        this.writer.writeLent(bytes, lent);
       } else {
         queue.push(FIN | opcode, bytes, 1, owned);
       }

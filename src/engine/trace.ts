@@ -142,9 +142,10 @@ export class TracedQueue extends SendQueue {
     else this.#queued(first, payload.length);
   }
 
-  override pushLent(first: number, payload: Uint8Array, messages: number): void {
-    super.pushLent(first, payload, messages);
-    this.#queued(first, payload.length);
+  override pushLent(...args: Parameters<SendQueue["pushLent"]>): void {
+    super.pushLent(...args);
+    const [first, { length }] = args;
+    this.#queued(first, length);
   }
 
   override pushText(first: number, text: string, messages: number, room: number): number {

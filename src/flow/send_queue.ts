@@ -108,30 +108,17 @@ export class SendQueue {
   }
 
   /**
-   * Appends a frame of more than a block, unmasked, whose payload is only lent. Before the lender goes on `keep` has to be
-   * called.
+   * Appends a frame of more than a block, unmasked. The first `lent` bytes of its payload aren't copied: before their lender
+   * goes on `keep` has to be called.
    */
-  pushLent(first: number, payload: Uint8Array, messages: number): void {
-    const { length } = payload;
-    let block = this.#append(acquire(BEFORE_LENT));
-    block.end = writeHeader(block.bytes, block.end, first, length, 0);
-    const part = payload.subarray(0, SIZES[BEFORE_LENT] - (block.end - block.start));
-    block.bytes.set(part, block.end);
-    block.end += part.length;
-    block.payload = part.length;
-    for (let at = part.length; at < length;) {
-      const end = Math.min(at + SIZES[HUGE], length);
-      block.continues = true;
-      block = this.#appendBlock(newBlock(null, payload, at, end, end - at));
-      at = end;
-    }
-    this.#endLarge(block, length, messages);
+  pushLent(first: number, payload: Uint8Array, messages: number, lent: number): void {
+    this.#pushLarge(first, payload, messages, false, lent);
   }
 
-  /** Copies what is left of a payload that was lent: of the block in flight, and of those that wait. */
+  /** Copies what is left of a payload that was lent: in the block in flight, or in the next one. */
   keep(payload: Uint8Array, flying: Block | null): void {
-    if (flying !== null) keepBlock(flying, payload);
-    for (let block = this.#head; block !== null; block = block.next) keepBlock(block, payload);
+    if (flying !== null && flying.bytes === payload) keepBlock(flying);
+    else if (this.#head !== null && this.#head.bytes === payload) keepBlock(this.#head);
   }
 
   #countFragment(block: Block): void {
@@ -462,10 +449,16 @@ export class SendQueue {
    * Appends a frame that fills more than a block. It shares no block with other frames: a control frame can only be
    * written between blocks that end with a frame.
    */
-  #pushLarge(first: number, payload: Uint8Array, messages: number, owned: boolean): void {
+  #pushLarge(
+    first: number,
+    payload: Uint8Array,
+    messages: number,
+    owned: boolean,
+    lent = 0,
+  ): void {
     const length = payload.length, masked = this.#nextKey !== null;
     const key = this.#nextKey === null ? 0 : this.#nextKey();
-    const size = sizeFor(Math.min(length + LONGEST_HEADER, SIZES[HUGE]));
+    const size = lent > 0 ? BEFORE_LENT : sizeFor(Math.min(length + LONGEST_HEADER, SIZES[HUGE]));
     let block = this.#append(acquire(owned ? 0 : size));
     block.end = writeHeader(block.bytes, block.end, first, length, masked ? 0x80 : 0);
     if (masked) {
@@ -488,19 +481,21 @@ export class SendQueue {
         block.payload = part.length;
         if (masked) applyMask(block.buffer!.view, from, block.end, advanceKey(key, at));
         at += part.length;
+        if (at < lent) {
+          const end = Math.min(lent, length);
+          block.continues = true;
+          block = this.#appendBlock(newBlock(null, payload, at, end, end - at));
+          at = end;
+        }
         if (at === length) break;
         block.continues = true;
         block = this.#append(acquire(sizeFor(Math.min(length - at, SIZES[HUGE]))));
       }
     }
-    this.#endLarge(block, length, messages);
-  }
-
-  #endLarge(last: Block, length: number, messages: number): void {
-    last.continues = false;
-    last.sealed = true;
-    last.messages = messages;
-    last.fragments = 1 - messages;
+    block.continues = false;
+    block.sealed = true;
+    block.messages = messages;
+    block.fragments = 1 - messages;
     this.bytes += length;
     this.messages += messages;
     this.fragments += 1 - messages;
@@ -559,15 +554,15 @@ function sizeFor(bytes: number): number {
   return size;
 }
 
-/** Copies a block of `payload` to memory of its own. */
-function keepBlock(block: Block, payload: Uint8Array): void {
-  if (block.bytes !== payload) return;
-  const length = block.end - block.start, buffer = acquire(sizeFor(length));
-  buffer.bytes.set(payload.subarray(block.start, block.end), buffer.start);
+/** Gives a block memory of its own. */
+function keepBlock(block: Block): void {
+  const rest = block.bytes.subarray(block.start, block.end), { length } = rest;
+  const buffer = length > SIZES[HUGE] ? null : acquire(sizeFor(length));
+  buffer?.bytes.set(rest, buffer.start);
   block.buffer = buffer;
-  block.bytes = buffer.bytes;
-  block.start = buffer.start;
-  block.end = buffer.start + length;
+  block.bytes = buffer?.bytes ?? rest.slice();
+  block.start = buffer?.start ?? 0;
+  block.end = block.start + length;
 }
 
 /** Makes a block. All blocks are made here, so that they have the same hidden class. */

@@ -18,7 +18,7 @@ export interface WriteSink {
 const MOST_AT_ONCE = 256 * 1024;
 // The most that is written as it is sent, in one batch of received frames or one turn: a program that sends until it is told
 // to stop must be told so, even if the peer takes it all.
-const MOST_LENT = 1024 * 1024;
+const MOST_BORROWED = 1024 * 1024;
 
 /**
  * Moves blocks to the transport, with one write in flight at a time. Control frames have a queue of their own and are
@@ -43,7 +43,7 @@ export class WritePump {
   #control: ControlQueue | null = null;
   #corked = false;
   #scheduled = false;
-  #lent = 0; // bytes that were written as they were sent
+  #borrowed = 0; // bytes that were written as they were sent
   #stopped = false;
   #halfClosed = false;
   #onWritten: ((count: number) => void) | null = null;
@@ -130,7 +130,7 @@ export class WritePump {
 
   /** Starts the next write, unless one is in flight. */
   flush(): void {
-    this.#lent = 0;
+    this.#borrowed = 0;
     if (this.#corked || this.#flying !== null || this.#transport === null || this.#stopped) return;
     const block = this.#next();
     if (block !== null) this.#begin(block);
@@ -181,18 +181,23 @@ export class WritePump {
     return this.#queue.shift();
   }
 
-  /** Whether a large message may be written from its sender's memory: nothing waits before it, and the transport copies it. */
-  get mayBorrow(): boolean {
+  /**
+   * Bytes of a large message that may be written from its sender's memory: none if anything waits before it, or if the
+   * transport doesn't copy them.
+   */
+  get borrowable(): number {
     return this.#transport !== null && this.#transport.borrows === true && !this.held &&
-      this.#lent < MOST_LENT && this.#flying === null && this.#queue.empty && !this.#controlWaits();
+        this.#flying === null && this.#queue.empty && !this.#controlWaits()
+      ? MOST_BORROWED - this.#borrowed
+      : 0;
   }
 
   /** Writes what the kernel takes of a payload that was lent to the queue, and copies the rest. */
-  writeLent(payload: Uint8Array): void {
-    const corked = this.#corked, most = MOST_LENT - this.#lent;
-    this.#lent += payload.length;
+  writeLent(payload: Uint8Array, lent: number): void {
+    const corked = this.#corked;
+    this.#borrowed += Math.min(payload.length, lent);
     this.#corked = false;
-    this.#begin(this.#next()!, most);
+    this.#begin(this.#next()!, lent);
     this.#corked = corked;
     this.#queue.keep(payload, this.#flying);
   }

@@ -21,7 +21,8 @@ const READABLE = EPOLLIN | EPOLLRDHUP | EPOLLERR | EPOLLHUP;
 const WRITABLE = EPOLLOUT | EPOLLERR | EPOLLHUP;
 const ENDED = EPOLLRDHUP | EPOLLERR | EPOLLHUP;
 /** The most bytes that one call reads or writes, so that a fast connection leaves others their turn. */
-const MOST_AT_ONCE = 256 * 1024;
+const MOST_READ = 256 * 1024;
+const MOST_WRITTEN = 1024 * 1024;
 /** How many reads and how many writes are done at once in one turn. */
 const KEPT_PER_TURN = 16;
 
@@ -116,7 +117,7 @@ export class SystemSocket extends Watched {
   tryRead(into: Uint8Array): number | null {
     if (!this.#readable) return 0;
     const { libc, errno } = this.#poller;
-    const asked = Math.min(into.length, MOST_AT_ONCE);
+    const asked = Math.min(into.length, MOST_READ);
     for (;;) {
       this.#check("read from");
       const count = libc.recv(this.fd, into as Uint8Array<ArrayBuffer>, asked, 0);
@@ -139,7 +140,7 @@ export class SystemSocket extends Watched {
   tryWrite(data: Uint8Array): number {
     if (!this.#writable) return 0;
     const { libc, errno } = this.#poller;
-    const given = Math.min(data.length, MOST_AT_ONCE);
+    const given = Math.min(data.length, MOST_WRITTEN);
     for (;;) {
       this.#check("write to");
       const count = libc.send(this.fd, data as Uint8Array<ArrayBuffer>, given, MSG_NOSIGNAL);
