@@ -1,4 +1,5 @@
-import { type Block, SendQueue } from "../flow/send_queue.ts";
+import type { Block } from "../flow/block.ts";
+import { SendQueue } from "../flow/send_queue.ts";
 import { FIN } from "../protocol/opcode.ts";
 import type { DeflateDone, DeflateJob, Deflater } from "./deflater.ts";
 

@@ -1,5 +1,6 @@
 import { abortError, InvalidStateError, type Message } from "../errors.ts";
-import { type Block, SendQueue } from "../flow/send_queue.ts";
+import type { Block } from "../flow/block.ts";
+import { SendQueue } from "../flow/send_queue.ts";
 import { BINARY, CONTINUATION, FIN, TEXT } from "../protocol/opcode.ts";
 import { callForeign, EmptyPieces, isThenable } from "../util/foreign.ts";
 import { NOTHING } from "../util/bytes.ts";

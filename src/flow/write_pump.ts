@@ -1,7 +1,8 @@
 import type { Transport } from "../transport/transport.ts";
 import { callForeign } from "../util/foreign.ts";
 import { ControlQueue } from "./control_queue.ts";
-import { type Block, newBlock, type SendQueue } from "./send_queue.ts";
+import { type Block, newBlock } from "./block.ts";
+import type { SendQueue } from "./send_queue.ts";
 import { sharedView } from "./shared_frame.ts";
 import { flushAfterTurn } from "./flush_scheduler.ts";
 

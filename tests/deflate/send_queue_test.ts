@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
-import { type Block, SendQueue } from "../../src/flow/send_queue.ts";
+import type { Block } from "../../src/flow/block.ts";
+import { SendQueue } from "../../src/flow/send_queue.ts";
 import { noise } from "./helpers.ts";
 import { join, utf8 } from "../support/bytes.ts";
 

@@ -1,6 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { SIZES } from "../../src/memory/buffer_pool.ts";
-import { type Block, SendQueue } from "../../src/flow/send_queue.ts";
+import type { Block } from "../../src/flow/block.ts";
+import { SendQueue } from "../../src/flow/send_queue.ts";
 import { concat, sameBytes, text, toHex, utf8 } from "../support/bytes.ts";
 import { type Frame, FrameReader } from "../support/frames.ts";
 import { randomBytes, seeded } from "../support/random.ts";
