@@ -159,7 +159,6 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
   /** Whether nothing can be sent any more, since our direction was shut down. */
   shut = false;
   messagesSent = 0;
-  queueHighWater = 0;
   dropped = 0;
 
   readonly #host: SenderHost;
@@ -194,7 +193,7 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
       messagesSent: this.messagesSent,
       bytesSent: this.writer.written,
       queuedBytes: this.queue.bytes,
-      queueHighWater: this.queueHighWater,
+      queueHighWater: this.queue.highWater,
       drains: this.#drain?.count ?? 0,
       dropped: this.dropped,
     };
@@ -212,15 +211,15 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
   send(data: Message, opcode: number, owned: boolean, compress?: boolean): boolean {
     this.#checkWhole(data);
     const { queue, deflater } = this;
-    const room = this.room;
     if (deflater !== null && compress !== false) {
-      return this.#sendCompressible(deflater, data, opcode, owned, compress, room);
+      return this.#sendCompressible(deflater, data, opcode, owned, compress, this.room);
     }
     if (typeof data === "string" && opcode === TEXT) {
-      if (queue.pushText(FIN | TEXT, data, 1, room) < 0) return this.overflow(data);
+      if (queue.defer(data, this.#deferrable)) return this.#deferred();
+      if (queue.pushText(FIN | TEXT, data, 1, this.room) < 0) return this.overflow(data);
     } else {
       const bytes = typeof data === "string" ? encodeUtf8(data) : toBytes(data);
-      if (bytes.length > room) return this.overflow(data);
+      if (bytes.length > this.room) return this.overflow(data);
       const mayLend = bytes.length >= LEAST_LENT && !owned && this.nextKey === null;
       const lent = mayLend ? this.writer.borrowable : 0;
       if (lent > 0) {
@@ -301,10 +300,26 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
     const { settings } = this, { bytes } = this.queue;
     this.messagesSent += messages;
     if (bytes > settings.lowWaterMark) (this.#drain ??= new DrainLatch()).armed = true;
-    if (bytes > this.queueHighWater) this.queueHighWater = bytes;
+    if (bytes > this.queue.highWater) this.queue.highWater = bytes;
     if (settings.sendTimeout !== Infinity) (this.#timeout ??= new SendTimeout(this)).arm();
     this.writer.schedule();
     return bytes <= settings.highWaterMark;
+  }
+
+  /** Bytes up to which it makes no difference how many are queued, if any are. */
+  get #deferrable(): number {
+    const { lowWaterMark, highWaterMark, maxQueueBytes } = this.settings;
+    if (lowWaterMark > 0 || this.reserved > 0 || this.queue.frames >= MIN_QUEUED_FRAMES) return 0;
+    return Math.min(highWaterMark, maxQueueBytes);
+  }
+
+  /** The end of a send whose bytes aren't counted yet: there are some, and they are below the high-water mark. */
+  #deferred(): true {
+    this.messagesSent++;
+    (this.#drain ??= new DrainLatch()).armed = true;
+    if (this.settings.sendTimeout !== Infinity) (this.#timeout ??= new SendTimeout(this)).arm();
+    this.writer.schedule();
+    return true;
   }
 
   // ---- Refusals ---------------------------------------------------------------------------------------------------

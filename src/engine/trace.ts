@@ -148,6 +148,10 @@ export class TracedQueue extends SendQueue {
     this.#queued(first, length);
   }
 
+  override defer(): boolean {
+    return false;
+  }
+
   override pushText(first: number, text: string, messages: number, room: number): number {
     this.#printed = false;
     const length = super.pushText(first, text, messages, room);

@@ -1,6 +1,6 @@
 import { headerSize, LONGEST_HEADER, writeHeader } from "../protocol/frame_header.ts";
 import { advanceKey, applyMask } from "../protocol/mask.ts";
-import { FIN } from "../protocol/opcode.ts";
+import { FIN, TEXT } from "../protocol/opcode.ts";
 import { encodeUtf8 } from "../protocol/utf8.ts";
 import { acquire, type Buffer, HUGE, LARGEST, release, SIZES } from "../memory/buffer_pool.ts";
 import { type Block, keepBlock, newBlock, newPlaceholder, sizeFor } from "./block.ts";
@@ -13,6 +13,16 @@ const BEFORE_LENT = 2;
 // Up to this length a call of the encoder costs more than a loop over the characters.
 const SHORT_TEXT = 24;
 const ENCODER = new TextEncoder();
+/** The longest text that is encoded together with others: a longer one has a longer header. */
+const LONGEST_DEFERRED = 125;
+/** Characters that are encoded together at most. */
+const MOST_DEFERRED = 16 * 1024;
+/** By a text's length, what stands in the place of its header until that is written; it tells the length. */
+const GAPS = Array.from(
+  { length: LONGEST_DEFERRED + 1 },
+  (_, length) => "\0" + String.fromCharCode(length),
+);
+const MASKED_GAPS = GAPS.map((gap) => gap + "\0\0\0\0");
 // Header and masking key of a short frame (RFC 6455 5.2), in bytes.
 const UNMASKED_HEADER = 2;
 const MASKED_HEADER = 6;
@@ -25,8 +35,8 @@ const PLACEHOLDER_OVERHEAD = 1024;
  * A placeholder is a block whose frames come later: of a message that is being compressed, or that comes in pieces.
  */
 export class SendQueue {
-  /** Payload bytes that the kernel has not taken yet. */
-  bytes = 0;
+  /** The most that `bytes` has been, as far as it was looked at. */
+  highWater = 0;
   /** Messages that the kernel has not fully taken yet. */
   messages = 0;
   /** Frames that don't end a message, and that the kernel has not fully taken yet. */
@@ -37,14 +47,27 @@ export class SendQueue {
   frameOverhead: number;
 
   readonly #nextKey: (() => number) | null;
+  #bytes = 0;
   #head: Block | null = null;
   #tail: Block | null = null;
+  #texts = ""; // texts that aren't encoded yet, each after a gap for its header
+  #waiting = 0; // their number
   #postponed: SharedFrame[] | null = null;
 
   /** @param nextKey Returns a masking key for each frame; `null` for a server, which doesn't mask. */
   constructor(nextKey: (() => number) | null) {
     this.#nextKey = nextKey;
     this.frameOverhead = nextKey === null ? UNMASKED_HEADER : MASKED_HEADER;
+  }
+
+  /** Payload bytes that the kernel has not taken yet. */
+  get bytes(): number {
+    if (this.#waiting > 0) this.#settle();
+    return this.#bytes;
+  }
+
+  set bytes(bytes: number) {
+    this.#bytes = bytes;
   }
 
   /** Frames that the kernel has not fully taken yet: each costs memory, even without payload. */
@@ -59,7 +82,7 @@ export class SendQueue {
 
   /** Whether no block waits. One may be in flight. */
   get empty(): boolean {
-    return this.#head === null;
+    return this.#head === null && this.#waiting === 0;
   }
 
   /**
@@ -70,6 +93,7 @@ export class SendQueue {
    * @param owned Whether the payload is ours to keep and to change.
    */
   push(first: number, payload: Uint8Array, messages: number, owned: boolean): void {
+    if (this.#waiting > 0) this.#settle();
     const length = payload.length, masked = this.#nextKey !== null;
     if (length + LONGEST_HEADER > SIZES[LARGEST]) {
       this.#pushLarge(first, payload, messages, owned);
@@ -88,6 +112,7 @@ export class SendQueue {
    * goes on `keep` has to be called.
    */
   pushLent(first: number, payload: Uint8Array, messages: number, lent: number): void {
+    if (this.#waiting > 0) this.#settle();
     this.#pushLarge(first, payload, messages, false, lent);
   }
 
@@ -106,7 +131,7 @@ export class SendQueue {
   pushUncounted(first: number, payload: Uint8Array): void {
     this.push(first, payload, 0, false);
     this.#tail!.payload -= payload.length;
-    this.bytes -= payload.length;
+    this.#bytes -= payload.length;
   }
 
   /**
@@ -117,11 +142,12 @@ export class SendQueue {
    * @param messages 1 if the frame ends a message.
    */
   pushCompressed(first: number, payload: Uint8Array, counted: number, messages: number): void {
+    if (this.#waiting > 0) this.#settle();
     const before = this.#tail, excess = counted - payload.length;
     this.push(first, payload, messages, false);
     const tail = this.#tail!;
     tail.payload += excess;
-    this.bytes += excess;
+    this.#bytes += excess;
     if (payload.length + LONGEST_HEADER <= SIZES[LARGEST]) return;
     // A large frame has blocks of its own, and leaves the count with the last of them.
     for (
@@ -140,12 +166,13 @@ export class SendQueue {
    * @returns The placeholder, for `fill`.
    */
   reserve(counted: number, messages: number): Block {
+    if (this.#waiting > 0) this.#settle();
     const block = this.#appendBlock(newBlock(null, NOTHING, 0, 0, counted));
     block.messages = messages;
     block.fragments = 1 - messages;
     block.pending = block.compressed = true;
     this.placeholders++;
-    this.bytes += counted;
+    this.#bytes += counted;
     this.messages += messages;
     this.fragments += 1 - messages;
     return block;
@@ -153,7 +180,7 @@ export class SendQueue {
 
   /** Whether a reserved placeholder is still in the queue, and the last block of it. */
   isLast(placeholder: Block): boolean {
-    return this.#tail === placeholder && placeholder.pending;
+    return this.#tail === placeholder && placeholder.pending && this.#waiting === 0;
   }
 
   /** Counts a further frame for a reserved placeholder. */
@@ -161,7 +188,7 @@ export class SendQueue {
     placeholder.payload += counted;
     placeholder.messages += messages;
     placeholder.fragments += 1 - messages;
-    this.bytes += counted;
+    this.#bytes += counted;
     this.messages += messages;
     this.fragments += 1 - messages;
   }
@@ -195,7 +222,7 @@ export class SendQueue {
       last = from.#tail;
     if (!placeholder.pending || first === null || last === null) return;
     this.placeholders--;
-    this.bytes -= payload;
+    this.#bytes -= payload;
     this.messages -= messages;
     this.fragments -= fragments;
     const end = this.#moveTo(placeholder, from, first, last);
@@ -205,7 +232,7 @@ export class SendQueue {
 
   /** Replaces a placeholder with the blocks of another queue; returns the last one, whose `next` the caller has to set. */
   #moveTo(placeholder: Block, from: SendQueue, first: Block, last: Block): Block {
-    this.bytes += from.bytes;
+    this.#bytes += from.bytes;
     this.messages += from.messages;
     this.fragments += from.fragments;
     from.#head = from.#tail = null;
@@ -216,12 +243,58 @@ export class SendQueue {
   }
 
   /**
+   * Takes a short text, to encode it together with those that follow: a call of the encoder takes as long as some hundred
+   * characters. Until then its bytes aren't known, but they are at most three for each character.
+   *
+   * @param limit Bytes that the queue may have without anybody having to know how many they are.
+   * @returns Whether it was taken.
+   */
+  defer(text: string, limit: number): boolean {
+    const { length } = text;
+    if (length > LONGEST_DEFERRED || (length <= SHORT_TEXT && this.#waiting === 0)) return false;
+    const characters = this.#texts.length + length;
+    if (characters > MOST_DEFERRED || this.#bytes + 3 * characters > limit) return false;
+    this.#texts += (this.#nextKey === null ? GAPS : MASKED_GAPS)[length] + text;
+    this.#waiting++;
+    this.messages++;
+    return true;
+  }
+
+  /** Encodes the texts that were deferred: at once, if all are ASCII. */
+  #settle(): void {
+    const texts = this.#texts, { length } = texts, count = this.#waiting;
+    const header = this.#nextKey === null ? UNMASKED_HEADER : MASKED_HEADER;
+    this.#texts = "";
+    this.#waiting = 0;
+    const block = this.#room(length), from = block.end, { bytes } = block;
+    const { read } = ENCODER.encodeInto(texts, bytes.subarray(from, from + length));
+    if (read === length) {
+      for (let at = from; at < from + length;) {
+        const size = bytes[at + 1], body = at + header;
+        writeHeader(bytes, at, FIN | TEXT, size, this.#nextKey === null ? 0 : 0x80);
+        this.#finish(block, at + 2, body, size, 0);
+        at = body + size;
+      }
+      block.messages += count;
+    } else {
+      this.messages -= count;
+      for (let at = 0; at < length;) {
+        const body = at + header, end = body + texts.charCodeAt(at + 1);
+        this.pushText(FIN | TEXT, texts.substring(body, end), 1, Infinity);
+        at = end;
+      }
+    }
+    if (this.#bytes > this.highWater) this.highWater = this.#bytes;
+  }
+
+  /**
    * Appends a frame with a text.
    *
    * @param room Bytes that may be added to the queue.
    * @returns The length in UTF-8; -1 if that is more than `room`, and then nothing was appended.
    */
   pushText(first: number, text: string, messages: number, room: number): number {
+    if (this.#waiting > 0) this.#settle();
     const characters = text.length, masked = this.#nextKey !== null;
     if (characters > room) return -1;
     // If the text might not fit, its length has to be known first: a block that was added can't be taken back.
@@ -254,6 +327,7 @@ export class SendQueue {
    * @param busy Whether a write is in flight. Then the frame may wait for long, and must not keep a slab in memory.
    */
   pushShared(frame: SharedFrame, busy: boolean): void {
+    if (this.#waiting > 0) this.#settle();
     const size = frame.end - frame.start, tail = this.#tail;
     if (this.#nextKey !== null) {
       this.push(FIN | frame.opcode, frame.payload(), 1, false);
@@ -264,7 +338,7 @@ export class SendQueue {
       tail.payload += frame.length;
       tail.compressed ||= frame.isCompressed;
       tail.messages++;
-      this.bytes += frame.length;
+      this.#bytes += frame.length;
       this.messages++;
     } else if (size > LARGEST_IN_SLAB || (tail === null && !busy)) {
       const { bytes, start, end, length } = frame;
@@ -272,7 +346,7 @@ export class SendQueue {
       block.messages = 1;
       block.shared = true;
       block.compressed = frame.isCompressed;
-      this.bytes += length;
+      this.#bytes += length;
       this.messages++;
     } else {
       const block = this.#room(size);
@@ -280,7 +354,7 @@ export class SendQueue {
       block.end += size;
       block.payload += frame.length;
       block.messages++;
-      this.bytes += frame.length;
+      this.#bytes += frame.length;
       this.messages++;
     }
   }
@@ -288,7 +362,7 @@ export class SendQueue {
   /** Keeps a frame until the unfinished fragmented message ends. It is counted at once. */
   postpone(frame: SharedFrame): void {
     (this.#postponed ??= []).push(frame);
-    this.bytes += frame.length;
+    this.#bytes += frame.length;
     this.messages++;
   }
 
@@ -306,6 +380,7 @@ export class SendQueue {
    * @returns The placeholder, for `insertAt`, `closePlaceholder` or `cutAt`.
    */
   openPlaceholder(): Block {
+    if (this.#waiting > 0) this.#settle();
     const placeholder = newPlaceholder();
     this.#appendBlock(placeholder);
     return placeholder;
@@ -339,6 +414,7 @@ export class SendQueue {
 
   /** Drops an open placeholder and everything after it. */
   cutAt(placeholder: Block): void {
+    if (this.#waiting > 0) this.#settle();
     if (!this.#cut(placeholder, null)) return;
     for (let block: Block | null = placeholder; block !== null; block = block.next) {
       this.#forget(block);
@@ -359,6 +435,7 @@ export class SendQueue {
 
   /** Takes the next block to write; `null` if there is none, or it is a placeholder. */
   shift(): Block | null {
+    if (this.#waiting > 0) this.#settle();
     const block = this.#head;
     if (block !== null) {
       if (block.pending) return null;
@@ -372,7 +449,7 @@ export class SendQueue {
 
   /** Accounts for a block that the kernel has taken. */
   taken(block: Block): void {
-    this.bytes -= block.payload;
+    this.#bytes -= block.payload;
     this.messages -= block.messages;
     this.fragments -= block.fragments;
     if (block.buffer !== null) release(block.buffer);
@@ -380,6 +457,7 @@ export class SendQueue {
 
   /** Drops all blocks, except the rest of a frame that is partly written. */
   drop(completing: boolean): void {
+    if (this.#waiting > 0) this.#settle();
     let rest = this.#head;
     this.#head = this.#tail = null;
     while (completing && rest !== null) {
@@ -402,7 +480,7 @@ export class SendQueue {
 
   #forgetPostponed(): void {
     for (const frame of this.#postponed ?? []) {
-      this.bytes -= frame.length;
+      this.#bytes -= frame.length;
       this.messages--;
     }
     this.#postponed = null;
@@ -417,7 +495,7 @@ export class SendQueue {
     block.end = body + length;
     block.payload += length;
     block.messages += messages;
-    this.bytes += length;
+    this.#bytes += length;
     this.messages += messages;
   }
 
@@ -472,7 +550,7 @@ export class SendQueue {
     block.sealed = true;
     block.messages = messages;
     block.fragments = 1 - messages;
-    this.bytes += length;
+    this.#bytes += length;
     this.messages += messages;
     this.fragments += 1 - messages;
   }
