@@ -23,7 +23,8 @@ function receiver(role: Role): Receiver {
           made.got.push(data);
           if (made.stopAfter(data)) made.assembler.frames.stopRequested = true;
         },
-        control: (opcode, payload) => void made.got.push(`${opcode} ${payload}`),
+        control: (opcode, { bytes }, start, end) =>
+          void made.got.push(`${opcode} ${bytes.slice(start, end)}`),
         inflated() {},
       },
       0,
