@@ -23,7 +23,7 @@ import { AddressLimit } from "./address_limit.ts";
 import type { SocketListener, SocketTransport } from "../transport/sockets.ts";
 import { bind } from "./bind.ts";
 import { evictOldest } from "./handshake_limit.ts";
-import { LINGER } from "./linger.ts";
+import { LINGER } from "../transport/linger.ts";
 import type { Visit } from "./http/http_connection.ts";
 import { HttpServer } from "./http/http_server.ts";
 import type { Http2Connection, Http2Upgrade } from "./http2/http2_connection.ts";

@@ -15,7 +15,7 @@ import type { Waiting } from "./handshake_limit.ts";
 import type { ListenSettings } from "./listen_options.ts";
 import { GoawayResponder } from "./http2/goaway_responder.ts";
 import type { LateUpgrade } from "./late_upgrade.ts";
-import { LINGER } from "./linger.ts";
+import { LINGER } from "../transport/linger.ts";
 import type { PeerInfo } from "./peer_info.ts";
 import { Http1Responder, type Responder } from "./responder.ts";
 import type { UpgradeOffer } from "./upgrade_offer.ts";

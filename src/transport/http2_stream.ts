@@ -2,11 +2,9 @@ import type { Http2Stream } from "node:http2";
 import { addAbortSignal } from "node:stream";
 import { setImmediate } from "node:timers";
 import { callForeign } from "../util/foreign.ts";
+import { LINGER } from "./linger.ts";
 import { NodeStreamTransport } from "./node_stream.ts";
 import type { PeerCertificate } from "./peer_certificate.ts";
-
-/** How long the peer may take to end its direction after ours, in ms. */
-const LINGER = 1000;
 
 /** The names of the error codes, by number (RFC 9113 7). */
 const ERROR_CODES = [

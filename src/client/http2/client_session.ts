@@ -1,9 +1,7 @@
 import http2, { type ClientHttp2Session, type ClientHttp2Stream } from "node:http2";
 import { Http2Link } from "../../transport/http2_link.ts";
+import { LINGER } from "../../transport/linger.ts";
 import type { Transport } from "../../transport/transport.ts";
-
-/** How long the server may take to read the last frames of a connection, in ms. */
-const LINGER = 1000;
 
 /** An HTTP/2 connection to a server. The connection is closed after its last stream. */
 export class ClientSession {

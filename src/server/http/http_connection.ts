@@ -9,7 +9,7 @@ import { callForeign } from "../../util/foreign.ts";
 import type { Member } from "../../util/member_list.ts";
 import { Timer, type Timers } from "../../util/timers.ts";
 import type { LateUpgrade } from "../late_upgrade.ts";
-import { LINGER } from "../linger.ts";
+import { LINGER } from "../../transport/linger.ts";
 import type { HttpHandler, PeerInfo } from "../peer_info.ts";
 import type { UpgradeOffer } from "../upgrade_offer.ts";
 import { type ExchangeHost, HttpExchange, type Outcome } from "./http_exchange.ts";

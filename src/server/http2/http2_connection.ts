@@ -11,7 +11,7 @@ import { type Member, MemberList } from "../../util/member_list.ts";
 import { Timer } from "../../util/timers.ts";
 import type { HttpHost } from "../http/http_connection.ts";
 import type { LateUpgrade } from "../late_upgrade.ts";
-import { LINGER } from "../linger.ts";
+import { LINGER } from "../../transport/linger.ts";
 import type { HttpHandler, PeerInfo } from "../peer_info.ts";
 import type { UpgradeOffer } from "../upgrade_offer.ts";
 import { Http2Exchange, type Http2Request } from "./http2_exchange.ts";
