@@ -8,7 +8,7 @@ import { acquire, type Buffer, release, SIZES } from "../memory/buffer_pool.ts";
 /** The most pings and pongs of the application that may wait at the same time. */
 export const MAX_REQUESTED = 64;
 
-// The most pings of one read that are answered: a read of 64 KiB may contain ten thousand.
+// The largest number of answers to pings that may wait. A read of 64 KiB may contain ten thousand pings.
 const MAX_ANSWERS = 64;
 
 /** Encodes a control frame (RFC 6455 5.5), masked with `key`, or unmasked if that is `null`. */
@@ -44,8 +44,7 @@ function putControl(
 
 /**
  * Control frames that wait for the kernel: frames of the application, which are bounded in number, and answers to pings, of
- * which only the latest are kept (RFC 6455 5.5.3). "Latest" means the latest batch: of the pings of one read the last 64
- * are answered, and they replace unsent answers to earlier reads. So a peer that takes no answers costs one batch.
+ * which only the latest 64 are kept (RFC 6455 5.5.3).
  */
 export class ControlQueue {
   // Answers are encoded one after the other into one buffer, so that a flood of pings makes no garbage.
@@ -53,7 +52,6 @@ export class ControlQueue {
   #from = 0;
   #to = 0;
   #answers = 0;
-  #stale = false; // whether the answers are from an earlier batch
   #requested: Uint8Array[] = [];
 
   /** Whether no frame waits. */
@@ -66,9 +64,8 @@ export class ControlQueue {
     return this.#requested.length >= MAX_REQUESTED;
   }
 
-  /** Adds the answer to a ping with the payload `source[start..end)`; it replaces the answers to earlier batches. */
+  /** Adds the answer to a ping with the payload `source[start..end)`; if too many wait, it replaces the oldest. */
   answer(source: Source, start: number, end: number, key: number | null): void {
-    if (this.#stale) this.#forgetAnswers();
     const masked = key !== null;
     if (this.#answers === MAX_ANSWERS) {
       const oldest = this.#buffer!.bytes[this.#from + 1] & 0x7f;
@@ -78,11 +75,6 @@ export class ControlQueue {
     const length = end - start, buffer = this.#room(headerSize(length, masked) + length);
     this.#to = putControl(buffer, this.#to, PONG, source, start, end, key);
     this.#answers++;
-  }
-
-  /** Ends the batch of pings that were answered so far. */
-  endBatch(): void {
-    this.#stale = this.#answers > 0;
   }
 
   /** Adds a frame of the application or of keepalive. */
@@ -110,17 +102,10 @@ export class ControlQueue {
 
   /** Drops all frames that wait. */
   clear(): void {
-    this.#forgetAnswers();
     if (this.#buffer !== null) release(this.#buffer);
     this.#buffer = null;
-    this.#from = this.#to = 0;
+    this.#answers = this.#from = this.#to = 0;
     this.#requested.length = 0;
-  }
-
-  #forgetAnswers(): void {
-    this.#stale = false;
-    this.#answers = 0;
-    this.#from = this.#to = this.#buffer === null ? 0 : this.#buffer.start;
   }
 
   #room(size: number): Buffer {

@@ -112,7 +112,6 @@ export class WritePump {
   /** Ends the batch, and writes the messages that were sent in it. */
   uncork(): void {
     this.#corked = false;
-    if (this.#control !== null) this.#control.endBatch();
     this.flush();
   }
 
