@@ -1,26 +1,17 @@
 import { assertEquals } from "@std/assert";
-import { type Connection, Context } from "../../mod.ts";
 import { readCompression } from "../../src/deflate/compression_options.ts";
 import { Deflater } from "../../src/deflate/deflater.ts";
 import { codecSettings, readAgreement } from "../../src/deflate/negotiation.ts";
 import { parseExtensions } from "../../src/handshake/extension_list.ts";
-import {
-  answering,
-  assertBytes,
-  deflateInTurns,
-  inflater,
-  json,
-  noise,
-  offering,
-  push,
-} from "./helpers.ts";
+import { assertBytes, deflateInTurns, inflater, json, noise, push } from "./helpers.ts";
 import { join, utf8 } from "../support/bytes.ts";
 import { frameOf } from "../support/frames.ts";
-import { RawPeer } from "../support/raw_peer.ts";
+import { RAW_PAIRS } from "../support/pair.ts";
+import type { RawPeer } from "../support/raw_peer.ts";
 
 // The cases of sections 12 and 13 of the Autobahn suite, by their numbers. The kinds of data, the sizes, the fragments, the offers
-// and the answers are those of the suite; the data are made here. Each case runs in both roles. The suite sends 1,000 messages
-// per case; this test sends about a megabyte, or 1,000 messages with AUTOBAHN_FULL=1.
+// and the answers are those of the suite; the data are made here. Each case runs in both roles, over HTTP/1.1 and HTTP/2. The
+// suite sends 1,000 messages per case; this test sends about a megabyte, or 1,000 messages with AUTOBAHN_FULL=1.
 
 const FULL = Deno.env.get("AUTOBAHN_FULL") === "1";
 
@@ -119,27 +110,21 @@ const AGREEMENTS: Record<string, { offer: string; answer: string }> = {
 };
 
 function section(number: string, data: Data, agreement: { offer: string; answer: string }): void {
-  for (const role of ["server", "client"] as const) {
-    Deno.test(`Autobahn ${number}: ${data.what}, as a ${role}`, async (t) => {
+  for (const [ours, open] of Object.entries(RAW_PAIRS)) {
+    Deno.test(`Autobahn ${number}: ${data.what}, as a ${ours}`, async (t) => {
+      const extensions = ours.startsWith("client") ? agreement.answer : agreement.offer;
       for (let i = 0; i < CASES.length; i++) {
         const [length, fragment] = CASES[i];
         const cut = fragment === 0 ? "" : `, in fragments of ${fragment}`;
         await t.step(`${number}.${i + 1}: messages of ${length} bytes${cut}`, async () => {
-          await using ctx = new Context();
-          const echo = (conn: Connection, message: string | Uint8Array) => void conn.send(message);
-          const options = { compression: { threshold: 0 }, onMessage: echo };
-          if (role === "server") {
-            const listener = ctx.listen({ port: 0, ...options });
-            using peer = await RawPeer.connect(listener.port, offering(agreement.offer));
-            await play(peer, peer.extensions!, "client", data, length, fragment);
-          } else {
-            using server = Deno.listen({ port: 0 });
-            const conn = ctx.connect(`ws://127.0.0.1:${server.addr.port}/`, options);
-            using peer = await RawPeer.accept(server, answering(agreement.answer));
-            await conn.opened;
-            await play(peer, agreement.answer, "server", data, length, fragment);
-            await conn.closed;
-          }
+          await using pair = await open({
+            compression: { threshold: 0 },
+            onMessage: (conn, data) => void conn.send(data),
+          }, { extensions });
+          const { conn, raw } = pair;
+          const agreed = raw.role === "server" ? extensions : raw.extensions!;
+          await play(raw, agreed, raw.role, data, length, fragment);
+          await conn.closed;
         });
       }
     });

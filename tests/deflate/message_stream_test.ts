@@ -4,7 +4,7 @@ import { MessageInflater } from "../../src/deflate/message_inflater.ts";
 import { workQueue } from "../../src/deflate/work_queue.ts";
 import { ProtocolError } from "../../src/protocol/protocol_error.ts";
 import { compressed } from "../support/deflate.ts";
-import { pair } from "../support/pair.ts";
+import { testPair } from "../support/pair.ts";
 import { join, text, utf8 } from "../support/bytes.ts";
 import { assertBytes, json, noise } from "./helpers.ts";
 
@@ -238,44 +238,50 @@ Deno.test("fault 11a: an inflater that is closed while it waits for room doesn't
   assertEquals([await turns(), taker.take(), workQueue.size], ["pending", 0, 0]);
 });
 
-Deno.test("fault 11a: messageStreams() streams a message that inflates to much more than readAhead", async () => {
-  const message = join(Array.from({ length: 24 }, (_, i) => json(1 << 20, i)));
-  await using ends = await pair(
-    { compression: true, readAhead: 16 * 1024, maxMessageSize: 0 },
-    { compression: true, maxMessageSize: 0, maxQueueBytes: 0 },
-  );
-  ends.client.send(message);
-  ends.client.send("then this");
-  const messages = ends.server.messageStreams();
-  const { value } = await messages.next();
-  assertEquals(value!.type, "binary");
-  let at = 0;
-  for await (const chunk of value!.stream) {
-    assert(chunk.length <= 64 * 1024);
-    for (let i = 0; i < chunk.length; i += 997) assertEquals(chunk[i], message[at + i]);
-    at += chunk.length;
-  }
-  assertEquals(at, message.length);
-  const last = (await messages.next()).value!;
-  assertEquals(await new Response(last.stream).text(), "then this");
-});
+testPair(
+  "fault 11a: messageStreams() streams a message that inflates to much more than readAhead",
+  async (open) => {
+    const message = join(Array.from({ length: 24 }, (_, i) => json(1 << 20, i)));
+    await using ends = await open(
+      { compression: true, readAhead: 16 * 1024, maxMessageSize: 0 },
+      { compression: true, maxMessageSize: 0, maxQueueBytes: 0 },
+    );
+    ends.client.send(message);
+    ends.client.send("then this");
+    const messages = ends.server.messageStreams();
+    const { value } = await messages.next();
+    assertEquals(value!.type, "binary");
+    let at = 0;
+    for await (const chunk of value!.stream) {
+      assert(chunk.length <= 64 * 1024);
+      for (let i = 0; i < chunk.length; i += 997) assertEquals(chunk[i], message[at + i]);
+      at += chunk.length;
+    }
+    assertEquals(at, message.length);
+    const last = (await messages.next()).value!;
+    assertEquals(await new Response(last.stream).text(), "then this");
+  },
+);
 
-Deno.test("fault 11a: cancelling a compressed message discards its rest, and closing discards all of it", async () => {
-  await using ends = await pair(
-    { compression: true, readAhead: 16 * 1024, maxMessageSize: 0 },
-    { compression: true },
-  );
-  ends.client.send(json(4 << 20));
-  ends.client.send("then this");
-  ends.client.send(json(4 << 20));
-  const messages = ends.server.messageStreams();
-  const first = (await messages.next()).value!;
-  await first.stream.cancel();
-  const second = (await messages.next()).value!;
-  assertEquals(await new Response(second.stream).text(), "then this");
-  const third = (await messages.next()).value!;
-  assertEquals(third.type, "binary");
-  ends.server.close(4000);
-  assertEquals((await ends.client.closed).code, 4000);
-  assertEquals((await ends.server.closed).wasClean, true);
-});
+testPair(
+  "fault 11a: cancelling a compressed message discards its rest, and closing discards all of it",
+  async (open) => {
+    await using ends = await open(
+      { compression: true, readAhead: 16 * 1024, maxMessageSize: 0 },
+      { compression: true },
+    );
+    ends.client.send(json(4 << 20));
+    ends.client.send("then this");
+    ends.client.send(json(4 << 20));
+    const messages = ends.server.messageStreams();
+    const first = (await messages.next()).value!;
+    await first.stream.cancel();
+    const second = (await messages.next()).value!;
+    assertEquals(await new Response(second.stream).text(), "then this");
+    const third = (await messages.next()).value!;
+    assertEquals(third.type, "binary");
+    ends.server.close(4000);
+    assertEquals((await ends.client.closed).code, 4000);
+    assertEquals((await ends.server.closed).wasClean, true);
+  },
+);

@@ -1,7 +1,8 @@
 import net from "node:net";
 import { type Connection, type ConnectionOptions, Context } from "../../mod.ts";
 import { MemoryConn } from "../support/memory_conn.ts";
-import { type ByteStream, rawListener, RawPeer, urlOf } from "../support/raw_peer.ts";
+import { RAW_PAIRS } from "../support/pair.ts";
+import { type ByteStream, RawPeer } from "../support/raw_peer.ts";
 import { streamsOf } from "../support/watched_conn.ts";
 import type { Certificates } from "../transport/certificates.ts";
 
@@ -27,13 +28,19 @@ const answer = (extension: string) => ({
   lines: extension === "" ? [] : [`Sec-WebSocket-Extensions: ${extension}`],
 });
 
-function ends(ctx: Context, conn: Connection, peer: RawPeer<ByteStream>): Ends {
+function ends(
+  ctx: Context,
+  conn: Connection,
+  peer: RawPeer<ByteStream>,
+  below?: AsyncDisposable,
+): Ends {
   return {
     conn,
     peer,
     async [Symbol.asyncDispose]() {
       peer.close();
       await ctx.shutdown({ timeout: 0 });
+      await below?.[Symbol.asyncDispose]();
     },
   };
 }
@@ -58,31 +65,16 @@ function compressing(options: ConnectionOptions, extension: string): ConnectionO
 export function ways(certificates: Certificates): Way[] {
   const tls = { ...certificates.server };
   return [
-    {
-      name: "TCP",
-      role: "server",
+    ...Object.entries(RAW_PAIRS).map(([ours, open]): Way => ({
+      name: ours.endsWith("HTTP/2") ? "HTTP/2" : "TCP",
+      role: ours.startsWith("client") ? "client" : "server",
       frames: true,
       async open(options, extension) {
-        const ctx = new Context();
-        const [handlers, opened] = opening(compressing(options, extension));
-        const { port } = ctx.listen({ ...HOST, ...handlers });
-        const peer = await RawPeer.connect(port, offer(extension));
-        return ends(ctx, await opened, peer);
+        const handshake = { extensions: extension || null };
+        const pair = await open(compressing(options, extension), handshake);
+        return ends(pair.ctx, pair.conn, pair.raw, pair);
       },
-    },
-    {
-      name: "TCP",
-      role: "client",
-      frames: true,
-      async open(options, extension) {
-        const ctx = new Context();
-        using listener = rawListener();
-        const conn = ctx.connect(urlOf(listener), compressing(options, extension));
-        const peer = await RawPeer.accept(listener, answer(extension));
-        await conn.opened;
-        return ends(ctx, conn, peer);
-      },
-    },
+    })),
     {
       name: "TLS",
       role: "server",

@@ -190,7 +190,7 @@ Deno.test("callbacks are called in order: connect, messages, error, close", asyn
     onMessage: (_, data) => log.push(data as string),
     onError: () => log.push("error"),
     onClose: () => log.push("close"),
-  }, new Uint8Array([0x81, 1, 0x61, 0x81, 1, 0x62, 0xff]));
+  }, { early: new Uint8Array([0x81, 1, 0x61, 0x81, 1, 0x62, 0xff]) });
   await peer.raw.next(8);
   peer.raw.close();
   await peer.conn.closed;

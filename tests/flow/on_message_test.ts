@@ -232,7 +232,7 @@ Deno.test("onConnect's promise holds messages, also early ones, and pings are an
       log.push("connected");
     },
     onMessage: (_, data) => log.push(data as string),
-  }, early);
+  }, { early });
   assertEquals((await peer.raw.frame())!.opcode, 10);
   assertEquals(peer.conn.stats().messagesReceived, 1);
   assertEquals(log, ["connect"]);
@@ -263,7 +263,7 @@ Deno.test("close() in onConnect drops and counts early messages, and sends the c
   await using peer = await rawPeer({
     onConnect: (conn) => conn.close(3001, "not you"),
     onMessage: (_, data) => log.push(data),
-  }, early);
+  }, { early });
   const { payload } = await peer.raw.next(8);
   assertEquals(new TextDecoder().decode(payload.subarray(2)), "not you");
   await peer.raw.sendClose(3001);

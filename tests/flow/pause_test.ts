@@ -143,7 +143,7 @@ Deno.test("of the bytes of one read no more are decoded than readAhead allows", 
     readAhead: 640, // an empty message counts as 64 bytes
     onConnect: (conn) => conn.pause(),
     onMessage: () => got++,
-  }, early);
+  }, { early });
   await until(() => peer.conn.stats().messagesReceived > 0);
   await turn();
   assertEquals([peer.conn.stats().messagesReceived, got], [10, 0]);

@@ -25,6 +25,18 @@ export interface Http2Answer {
 /** The fields of a request; `null` omits a field. */
 export type Http2Fields = Record<string, string | string[] | null>;
 
+/** The fields that aren't `null`. */
+function given(fields: Http2Fields): http2.OutgoingHttpHeaders {
+  const entries = Object.entries(fields).filter(([, value]) => value !== null);
+  return Object.fromEntries(entries) as http2.OutgoingHttpHeaders;
+}
+
+/** A head as text, in the form of HTTP/1.1. */
+function headText(headers: http2.IncomingHttpHeaders): string {
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`);
+  return ["HTTP/2", ...lines, "", ""].join("\r\n");
+}
+
 /** A stream of a WebSocket over HTTP/2, as bytes. */
 export class Http2Bytes implements ByteStream {
   /** The fields of the response. */
@@ -122,11 +134,7 @@ export class Http2Peer implements AsyncDisposable {
 
   /** Begins a request. The caller sends the body, if there is one. */
   begin(fields: Http2Fields, endStream = false): ClientHttp2Stream {
-    const given = Object.entries(fields).filter(([, value]) => value !== null);
-    const stream = this.session.request(
-      Object.fromEntries(given) as http2.OutgoingHttpHeaders,
-      { endStream },
-    );
+    const stream = this.session.request(given(fields), { endStream });
     stream.on("error", () => {});
     return stream;
   }
@@ -159,7 +167,9 @@ export class Http2Peer implements AsyncDisposable {
     if (bytes.headers[":status"] !== 200) {
       throw new Error(`Not opened: ${bytes.headers[":status"]}`);
     }
-    return new RawPeer(bytes, "client");
+    const peer = new RawPeer(bytes, "client");
+    peer.head = headText(bytes.headers);
+    return peer;
   }
 
   /** Requests a WebSocket, and reads the response that refuses it. */
@@ -193,6 +203,7 @@ export function http2Certificates(): Certificates {
 export class Http2Origin implements AsyncDisposable {
   /** The streams of clients. */
   readonly streams = new EventLog<ServerHttp2Stream>();
+  readonly #heads = new WeakMap<ServerHttp2Stream, http2.IncomingHttpHeaders>();
   /** The authority that has signed its certificate. */
   readonly ca: string;
   readonly #server: Http2SecureServer;
@@ -207,8 +218,9 @@ export class Http2Origin implements AsyncDisposable {
       session.on("error", () => {});
       session.on("close", () => this.#sessions.delete(session));
     });
-    this.#server.on("stream", (stream) => {
+    this.#server.on("stream", (stream, headers) => {
       stream.on("error", () => {});
+      this.#heads.set(stream, headers);
       this.streams.push(stream);
     });
   }
@@ -218,6 +230,15 @@ export class Http2Origin implements AsyncDisposable {
     origin.#server.listen(0, "127.0.0.1");
     await once(origin.#server, "listening");
     return origin;
+  }
+
+  /** Accepts the next stream as a WebSocket. */
+  async webSocket(fields: Http2Fields = {}): Promise<RawPeer<Http2Bytes>> {
+    const stream = await this.streams.next();
+    stream.respond({ ":status": 200, ...given(fields) });
+    const peer = new RawPeer(new Http2Bytes(stream), "server");
+    peer.head = headText(this.#heads.get(stream)!);
+    return peer;
   }
 
   get url(): string {
@@ -259,7 +280,7 @@ export function answerOf(stream: ClientHttp2Stream): Promise<Http2Answer> {
 
 /** Frame types (RFC 9113 6). */
 export const DATA = 0, HEADERS = 1, RST_STREAM = 3, SETTINGS = 4, PING = 6, GOAWAY = 7;
-export const WINDOW_UPDATE = 8, CONTINUATION = 9;
+export const PUSH_PROMISE = 5, WINDOW_UPDATE = 8, CONTINUATION = 9;
 export const END_STREAM = 1, ACK = 1, END_HEADERS = 4;
 
 /** An HTTP/2 frame. */
@@ -290,6 +311,16 @@ export function uint32(value: number): Uint8Array {
   return bytes;
 }
 
+/** A setting, by its number (RFC 9113 6.5.1). */
+export function setting(id: number, value: number): Uint8Array {
+  return concat(Uint8Array.of(0, id), uint32(value));
+}
+
+/** The SETTINGS of a server that accepts WebSockets: SETTINGS_ENABLE_CONNECT_PROTOCOL (RFC 8441 3), and others. */
+export function serverSettings(...others: Uint8Array[]): Uint8Array {
+  return http2Frame(SETTINGS, 0, 0, concat(setting(8, 1), ...others));
+}
+
 /** Encodes a field block without compression: every field is a literal with a new name (RFC 7541 6.2.2). */
 export function fieldBlock(...fields: [name: string, value: string][]): Uint8Array {
   return concat(...fields.flatMap(([name, value]) => {
@@ -311,23 +342,35 @@ export function clientPreface(): Uint8Array {
   return concat(utf8("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), http2Frame(SETTINGS, 0, 0));
 }
 
-/** An HTTP/2 client that sends any frames, valid or not. */
+/** An HTTP/2 client or server that sends any frames, valid or not. */
 export class RawHttp2 implements Disposable {
   /** The frames that were read. */
   readonly seen: Http2Frame[] = [];
-  readonly conn: Deno.TcpConn;
+  readonly conn: Deno.TcpConn | Deno.TlsConn;
   #bytes: Uint8Array = new Uint8Array(0);
   #closed = false;
 
-  private constructor(conn: Deno.TcpConn) {
+  private constructor(conn: Deno.TcpConn | Deno.TlsConn) {
     this.conn = conn;
-    conn.setNoDelay(true);
+    if ("setNoDelay" in conn) conn.setNoDelay(true);
   }
 
   /** Connects and sends the preface. */
   static async connect(port: number): Promise<RawHttp2> {
     const peer = new RawHttp2(await Deno.connect({ hostname: "127.0.0.1", port }));
     await peer.write(clientPreface());
+    return peer;
+  }
+
+  /** Accepts a client, reads its preface, and sends the first frames. */
+  static async accept(
+    listener: Deno.TlsListener,
+    first: Uint8Array = serverSettings(),
+  ): Promise<RawHttp2> {
+    const peer = new RawHttp2(await listener.accept());
+    const preface = new Uint8Array(24);
+    for (let at = 0; at < preface.length;) at += await peer.conn.read(preface.subarray(at)) ?? 24;
+    await peer.write(first);
     return peer;
   }
 

@@ -7,7 +7,7 @@ import {
   type Listener,
   type ListenOptions,
 } from "../../mod.ts";
-import { Http2Bytes, http2Certificates, Http2Origin, Http2Peer } from "./http2_peer.ts";
+import { http2Certificates, Http2Origin, Http2Peer } from "./http2_peer.ts";
 import { rawListener, RawPeer, urlOf } from "./raw_peer.ts";
 
 /** A client and the server's end of its connection, both of the library. */
@@ -54,64 +54,85 @@ export async function pair(
 export interface RawPair extends AsyncDisposable {
   readonly ctx: Context;
   readonly conn: Connection;
+  /** The raw peer. Over HTTP/2 its `conn` is a stream. */
   readonly raw: RawPeer;
 }
 
-/** Connects a raw peer to a listener; `early` is sent in one write with its request. */
-export async function rawPeer(options: ListenOptions = {}, early?: Uint8Array): Promise<RawPair> {
-  const ctx = new Context();
-  const accepted = Promise.withResolvers<Connection>();
-  const listener = ctx.listen({
+/** What a raw peer says in the handshake. */
+export interface RawHandshake {
+  /** The extensions that it offers or accepts; `null` for none. */
+  extensions?: string | string[] | null;
+  /** Bytes that it sends in one write with its head; not over HTTP/2. */
+  early?: Uint8Array;
+}
+
+/** Adds a callback to a listener's options, and returns a promise of the connection that the listener accepts. */
+function accepting(options: ListenOptions): [ListenOptions, Promise<Connection>] {
+  const { promise, resolve } = Promise.withResolvers<Connection>();
+  return [{
     hostname: "127.0.0.1",
     ...options,
     onConnect(conn) {
-      accepted.resolve(conn);
+      resolve(conn);
       return options.onConnect?.(conn);
     },
-  });
-  const host = { "Host": `127.0.0.1:${listener.port}` };
-  const raw = await RawPeer.connect(listener.port, host, undefined, early);
-  return { ctx, conn: await accepted.promise, raw, ...disposal(ctx, raw) };
+  }, promise];
 }
 
-/** Connects a raw peer to a listener over HTTP/2. Its `conn` is a stream. */
-export async function rawHttp2Peer(options: ListenOptions = {}): Promise<RawPair> {
+/** Connects a raw peer to a listener. */
+export async function rawPeer(
+  options: ListenOptions = {},
+  { extensions = null, early }: RawHandshake = {},
+): Promise<RawPair> {
   const ctx = new Context();
-  const accepted = Promise.withResolvers<Connection>();
-  const { port } = ctx.listen({
-    hostname: "127.0.0.1",
-    http2: true,
-    ...options,
-    onConnect(conn) {
-      accepted.resolve(conn);
-      return options.onConnect?.(conn);
-    },
-  });
-  const below = await Http2Peer.connect(port);
-  const raw = await below.webSocket() as unknown as RawPeer;
-  return { ctx, conn: await accepted.promise, raw, ...disposal(ctx, raw, below) };
+  const [handlers, accepted] = accepting(options);
+  const { port } = ctx.listen(handlers);
+  const fields = { "Host": `127.0.0.1:${port}`, "Sec-WebSocket-Extensions": extensions };
+  const raw = await RawPeer.connect(port, fields, undefined, early);
+  return { ctx, conn: await accepted, raw, ...disposal(ctx, raw) };
 }
 
-/** Connects a client to a raw peer over HTTP/2. */
-export async function rawHttp2Host(options: ConnectOptions = {}): Promise<RawPair> {
-  const ctx = new Context();
-  const origin = await Http2Origin.start();
-  const conn = ctx.connect(origin.url, { http2: true, tls: { caCerts: [origin.ca] }, ...options });
-  const stream = await origin.streams.next();
-  stream.respond({ ":status": 200 });
-  await conn.opened;
-  const raw = new RawPeer(new Http2Bytes(stream), "server") as unknown as RawPeer;
-  return { ctx, conn, raw, ...disposal(ctx, raw, origin) };
-}
-
-/** Connects a client to a raw peer; `early` is sent in one write with its response. */
-export async function rawHost(options: ConnectOptions = {}, early?: Uint8Array): Promise<RawPair> {
+/** Connects a client to a raw peer. */
+export async function rawHost(
+  options: ConnectOptions = {},
+  { extensions = null, early }: RawHandshake = {},
+): Promise<RawPair> {
   const ctx = new Context();
   using listener = rawListener();
   const conn = ctx.connect(urlOf(listener), options);
-  const raw = await RawPeer.accept(listener, { behind: early === undefined ? [] : [early] });
+  const raw = await RawPeer.accept(listener, {
+    lines: [extensions ?? []].flat().map((value) => `Sec-WebSocket-Extensions: ${value}`),
+    behind: early === undefined ? [] : [early],
+  });
   await conn.opened;
   return { ctx, conn, raw, ...disposal(ctx, raw) };
+}
+
+/** Connects a raw peer to a listener over HTTP/2. Its `conn` is a stream. */
+async function rawHttp2Peer(
+  options: ListenOptions = {},
+  { extensions = null }: RawHandshake = {},
+): Promise<RawPair> {
+  const ctx = new Context();
+  const [handlers, accepted] = accepting({ http2: true, ...options });
+  const below = await Http2Peer.connect(ctx.listen(handlers).port);
+  const peer = await below.webSocket({ "sec-websocket-extensions": extensions });
+  const raw = peer as unknown as RawPeer;
+  return { ctx, conn: await accepted, raw, ...disposal(ctx, raw, below) };
+}
+
+/** Connects a client to a raw peer over HTTP/2. */
+async function rawHttp2Host(
+  options: ConnectOptions = {},
+  { extensions = null }: RawHandshake = {},
+): Promise<RawPair> {
+  const ctx = new Context();
+  const origin = await Http2Origin.start();
+  const conn = ctx.connect(origin.url, { http2: true, tls: { caCerts: [origin.ca] }, ...options });
+  const peer = await origin.webSocket({ "sec-websocket-extensions": extensions });
+  await conn.opened;
+  const raw = peer as unknown as RawPeer;
+  return { ctx, conn, raw, ...disposal(ctx, raw, origin) };
 }
 
 /** Functions that open a pair with a raw peer, by the role of the library's connection, as test names give it. */
@@ -123,12 +144,21 @@ export const RAW_PAIRS = {
 };
 
 /** Opens a pair with a raw peer. */
-export type OpenRaw = (options?: ConnectionOptions) => Promise<RawPair>;
+export type OpenRaw = (
+  options?: ConnectionOptions,
+  handshake?: RawHandshake,
+) => Promise<RawPair>;
 
 /** The functions that open a listener's connection. */
 export const RAW_LISTENERS = {
   "listener": rawPeer,
   "listener over HTTP/2": rawHttp2Peer,
+};
+
+/** The functions that open a client's connection. */
+export const RAW_CLIENTS = {
+  "client": rawHost,
+  "client over HTTP/2": rawHttp2Host,
 };
 
 /** Defines a test of a connection with a raw peer, for both roles or one, over HTTP/1.1 and over HTTP/2. */
@@ -153,8 +183,9 @@ function disposal(ctx: Context, raw?: RawPeer, below?: AsyncDisposable): AsyncDi
     async [Symbol.asyncDispose]() {
       // Without a timer, so that it works while a virtual clock is installed.
       for (const conn of ctx.connections) conn.terminate();
-      await ctx.shutdown();
+      // First, since a stream of HTTP/2 waits until the client ends it.
       raw?.close();
+      await ctx.shutdown();
       await below?.[Symbol.asyncDispose]();
     },
   };

@@ -2,12 +2,12 @@ import { assert, assertEquals } from "@std/assert";
 import { ProtocolError } from "../../mod.ts";
 import type { SocketCase } from "../conformance/autobahn_cases.ts";
 import { sameBytes, toHex } from "./bytes.ts";
-import { type ALL_ENDS, type EchoPair, echoPair } from "./echo_pair.ts";
+import { type EchoPair, echoPair, type End } from "./echo_pair.ts";
 import { CLOSE, closeFrame, closePayload } from "./frames.ts";
 import { mayFail } from "./failure.ts";
 
 /** Runs a case against a connection of the library. */
-export async function runCase(ours: typeof ALL_ENDS[number], test: SocketCase): Promise<void> {
+export async function runCase(ours: End, test: SocketCase): Promise<void> {
   await using pair = await echoPair(ours);
   const { peer } = pair;
   const sending = send(pair, test);
@@ -38,7 +38,7 @@ async function send({ peer }: EchoPair, { send, chop, withhold }: SocketCase): P
 /** Expects both close frames, and then the end of the stream by the server (RFC 6455 7.1.1). */
 async function closed(
   { peer, closed, errors }: EchoPair,
-  ours: typeof ALL_ENDS[number],
+  ours: End,
   payload: Uint8Array,
 ): Promise<void> {
   const frame = await peer.frame();
