@@ -1,6 +1,6 @@
 import type { Http2Session } from "node:http2";
 import { setImmediate } from "node:timers";
-import { GoawayFilter } from "./http2_filter.ts";
+import { GoawayFilter, type OnGoaway } from "./http2_filter.ts";
 import type { Http2Carrier } from "./http2_stream.ts";
 import type { PeerCertificate } from "./peer_certificate.ts";
 import type { Transport } from "./transport.ts";
@@ -22,33 +22,49 @@ export class Http2Link implements Http2Carrier {
   readonly side: TransportStream;
   /** Resolves when the connection is closed. */
   readonly ended: Promise<void>;
+  /** The error code of the peer's GOAWAY; `null` if none was received. */
+  goaway: number | null = null;
   #streams = 0;
   #holds = 0;
 
   /**
    * @param transport The connection, owned by this object from now on.
    * @param role The local role.
+   * @param told Called for each GOAWAY.
    */
-  constructor(transport: Transport, role: "client" | "server") {
+  constructor(transport: Transport, role: "client" | "server", told: OnGoaway = () => {}) {
     const { localAddr, remoteAddr, peerCertificate } = transport;
     this.localAddr = localAddr ?? null;
     this.remoteAddr = remoteAddr ?? null;
     this.peerCertificate = peerCertificate;
     const side = this.side = new TransportStream(
       transport,
-      role === "server" ? new GoawayFilter() : null,
+      new GoawayFilter(role, (lastStream, code) => {
+        this.goaway = code;
+        told(lastStream, code);
+      }),
     );
     side.on("error", () => {});
-    // HTTP/2 doesn't work over a half-closed connection. The bytes before the end are processed first.
-    side.once("end", () => setImmediate(() => side.destroy()));
+    // HTTP/2 doesn't work over a half-closed connection. The bytes before the end are processed first. `node:http2` ends
+    // the local direction after the last stream, but if that stream was reset, it waits for the peer to end its own.
+    for (const direction of ["end", "finish"]) {
+      side.once(direction, () => setImmediate(() => side.destroy()));
+    }
     this.ended = new Promise((resolve) => side.once("close", () => resolve()));
   }
 
-  /** Opens the window of a session over this connection. */
+  /** Opens the window of a session over this connection, and ends the connection with the session. */
   open(session: Http2Session): void {
+    session.once("close", () => {
+      if (!this.side.destroyed) this.side.end();
+    });
     session.once("connect", () => {
       if (!session.destroyed) session.setLocalWindowSize(WINDOW);
     });
+  }
+
+  get lost(): boolean {
+    return this.side.destroyed;
   }
 
   /** The number of open streams. */

@@ -31,6 +31,10 @@ export interface Http2Carrier {
   readonly peerCertificate?: PeerCertificate;
   /** Whether the peer reads more slowly than is written. */
   readonly congested: boolean;
+  /** Whether the connection has ended. */
+  readonly lost: boolean;
+  /** The error code of the peer's GOAWAY; `null` if none was received. */
+  readonly goaway: number | null;
   /** Calls back when `congested` may be false again. */
   whenTaken(taken: () => void): void;
   /** Adds to the count of streams, and of those that keep the process alive. */
@@ -152,10 +156,16 @@ export class Http2StreamTransport extends NodeStreamTransport {
   }
 
   #resetError(): Error {
-    const { rstCode } = this.#stream;
-    const name = ERROR_CODES[rstCode ?? 0] ?? `error code ${rstCode}`;
+    const { rstCode } = this.#stream, { lost, goaway } = this.#carrier;
+    const after = goaway === null ? "" : `, after GOAWAY with ${nameOf(goaway)}`;
     return new Deno.errors.ConnectionReset(
-      rstCode ? `The HTTP/2 stream was reset with ${name}` : "The HTTP/2 connection has ended",
+      rstCode && !lost
+        ? `The HTTP/2 stream was reset with ${nameOf(rstCode)}`
+        : `The HTTP/2 connection has ended${after}`,
     );
   }
+}
+
+function nameOf(code: number): string {
+  return ERROR_CODES[code] ?? `error code ${code}`;
 }

@@ -2,8 +2,9 @@ import { Duplex } from "node:stream";
 import { acquire, type Buffer, LARGEST, release, SIZES } from "../memory/buffer_pool.ts";
 import { ReadSize } from "../memory/read_size.ts";
 import { Fifo } from "../util/fifo.ts";
+import { LINGER } from "./linger.ts";
 import { ReadCheck } from "./read_check.ts";
-import { closeQuietly, readable, setRef, writeAll } from "./stream_io.ts";
+import { checkTaken, closeQuietly, readable, setRef } from "./stream_io.ts";
 import type { Transport } from "./transport.ts";
 
 /**
@@ -47,6 +48,8 @@ export class TransportStream extends Duplex {
   #writing = false;
   #written: Promise<void> = Promise.resolve();
   #waiting: (() => void)[] = [];
+  #ending = false;
+  #linger: ReturnType<typeof setTimeout> | undefined;
 
   /**
    * @param below The transport, which this object now owns.
@@ -150,7 +153,11 @@ export class TransportStream extends Duplex {
     try {
       for (let block = this.#blocks.shift(); block !== undefined; block = this.#blocks.shift()) {
         if (block === this.#filling) this.#filling = null;
-        await writeAll(this.#below, block.buffer.target.subarray(0, block.end));
+        const { target } = block.buffer;
+        for (let at = 0; at < block.end;) {
+          at += checkTaken(await this.#below.write(target.subarray(at, block.end)));
+          if (this.#ending) this.#lingerOn();
+        }
         release(block.buffer);
         this.#queued -= block.end;
         this.#wake();
@@ -168,10 +175,19 @@ export class TransportStream extends Duplex {
   }
 
   override _final(done: Done): void {
+    this.#ending = true;
+    this.#lingerOn();
     this.#written.then(() => this.#below.closeWrite()).then(() => done(), done);
   }
 
+  /** Restarts the time that the peer has. */
+  #lingerOn(): void {
+    clearTimeout(this.#linger);
+    if (!this.destroyed) this.#linger = setTimeout(() => this.destroy(), LINGER);
+  }
+
   override _destroy(error: Error | null, done: Done): void {
+    clearTimeout(this.#linger);
     closeQuietly(this.#below);
     done(error);
     this.#wake();

@@ -212,6 +212,14 @@ Deno.test("a flood of PING stops the client if it doesn't read the answers", asy
   await writing.catch(() => {});
 });
 
+Deno.test("a client without a stream that doesn't read is given up after httpIdleTimeout, too", async () => {
+  await using on = serve({ httpIdleTimeout: 1500 });
+  using peer = await RawHttp2.connect(on.port);
+  // More answers than the kernel takes, so that the end can't be written.
+  const pings = repeat(http2Frame(PING, 0, 0, new Uint8Array(8)), 1000);
+  for (let failed = false; !failed;) await peer.write(pings).catch(() => failed = true);
+});
+
 Deno.test("an upgrade of HTTP/1.1, and malformed pseudo-headers, are protocol errors", async () => {
   await using on = serve();
   const get: [string, string][] = [
@@ -233,6 +241,10 @@ Deno.test("an upgrade of HTTP/1.1, and malformed pseudo-headers, are protocol er
     without(":path"),
     without(":scheme"),
     without(":authority"),
+    [...without(":path"), [":path", "elsewhere"]],
+    [...without(":path"), [":path", ""]],
+    [...without(":path"), [":path", "*"]],
+    [...without(":authority"), [":authority", "user@h"]],
   ];
   for (const fields of malformed) {
     using peer = await RawHttp2.connect(on.port);

@@ -172,6 +172,8 @@ Deno.test("an invalid handshake is refused with the same status as over HTTP/1.1
     [{ "sec-websocket-version": null }, 426],
     [{ "sec-websocket-protocol": "a,,a b" }, 400],
     [{ ":protocol": "connect-udp" }, 501],
+    [{ ":protocol": "WebSocket" }, 501],
+    [{ ":protocol": null, ":scheme": null, ":path": null }, 405],
     [{ "origin": "https://other.example" }, 403],
     [{ ":path": "/elsewhere" }, 404],
   ];

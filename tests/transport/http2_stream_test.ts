@@ -15,6 +15,8 @@ const carrier: Http2Carrier = {
   localAddr: null,
   remoteAddr: null,
   congested: false,
+  lost: false,
+  goaway: null,
   whenTaken() {},
   count() {},
 };

@@ -1,20 +1,22 @@
 import http2, { type ClientHttp2Session, type ClientHttp2Stream } from "node:http2";
 import { Http2Link } from "../../transport/http2_link.ts";
-import { LINGER } from "../../transport/linger.ts";
 import type { Transport } from "../../transport/transport.ts";
+
+const { NGHTTP2_REFUSED_STREAM: REFUSED } = http2.constants;
 
 /** An HTTP/2 connection to a server. The connection is closed after its last stream. */
 export class ClientSession {
   /** The connection below. */
   readonly link: Http2Link;
   readonly #session: ClientHttp2Session;
+  readonly #streams = new Set<ClientHttp2Stream>();
   /** The number of streams that the server allows. */
   #most = Infinity;
   #leaving = false;
 
   /** @param transport The connection, owned by this object from now on. */
   constructor(transport: Transport, authority: string) {
-    this.link = new Http2Link(transport, "client");
+    this.link = new Http2Link(transport, "client", (lastStream) => this.#dismissed(lastStream));
     const { side } = this.link;
     const session = this.#session = http2.connect(authority, {
       createConnection: () => side,
@@ -23,11 +25,14 @@ export class ClientSession {
     this.link.open(session);
     // Each stream reports the error.
     session.on("error", () => {});
-    session.on("goaway", () => void (this.#leaving = true));
+    // A server may push before it has received the settings (RFC 9113 8.4).
+    session.on("stream", (promised: ClientHttp2Stream) => {
+      promised.on("error", () => {});
+      promised.close(REFUSED);
+    });
     session.on("remoteSettings", ({ maxConcurrentStreams = Infinity }) => {
       this.#most = maxConcurrentStreams;
     });
-    session.on("close", () => this.#end());
   }
 
   /**
@@ -60,7 +65,9 @@ export class ClientSession {
   request(fields: Record<string, string | number | string[]>): ClientHttp2Stream {
     const stream = this.#session.request(fields, { endStream: false });
     stream.on("error", () => {});
+    this.#streams.add(stream);
     stream.once("close", () => {
+      this.#streams.delete(stream);
       // The stream's transport listens for "close", too, and subtracts itself from `link.streams` first.
       queueMicrotask(() => this.closeUnused());
     });
@@ -78,12 +85,14 @@ export class ClientSession {
     this.#session.close();
   }
 
-  #end(): void {
-    const { side } = this.link;
-    if (side.destroyed) return;
-    const timer = setTimeout(() => side.destroy(), LINGER);
-    side.once("close", () => clearTimeout(timer));
-    side.end(() => side.destroy());
+  /** The server accepts no further streams, and hasn't processed those above `lastStream` (RFC 9113 6.8). */
+  #dismissed(lastStream: number): void {
+    this.#leaving = true;
+    for (const stream of this.#streams) {
+      if ((stream.id ?? Infinity) > lastStream) stream.close(REFUSED);
+    }
+    // Not during a read of the session.
+    queueMicrotask(() => this.closeUnused());
   }
 }
 
@@ -107,5 +116,5 @@ export function answerOf(stream: ClientHttp2Stream): Promise<string[]> {
 
 /** Whether the server hasn't processed a stream, so that the request may be sent again (RFC 9113 8.7). */
 export function wasRefused({ rstCode }: ClientHttp2Stream): boolean {
-  return rstCode === http2.constants.NGHTTP2_REFUSED_STREAM;
+  return rstCode === REFUSED;
 }

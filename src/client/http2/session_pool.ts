@@ -36,9 +36,13 @@ export class SessionPool {
       for (const session of shared.sessions) if (session.hasRoom) return use(session);
       if (shared.dialing === null) {
         const session = await this.#dial(key, shared, dial);
-        // The callers that have waited for the session may have used all of its streams.
         if (session === null) return null;
-        if (!session.hasRoom) continue;
+        if (!session.hasRoom) {
+          // The callers that have waited for the session may have used all of its streams.
+          if (session.link.streams > 0) continue;
+          session.close();
+          throw new Deno.errors.ConnectionRefused("The HTTP/2 server accepts no streams");
+        }
         try {
           return use(session);
         } catch (error) {

@@ -11,7 +11,6 @@ import { type Member, MemberList } from "../../util/member_list.ts";
 import { Timer } from "../../util/timers.ts";
 import type { HttpHost } from "../http/http_connection.ts";
 import type { LateUpgrade } from "../late_upgrade.ts";
-import { LINGER } from "../../transport/linger.ts";
 import type { HttpHandler, PeerInfo } from "../peer_info.ts";
 import type { UpgradeOffer } from "../upgrade_offer.ts";
 import { Http2Exchange, type Http2Request } from "./http2_exchange.ts";
@@ -75,7 +74,7 @@ export class Http2Connection extends Timer implements Member {
     session.on("error", (error: Error & { code?: string }) => {
       if (error.code?.startsWith("ERR_HTTP2")) host.refused(error, info);
     });
-    session.on("close", () => this.#linger());
+    session.on("close", () => this.#over());
     session.on(
       "stream",
       (stream: ServerHttp2Stream, _headers: unknown, flags: number, fields: string[]) => {
@@ -95,25 +94,22 @@ export class Http2Connection extends Timer implements Member {
     return this.#link.ended;
   }
 
-  /** The connection has been idle for too long, or the client doesn't read its last frames. */
+  /** The connection has been idle for too long. */
   override fire(): void {
-    if (this.#closing) this.close();
-    else this.shutdown();
+    this.shutdown();
   }
 
   /** Refuses further streams, and closes the connection when the open ones have ended (RFC 9113 6.8). */
   shutdown(): void {
     if (this.#closing) return;
-    this.#closing = true;
-    this.#host.timers.clear(this);
+    this.#over();
     // Not during a read of the session: a callback of the application may have called this from within one.
     queueMicrotask(() => this.#session.close());
   }
 
   /** Ends the connection and its requests at once. */
   close(): void {
-    this.#closing = true;
-    this.#host.timers.clear(this);
+    this.#over();
     for (const exchange of this.#exchanges) exchange.cut();
     queueMicrotask(() => {
       this.#session.destroy();
@@ -121,13 +117,10 @@ export class Http2Connection extends Timer implements Member {
     });
   }
 
-  /** Gives the last frames of the session, such as GOAWAY, time to be sent. */
-  #linger(): void {
-    const { side } = this.#link;
-    if (side.destroyed) return;
+  /** Refuses further streams, and stops the idle timeout. */
+  #over(): void {
     this.#closing = true;
-    this.#host.timers.set(this, LINGER);
-    side.end(() => this.close());
+    this.#host.timers.clear(this);
   }
 
   /** Starts the idle timeout if no stream is open. */
