@@ -28,6 +28,7 @@ const expected = [
   "through Hono",
   "beside Hono",
   "Hono behind a route",
+  "Ann: the same handler",
   "two of them over HTTP/2",
   "through Express",
   "through Fastify",
