@@ -11,7 +11,7 @@ import { refusal } from "../util/check.ts";
 import { ABNORMAL, isCloseCode } from "../protocol/close_code.ts";
 import { BINARY } from "../protocol/opcode.ts";
 import { ProtocolError } from "../protocol/protocol_error.ts";
-import { CHECKPOINT } from "../websocket/checkpoint.ts";
+import { CHECKPOINT } from "../util/checkpoint.ts";
 import { Outbox } from "../websocket/outbox.ts";
 import { sharedContext } from "../websocket/shared_context.ts";
 import { type ClientOptions, startHandshake } from "./client_handshake.ts";
