@@ -87,6 +87,36 @@ export async function finish(socket: WebSocket, log: EventLog<Event>): Promise<C
   }
 }
 
+/** A server that performs the handshake without the library, and then runs a function. */
+export function rawPeer(
+  act: (conn: Deno.TcpConn) => Promise<unknown>,
+): AsyncDisposable & { url: string } {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const done = (async () => {
+    using conn = await listener.accept();
+    const buffer = new Uint8Array(4096), count = await conn.read(buffer);
+    const head = new TextDecoder().decode(buffer.subarray(0, count ?? 0));
+    const key = /^sec-websocket-key: (.*)\r$/im.exec(head)![1];
+    const digest = await crypto.subtle.digest(
+      "SHA-1",
+      new TextEncoder().encode(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"),
+    );
+    const accept = btoa(String.fromCharCode(...new Uint8Array(digest)));
+    await conn.write(new TextEncoder().encode(
+      "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
+        `Sec-WebSocket-Accept: ${accept}\r\n\r\n`,
+    ));
+    await act(conn);
+  })();
+  return {
+    url: `ws://127.0.0.1:${(listener.addr as Deno.NetAddr).port}/`,
+    async [Symbol.asyncDispose]() {
+      listener.close();
+      await done;
+    },
+  };
+}
+
 /** Asserts that a call throws a `DOMException` with a name. */
 export function throwsDom(name: string, work: () => unknown): void {
   const error = assertThrows(work, DOMException);
