@@ -5,7 +5,8 @@ import { isOrderly } from "../protocol/close_record.ts";
 import type { ChunkSink } from "../protocol/message_assembler.ts";
 import { checkSignal, flag } from "../util/check.ts";
 import { Fifo } from "../util/fifo.ts";
-import type { MessageConsumer, Receiver } from "./receiver.ts";
+import type { MessageConsumer } from "./message_consumer.ts";
+import type { Receiver } from "./receiver.ts";
 
 /**
  * Options of an iteration over messages.

@@ -2,6 +2,7 @@ import { FrameCallbacks } from "./frame_callbacks.ts";
 import type { Face, Handlers } from "./handlers.ts";
 import type { HandshakeResult } from "./handshake_result.ts";
 import { describeHolds, FRAME_HOLDS, IN_MESSAGE, NO_CONSUMER, PAUSED } from "./holds.ts";
+import type { MessageConsumer } from "./message_consumer.ts";
 import { type Limited, RateLimit } from "./rate_limit.ts";
 import type { Settings } from "./settings.ts";
 import type { Trace } from "./trace.ts";
@@ -12,11 +13,7 @@ import { type QueuedMessage, type ReceivedMessage, ReceiveQueue } from "../flow/
 import type { LiveCloseRecord } from "../protocol/close_record.ts";
 import type { Source } from "../protocol/source.ts";
 import { FrameTap } from "../protocol/frame_tap.ts";
-import {
-  type ChunkSink,
-  MessageAssembler,
-  type MessageSink,
-} from "../protocol/message_assembler.ts";
+import { MessageAssembler, type MessageSink } from "../protocol/message_assembler.ts";
 import type { MessageHeader } from "../protocol/message_header.ts";
 import { BINARY, type Role, RSV1, RSV2, RSV3, TEXT } from "../protocol/opcode.ts";
 import type { Transport } from "../transport/transport.ts";
@@ -67,24 +64,6 @@ export interface ReceiverHost {
   closedError(action: string): ConnectionClosedError;
   call(callback: () => unknown): Promise<void> | null;
   report(error: unknown): void;
-}
-
-/** A consumer that takes messages when it wants them, instead of `onMessage`. */
-export interface MessageConsumer {
-  /** Takes messages in pieces as they arrive; `null` for a consumer of whole ones. */
-  readonly chunks: ChunkSink | null;
-  /** Bytes of messages in pieces that it holds. */
-  readonly bytes: number;
-  /** Whether it awaits the next bytes, so that `readAhead` doesn't limit them. */
-  readonly awaits: boolean;
-  /** Converts a whole message to the form that is queued for this consumer. */
-  wrap(data: ReceivedMessage): QueuedMessage;
-  /** Converts a queued message back to a whole one, for another consumer; `null` if it isn't complete. */
-  restore(message: QueuedMessage): ReceivedMessage | null;
-  /** Looks again: there may be a message to take, or none may come any more. */
-  wake(): void;
-  /** Drops the messages that it holds and all later ones: we have closed. */
-  discard(): void;
 }
 
 /**
