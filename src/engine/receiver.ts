@@ -1,3 +1,4 @@
+import { Checkpoints } from "./checkpoints.ts";
 import { FrameCallbacks } from "./frame_callbacks.ts";
 import type { Face, Handlers } from "./handlers.ts";
 import type { HandshakeResult } from "./handshake_result.ts";
@@ -17,6 +18,7 @@ import { MessageAssembler, type MessageSink } from "../protocol/message_assemble
 import type { MessageHeader } from "../protocol/message_header.ts";
 import { BINARY, type Role, RSV1, RSV2, RSV3, TEXT } from "../protocol/opcode.ts";
 import type { Transport } from "../transport/transport.ts";
+import { CHECKPOINT } from "../util/checkpoint.ts";
 import { isThenable } from "../util/foreign.ts";
 import type { Timers } from "../util/timers.ts";
 
@@ -90,6 +92,7 @@ export class Receiver implements ReadSink, MessageSink, Limited {
   #full = false; // `readAhead` was used up, and half of it isn't free yet
   #discarding = false; // input is dropped undecoded: the peer closed, we failed, or the stream is closed
   #delivering = false;
+  #checkpoints: Checkpoints | null = null;
 
   constructor(host: ReceiverHost) {
     this.#host = host;
@@ -273,7 +276,7 @@ export class Receiver implements ReadSink, MessageSink, Limited {
     } catch (error) {
       host.fail(error);
     } finally {
-      host.uncork();
+      this.#endRead();
     }
     return this.#discarding ? end : at;
   }
@@ -293,8 +296,17 @@ export class Receiver implements ReadSink, MessageSink, Limited {
     } catch (error) {
       host.fail(error);
     } finally {
-      host.uncork();
+      this.#endRead();
     }
+  }
+
+  #endRead(): void {
+    this.#checkpoints?.begin(this.waiting);
+    this.#uncork();
+  }
+
+  #uncork(): void {
+    if (this.#checkpoints === null || !this.#checkpoints.midBatch) this.#host.uncork();
   }
 
   inputEnded(): void {
@@ -375,7 +387,8 @@ export class Receiver implements ReadSink, MessageSink, Limited {
     const host = this.#host;
     try {
       const result = host.handlers.onMessage!(host.face, data, header);
-      if (isThenable(result)) this.#awaitCallback(result, isView ? this.retain() : null);
+      if (result === CHECKPOINT && !isView) this.#awaitCheckpoint();
+      else if (isThenable(result)) this.#awaitCallback(result, isView ? this.retain() : null);
     } catch (error) {
       host.report(error);
     }
@@ -388,6 +401,12 @@ export class Receiver implements ReadSink, MessageSink, Limited {
       loan === null ? settled : settled.then(() => this.release(loan)),
       IN_MESSAGE,
     );
+  }
+
+  #awaitCheckpoint(): void {
+    this.#checkpoints ??= new Checkpoints(() => this.#release(IN_MESSAGE));
+    this.#checkpoints.await();
+    this.hold(IN_MESSAGE);
   }
 
   /** The header of a message, for an application that uses reserved bits or gets text as bytes. */
@@ -428,10 +447,12 @@ export class Receiver implements ReadSink, MessageSink, Limited {
   /** Holds messages until a promise, which never rejects, has settled. */
   holdUntil(settled: PromiseLike<unknown>, reason: number): void {
     this.hold(reason);
-    settled.then(() => {
-      this.#setHolds(this.holdReasons & ~reason);
-      this.deliverHeld();
-    });
+    settled.then(() => this.#release(reason));
+  }
+
+  #release(reason: number): void {
+    this.#setHolds(this.holdReasons & ~reason);
+    this.deliverHeld();
   }
 
   #setHolds(reasons: number): void {
@@ -450,14 +471,16 @@ export class Receiver implements ReadSink, MessageSink, Limited {
       this.#frames?.goOn();
       // After onClose no message is delivered, even to an onMessage that is set then. A consumer may still take them.
       while (this.holdReasons === 0 && this.waiting > 0 && record === null) {
+        this.#checkpoints?.took();
         const message = this.take() as ReceivedMessage;
         this.#deliver(message, false, this.#queue!.header);
       }
       this.#consumer?.wake();
     } finally {
       this.#delivering = false;
-      host.uncork();
+      this.#uncork();
     }
+    this.#checkpoints?.begin(this.waiting);
     this.reschedule();
     host.delivered();
   }
@@ -572,6 +595,7 @@ export class Receiver implements ReadSink, MessageSink, Limited {
   /** Whether received messages still have to be delivered before `onClose`. */
   get unfinished(): boolean {
     if (this.dropping) return false;
+    if (this.#checkpoints !== null && this.#checkpoints.awaited) return true;
     if (this.#frames !== null && this.#frames.unfinished) return true;
     return this.waiting > 0 &&
       ((this.holdReasons & NO_CONSUMER) === 0 ||

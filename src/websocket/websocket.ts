@@ -369,12 +369,11 @@ export class WebSocket extends EventTarget {
   #received(data: ReceivedMessage): PromiseLike<void> | void {
     // After `close()` no message is dispatched.
     if (this.#readyState !== OPEN) return;
-    const bytes = data as Uint8Array<ArrayBuffer>;
     const message = typeof data === "string"
       ? data
       : this.#binaryType === "blob"
-      ? new Blob([bytes])
-      : bytes.slice().buffer;
+      ? new Blob([data as Uint8Array<ArrayBuffer>])
+      : bufferOf(data);
     this.dispatchEvent(new MessageEvent("message", { data: message, origin: this.#origin }));
     this.#dispatched++;
     return CHECKPOINT;
@@ -462,6 +461,11 @@ type Payload = string | ArrayBufferView | Blob;
 function sizeOf(payload: Payload): number {
   if (typeof payload === "string") return utf8Length(payload);
   return payload instanceof Blob ? payload.size : payload.byteLength;
+}
+
+/** The bytes of a received message, in a buffer of their own; small ones share theirs with others. */
+function bufferOf(data: Uint8Array): ArrayBufferLike {
+  return data.length === data.buffer.byteLength ? data.buffer : data.slice().buffer;
 }
 
 function copyOf(data: ArrayBufferView): Uint8Array {
