@@ -1,8 +1,9 @@
-import type { Buffer } from "node:buffer";
+import { Buffer } from "node:buffer";
 import type { EventEmitter } from "node:events";
 import { type ClientRequest, type IncomingMessage, request as requestHttp } from "node:http";
 import { request as requestHttps } from "node:https";
 import type { RequestOptions } from "node:https";
+import { unescape } from "node:querystring";
 import type { Duplex } from "node:stream";
 import { emit } from "./events.ts";
 import {
@@ -135,6 +136,8 @@ class Attempt {
   readonly #first: Target;
   /** The offered extensions; `""` for none. */
   readonly #offer: string;
+  /** The application's headers. */
+  readonly #headers: Record<string, string>;
   #request: ClientRequest | null = null;
   #redirects = 0;
   #over = false;
@@ -149,6 +152,7 @@ class Attempt {
     this.#protocols = protocols;
     this.#options = options;
     this.#first = first;
+    this.#headers = { ...options.headers as Record<string, string> | undefined };
     const { perMessageDeflate = true } = options;
     this.#offer = perMessageDeflate ? offerCompression(termsOf(perMessageDeflate)) : "";
   }
@@ -178,14 +182,11 @@ class Attempt {
   }
 
   #requestOptions({ url, unix }: Target, key: string): RequestOptions {
-    const { handshakeTimeout, headers, origin, protocolVersion = 13, ...rest } = this.#options;
+    const { handshakeTimeout, origin, protocolVersion = 13, ...rest } = this.#options;
     const [socketPath, unixPath = "/"] = unix ? `${url.pathname}${url.search}`.split(":") : [];
-    const auth = url.username === "" && url.password === ""
-      ? undefined
-      : `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`;
     return {
       ...rest,
-      auth,
+      ...this.#credentialsFor(url),
       method: "GET",
       protocol: undefined,
       host: unix ? undefined : url.hostname.replace(/^\[(.*)\]$/, "$1"),
@@ -195,7 +196,7 @@ class Attempt {
       path: unix ? unixPath : url.pathname + url.search,
       timeout: handshakeTimeout,
       headers: {
-        ...this.#headersFor(url, headers as Record<string, string> | undefined),
+        ...this.#headersFor(url),
         "Sec-WebSocket-Version": String(protocolVersion),
         "Sec-WebSocket-Key": key,
         "Connection": "Upgrade",
@@ -204,22 +205,39 @@ class Attempt {
         ...(this.#protocols.length === 0
           ? {}
           : { "Sec-WebSocket-Protocol": this.#protocols.join(",") }),
-        ...(origin === undefined
-          ? {}
-          : { [protocolVersion < 13 ? "Sec-WebSocket-Origin" : "Origin"]: origin }),
+        ...(origin ? { [protocolVersion < 13 ? "Sec-WebSocket-Origin" : "Origin"]: origin } : {}),
       },
     };
   }
 
+  /** Whether a URL must not get the credentials of the first host. A listener of `redirect` decides that itself. */
+  #isForeign(url: URL): boolean {
+    if (this.#redirects === 0 || this.#host.socket.listenerCount("redirect") > 0) return false;
+    return !this.#isFirstHost(url) || (this.#first.secure && url.protocol !== "wss:");
+  }
+
+  #isFirstHost(url: URL): boolean {
+    return url.host === this.#first.url.host;
+  }
+
+  /** The user info of the URL, or else the option `auth`. Redirects get the first credentials again. */
+  #credentialsFor(url: URL): { auth?: string } {
+    if (this.#isForeign(url)) return { auth: undefined };
+    const auth = url.username === "" && url.password === ""
+      ? this.#options.auth ?? undefined
+      : `${unescape(url.username)}:${unescape(url.password)}`;
+    if (auth && this.#options.followRedirects && !hasField(this.#headers, "authorization")) {
+      this.#headers.authorization = `Basic ${Buffer.from(auth).toString("base64")}`;
+    }
+    return { auth };
+  }
+
   /** The application's headers. After a redirect to another host, its credentials are removed. */
-  #headersFor(url: URL, given: Record<string, string> = {}): Record<string, string> {
-    const sameHost = url.host === this.#first.url.host;
-    const weaker = this.#first.secure && url.protocol !== "wss:";
-    const handles = this.#host.socket.listenerCount("redirect") > 0;
-    if (this.#redirects === 0 || handles || (sameHost && !weaker)) return given;
-    const secret = ["authorization", "cookie", ...(sameHost ? [] : ["host"])];
+  #headersFor(url: URL): Record<string, string> {
+    if (!this.#isForeign(url)) return this.#headers;
+    const secret = ["authorization", "cookie", ...(this.#isFirstHost(url) ? [] : ["host"])];
     return Object.fromEntries(
-      Object.entries(given).filter(([name]) => !secret.includes(name.toLowerCase())),
+      Object.entries(this.#headers).filter(([name]) => !secret.includes(name.toLowerCase())),
     );
   }
 
@@ -307,4 +325,8 @@ class Attempt {
     this.#over = true;
     this.#host.failed(error);
   }
+}
+
+function hasField(headers: object, name: string): boolean {
+  return Object.keys(headers).some((key) => key.toLowerCase() === name);
 }

@@ -15,7 +15,12 @@ export interface PerMessageDeflateOptions extends DeflateTerms {
   zlibDeflateOptions?: ZlibOptions;
   /** Accepted and without effect: memory for inflating is always bounded. */
   zlibInflateOptions?: ZlibOptions;
-  /** Messages below this size aren't compressed, in bytes. @default {1024} */
+  /**
+   * Messages below this size aren't compressed, in bytes; the first fragment decides for the others. It has an effect
+   * only if this side doesn't keep its window (`serverNoContextTakeover`, `clientNoContextTakeover`).
+   *
+   * @default {1024}
+   */
   threshold?: number;
   /** Accepted and without effect: messages are compressed in turn. */
   concurrencyLimit?: number;
@@ -52,7 +57,7 @@ interface ConnectionPart extends SharedOptions {
 }
 
 /** Converts the options of `ws` to those of a connection. */
-function connectionOptions(options: ConnectionPart): ConnectionOptions {
+function connectionOptions(options: ConnectionPart, threshold: number): ConnectionOptions {
   const { closeTimeout = 30_000, maxPayload = 100 * 1024 * 1024, autoPong = true } = options;
   return {
     // Node's timers accept any value, and take invalid ones as the shortest time.
@@ -65,7 +70,7 @@ function connectionOptions(options: ConnectionPart): ConnectionOptions {
     readAhead: 0,
     answerPings: autoPong,
     maskGenerator: options.generateMask,
-    compression: compressionOptions(options.perMessageDeflate),
+    compression: compressionOptions(options.perMessageDeflate, threshold),
   };
 }
 
@@ -77,13 +82,18 @@ function wholeOf(given: unknown): number {
 
 let last: { facts: unknown[]; terms: OpenTerms } | null = null;
 
-/** The terms of a connection. Successive connections with equal options share one object. */
+/**
+ * The terms of a connection. Successive connections with equal options share one object.
+ *
+ * @param threshold The result of `thresholdOf`; the option's value before the handshake.
+ */
 export function openTermsOf<Data>(
   options: SharedOptions,
   handlers: ConnectionHandlers<Data>,
+  threshold: number = givenThreshold(options),
 ): OpenTerms {
-  const given = connectionOptions(options);
-  const { level, memLevel, threshold } = given.compression as CompressionOptions;
+  const given = connectionOptions(options, threshold);
+  const { level, memLevel } = given.compression as CompressionOptions;
   const { closeTimeout, maxMessageSize, answerPings, maskGenerator } = given;
   const facts = [
     ...[handlers, closeTimeout, maxMessageSize, answerPings, maskGenerator],
@@ -98,9 +108,23 @@ export function openTermsOf<Data>(
 /** Converts the options of `ws` to those of compression, without the terms, which the handshake negotiates. */
 function compressionOptions(
   given: boolean | PerMessageDeflateOptions | undefined,
+  threshold: number,
 ): CompressionOptions {
-  const { zlibDeflateOptions: { level, memLevel } = {}, threshold = 1024 } = termsOf(given);
-  return { threshold: Math.max(0, threshold), level: level === -1 ? 6 : level, memLevel };
+  const { zlibDeflateOptions: { level, memLevel } = {} } = termsOf(given);
+  return { threshold, level: level === -1 ? 6 : level, memLevel };
+}
+
+function givenThreshold({ perMessageDeflate }: ConnectionPart): number {
+  const { threshold = 1024 } = termsOf(perMessageDeflate);
+  return Math.max(0, threshold);
+}
+
+/** The size below which messages aren't compressed. A side that keeps its window compresses all of them. */
+export function thresholdOf(
+  options: SharedOptions,
+  { role, extensions }: Pick<Handshaken<unknown>, "role" | "extensions">,
+): number {
+  return extensions.includes(`${role}_no_context_takeover`) ? givenThreshold(options) : 0;
 }
 
 /** The terms to negotiate. */

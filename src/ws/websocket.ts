@@ -7,7 +7,6 @@ import { adoptOpened } from "../context.ts";
 import type { ReceivedMessage } from "../flow/receive_queue.ts";
 import type { CloseRecord } from "../protocol/close_record.ts";
 import { QueueFullError } from "../errors.ts";
-import { refusal } from "../util/check.ts";
 import { ABNORMAL, isCloseCode } from "../protocol/close_code.ts";
 import { BINARY } from "../protocol/opcode.ts";
 import { ProtocolError } from "../protocol/protocol_error.ts";
@@ -26,7 +25,7 @@ import {
   setAttribute,
   type WebSocketEvents,
 } from "./events.ts";
-import { type Handshaken, openTermsOf, type SharedOptions } from "./options.ts";
+import { type Handshaken, openTermsOf, type SharedOptions, thresholdOf } from "./options.ts";
 import { copyOf, type Payload, sizeOf, toPayload } from "./payload.ts";
 
 const CONNECTING = 0, OPEN = 1, CLOSING = 2, CLOSED = 3;
@@ -178,6 +177,8 @@ export class WebSocket extends EventEmitter {
   #cancel: (() => void) | null = null;
   /** Notifies the server that the socket has closed. */
   #tellClosed: ((socket: WebSocket) => void) | undefined;
+  /** A message isn't compressed if its first fragment has fewer bytes. */
+  #threshold = 0;
   /** Whether the first fragments of a message have been sent. */
   #fragmented = false;
   /** Made with the first `Blob`. */
@@ -349,9 +350,11 @@ export class WebSocket extends EventEmitter {
   ): void {
     const connection = this.#connection!;
     const { binary = typeof payload !== "string", compress = true, fin = true } = options ?? {};
+    const isPart = !fin || this.#fragmented;
     // The threshold decides about compression, unless it is turned off.
-    const sending = compress ? undefined : { compress: false };
-    if (!fin || this.#fragmented) {
+    const compressed = compress && !(isPart && sizeOf(payload) < this.#threshold);
+    const sending = compressed ? undefined : { compress: false };
+    if (isPart) {
       connection.sendFragment(payload, { binary, final: fin, ...sending });
       this.#fragmented = !fin;
     } else if (binary) {
@@ -511,14 +514,10 @@ export class WebSocket extends EventEmitter {
     if (code !== undefined && !(typeof code === "number" && isCloseCode(code))) {
       throw new TypeError("First argument must be a valid error code number");
     }
-    if (data === null) throw refusal("close with a reason", data, "a string or bytes");
-    const reason = data === undefined || !data.length ? "" : Buffer.from(data as string).toString();
-    if (Buffer.byteLength(reason) > LONGEST_REASON) {
-      throw new RangeError("The message must not be greater than 123 bytes");
-    }
+    const reason = code === undefined ? "" : readReason(data);
     this.#readyState = CLOSING;
     const close = () => {
-      this.#connection!.close(code ?? null, code === undefined ? "" : reason);
+      this.#connection!.close(code ?? null, reason);
       return true;
     };
     if (this.#outbox === null) close();
@@ -552,11 +551,12 @@ export class WebSocket extends EventEmitter {
     this.#tellClosed = closed;
     this.#protocol = protocol;
     this.#extensions = extensions;
+    this.#threshold = thresholdOf(this.#options, handshaken);
     // The connection doesn't get the request, since it would keep it in memory.
     this.#connection = adoptOpened<WebSocket>(
       sharedContext(),
       stream,
-      openTermsOf(this.#options, WebSocket.#callbacks),
+      openTermsOf(this.#options, WebSocket.#callbacks, this.#threshold),
       { role, url: this.#url ?? "", protocol, extensions, initialData: head, data: this },
     );
     this.#readyState = OPEN;
@@ -587,4 +587,20 @@ export class WebSocket extends EventEmitter {
     this.#readyState = CLOSED;
     emit(this, "close", ABNORMAL, NOTHING);
   }
+}
+
+/**
+ * The reason of a close frame; what has no length is none.
+ *
+ * @throws {TypeError | RangeError} If it is neither a string nor bytes, or too long.
+ */
+function readReason(data: unknown): string {
+  if (data === undefined || !(data as string).length) return "";
+  if (typeof data !== "string" && !(data instanceof Uint8Array)) {
+    throw new TypeError("Second argument must be a string or a Uint8Array");
+  }
+  if (Buffer.byteLength(data) > LONGEST_REASON) {
+    throw new RangeError("The message must not be greater than 123 bytes");
+  }
+  return String(typeof data === "string" ? data : Buffer.from(data));
 }

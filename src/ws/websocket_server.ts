@@ -177,7 +177,10 @@ export class WebSocketServer extends EventEmitter {
     this.options = {
       allowSynchronousEvents: true,
       autoPong: true,
+      maxBufferedChunks: 256 * 1024,
+      maxFragments: 16 * 1024,
       maxPayload: 100 * 1024 * 1024,
+      maxPendingAutoPongs: 60,
       skipUTF8Validation: false,
       perMessageDeflate: false,
       handleProtocols: null,
@@ -193,6 +196,7 @@ export class WebSocketServer extends EventEmitter {
       WebSocket,
       ...options,
     };
+    if (this.options.perMessageDeflate === true) this.options.perMessageDeflate = {};
     // Invalid options throw here, and not when the first client connects.
     openTermsOf(this.options, {});
     if (this.options.clientTracking) this.clients = new Set();

@@ -267,6 +267,116 @@ both("redirects: the same host gets the credentials, another one doesn't", async
   assertMatch(heads[2], /x-open: 1/i);
 });
 
+/** Connects to a server that redirects as given and then refuses; resolves with the heads of the requests. */
+async function requests(
+  ws: Subject,
+  options: ClientOptions,
+  { userInfo = "", path = "/", redirects = [] as string[], asked = false } = {},
+): Promise<string[]> {
+  const heads: string[] = [];
+  await using server = answering((head) => {
+    heads.push(head);
+    const location = redirects[heads.length - 1];
+    return location === undefined
+      ? "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+      : redirection(location.replace("PORT", String(server.port)));
+  });
+  const url = `ws://${userInfo}127.0.0.1:${server.port}${path}`;
+  const socket = new ws.WebSocket(url, options), log = record(socket, ["error", "close"]);
+  if (asked) socket.on("redirect", () => {});
+  await next(log, "error");
+  await closing(log);
+  return heads;
+}
+
+const authorization = (head: string) => /^authorization: Basic (.*)$/im.exec(head)?.[1];
+
+both("auth is sent, the user info of the URL comes before it", async (ws) => {
+  for (
+    const [options, userInfo, expected] of [
+      [{}, "", undefined],
+      [{ auth: "u:p" }, "", btoa("u:p")],
+      [{ auth: "u:p" }, "a%20b:c@", btoa("a b:c")],
+      [{}, "a@", btoa("a:")],
+      // An invalid percent-encoding is left as it is.
+      [{}, "a%zz:b%@", btoa("a%zz:b%")],
+    ] as const
+  ) {
+    const [head] = await requests(ws, options, { userInfo });
+    assertEquals(authorization(head), expected);
+  }
+});
+
+both("redirects: the first credentials are sent to the first host only", async (ws) => {
+  const followed = { followRedirects: true };
+  const sent = async (...args: Parameters<typeof requests>) =>
+    (await requests(...args)).map(authorization);
+  const own = btoa("u:p"), userInfo = "u:p@";
+  assertEquals(await sent(ws, followed, { userInfo, redirects: ["/two"] }), [own, own]);
+  assertEquals(await sent(ws, { ...followed, auth: "u:p" }, { redirects: ["/two"] }), [own, own]);
+  // The first credentials win over those of a redirect.
+  const other = "ws://v:w@127.0.0.1:PORT/two";
+  assertEquals(await sent(ws, followed, { userInfo, redirects: [other] }), [own, own]);
+  assertEquals(await sent(ws, followed, { redirects: [other] }), [undefined, btoa("v:w")]);
+  // Another host gets none, unless a listener looks at the request.
+  const foreign = "ws://v:w@localhost:PORT/two";
+  assertEquals(await sent(ws, followed, { userInfo, redirects: [foreign] }), [own, undefined]);
+  assertEquals(
+    await sent(ws, followed, { userInfo, redirects: [foreign], asked: true }),
+    [own, own],
+  );
+});
+
+both("origin: an empty one isn't sent", async (ws) => {
+  for (const origin of ["", null, undefined, 0] as never[]) {
+    const [head] = await requests(ws, { origin });
+    assert(!/^origin/im.test(head));
+  }
+});
+
+both("options that the URL contains have no effect", async (ws) => {
+  const options = {
+    host: "nowhere.invalid",
+    hostname: "nowhere.invalid",
+    port: 1,
+    path: "/z",
+    method: "POST",
+    protocol: "foo:",
+    socketPath: "/none",
+    timeout: 1,
+  };
+  const [head] = await requests(ws, options as ClientOptions, { path: "/a?b" });
+  assert(head.startsWith("GET /a?b HTTP/1.1\r\n"));
+  assertMatch(head, /^host: 127\.0\.0\.1:\d+\r$/im);
+});
+
+both("handshakeTimeout: the time restarts with every redirect", async (ws) => {
+  const agent = new Agent();
+  const server = createServer();
+  server.on("upgrade", (request, stream) => {
+    // Each answer is in time, the three of them together aren't.
+    const step = Number(request.url!.slice(1));
+    setTimeout(() =>
+      stream.end(
+        step === 3
+          ? "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+          : redirection(`/${step + 1}`),
+      ), 300);
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  const error = await failure(ws, `ws://127.0.0.1:${port}/1`, {
+    agent,
+    followRedirects: true,
+    handshakeTimeout: 800,
+  });
+  assertEquals(error.message, "Unexpected server response: 404");
+  agent.destroy();
+  server.close();
+  await once(server, "close");
+});
+
 both("finishRequest: the function may change the request, and ends it", async (ws) => {
   await using s = await serve(ws);
   const socket = new ws.WebSocket(s.url, {

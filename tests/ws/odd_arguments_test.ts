@@ -69,6 +69,79 @@ both("close: a reason without a length is ignored", async (ws) => {
   }
   await using p = await pair(ws);
   assertThrows(() => p.client.close(1000, null as never), TypeError);
+  // Without a code there is no reason, whatever it is.
+  p.client.close(undefined, null as never);
+  assertEquals(await closing(p.serverLog), [1005, ""]);
+});
+
+both("close: a reason that is neither a string nor bytes", async (ws) => {
+  await using p = await pair(ws);
+  for (const reason of [[1, 2], new Uint16Array(2), new String("ab"), { length: 2 }] as never[]) {
+    assertThrows(() => p.client.close(1000, reason), TypeError);
+  }
+  assertEquals(p.client.readyState, 1);
+  p.client.close(1000, Uint8Array.of(0x61, 0x62));
+  assertEquals(await closing(p.serverLog), [1000, "ab"]);
+});
+
+function bytesIn<Memory extends ArrayBufferLike>(memory: Memory): Memory {
+  new Uint8Array(memory).set(Buffer.from("ABC"));
+  return memory;
+}
+const shared = () => bytesIn(new SharedArrayBuffer(3));
+const resizable = () => bytesIn(new ArrayBuffer(3, { maxByteLength: 10 }));
+
+/** What may be sent, made anew each time, since the package masks some of it in place; and the text that arrives. */
+const SENDABLE: readonly (readonly [string, () => unknown, string])[] = [
+  ["a SharedArrayBuffer", shared, "ABC"],
+  ["a view of one", () => new Uint8Array(shared(), 1), "BC"],
+  ["a resizable ArrayBuffer", resizable, "ABC"],
+  ["a view of one that is resizable", () => new Uint8Array(resizable(), 1), "BC"],
+  ["a DataView", () => new DataView(resizable(), 1, 1), "B"],
+  ["a subclass of Blob", () => new class extends Blob {}(["bl"]), "bl"],
+  ["a String object", () => new String("so"), "so"],
+  ["a number", () => -5.5, "-5.5"],
+  ["0", () => 0, "0"],
+  ["NaN", () => NaN, "NaN"],
+  ["an array", () => [65, 66, 323], "ABC"],
+  ["null", () => null, ""],
+  ["undefined", () => undefined, ""],
+  ["false", () => false, ""],
+  ["something with a value", () => ({ valueOf: () => "vo" }), "vo"],
+  ["a Buffer as JSON", () => ({ type: "Buffer", data: [65] }), "A"],
+];
+
+for (const [what, make, text] of SENDABLE) {
+  both(`send, ping, pong: ${what}`, async (ws) => {
+    await using p = await pair(ws);
+    p.client.send(make() as never);
+    const [message] = await next(p.serverLog, "message");
+    assertEquals(String(message), text);
+    for (const kind of ["ping", "pong"] as const) {
+      p.client[kind](make() as never);
+      const [payload] = await next(p.serverLog, kind);
+      assertEquals(String(payload), text);
+    }
+  });
+}
+
+both("send, ping, pong: what no bytes can be made of, before and after the end", async (ws) => {
+  const buffer = new ArrayBuffer(4), view = new Uint8Array(4);
+  structuredClone(null, { transfer: [buffer, view.buffer] });
+  const bad = [buffer, view, 5n, Symbol("x"), true, {}];
+  await using p = await pair(ws);
+  const refused = () => {
+    for (const data of bad) {
+      for (const method of ["send", "ping", "pong"] as const) {
+        assertThrows(() => p.client[method](data as never), TypeError);
+      }
+    }
+  };
+  refused();
+  p.client.close();
+  await closing(p.clientLog);
+  refused();
+  assertEquals(p.client.bufferedAmount, 0);
 });
 
 both("the attributes are enumerable, like those of an interface", (ws) => {

@@ -282,6 +282,34 @@ both("compression: thresholds and a server's parameters apply", async (ws) => {
   assertEquals((await raw.frame())!.rsv, 0);
 });
 
+both("compression: a threshold applies only without context takeover", async (ws) => {
+  const short = "short", long = "long enough to be compressed";
+  for (
+    const [serverNoContextTakeover, expected] of [
+      // Whole messages, then the first fragments of others.
+      [false, [4, 4, 4, 4]],
+      [true, [0, 4, 0, 4]],
+    ] as const
+  ) {
+    await using s = await serve(ws, {
+      perMessageDeflate: { threshold: 10, serverNoContextTakeover },
+    });
+    using raw = await RawPeer.connect(s.port, { "Sec-WebSocket-Extensions": "permessage-deflate" });
+    const { socket } = await s.accepted.next();
+    for (const text of [short, long]) socket.send(text);
+    for (const first of [short, long]) {
+      socket.send(first, { fin: false });
+      socket.send(long);
+    }
+    const bits: number[] = [];
+    while (bits.length < 4) {
+      const { opcode, rsv } = (await raw.frame())!;
+      if (opcode !== 0) bits.push(rsv);
+    }
+    assertEquals(bits, [...expected]);
+  }
+});
+
 both("compression: a client's parameters are offered", async (ws) => {
   for (
     const [perMessageDeflate, offered] of [

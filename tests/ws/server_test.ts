@@ -373,11 +373,16 @@ both(
   },
 );
 
+const OPTIONS = "WebSocket,allowSynchronousEvents,autoPong,backlog,clientTracking,closeTimeout," +
+  "handleProtocols,host,maxBufferedChunks,maxFragments,maxPayload,maxPendingAutoPongs,noServer," +
+  "path,perMessageDeflate,port,server,skipUTF8Validation,verifyClient";
+
 both("options: the defaults are set", async (ws) => {
-  await using s = await serve(ws);
+  await using s = await serve(ws, { perMessageDeflate: true });
+  assertEquals(Object.keys(s.wss.options).sort().join(), OPTIONS);
   const { maxPayload, clientTracking, path, perMessageDeflate, closeTimeout } = s.wss.options;
   assertEquals(
     [maxPayload, clientTracking, path, perMessageDeflate, closeTimeout],
-    [104857600, true, null, false, 30000],
+    [104857600, true, null, {}, 30000],
   );
 });
