@@ -34,10 +34,11 @@ const numberOf = (bits: number | boolean | undefined) => typeof bits === "number
 /** Makes a client's offer: the value of `Sec-WebSocket-Extensions`, `""` if compression isn't possible. */
 export function offerCompression(terms: DeflateTerms): string {
   if (!isSupported()) return "";
-  const { serverNoContextTakeover, clientNoContextTakeover, clientMaxWindowBits = true } = terms;
+  const { serverNoContextTakeover, clientNoContextTakeover } = terms;
+  const clientMaxWindowBits = terms.clientMaxWindowBits ?? true;
   return formatExtensions([writeParameters({
-    serverNoContextTakeover: serverNoContextTakeover === true,
-    clientNoContextTakeover: clientNoContextTakeover === true,
+    serverNoContextTakeover: Boolean(serverNoContextTakeover),
+    clientNoContextTakeover: Boolean(clientNoContextTakeover),
     serverMaxWindowBits: numberOf(terms.serverMaxWindowBits),
     clientMaxWindowBits: clientMaxWindowBits === false ? 0 : clientMaxWindowBits,
   })]);
@@ -73,9 +74,9 @@ function answerTo(offer: DeflateParameters, terms: DeflateTerms): DeflateParamet
   const hint = numberOf(offer.clientMaxWindowBits);
   return {
     serverNoContextTakeover: offer.serverNoContextTakeover ||
-      terms.serverNoContextTakeover === true,
+      Boolean(terms.serverNoContextTakeover),
     clientNoContextTakeover: offer.clientNoContextTakeover ||
-      terms.clientNoContextTakeover === true,
+      Boolean(terms.clientNoContextTakeover),
     serverMaxWindowBits: server || asked,
     clientMaxWindowBits: terms.clientMaxWindowBits === false
       ? 0

@@ -1,4 +1,6 @@
+import { Buffer } from "node:buffer";
 import type { ZlibOptions } from "node:zlib";
+import { refusal } from "../util/check.ts";
 import { type OpenTerms, openTerms } from "../adopt/adopt.ts";
 import type { DeflateTerms } from "../adopt/outside_handshake.ts";
 import type { ConnectionHandlers } from "../connection.ts";
@@ -69,8 +71,21 @@ function connectionOptions(options: ConnectionPart, threshold: number): Connecti
     // wait.
     readAhead: 0,
     answerPings: autoPong,
-    maskGenerator: options.generateMask,
+    maskGenerator: maskGenerator(options.generateMask),
     compression: compressionOptions(options.perMessageDeflate, threshold),
+  };
+}
+
+/** Passes the application's function a `Buffer`. Its error is reported as uncaught, and a random key is used. */
+function maskGenerator(generateMask: ConnectionPart["generateMask"]) {
+  if (!generateMask) return undefined;
+  return ({ buffer, byteOffset, length }: Uint8Array) => {
+    try {
+      generateMask(Buffer.from(buffer, byteOffset, length));
+    } catch (error) {
+      reportError(error);
+      throw error;
+    }
   };
 }
 
@@ -94,9 +109,10 @@ export function openTermsOf<Data>(
 ): OpenTerms {
   const given = connectionOptions(options, threshold);
   const { level, memLevel } = given.compression as CompressionOptions;
-  const { closeTimeout, maxMessageSize, answerPings, maskGenerator } = given;
+  const { closeTimeout, maxMessageSize, answerPings } = given;
+  const { generateMask } = options as ConnectionPart;
   const facts = [
-    ...[handlers, closeTimeout, maxMessageSize, answerPings, maskGenerator],
+    ...[handlers, closeTimeout, maxMessageSize, answerPings, generateMask],
     ...[level, memLevel, threshold],
   ];
   if (last === null || !last.facts.every((fact, index) => fact === facts[index])) {
@@ -110,8 +126,18 @@ function compressionOptions(
   given: boolean | PerMessageDeflateOptions | undefined,
   threshold: number,
 ): CompressionOptions {
-  const { zlibDeflateOptions: { level, memLevel } = {} } = termsOf(given);
+  const { zlibDeflateOptions, serverMaxWindowBits, clientMaxWindowBits } = termsOf(given);
+  checkWindow("serverMaxWindowBits", serverMaxWindowBits);
+  checkWindow("clientMaxWindowBits", clientMaxWindowBits);
+  const { level, memLevel } = zlibDeflateOptions ?? {};
   return { threshold, level: level === -1 ? 6 : level, memLevel };
+}
+
+function checkWindow(name: string, bits: unknown): void {
+  if (bits === undefined || bits === null || typeof bits === "boolean") return;
+  const least = 8;
+  if (typeof bits === "number" && Number.isInteger(bits) && bits >= least && bits <= 15) return;
+  throw refusal(`use perMessageDeflate.${name}`, bits, `a whole number from ${least} to 15`);
 }
 
 function givenThreshold({ perMessageDeflate }: ConnectionPart): number {

@@ -2,6 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { WebSocket } from "../../websocket.ts";
 import { concat } from "../support/bytes.ts";
 import { BINARY, CLOSE, frame, FrameReader, readClose, TEXT } from "../support/frames.ts";
+import { uncaught } from "../support/uncaught.ts";
 import { finish, rawPeer, record, serve } from "./_serve.ts";
 
 // Messages that came in one segment: each is an event of its own, and what their listeners send leaves together.
@@ -47,12 +48,7 @@ Deno.test("between two of them all microtasks run, however deep", async () => {
 });
 
 Deno.test("a listener that throws is uncaught, and takes no message with it", async () => {
-  const uncaught: unknown[] = [];
-  const onError = (event: ErrorEvent) => {
-    event.preventDefault();
-    uncaught.push(event.error);
-  };
-  addEventListener("error", onError);
+  using errors = uncaught();
   const read = Promise.withResolvers<string[]>();
   await using peer = rawPeer(async (conn) => {
     await conn.write(NUMBERED);
@@ -66,8 +62,7 @@ Deno.test("a listener that throws is uncaught, and takes no message with it", as
   const numbers = Array.from({ length: MANY }, (_, i) => String(i));
   assertEquals(await read.promise, numbers);
   while ((await log.next()).type !== "close");
-  assertEquals(uncaught, numbers);
-  removeEventListener("error", onError);
+  assertEquals(errors.log.events, numbers);
 });
 
 Deno.test("close() amid them: what was sent before goes out, no event follows but close", async () => {

@@ -28,6 +28,10 @@ export interface Differences {
   readonly snapshot: boolean;
   /** `maxFragments` and `maxBufferedChunks` have an effect. Without them, buffers are bounded in bytes. */
   readonly countsParts: boolean;
+  /** `fragments` are those that the peer has sent; their boundaries have no meaning (RFC 6455 5.4). */
+  readonly splitsFragments: boolean;
+  /** Invalid sizes of windows throw in the constructor. */
+  readonly checksWindows: boolean;
   /** A peer that sends pings and doesn't read the pongs is disconnected at `maxPendingAutoPongs`. */
   readonly endsUnreadPongs: boolean;
 }
@@ -51,6 +55,8 @@ export const SUBJECTS: readonly Subject[] = [
       checksText: false,
       snapshot: false,
       countsParts: true,
+      splitsFragments: true,
+      checksWindows: false,
       endsUnreadPongs: true,
     },
   },
@@ -66,6 +72,8 @@ export const SUBJECTS: readonly Subject[] = [
       checksText: true,
       snapshot: true,
       countsParts: false,
+      splitsFragments: false,
+      checksWindows: true,
       endsUnreadPongs: false,
     },
   },

@@ -1,7 +1,8 @@
-import { assert, assertEquals, assertInstanceOf } from "@std/assert";
+import { assert, assertEquals, assertInstanceOf, assertThrows } from "@std/assert";
 import { Buffer } from "node:buffer";
 import { frame } from "../support/frames.ts";
 import { RawPeer } from "../support/raw_peer.ts";
+import { uncaught } from "../support/uncaught.ts";
 import { both } from "./_implementation.ts";
 import { closing, next, pair, record, serve, type ServerOptions } from "./_serve.ts";
 
@@ -231,7 +232,8 @@ both("maxPendingAutoPongs: pongs to a peer that doesn't read are bounded", async
 both("generateMask: the function fills the masking keys of a client's frames", async (ws) => {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const socket = new ws.WebSocket(`ws://127.0.0.1:${listener.addr.port}`, {
-    generateMask: (mask) => void mask.set([1, 2, 3, 4]),
+    // It is a Buffer, whose type is that of bytes.
+    generateMask: (mask) => void (mask as Buffer).writeUInt32BE(0x01020304),
     perMessageDeflate: false,
   });
   const log = record(socket);
@@ -243,6 +245,53 @@ both("generateMask: the function fills the masking keys of a client's frames", a
   assertEquals([...bytes], [0x81, 0x81, 1, 2, 3, 4, 120 ^ 1]);
   raw.close();
   await closing(log);
+});
+
+both("generateMask: an error of the function is reported", async (ws) => {
+  using errors = uncaught();
+  await using p = await pair(ws, {}, {
+    generateMask: () => {
+      throw new Error("no key");
+    },
+  });
+  try {
+    p.client.send("x");
+    await next(p.serverLog, "message");
+  } catch (error) {
+    errors.log.push(error);
+  }
+  assertEquals((await errors.log.next() as Error).message, "no key");
+});
+
+both("compression: invalid sizes of windows are refused", (ws) => {
+  for (const name of ["serverMaxWindowBits", "clientMaxWindowBits"]) {
+    for (const bits of [7, 16, 8.5, NaN, "x"]) {
+      const options = { perMessageDeflate: { [name]: bits } };
+      const server = () => new ws.WebSocketServer({ noServer: true, ...options });
+      if (ws.is.checksWindows) {
+        assertThrows(server, TypeError);
+        assertThrows(() => new ws.WebSocket("ws://127.0.0.1:1", options), TypeError);
+      } else {
+        server();
+      }
+    }
+  }
+});
+
+both("compression: truthy options and null are accepted", async (ws) => {
+  await using p = await pair(ws, {
+    perMessageDeflate: {
+      serverNoContextTakeover: 1,
+      clientNoContextTakeover: "yes",
+      serverMaxWindowBits: null,
+      zlibDeflateOptions: null,
+    },
+  } as never, { perMessageDeflate: { clientMaxWindowBits: null } as never });
+  const text = "again and ".repeat(500);
+  for (const log of [p.serverLog, p.clientLog]) {
+    (log === p.serverLog ? p.client : p.server).send(text);
+    assertEquals(String((await next(log, "message"))[0]), text);
+  }
 });
 
 both("compression: thresholds and a server's parameters apply", async (ws) => {

@@ -3,6 +3,7 @@ import { Buffer } from "node:buffer";
 import { EventEmitter, once } from "node:events";
 import { RawPeer } from "../support/raw_peer.ts";
 import { until } from "../support/until.ts";
+import { uncaught } from "../support/uncaught.ts";
 import { both } from "./_implementation.ts";
 import { closing, next, pair, record, serve } from "./_serve.ts";
 
@@ -158,6 +159,11 @@ both("binaryType selects the type of binary messages", async (ws) => {
   const fragments = await echo();
   assert(Array.isArray(fragments) && fragments.every(Buffer.isBuffer));
   assertEquals(Buffer.concat(fragments), Buffer.from([1, 2, 3]));
+  p.server.send(Buffer.from([1]), { fin: false });
+  p.server.send(Buffer.from([2, 3]));
+  const [parts] = await next(p.clientLog, "message");
+  assertEquals(parts.length, ws.is.splitsFragments ? 2 : 1);
+  assertEquals(Buffer.concat(parts), Buffer.from([1, 2, 3]));
   p.client.binaryType = "blob";
   const blob = await echo();
   assertInstanceOf(blob, Blob);
@@ -555,22 +561,13 @@ both("bytes that are sent as text are validated, except in npm:ws", async (ws) =
 });
 
 both("the error of a listener is uncaught, and the connection continues", async (ws) => {
+  using errors = uncaught();
   await using p = await pair(ws);
-  const uncaught = Promise.withResolvers<string>();
-  const listener = (event: ErrorEvent) => {
-    event.preventDefault();
-    uncaught.resolve(event.error.message);
-  };
-  addEventListener("error", listener);
-  try {
-    p.server.once("message", () => {
-      throw new Error("mine");
-    });
-    p.client.send("x");
-    assertEquals(await uncaught.promise, "mine");
-  } finally {
-    removeEventListener("error", listener);
-  }
+  p.server.once("message", () => {
+    throw new Error("mine");
+  });
+  p.client.send("x");
+  assertEquals((await errors.log.next() as Error).message, "mine");
   assertEquals((await p.serverLog.next()).type, "message");
   p.server.send("still here");
   assertEquals(String((await next(p.clientLog, "message"))[0]), "still here");
