@@ -3,6 +3,7 @@ import type { EventEmitter } from "node:events";
 import { type ClientRequest, type IncomingMessage, request as requestHttp } from "node:http";
 import { request as requestHttps } from "node:https";
 import type { RequestOptions } from "node:https";
+import { nextTick } from "node:process";
 import { unescape } from "node:querystring";
 import type { Duplex } from "node:stream";
 import { emit } from "./events.ts";
@@ -178,7 +179,9 @@ class Attempt {
 
   cancel(): void {
     this.#over = true;
-    this.#request?.destroy();
+    const request = this.#request;
+    // A request that is destroyed in the turn that made it gets its socket later, and leaves it open with its agent.
+    nextTick(() => request?.destroy());
   }
 
   #requestOptions({ url, unix }: Target, key: string): RequestOptions {

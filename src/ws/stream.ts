@@ -45,6 +45,8 @@ class SocketStream extends Duplex {
  */
 export function createWebSocketStream(socket: WebSocket, options: DuplexOptions = {}): Duplex {
   let terminate = true;
+  // Called when the socket has closed, before the end of what it receives.
+  let finished: (() => void) | null = null;
   const whenOpen = (work: () => void) => {
     if (socket.readyState === socket.CONNECTING) socket.once("open", work);
     else work();
@@ -60,12 +62,9 @@ export function createWebSocketStream(socket: WebSocket, options: DuplexOptions 
     write: (chunk, _encoding, done) => whenOpen(() => socket.send(chunk, done)),
     final: (done) =>
       whenOpen(() => {
-        if (socket.readyState !== socket.CLOSED) {
-          socket.once("close", () => done());
-          socket.close();
-        } else {
-          done();
-        }
+        if (socket.readyState === socket.CLOSED) return done();
+        finished = done;
+        socket.close();
       }),
     destroy: (error, done) => {
       let told = false;
@@ -94,6 +93,7 @@ export function createWebSocketStream(socket: WebSocket, options: DuplexOptions 
     if (!duplex.destroyed) duplex.destroy(error);
   });
   socket.once("close", () => {
+    finished?.();
     if (!duplex.destroyed) duplex.push(null);
   });
   return duplex;

@@ -267,6 +267,24 @@ both("close while connecting leads to an error, then 1006", async (ws) => {
   }
 });
 
+both("close in the turn that made the socket leaves no connection open", async (ws) => {
+  for (const call of ["close", "terminate"] as const) {
+    using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const { port } = listener.addr;
+    const socket = new ws.WebSocket(`ws://127.0.0.1:${port}`), log = record(socket);
+    socket[call]();
+    await next(log, "error");
+    await closing(log);
+    // It would have been accepted before this one.
+    using probe = await Deno.connect({ hostname: "127.0.0.1", port });
+    using accepted = await listener.accept();
+    assertEquals(
+      (accepted.remoteAddr as Deno.NetAddr).port,
+      (probe.localAddr as Deno.NetAddr).port,
+    );
+  }
+});
+
 both("close: a peer that doesn't answer is disconnected at closeTimeout", async (ws) => {
   await using s = await serve(ws, { closeTimeout: 50 });
   using _raw = await RawPeer.connect(s.port);

@@ -86,6 +86,37 @@ both("stream: an error of the stream destroys the socket", async (ws) => {
   assertEquals((await closing(p.serverLog))[0], 1006);
 });
 
+both("stream: finish, end and close are emitted in this order", async (ws) => {
+  for (const when of ["connecting", "open", "closing"]) {
+    await using s = await serve(ws);
+    const socket = new ws.WebSocket(s.url), order: string[] = [];
+    const stream = ws.createWebSocketStream(socket).resume();
+    for (const type of ["finish", "end", "close"]) stream.on(type, () => order.push(type));
+    if (when !== "connecting") await once(socket, "open");
+    if (when === "closing") socket.close();
+    stream.end();
+    await once(stream, "close");
+    assertEquals(order, ["finish", "end", "close"]);
+  }
+});
+
+both("stream: destroying it while connecting fails the handshake", async (ws) => {
+  for (const error of [undefined, new Error("mine")]) {
+    await using s = await serve(ws);
+    const socket = new ws.WebSocket(s.url), order: string[] = [];
+    const stream = ws.createWebSocketStream(socket);
+    stream.on("error", ({ message }) => order.push(message));
+    socket.on("close", () => order.push("closed"));
+    stream.destroy(error);
+    stream.destroy(new Error("too late"));
+    await new Promise<void>((resolve) => stream.on("close", () => resolve()));
+    assertEquals(order, [
+      "closed",
+      "WebSocket was closed before the connection was established",
+    ]);
+  }
+});
+
 both("stream: a consumer that doesn't read stops the peer, which continues later", async (ws) => {
   await using p = await pair(ws);
   const stream = ws.createWebSocketStream(p.server);
