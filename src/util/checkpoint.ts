@@ -7,30 +7,34 @@ export interface CheckpointWaiter {
 }
 
 let waiting: CheckpointWaiter[] = [];
-// Of the two lists one fills while the other is gone through, so that none is made per checkpoint.
 let passing: CheckpointWaiter[] = [];
 
 /** Calls `checkpointPassed` when everything that waits for a microtask has run. All that wait share one checkpoint. */
 export function afterCheckpoint(waiter: CheckpointWaiter): void {
-  if (waiting.push(waiter) === 1) nextTick(reached);
+  if (waiting.push(waiter) === 1) queueMicrotask(awaitTick);
 }
 
-/** Ticks follow each other without microtasks between them, so what asks for the next checkpoint must be a microtask. */
-function reached(): void {
-  queueMicrotask(pass);
+/** A tick that is asked for in a microtask comes when no microtask is left; one that a task or a tick asks for doesn't. */
+function awaitTick(): void {
+  if (passing.length === 0) {
+    const empty = passing;
+    passing = waiting;
+    waiting = empty;
+    nextTick(pass);
+  } else {
+    for (const waiter of waiting) passing.push(waiter);
+    waiting.length = 0;
+  }
 }
 
 function pass(): void {
-  const waiters = waiting;
-  waiting = passing;
-  passing = waiters;
   let at = 0;
   try {
-    while (at < waiters.length) waiters[at++].checkpointPassed();
+    while (at < passing.length) passing[at++].checkpointPassed();
   } finally {
     // One that throws must not take the others with it.
-    while (at < waiters.length) afterCheckpoint(waiters[at++]);
-    waiters.length = 0;
+    while (at < passing.length) afterCheckpoint(passing[at++]);
+    passing.length = 0;
   }
 }
 

@@ -5,7 +5,7 @@ import type { CloseRecord } from "../protocol/close_record.ts";
 import type { ReceivedMessage } from "../flow/receive_queue.ts";
 import { ABNORMAL, NORMAL } from "../protocol/close_code.ts";
 import { encodeUtf8 } from "../protocol/utf8.ts";
-import { CHECKPOINT } from "../util/checkpoint.ts";
+import { afterCheckpoint, CHECKPOINT } from "../util/checkpoint.ts";
 import { isBlockedPort } from "./blocked_port.ts";
 import { EventHandlers } from "./event_handlers.ts";
 import { Outbox, utf8Length } from "./outbox.ts";
@@ -306,6 +306,7 @@ export class WebSocket extends EventTarget {
    *
    * @param data Text, or bytes, which may be changed afterwards. Any other value is converted to a string.
    * @throws {DOMException} `InvalidStateError` while connecting.
+   * @throws {TypeError} If the memory of the bytes is shared or resizable.
    */
   send(data: string | ArrayBufferLike | ArrayBufferView | Blob): void {
     requireArguments("send on a WebSocket", arguments.length, 1);
@@ -383,9 +384,14 @@ export class WebSocket extends EventTarget {
     const wasConnecting = this.#readyState === CONNECTING;
     this.#readyState = CLOSED;
     this.#lost += record?.unsentBytes ?? 0;
-    if (wasConnecting || this.#failed) this.dispatchEvent(new Event("error"));
     const { code = ABNORMAL, reason = "", wasClean = false } = record ?? {};
-    this.dispatchEvent(new CloseEvent("close", { code, reason, wasClean }));
+    const close = () => this.dispatchEvent(new CloseEvent("close", { code, reason, wasClean }));
+    if (!wasConnecting && !this.#failed) {
+      close();
+      return;
+    }
+    this.dispatchEvent(new Event("error"));
+    afterCheckpoint({ checkpointPassed: close });
   }
 }
 
@@ -475,15 +481,24 @@ function copyOf(data: ArrayBufferView): Uint8Array {
 /** Converts an argument of `send` to bytes, a `Blob` or a string. */
 function toPayload(data: unknown): Payload {
   if (data instanceof Blob) return data;
-  // A detached buffer counts as empty (Web IDL, "get a copy of the bytes").
-  if (data instanceof ArrayBuffer) return data.detached ? new Uint8Array() : new Uint8Array(data);
-  if (ArrayBuffer.isView(data)) {
-    if (!(data.buffer instanceof ArrayBuffer)) {
-      throw new TypeError("Cannot send a view of shared memory: copy it first");
-    }
-    return data;
-  }
+  if (data instanceof ArrayBuffer) return isAttached(data) ? new Uint8Array(data) : EMPTY;
+  if (ArrayBuffer.isView(data)) return isAttached(data.buffer) ? data : EMPTY;
   return toUsvString(data);
+}
+
+const EMPTY = new Uint8Array();
+
+/**
+ * Whether a buffer has bytes to send: a detached one counts as empty (Web IDL, "get a copy of the bytes").
+ *
+ * @throws {TypeError} If it is shared or resizable, which the interface doesn't accept.
+ */
+function isAttached(memory: ArrayBufferLike): boolean {
+  if (!(memory instanceof ArrayBuffer)) {
+    throw new TypeError("Cannot send a view of shared memory: copy it first");
+  }
+  if (memory.resizable) throw new TypeError("Cannot send a resizable ArrayBuffer: copy it first");
+  return !memory.detached;
 }
 
 function syntaxError(message: string): DOMException {

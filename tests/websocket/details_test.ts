@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
+import { once } from "node:events";
 import { WebSocket } from "../../websocket.ts";
 import { deno } from "../support/child.ts";
 import {
@@ -338,6 +339,38 @@ Deno.test("a violation of the protocol leads to error, then close with 1006, unc
       false,
     ]);
   }
+});
+
+Deno.test("all microtasks run between error and close", async () => {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = listener.addr;
+  listener.close();
+  // A port where nobody listens, and one that is blocked.
+  for (const url of [`ws://127.0.0.1:${port}`, "ws://127.0.0.1:9"]) {
+    const socket = new WebSocket(url);
+    await once(socket, "error");
+    assertEquals(socket.readyState, WebSocket.CLOSED);
+    const [{ code, wasClean }] = await once(socket, "close");
+    assertEquals([code, wasClean], [1006, false]);
+  }
+});
+
+overEach("send: a resizable buffer is refused, a detached one counts as empty", async (scheme) => {
+  await using server = serve(scheme);
+  const [socket, log] = await opened(server);
+  socket.binaryType = "arraybuffer";
+  const resizable = new ArrayBuffer(3, { maxByteLength: 9 });
+  for (const data of [resizable, new Uint8Array(resizable), new DataView(resizable, 1)]) {
+    assertThrows(() => socket.send(data), TypeError);
+  }
+  const moved = [new ArrayBuffer(3), new Uint8Array(3), new DataView(new ArrayBuffer(3))];
+  for (const data of moved) {
+    const buffer = data instanceof ArrayBuffer ? data : data.buffer;
+    structuredClone(buffer, { transfer: [buffer] });
+    socket.send(data);
+    assertEquals((await log.next() as MessageEvent<ArrayBuffer>).data.byteLength, 0);
+  }
+  await finish(socket, log);
 });
 
 Deno.test("a close frame without a code gives 1005 and a clean close", async () => {
