@@ -186,7 +186,7 @@ class Attempt {
 
   #requestOptions({ url, unix }: Target, key: string): RequestOptions {
     const { handshakeTimeout, origin, protocolVersion = 13, ...rest } = this.#options;
-    const [socketPath, unixPath = "/"] = unix ? `${url.pathname}${url.search}`.split(":") : [];
+    const [socketPath, unixPath = "/"] = unix ? unixParts(url) : [];
     return {
       ...rest,
       ...this.#credentialsFor(url),
@@ -220,7 +220,7 @@ class Attempt {
   }
 
   #isFirstHost(url: URL): boolean {
-    return url.host === this.#first.url.host;
+    return hostOf(url) === hostOf(this.#first.url);
   }
 
   /** The user info of the URL, or else the option `auth`. Redirects get the first credentials again. */
@@ -332,4 +332,15 @@ class Attempt {
 
 function hasField(headers: object, name: string): boolean {
   return Object.keys(headers).some((key) => key.toLowerCase() === name);
+}
+
+/** The path of the socket and the one of the request. */
+function unixParts({ pathname, search }: URL): [string, string?] {
+  const whole = `${pathname}${search}`, colon = whole.indexOf(":");
+  return colon < 0 ? [whole] : [whole.slice(0, colon), whole.slice(colon + 1)];
+}
+
+/** The host of a URL, or the path of its Unix socket. */
+function hostOf(url: URL): string {
+  return url.protocol === "ws+unix:" ? `unix:${unixParts(url)[0]}` : url.host;
 }

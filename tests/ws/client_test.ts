@@ -413,7 +413,13 @@ both("ws+unix: the client connects to a Unix socket and requests a path", async 
   const http = createServer();
   const wss = new ws.WebSocketServer({ server: http });
   await once(http.listen(`${path}/s`), "listening");
-  for (const [address, asked] of [[`ws+unix:${path}/s:/here?x`, "/here?x"]]) {
+  for (
+    const [address, asked] of [
+      [`ws+unix:${path}/s:/here?x`, "/here?x"],
+      [`ws+unix:${path}/s:/here:there`, "/here:there"],
+      [`ws+unix:${path}/s`, "/"],
+    ]
+  ) {
     const socket = new ws.WebSocket(address), log = record(socket);
     const [, request] = await once(wss, "connection");
     assertEquals(request.url, asked);
@@ -423,6 +429,36 @@ both("ws+unix: the client connects to a Unix socket and requests a path", async 
   }
   await new Promise<void>((resolve) => wss.close(() => resolve()));
   http.close();
+  await Deno.remove(path, { recursive: true });
+});
+
+both("redirects: another Unix socket counts as another host", async (ws) => {
+  const path = await Deno.makeTempDir();
+  const seen: (string | undefined)[] = [];
+  const servers = ["a", "b"].map((name) => {
+    const server = createServer();
+    server.on("upgrade", (request, stream) => {
+      seen.push(request.headers.authorization);
+      const next = [`ws+unix:${path}/a:/again`, `ws+unix:${path}/b:/`][seen.length - 1];
+      stream.end(
+        next === undefined
+          ? "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+          : redirection(next),
+      );
+    });
+    return server.listen(`${path}/${name}`);
+  });
+  await Promise.all(servers.map((server) => once(server, "listening")));
+  const socket = new ws.WebSocket(`ws+unix:${path}/a`, {
+    followRedirects: true,
+    headers: { authorization: "Basic secret" },
+  });
+  // No listener for "redirect": with one, the application is asked.
+  const log = record(socket, ["error", "close"]);
+  await next(log, "error");
+  await closing(log);
+  assertEquals(seen, ["Basic secret", "Basic secret", undefined]);
+  for (const server of servers) server.close();
   await Deno.remove(path, { recursive: true });
 });
 
