@@ -1,8 +1,8 @@
 import { afterCheckpoint, type CheckpointWaiter } from "../util/checkpoint.ts";
 
 /**
- * The microtask checkpoints between messages, if callbacks ask for them. Messages that were read together are a batch:
- * what is sent meanwhile is written behind the last of them, as it is if they are delivered in one go.
+ * The microtask checkpoints between messages, if callbacks ask for them. The messages of one read are a batch: messages
+ * that are sent meanwhile leave in one write after the last of the batch, as they do without checkpoints.
  */
 export class Checkpoints implements CheckpointWaiter {
   /** Whether the next message waits for one. */
@@ -15,7 +15,7 @@ export class Checkpoints implements CheckpointWaiter {
     this.#passed = passed;
   }
 
-  /** A message was delivered, and the next one waits until the microtasks that this has caused have run. */
+  /** Notes that a message was delivered, and that the next one waits until all microtasks have run. */
   await(): void {
     this.awaited = true;
     afterCheckpoint(this);

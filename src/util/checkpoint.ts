@@ -1,20 +1,20 @@
 import { nextTick } from "node:process";
 
-/** Something that goes on after a microtask checkpoint. */
+/** Is notified of a microtask checkpoint. */
 export interface CheckpointWaiter {
-  /** Everything that waited for a microtask has run. */
+  /** Called when all pending microtasks have run. */
   checkpointPassed(): void;
 }
 
 let waiting: CheckpointWaiter[] = [];
 let passing: CheckpointWaiter[] = [];
 
-/** Calls `checkpointPassed` when everything that waits for a microtask has run. All that wait share one checkpoint. */
+/** Calls `checkpointPassed` when all pending microtasks have run. All waiters share one checkpoint. */
 export function afterCheckpoint(waiter: CheckpointWaiter): void {
   if (waiting.push(waiter) === 1) queueMicrotask(awaitTick);
 }
 
-/** A tick that is asked for in a microtask comes when no microtask is left; one that a task or a tick asks for doesn't. */
+/** A tick that a microtask requests runs when no microtask is left. One that a task or a tick requests may run earlier. */
 function awaitTick(): void {
   if (passing.length === 0) {
     const empty = passing;
@@ -39,8 +39,8 @@ function pass(): void {
 }
 
 /**
- * What a callback returns to be called again after a microtask checkpoint only. Between two events of a browser lies such a
- * one, so that `await once(…)` in a loop misses no event. It is a thenable, which the engine knows, and needs no promise for.
+ * A callback returns this to be called again after a microtask checkpoint only. Browsers perform one between two events, so
+ * that `await once(…)` in a loop misses no event. It is a thenable; the engine recognizes it, and needs no promise for it.
  */
 export const CHECKPOINT: PromiseLike<void> = {
   then: (settled?: ((value: void) => unknown) | null) => {

@@ -1,6 +1,6 @@
 import { EventLog } from "./event_log.ts";
 
-/** Errors that nobody catches, in their order, while a test expects them. */
+/** Records uncaught errors, in their order, which would otherwise fail the test. */
 export function uncaught(): Disposable & { readonly log: EventLog<unknown> } {
   const log = new EventLog<unknown>();
   const listener = (event: ErrorEvent) => {

@@ -5,13 +5,13 @@ import { BINARY, CLOSE, frame, FrameReader, readClose, TEXT } from "../support/f
 import { uncaught } from "../support/uncaught.ts";
 import { finish, rawPeer, record, serve } from "./_serve.ts";
 
-// Messages that came in one segment: each is an event of its own, and what their listeners send leaves together.
+// Messages of one segment: each is an event of its own, and the messages that listeners send leave in one write.
 
 const MANY = 100;
-/** As many messages, with their numbers. */
+/** Messages that contain their numbers. */
 const NUMBERED = concat(...Array.from({ length: MANY }, (_, i) => frame(TEXT, String(i))));
 
-/** Payloads of the text messages, and the close code, that one read has brought. */
+/** Reads once; returns the payloads of the text messages and the close code. */
 async function readOnce(conn: Deno.TcpConn): Promise<{ texts: string[]; code?: number }> {
   const buffer = new Uint8Array(65_536), count = await conn.read(buffer);
   const reader = new FrameReader(), texts: string[] = [];
@@ -23,7 +23,7 @@ async function readOnce(conn: Deno.TcpConn): Promise<{ texts: string[]; code?: n
   return { texts };
 }
 
-Deno.test("the answers to messages that came together leave together", async () => {
+Deno.test("the answers to the messages of one segment leave in one write", async () => {
   const read = Promise.withResolvers<string[]>();
   await using peer = rawPeer(async (conn) => {
     await conn.write(NUMBERED);
@@ -35,7 +35,7 @@ Deno.test("the answers to messages that came together leave together", async () 
   while ((await log.next()).type !== "close");
 });
 
-Deno.test("between two of them all microtasks run, however deep", async () => {
+Deno.test("all microtasks run between two messages of one segment", async () => {
   await using peer = rawPeer((conn) => conn.write(NUMBERED));
   const socket = new WebSocket(peer.url), log = record(socket), order: string[] = [];
   socket.onmessage = async ({ data }) => {
@@ -47,7 +47,7 @@ Deno.test("between two of them all microtasks run, however deep", async () => {
   assertEquals(order, Array.from({ length: 2 * MANY }, (_, i) => String(i >> 1)));
 });
 
-Deno.test("a listener that throws is uncaught, and takes no message with it", async () => {
+Deno.test("the error of a listener is uncaught, and no message is lost", async () => {
   using errors = uncaught();
   const read = Promise.withResolvers<string[]>();
   await using peer = rawPeer(async (conn) => {
@@ -65,7 +65,7 @@ Deno.test("a listener that throws is uncaught, and takes no message with it", as
   assertEquals(errors.log.events, numbers);
 });
 
-Deno.test("close() amid them: what was sent before goes out, no event follows but close", async () => {
+Deno.test("close() in the middle of a segment sends earlier answers, and only close follows", async () => {
   const read = Promise.withResolvers<{ texts: string[]; code?: number }>();
   await using peer = rawPeer(async (conn) => {
     await conn.write(NUMBERED);
@@ -83,7 +83,7 @@ Deno.test("close() amid them: what was sent before goes out, no event follows bu
   assertEquals(types, ["open", "message", "message", "message", "close"]);
 });
 
-Deno.test("a flood that never ends doesn't keep the answers back", async () => {
+Deno.test("answers leave while a peer sends without end", async () => {
   const flood = concat(...Array.from({ length: 500 }, () => frame(BINARY, new Uint8Array(100))));
   await using peer = rawPeer(async (conn) => {
     let answered = false;
@@ -93,7 +93,7 @@ Deno.test("a flood that never ends doesn't keep the answers back", async () => {
     const buffer = new Uint8Array(65_536);
     assert((await conn.read(buffer))! > 0);
     answered = true;
-    // The flood may wait for a socket that waits for its answers to be read.
+    // The client may read nothing until its answers are read.
     const reading = (async () => {
       while ((await conn.read(buffer).catch(() => null)) !== null);
     })();
@@ -106,7 +106,7 @@ Deno.test("a flood that never ends doesn't keep the answers back", async () => {
   while ((await log.next()).type !== "close");
 });
 
-Deno.test("each ArrayBuffer has one message, whatever its size, and is its listener's", async () => {
+Deno.test("each ArrayBuffer contains one message, and may be transferred", async () => {
   await using server = serve();
   const sizes = [0, 1, 64, 2048, 2049, 16_384, 65_536, 300_000];
   for (const compression of [false, true]) {

@@ -74,7 +74,7 @@ both("close: a reason without a length is ignored", async (ws) => {
   assertEquals(await closing(p.serverLog), [1005, ""]);
 });
 
-both("close: a reason that is neither a string nor bytes", async (ws) => {
+both("close: a reason that is neither a string nor bytes throws", async (ws) => {
   await using p = await pair(ws);
   for (const reason of [[1, 2], new Uint16Array(2), new String("ab"), { length: 2 }] as never[]) {
     assertThrows(() => p.client.close(1000, reason), TypeError);
@@ -91,7 +91,7 @@ function bytesIn<Memory extends ArrayBufferLike>(memory: Memory): Memory {
 const shared = () => bytesIn(new SharedArrayBuffer(3));
 const resizable = () => bytesIn(new ArrayBuffer(3, { maxByteLength: 10 }));
 
-/** What may be sent, made anew each time, since the package masks some of it in place; and the text that arrives. */
+/** Functions that make values to send, since npm:ws masks some of them in place, and the text that arrives. */
 const SENDABLE: readonly (readonly [string, () => unknown, string])[] = [
   ["a SharedArrayBuffer", shared, "ABC"],
   ["a view of one", () => new Uint8Array(shared(), 1), "BC"],
@@ -107,12 +107,12 @@ const SENDABLE: readonly (readonly [string, () => unknown, string])[] = [
   ["null", () => null, ""],
   ["undefined", () => undefined, ""],
   ["false", () => false, ""],
-  ["something with a value", () => ({ valueOf: () => "vo" }), "vo"],
+  ["an object with valueOf", () => ({ valueOf: () => "vo" }), "vo"],
   ["a Buffer as JSON", () => ({ type: "Buffer", data: [65] }), "A"],
 ];
 
 for (const [what, make, text] of SENDABLE) {
-  both(`send, ping, pong: ${what}`, async (ws) => {
+  both(`send, ping and pong accept ${what}`, async (ws) => {
     await using p = await pair(ws);
     p.client.send(make() as never);
     const [message] = await next(p.serverLog, "message");
@@ -125,7 +125,7 @@ for (const [what, make, text] of SENDABLE) {
   });
 }
 
-both("send, ping, pong: what no bytes can be made of, before and after the end", async (ws) => {
+both("send, ping and pong throw for invalid data, after the close too", async (ws) => {
   const buffer = new ArrayBuffer(4), view = new Uint8Array(4);
   structuredClone(null, { transfer: [buffer, view.buffer] });
   const bad = [buffer, view, 5n, Symbol("x"), true, {}];
