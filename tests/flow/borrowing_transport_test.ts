@@ -1,10 +1,10 @@
 /** Large messages over a transport that only borrows what it writes. */
 import { assert, assertEquals } from "@std/assert";
-import { type AdoptOptions, type Connection, Context } from "../../mod.ts";
+import type { AdoptOptions, Connection } from "../../mod.ts";
 import { PrefixedTransport } from "../../src/transport/prefixed.ts";
 import { ReadyConn } from "../support/memory_conn.ts";
 import { keyOf } from "../support/messages.ts";
-import { RawPeer } from "../support/raw_peer.ts";
+import { adoptedPair } from "../support/pair.ts";
 
 const KIB = 1024, MIB = 1024 * KIB;
 
@@ -19,20 +19,8 @@ function pattern(length: number, seed = 1): Uint8Array {
   return bytes;
 }
 
-function borrowing(options: AdoptOptions = {}, capacity = Infinity, role?: "client") {
-  const ctx = new Context();
-  const [ours, theirs] = BorrowingConn.pair(capacity);
-  const conn = ctx.adopt(ours, { handshake: false, role, ...options });
-  const raw = new RawPeer(theirs, role === "client" ? "server" : "client");
-  return {
-    conn,
-    ours,
-    raw,
-    async [Symbol.asyncDispose]() {
-      await ctx.shutdown({ timeout: 0 });
-      raw.close();
-    },
-  };
+function borrowing(options: AdoptOptions = {}, capacity = Infinity) {
+  return adoptedPair(...BorrowingConn.pair(capacity), options);
 }
 
 /** Sends, and changes the bytes at once, as every program may. */
@@ -101,7 +89,7 @@ Deno.test("a transport that borrows: held messages wait, and a client's are mask
   held.conn.resumeSending();
   assertEquals(keyOf((await held.raw.frame())!.payload), keyOf(pattern(MIB)));
 
-  await using client = borrowing({ maxQueueBytes: 10 * MIB }, Infinity, "client");
+  await using client = borrowing({ role: "client", maxQueueBytes: 10 * MIB });
   const bytes = pattern(MIB);
   client.conn.send(bytes);
   assertEquals(keyOf(bytes), keyOf(pattern(MIB)));

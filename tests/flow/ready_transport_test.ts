@@ -1,29 +1,17 @@
 import { assert, assertEquals, assertInstanceOf } from "@std/assert";
-import { type AdoptOptions, type Connection, Context } from "../../mod.ts";
+import type { AdoptOptions, Connection } from "../../mod.ts";
 import { PrefixedTransport } from "../../src/transport/prefixed.ts";
 import type { Transport } from "../../src/transport/transport.ts";
 import { ReadyConn } from "../support/memory_conn.ts";
 import { numbered, numberOf } from "../support/messages.ts";
-import { RawPeer } from "../support/raw_peer.ts";
+import { adoptedPair } from "../support/pair.ts";
 import { until } from "../support/until.ts";
 
 const KIB = 1024;
 
 /** A connection over a transport that reports readiness, and its peer. */
 function ready(options: AdoptOptions = {}, capacity?: number) {
-  const ctx = new Context();
-  const [ours, theirs] = ReadyConn.pair(capacity);
-  const conn = ctx.adopt(ours, { handshake: false, ...options });
-  const raw = new RawPeer(theirs, "client");
-  return {
-    conn,
-    ours,
-    raw,
-    async [Symbol.asyncDispose]() {
-      await ctx.shutdown({ timeout: 0 });
-      raw.close();
-    },
-  };
+  return adoptedPair(...ReadyConn.pair(capacity), options);
 }
 
 Deno.test("a transport that reports readiness: messages of one turn are sent in one write, without waiting", async () => {

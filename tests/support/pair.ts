@@ -1,4 +1,5 @@
 import {
+  type AdoptOptions,
   type Connection,
   type ConnectionOptions,
   type ConnectOptions,
@@ -8,6 +9,7 @@ import {
   type ListenOptions,
 } from "../../mod.ts";
 import { http2Certificates, Http2Origin, Http2Peer } from "./http2_peer.ts";
+import type { MemoryConn } from "./memory_conn.ts";
 import { rawListener, RawPeer, urlOf } from "./raw_peer.ts";
 
 /** A client and the server's end of its connection, both of the library. */
@@ -187,6 +189,26 @@ function disposal(ctx: Context, raw?: RawPeer, below?: AsyncDisposable): AsyncDi
       raw?.close();
       await ctx.shutdown();
       await below?.[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** Adopts one end of a pipe in memory, without a handshake. A raw peer has the other end. */
+export function adoptedPair<End extends MemoryConn>(
+  ours: End,
+  theirs: MemoryConn,
+  options: AdoptOptions = {},
+) {
+  const ctx = new Context();
+  const conn = ctx.adopt(ours, { handshake: false, ...options });
+  const raw = new RawPeer(theirs, options.role === "client" ? "server" : "client");
+  return {
+    conn,
+    ours,
+    raw,
+    async [Symbol.asyncDispose]() {
+      await ctx.shutdown({ timeout: 0 });
+      raw.close();
     },
   };
 }

@@ -122,3 +122,11 @@ export function throwsDom(name: string, work: () => unknown): void {
   const error = assertThrows(work, DOMException);
   assertEquals((error as DOMException).name, name);
 }
+
+/** Asserts that the socket whose events are in the log fails. */
+export async function assertFails(log: EventLog<Event>): Promise<void> {
+  assertEquals((await log.next()).type, "error");
+  const { type, code, reason, wasClean, target } = await log.next() as CloseEvent;
+  assertEquals([type, code, reason, wasClean], ["close", 1006, "", false]);
+  assertEquals((target as WebSocket).readyState, WebSocket.CLOSED);
+}
