@@ -14,6 +14,7 @@ import { parseResponseHead } from "../src/handshake/response_head.ts";
 import { listContains, parseProtocols } from "../src/handshake/token_list.ts";
 import { decodeClosePayload } from "../src/protocol/close_code.ts";
 import { MessageAssembler } from "../src/protocol/message_assembler.ts";
+import { sourceOf } from "../src/protocol/source.ts";
 import { repeat, utf8 } from "../tests/support/bytes.ts";
 import { closePayload, CONTINUATION, frame, masked, PING, TEXT } from "../tests/support/frames.ts";
 
@@ -22,12 +23,12 @@ export type Shape = (size: number) => () => unknown;
 
 const SINK = { message() {}, control() {}, inflated() {} };
 
-/** Decodes bytes in pieces of a given size. */
+/** Decodes bytes in pieces of a given size. The payloads are unmasked in place, so that it needs a copy. */
 function decodeAll(bytes: Uint8Array, piece: number): void {
   const { frames } = new MessageAssembler("server", SINK, 0, false, 0);
+  const source = sourceOf(bytes.slice());
   for (let at = 0; at < bytes.length; at += piece) {
-    const part = bytes.slice(at, at + piece);
-    frames.decode({ bytes: part, view: new DataView(part.buffer) }, 0, part.length);
+    frames.decode(source, at, Math.min(at + piece, bytes.length));
   }
 }
 

@@ -12,9 +12,9 @@ import { PILES } from "./hostile_queues.ts";
 const LIMIT = 1.15;
 /** Samples of each size in a round, and the most rounds of a shape. */
 const SAMPLES = 5;
-const ROUNDS = 5;
+const ROUNDS = 8;
 /** ms of CPU that a sample has at least: below it the clock is too coarse, and not each sample has its share of garbage. */
-const LEAST = 8;
+const LEAST = 16;
 
 // Up to the default of `maxHeaderBytes`.
 const HEAD_BYTES = [1, 2, 4, 8, 16].map((kib) => kib * 1024);
