@@ -368,9 +368,8 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
     queueMicrotask(() => {
       if (this.#phase === PASSING) {
         this.#failed(this.#ending ?? new Error("The handshake was abandoned"));
-      } else if (this.#closed) {
-        this.#end();
       }
+      if (this.#closed) this.#end();
     });
     this.#cancel?.();
     this.#cancel = null;

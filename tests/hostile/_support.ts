@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { Context, type ListenOptions } from "../../mod.ts";
+import { Context, type Listener, type ListenOptions } from "../../mod.ts";
 import { measure } from "../support/child.ts";
 import { EventLog } from "../support/event_log.ts";
 import { RawPeer, upgradeRequest } from "../support/raw_peer.ts";
@@ -7,6 +7,7 @@ import { RawPeer, upgradeRequest } from "../support/raw_peer.ts";
 /** A server that echoes messages, and the errors of its handshakes. */
 export interface Victim extends AsyncDisposable {
   readonly ctx: Context;
+  readonly listener: Listener;
   readonly port: number;
   readonly url: string;
   /** The errors of `onHandshakeError`. */
@@ -26,6 +27,7 @@ export function victim(options: ListenOptions = {}): Victim {
   });
   return {
     ctx,
+    listener,
     port: listener.port,
     url: listener.url,
     refused,

@@ -6,6 +6,7 @@ import { rawListener, RawPeer, upgradeRequest, urlOf } from "../support/raw_peer
 import { turn, until } from "../support/until.ts";
 import { statusOf, stillServes, victim } from "./_support.ts";
 import { readToEnd, unlessGone } from "../support/failure.ts";
+import { makeCertificates } from "../transport/certificates.ts";
 
 Deno.test("slow handshake: the timeout ends a head that comes byte by byte", async () => {
   await using server = victim({ handshakeTimeout: 200 });
@@ -90,6 +91,34 @@ Deno.test("half-open connections: the oldest are dropped, so that 2,000 of them 
   } finally {
     for (const conn of peers) conn.close();
   }
+});
+
+Deno.test("connections per address: a half-open one that is dropped for a later one makes room", async () => {
+  await using server = victim({ maxHandshakes: 1, maxConnectionsPerAddress: 2 });
+  for (let i = 0; i < 5; i++) {
+    using dropped = await RawPeer.dial(server.port);
+    using later = await RawPeer.dial(server.port);
+    assertEquals(await readToEnd(dropped.conn), 0);
+    assertMatch((await server.refused.next()).message, /dropped to make room/);
+    later.close();
+    assertMatch((await server.refused.next()).message, /ended before|reset/i);
+  }
+  await stillServes(server);
+});
+
+Deno.test("connections per address: one that sends nothing over TLS makes room after the timeout", async () => {
+  using certificates = makeCertificates();
+  await using server = victim({
+    tls: certificates.server,
+    handshakeTimeout: 50,
+    maxConnectionsPerAddress: 1,
+  });
+  for (let i = 0; i < 3; i++) {
+    using silent = await RawPeer.dial(server.port);
+    assertEquals(await readToEnd(silent.conn), 0);
+    assertMatch((await server.refused.next()).message, /No handshake within 50 ms/);
+  }
+  assertMatch(Deno.inspect(server.listener), /, 0 handshakes/);
 });
 
 Deno.test("handshakes in progress: if all wait for the application, the newest is refused", async () => {
