@@ -228,7 +228,9 @@ export class Acceptor<Data> implements Entrance {
   /** The course of an accepted socket. */
   readonly #course: Course<Data> = {
     stages: [
-      (handshake) => handshake.raw.setNoDelay?.(true),
+      (handshake) => {
+        handshake.raw.setNoDelay?.(true);
+      },
       (handshake) => this.#admit(handshake),
       (handshake) => this.#readProxyHead(handshake),
       (handshake) => this.#count(handshake),

@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { compressed } from "../support/deflate.ts";
 import { mayFail } from "../support/failure.ts";
 import zlib from "node:zlib";
-import type { Connection, Sockets } from "../../mod.ts";
+import { type Connection, Context, type Sockets } from "../../mod.ts";
 import { frame, TEXT } from "../support/frames.ts";
 import { rawListener, RawPeer, urlOf } from "../support/raw_peer.ts";
 import { utf8 } from "../support/bytes.ts";
@@ -342,3 +342,34 @@ async function misbehave(
 }
 
 testBoundaries([...LISTENING, ...DIALLING, ...OPENING, ...ZLIB]);
+
+Deno.test("whatever setNoDelay() of a socket returns, the handshake continues", async () => {
+  const unused = () => {
+    throw new Error("not used here");
+  };
+  for (const result of [false, null, new Promise(() => {})]) {
+    await using ctx = new Context();
+    const sockets: Sockets = {
+      listenTcp({ hostname, port }) {
+        const listener = Deno.listen({ hostname, port });
+        return {
+          addr: listener.addr,
+          accept: async () =>
+            Object.assign(await listener.accept(), {
+              setNoDelay: () => result as unknown as void,
+            }),
+          close: () => listener.close(),
+          ref() {},
+          unref() {},
+        };
+      },
+      listenUnix: unused,
+      connectTcp: unused,
+      connectUnix: unused,
+    };
+    const { port } = ctx.listen({ hostname: "127.0.0.1", sockets, handshakeTimeout: 2000 });
+    using peer = await RawPeer.dial(port);
+    await bounded("answered", peer.request());
+    assertEquals(peer.head.slice(9, 12), "101");
+  }
+});
