@@ -220,7 +220,9 @@ export class Sender implements WriteSink, MessageDeflaterOwner {
     } else {
       const bytes = typeof data === "string" ? encodeUtf8(data) : toBytes(data);
       if (bytes.length > this.room) return this.overflow(data);
-      const mayLend = bytes.length >= LEAST_LENT && !owned && this.nextKey === null;
+      // The function that gets a trace may change the bytes, or what may be written, before they are written.
+      const mayLend = bytes.length >= LEAST_LENT && !owned && this.nextKey === null &&
+        this.#host.trace === null;
       const lent = mayLend ? this.writer.borrowable : 0;
       if (lent > 0) {
         queue.pushLent(FIN | opcode, bytes, 1, lent);

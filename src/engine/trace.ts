@@ -142,12 +142,6 @@ export class TracedQueue extends SendQueue {
     else this.#queued(first, payload.length);
   }
 
-  override pushLent(...args: Parameters<SendQueue["pushLent"]>): void {
-    super.pushLent(...args);
-    const [first, { length }] = args;
-    this.#queued(first, length);
-  }
-
   override defer(): boolean {
     return false;
   }

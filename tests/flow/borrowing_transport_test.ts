@@ -119,6 +119,29 @@ Deno.test("a transport that borrows: one that throws fails the connection, and n
   assertEquals([record.code, record.unsentMessages, record.unsentBytes], [1006, 1, MIB]);
 });
 
+Deno.test("a transport that borrows: a debug function that calls back finds the message whole", async () => {
+  for (const act of ["change", "hold", "terminate"]) {
+    const bytes = pattern(300 * KIB), { length } = bytes;
+    await using peer = borrowing({
+      maxQueueBytes: 10 * MIB,
+      debug(line) {
+        if (!line.includes(`-> binary ${length} bytes`)) return;
+        if (act === "change") bytes.fill(0xee);
+        else if (act === "hold") peer.conn.pauseSending();
+        else peer.conn.terminate();
+      },
+    });
+    const { conn, raw } = peer;
+    conn.send(bytes);
+    if (act === "terminate") {
+      assertEquals((await conn.closed).unsentMessages, 1);
+    } else {
+      conn.resumeSending();
+      assertEquals(keyOf((await raw.frame())!.payload), keyOf(pattern(length)));
+    }
+  }
+});
+
 Deno.test("a transport with a prefix borrows as the one below does", () => {
   const [plain, other] = ReadyConn.pair();
   const [below, peer] = BorrowingConn.pair();
