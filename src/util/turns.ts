@@ -1,5 +1,5 @@
-import { setImmediate } from "node:timers";
-import { startTimer } from "./timers.ts";
+// Not the global ones: a test may replace those, and then drop the timers that it has made.
+import { setImmediate, setTimeout } from "node:timers";
 
 // The runtime (Deno 2.9.6) asks the kernel which sockets are ready when a turn of its event loop leaves it nothing to do,
 // and otherwise every 61 turns. Immediates are something to do: a program that schedules its work with them gets the events of
@@ -33,7 +33,7 @@ function turn(): void {
     callBack();
   } else if (idle && took > LONG) {
     turns = taken = 0;
-    startTimer(0, callBack);
+    setTimeout(callBack, 0);
   } else {
     idle = true;
     setImmediate(turn);
