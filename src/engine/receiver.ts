@@ -570,6 +570,13 @@ export class Receiver implements ReadSink, MessageSink, Limited {
     return this.#queue!.shift();
   }
 
+  /** A message that was taken is dropped: its consumer has left before it got the message. */
+  dropTaken(): void {
+    const { record } = this.#host;
+    if (record !== null) record.undelivered++;
+    else this.undelivered++;
+  }
+
   /** The close record, once the connection has ended. */
   get record(): LiveCloseRecord | null {
     return this.#host.record;

@@ -13,13 +13,21 @@ import { BINARY, TEXT } from "../protocol/opcode.ts";
  */
 export function messageReadable(engine: Engine): ReadableStream<ReceivedMessage> {
   const messages = new MessageIterator(engine.receiver).claim("read from");
+  let cancelled = false;
   return new ReadableStream<ReceivedMessage>({
     async pull(controller) {
       const { done, value } = await messages.next();
-      if (done) controller.close();
-      else controller.enqueue(value);
+      // The stream may be cancelled between the taking of a message and this line.
+      if (cancelled) {
+        if (!done) engine.receiver.dropTaken();
+      } else if (done) {
+        controller.close();
+      } else {
+        controller.enqueue(value);
+      }
     },
     async cancel() {
+      cancelled = true;
       await messages.return();
     },
   }, { highWaterMark: 0 });

@@ -139,6 +139,22 @@ testRaw("receive({ signal }) rejects when aborted, and takes no message", async 
 }, RAW_LISTENERS);
 
 testRaw(
+  "a message that is read from readable in the moment it is cancelled counts as undelivered",
+  async (rawPeer) => {
+    await using peer = await rawPeer();
+    const { conn, raw } = peer;
+    await raw.write(join([raw.encode(1, "a"), raw.encode(1, "b"), raw.encode(8)]));
+    const close = await conn.closed;
+    assertEquals(close.undelivered, 2);
+    const reader = conn.readable.getReader(), read = reader.read();
+    await reader.cancel();
+    assertEquals(await read, { value: undefined, done: true });
+    assertEquals(close.undelivered, 2);
+  },
+  RAW_LISTENERS,
+);
+
+testRaw(
   "receive() rejects at the end after all waiting messages, also when called later",
   async (rawPeer) => {
     await using peer = await rawPeer();
