@@ -1,34 +1,16 @@
 import { assert, assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
-import {
-  type AdoptOptions,
-  ConnectionClosedError,
-  Context,
-  type ListenOptions,
-} from "../../mod.ts";
+import { type AdoptOptions, ConnectionClosedError, type ListenOptions } from "../../mod.ts";
 import { MemoryConn } from "../support/memory_conn.ts";
 import { numbered, numberOf } from "../support/messages.ts";
-import { rawHost, rawPeer } from "../support/pair.ts";
-import { RawPeer } from "../support/raw_peer.ts";
+import { adoptedPair, rawHost, rawPeer } from "../support/pair.ts";
 import { turn, until } from "../support/until.ts";
 
 const KIB = 1024;
 
 /** A connection over a pipe in memory, and its raw peer. */
 function piped(options: AdoptOptions = {}, capacity?: number) {
-  const ctx = new Context();
   const [ours, theirs] = MemoryConn.pair(capacity);
-  const conn = ctx.adopt(ours, { handshake: false, ...options });
-  const raw = new RawPeer(theirs, options.role === "client" ? "server" : "client");
-  return {
-    conn,
-    ours,
-    theirs,
-    raw,
-    async [Symbol.asyncDispose]() {
-      await ctx.shutdown({ timeout: 0 });
-      raw.close();
-    },
-  };
+  return { theirs, ...adoptedPair(ours, theirs, options) };
 }
 
 Deno.test("fault 14: a failed write doesn't prevent reading what the peer has sent before", async () => {
