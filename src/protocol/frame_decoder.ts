@@ -243,6 +243,8 @@ export class FrameDecoder {
 
 function longLength(high: number, low: number): number {
   if (high > 0x7fffffff) badLength();
+  // The sum would be kept as a float, and so would all positions that are counted from it.
+  if (high === 0 && low < 0x80000000) return low | 0;
   const length = high * 0x100000000 + low;
   if (length > Number.MAX_SAFE_INTEGER) tooLong();
   return length;

@@ -1,6 +1,8 @@
 import { assertEquals } from "@std/assert";
+import { FrameDecoder } from "../../src/protocol/frame_decoder.ts";
 import { headerSize, writeHeader } from "../../src/protocol/frame_header.ts";
-import { toHex } from "../support/bytes.ts";
+import { sourceOf } from "../../src/protocol/source.ts";
+import { hex, toHex } from "../support/bytes.ts";
 
 // RFC 6455 5.2: "the minimal number of bytes MUST be used to encode the length".
 const HEADERS: [length: number, header: string][] = [
@@ -34,6 +36,24 @@ for (const [length, header] of HEADERS) {
       assertEquals(toHex(into.subarray(3, end)), expected);
       assertEquals(toHex(into.subarray(0, 3)) + toHex(into.subarray(end)), "cc".repeat(23 - end));
       assertEquals(headerSize(length, maskBit !== 0), end - 3 + (maskBit === 0 ? 0 : 4));
+    }
+  });
+}
+
+for (const [length, header] of HEADERS) {
+  Deno.test(`RFC 6455 5.2: the header of a frame of ${length} bytes is decoded, whole or split anywhere`, () => {
+    // Twelve bytes more, so that all of the header is decoded at once.
+    const bytes = hex(header + "00".repeat(Math.min(12, length)));
+    for (let split = 0; split <= header.length / 2; split++) {
+      let decoded = -1;
+      const decoder: FrameDecoder = new FrameDecoder("client", {
+        frameStart: () => decoded = decoder.length,
+        frameData() {},
+      });
+      for (const part of [bytes.slice(0, split), bytes.slice(split)]) {
+        decoder.decode(sourceOf(part), 0, part.length);
+      }
+      assertEquals(decoded, length);
     }
   });
 }
