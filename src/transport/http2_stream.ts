@@ -24,6 +24,9 @@ const ERROR_CODES = [
   "HTTP_1_1_REQUIRED",
 ];
 
+/** The error code of a stream that wasn't processed (RFC 9113 7). */
+export const REFUSED_STREAM = ERROR_CODES.indexOf("REFUSED_STREAM");
+
 /** The connection that a stream belongs to. */
 export interface Http2Carrier {
   readonly localAddr: Deno.Addr | null;

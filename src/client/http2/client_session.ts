@@ -1,8 +1,8 @@
-import http2, { type ClientHttp2Session, type ClientHttp2Stream } from "node:http2";
+import type { ClientHttp2Session, ClientHttp2Stream } from "node:http2";
 import { Http2Link } from "../../transport/http2_link.ts";
+import { REFUSED_STREAM } from "../../transport/http2_stream.ts";
+import { nodeHttp2 } from "../../transport/node_http2.ts";
 import type { Transport } from "../../transport/transport.ts";
-
-const { NGHTTP2_REFUSED_STREAM: REFUSED } = http2.constants;
 
 /** An HTTP/2 connection to a server. The connection is closed after its last stream. */
 export class ClientSession {
@@ -18,7 +18,7 @@ export class ClientSession {
   constructor(transport: Transport, authority: string) {
     this.link = new Http2Link(transport, "client", (lastStream) => this.#dismissed(lastStream));
     const { side } = this.link;
-    const session = this.#session = http2.connect(authority, {
+    const session = this.#session = nodeHttp2().connect(authority, {
       createConnection: () => side,
       settings: { enablePush: false },
     });
@@ -28,7 +28,7 @@ export class ClientSession {
     // A server may push before it has received the settings (RFC 9113 8.4).
     session.on("stream", (promised: ClientHttp2Stream) => {
       promised.on("error", () => {});
-      promised.close(REFUSED);
+      promised.close(REFUSED_STREAM);
     });
     session.on("remoteSettings", ({ maxConcurrentStreams = Infinity }) => {
       this.#most = maxConcurrentStreams;
@@ -89,7 +89,7 @@ export class ClientSession {
   #dismissed(lastStream: number): void {
     this.#leaving = true;
     for (const stream of this.#streams) {
-      if ((stream.id ?? Infinity) > lastStream) stream.close(REFUSED);
+      if ((stream.id ?? Infinity) > lastStream) stream.close(REFUSED_STREAM);
     }
     // Not during a read of the session.
     queueMicrotask(() => this.closeUnused());
@@ -116,5 +116,5 @@ export function answerOf(stream: ClientHttp2Stream): Promise<string[]> {
 
 /** Whether the server hasn't processed a stream, so that the request may be sent again (RFC 9113 8.7). */
 export function wasRefused({ rstCode }: ClientHttp2Stream): boolean {
-  return rstCode === REFUSED;
+  return rstCode === REFUSED_STREAM;
 }

@@ -1,10 +1,11 @@
-import http2, { type ServerHttp2Session, type ServerHttp2Stream } from "node:http2";
+import type { ServerHttp2Session, ServerHttp2Stream } from "node:http2";
 import { formatHttp2Head } from "../../handshake/http2_request.ts";
 import { Refusal, refusalOf } from "../../handshake/refusal.ts";
 import { parseRequestHead } from "../../handshake/request_head.ts";
 import { isUpgradeRequest, readUpgrade } from "../../handshake/server_handshake.ts";
 import { Http2Link } from "../../transport/http2_link.ts";
-import { Http2StreamTransport } from "../../transport/http2_stream.ts";
+import { Http2StreamTransport, REFUSED_STREAM } from "../../transport/http2_stream.ts";
+import { nodeHttp2 } from "../../transport/node_http2.ts";
 import type { Transport } from "../../transport/transport.ts";
 import { NOTHING } from "../../util/bytes.ts";
 import { type Member, MemberList } from "../../util/member_list.ts";
@@ -16,7 +17,7 @@ import type { UpgradeOffer } from "../upgrade_offer.ts";
 import { Http2Exchange, type Http2Request } from "./http2_exchange.ts";
 import { Http2Responder } from "./http2_responder.ts";
 
-const { NGHTTP2_REFUSED_STREAM: REFUSED, NGHTTP2_FLAG_END_STREAM: END_STREAM } = http2.constants;
+const END_STREAM = 0x01; // a flag of frames (RFC 9113 6.2)
 
 /** The limit of open streams per connection. */
 export const MAX_STREAMS = 250;
@@ -57,7 +58,7 @@ export class Http2Connection extends Timer implements Member {
     this.#host = host;
     this.#link = new Http2Link(transport, "server");
     const { maxHeaderBytes, maxHeaderFields } = host.limits;
-    const session = this.#session = http2.performServerHandshake(this.#link.side, {
+    const session = this.#session = nodeHttp2().performServerHandshake(this.#link.side, {
       settings: {
         enableConnectProtocol: true,
         maxConcurrentStreams: MAX_STREAMS,
@@ -132,7 +133,7 @@ export class Http2Connection extends Timer implements Member {
   #accept(stream: ServerHttp2Stream, fields: string[], hasBody: boolean): void {
     // A reset is handled in "aborted" and "close".
     stream.on("error", () => {});
-    if (this.#closing) return stream.close(REFUSED);
+    if (this.#closing) return stream.close(REFUSED_STREAM);
     // A later frame of the same read has reset the stream.
     if (stream.closed || stream.destroyed) return;
     this.#host.timers.clear(this);
