@@ -25,7 +25,7 @@ import type { HeldWatch } from "../transport/node_stream.ts";
 import { closeQuietly } from "../transport/stream_io.ts";
 import { choice, flag, refusal } from "../util/check.ts";
 import type { Transport } from "../transport/transport.ts";
-import { NOTHING } from "../util/bytes.ts";
+import { copyOf, NOTHING } from "../util/bytes.ts";
 
 /** Takes over an open byte stream. If it throws, the stream is untouched. */
 export function adopt<Data>(
@@ -170,7 +170,7 @@ function adoptOpen<Data>(
     agreement && codecSettings(agreement, role, engine.settings.compression!),
   );
   const transport = takeOver(source, undefined, watchOver(engine));
-  engine.open(transport, result, copyOf(options.initialData), true);
+  engine.open(transport, result, copyOf(options.initialData ?? NOTHING), true);
   return engine.face;
 }
 
@@ -204,7 +204,7 @@ function adoptServer<Data>(
   source: AdoptSource,
   options: AdoptOptions<Data>,
 ): Connection<Data> {
-  const { request, initialData } = options;
+  const { request, initialData = NOTHING } = options;
   const settings = resolveListen(
     { ...options, handler: undefined } as ListenOptionsOf<Data>,
     "adopt",
@@ -214,6 +214,7 @@ function adoptServer<Data>(
     (request instanceof Request && new URL(request.url).protocol === "https:");
   const engine = newEngine(registry, "server", options, "");
   // If the caller has read the head, the initial data is the frames after it.
+  const frames = head === null ? NOTHING : copyOf(initialData);
   const transport = takeOver(
     source,
     head === null ? initialData : undefined,
@@ -228,7 +229,7 @@ function adoptServer<Data>(
     stages: [
       // Callbacks must not be called before the next microtask.
       () => Promise.resolve(),
-      () => head === null ? incoming.readHead() : incoming.take(head, copyOf(initialData)),
+      () => head === null ? incoming.readHead() : incoming.take(head, frames),
       () => incoming.decide(),
       () => incoming.accept(),
       () => {
@@ -306,8 +307,4 @@ function peerInfo(transport: Transport): PeerInfo {
     remoteAddr: transport.remoteAddr ?? UNKNOWN,
     localAddr: transport.localAddr ?? UNKNOWN,
   };
-}
-
-function copyOf(bytes: Uint8Array | undefined): Uint8Array {
-  return bytes === undefined ? NOTHING : bytes.slice();
 }

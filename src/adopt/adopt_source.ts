@@ -2,6 +2,7 @@ import type { Duplex } from "node:stream";
 import { type HeldWatch, isNodeDuplex, NodeStreamTransport } from "../transport/node_stream.ts";
 import { PrefixedTransport } from "../transport/prefixed.ts";
 import type { Transport } from "../transport/transport.ts";
+import { copyOf } from "../util/bytes.ts";
 import { refusal } from "../util/check.ts";
 import { isStreamPair, type StreamPair, WebStreamTransport } from "../transport/web_stream.ts";
 
@@ -31,7 +32,7 @@ export function takeOver(
   return initialData === undefined || initialData.length === 0
     ? transport
     // A copy, since the caller may reuse its buffer.
-    : new PrefixedTransport(initialData.slice(), transport);
+    : new PrefixedTransport(copyOf(initialData), transport);
 }
 
 function asTransport(source: unknown, watch: HeldWatch | undefined): Transport {

@@ -2,6 +2,7 @@ import type { SendQueue } from "../flow/send_queue.ts";
 import { LARGEST_IN_SLAB, type SharedFrame } from "../flow/shared_frame.ts";
 import { FIN, RSV1 } from "../protocol/opcode.ts";
 import { encodeUtf8 } from "../protocol/utf8.ts";
+import { copyOf } from "../util/bytes.ts";
 import { Deflater, type DeflaterSettings } from "./deflater.ts";
 import { CompressedFrame } from "./compressed_frame.ts";
 import { LARGEST_IN_BATCH, MessageBatch } from "./message_batch.ts";
@@ -99,7 +100,7 @@ export class MessageDeflater {
     }
     if (this.#failed) this.#owner.queue.reserve(payload.length, final ? 1 : 0);
     else if (payload.length <= LARGEST_IN_BATCH) this.#addToBatch(first, payload);
-    else this.#pushInTurns(first, owned ? payload : payload.slice(), final);
+    else this.#pushInTurns(first, owned ? payload : copyOf(payload), final);
   }
 
   #withinBudget(length: number): boolean {

@@ -8,7 +8,7 @@ import {
 } from "../errors.ts";
 import { PING } from "../protocol/opcode.ts";
 import { encodeUtf8 } from "../protocol/utf8.ts";
-import { toBytes } from "../util/bytes.ts";
+import { copyOf, toBytes } from "../util/bytes.ts";
 
 /**
  * Options of a single ping.
@@ -78,7 +78,7 @@ export function freshPayload(): Uint8Array {
 
 /** Copies the application's payload for a ping or a pong. */
 export function controlPayload(payload: Message, action: string): Uint8Array {
-  const bytes = typeof payload === "string" ? encodeUtf8(payload) : toBytes(payload).slice();
+  const bytes = typeof payload === "string" ? encodeUtf8(payload) : copyOf(toBytes(payload));
   if (bytes.length > 125) {
     throw new RangeError(
       `Cannot ${action} with a payload of ${bytes.length} bytes: at most 125 fit`,

@@ -1,5 +1,5 @@
 import { acquire, type Buffer, HUGE, SIZES } from "../memory/buffer_pool.ts";
-import { NOTHING } from "../util/bytes.ts";
+import { copyOf, NOTHING } from "../util/bytes.ts";
 
 /** A run of encoded frames that is written in one piece. */
 export interface Block {
@@ -39,7 +39,7 @@ export function keepBlock(block: Block): void {
   const buffer = length > SIZES[HUGE] ? null : acquire(sizeFor(length));
   buffer?.bytes.set(rest, buffer.start);
   block.buffer = buffer;
-  block.bytes = buffer?.bytes ?? rest.slice();
+  block.bytes = buffer?.bytes ?? copyOf(rest);
   block.start = buffer?.start ?? 0;
   block.end = block.start + length;
 }

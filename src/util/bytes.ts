@@ -1,6 +1,11 @@
 /** No bytes. Must not be given to the application, which could transfer the buffer. */
 export const NOTHING: Uint8Array<ArrayBuffer> = new Uint8Array(0);
 
+/** Copies the application's bytes. They may be a `Buffer` of Node, whose `slice` returns a view. */
+export function copyOf(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(bytes);
+}
+
 /**
  * Concatenates byte arrays.
  *

@@ -22,7 +22,8 @@ class Channel {
     if (this.broken) throw new Deno.errors.BrokenPipe("The other end is closed");
     const count = Math.min(data.length, this.room);
     if (count > 0) {
-      this.chunks.push(data.slice(0, count));
+      // `slice` of a `Buffer` of Node would be a view.
+      this.chunks.push(new Uint8Array(data.subarray(0, count)));
       this.held += count;
       this.wake();
     }
