@@ -3,6 +3,7 @@ import type { Context } from "../context.ts";
 import type { ConnectOptions } from "../client/connect_options.ts";
 import type { CloseRecord } from "../protocol/close_record.ts";
 import type { ReceivedMessage } from "../flow/receive_queue.ts";
+import { isToken } from "../handshake/chars.ts";
 import { ABNORMAL, NORMAL } from "../protocol/close_code.ts";
 import { encodeUtf8 } from "../protocol/utf8.ts";
 import { afterCheckpoint, CHECKPOINT } from "../util/checkpoint.ts";
@@ -432,10 +433,10 @@ function readOptions(
 function checkProtocols(protocols: readonly string[]): void {
   const seen = new Set<string>();
   for (const protocol of protocols) {
-    const name = protocol.toLowerCase();
-    if (!/^[!#$%&'*+\-.^_`|~0-9a-z]+$/.test(name)) {
+    if (!isToken(protocol)) {
       throw syntaxError(`Cannot offer the subprotocol ${JSON.stringify(protocol)}: not a token`);
     }
+    const name = protocol.toLowerCase();
     if (seen.has(name)) {
       throw syntaxError(`Cannot offer the subprotocol ${JSON.stringify(protocol)} twice`);
     }

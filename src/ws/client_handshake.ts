@@ -6,6 +6,7 @@ import type { RequestOptions } from "node:https";
 import { nextTick } from "node:process";
 import { unescape } from "node:querystring";
 import type { Duplex } from "node:stream";
+import { isToken } from "../handshake/chars.ts";
 import { emit } from "./events.ts";
 import {
   acceptKey,
@@ -21,7 +22,6 @@ import {
   termsOf,
 } from "./options.ts";
 
-const TOKEN = /^[!#$%&'*+\-.0-9A-Z^_`|a-z~]+$/;
 const VERSIONS = [8, 13];
 
 /**
@@ -97,7 +97,7 @@ export function startHandshake(
   }
   const seen = new Set<string>();
   for (const protocol of protocols) {
-    if (typeof protocol !== "string" || !TOKEN.test(protocol) || seen.has(protocol)) {
+    if (typeof protocol !== "string" || !isToken(protocol) || seen.has(protocol)) {
       throw new SyntaxError("An invalid or duplicated subprotocol was specified");
     }
     seen.add(protocol);

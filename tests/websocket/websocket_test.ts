@@ -53,7 +53,7 @@ overEach("constructor: valid subprotocols are offered, invalid ones refused", as
   for (
     const protocols of ["", " ", "a b", ["a", "a"], ["a", "A"], ["ok", "\u00e9"], ["a,b"], [
       "a\r\n",
-    ]]
+    ], "\u212a"]
   ) {
     throwsDom("SyntaxError", () => new WebSocket(server.url, protocols));
   }
