@@ -29,7 +29,7 @@ export interface HeldWatch {
   exceeded(error: Error): void;
 }
 
-const NOTHING = () => {};
+const IGNORE = () => {};
 const TRANSPORT = Symbol("transport");
 
 /** A stream that was taken over. Its listeners, which are the same for all streams, find its transport by this. */
@@ -138,14 +138,14 @@ export class NodeStreamTransport implements Transport {
     this.#given = (this.#stream.bytesRead ?? 0) - stream.readableLength;
     // The end of the peer's direction must not end ours: our close frame may still have to be sent.
     stream.allowHalfOpen = true;
-    callForeign(() => this.#stream.setNoDelay?.(true), NOTHING);
-    callForeign(() => this.#stream.setTimeout?.(0), NOTHING);
+    callForeign(() => this.#stream.setNoDelay?.(true), IGNORE);
+    callForeign(() => this.#stream.setTimeout?.(0), IGNORE);
     const { data, end, error, close } = NodeStreamTransport.#listeners;
     stream.on("error", error);
     stream.on("end", end);
     stream.on("close", close);
     // Paused before a listener is added, so that the stream doesn't start to flow and no chunk is lost.
-    callForeign(() => stream.pause(), NOTHING);
+    callForeign(() => stream.pause(), IGNORE);
     stream.on("data", data);
     if (watch !== undefined && this.#stream.encrypted === true) {
       this.#watch = watch;
@@ -287,7 +287,7 @@ export class NodeStreamTransport implements Transport {
       `More than ${HELD_LIMIT} bytes arrived while the connection was held, and reading a node:tls socket can't be stopped`,
     );
     this.fail(error);
-    callForeign(() => this.#stream.destroy(), NOTHING);
+    callForeign(() => this.#stream.destroy(), IGNORE);
     this.#watch!.exceeded(error);
   }
 
@@ -303,16 +303,16 @@ export class NodeStreamTransport implements Transport {
     if (this.#closed) return;
     this.#closed = true;
     if (this.#look !== undefined) this.#watch!.timers.clear(this.#look);
-    callForeign(() => this.#stream.destroy(), NOTHING);
+    callForeign(() => this.#stream.destroy(), IGNORE);
     this.fail(new Deno.errors.BadResource("The stream is closed"));
   }
 
   ref(): void {
-    callForeign(() => this.#stream.ref?.(), NOTHING);
+    callForeign(() => this.#stream.ref?.(), IGNORE);
   }
 
   unref(): void {
-    callForeign(() => this.#stream.unref?.(), NOTHING);
+    callForeign(() => this.#stream.unref?.(), IGNORE);
   }
 
   #received(chunk: Uint8Array): void {

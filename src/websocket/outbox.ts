@@ -1,3 +1,4 @@
+import { NOTHING } from "../util/bytes.ts";
 import { Fifo } from "../util/fifo.ts";
 
 interface Entry {
@@ -7,8 +8,6 @@ interface Entry {
   /** Returns whether the bytes are counted elsewhere from now on. */
   readonly action: (bytes: Uint8Array) => boolean;
 }
-
-const NOTHING = new Uint8Array();
 
 /**
  * Keeps messages in order although the bytes of a `Blob` can only be read asynchronously: later messages wait for it, and
@@ -58,20 +57,4 @@ export class Outbox {
     }
     this.busy = false;
   }
-}
-
-/** The length of a text in bytes of UTF-8, without encoding it. */
-export function utf8Length(text: string): number {
-  let length = text.length;
-  for (let i = 0; i < text.length; i++) {
-    const unit = text.charCodeAt(i);
-    if (unit < 0x80) continue;
-    // A surrogate pair has two code units and four bytes. A lone surrogate becomes U+FFFD, which has three bytes.
-    length += unit < 0x800 ? 1 : 2;
-    if (unit >= 0xd800 && unit < 0xdc00) {
-      const next = text.charCodeAt(i + 1);
-      if (next >= 0xdc00 && next < 0xe000) i++;
-    }
-  }
-  return length;
 }

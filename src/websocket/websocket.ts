@@ -9,7 +9,8 @@ import { encodeUtf8 } from "../protocol/utf8.ts";
 import { afterCheckpoint, CHECKPOINT } from "../util/checkpoint.ts";
 import { isBlockedPort } from "./blocked_port.ts";
 import { EventHandlers } from "./event_handlers.ts";
-import { Outbox, utf8Length } from "./outbox.ts";
+import { Outbox } from "./outbox.ts";
+import { type Payload, sizeOf, snapshotOf, utf8Length } from "./payload.ts";
 import { sharedContext } from "./shared_context.ts";
 import { clampToUnsignedShort, defineInterface, requireArguments, toUsvString } from "./web_idl.ts";
 
@@ -332,7 +333,7 @@ export class WebSocket extends EventTarget {
     } else if (this.#outbox === null || !this.#outbox.busy) {
       this.#connection!.send(payload);
     } else {
-      const snapshot = typeof payload === "string" ? payload : copyOf(payload);
+      const snapshot = snapshotOf(payload);
       this.#outbox.add(sizeOf(payload), () => this.#hand(snapshot));
     }
   }
@@ -462,32 +463,18 @@ function decode(text: string): string {
   }
 }
 
-type Payload = string | ArrayBufferView | Blob;
-
-/** The length of a message in bytes. */
-function sizeOf(payload: Payload): number {
-  if (typeof payload === "string") return utf8Length(payload);
-  return payload instanceof Blob ? payload.size : payload.byteLength;
-}
-
 /** The bytes of a received message, in a buffer of their own; small ones share theirs with others. */
 function bufferOf(data: Uint8Array): ArrayBufferLike {
   return data.length === data.buffer.byteLength ? data.buffer : data.slice().buffer;
 }
 
-function copyOf(data: ArrayBufferView): Uint8Array {
-  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength).slice();
-}
-
-/** Converts an argument of `send` to bytes, a `Blob` or a string. */
+/** Converts an argument of `send` to a payload. */
 function toPayload(data: unknown): Payload {
   if (data instanceof Blob) return data;
-  if (data instanceof ArrayBuffer) return isAttached(data) ? new Uint8Array(data) : EMPTY;
-  if (ArrayBuffer.isView(data)) return isAttached(data.buffer) ? data : EMPTY;
+  if (data instanceof ArrayBuffer) return isAttached(data) ? data : new Uint8Array();
+  if (ArrayBuffer.isView(data)) return isAttached(data.buffer) ? data : new Uint8Array();
   return toUsvString(data);
 }
-
-const EMPTY = new Uint8Array();
 
 /**
  * Whether a buffer has bytes to send: a detached one counts as empty (Web IDL, "get a copy of the bytes").

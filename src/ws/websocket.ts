@@ -12,6 +12,7 @@ import { BINARY } from "../protocol/opcode.ts";
 import { ProtocolError } from "../protocol/protocol_error.ts";
 import { CHECKPOINT } from "../util/checkpoint.ts";
 import { Outbox } from "../websocket/outbox.ts";
+import { type Payload, sizeOf, snapshotOf } from "../websocket/payload.ts";
 import { sharedContext } from "../websocket/shared_context.ts";
 import { type ClientOptions, startHandshake } from "./client_handshake.ts";
 import { emittedError, notOpen } from "./errors.ts";
@@ -26,11 +27,12 @@ import {
   type WebSocketEvents,
 } from "./events.ts";
 import { type Handshaken, openTermsOf, type SharedOptions, thresholdOf } from "./options.ts";
-import { copyOf, type Payload, sizeOf, toPayload } from "./payload.ts";
+import { toPayload } from "./payload.ts";
 
 const CONNECTING = 0, OPEN = 1, CLOSING = 2, CLOSED = 3;
 const BINARY_TYPES = ["nodebuffer", "arraybuffer", "fragments", "blob"];
-const NOTHING = Buffer.alloc(0);
+/** No reason. The listeners of `close` get it, so it is shared with nothing else. */
+const NO_REASON = Buffer.alloc(0);
 /** Makes a `Buffer` over memory without the checks of `Buffer.from`. */
 const BufferOver = (Buffer as unknown as {
   [Symbol.species]: new (memory: ArrayBufferLike, at: number, length: number) => Buffer;
@@ -336,7 +338,7 @@ export class WebSocket extends EventEmitter {
     } else if (payload instanceof Blob) {
       this.#box.read(payload, (bytes) => this.#whenOpen(bytes, options, callback));
     } else if (this.#outbox !== null && this.#outbox.busy) {
-      const snapshot = typeof payload === "string" ? payload : copyOf(payload);
+      const snapshot = snapshotOf(payload);
       this.#outbox.add(sizeOf(payload), () => this.#whenOpen(snapshot, options, callback));
     } else {
       this.#send(payload, options, callback);
@@ -575,7 +577,7 @@ export class WebSocket extends EventEmitter {
     this.#wasClean = record.wasClean;
     const { code, reason } = record;
     this.#tellClosed?.(this);
-    emit(this, "close", code, reason === "" ? NOTHING : Buffer.from(reason));
+    emit(this, "close", code, reason === "" ? NO_REASON : Buffer.from(reason));
   }
 
   /** Called when the handshake has failed. */
@@ -585,7 +587,7 @@ export class WebSocket extends EventEmitter {
     this.#errorEmitted = true;
     emit(this, "error", error);
     this.#readyState = CLOSED;
-    emit(this, "close", ABNORMAL, NOTHING);
+    emit(this, "close", ABNORMAL, NO_REASON);
   }
 }
 
