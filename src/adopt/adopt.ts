@@ -21,6 +21,7 @@ import { type ConnectionOptions, resolveSettings } from "../connection_options.t
 import type { Registry } from "../context/registry.ts";
 import { formatRequestHead } from "../handshake/format_request.ts";
 import { parseRequestHead } from "../handshake/request_head.ts";
+import { withWebSocketScheme } from "../handshake/url.ts";
 import type { HeldWatch } from "../transport/node_stream.ts";
 import { closeQuietly } from "../transport/stream_io.ts";
 import { choice, flag, refusal } from "../util/check.ts";
@@ -297,7 +298,7 @@ function webSocketUrl(
   secure: boolean,
 ): string {
   const { url } = head === null ? request as Request : makeRequest(head, secure);
-  return url.replace(/^http/, "ws");
+  return withWebSocketScheme(url);
 }
 
 const UNKNOWN: Deno.Addr = { transport: "unix", path: "" };

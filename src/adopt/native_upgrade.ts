@@ -7,6 +7,7 @@ import { checkOriginRule, originAllowed, type OriginRule } from "../handshake/or
 import { Refusal } from "../handshake/refusal.ts";
 import { chooseSubprotocol } from "../handshake/subprotocol.ts";
 import { checkProtocols, parseProtocols } from "../handshake/token_list.ts";
+import { withWebSocketScheme } from "../handshake/url.ts";
 import { HANDLERS, pickHandlers } from "../engine/handlers.ts";
 import { resolveSettings } from "../connection_options.ts";
 import { warnMissingOriginCheck } from "../server/origin_warning.ts";
@@ -33,7 +34,7 @@ export function nativeUpgrade<Data>(
   const maxHeldBytes = limit("upgrade", "maxHeldBytes", options.maxHeldBytes, 1024 * 1024);
   const timeout = timeLimit("upgrade", "handshakeTimeout", options.handshakeTimeout, 10_000);
   const headers = checkHeaders(options.headers, "server");
-  const url = request.url.replace(/^http/, "ws");
+  const url = withWebSocketScheme(request.url);
   const engine = new Engine(registry, "server", settings, pickHandlers(options));
   const connection = makeConnection(engine, { url, home: registry, data: options.data as Data });
   if (!isWelcome(request, options.origins)) {

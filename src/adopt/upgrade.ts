@@ -6,6 +6,7 @@ import { HANDLERS, pickHandlers } from "../engine/handlers.ts";
 import { checkHeaders } from "../handshake/headers_option.ts";
 import { checkOriginRule } from "../handshake/origin.ts";
 import { checkProtocols } from "../handshake/token_list.ts";
+import { withWebSocketScheme } from "../handshake/url.ts";
 import { offerOf, type UpgradeOffer } from "../server/upgrade_offer.ts";
 import { checkHandlers, refusal, timeLimit } from "../util/check.ts";
 import { nativeUpgrade } from "./native_upgrade.ts";
@@ -53,7 +54,7 @@ function takeOffer<Data>(
   };
   const engine = new Engine(registry, "server", settings, pickHandlers(options));
   const connection = makeConnection(engine, {
-    url: request.url.replace(/^http/, "ws"),
+    url: withWebSocketScheme(request.url),
     home: registry,
     data: options.data as Data,
   });

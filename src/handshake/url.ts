@@ -17,6 +17,16 @@ export interface Target {
 }
 
 /**
+ * Replaces the scheme of a URL, or a scheme alone: `http:` by `ws:`, and `https:` by `wss:`. Others stay.
+ *
+ * @param url The URL, with its scheme in lower case.
+ * @returns The URL with the new scheme.
+ */
+export function withWebSocketScheme(url: string): string {
+  return url.replace(/^http(?=s?:)/, "ws");
+}
+
+/**
  * Reads the URL of a server (RFC 6455 3) by the rules of the WHATWG: `http:` and `https:` mean `ws:` and `wss:`.
  *
  * @param url The argument of `connect`.
@@ -34,10 +44,9 @@ export function parseUrl(url: string | URL): Target {
   } catch {
     throw refuse(given, "not a valid URL");
   }
-  const secure = parsed.protocol === "wss:" || parsed.protocol === "https:";
-  if (!secure && parsed.protocol !== "ws:" && parsed.protocol !== "http:") {
-    throw refuse(given, "the scheme must be ws: or wss:");
-  }
+  // The schemes of a pair have the same default port, which the parser has removed already.
+  const scheme = parsed.protocol = withWebSocketScheme(parsed.protocol);
+  if (scheme !== "ws:" && scheme !== "wss:") throw refuse(given, "the scheme must be ws: or wss:");
   // An empty fragment leaves `hash` empty, but the `#` is still in the URL; elsewhere the parser has escaped it.
   if (parsed.href.includes("#")) throw refuse(given, "a WebSocket URL has no fragment");
   if (parsed.username !== "" || parsed.password !== "") {
@@ -47,8 +56,7 @@ export function parseUrl(url: string | URL): Target {
     );
   }
   if (parsed.port === "0") throw refuse(given, "port 0 cannot be connected to");
-  // Both pairs of schemes have the same default ports, which the parser has removed already.
-  parsed.protocol = secure ? "wss:" : "ws:";
+  const secure = scheme === "wss:";
   const { host, hostname, pathname, search } = parsed;
   return {
     secure,

@@ -4,6 +4,7 @@ import type { ConnectOptions } from "../client/connect_options.ts";
 import type { CloseRecord } from "../protocol/close_record.ts";
 import type { ReceivedMessage } from "../flow/receive_queue.ts";
 import { isToken } from "../handshake/chars.ts";
+import { withWebSocketScheme } from "../handshake/url.ts";
 import { ABNORMAL, NORMAL } from "../protocol/close_code.ts";
 import { encodeUtf8 } from "../protocol/utf8.ts";
 import { afterCheckpoint, CHECKPOINT } from "../util/checkpoint.ts";
@@ -407,8 +408,7 @@ function parseUrl(given: string): URL {
   } catch {
     throw syntaxError(`Cannot connect to ${JSON.stringify(given)}: not a valid URL`);
   }
-  if (url.protocol === "http:") url.protocol = "ws:";
-  if (url.protocol === "https:") url.protocol = "wss:";
+  url.protocol = withWebSocketScheme(url.protocol);
   if (url.protocol !== "ws:" && url.protocol !== "wss:") {
     throw syntaxError(`Cannot connect to ${JSON.stringify(given)}: the scheme must be ws or wss`);
   }

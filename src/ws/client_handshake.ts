@@ -7,6 +7,7 @@ import { nextTick } from "node:process";
 import { unescape } from "node:querystring";
 import type { Duplex } from "node:stream";
 import { isToken } from "../handshake/chars.ts";
+import { withWebSocketScheme } from "../handshake/url.ts";
 import { emit } from "./events.ts";
 import {
   acceptKey,
@@ -116,8 +117,7 @@ function readAddress(address: string | URL, base?: URL): Target {
   } catch {
     throw new SyntaxError(`Invalid URL: ${address}`);
   }
-  if (url.protocol === "http:") url.protocol = "ws:";
-  if (url.protocol === "https:") url.protocol = "wss:";
+  url.protocol = withWebSocketScheme(url.protocol);
   const unix = url.protocol === "ws+unix:", secure = url.protocol === "wss:";
   if (!unix && !secure && url.protocol !== "ws:") {
     throw new SyntaxError(
