@@ -6,6 +6,7 @@ import {
   QueueFullError,
   TimeoutError,
 } from "../errors.ts";
+import { LONGEST_CONTROL } from "../protocol/frame_header.ts";
 import { PING } from "../protocol/opcode.ts";
 import { encodeUtf8 } from "../protocol/utf8.ts";
 import { copyOf, toBytes } from "../util/bytes.ts";
@@ -79,9 +80,9 @@ export function freshPayload(): Uint8Array {
 /** Copies the application's payload for a ping or a pong. */
 export function controlPayload(payload: Message, action: string): Uint8Array {
   const bytes = typeof payload === "string" ? encodeUtf8(payload) : copyOf(toBytes(payload));
-  if (bytes.length > 125) {
+  if (bytes.length > LONGEST_CONTROL) {
     throw new RangeError(
-      `Cannot ${action} with a payload of ${bytes.length} bytes: at most 125 fit`,
+      `Cannot ${action} with a payload of ${bytes.length} bytes: at most ${LONGEST_CONTROL} fit`,
     );
   }
   return bytes;

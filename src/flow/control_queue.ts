@@ -1,5 +1,5 @@
 import { copyBytes } from "../protocol/copy_bytes.ts";
-import { headerSize, writeHeader } from "../protocol/frame_header.ts";
+import { headerSize, LONGEST_CONTROL, writeHeader } from "../protocol/frame_header.ts";
 import { applyMask } from "../protocol/mask.ts";
 import { FIN, PONG } from "../protocol/opcode.ts";
 import { type Source, sourceOf } from "../protocol/source.ts";
@@ -13,7 +13,7 @@ const MAX_ANSWERS = 64;
 
 /** Encodes a control frame (RFC 6455 5.5), masked with `key`, or unmasked if that is `null`. */
 export function encodeControl(opcode: number, payload: Uint8Array, key: number | null): Uint8Array {
-  if (payload.length > 125) {
+  if (payload.length > LONGEST_CONTROL) {
     throw new RangeError(`A control frame can't carry ${payload.length} bytes`);
   }
   const bytes = new Uint8Array(headerSize(payload.length, key !== null) + payload.length);

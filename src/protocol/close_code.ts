@@ -1,3 +1,4 @@
+import { LONGEST_CONTROL } from "./frame_header.ts";
 import { ProtocolError } from "./protocol_error.ts";
 import { encodeUtf8, isUtf8 } from "./utf8.ts";
 import { NOTHING } from "../util/bytes.ts";
@@ -24,8 +25,8 @@ export interface CloseFrame {
   readonly reason: string;
 }
 
-/** The longest reason, in bytes of UTF-8: a control frame carries 125, two of them for the code (RFC 6455 5.5). */
-const LONGEST_REASON = 123;
+/** The longest reason, in bytes of UTF-8: two bytes of the payload are the code (RFC 6455 5.5.1). */
+export const LONGEST_REASON: number = LONGEST_CONTROL - 2;
 
 // RFC 6455 8.1 doesn't treat a byte order mark in any special way, so it is kept.
 const DECODER = new TextDecoder("utf-8", { ignoreBOM: true });

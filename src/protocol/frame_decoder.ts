@@ -1,6 +1,7 @@
 import { PROTOCOL_ERROR, TOO_BIG } from "./close_code.ts";
 import { advanceKey, applyMask } from "./mask.ts";
 import { BINARY, CLOSE, FIN, PONG, type Role, RSV, RSV1, TEXT } from "./opcode.ts";
+import { LONGEST_CONTROL } from "./frame_header.ts";
 import { ProtocolError } from "./protocol_error.ts";
 import type { Source } from "./source.ts";
 import { decodeText } from "./text.ts";
@@ -214,11 +215,11 @@ export class FrameDecoder {
           : "Received an unmasked frame from a client",
       );
     }
-    if (this.opcode >= CLOSE && (byte & 0x7f) > 125) {
+    if (this.opcode >= CLOSE && (byte & 0x7f) > LONGEST_CONTROL) {
       throw new ProtocolError(
         PROTOCOL_ERROR,
         "invalid-control-length",
-        "Received a control frame of more than 125 bytes",
+        `Received a control frame of more than ${LONGEST_CONTROL} bytes`,
       );
     }
   }

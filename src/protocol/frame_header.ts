@@ -1,5 +1,7 @@
 /** The longest header (RFC 6455 5.2): two bytes, a length of eight, and a masking key of four. */
 export const LONGEST_HEADER = 14;
+/** The longest payload of a control frame (RFC 6455 5.5). */
+export const LONGEST_CONTROL = 125;
 
 /** The length of a frame's header in bytes (RFC 6455 5.2), with the payload length in its minimal form. */
 export function headerSize(length: number, masked: boolean): number {

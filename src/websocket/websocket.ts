@@ -5,7 +5,7 @@ import type { CloseRecord } from "../protocol/close_record.ts";
 import type { ReceivedMessage } from "../flow/receive_queue.ts";
 import { isToken } from "../handshake/chars.ts";
 import { withWebSocketScheme } from "../handshake/url.ts";
-import { ABNORMAL, NORMAL } from "../protocol/close_code.ts";
+import { ABNORMAL, LONGEST_REASON, NORMAL } from "../protocol/close_code.ts";
 import { encodeUtf8 } from "../protocol/utf8.ts";
 import { afterCheckpoint, CHECKPOINT } from "../util/checkpoint.ts";
 import { isBlockedPort } from "./blocked_port.ts";
@@ -16,7 +16,6 @@ import { sharedContext } from "./shared_context.ts";
 import { clampToUnsignedShort, defineInterface, requireArguments, toUsvString } from "./web_idl.ts";
 
 const CONNECTING = 0, OPEN = 1, CLOSING = 2, CLOSED = 3;
-const LONGEST_REASON = 123;
 
 /**
  * Options of the constructor: those of `connect` without the callbacks, which are replaced by events.

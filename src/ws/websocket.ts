@@ -7,7 +7,8 @@ import { adoptOpened } from "../context.ts";
 import type { ReceivedMessage } from "../flow/receive_queue.ts";
 import type { CloseRecord } from "../protocol/close_record.ts";
 import { QueueFullError } from "../errors.ts";
-import { ABNORMAL, isCloseCode } from "../protocol/close_code.ts";
+import { ABNORMAL, isCloseCode, LONGEST_REASON } from "../protocol/close_code.ts";
+import { LONGEST_CONTROL } from "../protocol/frame_header.ts";
 import { BINARY } from "../protocol/opcode.ts";
 import { ProtocolError } from "../protocol/protocol_error.ts";
 import { CHECKPOINT } from "../util/checkpoint.ts";
@@ -37,8 +38,6 @@ const NO_REASON = Buffer.alloc(0);
 const BufferOver = (Buffer as unknown as {
   [Symbol.species]: new (memory: ArrayBufferLike, at: number, length: number) => Buffer;
 })[Symbol.species];
-const LONGEST_CONTROL = 125;
-const LONGEST_REASON = 123;
 
 /**
  * Options of `send`.
