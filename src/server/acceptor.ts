@@ -272,7 +272,7 @@ export class Acceptor<Data> implements Entrance {
 
   #over(handshake: PendingHandshake<Data>): void {
     this.#pending.delete(handshake);
-    handshake.release();
+    handshake.takeRelease()();
     this.#checkFinished();
   }
 
@@ -434,10 +434,8 @@ export class Acceptor<Data> implements Entrance {
     handshake.leave();
     engine.open(transport, result, early);
     this.#opening--;
-    const { release } = handshake;
-    if (release === NOTHING_TO_RELEASE) return;
-    handshake.release = NOTHING_TO_RELEASE;
-    engine.closed().then(release);
+    const release = handshake.takeRelease();
+    if (release !== NOTHING_TO_RELEASE) engine.closed().then(release);
   }
 
   /** Makes a connection with the options of the listener. */

@@ -74,7 +74,7 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
   /** The decision, once it is made. */
   decision!: AcceptedHandshake<Data>;
   /** Removes it from the count of its address. */
-  release: () => void = NOTHING_TO_RELEASE;
+  #release: () => void = NOTHING_TO_RELEASE;
   /** The accepted socket, before TLS. */
   readonly raw: RawSocket;
   readonly #settings: ListenSettings<Data>;
@@ -127,13 +127,20 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
     return this.#transport!;
   }
 
-  /** Adds a function to be called by `release`. */
+  /** Adds a function that removes the handshake from a count. It is called when the stream is closed or was served. */
   onRelease(more: () => void): void {
-    const { release } = this;
-    this.release = release === NOTHING_TO_RELEASE ? more : () => {
+    const release = this.#release;
+    this.#release = release === NOTHING_TO_RELEASE ? more : () => {
       release();
       more();
     };
+  }
+
+  /** Returns the function that removes the handshake from all counts, and leaves it to the caller to call it. */
+  takeRelease(): () => void {
+    const release = this.#release;
+    this.#release = NOTHING_TO_RELEASE;
+    return release;
   }
 
   /** Sets the stream that carries the request. */
@@ -360,6 +367,8 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
     this.#stream?.leave();
     // A failed TLS handshake has closed it already.
     closeQuietly(this.raw);
+    // At once, since the handshake that has evicted this one may be of the same address.
+    this.takeRelease()();
     this.#interrupt();
   }
 

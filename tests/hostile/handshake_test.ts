@@ -106,6 +106,17 @@ Deno.test("connections per address: a half-open one that is dropped for a later 
   await stillServes(server);
 });
 
+Deno.test("connections per address: at the limit, a handshake gets the place of the one that it drops", async () => {
+  await using server = victim({ maxHandshakes: 1, maxConnectionsPerAddress: 1 });
+  for (let i = 0; i < 3; i++) {
+    using dropped = await RawPeer.dial(server.port);
+    assertEquals(await statusOf(server.port), 101);
+    assertEquals(await readToEnd(dropped.conn), 0);
+    assertMatch((await server.refused.next()).message, /dropped to make room/);
+    await until(() => server.ctx.connections.size === 0);
+  }
+});
+
 Deno.test("connections per address: one that sends nothing over TLS makes room after the timeout", async () => {
   using certificates = makeCertificates();
   await using server = victim({
