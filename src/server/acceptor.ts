@@ -420,9 +420,8 @@ export class Acceptor<Data> implements Entrance {
   /** Writes the 101, if there is room for one more connection. */
   #accepts(handshake: PendingHandshake<Data>): Promise<void> {
     this.#checkRoom();
-    const written = handshake.accept();
     this.#opening++;
-    return written;
+    return handshake.accept();
   }
 
   /** Makes the handshake a connection. */

@@ -266,9 +266,9 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
 
   /** Writes the 101. */
   accept(): Promise<void> {
-    const written = this.#responder!.accept(this.decision.acceptance);
+    // Before the call, since a foreign stream may end the handshake within it.
     this.#accepted = true;
-    return written;
+    return this.#responder!.accept(this.decision.acceptance);
   }
 
   /** Leaves the stream to ordinary HTTP, which has timeouts of its own. */

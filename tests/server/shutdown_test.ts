@@ -139,13 +139,15 @@ Deno.test("shutdown with the timeout 0 terminates at once", async () => {
   await on.listener.finished;
 });
 
-Deno.test("a handshake whose 101 is being written becomes a connection that is closed with 1001", async () => {
-  const writing = Promise.withResolvers<void>();
-  const gate = Promise.withResolvers<void>();
+/** Listens with sockets whose writes go through a function. */
+function listenOver(
+  ctx: Context,
+  write: (conn: Deno.Conn, bytes: Uint8Array) => Promise<number>,
+  options: ListenOptions = {},
+): number {
   const real = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  const ctx = new Context();
   ctx.listen({
-    // Accepts sockets whose first write is delayed.
+    ...options,
     listener: {
       addr: real.addr,
       accept: async () => {
@@ -154,11 +156,7 @@ Deno.test("a handshake whose 101 is being written becomes a connection that is c
           remoteAddr: conn.remoteAddr,
           localAddr: conn.localAddr,
           read: (into: Uint8Array) => conn.read(into),
-          async write(bytes: Uint8Array) {
-            writing.resolve();
-            await gate.promise;
-            return await conn.write(bytes);
-          },
+          write: (bytes: Uint8Array) => write(conn, bytes),
           closeWrite: () => conn.closeWrite(),
           close: () => conn.close(),
         };
@@ -166,7 +164,19 @@ Deno.test("a handshake whose 101 is being written becomes a connection that is c
       close: () => real.close(),
     } as unknown as Deno.Listener,
   });
-  using peer = await RawPeer.dial(real.addr.port);
+  return real.addr.port;
+}
+
+Deno.test("a handshake whose 101 is being written becomes a connection that is closed with 1001", async () => {
+  const writing = Promise.withResolvers<void>();
+  const gate = Promise.withResolvers<void>();
+  const ctx = new Context();
+  const port = listenOver(ctx, async (conn, bytes) => {
+    writing.resolve();
+    await gate.promise;
+    return await conn.write(bytes);
+  });
+  using peer = await RawPeer.dial(port);
   await peer.write(upgradeRequest());
   await writing.promise;
   const shutdown = ctx.shutdown({ timeout: 600_000 });
@@ -175,6 +185,34 @@ Deno.test("a handshake whose 101 is being written becomes a connection that is c
   assertEquals(readClose((await peer.next(CLOSE)).payload).code, 1001);
   await peer.sendClose(1001);
   assertEquals(await shutdown, { clean: 1, terminated: 0 });
+});
+
+Deno.test("a shutdown in the call that writes the 101 closes the connection with 1001", async () => {
+  const ctx = new Context();
+  let shutdown: Promise<unknown> | undefined;
+  const port = listenOver(ctx, (conn, bytes) => {
+    shutdown ??= ctx.shutdown({ timeout: 600_000 });
+    return conn.write(bytes);
+  });
+  using peer = await RawPeer.dial(port);
+  await peer.write(upgradeRequest());
+  assertMatch(await peer.readHead(), /^HTTP\/1\.1 101 /);
+  assertEquals(readClose((await peer.next(CLOSE)).payload).code, 1001);
+  await peer.sendClose(1001);
+  assertEquals(await shutdown, { clean: 1, terminated: 0 });
+});
+
+Deno.test("a socket that throws instead of writing the 101 leaves nothing behind", async () => {
+  const ctx = new Context();
+  const errors: unknown[] = [];
+  const port = listenOver(ctx, () => {
+    throw new Deno.errors.BrokenPipe("gone");
+  }, { onHandshakeError: (error) => errors.push(error) });
+  using peer = await RawPeer.dial(port);
+  await peer.write(upgradeRequest());
+  assertEquals((await peer.rest()).length, 0);
+  assertMatch(String(errors), /gone/);
+  assertEquals(await ctx.shutdown({ timeout: 600_000 }), { clean: 0, terminated: 0 });
 });
 
 Deno.test("a listener is finished when its owner closes the socket", async () => {

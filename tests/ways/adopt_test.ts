@@ -6,6 +6,7 @@ import { type AdoptOptions, type AdoptSource, type CloseRecord, Context } from "
 import { makeCertificates } from "../transport/certificates.ts";
 import { failure, mayFail } from "../support/failure.ts";
 import { readExactly, tcpPair, writeAll } from "../transport/streams.ts";
+import { duplexPair } from "../support/duplex_pair.ts";
 import { echoing, exercise, ROOM } from "./_exercise.ts";
 import { turn, until } from "../support/until.ts";
 
@@ -279,6 +280,21 @@ Deno.test("a handshake that takes too long, or is cancelled, ends the stream, in
   controller.abort();
   assertEquals((await failure(conn.opened)).name, "AbortError");
   near.close();
+});
+
+Deno.test("a stream that ends the connection while the 101 is written gets nothing after it", async () => {
+  await using ctx = new Context();
+  const written: string[] = [];
+  const [near, far] = duplexPair((chunk) => {
+    written.push(new TextDecoder().decode(chunk).slice(0, 12));
+    conn.terminate();
+  });
+  const conn = ctx.adopt(near, { initialData: latin1(REQUEST) });
+  assertEquals((await failure(conn.opened)).name, "AbortError");
+  await conn.closed;
+  await until(() => near.destroyed);
+  assertEquals(written, ["HTTP/1.1 101"]);
+  far.destroy();
 });
 
 Deno.test("shutdown answers handshakes on adopted streams with 503", async () => {
