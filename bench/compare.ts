@@ -6,7 +6,6 @@
 // quick one writes them to bench/results/tmp/.
 
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { chart } from "./lib/chart.ts";
 import { machineLine, versionsLine } from "./lib/machine.ts";
 import { loadDescription } from "./lib/measure.ts";
@@ -15,20 +14,18 @@ import { type PeerName, preparePeers } from "./lib/peers.ts";
 import { missedTargets, notes, page, table } from "./lib/report.ts";
 import { rows as allRows } from "./lib/rows.ts";
 import { measureAll } from "./lib/session.ts";
+import { readOptions } from "../tools/options.ts";
 
 const PEERS: PeerName[] = ["sluice", "system", "deno", "ws", "bun", "tcp"];
 const FULL = { rounds: 5, times: { warmup: 0.5, seconds: 1.5 } };
 const QUICK = { rounds: 1, times: { warmup: 0.5, seconds: 0.6 } };
 
-const { values } = parseArgs({
-  args: Deno.args,
-  options: {
-    quick: { type: "boolean", default: false },
-    only: { type: "string", multiple: true },
-    peers: { type: "string" },
-    rounds: { type: "string" },
-    list: { type: "boolean", default: false },
-  },
+const { values } = readOptions({
+  quick: { type: "boolean", default: false },
+  only: { type: "string", multiple: true },
+  peers: { type: "string" },
+  rounds: { type: "string" },
+  list: { type: "boolean", default: false },
 });
 const { quick, only } = values;
 const wanted = values.peers?.split(",") ?? PEERS;

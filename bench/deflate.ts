@@ -5,24 +5,21 @@
 //   deno task bench:deflate [--quick] [--rounds N] [--level 6] [--only echo,memory,timers]
 
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { npmPackage } from "./lib/cache.ts";
 import { machineLine } from "./lib/machine.ts";
 import { residentBytes } from "./lib/proc.ts";
 import { Child, type Core } from "./lib/process.ts";
+import { readOptions } from "../tools/options.ts";
 
 const WS_VERSION = "8.23.0";
 const HERE = import.meta.dirname!;
 const DENO = [Deno.execPath(), "run", "-A", "--no-check", "--quiet"];
 
-const { values } = parseArgs({
-  args: Deno.args,
-  options: {
-    quick: { type: "boolean", default: false },
-    rounds: { type: "string", default: "" },
-    level: { type: "string", default: "6" },
-    only: { type: "string", default: "echo,memory,timers" },
-  },
+const { values } = readOptions({
+  quick: { type: "boolean", default: false },
+  rounds: { type: "string", default: "" },
+  level: { type: "string", default: "6" },
+  only: { type: "string", default: "echo,memory,timers" },
 });
 const rounds = Number(values.rounds || (values.quick ? 1 : 3));
 const seconds = values.quick ? 1 : 3;

@@ -3,7 +3,6 @@
 //
 //   deno task bench:faces [--quick] [--only ROW]… [--rounds N]
 
-import { parseArgs } from "node:util";
 import { latency, megabytes, rate, rssPerConnection } from "./lib/figures.ts";
 import { machineLine, versionsLine } from "./lib/machine.ts";
 import { client, load } from "./lib/measure.ts";
@@ -11,14 +10,12 @@ import { type Peer, type PeerName, preparePeers } from "./lib/peers.ts";
 import { missedTargets, notes, table } from "./lib/report.ts";
 import type { Row } from "./lib/rows.ts";
 import { measureAll } from "./lib/session.ts";
+import { readOptions } from "../tools/options.ts";
 
-const { values } = parseArgs({
-  args: Deno.args,
-  options: {
-    quick: { type: "boolean", default: false },
-    only: { type: "string", multiple: true },
-    rounds: { type: "string" },
-  },
+const { values } = readOptions({
+  quick: { type: "boolean", default: false },
+  only: { type: "string", multiple: true },
+  rounds: { type: "string" },
 });
 const rounds = Number(values.rounds ?? (values.quick ? 1 : 5));
 const times = { warmup: 0.5, seconds: values.quick ? 0.6 : 1.5 };

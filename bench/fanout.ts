@@ -3,7 +3,6 @@
 //
 //   deno task bench:fanout [--rounds N] [--receivers 10000] [--peers sluice,bun]
 
-import { parseArgs } from "node:util";
 import { rate } from "./lib/figures.ts";
 import { machineLine, versionsLine } from "./lib/machine.ts";
 import { load } from "./lib/measure.ts";
@@ -13,13 +12,12 @@ import { missedTargets, notes, table } from "./lib/report.ts";
 import { type Row, rows as allRows } from "./lib/rows.ts";
 import { measureAll } from "./lib/session.ts";
 import { measureTopic } from "./lib/topic_measure.ts";
+import { readOptions } from "../tools/options.ts";
 
-const { values } = parseArgs({
-  options: {
-    rounds: { type: "string", default: "3" },
-    receivers: { type: "string", default: "10000" },
-    peers: { type: "string", default: "sluice,deno,ws,bun" },
-  },
+const { values } = readOptions({
+  rounds: { type: "string", default: "3" },
+  receivers: { type: "string", default: "10000" },
+  peers: { type: "string", default: "sluice,deno,ws,bun" },
 });
 const progress = (text: string) => console.error(text);
 

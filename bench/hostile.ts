@@ -10,22 +10,20 @@
 // `--work` measures CPU time against size instead, for each shape of input.
 
 import { setPriority } from "node:os";
-import { parseArgs } from "node:util";
 import { type Connection, Context } from "../mod.ts";
 import { cpuSeconds, residentBytes } from "./lib/proc.ts";
 import { Child } from "./lib/process.ts";
 import { type Attackers, type Scenario, scenarios } from "./hostile_scenarios.ts";
 import { measureWork } from "./hostile_work.ts";
+import { readOptions } from "../tools/options.ts";
 
-const { values } = parseArgs({
-  options: {
-    scenario: { type: "string", default: "" },
-    attackers: { type: "string", default: "10000" },
-    honest: { type: "string", default: "100" },
-    seconds: { type: "string", default: "10" },
-    work: { type: "boolean", default: false },
-    shape: { type: "string", default: "" },
-  },
+const { values } = readOptions({
+  scenario: { type: "string", default: "" },
+  attackers: { type: "string", default: "10000" },
+  honest: { type: "string", default: "100" },
+  seconds: { type: "string", default: "10" },
+  work: { type: "boolean", default: false },
+  shape: { type: "string", default: "" },
 });
 const honest = Number(values.honest), seconds = Number(values.seconds);
 // From one echo of a client to its next: 100 of them make 1,000 echoes per second.

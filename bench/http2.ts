@@ -5,18 +5,16 @@
 // Server and client are processes of their own, each on its core, and are started again for each figure. The versions
 // alternate. Prints medians with their range.
 
-import { parseArgs } from "node:util";
 import { certificate } from "./lib/cache.ts";
 import { machineLine, versionsLine } from "./lib/machine.ts";
 import { denoScript, runScript } from "./lib/peers.ts";
 import { residentBytes } from "./lib/proc.ts";
+import { readOptions } from "../tools/options.ts";
 
-const { values } = parseArgs({
-  options: {
-    rounds: { type: "string", default: "3" },
-    seconds: { type: "string", default: "2" },
-    only: { type: "string" },
-  },
+const { values } = readOptions({
+  rounds: { type: "string", default: "3" },
+  seconds: { type: "string", default: "2" },
+  only: { type: "string" },
 });
 const rounds = Number(values.rounds), seconds = Number(values.seconds);
 const PATIENCE = 60_000;

@@ -6,16 +6,14 @@
 // server has paused the hundredth, which is sent 64 MiB. Client and server are processes of their own. Ends with 1 if p99
 // rises above twice its value without the held one.
 
-import { parseArgs } from "node:util";
 import { type Connection, Context } from "../mod.ts";
 import { makeCertificates } from "../tests/transport/certificates.ts";
+import { readOptions } from "../tools/options.ts";
 
-const { values } = parseArgs({
-  options: {
-    serve: { type: "string" },
-    seconds: { type: "string", default: "5" },
-    rounds: { type: "string", default: "3" },
-  },
+const { values } = readOptions({
+  serve: { type: "string" },
+  seconds: { type: "string", default: "5" },
+  rounds: { type: "string", default: "3" },
 });
 const COUNT = 100, SIZE = 64, HELD = 64 << 20, PART = 64 * 1024;
 /** The largest p99 that passes, as a multiple of its value without the held WebSocket. */

@@ -6,19 +6,16 @@
 //
 // Exits with 1 above the limit.
 
-import { parseArgs } from "node:util";
 import { makeConnection } from "../src/connection.ts";
 import { resolveSettings } from "../src/connection_options.ts";
 import { Registry } from "../src/context/registry.ts";
 import { Engine } from "../src/engine/engine.ts";
 import type { Transport } from "../src/transport/transport.ts";
 import { Timers } from "../src/util/timers.ts";
+import { readOptions } from "../tools/options.ts";
 
 const LIMIT = 1300;
-const { values } = parseArgs({
-  args: Deno.args,
-  options: { connections: { type: "string", default: "20000" } },
-});
+const { values } = readOptions({ connections: { type: "string", default: "20000" } });
 const count = Number(values.connections);
 const FACTS = {
   protocol: "",

@@ -2,20 +2,17 @@
 //
 //   deno task bench:idle [--connections N] [--peers a,b] [--rounds N]
 
-import { parseArgs } from "node:util";
 import { machineLine, versionsLine } from "./lib/machine.ts";
 import { type PeerName, preparePeers } from "./lib/peers.ts";
 import { notes, table } from "./lib/report.ts";
 import { idleRow } from "./lib/rows.ts";
 import { measureAll } from "./lib/session.ts";
+import { readOptions } from "../tools/options.ts";
 
-const { values } = parseArgs({
-  args: Deno.args,
-  options: {
-    connections: { type: "string", default: "5000" },
-    peers: { type: "string", default: "sluice,system,deno,ws,bun,tcp" },
-    rounds: { type: "string", default: "1" },
-  },
+const { values } = readOptions({
+  connections: { type: "string", default: "5000" },
+  peers: { type: "string", default: "sluice,system,deno,ws,bun,tcp" },
+  rounds: { type: "string", default: "1" },
 });
 const progress = (text: string) => console.error(text);
 const peers = await preparePeers(

@@ -4,8 +4,8 @@
 //
 //   deno run -A bench/large_message.ts [--gib N]
 
-import { parseArgs } from "node:util";
 import { Context } from "../mod.ts";
+import { readOptions } from "../tools/options.ts";
 
 const MiB = 1024 * 1024;
 // The most that either side may grow by, in MiB.
@@ -17,9 +17,9 @@ const WAYS: Record<string, string> = {
   frame: "one frame",
 };
 
-const { values } = parseArgs({
-  args: Deno.args,
-  options: { gib: { type: "string", default: "1" }, receive: { type: "string" } },
+const { values } = readOptions({
+  gib: { type: "string", default: "1" },
+  receive: { type: "string" },
 });
 
 /** Resident memory in MiB: the most that it has grown by since this object was made. */

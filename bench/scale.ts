@@ -6,7 +6,6 @@
 // bench/results/tmp/.
 
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import type { LoadOptions } from "./load/options.ts";
 import { type Curve, lineChart } from "./lib/line_chart.ts";
 import { machineLine, versionsLine } from "./lib/machine.ts";
@@ -14,6 +13,7 @@ import { load, type Sample } from "./lib/measure.ts";
 import { type Peer, preparePeers } from "./lib/peers.ts";
 import { stretch } from "./lib/proc.ts";
 import { formatNumber } from "./lib/report.ts";
+import { readOptions, refuse } from "../tools/options.ts";
 
 interface Series {
   id: string;
@@ -57,12 +57,13 @@ const ALL: Series[] = [
   },
 ];
 
-const { values: flags } = parseArgs({
-  options: { quick: { type: "boolean", default: false }, only: { type: "string" } },
+const { values: flags } = readOptions({
+  quick: { type: "boolean", default: false },
+  only: { type: "string" },
 });
 const chosen = ALL.filter(({ id }) => flags.only === undefined || id === flags.only);
 if (chosen.length === 0) {
-  throw new RangeError(`Cannot measure ${flags.only}: use ${ALL.map(({ id }) => id).join(", ")}`);
+  refuse(`Cannot measure ${flags.only}: use ${ALL.map(({ id }) => id).join(", ")}`);
 }
 const times = flags.quick ? { warmup: 0.3, seconds: 0.5 } : { warmup: 1, seconds: 2 };
 const rounds = flags.quick ? 1 : 3;

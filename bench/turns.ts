@@ -7,13 +7,14 @@
 // runtime's, and the server's share of a core. Ends with 1 if a timer is more than 15 ms late with system sockets. The
 // latest one in a hundred doesn't count: on a machine that other programs use, they cause it.
 
-import { parseArgs } from "node:util";
 import { plainLoad } from "./lib/measure.ts";
 import { denoScript, runScript } from "./lib/peers.ts";
 import { type LoadOptions, toArguments } from "./load/options.ts";
+import { readOptions } from "../tools/options.ts";
 
-const { values } = parseArgs({
-  options: { only: { type: "string" }, seconds: { type: "string", default: "3" } },
+const { values } = readOptions({
+  only: { type: "string" },
+  seconds: { type: "string", default: "3" },
 });
 const seconds = Number(values.seconds);
 const LATEST = 15;

@@ -8,7 +8,6 @@
  *
  * @module
  */
-import { parseArgs } from "node:util";
 import { hex, toHex } from "../tests/support/bytes.ts";
 import { connection } from "./connection.ts";
 import { differential } from "./differential.ts";
@@ -21,6 +20,7 @@ import { model } from "./model.ts";
 import { Random } from "./random.ts";
 import { receiving } from "./receiving.ts";
 import type { Target } from "./target.ts";
+import { readOptions } from "../tools/options.ts";
 
 /** All targets. */
 export const TARGETS: Target[] = [
@@ -66,15 +66,13 @@ export function inputOf(target: Target, seed: number): Uint8Array {
 }
 
 async function main(): Promise<number> {
-  const { values } = parseArgs({
-    options: {
-      seconds: { type: "string", default: "60" },
-      seed: { type: "string", default: "1" },
-      target: { type: "string", default: "" },
-      case: { type: "string" },
-      cases: { type: "string", default: "Infinity" },
-      input: { type: "string" },
-    },
+  const { values } = readOptions({
+    seconds: { type: "string", default: "60" },
+    seed: { type: "string", default: "1" },
+    target: { type: "string", default: "" },
+    case: { type: "string" },
+    cases: { type: "string", default: "Infinity" },
+    input: { type: "string" },
   });
   const targets = TARGETS.filter(({ name }) => values.target === "" || name === values.target);
   const cases = Number(values.cases);

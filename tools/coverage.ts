@@ -2,6 +2,8 @@
 //
 //   deno task test --coverage=DIR --coverage-raw-data-only && deno task coverage DIR
 
+import { readOptions } from "./options.ts";
+
 interface Share {
   found: number;
   hit: number;
@@ -12,8 +14,7 @@ interface Covered {
   branches: Share;
 }
 
-const [profile] = Deno.args;
-if (profile === undefined) throw new Error("Name the directory that `deno test --coverage` wrote");
+const [profile] = readOptions({}, ["DIR"]).positionals;
 const root = new URL("../", import.meta.url).pathname;
 
 /** Runs `deno coverage` and returns what it prints; it applies the thresholds of deno.json itself. */

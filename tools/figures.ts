@@ -5,6 +5,9 @@
 
 import { chart } from "../bench/lib/chart.ts";
 import { type Line, parsePage } from "../bench/lib/page.ts";
+import { readOptions } from "./options.ts";
+
+const { values } = readOptions({ check: { type: "boolean" } });
 
 /** Descriptions of the loads, by their titles in the results. */
 const WORDS: Record<string, string> = {
@@ -121,7 +124,7 @@ for (const [path, write] of Object.entries(FILES)) {
   const before = await Deno.readTextFile(url);
   const after = await write(before);
   if (after === before) continue;
-  if (Deno.args.includes("--check")) {
+  if (values.check) {
     console.error(`${path} has other figures than bench/results/compare.md: run deno task figures`);
     Deno.exit(1);
   }

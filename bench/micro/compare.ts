@@ -4,6 +4,9 @@
 //   deno task bench:micro            compares
 //   deno task bench:micro --save     makes what was measured the baseline
 
+import { readOptions } from "../../tools/options.ts";
+
+const { values } = readOptions({ save: { type: "boolean" } });
 const BASELINE = new URL("./baseline.json", import.meta.url);
 const HERE = new URL(".", import.meta.url);
 
@@ -26,7 +29,7 @@ for (const { name, results: [{ ok }] } of benches) {
 }
 const machine = `${cpu.trim()}, ${runtime.split(" ")[0]}`;
 
-if (Deno.args.includes("--save")) {
+if (values.save) {
   await Deno.writeTextFile(BASELINE, `${JSON.stringify({ machine, ns }, null, 2)}\n`);
   console.log(`Saved ${Object.keys(ns).length} benchmarks as the baseline`);
 } else {

@@ -9,11 +9,11 @@
  *
  * @module
  */
-import { parseArgs } from "node:util";
 import { type CloseRecord, type Connection, Context } from "../../mod.ts";
 import { seeded } from "../support/random.ts";
 import { FaultProxy } from "./fault_proxy.ts";
 import { mayFail } from "../support/failure.ts";
+import { readOptions } from "../../tools/options.ts";
 
 /** The result of a soak. */
 export interface SoakResult {
@@ -193,13 +193,11 @@ async function round(seed: number, count: number, result: SoakResult): Promise<v
 }
 
 if (import.meta.main) {
-  const { values } = parseArgs({
-    options: {
-      minutes: { type: "string" },
-      seconds: { type: "string" },
-      seed: { type: "string", default: "1" },
-      connections: { type: "string", default: "200" },
-    },
+  const { values } = readOptions({
+    minutes: { type: "string" },
+    seconds: { type: "string" },
+    seed: { type: "string", default: "1" },
+    connections: { type: "string", default: "200" },
   });
   const seconds = Number(values.seconds ?? Number(values.minutes ?? 1) * 60);
   const result = await soak({
