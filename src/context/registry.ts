@@ -27,7 +27,7 @@ export interface ContextStats {
   bytesReceived: number;
   /** Payload bytes that the kernel has not taken yet. */
   queuedBytes: number;
-  /** The largest size that the queue of any connection has had, in bytes. */
+  /** The highest `queueHighWater` of any connection, in bytes. */
   queueHighWater: number;
   /** Calls of `pause` that paused. */
   pauses: number;

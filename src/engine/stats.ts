@@ -27,7 +27,10 @@ export interface ConnectionStats {
   bytesReceived: number;
   /** Payload bytes that the kernel has not taken yet. */
   queuedBytes: number;
-  /** The highest value that `queuedBytes` has had. */
+  /**
+   * The highest value that `queuedBytes` has had after a `send`. With system sockets the kernel takes large messages, or
+   * parts of them, while `send` runs: such bytes were never queued.
+   */
   queueHighWater: number;
   /** Calls of `pause` that paused. */
   pauses: number;

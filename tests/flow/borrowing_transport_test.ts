@@ -37,7 +37,8 @@ Deno.test("a transport that borrows: what it takes of a large message at once ne
   assertEquals([sendAndChange(conn, pattern(MIB)), conn.queuedBytes], [true, 0]);
   const { opcode, payload } = (await raw.frame())!;
   assertEquals([opcode, keyOf(payload)], [2, key]);
-  assertEquals([conn.stats().messagesSent, conn.stats().drains], [1, 0]);
+  const { messagesSent, drains, queueHighWater } = conn.stats();
+  assertEquals([messagesSent, drains, queueHighWater], [1, 0, 0]);
 });
 
 Deno.test("a transport that borrows: what it doesn't take is copied, counted, and drains", async () => {
@@ -51,6 +52,7 @@ Deno.test("a transport that borrows: what it doesn't take is copied, counted, an
     const keys = [keyOf(pattern(700 * KIB)), keyOf(pattern(200 * KIB, 3)), keyOf(pattern(9, 5))];
     assertEquals(sendAndChange(conn, pattern(700 * KIB)), false);
     const { queuedBytes } = conn;
+    assertEquals(conn.stats().queueHighWater, queuedBytes);
     assert(queuedBytes > 700 * KIB - capacity - 300 * KIB && queuedBytes <= 700 * KIB);
     sendAndChange(conn, pattern(200 * KIB, 3));
     sendAndChange(conn, pattern(9, 5));
