@@ -35,7 +35,7 @@ export type ConnectTlsOptions = TlsClientOptions;
  *
  * await using ctx = new Context();
  * const listener = ctx.listen({ hostname: "127.0.0.1" });
- * // The name is the URL's: in the Host header, and for a certificate. The connection goes elsewhere.
+ * // The Host header names the URL's host, and so must a certificate; the connection goes to another address.
  * const conn = ctx.connect("ws://chat.example/", {
  *   address: { hostname: "127.0.0.1", port: listener.port },
  * });
@@ -90,8 +90,8 @@ export interface ConnectOptions<Data = unknown> extends ConnectionOptions<Data> 
    */
   sockets?: Sockets;
   /**
-   * Whether to ask for HTTP/2 (RFC 8441), for `wss:` only. Connections of the context with the same URL, `tls`, `proxy` and
-   * `address` then share one connection to the server, which ends after the last of them. With a server that doesn't
+   * Whether to ask for HTTP/2 (RFC 8441), for `wss:` only. Connections of the context to the same host and port, with the same
+   * `tls`, `proxy`, `address` and `sockets`, then share one connection to the server, which ends after the last of them. With a server that doesn't
    * speak HTTP/2, HTTP/1.1 is used.
    *
    * @default {false}

@@ -8,14 +8,14 @@ import { concat } from "../util/bytes.ts";
 /** The most bytes that are compressed at once, or in a turn: about a millisecond's work for most data. */
 export const DEFLATE_SLICE: number = 64 * 1024;
 /**
- * The same for the levels from this one on, with which zlib searches longer: data with many short repetitions, such as
- * random bits in bytes, then takes ten times as long as most data.
+ * From this level on slices are shorter, since zlib searches longer: data with many short repetitions, such as random bits
+ * in bytes, takes ten times as long as most data.
  */
 const THOROUGH = 7;
 const THOROUGH_SLICE = 16 * 1024;
 
 /**
- * Room for the compressed form of a slice, which zlib bounds at an eighth more than the input and some bytes. One buffer
+ * Room for the compressed form of a slice: zlib adds at most an eighth of the input and some bytes. There is one buffer
  * for all connections: its contents are used before the next call.
  */
 let scratch: Uint8Array<ArrayBuffer> | null = null;

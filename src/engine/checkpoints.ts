@@ -2,7 +2,7 @@ import { afterCheckpoint, type CheckpointWaiter } from "../util/checkpoint.ts";
 
 /**
  * The microtask checkpoints between messages, if callbacks ask for them. The messages of one read are a batch: messages
- * that are sent meanwhile leave in one write after the last of the batch, as they do without checkpoints.
+ * that are sent in the meantime leave in one write after the last of the batch, as they do without checkpoints.
  */
 export class Checkpoints implements CheckpointWaiter {
   /** Whether the next message waits for one. */

@@ -69,7 +69,7 @@ const MOST = 1024;
 
 let counter = 0;
 
-/** Returns a payload that no other unanswered ping of ours has. */
+/** Returns a payload that no other unanswered ping has. */
 export function freshPayload(): Uint8Array {
   counter = (counter + 1) >>> 0;
   const payload = new Uint8Array(4);
@@ -164,7 +164,7 @@ export class Pings {
    * Records a ping; resolves with its round trip in ms. A cancelled ping is forgotten, and its pong is ignored.
    *
    * @param timeout In ms, `Infinity` for none.
-   * @param stalled Returns for how many ms in all reading has been stopped. That time doesn't count, since no pong could
+   * @param stalled Returns the total time in ms for which reading was stopped. That time doesn't count, since no pong could
    *   be seen.
    */
   wait(

@@ -149,7 +149,7 @@ export class Receiver implements ReadSink, MessageSink, Limited {
     return this.#reader === null ? 0 : this.#reader.bytes;
   }
 
-  /** For how many ms in all reading has been stopped. */
+  /** The total time in ms for which reading was stopped. */
   get stalled(): number {
     return this.#reader === null ? 0 : this.#reader.stalled;
   }

@@ -26,7 +26,7 @@ export interface Block {
   next: Block | null;
 }
 
-/** Index of the smallest size of buffers that has room for so many bytes. */
+/** Returns the index of the smallest buffer size with room for a number of bytes. */
 export function sizeFor(bytes: number): number {
   let size = 0;
   while (SIZES[size] < bytes) size++;

@@ -1,7 +1,7 @@
 import { Fifo } from "../util/fifo.ts";
 
 interface Waiter {
-  /** The number of messages that the kernel must have taken in all. */
+  /** The number of messages that the kernel must have taken since the start. */
   readonly target: number;
   /** Whether it was aborted. */
   over: boolean;

@@ -82,7 +82,7 @@ export class ReadPump implements Yielding {
     return this.#reading;
   }
 
-  /** For how many ms in all reading has been stopped. */
+  /** The total time in ms for which reading was stopped. */
   get stalled(): number {
     return this.#stalled + (this.#stalledAt < 0 ? 0 : performance.now() - this.#stalledAt);
   }

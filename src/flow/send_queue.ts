@@ -17,7 +17,7 @@ const ENCODER = new TextEncoder();
 const LONGEST_DEFERRED = 125;
 /** Characters that are encoded together at most. */
 const MOST_DEFERRED = 16 * 1024;
-/** By a text's length, what stands in the place of its header until that is written; it tells the length. */
+/** What a text is preceded by until its header is written, by the text's length, which it encodes. */
 const GAPS = Array.from(
   { length: LONGEST_DEFERRED + 1 },
   (_, length) => "\0" + String.fromCharCode(length),

@@ -2,8 +2,8 @@ import { Fifo } from "../util/fifo.ts";
 import { inNextTurn } from "../util/turns.ts";
 
 // A peer that sends without end has its next bytes ready whenever the last ones are done, and the runtime continues with
-// them in the same turn of its event loop. Twenty such peers would be all that the loop ever sees. So each does little at
-// once, and then lines up: one of them continues in each turn.
+// them in the same turn of its event loop. Twenty such peers would keep the loop busy for good. So each does little at once,
+// and then waits in line: one of them continues in each turn.
 
 /** Something that has done as much as it may in one turn. */
 export interface Yielding {

@@ -17,8 +17,8 @@ export interface WriteSink {
 // The most bytes that are written in one go to a transport that reports readiness. The rest waits for the next turn: a peer
 // that takes everything, fed by a callback that always sends more, must not keep all other connections waiting.
 const MOST_AT_ONCE = 256 * 1024;
-// The most that is written as it is sent, in one batch of received frames or one turn: a program that sends until it is told
-// to stop must be told so, even if the peer takes it all.
+// The most that is written within `send`, in one batch of received frames or one turn: a program that sends until `send`
+// returns false must get that result even if the peer takes everything.
 const MOST_BORROWED = 1024 * 1024;
 
 /**

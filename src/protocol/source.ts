@@ -4,7 +4,7 @@ export interface Source {
   readonly view: DataView;
 }
 
-/** Adds the view. */
+/** Makes a source of bytes. */
 export function sourceOf(bytes: Uint8Array): Source {
   return { bytes, view: new DataView(bytes.buffer, bytes.byteOffset, bytes.length) };
 }

@@ -40,7 +40,7 @@ export function decodeText(
   return isUtf8(bytes.subarray(start, end)) ? decodeValidText(bytes, start, end) : null;
 }
 
-/** Decodes bytes that are ASCII, or whose other characters nobody looks at. */
+/** Decodes bytes that are ASCII, or whose other characters don't matter. */
 export function decodeAscii(bytes: Uint8Array, start: number, end: number): string {
   return latin1Slice.call(bytes, start, end);
 }

@@ -3,9 +3,9 @@ import { FIN, TEXT } from "./opcode.ts";
 import type { Source } from "./source.ts";
 import { decodeAscii, isAscii } from "./text.ts";
 
-// To make a string costs a call, which takes as long as a kilobyte of it. So short texts that have come together are decoded
-// together, headers and all, and each is cut from that string. It stays in memory as long as one of them: it is no longer
-// than this.
+// Making a string takes a call that costs as much as decoding a kilobyte. So short texts that were received together are
+// decoded together, with the headers between them, and each is cut from that string. The string stays in memory as long as
+// any of its parts, so its length is limited.
 const LONGEST = 2 * 1024;
 /** A longer text has a longer header, and is worth a call. */
 const SHORT = 125;
@@ -18,7 +18,7 @@ export class TextRun {
   readonly #header: number;
   #source: Source | null = null;
   #text = "";
-  #from = 0; // the part of the source that `#text` shows
+  #from = 0; // the part of the source that was decoded to `#text`
   #to = 0;
 
   /** @param maskBit The bit that the second byte of a frame has in this direction. */
@@ -27,12 +27,12 @@ export class TextRun {
     this.#header = maskBit === 0 ? HEADER : HEADER + 4;
   }
 
-  /** Whether there are texts that were decoded and not yet cut. */
+  /** Whether some decoded texts were not cut yet. */
   get open(): boolean {
     return this.#source !== null;
   }
 
-  /** The bytes from `start` on come next. A source that was filled anew comes from its start. */
+  /** Notes that the bytes from `start` on are next. If the run doesn't begin before them, the source was refilled. */
   startAt(start: number): void {
     if (start <= this.#from) this.#drop();
   }
@@ -40,7 +40,7 @@ export class TextRun {
   /**
    * Decodes the text of a whole frame.
    *
-   * @param limit The end of the bytes that have come.
+   * @param limit The end of the received bytes.
    * @returns The text; `null` if it isn't one of several that are short.
    */
   decode(source: Source, start: number, end: number, limit: number): string | null {

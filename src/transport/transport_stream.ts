@@ -40,10 +40,10 @@ export class TransportStream extends Duplex {
   #reading = false;
   readonly #readSize = new ReadSize();
   readonly #blocks = new Fifo<Block>();
-  /** The last one of them, where there is room in it. */
+  /** The last block, if it has room. */
   #filling: Block | null = null;
   #size = SMALLEST - 1;
-  /** Bytes that wait, and those on their way. */
+  /** Bytes that wait, and bytes that are being written. */
   #queued = 0;
   #writing = false;
   #written: Promise<void> = Promise.resolve();
@@ -122,7 +122,7 @@ export class TransportStream extends Duplex {
     done();
   }
 
-  /** Copies what is written: a frame is a write of its own, and most of what a small one would take is its buffer. */
+  /** Copies a chunk into a block. Each frame is a write of its own, and a small one has a buffer much larger than itself. */
   #pack(chunk: Uint8Array): void {
     this.#queued += chunk.length;
     for (let at = 0; at < chunk.length;) {

@@ -15,7 +15,7 @@ export abstract class IdleTimer extends Timer {
   protected abstract get timers(): Timers;
   /** The longest time without progress, in ms. */
   protected abstract get interval(): number;
-  /** An interval that bounds how late progress is noticed, if that matters more than its absence; in ms. */
+  /** The interval within which progress must be noticed, in ms, if that is shorter. */
   protected get shortest(): number {
     return this.interval;
   }

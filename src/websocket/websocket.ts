@@ -462,7 +462,7 @@ function decode(text: string): string {
   }
 }
 
-/** The bytes of a received message, in a buffer of their own; small ones share theirs with others. */
+/** Returns a buffer with nothing but a received message: small messages share one, and are copied. */
 function bufferOf(data: Uint8Array): ArrayBufferLike {
   return data.length === data.buffer.byteLength ? data.buffer : data.slice().buffer;
 }

@@ -77,7 +77,7 @@ export interface BrokerLink {
  *
  * const all = new Set<LocalBroker>();
  *
- * // Connects the contexts of one process: each hears what the others publish.
+ * // Connects the contexts of one process: each gets what the others publish.
  * class LocalBroker implements Broker {
  *   #topics = new Set<string>();
  *   #link!: BrokerLink;

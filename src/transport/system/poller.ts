@@ -31,7 +31,7 @@ const TURN = 4;
 /** The most polls in one turn. */
 const LOOKS_PER_TURN = 4;
 /**
- * How long one turn is scheduled after the other by immediates, in ms. The runtime polls its own I/O when it has nothing
+ * How long turns are scheduled by immediates, one after another, in ms. The runtime polls its own I/O when it has nothing
  * to do, and otherwise only once in `TURNS_PER_STRETCH` turns, which may be long.
  */
 const STRETCH = 8;
