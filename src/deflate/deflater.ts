@@ -146,11 +146,11 @@ export class Deflater implements Sliced {
     frame: CompressedFrame,
     done: DeflateDone,
   ): void {
-    this.inTurns(new PayloadJob(payload, final, frame, done));
+    this.enqueue(new PayloadJob(payload, final, frame, done));
   }
 
   /** Adds a job after those that wait in line. */
-  inTurns(job: DeflateJob): void {
+  enqueue(job: DeflateJob): void {
     if (this.#closed) throw deflaterClosed();
     this.#jobs.push(job);
     workQueue.enqueue(this);

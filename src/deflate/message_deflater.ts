@@ -121,7 +121,7 @@ export class MessageDeflater {
       this.#done(error);
     });
     batch.add(first, payload);
-    this.#deflater.inTurns(batch);
+    this.#deflater.enqueue(batch);
   }
 
   #pushInTurns(first: number, payload: Uint8Array, final: boolean): void {

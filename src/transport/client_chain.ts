@@ -19,7 +19,7 @@ export function readAuthorities(pems: readonly string[]): X509Certificate[] {
  * @param authorities The authorities that are trusted now.
  */
 export function isSignedBy(socket: TLSSocket, authorities: readonly X509Certificate[]): boolean {
-  const [leaf, ...between] = shownChain(socket);
+  const [leaf, ...between] = presentedChain(socket);
   let certificate = leaf;
   for (let i = 0; i < LONGEST_CHAIN && certificate !== undefined; i++) {
     const { raw } = certificate;
@@ -33,7 +33,7 @@ export function isSignedBy(socket: TLSSocket, authorities: readonly X509Certific
 }
 
 /** The certificate of the client, and the others that it sent. */
-function shownChain(socket: TLSSocket): X509Certificate[] {
+function presentedChain(socket: TLSSocket): X509Certificate[] {
   const chain: X509Certificate[] = [];
   let shown = socket.getPeerCertificate(true);
   while (chain.length < LONGEST_CHAIN && shown?.raw !== undefined) {

@@ -11,7 +11,7 @@ export type OnGoaway = (lastStream: number, code: number) => void;
  * other frames follow in the same read, the process crashes ("double free or corruption").
  */
 export class GoawayFilter {
-  readonly #told: OnGoaway;
+  readonly #onGoaway: OnGoaway;
   readonly #head = new Uint8Array(HEAD);
   readonly #fixed = new DataView(new ArrayBuffer(FIXED));
   /** The number of bytes in `#head`. */
@@ -24,11 +24,11 @@ export class GoawayFilter {
 
   /**
    * @param role The local role: a client sends a preface first.
-   * @param told Called before the bytes after the frame are passed.
+   * @param onGoaway Called before the bytes after the frame are passed.
    */
-  constructor(role: "client" | "server", told: OnGoaway) {
+  constructor(role: "client" | "server", onGoaway: OnGoaway) {
     this.#left = role === "server" ? PREFACE : 0;
-    this.#told = told;
+    this.#onGoaway = onGoaway;
   }
 
   /**
@@ -77,6 +77,6 @@ export class GoawayFilter {
     }
     this.#dropped += part.length;
     if (this.#left > 0 || this.#dropped < FIXED) return;
-    this.#told(this.#fixed.getUint32(0) & 0x7fffffff, this.#fixed.getUint32(4));
+    this.#onGoaway(this.#fixed.getUint32(0) & 0x7fffffff, this.#fixed.getUint32(4));
   }
 }

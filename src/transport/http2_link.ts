@@ -30,9 +30,9 @@ export class Http2Link implements Http2Carrier {
   /**
    * @param transport The connection, owned by this object from now on.
    * @param role The local role.
-   * @param told Called for each GOAWAY.
+   * @param onGoaway Called for each GOAWAY.
    */
-  constructor(transport: Transport, role: "client" | "server", told: OnGoaway = () => {}) {
+  constructor(transport: Transport, role: "client" | "server", onGoaway: OnGoaway = () => {}) {
     const { localAddr, remoteAddr, peerCertificate } = transport;
     this.localAddr = localAddr ?? null;
     this.remoteAddr = remoteAddr ?? null;
@@ -41,7 +41,7 @@ export class Http2Link implements Http2Carrier {
       transport,
       new GoawayFilter(role, (lastStream, code) => {
         this.goaway = code;
-        told(lastStream, code);
+        onGoaway(lastStream, code);
       }),
     );
     side.on("error", () => {});

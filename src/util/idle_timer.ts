@@ -1,7 +1,7 @@
 import { Timer, type Timers } from "./timers.ts";
 
 // Progress is checked this many times per interval, so that progress itself needs no reading of the clock.
-const LOOKS = 4;
+const CHECKS = 4;
 
 /**
  * Notices that there has been no progress for an interval, at most a quarter of it late. Many connections own one for all
@@ -32,11 +32,11 @@ export abstract class IdleTimer extends Timer {
   start(): void {
     this.#last = this.progress();
     this.#since = Math.round(performance.now());
-    this.timers.set(this, this.#look());
+    this.timers.set(this, this.#delay());
   }
 
-  #look(): number {
-    return Math.min(this.interval, this.shortest) / LOOKS;
+  #delay(): number {
+    return Math.min(this.interval, this.shortest) / CHECKS;
   }
 
   /** Stops watching. */
@@ -55,6 +55,6 @@ export abstract class IdleTimer extends Timer {
     }
     const { interval } = this, silence = now - this.#since;
     if (silence >= interval) this.expired();
-    else this.timers.set(this, Math.min(this.#look(), interval - silence));
+    else this.timers.set(this, Math.min(this.#delay(), interval - silence));
   }
 }

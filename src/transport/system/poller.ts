@@ -29,7 +29,7 @@ const UNREF_INTERVAL = 10;
 /** How long ready sockets are served in one turn, in ms. Timers and other I/O of the program wait for this time. */
 const TURN = 4;
 /** The most polls in one turn. */
-const LOOKS_PER_TURN = 4;
+const POLLS_PER_TURN = 4;
 /**
  * How long turns are scheduled by immediates, one after another, in ms. The runtime polls its own I/O when it has nothing
  * to do, and otherwise only once in `TURNS_PER_STRETCH` turns, which may be long.
@@ -222,11 +222,11 @@ export class Poller {
     this.turn++;
     const until = performance.now() + TURN;
     let worked = false;
-    for (let looks = 0; looks < LOOKS_PER_TURN; looks++) {
+    for (let polls = 0; polls < POLLS_PER_TURN; polls++) {
       if (!this.#sleeping) this.#look();
       if (this.#queueEmpty) break;
       worked = true;
-      this.#goOn(until);
+      this.#serveQueue(until);
       if (!this.#queueEmpty) break;
     }
     this.#next(worked);
@@ -253,7 +253,7 @@ export class Poller {
   }
 
   /** Serves the objects in the queue, until the time of the turn is up. */
-  #goOn(until: number): void {
+  #serveQueue(until: number): void {
     const queue = this.#queue, end = this.#tail;
     do {
       const watched = queue[this.#head]!;
@@ -287,7 +287,7 @@ export class Poller {
     // Polling has found an event, so it was worth it.
     if (worked && this.#idleSince >= 0) this.#spin = SPIN;
     if (worked) this.#idleSince = -1;
-    if (this.#refs === 0 || this.#sleeping || !this.#queueEmpty || this.#mayLook(worked)) {
+    if (this.#refs === 0 || this.#sleeping || !this.#queueEmpty || this.#pollsAgain(worked)) {
       this.#schedule();
     } else {
       this.#sleep();
@@ -295,7 +295,7 @@ export class Poller {
   }
 
   /** Whether to poll in another turn instead of sleeping, if the queue is empty. */
-  #mayLook(worked: boolean): boolean {
+  #pollsAgain(worked: boolean): boolean {
     // Another poll costs less than a sleep that ends at once.
     if (worked) return true;
     const now = performance.now();
