@@ -3,6 +3,7 @@ import { checkOriginRule, originAllowed } from "../src/handshake/origin.ts";
 import type { Args } from "./args.ts";
 import { typed } from "./failure.ts";
 import { UsageError } from "./usage.ts";
+import { basicCredentials } from "../src/handshake/basic_credentials.ts";
 
 /** The default of `--max-size`, in bytes. */
 const LARGEST = 64 * 1024 * 1024;
@@ -121,7 +122,7 @@ function authorization(args: Args): [string, string][] {
   const text = args.value("auth");
   if (text === undefined) return [];
   if (!text.includes(":")) throw new UsageError("Option --auth must be USER:PASSWORD");
-  return [["Authorization", `Basic ${new TextEncoder().encode(text).toBase64()}`]];
+  return [["Authorization", basicCredentials(text)]];
 }
 
 function header(text: string): [string, string] {

@@ -2,6 +2,7 @@ import { HandshakeError } from "../errors.ts";
 import { BadHeadError } from "./bad_head_error.ts";
 import type { Field } from "./headers_option.ts";
 import { formatRefusal } from "./server_response.ts";
+import { encodeUtf8 } from "../protocol/utf8.ts";
 
 /** Details of a refusal in addition to its status and its message. */
 export interface RefusalDetails {
@@ -69,7 +70,7 @@ export class Refusal {
     return new HandshakeError(`Refused a handshake with ${this.status}: ${this.message}`, {
       status: this.status,
       headers: new Headers(this.headers.map(([name, value]): [string, string] => [name, value])),
-      body: typeof body === "string" ? new TextEncoder().encode(body) : body,
+      body: typeof body === "string" ? encodeUtf8(body) : body,
       cause: this.cause,
       isUpgrade: this.isUpgrade,
     });

@@ -5,14 +5,13 @@ import { checkFieldName, checkFieldValue, type Field } from "./headers_option.ts
 import { writeLatin1 } from "./latin1.ts";
 import { checkProtocol, listContains } from "./token_list.ts";
 import { NOTHING } from "../util/bytes.ts";
-
-const encoder = new TextEncoder();
+import { encodeUtf8 } from "../protocol/utf8.ts";
 
 /** The response for a client that has sent `Expect: 100-continue` (RFC 9110 10.1.1). */
-export const CONTINUE: Uint8Array = encoder.encode("HTTP/1.1 100 Continue\r\n\r\n");
+export const CONTINUE: Uint8Array = encodeUtf8("HTTP/1.1 100 Continue\r\n\r\n");
 
 /** The part of a 101 before the value that depends on the key (RFC 6455 4.2.2, item 5). */
-const ACCEPT_START: Uint8Array = encoder.encode(
+const ACCEPT_START: Uint8Array = encodeUtf8(
   "HTTP/1.1 101 Switching Protocols\r\n" +
     "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ",
 );
@@ -143,7 +142,7 @@ export function formatRefusal(
     throw new RangeError(`Cannot refuse a handshake with the status ${status}: not in 200 to 599`);
   }
   const isText = typeof body === "string";
-  let content = isText ? encoder.encode(body) : body;
+  let content = isText ? encodeUtf8(body) : body;
   const bodiless = status === 204 || status === 304;
   if (bodiless) content = NOTHING;
 

@@ -5,7 +5,7 @@ const ENCODER = new TextEncoder();
 const SHORT = 64;
 
 /** Encodes a string as UTF-8; a lone surrogate becomes U+FFFD. */
-export function encodeUtf8(text: string): Uint8Array {
+export function encodeUtf8(text: string): Uint8Array<ArrayBuffer> {
   return ENCODER.encode(text);
 }
 

@@ -3,7 +3,7 @@ import type { Face } from "../engine/handlers.ts";
 import { frameForMany, type Sendable } from "../engine/prepared_message.ts";
 import { SharedFrame } from "../flow/shared_frame.ts";
 import { BINARY, TEXT } from "../protocol/opcode.ts";
-import { isUtf8 } from "../protocol/utf8.ts";
+import { encodeUtf8, isUtf8 } from "../protocol/utf8.ts";
 import { offer } from "./broadcast.ts";
 import type { BrokerMessage } from "./broker/broker.ts";
 import type { BrokerClient } from "./broker/broker_client.ts";
@@ -228,7 +228,7 @@ function checkTopic(action: string, topic: unknown): asserts topic is string {
   if (topic === "") throw new RangeError(`Cannot ${action} a topic without a name`);
   // A UTF-16 code unit takes at most three bytes, so most names needn't be encoded to be measured.
   if (
-    topic.length > MAX_TOPIC_BYTES / 3 && new TextEncoder().encode(topic).length > MAX_TOPIC_BYTES
+    topic.length > MAX_TOPIC_BYTES / 3 && encodeUtf8(topic).length > MAX_TOPIC_BYTES
   ) {
     throw new RangeError(
       `Cannot ${action} a topic whose name is longer than ${MAX_TOPIC_BYTES} bytes`,

@@ -38,6 +38,7 @@ import {
 } from "./pending_handshake.ts";
 import type { ProxyProtocol } from "./proxy_protocol.ts";
 import { type OfferHost, UpgradeOffer } from "./upgrade_offer.ts";
+import { encodeUtf8 } from "../protocol/utf8.ts";
 
 /** A handshake that never became a connection. */
 type Refused = Pick<PendingHandshake<unknown>, "info" | "fields" | "since">;
@@ -394,7 +395,7 @@ export class Acceptor<Data> implements Entrance {
     handshake.leave();
     this.#pending.delete(handshake);
     const { transport, secure, info, text, early } = handshake;
-    const preface = concat([new TextEncoder().encode(text), early]);
+    const preface = concat([encodeUtf8(text), early]);
     await this.#http2!.serve(new PrefixedTransport(preface, transport), secure, info);
     return false;
   }

@@ -3,10 +3,10 @@ import type { Context } from "../context.ts";
 import type { ConnectOptions } from "../client/connect_options.ts";
 import type { CloseRecord } from "../protocol/close_record.ts";
 import type { ReceivedMessage } from "../flow/receive_queue.ts";
+import { basicCredentials } from "../handshake/basic_credentials.ts";
 import { isToken } from "../handshake/chars.ts";
 import { withWebSocketScheme } from "../handshake/url.ts";
 import { ABNORMAL, LONGEST_REASON, NORMAL } from "../protocol/close_code.ts";
-import { encodeUtf8 } from "../protocol/utf8.ts";
 import { afterCheckpoint, CHECKPOINT } from "../util/checkpoint.ts";
 import { isBlockedPort } from "./blocked_port.ts";
 import { EventHandlers } from "./event_handlers.ts";
@@ -444,12 +444,12 @@ function checkProtocols(protocols: readonly string[]): void {
   }
 }
 
-/** Adds the user info of the URL to the headers, as Basic credentials (RFC 7617). */
+/** Adds the user info of the URL to the headers, as Basic credentials. */
 function withCredentials(given: WebSocketOptions["headers"], url: URL): Headers {
   const headers = new Headers(given as HeadersInit | undefined);
   if ((url.username === "" && url.password === "") || headers.has("authorization")) return headers;
-  const bytes = encodeUtf8(`${decode(url.username)}:${decode(url.password)}`);
-  headers.set("authorization", `Basic ${btoa(String.fromCharCode(...bytes))}`);
+  const credentials = basicCredentials(`${decode(url.username)}:${decode(url.password)}`);
+  headers.set("authorization", credentials);
   return headers;
 }
 

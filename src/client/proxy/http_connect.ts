@@ -9,6 +9,8 @@ import type { Transport } from "../../transport/transport.ts";
 import { printable } from "../../util/quote.ts";
 import { formatAddress } from "../../transport/attempt_error.ts";
 import { checkTunnel, proxyLeft, type Tunnel } from "./tunnel.ts";
+import { encodeUtf8 } from "../../protocol/utf8.ts";
+import { basicCredentials } from "../../handshake/basic_credentials.ts";
 
 const MAX_HEAD = 16 * 1024;
 
@@ -36,11 +38,10 @@ function formatRequest(tunnel: Tunnel): Uint8Array {
   const authority = formatAddress(tunnel.hostname, tunnel.port);
   let text = `CONNECT ${authority} HTTP/1.1\r\nHost: ${authority}\r\n`;
   if (tunnel.username !== undefined) {
-    // Base64 of UTF-8 (RFC 7617 2.1), so no character in them can end the line.
-    const pair = new TextEncoder().encode(`${tunnel.username}:${tunnel.password}`);
-    text += `Proxy-Authorization: Basic ${btoa(String.fromCharCode(...pair))}\r\n`;
+    const credentials = basicCredentials(`${tunnel.username}:${tunnel.password}`);
+    text += `Proxy-Authorization: ${credentials}\r\n`;
   }
-  return new TextEncoder().encode(`${text}\r\n`);
+  return encodeUtf8(`${text}\r\n`);
 }
 
 async function readAnswer(transport: Transport, authority: string): Promise<Transport> {

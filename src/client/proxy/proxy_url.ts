@@ -1,4 +1,5 @@
 import { show } from "../../util/show.ts";
+import { encodeUtf8 } from "../../protocol/utf8.ts";
 
 /** The parts of a proxy's URL. */
 export interface Proxy {
@@ -85,9 +86,8 @@ function checkCredentials(
     return;
   }
   if (username === "" && password === "") return;
-  const encoder = new TextEncoder();
   for (const [name, text] of [["user", username], ["password", password]]) {
-    const { length } = encoder.encode(text);
+    const { length } = encodeUtf8(text);
     // The length is a byte, and at least 1 (RFC 1929 2).
     if (length < 1 || length > 255) throw fail(`the ${name} must have 1 to 255 bytes in SOCKS5`);
   }

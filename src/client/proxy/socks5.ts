@@ -5,6 +5,7 @@ import type { Transport } from "../../transport/transport.ts";
 import { parseAddress } from "../../util/ip_address.ts";
 import { formatAddress } from "../../transport/attempt_error.ts";
 import { checkTunnel, proxyLeft, type Tunnel } from "./tunnel.ts";
+import { encodeUtf8 } from "../../protocol/utf8.ts";
 
 const NO_AUTHENTICATION = 0x00;
 const USER_AND_PASSWORD = 0x02;
@@ -65,9 +66,8 @@ async function authenticate(transport: Transport, tunnel: Tunnel, attempt: strin
       }`,
     );
   }
-  const encoder = new TextEncoder();
-  const user = encoder.encode(username);
-  const pass = encoder.encode(password);
+  const user = encodeUtf8(username);
+  const pass = encodeUtf8(password);
   if (user.length < 1 || user.length > 255 || pass.length < 1 || pass.length > 255) {
     throw new TypeError(`${attempt}: user and password must have 1 to 255 bytes`);
   }
@@ -84,7 +84,7 @@ function formatRequest(tunnel: Tunnel): Uint8Array {
     const address = parseAddress(hostname)!;
     return new Uint8Array([5, 1, 0, kind === 4 ? 1 : 4, ...address, ...end]);
   }
-  const name = new TextEncoder().encode(hostname);
+  const name = encodeUtf8(hostname);
   return new Uint8Array([5, 1, 0, 3, name.length, ...name, ...end]);
 }
 

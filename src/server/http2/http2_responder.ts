@@ -6,8 +6,7 @@ import type { Refusal } from "../../handshake/refusal.ts";
 import type { Acceptance } from "../../handshake/server_response.ts";
 import { checkProtocol } from "../../handshake/token_list.ts";
 import type { Responder } from "../responder.ts";
-
-const encoder = new TextEncoder();
+import { encodeUtf8 } from "../../protocol/utf8.ts";
 
 /** Answers a handshake over HTTP/2. A response with status 200 accepts it (RFC 8441 5). */
 export class Http2Responder implements Responder {
@@ -30,7 +29,7 @@ export class Http2Responder implements Responder {
 
   // deno-lint-ignore require-await -- what `respond` throws is a rejection
   async refuse({ status, headers, body }: Refusal, omitBody: boolean): Promise<void> {
-    const content = typeof body === "string" ? encoder.encode(body) : body;
+    const content = typeof body === "string" ? encodeUtf8(body) : body;
     const bodiless = status === 204 || status === 304;
     const fields = headers.filter(([name]) => name.toLowerCase() !== "content-length");
     if (!bodiless) fields.push(["content-length", String(content.length)]);

@@ -1,5 +1,6 @@
 import { parseAddress } from "../../util/ip_address.ts";
 import { AF_INET, AF_INET6, AF_UNIX } from "./libc.ts";
+import { encodeUtf8 } from "../../protocol/utf8.ts";
 
 const LONGEST = 110;
 const LONGEST_PATH = 107;
@@ -32,7 +33,7 @@ export function encodeInet(hostname: string, port: number): Uint8Array<ArrayBuff
 
 /** Encodes a path (`sockaddr_un`). */
 export function encodeUnix(path: string): Uint8Array<ArrayBuffer> {
-  const name = new TextEncoder().encode(path);
+  const name = encodeUtf8(path);
   if (name.length > LONGEST_PATH) {
     throw new RangeError(`Cannot use a path of ${name.length} bytes: at most ${LONGEST_PATH}`);
   }
