@@ -7,11 +7,11 @@
 import { join } from "node:path";
 import { npmPackage } from "./lib/cache.ts";
 import { machineLine } from "./lib/machine.ts";
+import { WS_VERSION } from "./lib/peers.ts";
 import { residentBytes } from "./lib/proc.ts";
 import { Child, type Core } from "./lib/process.ts";
 import { readOptions } from "../tools/options.ts";
 
-const WS_VERSION = "8.23.0";
 const HERE = import.meta.dirname!;
 const DENO = [Deno.execPath(), "run", "-A", "--no-check", "--quiet"];
 

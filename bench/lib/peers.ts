@@ -2,7 +2,8 @@ import { join } from "node:path";
 import { attempt, certificate, npmPackage } from "./cache.ts";
 import { Child, type Core } from "./process.ts";
 
-const WS_VERSION = "8.23.0";
+/** The version of the npm package `ws` that is measured. */
+export const WS_VERSION = "8.23.0";
 const BUN_VERSION = "1.4.5";
 const BENCH = join(import.meta.dirname!, "..");
 const ECHO_EXAMPLE = join(BENCH, "..", "examples", "echo_server.ts");
