@@ -15,7 +15,7 @@ import { checkHandlers, limit, timeLimit } from "../util/check.ts";
 import type { Settings } from "../engine/settings.ts";
 import { CallbackTimer, LONGEST_DELAY } from "../util/timers.ts";
 import { TRY_AGAIN_LATER } from "../protocol/close_code.ts";
-import { ProtocolError } from "../protocol/protocol_error.ts";
+import { violation } from "../protocol/protocol_error.ts";
 import type { Registry } from "../context/registry.ts";
 import { DenoWebSocketTransport } from "../transport/deno_websocket.ts";
 import { type UpgradeOptions, type UpgradeResult, withoutFrames } from "./upgrade_options.ts";
@@ -75,7 +75,7 @@ export function nativeUpgrade<Data>(
       // There is no limit while messages are consumed as they arrive.
       if (waiting <= maxHeldBytes || engine.receiver.readBudget() === Infinity) return;
       engine.fail(
-        new ProtocolError(
+        violation(
           TRY_AGAIN_LATER,
           "held-too-much",
           `More than ${maxHeldBytes} bytes arrived while the connection was held`,

@@ -1,6 +1,6 @@
 import { INVALID_PAYLOAD, TOO_BIG } from "../protocol/close_code.ts";
 import type { Source } from "../protocol/source.ts";
-import { ProtocolError } from "../protocol/protocol_error.ts";
+import { violation } from "../protocol/protocol_error.ts";
 import { History } from "./history.ts";
 import { CorruptDataError, RawZlib, SYNC_FLUSH } from "./raw_zlib.ts";
 import { inflaterCache, type ZlibCache } from "./zlib_cache.ts";
@@ -239,7 +239,7 @@ export class Inflater implements Sliced {
         workQueue.charge(cost);
         if (this.#produced > this.#limit) {
           this.#release();
-          throw new ProtocolError(
+          throw violation(
             TOO_BIG,
             "message-too-big",
             `Message exceeds ${this.#limit} bytes when inflated`,
@@ -328,7 +328,7 @@ export class Inflater implements Sliced {
     } catch (error) {
       this.#release();
       if (!(error instanceof CorruptDataError)) throw error;
-      throw new ProtocolError(
+      throw violation(
         INVALID_PAYLOAD,
         "invalid-compression",
         `Compressed message is corrupt: ${error.message}`,

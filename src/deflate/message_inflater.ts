@@ -6,7 +6,7 @@ import type {
   InflatedMessageSink,
 } from "../protocol/message_assembler.ts";
 import { copyPayload } from "../protocol/payload_slab.ts";
-import { ProtocolError } from "../protocol/protocol_error.ts";
+import { type ProtocolError, violation } from "../protocol/protocol_error.ts";
 import { decodeText } from "../protocol/text.ts";
 import { encodeUtf8, Utf8Validator } from "../protocol/utf8.ts";
 import { type InflateDone, Inflater, type InflaterSettings, type InflateSink } from "./inflater.ts";
@@ -307,7 +307,7 @@ function unfinishedCharacter(
 }
 
 function notUtf8(): ProtocolError {
-  return new ProtocolError(
+  return violation(
     INVALID_PAYLOAD,
     "invalid-utf8",
     "Received a text message that is not UTF-8",

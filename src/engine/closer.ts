@@ -16,6 +16,7 @@ import {
 import { ProtocolError } from "../protocol/protocol_error.ts";
 import type { Transport } from "../transport/transport.ts";
 import { callForeign } from "../util/foreign.ts";
+import { stackless } from "../util/stackless.ts";
 import type { Timers } from "../util/timers.ts";
 import { CloseOutcome } from "./close_outcome.ts";
 import { CloseTimeout, type ClosingPeer } from "./close_timeout.ts";
@@ -117,8 +118,8 @@ export class Closer implements ClosingPeer {
     // If reading is shut down no close frame can arrive; if writing is, the peer has answered our FIN with its own.
     const expected = host.readShut || host.sender.shut;
     if (!expected && (phase === Phase.Open || phase === Phase.ClosingByUs)) {
-      this.outcome.cause ??= new Deno.errors.UnexpectedEof(
-        "The connection ended without a close frame from the peer",
+      this.outcome.cause ??= stackless(() =>
+        new Deno.errors.UnexpectedEof("The connection ended without a close frame from the peer")
       );
     }
     this.#step(PhaseEvent.InputEnded);
@@ -331,7 +332,9 @@ export class Closer implements ClosingPeer {
     const host = this.#host, { phase } = host;
     if (phase === Phase.Ending) host.receiver.dropMessages();
     else {
-      this.outcome.cause ??= new TimeoutError(`Not closed within ${host.settings.closeTimeout} ms`);
+      this.outcome.cause ??= stackless(() =>
+        new TimeoutError(`Not closed within ${host.settings.closeTimeout} ms`)
+      );
     }
     this.#step(PhaseEvent.TimedOut);
   }

@@ -20,6 +20,7 @@ import { Receiver, type ReceiverHost } from "./receiver.ts";
 import { NOTHING_SENT, Sender, type SenderHost } from "./sender.ts";
 import { printable } from "../util/quote.ts";
 import { callForeign } from "../util/foreign.ts";
+import { stackless } from "../util/stackless.ts";
 import type { Timers } from "../util/timers.ts";
 import { Trace } from "./trace.ts";
 import type { Transport } from "../transport/transport.ts";
@@ -471,13 +472,13 @@ export class Engine implements ReceiverHost, SenderHost, CloserHost, KeptAlive, 
   }
 
   keepAliveFailed(timeout: number): void {
-    this.#close.lost(new TimeoutError(`The peer was silent for ${timeout} ms after a ping`));
+    const message = `The peer was silent for ${timeout} ms after a ping`;
+    this.#close.lost(stackless(() => new TimeoutError(message)));
   }
 
   sendTimedOut(): void {
-    this.#close.lost(
-      new TimeoutError(`The peer read nothing for ${this.settings.sendTimeout} ms`),
-    );
+    const message = `The peer read nothing for ${this.settings.sendTimeout} ms`;
+    this.#close.lost(stackless(() => new TimeoutError(message)));
   }
 
   /** Runs a callback and reports its failure. Returns a promise of its end if it is asynchronous, else `null`. */

@@ -3,6 +3,7 @@ import { BadHeadError } from "./bad_head_error.ts";
 import type { Field } from "./headers_option.ts";
 import { formatRefusal } from "./server_response.ts";
 import { encodeUtf8 } from "../protocol/utf8.ts";
+import { stackless } from "../util/stackless.ts";
 
 /** Details of a refusal in addition to its status and its message. */
 export interface RefusalDetails {
@@ -67,13 +68,15 @@ export class Refusal {
   /** The error for the application. */
   get error(): HandshakeError {
     const { body } = this;
-    return new HandshakeError(`Refused a handshake with ${this.status}: ${this.message}`, {
+    const message = `Refused a handshake with ${this.status}: ${this.message}`;
+    const answer = {
       status: this.status,
       headers: new Headers(this.headers.map(([name, value]): [string, string] => [name, value])),
       body: typeof body === "string" ? encodeUtf8(body) : body,
       cause: this.cause,
       isUpgrade: this.isUpgrade,
-    });
+    };
+    return stackless(() => new HandshakeError(message, answer));
   }
 }
 

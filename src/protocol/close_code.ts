@@ -1,5 +1,5 @@
 import { LONGEST_CONTROL } from "./frame_header.ts";
-import { ProtocolError } from "./protocol_error.ts";
+import { violation } from "./protocol_error.ts";
 import { encodeUtf8, isUtf8 } from "./utf8.ts";
 import { NOTHING } from "../util/bytes.ts";
 
@@ -97,7 +97,7 @@ export function encodeClosePayload(code: number, reason: string): Uint8Array {
 export function decodeClosePayload(payload: Uint8Array): CloseFrame {
   if (payload.length === 0) return { code: NO_STATUS, reason: "" };
   if (payload.length === 1) {
-    throw new ProtocolError(
+    throw violation(
       PROTOCOL_ERROR,
       "invalid-close-length",
       "Received a close frame with a payload of one byte",
@@ -105,7 +105,7 @@ export function decodeClosePayload(payload: Uint8Array): CloseFrame {
   }
   const code = (payload[0] << 8) | payload[1];
   if (!isCloseCode(code)) {
-    throw new ProtocolError(
+    throw violation(
       PROTOCOL_ERROR,
       "invalid-close-code",
       `Received close code ${code}, which must not be sent`,
@@ -114,7 +114,7 @@ export function decodeClosePayload(payload: Uint8Array): CloseFrame {
   if (payload.length === 2) return { code, reason: "" };
   const reason = payload.subarray(2);
   if (!isUtf8(reason)) {
-    throw new ProtocolError(
+    throw violation(
       INVALID_PAYLOAD,
       "invalid-utf8",
       "Received a close reason that is not UTF-8",

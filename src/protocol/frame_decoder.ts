@@ -2,12 +2,12 @@ import { PROTOCOL_ERROR, TOO_BIG } from "./close_code.ts";
 import { advanceKey, applyMask } from "./mask.ts";
 import { BINARY, CLOSE, FIN, PONG, type Role, RSV, RSV1, TEXT } from "./opcode.ts";
 import { LONGEST_CONTROL } from "./frame_header.ts";
-import { ProtocolError } from "./protocol_error.ts";
+import { violation } from "./protocol_error.ts";
 import type { Source } from "./source.ts";
 import { decodeText } from "./text.ts";
 import { TextRun } from "./text_run.ts";
 
-/** Gets the frames of a decoder. Either call may throw a {@linkcode ProtocolError}. */
+/** Gets the frames of a decoder. Either call may throw a `ProtocolError`. */
 export interface FrameSink {
   /** A frame with a legal header begins; the decoder has its fields. */
   frameStart(): void;
@@ -178,7 +178,7 @@ export class FrameDecoder {
   #first(byte: number): void {
     const opcode = byte & 0x0f, rsv = byte & RSV;
     if (opcode > PONG || (opcode > BINARY && opcode < CLOSE)) {
-      throw new ProtocolError(
+      throw violation(
         PROTOCOL_ERROR,
         "invalid-opcode",
         `Received a frame with reserved opcode ${opcode}`,
@@ -186,14 +186,14 @@ export class FrameDecoder {
     }
     // No extension that we implement uses the reserved bits of control frames.
     if (rsv !== 0 && (opcode >= CLOSE || (rsv & ~this.#allowedRsv) !== 0)) {
-      throw new ProtocolError(
+      throw violation(
         PROTOCOL_ERROR,
         (rsv & RSV1) !== 0 ? "unexpected-rsv1" : "unexpected-rsv",
         "Received a frame with a reserved bit set",
       );
     }
     if (opcode >= CLOSE && (byte & FIN) === 0) {
-      throw new ProtocolError(
+      throw violation(
         PROTOCOL_ERROR,
         "expected-fin",
         "Received a fragmented control frame",
@@ -207,7 +207,7 @@ export class FrameDecoder {
 
   #second(byte: number): void {
     if ((byte & 0x80) !== this.#maskBit) {
-      throw new ProtocolError(
+      throw violation(
         PROTOCOL_ERROR,
         this.#maskBit === 0 ? "unexpected-mask" : "expected-mask",
         this.#maskBit === 0
@@ -216,7 +216,7 @@ export class FrameDecoder {
       );
     }
     if (this.opcode >= CLOSE && (byte & 0x7f) > LONGEST_CONTROL) {
-      throw new ProtocolError(
+      throw violation(
         PROTOCOL_ERROR,
         "invalid-control-length",
         `Received a control frame of more than ${LONGEST_CONTROL} bytes`,
@@ -226,7 +226,7 @@ export class FrameDecoder {
 
   #checkLength(): void {
     if (this.length < this.#minimum) {
-      throw new ProtocolError(
+      throw violation(
         PROTOCOL_ERROR,
         "invalid-length",
         "Received a frame length that is not in its minimal form",
@@ -252,7 +252,7 @@ function longLength(high: number, low: number): number {
 }
 
 function badLength(): never {
-  throw new ProtocolError(
+  throw violation(
     PROTOCOL_ERROR,
     "invalid-length",
     "Received a frame length with its highest bit set",
@@ -260,7 +260,7 @@ function badLength(): never {
 }
 
 function tooLong(): never {
-  throw new ProtocolError(
+  throw violation(
     TOO_BIG,
     "invalid-length",
     "Received a frame header that announces more than 2^53 bytes",

@@ -2,7 +2,7 @@ import { INVALID_PAYLOAD } from "./close_code.ts";
 import type { FrameSink } from "./frame_decoder.ts";
 import type { MessageAssembler } from "./message_assembler.ts";
 import { CLOSE, TEXT } from "./opcode.ts";
-import { ProtocolError } from "./protocol_error.ts";
+import { violation } from "./protocol_error.ts";
 import type { Source } from "./source.ts";
 import { Utf8Validator } from "./utf8.ts";
 
@@ -47,7 +47,7 @@ export class FrameTap implements FrameSink {
     if (assembler.opcode === TEXT && assembler.rsv === 0) {
       const valid = this.#utf8.push(source.view, start, end) && (!ends || this.#utf8.complete);
       if (!valid) {
-        throw new ProtocolError(
+        throw violation(
           INVALID_PAYLOAD,
           "invalid-utf8",
           "Received a text message that is not UTF-8",

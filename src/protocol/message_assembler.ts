@@ -3,7 +3,7 @@ import { FrameDecoder, type FrameSink } from "./frame_decoder.ts";
 import { CLOSE, CONTINUATION, type Role, RSV1, TEXT } from "./opcode.ts";
 import { copyBytes } from "./copy_bytes.ts";
 import { copyPayload } from "./payload_slab.ts";
-import { ProtocolError } from "./protocol_error.ts";
+import { violation } from "./protocol_error.ts";
 import { type Source, sourceOf } from "./source.ts";
 import { decodeText, decodeValidText, isText } from "./text.ts";
 import { Utf8Validator } from "./utf8.ts";
@@ -179,7 +179,7 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
     if (opcode >= CLOSE) return;
     if (opcode === CONTINUATION) {
       if (this.opcode === CONTINUATION) {
-        throw new ProtocolError(
+        throw violation(
           PROTOCOL_ERROR,
           "unexpected-continuation",
           "Received a continuation without a message to continue",
@@ -189,7 +189,7 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
       if (this.#makeInflater !== null && (this.frames.rsv & RSV1) !== 0) badRsv();
     } else {
       if (this.opcode !== CONTINUATION) {
-        throw new ProtocolError(
+        throw violation(
           PROTOCOL_ERROR,
           "expected-continuation",
           "Received a new message in the middle of an unfinished one",
@@ -202,7 +202,7 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
     // The length of a compressed message is known only when it is inflated.
     if (!this.#compressed) this.#length += length;
     if (this.#maxMessageSize !== 0 && this.#length > this.#maxMessageSize) {
-      throw new ProtocolError(
+      throw violation(
         TOO_BIG,
         "message-too-big",
         `Received a message of at least ${this.#length} bytes: the limit is ${this.#maxMessageSize}`,
@@ -408,7 +408,7 @@ export class MessageAssembler implements FrameSink, InflatedMessageSink {
 }
 
 function badRsv(): never {
-  throw new ProtocolError(
+  throw violation(
     PROTOCOL_ERROR,
     "unexpected-rsv1",
     "Received a continuation with a reserved bit set",
@@ -416,7 +416,7 @@ function badRsv(): never {
 }
 
 function notUtf8(): never {
-  throw new ProtocolError(
+  throw violation(
     INVALID_PAYLOAD,
     "invalid-utf8",
     "Received a text message that is not UTF-8",

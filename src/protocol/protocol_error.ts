@@ -1,3 +1,5 @@
+import { stackless } from "../util/stackless.ts";
+
 /**
  * The kinds of violations, by stable names: for metrics, tests, and programs that distinguish them.
  *
@@ -62,4 +64,19 @@ export class ProtocolError extends Error {
     this.closeCode = closeCode;
     this.reason = reason;
   }
+}
+
+/**
+ * Makes the error for a violation by the peer, without a stack trace.
+ *
+ * @param closeCode The code to close with.
+ * @param reason The kind of violation.
+ * @param message What was received, and why it isn't allowed.
+ */
+export function violation(
+  closeCode: number,
+  reason: ProtocolErrorReason,
+  message: string,
+): ProtocolError {
+  return stackless(() => new ProtocolError(closeCode, reason, message));
 }

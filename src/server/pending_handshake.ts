@@ -9,6 +9,7 @@ import { closeQuietly, readHead, readUntil } from "../transport/stream_io.ts";
 import type { SocketTransport } from "../transport/sockets.ts";
 import type { Transport } from "../transport/transport.ts";
 import { NOTHING } from "../util/bytes.ts";
+import { stackless } from "../util/stackless.ts";
 import { Timer, type Timers } from "../util/timers.ts";
 import { type AcceptedHandshake, type Candidate, decide } from "./decide_handshake.ts";
 import type { Waiting } from "./handshake_limit.ts";
@@ -215,7 +216,9 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
     });
     if (early === null) {
       this.#stream = null;
-      throw new Deno.errors.UnexpectedEof("The stream ended before the handshake was complete");
+      throw stackless(() =>
+        new Deno.errors.UnexpectedEof("The stream ended before the handshake was complete")
+      );
     }
     this.take(parser.text, early);
   }
@@ -294,7 +297,8 @@ export class PendingHandshake<Data> extends Timer implements Waiting, Candidate 
       this.#close();
     } else {
       const { handshakeTimeout } = this.#settings;
-      this.abort(408, new TimeoutError(`No handshake within ${handshakeTimeout} ms`));
+      const message = `No handshake within ${handshakeTimeout} ms`;
+      this.abort(408, stackless(() => new TimeoutError(message)));
     }
   }
 

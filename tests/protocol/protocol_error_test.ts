@@ -40,3 +40,13 @@ for (const [at, [reason, closeCode, bytes]] of FAULTS.entries()) {
     assertEquals([error.reason, error.closeCode], [reason, closeCode]);
   });
 }
+
+Deno.test("the error of a violation shows its message, and no code of the library", async () => {
+  await using ctx = new Context();
+  const { promise, resolve } = Promise.withResolvers<unknown>();
+  const listener = ctx.listen({ hostname: "127.0.0.1", onError: (_, error) => resolve(error) });
+  using peer = await RawPeer.connect(listener.port);
+  await peer.write(Uint8Array.of(0x83, 0x80, 0, 0, 0, 0));
+  const error = await promise as ProtocolError;
+  assertEquals(error.stack, `ProtocolError: ${error.message}`);
+});

@@ -2,6 +2,8 @@
 // structures on Linux (x86-64 and 64-bit ARM, both little-endian). Lengths and results are declared with 32 bits, which
 // is enough for all buffers here: 64 bits need a BigInt, which makes a call a third slower.
 
+import { stackless } from "../../util/stackless.ts";
+
 const INT = "i32", SIZE = "u32", BUFFER = "buffer";
 
 const SYMBOLS = {
@@ -142,12 +144,8 @@ const ERRORS: Record<number, [new (message: string) => Error, code: string, text
  */
 export function systemError(errno: number, attempt?: string): Error {
   const [Kind, code, text] = ERRORS[errno] ?? [Error, undefined, "System error"];
-  // Without a stack trace, which says nothing about the cause. To print one the runtime opens files, and if no
-  // descriptors are left it can't, and the process crashes.
-  const { stackTraceLimit } = Error;
-  Error.stackTraceLimit = 0;
   const what = attempt === undefined ? "" : `Cannot ${attempt}: `;
-  const error = new Kind(`${what}${text} (os error ${errno})`);
-  Error.stackTraceLimit = stackTraceLimit;
+  // To print a stack trace the runtime opens files, and if no descriptors are left it can't, and the process crashes.
+  const error = stackless(() => new Kind(`${what}${text} (os error ${errno})`));
   return code === undefined ? error : Object.assign(error, { code });
 }
