@@ -4,7 +4,7 @@ import { exampleArgs } from "../support/example.ts";
 import { numbered, numberOf } from "../support/messages.ts";
 import { seeded } from "../support/random.ts";
 import { RawPeer } from "../support/raw_peer.ts";
-import { turn, until } from "../support/until.ts";
+import { standstill, turn, until } from "../support/until.ts";
 import { mayFail } from "../support/failure.ts";
 
 /** A server that sends to its clients as fast as they read, until it is shut down. */
@@ -69,7 +69,9 @@ Deno.test("shutdown under load: messages that a peer hasn't read are counted, an
   const server = new Context();
   const listener = sender(server, sent, () => size);
   const peer = await RawPeer.connect(listener.port, {}, "GET /?1 HTTP/1.1");
+  // Until the buffers of the kernel are full, or the close frame may still be written.
   await until(() => server.stats().queuedBytes > 0);
+  await standstill(() => server.stats().bytesSent);
   const [conn] = server.connections;
   const { clean, terminated } = await server.shutdown({ timeout: 50 });
   assertEquals([clean, terminated], [0, 1]);
