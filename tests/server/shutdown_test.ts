@@ -167,6 +167,13 @@ function listenOver(
   return real.addr.port;
 }
 
+/** The handshake of a peer succeeds, and the connection is closed with 1001. */
+async function acceptedAndClosed(peer: RawPeer): Promise<void> {
+  assertMatch(await peer.readHead(), /^HTTP\/1\.1 101 /);
+  assertEquals(readClose((await peer.next(CLOSE)).payload).code, 1001);
+  await peer.sendClose(1001);
+}
+
 Deno.test("a handshake whose 101 is being written becomes a connection that is closed with 1001", async () => {
   const writing = Promise.withResolvers<void>();
   const gate = Promise.withResolvers<void>();
@@ -181,9 +188,7 @@ Deno.test("a handshake whose 101 is being written becomes a connection that is c
   await writing.promise;
   const shutdown = ctx.shutdown({ timeout: 600_000 });
   gate.resolve();
-  assertMatch(await peer.readHead(), /^HTTP\/1\.1 101 /);
-  assertEquals(readClose((await peer.next(CLOSE)).payload).code, 1001);
-  await peer.sendClose(1001);
+  await acceptedAndClosed(peer);
   assertEquals(await shutdown, { clean: 1, terminated: 0 });
 });
 
@@ -196,9 +201,7 @@ Deno.test("a shutdown in the call that writes the 101 closes the connection with
   });
   using peer = await RawPeer.dial(port);
   await peer.write(upgradeRequest());
-  assertMatch(await peer.readHead(), /^HTTP\/1\.1 101 /);
-  assertEquals(readClose((await peer.next(CLOSE)).payload).code, 1001);
-  await peer.sendClose(1001);
+  await acceptedAndClosed(peer);
   assertEquals(await shutdown, { clean: 1, terminated: 0 });
 });
 
