@@ -90,9 +90,9 @@ export interface ConnectOptions<Data = unknown> extends ConnectionOptions<Data> 
    */
   sockets?: Sockets;
   /**
-   * Whether to ask for HTTP/2 (RFC 8441), for `wss:` only. Connections of the context to the same host and port, with the same
-   * `tls`, `proxy`, `address` and `sockets`, then share one connection to the server, which ends after the last of them. With a server that doesn't
-   * speak HTTP/2, HTTP/1.1 is used.
+   * Whether to ask for HTTP/2 (RFC 8441), for `wss:` only. Connections of the context to the same host and port, with the
+   * same `tls`, `proxy`, `address` and `sockets`, then share one connection to the server, which ends after the last of
+   * them. With a server that doesn't speak HTTP/2, HTTP/1.1 is used.
    *
    * @default {false}
    */
